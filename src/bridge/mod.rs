@@ -1,0 +1,1 @@
+//! One supervised task for each bridge.

@@ -1,0 +1,35 @@
+//! `mcp-bridge` puts every MCP server a team uses behind one OpenAPI surface.
+//!
+//! The modules below are listed from the ground up. A module may use the
+//! layers above its own in this list and nothing else; `tests/tidy.rs` holds
+//! us to it. `ARCHITECTURE.md` tells how they work together.
+
+// Words: what everything else is written in.
+mod name;
+mod secret;
+mod tool;
+
+// Translation: pure functions between MCP's shapes and HTTP's.
+mod reply;
+mod schema;
+
+// Inputs: what the operator wrote, and the documents we publish.
+mod config;
+mod openapi;
+mod telemetry;
+
+// Edges: the only code that speaks MCP.
+mod mcp;
+
+// Trust: who is calling us.
+mod auth;
+
+// Heart: one supervised task for each bridge.
+mod bridge;
+
+// Surface: the routes, and the signals that start and stop them.
+mod http;
+mod lifecycle;
+
+// Hands: the command line, which puts everything above together.
+pub mod cli;

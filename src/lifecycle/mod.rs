@@ -1,0 +1,1 @@
+//! Signals, tokens and the task tracker that shutdown waits for.

@@ -1,0 +1,1 @@
+//! JSON Schema, as servers write it: published for OpenAPI clients, and applied to arguments.

@@ -1,0 +1,71 @@
+//! [`Tool`]: what a server says of one of its tools, in our words.
+
+use serde_json::{Map, Value};
+
+use crate::name::ToolName;
+
+/// One entry of a server's `tools/list`, read leniently: a vendor's extra keys and missing
+/// schemas are common in the field (`MCP 2025-11-25, server/tools`).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tool {
+    /// The name callers use: the server's own, unless the bridge renames it.
+    pub name: ToolName,
+    /// The name the server knows it by.
+    pub server_name: ToolName,
+    /// A name for people.
+    pub title: Option<String>,
+    /// What the model reads.
+    pub description: Option<String>,
+    /// The arguments' schema as sent; `Value::Null` when the server sent none.
+    pub input_schema: Value,
+    /// The result's schema, when the server publishes one.
+    pub output_schema: Option<Value>,
+    /// `annotations.readOnlyHint`: an untrusted hint of the server.
+    pub read_only: bool,
+}
+
+/// Why an entry of `tools/list` cannot be served.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadTool {
+    /// The entry is not a JSON object.
+    #[error("an entry of its tool list is no object")]
+    NotAnObject,
+    /// There is no `name`, or it is no text, or it is empty.
+    #[error("an entry of its tool list has no name")]
+    NoName,
+}
+
+impl Tool {
+    /// Reads one entry of `tools/list`.
+    pub fn from_wire(entry: Value) -> Result<Self, BadTool> {
+        let Value::Object(mut entry) = entry else {
+            return Err(BadTool::NotAnObject);
+        };
+        let name = entry
+            .get("name")
+            .and_then(Value::as_str)
+            .and_then(ToolName::parse)
+            .ok_or(BadTool::NoName)?;
+        Ok(Self {
+            server_name: name.clone(),
+            name,
+            title: text(&mut entry, "title"),
+            description: text(&mut entry, "description"),
+            input_schema: entry.remove("inputSchema").unwrap_or(Value::Null),
+            output_schema: entry.remove("outputSchema").filter(Value::is_object),
+            read_only: entry
+                .get("annotations")
+                .and_then(|annotations| annotations.get("readOnlyHint"))
+                .and_then(Value::as_bool)
+                .unwrap_or(false),
+        })
+    }
+}
+
+/// Takes a text out of an entry; anything else under the key counts as absent.
+fn text(entry: &mut Map<String, Value>, key: &str) -> Option<String> {
+    match entry.remove(key) {
+        Some(Value::String(text)) => Some(text),
+        _ => None,
+    }
+}

@@ -1,0 +1,138 @@
+//! House rules that rustc and clippy cannot check.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// No source file grows past this, its tests not counted.
+const MAX_LINES: usize = 500;
+
+#[test]
+fn modules_use_only_the_layers_below_them() {
+    let layers = layers();
+    let mut broken = Vec::new();
+    for (path, text) in sources() {
+        let Some(module) = module_of(&path) else {
+            continue;
+        };
+        let Some(own) = layers.get(&module) else {
+            continue;
+        };
+        for (line, used) in crate_paths(without_tests(&text)) {
+            if used != module && layers.get(&used).is_some_and(|layer| own <= layer) {
+                broken.push(format!(
+                    "{}:{line}: `{module}` may not use `{used}`",
+                    path.display()
+                ));
+            }
+        }
+    }
+    assert!(
+        broken.is_empty(),
+        "see the module list in src/lib.rs:\n{}",
+        broken.join("\n")
+    );
+}
+
+#[test]
+fn every_file_opens_with_its_purpose_and_stays_readable() {
+    let mut broken = Vec::new();
+    for (path, text) in sources() {
+        if !text.starts_with("//! ") {
+            broken.push(format!("{}: must open with a `//!` line", path.display()));
+        }
+        let lines = without_tests(&text).lines().count();
+        if lines > MAX_LINES && !path.ends_with("tests.rs") {
+            broken.push(format!(
+                "{}: {lines} lines, the limit is {MAX_LINES}",
+                path.display()
+            ));
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+/// Reads the layers off `src/lib.rs`: each blank-line-separated group of `mod`
+/// lines is one layer, lowest first.
+fn layers() -> BTreeMap<String, usize> {
+    let text = fs::read_to_string("src/lib.rs").expect("src/lib.rs is readable");
+    let mut layers = BTreeMap::new();
+    for (layer, group) in text.split("\n\n").enumerate() {
+        for line in group.lines() {
+            let line = line.trim_start_matches("pub ");
+            if let Some(name) = line
+                .strip_prefix("mod ")
+                .and_then(|rest| rest.strip_suffix(';'))
+            {
+                layers.insert(name.to_owned(), layer);
+            }
+        }
+    }
+    assert!(layers.len() > 1, "found no modules in src/lib.rs");
+    layers
+}
+
+/// `src/bridge/plan.rs` and `src/bridge.rs` both belong to `bridge`.
+fn module_of(path: &Path) -> Option<String> {
+    let first = path.strip_prefix("src").ok()?.iter().next()?.to_str()?;
+    Some(first.trim_end_matches(".rs").to_owned())
+}
+
+/// Yields the line number and first segment of every `crate::…` path in code.
+fn crate_paths(text: &str) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    let mut in_group = false;
+    for (number, line) in text.lines().enumerate() {
+        let code = line.split("//").next().unwrap_or_default().trim();
+        if in_group {
+            found.extend(leading_word(code).map(|word| (number + 1, word)));
+            in_group = !code.contains("};");
+        }
+        // Every other piece is outside of string quotes.
+        for piece in code.split('"').step_by(2) {
+            for rest in piece.split("crate::").skip(1) {
+                in_group |= rest.starts_with('{') && !rest.contains("};");
+                for part in rest
+                    .trim_start_matches('{')
+                    .split(if rest.starts_with('{') { ',' } else { ';' })
+                {
+                    found.extend(leading_word(part.trim()).map(|word| (number + 1, word)));
+                }
+            }
+        }
+    }
+    found
+}
+
+fn without_tests(text: &str) -> &str {
+    text.split("\n#[cfg(test)]\nmod tests {")
+        .next()
+        .unwrap_or(text)
+}
+
+fn leading_word(code: &str) -> Option<String> {
+    let word = code
+        .split(|c: char| !c.is_alphanumeric() && c != '_')
+        .next()?;
+    (!word.is_empty()).then(|| word.to_owned())
+}
+
+fn sources() -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![PathBuf::from("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("src is readable") {
+            let path = entry.expect("src is readable").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).expect("sources are UTF-8");
+                found.push((path, text));
+            }
+        }
+    }
+    found.sort();
+    found
+}
