@@ -7,6 +7,8 @@
 // Words: what everything else is written in.
 mod name;
 mod secret;
+
+// What a server says of its tools.
 mod tool;
 
 // Translation: pure functions between MCP's shapes and HTTP's.
