@@ -15,7 +15,7 @@ use std::{
 use rmcp::{
     RoleClient,
     model::{
-        ClientRequest, CustomResult, DiscoverResult, ErrorCode, ErrorData, InitializeResult,
+        ClientNotification, ClientRequest, CustomResult, DiscoverResult, ErrorCode, ErrorData, InitializeResult,
         JsonRpcMessage, RequestId, ServerResult,
     },
     service::{RxJsonRpcMessage, TxJsonRpcMessage},
@@ -72,9 +72,16 @@ impl Decoder {
                 self.kinds()
                     .insert(request.id.clone(), Kind::of(&request.request));
             }
-            JsonRpcMessage::Notification(_)
-            | JsonRpcMessage::Response(_)
-            | JsonRpcMessage::Error(_) => {}
+            JsonRpcMessage::Notification(notification) => {
+                // No answer is awaited after a cancellation, though one may come.
+                if let ClientNotification::CancelledNotification(cancelled) =
+                    &notification.notification
+                    && let Some(id) = &cancelled.params.request_id
+                {
+                    self.forget(id);
+                }
+            }
+            JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_) => {}
         }
     }
 
