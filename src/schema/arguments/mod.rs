@@ -66,79 +66,88 @@ impl ArgumentSchema {
     /// Reads, settles and checks the body of a call.
     ///
     /// The body is judged by its content, not by its header. Nothing and `null` stand for `{}`
-    /// where no argument is needed.
+    /// where no argument is needed. Arguments may be wrapped: `{"arguments": {…}}`.
     pub fn accept(&self, body: &[u8]) -> Result<Map<String, Value>, Refusal> {
-        let parsed = body::parse(body)?;
-        let Some(value) = parsed else {
-            return self
-                .accept_value(Value::Object(Map::new()))
-                .map_err(|_| Refusal::missing_body());
+        let Some(value) = body::parse(body)? else {
+            let nothing = Value::Object(Map::new());
+            return self.judge(nothing).map_err(|_| Refusal::missing_body());
         };
-        let arguments = match value {
-            Value::Object(mut map) => match map.get(WRAPPER) {
-                Some(Value::Object(_)) if !self.takes_wrapper => {
-                    map.remove(WRAPPER).unwrap_or_default()
-                }
-                Some(Value::Object(_)) if map.len() == 1 => return self.accept_either(map),
-                _ => Value::Object(map),
-            },
-            other => other,
+        let (value, inner) = self.unwrap(value);
+        let refused = match self.judge(value) {
+            Ok(arguments) => return Ok(arguments),
+            Err(refused) => refused,
         };
-        self.accept_value(arguments)
+        if let Some(Ok(arguments)) = inner.map(|inner| self.judge(inner)) {
+            return Ok(arguments);
+        }
+        // Settled values are no longer what was sent; reading it again costs only refused calls.
+        let sent = body::parse(body)?.unwrap_or_default();
+        Err(self.refusal(&refused, &self.unwrap(sent).0))
     }
 
     /// Settles and checks arguments that are already parsed, such as those of an MCP call.
     pub fn accept_value(&self, arguments: Value) -> Result<Map<String, Value>, Refusal> {
-        // Only a default can make arguments invalid that were valid before.
-        let spare = self.plan.defaults_may_conflict().then(|| arguments.clone());
-        let (settled, filled) = self.settle(arguments, true)?;
-        let refusal = match self.check(settled) {
-            Ok(arguments) => return Ok(arguments),
-            Err(refusal) => refusal,
+        self.judge(arguments).map_err(|refused| self.refusal(&refused, &refused))
+    }
+
+    /// Takes the wrapper off. Where the tool has an argument of that name nobody can know whether
+    /// it is one: then the inside comes second, to be tried if the whole is refused.
+    fn unwrap(&self, value: Value) -> (Value, Option<Value>) {
+        let Value::Object(mut members) = value else {
+            return (value, None);
         };
-        match spare {
-            Some(spare) if filled => {
-                let (bare, _) = self.settle(spare, false)?;
-                self.check(bare)
+        match members.get(WRAPPER) {
+            Some(inner @ Value::Object(_)) if self.takes_wrapper => {
+                let inner = (members.len() == 1).then(|| inner.clone());
+                (Value::Object(members), inner)
             }
-            _ => Err(refusal),
+            Some(Value::Object(_)) => (members.remove(WRAPPER).unwrap_or_default(), None),
+            _ => (Value::Object(members), None),
         }
     }
 
-    /// A body with the one key `arguments`, of a tool that has such an argument: as it is if that
-    /// is valid, else unwrapped.
-    fn accept_either(&self, map: Map<String, Value>) -> Result<Map<String, Value>, Refusal> {
-        let inner = map.get(WRAPPER).cloned().unwrap_or_default();
-        self.accept_value(Value::Object(map))
-            .or_else(|refusal| self.accept_value(inner).map_err(|_| refusal))
-    }
-
-    /// Settles arguments; also says whether a default was filled in.
-    fn settle(&self, mut value: Value, fill: bool) -> Result<(Value, bool), Refusal> {
+    /// Settles and validates, once each; what is refused comes back as it was settled.
+    fn judge(&self, mut value: Value) -> Result<Map<String, Value>, Value> {
         // Some models encode their arguments twice.
         if let Value::String(text) = &value
             && let Some(object) = lax::parse_object(text)
         {
             value = object;
         }
-        if !value.is_object() {
-            return Err(Refusal::not_an_object(&value));
-        }
-        let mut settle = Settle::new(&self.plan, fill);
+        // Only a default can make arguments invalid that were valid before.
+        let spare = self.plan.defaults_may_conflict().then(|| value.clone());
+        let mut settle = Settle::new(&self.plan, true);
         settle.root(&mut value);
-        Ok((value, settle.filled()))
+        match (self.checked(value), spare) {
+            (Err(_), Some(mut bare)) if settle.filled() => {
+                Settle::new(&self.plan, false).root(&mut bare);
+                self.checked(bare)
+            }
+            (outcome, _) => outcome,
+        }
     }
 
-    /// Validates settled arguments once; what is wrong is only looked for if something is.
-    fn check(&self, arguments: Value) -> Result<Map<String, Value>, Refusal> {
+    /// Asks the validator.
+    fn checked(&self, value: Value) -> Result<Map<String, Value>, Value> {
+        match value {
+            Value::Object(_) if !self.is_valid(&value) => Err(value),
+            Value::Object(arguments) => Ok(arguments),
+            other => Err(other),
+        }
+    }
+
+    /// True if the validator has nothing to say.
+    fn is_valid(&self, value: &Value) -> bool {
+        self.validator.as_ref().is_none_or(|validator| validator.is_valid(value))
+    }
+
+    /// Says what is wrong with settled arguments, and shows it as it was `sent`.
+    fn refusal(&self, settled: &Value, sent: &Value) -> Refusal {
         match &self.validator {
-            Some(validator) if !validator.is_valid(&arguments) => {
-                Err(Refusal::of(validator, self.plan.schema(), &arguments))
+            Some(validator) if settled.is_object() => {
+                Refusal::of(validator, self.plan.schema(), settled, sent)
             }
-            _ => match arguments {
-                Value::Object(arguments) => Ok(arguments),
-                other => Err(Refusal::not_an_object(&other)),
-            },
+            _ => Refusal::not_an_object(sent),
         }
     }
 }

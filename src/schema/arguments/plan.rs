@@ -185,9 +185,13 @@ impl Plan {
         }
         path.push(id);
         let mut all_of = std::mem::take(&mut self.nodes[id].all_of);
-        all_of.retain(|next| !path.contains(next));
         let mut any_of = std::mem::take(&mut self.nodes[id].any_of);
+        let before = all_of.len() + any_of.len();
+        all_of.retain(|next| !path.contains(next));
         any_of.retain(|group| !group.iter().any(|next| path.contains(next)));
+        if all_of.len() + any_of.len() < before {
+            self.nodes[id].whole = Types::NONE;
+        }
         for next in all_of.iter().chain(any_of.iter().flatten()) {
             self.cut_below(*next, path, done);
         }
@@ -359,9 +363,13 @@ impl Survey<'_> {
         let id = self.nodes.len();
         self.places.insert(pointer.clone(), id);
         self.nodes.push(Node::blank(pointer.clone()));
-        if let Some(schema) = self.schema.pointer(&pointer).and_then(Value::as_object) {
-            let node = self.read(&pointer, schema);
-            self.nodes[id] = node;
+        match self.schema.pointer(&pointer) {
+            Some(Value::Object(schema)) => self.nodes[id] = self.read(&pointer, schema),
+            Some(Value::Bool(false)) => {
+                self.nodes[id].possible = Types::NONE;
+                self.nodes[id].whole = Types::NONE;
+            }
+            _ => {}
         }
         id
     }
@@ -369,7 +377,10 @@ impl Survey<'_> {
     /// Reads one schema.
     fn read(&mut self, pointer: &str, schema: &Map<String, Value>) -> Node {
         let mut node = Node::blank(pointer.to_owned());
-        if let Some(target) = schema.get("$ref").and_then(Value::as_str).and_then(pointer_of) {
+        let reference = schema.get("$ref").and_then(Value::as_str);
+        let target = reference.and_then(pointer_of);
+        let is_elsewhere = reference.is_some() && target.is_none();
+        if let Some(target) = target {
             node.all_of.push(self.node(target));
             // Up to draft 7 nothing beside a `$ref` counts.
             if matches!(self.draft, Draft::Draft4 | Draft::Draft6 | Draft::Draft7) {
@@ -377,6 +388,9 @@ impl Survey<'_> {
             }
         }
         node.read_types(schema);
+        if is_elsewhere {
+            node.whole = Types::NONE;
+        }
         self.read_object(&mut node, schema);
         self.read_array(&mut node, schema);
         for index in 0..list(schema, "allOf") {

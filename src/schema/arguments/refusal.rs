@@ -5,7 +5,7 @@ use std::io;
 use jsonschema::Validator;
 use serde_json::{Value, json};
 
-use super::words;
+use super::words::{self, Words};
 
 /// How many details one refusal gives: a model corrects itself by a few.
 pub const DETAILS_MAX: usize = 20;
@@ -91,8 +91,9 @@ impl Refusal {
         )])
     }
 
-    /// What a validator says of arguments, the outermost first.
-    pub(super) fn of(validator: &Validator, schema: &Value, arguments: &Value) -> Self {
+    /// What a validator says of arguments, the outermost first; inputs are shown as `sent`.
+    pub(super) fn of(validator: &Validator, schema: &Value, arguments: &Value, sent: &Value) -> Self {
+        let words = Words { schema, sent };
         let mut errors: Vec<_> = validator.iter_errors(arguments).collect();
         errors.sort_by_key(words::depth);
         let mut details = Vec::new();
@@ -100,7 +101,7 @@ impl Refusal {
             if details.len() >= DETAILS_MAX {
                 break;
             }
-            words::describe(error, schema, &[], &mut details);
+            words.describe(error, &[], &mut details);
         }
         details.truncate(DETAILS_MAX);
         Self::Invalid(details)

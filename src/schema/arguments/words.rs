@@ -31,106 +31,130 @@ pub fn body() -> Vec<Value> {
 
 /// How deep in the arguments an error is.
 pub fn depth(error: &ValidationError<'_>) -> usize {
-    let own = error.instance_path().segments().count();
-    own + usize::from(matches!(error.kind(), Kind::Required { .. }))
+    let names_key = matches!(
+        error.kind(),
+        Kind::Required { .. } | Kind::AdditionalProperties { .. } | Kind::UnevaluatedProperties { .. }
+    );
+    error.instance_path().segments().count() + usize::from(names_key)
 }
 
-/// Appends what one error says; of a union, what each of its branches says.
-pub fn describe(error: &ValidationError<'_>, schema: &Value, marks: &[Mark], out: &mut Vec<Detail>) {
-    match error.kind() {
-        Kind::AnyOf { context } | Kind::OneOfNotValid { context } => {
-            union(error, context, schema, marks, out);
+/// What errors are about.
+#[derive(Debug, Clone, Copy)]
+pub struct Words<'a> {
+    /// The schema that the validator was made from.
+    pub schema: &'a Value,
+    /// The arguments as they were sent.
+    pub sent: &'a Value,
+}
+
+impl Words<'_> {
+    /// Appends what one error says; of a union, what each of its branches says.
+    pub fn describe(&self, error: &ValidationError<'_>, marks: &[Mark], out: &mut Vec<Detail>) {
+        let input = self.input(error);
+        let mut loc = loc(error, marks);
+        match error.kind() {
+            Kind::AnyOf { context } | Kind::OneOfNotValid { context } => {
+                self.union(error, context, marks, out);
+            }
+            Kind::Type { kind } => self.types(error, kind, marks, out),
+            Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
+                for key in unexpected.iter().take(DETAILS_MAX) {
+                    let mut loc = loc.clone();
+                    loc.push(Value::from(key.as_str()));
+                    out.push(extra(loc, input.get(key).unwrap_or(&Value::Null)));
+                }
+            }
+            Kind::FalseSchema => out.push(extra(loc, input)),
+            Kind::Required { property } => {
+                loc.push(property.clone());
+                out.push(Detail::new("missing", loc, "Field required", input));
+            }
+            Kind::PropertyNames { error: inner } => {
+                let msg = format!("Value error, the key {} is not allowed", inner.instance());
+                out.push(Detail::new("value_error", loc, msg, input));
+            }
+            kind => out.push(plain(error, kind, &loc, input)),
         }
-        Kind::Type { kind } => types(error, kind, schema, marks, out),
-        Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
-            for key in unexpected.iter().take(DETAILS_MAX) {
-                let mut loc = loc(error, marks);
-                loc.push(Value::from(key.as_str()));
-                let input = error.instance().get(key).unwrap_or(&Value::Null);
-                out.push(extra(loc, input));
+    }
+
+    /// The errors of each branch, the branch named in `loc`; null branches say nothing, and a
+    /// union that has only one other branch is no union (pydantic's `nullable`).
+    fn union(
+        &self,
+        error: &ValidationError<'_>,
+        context: &[Vec<ValidationError<'static>>],
+        marks: &[Mark],
+        out: &mut Vec<Detail>,
+    ) {
+        let branches = self.keyword(error).and_then(Value::as_array);
+        let branch = |index: usize| branches.and_then(|branches| branches.get(index));
+        let named: Vec<(String, &Vec<ValidationError<'static>>)> = context
+            .iter()
+            .enumerate()
+            .map(|(index, errors)| (branch(index).map_or_else(|| "choice".to_owned(), name), errors))
+            .filter(|(name, _)| name != "none")
+            .collect();
+        if named.is_empty() {
+            out.push(none_required(loc(error, marks), self.input(error)));
+        }
+        let single = named.len() == 1;
+        let place = error.instance_path().segments().count();
+        for (name, errors) in named {
+            let mut marks = marks.to_vec();
+            if !single {
+                marks.push((place, name));
+            }
+            for error in errors {
+                if out.len() >= DETAILS_MAX {
+                    return;
+                }
+                self.describe(error, &marks, out);
             }
         }
-        Kind::FalseSchema => out.push(extra(loc(error, marks), error.instance())),
-        Kind::Required { property } => {
-            let mut loc = loc(error, marks);
-            loc.push(property.clone());
-            out.push(Detail::new("missing", loc, "Field required", error.instance()));
-        }
-        Kind::PropertyNames { error: inner } => out.push(Detail::new(
-            "value_error",
-            loc(error, marks),
-            format!("Value error, the key {} is not allowed", inner.instance()),
-            error.instance(),
-        )),
-        kind => out.push(plain(error, kind, marks)),
     }
-}
 
-/// The errors of each branch, the branch named in `loc`; null branches say nothing, and a union
-/// that has only one other branch is no union (pydantic's `nullable`).
-fn union(
-    error: &ValidationError<'_>,
-    context: &[Vec<ValidationError<'static>>],
-    schema: &Value,
-    marks: &[Mark],
-    out: &mut Vec<Detail>,
-) {
-    let branches = at(error, schema).and_then(Value::as_array);
-    let branch = |index: usize| branches.and_then(|branches| branches.get(index));
-    let named: Vec<(String, &Vec<ValidationError<'static>>)> = context
-        .iter()
-        .enumerate()
-        .map(|(index, errors)| (branch(index).map_or_else(|| "choice".to_owned(), name), errors))
-        .filter(|(name, _)| name != "none")
-        .collect();
-    if named.is_empty() {
-        out.push(none_required(error, marks));
-    }
-    let single = named.len() == 1;
-    let place = error.instance_path().segments().count();
-    for (name, errors) in named {
-        let mut marks = marks.to_vec();
-        if !single {
-            marks.push((place, name));
-        }
-        for error in errors {
-            if out.len() >= DETAILS_MAX {
-                return;
+    /// A value of the wrong type; of a list of types, one detail for each.
+    fn types(&self, error: &ValidationError<'_>, kind: &TypeKind, marks: &[Mark], out: &mut Vec<Detail>) {
+        let names: Vec<String> = match (kind, self.keyword(error)) {
+            (TypeKind::Single(kind), _) => vec![kind.to_string()],
+            (TypeKind::Multiple(_), Some(Value::Array(names))) => {
+                names.iter().filter_map(Value::as_str).map(str::to_owned).collect()
             }
-            describe(error, schema, &marks, out);
+            (TypeKind::Multiple(kinds), _) => kinds.iter().map(|kind| kind.to_string()).collect(),
+        };
+        let others: Vec<&String> = names.iter().filter(|name| *name != "null").collect();
+        let input = self.input(error);
+        if others.is_empty() {
+            out.push(none_required(loc(error, marks), input));
+        }
+        let place = error.instance_path().segments().count();
+        for name in &others {
+            let mut marks = marks.to_vec();
+            if others.len() > 1 {
+                marks.push((place, type_name(name).to_owned()));
+            }
+            let (kind, msg) = wrong_type(name, input, self.has_properties(error));
+            out.push(Detail::new(kind, loc(error, &marks), msg, input));
         }
     }
-}
 
-/// A value of the wrong type; of a list of types, one detail for each.
-fn types(
-    error: &ValidationError<'_>,
-    kind: &TypeKind,
-    schema: &Value,
-    marks: &[Mark],
-    out: &mut Vec<Detail>,
-) {
-    let declared = at(error, schema);
-    let names: Vec<String> = match (kind, declared) {
-        (TypeKind::Single(kind), _) => vec![kind.to_string()],
-        (TypeKind::Multiple(_), Some(Value::Array(names))) => {
-            names.iter().filter_map(Value::as_str).map(str::to_owned).collect()
-        }
-        (TypeKind::Multiple(kinds), _) => kinds.iter().map(|kind| kind.to_string()).collect(),
-    };
-    let others: Vec<&String> = names.iter().filter(|name| *name != "null").collect();
-    if others.is_empty() {
-        out.push(none_required(error, marks));
+    /// What was sent at the place; what it became, where that is something else.
+    fn input<'e>(&'e self, error: &'e ValidationError<'_>) -> &'e Value {
+        let sent = self.sent.pointer(error.instance_path().as_str());
+        sent.unwrap_or_else(|| error.instance())
     }
-    let place = error.instance_path().segments().count();
-    let has_properties = parent(error, schema).is_some_and(|schema| schema.get("properties").is_some());
-    for name in &others {
-        let mut marks = marks.to_vec();
-        if others.len() > 1 {
-            marks.push((place, type_name(name).to_owned()));
-        }
-        let (kind, msg) = wrong_type(name, error.instance(), has_properties);
-        out.push(Detail::new(kind, loc(error, &marks), msg, error.instance()));
+
+    /// The keyword that complains, in the schema.
+    fn keyword(&self, error: &ValidationError<'_>) -> Option<&Value> {
+        self.schema.pointer(error.schema_path().as_str())
+    }
+
+    /// True if the schema that complains describes an object's properties.
+    fn has_properties(&self, error: &ValidationError<'_>) -> bool {
+        let parent = error.schema_path().as_str().rsplit_once('/');
+        parent
+            .and_then(|(parent, _)| self.schema.pointer(parent))
+            .is_some_and(|schema| schema.get("properties").is_some())
     }
 }
 
@@ -169,9 +193,8 @@ fn wrong_type(expected: &str, input: &Value, has_properties: bool) -> (&'static 
 }
 
 /// Everything that is one detail of its own.
-fn plain(error: &ValidationError<'_>, kind: &Kind, marks: &[Mark]) -> Detail {
-    let input = error.instance();
-    let detail = |kind, msg: String| Detail::new(kind, loc(error, marks), msg, input);
+fn plain(error: &ValidationError<'_>, kind: &Kind, loc: &[Value], input: &Value) -> Detail {
+    let detail = |kind, msg: String| Detail::new(kind, loc.to_vec(), msg, input);
     let bound = |kind, words: &str, key: &str, limit: &Value| {
         detail(kind, format!("Input should be {words} {limit}")).with(json!({ key: limit }))
     };
@@ -260,8 +283,8 @@ fn extra(loc: Vec<Value>, input: &Value) -> Detail {
 }
 
 /// Something where only null may be.
-fn none_required(error: &ValidationError<'_>, marks: &[Mark]) -> Detail {
-    Detail::new("none_required", loc(error, marks), "Input should be None", error.instance())
+fn none_required(loc: Vec<Value>, input: &Value) -> Detail {
+    Detail::new("none_required", loc, "Input should be None", input)
 }
 
 /// `body`, the way to the instance, and the branches of unions where they belong.
@@ -279,17 +302,6 @@ fn loc(error: &ValidationError<'_>, marks: &[Mark]) -> Vec<Value> {
     }
     loc.extend(marks.map(|(_, name)| Value::from(name.as_str())));
     loc
-}
-
-/// The keyword that complains, in the schema.
-fn at<'s>(error: &ValidationError<'_>, schema: &'s Value) -> Option<&'s Value> {
-    schema.pointer(error.schema_path().as_str())
-}
-
-/// The schema that has the keyword that complains.
-fn parent<'s>(error: &ValidationError<'_>, schema: &'s Value) -> Option<&'s Value> {
-    let (parent, _) = error.schema_path().as_str().rsplit_once('/')?;
-    schema.pointer(parent)
 }
 
 /// What pydantic calls a branch of a union; objects go by their title.
