@@ -1,0 +1,173 @@
+//! The environment a configuration is read in. It is passed in, so that nothing below reads
+//! globals.
+
+use std::{
+    collections::BTreeMap,
+    env, fmt, fs, io,
+    path::{Path, PathBuf},
+};
+
+use crate::secret::Secret;
+
+use super::Diagnostic;
+
+/// Variables, and the path of the running program.
+#[derive(Clone, Default)]
+pub struct Environment {
+    vars: BTreeMap<String, Secret>,
+    executable: Option<PathBuf>,
+}
+
+impl Environment {
+    /// Ours. Variables that are not UTF-8 are left out: no reference could name their value.
+    pub fn process() -> Self {
+        let vars = env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .map(|(name, value)| (name, Secret::new(value)))
+            .collect();
+        Self {
+            vars,
+            executable: env::current_exe().ok(),
+        }
+    }
+
+    /// One made of pairs; later pairs win.
+    pub fn of<N: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (N, V)>) -> Self {
+        Self::default().with(pairs)
+    }
+
+    /// This one, and over it the given pairs.
+    #[must_use]
+    pub fn with<N: Into<String>, V: Into<String>>(
+        mut self,
+        pairs: impl IntoIterator<Item = (N, V)>,
+    ) -> Self {
+        for (name, value) in pairs {
+            self.vars.insert(name.into(), Secret::new(value));
+        }
+        self
+    }
+
+    /// The program that `command = "mcp-bridge"` stands for.
+    #[must_use]
+    pub fn with_executable(mut self, executable: impl Into<PathBuf>) -> Self {
+        self.executable = Some(executable.into());
+        self
+    }
+
+    /// The value of a variable, if it is set, blank or not.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.vars.get(name).map(Secret::expose)
+    }
+
+    /// The path of the running program, where the system tells it.
+    pub fn executable(&self) -> Option<&Path> {
+        self.executable.as_deref()
+    }
+
+    /// This one, and under it the variables of a dotenv file. No file, no change.
+    pub(super) fn over_dotenv(&self, path: &Path) -> (Self, Vec<Diagnostic>) {
+        let (file, warnings) = read_dotenv(path);
+        let mut merged = self.clone();
+        for (name, value) in file {
+            merged.vars.entry(name).or_insert(value);
+        }
+        (merged, warnings)
+    }
+}
+
+/// Shows names only.
+impl fmt::Debug for Environment {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Environment")
+            .field("vars", &self.vars.keys())
+            .field("executable", &self.executable)
+            .finish()
+    }
+}
+
+/// Reads a dotenv file; the last of two equal names counts. A line that cannot be read is skipped
+/// with a warning, as python-dotenv does; a file that does not exist has no variables.
+pub(crate) fn read_dotenv(path: &Path) -> (BTreeMap<String, Secret>, Vec<Diagnostic>) {
+    let mut found = BTreeMap::new();
+    let mut warnings = Vec::new();
+    let file = path.display();
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return (found, warnings),
+        Err(error) => {
+            warnings.push(Diagnostic::warning(format!("{file}: {error}")));
+            return (found, warnings);
+        }
+    };
+    // Without the last newline dotenvy refuses a line that ends in a space.
+    let text = format!("{}\n", text.trim_start_matches('\u{feff}'));
+    for line in dotenvy::from_read_iter(text.as_bytes()) {
+        let pair = match line {
+            Ok(pair) => Some(pair),
+            Err(dotenvy::Error::LineParse(line, _)) => plain_line(&line),
+            Err(_) => None,
+        };
+        if let Some((name, value)) = pair {
+            found.insert(name, Secret::new(value));
+        } else {
+            // The line itself may hold a secret, so it is not shown.
+            warnings.push(
+                Diagnostic::warning(format!("{file}: a line is no `NAME=value`"))
+                    .with_hint("put values with quotes, `#` or `$` in single quotes"),
+            );
+        }
+    }
+    (found, warnings)
+}
+
+/// Reads `NAME=some words`, which Compose and python-dotenv take and dotenvy does not.
+fn plain_line(line: &str) -> Option<(String, String)> {
+    let line = line.trim();
+    let (name, value) = line
+        .strip_prefix("export ")
+        .unwrap_or(line)
+        .split_once('=')?;
+    let (name, value) = (name.trim(), value.split(" #").next()?.trim());
+    let plain = !name.is_empty()
+        && !name.contains(char::is_whitespace)
+        && !value.contains(['"', '\'', '\\', '$', '\n']);
+    plain.then(|| (name.to_owned(), value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dotenv_file_is_read_as_compose_and_python_read_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".env");
+        let text = "\u{feff}# comment\nA=1\nexport B='two words'\nC=two words # no\nD=\nA=2\n=x\nE=\"x\\ny\"\nF=last ";
+        fs::write(&path, text).unwrap();
+        let (found, warnings) = read_dotenv(&path);
+        let found: Vec<_> = found
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.expose()))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("A", "2"), ("B", "two words"), ("C", "two words"), ("D", ""), ("E", "x\ny"), ("F", "last"),
+            ]
+        );
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(read_dotenv(&folder.path().join("none")).0.is_empty());
+    }
+
+    #[test]
+    fn the_process_environment_wins_over_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".env");
+        fs::write(&path, "A=file\nB=file\n").unwrap();
+        let (merged, _) = Environment::of([("A", "process")]).over_dotenv(&path);
+        assert_eq!((merged.get("A"), merged.get("B")), (Some("process"), Some("file")));
+        assert!(!format!("{merged:?}").contains("process"));
+    }
+}
