@@ -1,1 +1,5 @@
 //! JSON Schema, as servers write it: published for OpenAPI clients, and applied to arguments.
+
+mod publish;
+
+pub use publish::{Published, publish_input, publish_output};
