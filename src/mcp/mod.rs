@@ -2,5 +2,7 @@
 
 mod decode;
 mod error;
+mod http;
+mod sse;
 
 pub use error::{CallError, ConnectError};
