@@ -23,6 +23,6 @@ mod stdio;
 pub use connect::{Connector, Known};
 pub use demo::demo_server;
 pub use error::{CallError, ConnectError};
-pub use http::http_client;
+pub use http::{http_client, install_tls};
 pub use process::LastWords;
 pub use session::{ServerInfo, Session};
