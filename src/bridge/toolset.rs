@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::{
     config::{self, Flavor},
     name::ToolName,
-    openapi::Operation,
+    openapi::{Operation, Style},
     schema::ArgumentSchema,
     tool::Tool,
 };
@@ -19,8 +19,10 @@ pub struct Entry {
     pub tool: Tool,
     /// Parses and checks arguments.
     pub arguments: ArgumentSchema,
-    /// Its part of the documents.
+    /// Its part of the merged document.
     pub operation: Arc<Operation>,
+    /// Its part of the bridge's document in mcpo's shape, where that is asked for.
+    pub mcpo: Option<Arc<Operation>>,
 }
 
 /// The tools of one bridge.
@@ -92,7 +94,9 @@ impl Toolset {
     /// Compiles one tool; what cannot be kept of its schema becomes a warning.
     fn compile_entry(&mut self, tool: Tool, config: &config::Bridge, flavor: Flavor) -> Entry {
         let (arguments, lost) = ArgumentSchema::compile(&tool.input_schema);
-        let operation = Operation::new(&config.name, &tool, flavor.style());
+        let operation = Operation::new(&config.name, &tool, Style::Native);
+        let mcpo = (flavor != Flavor::Native)
+            .then(|| Arc::new(Operation::new(&config.name, &tool, Style::Mcpo)));
         let name = &tool.name;
         let warnings = lost.iter().chain(operation.warnings());
         self.warnings
@@ -101,6 +105,7 @@ impl Toolset {
             tool,
             arguments,
             operation: Arc::new(operation),
+            mcpo,
         }
     }
 

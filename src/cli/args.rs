@@ -5,6 +5,8 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand};
 use url::Url;
 
+use crate::config;
+
 /// Puts every MCP server a team uses behind one OpenAPI surface.
 #[derive(Debug, Parser)]
 #[command(
@@ -46,7 +48,7 @@ pub struct Start {
     )]
     pub config: PathBuf,
     /// The address to listen on, over the file's.
-    #[arg(long, global = true, value_name = "ADDRESS:PORT", env = "BRIDGE_LISTEN")]
+    #[arg(long, global = true, value_name = "ADDRESS:PORT", env = "BRIDGE_LISTEN", value_parser = config::parse_listen)]
     pub listen: Option<SocketAddr>,
     /// One server to serve without a file: a command after `--`, or a URL.
     #[arg(last = true, value_name = "COMMAND")]
@@ -84,10 +86,7 @@ pub enum Command {
         bridge: Option<String>,
     },
     /// Turn a mcpo or Claude configuration (JSON) into bridges.toml, on standard output.
-    Import {
-        /// The JSON file.
-        file: PathBuf,
-    },
+    Import(ImportArgs),
     /// Ask a running bridge for its health; exit code 0 or 1, for container probes.
     Healthcheck {
         /// Where it listens; by default as configured.
@@ -96,4 +95,17 @@ pub enum Command {
     },
     /// Run the small MCP server inside this program, on standard input and output.
     DemoServer,
+}
+
+/// What `import` takes.
+#[derive(Debug, Clone, Args)]
+pub struct ImportArgs {
+    /// The JSON file, with `mcpServers`.
+    pub file: PathBuf,
+    /// Write here instead of printing; an existing file is left alone.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Write the secrets that stood in the file here, as NAME=value, readable by you alone.
+    #[arg(long, value_name = "FILE")]
+    pub env_file: Option<PathBuf>,
 }

@@ -15,15 +15,18 @@ use std::{ffi::OsString, path::Path, process::ExitCode};
 use clap::Parser as _;
 
 use self::args::{Cli, Command};
+use crate::{config::Environment, mcp};
 
 /// Runs the program.
 pub fn main() -> ExitCode {
+    // Both TLS ends of ours, the listener and the client, take the provider of the process.
+    mcp::install_tls();
     let arguments: Vec<OsString> = std::env::args_os().collect();
     if is_mcpo(arguments.first()) {
-        return mcpo::main(arguments.into_iter().skip(1).collect());
+        return run_mcpo(arguments.into_iter().skip(1).collect());
     }
     if arguments.get(1).is_some_and(|word| word == "mcpo") {
-        return mcpo::main(arguments.into_iter().skip(2).collect());
+        return run_mcpo(arguments.into_iter().skip(2).collect());
     }
     match Cli::try_parse_from(arguments) {
         Ok(cli) => run(cli),
@@ -42,12 +45,32 @@ fn is_mcpo(program: Option<&OsString>) -> bool {
         .is_some_and(|stem| stem == "mcpo")
 }
 
+/// Runs mcpo's command line; its words come after the program's name.
+fn run_mcpo(words: Vec<OsString>) -> ExitCode {
+    let command = match mcpo::parse(words) {
+        Ok(command) => command,
+        Err(exit) => {
+            output::print(&exit.stdout);
+            if !exit.stderr.is_empty() {
+                output::complain(exit.stderr.trim_end());
+            }
+            return ExitCode::from(exit.code);
+        }
+    };
+    output::print(&format!("{}\n", command.first_line()));
+    let environment = Environment::process();
+    serve::run(serve::Plan {
+        is_watched: command.hot_reload(),
+        source: Box::new(move || command.config(&environment)),
+    })
+}
+
 /// Runs one command.
 fn run(cli: Cli) -> ExitCode {
     let start = cli.start;
     match cli.command {
         None | Some(Command::Serve) => serve::main(&start),
-        Some(Command::Check) => check::main(&start),
+        Some(Command::Check) => check::run(&start.config, &Environment::process()),
         Some(Command::Tools { bridge, json }) => inspect::tools(&start, bridge.as_deref(), json),
         Some(Command::Call {
             bridge,
@@ -55,7 +78,7 @@ fn run(cli: Cli) -> ExitCode {
             arguments,
         }) => inspect::call(&start, &bridge, &tool, &arguments),
         Some(Command::Openapi { bridge }) => inspect::openapi(&start, bridge.as_deref()),
-        Some(Command::Import { file }) => import::main(&file),
+        Some(Command::Import(args)) => import::run(&args),
         Some(Command::Healthcheck { url }) => healthcheck::main(&start, url),
         Some(Command::DemoServer) => serve::demo_server(),
     }

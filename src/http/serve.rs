@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, ServiceExt as _, extract::Request};
+use axum::Router;
 use axum_server::{Handle, accept::NoDelayAcceptor, tls_rustls::RustlsConfig};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
@@ -84,10 +84,7 @@ impl Listening {
         soft: CancellationToken,
         hard: CancellationToken,
     ) -> Result<(), ServeError> {
-        let root_path = server.root_path.clone();
-        let service = router
-            .map_request(move |request: Request| strip_root_path(&root_path, request))
-            .into_make_service();
+        let service = under_root_path(router, &server.root_path).into_make_service();
         let handle = Handle::new();
         let tls = match &server.tls {
             None => None,
@@ -124,6 +121,16 @@ impl Listening {
             () = drain => Ok(()),
         }
     }
+}
+
+/// Takes the prefix of a reverse proxy off before routes are looked at.
+fn under_root_path(router: Router, root_path: &str) -> Router {
+    if root_path.is_empty() {
+        return router;
+    }
+    let root_path = root_path.to_owned();
+    let stripped = router.map_request(move |request| strip_root_path(&root_path, request));
+    Router::new().fallback_service(stripped)
 }
 
 /// Bounds what a client that sends nothing can hold.

@@ -9,12 +9,12 @@ use rmcp::{
     service::{ClientInitializeError, ClientLifecycleMode, ClientServiceExt as _, RunningService},
     transport::Transport as McpTransport,
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::{
     error::ConnectError,
-    http,
+    http::{self, LastFailure},
     listener::{Listener, subscribe},
     openapi::OpenApiSession,
     process::{LastWords, Process},
@@ -112,13 +112,13 @@ impl Connector {
             Ok((service, listener)) => {
                 Ok(self.session((service, listener, Some(last_words)), known).await)
             }
-            Err(error) => Err(self.stdio_error(&error, &last_words)),
+            Err(error) => Err(self.stdio_error(error, &last_words)),
         }
     }
 
     /// Why a child's handshake failed: its exit says more than the closed pipe.
-    fn stdio_error(&self, error: &ClientInitializeError, last_words: &LastWords) -> ConnectError {
-        let error = http::initialize_error(error);
+    fn stdio_error(&self, error: ClientInitializeError, last_words: &LastWords) -> ConnectError {
+        let error = http::connect_error(error, &LastFailure::default());
         match (&error, last_words.exit()) {
             (ConnectError::Refused { .. }, _) | (_, None) => error,
             (_, Some(exit)) => ConnectError::Exited {
@@ -140,7 +140,7 @@ impl Connector {
             RemoteKind::StreamableHttp => self.open_http(remote, known).await,
             RemoteKind::Auto => match self.open_http(remote, known).await {
                 // MCP 2025-11-25, transports, backwards compatibility.
-                Err(error @ ConnectError::Http(400 | 404 | 405 | 406 | 415, _)) => {
+                Err(error) if http::suggests_sse(&error) => {
                     self.open_sse(remote).await.map_err(|_| error)
                 }
                 result => result,
@@ -165,10 +165,10 @@ impl Connector {
 
     /// Streamable HTTP with one lifecycle.
     async fn try_http(&self, remote: &Remote, is_modern: bool) -> Result<Session, ConnectError> {
-        let transport = http::transport(self.http.clone(), remote, self.result_bytes_max)?;
+        let (transport, last) = http::transport(&self.http, remote, self.result_bytes_max)?;
         let (service, listener) = shake_hands(transport, is_modern)
             .await
-            .map_err(|error| http::initialize_error(&error))?;
+            .map_err(|error| http::connect_error(error, &last))?;
         let known = Known {
             is_modern,
             is_sse: false,
@@ -179,16 +179,16 @@ impl Connector {
     /// The old HTTP+SSE; it knows `initialize` only.
     async fn open_sse(&self, remote: &Remote) -> Result<Session, ConnectError> {
         let transport = sse::connect(
-            self.http.clone(),
+            &self.http,
             remote,
             self.result_bytes_max,
-            self.limit,
+            Instant::now() + self.limit,
             &self.tracker,
         )
         .await?;
         let (service, listener) = shake_hands(transport, false)
             .await
-            .map_err(|error| http::initialize_error(&error))?;
+            .map_err(|error| http::connect_error(error, &LastFailure::default()))?;
         let known = Known {
             is_modern: false,
             is_sse: true,
@@ -198,14 +198,13 @@ impl Connector {
 
     /// A service that is no MCP server.
     async fn open_openapi(&self, remote: &Remote) -> Result<Session, ConnectError> {
-        let service = OpenApiSession::connect(
-            self.http.clone(),
-            remote,
-            self.result_bytes_max,
-            self.limit,
-        )
-        .await?;
-        let server = service.server();
+        let deadline = Instant::now() + self.limit;
+        let service =
+            OpenApiSession::connect(&self.http, remote, self.result_bytes_max, deadline).await?;
+        let server = ServerInfo {
+            protocol: "openapi".to_owned(),
+            ..ServerInfo::default()
+        };
         let session = Session::new(Link::OpenApi(service), server, Known::default());
         let (stop, ended) = (session.stop.clone(), session.ended.clone());
         self.tracker.spawn(async move {

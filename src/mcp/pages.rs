@@ -66,7 +66,7 @@ async fn list_page(
     let result = peer
         .send_request(ClientRequest::ListToolsRequest(request))
         .await
-        .map_err(|error| list_error(&error))?;
+        .map_err(list_error)?;
     let odd = |error: serde_json::Error| {
         ConnectError::Protocol(format!("its tool list cannot be read: {error}"))
     };
@@ -79,14 +79,14 @@ async fn list_page(
     clippy::wildcard_enum_match_arm,
     reason = "rmcp's enum is non-exhaustive"
 )]
-fn list_error(error: &ServiceError) -> ConnectError {
+fn list_error(error: ServiceError) -> ConnectError {
     match error {
         ServiceError::McpError(error) => ConnectError::Refused {
             step: "tools/list",
             code: i64::from(error.code.0),
-            message: error.message.clone().into_owned(),
+            message: error.message.into_owned(),
         },
-        ServiceError::TransportSend(error) => http::connect_error(error),
+        ServiceError::TransportSend(error) => http::unsent(&error),
         ServiceError::TransportClosed => {
             ConnectError::Protocol("it closed the connection during `tools/list`".to_owned())
         }

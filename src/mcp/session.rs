@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use rmcp::{
     Peer, RoleClient,
     model::{CallToolRequest, CallToolRequestParams, ClientRequest},
-    service::{PeerRequestOptions, RequestHandle, ServiceError},
+    service::{PeerRequestOptions, RequestHandle},
 };
 use serde_json::{Map, Value};
 use tokio::{sync::Notify, time::timeout};
@@ -13,7 +13,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     connect::Known,
-    decode::{TOO_LARGE, raw_result},
+    decode::raw_result,
     error::{CallError, ConnectError},
     http,
     openapi::OpenApiSession,
@@ -115,8 +115,7 @@ impl Session {
                 let params =
                     CallToolRequestParams::new(tool.to_string()).with_arguments(arguments);
                 let request = ClientRequest::CallToolRequest(CallToolRequest::new(params));
-                let result = send(peer, tracker, request, limit).await;
-                result.map_err(|error| refine(error, *result_bytes_max))
+                send(peer, tracker, request, limit, *result_bytes_max).await
             }
             Link::OpenApi(session) => timeout(limit, session.call(tool.as_str(), arguments))
                 .await
@@ -148,6 +147,7 @@ async fn send(
     tracker: &TaskTracker,
     request: ClientRequest,
     limit: Duration,
+    result_bytes_max: usize,
 ) -> Result<String, CallError> {
     let handle = peer
         .send_request_with_option(request, PeerRequestOptions::no_options())
@@ -166,7 +166,7 @@ async fn send(
     flight.handle = None;
     let result = answer
         .map_err(|_| CallError::Lost)?
-        .map_err(|error| call_error(&error))?;
+        .map_err(|error| http::call_error(error, result_bytes_max))?;
     raw_result(result).map_err(|error| CallError::Protocol(error.to_string()))
 }
 
@@ -188,33 +188,5 @@ impl Drop for Flight<'_> {
                 }
             });
         }
-    }
-}
-
-/// rmcp's error in our words.
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "rmcp's enum is non-exhaustive"
-)]
-fn call_error(error: &ServiceError) -> CallError {
-    match error {
-        ServiceError::McpError(error) => CallError::Rpc {
-            code: i64::from(error.code.0),
-            message: error.message.clone().into_owned(),
-            data: error.data.clone(),
-        },
-        ServiceError::TransportSend(error) => http::call_error(error),
-        ServiceError::TransportClosed | ServiceError::Cancelled { .. } => CallError::Lost,
-        other => CallError::Protocol(other.to_string()),
-    }
-}
-
-/// Recognises our own refusal of a result that is too large.
-fn refine(error: CallError, result_bytes_max: usize) -> CallError {
-    match error {
-        CallError::Rpc { code, .. } if code == i64::from(TOO_LARGE.0) => {
-            CallError::TooLarge(result_bytes_max)
-        }
-        error => error,
     }
 }

@@ -173,6 +173,11 @@ pub fn call_error(error: ServiceError, result_bytes_max: usize) -> CallError {
     }
 }
 
+/// What a request of the handshake that could not be sent means.
+pub fn unsent(error: &DynamicTransportError) -> ConnectError {
+    Failure::behind(error).into_connect_error()
+}
+
 /// What a failed handshake over one of the remote transports means. `last` is what the transport
 /// saw.
 #[expect(
@@ -232,5 +237,3 @@ fn innermost(error: &reqwest::Error) -> String {
     cause.to_string()
 }
 
-#[cfg(test)]
-mod tests;
