@@ -14,8 +14,10 @@ pub struct Lifecycle {
     pub hard: CancellationToken,
     /// The bridges end: after the last call, between the two.
     pub bridges: CancellationToken,
-    /// Every task of ours.
+    /// Every task that the end waits for.
     pub tracker: TaskTracker,
+    /// The one that it does not wait for: it listens to signals until the process is gone.
+    listener: TaskTracker,
 }
 
 impl Lifecycle {
@@ -29,7 +31,7 @@ impl Lifecycle {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hangup = signal(SignalKind::hangup())?;
         let (soft, hard) = (self.soft.clone(), self.hard.clone());
-        self.tracker.spawn(async move {
+        self.listener.spawn(async move {
             loop {
                 tokio::select! {
                     Some(()) = terminate.recv() => stop(&soft, &hard, "SIGTERM"),
