@@ -10,13 +10,12 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Operation, Style,
-    mcpo,
+    Operation, Style, mcpo,
     operation::{Model, json_text},
 };
 
 /// A document, ready to be served.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Document {
     /// The JSON.
     pub body: Bytes,
@@ -165,7 +164,11 @@ fn components(
     };
     let has_models = operations.iter().any(|one| !one.models().is_empty());
     if style == Style::Native || has_models {
-        schemas.extend(shared.iter().map(|(key, schema)| ((*key).to_owned(), schema.as_str())));
+        schemas.extend(
+            shared
+                .iter()
+                .map(|(key, schema)| ((*key).to_owned(), schema.as_str())),
+        );
     }
     for operation in operations {
         for (key, schema) in operation.components() {
@@ -206,7 +209,10 @@ fn model_keys<'a>(operations: &[(&'a Operation, &str)]) -> HashMap<&'a str, Stri
         .map(|model| model.name.as_str())
         .collect();
     let mut counts: HashMap<String, usize> = HashMap::new();
-    #[expect(clippy::iter_over_hash_type, reason = "counting is the same in any order")]
+    #[expect(
+        clippy::iter_over_hash_type,
+        reason = "counting is the same in any order"
+    )]
     for name in &names {
         *counts.entry(mcpo::component_key(name)).or_default() += 1;
     }
@@ -215,7 +221,11 @@ fn model_keys<'a>(operations: &[(&'a Operation, &str)]) -> HashMap<&'a str, Stri
         .map(|name| {
             let short = mcpo::component_key(name);
             let is_free = counts.get(&short).is_none_or(|count| *count == 1);
-            let key = if is_free { short } else { mcpo::long_component_key(name) };
+            let key = if is_free {
+                short
+            } else {
+                mcpo::long_component_key(name)
+            };
             (name, key)
         })
         .collect()

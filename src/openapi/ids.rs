@@ -132,6 +132,9 @@ fn hashed(id: &str, meaning: &str) -> String {
     const DIGITS: usize = 8;
 
     let start: String = id.chars().take(ID_CHARACTERS_MAX - DIGITS - 1).collect();
-    let hash: String = fingerprint(meaning.as_bytes()).chars().take(DIGITS).collect();
+    let hash: String = fingerprint(meaning.as_bytes())
+        .chars()
+        .take(DIGITS)
+        .collect();
     format!("{start}_{hash}")
 }

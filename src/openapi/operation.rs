@@ -118,7 +118,11 @@ impl Operation {
             .iter()
             .map(|(key, schema)| key.len() + schema.len() + 8)
             .sum();
-        let models: usize = self.models.iter().map(|model| model.schema.len() + 160).sum();
+        let models: usize = self
+            .models
+            .iter()
+            .map(|model| model.schema.len() + 160)
+            .sum();
         self.head.len() + self.tail.len() + components + models + 160
     }
 
@@ -144,8 +148,14 @@ impl Operation {
         let mut components = json_components(&mut input);
         let mut head = Map::new();
         head.insert("tags".to_owned(), json!([bridge.as_str()]));
-        let summary = tool.title.as_deref().filter(|title| !title.trim().is_empty());
-        head.insert("summary".to_owned(), summary.unwrap_or(tool.name.as_str()).into());
+        let summary = tool
+            .title
+            .as_deref()
+            .filter(|title| !title.trim().is_empty());
+        head.insert(
+            "summary".to_owned(),
+            summary.unwrap_or(tool.name.as_str()).into(),
+        );
         describe(&mut head, tool);
 
         let mut tail = Map::new();
@@ -253,7 +263,11 @@ pub fn json_text(text: &str) -> String {
 
 /// The description is the tool's own; an empty one would hide the summary from the model.
 fn describe(head: &mut Map<String, Value>, tool: &Tool) {
-    if let Some(text) = tool.description.as_deref().filter(|text| !text.trim().is_empty()) {
+    if let Some(text) = tool
+        .description
+        .as_deref()
+        .filter(|text| !text.trim().is_empty())
+    {
         head.insert("description".to_owned(), text.into());
     }
 }
@@ -266,7 +280,10 @@ fn body(input: &mut Published) -> Option<Value> {
     if input.free_form {
         let mut inner = schema;
         if let Some(members) = inner.as_object_mut() {
-            if members.get("properties").is_some_and(|named| *named == json!({})) {
+            if members
+                .get("properties")
+                .is_some_and(|named| *named == json!({}))
+            {
                 members.shift_remove("properties");
             }
             members

@@ -27,10 +27,7 @@ pub fn is_finite(schema: &Value, components: &[(String, Value)]) -> bool {
         left: NODES_MAX,
         path: Vec::new(),
     };
-    reader.reads(schema, 0, 0)
-        && components
-            .iter()
-            .all(|(_, body)| reader.reads(body, 0, 0))
+    reader.reads(schema, 0, 0) && components.iter().all(|(_, body)| reader.reads(body, 0, 0))
 }
 
 /// The walk of such a reader.

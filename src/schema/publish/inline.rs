@@ -135,7 +135,9 @@ impl<'a> Inliner<'a> {
         self.spend(1)?;
         let Value::Object(members) = node else {
             if !node.is_boolean() {
-                self.warn("a schema is neither an object nor a boolean; anything is accepted there");
+                self.warn(
+                    "a schema is neither an object nor a boolean; anything is accepted there",
+                );
             }
             return Ok(Value::Bool(node.as_bool().unwrap_or(true)));
         };

@@ -29,10 +29,17 @@ pub enum Holds {
 /// Tells what stands under `keyword`.
 pub fn holds(keyword: &str) -> Holds {
     match keyword {
-        "not" | "if" | "then" | "else" | "contains" | "additionalProperties" | "additionalItems"
-        | "propertyNames" | "unevaluatedItems" | "unevaluatedProperties" | "contentSchema" => {
-            Holds::Schema
-        }
+        "not"
+        | "if"
+        | "then"
+        | "else"
+        | "contains"
+        | "additionalProperties"
+        | "additionalItems"
+        | "propertyNames"
+        | "unevaluatedItems"
+        | "unevaluatedProperties"
+        | "contentSchema" => Holds::Schema,
         "allOf" | "anyOf" | "oneOf" | "prefixItems" => Holds::List,
         "properties" | "patternProperties" | "dependentSchemas" => Holds::Names,
         "items" => Holds::Items,

@@ -72,8 +72,12 @@ pub fn publish_output(source: &Value, prefix: &str) -> Published {
     }
 }
 
-/// Steps 1 to 4; `fill` says whether places without a type are to be filled for the converter.
-fn read(source: &Value, prefix: &str, fill: bool) -> (Value, Vec<(String, Value)>, Vec<String>) {
+/// Steps 1 to 4; only arguments are read by the converter.
+fn read(
+    source: &Value,
+    prefix: &str,
+    arguments: bool,
+) -> (Value, Vec<(String, Value)>, Vec<String>) {
     let Inlined {
         schema,
         mut components,
@@ -91,8 +95,11 @@ fn read(source: &Value, prefix: &str, fill: bool) -> (Value, Vec<(String, Value)
         Flatten.transform(schema);
     }
     let mut types = Fill::new(
-        fill,
-        components.iter().map(|(name, _)| name.as_str()).zip(&bodies),
+        arguments,
+        components
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .zip(&bodies),
     );
     for schema in bodies.iter_mut().chain([&mut schema]) {
         types.transform(schema);

@@ -127,7 +127,7 @@ pub fn name_of(reference: &str) -> String {
     name.chars()
         .take(64)
         .map(|character| match character {
-            'A'..='Z' | 'a'..='z' | '0'..='9' | '.' | '_' | '-' => character,
+            'A'..='Z' | 'a'..='z' | '0'..='9' | '_' | '-' => character,
             _ => '_',
         })
         .collect()

@@ -147,7 +147,10 @@ fn is_sound(keyword: &str, value: &mut Value) -> bool {
 fn texts(value: &mut Value) {
     if let Value::Array(names) = value {
         let mut seen = std::collections::HashSet::new();
-        names.retain(|name| name.as_str().is_some_and(|name| seen.insert(name.to_owned())));
+        names.retain(|name| {
+            name.as_str()
+                .is_some_and(|name| seen.insert(name.to_owned()))
+        });
     }
 }
 
@@ -235,7 +238,7 @@ fn nullable(members: &mut Map<String, Value>) {
     if members.shift_remove("nullable") != Some(Value::Bool(true)) {
         return;
     }
-    let null = json!({"type": "null"});
+    let none = json!({"type": "null"});
     match members.get_mut("type") {
         Some(Value::Array(types)) => {
             if !types.iter().any(|kind| kind == "null") {
@@ -256,11 +259,11 @@ fn nullable(members: &mut Map<String, Value>) {
         "oneOf"
     };
     if let Some(Value::Array(schemas)) = members.get_mut(alternatives) {
-        if !schemas.contains(&null) {
-            schemas.push(null);
+        if !schemas.contains(&none) {
+            schemas.push(none);
         }
     } else if let Some(all) = members.shift_remove("allOf") {
-        members.insert("anyOf".to_owned(), json!([{"allOf": all}, null]));
+        members.insert("anyOf".to_owned(), json!([{"allOf": all}, none]));
     }
 }
 

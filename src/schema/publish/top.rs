@@ -119,7 +119,11 @@ impl Fields {
             first
                 .required
                 .iter()
-                .filter(|name| alternatives.iter().all(|other| other.required.contains(name)))
+                .filter(|name| {
+                    alternatives
+                        .iter()
+                        .all(|other| other.required.contains(name))
+                })
                 .cloned()
                 .collect()
         });
@@ -223,6 +227,7 @@ fn finished(members: &Map<String, Value>, fields: Fields, is_open: bool) -> Map<
         match keyword.as_str() {
             "type" | "required" | "allOf" | "anyOf" | "oneOf" | "not" | "enum" | "const"
             | "items" => {}
+            "default" if !value.is_object() => {}
             "properties" => {
                 schema.insert("properties".to_owned(), Value::Null);
             }

@@ -101,8 +101,8 @@ impl Types {
 /// The transform. Works from the inside out.
 #[derive(Debug)]
 pub struct Fill {
-    /// Whether a place that takes anything must say so.
-    anything: bool,
+    /// Whether these are arguments, which the converter reads.
+    arguments: bool,
     /// The types of components, by reference.
     components: HashMap<String, Types>,
 }
@@ -110,11 +110,11 @@ pub struct Fill {
 impl Fill {
     /// Knows the components by name.
     pub fn new<'a>(
-        anything: bool,
+        arguments: bool,
         components: impl Iterator<Item = (&'a str, &'a Schema)>,
     ) -> Self {
         let mut fill = Self {
-            anything,
+            arguments,
             components: HashMap::new(),
         };
         for (name, body) in components {
@@ -161,61 +161,33 @@ impl Fill {
             .or_else(|| told_by_keywords(members))
     }
 
-    /// Gives one schema its type.
-    fn fill(&self, members: &mut Map<String, Value>) {
-        let is_told = members.contains_key("type")
-            || members.contains_key("$ref")
-            || (members.contains_key("anyOf") && !members.contains_key("enum"));
-        if !is_told {
-            // Taken out and put back, so that no copy is made.
-            let value = Value::Object(mem::take(members));
-            let types = self.implied(&value, 0).and_then(Types::to_value);
-            if let Value::Object(own) = value {
-                *members = own;
-            }
-            if let Some(types) = types {
-                members.insert("type".to_owned(), types);
-            }
-        }
-        let Some(types) = members.get("type").map(Types::of_names) else {
-            return;
-        };
-        if types.has("array") && !members.contains_key("items") {
-            members.insert("items".to_owned(), items(members));
-        }
-        if members.get("default") == Some(&Value::Null) && !types.has("null") {
-            members.shift_remove("default");
-        }
-    }
-
-    /// Makes a property or an item say what it takes, where the converter would take it for a
-    /// string.
+    /// Makes a property or an item say what it takes.
     fn place(&self, value: &mut Value) {
-        let Some(members) = value.as_object_mut() else {
-            return;
-        };
-        if let Some(reference) = members.get("$ref").and_then(Value::as_str) {
+        let types = || self.implied(value, 0).and_then(Types::to_value);
+        if let Some(reference) = value.get("$ref") {
             // The converter cuts a recursive reference to nothing; the type beside it stays.
-            if let Some(types) = self.components.get(reference).and_then(|types| types.to_value()) {
-                *value = json!({"type": types, "allOf": [value.take()]});
+            if let Some(types) = types() {
+                *value = json!({"type": types, "allOf": [{"$ref": reference}]});
             }
-            return;
-        }
-        if ["type", "anyOf", "properties"]
-            .into_iter()
-            .any(|keyword| members.contains_key(keyword))
+        } else if value.get("type").is_none()
+            && (value.get("anyOf").is_none() || value.get("enum").is_some())
         {
-            return;
+            let types = types();
+            let is_combined = value.get("oneOf").is_some() || value.get("allOf").is_some();
+            let Some(members) = value.as_object_mut() else {
+                return;
+            };
+            match types {
+                Some(types) => drop(members.insert("type".to_owned(), types)),
+                None if is_combined => {
+                    let all = ["string", "number", "boolean", "object", "array", "null"];
+                    members.insert("type".to_owned(), json!(all));
+                }
+                None => drop(members.insert("anyOf".to_owned(), anything())),
+            }
         }
-        if ["oneOf", "allOf"]
-            .into_iter()
-            .any(|keyword| members.contains_key(keyword))
-        {
-            let all = ["string", "number", "boolean", "object", "array", "null"];
-            members.insert("type".to_owned(), json!(all));
-            members.entry("items").or_insert_with(|| json!({}));
-        } else {
-            members.insert("anyOf".to_owned(), anything());
+        if let Some(members) = value.as_object_mut() {
+            complete(members);
         }
     }
 }
@@ -237,15 +209,32 @@ impl Transform for Fill {
         let Some(members) = schema.as_object_mut() else {
             return;
         };
-        self.fill(members);
-        if self.anything {
-            if let Some(Value::Object(properties)) = members.get_mut("properties") {
-                properties.values_mut().for_each(|value| self.place(value));
-            }
-            if let Some(items) = members.get_mut("items") {
-                self.place(items);
-            }
+        let types = members.get("type").map(Types::of_names);
+        if members.get("default") == Some(&Value::Null)
+            && types.is_some_and(|types| !types.has("null"))
+        {
+            members.shift_remove("default");
         }
+        if !self.arguments {
+            return;
+        }
+        complete(members);
+        if let Some(Value::Object(properties)) = members.get_mut("properties") {
+            properties.values_mut().for_each(|value| self.place(value));
+        }
+        if let Some(items) = members.get_mut("items") {
+            self.place(items);
+        }
+    }
+}
+
+/// Gives an array its items.
+fn complete(members: &mut Map<String, Value>) {
+    let is_array = members
+        .get("type")
+        .is_some_and(|names| Types::of_names(names).has("array"));
+    if is_array && !members.contains_key("items") {
+        members.insert("items".to_owned(), items(members));
     }
 }
 
@@ -267,7 +256,7 @@ fn items(members: &Map<String, Value>) -> Value {
     let first = list(members, "prefixItems");
     let most = members.get("maxItems").and_then(Value::as_u64);
     if first.is_empty() || most.is_none_or(|most| most > first.len() as u64) {
-        return json!({});
+        return json!({"anyOf": anything()});
     }
     let mut kinds: Vec<&Value> = Vec::new();
     for kind in first.iter().take(20) {
