@@ -18,8 +18,8 @@ use http::{HeaderName, HeaderValue};
 
 use crate::{
     config::{
-        self, ApiKey, Bridge, Config, Diagnostic, Environment, Flavor, Identity, Limits, Loaded, LogFormat,
-        RemoteKind, Server, Telemetry, Tls, Transport,
+        self, ApiKey, Bridge, Config, Diagnostic, Environment, Flavor, Identity, Limits, Loaded,
+        LogFormat, RemoteKind, Server, Telemetry, Tls, Transport,
     },
     secret::Secret,
 };
@@ -59,7 +59,12 @@ pub struct McpoCommand {
 )]
 struct Options {
     /// Host address
-    #[arg(short = 'h', long, default_value = "0.0.0.0", allow_hyphen_values = true)]
+    #[arg(
+        short = 'h',
+        long,
+        default_value = "0.0.0.0",
+        allow_hyphen_values = true
+    )]
     host: String,
     /// Port number
     #[arg(short, long, default_value = "8000", allow_hyphen_values = true)]
@@ -80,13 +85,23 @@ struct Options {
     #[arg(long, allow_hyphen_values = true)]
     env_path: Option<PathBuf>,
     /// Server type: stdio, sse, streamable-http
-    #[arg(long = "type", alias = "server-type", default_value = "stdio", allow_hyphen_values = true)]
+    #[arg(
+        long = "type",
+        alias = "server-type",
+        default_value = "stdio",
+        allow_hyphen_values = true
+    )]
     server_type: String,
     /// Config file path
     #[arg(short, long, allow_hyphen_values = true)]
     config: Option<PathBuf>,
     /// Server name
-    #[arg(short, long, default_value = "MCP OpenAPI Proxy", allow_hyphen_values = true)]
+    #[arg(
+        short,
+        long,
+        default_value = "MCP OpenAPI Proxy",
+        allow_hyphen_values = true
+    )]
     name: String,
     /// Server description
     #[arg(
@@ -144,15 +159,25 @@ pub fn parse(words: Vec<OsString>) -> Result<McpoCommand, McpoExit> {
     let program = OsString::from("mcpo");
     let options = Options::try_parse_from(std::iter::once(program).chain(ours)).map_err(exit)?;
     if options.install_completion || options.show_completion {
-        return Err(stop(0, String::new(), "mcp-bridge has no shell completion for mcpo\n".to_owned()));
+        return Err(stop(
+            0,
+            String::new(),
+            "mcp-bridge has no shell completion for mcpo\n".to_owned(),
+        ));
     }
     let has_config = options.config().is_some();
     let mut env = Vec::new();
     for pair in &options.env {
         match pair.split_once('=') {
-            Some((name, value)) if !name.is_empty() => env.push((name.to_owned(), value.to_owned())),
+            Some((name, value)) if !name.is_empty() => {
+                env.push((name.to_owned(), value.to_owned()))
+            }
             // The text may be a value whose name was forgotten, so it is not shown.
-            _ => return Err(refuse("Invalid value for '--env' / '-e': expected KEY=VALUE.")),
+            _ => {
+                return Err(refuse(
+                    "Invalid value for '--env' / '-e': expected KEY=VALUE.",
+                ));
+            }
         }
     }
     let words = match theirs {
@@ -168,7 +193,11 @@ pub fn parse(words: Vec<OsString>) -> Result<McpoCommand, McpoExit> {
             .collect::<Result<_, _>>()
             .map_err(|_| refuse("the command after '--' is not UTF-8"))?,
     };
-    Ok(McpoCommand { options, env, words })
+    Ok(McpoCommand {
+        options,
+        env,
+        words,
+    })
 }
 
 impl Options {
@@ -188,7 +217,10 @@ impl McpoCommand {
     pub fn first_line(&self) -> String {
         let options = &self.options;
         match options.config() {
-            Some(path) => format!("Starting MCP OpenAPI Proxy with config file: {}", path.display()),
+            Some(path) => format!(
+                "Starting MCP OpenAPI Proxy with config file: {}",
+                path.display()
+            ),
             None => format!(
                 "Starting MCP OpenAPI Proxy on {}:{} with command: {}",
                 options.host,
@@ -207,7 +239,9 @@ impl McpoCommand {
     pub fn config(&self, environment: &Environment) -> Result<Loaded, Vec<Diagnostic>> {
         let (children, mut warnings) = self.children(environment);
         // mcpo puts them into its own environment too (C-CLI-9).
-        let pairs = children.iter().map(|(name, value)| (name.as_str(), value.expose()));
+        let pairs = children
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.expose()));
         let environment = environment.clone().with(pairs);
         let mut loaded = match self.options.config() {
             Some(path) => config::load_mcpo(path, &environment, &children)?,
@@ -285,13 +319,17 @@ impl McpoCommand {
         warnings: &mut Vec<Diagnostic>,
     ) -> Result<Bridge, Vec<Diagnostic>> {
         let mut bridge = config::remote(url, kind)?;
-        if let (Ok(Transport::Remote(remote)), Some(text)) = (&mut bridge.transport, &self.options.header) {
+        if let (Ok(Transport::Remote(remote)), Some(text)) =
+            (&mut bridge.transport, &self.options.header)
+        {
             if let Some(headers) = headers(text) {
                 remote.headers = headers;
             } else {
                 // C-CLI-10
                 let text = "Invalid JSON format for headers. Headers will be ignored.";
-                warnings.push(Diagnostic::warning(text).with_hint("write `--header '{\"NAME\": \"value\"}'`"));
+                warnings.push(
+                    Diagnostic::warning(text).with_hint("write `--header '{\"NAME\": \"value\"}'`"),
+                );
             }
         }
         Ok(bridge)
@@ -329,18 +367,26 @@ impl McpoCommand {
             (None, None) => None,
             _ => {
                 let hint = "give `--ssl-certfile` and `--ssl-keyfile`, or neither";
-                errors.push(Diagnostic::error("TLS needs a certificate and its key").with_hint(hint));
+                errors
+                    .push(Diagnostic::error("TLS needs a certificate and its key").with_hint(hint));
                 None
             }
         };
         let origins = &options.cors_allow_origins;
-        let prefix = options.path_prefix.as_deref().filter(|_| flavor == Flavor::Mcpo);
+        let prefix = options
+            .path_prefix
+            .as_deref()
+            .filter(|_| flavor == Flavor::Mcpo);
         Server {
             listen,
             root_path: config::root_path(&options.root_path),
             path_prefix: config::path_prefix(prefix.unwrap_or_default()),
             public_spec: !(options.strict_auth && options.api_key().is_some()),
-            cors_allow_origins: if origins.is_empty() { vec!["*".to_owned()] } else { origins.clone() },
+            cors_allow_origins: if origins.is_empty() {
+                vec!["*".to_owned()]
+            } else {
+                origins.clone()
+            },
             tls,
             title: options.name.clone(),
             description: options.description.clone(),
@@ -363,11 +409,18 @@ impl McpoCommand {
 
     /// `--log-level` is `LOG_LEVEL`.
     fn telemetry(&self, environment: &Environment, warnings: &mut Vec<Diagnostic>) -> Telemetry {
-        let said = self.options.log_level.as_deref().or_else(|| environment.get("LOG_LEVEL"));
+        let said = self
+            .options
+            .log_level
+            .as_deref()
+            .or_else(|| environment.get("LOG_LEVEL"));
         let level = said.filter(|level| !level.is_empty()).and_then(|text| {
             let level = config::level(text);
             if level.is_none() {
-                let text = format!("Invalid LOG_LEVEL '{}', defaulting to INFO", text.to_uppercase());
+                let text = format!(
+                    "Invalid LOG_LEVEL '{}', defaulting to INFO",
+                    text.to_uppercase()
+                );
                 warnings.push(Diagnostic::warning(text));
             }
             level
@@ -399,13 +452,26 @@ fn exit(error: clap::Error) -> McpoExit {
     // `--port <PORT>` is `'--port' / '-p'` there.
     let option = || {
         let named = context(ContextKind::InvalidArg);
-        let long = named.split([' ', '=']).next().unwrap_or_default().to_owned();
+        let long = named
+            .split([' ', '='])
+            .next()
+            .unwrap_or_default()
+            .to_owned();
         let command = Options::command();
         let short = command
             .get_arguments()
-            .find(|arg| arg.get_long().is_some_and(|name| long == format!("--{name}")))
+            .find(|arg| {
+                arg.get_long()
+                    .is_some_and(|name| long == format!("--{name}"))
+            })
             .and_then(clap::Arg::get_short);
-        (short.map_or_else(|| format!("'{long}'"), |short| format!("'{long}' / '-{short}'")), long)
+        (
+            short.map_or_else(
+                || format!("'{long}'"),
+                |short| format!("'{long}' / '-{short}'"),
+            ),
+            long,
+        )
     };
     match error.kind() {
         ErrorKind::DisplayHelp => stop(0, error.render().to_string(), String::new()),
@@ -416,7 +482,10 @@ fn exit(error: clap::Error) -> McpoExit {
         }
         ErrorKind::ValueValidation => {
             let value = context(ContextKind::InvalidValue);
-            refuse(&format!("Invalid value for {}: '{value}' is not a valid integer.", option().0))
+            refuse(&format!(
+                "Invalid value for {}: '{value}' is not a valid integer.",
+                option().0
+            ))
         }
         ErrorKind::InvalidValue if context(ContextKind::InvalidValue).is_empty() => {
             refuse(&format!("Option '{}' requires an argument.", option().1))
@@ -431,9 +500,390 @@ fn refuse(message: &str) -> McpoExit {
 }
 
 fn stop(code: u8, stdout: String, stderr: String) -> McpoExit {
-    McpoExit { code, stdout, stderr }
+    McpoExit {
+        code,
+        stdout,
+        stderr,
+    }
 }
 
 #[cfg(test)]
-#[path = "mcpo_tests.rs"]
-mod tests;
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::config::Stdio;
+
+    fn words(line: &[&str]) -> Vec<OsString> {
+        line.iter().map(OsString::from).collect()
+    }
+
+    fn command(line: &[&str]) -> McpoCommand {
+        parse(words(line)).unwrap_or_else(|exit| panic!("{line:?}: {exit:?}"))
+    }
+
+    fn exit_of(line: &str) -> McpoExit {
+        parse(words(&line.split_whitespace().collect::<Vec<_>>())).unwrap_err()
+    }
+
+    fn config(line: &[&str], environment: &Environment) -> Config {
+        command(line).config(environment).unwrap().config
+    }
+
+    fn stdio(config: &Config) -> &Stdio {
+        match &config.bridges[0].transport {
+            Ok(Transport::Stdio(stdio)) => stdio,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn file(text: &str) -> (tempfile::TempDir, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.json");
+        fs::write(&path, text).unwrap();
+        let path = path.to_str().unwrap().to_owned();
+        (folder, path)
+    }
+
+    const ONE: &str =
+        r#"{"mcpServers": {"ok": {"command": "c", "env": {"FOO": "cfg", "BAR": "${UNSET}"}}}}"#;
+
+    #[test]
+    fn every_way_people_start_mcpo_is_understood() {
+        let (_folder, path) = file(ONE);
+        let equals = format!("--config={path}");
+        let none = Environment::default();
+        // mcpo contract §14.2; 7 to 12 are about the image, and 14 about the client.
+        let single: &[&[&str]] = &[
+            &[
+                "--api-key",
+                "top-secret",
+                "--",
+                "uvx",
+                "mcp-server-time",
+                "--local-timezone=America/New_York",
+            ],
+            &[
+                "--",
+                "python3",
+                "-c",
+                "from mcp.server.fastmcp import FastMCP; …",
+            ],
+            &["--", "/app/.venv/bin/python3", "server.py"],
+            &["--port", "8000", "--api-key", "X", "--", "uvx", "x"],
+            &[
+                "--port",
+                "8000",
+                "--",
+                "env",
+                "KEY=v",
+                "python",
+                "server.py",
+            ],
+        ];
+        for line in single {
+            let config = config(line, &none);
+            let after = line.iter().position(|word| *word == "--").unwrap() + 1;
+            assert_eq!(config.flavor, Flavor::McpoSingle, "{line:?}");
+            assert_eq!(config.server.listen.to_string(), "0.0.0.0:8000", "{line:?}");
+            let stdio = stdio(&config);
+            assert_eq!(stdio.command, line[after], "{line:?}");
+            assert_eq!(stdio.args, line[after + 1..], "{line:?}");
+            assert!(stdio.inherit_env);
+            assert_eq!(config.identity.anonymous, !line.contains(&"--api-key"));
+        }
+        let files: &[&[&str]] = &[
+            &[
+                "--host",
+                "0.0.0.0",
+                "--port",
+                "8000",
+                "--api-key",
+                "k",
+                "--config",
+                &path,
+            ],
+            &[
+                "--port",
+                "8000",
+                "--api-key",
+                "X",
+                "--config",
+                &path,
+                "--hot-reload",
+            ],
+            &["mcpo", "--config", &path, "--api-key", "X"],
+            &["--port=8000", &equals],
+            &["--config", &path],
+            &["-c", &path, "-h", "0.0.0.0", "-p", "8000", "-k", "K"],
+            &["-c", &path, "--", "ignored"],
+            &["--type", "sse", "--config", &path],
+        ];
+        for line in files {
+            let command = command(line);
+            let config = command.config(&none).unwrap().config;
+            assert_eq!(config.flavor, Flavor::Mcpo, "{line:?}");
+            assert_eq!(config.bridges[0].name.as_str(), "ok");
+            assert_eq!(config.server.listen.to_string(), "0.0.0.0:8000", "{line:?}");
+            assert_eq!(command.hot_reload(), line.contains(&"--hot-reload"));
+            assert!(
+                command
+                    .first_line()
+                    .ends_with(&format!("with config file: {path}"))
+            );
+        }
+        let line = [
+            "--host",
+            "0.0.0.0",
+            "--port",
+            "8000",
+            "--server-type",
+            "streamable-http",
+            "--",
+            "http://gmail-mcp-server:5000/mcp/",
+        ];
+        let config = config(&line, &none);
+        let Ok(Transport::Remote(remote)) = &config.bridges[0].transport else {
+            panic!("a URL")
+        };
+        assert_eq!(remote.url.as_str(), "http://gmail-mcp-server:5000/mcp/");
+        assert_eq!(remote.kind, RemoteKind::StreamableHttp);
+    }
+
+    #[test]
+    fn what_cannot_be_served_ends_as_in_mcpo() {
+        for (line, code, stdout, stderr) in [
+            ("", 1, USAGE, ""),
+            ("--port 1", 1, USAGE, ""),
+            ("--config= stray", 1, USAGE, ""),
+            (
+                "--",
+                0,
+                "Error: You must specify the MCP server command after '--'\n",
+                "",
+            ),
+            ("--bogus", 2, "", "No such option: --bogus"),
+            ("--bogus=1 -- x", 2, "", "No such option: --bogus"),
+            ("-x -- x", 2, "", "No such option: -x"),
+            (
+                "--port abc -- x",
+                2,
+                "",
+                "Invalid value for '--port' / '-p': 'abc' is not a valid integer.",
+            ),
+            (
+                "--version",
+                2,
+                "",
+                "Option '--version' requires an argument.",
+            ),
+            (
+                "-e FOO -e A=b -- x",
+                2,
+                "",
+                "Invalid value for '--env' / '-e': expected KEY=VALUE.",
+            ),
+        ] {
+            let exit = exit_of(line);
+            assert_eq!((exit.code, exit.stdout.as_str()), (code, stdout), "{line}");
+            assert!(
+                exit.stderr.contains(stderr) && exit.stderr.is_empty() == stderr.is_empty(),
+                "{line}: {}",
+                exit.stderr
+            );
+        }
+        let help = exit_of("--help");
+        assert!(help.code == 0 && help.stdout.contains("--hot-reload") && help.stderr.is_empty());
+    }
+
+    #[test]
+    fn options_are_taken_as_click_takes_them() {
+        let none = Environment::default();
+        let line = [
+            "-h",
+            "localhost",
+            "-p1",
+            "-p",
+            "2",
+            "-n",
+            "N",
+            "-d",
+            "D",
+            "-v",
+            "3",
+            "--cors-allow-origins",
+            "http://a",
+            "--cors-allow-origins",
+            "http://b",
+            "-k",
+            "-dash",
+            "--strict-auth",
+            "--root-path",
+            "api/",
+            "--path-prefix",
+            "/pre",
+            "--log-level",
+            "WARNING",
+            "-t",
+            "c.pem",
+            "-K",
+            "k.pem",
+            "-c",
+        ];
+        let (_folder, path) = file(ONE);
+        let line: Vec<_> = line.into_iter().chain([path.as_str()]).collect();
+        let config = config(&line, &none);
+        let server = &config.server;
+        assert_eq!(server.listen.to_string(), "127.0.0.1:2");
+        assert_eq!(
+            (
+                server.title.as_str(),
+                server.description.as_str(),
+                server.version.as_str()
+            ),
+            ("N", "D", "3")
+        );
+        assert_eq!(server.cors_allow_origins, ["http://a", "http://b"]);
+        assert_eq!(
+            (server.root_path.as_str(), server.path_prefix.as_str()),
+            ("/api", "/pre/")
+        );
+        assert!(!server.public_spec && config.identity.strict && !config.identity.anonymous);
+        assert!(config.identity.keys[0].key.matches("-dash"));
+        assert_eq!(
+            server.tls.as_ref().unwrap().key_file,
+            PathBuf::from("k.pem")
+        );
+        assert_eq!(config.telemetry.level, "warn");
+    }
+
+    #[test]
+    fn defaults_are_mcpos() {
+        let environment = Environment::of([("LOG_LEVEL", "DEBUG")]);
+        let config = config(
+            &["--strict-auth", "-k", "", "--path-prefix", "x", "--", "c"],
+            &environment,
+        );
+        let server = &config.server;
+        assert_eq!(server.cors_allow_origins, ["*"]);
+        assert_eq!(
+            (server.root_path.as_str(), server.path_prefix.as_str()),
+            ("", "/")
+        );
+        assert_eq!(server.title, "MCP OpenAPI Proxy");
+        assert_eq!(server.version, "1.0");
+        assert!(server.public_spec && config.identity.anonymous && !config.identity.strict);
+        assert_eq!(config.telemetry.level, "debug");
+    }
+
+    #[test]
+    fn variables_reach_the_children_in_mcpos_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("vars");
+        fs::write(&path, "FOO=fromfile\nBAR='q x'\nONLYFILE=1\n").unwrap();
+        let path = path.to_str().unwrap();
+        let process = Environment::of([("FOO", "proc")]);
+        let none = Environment::default();
+        // What the child sees beyond our environment; observed_more.txt.
+        for (line, environment, seen) in [
+            (
+                &["-e", "FOO=1", "-e", "BAR=a=b"][..],
+                &none,
+                &[("BAR", "a=b"), ("FOO", "1")][..],
+            ),
+            (&["--env", "FOO=cli"], &process, &[("FOO", "cli")]),
+            (
+                &["--env-path", path],
+                &none,
+                &[("BAR", "q x"), ("FOO", "fromfile"), ("ONLYFILE", "1")],
+            ),
+            (
+                &["--env-path", path],
+                &process,
+                &[("BAR", "q x"), ("ONLYFILE", "1")],
+            ),
+            (
+                &["--env", "FOO=cli", "--env-path", path],
+                &none,
+                &[("BAR", "q x"), ("FOO", "fromfile"), ("ONLYFILE", "1")],
+            ),
+            (
+                &["--env", "FOO=cli", "--env-path", path],
+                &process,
+                &[("BAR", "q x"), ("ONLYFILE", "1")],
+            ),
+            (
+                &["--env", "FOO=1", "--env-path", "/nowhere"],
+                &none,
+                &[("FOO", "1")],
+            ),
+        ] {
+            let line: Vec<_> = line.iter().copied().chain(["--", "c"]).collect();
+            let config = config(&line, environment);
+            let env: Vec<_> = stdio(&config)
+                .env
+                .iter()
+                .map(|(name, value)| (name.as_str(), value.expose()))
+                .collect();
+            assert_eq!(env, seen, "{line:?}");
+        }
+        let (_folder, file) = file(ONE);
+        let config = config(&["-c", &file, "-e", "FOO=cli", "-e", "X=y"], &none);
+        let env = &stdio(&config).env;
+        assert_eq!(
+            (env["FOO"].expose(), env["BAR"].expose(), env["X"].expose()),
+            ("cfg", "${UNSET}", "y")
+        );
+    }
+
+    #[test]
+    fn headers_are_for_urls_and_bad_ones_are_a_warning() {
+        let none = Environment::default();
+        let loaded = command(&["--type", "sse", "-H", r#"{"A": "b"}"#, "--", "http://x/sse"])
+            .config(&none)
+            .unwrap();
+        let Ok(Transport::Remote(remote)) = &loaded.config.bridges[0].transport else {
+            panic!("a URL")
+        };
+        assert_eq!(
+            (remote.kind, remote.headers[0].1.expose()),
+            (RemoteKind::Sse, "b")
+        );
+        for bad in ["{", "[]", r#"{"A": 1}"#, r#"{"a b": "c"}"#] {
+            let loaded = command(&[
+                "--type",
+                "streamable_http",
+                "--header",
+                bad,
+                "--",
+                "http://x",
+            ])
+            .config(&none)
+            .unwrap();
+            assert_eq!(
+                loaded.warnings[0].message,
+                "Invalid JSON format for headers. Headers will be ignored."
+            );
+        }
+        let loaded = command(&["--log-level", "bogus", "--", "c"])
+            .config(&none)
+            .unwrap();
+        assert_eq!(
+            loaded.warnings[0].message,
+            "Invalid LOG_LEVEL 'BOGUS', defaulting to INFO"
+        );
+    }
+
+    #[test]
+    fn a_configuration_that_cannot_work_is_an_error() {
+        let none = Environment::default();
+        for line in [
+            &["--port", "99999", "--", "c"][..],
+            &["--ssl-certfile", "c", "--", "c"],
+            &["--config", "/nowhere.json"],
+            &["--type", "sse", "--", "no-url"],
+        ] {
+            assert!(command(line).config(&none).is_err(), "{line:?}");
+        }
+    }
+}

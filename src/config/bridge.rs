@@ -46,6 +46,9 @@ pub(super) struct BridgeTable {
     pub(super) rename: BTreeMap<Text, Text>,
     pub(super) aliases: BTreeMap<Text, Text>,
     pub(super) embed_html: Option<bool>,
+    /// Whether a key was left out because it did not fit, and has been reported.
+    #[serde(skip)]
+    pub(super) is_partial: bool,
 }
 
 /// Reads the strings of one bridge; a missing reference switches it off.
@@ -78,7 +81,10 @@ impl Resolver<'_, '_> {
             if let Some(secret) = expansion.secrets.first() {
                 self.reader
                     .problems
-                    .warning(&text.span(), format!("`{secret}` looks like a secret, and {danger}"))
+                    .warning(
+                        &text.span(),
+                        format!("`{secret}` looks like a secret, and {danger}"),
+                    )
                     .hint(hint);
             }
             return self.expand(text);
@@ -95,7 +101,9 @@ impl Resolver<'_, '_> {
         let scalar = scalar?;
         let span = scalar.span();
         let scalar = match scalar.into_inner() {
-            Scalar::Text(text) => Scalar::Text(self.expand(&Spanned::new(span.clone(), text))?.into_inner()),
+            Scalar::Text(text) => {
+                Scalar::Text(self.expand(&Spanned::new(span.clone(), text))?.into_inner())
+            }
             integer @ Scalar::Integer(_) => integer,
         };
         self.reader.count(key, &Spanned::new(span, scalar), least)
@@ -105,14 +113,22 @@ impl Resolver<'_, '_> {
 impl BridgeTable {
     /// Checks and resolves one bridge. Problems are reported; what can be had is had, and with a
     /// problem the configuration is refused (native) or the bridge is off (mcpo).
-    pub(super) fn resolve(mut self, name: BridgeName, at: &Span, reader: &mut Reader<'_>) -> Bridge {
+    pub(super) fn resolve(
+        mut self,
+        name: BridgeName,
+        at: &Span,
+        reader: &mut Reader<'_>,
+    ) -> Bridge {
         let first_problem = reader.problems.len();
         let mut resolver = Resolver {
             reader,
             missing: Vec::new(),
         };
         let resolver = &mut resolver;
-        let description = self.description.take().and_then(|text| resolver.expand(&text));
+        let description = self
+            .description
+            .take()
+            .and_then(|text| resolver.expand(&text));
         let connect_timeout = resolver.duration("connect_timeout", self.connect_timeout.take());
         let timeout = resolver.duration("timeout", self.timeout.take());
         let idle_stop = resolver.duration("idle_stop", self.idle_stop.take());
@@ -122,7 +138,10 @@ impl BridgeTable {
         let (rename, aliases) = names(resolver, &self.rename, &self.aliases);
         let lazy = self.lazy.unwrap_or(false);
         let embed_html = self.embed_html.unwrap_or(false);
-        let enabled = self.enabled.as_ref().is_none_or(|enabled| *enabled.get_ref());
+        let enabled = self
+            .enabled
+            .as_ref()
+            .is_none_or(|enabled| *enabled.get_ref());
         let transport = transport::resolve(resolver, self, at);
         let missing = resolver.missing.join("; ");
         let transport = if enabled {
@@ -229,8 +248,13 @@ fn names(
             resolver
                 .reader
                 .problems
-                .error(&span, format!("`{old}` cannot be renamed to both `{first}` and `{new}`"))
-                .hint(format!("keep one, and put the other under `aliases`: `{new} = \"{old}\"`"));
+                .error(
+                    &span,
+                    format!("`{old}` cannot be renamed to both `{first}` and `{new}`"),
+                )
+                .hint(format!(
+                    "keep one, and put the other under `aliases`: `{new} = \"{old}\"`"
+                ));
         }
     }
     for new in second.keys() {
@@ -239,7 +263,10 @@ fn names(
             resolver
                 .reader
                 .problems
-                .error(&span, format!("`{new}` stands under `rename` and under `aliases`"))
+                .error(
+                    &span,
+                    format!("`{new}` stands under `rename` and under `aliases`"),
+                )
                 .hint("keep one of them");
         }
     }
@@ -252,7 +279,10 @@ fn pairs(resolver: &mut Resolver<'_, '_>, key: &str, table: &BTreeMap<Text, Text
         let Some(expanded) = resolver.expand(old) else {
             continue;
         };
-        match (ToolName::parse(new.get_ref()), ToolName::parse(expanded.get_ref())) {
+        match (
+            ToolName::parse(new.get_ref()),
+            ToolName::parse(expanded.get_ref()),
+        ) {
             (Some(new_name), Some(old_name)) if new_name != old_name => {
                 names.insert(new_name, old_name);
             }
@@ -261,7 +291,9 @@ fn pairs(resolver: &mut Resolver<'_, '_>, key: &str, table: &BTreeMap<Text, Text
                     .reader
                     .problems
                     .error(&new.span(), format!("`{key}`: `{same}` stands for itself"))
-                    .hint(format!("write the new name first: `NEW = \"{same}\"`, or remove the line"));
+                    .hint(format!(
+                        "write the new name first: `NEW = \"{same}\"`, or remove the line"
+                    ));
             }
             _ => {
                 resolver

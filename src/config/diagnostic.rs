@@ -44,9 +44,11 @@ pub struct Place {
     pub line: usize,
     /// In characters, from 1.
     pub column: usize,
-    /// The line itself, literal secrets starred out.
+    /// The line itself, or what fits of it; literal secrets starred out.
     pub text: String,
-    /// How many characters of it are meant, at least 1.
+    /// How many characters of `text` stand before what is meant.
+    pub indent: usize,
+    /// How many characters of `text` are meant, at least 1.
     pub length: usize,
 }
 
@@ -68,6 +70,7 @@ impl Diagnostic {
             line: 0,
             column: 0,
             text: String::new(),
+            indent: 0,
             length: 0,
         };
         Self::new(Severity::Error, Some(place), message)
@@ -121,7 +124,7 @@ impl Display for Diagnostic {
                 "",
                 "",
                 "^".repeat(place.length),
-                indent = place.column - 1,
+                indent = place.indent,
             )?;
         }
         if let Some(hint) = &self.hint {
@@ -162,13 +165,30 @@ impl Source {
             .map(|character| if character.is_control() { ' ' } else { character })
             .collect();
         let length = meant.trim_end().chars().count();
+        let (text, indent) = cut(&mask(&shown), column);
+        let room = text.chars().count().saturating_sub(indent);
         Place {
             file: self.file.clone(),
             line: before.matches('\n').count() + 1,
             column: column + 1,
-            text: mask(&shown),
-            length: length.max(1),
+            text,
+            indent,
+            length: length.min(room).max(1),
         }
+    }
+}
+
+/// The longest line shown, in characters.
+const WIDTH_MAX: usize = 160;
+
+/// Cuts a long line around a column; gives the column in what is left.
+fn cut(line: &str, column: usize) -> (String, usize) {
+    let skipped = column.saturating_sub(WIDTH_MAX / 4);
+    if line.chars().count() <= WIDTH_MAX {
+        (line.to_owned(), column)
+    } else {
+        let text = line.chars().skip(skipped).take(WIDTH_MAX).collect();
+        (text, column - skipped)
     }
 }
 
@@ -360,9 +380,18 @@ mod tests {
         for (line, shown) in [
             (r#"url = "https://x""#, r#"url = "https://x""#),
             (r#"API_KEY = "abc def""#, r#"API_KEY = "*** ***""#),
-            (r#""API_KEY": "abc", "X": "y""#, r#""API_KEY": "***", "X": "y""#),
-            (r#"Authorization = "Bearer ${T}""#, r#"Authorization = "****** ${T}""#),
-            (r#"args = ["--token", "abc"]"#, r#"args = ["--token", "***"]"#),
+            (
+                r#""API_KEY": "abc", "X": "y""#,
+                r#""API_KEY": "***", "X": "y""#,
+            ),
+            (
+                r#"Authorization = "Bearer ${T}""#,
+                r#"Authorization = "****** ${T}""#,
+            ),
+            (
+                r#"args = ["--token", "abc"]"#,
+                r#"args = ["--token", "***"]"#,
+            ),
             (r#"args = ["--token=x"]"#, r#"args = ["--token=x"]"#),
             (r#"x = "ghp_abcdefgh""#, r#"x = "************""#),
             (r#"PASSWORD = "abc"#, r#"PASSWORD = "***"#),
@@ -382,6 +411,12 @@ mod tests {
         assert_eq!((place.line, place.column, place.length), (2, 6, 1));
         assert_eq!(place.text, "öö = 2");
         assert_eq!(source.place(&(900..9000)).line, 3);
+        let long = Source {
+            file: "f".to_owned(),
+            text: "x".repeat(100_000) + "y" + &"z".repeat(100_000),
+        };
+        let place = long.place(&(100_000..200_000));
+        assert_eq!((place.column, place.indent, place.length), (100_001, 40, 120));
     }
 
     #[test]

@@ -101,15 +101,8 @@ pub(crate) fn read_dotenv(path: &Path) -> (BTreeMap<String, Secret>, Vec<Diagnos
             return (found, warnings);
         }
     };
-    // Without the last newline dotenvy refuses a line that ends in a space.
-    let text = format!("{}\n", text.trim_start_matches('\u{feff}'));
-    for line in dotenvy::from_read_iter(text.as_bytes()) {
-        let pair = match line {
-            Ok(pair) => Some(pair),
-            Err(dotenvy::Error::LineParse(line, _)) => plain_line(&line),
-            Err(_) => None,
-        };
-        if let Some((name, value)) = pair {
+    for line in dotenvy::from_read_iter(quote_plain(&text).as_bytes()) {
+        if let Ok((name, value)) = line {
             found.insert(name, Secret::new(value));
         } else {
             // The line itself may hold a secret, so it is not shown.
@@ -122,18 +115,36 @@ pub(crate) fn read_dotenv(path: &Path) -> (BTreeMap<String, Secret>, Vec<Diagnos
     (found, warnings)
 }
 
-/// Reads `NAME=some words`, which Compose and python-dotenv take and dotenvy does not.
-fn plain_line(line: &str) -> Option<(String, String)> {
-    let line = line.trim();
-    let (name, value) = line
-        .strip_prefix("export ")
-        .unwrap_or(line)
-        .split_once('=')?;
-    let (name, value) = (name.trim(), value.split(" #").next()?.trim());
-    let plain = !name.is_empty()
-        && !name.contains(char::is_whitespace)
-        && !value.contains(['"', '\'', '\\', '$', '\n']);
-    plain.then(|| (name.to_owned(), value.to_owned()))
+/// Puts `NAME=some words` in quotes: Compose and python-dotenv take it as it is, dotenvy does not.
+fn quote_plain(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 1);
+    let (mut single, mut double) = (0, 0);
+    for line in text.trim_start_matches('\u{feff}').lines() {
+        // Not within a value of several lines.
+        let is_outside = single % 2 == 0 && double % 2 == 0;
+        match plain_line(line).filter(|_| is_outside) {
+            Some((name, value)) => quoted.extend([name, "='", value, "'"]),
+            None => quoted.push_str(line),
+        }
+        // With the last newline too: dotenvy refuses a last line that ends in a space.
+        quoted.push('\n');
+        if !line.trim_start().starts_with('#') {
+            single += line.matches('\'').count();
+            double += line.matches('"').count();
+        }
+    }
+    quoted
+}
+
+/// The name and the words of a line that needs quotes.
+fn plain_line(line: &str) -> Option<(&str, &str)> {
+    let (name, value) = line.trim().split_once('=')?;
+    let value = value.split(" #").next().unwrap_or_default().trim();
+    let is_plain = !name.trim_start().starts_with('#')
+        && value.contains(' ')
+        && !value.starts_with('#')
+        && !value.contains(['"', '\'', '\\', '$']);
+    is_plain.then_some((name, value))
 }
 
 #[cfg(test)]
@@ -154,7 +165,12 @@ mod tests {
         assert_eq!(
             found,
             [
-                ("A", "2"), ("B", "two words"), ("C", "two words"), ("D", ""), ("E", "x\ny"), ("F", "last"),
+                ("A", "2"),
+                ("B", "two words"),
+                ("C", "two words"),
+                ("D", ""),
+                ("E", "x\ny"),
+                ("F", "last"),
             ]
         );
         assert_eq!(warnings.len(), 1, "{warnings:?}");
@@ -167,7 +183,10 @@ mod tests {
         let path = folder.path().join(".env");
         fs::write(&path, "A=file\nB=file\n").unwrap();
         let (merged, _) = Environment::of([("A", "process")]).over_dotenv(&path);
-        assert_eq!((merged.get("A"), merged.get("B")), (Some("process"), Some("file")));
+        assert_eq!(
+            (merged.get("A"), merged.get("B")),
+            (Some("process"), Some("file"))
+        );
         assert!(!format!("{merged:?}").contains("process"));
     }
 }

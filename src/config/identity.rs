@@ -23,8 +23,8 @@ pub(super) struct IdentityTable {
     /// can reach us.
     anonymous: Option<bool>,
     /// Read one by one before the rest; named here for the list of known keys.
-    #[expect(dead_code, reason = "taken out of the table before it is read")]
-    keys: Option<bool>,
+    #[serde(rename = "keys")]
+    _keys: Option<bool>,
 }
 
 /// `[identity.keys.NAME]`
@@ -79,7 +79,9 @@ fn read_key(reader: &mut Reader<'_>, draft: &mut Draft, name: &str, value: Spann
         reader
             .problems
             .error(&at, format!("`{name}`: expected a table"))
-            .hint(format!("write `[identity.keys.{name}]` and below it `key = \"${{MCP_API_KEY}}\"`"));
+            .hint(format!(
+                "write `[identity.keys.{name}]` and below it `key = \"${{MCP_API_KEY}}\"`"
+            ));
         return;
     };
     let section = format!("identity.keys.{name}");
@@ -108,7 +110,10 @@ fn read_key(reader: &mut Reader<'_>, draft: &mut Draft, name: &str, value: Spann
     if !expansion.has_references {
         reader
             .problems
-            .warning(&text.span(), format!("the key `{name}` stands in the file itself"))
+            .warning(
+                &text.span(),
+                format!("the key `{name}` stands in the file itself"),
+            )
             .hint("move it to the environment: `key = \"${MCP_API_KEY}\"`");
     }
     let key = Secret::new(expansion.text.trim());
@@ -116,8 +121,13 @@ fn read_key(reader: &mut Reader<'_>, draft: &mut Draft, name: &str, value: Spann
         let twin = twin.name.clone();
         reader
             .problems
-            .warning(&text.span(), format!("the keys `{twin}` and `{name}` are the same text"))
-            .hint(format!("logs will say `{twin}` for both; give `{name}` a key of its own"));
+            .warning(
+                &text.span(),
+                format!("the keys `{twin}` and `{name}` are the same text"),
+            )
+            .hint(format!(
+                "logs will say `{twin}` for both; give `{name}` a key of its own"
+            ));
     }
     draft.keys.push(ApiKey {
         name: name.to_owned(),
@@ -153,7 +163,8 @@ impl Draft {
             let message = format!("no API key is on{off}: whoever reaches {listen} may call");
             Some(Diagnostic::warning(message).with_hint(OPEN_HINT))
         } else if self.keys.is_empty() && !local && self.anonymous != Some(true) {
-            let message = format!("{listen} is reachable from other machines, and no API key is on{off}");
+            let message =
+                format!("{listen} is reachable from other machines, and no API key is on{off}");
             Some(Diagnostic::error(message).with_hint(OPEN_HINT))
         } else {
             None

@@ -32,9 +32,24 @@ impl LimitsTable {
     pub(super) fn resolve(self, reader: &mut Reader<'_>) -> Limits {
         let mut limits = Limits::default();
         for (key, scalar, least, place) in [
-            ("body_bytes_max", self.body_bytes_max, 1024, &mut limits.body_bytes_max),
-            ("result_bytes_max", self.result_bytes_max, 1024, &mut limits.result_bytes_max),
-            ("requests_max", self.requests_max, 1, &mut limits.requests_max),
+            (
+                "body_bytes_max",
+                self.body_bytes_max,
+                1024,
+                &mut limits.body_bytes_max,
+            ),
+            (
+                "result_bytes_max",
+                self.result_bytes_max,
+                1024,
+                &mut limits.result_bytes_max,
+            ),
+            (
+                "requests_max",
+                self.requests_max,
+                1,
+                &mut limits.requests_max,
+            ),
         ] {
             if let Some(number) = scalar.and_then(|scalar| reader.count(key, &scalar, least)) {
                 *place = number;

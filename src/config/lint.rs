@@ -16,14 +16,28 @@ const SECRET_WORDS: &[&str] = &["KEY", "PAT", "PWD", "COOKIE"];
 
 /// How tokens of well-known makers begin.
 const TOKEN_PREFIXES: &[&str] = &[
-    "ghp_", "gho_", "ghs_", "github_pat_", "glpat-", "sk-", "sk_live_", "xoxb-", "xoxp-", "ntn_",
-    "lin_api_", "pat-", "eyJ",
+    "ghp_",
+    "gho_",
+    "ghs_",
+    "github_pat_",
+    "glpat-",
+    "sk-",
+    "sk_live_",
+    "xoxb-",
+    "xoxp-",
+    "ntn_",
+    "lin_api_",
+    "pat-",
+    "eyJ",
 ];
 
 /// Whether the name of a variable, header or flag says that its value is secret.
 pub(crate) fn looks_secret(name: &str) -> bool {
     // Counts and tools of language models, not credentials.
-    let name = name.to_uppercase().replace("TOKENS", "").replace("TOKENIZER", "");
+    let name = name
+        .to_uppercase()
+        .replace("TOKENS", "")
+        .replace("TOKENIZER", "");
     SECRET_PARTS.iter().any(|part| name.contains(part))
         || name
             .split(|character: char| !character.is_ascii_alphanumeric())
@@ -65,12 +79,26 @@ mod tests {
     #[test]
     fn names_of_secrets_are_told_from_others() {
         for secret in [
-            "GITHUB_TOKEN", "apiKey", "API_KEY", "x-api-key", "--api-key", "Authorization",
-            "DB_PASSWORD", "CLIENT_SECRET", "MY_PAT",
+            "GITHUB_TOKEN",
+            "apiKey",
+            "API_KEY",
+            "x-api-key",
+            "--api-key",
+            "Authorization",
+            "DB_PASSWORD",
+            "CLIENT_SECRET",
+            "MY_PAT",
         ] {
             assert!(looks_secret(secret), "{secret}");
         }
-        for other in ["KEYBOARD", "MONKEY", "MAX_TOKENS", "TOKENIZERS_PARALLELISM", "PATH", "HOME"] {
+        for other in [
+            "KEYBOARD",
+            "MONKEY",
+            "MAX_TOKENS",
+            "TOKENIZERS_PARALLELISM",
+            "PATH",
+            "HOME",
+        ] {
             assert!(!looks_secret(other), "{other}");
         }
     }

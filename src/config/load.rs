@@ -55,7 +55,9 @@ pub fn load_with(
             config.server.listen = overrides.listen.unwrap_or(config.server.listen);
             let draft = identity::Draft::of_environment(reader.environment);
             let (identity, complaint) = draft.resolve(config.server.listen);
-            reader.add_all(complaint.into_iter().collect());
+            if !reader.problems.has_errors() {
+                reader.add_all(complaint.into_iter().collect());
+            }
             config.identity = identity;
             config
         } else {
@@ -121,7 +123,12 @@ fn with_reader(
     }
     let mut sources = vec![path.to_path_buf(), dotenv];
     sources.extend(reader.files);
-    debug_assert!(diagnostics.iter().all(|one| one.severity == Severity::Warning), "no errors");
+    debug_assert!(
+        diagnostics
+            .iter()
+            .all(|one| one.severity == Severity::Warning),
+        "no errors"
+    );
     Ok(Loaded {
         config,
         warnings: diagnostics,
@@ -136,7 +143,10 @@ fn read_text(path: &Path) -> Result<String, String> {
         let at = error.utf8_error().valid_up_to();
         format!("the file is not UTF-8: byte {at} is no part of a character")
     })?;
-    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+    Ok(text
+        .strip_prefix('\u{feff}')
+        .map(str::to_owned)
+        .unwrap_or(text))
 }
 
 /// Whether a text is JSON: no TOML begins with a brace or a slash.

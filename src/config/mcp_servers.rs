@@ -29,15 +29,44 @@ const NO_SERVERS: &str = "No 'mcpServers' found in config file.";
 
 /// Keys of other clients that mean nothing here.
 const IGNORED: &[&str] = &[
-    "alwaysAllow", "autoApprove", "autoStart", "dev", "envFile", "gallery", "icon", "id", "name", "note", "tags",
-    "title", "transportType", "trust", "version",
+    "alwaysAllow",
+    "autoApprove",
+    "autoStart",
+    "dev",
+    "envFile",
+    "gallery",
+    "icon",
+    "id",
+    "name",
+    "note",
+    "tags",
+    "title",
+    "transportType",
+    "trust",
+    "version",
 ];
 
 /// Everything we read.
 const KNOWN: &[&str] = &[
-    "args", "client_header_forwarding", "command", "cwd", "description", "disabled", "disabledTools",
-    "disabled_tools", "enabled", "env", "headers", "httpUrl", "oauth", "options", "serverUrl", "timeout", "transport",
-    "type", "url",
+    "args",
+    "client_header_forwarding",
+    "command",
+    "cwd",
+    "description",
+    "disabled",
+    "disabledTools",
+    "disabled_tools",
+    "enabled",
+    "env",
+    "headers",
+    "httpUrl",
+    "oauth",
+    "options",
+    "serverUrl",
+    "timeout",
+    "transport",
+    "type",
+    "url",
 ];
 
 /// The options of the parser: comments and trailing commas, else plain JSON.
@@ -63,9 +92,10 @@ pub(super) fn read(reader: &mut Reader<'_>, children: &BTreeMap<String, Secret>)
         Ok(parsed) => parsed,
         Err(error) => {
             let range = error.range();
-            reader
-                .problems
-                .error(&(range.start..range.end), format!("the JSON is broken: {}", error.kind()));
+            reader.problems.error(
+                &(range.start..range.end),
+                format!("the JSON is broken: {}", error.kind()),
+            );
             return Vec::new();
         }
     };
@@ -107,7 +137,10 @@ pub(crate) fn servers<'v, 'a>(root: &'v Value<'a>) -> Option<&'v Object<'a>> {
 }
 
 /// The properties of an object; of two with one name the last counts, as everywhere in JSON.
-fn last_of_each<'v, 'a>(reader: &mut Reader<'_>, object: &'v Object<'a>) -> Vec<&'v ObjectProp<'a>> {
+fn last_of_each<'v, 'a>(
+    reader: &mut Reader<'_>,
+    object: &'v Object<'a>,
+) -> Vec<&'v ObjectProp<'a>> {
     let mut kept: Vec<&ObjectProp<'_>> = Vec::new();
     for property in &object.properties {
         let twin = kept
@@ -118,7 +151,10 @@ fn last_of_each<'v, 'a>(reader: &mut Reader<'_>, object: &'v Object<'a>) -> Vec<
                 .problems
                 .warning(
                     &span_of(&property.name),
-                    format!("`{}` stands there twice; the last one counts", property.name.as_str()),
+                    format!(
+                        "`{}` stands there twice; the last one counts",
+                        property.name.as_str()
+                    ),
                 )
                 .hint("remove the other one");
             *twin = property;
@@ -139,7 +175,10 @@ struct Entry<'v, 'a> {
 impl<'v, 'a> Entry<'v, 'a> {
     /// A value that is there and not null.
     fn get(&self, key: &str) -> Option<&'v Value<'a>> {
-        let property = self.properties.iter().find(|property| property.name.as_str() == key)?;
+        let property = self
+            .properties
+            .iter()
+            .find(|property| property.name.as_str() == key)?;
         (!matches!(property.value, Value::NullKeyword(_))).then_some(&property.value)
     }
 
@@ -151,7 +190,9 @@ impl<'v, 'a> Entry<'v, 'a> {
     }
 
     fn error(&self, reader: &mut Reader<'_>, span: &Span, rest: &str) {
-        reader.problems.error(span, format!("Server '{}' {rest}", self.name));
+        reader
+            .problems
+            .error(span, format!("Server '{}' {rest}", self.name));
     }
 }
 
@@ -176,7 +217,10 @@ fn read_server(
     let mut bridge = table.resolve(name, &entry.at, reader);
     if let Ok(Transport::Stdio(stdio)) = &mut bridge.transport {
         for (name, value) in children {
-            stdio.env.entry(name.clone()).or_insert_with(|| value.clone());
+            stdio
+                .env
+                .entry(name.clone())
+                .or_insert_with(|| value.clone());
         }
     }
     Some(bridge)
@@ -186,19 +230,25 @@ fn warn_of_unknown(reader: &mut Reader<'_>, entry: &Entry<'_, '_>) {
     for property in &entry.properties {
         let key = property.name.as_str();
         if !KNOWN.contains(&key) && !IGNORED.contains(&key) {
-            reader
-                .problems
-                .warning(&span_of(&property.name), format!("server `{}`: unknown key `{key}` is ignored", entry.name));
+            reader.problems.warning(
+                &span_of(&property.name),
+                format!("server `{}`: unknown key `{key}` is ignored", entry.name),
+            );
         }
     }
     for (key, what) in [
         ("oauth", "signing in by OAuth"),
         ("client_header_forwarding", "forwarding of callers' headers"),
     ] {
-        if let Some(property) = entry.properties.iter().find(|property| property.name.as_str() == key) {
-            reader
-                .problems
-                .warning(&span_of(&property.name), format!("server `{}`: {what} is not supported yet", entry.name));
+        if let Some(property) = entry
+            .properties
+            .iter()
+            .find(|property| property.name.as_str() == key)
+        {
+            reader.problems.warning(
+                &span_of(&property.name),
+                format!("server `{}`: {what} is not supported yet", entry.name),
+            );
         }
     }
 }
@@ -231,7 +281,8 @@ fn table(reader: &mut Reader<'_>, entry: &Entry<'_, '_>) -> Option<BridgeTable> 
             table.url = entry.text(&["url", "httpUrl", "serverUrl"]);
             table.headers = map(reader, entry, "headers");
             let word = KINDS.iter().find(|(_, other)| *other == Kind::Remote(kind));
-            table.transport = word.map(|(word, _)| Spanned::new(entry.at.clone(), (*word).to_owned()));
+            table.transport =
+                word.map(|(word, _)| Spanned::new(entry.at.clone(), (*word).to_owned()));
         }
     }
     let failed = reader.problems.has_errors_since(before);
@@ -245,7 +296,9 @@ fn decide(reader: &mut Reader<'_>, entry: &Entry<'_, '_>) -> Option<Kind> {
     let said = entry.text(&["type", "transport"]);
     let kind = said.as_ref().and_then(|text| {
         let plain = |word: &str| word.to_lowercase().replace(['-', '_', ' '], "");
-        let found = KINDS.iter().find(|(word, _)| plain(word) == plain(text.get_ref()));
+        let found = KINDS
+            .iter()
+            .find(|(word, _)| plain(word) == plain(text.get_ref()));
         found.map(|(_, kind)| *kind)
     });
     let has_url = entry.text(&["url", "httpUrl", "serverUrl"]).is_some();
@@ -258,7 +311,11 @@ fn decide(reader: &mut Reader<'_>, entry: &Entry<'_, '_>) -> Option<Kind> {
         }
         (None, None) if has_url => {
             let is_http = entry.text(&["url"]).is_none() && entry.text(&["httpUrl"]).is_some();
-            let kind = if is_http { RemoteKind::StreamableHttp } else { RemoteKind::Auto };
+            let kind = if is_http {
+                RemoteKind::StreamableHttp
+            } else {
+                RemoteKind::Auto
+            };
             return Some(Kind::Remote(kind));
         }
         _ => {}
@@ -270,7 +327,8 @@ fn decide(reader: &mut Reader<'_>, entry: &Entry<'_, '_>) -> Option<Kind> {
             None
         }
         _ => {
-            let rest = "must have either 'command' for stdio or 'type' and 'url' for remote servers";
+            let rest =
+                "must have either 'command' for stdio or 'type' and 'url' for remote servers";
             entry.error(reader, &entry.at, rest);
             None
         }
@@ -297,7 +355,11 @@ fn map(reader: &mut Reader<'_>, entry: &Entry<'_, '_>, key: &str) -> BTreeMap<Te
     let object = match entry.get(key) {
         Some(Value::Object(object)) => object,
         Some(other) => {
-            entry.error(reader, &span_of(other), &format!("'{key}' must be an object"));
+            entry.error(
+                reader,
+                &span_of(other),
+                &format!("'{key}' must be an object"),
+            );
             return BTreeMap::new();
         }
         None => return BTreeMap::new(),
@@ -314,7 +376,12 @@ fn map(reader: &mut Reader<'_>, entry: &Entry<'_, '_>, key: &str) -> BTreeMap<Te
 /// A string, or a number or switch that clearly stands for one.
 fn scalar(reader: &mut Reader<'_>, key: &str, value: &Value<'_>) -> Option<Text> {
     let written = match value {
-        Value::StringLit(string) => return Some(Spanned::new(span_of(value), string.value.clone().into_owned())),
+        Value::StringLit(string) => {
+            return Some(Spanned::new(
+                span_of(value),
+                string.value.clone().into_owned(),
+            ));
+        }
         Value::NumberLit(number) => Some(number.value.to_owned()),
         Value::BooleanLit(switch) => Some(switch.value.to_string()),
         Value::NullKeyword(_) | Value::Object(_) | Value::Array(_) => None,
@@ -323,19 +390,25 @@ fn scalar(reader: &mut Reader<'_>, key: &str, value: &Value<'_>) -> Option<Text>
     if let Some(written) = written {
         reader
             .problems
-            .warning(&span, format!("`{key}`: `{written}` is taken as the string `\"{written}\"`"))
+            .warning(
+                &span,
+                format!("`{key}`: `{written}` is taken as the string `\"{written}\"`"),
+            )
             .hint("put it in double quotes");
         return Some(Spanned::new(span, written));
     }
-    reader
-        .problems
-        .warning(&span, format!("`{key}`: only strings can stand here; this is left out"));
+    reader.problems.warning(
+        &span,
+        format!("`{key}`: only strings can stand here; this is left out"),
+    );
     None
 }
 
 /// camelCase wins even when it is empty.
 fn disabled_tools(reader: &mut Reader<'_>, entry: &Entry<'_, '_>) -> Option<Vec<Text>> {
-    let value = entry.get("disabledTools").or_else(|| entry.get("disabled_tools"))?;
+    let value = entry
+        .get("disabledTools")
+        .or_else(|| entry.get("disabled_tools"))?;
     let Value::Array(array) = value else {
         entry.error(reader, &span_of(value), "'disabledTools' must be a list");
         return None;
@@ -343,7 +416,11 @@ fn disabled_tools(reader: &mut Reader<'_>, entry: &Entry<'_, '_>) -> Option<Vec<
     let mut names = Vec::new();
     for element in &array.elements {
         let Some(name) = text(element) else {
-            entry.error(reader, &span_of(element), "'disabledTools' must contain only strings");
+            entry.error(
+                reader,
+                &span_of(element),
+                "'disabledTools' must contain only strings",
+            );
             return None;
         };
         // Exact names here, globs in the native file; and no references.
@@ -358,14 +435,21 @@ fn timeout(reader: &mut Reader<'_>, entry: &Entry<'_, '_>) -> Option<Text> {
     let value = entry.get("timeout")?;
     let span = span_of(value);
     let written = match value {
-        Value::NumberLit(number) => number.value.parse::<f64>().ok().filter(|number| *number > 0.0),
+        Value::NumberLit(number) => number
+            .value
+            .parse::<f64>()
+            .ok()
+            .filter(|number| *number > 0.0),
         Value::StringLit(_) => return text(value),
         Value::BooleanLit(_) | Value::NullKeyword(_) | Value::Object(_) | Value::Array(_) => None,
     };
     let Some(number) = written.filter(|number| *number < 1e12) else {
         reader
             .problems
-            .warning(&span, format!("server `{}`: this `timeout` is ignored", entry.name))
+            .warning(
+                &span,
+                format!("server `{}`: this `timeout` is ignored", entry.name),
+            )
             .hint("write seconds, `60`, or `\"5m\"`");
         return None;
     };
@@ -395,10 +479,16 @@ fn check_forwarding(reader: &mut Reader<'_>, entry: &Entry<'_, '_>) {
         return;
     };
     let Value::Object(object) = value else {
-        entry.error(reader, &span_of(value), "client_header_forwarding must be a dictionary");
+        entry.error(
+            reader,
+            &span_of(value),
+            "client_header_forwarding must be a dictionary",
+        );
         return;
     };
-    let on = object.get_boolean("enabled").is_some_and(|enabled| enabled.value);
+    let on = object
+        .get_boolean("enabled")
+        .is_some_and(|enabled| enabled.value);
     for property in &object.properties {
         let problem = match (property.name.as_str(), &property.value) {
             ("enabled" | "debug_headers", Value::BooleanLit(_)) => None,
@@ -408,7 +498,10 @@ fn check_forwarding(reader: &mut Reader<'_>, entry: &Entry<'_, '_>) {
             _ => None,
         };
         if let Some(kind) = problem {
-            let rest = format!("client_header_forwarding.{} must be a {kind}", property.name.as_str());
+            let rest = format!(
+                "client_header_forwarding.{} must be a {kind}",
+                property.name.as_str()
+            );
             entry.error(reader, &span_of(&property.value), &rest);
         }
     }
@@ -425,15 +518,19 @@ fn check_oauth(reader: &mut Reader<'_>, entry: &Entry<'_, '_>) {
     };
     if server_url.is_none_or(|url| url.value.is_empty()) {
         // At mcpo that server fails and the others live.
-        reader
-            .problems
-            .warning(&span_of(value), format!("OAuth server_url required for {}", entry.name));
+        reader.problems.warning(
+            &span_of(value),
+            format!("OAuth server_url required for {}", entry.name),
+        );
     }
 }
 
 fn text(value: &Value<'_>) -> Option<Text> {
     match value {
-        Value::StringLit(string) => Some(Spanned::new(span_of(value), string.value.clone().into_owned())),
+        Value::StringLit(string) => Some(Spanned::new(
+            span_of(value),
+            string.value.clone().into_owned(),
+        )),
         _ => None,
     }
 }

@@ -27,14 +27,6 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use {
-    environment::read_dotenv,
-    lint::looks_secret,
-    mcp_servers::{parse_options, servers},
-    reference::is_variable,
-    server::{listen_on, parse_listen, path_prefix, root_path},
-    telemetry::level,
-};
 pub use {
     child_env::child_environment,
     diagnostic::{Diagnostic, Place, Severity},
@@ -45,4 +37,12 @@ pub use {
     single::{is_url, remote, single, stdio},
     types::*,
     watch::Watch,
+};
+pub(crate) use {
+    environment::read_dotenv,
+    lint::looks_secret,
+    mcp_servers::{parse_options, servers},
+    reference::is_variable,
+    server::{listen_on, parse_listen, path_prefix, root_path},
+    telemetry::level,
 };

@@ -9,18 +9,45 @@ const FALLBACK: &str = "server";
 
 /// Programs that run the program we want to name after.
 const RUNNERS: &[&str] = &[
-    "npx", "bunx", "pnpm", "yarn", "npm", "uvx", "uv", "pipx", "pip", "node", "bun", "deno", "python", "python3",
-    "tsx", "docker", "podman", "env", "sh", "bash", "exec", "cargo", "go", "java", "dotnet", "ruby",
+    "npx", "bunx", "pnpm", "yarn", "npm", "uvx", "uv", "pipx", "pip", "node", "bun", "deno",
+    "python", "python3", "tsx", "docker", "podman", "env", "sh", "bash", "exec", "cargo", "go",
+    "java", "dotnet", "ruby",
 ];
 
 /// Their own words that come before its name.
-const RUNNER_WORDS: &[&str] = &["run", "exec", "dlx", "tool", "x", "start", "--", "-m", "-jar"];
+const RUNNER_WORDS: &[&str] = &[
+    "run", "exec", "dlx", "tool", "x", "start", "--", "-m", "-jar",
+];
 
 /// Their options that take a value in the next word.
 const VALUED_OPTIONS: &[&str] = &[
-    "--python", "--with", "--directory", "--project", "--index", "--env-file", "--import", "--require", "-r",
-    "-e", "--env", "-v", "--volume", "--name", "-p", "--publish", "--network", "--mount", "-w", "--workdir", "-u",
-    "--user", "--entrypoint", "--add-host", "--pull", "--platform", "-c",
+    "--python",
+    "--with",
+    "--directory",
+    "--project",
+    "--index",
+    "--env-file",
+    "--import",
+    "--require",
+    "-r",
+    "-e",
+    "--env",
+    "-v",
+    "--volume",
+    "--name",
+    "-p",
+    "--publish",
+    "--network",
+    "--mount",
+    "-w",
+    "--workdir",
+    "-u",
+    "--user",
+    "--entrypoint",
+    "--add-host",
+    "--pull",
+    "--platform",
+    "-c",
 ];
 
 /// Options whose value is the package itself.
@@ -42,7 +69,9 @@ pub fn name_of_command(words: &[String]) -> BridgeName {
             package = rest.next();
         } else if in_runner && VALUED_OPTIONS.contains(&word) {
             rest.next();
-        } else if in_runner && (word.starts_with('-') || RUNNER_WORDS.contains(&word) || is_setting(word)) {
+        } else if in_runner
+            && (word.starts_with('-') || RUNNER_WORDS.contains(&word) || is_setting(word))
+        {
             // An option of the runner.
         } else if RUNNERS.contains(&stem(word).as_str()) {
             in_runner = true;
@@ -92,21 +121,30 @@ fn parse_or(name: &str, other: impl Fn(BadName) -> String) -> BridgeName {
 
 /// `KEY=value`
 fn is_setting(word: &str) -> bool {
-    word.split_once('=').is_some_and(|(name, _)| super::reference::is_variable(name))
+    word.split_once('=')
+        .is_some_and(|(name, _)| super::reference::is_variable(name))
 }
 
 /// The file name of a program or script without its folder and ending.
 fn stem(word: &str) -> String {
     let file = word.rsplit(['/', '\\']).next().unwrap_or(word);
-    let stem = [".exe", ".cmd", ".py", ".js", ".mjs", ".cjs", ".ts", ".sh", ".jar", ".git"]
-        .iter()
-        .find_map(|ending| file.strip_suffix(ending));
-    stem.filter(|stem| !stem.is_empty()).unwrap_or(file).to_owned()
+    let stem = [
+        ".exe", ".cmd", ".py", ".js", ".mjs", ".cjs", ".ts", ".sh", ".jar", ".git",
+    ]
+    .iter()
+    .find_map(|ending| file.strip_suffix(ending));
+    stem.filter(|stem| !stem.is_empty())
+        .unwrap_or(file)
+        .to_owned()
 }
 
 /// `@scope/server-time@1`, `mcp-server-time==1`, `ghcr.io/x/y:latest`, `git+https://…/y.git`.
 fn package_name(word: &str) -> String {
-    let after_slash = word.trim_end_matches('/').rsplit(['/', '\\']).next().unwrap_or(word);
+    let after_slash = word
+        .trim_end_matches('/')
+        .rsplit(['/', '\\'])
+        .next()
+        .unwrap_or(word);
     let bare = after_slash
         .split(['@', '[', ':'])
         .find(|part| !part.is_empty())
@@ -123,16 +161,34 @@ mod tests {
     fn a_bridge_is_named_after_the_package_it_runs() {
         for (line, name) in [
             ("npx -y @scope/server-time@1", "server-time"),
-            ("npx -y @modelcontextprotocol/server-filesystem /data", "server-filesystem"),
-            ("uvx mcp-server-time --local-timezone=Europe/Berlin", "mcp-server-time"),
+            (
+                "npx -y @modelcontextprotocol/server-filesystem /data",
+                "server-filesystem",
+            ),
+            (
+                "uvx mcp-server-time --local-timezone=Europe/Berlin",
+                "mcp-server-time",
+            ),
             ("uvx --from git+https://github.com/a/b-mcp.git b", "b"),
-            ("uvx --python 3.12 mcp-server-fetch==1.2", "mcp-server-fetch"),
+            (
+                "uvx --python 3.12 mcp-server-fetch==1.2",
+                "mcp-server-fetch",
+            ),
             ("uv run --directory /srv/app server.py", "server"),
-            ("uv run postgres-mcp --access-mode=unrestricted", "postgres-mcp"),
-            ("python3 golden/probe_server.py golden/tools.json", "probe_server"),
+            (
+                "uv run postgres-mcp --access-mode=unrestricted",
+                "postgres-mcp",
+            ),
+            (
+                "python3 golden/probe_server.py golden/tools.json",
+                "probe_server",
+            ),
             ("/app/.venv/bin/python3 -m my_server", "my_server"),
             ("env KEY=v python server.py", "server"),
-            ("docker run -i --rm -e TOKEN ghcr.io/github/github-mcp-server:latest", "github-mcp-server"),
+            (
+                "docker run -i --rm -e TOKEN ghcr.io/github/github-mcp-server:latest",
+                "github-mcp-server",
+            ),
             ("github-mcp-server stdio", "github-mcp-server"),
             ("mcp-bridge demo-server", "mcp-bridge"),
             ("./docs", "docs-server"),
@@ -157,6 +213,9 @@ mod tests {
         ] {
             assert_eq!(nearest_name(text).as_str(), name, "{text}");
         }
-        assert_eq!(nearest_name(&"x".repeat(99)).as_str().len(), BRIDGE_NAME_BYTES_MAX);
+        assert_eq!(
+            nearest_name(&"x".repeat(99)).as_str().len(),
+            BRIDGE_NAME_BYTES_MAX
+        );
     }
 }

@@ -9,16 +9,9 @@ use toml::{
 };
 
 use super::{
-    Bridge, Config, Flavor, Limits, Telemetry,
-    bridge::BridgeTable,
-    diagnostic::Span,
-    identity,
-    limits::LimitsTable,
-    load::Overrides,
-    naming::nearest_name,
-    reader::Reader,
-    server::ServerTable,
-    telemetry::TelemetryTable,
+    Bridge, Config, Diagnostic, Flavor, Limits, Severity, Telemetry, bridge::BridgeTable, diagnostic::Span, identity,
+    limits::LimitsTable, load::Overrides, naming::nearest_name, reader::Reader,
+    server::ServerTable, telemetry::TelemetryTable,
 };
 use crate::name::{BadName, BridgeName};
 
@@ -63,7 +56,12 @@ pub(super) fn read(reader: &mut Reader<'_>, overrides: &Overrides) -> Config {
         .map_or_else(Telemetry::default, |table| table.resolve(reader));
     let draft = identity::read(reader, &identity.0, identity.1);
     let (identity, complaint) = draft.resolve(server.listen);
-    if let Some(mut complaint) = complaint.filter(|_| errors.is_empty()) {
+    let bridges = read_bridges(reader, bridges.1);
+    // Errors say enough.
+    let is_worth_it = |complaint: &Diagnostic| {
+        errors.is_empty() && (complaint.severity == Severity::Error || !reader.problems.has_errors())
+    };
+    if let Some(mut complaint) = complaint.filter(is_worth_it) {
         if let Some(span) = listen.filter(|_| overrides.listen.is_none()) {
             complaint.place = Some(reader.problems.place(&span));
         }
@@ -75,7 +73,7 @@ pub(super) fn read(reader: &mut Reader<'_>, overrides: &Overrides) -> Config {
         identity,
         limits,
         telemetry,
-        bridges: read_bridges(reader, bridges.1),
+        bridges,
     }
 }
 
@@ -91,11 +89,17 @@ fn table_of<'i>(
     if let DeValue::Table(table) = value.into_inner() {
         return Some((name, (span, table)));
     }
-    let header = if name == "bridges" { "bridges.NAME" } else { name };
+    let header = if name == "bridges" {
+        "bridges.NAME"
+    } else {
+        name
+    };
     reader
         .problems
         .error(&span, format!("`{name}` must be a table"))
-        .hint(format!("write `[{header}]` on a line of its own, and its keys below"));
+        .hint(format!(
+            "write `[{header}]` on a line of its own, and its keys below"
+        ));
     None
 }
 
@@ -140,11 +144,15 @@ fn read_bridges(reader: &mut Reader<'_>, table: DeTable<'_>) -> Vec<Bridge> {
             reader
                 .problems
                 .error(&span, format!("`{written}`: a bridge is a table"))
-                .hint(format!("write `[bridges.{written}]` and below it `command = …` or `url = …`"));
+                .hint(format!(
+                    "write `[bridges.{written}]` and below it `command = …` or `url = …`"
+                ));
             continue;
         };
         let section = format!("bridges.{written}");
-        if let Some(table) = reader.table::<BridgeTable>(&section, &span, inner) {
+        let before = reader.problems.len();
+        if let Some(mut table) = reader.table::<BridgeTable>(&section, &span, inner) {
+            table.is_partial = reader.problems.len() > before;
             // A bad name does not keep us from looking at the rest.
             let known = name.clone().unwrap_or_else(|| nearest_name(written));
             let bridge = table.resolve(known, &key.span(), reader);
@@ -161,13 +169,16 @@ pub(super) fn warn_of_twin(
     name: &BridgeName,
     at: &Span,
 ) {
-    let twin = bridges
-        .iter()
-        .find(|other| other.name != *name && other.name.as_str().eq_ignore_ascii_case(name.as_str()));
+    let twin = bridges.iter().find(|other| {
+        other.name != *name && other.name.as_str().eq_ignore_ascii_case(name.as_str())
+    });
     if let Some(twin) = twin {
         reader
             .problems
-            .warning(at, format!("`{name}` and `{}` differ by case alone", twin.name))
+            .warning(
+                at,
+                format!("`{name}` and `{}` differ by case alone", twin.name),
+            )
             .hint("give one of them another name");
     }
 }

@@ -44,7 +44,9 @@ pub fn plan(old: &Config, new: &Config) -> Plan {
         telemetry_changed: old.telemetry != new.telemetry,
         ..Plan::default()
     };
-    let find = |bridges: &[Bridge], name: &BridgeName| bridges.iter().position(|bridge| bridge.name == *name);
+    let find = |bridges: &[Bridge], name: &BridgeName| {
+        bridges.iter().position(|bridge| bridge.name == *name)
+    };
     for bridge in &new.bridges {
         let list = match find(&old.bridges, &bridge.name).and_then(|at| old.bridges.get(at)) {
             None => &mut plan.start,
@@ -79,7 +81,10 @@ mod tests {
 
     #[test]
     fn a_plan_names_what_changes() {
-        let (a, b) = ("[bridges.a]\ncommand = 'a'\n", "[bridges.b]\nurl = 'http://b'\n");
+        let (a, b) = (
+            "[bridges.a]\ncommand = 'a'\n",
+            "[bridges.b]\nurl = 'http://b'\n",
+        );
         let both = format!("{a}{b}");
         // old, new, start, stop, restart, keep
         for (old, new, lists) in [
@@ -90,7 +95,11 @@ mod tests {
             (&both, &format!("{b}{a}"), ["", "", "", "b a"]),
             (&both, a, ["", "b", "", "a"]),
             (a, &format!("{a}lazy = true"), ["", "", "a", ""]),
-            (a, &format!("{a}env = {{ X = '${{T}}' }}"), ["", "", "a", ""]),
+            (
+                a,
+                &format!("{a}env = {{ X = '${{T}}' }}"),
+                ["", "", "a", ""],
+            ),
             (a, &format!("{a}enabled = false"), ["", "", "a", ""]),
             (a, &format!("{a}tools_deny = ['x']"), ["", "", "a", ""]),
             (a, &format!("{a}timeout = '5m'"), ["", "", "", "a"]),
@@ -98,14 +107,29 @@ mod tests {
             (a, "[bridges.A]\ncommand = 'a'\n", ["A", "a", "", ""]),
         ] {
             let plan = plan(&config(old), &config(new));
-            let join = |names: &[BridgeName]| names.iter().map(BridgeName::as_str).collect::<Vec<_>>().join(" ");
+            let join = |names: &[BridgeName]| {
+                names
+                    .iter()
+                    .map(BridgeName::as_str)
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            };
             assert_eq!(
-                [join(&plan.start), join(&plan.stop), join(&plan.restart), join(&plan.keep)],
+                [
+                    join(&plan.start),
+                    join(&plan.stop),
+                    join(&plan.restart),
+                    join(&plan.keep)
+                ],
                 lists,
                 "{old} -> {new}"
             );
             assert!(!plan.server_changed && !plan.identity_changed);
-            assert_eq!(plan.is_empty(), lists[..3] == ["", "", ""], "{old} -> {new}");
+            assert_eq!(
+                plan.is_empty(),
+                lists[..3] == ["", "", ""],
+                "{old} -> {new}"
+            );
         }
     }
 
@@ -113,15 +137,26 @@ mod tests {
     fn a_plan_names_the_sections_that_change() {
         for (new, changed) in [
             ("", [false; 4]),
-            ("[server]\nlisten = '127.0.0.1:9'", [true, false, false, false]),
+            (
+                "[server]\nlisten = '127.0.0.1:9'",
+                [true, false, false, false],
+            ),
             ("[identity]\nanonymous = false", [false, true, false, false]),
-            ("[identity.keys.x]\nkey = '${T}'", [false, true, false, false]),
+            (
+                "[identity.keys.x]\nkey = '${T}'",
+                [false, true, false, false],
+            ),
             ("[limits]\nrequests_max = 1", [false, false, true, false]),
             ("[telemetry]\nlevel = 'debug'", [false, false, false, true]),
         ] {
             let plan = plan(&config(""), &config(new));
             assert_eq!(
-                [plan.server_changed, plan.identity_changed, plan.limits_changed, plan.telemetry_changed],
+                [
+                    plan.server_changed,
+                    plan.identity_changed,
+                    plan.limits_changed,
+                    plan.telemetry_changed
+                ],
                 changed,
                 "{new}"
             );

@@ -99,7 +99,9 @@ impl Reader<'_> {
             return;
         };
         // A string that stands in the wrong place may be a secret.
-        let found = found.split_once('"').map_or(found, |(kind, _)| kind.trim_end());
+        let found = found
+            .split_once('"')
+            .map_or(found, |(kind, _)| kind.trim_end());
         let expected = match expected {
             "a sequence" => "a list",
             "a map" => "a table",
@@ -112,13 +114,18 @@ impl Reader<'_> {
             ("a string", Some(("integer ", number)))
                 if key.contains("time") || key.contains("idle_stop") =>
             {
-                Some(format!("write the unit: `\"{}s\"`", number.trim_end_matches('`')))
+                Some(format!(
+                    "write the unit: `\"{}s\"`",
+                    number.trim_end_matches('`')
+                ))
             }
             ("a string", Some(_)) => Some("put it in double quotes".to_owned()),
-            ("a string", None) if key == "`command`: " && found == "sequence" => Some(
-                "put the program in `command` and the rest in `args`".to_owned(),
-            ),
-            ("a list", None) if found == "string" => Some("put it in brackets: `[\"…\"]`".to_owned()),
+            ("a string", None) if key == "`command`: " && found == "sequence" => {
+                Some("put the program in `command` and the rest in `args`".to_owned())
+            }
+            ("a list", None) if found == "string" => {
+                Some("put it in brackets: `[\"…\"]`".to_owned())
+            }
             _ => None,
         };
         let found = match found {
@@ -207,7 +214,10 @@ impl Reader<'_> {
         };
         if duration.is_zero() || duration > DURATION_MAX {
             self.problems
-                .error(&text.span(), format!("`{key}` must be more than zero and at most a year"))
+                .error(
+                    &text.span(),
+                    format!("`{key}` must be more than zero and at most a year"),
+                )
                 .hint(format!("leave `{key}` out for its default"));
             return None;
         }
@@ -241,7 +251,12 @@ impl Reader<'_> {
     }
 
     /// Reads a whole number, a size for people (`10 MiB`) included.
-    pub(super) fn count(&mut self, key: &str, scalar: &Spanned<Scalar>, least: usize) -> Option<usize> {
+    pub(super) fn count(
+        &mut self,
+        key: &str,
+        scalar: &Spanned<Scalar>,
+        least: usize,
+    ) -> Option<usize> {
         let span = scalar.span();
         let number = match scalar.get_ref() {
             Scalar::Integer(number) => usize::try_from(*number).ok(),
@@ -254,7 +269,10 @@ impl Reader<'_> {
             return Some(number);
         }
         self.problems
-            .error(&span, format!("`{key}` must be a whole number, at least {least}"))
+            .error(
+                &span,
+                format!("`{key}` must be a whole number, at least {least}"),
+            )
             .hint(format!("leave `{key}` out for its default"));
         None
     }

@@ -146,9 +146,12 @@ impl Scope<'_> {
                 expansion.secrets.extend(inner.secrets);
                 expansion.files.extend(inner.files);
                 // Whoever reads the reason may set either of them.
-                expansion
-                    .missing
-                    .extend(inner.missing.into_iter().map(|second| format!("{missing}, and {second}")));
+                expansion.missing.extend(
+                    inner
+                        .missing
+                        .into_iter()
+                        .map(|second| format!("{missing}, and {second}")),
+                );
             }
             (Err(_), None) if self.lenient => keep(inner, expansion),
             (Err(missing), None) => expansion.missing.push(missing),
@@ -199,7 +202,9 @@ fn keep(inner: &str, expansion: &mut Expansion) {
 /// Whether a shell would take the name.
 pub(crate) fn is_variable(name: &str) -> bool {
     name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
-        && name.chars().all(|character| character.is_ascii_alphanumeric() || character == '_')
+        && name
+            .chars()
+            .all(|character| character.is_ascii_alphanumeric() || character == '_')
 }
 
 /// Splits at the brace that closes a reference, nested ones counted.
@@ -223,7 +228,12 @@ mod tests {
     use super::*;
 
     fn expand(text: &str, lenient: bool) -> Result<Expansion, BadReference> {
-        let environment = Environment::of([("A", "a"), ("BLANK", " "), ("NESTED", "${A}"), ("X_TOKEN", "t")]);
+        let environment = Environment::of([
+            ("A", "a"),
+            ("BLANK", " "),
+            ("NESTED", "${A}"),
+            ("X_TOKEN", "t"),
+        ]);
         let scope = Scope {
             environment: &environment,
             folder: Path::new("/nowhere"),
@@ -250,7 +260,11 @@ mod tests {
             ("${NO:-a:-b}", "a:-b"),
         ] {
             let expansion = expand(text, false).unwrap();
-            assert_eq!((expansion.text.as_str(), expansion.missing.len()), (result, 0), "{text}");
+            assert_eq!(
+                (expansion.text.as_str(), expansion.missing.len()),
+                (result, 0),
+                "{text}"
+            );
         }
     }
 
@@ -260,7 +274,10 @@ mod tests {
             ("${NO}", "NO is not set"),
             ("${BLANK}", "BLANK is blank"),
             ("${NO:-${BLANK}}", "NO is not set, and BLANK is blank"),
-            ("${file:secret}", "/nowhere/secret cannot be read: No such file or directory (os error 2)"),
+            (
+                "${file:secret}",
+                "/nowhere/secret cannot be read: No such file or directory (os error 2)",
+            ),
         ] {
             assert_eq!(expand(text, false).unwrap().missing, [missing], "{text}");
         }
@@ -272,10 +289,22 @@ mod tests {
             ("${A", BadReference::Open, "$${"),
             ("${}", BadReference::Name(String::new()), "${NAME}"),
             ("${A-x}", BadReference::Name("A-x".to_owned()), "`${A:-x}`"),
-            ("${A:?x}", BadReference::Name("A:?x".to_owned()), "`${A:-x}`"),
-            ("${env:A}", BadReference::Name("env:A".to_owned()), "${NAME}"),
+            (
+                "${A:?x}",
+                BadReference::Name("A:?x".to_owned()),
+                "`${A:-x}`",
+            ),
+            (
+                "${env:A}",
+                BadReference::Name("env:A".to_owned()),
+                "${NAME}",
+            ),
             (&"${A:-".repeat(20), BadReference::Open, "$${"),
-            (&("${NO:-".repeat(20) + &"}".repeat(20)), BadReference::Deep, "of its own"),
+            (
+                &("${NO:-".repeat(20) + &"}".repeat(20)),
+                BadReference::Deep,
+                "of its own",
+            ),
         ] {
             let bad = expand(text, false).unwrap_err();
             assert!(bad.hint().contains(hint), "{}", bad.hint());
@@ -295,7 +324,11 @@ mod tests {
             ("${file:secret}", "${file:secret}"),
         ] {
             let expansion = expand(text, true).unwrap();
-            assert_eq!((expansion.text.as_str(), expansion.missing.len()), (result, 0), "{text}");
+            assert_eq!(
+                (expansion.text.as_str(), expansion.missing.len()),
+                (result, 0),
+                "{text}"
+            );
         }
     }
 

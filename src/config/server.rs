@@ -67,7 +67,9 @@ impl ServerTable {
                     reader
                         .problems
                         .error(&listen.span(), format!("`listen`: {reason}"))
-                        .hint("write `\"127.0.0.1:8000\"`, or `\"0.0.0.0:8000\"` for every interface");
+                        .hint(
+                            "write `\"127.0.0.1:8000\"`, or `\"0.0.0.0:8000\"` for every interface",
+                        );
                 }
             }
         }
@@ -169,9 +171,9 @@ pub(crate) fn path_prefix(text: &str) -> String {
 
 /// The first character that would end the path of a URL or mean something to the router.
 pub(crate) fn odd_in_path(text: &str) -> Option<char> {
-    text.trim()
-        .chars()
-        .find(|character| character.is_whitespace() || character.is_control() || "?#{}*\\\"<>".contains(*character))
+    text.trim().chars().find(|character| {
+        character.is_whitespace() || character.is_control() || "?#{}*\\\"<>".contains(*character)
+    })
 }
 
 fn origin(reader: &mut Reader<'_>, text: &Text) -> Option<String> {
@@ -188,7 +190,10 @@ fn origin(reader: &mut Reader<'_>, text: &Text) -> Option<String> {
     }
     reader
         .problems
-        .error(&text.span(), format!("`cors_allow_origins`: `{written}` is no origin"))
+        .error(
+            &text.span(),
+            format!("`cors_allow_origins`: `{written}` is no origin"),
+        )
         .hint("write scheme and host alone, `\"https://chat.example.org\"`, or `\"*\"`");
     None
 }
@@ -209,7 +214,9 @@ fn tls(reader: &mut Reader<'_>, cert: Option<Text>, key: Option<Text>) -> Option
     reader
         .problems
         .error(&there.span(), format!("TLS needs `{other}` too"))
-        .hint(format!("add `{other} = \"/path/to/file.pem\"`, or leave both out for plain HTTP"));
+        .hint(format!(
+            "add `{other} = \"/path/to/file.pem\"`, or leave both out for plain HTTP"
+        ));
     None
 }
 
@@ -241,7 +248,10 @@ mod tests {
             ("api/", "/api", "/api/"),
             ("/api/mcpo", "/api/mcpo", "/api/mcpo/"),
         ] {
-            assert_eq!((root_path(text).as_str(), path_prefix(text).as_str()), (root, prefix));
+            assert_eq!(
+                (root_path(text).as_str(), path_prefix(text).as_str()),
+                (root, prefix)
+            );
         }
     }
 }

@@ -24,8 +24,11 @@ pub fn single(
 ) -> Result<Loaded, Vec<Diagnostic>> {
     let bridge = match words {
         [] => {
-            let hint = "write `mcp-bridge -- npx -y PACKAGE`, or `mcp-bridge --config bridges.toml`";
-            return Err(vec![Diagnostic::error("there is no command after `--`").with_hint(hint)]);
+            let hint =
+                "write `mcp-bridge -- npx -y PACKAGE`, or `mcp-bridge --config bridges.toml`";
+            return Err(vec![
+                Diagnostic::error("there is no command after `--`").with_hint(hint),
+            ]);
         }
         [word] if is_url(word) => remote(word, RemoteKind::Auto)?,
         words => stdio(words, environment),
@@ -53,9 +56,11 @@ pub fn single(
 
 /// A bridge to a program, named after what it runs.
 pub fn stdio(words: &[String], environment: &Environment) -> Bridge {
-    let (command, args) = words.split_first().map_or((String::new(), &[][..]), |(first, rest)| {
-        (first.clone(), rest)
-    });
+    let (command, args) = words
+        .split_first()
+        .map_or((String::new(), &[][..]), |(first, rest)| {
+            (first.clone(), rest)
+        });
     let own = environment.executable().filter(|_| command == OWN_NAME);
     let transport = Transport::Stdio(Stdio {
         command: own.map_or(command, |own| own.to_string_lossy().into_owned()),
@@ -69,10 +74,13 @@ pub fn stdio(words: &[String], environment: &Environment) -> Bridge {
 
 /// A bridge to a URL, named after its host.
 pub fn remote(text: &str, kind: RemoteKind) -> Result<Bridge, Vec<Diagnostic>> {
-    let url = Url::parse(text).ok().filter(|_| is_url(text)).ok_or_else(|| {
-        let hint = "write `https://host/mcp`";
-        vec![Diagnostic::error(format!("`{text}` is no URL of a server")).with_hint(hint)]
-    })?;
+    let url = Url::parse(text)
+        .ok()
+        .filter(|_| is_url(text))
+        .ok_or_else(|| {
+            let hint = "write `https://host/mcp`";
+            vec![Diagnostic::error(format!("`{text}` is no URL of a server")).with_hint(hint)]
+        })?;
     let name = name_of_url(&url);
     Ok(bridge(
         name,
@@ -118,7 +126,12 @@ mod tests {
 
     #[test]
     fn a_command_is_a_bridge_with_our_environment() {
-        let loaded = single(&words("npx -y @scope/server-time@1 -- x"), &Environment::default(), &Overrides::default()).unwrap();
+        let loaded = single(
+            &words("npx -y @scope/server-time@1 -- x"),
+            &Environment::default(),
+            &Overrides::default(),
+        )
+        .unwrap();
         let [bridge] = &loaded.config.bridges[..] else {
             panic!("one bridge")
         };
@@ -136,7 +149,12 @@ mod tests {
         let overrides = Overrides {
             listen: Some("0.0.0.0:1".parse().unwrap()),
         };
-        let loaded = single(&words("https://mcp.example.org/mcp"), &environment, &overrides).unwrap();
+        let loaded = single(
+            &words("https://mcp.example.org/mcp"),
+            &environment,
+            &overrides,
+        )
+        .unwrap();
         assert_eq!(loaded.config.bridges[0].name.as_str(), "mcp.example.org");
         assert!(!loaded.config.identity.anonymous);
         assert!(single(&words("x"), &Environment::default(), &overrides).is_err());

@@ -46,8 +46,13 @@ impl TelemetryTable {
                 let near = nearest(text.get_ref(), LEVELS.iter().copied()).unwrap_or("info");
                 reader
                     .problems
-                    .error(&text.span(), format!("`level`: there is no `{}`", text.get_ref()))
-                    .hint(format!("write `\"{near}\"`, or a filter: `\"info,mcp_bridge=debug\"`"));
+                    .error(
+                        &text.span(),
+                        format!("`level`: there is no `{}`", text.get_ref()),
+                    )
+                    .hint(format!(
+                        "write `\"{near}\"`, or a filter: `\"info,mcp_bridge=debug\"`"
+                    ));
             }
         }
         telemetry

@@ -58,14 +58,22 @@ pub(super) fn resolve(
     });
     match (&table.command, &table.url) {
         (Some(command), Some(url)) => {
-            let later = if command.span().start > url.span().start { command } else { url };
+            let later = if command.span().start > url.span().start {
+                command
+            } else {
+                url
+            };
             resolver
                 .reader
                 .problems
-                .error(&later.span(), "a bridge has a `command` or a `url`, not both")
+                .error(
+                    &later.span(),
+                    "a bridge has a `command` or a `url`, not both",
+                )
                 .hint("keep `command` for a program, `url` for a server that runs elsewhere");
             None
         }
+        (None, None) if table.is_partial => None,
         (None, None) => {
             resolver
                 .reader
@@ -76,30 +84,60 @@ pub(super) fn resolve(
         }
         (Some(_), None) => {
             if let Some((Kind::Remote(_), span)) = said {
-                misplaced(resolver, &span, "this `transport` needs a `url`", "remove `transport`, or give `url` in place of `command`");
+                misplaced(
+                    resolver,
+                    &span,
+                    "this `transport` needs a `url`",
+                    "remove `transport`, or give `url` in place of `command`",
+                );
             }
             for (span, key) in [
                 (table.headers.keys().next().map(Text::span), "headers"),
                 (table.protocol.as_ref().map(Text::span), "protocol"),
             ] {
                 if let Some(span) = span.filter(|_| !resolver.reader.lenient) {
-                    misplaced(resolver, &span, &format!("`{key}` goes with `url`, not with `command`"), "give credentials to a program by `env`");
+                    misplaced(
+                        resolver,
+                        &span,
+                        &format!("`{key}` goes with `url`, not with `command`"),
+                        "give credentials to a program by `env`",
+                    );
                 }
             }
             stdio(resolver, table).map(Transport::Stdio)
         }
         (None, Some(_)) => {
             if let Some((Kind::Stdio, span)) = &said {
-                misplaced(resolver, span, "this `transport` needs a `command`", "remove `transport`, or give `command` in place of `url`");
+                misplaced(
+                    resolver,
+                    span,
+                    "this `transport` needs a `command`",
+                    "remove `transport`, or give `command` in place of `url`",
+                );
             }
             for (span, key) in [
-                (table.args.as_ref().and_then(|args| args.first()).map(Text::span), "args"),
+                (
+                    table
+                        .args
+                        .as_ref()
+                        .and_then(|args| args.first())
+                        .map(Text::span),
+                    "args",
+                ),
                 (table.env.keys().next().map(Text::span), "env"),
                 (table.cwd.as_ref().map(Text::span), "cwd"),
-                (table.inherit_env.as_ref().map(toml::Spanned::span), "inherit_env"),
+                (
+                    table.inherit_env.as_ref().map(toml::Spanned::span),
+                    "inherit_env",
+                ),
             ] {
                 if let Some(span) = span.filter(|_| !resolver.reader.lenient) {
-                    misplaced(resolver, &span, &format!("`{key}` goes with `command`, not with `url`"), "give credentials to a URL by `headers`");
+                    misplaced(
+                        resolver,
+                        &span,
+                        &format!("`{key}` goes with `command`, not with `url`"),
+                        "give credentials to a URL by `headers`",
+                    );
                 }
             }
             let kind = match said {
@@ -130,18 +168,31 @@ fn stdio(resolver: &mut Resolver<'_, '_>, table: BridgeTable) -> Option<Stdio> {
                 .hint("write the name of a program: `\"npx\"`");
         } else if table.args.is_none() && text.contains(' ') && !text.contains(['/', '\\']) {
             let (program, rest) = text.split_once(' ').unwrap_or((text, ""));
-            let args: Vec<_> = rest.split_whitespace().map(|arg| format!("{arg:?}")).collect();
-            let hint = format!("write `command = {program:?}` and `args = [{}]`", args.join(", "));
+            let args: Vec<_> = rest
+                .split_whitespace()
+                .map(|arg| format!("{arg:?}"))
+                .collect();
+            let hint = format!(
+                "write `command = {program:?}` and `args = [{}]`",
+                args.join(", ")
+            );
             resolver
                 .reader
                 .problems
-                .warning(&command.span(), "`command` is one program, not a line for a shell")
+                .warning(
+                    &command.span(),
+                    "`command` is one program, not a line for a shell",
+                )
                 .hint(hint);
         }
     }
     let mut args = Vec::new();
     for arg in table.args.unwrap_or_default() {
-        args.extend(resolver.expand_visible(&arg, danger, hint).map(Text::into_inner));
+        args.extend(
+            resolver
+                .expand_visible(&arg, danger, hint)
+                .map(Text::into_inner),
+        );
     }
     let env = environment(resolver, &table.env);
     let cwd = table.cwd.and_then(|text| resolver.expand(&text));
@@ -172,7 +223,10 @@ fn environment(
             resolver
                 .reader
                 .problems
-                .error(&name.span(), format!("`env`: {:?} is no name of a variable", name.get_ref()))
+                .error(
+                    &name.span(),
+                    format!("`env`: {:?} is no name of a variable", name.get_ref()),
+                )
                 .hint("write `NAME = \"value\"`");
             continue;
         }
@@ -181,10 +235,10 @@ fn environment(
             continue;
         };
         if value.get_ref().contains('\0') {
-            resolver
-                .reader
-                .problems
-                .error(&value.span(), format!("`env`: the value of `{}` has a NUL in it", name.get_ref()));
+            resolver.reader.problems.error(
+                &value.span(),
+                format!("`env`: the value of `{}` has a NUL in it", name.get_ref()),
+            );
             continue;
         }
         env.insert(name.get_ref().clone(), Secret::new(value.into_inner()));
@@ -220,7 +274,10 @@ fn parse_url(resolver: &mut Resolver<'_, '_>, text: &Text) -> Option<Url> {
                 resolver
                     .reader
                     .problems
-                    .warning(&text.span(), "the URL holds a password, and URLs end up in logs")
+                    .warning(
+                        &text.span(),
+                        "the URL holds a password, and URLs end up in logs",
+                    )
                     .hint("give it by `headers`: `Authorization = \"Basic ${…}\"`");
             }
             return Some(url);
@@ -247,7 +304,10 @@ fn headers(
             resolver
                 .reader
                 .problems
-                .error(&name.span(), format!("`headers`: {:?} is no name of a header", name.get_ref()))
+                .error(
+                    &name.span(),
+                    format!("`headers`: {:?} is no name of a header", name.get_ref()),
+                )
                 .hint("write letters, digits and `-`: `X-Api-Key`");
             continue;
         };
@@ -255,7 +315,10 @@ fn headers(
             resolver
                 .reader
                 .problems
-                .error(&name.span(), format!("`headers`: `{header}` stands there twice, in other case"))
+                .error(
+                    &name.span(),
+                    format!("`headers`: `{header}` stands there twice, in other case"),
+                )
                 .hint("keep one of them");
             continue;
         }
@@ -282,14 +345,21 @@ fn headers(
 /// A secret belongs into the environment, not into a file that is committed.
 fn warn_of_literal(resolver: &mut Resolver<'_, '_>, name: &Text, value: &Text) {
     let literal = !value.get_ref().contains("${") && !lint::is_plain_switch(value.get_ref());
-    if !literal || !(lint::looks_secret(name.get_ref()) || lint::has_token_prefix(value.get_ref())) {
+    if !literal || !(lint::looks_secret(name.get_ref()) || lint::has_token_prefix(value.get_ref()))
+    {
         return;
     }
     let variable: String = name
         .get_ref()
         .to_uppercase()
         .chars()
-        .map(|character| if character.is_ascii_alphanumeric() { character } else { '_' })
+        .map(|character| {
+            if character.is_ascii_alphanumeric() {
+                character
+            } else {
+                '_'
+            }
+        })
         .collect();
     let name = name.get_ref();
     let reference = if name.eq_ignore_ascii_case("authorization") {
@@ -305,6 +375,9 @@ fn warn_of_literal(resolver: &mut Resolver<'_, '_>, name: &Text, value: &Text) {
     resolver
         .reader
         .problems
-        .warning(&value.span(), format!("the value of `{name}` looks like a secret and stands in the file itself"))
+        .warning(
+            &value.span(),
+            format!("the value of `{name}` looks like a secret and stands in the file itself"),
+        )
         .hint(hint);
 }

@@ -138,7 +138,9 @@ impl Seen {
                 continue;
             }
             file.stamp = stamp;
-            let content = fs::read(path).ok().map(|bytes| Sha256::digest(&bytes).into());
+            let content = fs::read(path)
+                .ok()
+                .map(|bytes| Sha256::digest(&bytes).into());
             moving |= content != file.content;
             file.content = content;
         }
@@ -170,8 +172,9 @@ impl Stamp {
 
     /// Also true for a clock of a network disk that is ahead of ours.
     fn is_fresh(&self) -> bool {
-        self.modified
-            .is_none_or(|modified| modified.elapsed().is_ok_and(|age| age < FRESH) || modified > SystemTime::now())
+        self.modified.is_none_or(|modified| {
+            modified.elapsed().is_ok_and(|age| age < FRESH) || modified > SystemTime::now()
+        })
     }
 }
 
