@@ -3,6 +3,7 @@
 mod decode;
 mod error;
 mod http;
+mod openapi;
 mod sse;
 
 pub use error::{CallError, ConnectError};

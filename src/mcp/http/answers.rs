@@ -184,12 +184,12 @@ impl Rewriter {
     }
 
     /// Rewrites an event. One that is no JSON-RPC keeps its id, which resumes the stream, and
-    /// loses its data.
+    /// loses its data (rmcp would take a `connect` for broken).
     fn event(&mut self, event: Event) -> Sse {
         if self.sessions && !event.id.is_empty() {
             self.asked.iter_mut().for_each(Asked::resumable);
         }
-        let is_message = event.event == "message" && !event.data.trim_ascii().is_empty();
+        let is_message = event.event == "message" && event.data.trim_ascii_start().starts_with('{');
         Sse {
             event: None,
             data: if is_message { self.message(event.data) } else { None },

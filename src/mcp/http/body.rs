@@ -47,7 +47,8 @@ impl Redaction {
         let sent = headers
             .values()
             .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.rsplit(' '))
+            .flat_map(|value| [Some(value), value.rsplit(' ').next()])
+            .flatten()
             .map(str::to_owned);
         let asked = url.query_pairs().map(|(_, value)| value.into_owned());
         // Shorter ones are words, not secrets.

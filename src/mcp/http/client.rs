@@ -4,6 +4,7 @@ use std::{sync::OnceLock, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use reqwest::redirect::{Attempt, Policy};
+use url::Url;
 
 use super::super::error::ConnectError;
 use crate::secret::Secret;
@@ -60,6 +61,29 @@ pub fn header_map(headers: &[(HeaderName, Secret)]) -> Result<HeaderMap, Connect
             Ok((name.clone(), value))
         })
         .collect()
+}
+
+/// What `reference` names, seen from `base`, if it is at the same origin: our credentials travel
+/// with every request. A server behind a proxy that ends TLS may name its own `http` address; that
+/// is taken as the proxy's. The error completes a sentence: `is no URL`, `names another origin`.
+pub fn join_same_origin(base: &Url, reference: &str) -> Result<Url, String> {
+    let mut url = base
+        .join(reference)
+        .map_err(|error| format!("is no URL: {error}"))?;
+    let behind_tls = base.scheme() == "https" && url.scheme() == "http" && url.port().is_none();
+    if behind_tls && url.host() == base.host() {
+        let upgraded = url
+            .set_scheme("https")
+            .and_then(|()| url.set_port(base.port()));
+        if upgraded.is_err() {
+            tracing::debug!("a URL cannot be moved to https");
+        }
+    }
+    if url.origin() != base.origin() {
+        let origin = url.origin().ascii_serialization();
+        return Err(format!("names another origin, `{origin}`"));
+    }
+    Ok(url)
 }
 
 /// Follows what keeps the method, the body and the origin (FastMCP sends `/mcp` to `/mcp/`).

@@ -118,7 +118,8 @@ impl<S> Lines<S> {
             chunk: Bytes::new(),
             event: BytesMut::new(),
             line_start: 0,
-            ready: VecDeque::new(),
+            // Whatever comes after an empty line is not taken for the byte order mark.
+            ready: VecDeque::from([Bytes::from_static(b"\n")]),
             bytes_max,
             refused: None,
             after_cr: false,
@@ -174,13 +175,13 @@ impl<S> Lines<S> {
             let empty = std::mem::take(&mut self.line_start) == 0;
             return if empty { self.refused.take() } else { None };
         }
+        self.clean_line();
         let empty = self.event.len() == self.line_start;
         if self.event.get(self.line_start) == Some(&b':') {
             // A comment: keep-alives would add up.
             self.event.truncate(self.line_start);
             return None;
         }
-        self.clean_line();
         self.event.extend_from_slice(b"\n");
         self.line_start = self.event.len();
         if empty {

@@ -232,5 +232,3 @@ fn innermost(error: &reqwest::Error) -> String {
     cause.to_string()
 }
 
-#[cfg(test)]
-mod tests;

@@ -26,7 +26,7 @@ pub(super) use body::{
     Kind, REFUSAL_BYTES_MAX, Redaction, content_type, json_rpc_error, read, read_refusal,
     refused_by_body, refused_by_status,
 };
-pub(super) use client::header_map;
+pub(super) use client::{header_map, join_same_origin};
 pub(super) use events::{Frame, frames};
 pub(super) use failure::Failure;
 
@@ -72,5 +72,7 @@ pub fn suggests_sse(error: &ConnectError) -> bool {
     matches!(error, ConnectError::Http(400 | 404..=406 | 415 | 422 | 501, _))
 }
 
+#[cfg(test)]
+pub(super) mod testing;
 #[cfg(test)]
 mod tests;

@@ -34,7 +34,7 @@ use super::{
     error::ConnectError,
     http::{
         Failure, Frame, Kind, REFUSAL_BYTES_MAX, Redaction, content_type, frames, header_map,
-        json_rpc_error, read, read_refusal, refused_by_body, refused_by_status,
+        join_same_origin, json_rpc_error, read, read_refusal, refused_by_body, refused_by_status,
     },
 };
 use crate::config::Remote;
@@ -93,7 +93,7 @@ pub async fn connect(
         Ok(opened) => opened?,
         Err(_) => {
             return Err(ConnectError::Timeout {
-                step: "the `endpoint` event",
+                step: "endpoint event",
                 after: deadline.saturating_duration_since(begun),
             });
         }
@@ -148,7 +148,9 @@ async fn open(
     loop {
         match stream.next().await {
             Some(Ok(Frame::Event(event))) if event.event == "endpoint" => {
-                let url = endpoint_url(&base, event.data.trim())?;
+                let url = join_same_origin(&base, event.data.trim()).map_err(|reason| {
+                    ConnectError::Protocol(format!("its `endpoint` event {reason}"))
+                })?;
                 return Ok((headers, redaction, url, stream));
             }
             Some(Ok(_)) => {}
@@ -179,28 +181,6 @@ async fn check_opened(response: Response, redaction: &Redaction) -> Result<Respo
     Err(Failure::Protocol(format!(
         "`{content_type}` instead of an event stream: {preview}"
     )))
-}
-
-/// Where messages go. Never to another origin: our credentials travel with them. A server behind
-/// a proxy that ends TLS may name its own `http` address; that is taken as the proxy's.
-fn endpoint_url(base: &Url, endpoint: &str) -> Result<Url, ConnectError> {
-    let mut url = base.join(endpoint).map_err(|error| {
-        ConnectError::Protocol(format!("its `endpoint` event is no URL: {error}"))
-    })?;
-    let behind_tls = base.scheme() == "https" && url.scheme() == "http" && url.port().is_none();
-    if behind_tls && url.host() == base.host() {
-        let upgraded = url.set_scheme("https").and_then(|()| url.set_port(base.port()));
-        if upgraded.is_err() {
-            tracing::debug!("the `endpoint` URL cannot be moved to https");
-        }
-    }
-    if url.origin() != base.origin() {
-        return Err(ConnectError::Protocol(format!(
-            "its `endpoint` event names another origin, `{}`",
-            url.origin().ascii_serialization()
-        )));
-    }
-    Ok(url)
 }
 
 impl Transport<RoleClient> for SseTransport {
