@@ -62,7 +62,7 @@ impl OpenApiSession {
         let fetching = fetch(request, result_bytes_max, &redaction);
         let Ok(fetched) = timeout_at(deadline, fetching).await else {
             return Err(ConnectError::Timeout {
-                step: "the OpenAPI document",
+                step: "OpenAPI document",
                 after: deadline.saturating_duration_since(begun),
             });
         };
