@@ -1,0 +1,341 @@
+//! Real MCP servers of npm and PyPI, all behind one running bridge: do they come up, list their tools and answer,
+//! do the broken ones leave them alone, and is nothing left of them afterwards.
+//!
+//! `scripts/peers` installs them; `tests/peers/peers.json` says how each is started and what it should do.
+
+#[path = "peers/catalogue.rs"]
+mod catalogue;
+#[path = "peers/processes.rs"]
+mod processes;
+#[path = "peers/stage.rs"]
+mod stage;
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use catalogue::{Bridge, Call, Catalogue};
+use serde_json::Value;
+use stage::{Answer, Stage};
+
+/// How long after `/ready` a broken server may take to be found out.
+const FAILING_WITHIN: Duration = Duration::from_secs(40);
+/// How long the bridge may take to stop, with some fifty servers to stop, one of which ignores SIGTERM.
+const STOPPED_WITHIN: Duration = Duration::from_secs(15);
+
+/// One long test, because all of it is about the servers side by side. What goes wrong is collected, so that one bad
+/// server does not hide another.
+#[tokio::test(flavor = "multi_thread")]
+async fn real_servers_work_side_by_side() {
+    assert!(
+        Path::new(".peers/py/checks/stamp").exists(),
+        "the servers to test against are not installed: run `scripts/test`, or `scripts/peers` for them alone"
+    );
+    let catalogue = Catalogue::read();
+    let began = Instant::now();
+    let mut stage = Stage::start(&catalogue).await;
+    println!(
+        "{} bridges settled after {:?}",
+        catalogue.bridges.len(),
+        began.elapsed()
+    );
+
+    let mut broken = good_servers_are_ready(&stage, &catalogue).await;
+    broken.extend(tools_are_published(&stage, &catalogue).await);
+    let at_first = processes::by_bridge(&stage.run);
+    broken.extend(calls_answer(&stage, &catalogue).await);
+    broken.extend(failing_servers_say_why(&stage, &catalogue).await);
+    for check in ["spec.py", "convert.py", "fuzz.py"] {
+        broken.extend(check_passes(&stage, check));
+    }
+    // After all that, and dozens of restarts of the broken ones:
+    broken.extend(good_servers_are_ready(&stage, &catalogue).await);
+    broken.extend(nobody_was_restarted(&stage, &catalogue, &at_first));
+    broken.extend(nothing_is_left(&mut stage, &at_first));
+
+    println!("all done after {:?}", began.elapsed());
+    assert!(
+        broken.is_empty(),
+        "{} faults:\n- {}\nthe bridge's last words:\n{}",
+        broken.len(),
+        broken.join("\n- "),
+        stage.log_tail(60),
+    );
+}
+
+#[test]
+fn the_catalogue_and_the_locks_agree() {
+    let mut locked = BTreeMap::new();
+    for group in fs::read_dir("tests/peers/npm").expect("tests/peers/npm is readable") {
+        let path = group
+            .expect("a folder entry")
+            .path()
+            .join("package-lock.json");
+        let text = fs::read_to_string(&path).expect("each group has a lock");
+        assert!(
+            !text.contains("\"resolved\""),
+            "{} names a registry",
+            path.display()
+        );
+        let lock: Value = serde_json::from_str(&text).expect("a lock is JSON");
+        for (path, package) in lock["packages"].as_object().expect("a lock has packages") {
+            if let (Some(name), Some(version)) = (
+                path.strip_prefix("node_modules/"),
+                package["version"].as_str(),
+            ) {
+                locked.insert(format!("npm:{name}@{version}"), ());
+            }
+        }
+    }
+    for lock in fs::read_dir("tests/peers/py").expect("tests/peers/py is readable") {
+        let text =
+            fs::read_to_string(lock.expect("a folder entry").path()).expect("a lock is text");
+        for line in text.lines() {
+            let (name, version) = line
+                .split_once("==")
+                .expect("every line of a lock is an exact version");
+            locked.insert(format!("pypi:{name}@{version}"), ());
+        }
+    }
+    let missing: Vec<_> = Catalogue::read()
+        .packages()
+        .into_iter()
+        .filter(|package| !locked.contains_key(package))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "not in any lock of tests/peers: {missing:?}"
+    );
+}
+
+async fn good_servers_are_ready(stage: &Stage, catalogue: &Catalogue) -> Vec<String> {
+    let servers = stage.servers().await;
+    let mut broken = Vec::new();
+    for bridge in catalogue.good() {
+        let Some(server) = servers.get(&bridge.name) else {
+            broken.push(format!("{}: not in /servers", bridge.name));
+            continue;
+        };
+        if server.status != "ready" {
+            broken.push(format!(
+                "{}: {} ({})",
+                bridge.name, server.status, server.reason
+            ));
+        } else if server.tools < bridge.tools {
+            broken.push(format!(
+                "{}: {} tools, expected {}",
+                bridge.name, server.tools, bridge.tools
+            ));
+        }
+    }
+    broken
+}
+
+async fn tools_are_published(stage: &Stage, catalogue: &Catalogue) -> Vec<String> {
+    let document = stage.get_json("/openapi.json").await;
+    let mut published: BTreeMap<&str, usize> = BTreeMap::new();
+    for path in document["paths"]
+        .as_object()
+        .into_iter()
+        .flat_map(|paths| paths.keys())
+    {
+        let bridge = path
+            .trim_start_matches('/')
+            .split('/')
+            .next()
+            .unwrap_or_default();
+        *published.entry(bridge).or_default() += 1;
+    }
+    let mut broken = Vec::new();
+    for bridge in catalogue.good() {
+        let count = published.get(bridge.name.as_str()).copied().unwrap_or(0);
+        if count < bridge.tools {
+            broken.push(format!(
+                "{}: {count} paths in /openapi.json, expected {}",
+                bridge.name, bridge.tools
+            ));
+        }
+        let own = stage
+            .get_json(&format!("/{}/openapi.json", bridge.name))
+            .await;
+        let count = own["paths"].as_object().map_or(0, serde_json::Map::len);
+        if count < bridge.tools {
+            broken.push(format!(
+                "{}: {count} paths in its own document, expected {}",
+                bridge.name, bridge.tools
+            ));
+        }
+    }
+    broken
+}
+
+async fn calls_answer(stage: &Stage, catalogue: &Catalogue) -> Vec<String> {
+    let mut broken = Vec::new();
+    for bridge in catalogue.good() {
+        let Some(call) = &bridge.call else { continue };
+        let answer = stage
+            .post(&format!("/{}/{}", bridge.name, call.tool), &call.arguments)
+            .await;
+        if let Err(what) = judge(call, &answer) {
+            broken.push(format!(
+                "{}/{}: {what}: {} {}",
+                bridge.name, call.tool, answer.status, answer.text
+            ));
+        }
+    }
+    broken
+}
+
+fn judge(call: &Call, answer: &Answer) -> Result<(), &'static str> {
+    let right = match call.outcome.as_str() {
+        "ok" => answer.status == 200,
+        "tool_error" => {
+            answer.status == 500
+                && answer.json["code"] == "tool_error"
+                && answer.json["detail"]["message"].is_string()
+        }
+        "rpc_error" => {
+            [400, 404, 422, 500].contains(&answer.status)
+                && answer.json["code"] != "tool_error"
+                && answer.json["detail"]["message"].is_string()
+        }
+        _ => false,
+    };
+    if !right {
+        return Err("not the expected outcome");
+    }
+    if answer.status != 200 && !answer.json["request_id"].is_string() {
+        return Err("an error without a request_id");
+    }
+    match &call.contains {
+        Some(text) if !answer.text.contains(text) => Err("not the expected text"),
+        _ => Ok(()),
+    }
+}
+
+async fn failing_servers_say_why(stage: &Stage, catalogue: &Catalogue) -> Vec<String> {
+    let mut broken = Vec::new();
+    for bridge in catalogue.failing() {
+        let until = Instant::now() + FAILING_WITHIN;
+        loop {
+            let what = match stage.servers().await.get(&bridge.name) {
+                Some(server) => stage.failure_is_told(bridge, server),
+                None => Err("not in /servers".to_owned()),
+            };
+            match what {
+                Ok(()) => break,
+                Err(what) if Instant::now() > until => {
+                    broken.push(format!("{}: {what}", bridge.name));
+                    break;
+                }
+                Err(_) => tokio::time::sleep(Duration::from_millis(200)).await,
+            }
+        }
+        broken.extend(call_is_refused(stage, bridge).await);
+    }
+    broken
+}
+
+/// A call to a bridge that is down is answered at once, never held until something gives up.
+async fn call_is_refused(stage: &Stage, bridge: &Bridge) -> Option<String> {
+    let expected = bridge.fails.as_ref()?;
+    let asked = Instant::now();
+    let answer = stage
+        .post(
+            &format!("/{}/any_tool", bridge.name),
+            &Value::Object(serde_json::Map::new()),
+        )
+        .await;
+    let right = match (answer.status, answer.json["code"].as_str()) {
+        (503, Some("disabled")) => expected.status.as_deref() == Some("disabled"),
+        (503, Some("unavailable")) => expected.status.is_none() && answer.retry_after,
+        (404, Some(_)) => expected.or_empty,
+        _ => false,
+    };
+    (!right || asked.elapsed() > Duration::from_secs(2)).then(|| {
+        format!(
+            "{}: a call is answered {} {} (Retry-After: {}) after {:?}",
+            bridge.name,
+            answer.status,
+            answer.text,
+            answer.retry_after,
+            asked.elapsed()
+        )
+    })
+}
+
+/// Runs one program of `tests/peers/checks` against the bridge.
+fn check_passes(stage: &Stage, program: &str) -> Option<String> {
+    let began = Instant::now();
+    let output = Command::new(".peers/py/checks/bin/python")
+        .arg(Path::new("tests/peers/checks").join(program))
+        .arg(&stage.url)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("the checks have a Python");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned()
+        + &String::from_utf8_lossy(&output.stderr);
+    println!(
+        "{program}: {:?}: {}",
+        began.elapsed(),
+        said.lines().last().unwrap_or_default()
+    );
+    (!output.status.success()).then(|| format!("{program}: {}\n{said}", output.status))
+}
+
+/// Whoever was up has the same processes as in the beginning.
+fn nobody_was_restarted(
+    stage: &Stage,
+    catalogue: &Catalogue,
+    at_first: &BTreeMap<String, Vec<u32>>,
+) -> Vec<String> {
+    if !processes::VISIBLE {
+        return Vec::new();
+    }
+    let now = processes::by_bridge(&stage.run);
+    let none = Vec::new();
+    let mut broken = Vec::new();
+    for bridge in catalogue.good().filter(|bridge| bridge.is_stdio()) {
+        let (first, now) = (
+            at_first.get(&bridge.name).unwrap_or(&none),
+            now.get(&bridge.name).unwrap_or(&none),
+        );
+        if first.is_empty() {
+            broken.push(format!("{}: has no process", bridge.name));
+        } else if !first.iter().any(|pid| now.contains(pid)) {
+            broken.push(format!(
+                "{}: restarted: {first:?} became {now:?}",
+                bridge.name
+            ));
+        }
+    }
+    broken
+}
+
+fn nothing_is_left(stage: &mut Stage, at_first: &BTreeMap<String, Vec<u32>>) -> Vec<String> {
+    let mut broken = Vec::new();
+    let began = Instant::now();
+    match stage.stop(STOPPED_WITHIN) {
+        Some(status) if status.code() == Some(0) => println!("stopped after {:?}", began.elapsed()),
+        Some(status) => broken.push(format!("SIGTERM ended the bridge with {status}")),
+        None => broken.push(format!("still running {STOPPED_WITHIN:?} after SIGTERM")),
+    }
+    if processes::VISIBLE {
+        let running: usize = at_first.values().map(Vec::len).sum();
+        assert!(
+            running > 30,
+            "only {running} processes were seen while all was up: the look-out is blind"
+        );
+        let left = processes::by_bridge(&stage.run);
+        if !left.is_empty() {
+            broken.push(format!("these were left running: {left:?}"));
+            processes::kill(left.values().flatten().copied());
+        }
+    }
+    broken
+}
