@@ -11,7 +11,12 @@ mod decode;
 mod demo;
 mod error;
 mod http;
+mod lines;
+mod listener;
 mod openapi;
+mod pages;
+mod process;
+mod session;
 mod sse;
 mod stdio;
 

@@ -15,7 +15,7 @@ use super::{
 };
 
 /// A document, ready to be served.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Document {
     /// The JSON.
     pub body: Bytes,
