@@ -5,6 +5,7 @@
 //! us to it. `ARCHITECTURE.md` tells how they work together.
 
 // Words: what everything else is written in.
+mod json;
 mod name;
 mod secret;
 

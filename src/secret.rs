@@ -1,6 +1,6 @@
 //! [`Secret`]: a text that never prints itself.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use subtle::ConstantTimeEq as _;
@@ -42,6 +42,44 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// The shortest secret that is looked for in texts, in bytes: a shorter one would turn innocent
+/// words into stars.
+const REDACTED_BYTES_MIN: usize = 6;
+
+/// Replaces secrets in texts that come from elsewhere: a server's stderr, its error messages.
+#[derive(Debug, Clone, Default)]
+pub struct Redactor {
+    /// What must not show, longest first, so that a secret which contains another goes whole.
+    secrets: Vec<Secret>,
+}
+
+impl Redactor {
+    /// Looks for these secrets; `Bearer x` is looked for as `x`.
+    pub fn new(secrets: impl IntoIterator<Item = Secret>) -> Self {
+        let mut secrets: Vec<_> = secrets
+            .into_iter()
+            .map(|secret| match secret.expose().split_once(' ') {
+                Some((_scheme, token)) if !token.is_empty() => Secret::new(token),
+                _ => secret,
+            })
+            .filter(|secret| secret.expose().len() >= REDACTED_BYTES_MIN)
+            .collect();
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
+        Self { secrets }
+    }
+
+    /// The text with `***` for every secret.
+    pub fn redact<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let mut text = Cow::Borrowed(text);
+        for secret in &self.secrets {
+            if text.contains(secret.expose()) {
+                text = Cow::Owned(text.replace(secret.expose(), "***"));
+            }
+        }
+        text
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,5 +94,14 @@ mod tests {
         let secret = Secret::new("key");
         assert!(secret.matches("key"));
         assert!(!secret.matches("ke") && !secret.matches("keyy") && !secret.matches(""));
+    }
+
+    #[test]
+    fn the_redactor_knows_a_token_without_its_scheme() {
+        let redactor = Redactor::new([Secret::new("Bearer s3cret-token"), Secret::new("on")]);
+        assert_eq!(
+            redactor.redact("bad token s3cret-token, moving on"),
+            "bad token ***, moving on"
+        );
     }
 }

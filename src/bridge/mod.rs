@@ -1,1 +1,24 @@
-//! One supervised task for each bridge.
+//! The heart: one supervised task for each bridge.
+//!
+//! [`Registry`] keeps the tasks and turns a configuration into running bridges; [`Bridge`] is the
+//! cheap handle that callers hold; [`Catalogue`] is everything the bridges publish, swapped as one
+//! value.
+
+mod call;
+mod catalogue;
+mod handle;
+mod registry;
+mod reload;
+mod roster;
+mod status;
+mod supervisor;
+mod toolset;
+
+pub use call::Failure;
+pub use catalogue::Catalogue;
+pub use handle::Bridge;
+pub use registry::{Context, Registry};
+pub use reload::{Applied, Reloader, Source};
+pub use roster::Roster;
+pub use status::{Phase, Status};
+pub use toolset::Entry;

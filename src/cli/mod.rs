@@ -1,8 +1,85 @@
-//! The command line.
+//! The command line: reads arguments, puts the rest together, prints. Exit codes: 0 fine, 1 failed,
+//! 2 bad usage or configuration.
 
-use std::process::ExitCode;
+mod args;
+mod check;
+mod healthcheck;
+mod import;
+mod inspect;
+mod mcpo;
+mod output;
+mod serve;
+
+use std::{ffi::OsString, path::Path, process::ExitCode};
+
+use clap::Parser as _;
+
+use self::args::{Cli, Command};
+use crate::{config::Environment, mcp};
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    // Both TLS ends of ours, the listener and the client, take the provider of the process.
+    mcp::install_tls();
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    if is_mcpo(arguments.first()) {
+        return run_mcpo(arguments.into_iter().skip(1).collect());
+    }
+    if arguments.get(1).is_some_and(|word| word == "mcpo") {
+        return run_mcpo(arguments.into_iter().skip(2).collect());
+    }
+    match Cli::try_parse_from(arguments) {
+        Ok(cli) => run(cli),
+        Err(error) => {
+            let code = if error.use_stderr() { 2 } else { 0 };
+            output::ignore_broken_pipe(error.print());
+            ExitCode::from(code)
+        }
+    }
+}
+
+/// Whether we were started under mcpo's name, by a link or as an image's entry point.
+fn is_mcpo(program: Option<&OsString>) -> bool {
+    program
+        .and_then(|program| Path::new(program).file_stem())
+        .is_some_and(|stem| stem == "mcpo")
+}
+
+/// Runs mcpo's command line; its words come after the program's name.
+fn run_mcpo(words: Vec<OsString>) -> ExitCode {
+    let command = match mcpo::parse(words) {
+        Ok(command) => command,
+        Err(exit) => {
+            output::print(&exit.stdout);
+            if !exit.stderr.is_empty() {
+                output::complain(exit.stderr.trim_end());
+            }
+            return ExitCode::from(exit.code);
+        }
+    };
+    output::print(&format!("{}\n", command.first_line()));
+    let environment = Environment::process();
+    serve::run(serve::Plan {
+        is_watched: command.hot_reload(),
+        source: Box::new(move || command.config(&environment)),
+    })
+}
+
+/// Runs one command.
+fn run(cli: Cli) -> ExitCode {
+    let start = cli.start;
+    match cli.command {
+        None | Some(Command::Serve) => serve::main(&start),
+        Some(Command::Check) => check::run(&start.config, &Environment::process()),
+        Some(Command::Tools { bridge, json }) => inspect::tools(&start, bridge.as_deref(), json),
+        Some(Command::Call {
+            bridge,
+            tool,
+            arguments,
+        }) => inspect::call(&start, &bridge, &tool, &arguments),
+        Some(Command::Openapi { bridge }) => inspect::openapi(&start, bridge.as_deref()),
+        Some(Command::Import(args)) => import::run(&args),
+        Some(Command::Healthcheck { url }) => healthcheck::main(&start, url),
+        Some(Command::DemoServer) => serve::demo_server(),
+    }
 }

@@ -1,1 +1,159 @@
-//! The routes.
+//! The routes (design §2). This module knows JSON and nothing of MCP.
+
+mod documents;
+mod error;
+mod gate;
+mod health;
+mod identity;
+mod layers;
+mod lists;
+mod path;
+mod refresh;
+mod serve;
+mod state;
+mod tools;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    middleware::{Next, from_fn, from_fn_with_state},
+    response::{IntoResponse as _, Response},
+    routing::{get, post},
+};
+use http::Method;
+
+pub use serve::{Listening, ServeError, bind};
+pub use state::{AppState, Settings};
+
+use self::{error::ApiError, gate::Gate, path::Target};
+use crate::config::Flavor;
+
+/// The whole route table, and the layers around it from the innermost out.
+pub fn router(state: AppState) -> Router {
+    let settings = state.settings.load();
+    let gate = Gate::new(settings.config.limits.requests_max);
+    let flavor = settings.config.flavor;
+    let routes = Router::new()
+        .route("/", get(lists::root))
+        .route("/servers", get(lists::servers))
+        .route("/health", get(health::health))
+        .route("/ready", get(health::ready))
+        .route("/refresh", post(refresh::refresh))
+        .route("/openapi.json", get(documents::merged))
+        .route("/docs", get(documents::docs))
+        .route("/docs/", get(documents::docs))
+        .route("/redoc", get(documents::docs))
+        .route("/docs/assets/{file}", get(documents::asset))
+        .fallback(dispatch)
+        .method_not_allowed_fallback(async || ApiError::method_not_allowed())
+        .with_state(state.clone());
+    let routes = if flavor == Flavor::Native {
+        routes
+    } else {
+        routes.layer(from_fn_with_state(state.clone(), servers_first))
+    };
+    routes
+        .layer(from_fn(catch_panic))
+        .layer(layers::cors(Arc::clone(&state.settings)))
+        .layer(from_fn_with_state(gate, layers::observe))
+}
+
+/// Under mcpo's rules our own routes give way to a server of that name.
+async fn servers_first(State(state): State<AppState>, request: Request, next: Next) -> Response {
+    match target(&state, &request) {
+        Target::Tool(bridge, tool)
+            if request.method() == Method::POST
+                && bridge.live.tools.load().get(&tool).is_some() =>
+        {
+            let target = Target::Tool(bridge, tool);
+            answer(&state, target, request).await
+        }
+        Target::Document(_) | Target::Docs(_) | Target::Bridge(_) | Target::Tool(..)
+            if state.settings.load().config.flavor == Flavor::McpoSingle =>
+        {
+            next.run(request).await
+        }
+        Target::Unknown(_) => next.run(request).await,
+        target => answer(&state, target, request).await,
+    }
+}
+
+/// Everything that is no fixed route: bridges and tools.
+async fn dispatch(State(state): State<AppState>, request: Request) -> Response {
+    let target = target(&state, &request);
+    answer(&state, target, request).await
+}
+
+/// What a request's path means.
+fn target(state: &AppState, request: &Request) -> Target {
+    let settings = state.settings.load();
+    path::resolve(
+        &state.registry.roster(),
+        settings.config.flavor,
+        &settings.config.server.path_prefix,
+        request.uri().path(),
+    )
+}
+
+/// Serves one target.
+async fn answer(state: &AppState, target: Target, request: Request) -> Response {
+    let is_post = request.method() == Method::POST;
+    let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
+    let headers = request.headers();
+    let result = match target {
+        Target::Bridge(bridge) if is_get => lists::bridge(state, &bridge, headers),
+        Target::Document(bridge) if is_get => documents::of_bridge(state, &bridge, headers),
+        Target::Docs(bridge) if is_get => documents::docs_of_bridge(state, &bridge, headers),
+        Target::Tool(bridge, tool) => match tools::find(bridge, &tool) {
+            Ok(found) if is_post => return call(state, found, request).await,
+            Ok(_) => Err(ApiError::method_not_allowed()),
+            Err(error) => Err(error),
+        },
+        Target::Unknown(path) => match state.registry.catalogue().flat(&path) {
+            Some((bridge, entry)) if is_post => {
+                return call(state, tools::Found { bridge, entry }, request).await;
+            }
+            Some(_) => Err(ApiError::method_not_allowed()),
+            None => Err(unknown(state, &path, headers)),
+        },
+        Target::Bridge(_) | Target::Document(_) | Target::Docs(_) => {
+            Err(ApiError::method_not_allowed())
+        }
+    };
+    result.unwrap_or_else(ApiError::into_response)
+}
+
+/// Calls a tool with the parts of the request.
+async fn call(state: &AppState, found: tools::Found, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let settings = state.settings.load_full();
+    tools::call(&settings, found, &parts.headers, body).await
+}
+
+/// 404; where documents are not public, what exists is not told to strangers.
+fn unknown(state: &AppState, path: &str, headers: &http::HeaderMap) -> ApiError {
+    if let Err(error) = identity::guard_documents(&state.settings.load(), headers) {
+        return error;
+    }
+    let shown: String = path.chars().take(100).collect();
+    ApiError::not_found(format!(
+        "nothing is at `/{shown}`; GET /servers lists the bridges, GET /docs shows their tools"
+    ))
+}
+
+/// A panic in a handler costs that request and no other.
+async fn catch_panic(request: Request, next: Next) -> Response {
+    use futures::FutureExt as _;
+    let run = std::panic::AssertUnwindSafe(next.run(request)).catch_unwind();
+    run.await.unwrap_or_else(|_panic| {
+        tracing::error!("a request handler panicked");
+        ApiError::new(
+            http::StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "this is a defect of the bridge; its log has the details under the request id",
+        )
+        .into_response()
+    })
+}

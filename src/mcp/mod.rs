@@ -1,1 +1,28 @@
-//! The only code that speaks MCP: sessions and their transports.
+//! The only code that speaks MCP: [`Session`]s and their transports.
+//!
+//! ```text
+//! Connector ── connect ──▶ Session ── call, list_tools, close
+//!                             │
+//!        stdio · Streamable HTTP · HTTP+SSE · OpenAPI service
+//! ```
+
+mod connect;
+mod decode;
+mod demo;
+mod error;
+mod http;
+mod lines;
+mod listener;
+mod openapi;
+mod pages;
+mod process;
+mod session;
+mod sse;
+mod stdio;
+
+pub use connect::{Connector, Known};
+pub use demo::demo_server;
+pub use error::{CallError, ConnectError};
+pub use http::{http_client, install_tls};
+pub use process::LastWords;
+pub use session::{ServerInfo, Session};

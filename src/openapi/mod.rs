@@ -1,1 +1,16 @@
 //! OpenAPI 3.1 documents of tools; pure, no I/O.
+//!
+//! A tool is translated once, into an [`Operation`] that holds the finished JSON; documents are
+//! put together from those pieces and served from memory. The same input gives the same bytes.
+
+mod document;
+mod ids;
+mod mcpo;
+mod operation;
+#[cfg(test)]
+mod tests;
+
+pub use document::{Document, Frame, for_bridge, merged};
+pub use ids::operation_ids;
+pub use mcpo::available_tools;
+pub use operation::{Operation, Style};

@@ -1,1 +1,204 @@
-//! A server's answer to `tools/call`, as the body of our response.
+//! What a tool answered, as the body of an HTTP response. Nothing here does I/O.
+//!
+//! Results are read leniently: a block of an unknown type, a missing key or a wrong type never
+//! costs the rest of the answer.
+
+mod block;
+
+use bytes::Bytes;
+use serde_json::{Map, Value};
+
+use self::block::Block;
+
+/// What mcpo says of a failed tool that gives no reason; saved prompts know the sentence.
+const NO_REASON: &str = "Unknown tool execution error";
+
+/// Members of a result that are about it and no part of the answer.
+const ENVELOPE: &[&str] = &["_meta", "content", "isError", "resultType", "structuredContent"];
+
+/// A successful answer, ready to be sent with status 200.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    /// What the body is.
+    pub content_type: ContentType,
+    /// Compact JSON in UTF-8, or a page.
+    pub body: Bytes,
+}
+
+/// The two kinds of bodies we answer with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ContentType {
+    /// JSON.
+    Json,
+    /// A page to be shown in place: send it with `Content-Disposition: inline`.
+    Html,
+}
+
+/// The tool itself reports a failure, or answers with something that is no result.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{message}")]
+pub struct ToolError {
+    /// What the model reads.
+    pub message: String,
+    /// What the server adds for programs.
+    pub data: Option<Value>,
+}
+
+impl ContentType {
+    /// The value of the header.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Html => "text/html; charset=utf-8",
+        }
+    }
+}
+
+impl Reply {
+    /// Reads the `result` of a `tools/call` (design §3 "Results").
+    ///
+    /// One content is unwrapped, several become an array, none is `[]` unless there is
+    /// `structuredContent`. With `embed_html` the first HTML resource is the whole answer.
+    pub fn from_result(result: Value, embed_html: bool) -> Result<Self, ToolError> {
+        let Value::Object(mut result) = result else {
+            return Ok(Self::json(result.to_string().into_bytes()));
+        };
+        if let Some(unfinished) = unfinished(&mut result) {
+            return Err(unfinished);
+        }
+        let content = result.remove("content");
+        let structured = result.remove("structuredContent").filter(|value| !value.is_null());
+        let mut blocks = blocks(content);
+        if is_true(result.get("isError")) {
+            return Err(ToolError::from_parts(&blocks, structured));
+        }
+        if embed_html
+            && let Some(place) = blocks.iter().position(|block| matches!(block, Block::Page(_)))
+            && let Block::Page(page) = blocks.swap_remove(place)
+        {
+            return Ok(Self {
+                content_type: ContentType::Html,
+                body: Bytes::from(page),
+            });
+        }
+        Ok(Self::json(match (blocks.as_slice(), structured) {
+            ([], Some(structured)) => structured.to_string().into_bytes(),
+            ([], None) => rest(result).to_string().into_bytes(),
+            ([block], _) => written(std::slice::from_ref(block)),
+            (blocks, _) => {
+                let mut body = vec![b'['];
+                body.append(&mut written(blocks));
+                body.push(b']');
+                body
+            }
+        }))
+    }
+
+    /// A JSON answer.
+    fn json(body: Vec<u8>) -> Self {
+        Self {
+            content_type: ContentType::Json,
+            body: Bytes::from(body),
+        }
+    }
+}
+
+impl ToolError {
+    /// A result with `isError`: its texts joined, or whatever else it says.
+    fn from_parts(blocks: &[Block], structured: Option<Value>) -> Self {
+        let texts: Vec<&str> = blocks.iter().filter_map(Block::text).collect();
+        let message = texts.join("\n");
+        match structured {
+            _ if !message.trim().is_empty() => Self {
+                message,
+                data: structured,
+            },
+            Some(structured) => Self {
+                message: structured.to_string(),
+                data: None,
+            },
+            None => Self {
+                message: NO_REASON.to_owned(),
+                data: None,
+            },
+        }
+    }
+}
+
+/// The HTTP status of a server's JSON-RPC error (design §3, the same as mcpo's).
+pub fn status_of(code: i64) -> u16 {
+    match code {
+        -32700 | -32600 => 400,
+        -32601 => 404,
+        -32602 => 422,
+        _ => 500,
+    }
+}
+
+/// Refuses a result that only announces one (`MCP 2026-07-28, resultType`).
+fn unfinished(result: &mut Map<String, Value>) -> Option<ToolError> {
+    let kind = result.get("resultType").and_then(Value::as_str);
+    // Servers of the first task drafts answer with a `task` and say no `resultType`.
+    let task = kind == Some("task")
+        || (kind.is_none() && result.get("task").is_some_and(Value::is_object) && !result.contains_key("content"));
+    if task {
+        return Some(ToolError {
+            message: "the tool answers with a background task, which cannot be followed over HTTP"
+                .to_owned(),
+            data: result.remove("task"),
+        });
+    }
+    (kind == Some("input_required")).then(|| ToolError {
+        message: "the tool asks the user for more input, which cannot be given over HTTP; call it \
+                  again with everything it needs in the arguments"
+            .to_owned(),
+        data: result.remove("inputRequests"),
+    })
+}
+
+/// Reads `content`, whatever it is.
+fn blocks(content: Option<Value>) -> Vec<Block> {
+    match content {
+        None | Some(Value::Null) => Vec::new(),
+        Some(Value::Array(blocks)) => blocks.into_iter().map(Block::read).collect(),
+        Some(block) => vec![Block::read(block)],
+    }
+}
+
+/// Writes blocks as JSON, separated by commas.
+fn written(blocks: &[Block]) -> Vec<u8> {
+    let mut body = Vec::with_capacity(blocks.iter().map(Block::len).sum::<usize>() + 2);
+    for (index, block) in blocks.iter().enumerate() {
+        if index > 0 {
+            body.push(b',');
+        }
+        block.write(&mut body);
+    }
+    body
+}
+
+/// What a result without any content says: nothing, or in words of its own.
+fn rest(mut result: Map<String, Value>) -> Value {
+    // The name that the first revision of the protocol gave it (`MCP 2024-10-07`).
+    if let Some(old) = result.remove("toolResult") {
+        return old;
+    }
+    result.retain(|key, _| !ENVELOPE.contains(&key.as_str()));
+    if result.is_empty() {
+        Value::Array(Vec::new())
+    } else {
+        Value::Object(result)
+    }
+}
+
+/// True, also where a server writes it as text.
+fn is_true(value: Option<&Value>) -> bool {
+    match value {
+        Some(Value::Bool(value)) => *value,
+        Some(Value::String(value)) => value.eq_ignore_ascii_case("true"),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,40 @@
-//! What we say of ourselves: logs.
+//! What we say of ourselves: one line a request, and what changes; on stderr.
+
+use std::io::IsTerminal as _;
+
+use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+
+use crate::config::{LogFormat, Telemetry};
+
+/// rmcp logs whole notifications at INFO and bodies at DEBUG; its warnings are enough, at any
+/// level of ours that does not name it.
+const QUIET: &str = "rmcp=warn,hyper=warn,h2=warn,reqwest=warn,rustls=warn,sse_stream=warn";
+
+/// Starts the log. A filter that does not parse is an error in words.
+pub fn start(telemetry: &Telemetry) -> Result<(), String> {
+    let directives = format!("{QUIET},{}", telemetry.level);
+    let filter = EnvFilter::try_new(directives)
+        .map_err(|error| format!("the log level `{}` is no filter: {error}", telemetry.level))?;
+    let registry = tracing_subscriber::registry().with(filter);
+    let result = match telemetry.format {
+        LogFormat::Json => registry
+            .with(
+                fmt::layer()
+                    .json()
+                    .flatten_event(true)
+                    .with_current_span(false)
+                    .with_span_list(false)
+                    .with_writer(std::io::stderr),
+            )
+            .try_init(),
+        LogFormat::Text => registry
+            .with(
+                fmt::layer()
+                    .with_target(false)
+                    .with_ansi(std::io::stderr().is_terminal())
+                    .with_writer(std::io::stderr),
+            )
+            .try_init(),
+    };
+    result.map_err(|error| format!("the log cannot be started: {error}"))
+}

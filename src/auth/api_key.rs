@@ -1,0 +1,106 @@
+//! API keys, sent as `Authorization: Bearer KEY` or as the password of HTTP Basic (RFC 7617).
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use http::{HeaderMap, header::AUTHORIZATION};
+
+use super::caller::{Caller, Proof};
+use crate::config::{ApiKey, Config};
+
+/// Why a request has no identity. The words of mcpo are part of its contract (mcpo contract §8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No `Authorization`, or an empty one.
+    #[error("Missing or invalid Authorization header")]
+    Missing,
+    /// Neither Bearer nor Basic.
+    #[error("Unsupported authorization method")]
+    Scheme,
+    /// Basic credentials that are no base64 or have no colon.
+    #[error("Invalid Basic Authentication format")]
+    Format,
+    /// A key that is none of ours.
+    #[error("Invalid API key")]
+    Key,
+}
+
+/// What a request is checked against.
+#[derive(Debug, Clone)]
+pub struct Proofs {
+    /// The keys.
+    keys: Vec<ApiKey>,
+    /// Who a request without credentials is, if anyone.
+    fallback: Option<Proof>,
+}
+
+impl Proofs {
+    /// The proofs of a configuration.
+    pub fn new(config: &Config) -> Self {
+        let identity = &config.identity;
+        let fallback = if identity.anonymous {
+            Some(Proof::Anonymous)
+        } else if identity.keys.is_empty() && config.server.listen.ip().is_loopback() {
+            Some(Proof::Loopback)
+        } else {
+            None
+        };
+        Self {
+            keys: identity.keys.clone(),
+            fallback,
+        }
+    }
+
+    /// Whether a request without credentials is served.
+    pub fn allows_anonymous(&self) -> bool {
+        self.fallback.is_some()
+    }
+
+    /// Who sent these headers. Credentials that are wrong are refused also where none are needed:
+    /// their sender means to be someone.
+    pub fn identify(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
+        let sent = headers
+            .get(AUTHORIZATION)
+            .map(|value| value.to_str().map_err(|_| Refusal::Missing))
+            .transpose()?
+            .map(str::trim)
+            .unwrap_or_default();
+        if self.keys.is_empty() || sent.is_empty() {
+            let anonymous = |proof| Caller {
+                id: "anonymous".to_owned(),
+                proof,
+            };
+            return self.fallback.map(anonymous).ok_or(Refusal::Missing);
+        }
+        let (scheme, credentials) = sent.split_once(' ').ok_or(Refusal::Missing)?;
+        let credentials = credentials.trim();
+        if scheme.eq_ignore_ascii_case("bearer") {
+            self.key(credentials)
+        } else if scheme.eq_ignore_ascii_case("basic") {
+            self.key(&basic_password(credentials)?)
+        } else {
+            Err(Refusal::Scheme)
+        }
+    }
+
+    /// Compares with every key, also after a match: the time tells nothing.
+    fn key(&self, sent: &str) -> Result<Caller, Refusal> {
+        let mut found = None;
+        for key in &self.keys {
+            if key.key.matches(sent) {
+                found = Some(key);
+            }
+        }
+        let key = found.ok_or(Refusal::Key)?;
+        Ok(Caller {
+            id: key.name.clone(),
+            proof: Proof::ApiKey,
+        })
+    }
+}
+
+/// The password of Basic credentials; the user name is free.
+fn basic_password(credentials: &str) -> Result<String, Refusal> {
+    let decoded = STANDARD.decode(credentials).map_err(|_| Refusal::Format)?;
+    let text = String::from_utf8(decoded).map_err(|_| Refusal::Format)?;
+    let (_user, password) = text.split_once(':').ok_or(Refusal::Format)?;
+    Ok(password.to_owned())
+}

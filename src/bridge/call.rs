@@ -1,0 +1,196 @@
+//! One call through a bridge: a slot, a session, a deadline, and one retry where that is safe.
+
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+use tokio::{
+    sync::SemaphorePermit,
+    time::{Instant, timeout_at},
+};
+
+use super::{
+    handle::{Bridge, Command, Lease},
+    status::{Phase, Status},
+};
+use crate::{auth::Grant, mcp::CallError, name::ToolName};
+
+/// How long a call waits for a session that is being started. A first `npx` may take longer; the
+/// caller is told to come back.
+const START_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// Why a call has no result.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Failure {
+    /// The bridge is off.
+    #[error("bridge `{0}` is disabled: {1}")]
+    Disabled(String, String),
+    /// The server is not up.
+    #[error("bridge `{bridge}` is not available: {reason}")]
+    Unavailable {
+        /// The bridge.
+        bridge: String,
+        /// Why.
+        reason: String,
+        /// Seconds until the next attempt.
+        retry_after: u64,
+    },
+    /// All slots are taken and enough callers wait already.
+    #[error("bridge `{0}` is busy with {1} calls and as many wait as may; try again in a moment")]
+    Busy(String, usize),
+    /// The server was reached, or may have been.
+    #[error(transparent)]
+    Call(CallError),
+}
+
+impl Bridge {
+    /// Calls a tool by the server's name for it and gives the JSON text of its result. The grant is
+    /// the proof that access was decided before.
+    pub async fn call(
+        &self,
+        _grant: &Grant,
+        tool: &ToolName,
+        arguments: Map<String, Value>,
+    ) -> Result<String, Failure> {
+        if let Err(disabled) = &self.config.transport {
+            return Err(Failure::Disabled(
+                self.name().to_string(),
+                disabled.0.clone(),
+            ));
+        }
+        let deadline = Instant::now() + self.config.timeout;
+        let _slot = self.slot(deadline).await?;
+        let result = self.call_with_retry(tool, arguments, deadline).await;
+        self.touch();
+        result
+    }
+
+    /// A slot, now or after a bounded wait in a bounded queue.
+    async fn slot(&self, deadline: Instant) -> Result<SemaphorePermit<'_>, Failure> {
+        if let Ok(permit) = self.slots.try_acquire() {
+            return Ok(permit);
+        }
+        let busy = || Failure::Busy(self.name().to_string(), self.config.concurrency);
+        let _place = self.queue().ok_or_else(busy)?;
+        match timeout_at(deadline, self.slots.acquire()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => Err(busy()),
+        }
+    }
+
+    /// The call itself, once more on a fresh session when it provably did not reach the server.
+    async fn call_with_retry(
+        &self,
+        tool: &ToolName,
+        arguments: Map<String, Value>,
+        deadline: Instant,
+    ) -> Result<String, Failure> {
+        let lease = self.lease(deadline).await?;
+        let first = self.call_on(&lease, tool, arguments.clone(), deadline).await;
+        let Err(Failure::Call(CallError::NotSent(reason))) = &first else {
+            return first;
+        };
+        tracing::debug!(bridge.name = %self.name(), %reason, "the call did not leave; it is sent once more");
+        let lease = self.lease_after(lease.generation, deadline).await?;
+        self.call_on(&lease, tool, arguments, deadline).await
+    }
+
+    /// One attempt on one session.
+    async fn call_on(
+        &self,
+        lease: &Lease,
+        tool: &ToolName,
+        arguments: Map<String, Value>,
+        deadline: Instant,
+    ) -> Result<String, Failure> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let result = lease.session.call(tool, arguments, left).await;
+        result.map_err(|error| {
+            match &error {
+                CallError::NotSent(_) => self.tell(Command::Suspect(lease.generation)),
+                // One lost answer is no lost session; that one reports itself.
+                CallError::Lost
+                | CallError::Rpc { .. }
+                | CallError::Timeout(_)
+                | CallError::Auth(_)
+                | CallError::RateLimited { .. }
+                | CallError::Http(_)
+                | CallError::TooLarge(_)
+                | CallError::Protocol(_) => {}
+            }
+            match error {
+                // What was left of the time is no use to the caller; the whole is.
+                CallError::Timeout(_) => Failure::Call(CallError::Timeout(self.config.timeout)),
+                error => Failure::Call(error),
+            }
+        })
+    }
+
+    /// The session, or a short wait for one that is coming.
+    async fn lease(&self, deadline: Instant) -> Result<std::sync::Arc<Lease>, Failure> {
+        match self.live.session.load_full() {
+            Some(lease) => Ok(lease),
+            None => self.lease_after(0, deadline).await,
+        }
+    }
+
+    /// A session newer than `generation`, or a short wait for one.
+    async fn lease_after(
+        &self,
+        generation: u64,
+        deadline: Instant,
+    ) -> Result<std::sync::Arc<Lease>, Failure> {
+        let _place = self
+            .queue()
+            .ok_or_else(|| Failure::Busy(self.name().to_string(), self.config.concurrency))?;
+        let mut status = self.status.subscribe();
+        let patience = deadline.min(Instant::now() + START_WAIT_MAX);
+        self.tell(Command::Wake);
+        loop {
+            if let Some(lease) = self.live.session.load_full()
+                && lease.generation > generation
+            {
+                return Ok(lease);
+            }
+            let now = status.borrow_and_update().clone();
+            if self.will_not_come(&now, generation) {
+                return Err(self.unavailable(&now));
+            }
+            if timeout_at(patience, status.changed()).await.is_err() {
+                return Err(self.unavailable(&now));
+            }
+        }
+    }
+
+    /// Whether waiting is of no use: the next attempt is not about to be made.
+    fn will_not_come(&self, status: &Status, generation: u64) -> bool {
+        match status.phase {
+            Phase::Disabled => true,
+            Phase::Starting | Phase::Idle => false,
+            // The task has not yet heard of the loss.
+            Phase::Ready => self
+                .live
+                .session
+                .load()
+                .as_ref()
+                .is_some_and(|lease| lease.generation != generation),
+            Phase::BackingOff | Phase::Failed => status.retry_at.is_some_and(|at| {
+                at.saturating_duration_since(Instant::now()) > Duration::from_millis(50)
+            }),
+        }
+    }
+
+    /// The refusal for a status.
+    fn unavailable(&self, status: &Status) -> Failure {
+        let reason = status.reason.clone().unwrap_or_else(|| match status.phase {
+            Phase::Starting | Phase::Idle => "its server is still starting".to_owned(),
+            Phase::Ready | Phase::Disabled | Phase::BackingOff | Phase::Failed => {
+                "its server was lost".to_owned()
+            }
+        });
+        Failure::Unavailable {
+            bridge: self.name().to_string(),
+            reason,
+            retry_after: status.retry_after(),
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! [`Bridge`]: the cheap handle that the rest of the program holds.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use tokio::{
+    sync::{Notify, Semaphore, mpsc, watch},
+    time::Instant,
+};
+
+use super::{
+    status::{Phase, Status},
+    toolset::Toolset,
+};
+use crate::{
+    config,
+    mcp::{LastWords, ServerInfo, Session},
+    name::BridgeName,
+    secret::Redactor,
+};
+
+/// What others ask of a bridge's task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Command {
+    /// A call wants a session.
+    Wake,
+    /// End the session and connect anew, without waiting.
+    Restart,
+    /// A call found the session of this generation broken.
+    Suspect(u64),
+}
+
+/// The live side of a bridge, written by its task and read by everyone.
+#[derive(Debug)]
+pub struct Live {
+    /// The session, while there is one.
+    pub(super) session: ArcSwapOption<Lease>,
+    /// The last known tools; they stay while the server is down.
+    pub tools: ArcSwap<Toolset>,
+    /// What the server last said of itself.
+    pub server: ArcSwapOption<ServerInfo>,
+    /// The last words of the last child.
+    pub last_words: ArcSwapOption<LastWords>,
+}
+
+/// A session with its generation.
+#[derive(Debug)]
+pub(super) struct Lease {
+    /// Counts the sessions of a bridge.
+    pub generation: u64,
+    /// The session.
+    pub session: Session,
+}
+
+/// A bridge, as callers see it.
+#[derive(Debug)]
+pub struct Bridge {
+    /// What the operator wrote.
+    pub config: config::Bridge,
+    /// Takes configured secrets out of texts of the server.
+    pub redactor: Arc<Redactor>,
+    /// What its task publishes.
+    pub live: Live,
+    /// Where it stands.
+    pub(super) status: watch::Sender<Status>,
+    /// To its task.
+    pub(super) commands: mpsc::Sender<Command>,
+    /// Calls in flight.
+    pub(super) slots: Semaphore,
+    /// Calls that wait for a slot or for the server.
+    pub(super) waiting: AtomicUsize,
+    /// When the last call ended.
+    pub(super) last_call: std::sync::Mutex<Instant>,
+    /// Woken when the published tools or the status changed.
+    pub(super) changed: Arc<Notify>,
+}
+
+impl Bridge {
+    /// A bridge whose task does not run yet, and the other end of its commands.
+    pub(super) fn new(
+        config: config::Bridge,
+        changed: Arc<Notify>,
+    ) -> (Self, mpsc::Receiver<Command>) {
+        let (commands, inbox) = mpsc::channel(16);
+        let status = match &config.transport {
+            Ok(_) => Status::plain(Phase::Starting),
+            Err(disabled) => Status::disabled(&disabled.0),
+        };
+        let bridge = Self {
+            redactor: Arc::new(Redactor::new(config.secrets())),
+            live: Live {
+                session: ArcSwapOption::empty(),
+                tools: ArcSwap::from_pointee(Toolset::default()),
+                server: ArcSwapOption::empty(),
+                last_words: ArcSwapOption::empty(),
+            },
+            status: watch::Sender::new(status),
+            commands,
+            slots: Semaphore::new(config.concurrency),
+            waiting: AtomicUsize::new(0),
+            last_call: std::sync::Mutex::new(Instant::now()),
+            changed,
+            config,
+        };
+        (bridge, inbox)
+    }
+
+    /// The bridge's name.
+    pub fn name(&self) -> &BridgeName {
+        &self.config.name
+    }
+
+    /// Where it stands.
+    pub fn status(&self) -> Status {
+        self.status.borrow().clone()
+    }
+
+    /// Asks its task to end the session and connect anew.
+    pub fn restart(&self) {
+        self.tell(Command::Restart);
+    }
+
+    /// Waits until the first attempt to connect has an outcome.
+    pub async fn settled(&self) {
+        let mut status = self.status.subscribe();
+        let settled = status.wait_for(|status| status.phase != Phase::Starting);
+        if settled.await.is_err() {
+            tracing::debug!(bridge.name = %self.name(), "the bridge went away before it settled");
+        }
+    }
+
+    /// How long ago the last call ended.
+    pub(super) fn idle_for(&self) -> Duration {
+        if self.slots.available_permits() < self.config.concurrency {
+            return Duration::ZERO;
+        }
+        let last = self
+            .last_call
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        last.elapsed()
+    }
+
+    /// Notes the end of a call.
+    pub(super) fn touch(&self) {
+        *self
+            .last_call
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = Instant::now();
+    }
+
+    /// Sends a command; a full inbox holds one like it already.
+    pub(super) fn tell(&self, command: Command) {
+        if let Err(error) = self.commands.try_send(command) {
+            tracing::debug!(bridge.name = %self.name(), %error, "a command to a bridge was left out");
+        }
+    }
+
+    /// Publishes a status.
+    pub(super) fn set_status(&self, status: Status) {
+        self.status.send_replace(status);
+        self.changed.notify_one();
+    }
+
+    /// Counts a caller that waits, unless too many do.
+    pub(super) fn queue(&self) -> Option<Queued<'_>> {
+        let before = self.waiting.fetch_add(1, Ordering::Relaxed);
+        let queued = Queued(&self.waiting);
+        (before < self.config.queue).then_some(queued)
+    }
+}
+
+/// One place among the waiting; given back on drop.
+#[derive(Debug)]
+pub(super) struct Queued<'a>(&'a AtomicUsize);
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,257 @@
+//! [`Registry`]: runs the bridges of a configuration and publishes what they offer.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use arc_swap::{ArcSwap, Guard};
+use tokio::sync::Notify;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    catalogue::Catalogue,
+    handle::Bridge,
+    roster::Roster,
+    status::{Backoff, Phase},
+    supervisor::Supervisor,
+};
+use crate::{
+    config::{self, Config, Flavor, Transport},
+    mcp::{Connector, Known},
+    name::BridgeName,
+};
+
+/// Changes of several bridges within this time are published together: at the start all of them
+/// arrive at once.
+const PUBLISH_DEBOUNCE: Duration = Duration::from_millis(20);
+
+/// What all bridges share.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The connection pool of remote bridges.
+    pub http: reqwest::Client,
+    /// Runs every task.
+    pub tracker: TaskTracker,
+    /// Ends every bridge.
+    pub stop: CancellationToken,
+}
+
+/// The running bridges.
+#[derive(Debug)]
+pub struct Registry {
+    /// What all bridges share.
+    context: Context,
+    /// The bridges there are.
+    roster: ArcSwap<Roster>,
+    /// What they publish.
+    catalogue: ArcSwap<Catalogue>,
+    /// The configuration that they run by.
+    config: ArcSwap<Config>,
+    /// The tasks.
+    tasks: Mutex<HashMap<BridgeName, Task>>,
+    /// Woken when any bridge changed.
+    changed: Arc<Notify>,
+}
+
+/// The ends of a bridge's task.
+#[derive(Debug, Clone)]
+struct Task {
+    /// Cancel to end it.
+    stop: CancellationToken,
+    /// Cancelled when it has ended.
+    done: CancellationToken,
+}
+
+impl Registry {
+    /// Starts the bridges of a configuration, without waiting for any of them.
+    pub fn start(config: &Arc<Config>, context: Context) -> Arc<Self> {
+        let registry = Arc::new(Self {
+            roster: ArcSwap::from_pointee(Roster::default()),
+            catalogue: ArcSwap::from_pointee(Catalogue::default()),
+            config: ArcSwap::new(Arc::clone(config)),
+            tasks: Mutex::default(),
+            changed: Arc::new(Notify::new()),
+            context,
+        });
+        registry.apply(config);
+        registry.publish();
+        let publisher = Arc::clone(&registry).publish_changes();
+        registry.context.tracker.spawn(publisher);
+        registry
+    }
+
+    /// Runs by another configuration from now on: bridges that did not change keep their session,
+    /// the others are ended and started.
+    pub fn apply(&self, config: &Arc<Config>) {
+        let old_config = self.config.swap(Arc::clone(config));
+        let old = self.roster.load_full();
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_all_new = old_config.flavor != config.flavor || old_config.limits != config.limits;
+        let mut bridges = Vec::with_capacity(config.bridges.len());
+        let mut running = HashMap::new();
+        for wanted in &config.bridges {
+            let known = old.get(wanted.name.as_str());
+            let same = known.filter(|bridge| !is_all_new && bridge.config == *wanted);
+            let previous = tasks.remove(&wanted.name);
+            let (bridge, task) = match (same, previous) {
+                (Some(bridge), Some(task)) => (Arc::clone(bridge), Some(task)),
+                (Some(bridge), None) => (Arc::clone(bridge), None),
+                (None, previous) => self.spawn(wanted, config, known, previous),
+            };
+            running.extend(task.map(|task| (wanted.name.clone(), task)));
+            bridges.push(bridge);
+        }
+        let gone = std::mem::replace(&mut *tasks, running);
+        drop(tasks);
+        gone.into_values().for_each(|task| task.stop.cancel());
+        self.roster.store(Arc::new(Roster::new(bridges)));
+        self.changed.notify_one();
+    }
+
+    /// Starts one bridge, after its predecessor has ended: two of one server at once would fight
+    /// for its files and ports.
+    fn spawn(
+        &self,
+        wanted: &config::Bridge,
+        config: &Config,
+        known: Option<&Arc<Bridge>>,
+        previous: Option<Task>,
+    ) -> (Arc<Bridge>, Option<Task>) {
+        let (bridge, inbox) = Bridge::new(wanted.clone(), Arc::clone(&self.changed));
+        if let Some(known) = known.filter(|known| publishes_alike(&known.config, wanted)) {
+            bridge.live.tools.store(known.live.tools.load_full());
+        }
+        let bridge = Arc::new(bridge);
+        let Ok(transport) = &wanted.transport else {
+            previous.inspect(|task| task.stop.cancel());
+            return (bridge, None);
+        };
+        let task = Task {
+            stop: self.context.stop.child_token(),
+            done: CancellationToken::new(),
+        };
+        let supervisor = Supervisor {
+            connector: self.connector(&bridge, transport, config),
+            flavor: config.flavor,
+            inbox,
+            stop: task.stop.clone(),
+            tracker: self.context.tracker.clone(),
+            known: Known::default(),
+            backoff: Backoff::default(),
+            generation: 0,
+            bridge: Arc::clone(&bridge),
+        };
+        let done = task.done.clone();
+        self.context.tracker.spawn(async move {
+            if let Some(previous) = previous {
+                previous.stop.cancel();
+                previous.done.cancelled().await;
+            }
+            supervisor.run().await;
+            done.cancel();
+        });
+        (bridge, Some(task))
+    }
+
+    /// What makes the sessions of one bridge.
+    fn connector(&self, bridge: &Bridge, transport: &Transport, config: &Config) -> Connector {
+        Connector {
+            bridge: bridge.name().clone(),
+            transport: transport.clone(),
+            limit: bridge.config.connect_timeout,
+            result_bytes_max: config.limits.result_bytes_max,
+            http: self.context.http.clone(),
+            redactor: Arc::clone(&bridge.redactor),
+            tracker: self.context.tracker.clone(),
+        }
+    }
+
+    /// The bridges there are.
+    pub fn roster(&self) -> Guard<Arc<Roster>> {
+        self.roster.load()
+    }
+
+    /// What they publish.
+    pub fn catalogue(&self) -> Guard<Arc<Catalogue>> {
+        self.catalogue.load()
+    }
+
+    /// The configuration that they run by.
+    pub fn config(&self) -> Arc<Config> {
+        self.config.load_full()
+    }
+
+    /// Whether every bridge had its first attempt.
+    pub fn is_settled(&self) -> bool {
+        let roster = self.roster();
+        let is_starting = |bridge: &Arc<Bridge>| {
+            bridge.status().phase == Phase::Starting && bridge.live.server.load().is_none()
+        };
+        !roster.bridges().iter().any(is_starting)
+    }
+
+    /// Waits until every bridge had its first attempt.
+    pub async fn settled(&self) {
+        let roster = self.roster.load_full();
+        for bridge in roster.bridges() {
+            bridge.settled().await;
+        }
+        self.publish();
+    }
+
+    /// The title of the merged document: with one server at the root, the server's own name.
+    pub fn title(&self) -> String {
+        let config = self.config.load();
+        let roster = self.roster();
+        let single = (config.flavor == Flavor::McpoSingle).then(|| roster.bridges().first());
+        single
+            .flatten()
+            .and_then(|bridge| bridge.live.server.load().as_deref()?.name.clone())
+            .unwrap_or_else(|| config.server.title.clone())
+    }
+
+    /// The path before a bridge's tools, without trailing slash; empty for a single server.
+    pub fn bridge_path(&self, bridge: &Bridge, path_prefix: &str) -> String {
+        match self.config.load().flavor {
+            Flavor::McpoSingle => String::new(),
+            Flavor::Native | Flavor::Mcpo => format!("{path_prefix}{}", bridge.name()),
+        }
+    }
+
+    /// Builds the catalogue anew.
+    fn publish(&self) {
+        let config = self.config.load();
+        let catalogue = Catalogue::build(&config, self.roster().bridges());
+        self.catalogue.store(Arc::new(catalogue));
+    }
+
+    /// Publishes after each change, until the end.
+    async fn publish_changes(self: Arc<Self>) {
+        loop {
+            tokio::select! {
+                () = self.changed.notified() => {}
+                () = self.context.stop.cancelled() => return,
+            }
+            tokio::time::sleep(PUBLISH_DEBOUNCE).await;
+            let registry = Arc::clone(&self);
+            let published = self
+                .context
+                .tracker
+                .spawn_blocking(move || registry.publish());
+            if let Err(error) = published.await {
+                tracing::error!(%error, "the documents could not be built; the old ones stay");
+            }
+        }
+    }
+}
+
+/// Whether the tools of one configuration are those of the other, so that they stay published
+/// while the new session comes up.
+fn publishes_alike(old: &config::Bridge, new: &config::Bridge) -> bool {
+    old.tools == new.tools
+        && old.rename == new.rename
+        && old.aliases == new.aliases
+        && new.transport.is_ok()
+}

@@ -1,0 +1,161 @@
+//! [`Reloader`]: reads the configuration anew and applies what changed. A bad file changes nothing.
+
+use std::sync::{Arc, PoisonError};
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::registry::Registry;
+use crate::{
+    bridge::Phase,
+    config::{Config, Diagnostic, Loaded, Watch, plan},
+    name::BridgeName,
+};
+
+/// Reads the configuration: the file, the environment, the command line's word over both.
+pub type Source = dyn Fn() -> Result<Loaded, Vec<Diagnostic>> + Send + Sync;
+
+/// What others do when the configuration changed.
+type Listener = dyn Fn(&Arc<Config>) + Send + Sync;
+
+/// What a reload did, by bridge name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// Bridges that are new.
+    pub started: Vec<String>,
+    /// Bridges that are gone.
+    pub stopped: Vec<String>,
+    /// Bridges that changed, or were down and are tried again.
+    pub restarted: Vec<String>,
+    /// Bridges that keep their session.
+    pub kept: Vec<String>,
+}
+
+/// Reads and applies.
+pub struct Reloader {
+    /// Where the configuration comes from.
+    source: Box<Source>,
+    /// What it is applied to.
+    registry: Arc<Registry>,
+    /// Who else hears of it.
+    listener: Box<Listener>,
+    /// The files to watch; `None` where nothing is watched.
+    watch: std::sync::Mutex<Option<Watch>>,
+    /// One reload at a time.
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl std::fmt::Debug for Reloader {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Reloader").finish_non_exhaustive()
+    }
+}
+
+impl Reloader {
+    /// A reloader; `listener` is told of every configuration that was applied.
+    pub fn new(
+        source: Box<Source>,
+        registry: Arc<Registry>,
+        listener: Box<Listener>,
+    ) -> Self {
+        Self {
+            source,
+            registry,
+            listener,
+            watch: std::sync::Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Reloads on every change that `watch` sees and every time `asked` is woken, until `stop`.
+    pub async fn run(
+        self: Arc<Self>,
+        watch: Option<Watch>,
+        asked: Arc<Notify>,
+        stop: CancellationToken,
+    ) {
+        let mut changes = watch.clone();
+        *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = watch;
+        loop {
+            let changed = async {
+                match &mut changes {
+                    Some(watch) => watch.changed().await.is_some(),
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                is_alive = changed => if !is_alive { changes = None; continue },
+                () = asked.notified() => {}
+                () = stop.cancelled() => return,
+            }
+            match self.reload().await {
+                Ok(applied) => tracing::info!(
+                    started = ?applied.started,
+                    stopped = ?applied.stopped,
+                    restarted = ?applied.restarted,
+                    kept = applied.kept.len(),
+                    "the configuration was read anew"
+                ),
+                Err(problems) => tracing::error!(
+                    %problems,
+                    "the changed configuration has errors; the old one stays in force"
+                ),
+            }
+        }
+    }
+
+    /// Reads the configuration and applies what changed. The error is every diagnostic, rendered.
+    pub async fn reload(&self) -> Result<Applied, String> {
+        let _turn = self.turn.lock().await;
+        let loaded = (self.source)().map_err(|problems| render(&problems))?;
+        for warning in &loaded.warnings {
+            tracing::warn!(%warning, "the configuration has a flaw");
+        }
+        let old = self.registry.config();
+        let new = Arc::new(loaded.config);
+        let changes = plan(&old, &new);
+        if changes.server_changed {
+            tracing::warn!("[server] changed: address, TLS and paths apply after a restart of the process");
+        }
+        self.registry.apply(&new);
+        (self.listener)(&new);
+        if let Some(watch) = &*self.watch.lock().unwrap_or_else(PoisonError::into_inner) {
+            watch.follow(loaded.sources);
+        }
+        Ok(Applied {
+            started: names(&changes.start),
+            stopped: names(&changes.stop),
+            restarted: names(&changes.restart),
+            kept: names(&changes.keep),
+        })
+    }
+
+    /// [`Self::reload`], and tries at once what is down. Waits until that is settled.
+    pub async fn refresh(&self) -> Result<Applied, String> {
+        let mut applied = self.reload().await?;
+        let roster = self.registry.roster().clone();
+        for bridge in roster.bridges() {
+            if matches!(bridge.status().phase, Phase::BackingOff | Phase::Failed) {
+                bridge.restart();
+                let name = bridge.name().to_string();
+                applied.kept.retain(|kept| *kept != name);
+                applied.restarted.push(name);
+            }
+        }
+        // Give the tasks their turn to leave the old status.
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        self.registry.settled().await;
+        Ok(applied)
+    }
+}
+
+/// All diagnostics as one text.
+fn render(problems: &[Diagnostic]) -> String {
+    let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    texts.join("\n\n")
+}
+
+/// Names as text.
+fn names(names: &[BridgeName]) -> Vec<String> {
+    names.iter().map(ToString::to_string).collect()
+}

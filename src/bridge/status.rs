@@ -1,0 +1,176 @@
+//! Where a bridge stands, and when it tries again; pure.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+/// Where a bridge stands (design §1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Off, by configuration or for want of a variable.
+    Disabled,
+    /// Connecting.
+    Starting,
+    /// Serving calls.
+    Ready,
+    /// Lost or never reached; tried again soon.
+    BackingOff,
+    /// Failed many times in a row; tried again, rarely.
+    Failed,
+    /// Not running because nobody calls; the next call starts it.
+    Idle,
+}
+
+impl Phase {
+    /// The word in lists, logs and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Disabled => "disabled",
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::BackingOff => "backing_off",
+            Self::Failed => "failed",
+            Self::Idle => "idle",
+        }
+    }
+}
+
+/// A phase with its reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// Where it stands.
+    pub phase: Phase,
+    /// Why: set for `disabled`, `backing_off` and `failed`.
+    pub reason: Option<String>,
+    /// When the next attempt comes, for `backing_off` and `failed`.
+    pub retry_at: Option<tokio::time::Instant>,
+}
+
+impl Status {
+    /// A phase that needs no reason.
+    pub fn plain(phase: Phase) -> Self {
+        Self {
+            phase,
+            reason: None,
+            retry_at: None,
+        }
+    }
+
+    /// Off, and why.
+    pub fn disabled(reason: &str) -> Self {
+        Self {
+            phase: Phase::Disabled,
+            reason: Some(reason.to_owned()),
+            retry_at: None,
+        }
+    }
+
+    /// Whole seconds until the next attempt, at least one: the value of `Retry-After`.
+    pub fn retry_after(&self) -> u64 {
+        let wait = self
+            .retry_at
+            .map(|at| at.saturating_duration_since(tokio::time::Instant::now()));
+        wait.map_or(1, |wait| wait.as_secs().saturating_add(1))
+    }
+}
+
+/// The delay before the second attempt in a row.
+const DELAY_FIRST: Duration = Duration::from_millis(500);
+/// No attempt waits longer.
+const DELAY_MAX: Duration = Duration::from_secs(60);
+/// A session that lived this long was healthy: its loss starts the count anew.
+const HEALTHY_AFTER: Duration = Duration::from_secs(30);
+/// This many failures in a row are a crash loop.
+const FAILURES_MAX: u32 = 5;
+
+/// Counts failures in a row and says how long to wait.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Backoff {
+    /// Failures since the last healthy session.
+    failures: u32,
+}
+
+impl Backoff {
+    /// A session ended, or never came about (`lived` = zero). Returns the phase to show and the
+    /// delay before the next attempt: none after the first loss of a healthy session, then
+    /// doubling. `jitter`, in 0..=1, spreads the delay over its upper half, so that bridges which
+    /// lost one server do not return in step.
+    pub fn ended(&mut self, lived: Duration, jitter: f64) -> (Phase, Duration) {
+        if lived >= HEALTHY_AFTER {
+            self.failures = 0;
+        }
+        self.failures = self.failures.saturating_add(1);
+        let was_up = lived > Duration::ZERO;
+        let phase = if self.failures > FAILURES_MAX {
+            Phase::Failed
+        } else {
+            Phase::BackingOff
+        };
+        if self.failures == 1 && was_up {
+            return (phase, Duration::ZERO);
+        }
+        let doublings = self.failures.saturating_sub(1).min(16);
+        let full = DELAY_FIRST.saturating_mul(1 << doublings).min(DELAY_MAX);
+        (phase, full.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0))
+    }
+
+    /// Someone asked for a fresh start.
+    pub fn reset(&mut self) {
+        self.failures = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UP: Duration = Duration::from_secs(60);
+    const NEVER: Duration = Duration::ZERO;
+
+    #[test]
+    fn a_healthy_session_that_dies_is_replaced_at_once() {
+        let mut backoff = Backoff::default();
+        for _ in 0..10 {
+            assert_eq!(backoff.ended(UP, 0.5), (Phase::BackingOff, Duration::ZERO));
+        }
+    }
+
+    #[test]
+    fn a_server_that_never_starts_is_tried_ever_more_rarely_and_then_called_failed() {
+        let mut backoff = Backoff::default();
+        let mut seen = Vec::new();
+        for _ in 0..12 {
+            let (phase, delay) = backoff.ended(NEVER, 1.0);
+            seen.push((phase, delay.as_millis()));
+        }
+        let delays: Vec<_> = seen.iter().map(|&(_, delay)| delay).collect();
+        assert_eq!(
+            delays,
+            [500, 1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000, 60000, 60000, 60000]
+        );
+        assert_eq!(seen[4].0, Phase::BackingOff);
+        assert_eq!(seen[5].0, Phase::Failed);
+    }
+
+    #[test]
+    fn a_crash_loop_is_no_storm_though_each_session_starts() {
+        let mut backoff = Backoff::default();
+        let short = Duration::from_secs(1);
+        assert_eq!(backoff.ended(short, 1.0).1, Duration::ZERO);
+        assert_eq!(backoff.ended(short, 1.0).1, Duration::from_secs(1));
+        for _ in 0..10 {
+            backoff.ended(short, 1.0);
+        }
+        assert_eq!(backoff.ended(short, 1.0), (Phase::Failed, DELAY_MAX));
+        assert_eq!(backoff.ended(UP, 1.0), (Phase::BackingOff, Duration::ZERO));
+    }
+
+    #[test]
+    fn jitter_halves_at_most() {
+        let delay = |jitter| Backoff::default().ended(NEVER, jitter).1;
+        assert_eq!(delay(0.0), DELAY_FIRST / 2);
+        assert_eq!(delay(1.0), DELAY_FIRST);
+        assert_eq!(delay(7.0), DELAY_FIRST);
+    }
+}

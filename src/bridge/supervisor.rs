@@ -1,0 +1,277 @@
+//! The task of a bridge: it owns the session, from the first connect to the last.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::Value;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep, sleep_until},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    handle::{Bridge, Command, Lease},
+    status::{Backoff, Phase, Status},
+    toolset::Toolset,
+};
+use crate::{
+    config::Flavor,
+    mcp::{ConnectError, Connector, Known, Session},
+};
+
+/// After `tools/list_changed`, how long to wait for more of them before the list is read.
+const LIST_DEBOUNCE: Duration = Duration::from_millis(200);
+
+/// The task's own state.
+#[derive(Debug)]
+pub(super) struct Supervisor {
+    /// What it publishes to.
+    pub bridge: Arc<Bridge>,
+    /// Makes sessions.
+    pub connector: Connector,
+    /// How tools are published.
+    pub flavor: Flavor,
+    /// What others ask.
+    pub inbox: mpsc::Receiver<Command>,
+    /// Ends the task.
+    pub stop: CancellationToken,
+    /// Runs the compilation of tools.
+    pub tracker: TaskTracker,
+    /// What is known of the server.
+    pub known: Known,
+    /// Failures in a row.
+    pub backoff: Backoff,
+    /// Counts sessions.
+    pub generation: u64,
+}
+
+/// Why a session was left.
+#[derive(Debug)]
+enum Parting {
+    /// The bridge is to end.
+    Stopped,
+    /// Someone asked for a fresh session.
+    Restart,
+    /// Nobody called for long enough.
+    Idle,
+    /// It ended by itself, and why.
+    Lost(String),
+}
+
+impl Supervisor {
+    /// Runs until `stop`.
+    pub async fn run(mut self) {
+        let stop = self.stop.clone();
+        let mut is_first = true;
+        while !stop.is_cancelled() {
+            self.bridge.set_status(Status::plain(Phase::Starting));
+            let born = Instant::now();
+            let session = tokio::select! {
+                session = self.start() => session,
+                () = stop.cancelled() => break,
+            };
+            match session {
+                Ok(lease) => {
+                    // A lazy bridge connects at the start to learn its tools, and then rests.
+                    let rests = is_first && self.bridge.config.lazy;
+                    let parting = if rests { Parting::Idle } else { self.attend(&lease).await };
+                    self.leave(&lease).await;
+                    self.after(parting, born).await;
+                }
+                Err(error) => self.after_failure(error.to_string(), Duration::ZERO).await,
+            }
+            is_first = false;
+        }
+        self.bridge.live.session.store(None);
+    }
+
+    /// Connects, reads the tools, publishes both.
+    async fn start(&mut self) -> Result<Arc<Lease>, ConnectError> {
+        let session = self.connector.connect(self.known).await?;
+        self.known = session.known;
+        self.bridge.live.last_words.store(session.last_words.clone());
+        self.bridge
+            .live
+            .server
+            .store(Some(Arc::new(session.server.clone())));
+        if let Err(error) = self.read_tools(&session).await {
+            session.close().await;
+            return Err(self.with_exit(error, &session));
+        }
+        self.generation += 1;
+        let lease = Arc::new(Lease {
+            generation: self.generation,
+            session,
+        });
+        self.bridge.live.session.store(Some(Arc::clone(&lease)));
+        self.bridge.set_status(Status::plain(Phase::Ready));
+        tracing::info!(
+            bridge.name = %self.bridge.name(),
+            tools = self.bridge.live.tools.load().entries.len(),
+            protocol = %lease.session.server.protocol,
+            "the bridge is ready"
+        );
+        Ok(lease)
+    }
+
+    /// A child that died while it listed its tools: its exit says more than the lost connection.
+    fn with_exit(&self, error: ConnectError, session: &Session) -> ConnectError {
+        let last_words = session.last_words.as_ref();
+        match (last_words.and_then(|words| words.exit()), &error) {
+            (Some(exit), ConnectError::Protocol(_)) => ConnectError::Exited {
+                exit: exit.to_owned(),
+                last_words: last_words
+                    .and_then(|words| words.lines().pop())
+                    .map_or_else(String::new, |line| format!(": {line}")),
+            },
+            _ => error,
+        }
+    }
+
+    /// Reads the tool list and swaps the published tools.
+    async fn read_tools(&self, session: &Session) -> Result<(), ConnectError> {
+        let list = session.list_tools(self.bridge.config.connect_timeout).await?;
+        let set = self.compile(list).await?;
+        for warning in &set.warnings {
+            tracing::warn!(bridge.name = %self.bridge.name(), %warning, "the server's tool list has a flaw");
+        }
+        self.bridge.live.tools.store(Arc::new(set));
+        self.bridge.changed.notify_one();
+        Ok(())
+    }
+
+    /// Compiles the tools where it does not hold up the runtime.
+    async fn compile(&self, list: Vec<Value>) -> Result<Toolset, ConnectError> {
+        let (bridge, flavor) = (Arc::clone(&self.bridge), self.flavor);
+        let compiled = self.tracker.spawn_blocking(move || {
+            let old = bridge.live.tools.load();
+            Toolset::compile(list, &bridge.config, flavor, &old)
+        });
+        compiled
+            .await
+            .map_err(|error| ConnectError::Protocol(format!("its tools cannot be compiled: {error}")))
+    }
+
+    /// Stays with a session until it ends or has to.
+    async fn attend(&mut self, lease: &Lease) -> Parting {
+        let session = &lease.session;
+        loop {
+            let idle = idle_timer(&self.bridge);
+            tokio::select! {
+                () = self.stop.cancelled() => return Parting::Stopped,
+                () = session.ended() => return Parting::Lost(self.loss(session)),
+                command = self.inbox.recv() => match command {
+                    None => return Parting::Stopped,
+                    Some(Command::Restart) => return Parting::Restart,
+                    Some(Command::Suspect(generation)) if generation == lease.generation => {
+                        return Parting::Lost("the server could not be reached".to_owned());
+                    }
+                    Some(Command::Suspect(_) | Command::Wake) => {}
+                },
+                () = session.tools_changed.notified() => {
+                    tokio::select! {
+                        () = self.reread_tools(session) => {}
+                        () = self.stop.cancelled() => return Parting::Stopped,
+                    }
+                }
+                () = idle => {
+                    if self.is_idle() {
+                        return Parting::Idle;
+                    }
+                }
+            }
+        }
+    }
+
+    /// The tool list changed: read it once the server has calmed down. A failure keeps the old.
+    async fn reread_tools(&self, session: &Session) {
+        sleep(LIST_DEBOUNCE).await;
+        if let Err(error) = self.read_tools(session).await {
+            tracing::warn!(bridge.name = %self.bridge.name(), %error, "the changed tool list cannot be read; the old one stays");
+        }
+    }
+
+    /// Whether `idle_stop` has passed since the last call.
+    fn is_idle(&self) -> bool {
+        self.bridge
+            .config
+            .idle_stop
+            .is_some_and(|limit| self.bridge.idle_for() >= limit)
+    }
+
+    /// Why a session ended by itself.
+    fn loss(&self, session: &Session) -> String {
+        let words = session.last_words.as_ref();
+        match words.and_then(|words| words.exit()) {
+            Some(exit) => format!("the server ended ({exit})"),
+            None => "the server closed the connection".to_owned(),
+        }
+    }
+
+    /// Withdraws a session and cleans it up.
+    async fn leave(&self, lease: &Lease) {
+        self.bridge.live.session.store(None);
+        lease.session.close().await;
+    }
+
+    /// What comes after a session: the next one, now, later, or when someone calls.
+    async fn after(&mut self, parting: Parting, born: Instant) {
+        match parting {
+            Parting::Stopped => {}
+            Parting::Restart => self.backoff.reset(),
+            Parting::Lost(reason) => {
+                let lived = born.elapsed().max(Duration::from_millis(1));
+                self.after_failure(reason, lived).await;
+            }
+            Parting::Idle => {
+                self.bridge.set_status(Status::plain(Phase::Idle));
+                tracing::info!(bridge.name = %self.bridge.name(), "the bridge rests until the next call");
+                tokio::select! {
+                    _command = self.inbox.recv() => {}
+                    () = self.stop.cancelled() => {}
+                }
+            }
+        }
+    }
+
+    /// Waits before the next attempt.
+    async fn after_failure(&mut self, reason: String, lived: Duration) {
+        let (phase, delay) = self.backoff.ended(lived, rand::random());
+        let retry_at = Instant::now() + delay;
+        let reason = self.bridge.redactor.redact(&reason).into_owned();
+        tracing::warn!(
+            bridge.name = %self.bridge.name(),
+            %reason,
+            status = phase.as_str(),
+            retry_in_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
+            "the bridge is down"
+        );
+        self.bridge.set_status(Status {
+            phase,
+            reason: Some(reason),
+            retry_at: Some(retry_at),
+        });
+        loop {
+            tokio::select! {
+                () = sleep_until(retry_at) => return,
+                () = self.stop.cancelled() => return,
+                command = self.inbox.recv() => match command {
+                    Some(Command::Restart) => {
+                        self.backoff.reset();
+                        return;
+                    }
+                    Some(Command::Wake | Command::Suspect(_)) => {}
+                    None => return,
+                },
+            }
+        }
+    }
+}
+
+/// Fires when the bridge may have been idle for long enough; never without `idle_stop`.
+async fn idle_timer(bridge: &Bridge) {
+    match bridge.config.idle_stop {
+        Some(limit) => sleep(limit.saturating_sub(bridge.idle_for()).max(Duration::from_millis(50))).await,
+        None => std::future::pending().await,
+    }
+}

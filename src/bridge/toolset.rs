@@ -1,0 +1,145 @@
+//! [`Toolset`]: the published tools of one bridge, compiled once and swapped as one value.
+
+use std::{collections::HashMap, sync::Arc};
+
+use serde_json::Value;
+
+use crate::{
+    config::{self, Flavor},
+    name::ToolName,
+    openapi::{Operation, Style},
+    schema::ArgumentSchema,
+    tool::Tool,
+};
+
+/// One published tool with everything a call needs.
+#[derive(Debug)]
+pub struct Entry {
+    /// What the server says of it, under its published name.
+    pub tool: Tool,
+    /// Parses and checks arguments.
+    pub arguments: ArgumentSchema,
+    /// Its part of the merged document.
+    pub operation: Arc<Operation>,
+    /// Its part of the bridge's document in mcpo's shape, where that is asked for.
+    pub mcpo: Option<Arc<Operation>>,
+}
+
+/// The tools of one bridge.
+#[derive(Debug, Default)]
+pub struct Toolset {
+    /// In the server's order.
+    pub entries: Vec<Arc<Entry>>,
+    /// By published name and by alias.
+    by_name: HashMap<ToolName, Arc<Entry>>,
+    /// What was wrong with the server's list: left out, degraded.
+    pub warnings: Vec<String>,
+}
+
+impl Toolset {
+    /// The tool of that name.
+    pub fn get(&self, name: &str) -> Option<&Arc<Entry>> {
+        self.by_name.get(name)
+    }
+
+    /// Compiles a server's list: filters, renames, leaves out what cannot be served, and takes
+    /// over from `old` what did not change. CPU-bound: hundreds of schemas take a while.
+    pub fn compile(
+        list: Vec<Value>,
+        config: &config::Bridge,
+        flavor: Flavor,
+        old: &Self,
+    ) -> Self {
+        let mut set = Self::default();
+        for entry in list {
+            match Tool::from_wire(entry) {
+                Ok(tool) => set.add(tool, config, flavor, old),
+                Err(error) => set.warnings.push(error.to_string()),
+            }
+        }
+        for (alias, server_name) in &config.aliases {
+            set.add_alias(alias, server_name);
+        }
+        set.warn_of_unused_names(config);
+        set
+    }
+
+    /// Adds one tool unless it is filtered out or its name is taken.
+    fn add(&mut self, mut tool: Tool, config: &config::Bridge, flavor: Flavor, old: &Self) {
+        if !config.tools.allows(tool.server_name.as_str()) {
+            return;
+        }
+        let renamed = config
+            .rename
+            .iter()
+            .find(|(_new, server_name)| **server_name == tool.server_name);
+        if let Some((new, _)) = renamed {
+            tool.name = new.clone();
+        }
+        if self.by_name.contains_key(&tool.name) {
+            let name = &tool.name;
+            self.warnings
+                .push(format!("tool `{name}` is listed twice; the first one is served"));
+            return;
+        }
+        let same = old.get(tool.name.as_str()).filter(|entry| entry.tool == tool);
+        let entry = match same {
+            Some(entry) => Arc::clone(entry),
+            None => Arc::new(self.compile_entry(tool, config, flavor)),
+        };
+        self.by_name.insert(entry.tool.name.clone(), Arc::clone(&entry));
+        self.entries.push(entry);
+    }
+
+    /// Compiles one tool; what cannot be kept of its schema becomes a warning.
+    fn compile_entry(&mut self, tool: Tool, config: &config::Bridge, flavor: Flavor) -> Entry {
+        let (arguments, lost) = ArgumentSchema::compile(&tool.input_schema);
+        let operation = Operation::new(&config.name, &tool, Style::Native);
+        let mcpo = (flavor != Flavor::Native)
+            .then(|| Arc::new(Operation::new(&config.name, &tool, Style::Mcpo)));
+        let name = &tool.name;
+        let warnings = lost.iter().chain(operation.warnings());
+        self.warnings
+            .extend(warnings.map(|warning| format!("tool `{name}`: {warning}")));
+        Entry {
+            tool,
+            arguments,
+            operation: Arc::new(operation),
+            mcpo,
+        }
+    }
+
+    /// Makes a tool callable by a second name, unlisted.
+    fn add_alias(&mut self, alias: &ToolName, server_name: &ToolName) {
+        let target = self
+            .entries
+            .iter()
+            .find(|entry| entry.tool.server_name == *server_name);
+        match target {
+            Some(_) if self.by_name.contains_key(alias) => self.warnings.push(format!(
+                "alias `{alias}` is left out: the server has a tool of that name"
+            )),
+            Some(entry) => {
+                self.by_name.insert(alias.clone(), Arc::clone(entry));
+            }
+            None => self.warnings.push(format!(
+                "alias `{alias}` is left out: the server has no tool `{server_name}`"
+            )),
+        }
+    }
+
+    /// A rename of a tool that is not there is a typo, most of the time.
+    fn warn_of_unused_names(&mut self, config: &config::Bridge) {
+        for (new, server_name) in &config.rename {
+            let is_known = self
+                .entries
+                .iter()
+                .any(|entry| entry.tool.server_name == *server_name);
+            if !is_known {
+                self.warnings.push(format!(
+                    "rename to `{new}` has no effect: the server has no tool `{server_name}`"
+                ));
+            }
+        }
+    }
+}

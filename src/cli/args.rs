@@ -1,0 +1,111 @@
+//! The command line's grammar, with the help that teaches it.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+use url::Url;
+
+use crate::config;
+
+/// Puts every MCP server a team uses behind one OpenAPI surface.
+#[derive(Debug, Parser)]
+#[command(
+    name = "mcp-bridge",
+    version,
+    about,
+    long_about = "Puts every MCP server a team uses behind one OpenAPI surface.\n\n\
+        Reads bridges.toml, starts or reaches each server in it, and serves every tool as\n\
+        POST /{bridge}/{tool}, described in /openapi.json and on the page /docs.",
+    after_help = "Examples:\n  \
+        mcp-bridge                                     serve the bridges of ./bridges.toml\n  \
+        mcp-bridge check                               say what is wrong with it, and which bridges are on\n  \
+        mcp-bridge -- uvx mcp-server-time              serve one server, without a file\n  \
+        mcp-bridge call demo add '{\"a\": 2, \"b\": 3}'    call one tool and print its answer\n  \
+        mcp-bridge import claude.json > bridges.toml   take over a mcpo or Claude configuration\n  \
+        mcp-bridge mcpo --port 8000 -- uvx x           mcpo's own command line",
+    args_conflicts_with_subcommands = false
+)]
+pub struct Cli {
+    /// What to do; `serve` when nothing is said.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub start: Start,
+}
+
+/// Where the configuration comes from, for every command that needs one.
+#[derive(Debug, Clone, Args)]
+pub struct Start {
+    /// The configuration: bridges.toml, or JSON with `mcpServers`.
+    #[arg(
+        short,
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "BRIDGE_CONFIG",
+        default_value = "bridges.toml"
+    )]
+    pub config: PathBuf,
+    /// The address to listen on, over the file's.
+    #[arg(long, global = true, value_name = "ADDRESS:PORT", env = "BRIDGE_LISTEN", value_parser = config::parse_listen)]
+    pub listen: Option<SocketAddr>,
+    /// One server to serve without a file: a command after `--`, or a URL.
+    #[arg(last = true, value_name = "COMMAND")]
+    pub server: Vec<String>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the bridges (the default).
+    Serve,
+    /// Say what is wrong with the configuration, and which bridges are on or off and why.
+    Check,
+    /// Connect to the servers and list their tools.
+    Tools {
+        /// Only this bridge.
+        bridge: Option<String>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Call one tool and print its answer.
+    Call {
+        /// The bridge.
+        bridge: String,
+        /// The tool.
+        tool: String,
+        /// The arguments, a JSON object; `-` reads them from standard input.
+        #[arg(default_value = "{}")]
+        arguments: String,
+    },
+    /// Connect to the servers and print the OpenAPI document.
+    Openapi {
+        /// Only this bridge.
+        bridge: Option<String>,
+    },
+    /// Turn a mcpo or Claude configuration (JSON) into bridges.toml, on standard output.
+    Import(ImportArgs),
+    /// Ask a running bridge for its health; exit code 0 or 1, for container probes.
+    Healthcheck {
+        /// Where it listens; by default as configured.
+        #[arg(long)]
+        url: Option<Url>,
+    },
+    /// Run the small MCP server inside this program, on standard input and output.
+    DemoServer,
+}
+
+/// What `import` takes.
+#[derive(Debug, Clone, Args)]
+pub struct ImportArgs {
+    /// The JSON file, with `mcpServers`.
+    pub file: PathBuf,
+    /// Write here instead of printing; an existing file is left alone.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Write the secrets that stood in the file here, as NAME=value, readable by you alone.
+    #[arg(long, value_name = "FILE")]
+    pub env_file: Option<PathBuf>,
+}

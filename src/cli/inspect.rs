@@ -1,0 +1,156 @@
+//! `tools`, `call` and `openapi`: the bridges without the HTTP surface.
+
+use std::{io::Read as _, process::ExitCode, sync::Arc};
+
+use anyhow::{Context as _, anyhow, bail};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+use super::{
+    args::Start,
+    output::{complain, diagnose, fail, print},
+    serve,
+};
+use crate::{
+    auth::Caller,
+    bridge::{Phase, Registry},
+    config::Config,
+    lifecycle::Lifecycle,
+    reply::Reply,
+};
+
+/// `tools`: lists what the servers offer.
+pub fn tools(start: &Start, only: Option<&str>, as_json: bool) -> ExitCode {
+    with_bridges(start, only, async |registry| {
+        let mut list = Vec::new();
+        let mut is_complete = true;
+        for bridge in registry.roster().bridges() {
+            let status = bridge.status();
+            let tools = bridge.live.tools.load();
+            if !matches!(status.phase, Phase::Ready | Phase::Idle | Phase::Disabled) {
+                is_complete = false;
+            }
+            if let Some(reason) = &status.reason {
+                complain(&format!("{}: {}: {reason}", bridge.name(), status.phase.as_str()));
+            }
+            for warning in &tools.warnings {
+                complain(&format!("{}: warning: {warning}", bridge.name()));
+            }
+            list.extend(tools.entries.iter().map(|entry| {
+                json!({
+                    "bridge": bridge.name().as_str(),
+                    "tool": entry.tool.name.as_str(),
+                    "description": entry.tool.description,
+                    "read_only": entry.tool.read_only,
+                    "input_schema": entry.tool.input_schema,
+                })
+            }));
+        }
+        if as_json {
+            print(&format!("{:#}\n", Value::Array(list)));
+        } else {
+            list.iter().for_each(print_tool);
+        }
+        if is_complete { Ok(()) } else { Err(anyhow!("not every bridge is up")) }
+    })
+}
+
+/// One line for people: `bridge/tool  first line of the description`.
+fn print_tool(tool: &Value) {
+    let text = |key: &str| tool.get(key).and_then(Value::as_str).unwrap_or_default();
+    let summary = text("description").lines().next().unwrap_or_default();
+    print(&format!("{}/{}  {summary}\n", text("bridge"), text("tool")));
+}
+
+/// `call`: calls one tool and prints its answer.
+pub fn call(start: &Start, bridge: &str, tool: &str, arguments: &str) -> ExitCode {
+    with_bridges(start, Some(bridge), async |registry| {
+        let roster = registry.roster().clone();
+        let found = roster
+            .get(bridge)
+            .with_context(|| format!("there is no bridge `{bridge}`"))?;
+        let arguments = if arguments == "-" { read_stdin()? } else { arguments.to_owned() };
+        let entry = found.live.tools.load().get(tool).cloned();
+        let Some(entry) = entry else {
+            match found.status().reason {
+                Some(reason) => bail!("bridge `{bridge}` is down: {reason}"),
+                None => bail!("bridge `{bridge}` has no tool `{tool}`; `mcp-bridge tools {bridge}` lists what it has"),
+            }
+        };
+        let arguments = entry
+            .arguments
+            .accept(arguments.as_bytes())
+            .map_err(|refusal| anyhow!("{}", refusal.detail()))?;
+        let grant = Caller::operator()
+            .authorise(found.name(), &entry.tool.name)
+            .context("not allowed")?;
+        let result = found.call(&grant, &entry.tool.server_name, arguments).await?;
+        let reply = Reply::from_result(serde_json::from_str(&result)?, false)?;
+        print(&format!("{}\n", String::from_utf8_lossy(&reply.body)));
+        Ok(())
+    })
+}
+
+/// `openapi`: prints the document.
+pub fn openapi(start: &Start, only: Option<&str>) -> ExitCode {
+    with_bridges(start, only, async |registry| {
+        let catalogue = registry.catalogue();
+        let document = match only.and_then(|name| registry.roster().get(name).cloned()) {
+            Some(bridge) => catalogue
+                .of_bridge(bridge.name())
+                .context("the bridge has no document")?,
+            None => catalogue.merged(),
+        };
+        print(&String::from_utf8_lossy(&document.body));
+        Ok(())
+    })
+}
+
+/// All of standard input.
+fn read_stdin() -> anyhow::Result<String> {
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// Runs the bridges (or only one of them), waits until they are settled, does something with them,
+/// and ends them.
+fn with_bridges(
+    start: &Start,
+    only: Option<&str>,
+    work: impl AsyncFnOnce(Arc<Registry>) -> anyhow::Result<()>,
+) -> ExitCode {
+    let loaded = match (serve::plan(start).source)() {
+        Ok(loaded) => loaded,
+        Err(problems) => return serve::refuse(&problems),
+    };
+    diagnose(&loaded.warnings);
+    let config = Arc::new(narrowed(loaded.config, only));
+    if let (Some(name), true) = (only, config.bridges.is_empty()) {
+        return fail(&anyhow!("there is no bridge `{name}` in {}", start.config.display()));
+    }
+    let result = Runtime::new()
+        .context("cannot start the runtime")
+        .and_then(|runtime| {
+            runtime.block_on(async {
+                let lifecycle = Lifecycle::default();
+                let registry = Registry::start(&config, serve::context(&lifecycle)?);
+                registry.settled().await;
+                let result = work(registry).await;
+                serve::end(&lifecycle).await;
+                result
+            })
+        });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+/// The configuration with one bridge only.
+fn narrowed(mut config: Config, only: Option<&str>) -> Config {
+    if let Some(only) = only {
+        config.bridges.retain(|bridge| bridge.name.as_str() == only);
+    }
+    config
+}

@@ -1,0 +1,40 @@
+//! Printing: the one place that writes to standard output and standard error.
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use crate::config::Diagnostic;
+
+/// The exit code for bad usage or configuration.
+pub const BAD_CONFIG: u8 = 2;
+
+/// Prints a text to standard output; a reader that went away is no error of ours.
+pub fn print(text: &str) {
+    let mut stdout = io::stdout().lock();
+    ignore_broken_pipe(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()));
+}
+
+/// Prints a line to standard error.
+pub fn complain(text: &str) {
+    ignore_broken_pipe(writeln!(io::stderr().lock(), "{text}"));
+}
+
+/// Prints diagnostics to standard error, apart by an empty line.
+pub fn diagnose(diagnostics: &[Diagnostic]) {
+    for diagnostic in diagnostics {
+        complain(&format!("{diagnostic}\n"));
+    }
+}
+
+/// Prints one clear line and gives the exit code of a failure.
+pub fn fail(error: &anyhow::Error) -> ExitCode {
+    complain(&format!("error: {error:#}"));
+    ExitCode::FAILURE
+}
+
+/// Where a write fails there is nobody left to tell.
+pub fn ignore_broken_pipe(result: io::Result<()>) {
+    drop(result);
+}

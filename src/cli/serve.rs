@@ -1,0 +1,184 @@
+//! `serve`: configuration → socket → bridges → routes → end.
+
+use std::{process::ExitCode, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use arc_swap::ArcSwap;
+use tokio::{runtime::Runtime, sync::Notify};
+
+use super::{
+    args::Start,
+    output::{BAD_CONFIG, complain, diagnose, fail},
+};
+use crate::{
+    bridge::{Context, Registry, Reloader, Source},
+    config::{self, Diagnostic, Environment, Loaded, Overrides, Watch},
+    http::{self, AppState, Settings},
+    lifecycle::Lifecycle,
+    mcp, telemetry,
+};
+
+/// How long the servers may take to end after the last call.
+const REAP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How a configuration comes about, and whether its files are watched.
+pub struct Plan {
+    /// Reads it.
+    pub source: Box<Source>,
+    /// Whether changes of its files apply by themselves.
+    pub is_watched: bool,
+}
+
+/// Serves what the command line names.
+pub fn main(start: &Start) -> ExitCode {
+    run(plan(start))
+}
+
+/// The configuration that the command line names.
+pub fn plan(start: &Start) -> Plan {
+    let environment = Environment::process();
+    let overrides = Overrides {
+        listen: start.listen,
+    };
+    if start.server.is_empty() {
+        let path = start.config.clone();
+        Plan {
+            source: Box::new(move || config::load_with(&path, &environment, &overrides)),
+            is_watched: true,
+        }
+    } else {
+        let words = start.server.clone();
+        Plan {
+            source: Box::new(move || config::single(&words, &environment, &overrides)),
+            is_watched: false,
+        }
+    }
+}
+
+/// Reads the configuration, serves until a signal, and says how it ended.
+pub fn run(plan: Plan) -> ExitCode {
+    let loaded = match (plan.source)() {
+        Ok(loaded) => loaded,
+        Err(problems) => return refuse(&problems),
+    };
+    if let Err(problem) = telemetry::start(&loaded.config.telemetry) {
+        complain(&format!("error: {problem}"));
+        return ExitCode::from(BAD_CONFIG);
+    }
+    for warning in &loaded.warnings {
+        tracing::warn!(%warning, "the configuration has a flaw");
+    }
+    let runtime = match Runtime::new().context("cannot start the runtime") {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error),
+    };
+    let result = runtime.block_on(serve(plan, loaded));
+    // Whatever still runs after a second signal ends here; child processes are killed on drop.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+/// Prints what is wrong with the configuration.
+pub fn refuse(problems: &[Diagnostic]) -> ExitCode {
+    diagnose(problems);
+    ExitCode::from(BAD_CONFIG)
+}
+
+/// Runs the demo server until its input ends.
+pub fn demo_server() -> ExitCode {
+    let result = Runtime::new()
+        .context("cannot start the runtime")
+        .and_then(|runtime| runtime.block_on(mcp::demo_server()));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+/// From the bound socket to the last reaped server.
+async fn serve(plan: Plan, loaded: Loaded) -> anyhow::Result<()> {
+    let config = Arc::new(loaded.config);
+    let listening = http::bind(config.server.listen)?;
+    let lifecycle = Lifecycle::default();
+    let asked = Arc::new(Notify::new());
+    lifecycle
+        .listen_to_signals(Arc::clone(&asked))
+        .context("cannot listen to signals")?;
+    let registry = Registry::start(&config, context(&lifecycle)?);
+    let settings = Arc::new(ArcSwap::from_pointee(Settings::new(Arc::clone(&config))));
+    let applied = Arc::clone(&settings);
+    let reloader = Arc::new(Reloader::new(
+        plan.source,
+        Arc::clone(&registry),
+        Box::new(move |config| applied.store(Arc::new(Settings::new(Arc::clone(config))))),
+    ));
+    let watch = plan.is_watched.then(|| {
+        Watch::start(loaded.sources, &lifecycle.tracker, lifecycle.soft.clone())
+    });
+    lifecycle
+        .tracker
+        .spawn(Arc::clone(&reloader).run(watch, asked, lifecycle.soft.clone()));
+    announce(&config, listening.address);
+    let router = http::router(AppState {
+        registry,
+        settings,
+        reloader,
+        draining: lifecycle.soft.clone(),
+    });
+    let served = listening
+        .serve(
+            router,
+            &config.server,
+            lifecycle.soft.clone(),
+            lifecycle.hard.clone(),
+        )
+        .await;
+    end(&lifecycle).await;
+    served?;
+    Ok(())
+}
+
+/// What all bridges share.
+pub fn context(lifecycle: &Lifecycle) -> anyhow::Result<Context> {
+    Ok(Context {
+        http: mcp::http_client()?,
+        tracker: lifecycle.tracker.clone(),
+        stop: lifecycle.bridges.clone(),
+    })
+}
+
+/// Ends the bridges and waits until their servers are reaped, or for the second signal.
+pub async fn end(lifecycle: &Lifecycle) {
+    lifecycle.bridges.cancel();
+    lifecycle.soft.cancel();
+    lifecycle.tracker.close();
+    let reaped = tokio::time::timeout(REAP_TIMEOUT, lifecycle.tracker.wait());
+    tokio::select! {
+        result = reaped => if result.is_err() {
+            tracing::warn!("some servers did not end in time; they are killed");
+        },
+        () = lifecycle.hard.cancelled() => {}
+    }
+    tracing::info!("stopped");
+}
+
+/// Says where we are.
+fn announce(config: &config::Config, address: std::net::SocketAddr) {
+    let scheme = if config.server.tls.is_some() { "https" } else { "http" };
+    let on = config.bridges.iter().filter(|bridge| bridge.transport.is_ok());
+    tracing::info!(
+        bridges = on.count(),
+        docs = %format!("{scheme}://{address}/docs"),
+        version = env!("CARGO_PKG_VERSION"),
+        "listening on {scheme}://{address}"
+    );
+    if config.identity.keys.is_empty() {
+        tracing::warn!(
+            "no API key is configured: whoever reaches {address} may call every tool; \
+             set one in [identity.keys]"
+        );
+    }
+}

@@ -1,0 +1,142 @@
+//! The OpenAPI documents and the pages that show them. Everything is served from memory; the
+//! pages load nothing from elsewhere.
+
+use std::sync::{Arc, LazyLock};
+
+use axum::{
+    body::Body,
+    extract::{Path, State},
+    response::{IntoResponse as _, Response},
+};
+use http::{
+    HeaderMap, HeaderValue, StatusCode,
+    header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH},
+};
+
+use super::{error::ApiError, identity::guard_documents, state::AppState};
+use crate::{bridge::Bridge, openapi::Document};
+
+/// The page; its placeholders are [`page`]'s business.
+const PAGE: &str = include_str!("docs.html");
+
+/// `GET /openapi.json`
+pub async fn merged(
+    State(state): State<AppState>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    guard_documents(&state.settings.load(), &headers)?;
+    Ok(document(state.registry.catalogue().merged(), &headers))
+}
+
+/// `GET /{bridge}/openapi.json`
+pub fn of_bridge(
+    state: &AppState,
+    bridge: &Bridge,
+    headers: &HeaderMap,
+) -> Result<Response, ApiError> {
+    guard_documents(&state.settings.load(), headers)?;
+    let catalogue = state.registry.catalogue();
+    let found = catalogue
+        .of_bridge(bridge.name())
+        .ok_or_else(|| ApiError::not_found(format!("no bridge `{}`", bridge.name())))?;
+    Ok(document(found, headers))
+}
+
+/// A document, or 304 (RFC 9110 §13.1.2).
+fn document(document: &Document, headers: &HeaderMap) -> Response {
+    let is_known = headers.get_all(IF_NONE_MATCH).iter().any(|tags| {
+        tags.to_str().is_ok_and(|tags| {
+            tags.split(',').map(str::trim).any(|tag| {
+                tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == document.etag
+            })
+        })
+    });
+    let mut response = if is_known {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        let mut response = Response::new(Body::from(document.body.clone()));
+        response
+            .headers_mut()
+            .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        response
+    };
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    if let Ok(etag) = HeaderValue::from_str(&document.etag) {
+        headers.insert(ETAG, etag);
+    }
+    response
+}
+
+/// `GET /docs`
+pub async fn docs(State(state): State<AppState>, headers: HeaderMap) -> Result<Response, ApiError> {
+    let settings = state.settings.load();
+    guard_documents(&settings, &headers)?;
+    let config = &settings.config;
+    let title = state.registry.title();
+    Ok(page(
+        &title,
+        &config.server.root_path,
+        &format!("{}/openapi.json", config.server.root_path),
+    ))
+}
+
+/// `GET /{bridge}/docs`
+pub fn docs_of_bridge(
+    state: &AppState,
+    bridge: &Bridge,
+    headers: &HeaderMap,
+) -> Result<Response, ApiError> {
+    let settings = state.settings.load();
+    guard_documents(&settings, headers)?;
+    let server = &settings.config.server;
+    let path = state.registry.bridge_path(bridge, &server.path_prefix);
+    let name = bridge.live.server.load().as_deref().and_then(|it| it.name.clone());
+    Ok(page(
+        &name.unwrap_or_else(|| bridge.name().to_string()),
+        &server.root_path,
+        &format!("{}{path}/openapi.json", server.root_path),
+    ))
+}
+
+/// The page for one document.
+fn page(title: &str, root_path: &str, url: &str) -> Response {
+    let html = PAGE
+        .replace("{{title}}", &escape(title))
+        .replace("{{assets}}", &escape(&format!("{root_path}/docs/assets")))
+        .replace("{{url}}", &escape(url));
+    let mut response = Response::new(Body::from(html));
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/html; charset=utf-8"),
+    );
+    response
+}
+
+/// Escapes a text for HTML, attributes included.
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('"', "&quot;")
+        .replace('\'', "&#39;")
+}
+
+/// `GET /docs/assets/{file}`: Swagger UI, from inside the binary.
+pub async fn asset(Path(file): Path<String>) -> Result<Response, ApiError> {
+    static CONFIG: LazyLock<Arc<utoipa_swagger_ui::Config<'static>>> =
+        LazyLock::new(|| Arc::new(utoipa_swagger_ui::Config::from("openapi.json")));
+    let missing = || ApiError::not_found(format!("no file `{file}` among the page's assets"));
+    let found = utoipa_swagger_ui::serve(&file, Arc::clone(&CONFIG)).map_err(|_| missing())?;
+    let found = found.ok_or_else(missing)?;
+    let mut response = Response::new(Body::from(found.bytes.into_owned()));
+    let headers = response.headers_mut();
+    if let Ok(kind) = HeaderValue::from_str(&found.content_type) {
+        headers.insert(CONTENT_TYPE, kind);
+    }
+    headers.insert(
+        CACHE_CONTROL,
+        HeaderValue::from_static("public, max-age=3600"),
+    );
+    Ok(response)
+}

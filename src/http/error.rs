@@ -1,0 +1,198 @@
+//! [`ApiError`]: the one shape of every refusal and failure (design §3).
+
+use axum::response::{IntoResponse, Response};
+use http::{
+    HeaderValue, StatusCode,
+    header::{RETRY_AFTER, WWW_AUTHENTICATE},
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::{
+    auth::Refusal,
+    bridge::Failure,
+    config::Flavor,
+    mcp::CallError,
+    reply::{ToolError, status_of},
+};
+
+/// A refusal or failure: `{"detail", "code", "request_id"}`. A model reads `detail`.
+#[derive(Debug, Clone)]
+pub struct ApiError {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// For programs.
+    pub code: &'static str,
+    /// For people and models: a sentence for ours, `{"message"[,"data"]}` for the server's own, a
+    /// list for arguments.
+    pub detail: Value,
+    /// Seconds, or what the server sent.
+    pub retry_after: Option<String>,
+    /// The challenge of a 401.
+    pub challenge: Option<&'static str>,
+}
+
+/// The body on the wire.
+#[derive(Serialize)]
+struct Body<'a> {
+    /// See [`ApiError::detail`].
+    detail: &'a Value,
+    /// See [`ApiError::code`].
+    code: &'static str,
+    /// Also in the log line.
+    request_id: &'a str,
+}
+
+impl ApiError {
+    /// One of ours, in a sentence.
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self::with_detail(status, code, Value::String(detail.into()))
+    }
+
+    /// One with a detail of its own shape.
+    pub fn with_detail(status: StatusCode, code: &'static str, detail: Value) -> Self {
+        Self {
+            status,
+            code,
+            detail,
+            retry_after: None,
+            challenge: None,
+        }
+    }
+
+    /// Says when to come back.
+    fn retry_after(mut self, seconds: impl ToString) -> Self {
+        self.retry_after = Some(seconds.to_string());
+        self
+    }
+
+    /// 404 with a sentence.
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", detail)
+    }
+
+    /// 405 where only POST is understood.
+    pub fn method_not_allowed() -> Self {
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            "Method Not Allowed: call a tool with POST and a JSON body",
+        )
+    }
+
+    /// A request without identity, in the status and challenge of mcpo where that is spoken
+    /// (mcpo contract §8).
+    pub fn unidentified(refusal: Refusal, flavor: Flavor, is_strict: bool) -> Self {
+        let is_known_scheme = matches!(refusal, Refusal::Key);
+        let status = if is_known_scheme && flavor != Flavor::Native {
+            StatusCode::FORBIDDEN
+        } else {
+            StatusCode::UNAUTHORIZED
+        };
+        let mut error = Self::new(status, "unauthorized", refusal.to_string());
+        if status == StatusCode::UNAUTHORIZED {
+            error.challenge = Some(if flavor == Flavor::Native || is_strict {
+                "Bearer, Basic"
+            } else {
+                "Bearer"
+            });
+        }
+        error
+    }
+
+    /// What the tool itself calls an error.
+    pub fn tool(error: ToolError) -> Self {
+        let detail = detail_of(error.message, error.data);
+        Self::with_detail(StatusCode::INTERNAL_SERVER_ERROR, "tool_error", detail)
+    }
+
+    /// A call without result.
+    pub fn call(failure: Failure) -> Self {
+        let text = failure.to_string();
+        match failure {
+            Failure::Disabled(..) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "disabled", text),
+            Failure::Unavailable { retry_after, .. } => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text)
+                    .retry_after(retry_after)
+            }
+            Failure::Busy(..) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", text).retry_after(1)
+            }
+            Failure::Call(error) => Self::server(error),
+        }
+    }
+
+    /// A server that did not answer, or not with a result.
+    fn server(error: CallError) -> Self {
+        let text = error.to_string();
+        match error {
+            CallError::Rpc {
+                code,
+                message,
+                data,
+            } => {
+                let status = StatusCode::from_u16(status_of(code))
+                    .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+                Self::with_detail(status, "server_error", detail_of(message, data))
+            }
+            CallError::Timeout(_) => Self::new(StatusCode::GATEWAY_TIMEOUT, "timeout", text),
+            CallError::Lost => Self::new(StatusCode::BAD_GATEWAY, "upstream_closed", text),
+            CallError::NotSent(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text).retry_after(1)
+            }
+            CallError::Auth(_) => Self::new(StatusCode::BAD_GATEWAY, "upstream_auth", text),
+            CallError::RateLimited { ref retry_after } => {
+                let wait = retry_after.clone().unwrap_or_else(|| "60".to_owned());
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", text).retry_after(wait)
+            }
+            CallError::TooLarge(_) => {
+                Self::new(StatusCode::BAD_GATEWAY, "result_too_large", text)
+            }
+            CallError::Http(_) | CallError::Protocol(_) => {
+                Self::new(StatusCode::BAD_GATEWAY, "upstream_error", text)
+            }
+        }
+    }
+
+    /// The answer on the wire.
+    pub fn render(&self, request_id: &str) -> Response {
+        let body = Body {
+            detail: &self.detail,
+            code: self.code,
+            request_id,
+        };
+        let mut response = (self.status, axum::Json(body)).into_response();
+        let headers = response.headers_mut();
+        if let Some(value) = self
+            .retry_after
+            .as_deref()
+            .and_then(|value| HeaderValue::from_str(value).ok())
+        {
+            headers.insert(RETRY_AFTER, value);
+        }
+        if let Some(challenge) = self.challenge {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        if self.status == StatusCode::METHOD_NOT_ALLOWED {
+            headers.insert(http::header::ALLOW, HeaderValue::from_static("POST"));
+        }
+        response
+    }
+}
+
+/// The error travels as an extension; the outermost layer, which knows the request id, renders it.
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// The shape of a server's own error: `{"message"[,"data"]}`.
+fn detail_of(message: String, data: Option<Value>) -> Value {
+    match data {
+        None | Some(Value::Null) => json!({ "message": message }),
+        Some(data) => json!({ "message": message, "data": data }),
+    }
+}

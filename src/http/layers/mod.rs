@@ -1,0 +1,9 @@
+//! What happens to every request, around the routes.
+
+mod cors;
+mod request;
+mod root_path;
+
+pub use cors::cors;
+pub use request::{Note, observe};
+pub use root_path::strip_root_path;

@@ -1,0 +1,112 @@
+//! The outermost layer: a request id, one log line, errors in their wire shape.
+
+use std::time::Instant;
+
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+
+use crate::{
+    http::{error::ApiError, gate::Gate},
+    name::{BridgeName, ToolName},
+};
+
+/// The header that carries the request id, both ways.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The longest id taken over from a caller, in bytes.
+const REQUEST_ID_BYTES_MAX: usize = 64;
+
+/// What a handler learnt, for the log line.
+#[derive(Debug, Clone)]
+pub struct Note {
+    /// The bridge.
+    pub bridge: Option<BridgeName>,
+    /// The tool.
+    pub tool: Option<ToolName>,
+    /// The caller.
+    pub caller: Option<String>,
+}
+
+/// Serves one request within the bound on requests at once.
+pub async fn observe(State(gate): State<Gate>, request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let request_id = request_id(request.headers());
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let response = match gate.enter() {
+        Some(_place) => next.run(request).await,
+        None => gate.refuse().into_response(),
+    };
+    let mut response = render(response, &request_id);
+    if let Ok(value) = HeaderValue::from_str(&request_id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    log(&request_id, &method, &path, &response, began);
+    response
+}
+
+/// The caller's id if it is a harmless one, else a fresh one of 64 random bits.
+fn request_id(headers: &HeaderMap) -> String {
+    let sent = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
+    match sent {
+        Some(id) if is_harmless(id) => id.to_owned(),
+        _ => format!("{:016x}", rand::random::<u64>()),
+    }
+}
+
+/// Whether an id may go into log lines and answers as it is.
+fn is_harmless(id: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
+    !id.is_empty() && id.len() <= REQUEST_ID_BYTES_MAX && id.bytes().all(is_plain)
+}
+
+/// Gives an [`ApiError`] its body, keeping headers that inner layers added.
+fn render(mut response: Response, request_id: &str) -> Response {
+    let Some(error) = response.extensions_mut().remove::<ApiError>() else {
+        return response;
+    };
+    let mut rendered = error.render(request_id);
+    let own: Vec<HeaderName> = rendered.headers().keys().cloned().collect();
+    let (parts, _empty) = response.into_parts();
+    for (name, value) in &parts.headers {
+        if !own.contains(name) && *name != http::header::CONTENT_LENGTH {
+            rendered.headers_mut().append(name.clone(), value.clone());
+        }
+    }
+    *rendered.extensions_mut() = parts.extensions;
+    rendered.extensions_mut().insert(Code(error.code));
+    rendered
+}
+
+/// The error code of a response.
+#[derive(Debug, Clone, Copy)]
+struct Code(&'static str);
+
+/// The one line of a request. Calls are INFO; pages, documents and probes are DEBUG, so that an
+/// idle bridge behind a health check is quiet.
+fn log(request_id: &str, method: &Method, path: &str, response: &Response, began: Instant) {
+    let status = response.status();
+    let note = response.extensions().get::<Note>();
+    let code = response.extensions().get::<Code>().map(|code| code.0);
+    let duration_ms = began.elapsed().as_secs_f64() * 1_000.0;
+    match note {
+        Some(note) => tracing::info!(
+            request.id = request_id,
+            bridge.name = note.bridge.as_ref().map(BridgeName::as_str),
+            tool.name = note.tool.as_ref().map(ToolName::as_str),
+            caller.id = note.caller.as_deref(),
+            status = status.as_u16(),
+            code,
+            duration_ms = (duration_ms * 1_000.0).round() / 1_000.0,
+            "call"
+        ),
+        None if status == StatusCode::NOT_FOUND || status.is_success() => {
+            tracing::debug!(request.id = request_id, %method, path, status = status.as_u16(), duration_ms, "request");
+        }
+        None => {
+            tracing::info!(request.id = request_id, %method, path, status = status.as_u16(), code, duration_ms, "request");
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! What a request path means: a bridge, a tool, a document; pure but for the roster it looks in.
+
+use std::sync::Arc;
+
+use percent_encoding::percent_decode_str;
+
+use crate::{
+    bridge::{Bridge, Roster},
+    config::Flavor,
+};
+
+/// What stands behind a path.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// `/{bridge}` or `/{bridge}/`
+    Bridge(Arc<Bridge>),
+    /// `/{bridge}/openapi.json`
+    Document(Arc<Bridge>),
+    /// `/{bridge}/docs`
+    Docs(Arc<Bridge>),
+    /// `/{bridge}/{tool}`: the decoded name; it may not exist.
+    Tool(Arc<Bridge>, String),
+    /// None of them: the decoded path, without its leading slash.
+    Unknown(String),
+}
+
+/// Resolves a raw request path, `path_prefix` already demanded and taken off by this function.
+///
+/// Bridge names match exactly, case included; a path that is not what it seems (`//`, `..`,
+/// `%2F` in a bridge name) matches nothing.
+pub fn resolve(roster: &Roster, flavor: Flavor, path_prefix: &str, raw_path: &str) -> Target {
+    let Some(path) = decode(raw_path) else {
+        return Target::Unknown(raw_path.trim_start_matches('/').to_owned());
+    };
+    if flavor == Flavor::McpoSingle {
+        let rest = path.strip_prefix('/').unwrap_or(&path);
+        return match roster.bridges().first() {
+            Some(bridge) => within(bridge, rest),
+            None => Target::Unknown(rest.to_owned()),
+        };
+    }
+    let Some(rest) = path.strip_prefix(path_prefix) else {
+        return Target::Unknown(path.trim_start_matches('/').to_owned());
+    };
+    // mcpo's names may hold slashes; the longest one wins. Native names hold none.
+    let mut found = None;
+    for (at, _) in rest.match_indices('/').chain([(rest.len(), "")]) {
+        let (name, inner) = rest.split_at(at);
+        if let Some(bridge) = roster.get(name) {
+            found = Some((bridge, inner));
+        }
+        if flavor == Flavor::Native {
+            break;
+        }
+    }
+    match found {
+        Some((bridge, inner)) => within(bridge, inner.strip_prefix('/').unwrap_or(inner)),
+        None => Target::Unknown(rest.to_owned()),
+    }
+}
+
+/// Resolves the part after the bridge.
+fn within(bridge: &Arc<Bridge>, rest: &str) -> Target {
+    let bridge = Arc::clone(bridge);
+    match rest {
+        "" => Target::Bridge(bridge),
+        "openapi.json" => Target::Document(bridge),
+        "docs" | "docs/" | "redoc" => Target::Docs(bridge),
+        tool => {
+            let is_known = |name: &str| bridge.live.tools.load().get(name).is_some();
+            // mcpo redirects `/tool/` to `/tool`; clients lose the body on the way.
+            let name = match tool.strip_suffix('/') {
+                Some(bare) if !is_known(tool) && is_known(bare) => bare.to_owned(),
+                _ => tool.to_owned(),
+            };
+            Target::Tool(bridge, name)
+        }
+    }
+}
+
+/// Percent-decodes a path; `None` for what is no UTF-8.
+fn decode(raw: &str) -> Option<String> {
+    let text = percent_decode_str(raw).decode_utf8().ok()?;
+    Some(text.into_owned())
+}

@@ -1,0 +1,44 @@
+//! What handlers share.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    auth::Proofs,
+    bridge::{Registry, Reloader},
+    config::Config,
+};
+
+/// What a reload replaces.
+#[derive(Debug)]
+pub struct Settings {
+    /// The configuration in force.
+    pub config: Arc<Config>,
+    /// What callers are checked against.
+    pub proofs: Proofs,
+}
+
+impl Settings {
+    /// Derives the settings of a configuration.
+    pub fn new(config: Arc<Config>) -> Self {
+        Self {
+            proofs: Proofs::new(&config),
+            config,
+        }
+    }
+}
+
+/// The state of the router.
+#[derive(Debug, Clone)]
+pub struct AppState {
+    /// The bridges.
+    pub registry: Arc<Registry>,
+    /// The settings in force.
+    pub settings: Arc<ArcSwap<Settings>>,
+    /// Reads the configuration anew.
+    pub reloader: Arc<Reloader>,
+    /// Cancelled when no new work is taken.
+    pub draining: CancellationToken,
+}

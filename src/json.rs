@@ -1,0 +1,376 @@
+//! JSON text, exactly: what [`serde_json::Value`] loses on the way (integers past 64 bits).
+
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+    fmt,
+};
+
+use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// The deepest nesting read, in levels; `serde_json`'s own limit.
+pub const DEPTH_MAX: usize = 128;
+
+/// The digits from which on an integer may not fit `i64` (19 and a sign) or `u64` (20).
+const LONG_DIGITS: usize = 19;
+
+/// Up to here the keys of an object are compared one by one, past it hashed.
+const FEW_KEYS: usize = 24;
+
+/// Why a text cannot be rewritten as compact JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the text is not JSON that every reader understands")]
+pub struct NotJson;
+
+/// One value of a JSON text, its parts still as written.
+#[derive(Debug)]
+pub enum Raw<'a> {
+    /// The members in order; of a repeated key the last value, at the place of the first.
+    Object(Vec<(Cow<'a, str>, &'a RawValue)>),
+    /// The elements.
+    Array(Vec<&'a RawValue>),
+    /// A number as written.
+    Number(&'a str),
+    /// A string, a boolean or null.
+    Other(&'a RawValue),
+}
+
+impl<'a> Raw<'a> {
+    /// Opens one level of a value.
+    pub fn open(raw: &'a RawValue) -> serde_json::Result<Self> {
+        let text = raw.get();
+        Ok(match text.as_bytes().first() {
+            Some(b'{') => Self::Object(serde_json::from_str::<Members<'a>>(text)?.0),
+            Some(b'[') => Self::Array(serde_json::from_str(text)?),
+            Some(b'-' | b'0'..=b'9') => Self::Number(text),
+            _ => Self::Other(raw),
+        })
+    }
+}
+
+/// True for a number written without fraction and exponent.
+pub fn is_integer_literal(number: &str) -> bool {
+    !number.bytes().any(|byte| matches!(byte, b'.' | b'e' | b'E'))
+}
+
+/// True if a text may hold an integer past 64 bits: a cheap scan, wrong only on the safe side.
+pub fn has_long_digits(text: &[u8]) -> bool {
+    let mut run = 0;
+    text.iter().any(|byte| {
+        run = if byte.is_ascii_digit() { run + 1 } else { 0 };
+        run >= LONG_DIGITS
+    })
+}
+
+/// Writes a JSON text compactly: no white space, key order kept, UTF-8 unescaped, of repeated
+/// keys the last, floats in their shortest form, integers with all their digits.
+///
+/// Nothing of use is left in `out` after an error. `NaN`, `Infinity`, numbers past `f64` and lone
+/// surrogates are errors, so is nesting past [`DEPTH_MAX`].
+pub fn compact(text: &str, out: &mut Vec<u8>) -> Result<(), NotJson> {
+    // Most texts are prose: settle those by their first character.
+    let first = text.bytes().find(|byte| !byte.is_ascii_whitespace());
+    if !first.is_some_and(|byte| matches!(byte, b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n')) {
+        return Err(NotJson);
+    }
+    let start = out.len();
+    if !has_long_digits(text.as_bytes()) {
+        let mut reader = serde_json::Deserializer::from_str(text);
+        let mut repeated = false;
+        let copied = Copy {
+            out,
+            repeated: &mut repeated,
+        }
+        .deserialize(&mut reader)
+        .and_then(|()| reader.end());
+        if copied.is_ok() {
+            return Ok(());
+        }
+        if !repeated {
+            return Err(NotJson);
+        }
+        out.truncate(start);
+    }
+    let raw = serde_json::from_str(text).map_err(|_| NotJson)?;
+    exactly(raw, 0, out).map_err(|_| NotJson)
+}
+
+/// [`compact`] for the rare text that has repeated keys or long integers.
+fn exactly(raw: &RawValue, depth: usize, out: &mut Vec<u8>) -> serde_json::Result<()> {
+    if depth >= DEPTH_MAX {
+        return Err(de::Error::custom("nested too deeply"));
+    }
+    match Raw::open(raw)? {
+        Raw::Object(members) => {
+            out.push(b'{');
+            for (index, (key, value)) in members.into_iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                serde_json::to_writer(&mut *out, &key)?;
+                out.push(b':');
+                exactly(value, depth + 1, out)?;
+            }
+            out.push(b'}');
+        }
+        Raw::Array(elements) => {
+            out.push(b'[');
+            for (index, value) in elements.into_iter().enumerate() {
+                if index > 0 {
+                    out.push(b',');
+                }
+                exactly(value, depth + 1, out)?;
+            }
+            out.push(b']');
+        }
+        Raw::Number(number) if is_integer_literal(number) => out.extend(number.bytes()),
+        Raw::Number(number) => serde_json::to_writer(out, &serde_json::from_str::<f64>(number)?)?,
+        Raw::Other(raw) if raw.get().starts_with('"') => {
+            serde_json::to_writer(out, &serde_json::from_str::<Cow<'_, str>>(raw.get())?)?;
+        }
+        Raw::Other(raw) => out.extend(raw.get().bytes()),
+    }
+    Ok(())
+}
+
+/// Copies one value from a reader to `out` without building it.
+struct Copy<'o> {
+    /// Where it goes.
+    out: &'o mut Vec<u8>,
+    /// Set when an object repeats a key, which a copy in one pass cannot undo.
+    repeated: &'o mut bool,
+}
+
+impl Copy<'_> {
+    /// The same for a value inside.
+    fn inner(&mut self) -> Copy<'_> {
+        Copy {
+            out: &mut *self.out,
+            repeated: &mut *self.repeated,
+        }
+    }
+
+    /// Writes a value that is no container.
+    fn scalar<E: de::Error>(self, value: &(impl serde::Serialize + ?Sized)) -> Result<(), E> {
+        serde_json::to_writer(self.out, value).map_err(E::custom)
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Copy<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<(), D::Error> {
+        reader.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Copy<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any JSON value")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<(), E> {
+        self.scalar(&())
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<(), E> {
+        self.scalar(&value)
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<(), E> {
+        self.scalar(&value)
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<(), E> {
+        self.scalar(&value)
+    }
+
+    fn visit_f64<E: de::Error>(self, value: f64) -> Result<(), E> {
+        self.scalar(&value)
+    }
+
+    fn visit_str<E: de::Error>(self, value: &str) -> Result<(), E> {
+        self.scalar(value)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut elements: A) -> Result<(), A::Error> {
+        self.out.push(b'[');
+        let mut comma = false;
+        loop {
+            let before = self.out.len();
+            if comma {
+                self.out.push(b',');
+            }
+            if elements.next_element_seed(self.inner())?.is_none() {
+                self.out.truncate(before);
+                break;
+            }
+            comma = true;
+        }
+        self.out.push(b']');
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> Result<(), A::Error> {
+        self.out.push(b'{');
+        let mut seen = Seen::default();
+        while let Some(Key(key)) = members.next_key()? {
+            if seen.any() {
+                self.out.push(b',');
+            }
+            self.inner().scalar::<A::Error>(&key)?;
+            self.out.push(b':');
+            if !seen.insert(key) {
+                *self.repeated = true;
+                return Err(de::Error::custom("a repeated key"));
+            }
+            members.next_value_seed(self.inner())?;
+        }
+        self.out.push(b'}');
+        Ok(())
+    }
+}
+
+/// The keys an object had so far.
+#[derive(Default)]
+struct Seen<'a> {
+    /// The first [`FEW_KEYS`] of them.
+    few: Vec<Cow<'a, str>>,
+    /// All others.
+    many: HashSet<Cow<'a, str>>,
+}
+
+impl<'a> Seen<'a> {
+    /// True once there was a key.
+    fn any(&self) -> bool {
+        !self.few.is_empty()
+    }
+
+    /// Adds a key; false if it was there.
+    fn insert(&mut self, key: Cow<'a, str>) -> bool {
+        if self.few.contains(&key) {
+            return false;
+        }
+        if self.few.len() < FEW_KEYS {
+            self.few.push(key);
+            return true;
+        }
+        self.many.insert(key)
+    }
+}
+
+/// A key, borrowed from the text unless it has escapes.
+struct Key<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        /// Reads a [`Key`].
+        struct KeyVisitor;
+
+        impl<'de> Visitor<'de> for KeyVisitor {
+            type Value = Key<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a key")
+            }
+
+            fn visit_borrowed_str<E: de::Error>(self, key: &'de str) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Borrowed(key)))
+            }
+
+            fn visit_str<E: de::Error>(self, key: &str) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Owned(key.to_owned())))
+            }
+        }
+
+        reader.deserialize_str(KeyVisitor)
+    }
+}
+
+/// The members of an object, see [`Raw::Object`].
+struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        /// Reads [`Members`].
+        struct MembersVisitor;
+
+        impl<'de> Visitor<'de> for MembersVisitor {
+            type Value = Members<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+                let mut members: Vec<(Cow<'de, str>, &'de RawValue)> = Vec::new();
+                let mut places: HashMap<Cow<'de, str>, usize> = HashMap::new();
+                while let Some((Key(key), value)) = map.next_entry::<Key<'de>, &'de RawValue>()? {
+                    let place = *places.entry(key.clone()).or_insert(members.len());
+                    match members.get_mut(place) {
+                        Some(member) => member.1 = value,
+                        None => members.push((key, value)),
+                    }
+                }
+                Ok(Members(members))
+            }
+        }
+
+        reader.deserialize_map(MembersVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_rewritten_without_loss() {
+        let cases = [
+            (" {\"a\" : 1}\n", Some(r#"{"a":1}"#)),
+            ("1E2", Some("100.0")),
+            ("1.0", Some("1.0")),
+            ("0.1234567890123456", Some("0.1234567890123456")),
+            ("123456789012345678901234567890", Some("123456789012345678901234567890")),
+            ("[-9223372036854775809, 1E2]", Some("[-9223372036854775809,100.0]")),
+            (r#"{"a":1,"b":2,"a":3}"#, Some(r#"{"a":3,"b":2}"#)),
+            (r#"{"a":{"n":18446744073709551616},"a":[]}"#, Some(r#"{"a":[]}"#)),
+            ("[]", Some("[]")),
+            ("[{},[ ],null,true]", Some("[{},[],null,true]")),
+            (r#""\u00e9\/\n""#, Some("\"é/\\n\"")),
+            (r#"{"\u00e9":12345678901234567890123}"#, Some(r#"{"é":12345678901234567890123}"#)),
+            (r#""\ud800""#, None),
+            ("NaN", None),
+            ("1e400", None),
+            (r#"[12345678901234567890123, 1e400]"#, None),
+            ("01234", None),
+            ("{\"a\":1}\n{\"b\":2}", None),
+            ("", None),
+        ];
+        for (text, expected) in cases {
+            let mut out = Vec::new();
+            let done = compact(text, &mut out).map(|()| String::from_utf8(out).unwrap());
+            assert_eq!(done.ok().as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn deep_nesting_is_refused_on_both_ways() {
+        for number in ["1", "12345678901234567890123"] {
+            let text = format!("{}{number}{}", "[".repeat(200_000), "]".repeat(200_000));
+            assert_eq!(compact(&text, &mut Vec::new()), Err(NotJson));
+        }
+    }
+
+    #[test]
+    fn many_keys_are_compared_too() {
+        let members: Vec<String> = (0..100).map(|n| format!("\"k{n}\":{n}")).collect();
+        let text = format!("{{{},\"k77\":0}}", members.join(","));
+        let mut out = Vec::new();
+        compact(&text, &mut out).unwrap();
+        assert!(String::from_utf8(out).unwrap().contains("\"k77\":0,\"k78\""));
+    }
+}

@@ -1,0 +1,310 @@
+//! From a configured transport to a live [`Session`].
+
+use std::{sync::Arc, time::Duration};
+
+use reqwest::Client;
+use rmcp::{
+    RoleClient, ServiceExt as _,
+    model::ProtocolVersion,
+    service::{ClientInitializeError, ClientLifecycleMode, ClientServiceExt as _, RunningService},
+    transport::Transport as McpTransport,
+};
+use tokio::time::{Instant, timeout};
+use tokio_util::task::TaskTracker;
+
+use super::{
+    error::ConnectError,
+    http::{self, LastFailure},
+    listener::{Listener, subscribe},
+    openapi::OpenApiSession,
+    process::{LastWords, Process},
+    session::{Link, ServerInfo, Session},
+    sse,
+    stdio::StdioTransport,
+};
+use crate::{
+    config::{Protocol, Remote, RemoteKind, Stdio, Transport},
+    name::BridgeName,
+    secret::Redactor,
+};
+
+/// What one connect found out about a server and the next one need not try again: the lifecycle
+/// is a property of the server, not of the connection (MCP 2026-07-28, versioning).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Known {
+    /// It speaks `server/discover`, not `initialize`.
+    pub is_modern: bool,
+    /// Its URL is one of the old HTTP+SSE.
+    pub is_sse: bool,
+}
+
+/// What every connect of a bridge has in common.
+#[derive(Debug, Clone)]
+pub struct Connector {
+    /// The bridge, for the log.
+    pub bridge: BridgeName,
+    /// How to reach the server.
+    pub transport: Transport,
+    /// Limit for each step: spawn and handshake, then the tool list.
+    pub limit: Duration,
+    /// The largest answer, in bytes.
+    pub result_bytes_max: usize,
+    /// The pool of all remote bridges.
+    pub http: Client,
+    /// Takes secrets out of what the server says.
+    pub redactor: Arc<Redactor>,
+    /// Runs the tasks of the connection.
+    pub tracker: TaskTracker,
+}
+
+/// A service loop that is up, and the child behind it.
+type Up = (
+    RunningService<RoleClient, Listener>,
+    Listener,
+    Option<Arc<LastWords>>,
+);
+
+impl Connector {
+    /// Connects and shakes hands within the limit.
+    pub async fn connect(&self, known: Known) -> Result<Session, ConnectError> {
+        let late = |_| ConnectError::Timeout {
+            step: if known.is_modern { "server/discover" } else { "initialize" },
+            after: self.limit,
+        };
+        timeout(self.limit, self.open(known)).await.map_err(late)?
+    }
+
+    /// Picks the transport.
+    async fn open(&self, known: Known) -> Result<Session, ConnectError> {
+        match &self.transport {
+            Transport::Stdio(stdio) => self.open_stdio(stdio, known).await,
+            Transport::Remote(remote) => self.open_remote(remote, known).await,
+        }
+    }
+
+    /// A child process; started anew for the second lifecycle, because some servers are dead
+    /// after a request they do not know.
+    async fn open_stdio(&self, stdio: &Stdio, known: Known) -> Result<Session, ConnectError> {
+        let modern_first = known.is_modern;
+        match self.try_stdio(stdio, modern_first).await {
+            Err(error) if !modern_first && is_modern_only(&error) => {
+                self.try_stdio(stdio, true).await.map_err(|_| error)
+            }
+            result => result,
+        }
+    }
+
+    /// A child process with one lifecycle.
+    async fn try_stdio(&self, stdio: &Stdio, is_modern: bool) -> Result<Session, ConnectError> {
+        let (process, pipes) = Process::start(
+            &self.bridge,
+            stdio,
+            Arc::clone(&self.redactor),
+            &self.tracker,
+        )?;
+        let last_words = process.last_words();
+        let transport = StdioTransport::new(process, pipes, self.result_bytes_max);
+        let known = Known {
+            is_modern,
+            is_sse: false,
+        };
+        match shake_hands(transport, is_modern).await {
+            Ok((service, listener)) => {
+                Ok(self.session((service, listener, Some(last_words)), known).await)
+            }
+            Err(error) => Err(self.stdio_error(error, &last_words)),
+        }
+    }
+
+    /// Why a child's handshake failed: its exit says more than the closed pipe.
+    fn stdio_error(&self, error: ClientInitializeError, last_words: &LastWords) -> ConnectError {
+        let error = http::connect_error(error, &LastFailure::default());
+        match (&error, last_words.exit()) {
+            (ConnectError::Refused { .. }, _) | (_, None) => error,
+            (_, Some(exit)) => ConnectError::Exited {
+                exit: exit.to_owned(),
+                last_words: match last_words.lines().last() {
+                    Some(line) => format!(": {}", self.redactor.redact(line)),
+                    None => String::new(),
+                },
+            },
+        }
+    }
+
+    /// A URL.
+    async fn open_remote(&self, remote: &Remote, known: Known) -> Result<Session, ConnectError> {
+        match remote.kind {
+            RemoteKind::OpenApi => self.open_openapi(remote).await,
+            RemoteKind::Sse => self.open_sse(remote).await,
+            RemoteKind::Auto if known.is_sse => self.open_sse(remote).await,
+            RemoteKind::StreamableHttp => self.open_http(remote, known).await,
+            RemoteKind::Auto => match self.open_http(remote, known).await {
+                // MCP 2025-11-25, transports, backwards compatibility.
+                Err(error) if http::suggests_sse(&error) => {
+                    self.open_sse(remote).await.map_err(|_| error)
+                }
+                result => result,
+            },
+        }
+    }
+
+    /// Streamable HTTP, with the lifecycle that the server speaks.
+    async fn open_http(&self, remote: &Remote, known: Known) -> Result<Session, ConnectError> {
+        let modern_first = known.is_modern || remote.protocol == Protocol::Modern;
+        match self.try_http(remote, modern_first).await {
+            Err(error)
+                if !modern_first
+                    && remote.protocol == Protocol::Auto
+                    && is_modern_only(&error) =>
+            {
+                self.try_http(remote, true).await.map_err(|_| error)
+            }
+            result => result,
+        }
+    }
+
+    /// Streamable HTTP with one lifecycle.
+    async fn try_http(&self, remote: &Remote, is_modern: bool) -> Result<Session, ConnectError> {
+        let (transport, last) = http::transport(&self.http, remote, self.result_bytes_max)?;
+        let (service, listener) = shake_hands(transport, is_modern)
+            .await
+            .map_err(|error| http::connect_error(error, &last))?;
+        let known = Known {
+            is_modern,
+            is_sse: false,
+        };
+        Ok(self.session((service, listener, None), known).await)
+    }
+
+    /// The old HTTP+SSE; it knows `initialize` only.
+    async fn open_sse(&self, remote: &Remote) -> Result<Session, ConnectError> {
+        let transport = sse::connect(
+            &self.http,
+            remote,
+            self.result_bytes_max,
+            Instant::now() + self.limit,
+            &self.tracker,
+        )
+        .await?;
+        let (service, listener) = shake_hands(transport, false)
+            .await
+            .map_err(|error| http::connect_error(error, &LastFailure::default()))?;
+        let known = Known {
+            is_modern: false,
+            is_sse: true,
+        };
+        Ok(self.session((service, listener, None), known).await)
+    }
+
+    /// A service that is no MCP server.
+    async fn open_openapi(&self, remote: &Remote) -> Result<Session, ConnectError> {
+        let deadline = Instant::now() + self.limit;
+        let service =
+            OpenApiSession::connect(&self.http, remote, self.result_bytes_max, deadline).await?;
+        let server = ServerInfo {
+            protocol: "openapi".to_owned(),
+            ..ServerInfo::default()
+        };
+        let session = Session::new(Link::OpenApi(service), server, Known::default());
+        let (stop, ended) = (session.stop.clone(), session.ended.clone());
+        self.tracker.spawn(async move {
+            stop.cancelled().await;
+            ended.cancel();
+        });
+        Ok(session)
+    }
+
+    /// Wraps a running service loop; a task of its own waits for its end and cleans up.
+    async fn session(&self, (service, listener, last_words): Up, known: Known) -> Session {
+        let peer = service.peer().clone();
+        // A cached tool list would hide the change we were just told of.
+        peer.set_response_cache_config(rmcp::service::ClientCacheConfig::disabled())
+            .await;
+        let link = Link::Mcp {
+            peer: peer.clone(),
+            tracker: self.tracker.clone(),
+            result_bytes_max: self.result_bytes_max,
+        };
+        let mut session = Session::new(link, server_info(&service), known);
+        session.last_words = last_words;
+        session.tools_changed = Arc::clone(&listener.tools_changed);
+        if known.is_modern {
+            let ended = session.ended.clone();
+            let subscription = subscribe(peer, listener.tools_changed);
+            self.tracker.spawn(async move {
+                tokio::select! {
+                    () = subscription => {}
+                    () = ended.cancelled() => {}
+                }
+            });
+        }
+        let (stop, ended) = (session.stop.clone(), session.ended.clone());
+        self.tracker.spawn(async move {
+            let loop_stop = service.cancellation_token();
+            let mut waiting = std::pin::pin!(service.waiting());
+            let quit = tokio::select! {
+                quit = &mut waiting => quit,
+                () = stop.cancelled() => {
+                    loop_stop.cancel();
+                    waiting.await
+                }
+            };
+            if let Err(error) = quit {
+                tracing::error!(%error, "a session's task failed");
+            }
+            ended.cancel();
+        });
+        session
+    }
+}
+
+/// Runs the handshake of one lifecycle over a transport.
+async fn shake_hands<T>(
+    transport: T,
+    is_modern: bool,
+) -> Result<(RunningService<RoleClient, Listener>, Listener), ClientInitializeError>
+where
+    T: McpTransport<RoleClient> + 'static,
+{
+    let listener = Listener::default();
+    let service = if is_modern {
+        let lifecycle = ClientLifecycleMode::Discover {
+            preferred_versions: vec![ProtocolVersion::V_2026_07_28],
+        };
+        listener
+            .clone()
+            .serve_with_lifecycle(transport, lifecycle)
+            .await?
+    } else {
+        listener.clone().serve(transport).await?
+    };
+    Ok((service, listener))
+}
+
+/// What the server said of itself.
+fn server_info(service: &RunningService<RoleClient, Listener>) -> ServerInfo {
+    let Some(info) = service.peer().peer_info() else {
+        return ServerInfo::default();
+    };
+    let implementation = info.server_info.as_ref();
+    let text = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+    ServerInfo {
+        name: implementation.and_then(|it| text(&it.name)),
+        version: implementation.and_then(|it| text(&it.version)),
+        instructions: info.instructions.as_ref().and_then(text),
+        protocol: info.protocol_version.to_string(),
+    }
+}
+
+/// Whether a refusal of `initialize` smells of a server that only knows `server/discover`:
+/// unsupported version, unknown method, invalid parameters (MCP 2026-07-28, versioning).
+fn is_modern_only(error: &ConnectError) -> bool {
+    matches!(
+        error,
+        ConnectError::Refused {
+            step: "initialize",
+            code: -32_022 | -32_601 | -32_602,
+            ..
+        }
+    )
+}

@@ -1,0 +1,98 @@
+//! What can go wrong between us and a server, in words that somebody branches on.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// Why no session came about. `Display` is the status' reason in lists and on the admin page.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ConnectError {
+    /// The program cannot be started.
+    #[error("cannot start `{command}`: {reason}")]
+    Spawn {
+        /// The program.
+        command: String,
+        /// What the system said.
+        reason: String,
+    },
+    /// The program ended before the handshake was over.
+    #[error("the server ended during the handshake ({exit}){last_words}")]
+    Exited {
+        /// `exit status: 1`, or the signal.
+        exit: String,
+        /// `: ` and the last line on its stderr, or nothing.
+        last_words: String,
+    },
+    /// Nothing listens, no such host, TLS failure.
+    #[error("cannot reach the server: {0}")]
+    Unreachable(String),
+    /// The handshake took longer than `connect_timeout`.
+    #[error("no answer to `{step}` within {}", humantime::format_duration(*.after))]
+    Timeout {
+        /// The step that got no answer: `initialize`, `tools/list`.
+        step: &'static str,
+        /// The limit.
+        after: Duration,
+    },
+    /// The server wants other credentials.
+    #[error("the server refused our credentials (HTTP {0})")]
+    Auth(u16),
+    /// An HTTP status that is no answer.
+    #[error("the server answered HTTP {0}{1}")]
+    Http(u16, String),
+    /// The server answered a step of the handshake with a JSON-RPC error.
+    #[error("the server refused `{step}`: {message} ({code})")]
+    Refused {
+        /// The step.
+        step: &'static str,
+        /// JSON-RPC code.
+        code: i64,
+        /// The server's words.
+        message: String,
+    },
+    /// What came back is no MCP.
+    #[error("the server does not speak MCP: {0}")]
+    Protocol(String),
+}
+
+/// Why a call has no result.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CallError {
+    /// The server answered with a JSON-RPC error.
+    #[error("{message} ({code})")]
+    Rpc {
+        /// JSON-RPC code.
+        code: i64,
+        /// The server's words.
+        message: String,
+        /// The server's `data`, if any.
+        data: Option<Value>,
+    },
+    /// No answer in time; the server was told to cancel.
+    #[error("no answer within {}", humantime::format_duration(*.0))]
+    Timeout(Duration),
+    /// The connection ended while the call was on its way: the server may have acted on it.
+    #[error("the connection to the server was lost during the call")]
+    Lost,
+    /// The call never left: repeating it is safe.
+    #[error("the call did not reach the server: {0}")]
+    NotSent(String),
+    /// The server refused our credentials (HTTP 401 or 403).
+    #[error("the server refused our credentials (HTTP {0})")]
+    Auth(u16),
+    /// The server wants fewer calls (HTTP 429).
+    #[error("the server asks for fewer calls (HTTP 429)")]
+    RateLimited {
+        /// Its `Retry-After`, as sent.
+        retry_after: Option<String>,
+    },
+    /// An HTTP status that is no answer.
+    #[error("the server answered HTTP {0}")]
+    Http(u16),
+    /// The answer is larger than the limit, in bytes.
+    #[error("the answer is larger than {0} bytes")]
+    TooLarge(usize),
+    /// What came back is no answer to a call.
+    #[error("the server's answer is no MCP: {0}")]
+    Protocol(String),
+}

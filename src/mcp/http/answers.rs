@@ -1,0 +1,292 @@
+//! Makes answers pass through rmcp's transport unharmed.
+//!
+//! rmcp decodes the events of a stream itself, without knowing the request, and would lose any
+//! result with an odd field. So the result of a tool call is replaced by its own JSON text before
+//! rmcp sees it: a text fits only [`CustomResult`](rmcp::model::CustomResult), where
+//! [`raw_result`](crate::mcp::decode::raw_result) finds it.
+
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use rmcp::model::{
+    ClientJsonRpcMessage, ClientRequest, ErrorData, JsonRpcMessage, RequestId,
+    ServerJsonRpcMessage,
+};
+use sse_stream::Sse;
+
+use super::{
+    super::decode::{Decoder, TOO_LARGE},
+    body::{Envelope, json_rpc_error},
+    events::{Ends, Event, Frame},
+};
+
+/// The ids of the requests in flight whose results travel as text.
+#[derive(Debug, Clone, Default)]
+pub struct RawCalls(Arc<Mutex<HashSet<RequestId>>>);
+
+impl RawCalls {
+    /// Forgets one: its answer came, or will not come.
+    pub fn forget(&self, id: &RequestId) {
+        self.ids().remove(id);
+    }
+
+    /// Forgets all: the session they belong to is over.
+    pub fn clear(&self) {
+        self.ids().clear();
+    }
+
+    /// Takes out the request that an id answers. Some servers send a numeric id back as text.
+    fn take(&self, id: &RequestId) -> Option<RequestId> {
+        let mut ids = self.ids();
+        if let Some(id) = ids.take(id) {
+            return Some(id);
+        }
+        match id {
+            RequestId::String(text) => ids.take(&RequestId::Number(text.parse().ok()?)),
+            RequestId::Number(_) => None,
+        }
+    }
+
+    /// The table; it is whole between two statements, also after a panic elsewhere.
+    fn ids(&self) -> MutexGuard<'_, HashSet<RequestId>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One request on its way. While this lives its answer is expected.
+#[derive(Debug)]
+pub struct Asked {
+    /// Its id; `None` for a notification or an answer of ours.
+    id: Option<RequestId>,
+    /// Whether the result is to stay text.
+    raw: bool,
+    /// Whether the answer may come on another stream after this one broke.
+    resumable: bool,
+    /// Where the id is noted.
+    calls: RawCalls,
+}
+
+impl Asked {
+    /// Notes a message that is about to be sent. `modern` is MCP 2026-07-28 and later, where rmcp
+    /// must read the tool list itself to know the `x-mcp-header` annotations.
+    pub fn new(message: &ClientJsonRpcMessage, modern: bool, calls: &RawCalls) -> Self {
+        let (id, raw) = match message {
+            JsonRpcMessage::Request(request) => {
+                let raw = match &request.request {
+                    ClientRequest::CallToolRequest(_) => true,
+                    ClientRequest::ListToolsRequest(_) => !modern,
+                    #[expect(
+                        clippy::wildcard_enum_match_arm,
+                        reason = "rmcp's enum is non-exhaustive"
+                    )]
+                    _ => false,
+                };
+                (Some(request.id.clone()), raw)
+            }
+            JsonRpcMessage::Notification(_)
+            | JsonRpcMessage::Response(_)
+            | JsonRpcMessage::Error(_) => (None, false),
+        };
+        if let (Some(id), true) = (&id, raw) {
+            calls.ids().insert(id.clone());
+        }
+        Self {
+            id,
+            raw,
+            resumable: false,
+            calls: calls.clone(),
+        }
+    }
+
+    /// The request's id.
+    pub fn id(&self) -> Option<&RequestId> {
+        self.id.as_ref()
+    }
+
+    /// The answer may come on another stream: do not forget the id with this value.
+    pub fn resumable(&mut self) {
+        self.resumable = true;
+    }
+
+    /// Decodes a JSON body that answers `message`; `None` when it is no answer to it.
+    pub fn decode(&self, message: &ClientJsonRpcMessage, body: &[u8]) -> Option<ServerJsonRpcMessage> {
+        let is_list = matches!(
+            message,
+            JsonRpcMessage::Request(request)
+                if matches!(request.request, ClientRequest::ListToolsRequest(_))
+        );
+        let decoded = if is_list && !self.raw {
+            serde_json::from_slice(body).ok()
+        } else {
+            let decoder = Decoder::default();
+            decoder.sent(message);
+            decoder.received(body)
+        };
+        decoded.or_else(|| self.refuse(json_rpc_error(body)?))
+    }
+
+    /// The answer that says no.
+    pub fn refuse(&self, error: ErrorData) -> Option<ServerJsonRpcMessage> {
+        Some(JsonRpcMessage::error(error, Some(self.id.clone()?)))
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        if let (Some(id), true, false) = (&self.id, self.raw, self.resumable) {
+            self.calls.forget(id);
+        }
+    }
+}
+
+/// The refusal that stands for an answer that is too large.
+pub fn too_large(bytes_max: usize) -> ErrorData {
+    ErrorData::new(
+        TOO_LARGE,
+        format!("the answer is larger than {bytes_max} bytes"),
+        None,
+    )
+}
+
+/// Rewrites the events of one stream.
+#[derive(Debug)]
+pub struct Rewriter {
+    /// The requests whose results stay text.
+    pub calls: RawCalls,
+    /// The request this stream answers; `None` for a stream that the client opened by GET.
+    pub asked: Option<Asked>,
+    /// The limit on one event, for its message.
+    pub bytes_max: usize,
+    /// Whether a broken stream can be resumed: the session is one of MCP 2025-11-25 or older.
+    pub sessions: bool,
+    /// Where the time to the answer is noted.
+    pub stall: Stall,
+    /// When the head of the answer came.
+    pub opened: Instant,
+}
+
+impl Rewriter {
+    /// Turns what was received into what rmcp shall see.
+    pub fn frame(&mut self, frame: Frame) -> Sse {
+        match frame {
+            Frame::Event(event) => self.event(event),
+            Frame::TooLarge(ends) => Sse {
+                data: self.refusal(&ends),
+                ..Sse::default()
+            },
+        }
+    }
+
+    /// Rewrites an event. One that is no JSON-RPC keeps its id, which resumes the stream, and
+    /// loses its data (rmcp would take a `connect` for broken).
+    fn event(&mut self, event: Event) -> Sse {
+        if self.sessions && !event.id.is_empty() {
+            self.asked.iter_mut().for_each(Asked::resumable);
+        }
+        let is_message = event.event == "message" && event.data.trim_ascii_start().starts_with('{');
+        Sse {
+            event: None,
+            data: if is_message { self.message(event.data) } else { None },
+            id: (!event.id.is_empty()).then_some(event.id),
+            retry: event.retry.and_then(|wait| u64::try_from(wait.as_millis()).ok()),
+        }
+    }
+
+    /// Rewrites a JSON-RPC message.
+    fn message(&mut self, data: String) -> Option<String> {
+        let Ok(envelope) = serde_json::from_str::<Envelope<'_>>(&data) else {
+            tracing::debug!(bytes = data.len(), "skipped an event that is no JSON-RPC message");
+            return None;
+        };
+        if envelope.method.is_some() {
+            return Some(data);
+        }
+        let Envelope { id, result, .. } = envelope;
+        let Some(result) = result else {
+            return self.error(data, id);
+        };
+        let Some(id) = id.and_then(|id| self.calls.take(&id)) else {
+            return Some(data);
+        };
+        self.answered();
+        let id = serde_json::to_string(&id).ok()?;
+        let text = serde_json::to_string(result.get()).ok()?;
+        Some(format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{text}}}"#))
+    }
+
+    /// An error answers the request of this stream, whatever id it carries.
+    fn error(&mut self, data: String, id: Option<RequestId>) -> Option<String> {
+        if let Some(id) = &id {
+            self.calls.forget(id);
+        }
+        match self.asked.as_ref() {
+            Some(asked) if asked.id.is_some() && asked.id != id => {
+                let refusal = asked.refuse(json_rpc_error(data.as_bytes())?)?;
+                serde_json::to_string(&refusal).ok()
+            }
+            _ => Some(data),
+        }
+    }
+
+    /// Answers in place of an event that is too large.
+    fn refusal(&mut self, ends: &Ends) -> Option<String> {
+        let own = self.asked.as_ref().and_then(|asked| asked.id.clone());
+        let id = own.or_else(|| ends.id().map(RequestId::Number));
+        let Some(id) = id else {
+            tracing::warn!(limit = self.bytes_max, "skipped an event that is too large");
+            return None;
+        };
+        self.calls.forget(&id);
+        let refusal: ServerJsonRpcMessage = JsonRpcMessage::error(too_large(self.bytes_max), Some(id));
+        serde_json::to_string(&refusal).ok()
+    }
+
+    /// Notes that the stream has done its work.
+    fn answered(&mut self) {
+        if let Some(asked) = &mut self.asked {
+            asked.resumable = false;
+            self.stall.note(self.opened.elapsed());
+        }
+    }
+}
+
+/// Recognises a server whose socket waits for our delayed acknowledgement: without `TCP_NODELAY`
+/// on its side (axum's default) each answer by event stream on a used connection comes 40 ms after
+/// its head. On a fresh connection the kernel acknowledges at once, so the cure is not to reuse.
+#[derive(Debug, Clone, Default)]
+pub struct Stall(Arc<AtomicU8>);
+
+impl Stall {
+    /// So many answers in a row are no accident.
+    const CERTAIN: u8 = 12;
+
+    /// Notes how long after its head an answer came.
+    fn note(&self, gap: Duration) {
+        if self.is_certain() {
+            return;
+        }
+        let stalled = (38..=50).contains(&gap.as_millis());
+        let count = if stalled { self.0.load(Ordering::Relaxed).saturating_add(1) } else { 0 };
+        self.0.store(count, Ordering::Relaxed);
+        if self.is_certain() {
+            tracing::info!(
+                "the server delays each answer by 40 ms on reused connections (it does not set \
+                 TCP_NODELAY); connections to it are no longer reused"
+            );
+        }
+    }
+
+    /// Whether connections should not be reused.
+    pub fn is_certain(&self) -> bool {
+        self.0.load(Ordering::Relaxed) >= Self::CERTAIN
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,204 @@
+//! Reads the head and the body of an answer: statuses, content types, never more than the limit.
+
+use bytes::{Bytes, BytesMut};
+use http::{
+    HeaderMap, StatusCode,
+    header::{CONTENT_TYPE, LOCATION, RETRY_AFTER},
+};
+use reqwest::Response;
+use rmcp::model::{ErrorData, RequestId};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use url::Url;
+
+use super::failure::Failure;
+
+/// How much of a refusal is read, in bytes.
+pub const REFUSAL_BYTES_MAX: usize = 64 << 10;
+
+/// How much of an unusable body is shown, in characters.
+const PREVIEW_CHARS: usize = 100;
+
+/// What a body is, by its content type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `application/json` and `…+json`.
+    Json,
+    /// `text/event-stream`
+    Events,
+    /// Anything else, or not said.
+    Other,
+}
+
+/// Texts that must not appear in messages: the values of the headers we send.
+#[derive(Clone, Default)]
+pub struct Redaction(Vec<String>);
+
+impl std::fmt::Debug for Redaction {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("***")
+    }
+}
+
+impl Redaction {
+    /// Hides the sensitive values of `headers` (the token behind `Bearer ` by itself too) and the
+    /// query values of `url`, which are keys more often than not.
+    pub fn new(headers: &HeaderMap, url: &Url) -> Self {
+        let sent = headers
+            .values()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| [Some(value), value.rsplit(' ').next()])
+            .flatten()
+            .map(str::to_owned);
+        let asked = url.query_pairs().map(|(_, value)| value.into_owned());
+        // Shorter ones are words, not secrets.
+        Self(sent.chain(asked).filter(|text| text.len() >= 6).collect())
+    }
+
+    /// The text without the secrets.
+    pub fn clean(&self, text: &str) -> String {
+        self.0
+            .iter()
+            .fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
+    }
+
+    /// The beginning of a body on one line, for a message.
+    pub fn preview(&self, body: &[u8]) -> String {
+        let text = self.clean(&String::from_utf8_lossy(body));
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let line = words.join(" ");
+        let mut preview: String = line.chars().take(PREVIEW_CHARS).collect();
+        if preview.len() < line.len() {
+            preview.push('…');
+        }
+        preview
+    }
+}
+
+/// The content type without its parameters, in lower case; empty when there is none.
+pub fn content_type(response: &Response) -> String {
+    response
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .map(|value| value.trim().to_ascii_lowercase())
+        .unwrap_or_default()
+}
+
+impl Kind {
+    /// Of a content type as [`content_type`] gives it.
+    pub fn of(content_type: &str) -> Self {
+        if content_type == "text/event-stream" {
+            Self::Events
+        } else if content_type == "application/json" || content_type.ends_with("+json") {
+            Self::Json
+        } else {
+            Self::Other
+        }
+    }
+}
+
+/// Reads a body, and refuses it as soon as it is known to pass the limit.
+pub async fn read(mut response: Response, bytes_max: usize) -> Result<Bytes, Failure> {
+    let announced = response.content_length().unwrap_or(0);
+    if usize::try_from(announced).is_ok_and(|length| length > bytes_max) {
+        return Err(Failure::TooLarge(bytes_max));
+    }
+    let mut body = BytesMut::new();
+    let mut first = Bytes::new();
+    while let Some(chunk) = response.chunk().await? {
+        if first.len() + body.len() + chunk.len() > bytes_max {
+            return Err(Failure::TooLarge(bytes_max));
+        }
+        // Small answers come in one piece, which needs no copy.
+        if first.is_empty() && body.is_empty() {
+            first = chunk;
+            continue;
+        }
+        body.extend_from_slice(&std::mem::take(&mut first));
+        body.extend_from_slice(&chunk);
+    }
+    Ok(if body.is_empty() { first } else { body.freeze() })
+}
+
+/// Reads the body of a refusal; what cannot be read counts as empty, the status says enough.
+pub async fn read_refusal(response: Response) -> Bytes {
+    read(response, REFUSAL_BYTES_MAX).await.unwrap_or_default()
+}
+
+/// Whether the server refused our credentials.
+pub fn is_auth(status: StatusCode) -> bool {
+    matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+}
+
+/// The failure that a status and its headers tell by themselves, if any.
+pub fn refused_by_status(status: StatusCode, headers: &HeaderMap) -> Option<Failure> {
+    if is_auth(status) {
+        return Some(Failure::Auth(status.as_u16()));
+    }
+    if status == StatusCode::TOO_MANY_REQUESTS {
+        let retry_after = headers
+            .get(RETRY_AFTER)
+            .and_then(|value| value.to_str().ok())
+            .filter(|value| value.len() <= 64)
+            .map(str::to_owned);
+        return Some(Failure::RateLimited { retry_after });
+    }
+    if status.is_redirection() {
+        return Some(Failure::Http(status.as_u16(), redirect_hint(headers)));
+    }
+    None
+}
+
+/// The failure for a status with a body that says no more than a person can read.
+pub fn refused_by_body(status: StatusCode, body: &[u8], redaction: &Redaction) -> Failure {
+    let preview = redaction.preview(body);
+    let hint = if preview.is_empty() {
+        preview
+    } else {
+        format!(": {preview}")
+    };
+    Failure::Http(status.as_u16(), hint)
+}
+
+/// A JSON-RPC answer as far as a refusal goes.
+#[derive(Deserialize)]
+struct Refusal {
+    /// The error.
+    error: ErrorData,
+}
+
+/// The JSON-RPC error that a body holds, whatever id it carries: middleware cannot know ours.
+pub fn json_rpc_error(body: &[u8]) -> Option<ErrorData> {
+    serde_json::from_slice::<Refusal>(body)
+        .ok()
+        .map(|refusal| refusal.error)
+}
+
+/// The envelope of a JSON-RPC message, its id and result as text.
+#[derive(Debug, Deserialize)]
+pub struct Envelope<'a> {
+    /// Absent in notifications.
+    #[serde(default)]
+    pub id: Option<RequestId>,
+    /// Present in requests and notifications.
+    #[serde(borrow, default)]
+    pub method: Option<&'a RawValue>,
+    /// Present in answers.
+    #[serde(borrow, default)]
+    pub result: Option<&'a RawValue>,
+}
+
+/// `: it redirects to …`, without the query and the user, which may be secret.
+fn redirect_hint(headers: &HeaderMap) -> String {
+    let Some(location) = headers.get(LOCATION).and_then(|value| value.to_str().ok()) else {
+        return ": a redirect without a target".to_owned();
+    };
+    let shown = location.split(['?', '#']).next().unwrap_or_default();
+    let shown = match Url::parse(shown) {
+        Ok(url) => format!("{}{}", url.origin().ascii_serialization(), url.path()),
+        Err(_) => shown.to_owned(),
+    };
+    format!(": it redirects to `{shown}`, which is not followed; if that is right, make it the `url`")
+}

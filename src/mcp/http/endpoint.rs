@@ -1,0 +1,496 @@
+//! One MCP endpoint, as rmcp's Streamable HTTP transport uses it.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use futures::{StreamExt as _, stream::BoxStream};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, StatusCode,
+    header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, WWW_AUTHENTICATE},
+};
+use reqwest::Response;
+use rmcp::{
+    model::{
+        ClientJsonRpcMessage, ClientNotification, ClientRequest, ErrorData, JsonRpcMessage,
+        RequestId,
+    },
+    transport::streamable_http_client::{
+        AuthRequiredError, InsufficientScopeError, SseError, StreamableHttpClient,
+        StreamableHttpError, StreamableHttpPostResponse,
+    },
+};
+use sse_stream::Sse;
+use url::Url;
+
+use super::{
+    answers::{Asked, RawCalls, Rewriter, Stall, too_large},
+    body::{self, Kind, Redaction},
+    events::frames,
+    failure::{Failure, LastFailure},
+};
+
+/// `MCP 2025-11-25, transports, session management`
+const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
+/// `MCP 2025-11-25, transports, protocol version header`
+const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
+/// `HTML, server-sent events`
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// The first revision in which rmcp itself must read the tool list.
+const MODERN: &[u8] = b"2026-07-28";
+
+/// A notification stream that ends sooner than this is reopened slower and slower.
+const SHORT_LIVED: Duration = Duration::from_secs(5);
+
+/// What rmcp's transport gets.
+type Answer<T> = Result<T, StreamableHttpError<Failure>>;
+
+/// A remote server's endpoint. Cheap to clone; all clones are one connection's.
+#[derive(Debug, Clone)]
+pub struct HttpEndpoint(Arc<Inner>);
+
+/// What the clones share.
+#[derive(Debug)]
+struct Inner {
+    /// The client of the process.
+    client: reqwest::Client,
+    /// Where the server is.
+    url: Url,
+    /// Sent with every request.
+    headers: HeaderMap,
+    /// Keeps `headers` out of messages.
+    redaction: Redaction,
+    /// The largest answer, in bytes.
+    bytes_max: usize,
+    /// The tool calls in flight.
+    calls: RawCalls,
+    /// For errors that rmcp swallows.
+    last: LastFailure,
+    /// Whether connections may be reused.
+    stall: Stall,
+    /// When the notification stream was opened last, and how often in a row it was short-lived.
+    reopened: Mutex<(Option<Instant>, u32)>,
+}
+
+impl HttpEndpoint {
+    /// Describes an endpoint; nothing is sent yet. `bytes_max` bounds one answer.
+    pub fn new(client: reqwest::Client, url: Url, headers: HeaderMap, bytes_max: usize) -> Self {
+        Self(Arc::new(Inner {
+            client,
+            redaction: Redaction::new(&headers, &url),
+            url,
+            headers,
+            bytes_max,
+            calls: RawCalls::default(),
+            last: LastFailure::default(),
+            stall: Stall::default(),
+            reopened: Mutex::new((None, 0)),
+        }))
+    }
+
+    /// What went wrong last.
+    pub fn last_failure(&self) -> LastFailure {
+        self.0.last.clone()
+    }
+
+    /// The headers of one request: the operator's, then the protocol's over them.
+    fn headers(
+        &self,
+        accept: &'static str,
+        session: Option<&str>,
+        token: Option<&str>,
+        extra: HashMap<HeaderName, HeaderValue>,
+    ) -> Answer<HeaderMap> {
+        let mut headers = self.0.headers.clone();
+        for (name, value) in extra {
+            headers.insert(name, value);
+        }
+        headers.insert(ACCEPT, HeaderValue::from_static(accept));
+        if let Some(session) = session {
+            headers.insert(SESSION_ID, header_value(session)?);
+        }
+        if let Some(token) = token {
+            let mut value = header_value(&format!("Bearer {token}"))?;
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
+        Ok(headers)
+    }
+
+    /// Notes a failure for [`connect_error`](super::failure::connect_error).
+    fn fail<T>(&self, failure: impl Into<Failure>) -> Answer<T> {
+        Err(StreamableHttpError::Client(self.0.last.note(failure.into())))
+    }
+
+    /// Refuses what its status alone refuses. A refused credential keeps its challenge.
+    fn check(&self, response: &Response) -> Answer<()> {
+        let (status, headers) = (response.status(), response.headers());
+        let Some(failure) = body::refused_by_status(status, headers) else {
+            return Ok(());
+        };
+        if !body::is_auth(status) {
+            return self.fail(failure);
+        }
+        self.0.last.note(failure);
+        let challenge = headers
+            .get(WWW_AUTHENTICATE)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+            .to_owned();
+        Err(if status == StatusCode::UNAUTHORIZED {
+            StreamableHttpError::AuthRequired(AuthRequiredError::new(challenge))
+        } else {
+            StreamableHttpError::InsufficientScope(InsufficientScopeError::new(challenge, None))
+        })
+    }
+
+    /// Sends one message and reads its answer.
+    async fn post(
+        &self,
+        message: ClientJsonRpcMessage,
+        session: Option<&str>,
+        token: Option<&str>,
+        extra: HashMap<HeaderName, HeaderValue>,
+    ) -> Answer<StreamableHttpPostResponse> {
+        let modern = extra
+            .get(&PROTOCOL_VERSION)
+            .is_some_and(|version| version.as_bytes() >= MODERN);
+        self.forget_ended(&message);
+        let asked = Asked::new(&message, modern, &self.0.calls);
+        let accept = "application/json, text/event-stream";
+        let mut headers = self.headers(accept, session, token, extra)?;
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if self.0.stall.is_certain() {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        let request = self.0.client.post(self.0.url.clone()).headers(headers);
+        let response = match request.body(serde_json::to_vec(&message)?).send().await {
+            Ok(response) => response,
+            Err(error) => return self.fail(error),
+        };
+        self.check(&response)?;
+        let status = response.status();
+        if !status.is_success() {
+            return self.refused(&message, &asked, session.is_some(), response).await;
+        }
+        if matches!(status, StatusCode::ACCEPTED | StatusCode::NO_CONTENT) {
+            return Ok(accepted(asked));
+        }
+        let given = response
+            .headers()
+            .get(&SESSION_ID)
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned);
+        let content_type = body::content_type(&response);
+        if Kind::of(&content_type) == Kind::Events {
+            let sessions = session.is_some() && !modern;
+            let stream = self.stream(response, Some(asked), sessions);
+            return Ok(StreamableHttpPostResponse::Sse(stream, given));
+        }
+        self.json(&message, asked, (given, content_type), response).await
+    }
+
+    /// Reads an answer that is no stream. Some servers call their JSON `text/plain`.
+    async fn json(
+        &self,
+        message: &ClientJsonRpcMessage,
+        asked: Asked,
+        (session, content_type): (Option<String>, String),
+        response: Response,
+    ) -> Answer<StreamableHttpPostResponse> {
+        let body = match body::read(response, self.0.bytes_max).await {
+            Ok(body) => body,
+            Err(Failure::TooLarge(limit)) => {
+                return match asked.refuse(too_large(limit)) {
+                    Some(answer) => Ok(StreamableHttpPostResponse::Json(answer, session)),
+                    None => self.fail(Failure::TooLarge(limit)),
+                };
+            }
+            Err(failure) => return self.fail(failure),
+        };
+        if asked.id().is_none() {
+            // A notification wants no answer: whatever this is, it was taken.
+            return Ok(accepted(asked));
+        }
+        if let Some(answer) = asked.decode(message, &body) {
+            return Ok(StreamableHttpPostResponse::Json(answer, session));
+        }
+        if body.is_empty() {
+            return self.fail(Failure::Protocol("an empty answer".to_owned()));
+        }
+        let preview = self.0.redaction.preview(&body);
+        self.fail(Failure::Protocol(match Kind::of(&content_type) {
+            Kind::Json => format!("its JSON is no answer to the request: {preview}"),
+            Kind::Events | Kind::Other if content_type.is_empty() => {
+                format!("an answer without content type instead of JSON: {preview}")
+            }
+            Kind::Events | Kind::Other => format!("`{content_type}` instead of JSON: {preview}"),
+        }))
+    }
+
+    /// Reads a refusal. One in JSON-RPC is an answer, unless it only says that no MCP is spoken
+    /// here (MCP 2025-11-25, transports, backwards compatibility).
+    async fn refused(
+        &self,
+        message: &ClientJsonRpcMessage,
+        asked: &Asked,
+        in_session: bool,
+        response: Response,
+    ) -> Answer<StreamableHttpPostResponse> {
+        let status = response.status();
+        if status == StatusCode::NOT_FOUND && in_session {
+            return Err(StreamableHttpError::SessionExpired);
+        }
+        let body = body::read_refusal(response).await;
+        let error = body::json_rpc_error(&body);
+        if in_session && status == StatusCode::BAD_REQUEST && error.as_ref().is_some_and(is_session_gone)
+        {
+            return Err(StreamableHttpError::SessionExpired);
+        }
+        let first = first_request(message);
+        let error = match (error, first) {
+            (Some(error), Some(First::Initialize)) if !is_of_mcp(&error) => {
+                let hint = self.0.redaction.clean(&format!(": {}", error.message));
+                return self.fail(Failure::Http(status.as_u16(), hint));
+            }
+            // The lifecycle goes on with `initialize` after any refusal of a client's error.
+            (None, Some(First::Discover)) if status.is_client_error() => Some(
+                ErrorData::invalid_request(format!("HTTP {status}"), None),
+            ),
+            (error, _) => error,
+        };
+        match error.and_then(|error| asked.refuse(error)) {
+            Some(answer) => Ok(StreamableHttpPostResponse::Json(answer, None)),
+            None => self.fail(body::refused_by_body(status, &body, &self.0.redaction)),
+        }
+    }
+
+    /// The events of a body, rewritten.
+    fn stream(
+        &self,
+        response: Response,
+        asked: Option<Asked>,
+        sessions: bool,
+    ) -> BoxStream<'static, Result<Sse, SseError>> {
+        let mut rewriter = Rewriter {
+            calls: self.0.calls.clone(),
+            asked,
+            bytes_max: self.0.bytes_max,
+            sessions,
+            stall: self.0.stall.clone(),
+            opened: Instant::now(),
+        };
+        let last = self.0.last.clone();
+        frames(Box::pin(response.bytes_stream()), self.0.bytes_max)
+            .map(move |frame| match frame {
+                Ok(frame) => Ok(rewriter.frame(frame)),
+                Err(error) => Err(SseError::Body(Box::new(last.note(error.into())))),
+            })
+            .boxed()
+    }
+
+    /// Opens the notification stream, or resumes a broken one.
+    async fn get(
+        &self,
+        session: Option<&str>,
+        last_event_id: Option<String>,
+        token: Option<&str>,
+        extra: HashMap<HeaderName, HeaderValue>,
+    ) -> Answer<BoxStream<'static, Result<Sse, SseError>>> {
+        let mut headers = self.headers("text/event-stream", session, token, extra)?;
+        match &last_event_id {
+            Some(id) => {
+                headers.insert(LAST_EVENT_ID, header_value(id)?);
+            }
+            None => self.pace().await,
+        }
+        let request = self.0.client.get(self.0.url.clone()).headers(headers);
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) => return self.fail(error),
+        };
+        self.check(&response)?;
+        let status = response.status();
+        // Neither a missing stream nor a forgotten session gets better by asking again.
+        if status.is_client_error()
+            || status == StatusCode::NOT_IMPLEMENTED
+            || (status.is_success() && Kind::of(&body::content_type(&response)) != Kind::Events)
+        {
+            return Err(StreamableHttpError::ServerDoesNotSupportSse);
+        }
+        if !status.is_success() {
+            return self.fail(Failure::Http(status.as_u16(), String::new()));
+        }
+        Ok(self.stream(response, None, true))
+    }
+
+    /// Waits before the notification stream is opened again, the longer the more often in a row
+    /// the server closed it at once: rmcp would reopen it twice a second for ever.
+    async fn pace(&self) {
+        let wait = {
+            let mut reopened = self.0.reopened.lock().unwrap_or_else(PoisonError::into_inner);
+            let (opened, count) = &mut *reopened;
+            let short_lived = opened.is_some_and(|opened| opened.elapsed() < SHORT_LIVED);
+            *count = if short_lived { (*count + 1).min(6) } else { 0 };
+            let wait = Duration::from_secs(if short_lived { 1 << *count } else { 0 });
+            *opened = Some(Instant::now() + wait);
+            wait
+        };
+        tokio::time::sleep(wait).await;
+    }
+
+    /// Forgets the calls that a message ends: all of them when a session begins, one when it is
+    /// cancelled.
+    fn forget_ended(&self, message: &ClientJsonRpcMessage) {
+        if first_request(message).is_some() {
+            self.0.calls.clear();
+        } else if let Some(id) = cancelled(message) {
+            self.0.calls.forget(id);
+        }
+    }
+}
+
+impl StreamableHttpClient for HttpEndpoint {
+    type Error = Failure;
+
+    async fn post_message(
+        &self,
+        _uri: Arc<str>,
+        message: ClientJsonRpcMessage,
+        session_id: Option<Arc<str>>,
+        auth_header: Option<String>,
+        custom_headers: HashMap<HeaderName, HeaderValue>,
+    ) -> Answer<StreamableHttpPostResponse> {
+        let (session, token) = (session_id.as_deref(), auth_header.as_deref());
+        self.post(message, session, token, custom_headers).await
+    }
+
+    // The limit is ours: it holds for JSON answers too.
+    async fn post_message_with_max_sse_event_size(
+        &self,
+        _uri: Arc<str>,
+        message: ClientJsonRpcMessage,
+        session_id: Option<Arc<str>>,
+        auth_header: Option<String>,
+        custom_headers: HashMap<HeaderName, HeaderValue>,
+        _max_sse_event_size: usize,
+    ) -> Answer<StreamableHttpPostResponse> {
+        let (session, token) = (session_id.as_deref(), auth_header.as_deref());
+        self.post(message, session, token, custom_headers).await
+    }
+
+    /// The server may keep its session: whatever it answers, ours is over.
+    async fn delete_session(
+        &self,
+        _uri: Arc<str>,
+        session_id: Arc<str>,
+        auth_header: Option<String>,
+        custom_headers: HashMap<HeaderName, HeaderValue>,
+    ) -> Answer<()> {
+        let token = auth_header.as_deref();
+        let headers = self.headers("*/*", Some(&session_id), token, custom_headers)?;
+        let request = self.0.client.delete(self.0.url.clone()).headers(headers);
+        if let Err(error) = request.send().await {
+            tracing::debug!(reason = %Failure::from(error), "could not end the session");
+        }
+        Ok(())
+    }
+
+    async fn get_stream(
+        &self,
+        _uri: Arc<str>,
+        session_id: Option<Arc<str>>,
+        last_event_id: Option<String>,
+        auth_header: Option<String>,
+        custom_headers: HashMap<HeaderName, HeaderValue>,
+    ) -> Answer<BoxStream<'static, Result<Sse, SseError>>> {
+        let (session, token) = (session_id.as_deref(), auth_header.as_deref());
+        self.get(session, last_event_id, token, custom_headers).await
+    }
+
+    async fn get_stream_with_max_sse_event_size(
+        &self,
+        _uri: Arc<str>,
+        session_id: Option<Arc<str>>,
+        last_event_id: Option<String>,
+        auth_header: Option<String>,
+        custom_headers: HashMap<HeaderName, HeaderValue>,
+        _max_sse_event_size: usize,
+    ) -> Answer<BoxStream<'static, Result<Sse, SseError>>> {
+        let (session, token) = (session_id.as_deref(), auth_header.as_deref());
+        self.get(session, last_event_id, token, custom_headers).await
+    }
+}
+
+/// The requests that begin a session.
+enum First {
+    /// `initialize`
+    Initialize,
+    /// `server/discover`
+    Discover,
+}
+
+/// Whether a message begins a session.
+fn first_request(message: &ClientJsonRpcMessage) -> Option<First> {
+    let JsonRpcMessage::Request(request) = message else {
+        return None;
+    };
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "rmcp's enum is non-exhaustive"
+    )]
+    match request.request {
+        ClientRequest::InitializeRequest(_) => Some(First::Initialize),
+        ClientRequest::DiscoverRequest(_) => Some(First::Discover),
+        _ => None,
+    }
+}
+
+/// The request that a `notifications/cancelled` gives up.
+fn cancelled(message: &ClientJsonRpcMessage) -> Option<&RequestId> {
+    match message {
+        JsonRpcMessage::Notification(notification) => match &notification.notification {
+            ClientNotification::CancelledNotification(cancelled) => {
+                cancelled.params.request_id.as_ref()
+            }
+            #[expect(
+                clippy::wildcard_enum_match_arm,
+                reason = "rmcp's enum is non-exhaustive"
+            )]
+            _ => None,
+        },
+        JsonRpcMessage::Request(_) | JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_) => None,
+    }
+}
+
+/// The answer will come on another stream, if one is due.
+fn accepted(mut asked: Asked) -> StreamableHttpPostResponse {
+    asked.resumable();
+    StreamableHttpPostResponse::Accepted
+}
+
+/// Whether an error says that the session is unknown. The specification wants 404 for that; the
+/// TypeScript SDK's examples, and the many servers made from them, answer 400 (`Bad Request: No
+/// valid session ID provided`, `Server not initialized`).
+fn is_session_gone(error: &ErrorData) -> bool {
+    let message = error.message.to_ascii_lowercase();
+    message.contains("session") || message.contains("not initialized")
+}
+
+/// Whether a refused `initialize` comes from an MCP server of another revision (unknown method,
+/// bad parameters, the codes of 2026-07-28), and not from something that is no Streamable HTTP.
+fn is_of_mcp(error: &ErrorData) -> bool {
+    matches!(error.code.0, -32_602 | -32_601 | -32_022..=-32_020)
+}
+
+/// Makes a header value of what the server or the session gave us.
+fn header_value(text: &str) -> Answer<HeaderValue> {
+    HeaderValue::from_str(text).map_err(|_| {
+        StreamableHttpError::Client(Failure::Protocol(
+            "a session or event id that fits no header".to_owned(),
+        ))
+    })
+}

@@ -1,0 +1,261 @@
+//! Server-sent events, read within a limit.
+//!
+//! `eventsource-stream` does the parsing. It must be fed with care: it scans a line again for every
+//! chunk that adds to it (a large result would cost quadratic time), a byte order mark makes it
+//! panic, and one invalid UTF-8 byte makes it buffer for ever. So [`Lines`] stands before it, which
+//! gathers a whole event, counts its bytes, and hands it over line by line, clean.
+
+use std::{
+    collections::VecDeque,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use eventsource_stream::{EventStream, EventStreamError};
+use futures::{Stream, StreamExt as _, future};
+
+pub use eventsource_stream::Event;
+
+/// How much of either end of a refused event is kept, in bytes: enough to find a JSON-RPC id.
+const KEPT: usize = 96;
+
+/// What a stream holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Frame {
+    /// An event.
+    Event(Event),
+    /// An event that is larger than the limit; the stream goes on behind it.
+    TooLarge(Ends),
+}
+
+/// The two ends of an event that was thrown away, to tell which request it answers.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Ends {
+    /// The first bytes of its last line.
+    head: Vec<u8>,
+    /// The last bytes of its last line.
+    tail: Vec<u8>,
+}
+
+impl Ends {
+    /// The JSON-RPC id, where it stands at the very beginning (Python, Go, Rust servers) or at the
+    /// very end (the TypeScript SDK) of the message.
+    pub fn id(&self) -> Option<i64> {
+        let head = String::from_utf8_lossy(&self.head);
+        let head = head.trim_start_matches("data:").trim_start();
+        let first = head
+            .strip_prefix(r#"{"jsonrpc":"2.0","id":"#)
+            .or_else(|| head.strip_prefix(r#"{"jsonrpc": "2.0", "id": "#))
+            .and_then(|rest| rest.split_once(','))
+            .and_then(|(id, _)| id.parse().ok());
+        first.or_else(|| {
+            let tail = String::from_utf8_lossy(&self.tail);
+            let (_, id) = tail.trim_end().strip_suffix('}')?.rsplit_once(r#""id":"#)?;
+            id.trim().parse().ok()
+        })
+    }
+}
+
+/// Reads the events of a body. No event larger than `bytes_max` is ever held in memory. The stream
+/// ends after the first error of the body.
+pub fn frames<S, E>(body: S, bytes_max: usize) -> impl Stream<Item = Result<Frame, E>> + Send
+where
+    S: Stream<Item = Result<Bytes, E>> + Send + Unpin,
+    E: Send,
+{
+    EventStream::new(Lines::new(body, bytes_max)).filter_map(|event| {
+        future::ready(match event {
+            Ok(event) => Some(Ok(Frame::Event(event))),
+            Err(EventStreamError::Transport(Stop::TooLarge(ends))) => {
+                Some(Ok(Frame::TooLarge(ends)))
+            }
+            Err(EventStreamError::Transport(Stop::Body(error))) => Some(Err(error)),
+            // `Lines` hands over nothing but valid lines of valid UTF-8.
+            Err(EventStreamError::Utf8(_) | EventStreamError::Parser(_)) => None,
+        })
+    })
+}
+
+/// What interrupts the lines.
+#[derive(Debug)]
+enum Stop<E> {
+    /// An event passed the limit and was thrown away.
+    TooLarge(Ends),
+    /// The body failed.
+    Body(E),
+}
+
+/// A body as clean lines, each ending in one line feed, handed on as soon as their event is whole.
+struct Lines<S> {
+    /// The body.
+    body: S,
+    /// What was received and not yet looked at.
+    chunk: Bytes,
+    /// The lines of the event that is being received, the unfinished one last.
+    event: BytesMut,
+    /// Where the unfinished line begins in `event`.
+    line_start: usize,
+    /// Lines of a whole event that wait to be handed on.
+    ready: VecDeque<Bytes>,
+    /// The limit on `event`.
+    bytes_max: usize,
+    /// Set while the rest of an event that is too large passes by.
+    refused: Option<Ends>,
+    /// The last byte was a carriage return: a line feed that follows belongs to it.
+    after_cr: bool,
+    /// No line was read yet: a byte order mark may stand here.
+    at_start: bool,
+    /// The body is over.
+    ended: bool,
+}
+
+impl<S> Lines<S> {
+    /// Begins to read.
+    fn new(body: S, bytes_max: usize) -> Self {
+        Self {
+            body,
+            chunk: Bytes::new(),
+            event: BytesMut::new(),
+            line_start: 0,
+            // Whatever comes after an empty line is not taken for the byte order mark.
+            ready: VecDeque::from([Bytes::from_static(b"\n")]),
+            bytes_max,
+            refused: None,
+            after_cr: false,
+            at_start: true,
+            ended: false,
+        }
+    }
+
+    /// Takes the received bytes up to the end of the next event; an event that was refused is
+    /// returned when its end has passed.
+    fn advance(&mut self) -> Option<Ends> {
+        while self.ready.is_empty() && self.chunk.has_remaining() {
+            if std::mem::take(&mut self.after_cr) && self.chunk.first() == Some(&b'\n') {
+                self.chunk.advance(1);
+                continue;
+            }
+            let end = self.chunk.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
+            let piece = self.chunk.split_to(end.unwrap_or(self.chunk.len()));
+            self.append(&piece);
+            if end.is_some() {
+                self.after_cr = self.chunk.first() == Some(&b'\r');
+                self.chunk.advance(1);
+                if let Some(ends) = self.finish_line() {
+                    return Some(ends);
+                }
+            }
+        }
+        None
+    }
+
+    /// Adds to the unfinished line, or to what is left of a refused event.
+    fn append(&mut self, piece: &[u8]) {
+        if self.refused.is_none() && self.event.len() + piece.len() > self.bytes_max {
+            let line = self.event.split_off(self.line_start);
+            self.refused = Some(Ends::default());
+            self.event = BytesMut::new();
+            self.line_start = 0;
+            self.append(&line);
+        }
+        match &mut self.refused {
+            Some(ends) => ends.push(piece),
+            None => self.event.extend_from_slice(piece),
+        }
+        // In a refused event this only tells an empty line from one with content.
+        if self.refused.is_some() && !piece.is_empty() {
+            self.line_start = 1;
+        }
+    }
+
+    /// Ends the unfinished line; an empty one ends the event.
+    fn finish_line(&mut self) -> Option<Ends> {
+        if self.refused.is_some() {
+            let empty = std::mem::take(&mut self.line_start) == 0;
+            return if empty { self.refused.take() } else { None };
+        }
+        self.clean_line();
+        let empty = self.event.len() == self.line_start;
+        if self.event.get(self.line_start) == Some(&b':') {
+            // A comment: keep-alives would add up.
+            self.event.truncate(self.line_start);
+            return None;
+        }
+        self.event.extend_from_slice(b"\n");
+        self.line_start = self.event.len();
+        if empty {
+            self.line_start = 0;
+            let mut event = self.event.split().freeze();
+            while let Some(end) = event.iter().position(|byte| *byte == b'\n') {
+                self.ready.push_back(event.split_to(end + 1));
+            }
+        }
+        None
+    }
+
+    /// Makes the finished line valid UTF-8 and takes the byte order mark off the first one.
+    fn clean_line(&mut self) {
+        let mut line = self.event.split_off(self.line_start);
+        if std::mem::take(&mut self.at_start) && line.starts_with(b"\xef\xbb\xbf") {
+            line.advance(3);
+        }
+        match std::str::from_utf8(&line) {
+            Ok(_) => self.event.unsplit(line),
+            Err(_) => self
+                .event
+                .extend_from_slice(String::from_utf8_lossy(&line).as_bytes()),
+        }
+    }
+}
+
+impl<S, E> Stream for Lines<S>
+where
+    S: Stream<Item = Result<Bytes, E>> + Unpin,
+{
+    type Item = Result<Bytes, Stop<E>>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        loop {
+            if let Some(line) = this.ready.pop_front() {
+                return Poll::Ready(Some(Ok(line)));
+            }
+            if let Some(ends) = this.advance() {
+                return Poll::Ready(Some(Err(Stop::TooLarge(ends))));
+            }
+            if !this.ready.is_empty() {
+                continue;
+            }
+            if this.ended {
+                return Poll::Ready(None);
+            }
+            match ready!(this.body.poll_next_unpin(context)) {
+                Some(Ok(chunk)) => this.chunk = chunk,
+                Some(Err(error)) => {
+                    this.ended = true;
+                    return Poll::Ready(Some(Err(Stop::Body(error))));
+                }
+                None => {
+                    this.ended = true;
+                    return Poll::Ready(this.refused.take().map(|ends| Err(Stop::TooLarge(ends))));
+                }
+            }
+        }
+    }
+}
+
+impl Ends {
+    /// Passes bytes by, keeping the two ends of the line.
+    fn push(&mut self, piece: &[u8]) {
+        let room = KEPT.saturating_sub(self.head.len());
+        self.head.extend(piece.iter().take(room));
+        let skipped = piece.len().saturating_sub(KEPT);
+        self.tail.extend(piece.iter().skip(skipped));
+        let surplus = self.tail.len().saturating_sub(KEPT);
+        self.tail.drain(..surplus);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,239 @@
+//! What goes wrong on the way to a remote server, and what that means for a call or a connect.
+//!
+//! The one question that must never be answered wrongly: may the request have reached the server?
+//! [`Failure::NotSent`] is only for what provably did not.
+
+use std::{
+    error::Error,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use rmcp::{
+    model::{ErrorCode, ErrorData},
+    service::{ClientInitializeError, ServiceError},
+    transport::{DynamicTransportError, streamable_http_client::StreamableHttpError},
+};
+use serde_json::Value;
+
+use super::super::{decode::TOO_LARGE, error::{CallError, ConnectError}};
+
+/// The words in which rmcp fails the calls that were open when a session was replaced.
+const REPLACED: &str = "streamable HTTP session was re-initialized before the response arrived";
+
+/// Why a request to a remote server has no answer. The error type of both MCP transports here.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// It did not leave: nothing listens, no such host, no TLS, connect timeout, session unknown.
+    #[error("{0}")]
+    NotSent(String),
+    /// The connection broke; the server may have acted.
+    #[error("{0}")]
+    Lost(String),
+    /// HTTP 401 or 403.
+    #[error("HTTP {0}")]
+    Auth(u16),
+    /// HTTP 429.
+    #[error("HTTP 429")]
+    RateLimited {
+        /// `Retry-After`, as sent.
+        retry_after: Option<String>,
+    },
+    /// Another status that is no answer, with a hint for the operator, empty or like `: words`.
+    #[error("HTTP {0}{1}")]
+    Http(u16, String),
+    /// The body is larger than this many bytes.
+    #[error("the answer is larger than {0} bytes")]
+    TooLarge(usize),
+    /// The body is not what was agreed on.
+    #[error("{0}")]
+    Protocol(String),
+}
+
+impl From<reqwest::Error> for Failure {
+    fn from(error: reqwest::Error) -> Self {
+        let unsent = error.is_connect() || error.is_builder();
+        let host = error
+            .url()
+            .and_then(|url| Some(format!("`{}`: ", url.host_str()?)))
+            .unwrap_or_default();
+        let reason = if error.is_connect() && error.is_timeout() {
+            "connecting took too long".to_owned()
+        } else {
+            innermost(&error)
+        };
+        if unsent {
+            Self::NotSent(format!("{host}{reason}"))
+        } else {
+            Self::Lost(reason)
+        }
+    }
+}
+
+impl Failure {
+    /// What it means for a call.
+    pub fn into_call_error(self) -> CallError {
+        match self {
+            Self::NotSent(reason) => CallError::NotSent(reason),
+            Self::Lost(_) => CallError::Lost,
+            Self::Auth(status) => CallError::Auth(status),
+            Self::RateLimited { retry_after } => CallError::RateLimited { retry_after },
+            Self::Http(status, _) => CallError::Http(status),
+            Self::TooLarge(limit) => CallError::TooLarge(limit),
+            Self::Protocol(reason) => CallError::Protocol(reason),
+        }
+    }
+
+    /// What it means for a connect.
+    pub fn into_connect_error(self) -> ConnectError {
+        match self {
+            Self::NotSent(reason) | Self::Lost(reason) => ConnectError::Unreachable(reason),
+            Self::Auth(status) => ConnectError::Auth(status),
+            Self::RateLimited { retry_after } => ConnectError::Http(
+                429,
+                retry_after
+                    .map(|wait| format!(": retry after {wait}"))
+                    .unwrap_or_default(),
+            ),
+            Self::Http(status, hint) => ConnectError::Http(status, hint),
+            too_large @ Self::TooLarge(_) => ConnectError::Protocol(too_large.to_string()),
+            Self::Protocol(reason) => ConnectError::Protocol(reason),
+        }
+    }
+
+    /// Finds the failure behind an error of one of our transports.
+    fn behind(error: &DynamicTransportError) -> Self {
+        if let Some(failure) = error.error.downcast_ref::<Self>() {
+            return failure.clone();
+        }
+        match error.error.downcast_ref::<StreamableHttpError<Self>>() {
+            Some(error) => Self::of_streamable(error),
+            None => Self::Lost(error.error.to_string()),
+        }
+    }
+
+    /// Translates rmcp's words for it.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "rmcp's enum is non-exhaustive; what is not known to be unsent counts as lost"
+    )]
+    fn of_streamable(error: &StreamableHttpError<Self>) -> Self {
+        match error {
+            StreamableHttpError::Client(failure) => failure.clone(),
+            StreamableHttpError::AuthRequired(_) => Self::Auth(401),
+            StreamableHttpError::InsufficientScope(_) => Self::Auth(403),
+            // The server answered 404: it did not process the request.
+            StreamableHttpError::SessionExpired => {
+                Self::NotSent("the server ended the session".to_owned())
+            }
+            StreamableHttpError::ReinitializationFailed(refusal) => Self::NotSent(format!(
+                "the server ended the session and refused a new one: {}",
+                refusal.message
+            )),
+            StreamableHttpError::UnexpectedServerResponse(reason) => {
+                Self::Protocol(reason.clone().into_owned())
+            }
+            StreamableHttpError::Deserialize(error) => Self::Protocol(error.to_string()),
+            other => Self::Lost(other.to_string()),
+        }
+    }
+}
+
+/// The last failure of a connection, for the cases where rmcp reports only that it closed.
+#[derive(Debug, Clone, Default)]
+pub struct LastFailure(Arc<Mutex<Option<Failure>>>);
+
+impl LastFailure {
+    /// Notes a failure and hands it back.
+    pub fn note(&self, failure: Failure) -> Failure {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure.clone());
+        failure
+    }
+
+    /// What was noted last.
+    pub fn get(&self) -> Option<Failure> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What an error of the service loop means for a call over one of the remote transports.
+/// `result_bytes_max` is the limit the transport was made with.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "rmcp's enum is non-exhaustive; what is not known to be unsent counts as lost"
+)]
+pub fn call_error(error: ServiceError, result_bytes_max: usize) -> CallError {
+    match error {
+        ServiceError::McpError(error) => answered(error, result_bytes_max),
+        ServiceError::TransportSend(error) => Failure::behind(&error).into_call_error(),
+        ServiceError::Timeout { timeout } => CallError::Timeout(timeout),
+        ServiceError::UnexpectedResponse => {
+            CallError::Protocol("it answers another question".to_owned())
+        }
+        _ => CallError::Lost,
+    }
+}
+
+/// What a request of the handshake that could not be sent means.
+pub fn unsent(error: &DynamicTransportError) -> ConnectError {
+    Failure::behind(error).into_connect_error()
+}
+
+/// What a failed handshake over one of the remote transports means. `last` is what the transport
+/// saw.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "rmcp's enum is non-exhaustive"
+)]
+pub fn connect_error(error: ClientInitializeError, last: &LastFailure) -> ConnectError {
+    match error {
+        ClientInitializeError::TransportError { error, .. } => {
+            Failure::behind(&error).into_connect_error()
+        }
+        ClientInitializeError::JsonRpcError(error) => ConnectError::Refused {
+            step: "initialize",
+            code: i64::from(error.code.0),
+            message: error.message.into_owned(),
+        },
+        ClientInitializeError::ConnectionClosed(context) => match last.get() {
+            Some(failure) => failure.into_connect_error(),
+            None => ConnectError::Unreachable(format!("it closed the connection ({context})")),
+        },
+        ClientInitializeError::LegacyFallbackFailed { fallback, .. } => {
+            connect_error(*fallback, last)
+        }
+        ClientInitializeError::ExpectedInitResponse(_)
+        | ClientInitializeError::ExpectedInitResult(_) => {
+            ConnectError::Protocol("its answer to `initialize` is of another kind".to_owned())
+        }
+        other => ConnectError::Protocol(other.to_string()),
+    }
+}
+
+/// A JSON-RPC error, which is the server's own unless the transport wrote it.
+fn answered(error: ErrorData, result_bytes_max: usize) -> CallError {
+    if error.code == TOO_LARGE {
+        return CallError::TooLarge(result_bytes_max);
+    }
+    if error.code == ErrorCode::INTERNAL_ERROR && error.message == REPLACED {
+        return CallError::Lost;
+    }
+    CallError::Rpc {
+        code: i64::from(error.code.0),
+        message: error.message.into_owned(),
+        data: error.data.filter(|data| *data != Value::Null),
+    }
+}
+
+/// The cause at the bottom. The errors above it say `error sending request for url (…)`, and the
+/// URL may hold a key.
+fn innermost(error: &reqwest::Error) -> String {
+    let mut cause: &dyn Error = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    if std::ptr::addr_eq(cause, error) {
+        return "the request failed".to_owned();
+    }
+    cause.to_string()
+}
+

@@ -1,0 +1,78 @@
+//! Streamable HTTP (MCP 2025-03-26 and later) through rmcp's transport, on a client of our own.
+//!
+//! Every default of rmcp that would hurt a bridge is changed: connections are reused, requests run
+//! side by side, a broken stream is resumed a few times and not for ever, an answer has one limit
+//! of size however it comes, and the results of tools travel as text.
+
+mod answers;
+mod body;
+mod client;
+mod endpoint;
+mod events;
+mod failure;
+
+use std::{sync::Arc, time::Duration};
+
+use rmcp::transport::{
+    StreamableHttpClientTransport, common::client_side_sse::ExponentialBackoff,
+    streamable_http_client::StreamableHttpClientTransportConfig,
+};
+
+pub use client::{http_client, install_tls};
+pub use endpoint::HttpEndpoint;
+pub use failure::{LastFailure, call_error, connect_error, unsent};
+
+pub(super) use body::{
+    Kind, REFUSAL_BYTES_MAX, Redaction, content_type, json_rpc_error, read, read_refusal,
+    refused_by_body, refused_by_status,
+};
+pub(super) use client::{header_map, join_same_origin};
+pub(super) use events::{Frame, frames};
+pub(super) use failure::Failure;
+
+use super::error::ConnectError;
+use crate::config::Remote;
+
+/// Requests whose answers have not begun, at once; more wait. The bridge has its own bound.
+const REQUESTS_MAX: usize = 256;
+
+/// How long a new session may take after the server ended the old one, and how long the calls of
+/// the old one are waited for.
+const RECOVERY: Duration = Duration::from_secs(10);
+
+/// rmcp's transport on our client.
+pub type HttpTransport = StreamableHttpClientTransport<HttpEndpoint>;
+
+/// Prepares the transport to a remote server; nothing is sent before rmcp's `serve`. One answer
+/// may have `result_bytes_max` bytes. The [`LastFailure`] is for [`connect_error`]. Must be called
+/// inside a runtime. Fails when a header cannot be sent.
+pub fn transport(
+    client: &reqwest::Client,
+    remote: &Remote,
+    result_bytes_max: usize,
+) -> Result<(HttpTransport, LastFailure), ConnectError> {
+    let headers = header_map(&remote.headers)?;
+    let endpoint = HttpEndpoint::new(client.clone(), remote.url.clone(), headers, result_bytes_max);
+    let last = endpoint.last_failure();
+    let mut resume = ExponentialBackoff::default();
+    resume.max_times = Some(4);
+    resume.base_duration = Duration::from_millis(500);
+    resume.max_delay = Some(Duration::from_secs(4));
+    let mut config = StreamableHttpClientTransportConfig::with_uri(remote.url.as_str())
+        .max_concurrent_requests(REQUESTS_MAX)
+        .session_recovery_timeout(RECOVERY)
+        .max_sse_event_size(result_bytes_max);
+    config.retry_config = Arc::new(resume);
+    Ok((HttpTransport::with_client(endpoint, config), last))
+}
+
+/// Whether a refused Streamable HTTP `initialize` means that the old HTTP+SSE should be tried at
+/// the same URL (MCP 2025-11-25, transports, backwards compatibility).
+pub fn suggests_sse(error: &ConnectError) -> bool {
+    matches!(error, ConnectError::Http(400 | 404..=406 | 415 | 422 | 501, _))
+}
+
+#[cfg(test)]
+pub(super) mod testing;
+#[cfg(test)]
+mod tests;

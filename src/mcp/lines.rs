@@ -1,0 +1,167 @@
+//! Reads newline-delimited messages without ever holding more than the limit.
+
+use std::io;
+
+use tokio::io::{AsyncBufRead, AsyncBufReadExt as _};
+
+/// Bytes kept of the start and of the end of a line that is too long: enough to find its `id`,
+/// which SDKs write first or last.
+const ENDS_BYTES: usize = 512;
+
+/// One line, or what is left of it.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Line<'a> {
+    /// A whole line, without its end.
+    Whole(&'a [u8]),
+    /// A line over the limit: its first and last bytes.
+    TooLong {
+        /// The first [`ENDS_BYTES`].
+        head: &'a [u8],
+        /// The last [`ENDS_BYTES`].
+        tail: &'a [u8],
+    },
+}
+
+/// A line reader whose state survives a dropped `next`.
+#[derive(Debug)]
+pub struct Lines<R> {
+    /// Where the bytes come from.
+    reader: R,
+    /// The longest line, in bytes.
+    limit: usize,
+    /// What was read of the current line, up to `limit`; of an overlong one its head.
+    line: Vec<u8>,
+    /// The last bytes of an overlong line.
+    tail: Vec<u8>,
+    /// The current line is over the limit.
+    is_overlong: bool,
+    /// The line in `line` was handed out and goes away with the next call.
+    is_done: bool,
+}
+
+impl<R: AsyncBufRead + Unpin> Lines<R> {
+    /// Reads lines of at most `limit` bytes.
+    pub fn new(reader: R, limit: usize) -> Self {
+        Self {
+            reader,
+            limit,
+            line: Vec::new(),
+            tail: Vec::new(),
+            is_overlong: false,
+            is_done: false,
+        }
+    }
+
+    /// The next line; `None` at the end of the stream. A last line without its end is dropped: a
+    /// server that died while writing did not finish its message.
+    ///
+    /// Cancel-safe.
+    pub async fn next(&mut self) -> io::Result<Option<Line<'_>>> {
+        if self.is_done {
+            self.start_over();
+        }
+        loop {
+            let chunk = self.reader.fill_buf().await?;
+            if chunk.is_empty() {
+                return Ok(None);
+            }
+            let end = memchr::memchr(b'\n', chunk);
+            let part = chunk.get(..end.unwrap_or(chunk.len())).unwrap_or_default();
+            let used = part.len() + usize::from(end.is_some());
+            if self.is_overlong || self.line.len() + part.len() > self.limit {
+                keep_ends(&mut self.line, &mut self.tail, part, self.is_overlong);
+                self.is_overlong = true;
+            } else {
+                self.line.extend_from_slice(part);
+            }
+            self.reader.consume(used);
+            if end.is_some() {
+                self.is_done = true;
+                return Ok(Some(self.current()));
+            }
+        }
+    }
+
+    /// The line that was just completed.
+    fn current(&self) -> Line<'_> {
+        if self.is_overlong {
+            Line::TooLong {
+                head: &self.line,
+                tail: &self.tail,
+            }
+        } else {
+            Line::Whole(&self.line)
+        }
+    }
+
+    /// Makes room for the next line; memory for a rare large one is given back.
+    fn start_over(&mut self) {
+        self.line.clear();
+        self.line.shrink_to(64 << 10);
+        self.tail.clear();
+        self.is_overlong = false;
+        self.is_done = false;
+    }
+}
+
+/// Adds `part` to a line that is over the limit, keeping only its two ends.
+fn keep_ends(head: &mut Vec<u8>, tail: &mut Vec<u8>, part: &[u8], was_overlong: bool) {
+    if !was_overlong {
+        tail.extend_from_slice(last(head, ENDS_BYTES));
+        let missing = ENDS_BYTES.saturating_sub(head.len()).min(part.len());
+        head.extend_from_slice(part.get(..missing).unwrap_or_default());
+        head.truncate(ENDS_BYTES);
+        head.shrink_to(64 << 10);
+    }
+    tail.extend_from_slice(last(part, ENDS_BYTES));
+    let excess = tail.len().saturating_sub(ENDS_BYTES);
+    tail.drain(..excess);
+}
+
+/// The last `count` bytes.
+fn last(bytes: &[u8], count: usize) -> &[u8] {
+    bytes
+        .get(bytes.len().saturating_sub(count)..)
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn all(input: &[u8], capacity: usize, limit: usize) -> Vec<String> {
+        let reader = tokio::io::BufReader::with_capacity(capacity, input);
+        let mut lines = Lines::new(reader, limit);
+        let mut found = Vec::new();
+        while let Some(line) = lines.next().await.unwrap() {
+            found.push(match line {
+                Line::Whole(line) => String::from_utf8_lossy(line).into_owned(),
+                Line::TooLong { head, tail } => format!(
+                    "{}…{}",
+                    String::from_utf8_lossy(head),
+                    String::from_utf8_lossy(tail)
+                ),
+            });
+        }
+        found
+    }
+
+    #[tokio::test]
+    async fn lines_are_the_same_for_every_chunk_size() {
+        for capacity in [1, 2, 3, 7, 64] {
+            assert_eq!(all(b"one\n\ntwo\nrest", capacity, 10).await, ["one", "", "two"]);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_overlong_line_keeps_its_ends_and_the_next_line_is_whole() {
+        let long = format!("HEAD{}TAIL\nnext\n", "x".repeat(5_000));
+        for capacity in [1, 100, 4096, 10_000] {
+            let found = all(long.as_bytes(), capacity, 1_000).await;
+            assert_eq!(found.len(), 2, "capacity {capacity}");
+            assert!(found[0].starts_with("HEADx") && found[0].ends_with("xTAIL"));
+            assert_eq!(found[0].chars().count(), 2 * ENDS_BYTES + 1);
+            assert_eq!(found[1], "next");
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Takes schemas out of an OpenAPI document so that they stand alone.
+//!
+//! References become `#/$defs/…` with everything they reach, and the dialect of OpenAPI 3.0
+//! (`nullable`, boolean `exclusiveMinimum`, `example`) becomes JSON Schema 2020-12. References to
+//! other documents are never fetched: what they describe is left open.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use percent_encoding::percent_decode_str;
+use serde_json::{Map, Value, json};
+
+/// Keywords whose value is a map of schemas.
+const MAPS: [&str; 5] = ["properties", "patternProperties", "dependentSchemas", "$defs", "definitions"];
+/// Keywords whose value is a list of schemas.
+const LISTS: [&str; 4] = ["allOf", "anyOf", "oneOf", "prefixItems"];
+/// Keywords whose value is a schema; `items` may be a list in old drafts.
+const SCHEMAS: [&str; 12] = [
+    "items", "additionalItems", "additionalProperties", "not", "if", "then", "else", "contains",
+    "propertyNames", "unevaluatedItems", "unevaluatedProperties", "contentSchema",
+];
+/// Keywords of OpenAPI that mean nothing to a JSON Schema reader, or point into the document.
+const DROPPED: [&str; 3] = ["xml", "externalDocs", "discriminator"];
+
+/// How many references in a row are followed.
+const HOPS_MAX: usize = 16;
+
+/// A document whose references can be followed.
+#[derive(Debug, Clone, Copy)]
+pub struct Document<'a> {
+    /// The whole document.
+    root: &'a Value,
+    /// Whether it is OpenAPI 3.0, whose schemas have a dialect of their own.
+    is_3_0: bool,
+}
+
+/// The definitions that a schema needs, by their place in the document.
+#[derive(Debug, Default)]
+pub struct Definitions {
+    /// Pointer → name.
+    names: BTreeMap<String, String>,
+    /// Pointers whose schemas are still to be taken.
+    open: VecDeque<String>,
+    /// Name → schema.
+    taken: Map<String, Value>,
+}
+
+impl<'a> Document<'a> {
+    /// Wraps a document.
+    pub fn new(root: &'a Value, is_3_0: bool) -> Self {
+        Self { root, is_3_0 }
+    }
+
+    /// Follows the references of a parameter, body, response or schema to what they stand for.
+    pub fn resolve(self, value: &'a Value) -> &'a Value {
+        let mut value = value;
+        for _ in 0..HOPS_MAX {
+            let Some(target) = value
+                .get("$ref")
+                .and_then(Value::as_str)
+                .and_then(|reference| self.lookup(reference))
+            else {
+                break;
+            };
+            value = target;
+        }
+        value
+    }
+
+    /// Takes a schema; what it refers to is noted in `definitions`.
+    pub fn take(self, schema: &Value, definitions: &mut Definitions) -> Value {
+        match schema {
+            Value::Object(schema) => self.take_object(schema, definitions),
+            Value::Bool(_) => schema.clone(),
+            // No schema at all: anything goes.
+            Value::Null | Value::Number(_) | Value::String(_) | Value::Array(_) => json!({}),
+        }
+    }
+
+    /// Takes everything that was noted, and what that refers to.
+    pub fn finish(self, mut definitions: Definitions) -> Map<String, Value> {
+        while let Some(pointer) = definitions.open.pop_front() {
+            let Some(schema) = self.lookup(&pointer) else {
+                continue;
+            };
+            let schema = self.take(schema, &mut definitions);
+            if let Some(name) = definitions.names.get(&pointer) {
+                definitions.taken.insert(name.clone(), schema);
+            }
+        }
+        definitions.taken
+    }
+
+    /// Finds what `#/…` names. `None` for another document.
+    fn lookup(self, reference: &str) -> Option<&'a Value> {
+        let pointer = reference.strip_prefix('#')?;
+        let pointer = percent_decode_str(pointer).decode_utf8().ok()?;
+        self.root.pointer(&pointer)
+    }
+
+    /// Takes a schema keyword by keyword.
+    fn take_object(self, schema: &Map<String, Value>, definitions: &mut Definitions) -> Value {
+        let mut taken = Map::new();
+        for (key, value) in schema {
+            let value = match key.as_str() {
+                "$ref" => match value.as_str().filter(|target| self.lookup(target).is_some()) {
+                    Some(target) => Value::String(definitions.reference(target)),
+                    None => continue,
+                },
+                key if DROPPED.contains(&key) => continue,
+                key if MAPS.contains(&key) => self.take_map(value, definitions),
+                key if LISTS.contains(&key) => self.take_list(value, definitions),
+                "items" if value.is_array() => self.take_list(value, definitions),
+                key if SCHEMAS.contains(&key) => self.take(value, definitions),
+                _ => value.clone(),
+            };
+            taken.insert(key.clone(), value);
+        }
+        if self.is_3_0 {
+            modernise(&mut taken);
+        }
+        Value::Object(taken)
+    }
+
+    /// Takes each schema of a map.
+    fn take_map(self, map: &Value, definitions: &mut Definitions) -> Value {
+        let entries = map.as_object().into_iter().flatten();
+        entries
+            .map(|(name, schema)| (name.clone(), self.take(schema, definitions)))
+            .collect::<Map<_, _>>()
+            .into()
+    }
+
+    /// Takes each schema of a list.
+    fn take_list(self, list: &Value, definitions: &mut Definitions) -> Value {
+        let entries = list.as_array().into_iter().flatten();
+        entries
+            .map(|schema| self.take(schema, definitions))
+            .collect::<Vec<_>>()
+            .into()
+    }
+}
+
+impl Definitions {
+    /// The reference to a definition, which will be taken.
+    fn reference(&mut self, pointer: &str) -> String {
+        if !self.names.contains_key(pointer) {
+            let short = pointer
+                .strip_prefix("#/components/schemas/")
+                .unwrap_or(pointer.trim_start_matches("#/"));
+            let mut name: String = percent_decode_str(short)
+                .decode_utf8_lossy()
+                .chars()
+                .map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' })
+                .collect();
+            while self.names.values().any(|taken| *taken == name) {
+                name.push('_');
+            }
+            self.names.insert(pointer.to_owned(), name);
+            self.open.push_back(pointer.to_owned());
+        }
+        let name = self.names.get(pointer).map_or("", String::as_str);
+        format!("#/$defs/{name}")
+    }
+}
+
+/// Turns the dialect of OpenAPI 3.0 into JSON Schema, in place.
+fn modernise(schema: &mut Map<String, Value>) {
+    for (flag, bound) in [("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")] {
+        if let Some(Value::Bool(exclusive)) = schema.get(flag).cloned() {
+            schema.remove(flag);
+            if let (true, Some(limit)) = (exclusive, schema.remove(bound)) {
+                schema.insert(flag.to_owned(), limit);
+            }
+        }
+    }
+    if let Some(example) = schema.remove("example") {
+        schema.entry("examples").or_insert_with(|| json!([example]));
+    }
+    if schema.remove("nullable") == Some(Value::Bool(true)) {
+        allow_null(schema);
+    }
+}
+
+/// Lets a schema accept null too.
+fn allow_null(schema: &mut Map<String, Value>) {
+    if let Some(Value::Array(values)) = schema.get_mut("enum")
+        && !values.contains(&Value::Null)
+    {
+        values.push(Value::Null);
+    }
+    match schema.get("type").cloned() {
+        Some(Value::String(kind)) => {
+            schema.insert("type".to_owned(), json!([kind, "null"]));
+        }
+        Some(_) => {}
+        None if schema.contains_key("$ref") || schema.contains_key("allOf") => {
+            let whole = Value::Object(std::mem::take(schema));
+            schema.insert("anyOf".to_owned(), json!([whole, { "type": "null" }]));
+        }
+        None => {}
+    }
+}

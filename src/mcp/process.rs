@@ -1,0 +1,263 @@
+//! Child processes: started in a group of their own, ended as a group, never left behind.
+
+use std::{
+    collections::VecDeque,
+    io,
+    process::{ExitStatus, Stdio as Pipe},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::{
+    io::{AsyncBufRead, BufReader},
+    process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
+    time::timeout,
+};
+use tokio_util::task::TaskTracker;
+
+use super::{
+    error::ConnectError,
+    lines::{Line, Lines},
+};
+use crate::{config::Stdio, name::BridgeName, secret::Redactor};
+
+/// How long a server may take to end after its stdin closed, before SIGTERM.
+const CLOSE_GRACE: Duration = Duration::from_secs(2);
+/// How long it may take after SIGTERM, before SIGKILL.
+const TERM_GRACE: Duration = Duration::from_secs(3);
+/// Lines of stderr kept for people.
+const TAIL_LINES: usize = 50;
+/// The longest line of stderr kept, in bytes.
+const STDERR_LINE_BYTES_MAX: usize = 4 << 10;
+/// Lines of stderr logged in one second; a flood is counted instead.
+const LOGGED_LINES_PER_SECOND: u32 = 50;
+
+/// The last words of a server: its stderr and how it ended. Outlives the process.
+#[derive(Debug, Default)]
+pub struct LastWords {
+    /// The last lines on stderr, secrets redacted.
+    lines: Mutex<VecDeque<String>>,
+    /// How the process ended, once it has.
+    exit: OnceLock<String>,
+}
+
+impl LastWords {
+    /// The last lines on stderr, oldest first.
+    pub fn lines(&self) -> Vec<String> {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().cloned().collect()
+    }
+
+    /// `exit status: 1`, once the process has ended.
+    pub fn exit(&self) -> Option<&str> {
+        self.exit.get().map(String::as_str)
+    }
+
+    /// Adds a line and drops the oldest over the bound.
+    fn push(&self, line: String) {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() == TAIL_LINES {
+            lines.pop_front();
+        }
+        lines.push_back(line);
+    }
+
+    /// Notes how the process ended; the first note stays.
+    fn ended(&self, status: io::Result<ExitStatus>) {
+        self.exit.get_or_init(|| match status {
+            Ok(status) => status.to_string(),
+            Err(error) => format!("unknown exit status: {error}"),
+        });
+    }
+}
+
+/// A running server: its process group dies with this value.
+#[derive(Debug)]
+pub struct Process {
+    /// The group's leader.
+    child: Child,
+    /// The group, until it was killed and the leader reaped.
+    group: Option<Pid>,
+    /// What it leaves behind.
+    last_words: Arc<LastWords>,
+}
+
+/// The pipes of a started server.
+#[derive(Debug)]
+pub struct Pipes {
+    /// Where our messages go.
+    pub stdin: ChildStdin,
+    /// Where its messages come from.
+    pub stdout: ChildStdout,
+}
+
+impl Process {
+    /// Starts the program, with a task that drains its stderr.
+    pub fn start(
+        bridge: &BridgeName,
+        stdio: &Stdio,
+        redactor: Arc<Redactor>,
+        tracker: &TaskTracker,
+    ) -> Result<(Self, Pipes), ConnectError> {
+        let failed = |reason: String| ConnectError::Spawn {
+            command: stdio.command.clone(),
+            reason,
+        };
+        let mut child = command(stdio)
+            .spawn()
+            .map_err(|error| failed(spawn_reason(&error, stdio)))?;
+        let group = child
+            .id()
+            .and_then(|id| i32::try_from(id).ok())
+            .and_then(Pid::from_raw);
+        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+        let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
+            return Err(failed("the system gave it no pipes".to_owned()));
+        };
+        let last_words = Arc::new(LastWords::default());
+        tracker.spawn(drain_stderr(
+            bridge.clone(),
+            stderr,
+            Arc::clone(&last_words),
+            redactor,
+        ));
+        let process = Self {
+            child,
+            group,
+            last_words,
+        };
+        Ok((process, Pipes { stdin, stdout }))
+    }
+
+    /// What the server leaves behind, also after its end.
+    pub fn last_words(&self) -> Arc<LastWords> {
+        Arc::clone(&self.last_words)
+    }
+
+    /// Waits a moment for an exit that is about to happen, so that its status is known.
+    pub async fn note_exit(&mut self) {
+        if let Ok(status) = timeout(Duration::from_millis(500), self.child.wait()).await {
+            self.last_words.ended(status);
+        }
+    }
+
+    /// Ends the group: waits for the leader, whose stdin must be closed by now; then SIGTERM;
+    /// then SIGKILL for all that is left (MCP 2025-11-25, lifecycle, shutdown).
+    pub async fn end(&mut self) {
+        let mut ended = timeout(CLOSE_GRACE, self.child.wait()).await;
+        if ended.is_err() {
+            self.signal(Signal::TERM);
+            ended = timeout(TERM_GRACE, self.child.wait()).await;
+        }
+        // Grandchildren outlive a leader that ended well.
+        self.signal(Signal::KILL);
+        let status = match ended {
+            Ok(status) => status,
+            Err(_) => self.child.wait().await,
+        };
+        self.group = None;
+        self.last_words.ended(status);
+    }
+
+    /// Signals the whole group; one that is gone already is fine.
+    fn signal(&self, signal: Signal) {
+        if let Some(group) = self.group
+            && let Err(error) = kill_process_group(group, signal)
+            && error != rustix::io::Errno::SRCH
+        {
+            tracing::warn!(%error, ?signal, "cannot signal a server's process group");
+        }
+    }
+}
+
+impl Drop for Process {
+    /// The net under every path that ends without [`Process::end`]: a cancelled connect, a panic.
+    /// The runtime reaps the leader.
+    fn drop(&mut self) {
+        self.signal(Signal::KILL);
+    }
+}
+
+/// The command as configured, in a new process group.
+fn command(stdio: &Stdio) -> Command {
+    let mut command = Command::new(&stdio.command);
+    command.args(&stdio.args);
+    if !stdio.inherit_env {
+        command.env_clear().envs(crate::config::child_environment());
+    }
+    for (name, value) in &stdio.env {
+        command.env(name, value.expose());
+    }
+    if let Some(cwd) = &stdio.cwd {
+        command.current_dir(cwd);
+    }
+    command
+        .stdin(Pipe::piped())
+        .stdout(Pipe::piped())
+        .stderr(Pipe::piped())
+        .process_group(0)
+        .kill_on_drop(true);
+    command
+}
+
+/// Says what to do about a program that does not start.
+fn spawn_reason(error: &io::Error, stdio: &Stdio) -> String {
+    match (error.kind(), &stdio.cwd) {
+        (io::ErrorKind::NotFound, Some(cwd)) if !cwd.is_dir() => {
+            format!("its working directory `{}` does not exist", cwd.display())
+        }
+        (io::ErrorKind::NotFound, _) => "no such program on PATH; install it or write its full path".to_owned(),
+        (io::ErrorKind::PermissionDenied, _) => "the file is not executable for us".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// Reads stderr to its end, so that a full pipe never blocks the server: the last lines are kept,
+/// a bounded number a second is logged.
+async fn drain_stderr(
+    bridge: BridgeName,
+    stderr: ChildStderr,
+    last_words: Arc<LastWords>,
+    redactor: Arc<Redactor>,
+) {
+    let lines = Lines::new(BufReader::new(stderr), STDERR_LINE_BYTES_MAX);
+    if let Err(error) = copy_lines(&bridge, lines, &last_words, &redactor).await {
+        tracing::debug!(bridge.name = %bridge, %error, "a server's stderr broke");
+    }
+}
+
+/// The loop of [`drain_stderr`].
+async fn copy_lines<R: AsyncBufRead + Unpin>(
+    bridge: &BridgeName,
+    mut lines: Lines<R>,
+    last_words: &LastWords,
+    redactor: &Redactor,
+) -> io::Result<()> {
+    let mut second = tokio::time::Instant::now();
+    let (mut logged, mut muted) = (0_u32, 0_u64);
+    while let Some(line) = lines.next().await? {
+        let text = match line {
+            Line::Whole(line) => String::from_utf8_lossy(line).trim_end().to_owned(),
+            Line::TooLong { head, .. } => format!("{} …", String::from_utf8_lossy(head)),
+        };
+        if text.is_empty() {
+            continue;
+        }
+        let text = redactor.redact(&text).into_owned();
+        if second.elapsed() >= Duration::from_secs(1) {
+            if muted > 0 {
+                tracing::info!(bridge.name = %bridge, lines = muted, "a server floods its stderr; lines were left out");
+            }
+            (second, logged, muted) = (tokio::time::Instant::now(), 0, 0);
+        }
+        if logged < LOGGED_LINES_PER_SECOND {
+            logged += 1;
+            tracing::info!(bridge.name = %bridge, stderr = %text, "the server says");
+        } else {
+            muted += 1;
+        }
+        last_words.push(text);
+    }
+    Ok(())
+}

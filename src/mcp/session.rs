@@ -1,0 +1,192 @@
+//! [`Session`]: one live connection to a server, of any transport.
+
+use std::{sync::Arc, time::Duration};
+
+use rmcp::{
+    Peer, RoleClient,
+    model::{CallToolRequest, CallToolRequestParams, ClientRequest},
+    service::{PeerRequestOptions, RequestHandle},
+};
+use serde_json::{Map, Value};
+use tokio::{sync::Notify, time::timeout};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    connect::Known,
+    decode::raw_result,
+    error::{CallError, ConnectError},
+    http,
+    openapi::OpenApiSession,
+    pages,
+    process::LastWords,
+};
+use crate::name::ToolName;
+
+/// What a server says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ServerInfo {
+    /// `serverInfo.name`
+    pub name: Option<String>,
+    /// `serverInfo.version`
+    pub version: Option<String>,
+    /// `instructions`
+    pub instructions: Option<String>,
+    /// The negotiated protocol, `2025-11-25`; `openapi` for a service without MCP.
+    pub protocol: String,
+}
+
+/// A live connection. Cheap to share; it ends when the server goes or [`Session::close`] is called.
+#[derive(Debug)]
+pub struct Session {
+    /// How calls get there.
+    link: Link,
+    /// What the server said of itself.
+    pub server: ServerInfo,
+    /// What the connect found out, for the next one.
+    pub known: Known,
+    /// The child's last words, for a stdio server.
+    pub last_words: Option<Arc<LastWords>>,
+    /// Woken when the server's tool list changed.
+    pub tools_changed: Arc<Notify>,
+    /// Cancelled when the connection has ended and everything of it is cleaned up.
+    pub(super) ended: CancellationToken,
+    /// Cancel to end the connection.
+    pub(super) stop: CancellationToken,
+}
+
+/// The two kinds of connection.
+#[derive(Debug)]
+pub(super) enum Link {
+    /// MCP by rmcp.
+    Mcp {
+        /// Sends requests.
+        peer: Peer<RoleClient>,
+        /// For the message that tells of an abandoned call.
+        tracker: TaskTracker,
+        /// The limit behind [`CallError::TooLarge`], in bytes.
+        result_bytes_max: usize,
+    },
+    /// An HTTP service that is no MCP server.
+    OpenApi(OpenApiSession),
+}
+
+impl Session {
+    /// Puts a session together; [`super::connect`] does the work before.
+    pub(super) fn new(link: Link, server: ServerInfo, known: Known) -> Self {
+        Self {
+            link,
+            server,
+            known,
+            last_words: None,
+            tools_changed: Arc::default(),
+            ended: CancellationToken::new(),
+            stop: CancellationToken::new(),
+        }
+    }
+
+    /// All pages of the server's tool list, as it wrote them.
+    pub async fn list_tools(&self, limit: Duration) -> Result<Vec<Value>, ConnectError> {
+        match &self.link {
+            Link::Mcp { peer, .. } => {
+                let late = |_| ConnectError::Timeout {
+                    step: "tools/list",
+                    after: limit,
+                };
+                timeout(limit, pages::list_tools(peer)).await.map_err(late)?
+            }
+            Link::OpenApi(session) => Ok(session.list_tools()),
+        }
+    }
+
+    /// Calls a tool and gives the JSON text of its result. Dropping the future, like the deadline,
+    /// tells the server to cancel (MCP 2025-11-25, cancellation).
+    pub async fn call(
+        &self,
+        tool: &ToolName,
+        arguments: Map<String, Value>,
+        limit: Duration,
+    ) -> Result<String, CallError> {
+        match &self.link {
+            Link::Mcp {
+                peer,
+                tracker,
+                result_bytes_max,
+            } => {
+                let params =
+                    CallToolRequestParams::new(tool.to_string()).with_arguments(arguments);
+                let request = ClientRequest::CallToolRequest(CallToolRequest::new(params));
+                send(peer, tracker, request, limit, *result_bytes_max).await
+            }
+            Link::OpenApi(session) => timeout(limit, session.call(tool.as_str(), arguments))
+                .await
+                .unwrap_or(Err(CallError::Timeout(limit))),
+        }
+    }
+
+    /// Waits until the connection is over.
+    pub async fn ended(&self) {
+        self.ended.cancelled().await;
+    }
+
+    /// Ends the connection and waits until nothing of it is left.
+    pub async fn close(&self) {
+        self.stop.cancel();
+        self.ended.cancelled().await;
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// Sends a request and waits for its answer.
+async fn send(
+    peer: &Peer<RoleClient>,
+    tracker: &TaskTracker,
+    request: ClientRequest,
+    limit: Duration,
+    result_bytes_max: usize,
+) -> Result<String, CallError> {
+    let handle = peer
+        .send_request_with_option(request, PeerRequestOptions::no_options())
+        .await
+        .map_err(|_| CallError::NotSent("the connection has ended".to_owned()))?;
+    let mut flight = Flight {
+        handle: Some(handle),
+        tracker,
+    };
+    let Some(handle) = &mut flight.handle else {
+        return Err(CallError::Lost);
+    };
+    let Ok(answer) = timeout(limit, &mut handle.rx).await else {
+        return Err(CallError::Timeout(limit));
+    };
+    flight.handle = None;
+    let result = answer
+        .map_err(|_| CallError::Lost)?
+        .map_err(|error| http::call_error(error, result_bytes_max))?;
+    raw_result(result).map_err(|error| CallError::Protocol(error.to_string()))
+}
+
+/// A request on its way. Dropped before its answer came, it tells the server so.
+struct Flight<'a> {
+    /// The request, until it is answered.
+    handle: Option<RequestHandle<RoleClient>>,
+    /// Runs the message.
+    tracker: &'a TaskTracker,
+}
+
+impl Drop for Flight<'_> {
+    fn drop(&mut self) {
+        if let Some(handle) = self.handle.take() {
+            self.tracker.spawn(async move {
+                let cancelled = handle.cancel(Some("the caller no longer waits".to_owned()));
+                if let Err(error) = cancelled.await {
+                    tracing::debug!(%error, "cannot tell the server of a cancelled call");
+                }
+            });
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Reads the event stream of one connection until it ends.
+
+use std::{pin::pin, sync::Arc};
+
+use futures::{Stream, StreamExt as _};
+use rmcp::{RoleClient, model::RequestId, service::RxJsonRpcMessage};
+use tokio::sync::mpsc;
+
+use crate::mcp::{
+    decode::Decoder,
+    http::{Failure, Frame},
+};
+
+/// Hands every message of `stream` to `queue`, in order. Returns when the stream has ended, and
+/// the queue closes with it.
+pub async fn run(
+    stream: impl Stream<Item = Result<Frame, reqwest::Error>> + Send,
+    decoder: Arc<Decoder>,
+    queue: mpsc::Sender<RxJsonRpcMessage<RoleClient>>,
+    bytes_max: usize,
+) {
+    let mut stream = pin!(stream);
+    while let Some(frame) = stream.next().await {
+        let message = match frame {
+            Ok(Frame::Event(event)) if event.event == "message" => {
+                let message = decoder.received(event.data.as_bytes());
+                if message.is_none() {
+                    tracing::debug!(bytes = event.data.len(), "skipped an event");
+                }
+                message
+            }
+            Ok(Frame::Event(_)) => None,
+            Ok(Frame::TooLarge(ends)) => refusal(&decoder, ends.id(), bytes_max),
+            Err(error) => {
+                tracing::debug!(reason = %Failure::from(error), "the event stream broke");
+                return;
+            }
+        };
+        if let Some(message) = message
+            && queue.send(message).await.is_err()
+        {
+            return;
+        }
+    }
+}
+
+/// Answers in place of an event that is too large, if it can be told which request it belongs to.
+fn refusal(
+    decoder: &Decoder,
+    id: Option<i64>,
+    bytes_max: usize,
+) -> Option<RxJsonRpcMessage<RoleClient>> {
+    let mut pending = decoder.pending();
+    let named = id
+        .map(RequestId::Number)
+        .filter(|id| pending.contains(id));
+    let id = match (named, pending.len()) {
+        (Some(id), _) => Some(id),
+        (None, 1) => pending.pop(),
+        (None, _) => None,
+    };
+    if id.is_none() {
+        tracing::warn!(limit = bytes_max, "skipped an event that is too large");
+    }
+    Some(decoder.too_large(id?, bytes_max))
+}

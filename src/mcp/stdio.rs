@@ -1,0 +1,175 @@
+//! The stdio transport: one JSON-RPC message a line (MCP 2025-11-25, transports, stdio).
+
+use std::{io, sync::Arc, time::Duration};
+
+use rmcp::{
+    RoleClient,
+    model::RequestId,
+    service::{RxJsonRpcMessage, TxJsonRpcMessage},
+    transport::Transport,
+};
+use tokio::{
+    io::{AsyncWriteExt as _, BufReader},
+    process::{ChildStdin, ChildStdout},
+    sync::{Mutex, Notify},
+    time::timeout,
+};
+
+use super::{
+    decode::Decoder,
+    lines::{Line, Lines},
+    process::{Pipes, Process},
+};
+
+/// How long one message may take to go into the pipe. A server that reads nothing for this long is
+/// stuck for good, and every further message would wait behind it.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Lines that are no JSON-RPC which are logged; servers print banners, and some never stop.
+const JUNK_LOGGED_MAX: u64 = 5;
+
+/// The transport of one child process.
+#[derive(Debug)]
+pub struct StdioTransport {
+    /// The process, ended by `close`.
+    process: Process,
+    /// Its stdin, until `close`.
+    stdin: Arc<Mutex<Option<ChildStdin>>>,
+    /// Its stdout.
+    stdout: Lines<BufReader<ChildStdout>>,
+    /// Knows what was asked.
+    decoder: Arc<Decoder>,
+    /// Woken when a write fails: the session is over though stdout may stay open.
+    broken: Arc<Notify>,
+    /// Lines that were no JSON-RPC.
+    junk: u64,
+    /// The largest answer, in bytes.
+    result_bytes_max: usize,
+}
+
+impl StdioTransport {
+    /// Speaks to a started process.
+    pub fn new(process: Process, pipes: Pipes, result_bytes_max: usize) -> Self {
+        let stdout = BufReader::with_capacity(64 << 10, pipes.stdout);
+        Self {
+            process,
+            stdin: Arc::new(Mutex::new(Some(pipes.stdin))),
+            stdout: Lines::new(stdout, result_bytes_max),
+            decoder: Arc::new(Decoder::default()),
+            broken: Arc::new(Notify::new()),
+            junk: 0,
+            result_bytes_max,
+        }
+    }
+
+    /// The next message, or `None` when stdout ended.
+    async fn next_message(&mut self) -> Option<RxJsonRpcMessage<RoleClient>> {
+        loop {
+            let message = match self.stdout.next().await.ok()?? {
+                Line::Whole(line) => {
+                    let message = self.decoder.received(line);
+                    if message.is_none() && !line.trim_ascii_start().starts_with(b"{") {
+                        note_junk(&mut self.junk, line);
+                    }
+                    message
+                }
+                Line::TooLong { head, tail } => {
+                    let id = overlong_id(&self.decoder.pending(), head, tail);
+                    if id.is_none() {
+                        tracing::warn!(
+                            bytes_max = self.result_bytes_max,
+                            "dropped a message that is too large and whose id is unknown"
+                        );
+                    }
+                    id.map(|id| self.decoder.too_large(id, self.result_bytes_max))
+                }
+            };
+            if message.is_some() {
+                return message;
+            }
+        }
+    }
+}
+
+impl Transport<RoleClient> for StdioTransport {
+    type Error = io::Error;
+
+    fn send(
+        &mut self,
+        item: TxJsonRpcMessage<RoleClient>,
+    ) -> impl Future<Output = io::Result<()>> + Send + 'static {
+        self.decoder.sent(&item);
+        let line = serde_json::to_vec(&item).map_err(io::Error::from);
+        let (stdin, broken) = (Arc::clone(&self.stdin), Arc::clone(&self.broken));
+        async move {
+            let mut line = line?;
+            line.push(b'\n');
+            let written = timeout(WRITE_TIMEOUT, write(&stdin, &line)).await;
+            let result = written.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+            if result.is_err() {
+                broken.notify_one();
+            }
+            result
+        }
+    }
+
+    /// Cancel-safe, as rmcp asks: a partial line stays in `stdout`.
+    async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleClient>> {
+        let broken = Arc::clone(&self.broken);
+        let message = tokio::select! {
+            message = self.next_message() => message,
+            () = broken.notified() => None,
+        };
+        if message.is_none() {
+            self.process.note_exit().await;
+        }
+        message
+    }
+
+    async fn close(&mut self) -> io::Result<()> {
+        // A writer that hangs in a full pipe holds the lock; the group is killed all the same.
+        if let Ok(mut stdin) = timeout(Duration::from_millis(100), self.stdin.lock()).await {
+            stdin.take();
+        }
+        self.process.end().await;
+        Ok(())
+    }
+}
+
+/// Writes one message. An error means that its end, the newline, did not go out: the server has
+/// not seen it.
+async fn write(stdin: &Mutex<Option<ChildStdin>>, line: &[u8]) -> io::Result<()> {
+    match stdin.lock().await.as_mut() {
+        Some(stdin) => stdin.write_all(line).await,
+        None => Err(io::ErrorKind::NotConnected.into()),
+    }
+}
+
+/// Logs the first few lines that are no JSON-RPC; their text is not ours to log.
+fn note_junk(junk: &mut u64, line: &[u8]) {
+    *junk += 1;
+    if *junk <= JUNK_LOGGED_MAX && !line.trim_ascii().is_empty() {
+        tracing::debug!(
+            bytes = line.len(),
+            "the server printed a line on stdout that is no JSON-RPC"
+        );
+    }
+}
+
+/// Finds whose answer an overlong line is: SDKs write `"id":N` first or last.
+fn overlong_id(pending: &[RequestId], head: &[u8], tail: &[u8]) -> Option<RequestId> {
+    let ends = [head, tail].map(|end| String::from_utf8_lossy(end).replace(' ', ""));
+    let mut found = pending.iter().filter(|id| {
+        let text = id.to_string();
+        let is_in = |end: &String| {
+            [",", "}"].iter().any(|after| {
+                end.contains(&format!("\"id\":{text}{after}"))
+                    || end.contains(&format!("\"id\":\"{text}\"{after}"))
+            })
+        };
+        ends.iter().any(is_in)
+    });
+    match (found.next(), found.next(), pending) {
+        (Some(id), None, _) | (None, None, [id]) => Some(id.clone()),
+        _ => None,
+    }
+}

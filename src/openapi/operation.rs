@@ -1,0 +1,376 @@
+//! [`Operation`]: one tool as it stands in documents, translated once.
+
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use serde_json::{Map, Value, json};
+
+use super::{
+    ids::{fingerprint, native_id, plain},
+    mcpo,
+};
+use crate::{
+    name::BridgeName,
+    schema::{Published, publish_input, publish_output},
+    tool::Tool,
+};
+
+/// What a path cannot carry (RFC 3986 §3.3), and what a path template reserves: `{` and `}`. A
+/// slash in a tool's name stays one.
+const PATH: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'[')
+    .add(b'\\')
+    .add(b']')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
+/// Whose habits a document follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// Ours.
+    Native,
+    /// mcpo's, for one bridge.
+    Mcpo,
+}
+
+/// One tool, as finished JSON that only lacks its operation id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Operation {
+    /// Whose habits it follows.
+    style: Style,
+    /// The path after the bridge: `/` and the tool's name, encoded.
+    path: String,
+    /// The path of the bridge: `/` and its name, encoded.
+    bridge_path: String,
+    /// The operation object up to the id.
+    head: String,
+    /// The operation object after the id, without its closing brace.
+    tail: String,
+    /// mcpo's model of the arguments, and of the result: what `tail` refers to as
+    /// [`Operation::MODEL_KEY`].
+    models: Vec<Model>,
+    /// Other components: key and JSON.
+    components: Vec<(String, String)>,
+    /// What could not be published as the server wrote it.
+    warnings: Vec<String>,
+}
+
+/// A component whose key depends on the others in the document, as pydantic's do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Model {
+    /// pydantic's name for it.
+    pub name: String,
+    /// Its schema as JSON.
+    pub schema: String,
+}
+
+impl Operation {
+    /// Translates a tool. The slow part of publishing; documents only put the results together.
+    pub fn new(bridge: &BridgeName, tool: &Tool, style: Style) -> Self {
+        match style {
+            Style::Native => Self::native(bridge, tool),
+            Style::Mcpo => Self::mcpo(bridge, tool),
+        }
+    }
+
+    /// What could not be published as the server wrote it, for the operator; each names the tool.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Whose habits it follows.
+    pub fn style(&self) -> Style {
+        self.style
+    }
+
+    /// The path on its bridge: starts with `/`.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The path of the bridge: starts with `/`.
+    pub fn bridge_path(&self) -> &str {
+        &self.bridge_path
+    }
+
+    /// mcpo's models; empty for ours.
+    pub fn models(&self) -> &[Model] {
+        &self.models
+    }
+
+    /// Components of this tool alone: key and JSON.
+    pub fn components(&self) -> &[(String, String)] {
+        &self.components
+    }
+
+    /// About how many bytes [`Operation::write`] writes, components included.
+    pub fn size(&self) -> usize {
+        let components: usize = self
+            .components
+            .iter()
+            .map(|(key, schema)| key.len() + schema.len() + 8)
+            .sum();
+        let models: usize = self
+            .models
+            .iter()
+            .map(|model| model.schema.len() + 160)
+            .sum();
+        self.head.len() + self.tail.len() + components + models + 160
+    }
+
+    /// Writes the operation object. `key_of` gives the component key of a model.
+    pub fn write(&self, id: &str, key_of: impl Fn(&Model) -> String, out: &mut String) {
+        out.push_str(&self.head);
+        out.push_str(&json_text(id));
+        let mut pieces = self.tail.split(Self::MODEL_KEY);
+        out.push_str(pieces.next().unwrap_or_default());
+        for (piece, model) in pieces.zip(&self.models) {
+            out.push_str(&key_of(model));
+            out.push_str(piece);
+        }
+    }
+
+    /// Stands in `tail` for the key of the next model. No JSON text holds it unescaped.
+    const MODEL_KEY: &'static str = "\u{0}";
+
+    /// A tool of ours.
+    fn native(bridge: &BridgeName, tool: &Tool) -> Self {
+        let prefix = component_prefix(bridge, tool);
+        let mut input = publish_input(&tool.input_schema, &prefix);
+        let mut components = json_components(&mut input);
+        let mut head = Map::new();
+        head.insert("tags".to_owned(), json!([bridge.as_str()]));
+        let summary = tool
+            .title
+            .as_deref()
+            .filter(|title| !title.trim().is_empty());
+        head.insert(
+            "summary".to_owned(),
+            summary.unwrap_or(tool.name.as_str()).into(),
+        );
+        describe(&mut head, tool);
+
+        let mut tail = Map::new();
+        if let Some(schema) = body(&mut input) {
+            let mut request = json!({"content": {"application/json": {}}});
+            if schema.get("required").is_some() {
+                request["required"] = Value::Bool(true);
+            }
+            request["content"]["application/json"]["schema"] = schema;
+            tail.insert("requestBody".to_owned(), request);
+        }
+        let mut success = json!({"description": "What the tool answers"});
+        let mut warnings = input.warnings;
+        if let Some(source) = &tool.output_schema {
+            let mut output = publish_output(source, &format!("{prefix}.result"));
+            components.extend(json_components(&mut output));
+            warnings.extend(output.warnings);
+            success["content"] = json!({"application/json": {"schema": output.schema}});
+        } else {
+            success["content"] = json!({"application/json": {"schema": {}}});
+        }
+        tail.insert(
+            "responses".to_owned(),
+            json!({
+                "200": success,
+                "422": {"$ref": "#/components/responses/InvalidArguments"},
+                "default": {"$ref": "#/components/responses/Error"}
+            }),
+        );
+        Self {
+            style: Style::Native,
+            path: encoded_path(tool.name.as_str()),
+            bridge_path: encoded_path(bridge.as_str()),
+            head: opened(&head),
+            tail: continued(&tail),
+            models: Vec::new(),
+            components,
+            warnings: about(tool, warnings),
+        }
+    }
+
+    /// A tool as mcpo publishes it.
+    fn mcpo(bridge: &BridgeName, tool: &Tool) -> Self {
+        let name = tool.name.as_str();
+        let form = format!("{name}_form_model");
+        let mut input = publish_input(&tool.input_schema, &key_prefix(&form));
+        let mut components = json_components(&mut input);
+        let mut warnings = input.warnings;
+        let mut models = Vec::new();
+        let mut head = Map::new();
+        head.insert("summary".to_owned(), mcpo::summary(name).into());
+        describe(&mut head, tool);
+
+        let reference = json!({"$ref": format!("#/components/schemas/{}", Self::MODEL_KEY)});
+        let mut tail = Map::new();
+        let mut result = json!({});
+        let mut responses = Map::new();
+        let has_arguments = !is_empty(&input.schema, "properties");
+        if has_arguments {
+            models.push(model(form, input.schema));
+            tail.insert(
+                "requestBody".to_owned(),
+                json!({"content": {"application/json": {"schema": reference}}, "required": true}),
+            );
+            let source = tool.output_schema.as_ref();
+            if let Some(source) = source.filter(|source| !is_empty(source, "properties")) {
+                let response = format!("{name}_response_model");
+                let mut output = publish_output(source, &key_prefix(&response));
+                components.extend(json_components(&mut output));
+                warnings.extend(output.warnings);
+                models.push(model(response, output.schema));
+                result["anyOf"] = json!([reference, {}]);
+            }
+            result["title"] = mcpo::response_title(name).into();
+        }
+        responses.insert("200".to_owned(), response("Successful Response", &result));
+        if has_arguments {
+            let refused = json!({"$ref": "#/components/schemas/HTTPValidationError"});
+            responses.insert("422".to_owned(), response("Validation Error", &refused));
+        }
+        tail.insert("responses".to_owned(), Value::Object(responses));
+        Self {
+            style: Style::Mcpo,
+            // mcpo does not encode; braces alone would make a parameter.
+            path: format!("/{}", name.replace('{', "%7B").replace('}', "%7D")),
+            bridge_path: encoded_path(bridge.as_str()),
+            head: opened(&head),
+            tail: continued(&tail).replace("\\u0000", Self::MODEL_KEY),
+            models,
+            components,
+            warnings: about(tool, warnings),
+        }
+    }
+}
+
+/// One path of a document: `/` and a name, encoded.
+fn encoded_path(name: &str) -> String {
+    format!("/{}", utf8_percent_encode(name, PATH))
+}
+
+/// Writes a text as JSON.
+pub fn json_text(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+/// The description is the tool's own; an empty one would hide the summary from the model.
+fn describe(head: &mut Map<String, Value>, tool: &Tool) {
+    if let Some(text) = tool
+        .description
+        .as_deref()
+        .filter(|text| !text.trim().is_empty())
+    {
+        head.insert("description".to_owned(), text.into());
+    }
+}
+
+/// The request body of a tool of ours; `None` when it takes no arguments. Arguments without names
+/// go into one that has a name: callers of Open WebUI can give nothing else, and calls with
+/// `{"arguments": {…}}` are understood everywhere.
+fn body(input: &mut Published) -> Option<Value> {
+    let schema = input.schema.take();
+    if input.free_form {
+        let mut inner = schema;
+        if let Some(members) = inner.as_object_mut() {
+            if members
+                .get("properties")
+                .is_some_and(|named| *named == json!({}))
+            {
+                members.shift_remove("properties");
+            }
+            members
+                .entry("description")
+                .or_insert_with(|| "The arguments by name".into());
+        }
+        return Some(json!({"type": "object", "properties": {"arguments": inner}}));
+    }
+    (!is_empty(&schema, "properties")).then_some(schema)
+}
+
+/// Whether a schema has nothing under `keyword`.
+fn is_empty(schema: &Value, keyword: &str) -> bool {
+    schema
+        .get(keyword)
+        .and_then(Value::as_object)
+        .is_none_or(Map::is_empty)
+}
+
+/// What opens the keys of a tool's components: no other tool's do. A name that does not survive
+/// as a key gets a hash.
+fn component_prefix(bridge: &BridgeName, tool: &Tool) -> String {
+    let id = native_id(bridge, &tool.name);
+    let full = format!("{bridge}.{}", tool.name);
+    let is_kept = plain(bridge.as_str()) == bridge.as_str()
+        && plain(tool.name.as_str()) == tool.name.as_str()
+        && full.len() <= 100;
+    if is_kept {
+        full
+    } else {
+        format!("{id}.{}", fingerprint(full.as_bytes()))
+    }
+}
+
+/// The same for the parts of a model of mcpo's.
+fn key_prefix(model: &str) -> String {
+    let key = plain(model);
+    if key == model {
+        key
+    } else {
+        format!("{key}.{}", fingerprint(model.as_bytes()))
+    }
+}
+
+/// A model with its title, which pydantic takes from its name.
+fn model(name: String, mut schema: Value) -> Model {
+    if let Some(members) = schema.as_object_mut() {
+        members.insert("title".to_owned(), name.clone().into());
+    }
+    Model {
+        name,
+        schema: schema.to_string(),
+    }
+}
+
+/// One response with JSON.
+fn response(description: &str, schema: &Value) -> Value {
+    json!({"description": description, "content": {"application/json": {"schema": schema}}})
+}
+
+/// Takes the components of a published schema, as JSON.
+fn json_components(published: &mut Published) -> Vec<(String, String)> {
+    std::mem::take(&mut published.components)
+        .into_iter()
+        .map(|(key, schema)| (key, schema.to_string()))
+        .collect()
+}
+
+/// Opens an object that goes on with the operation id.
+fn opened(members: &Map<String, Value>) -> String {
+    let mut json = Value::Object(members.clone()).to_string();
+    json.pop();
+    json.push_str(",\"operationId\":");
+    json
+}
+
+/// Goes on with an object, and leaves it open.
+fn continued(members: &Map<String, Value>) -> String {
+    let mut json = Value::Object(members.clone()).to_string();
+    json.pop();
+    json.replacen('{', ",", 1)
+}
+
+/// Says which tool the warnings are about.
+fn about(tool: &Tool, warnings: Vec<String>) -> Vec<String> {
+    warnings
+        .into_iter()
+        .map(|warning| format!("tool `{}`: {warning}", tool.name))
+        .collect()
+}

@@ -1,0 +1,133 @@
+//! Lax conversions of one value: what pydantic does to JSON in its lax mode (`mcpo §11.1`), and
+//! JSON inside of strings, which models often send for arrays and objects.
+
+use serde_json::{Number, Value};
+
+use super::{
+    body,
+    types::{Types, same},
+};
+
+/// Converts a value to the first of `types` that takes it, within `choices` if there are any.
+///
+/// Nothing is ever converted to a string or to null.
+pub fn toward(value: &Value, types: Types, choices: Option<&[Value]>) -> Option<Value> {
+    let attempts: [(Types, fn(&Value) -> Option<Value>); 5] = [
+        (Types::INTEGER, |value| integer(value).map(Value::Number)),
+        (Types::NUMBER, |value| number(value).map(Value::Number)),
+        (Types::BOOLEAN, |value| boolean(value).map(Value::Bool)),
+        (Types::ARRAY, |value| parse(value).filter(Value::is_array)),
+        (Types::OBJECT, |value| parse(value).filter(Value::is_object)),
+    ];
+    attempts
+        .iter()
+        .filter(|(kind, _)| types.contains(*kind))
+        .filter_map(|(_, convert)| convert(value))
+        .find(|new| choices.is_none_or(|all| all.iter().any(|choice| same(choice, new))))
+}
+
+/// Writes a whole number without its fraction: `5.0` is `5` to a strict reader of integers.
+pub fn whole(number: &Number) -> Option<Number> {
+    if !number.is_f64() {
+        return None;
+    }
+    let float = number.as_f64().filter(|float| float.fract() == 0.0)?;
+    integer_text(&format!("{float:.0}"))
+}
+
+/// An object that is written as a string.
+pub fn parse_object(text: &str) -> Option<Value> {
+    parse_text(text).filter(Value::is_object)
+}
+
+/// True if the text is an integer that is only too long for us.
+pub fn is_long_integer(text: &str) -> bool {
+    let text = text.trim();
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    digits.len() > 18 && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// To an integer: from a flag, from `5.0`, from text.
+fn integer(value: &Value) -> Option<Number> {
+    match value {
+        Value::Bool(flag) => Some(Number::from(u8::from(*flag))),
+        Value::Number(number) => whole(number),
+        Value::String(text) => integer_text(text),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// To a number: from a flag, from text.
+fn number(value: &Value) -> Option<Number> {
+    match value {
+        Value::Bool(flag) => Some(Number::from(u8::from(*flag))),
+        Value::String(text) => integer_text(text).or_else(|| float_text(text)),
+        Value::Null | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// To a flag: from 0 and 1, from the words that pydantic knows.
+fn boolean(value: &Value) -> Option<bool> {
+    match value {
+        Value::Number(number) if number.as_f64() == Some(0.0) => Some(false),
+        Value::Number(number) if number.as_f64() == Some(1.0) => Some(true),
+        Value::String(text) => match text.to_ascii_lowercase().as_str() {
+            "0" | "off" | "f" | "false" | "n" | "no" => Some(false),
+            "1" | "on" | "t" | "true" | "y" | "yes" => Some(true),
+            _ => None,
+        },
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// JSON in a string.
+fn parse(value: &Value) -> Option<Value> {
+    value.as_str().and_then(parse_text)
+}
+
+/// JSON in a string, unless it holds a number that would not survive.
+fn parse_text(text: &str) -> Option<Value> {
+    let is_container = text.trim_start().starts_with(['[', '{']);
+    (is_container && body::inexact(text).is_empty())
+        .then(|| serde_json::from_str(text).ok())
+        .flatten()
+}
+
+/// `7`, ` 7 `, `007`, `1_000`, `+7`, `7.0`.
+fn integer_text(text: &str) -> Option<Number> {
+    let plain = without_separators(text.trim())?;
+    let plain = match plain.split_once('.') {
+        Some((whole, fraction)) if fraction.bytes().all(|byte| byte == b'0') => whole,
+        Some(_) => return None,
+        None => &plain,
+    };
+    // Without a digit there is no number, and `parse` knows that.
+    let signed = plain.parse::<i64>().map(Number::from);
+    signed.or_else(|_| plain.parse::<u64>().map(Number::from)).ok()
+}
+
+/// `1.5`, ` 1.5 `, `1e3`; finite only.
+fn float_text(text: &str) -> Option<Number> {
+    let plain = without_separators(text.trim())?;
+    let is_number = |byte: u8| byte.is_ascii_digit() || b"+-.eE".contains(&byte);
+    if !plain.bytes().all(is_number) {
+        return None;
+    }
+    Number::from_f64(plain.parse().ok()?)
+}
+
+/// Takes single underscores out from between digits, as Python does.
+fn without_separators(text: &str) -> Option<String> {
+    let bytes = text.as_bytes();
+    let between_digits = bytes
+        .iter()
+        .enumerate()
+        .filter(|(_, byte)| **byte == b'_')
+        .all(|(place, _)| {
+            let digit = |place: Option<usize>| {
+                place.and_then(|place| bytes.get(place)).is_some_and(u8::is_ascii_digit)
+            };
+            digit(place.checked_sub(1)) && digit(place.checked_add(1))
+        });
+    between_digits.then(|| text.replace('_', ""))
+}

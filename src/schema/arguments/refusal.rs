@@ -1,0 +1,186 @@
+//! [`Refusal`]: why arguments are not passed on, in FastAPI's shape.
+
+use std::io;
+
+use jsonschema::Validator;
+use serde_json::{Value, json};
+
+use super::words::{self, Words};
+
+/// How many details one refusal gives: a model corrects itself by a few.
+pub const DETAILS_MAX: usize = 20;
+
+/// The longest `input` repeated in a detail, in bytes of JSON.
+const INPUT_BYTES_MAX: usize = 512;
+
+/// How much of a longer `input` is shown, in characters.
+const INPUT_CHARS_SHOWN: usize = 200;
+
+/// Why arguments are not passed on.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Refusal {
+    /// The body is no JSON: status 400, code `invalid_json`.
+    #[error("{0}")]
+    InvalidJson(String),
+    /// The arguments do not fit the tool's schema: status 422, code `invalid_arguments`.
+    #[error("{n} of the arguments cannot be accepted", n = .0.len())]
+    Invalid(Vec<Detail>),
+}
+
+/// What is wrong at one place, in pydantic's words.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Detail {
+    /// pydantic's name of the error, such as `int_parsing`.
+    pub kind: &'static str,
+    /// `body`, then the keys and indices that lead to the place.
+    pub loc: Vec<Value>,
+    /// A sentence.
+    pub msg: String,
+    /// What was sent there, shortened if long.
+    pub input: Value,
+    /// What was expected, for programs.
+    pub ctx: Option<Value>,
+}
+
+impl Refusal {
+    /// The status to answer with.
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::InvalidJson(_) => 400,
+            Self::Invalid(_) => 422,
+        }
+    }
+
+    /// The `code` of the answer (design §3).
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::InvalidJson(_) => "invalid_json",
+            Self::Invalid(_) => "invalid_arguments",
+        }
+    }
+
+    /// The `detail` of the answer: a sentence, or FastAPI's list.
+    pub fn detail(&self) -> Value {
+        match self {
+            Self::InvalidJson(message) => Value::String(message.clone()),
+            Self::Invalid(details) => details.iter().map(Detail::to_json).collect(),
+        }
+    }
+
+    /// The reader's complaint, with the position.
+    pub(super) fn bad_json(error: &serde_json::Error) -> Self {
+        let error = error.to_string();
+        Self::InvalidJson(match error.strip_prefix("recursion limit exceeded") {
+            Some(place) => format!("the body is nested too deeply, at most 128 levels are read{place}"),
+            None => format!("the body is not valid JSON: {error}"),
+        })
+    }
+
+    /// Nothing was sent where something is needed.
+    pub(super) fn missing_body() -> Self {
+        Self::Invalid(vec![Detail::new("missing", words::body(), "Field required", &Value::Null)])
+    }
+
+    /// The body is JSON but no object.
+    pub(super) fn not_an_object(value: &Value) -> Self {
+        Self::Invalid(vec![Detail::new(
+            words::OBJECT_TYPE.0,
+            words::body(),
+            words::OBJECT_TYPE.1,
+            value,
+        )])
+    }
+
+    /// What a validator says of arguments, the outermost first; inputs are shown as `sent`.
+    pub(super) fn of(validator: &Validator, schema: &Value, arguments: &Value, sent: &Value) -> Self {
+        let words = Words { schema, sent };
+        let mut errors: Vec<_> = validator.iter_errors(arguments).collect();
+        errors.sort_by_key(words::depth);
+        let mut details = Vec::new();
+        for error in &errors {
+            if details.len() >= DETAILS_MAX {
+                break;
+            }
+            words.describe(error, &[], &mut details);
+        }
+        details.truncate(DETAILS_MAX);
+        Self::Invalid(details)
+    }
+}
+
+impl Detail {
+    /// A detail without `ctx`.
+    pub(super) fn new(kind: &'static str, loc: Vec<Value>, msg: impl Into<String>, input: &Value) -> Self {
+        Self {
+            kind,
+            loc,
+            msg: msg.into(),
+            input: shortened(input),
+            ctx: None,
+        }
+    }
+
+    /// The same with `ctx`.
+    pub(super) fn with(mut self, ctx: Value) -> Self {
+        self.ctx = Some(ctx);
+        self
+    }
+
+    /// An integer that we cannot pass on as it is.
+    pub(super) fn long_integer(path: Vec<Value>, number: String) -> Self {
+        let mut loc = words::body();
+        loc.extend(path);
+        Self::new(
+            "int_parsing_size",
+            loc,
+            "Integers past 64 bits cannot be passed on unchanged; send it as a string if the tool takes one",
+            &Value::String(number),
+        )
+    }
+
+    /// One entry of FastAPI's list.
+    fn to_json(&self) -> Value {
+        let mut entry = json!({
+            "type": self.kind,
+            "loc": self.loc,
+            "msg": self.msg,
+            "input": self.input,
+        });
+        if let (Some(ctx), Some(entry)) = (&self.ctx, entry.as_object_mut()) {
+            entry.insert("ctx".to_owned(), ctx.clone());
+        }
+        entry
+    }
+}
+
+/// Repeats what was sent, but not megabytes of it.
+fn shortened(input: &Value) -> Value {
+    let mut start = Start(Vec::new());
+    if serde_json::to_writer(&mut start, input).is_ok() {
+        return input.clone();
+    }
+    let text = match input {
+        Value::String(text) => text.chars().take(INPUT_CHARS_SHOWN).collect::<String>(),
+        _ => String::from_utf8_lossy(&start.0).chars().take(INPUT_CHARS_SHOWN).collect(),
+    };
+    Value::String(text + "…")
+}
+
+/// Takes [`INPUT_BYTES_MAX`] bytes and fails on more.
+struct Start(Vec<u8>);
+
+impl io::Write for Start {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let room = INPUT_BYTES_MAX.saturating_sub(self.0.len());
+        if room == 0 {
+            return Err(io::Error::other("enough"));
+        }
+        let taken = bytes.len().min(room);
+        self.0.extend(bytes.iter().take(taken));
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

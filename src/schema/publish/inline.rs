@@ -1,0 +1,442 @@
+//! Step 1: references become copies of what they refer to.
+//!
+//! Only the schema's own tree and copies of it are ever walked, under a budget: an exponential
+//! web of references runs out of budget, not of time, and is then published as named components.
+
+use std::{collections::HashMap, ptr};
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    keyword::{Holds, holds, is_converted, is_in_place},
+    refs::{Index, Target, name_of},
+};
+
+/// Schemas within schemas; each is two levels of JSON at most, and many readers stop at 128.
+const DEPTH_MAX: usize = 40;
+
+/// Levels of JSON inside of `default`, `enum` and other plain values.
+const DATA_DEPTH_MAX: usize = 20;
+
+/// The budget with copies, in steps of [`Inliner::spend`].
+const COPY_BUDGET: usize = 20_000;
+
+/// The budget without copies: about the largest schema that we publish at all.
+const NAME_BUDGET: usize = 60_000;
+
+/// A definition of up to so many values and without references is copied even where others are
+/// named.
+const SMALL_VALUES: usize = 20;
+
+/// What becomes of a reference.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reuse {
+    /// A copy; a named component only where it would contain itself.
+    Copy,
+    /// A named component, unless it is small.
+    Name,
+    /// As [`Reuse::Name`], but components refer to nothing: for webs of references that a reader
+    /// who follows them could not hold.
+    Cut,
+}
+
+/// A schema whose only references are to its components.
+#[derive(Debug)]
+pub struct Inlined {
+    /// The schema.
+    pub schema: Value,
+    /// Components by name, in the order of first use.
+    pub components: Vec<(String, Value)>,
+    /// What got lost.
+    pub warnings: Vec<String>,
+}
+
+/// The budget did not suffice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the schema is too large")]
+pub struct TooLarge;
+
+/// Resolves the references of `source`.
+pub fn inline(source: &Value, prefix: &str, reuse: Reuse) -> Result<Inlined, TooLarge> {
+    let mut inliner = Inliner {
+        index: Index::new(source),
+        reuse,
+        prefix,
+        budget: match reuse {
+            Reuse::Copy => COPY_BUDGET,
+            Reuse::Name | Reuse::Cut => NAME_BUDGET,
+        },
+        open: vec![(source, 0)],
+        in_component: false,
+        components: Vec::new(),
+        named: HashMap::new(),
+        names: HashMap::new(),
+        warnings: Vec::new(),
+    };
+    let place = Place {
+        base: source,
+        depth: 0,
+        level: 0,
+        converted: true,
+    };
+    let schema = if source.is_null() {
+        Value::Bool(true)
+    } else {
+        inliner.schema(source, place)?
+    };
+    let components = inliner.bodies(place)?;
+    Ok(Inlined {
+        schema,
+        components,
+        warnings: inliner.warnings,
+    })
+}
+
+/// The walk over one schema.
+struct Inliner<'a> {
+    /// Where references lead.
+    index: Index<'a>,
+    /// What becomes of them.
+    reuse: Reuse,
+    /// Opens the names of components.
+    prefix: &'a str,
+    /// What may still be written.
+    budget: usize,
+    /// The schemas being copied, outermost first, each with the level it was entered at.
+    open: Vec<(&'a Value, usize)>,
+    /// Whether a component is being written.
+    in_component: bool,
+    /// Components by name; written after the schema itself.
+    components: Vec<(String, Target<'a>)>,
+    /// Which component a schema is; by address, never walked.
+    named: HashMap<*const Value, usize>,
+    /// How often a name has been asked for.
+    names: HashMap<String, usize>,
+    /// What got lost, each once.
+    warnings: Vec<String>,
+}
+
+/// Where in the copy the walk is.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    /// Where `#` leads.
+    base: &'a Value,
+    /// Schemas around this one.
+    depth: usize,
+    /// How deep in the *value* the schema speaks: `anyOf` stays, `properties` goes deeper.
+    level: usize,
+    /// Whether Open WebUI's converter comes here.
+    converted: bool,
+}
+
+impl<'a> Inliner<'a> {
+    /// Copies one schema.
+    fn schema(&mut self, node: &'a Value, mut place: Place<'a>) -> Result<Value, TooLarge> {
+        self.spend(1)?;
+        let Value::Object(members) = node else {
+            if !node.is_boolean() {
+                self.warn(
+                    "a schema is neither an object nor a boolean; anything is accepted there",
+                );
+            }
+            return Ok(Value::Bool(node.as_bool().unwrap_or(true)));
+        };
+        if place.depth > DEPTH_MAX {
+            if self.reuse == Reuse::Copy && self.open.len() > 1 {
+                return Err(TooLarge);
+            }
+            self.warn("it nests too deeply; anything is accepted below");
+            return Ok(Value::Bool(true));
+        }
+        if Index::is_resource(node) {
+            place.base = node;
+        }
+        let mut copy = Map::new();
+        let mut referred = Vec::new();
+        for (keyword, value) in members {
+            match (holds(keyword), value) {
+                (Holds::Noise, _) => {}
+                (Holds::Reference, Value::String(reference)) => {
+                    referred.push(self.reference(reference, place)?);
+                }
+                (Holds::Reference, _) => self.warn("a `$ref` is no text"),
+                (Holds::Dependencies, Value::Object(names)) => {
+                    self.dependencies(&mut copy, names, place)?;
+                }
+                (Holds::Data, _) => self.data_member(&mut copy, keyword, value)?,
+                (kind, _) => {
+                    if let Some(value) = self.subschemas(kind, keyword, value, place)? {
+                        copy.insert(keyword.clone(), value);
+                    }
+                }
+            }
+        }
+        Ok(join(copy, referred))
+    }
+
+    /// Copies what stands under a keyword that holds schemas; `None` when it holds something else.
+    fn subschemas(
+        &mut self,
+        kind: Holds,
+        keyword: &str,
+        value: &'a Value,
+        place: Place<'a>,
+    ) -> Result<Option<Value>, TooLarge> {
+        let inner = Place {
+            depth: place.depth + 1,
+            level: place.level + usize::from(!is_in_place(keyword)),
+            converted: place.converted && is_converted(keyword),
+            ..place
+        };
+        let copy = match (kind, value) {
+            (Holds::Schema | Holds::Items, Value::Object(_) | Value::Bool(_)) => {
+                self.schema(value, inner)?
+            }
+            (Holds::List | Holds::Items, Value::Array(schemas)) => schemas
+                .iter()
+                .map(|schema| self.schema(schema, inner))
+                .collect::<Result<_, _>>()?,
+            (Holds::Names, Value::Object(schemas)) => Value::Object(
+                schemas
+                    .iter()
+                    .map(|(name, schema)| Ok((name.clone(), self.schema(schema, inner)?)))
+                    .collect::<Result<_, _>>()?,
+            ),
+            _ => {
+                self.warn(&format!("`{keyword}` holds no schema and is left out"));
+                return Ok(None);
+            }
+        };
+        Ok(Some(copy))
+    }
+
+    /// Draft-07's `dependencies` became two keywords.
+    fn dependencies(
+        &mut self,
+        copy: &mut Map<String, Value>,
+        names: &'a Map<String, Value>,
+        place: Place<'a>,
+    ) -> Result<(), TooLarge> {
+        for (name, value) in names {
+            let (keyword, value) = if value.is_array() {
+                ("dependentRequired", self.data(value, 0)?)
+            } else {
+                let inner = Place {
+                    depth: place.depth + 1,
+                    converted: false,
+                    ..place
+                };
+                ("dependentSchemas", self.schema(value, inner)?)
+            };
+            let table = copy.entry(keyword).or_insert_with(|| json!({}));
+            if let Some(table) = table.as_object_mut() {
+                table.insert(name.clone(), value);
+            }
+        }
+        Ok(())
+    }
+
+    /// Replaces one reference.
+    fn reference(&mut self, reference: &str, place: Place<'a>) -> Result<Value, TooLarge> {
+        let Some(target) = self.index.find(reference, place.base) else {
+            let shown: String = reference.chars().take(80).collect();
+            self.warn(&format!(
+                "`$ref` `{shown}` leads nowhere in its schema; anything is accepted there"
+            ));
+            return Ok(Value::Bool(true));
+        };
+        let around = self
+            .open
+            .iter()
+            .find(|(schema, _)| ptr::eq(*schema, target.schema));
+        match around {
+            Some((_, level)) if *level == place.level => {
+                self.warn("a schema is defined as itself; anything is accepted there");
+                return Ok(Value::Bool(true));
+            }
+            Some(_) => return Ok(self.named(reference, target, place)),
+            None => {}
+        }
+        // What speaks of the arguments as a whole is merged at the end, and must be at hand.
+        if self.reuse != Reuse::Copy && place.level > 0 && !is_small(target.schema) {
+            return Ok(self.named(reference, target, place));
+        }
+        self.open.push((target.schema, place.level));
+        let inner = Place {
+            base: target.base,
+            depth: place.depth + 1,
+            ..place
+        };
+        let copy = self.schema(target.schema, inner);
+        self.open.pop();
+        copy
+    }
+
+    /// Refers to a component, where readers can follow; elsewhere says its type and no more.
+    fn named(&mut self, reference: &str, target: Target<'a>, place: Place<'a>) -> Value {
+        if !place.converted || (self.in_component && self.reuse == Reuse::Cut) {
+            self.warn("it refers to itself where clients cannot follow; only the type is told");
+            return plain_type(target.schema);
+        }
+        let number = match self.named.get(&ptr::from_ref(target.schema)) {
+            Some(number) => *number,
+            None => self.component(reference, target),
+        };
+        let name = self
+            .components
+            .get(number)
+            .map_or("", |(name, _)| name.as_str());
+        json!({"$ref": format!("#/components/schemas/{name}")})
+    }
+
+    /// Opens a component under a name that no other has.
+    fn component(&mut self, reference: &str, target: Target<'a>) -> usize {
+        let mut name = format!("{}.{}", self.prefix, name_of(reference));
+        loop {
+            let count = self.names.entry(name.clone()).or_default();
+            *count += 1;
+            if *count == 1 {
+                break;
+            }
+            name = format!("{name}_{count}");
+        }
+        let number = self.components.len();
+        self.components.push((name, target));
+        self.named.insert(ptr::from_ref(target.schema), number);
+        number
+    }
+
+    /// Writes the components, and those that they need.
+    fn bodies(&mut self, place: Place<'a>) -> Result<Vec<(String, Value)>, TooLarge> {
+        let mut bodies = Vec::new();
+        self.in_component = true;
+        while let Some((name, target)) = self.components.get(bodies.len()).cloned() {
+            self.open = vec![(target.schema, 1)];
+            let inner = Place {
+                base: target.base,
+                level: 1,
+                ..place
+            };
+            bodies.push((name, self.schema(target.schema, inner)?));
+        }
+        Ok(bodies)
+    }
+
+    /// Copies a plain value; one that nests too deeply is left out.
+    fn data_member(
+        &mut self,
+        copy: &mut Map<String, Value>,
+        keyword: &str,
+        value: &Value,
+    ) -> Result<(), TooLarge> {
+        if is_deep(value, DATA_DEPTH_MAX) {
+            self.warn(&format!("`{keyword}` nests too deeply and is left out"));
+        } else {
+            copy.insert(keyword.to_owned(), self.data(value, 0)?);
+        }
+        Ok(())
+    }
+
+    /// Copies a plain value within the budget.
+    fn data(&mut self, value: &Value, depth: usize) -> Result<Value, TooLarge> {
+        if depth > DATA_DEPTH_MAX {
+            return Ok(Value::Null);
+        }
+        Ok(match value {
+            Value::Array(entries) => entries
+                .iter()
+                .map(|entry| self.data(entry, depth + 1))
+                .collect::<Result<_, _>>()?,
+            Value::Object(members) => Value::Object(
+                members
+                    .iter()
+                    .map(|(name, value)| Ok((name.clone(), self.data(value, depth + 1)?)))
+                    .collect::<Result<_, _>>()?,
+            ),
+            Value::String(text) => {
+                self.spend(1 + text.len() / 32)?;
+                value.clone()
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {
+                self.spend(1)?;
+                value.clone()
+            }
+        })
+    }
+
+    /// Takes from the budget: one for a value, and one more for each 32 bytes of text.
+    fn spend(&mut self, steps: usize) -> Result<(), TooLarge> {
+        self.budget = self.budget.checked_sub(steps).ok_or(TooLarge)?;
+        Ok(())
+    }
+
+    /// Notes a loss, once.
+    fn warn(&mut self, text: &str) {
+        /// Nobody reads more.
+        const WARNINGS_MAX: usize = 20;
+
+        if self.warnings.len() < WARNINGS_MAX && !self.warnings.iter().any(|known| known == text) {
+            self.warnings.push(text.to_owned());
+        }
+    }
+}
+
+/// Puts what a schema refers to beside what it says itself: its own words win in [`super::flatten`].
+fn join(mut copy: Map<String, Value>, mut referred: Vec<Value>) -> Value {
+    if copy.is_empty() && referred.len() == 1 {
+        return referred.pop().unwrap_or_default();
+    }
+    if !referred.is_empty() {
+        let all = copy.entry("allOf").or_insert_with(|| json!([]));
+        if let Some(all) = all.as_array_mut() {
+            all.append(&mut referred);
+        }
+    }
+    Value::Object(copy)
+}
+
+/// The type of a schema and nothing else.
+fn plain_type(schema: &Value) -> Value {
+    match schema.get("type") {
+        Some(kind @ (Value::String(_) | Value::Array(_))) if !is_deep(kind, 1) => {
+            json!({"type": kind})
+        }
+        _ if schema.get("properties").is_some() => json!({"type": "object"}),
+        _ if schema.get("items").is_some() => json!({"type": "array"}),
+        _ => Value::Bool(true),
+    }
+}
+
+/// Whether a definition refers to nothing and is short.
+fn is_small(schema: &Value) -> bool {
+    let mut rest = vec![schema];
+    let mut seen = 0;
+    while let Some(value) = rest.pop() {
+        seen += 1;
+        if seen > SMALL_VALUES {
+            return false;
+        }
+        match value {
+            Value::Object(members) => {
+                if members.keys().any(|key| holds(key) == Holds::Reference) {
+                    return false;
+                }
+                rest.extend(members.values());
+            }
+            Value::Array(entries) => rest.extend(entries),
+            Value::String(text) if text.len() > 400 => return false,
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    true
+}
+
+/// Whether a value nests deeper than `levels`. Stops there, so the stack is safe.
+fn is_deep(value: &Value, levels: usize) -> bool {
+    let inside = |inner: &Value| levels == 0 || is_deep(inner, levels - 1);
+    match value {
+        Value::Array(entries) => entries.iter().any(inside),
+        Value::Object(members) => members.values().any(inside),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}

@@ -1,0 +1,132 @@
+//! The keywords of JSON Schema, all drafts together: what their values hold.
+
+use std::mem;
+
+use schemars::{Schema, transform::Transform, transform::transform_subschemas};
+use serde_json::{Map, Value};
+
+/// What stands under a keyword.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holds {
+    /// One schema.
+    Schema,
+    /// A list of schemas.
+    List,
+    /// Schemas by name.
+    Names,
+    /// `items`: a schema, or before 2020-12 a list of them.
+    Items,
+    /// `dependencies` of draft-07: names or a schema, by name.
+    Dependencies,
+    /// A reference to another schema.
+    Reference,
+    /// What has no meaning once references are resolved, or means something else in OpenAPI.
+    Noise,
+    /// Anything else: values, numbers, texts, a vendor's extensions.
+    Data,
+}
+
+/// Tells what stands under `keyword`.
+pub fn holds(keyword: &str) -> Holds {
+    match keyword {
+        "not"
+        | "if"
+        | "then"
+        | "else"
+        | "contains"
+        | "additionalProperties"
+        | "additionalItems"
+        | "propertyNames"
+        | "unevaluatedItems"
+        | "unevaluatedProperties"
+        | "contentSchema" => Holds::Schema,
+        "allOf" | "anyOf" | "oneOf" | "prefixItems" => Holds::List,
+        "properties" | "patternProperties" | "dependentSchemas" => Holds::Names,
+        "items" => Holds::Items,
+        "dependencies" => Holds::Dependencies,
+        "$ref" | "$dynamicRef" | "$recursiveRef" => Holds::Reference,
+        // `discriminator` maps to the references that are gone.
+        "$schema" | "$id" | "$anchor" | "$dynamicAnchor" | "$recursiveAnchor" | "$vocabulary"
+        | "$defs" | "definitions" | "discriminator" => Holds::Noise,
+        _ => Holds::Data,
+    }
+}
+
+/// Whether Open WebUI's converter follows references under `keyword` (openwebui §3.1).
+pub fn is_converted(keyword: &str) -> bool {
+    matches!(
+        keyword,
+        "properties" | "items" | "allOf" | "anyOf" | "oneOf"
+    )
+}
+
+/// Whether the schema under `keyword` speaks of the same value as the schema that holds it.
+pub fn is_in_place(keyword: &str) -> bool {
+    matches!(
+        keyword,
+        "allOf"
+            | "anyOf"
+            | "oneOf"
+            | "not"
+            | "if"
+            | "then"
+            | "else"
+            | "dependentSchemas"
+            | "dependencies"
+    )
+}
+
+/// Whether `keyword` only tells people about the value.
+pub fn is_annotation(keyword: &str) -> bool {
+    matches!(
+        keyword,
+        "title"
+            | "description"
+            | "default"
+            | "examples"
+            | "example"
+            | "deprecated"
+            | "readOnly"
+            | "writeOnly"
+            | "$comment"
+    ) || keyword.starts_with("x-")
+}
+
+/// Applies `transform` to each schema directly under `schema`, those under keywords included that
+/// `schemars` leaves alone. Where OpenAPI and its readers take booleans, booleans are not touched.
+pub fn descend<T: Transform + ?Sized>(transform: &mut T, schema: &mut Schema) {
+    let open = schema
+        .get_mut("additionalProperties")
+        .filter(|value| value.is_boolean())
+        .map(mem::take);
+    transform_subschemas(transform, schema);
+    if let (Some(open), Some(place)) = (open, schema.get_mut("additionalProperties")) {
+        *place = open;
+    }
+
+    for keyword in ["unevaluatedItems", "unevaluatedProperties", "contentSchema"] {
+        if let Some(value) = schema.get_mut(keyword).filter(|value| value.is_object()) {
+            apply(transform, value);
+        }
+    }
+    if let Some(Value::Object(schemas)) = schema.get_mut("dependentSchemas") {
+        schemas
+            .values_mut()
+            .for_each(|value| apply(transform, value));
+    }
+}
+
+/// The list under `keyword`, if it is one.
+pub fn list<'a>(members: &'a Map<String, Value>, keyword: &str) -> &'a [Value] {
+    members
+        .get(keyword)
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
+}
+
+/// Transforms a value that is a schema, and leaves any other.
+fn apply<T: Transform + ?Sized>(transform: &mut T, value: &mut Value) {
+    if let Ok(schema) = value.try_into() {
+        transform.transform(schema);
+    }
+}

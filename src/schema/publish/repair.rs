@@ -1,0 +1,284 @@
+//! Step 2: keywords whose value has the wrong type go, and what older drafts wrote differently
+//! becomes what OpenAPI 3.1 reads, which is JSON Schema 2020-12.
+
+use std::mem;
+
+use schemars::{Schema, transform::Transform};
+use serde_json::{Map, Value, json};
+
+use super::keyword::{descend, list};
+
+/// The transform. Works from the outside in, so that what it makes is repaired in turn.
+#[derive(Debug, Default)]
+pub struct Repair {
+    /// Types that are none, as met.
+    unknown_types: Vec<String>,
+    /// Whether `false` was found where a value must be.
+    is_impossible: bool,
+}
+
+impl Repair {
+    /// What was found to be wrong.
+    pub fn warnings(self) -> Vec<String> {
+        let types = self.unknown_types.into_iter().map(|kind| {
+            format!("`type` `{kind}` is no JSON Schema type; any value is accepted there")
+        });
+        let impossible = self
+            .is_impossible
+            .then(|| "an `allOf` with `false` in it accepts nothing; it is left out".to_owned());
+        types.chain(impossible).collect()
+    }
+
+    /// Brings `type` to one known name or a list of several.
+    fn types(&mut self, members: &mut Map<String, Value>) {
+        let Some(value) = members.get_mut("type") else {
+            return;
+        };
+        let written = match value.take() {
+            Value::Array(types) => types,
+            one => vec![one],
+        };
+        let mut known: Vec<Value> = Vec::new();
+        for kind in &written {
+            match kind.as_str().and_then(type_name) {
+                Some(name) if !known.iter().any(|known| known == name) => known.push(name.into()),
+                Some(_) => {}
+                None if kind != "any" => self.unknown(kind),
+                None => {}
+            }
+        }
+        let is_any = known.len() < written.len() && written.iter().any(|kind| kind == "any");
+        match known.len() {
+            _ if is_any => drop(members.shift_remove("type")),
+            0 => drop(members.shift_remove("type")),
+            1 => *value = known.pop().unwrap_or_default(),
+            _ => *value = Value::Array(known),
+        }
+    }
+
+    /// Notes a type that is none.
+    fn unknown(&mut self, kind: &Value) {
+        let shown: String = kind.to_string().chars().take(40).collect();
+        if self.unknown_types.len() < 10 && !self.unknown_types.contains(&shown) {
+            self.unknown_types.push(shown);
+        }
+    }
+
+    /// Removes `true` and `false` from lists of alternatives, and lists that are empty.
+    fn combinations(&mut self, members: &mut Map<String, Value>) {
+        for keyword in ["anyOf", "oneOf", "allOf"] {
+            let Some(Value::Array(schemas)) = members.get_mut(keyword) else {
+                continue;
+            };
+            let is_all = keyword == "allOf";
+            self.is_impossible |= is_all && schemas.contains(&Value::Bool(false));
+            schemas.retain(|schema| *schema != Value::Bool(false));
+            if is_all {
+                schemas.retain(|schema| *schema != Value::Bool(true));
+            }
+            if schemas.is_empty() {
+                members.shift_remove(keyword);
+            }
+        }
+        if members.get("not").is_some_and(Value::is_boolean) {
+            members.shift_remove("not");
+        }
+    }
+}
+
+impl Transform for Repair {
+    fn transform(&mut self, schema: &mut Schema) {
+        if let Some(boolean) = schema.as_bool() {
+            *schema = if boolean {
+                Map::new().into()
+            } else {
+                Map::from_iter([("not".to_owned(), json!({}))]).into()
+            };
+            return;
+        }
+        if let Some(members) = schema.as_object_mut() {
+            members.retain(|keyword, value| is_sound(keyword, value));
+            self.types(members);
+            tuple(members);
+            properties(members);
+            self.combinations(members);
+            nullable(members);
+            bounds(members);
+        }
+        descend(self, schema);
+    }
+}
+
+/// Whether a value fits its keyword; brings it to the form it should have if it nearly does.
+fn is_sound(keyword: &str, value: &mut Value) -> bool {
+    match keyword {
+        "title" | "description" | "format" | "pattern" | "$comment" | "contentEncoding"
+        | "contentMediaType" => value.is_string(),
+        "enum" => value.as_array().is_some_and(|values| !values.is_empty()),
+        "examples" => {
+            if !value.is_array() {
+                *value = Value::Array(vec![value.take()]);
+            }
+            true
+        }
+        "required" => {
+            texts(value);
+            value.as_array().is_some_and(|names| !names.is_empty())
+        }
+        "dependentRequired" => {
+            if let Value::Object(names) = value {
+                names.values_mut().for_each(texts);
+                names.retain(|_, names| names.is_array());
+            }
+            value.is_object()
+        }
+        "minimum" | "maximum" => value.is_number(),
+        "exclusiveMinimum" | "exclusiveMaximum" => value.is_number() || value.is_boolean(),
+        "multipleOf" => value.as_f64().is_some_and(|step| step > 0.0),
+        "minLength" | "maxLength" | "minItems" | "maxItems" | "minProperties" | "maxProperties"
+        | "minContains" | "maxContains" => count(value),
+        "uniqueItems" | "deprecated" | "readOnly" | "writeOnly" | "nullable" => value.is_boolean(),
+        "xml" | "externalDocs" => value.is_object(),
+        _ => true,
+    }
+}
+
+/// Keeps the texts of a list, each once.
+fn texts(value: &mut Value) {
+    if let Value::Array(names) = value {
+        let mut seen = std::collections::HashSet::new();
+        names.retain(|name| {
+            name.as_str()
+                .is_some_and(|name| seen.insert(name.to_owned()))
+        });
+    }
+}
+
+/// Whether a value is a count; `2.0` is one and is written as `2`.
+fn count(value: &mut Value) -> bool {
+    if let Some(number) = value.as_f64().filter(|number| number.fract() == 0.0)
+        && let Ok(whole) = format!("{number:.0}").parse::<u64>()
+    {
+        if !value.is_u64() {
+            *value = whole.into();
+        }
+        return true;
+    }
+    false
+}
+
+/// The JSON Schema type that a name means, in the spelling of other languages too.
+fn type_name(name: &str) -> Option<&'static str> {
+    Some(match name.to_ascii_lowercase().as_str() {
+        "string" | "str" => "string",
+        "integer" | "int" => "integer",
+        "number" | "float" | "double" => "number",
+        "boolean" | "bool" => "boolean",
+        "object" | "dict" => "object",
+        "array" | "list" => "array",
+        "null" => "null",
+        _ => return None,
+    })
+}
+
+/// `items: [a, b]` of draft-07 is `prefixItems`, and `additionalItems` then is `items`; no more
+/// items is said by `maxItems`, for `items: false` reads as a string to the converter.
+fn tuple(members: &mut Map<String, Value>) {
+    let rest = members.shift_remove("additionalItems");
+    if let Some(Value::Array(first)) = members.get_mut("items") {
+        let first = mem::take(first);
+        members.shift_remove("items");
+        if !first.is_empty() && !members.contains_key("prefixItems") {
+            members.insert("prefixItems".to_owned(), Value::Array(first));
+        }
+        if let Some(rest) = rest {
+            members.insert("items".to_owned(), rest);
+        }
+    }
+    if list(members, "prefixItems").is_empty() {
+        members.shift_remove("prefixItems");
+    }
+    match members.get("items") {
+        Some(Value::Bool(false)) => {
+            let length = list(members, "prefixItems").len();
+            members.shift_remove("items");
+            let most = members
+                .get("maxItems")
+                .and_then(Value::as_u64)
+                .unwrap_or(u64::MAX);
+            members.insert("maxItems".to_owned(), json!(most.min(length as u64)));
+        }
+        Some(Value::Bool(true)) => drop(members.insert("items".to_owned(), json!({}))),
+        _ => {}
+    }
+}
+
+/// A property that is `false` may not be given, so it is not named.
+fn properties(members: &mut Map<String, Value>) {
+    let mut absent = Vec::new();
+    if let Some(Value::Object(properties)) = members.get_mut("properties") {
+        properties.retain(|name, schema| {
+            let is_absent = *schema == Value::Bool(false);
+            if is_absent {
+                absent.push(name.clone());
+            }
+            !is_absent
+        });
+    }
+    if let Some(Value::Array(required)) = members.get_mut("required") {
+        required.retain(|name| !absent.iter().any(|absent| name == absent));
+        if required.is_empty() {
+            members.shift_remove("required");
+        }
+    }
+}
+
+/// `nullable: true` of OpenAPI 3.0 is the type `null`.
+fn nullable(members: &mut Map<String, Value>) {
+    if members.shift_remove("nullable") != Some(Value::Bool(true)) {
+        return;
+    }
+    let none = json!({"type": "null"});
+    match members.get_mut("type") {
+        Some(Value::Array(types)) => {
+            if !types.iter().any(|kind| kind == "null") {
+                types.push("null".into());
+            }
+        }
+        Some(kind) if *kind != "null" => *kind = json!([kind.take(), "null"]),
+        _ => {}
+    }
+    if let Some(Value::Array(values)) = members.get_mut("enum")
+        && !values.contains(&Value::Null)
+    {
+        values.push(Value::Null);
+    }
+    let alternatives = if members.contains_key("anyOf") {
+        "anyOf"
+    } else {
+        "oneOf"
+    };
+    if let Some(Value::Array(schemas)) = members.get_mut(alternatives) {
+        if !schemas.contains(&none) {
+            schemas.push(none);
+        }
+    } else if let Some(all) = members.shift_remove("allOf") {
+        members.insert("anyOf".to_owned(), json!([{"allOf": all}, none]));
+    }
+}
+
+/// `exclusiveMinimum: true` of draft-04 takes the number from `minimum`.
+fn bounds(members: &mut Map<String, Value>) {
+    for (exclusive, bound) in [
+        ("exclusiveMinimum", "minimum"),
+        ("exclusiveMaximum", "maximum"),
+    ] {
+        if let Some(Value::Bool(is_exclusive)) = members.get(exclusive) {
+            let is_exclusive = *is_exclusive;
+            members.shift_remove(exclusive);
+            if is_exclusive && let Some(number) = members.shift_remove(bound) {
+                members.insert(exclusive.to_owned(), number);
+            }
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! Step 5: arguments are an object with named properties.
+//!
+//! Readers of the document see nothing but `properties` and `required` at the top, and the large
+//! model providers refuse schemas that open with `anyOf`, `oneOf`, `allOf`, `not` or `enum`. So
+//! the properties of all alternatives are named side by side, and what all alternatives require
+//! is required. Calls are still checked against the server's own schema.
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    flatten::merge,
+    keyword::list,
+    types::{Types, anything},
+};
+
+/// The arguments of a tool.
+#[derive(Debug)]
+pub struct Top {
+    /// `{"type": "object", "properties": {…}, …}`.
+    pub schema: Map<String, Value>,
+    /// As in [`super::Published`].
+    pub free_form: bool,
+}
+
+/// Makes the published `schema` an object; `source` is what the server wrote.
+pub fn object(schema: &Value, source: &Value, warnings: &mut Vec<String>) -> Top {
+    let empty = Map::new();
+    let members = schema.as_object().unwrap_or(&empty);
+    let takes_objects = members
+        .get("type")
+        .is_none_or(|names| Types::of_names(names).has("object"));
+    if !takes_objects || *source == Value::Bool(false) {
+        warnings.push("its arguments are no object; any object is accepted".to_owned());
+        return Top {
+            schema: finished(&empty, Fields::default(), true),
+            free_form: true,
+        };
+    }
+    let fields = Fields::of(members, 0);
+    let says_nothing = match source {
+        Value::Object(source) => source.keys().all(|keyword| keyword.starts_with('$')),
+        Value::Bool(is_any) => *is_any,
+        _ => false,
+    };
+    let others_welcome = match members.get("additionalProperties") {
+        Some(Value::Bool(are_welcome)) => *are_welcome,
+        Some(_) => true,
+        None => says_nothing || members.contains_key("patternProperties"),
+    };
+    let free_form = fields.properties.is_empty() && others_welcome;
+    Top {
+        schema: finished(members, fields, says_nothing),
+        free_form,
+    }
+}
+
+/// Properties and the names of those that are always required.
+#[derive(Debug, Default)]
+struct Fields {
+    /// Properties by name.
+    properties: Map<String, Value>,
+    /// Names, each once.
+    required: Vec<String>,
+}
+
+impl Fields {
+    /// Those of a schema and of everything that it combines.
+    fn of(members: &Map<String, Value>, depth: usize) -> Self {
+        /// Combinations in combinations.
+        const DEPTH_MAX: usize = 8;
+
+        let mut fields = Self {
+            properties: members
+                .get("properties")
+                .and_then(Value::as_object)
+                .cloned()
+                .unwrap_or_default(),
+            required: Vec::new(),
+        };
+        fields.require(list(members, "required").iter().filter_map(Value::as_str));
+        if depth >= DEPTH_MAX {
+            return fields;
+        }
+        for schema in list(members, "allOf").iter().filter_map(Value::as_object) {
+            let other = Self::of(schema, depth + 1);
+            fields.require(other.required.iter().map(String::as_str));
+            fields.name(other.properties, both);
+        }
+        for keyword in ["anyOf", "oneOf"] {
+            let alternatives: Vec<Self> = list(members, keyword)
+                .iter()
+                .filter_map(Value::as_object)
+                .filter(|schema| {
+                    schema
+                        .get("type")
+                        .is_none_or(|names| Types::of_names(names).has("object"))
+                })
+                .map(|schema| Self::of(schema, depth + 1))
+                .collect();
+            fields.add_alternatives(alternatives);
+        }
+        let dependent = members
+            .get("dependentSchemas")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flat_map(Map::values);
+        let conditional = ["then", "else"]
+            .into_iter()
+            .filter_map(|keyword| members.get(keyword));
+        for schema in conditional.chain(dependent).filter_map(Value::as_object) {
+            fields.name(Self::of(schema, depth + 1).properties, |own, _| own.clone());
+        }
+        fields
+    }
+
+    /// Adds what any of several schemas names, and requires what all of them require.
+    fn add_alternatives(&mut self, alternatives: Vec<Self>) {
+        let shared: Vec<String> = alternatives.first().map_or_else(Vec::new, |first| {
+            first
+                .required
+                .iter()
+                .filter(|name| {
+                    alternatives
+                        .iter()
+                        .all(|other| other.required.contains(name))
+                })
+                .cloned()
+                .collect()
+        });
+        let mut union = Self::default();
+        for alternative in alternatives {
+            union.name(alternative.properties, either);
+        }
+        self.name(union.properties, |own, other| {
+            if own.get("anyOf") == Some(&anything()) {
+                other.clone()
+            } else {
+                own.clone()
+            }
+        });
+        self.require(shared.iter().map(String::as_str));
+    }
+
+    /// Adds properties; `unite` settles those that both have.
+    fn name(&mut self, others: Map<String, Value>, unite: impl Fn(&Value, &Value) -> Value) {
+        for (name, schema) in others {
+            match self.properties.get_mut(&name) {
+                Some(own) if *own == schema => {}
+                Some(own) => *own = unite(own, &schema),
+                None => drop(self.properties.insert(name, schema)),
+            }
+        }
+    }
+
+    /// Adds names to what is required.
+    fn require<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
+        for name in names {
+            if !self.required.iter().any(|known| known == name) {
+                self.required.push(name.to_owned());
+            }
+        }
+    }
+}
+
+/// What satisfies both schemas, as far as one schema can say it.
+fn both(own: &Value, other: &Value) -> Value {
+    let mut united = own.clone();
+    if let (Some(members), Some(other)) = (united.as_object_mut(), other.as_object()) {
+        merge(members, other);
+    }
+    united
+}
+
+/// What satisfies one of two schemas. Constants, as of a discriminator, become one `enum`.
+fn either(own: &Value, other: &Value) -> Value {
+    if let (Some(mut values), Some(more)) = (constants(own), constants(other)) {
+        for value in more {
+            if !values.contains(&value) {
+                values.push(value);
+            }
+        }
+        let types = values.iter().map(Types::of_value).reduce(Types::or);
+        let mut united = own.as_object().cloned().unwrap_or_default();
+        united.shift_remove("const");
+        if let Some(types) = types.and_then(Types::to_value) {
+            united.insert("type".to_owned(), types);
+        }
+        united.insert("enum".to_owned(), Value::Array(values));
+        return Value::Object(united);
+    }
+    let mut alternatives = match own.as_object() {
+        Some(members) if members.len() == 1 && members.contains_key("anyOf") => {
+            list(members, "anyOf").to_vec()
+        }
+        _ => vec![own.clone()],
+    };
+    if !alternatives.contains(other) {
+        alternatives.push(other.clone());
+    }
+    json!({"anyOf": alternatives})
+}
+
+/// The values of a schema that lists them.
+fn constants(schema: &Value) -> Option<Vec<Value>> {
+    match (schema.get("const"), schema.get("enum")) {
+        (Some(value), None) => Some(vec![value.clone()]),
+        (None, Some(Value::Array(values))) => Some(values.clone()),
+        _ => None,
+    }
+}
+
+/// Writes the object: `type` first, what the server wrote in its order, `required` last.
+fn finished(members: &Map<String, Value>, fields: Fields, is_open: bool) -> Map<String, Value> {
+    let Fields {
+        mut properties,
+        required,
+    } = fields;
+    // Callers can only give what is named.
+    for name in &required {
+        if !properties.contains_key(name) {
+            properties.insert(name.clone(), json!({"anyOf": anything()}));
+        }
+    }
+    let mut schema = Map::new();
+    schema.insert("type".to_owned(), "object".into());
+    for (keyword, value) in members {
+        match keyword.as_str() {
+            "type" | "required" | "allOf" | "anyOf" | "oneOf" | "not" | "enum" | "const"
+            | "items" => {}
+            "default" if !value.is_object() => {}
+            "properties" => {
+                schema.insert("properties".to_owned(), Value::Null);
+            }
+            _ => {
+                schema.insert(keyword.clone(), value.clone());
+            }
+        }
+    }
+    schema.insert("properties".to_owned(), Value::Object(properties));
+    if !required.is_empty() {
+        schema.insert("required".to_owned(), required.into());
+    }
+    if is_open {
+        schema
+            .entry("additionalProperties")
+            .or_insert(Value::Bool(true));
+    }
+    schema
+}

@@ -1,0 +1,300 @@
+//! Step 4: what has no type gets the one it implies. Open WebUI's converter takes everything
+//! without `type`, `anyOf` and `properties` for a string (openwebui §3.1), and model providers
+//! refuse arrays without `items`.
+
+use std::{collections::HashMap, mem};
+
+use schemars::{Schema, transform::Transform};
+use serde_json::{Map, Value, json};
+
+use super::keyword::{descend, list};
+
+/// The types by name, in the order that we write them.
+const NAMES: [&str; 7] = [
+    "string", "integer", "number", "boolean", "object", "array", "null",
+];
+
+/// A set of JSON Schema types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Types(u8);
+
+impl Types {
+    /// Reads the value of `type`; anything else is no limit.
+    pub fn of_names(value: &Value) -> Self {
+        match value {
+            Value::String(name) => Self::named(name),
+            Value::Array(names) => names
+                .iter()
+                .filter_map(Value::as_str)
+                .fold(Self(0), |types, name| types.or(Self::named(name))),
+            _ => Self(u8::MAX),
+        }
+    }
+
+    /// What both take; an integer is a number.
+    pub fn and(self, other: Self) -> Self {
+        Self(self.widened().0 & other.widened().0)
+    }
+
+    /// What either takes.
+    pub fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether a value of the type `name` may be among them.
+    pub fn has(self, name: &str) -> bool {
+        self.widened().0 & Self::named(name).0 != 0
+    }
+
+    /// The value of `type`; `None` for no type at all.
+    pub fn to_value(self) -> Option<Value> {
+        let number = Self::named("number").0;
+        let integer = Self::named("integer").0;
+        let set = if self.0 & number == 0 {
+            self.0
+        } else {
+            self.0 & !integer
+        };
+        let mut names: Vec<Value> = NAMES
+            .into_iter()
+            .filter(|name| set & Self::named(name).0 != 0)
+            .map(Value::from)
+            .collect();
+        match names.len() {
+            0 => None,
+            1 => names.pop(),
+            _ => Some(Value::Array(names)),
+        }
+    }
+
+    /// The set of one; an unknown name is the empty set.
+    fn named(name: &str) -> Self {
+        NAMES
+            .iter()
+            .position(|known| *known == name)
+            .map_or(Self(0), |bit| Self(1 << bit))
+    }
+
+    /// Numbers, and the integers among them.
+    fn widened(self) -> Self {
+        if self.0 & Self::named("number").0 == 0 {
+            self
+        } else {
+            self.or(Self::named("integer"))
+        }
+    }
+
+    /// The type of one value.
+    pub fn of_value(value: &Value) -> Self {
+        Self::named(match value {
+            Value::Null => "null",
+            Value::Bool(_) => "boolean",
+            Value::Number(number) if number.is_f64() => "number",
+            Value::Number(_) => "integer",
+            Value::String(_) => "string",
+            Value::Array(_) => "array",
+            Value::Object(_) => "object",
+        })
+    }
+}
+
+/// The transform. Works from the inside out.
+#[derive(Debug)]
+pub struct Fill {
+    /// Whether these are arguments, which the converter reads.
+    arguments: bool,
+    /// The types of components, by reference.
+    components: HashMap<String, Types>,
+}
+
+impl Fill {
+    /// Knows the components by name.
+    pub fn new<'a>(
+        arguments: bool,
+        components: impl Iterator<Item = (&'a str, &'a Schema)>,
+    ) -> Self {
+        let mut fill = Self {
+            arguments,
+            components: HashMap::new(),
+        };
+        for (name, body) in components {
+            if let Some(types) = fill.implied(body.as_value(), 0) {
+                let reference = format!("#/components/schemas/{name}");
+                fill.components.insert(reference, types);
+            }
+        }
+        fill
+    }
+
+    /// The types that a schema takes, as far as it tells.
+    fn implied(&self, schema: &Value, depth: usize) -> Option<Types> {
+        /// References and alternatives looked through.
+        const DEPTH_MAX: usize = 8;
+
+        let members = schema.as_object().filter(|_| depth < DEPTH_MAX)?;
+        if let Some(reference) = members.get("$ref").and_then(Value::as_str) {
+            return self.components.get(reference).copied();
+        }
+        if let Some(names) = members.get("type") {
+            return Some(Types::of_names(names));
+        }
+        if let Some(value) = members.get("const") {
+            return Some(Types::of_value(value));
+        }
+        if let Some(values) = members.get("enum").and_then(Value::as_array) {
+            return values.iter().map(Types::of_value).reduce(Types::or);
+        }
+        for keyword in ["anyOf", "oneOf"] {
+            let either = list(members, keyword)
+                .iter()
+                .map(|schema| self.implied(schema, depth + 1))
+                .reduce(|one, other| Some(one?.or(other?)));
+            if let Some(Some(types)) = either {
+                return Some(types);
+            }
+        }
+        list(members, "allOf")
+            .iter()
+            .filter_map(|schema| self.implied(schema, depth + 1))
+            .reduce(Types::and)
+            .filter(|types| types.0 != 0)
+            .or_else(|| told_by_keywords(members))
+    }
+
+    /// Makes a property or an item say what it takes.
+    fn place(&self, value: &mut Value) {
+        let types = || self.implied(value, 0).and_then(Types::to_value);
+        if let Some(reference) = value.get("$ref") {
+            // The converter cuts a recursive reference to nothing; the type beside it stays.
+            if let Some(types) = types() {
+                *value = json!({"type": types, "allOf": [{"$ref": reference}]});
+            }
+        } else if value.get("type").is_none()
+            && (value.get("anyOf").is_none() || value.get("enum").is_some())
+        {
+            let types = types();
+            let is_combined = value.get("oneOf").is_some() || value.get("allOf").is_some();
+            let Some(members) = value.as_object_mut() else {
+                return;
+            };
+            match types {
+                Some(types) => drop(members.insert("type".to_owned(), types)),
+                None if is_combined => {
+                    let all = ["string", "number", "boolean", "object", "array", "null"];
+                    members.insert("type".to_owned(), json!(all));
+                }
+                None => drop(members.insert("anyOf".to_owned(), anything())),
+            }
+        }
+        if let Some(members) = value.as_object_mut() {
+            complete(members);
+        }
+    }
+}
+
+impl Transform for Fill {
+    fn transform(&mut self, schema: &mut Schema) {
+        if schema.get("anyOf") == Some(&anything()) {
+            return;
+        }
+        // A type added within a negation would change what is negated.
+        let negated = ["not", "if"].map(|keyword| schema.get_mut(keyword).map(mem::take));
+        descend(self, schema);
+        for (keyword, value) in ["not", "if"].into_iter().zip(negated) {
+            if let (Some(value), Some(place)) = (value, schema.get_mut(keyword)) {
+                *place = value;
+            }
+        }
+
+        let Some(members) = schema.as_object_mut() else {
+            return;
+        };
+        let types = members.get("type").map(Types::of_names);
+        if members.get("default") == Some(&Value::Null)
+            && types.is_some_and(|types| !types.has("null"))
+        {
+            members.shift_remove("default");
+        }
+        if !self.arguments {
+            return;
+        }
+        complete(members);
+        if let Some(Value::Object(properties)) = members.get_mut("properties") {
+            properties.values_mut().for_each(|value| self.place(value));
+        }
+        if let Some(items) = members.get_mut("items") {
+            self.place(items);
+        }
+    }
+}
+
+/// Gives an array its items.
+fn complete(members: &mut Map<String, Value>) {
+    let is_array = members
+        .get("type")
+        .is_some_and(|names| Types::of_names(names).has("array"));
+    if is_array && !members.contains_key("items") {
+        members.insert("items".to_owned(), items(members));
+    }
+}
+
+/// What accepts any value and tells so: a list of types would do as well, but some model
+/// providers take only one name under `type`.
+pub fn anything() -> Value {
+    json!([
+        {"type": "string"},
+        {"type": "number"},
+        {"type": "boolean"},
+        {"type": "object"},
+        {"type": "array", "items": {}},
+        {"type": "null"}
+    ])
+}
+
+/// The items of an array that does not tell: of a tuple those of its places, where no more follow.
+fn items(members: &Map<String, Value>) -> Value {
+    let first = list(members, "prefixItems");
+    let most = members.get("maxItems").and_then(Value::as_u64);
+    if first.is_empty() || most.is_none_or(|most| most > first.len() as u64) {
+        return json!({"anyOf": anything()});
+    }
+    let mut kinds: Vec<&Value> = Vec::new();
+    for kind in first.iter().take(20) {
+        if !kinds.contains(&kind) {
+            kinds.push(kind);
+        }
+    }
+    match kinds.as_slice() {
+        [only] => (*only).clone(),
+        _ => json!({"anyOf": kinds}),
+    }
+}
+
+/// The type whose keywords a schema uses, if it is one.
+fn told_by_keywords(members: &Map<String, Value>) -> Option<Types> {
+    let mut told = members.keys().filter_map(|keyword| {
+        Some(match keyword.as_str() {
+            "properties"
+            | "required"
+            | "additionalProperties"
+            | "patternProperties"
+            | "propertyNames"
+            | "minProperties"
+            | "maxProperties"
+            | "dependentRequired"
+            | "dependentSchemas"
+            | "unevaluatedProperties" => "object",
+            "items" | "prefixItems" | "minItems" | "maxItems" | "uniqueItems" | "contains" => {
+                "array"
+            }
+            "minLength" | "maxLength" | "pattern" => "string",
+            "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum" | "multipleOf" => {
+                "number"
+            }
+            _ => return None,
+        })
+    });
+    let first = told.next()?;
+    told.all(|other| other == first)
+        .then(|| Types::named(first))
+}
