@@ -48,8 +48,12 @@ def judge(path, body, answer):
 
 
 def send(path, body):
-    answer = session.post(URL + path, data=body, headers={"content-type": "application/json"}, timeout=30)
-    judge(path, body, answer)
+    try:
+        answer = session.post(URL + path, data=body, headers={"content-type": "application/json"}, timeout=30)
+    except requests.RequestException as error:
+        faults.append(f"{path} {body[:200]!r}: no answer: {error}")
+    else:
+        judge(path, body, answer)
 
 
 def throw(path, strategy, until):
