@@ -2,9 +2,5 @@
 
 mod harness;
 
-mod calls;
-mod golden;
-mod reload;
-mod routes;
 mod shutdown;
 mod supervision;

@@ -82,13 +82,13 @@ async fn servers_that_ignore_every_hint_are_killed_with_their_children() {
 [bridges.stubborn]
 {bad stubborn}
 [bridges.family]
-{bad grandchild}
+{bad good}
 ";
     let mut bridge = Setup::toml(toml).ready().await;
     let family = bridge.post("/family/grandchild", "{}").await.json();
-    let grandchild = family["pid"].as_u64().expect("its pid");
+    let grandchild = family.as_u64().expect("its pid");
     let stubborn = bridge.post("/stubborn/pid", "{}").await.json();
-    let stubborn = stubborn["pid"].as_u64().expect("its pid");
+    let stubborn = stubborn.as_u64().expect("its pid");
     assert!(is_alive(grandchild) && is_alive(stubborn));
     bridge.signal("TERM");
     assert_eq!(bridge.exit_code().await, 0);
