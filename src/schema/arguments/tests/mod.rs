@@ -177,6 +177,17 @@ fn objects_find_their_branch() {
         Some(json!({"kind": "a", "n": 1}))
     );
     assert_eq!(argument(&tagged, &json!({"kind": "c"})), None);
+    // As it is, the value fits the second branch; the first would have to convert it.
+    let digits = json!({"anyOf": [{"type": "integer"}, {"type": "string", "pattern": "^[0-9]+$"}]});
+    assert_eq!(argument(&digits, &json!("5")), Some(json!("5")));
+    let flags = json!({"anyOf": [
+        {"type": "object", "properties": {"n": {"type": "integer"}}},
+        {"type": "object", "properties": {"n": {"type": "string"}}},
+    ]});
+    assert_eq!(
+        argument(&flags, &json!({"n": "5"})),
+        Some(json!({"n": "5"}))
+    );
 }
 
 #[test]

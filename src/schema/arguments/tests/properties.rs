@@ -17,6 +17,7 @@ fn any_schema() -> impl Strategy<Value = Value> {
             json!(false),
             json!({"enum": [1, "a", null]}),
             json!({"const": true}),
+            json!({"enum": ["7", "true"]}),
             json!({"type": ["string", "null"]}),
             json!({"type": "integer", "minimum": 3}),
             json!({"type": "string", "pattern": "^a"}),
