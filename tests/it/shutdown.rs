@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Setup, is_alive, until_gone};
+use crate::harness::{Setup, client, is_alive, until_gone};
 
 const SLOW: &str = "
 [server]
 drain_timeout = '20s'
 [bridges.slow]
-{bad slow}
+{bad good}
 ";
 
 #[tokio::test]
@@ -32,7 +32,7 @@ async fn while_draining_it_is_not_ready_and_takes_no_connections() {
         tokio::time::sleep(Duration::from_millis(300)).await;
         bridge.signal("TERM");
         tokio::time::sleep(Duration::from_millis(300)).await;
-        reqwest::get(format!("{}/ready", bridge.base)).await
+        client().get(format!("{}/ready", bridge.base)).send().await
     };
     let (answer, probe) = tokio::join!(call, stop);
     assert_eq!(answer.status, 200);
@@ -44,7 +44,7 @@ async fn while_draining_it_is_not_ready_and_takes_no_connections() {
 async fn a_call_that_outlives_the_drain_is_cut_and_the_exit_is_clean() {
     let toml = SLOW.replace("20s", "1s");
     let mut bridge = Setup::toml(&toml).ready().await;
-    let client = reqwest::Client::new();
+    let client = client();
     let request = client
         .post(format!("{}/slow/slow", bridge.base))
         .body(r#"{"seconds": 25}"#);
@@ -61,7 +61,7 @@ async fn a_call_that_outlives_the_drain_is_cut_and_the_exit_is_clean() {
 #[tokio::test]
 async fn a_second_signal_ends_at_once() {
     let mut bridge = Setup::toml(SLOW).ready().await;
-    let client = reqwest::Client::new();
+    let client = client();
     let request = client
         .post(format!("{}/slow/slow", bridge.base))
         .body(r#"{"seconds": 25}"#);

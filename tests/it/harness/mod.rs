@@ -139,10 +139,7 @@ impl Setup {
             child,
             base: format!("http://127.0.0.1:{}", self.port),
             dir: self.dir,
-            client: Client::builder()
-                .redirect(reqwest::redirect::Policy::none())
-                .build()
-                .unwrap(),
+            client: client(),
         }
     }
 
@@ -285,6 +282,16 @@ impl Bridge {
             .unwrap();
         status.code().unwrap_or(-1)
     }
+}
+
+/// An HTTP client that follows nothing.
+pub fn client() -> Client {
+    // reqwest wants a TLS provider even where only plain HTTP is spoken.
+    let _already = rustls::crypto::ring::default_provider().install_default();
+    Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .unwrap()
 }
 
 /// Whether a process is alive (and no zombie).
