@@ -1,5 +1,48 @@
 //! What the operator wrote, checked and resolved: [`Config`]. Nothing here opens a socket.
+//!
+//! [`load`] reads a file into a [`Config`] or says everything that is wrong with it; [`Watch`]
+//! tells when to read again; [`plan`] tells what that changes.
 
+mod bridge;
+mod diagnostic;
+mod environment;
+mod identity;
+mod limits;
+mod lint;
+mod load;
+mod mcp_checks;
+mod mcp_servers;
+mod naming;
+mod native;
+mod plan;
+mod reader;
+mod reference;
+mod server;
+mod single;
+mod telemetry;
+mod transport;
 mod types;
+mod watch;
 
-pub use types::*;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use {
+    bridge::exact_glob,
+    environment::read_dotenv,
+    lint::looks_secret,
+    mcp_servers::{parse_options, servers},
+    reference::is_variable,
+    server::{listen_on, odd_in_path, parse_listen, path_prefix, root_path},
+    telemetry::level,
+};
+pub use {
+    diagnostic::{Diagnostic, Place, Severity},
+    environment::Environment,
+    load::{Loaded, Overrides, load, load_mcpo, load_with},
+    naming::{name_of_command, name_of_url, nearest_name},
+    plan::{Plan, plan},
+    single::{is_url, remote, single, stdio},
+    types::*,
+    watch::Watch,
+};

@@ -1,0 +1,325 @@
+//! `[bridges.NAME]`: one server, from a TOML table or an entry of `mcpServers`.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::{
+    Bridge, Disabled, ToolFilter, Transport,
+    diagnostic::Span,
+    reader::{Reader, Scalar, Text},
+    transport,
+};
+use crate::name::{BridgeName, ToolName};
+
+/// The defaults of what [`Bridge`] documents.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_mins(1);
+pub(super) const TIMEOUT: Duration = Duration::from_mins(5);
+pub(super) const CONCURRENCY: usize = 64;
+pub(super) const QUEUE: usize = 256;
+
+/// As it stands in the file. Defaults are those of [`Bridge`].
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct BridgeTable {
+    pub(super) enabled: Option<Spanned<bool>>,
+    pub(super) description: Option<Text>,
+    pub(super) command: Option<Text>,
+    pub(super) args: Option<Vec<Text>>,
+    pub(super) env: BTreeMap<Text, Text>,
+    pub(super) inherit_env: Option<Spanned<bool>>,
+    pub(super) cwd: Option<Text>,
+    pub(super) url: Option<Text>,
+    pub(super) transport: Option<Text>,
+    pub(super) headers: BTreeMap<Text, Text>,
+    pub(super) protocol: Option<Text>,
+    pub(super) connect_timeout: Option<Text>,
+    pub(super) timeout: Option<Text>,
+    pub(super) concurrency: Option<Spanned<Scalar>>,
+    pub(super) queue: Option<Spanned<Scalar>>,
+    pub(super) lazy: Option<bool>,
+    pub(super) idle_stop: Option<Text>,
+    pub(super) tools_allow: Option<Vec<Text>>,
+    pub(super) tools_deny: Option<Vec<Text>>,
+    pub(super) rename: BTreeMap<Text, Text>,
+    pub(super) aliases: BTreeMap<Text, Text>,
+    pub(super) embed_html: Option<bool>,
+    /// Whether a key was left out because it did not fit, and has been reported.
+    #[serde(skip)]
+    pub(super) is_partial: bool,
+}
+
+/// Reads the strings of one bridge; a missing reference switches it off.
+#[derive(Debug)]
+pub(super) struct Resolver<'r, 'a> {
+    /// What it is read with.
+    pub(super) reader: &'r mut Reader<'a>,
+    /// Why the bridge is off.
+    missing: Vec<String>,
+}
+
+impl Resolver<'_, '_> {
+    /// Replaces references; `None` when something is missing or malformed.
+    pub(super) fn expand(&mut self, text: &Text) -> Option<Text> {
+        let expansion = self.reader.expand(text)?;
+        if expansion.missing.is_empty() {
+            return Some(Spanned::new(text.span(), expansion.text));
+        }
+        for missing in expansion.missing {
+            if !self.missing.contains(&missing) {
+                self.missing.push(missing);
+            }
+        }
+        None
+    }
+
+    /// The same for a string that others can see; a secret in it is worth a warning.
+    pub(super) fn expand_visible(&mut self, text: &Text, danger: &str, hint: &str) -> Option<Text> {
+        if let Some(expansion) = self.reader.expand(text) {
+            if let Some(secret) = expansion.secrets.first() {
+                self.reader
+                    .problems
+                    .warning(
+                        &text.span(),
+                        format!("`{secret}` looks like a secret, and {danger}"),
+                    )
+                    .hint(hint);
+            }
+            return self.expand(text);
+        }
+        None
+    }
+
+    fn duration(&mut self, key: &str, text: Option<Text>) -> Option<Duration> {
+        let text = self.expand(&text?)?;
+        self.reader.duration(key, &text)
+    }
+
+    fn count(&mut self, key: &str, scalar: Option<Spanned<Scalar>>, least: usize) -> Option<usize> {
+        let scalar = scalar?;
+        let span = scalar.span();
+        let scalar = match scalar.into_inner() {
+            Scalar::Text(text) => {
+                Scalar::Text(self.expand(&Spanned::new(span.clone(), text))?.into_inner())
+            }
+            integer @ Scalar::Integer(_) => integer,
+        };
+        self.reader.count(key, &Spanned::new(span, scalar), least)
+    }
+}
+
+impl BridgeTable {
+    /// Checks and resolves one bridge. Problems are reported; what can be had is had, and with a
+    /// problem the configuration is refused (native) or the bridge is off (mcpo).
+    pub(super) fn resolve(
+        mut self,
+        name: BridgeName,
+        at: &Span,
+        reader: &mut Reader<'_>,
+    ) -> Bridge {
+        let first_problem = reader.problems.len();
+        let mut resolver = Resolver {
+            reader,
+            missing: Vec::new(),
+        };
+        let resolver = &mut resolver;
+        let description = self
+            .description
+            .take()
+            .and_then(|text| resolver.expand(&text));
+        let connect_timeout = resolver.duration("connect_timeout", self.connect_timeout.take());
+        let timeout = resolver.duration("timeout", self.timeout.take());
+        let idle_stop = resolver.duration("idle_stop", self.idle_stop.take());
+        let concurrency = resolver.count("concurrency", self.concurrency.take(), 1);
+        let queue = resolver.count("queue", self.queue.take(), 0);
+        let tools = filter(resolver, self.tools_allow.take(), self.tools_deny.take());
+        let (rename, aliases) = names(resolver, &self.rename, &self.aliases);
+        let lazy = self.lazy.unwrap_or(false);
+        let embed_html = self.embed_html.unwrap_or(false);
+        let enabled = self
+            .enabled
+            .as_ref()
+            .is_none_or(|enabled| *enabled.get_ref());
+        let transport = transport::resolve(resolver, self, at);
+        let missing = resolver.missing.join("; ");
+        let transport = if enabled {
+            off_when_missing(transport, missing)
+        } else {
+            Err(Disabled("switched off in the configuration".to_owned()))
+        };
+        let mut bridge = Bridge {
+            name,
+            description: description.map(Text::into_inner),
+            transport,
+            connect_timeout: connect_timeout.unwrap_or(CONNECT_TIMEOUT),
+            timeout: timeout.unwrap_or(TIMEOUT),
+            concurrency: concurrency.unwrap_or(CONCURRENCY),
+            queue: queue.unwrap_or(QUEUE),
+            lazy,
+            idle_stop,
+            tools,
+            rename,
+            aliases,
+            embed_html,
+        };
+        if reader.lenient
+            && let Some(reason) = reader.problems.soften(first_problem)
+        {
+            // mcpo starts with the others.
+            bridge.transport = Err(Disabled(reason));
+        }
+        bridge
+    }
+}
+
+/// A bridge with something missing is off; one with an error has been reported, and its reason
+/// is never read.
+fn off_when_missing(transport: Option<Transport>, missing: String) -> Result<Transport, Disabled> {
+    match transport {
+        _ if !missing.is_empty() => Err(Disabled(missing)),
+        Some(transport) => Ok(transport),
+        None => Err(Disabled("its configuration has an error".to_owned())),
+    }
+}
+
+fn filter(
+    resolver: &mut Resolver<'_, '_>,
+    allow: Option<Vec<Text>>,
+    deny: Option<Vec<Text>>,
+) -> ToolFilter {
+    let (allow, allow_set) = globs(resolver, "tools_allow", allow.unwrap_or_default());
+    let (deny, deny_set) = globs(resolver, "tools_deny", deny.unwrap_or_default());
+    ToolFilter {
+        allow,
+        deny,
+        allow_set,
+        deny_set,
+    }
+}
+
+fn globs(resolver: &mut Resolver<'_, '_>, key: &str, texts: Vec<Text>) -> (Vec<String>, GlobSet) {
+    let mut set = GlobSetBuilder::new();
+    let mut written = Vec::new();
+    for text in texts {
+        let Some(text) = resolver.expand(&text) else {
+            continue;
+        };
+        // The same on every system.
+        match GlobBuilder::new(text.get_ref())
+            .backslash_escape(true)
+            .build()
+        {
+            Ok(glob) => {
+                set.add(glob);
+                written.push(text.into_inner());
+            }
+            Err(error) => {
+                resolver
+                    .reader
+                    .problems
+                    .error(&text.span(), format!("`{key}`: {}", error.kind()))
+                    .hint("write names with `*` and `?`, `\"list_*\"` say; `[` and `{` are special, `\\\\` takes that away");
+            }
+        }
+    }
+    let set = set.build().unwrap_or_else(|error| {
+        // Each one compiled, all together are too large.
+        resolver
+            .reader
+            .add_all(vec![super::Diagnostic::error(format!("`{key}`: {error}"))]);
+        GlobSet::empty()
+    });
+    (written, set)
+}
+
+/// The glob that matches a name and nothing else.
+pub(crate) fn exact_glob(name: &str) -> String {
+    globset::escape(&name.replace('\\', "\\\\"))
+}
+
+/// New name → server's name.
+type Names = BTreeMap<ToolName, ToolName>;
+
+/// Renames and aliases: every new name stands for one tool, every tool has one new name.
+fn names(
+    resolver: &mut Resolver<'_, '_>,
+    rename: &BTreeMap<Text, Text>,
+    aliases: &BTreeMap<Text, Text>,
+) -> (Names, Names) {
+    let renames = pairs(resolver, "rename", rename);
+    let second = pairs(resolver, "aliases", aliases);
+    let mut taken: BTreeMap<&ToolName, &ToolName> = BTreeMap::new();
+    for (new, old) in &renames {
+        if let Some(first) = taken.insert(old, new) {
+            let span = span_of(rename, new);
+            resolver
+                .reader
+                .problems
+                .error(
+                    &span,
+                    format!("`{old}` cannot be renamed to both `{first}` and `{new}`"),
+                )
+                .hint(format!(
+                    "keep one, and put the other under `aliases`: `{new} = \"{old}\"`"
+                ));
+        }
+    }
+    for new in second.keys() {
+        if renames.contains_key(new) {
+            let span = span_of(aliases, new);
+            resolver
+                .reader
+                .problems
+                .error(
+                    &span,
+                    format!("`{new}` stands under `rename` and under `aliases`"),
+                )
+                .hint("keep one of them");
+        }
+    }
+    (renames, second)
+}
+
+fn pairs(resolver: &mut Resolver<'_, '_>, key: &str, table: &BTreeMap<Text, Text>) -> Names {
+    let mut names = Names::new();
+    for (new, old) in table {
+        let Some(expanded) = resolver.expand(old) else {
+            continue;
+        };
+        match (
+            ToolName::parse(new.get_ref()),
+            ToolName::parse(expanded.get_ref()),
+        ) {
+            (Some(new_name), Some(old_name)) if new_name != old_name => {
+                names.insert(new_name, old_name);
+            }
+            (Some(same), Some(_)) => {
+                resolver
+                    .reader
+                    .problems
+                    .error(&new.span(), format!("`{key}`: `{same}` stands for itself"))
+                    .hint(format!(
+                        "write the new name first: `NEW = \"{same}\"`, or remove the line"
+                    ));
+            }
+            _ => {
+                resolver
+                    .reader
+                    .problems
+                    .error(&new.span(), format!("`{key}`: a tool needs a name"))
+                    .hint("write `NEW = \"NAME_AT_THE_SERVER\"`");
+            }
+        }
+    }
+    names
+}
+
+fn span_of(table: &BTreeMap<Text, Text>, name: &ToolName) -> Span {
+    table
+        .keys()
+        .find(|key| key.get_ref() == name.as_str())
+        .map(Text::span)
+        .unwrap_or_default()
+}

@@ -1,0 +1,192 @@
+//! The environment a configuration is read in. It is passed in, so that nothing below reads
+//! globals.
+
+use std::{
+    collections::BTreeMap,
+    env, fmt, fs, io,
+    path::{Path, PathBuf},
+};
+
+use crate::secret::Secret;
+
+use super::Diagnostic;
+
+/// Variables, and the path of the running program.
+#[derive(Clone, Default)]
+pub struct Environment {
+    vars: BTreeMap<String, Secret>,
+    executable: Option<PathBuf>,
+}
+
+impl Environment {
+    /// Ours. Variables that are not UTF-8 are left out: no reference could name their value.
+    pub fn process() -> Self {
+        let vars = env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .map(|(name, value)| (name, Secret::new(value)))
+            .collect();
+        Self {
+            vars,
+            executable: env::current_exe().ok(),
+        }
+    }
+
+    /// One made of pairs; later pairs win.
+    pub fn of<N: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (N, V)>) -> Self {
+        Self::default().with(pairs)
+    }
+
+    /// This one, and over it the given pairs.
+    #[must_use]
+    pub fn with<N: Into<String>, V: Into<String>>(
+        mut self,
+        pairs: impl IntoIterator<Item = (N, V)>,
+    ) -> Self {
+        for (name, value) in pairs {
+            self.vars.insert(name.into(), Secret::new(value));
+        }
+        self
+    }
+
+    /// The program that `command = "mcp-bridge"` stands for.
+    #[must_use]
+    pub fn with_executable(mut self, executable: impl Into<PathBuf>) -> Self {
+        self.executable = Some(executable.into());
+        self
+    }
+
+    /// The value of a variable, if it is set, blank or not.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.vars.get(name).map(Secret::expose)
+    }
+
+    /// The path of the running program, where the system tells it.
+    pub fn executable(&self) -> Option<&Path> {
+        self.executable.as_deref()
+    }
+
+    /// This one, and under it the variables of a dotenv file. No file, no change.
+    pub(super) fn over_dotenv(&self, path: &Path) -> (Self, Vec<Diagnostic>) {
+        let (file, warnings) = read_dotenv(path);
+        let mut merged = self.clone();
+        for (name, value) in file {
+            merged.vars.entry(name).or_insert(value);
+        }
+        (merged, warnings)
+    }
+}
+
+/// Shows names only.
+impl fmt::Debug for Environment {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Environment")
+            .field("vars", &self.vars.keys())
+            .field("executable", &self.executable)
+            .finish()
+    }
+}
+
+/// Reads a dotenv file; the last of two equal names counts. A line that cannot be read is skipped
+/// with a warning, as python-dotenv does; a file that does not exist has no variables.
+pub(crate) fn read_dotenv(path: &Path) -> (BTreeMap<String, Secret>, Vec<Diagnostic>) {
+    let mut found = BTreeMap::new();
+    let mut warnings = Vec::new();
+    let file = path.display();
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return (found, warnings),
+        Err(error) => {
+            warnings.push(Diagnostic::warning(format!("{file}: {error}")));
+            return (found, warnings);
+        }
+    };
+    for line in dotenvy::from_read_iter(quote_plain(&text).as_bytes()) {
+        if let Ok((name, value)) = line {
+            found.insert(name, Secret::new(value));
+        } else {
+            // The line itself may hold a secret, so it is not shown.
+            warnings.push(
+                Diagnostic::warning(format!("{file}: a line is no `NAME=value`"))
+                    .with_hint("put values with quotes, `#` or `$` in single quotes"),
+            );
+        }
+    }
+    (found, warnings)
+}
+
+/// Puts `NAME=some words` in quotes: Compose and python-dotenv take it as it is, dotenvy does not.
+fn quote_plain(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len() + 1);
+    let (mut single, mut double) = (0, 0);
+    for line in text.trim_start_matches('\u{feff}').lines() {
+        // Not within a value of several lines.
+        let is_outside = single % 2 == 0 && double % 2 == 0;
+        match plain_line(line).filter(|_| is_outside) {
+            Some((name, value)) => quoted.extend([name, "='", value, "'"]),
+            None => quoted.push_str(line),
+        }
+        // With the last newline too: dotenvy refuses a last line that ends in a space.
+        quoted.push('\n');
+        if !line.trim_start().starts_with('#') {
+            single += line.matches('\'').count();
+            double += line.matches('"').count();
+        }
+    }
+    quoted
+}
+
+/// The name and the words of a line that needs quotes.
+fn plain_line(line: &str) -> Option<(&str, &str)> {
+    let (name, value) = line.trim().split_once('=')?;
+    let value = value.split(" #").next().unwrap_or_default().trim();
+    let is_plain = !name.trim_start().starts_with('#')
+        && value.contains(' ')
+        && !value.starts_with('#')
+        && !value.contains(['"', '\'', '\\', '$']);
+    is_plain.then_some((name, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dotenv_file_is_read_as_compose_and_python_read_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".env");
+        let text = "\u{feff}# comment\nA=1\nexport B='two words'\nC=two words # no\nD=\nA=2\n=x\nE=\"x\\ny\"\nF=last ";
+        fs::write(&path, text).unwrap();
+        let (found, warnings) = read_dotenv(&path);
+        let found: Vec<_> = found
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.expose()))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("A", "2"),
+                ("B", "two words"),
+                ("C", "two words"),
+                ("D", ""),
+                ("E", "x\ny"),
+                ("F", "last"),
+            ]
+        );
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(read_dotenv(&folder.path().join("none")).0.is_empty());
+    }
+
+    #[test]
+    fn the_process_environment_wins_over_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".env");
+        fs::write(&path, "A=file\nB=file\n").unwrap();
+        let (merged, _) = Environment::of([("A", "process")]).over_dotenv(&path);
+        assert_eq!(
+            (merged.get("A"), merged.get("B")),
+            (Some("process"), Some("file"))
+        );
+        assert!(!format!("{merged:?}").contains("process"));
+    }
+}

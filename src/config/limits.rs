@@ -1,0 +1,61 @@
+//! `[limits]`: no queue, buffer or wait without a bound.
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::{
+    Limits,
+    reader::{Reader, Scalar},
+};
+
+/// As it stands in the file. Defaults are those of [`Limits`].
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(clippy::struct_field_names, reason = "the names of the keys")]
+pub(super) struct LimitsTable {
+    body_bytes_max: Option<Spanned<Scalar>>,
+    result_bytes_max: Option<Spanned<Scalar>>,
+    requests_max: Option<Spanned<Scalar>>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 10 << 20,
+            result_bytes_max: 32 << 20,
+            requests_max: 2048,
+        }
+    }
+}
+
+impl LimitsTable {
+    /// Checks and resolves the section.
+    pub(super) fn resolve(self, reader: &mut Reader<'_>) -> Limits {
+        let mut limits = Limits::default();
+        for (key, scalar, least, place) in [
+            (
+                "body_bytes_max",
+                self.body_bytes_max,
+                1024,
+                &mut limits.body_bytes_max,
+            ),
+            (
+                "result_bytes_max",
+                self.result_bytes_max,
+                1024,
+                &mut limits.result_bytes_max,
+            ),
+            (
+                "requests_max",
+                self.requests_max,
+                1,
+                &mut limits.requests_max,
+            ),
+        ] {
+            if let Some(number) = scalar.and_then(|scalar| reader.count(key, &scalar, least)) {
+                *place = number;
+            }
+        }
+        limits
+    }
+}

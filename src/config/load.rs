@@ -1,0 +1,155 @@
+//! Reads a configuration file of either kind.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    Config, Diagnostic, Environment, Flavor, Identity, Limits, Server, Telemetry,
+    diagnostic::{Problems, Severity, Source},
+    identity, mcp_servers, native,
+    reader::Reader,
+};
+use crate::secret::Secret;
+
+/// A configuration that can be used.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// What is worth saying of it.
+    pub warnings: Vec<Diagnostic>,
+    /// The files it came from, to be watched: the configuration, `.env` beside it whether there
+    /// is one or not, and every `${file:…}`.
+    pub sources: Vec<PathBuf>,
+}
+
+/// What the command line says over the file.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    /// `--listen`
+    pub listen: Option<SocketAddr>,
+}
+
+/// Reads a file: `bridges.toml`, or JSON with `mcpServers`, told apart by content. A `.env`
+/// beside it is read under the given environment. The errors come with all warnings, in the
+/// order of the file.
+pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, Vec<Diagnostic>> {
+    load_with(path, environment, &Overrides::default())
+}
+
+/// [`load`], with what the command line says. It is part of loading because an address from the
+/// command line changes what is safe.
+pub fn load_with(
+    path: &Path,
+    environment: &Environment,
+    overrides: &Overrides,
+) -> Result<Loaded, Vec<Diagnostic>> {
+    with_reader(path, environment, |reader| {
+        if is_json(reader.problems.text()) {
+            reader.lenient = true;
+            let mut config = of_servers(reader, &BTreeMap::new());
+            config.server.listen = overrides.listen.unwrap_or(config.server.listen);
+            let draft = identity::Draft::of_environment(reader.environment);
+            let (identity, complaint) = draft.resolve(config.server.listen);
+            if !reader.problems.has_errors() {
+                reader.add_all(complaint.into_iter().collect());
+            }
+            config.identity = identity;
+            config
+        } else {
+            native::read(reader, overrides)
+        }
+    })
+}
+
+/// Reads an `mcpServers` file for mcpo's command line, which adds variables to the environment of
+/// every child and settles server and identity itself.
+pub fn load_mcpo(
+    path: &Path,
+    environment: &Environment,
+    children: &BTreeMap<String, Secret>,
+) -> Result<Loaded, Vec<Diagnostic>> {
+    with_reader(path, environment, |reader| {
+        reader.lenient = true;
+        of_servers(reader, children)
+    })
+}
+
+fn of_servers(reader: &mut Reader<'_>, children: &BTreeMap<String, Secret>) -> Config {
+    Config {
+        flavor: Flavor::Mcpo,
+        server: Server::default(),
+        identity: Identity {
+            anonymous: true,
+            keys: Vec::new(),
+            strict: false,
+        },
+        limits: Limits::default(),
+        telemetry: Telemetry::default(),
+        bridges: mcp_servers::read(reader, children),
+    }
+}
+
+fn with_reader(
+    path: &Path,
+    environment: &Environment,
+    read: impl FnOnce(&mut Reader<'_>) -> Config,
+) -> Result<Loaded, Vec<Diagnostic>> {
+    let file = path.display().to_string();
+    let text = read_text(path).map_err(|message| {
+        let hint = "`--config FILE` names another file; `mcp-bridge import` makes one from an `mcpServers` file";
+        vec![Diagnostic::of_file(&file, message).with_hint(hint)]
+    })?;
+    let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
+    let dotenv = folder.join(".env");
+    let (environment, warnings) = environment.over_dotenv(&dotenv);
+    let mut reader = Reader {
+        environment: &environment,
+        folder,
+        lenient: false,
+        problems: Problems::new(Source { file, text }),
+        files: BTreeSet::new(),
+    };
+    reader.add_all(warnings);
+    let config = read(&mut reader);
+    let failed = reader.problems.has_errors();
+    let diagnostics = reader.problems.finish();
+    if failed {
+        return Err(diagnostics);
+    }
+    let mut sources = vec![path.to_path_buf(), dotenv];
+    sources.extend(reader.files);
+    debug_assert!(
+        diagnostics
+            .iter()
+            .all(|one| one.severity == Severity::Warning),
+        "no errors"
+    );
+    Ok(Loaded {
+        config,
+        warnings: diagnostics,
+        sources,
+    })
+}
+
+/// The text without byte order mark.
+fn read_text(path: &Path) -> Result<String, String> {
+    let bytes = fs::read(path).map_err(|error| format!("the file cannot be read: {error}"))?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        format!("the file is not UTF-8: byte {at} is no part of a character")
+    })?;
+    Ok(text
+        .strip_prefix('\u{feff}')
+        .map(str::to_owned)
+        .unwrap_or(text))
+}
+
+/// Whether a text is JSON: no TOML begins with a brace or a slash.
+fn is_json(text: &str) -> bool {
+    text.trim_start().starts_with(['{', '/'])
+}

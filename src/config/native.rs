@@ -1,0 +1,185 @@
+//! `bridges.toml`: every section and every bridge is read by itself, so that all problems show
+//! at once.
+
+use std::collections::BTreeMap;
+
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue, Error},
+};
+
+use super::{
+    Bridge, Config, Diagnostic, Flavor, Limits, Severity, Telemetry, bridge::BridgeTable,
+    diagnostic::Span, identity, limits::LimitsTable, load::Overrides, naming::nearest_name,
+    reader::Reader, server::ServerTable, telemetry::TelemetryTable,
+};
+use crate::name::{BadName, BridgeName};
+
+/// The sections we know.
+const SECTIONS: &[&str] = &["server", "identity", "limits", "telemetry", "bridges"];
+
+/// Enough of a broken file to be useful.
+const SYNTAX_ERRORS_MAX: usize = 10;
+
+/// Reads the whole file. The result is of use only if no error was reported.
+pub(super) fn read(reader: &mut Reader<'_>, overrides: &Overrides) -> Config {
+    let text = reader.problems.text().to_owned();
+    let (document, errors) = DeTable::parse_recoverable(&text);
+    let mut sections = BTreeMap::new();
+    if errors.is_empty() {
+        for (key, value) in document.into_inner() {
+            let name = key.get_ref().as_ref();
+            if let Some(section) = SECTIONS.iter().find(|section| **section == name) {
+                sections.extend(table_of(reader, section, value));
+            } else {
+                reader.unknown_key("", name, &key.span(), SECTIONS);
+            }
+        }
+    } else {
+        syntax_errors(reader, &errors);
+    }
+    let mut section = |name: &str| sections.remove(name).unwrap_or_default();
+    let (server, identity, limits) = (section("server"), section("identity"), section("limits"));
+    let (telemetry, bridges) = (section("telemetry"), section("bridges"));
+
+    let server = reader
+        .table::<ServerTable>("server", &server.0, server.1)
+        .unwrap_or_default()
+        .resolve(reader);
+    let (mut server, listen) = (server.server, server.listen);
+    server.listen = overrides.listen.unwrap_or(server.listen);
+    let limits = reader
+        .table::<LimitsTable>("limits", &limits.0, limits.1)
+        .map_or_else(Limits::default, |table| table.resolve(reader));
+    let telemetry = reader
+        .table::<TelemetryTable>("telemetry", &telemetry.0, telemetry.1)
+        .map_or_else(Telemetry::default, |table| table.resolve(reader));
+    let draft = identity::read(reader, &identity.0, identity.1);
+    let (identity, complaint) = draft.resolve(server.listen);
+    let bridges = read_bridges(reader, bridges.1);
+    // Errors say enough.
+    let is_worth_it = |complaint: &Diagnostic| {
+        errors.is_empty()
+            && (complaint.severity == Severity::Error || !reader.problems.has_errors())
+    };
+    if let Some(mut complaint) = complaint.filter(is_worth_it) {
+        if let Some(span) = listen.filter(|_| overrides.listen.is_none()) {
+            complaint.place = Some(reader.problems.place(&span));
+        }
+        reader.problems.add(complaint);
+    }
+    Config {
+        flavor: Flavor::Native,
+        server,
+        identity,
+        limits,
+        telemetry,
+        bridges,
+    }
+}
+
+/// A section and where it begins.
+type Section<'i> = (Span, DeTable<'i>);
+
+fn table_of<'i>(
+    reader: &mut Reader<'_>,
+    name: &'static str,
+    value: Spanned<DeValue<'i>>,
+) -> Option<(&'static str, Section<'i>)> {
+    let span = value.span();
+    if let DeValue::Table(table) = value.into_inner() {
+        return Some((name, (span, table)));
+    }
+    let header = if name == "bridges" {
+        "bridges.NAME"
+    } else {
+        name
+    };
+    reader
+        .problems
+        .error(&span, format!("`{name}` must be a table"))
+        .hint(format!(
+            "write `[{header}]` on a line of its own, and its keys below"
+        ));
+    None
+}
+
+/// One syntax error a line: a parser that goes on after an error stumbles over the same line.
+fn syntax_errors(reader: &mut Reader<'_>, errors: &[Error]) {
+    let mut last_line = None;
+    let mut shown = 0;
+    for error in errors {
+        let span = error.span().unwrap_or_default();
+        let line = Some(reader.problems.place(&span).line);
+        if line == last_line || shown == SYNTAX_ERRORS_MAX {
+            continue;
+        }
+        last_line = line;
+        shown += 1;
+        let problem = reader.problems.error(&span, error.message());
+        if error.message().starts_with("duplicate key") {
+            problem.hint("keep one of them");
+        }
+    }
+}
+
+fn read_bridges(reader: &mut Reader<'_>, table: DeTable<'_>) -> Vec<Bridge> {
+    let mut bridges: Vec<Bridge> = Vec::new();
+    for (key, value) in table {
+        let written = key.get_ref().as_ref();
+        let name = match BridgeName::parse(written) {
+            Ok(name) => Some(name),
+            Err(bad) => {
+                let problem = reader.problems.error(&key.span(), bad.to_string());
+                if let BadName::Character { .. } | BadName::TooLong(_) = bad {
+                    problem.hint(format!("write `[bridges.{}]`", nearest_name(written)));
+                }
+                None
+            }
+        };
+        if let Some(name) = &name {
+            warn_of_twin(reader, &bridges, name, &key.span());
+        }
+        let span = value.span();
+        let DeValue::Table(inner) = value.into_inner() else {
+            reader
+                .problems
+                .error(&span, format!("`{written}`: a bridge is a table"))
+                .hint(format!(
+                    "write `[bridges.{written}]` and below it `command = …` or `url = …`"
+                ));
+            continue;
+        };
+        let section = format!("bridges.{written}");
+        let before = reader.problems.len();
+        if let Some(mut table) = reader.table::<BridgeTable>(&section, &span, inner) {
+            table.is_partial = reader.problems.len() > before;
+            // A bad name does not keep us from looking at the rest.
+            let known = name.clone().unwrap_or_else(|| nearest_name(written));
+            let bridge = table.resolve(known, &key.span(), reader);
+            bridges.extend(name.is_some().then_some(bridge));
+        }
+    }
+    bridges
+}
+
+/// Names that differ by case alone are confused by people, and by file systems.
+pub(super) fn warn_of_twin(
+    reader: &mut Reader<'_>,
+    bridges: &[Bridge],
+    name: &BridgeName,
+    at: &Span,
+) {
+    let twin = bridges.iter().find(|other| {
+        other.name != *name && other.name.as_str().eq_ignore_ascii_case(name.as_str())
+    });
+    if let Some(twin) = twin {
+        reader
+            .problems
+            .warning(
+                at,
+                format!("`{name}` and `{}` differ by case alone", twin.name),
+            )
+            .hint("give one of them another name");
+    }
+}

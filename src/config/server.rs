@@ -1,0 +1,257 @@
+//! `[server]`: where and how we listen.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _},
+    time::Duration,
+};
+
+use serde::Deserialize;
+
+use super::{
+    Server, Tls,
+    diagnostic::Span,
+    reader::{Reader, Text},
+};
+
+/// As it stands in the file. Defaults are those of [`Server`].
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ServerTable {
+    listen: Option<Text>,
+    root_path: Option<Text>,
+    path_prefix: Option<Text>,
+    public_spec: Option<bool>,
+    cors_allow_origins: Option<Vec<Text>>,
+    tls_cert: Option<Text>,
+    tls_key: Option<Text>,
+    drain_timeout: Option<Text>,
+    title: Option<Text>,
+    description: Option<Text>,
+    version: Option<Text>,
+}
+
+/// The section, and where it says `listen`.
+pub(super) struct Read {
+    /// The section.
+    pub(super) server: Server,
+    /// For problems that other sections have with it.
+    pub(super) listen: Option<Span>,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)),
+            root_path: String::new(),
+            path_prefix: "/".to_owned(),
+            public_spec: true,
+            cors_allow_origins: Vec::new(),
+            tls: None,
+            drain_timeout: Duration::from_secs(30),
+            title: "mcp-bridge".to_owned(),
+            description: "The tools of every MCP server behind one OpenAPI document".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+}
+
+impl ServerTable {
+    /// Checks and resolves the section.
+    pub(super) fn resolve(self, reader: &mut Reader<'_>) -> Read {
+        let mut server = Server::default();
+        let at = self.listen.as_ref().map(Text::span);
+        if let Some(listen) = self.listen.and_then(|text| reader.required(&text)) {
+            match parse_listen(listen.get_ref()) {
+                Ok(address) => server.listen = address,
+                Err(reason) => {
+                    reader
+                        .problems
+                        .error(&listen.span(), format!("`listen`: {reason}"))
+                        .hint(
+                            "write `\"127.0.0.1:8000\"`, or `\"0.0.0.0:8000\"` for every interface",
+                        );
+                }
+            }
+        }
+        for (key, text, place) in [
+            ("root_path", self.root_path, &mut server.root_path),
+            ("path_prefix", self.path_prefix, &mut server.path_prefix),
+        ] {
+            if let Some(text) = text.and_then(|text| reader.required(&text)) {
+                if let Some(odd) = odd_in_path(text.get_ref()) {
+                    reader
+                        .problems
+                        .error(&text.span(), format!("`{key}` cannot contain {odd:?}"))
+                        .hint("write a path such as `\"/api/mcpo\"`");
+                }
+                *place = text.into_inner();
+            }
+        }
+        server.root_path = root_path(&server.root_path);
+        server.path_prefix = path_prefix(&server.path_prefix);
+        server.public_spec = self.public_spec.unwrap_or(server.public_spec);
+        server.cors_allow_origins = self
+            .cors_allow_origins
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|text| origin(reader, text))
+            .collect();
+        server.tls = tls(reader, self.tls_cert, self.tls_key);
+        if let Some(text) = self.drain_timeout.and_then(|text| reader.required(&text))
+            && let Some(duration) = reader.duration("drain_timeout", &text)
+        {
+            server.drain_timeout = duration;
+        }
+        for (text, place) in [
+            (self.title, &mut server.title),
+            (self.description, &mut server.description),
+            (self.version, &mut server.version),
+        ] {
+            if let Some(text) = text.and_then(|text| reader.required(&text)) {
+                *place = text.into_inner();
+            }
+        }
+        Read { server, listen: at }
+    }
+}
+
+/// Reads `HOST:PORT`; a host name is looked up once.
+pub(crate) fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+    let text = text.trim();
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    let (host, port) = text
+        .rsplit_once(':')
+        .ok_or_else(|| format!("`{text}` has no port"))?;
+    let port = port
+        .parse()
+        .map_err(|_| format!("`{port}` is no port, which is a number up to 65535"))?;
+    listen_on(host, port)
+}
+
+/// The address of a host, looked up if it is a name.
+pub(crate) fn listen_on(host: &str, port: u16) -> Result<SocketAddr, String> {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let ip = match bare {
+        "localhost" => Some(IpAddr::from(Ipv4Addr::LOCALHOST)),
+        "*" => Some(IpAddr::from(Ipv4Addr::UNSPECIFIED)),
+        "" => return Err("the host is missing".to_owned()),
+        other => other.parse().ok(),
+    };
+    if let Some(ip) = ip {
+        return Ok(SocketAddr::new(ip, port));
+    }
+    let addresses: Vec<_> = (bare, port)
+        .to_socket_addrs()
+        .map_err(|error| format!("`{host}` has no address: {error}"))?
+        .collect();
+    addresses
+        .iter()
+        .find(|address| address.is_ipv4())
+        .or(addresses.first())
+        .copied()
+        .ok_or_else(|| format!("`{host}` has no address"))
+}
+
+/// Leading `/`, no trailing one; empty for none.
+pub(crate) fn root_path(text: &str) -> String {
+    let inner = text.trim().trim_matches('/');
+    if inner.is_empty() {
+        String::new()
+    } else {
+        format!("/{inner}")
+    }
+}
+
+/// Begins and ends with `/`; `/` for none.
+pub(crate) fn path_prefix(text: &str) -> String {
+    format!("{}/", root_path(text))
+}
+
+/// The first character that would end the path of a URL or mean something to the router.
+pub(crate) fn odd_in_path(text: &str) -> Option<char> {
+    text.trim().chars().find(|character| {
+        character.is_whitespace() || character.is_control() || "?#{}*\\\"<>".contains(*character)
+    })
+}
+
+fn origin(reader: &mut Reader<'_>, text: &Text) -> Option<String> {
+    let text = reader.required(text)?;
+    let written = text.get_ref().trim();
+    if written == "*" {
+        return Some(written.to_owned());
+    }
+    let host = written
+        .strip_prefix("http://")
+        .or_else(|| written.strip_prefix("https://"));
+    if host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '?', '#', ' '])) {
+        return Some(written.to_owned());
+    }
+    reader
+        .problems
+        .error(
+            &text.span(),
+            format!("`cors_allow_origins`: `{written}` is no origin"),
+        )
+        .hint("write scheme and host alone, `\"https://chat.example.org\"`, or `\"*\"`");
+    None
+}
+
+fn tls(reader: &mut Reader<'_>, cert: Option<Text>, key: Option<Text>) -> Option<Tls> {
+    let (there, other) = match (cert, key) {
+        (None, None) => return None,
+        (Some(cert), Some(key)) => {
+            let (cert, key) = (reader.required(&cert)?, reader.required(&key)?);
+            return Some(Tls {
+                cert_file: reader.folder.join(cert.into_inner()),
+                key_file: reader.folder.join(key.into_inner()),
+            });
+        }
+        (Some(cert), None) => (cert, "tls_key"),
+        (None, Some(key)) => (key, "tls_cert"),
+    };
+    reader
+        .problems
+        .error(&there.span(), format!("TLS needs `{other}` too"))
+        .hint(format!(
+            "add `{other} = \"/path/to/file.pem\"`, or leave both out for plain HTTP"
+        ));
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_read_as_people_write_it() {
+        for (text, address) in [
+            ("127.0.0.1:8000", "127.0.0.1:8000"),
+            (" 0.0.0.0:1 ", "0.0.0.0:1"),
+            ("[::1]:8000", "[::1]:8000"),
+            ("localhost:80", "127.0.0.1:80"),
+            ("*:80", "0.0.0.0:80"),
+        ] {
+            assert_eq!(parse_listen(text).unwrap().to_string(), address, "{text}");
+        }
+        for bad in ["", "8000", ":8000", "127.0.0.1", "127.0.0.1:99999", "a b:1"] {
+            assert!(parse_listen(bad).is_err(), "{bad:?} was taken");
+        }
+    }
+
+    #[test]
+    fn paths_are_normalised() {
+        for (text, root, prefix) in [
+            ("", "", "/"),
+            ("/", "", "/"),
+            ("api/", "/api", "/api/"),
+            ("/api/mcpo", "/api/mcpo", "/api/mcpo/"),
+        ] {
+            assert_eq!(
+                (root_path(text).as_str(), path_prefix(text).as_str()),
+                (root, prefix)
+            );
+        }
+    }
+}

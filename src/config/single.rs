@@ -1,0 +1,173 @@
+//! One server from the command line, no file: `mcp-bridge -- CMD…`.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use url::Url;
+
+use super::{
+    Bridge, Config, Diagnostic, Environment, Flavor, Limits, Loaded, Overrides, Protocol, Remote,
+    RemoteKind, Server, Stdio, Telemetry, ToolFilter, Transport,
+    diagnostic::Severity,
+    identity::Draft,
+    naming::{name_of_command, name_of_url},
+    transport::OWN_NAME,
+};
+use crate::name::BridgeName;
+
+/// A configuration of one bridge. A single URL is a server behind it; anything else is a program
+/// with its arguments, which gets our whole environment, as it would from the shell. The key of
+/// `MCP_API_KEY` is asked of callers, if it is set.
+pub fn single(
+    words: &[String],
+    environment: &Environment,
+    overrides: &Overrides,
+) -> Result<Loaded, Vec<Diagnostic>> {
+    let bridge = match words {
+        [] => {
+            let hint =
+                "write `mcp-bridge -- npx -y PACKAGE`, or `mcp-bridge --config bridges.toml`";
+            return Err(vec![
+                Diagnostic::error("there is no command after `--`").with_hint(hint),
+            ]);
+        }
+        [word] if is_url(word) => remote(word, RemoteKind::Auto)?,
+        words => stdio(words, environment),
+    };
+    let mut server = Server::default();
+    server.listen = overrides.listen.unwrap_or(server.listen);
+    let (identity, complaint) = Draft::of_environment(environment).resolve(server.listen);
+    let warnings: Vec<_> = complaint.into_iter().collect();
+    if warnings.iter().any(|one| one.severity == Severity::Error) {
+        return Err(warnings);
+    }
+    Ok(Loaded {
+        config: Config {
+            flavor: Flavor::Native,
+            server,
+            identity,
+            limits: Limits::default(),
+            telemetry: Telemetry::default(),
+            bridges: vec![bridge],
+        },
+        warnings,
+        sources: Vec::new(),
+    })
+}
+
+/// A bridge to a program, named after what it runs.
+pub fn stdio(words: &[String], environment: &Environment) -> Bridge {
+    let (command, args) = words
+        .split_first()
+        .map_or((String::new(), &[][..]), |(first, rest)| {
+            (first.clone(), rest)
+        });
+    let own = environment.executable().filter(|_| command == OWN_NAME);
+    let transport = Transport::Stdio(Stdio {
+        command: own.map_or(command, |own| own.to_string_lossy().into_owned()),
+        args: args.to_vec(),
+        env: BTreeMap::new(),
+        inherit_env: true,
+        cwd: None,
+    });
+    bridge(name_of_command(words), transport)
+}
+
+/// A bridge to a URL, named after its host.
+pub fn remote(text: &str, kind: RemoteKind) -> Result<Bridge, Vec<Diagnostic>> {
+    let url = Url::parse(text)
+        .ok()
+        .filter(|_| is_url(text))
+        .ok_or_else(|| {
+            let hint = "write `https://host/mcp`";
+            vec![Diagnostic::error(format!("`{text}` is no URL of a server")).with_hint(hint)]
+        })?;
+    let name = name_of_url(&url);
+    Ok(bridge(
+        name,
+        Transport::Remote(Remote {
+            url,
+            kind,
+            headers: Vec::new(),
+            protocol: Protocol::Auto,
+        }),
+    ))
+}
+
+/// Whether a word of the command line is a URL and no program.
+pub fn is_url(word: &str) -> bool {
+    word.starts_with("http://") || word.starts_with("https://")
+}
+
+fn bridge(name: BridgeName, transport: Transport) -> Bridge {
+    Bridge {
+        name,
+        description: None,
+        transport: Ok(transport),
+        connect_timeout: super::bridge::CONNECT_TIMEOUT,
+        timeout: super::bridge::TIMEOUT,
+        concurrency: super::bridge::CONCURRENCY,
+        queue: super::bridge::QUEUE,
+        lazy: false,
+        idle_stop: None::<Duration>,
+        tools: ToolFilter::default(),
+        rename: BTreeMap::new(),
+        aliases: BTreeMap::new(),
+        embed_html: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<String> {
+        line.split(' ').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn a_command_is_a_bridge_with_our_environment() {
+        let loaded = single(
+            &words("npx -y @scope/server-time@1 -- x"),
+            &Environment::default(),
+            &Overrides::default(),
+        )
+        .unwrap();
+        let [bridge] = &loaded.config.bridges[..] else {
+            panic!("one bridge")
+        };
+        assert_eq!(bridge.name.as_str(), "server-time");
+        let Ok(Transport::Stdio(stdio)) = &bridge.transport else {
+            panic!("a program")
+        };
+        assert_eq!(stdio.args, ["-y", "@scope/server-time@1", "--", "x"]);
+        assert!(stdio.inherit_env && loaded.config.identity.anonymous);
+    }
+
+    #[test]
+    fn a_url_is_a_server_behind_it_and_a_key_closes_the_door() {
+        let environment = Environment::of([("MCP_API_KEY", "k")]);
+        let overrides = Overrides {
+            listen: Some("0.0.0.0:1".parse().unwrap()),
+        };
+        let loaded = single(
+            &words("https://mcp.example.org/mcp"),
+            &environment,
+            &overrides,
+        )
+        .unwrap();
+        assert_eq!(loaded.config.bridges[0].name.as_str(), "mcp.example.org");
+        assert!(!loaded.config.identity.anonymous);
+        assert!(single(&words("x"), &Environment::default(), &overrides).is_err());
+        assert!(single(&[], &environment, &overrides).is_err());
+    }
+
+    #[test]
+    fn our_own_name_is_the_program_that_runs() {
+        let environment = Environment::default().with_executable("/opt/mcp-bridge");
+        let bridge = stdio(&words("mcp-bridge demo-server"), &environment);
+        let Ok(Transport::Stdio(stdio)) = bridge.transport else {
+            panic!("a program")
+        };
+        assert_eq!(stdio.command, "/opt/mcp-bridge");
+    }
+}

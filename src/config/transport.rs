@@ -1,0 +1,379 @@
+//! How to reach a server: the part of a bridge that is either a program or a URL.
+
+use std::collections::BTreeMap;
+
+use http::{HeaderName, HeaderValue};
+use url::Url;
+
+use super::{
+    Protocol, Remote, RemoteKind, Stdio, Transport,
+    bridge::{BridgeTable, Resolver},
+    diagnostic::Span,
+    lint,
+    reader::Text,
+};
+use crate::secret::Secret;
+
+/// The name by which a configuration calls this very program. It stands for the file that runs,
+/// so that a bridge with `command = "mcp-bridge"`, `args = ["demo-server"]` works where the
+/// program is not on PATH, as under `cargo run`, and never meets another version of itself.
+pub(super) const OWN_NAME: &str = "mcp-bridge";
+
+/// What `transport` may say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// `stdio`
+    Stdio,
+    /// The rest.
+    Remote(RemoteKind),
+}
+
+/// The accepted words; case, `-` and `_` do not matter.
+pub(super) const KINDS: &[(&str, Kind)] = &[
+    ("stdio", Kind::Stdio),
+    ("streamable-http", Kind::Remote(RemoteKind::StreamableHttp)),
+    ("http", Kind::Remote(RemoteKind::StreamableHttp)),
+    ("sse", Kind::Remote(RemoteKind::Sse)),
+    ("openapi", Kind::Remote(RemoteKind::OpenApi)),
+    ("auto", Kind::Remote(RemoteKind::Auto)),
+];
+
+/// What `protocol` may say.
+const PROTOCOLS: &[(&str, Protocol)] = &[
+    ("auto", Protocol::Auto),
+    ("legacy", Protocol::Legacy),
+    ("modern", Protocol::Modern),
+];
+
+/// Decides between program and URL. `None` when something was reported or is missing.
+pub(super) fn resolve(
+    resolver: &mut Resolver<'_, '_>,
+    table: BridgeTable,
+    at: &Span,
+) -> Option<Transport> {
+    let said = table.transport.as_ref().and_then(|text| {
+        let text = resolver.expand(text)?;
+        let kind = resolver.reader.choice("transport", &text, KINDS)?;
+        Some((kind, text.span()))
+    });
+    match (&table.command, &table.url) {
+        (Some(command), Some(url)) => {
+            let later = command.span().start.max(url.span().start);
+            let span = if later == url.span().start {
+                url.span()
+            } else {
+                command.span()
+            };
+            let hint = "keep `command` for a program, `url` for a server that runs elsewhere";
+            refuse(
+                resolver,
+                &span,
+                "a bridge has a `command` or a `url`, not both",
+                hint,
+            );
+            None
+        }
+        (None, None) => {
+            let hint = "add `command = \"npx\"` and `args = [\"-y\", \"PACKAGE\"]`, or `url = \"https://…/mcp\"`";
+            if !table.is_partial {
+                refuse(
+                    resolver,
+                    at,
+                    "the bridge has neither `command` nor `url`",
+                    hint,
+                );
+            }
+            None
+        }
+        (Some(_), None) => {
+            if let Some((Kind::Remote(_), span)) = said {
+                let hint = "remove `transport`, or give `url` in place of `command`";
+                refuse(resolver, &span, "this `transport` needs a `url`", hint);
+            }
+            refuse_keys_of_urls(resolver, &table);
+            stdio(resolver, table).map(Transport::Stdio)
+        }
+        (None, Some(_)) => {
+            if let Some((Kind::Stdio, span)) = &said {
+                let hint = "remove `transport`, or give `command` in place of `url`";
+                refuse(resolver, span, "this `transport` needs a `command`", hint);
+            }
+            refuse_keys_of_programs(resolver, &table);
+            let kind = match said {
+                Some((Kind::Remote(kind), _)) => kind,
+                Some((Kind::Stdio, _)) | None => RemoteKind::Auto,
+            };
+            remote(resolver, table, kind).map(Transport::Remote)
+        }
+    }
+}
+
+fn refuse_keys_of_urls(resolver: &mut Resolver<'_, '_>, table: &BridgeTable) {
+    let headers = table.headers.keys().next().map(Text::span);
+    let protocol = table.protocol.as_ref().map(Text::span);
+    for (span, key) in [(headers, "headers"), (protocol, "protocol")] {
+        if let Some(span) = span {
+            let message = format!("`{key}` goes with `url`, not with `command`");
+            refuse(
+                resolver,
+                &span,
+                &message,
+                "give credentials to a program by `env`",
+            );
+        }
+    }
+}
+
+fn refuse_keys_of_programs(resolver: &mut Resolver<'_, '_>, table: &BridgeTable) {
+    let args = table.args.as_ref().and_then(|args| args.first());
+    let inherit_env = table.inherit_env.as_ref();
+    for (span, key) in [
+        (args.map(Text::span), "args"),
+        (table.env.keys().next().map(Text::span), "env"),
+        (table.cwd.as_ref().map(Text::span), "cwd"),
+        (inherit_env.map(toml::Spanned::span), "inherit_env"),
+    ] {
+        if let Some(span) = span {
+            let message = format!("`{key}` goes with `command`, not with `url`");
+            refuse(
+                resolver,
+                &span,
+                &message,
+                "give credentials to a URL by `headers`",
+            );
+        }
+    }
+}
+
+fn refuse(resolver: &mut Resolver<'_, '_>, span: &Span, message: &str, hint: &str) {
+    resolver.reader.problems.error(span, message).hint(hint);
+}
+
+fn stdio(resolver: &mut Resolver<'_, '_>, table: BridgeTable) -> Option<Stdio> {
+    let danger = "arguments are visible to every user of the machine in the list of processes";
+    let hint = "give it by `env`, if the server can read it there";
+    let written = table.command?;
+    let command = resolver.expand_visible(&written, danger, hint);
+    if let Some(command) = &command {
+        let text = command.get_ref();
+        if text.trim().is_empty() {
+            resolver
+                .reader
+                .problems
+                .error(&command.span(), "`command` is blank")
+                .hint("write the name of a program: `\"npx\"`");
+        } else if table.args.is_none() && text.contains(' ') && !text.contains(['/', '\\']) {
+            let (program, rest) = text.split_once(' ').unwrap_or((text, ""));
+            let args: Vec<_> = rest
+                .split_whitespace()
+                .map(|arg| format!("{arg:?}"))
+                .collect();
+            let hint = format!(
+                "write `command = {program:?}` and `args = [{}]`",
+                args.join(", ")
+            );
+            resolver
+                .reader
+                .problems
+                .warning(
+                    &command.span(),
+                    "`command` is one program, not a line for a shell",
+                )
+                .hint(hint);
+        }
+    }
+    let mut args = Vec::new();
+    for arg in table.args.unwrap_or_default() {
+        args.extend(
+            resolver
+                .expand_visible(&arg, danger, hint)
+                .map(Text::into_inner),
+        );
+    }
+    let env = environment(resolver, &table.env);
+    let cwd = table.cwd.and_then(|text| resolver.expand(&text));
+    let cwd = cwd.map(|text| resolver.reader.folder.join(text.into_inner()));
+    let mut command = command?.into_inner();
+    if command == OWN_NAME
+        && let Some(own) = resolver.reader.environment.executable()
+    {
+        command = own.to_string_lossy().into_owned();
+    }
+    let inherit_env = table.inherit_env.map(toml::Spanned::into_inner);
+    Some(Stdio {
+        command,
+        args,
+        env,
+        inherit_env: inherit_env.unwrap_or(resolver.reader.lenient),
+        cwd,
+    })
+}
+
+fn environment(
+    resolver: &mut Resolver<'_, '_>,
+    table: &BTreeMap<Text, Text>,
+) -> BTreeMap<String, Secret> {
+    let mut env = BTreeMap::new();
+    for (name, value) in table {
+        if name.get_ref().is_empty() || name.get_ref().contains(['=', '\0']) {
+            resolver
+                .reader
+                .problems
+                .error(
+                    &name.span(),
+                    format!("`env`: {:?} is no name of a variable", name.get_ref()),
+                )
+                .hint("write `NAME = \"value\"`");
+            continue;
+        }
+        warn_of_literal(resolver, name, value);
+        let Some(value) = resolver.expand(value) else {
+            continue;
+        };
+        if value.get_ref().contains('\0') {
+            resolver.reader.problems.error(
+                &value.span(),
+                format!("`env`: the value of `{}` has a NUL in it", name.get_ref()),
+            );
+            continue;
+        }
+        env.insert(name.get_ref().clone(), Secret::new(value.into_inner()));
+    }
+    env
+}
+
+fn remote(resolver: &mut Resolver<'_, '_>, table: BridgeTable, kind: RemoteKind) -> Option<Remote> {
+    let written = table.url?;
+    let url = resolver.expand_visible(
+        &written,
+        "URLs end up in logs, here and at every proxy",
+        "give it by `headers`, if the server takes it there: `headers = { Authorization = \"Bearer ${…}\" }`",
+    );
+    let url = url.and_then(|text| parse_url(resolver, &text));
+    let protocol = table.protocol.and_then(|text| {
+        let text = resolver.expand(&text)?;
+        resolver.reader.choice("protocol", &text, PROTOCOLS)
+    });
+    let headers = headers(resolver, &table.headers);
+    Some(Remote {
+        url: url?,
+        kind,
+        headers,
+        protocol: protocol.unwrap_or(Protocol::Auto),
+    })
+}
+
+fn parse_url(resolver: &mut Resolver<'_, '_>, text: &Text) -> Option<Url> {
+    let problem = match Url::parse(text.get_ref().trim()) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") => {
+            if url.password().is_some() {
+                resolver
+                    .reader
+                    .problems
+                    .warning(
+                        &text.span(),
+                        "the URL holds a password, and URLs end up in logs",
+                    )
+                    .hint("give it by `headers`: `Authorization = \"Basic ${…}\"`");
+            }
+            return Some(url);
+        }
+        Ok(url) => format!("`url`: `{}:` is neither `http:` nor `https:`", url.scheme()),
+        // The text may hold a secret, so it is not repeated here.
+        Err(error) => format!("`url` is no URL: {error}"),
+    };
+    resolver
+        .reader
+        .problems
+        .error(&text.span(), problem)
+        .hint("write `\"https://host/path\"`");
+    None
+}
+
+fn headers(
+    resolver: &mut Resolver<'_, '_>,
+    table: &BTreeMap<Text, Text>,
+) -> Vec<(HeaderName, Secret)> {
+    let mut headers: Vec<(HeaderName, Secret)> = Vec::new();
+    for (name, value) in table {
+        let Ok(header) = HeaderName::from_bytes(name.get_ref().as_bytes()) else {
+            resolver
+                .reader
+                .problems
+                .error(
+                    &name.span(),
+                    format!("`headers`: {:?} is no name of a header", name.get_ref()),
+                )
+                .hint("write letters, digits and `-`: `X-Api-Key`");
+            continue;
+        };
+        if headers.iter().any(|(other, _)| *other == header) {
+            resolver
+                .reader
+                .problems
+                .error(
+                    &name.span(),
+                    format!("`headers`: `{header}` stands there twice, in other case"),
+                )
+                .hint("keep one of them");
+            continue;
+        }
+        warn_of_literal(resolver, name, value);
+        let Some(value) = resolver.expand(value) else {
+            continue;
+        };
+        if HeaderValue::from_str(value.get_ref()).is_err() {
+            resolver
+                .reader
+                .problems
+                .error(
+                    &value.span(),
+                    format!("`headers`: the value of `{header}` has a character that no header can carry"),
+                )
+                .hint("look for a line break at the end of the variable or file");
+            continue;
+        }
+        headers.push((header, Secret::new(value.into_inner())));
+    }
+    headers
+}
+
+/// A secret belongs into the environment, not into a file that is committed.
+fn warn_of_literal(resolver: &mut Resolver<'_, '_>, name: &Text, value: &Text) {
+    let literal = !value.get_ref().contains("${") && !lint::is_plain_switch(value.get_ref());
+    if !literal || !(lint::looks_secret(name.get_ref()) || lint::has_token_prefix(value.get_ref()))
+    {
+        return;
+    }
+    let variable: String = name
+        .get_ref()
+        .to_uppercase()
+        .chars()
+        .map(|character| {
+            if character.is_ascii_alphanumeric() {
+                character
+            } else {
+                '_'
+            }
+        })
+        .collect();
+    let name = name.get_ref();
+    let reference = if name.eq_ignore_ascii_case("authorization") {
+        "Bearer ${SOME_TOKEN}".to_owned()
+    } else {
+        format!("${{{variable}}}")
+    };
+    let hint = if resolver.reader.lenient {
+        format!("move it to the environment: `\"{name}\": \"{reference}\"`")
+    } else {
+        format!("move it to the environment: `{name} = \"{reference}\"`")
+    };
+    resolver
+        .reader
+        .problems
+        .warning(
+            &value.span(),
+            format!("the value of `{name}` looks like a secret and stands in the file itself"),
+        )
+        .hint(hint);
+}
