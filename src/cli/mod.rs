@@ -1,5 +1,10 @@
 //! The command line.
 
+mod args;
+mod check;
+mod import;
+mod mcpo;
+
 use std::process::ExitCode;
 
 /// Runs the program.
