@@ -3,19 +3,10 @@
 
 mod args;
 mod check;
-mod healthcheck;
 mod import;
-mod inspect;
 mod mcpo;
-mod output;
-mod serve;
 
-use std::{ffi::OsString, path::Path, process::ExitCode};
-
-use clap::Parser as _;
-
-use self::args::{Cli, Command};
-use crate::{config::Environment, mcp};
+use std::process::ExitCode;
 
 /// Runs the program.
 pub fn main() -> ExitCode {
