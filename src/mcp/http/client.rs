@@ -26,7 +26,10 @@ const REDIRECTS_MAX: usize = 3;
 pub fn install_tls() {
     static ONCE: OnceLock<()> = OnceLock::new();
     ONCE.get_or_init(|| {
-        if rustls::crypto::ring::default_provider().install_default().is_err() {
+        if rustls::crypto::ring::default_provider()
+            .install_default()
+            .is_err()
+        {
             tracing::debug!("a TLS provider is already installed");
         }
     });

@@ -9,7 +9,11 @@ use super::operation::{BODY, Body, Operation, Parameter, Piece, Place, Style};
 use crate::mcp::error::CallError;
 
 /// What a path segment may hold as it is (RFC 3986, unreserved characters).
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// JSON-RPC's code for arguments that do not fit.
 const INVALID_PARAMS: i64 = -32_602;
@@ -35,7 +39,7 @@ pub fn prepare(
     let mut headers = HeaderMap::new();
     let mut query = Vec::new();
     for parameter in &operation.parameters {
-        let Some(value) = arguments.remove(&parameter.argument) else {
+        let Some(value) = arguments.shift_remove(&parameter.argument) else {
             continue;
         };
         match &parameter.place {
@@ -76,7 +80,7 @@ fn address(
             Piece::Text(text) => path.push_str(text),
             Piece::Argument(name) => {
                 let text = arguments
-                    .remove(name)
+                    .shift_remove(name)
                     .and_then(|value| flat(&value))
                     .filter(|text| !text.is_empty())
                     .ok_or_else(|| invalid(format!("`{name}` is missing")))?;
@@ -98,10 +102,19 @@ fn write_query(parameter: &Parameter, value: Value, query: &mut Vec<(String, Str
     let name = &parameter.name;
     match (parameter.style, value) {
         (Style::Repeated, Value::Array(items)) => {
-            query.extend(items.iter().filter_map(scalar).map(|item| (name.clone(), item)));
+            query.extend(
+                items
+                    .iter()
+                    .filter_map(scalar)
+                    .map(|item| (name.clone(), item)),
+            );
         }
         (Style::Repeated, Value::Object(fields)) => {
-            query.extend(fields.iter().filter_map(|(key, value)| Some((key.clone(), scalar(value)?))));
+            query.extend(
+                fields
+                    .iter()
+                    .filter_map(|(key, value)| Some((key.clone(), scalar(value)?))),
+            );
         }
         (Style::Deep, Value::Object(fields)) => {
             query.extend(
@@ -116,14 +129,11 @@ fn write_query(parameter: &Parameter, value: Value, query: &mut Vec<(String, Str
 }
 
 /// Writes the body, with its content type.
-fn write_body(
-    body: Body,
-    mut arguments: Map<String, Value>,
-) -> Option<(&'static str, Vec<u8>)> {
+fn write_body(body: Body, mut arguments: Map<String, Value>) -> Option<(&'static str, Vec<u8>)> {
     match body {
         Body::None => None,
         Body::Whole => {
-            let value = arguments.remove(BODY)?;
+            let value = arguments.shift_remove(BODY)?;
             Some(("application/json", value.to_string().into_bytes()))
         }
         Body::Fields { required, .. } if arguments.is_empty() && !required => None,
@@ -143,7 +153,10 @@ fn write_body(
                     }
                 }
             }
-            Some(("application/x-www-form-urlencoded", form.finish().into_bytes()))
+            Some((
+                "application/x-www-form-urlencoded",
+                form.finish().into_bytes(),
+            ))
         }
     }
 }
@@ -151,7 +164,13 @@ fn write_body(
 /// A value as one text: a list with commas, an object as JSON, null as nothing.
 fn flat(value: &Value) -> Option<String> {
     match value {
-        Value::Array(items) => Some(items.iter().filter_map(scalar).collect::<Vec<_>>().join(",")),
+        Value::Array(items) => Some(
+            items
+                .iter()
+                .filter_map(scalar)
+                .collect::<Vec<_>>()
+                .join(","),
+        ),
         value => scalar(value),
     }
 }

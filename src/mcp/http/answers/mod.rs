@@ -15,8 +15,7 @@ use std::{
 };
 
 use rmcp::model::{
-    ClientJsonRpcMessage, ClientRequest, ErrorData, JsonRpcMessage, RequestId,
-    ServerJsonRpcMessage,
+    ClientJsonRpcMessage, ClientRequest, ErrorData, JsonRpcMessage, RequestId, ServerJsonRpcMessage,
 };
 use sse_stream::Sse;
 
@@ -115,7 +114,11 @@ impl Asked {
     }
 
     /// Decodes a JSON body that answers `message`; `None` when it is no answer to it.
-    pub fn decode(&self, message: &ClientJsonRpcMessage, body: &[u8]) -> Option<ServerJsonRpcMessage> {
+    pub fn decode(
+        &self,
+        message: &ClientJsonRpcMessage,
+        body: &[u8],
+    ) -> Option<ServerJsonRpcMessage> {
         let is_list = matches!(
             message,
             JsonRpcMessage::Request(request)
@@ -192,16 +195,25 @@ impl Rewriter {
         let is_message = event.event == "message" && event.data.trim_ascii_start().starts_with('{');
         Sse {
             event: None,
-            data: if is_message { self.message(event.data) } else { None },
+            data: if is_message {
+                self.message(event.data)
+            } else {
+                None
+            },
             id: (!event.id.is_empty()).then_some(event.id),
-            retry: event.retry.and_then(|wait| u64::try_from(wait.as_millis()).ok()),
+            retry: event
+                .retry
+                .and_then(|wait| u64::try_from(wait.as_millis()).ok()),
         }
     }
 
     /// Rewrites a JSON-RPC message.
     fn message(&mut self, data: String) -> Option<String> {
         let Ok(envelope) = serde_json::from_str::<Envelope<'_>>(&data) else {
-            tracing::debug!(bytes = data.len(), "skipped an event that is no JSON-RPC message");
+            tracing::debug!(
+                bytes = data.len(),
+                "skipped an event that is no JSON-RPC message"
+            );
             return None;
         };
         if envelope.method.is_some() {
@@ -243,7 +255,8 @@ impl Rewriter {
             return None;
         };
         self.calls.forget(&id);
-        let refusal: ServerJsonRpcMessage = JsonRpcMessage::error(too_large(self.bytes_max), Some(id));
+        let refusal: ServerJsonRpcMessage =
+            JsonRpcMessage::error(too_large(self.bytes_max), Some(id));
         serde_json::to_string(&refusal).ok()
     }
 
@@ -272,7 +285,11 @@ impl Stall {
             return;
         }
         let stalled = (38..=50).contains(&gap.as_millis());
-        let count = if stalled { self.0.load(Ordering::Relaxed).saturating_add(1) } else { 0 };
+        let count = if stalled {
+            self.0.load(Ordering::Relaxed).saturating_add(1)
+        } else {
+            0
+        };
         self.0.store(count, Ordering::Relaxed);
         if self.is_certain() {
             tracing::info!(
