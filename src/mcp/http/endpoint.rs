@@ -106,6 +106,7 @@ impl HttpEndpoint {
         extra: HashMap<HeaderName, HeaderValue>,
     ) -> Answer<HeaderMap> {
         let mut headers = self.0.headers.clone();
+        #[expect(clippy::iter_over_hash_type, reason = "headers have no order")]
         for (name, value) in extra {
             headers.insert(name, value);
         }

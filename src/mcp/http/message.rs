@@ -30,27 +30,22 @@ pub fn first_request(message: &ClientJsonRpcMessage) -> Option<First> {
 
 /// The request that a `notifications/cancelled` gives up.
 pub fn cancelled(message: &ClientJsonRpcMessage) -> Option<&RequestId> {
-    match message {
-        JsonRpcMessage::Notification(notification) => match &notification.notification {
-            ClientNotification::CancelledNotification(cancelled) => {
-                cancelled.params.request_id.as_ref()
-            }
-            #[expect(
-                clippy::wildcard_enum_match_arm,
-                reason = "rmcp's enum is non-exhaustive"
-            )]
-            _ => None,
-        },
-        JsonRpcMessage::Request(_) | JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_) => None,
+    if let JsonRpcMessage::Notification(notification) = message
+        && let ClientNotification::CancelledNotification(cancelled) = &notification.notification
+    {
+        return cancelled.params.request_id.as_ref();
     }
+    None
 }
 
 /// Whether an error says that the session is unknown. The specification wants 404 for that; the
 /// TypeScript SDK's examples, and the many servers made from them, answer 400 (`Bad Request: No
-/// valid session ID provided`, `Server not initialized`).
+/// valid session ID provided`, `Server not initialized`) with a code of the transport, which tells
+/// it from a tool that refuses an argument called session.
 pub fn is_session_gone(error: &ErrorData) -> bool {
     let message = error.message.to_ascii_lowercase();
-    message.contains("session") || message.contains("not initialized")
+    matches!(error.code.0, -32_600 | -32_001 | -32_000)
+        && (message.contains("session") || message.contains("not initialized"))
 }
 
 /// Whether a refused `initialize` comes from an MCP server of another revision (unknown method,

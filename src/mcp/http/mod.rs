@@ -30,6 +30,7 @@ pub(super) use body::{
 pub(super) use client::{header_map, join_same_origin};
 pub(super) use events::{Frame, frames};
 pub(super) use failure::Failure;
+pub(super) use message::is_session_gone;
 
 use super::error::ConnectError;
 use crate::config::Remote;

@@ -149,7 +149,6 @@ fn refusal(status: u16, id: &Value, code: i64, message: &str) -> Response {
 
 async fn tool(memory: &Memory, name: &str, id: &Value) -> Response {
     let huge = format!(r#"{{"content":[],"x":"{}"}}"#, "y".repeat(LIMIT));
-    let status = |status: u16| StatusCode::from_u16(status).unwrap();
     match name {
         "json" => answer(id, ODD),
         "json, id as text" => answer(&json!(id.to_string()), ODD),
@@ -172,9 +171,9 @@ async fn tool(memory: &Memory, name: &str, id: &Value) -> Response {
                 pieces.collect::<Vec<_>>(),
             )))
         }
-        "events, refused" => events(format!(
-            "data: {{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{{\"code\":-32000,\"message\":\"no\"}}}}\n\n"
-        )),
+        "events, refused" => events(
+            "data: {\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32000,\"message\":\"no\"}}\n\n",
+        ),
         "json, huge" => answer(id, &huge),
         "events, huge" => events(event(id, &huge)),
         "endless" => {
@@ -200,6 +199,14 @@ async fn tool(memory: &Memory, name: &str, id: &Value) -> Response {
         )
             .into_response(),
         "other json" => Json(json!({ "ok": true })).into_response(),
+        _ => refused(memory, name, id).await,
+    }
+}
+
+/// The cases that refuse, and those that need the session.
+async fn refused(memory: &Memory, name: &str, id: &Value) -> Response {
+    let status = |status: u16| StatusCode::from_u16(status).unwrap();
+    match name {
         "401" => (
             status(401),
             [(header::WWW_AUTHENTICATE, "Bearer realm=\"x\"")],
@@ -210,6 +217,7 @@ async fn tool(memory: &Memory, name: &str, id: &Value) -> Response {
         "500" => (status(500), "boom").into_response(),
         "500 in JSON-RPC" => refusal(500, &json!("server-error"), -32_603, "inside"),
         "302" => (status(302), [(header::LOCATION, "/login")]).into_response(),
+        "400" => refusal(400, &Value::Null, -32_602, "unknown sessionId"),
         "refused" => refusal(200, id, -32_602, "bad"),
         "session gone" => {
             memory.session.fetch_add(1, Ordering::SeqCst);
@@ -290,6 +298,7 @@ async fn every_odd_answer_has_its_meaning() {
         ("500", Err(CallError::Http(500))),
         ("500 in JSON-RPC", rpc(-32_603, "inside")),
         ("302", Err(CallError::Http(302))),
+        ("400", rpc(-32_602, "unknown sessionId")),
         ("refused", rpc(-32_602, "bad")),
         ("session gone, 400", odd.clone()),
         ("json", odd.clone()),

@@ -57,6 +57,8 @@ pub enum Place {
     Query,
     /// A header.
     Header(HeaderName),
+    /// The path, which is cut at its parameters instead.
+    Path,
 }
 
 /// How a list or an object is written (OpenAPI 3.1, style values).
@@ -155,14 +157,15 @@ fn read(
         };
         let argument = input.free_name(place, name);
         input.add(document, parameter, &argument, &mut definitions);
-        match wire {
-            None => path_arguments.push((format!("{{{name}}}"), argument)),
-            Some(place) => parameters.push(Parameter {
+        if wire == Place::Path {
+            path_arguments.push((name.to_owned(), argument));
+        } else {
+            parameters.push(Parameter {
                 argument,
                 name: name.to_owned(),
-                place,
+                place: wire,
                 style: style_of(parameter),
-            }),
+            });
         }
     }
     let pieces = cut(path, &path_arguments)?;
@@ -322,12 +325,12 @@ fn parameters_of<'a>(
         .collect()
 }
 
-/// Where a parameter goes: `Some(None)` into the path. Cookies are left out (we keep none), and
+/// Where a parameter goes. Cookies are left out (we keep none), and
 /// so are the headers that the transport and the operator's credentials own.
-fn place_of(place: &str, name: &str) -> Option<Option<Place>> {
+fn place_of(place: &str, name: &str) -> Option<Place> {
     match place {
-        "path" => Some(None),
-        "query" => Some(Some(Place::Query)),
+        "path" => Some(Place::Path),
+        "query" => Some(Place::Query),
         "header" => {
             let name: HeaderName = name.parse().ok()?;
             let owned = [
@@ -340,7 +343,7 @@ fn place_of(place: &str, name: &str) -> Option<Option<Place>> {
                 http::header::HOST,
                 http::header::TRANSFER_ENCODING,
             ];
-            (!owned.contains(&name)).then_some(Some(Place::Header(name)))
+            (!owned.contains(&name)).then_some(Place::Header(name))
         }
         _ => None,
     }
@@ -415,7 +418,7 @@ fn cut(path: &str, arguments: &[(String, String)]) -> Result<Vec<Piece>, &'stati
             .ok_or("its path has a `{` without `}`")?;
         let (_, argument) = arguments
             .iter()
-            .find(|(placeholder, _)| placeholder.trim_matches(['{', '}']) == name)
+            .find(|(placeholder, _)| placeholder == name)
             .ok_or("its path has a parameter that it does not describe")?;
         pieces.push(Piece::Text(before.to_owned()));
         pieces.push(Piece::Argument(argument.clone()));

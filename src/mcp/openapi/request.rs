@@ -43,6 +43,7 @@ pub fn prepare(
             continue;
         };
         match &parameter.place {
+            Place::Path => {}
             Place::Query => write_query(parameter, value, &mut query),
             Place::Header(name) => {
                 if let Some(text) = flat(&value) {
@@ -144,14 +145,10 @@ fn write_body(body: Body, mut arguments: Map<String, Value>) -> Option<(&'static
         Body::Fields { form: true, .. } => {
             let mut form = form_urlencoded::Serializer::new(String::new());
             for (name, value) in &arguments {
-                match value {
-                    Value::Array(items) => {
-                        form.extend_pairs(items.iter().filter_map(scalar).map(|item| (name, item)));
-                    }
-                    value => {
-                        form.extend_pairs(scalar(value).map(|text| (name, text)));
-                    }
-                }
+                let items = value
+                    .as_array()
+                    .map_or(std::slice::from_ref(value), Vec::as_slice);
+                form.extend_pairs(items.iter().filter_map(scalar).map(|item| (name, item)));
             }
             Some((
                 "application/x-www-form-urlencoded",
@@ -163,16 +160,11 @@ fn write_body(body: Body, mut arguments: Map<String, Value>) -> Option<(&'static
 
 /// A value as one text: a list with commas, an object as JSON, null as nothing.
 fn flat(value: &Value) -> Option<String> {
-    match value {
-        Value::Array(items) => Some(
-            items
-                .iter()
-                .filter_map(scalar)
-                .collect::<Vec<_>>()
-                .join(","),
-        ),
-        value => scalar(value),
-    }
+    let Value::Array(items) = value else {
+        return scalar(value);
+    };
+    let items: Vec<String> = items.iter().filter_map(scalar).collect();
+    Some(items.join(","))
 }
 
 /// A single value as text; null is nothing.

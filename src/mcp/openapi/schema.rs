@@ -220,11 +220,10 @@ fn allow_null(schema: &mut Map<String, Value>) {
         Some(Value::String(kind)) => {
             schema.insert("type".to_owned(), json!([kind, "null"]));
         }
-        Some(_) => {}
         None if schema.contains_key("$ref") || schema.contains_key("allOf") => {
             let whole = Value::Object(std::mem::take(schema));
             schema.insert("anyOf".to_owned(), json!([whole, { "type": "null" }]));
         }
-        None => {}
+        _ => {}
     }
 }

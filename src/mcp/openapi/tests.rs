@@ -99,7 +99,8 @@ fn document() -> Value {
 }
 
 /// Says what it was asked, or answers with the kind that the path names.
-fn service(document: Value) -> Router {
+fn service() -> Router {
+    let document = document();
     Router::new()
         .route(
             "/openapi.json",
@@ -170,19 +171,22 @@ async fn open(server: &Server, path: &str) -> Result<OpenApiSession, ConnectErro
 }
 
 fn object(value: Value) -> Map<String, Value> {
-    value.as_object().unwrap().clone()
+    let Value::Object(map) = value else {
+        panic!("{value}");
+    };
+    map
 }
 
 #[tokio::test]
 async fn operations_become_tools() {
-    let server = Server::start(service(document())).await;
+    let server = Server::start(service()).await;
     let session = open(&server, "/openapi.json").await.unwrap();
     insta::assert_json_snapshot!(session.list_tools());
 }
 
 #[tokio::test]
 async fn arguments_become_requests() {
-    let server = Server::start(service(document())).await;
+    let server = Server::start(service()).await;
     let session = open(&server, "/openapi.json").await.unwrap();
     let cases = [
         (
@@ -233,7 +237,7 @@ async fn arguments_become_requests() {
 
 #[tokio::test]
 async fn arguments_that_would_leave_the_operation_are_refused() {
-    let server = Server::start(service(document())).await;
+    let server = Server::start(service()).await;
     let session = open(&server, "/openapi.json").await.unwrap();
     for item in [json!(".."), json!("."), json!(""), Value::Null] {
         let refused = session
@@ -263,7 +267,7 @@ async fn arguments_that_would_leave_the_operation_are_refused() {
 
 #[tokio::test]
 async fn answers_become_results() {
-    let server = Server::start(service(document())).await;
+    let server = Server::start(service()).await;
     let session = open(&server, "/openapi.json").await.unwrap();
     let text =
         |text: &str| Ok(json!({ "content": [{ "type": "text", "text": text }] }).to_string());

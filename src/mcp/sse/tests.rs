@@ -208,6 +208,18 @@ async fn a_session_ends_with_its_stream() {
     );
 }
 
+/// Sends every message to the fallback, whatever its path.
+fn one_path(inner: Router) -> Router {
+    Router::new().fallback(move |request: Request| {
+        let (mut parts, body) = request.into_parts();
+        if parts.method == Method::POST {
+            let query = parts.uri.query().unwrap_or_default();
+            parts.uri = format!("/x?{query}").parse().unwrap();
+        }
+        inner.clone().oneshot(Request::from_parts(parts, body))
+    })
+}
+
 #[tokio::test]
 async fn endpoints_are_found_where_servers_put_them() {
     for (path, endpoint) in [
@@ -218,21 +230,8 @@ async fn endpoints_are_found_where_servers_put_them() {
     ] {
         let (router, _streams) = server(path, endpoint);
         // Playwright takes messages where the stream is.
-        let router = if endpoint.starts_with("/sse?") || endpoint.starts_with('?') {
-            let inner = router.clone();
-            Router::new().fallback(move |request: Request| {
-                let (mut parts, body) = request.into_parts();
-                if parts.method == Method::POST {
-                    let query = parts.uri.query().unwrap_or_default();
-                    parts.uri = format!("/x?{query}").parse().unwrap();
-                }
-                inner
-                    .clone()
-                    .oneshot(http::Request::from_parts(parts, body))
-            })
-        } else {
-            router
-        };
+        let same_path = endpoint.starts_with("/sse?") || endpoint.starts_with('?');
+        let router = if same_path { one_path(router) } else { router };
         let server = Server::start(router).await;
         let session = serve(&server.remote(path, RemoteKind::Sse)).await;
         assert_eq!(

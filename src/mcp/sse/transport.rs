@@ -19,8 +19,8 @@ use url::Url;
 use super::reader;
 use crate::mcp::decode::Decoder;
 use crate::mcp::http::{
-    Failure, Frame, Kind, REFUSAL_BYTES_MAX, Redaction, content_type, json_rpc_error, read,
-    read_refusal, refused_by_body, refused_by_status,
+    Failure, Frame, Kind, REFUSAL_BYTES_MAX, Redaction, content_type, is_session_gone,
+    json_rpc_error, read, read_refusal, refused_by_body, refused_by_status,
 };
 
 /// Messages that wait for the session loop; the stream is not read on while they are this many.
@@ -174,14 +174,12 @@ impl Outbox {
                 .await;
         }
         let is_json = Kind::of(&content_type(&response)) == Kind::Json;
-        match (is_json, id) {
-            (true, Some(id)) => self.answered(response, id).await,
-            // `Accepted`, most of the time; read, so that the connection can be used again.
-            _ => {
-                drop(read(response, REFUSAL_BYTES_MAX).await);
-                Ok(())
-            }
+        if let (true, Some(id)) = (is_json, id) {
+            return self.answered(response, id).await;
         }
+        // `Accepted`, most of the time; read, so that the connection can be used again.
+        drop(read(response, REFUSAL_BYTES_MAX).await);
+        Ok(())
     }
 
     /// Takes an answer out of the body of the POST. Anything else there is only a receipt.
@@ -221,15 +219,21 @@ impl Outbox {
         body: &[u8],
         id: Option<&RequestId>,
     ) -> Result<(), Failure> {
-        let words = String::from_utf8_lossy(body).to_ascii_lowercase();
+        let error = json_rpc_error(body);
+        let is_gone = match &error {
+            Some(error) => is_session_gone(error),
+            None => String::from_utf8_lossy(body)
+                .to_ascii_lowercase()
+                .contains("session"),
+        };
         let unknown = matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE)
-            || (status == StatusCode::BAD_REQUEST && words.contains("session"));
+            || (status == StatusCode::BAD_REQUEST && is_gone);
         if unknown {
             // Servers forget a session without closing its stream; a new one is needed.
             self.stop.cancel();
             return Err(Failure::NotSent("the server ended the session".to_owned()));
         }
-        match (json_rpc_error(body), id) {
+        match (error, id) {
             (Some(error), Some(id)) => {
                 self.decoder.forget(id);
                 self.deliver(Some(JsonRpcMessage::error(error, Some(id.clone()))))

@@ -76,18 +76,10 @@ impl Asked {
     /// must read the tool list itself to know the `x-mcp-header` annotations.
     pub fn new(message: &ClientJsonRpcMessage, modern: bool, calls: &RawCalls) -> Self {
         let (id, raw) = match message {
-            JsonRpcMessage::Request(request) => {
-                let raw = match &request.request {
-                    ClientRequest::CallToolRequest(_) => true,
-                    ClientRequest::ListToolsRequest(_) => !modern,
-                    #[expect(
-                        clippy::wildcard_enum_match_arm,
-                        reason = "rmcp's enum is non-exhaustive"
-                    )]
-                    _ => false,
-                };
-                (Some(request.id.clone()), raw)
-            }
+            JsonRpcMessage::Request(request) => (
+                Some(request.id.clone()),
+                stays_raw(&request.request, modern),
+            ),
             JsonRpcMessage::Notification(_)
             | JsonRpcMessage::Response(_)
             | JsonRpcMessage::Error(_) => (None, false),
@@ -145,6 +137,19 @@ impl Drop for Asked {
         if let (Some(id), true, false) = (&self.id, self.raw, self.resumable) {
             self.calls.forget(id);
         }
+    }
+}
+
+/// Whether the result of a request is to stay text.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "rmcp's enum is non-exhaustive"
+)]
+fn stays_raw(request: &ClientRequest, modern: bool) -> bool {
+    match request {
+        ClientRequest::CallToolRequest(_) => true,
+        ClientRequest::ListToolsRequest(_) => !modern,
+        _ => false,
     }
 }
 
@@ -221,7 +226,7 @@ impl Rewriter {
         }
         let Envelope { id, result, .. } = envelope;
         let Some(result) = result else {
-            return self.error(data, id);
+            return self.error(data, id.as_ref());
         };
         let Some(id) = id.and_then(|id| self.calls.take(&id)) else {
             return Some(data);
@@ -233,12 +238,12 @@ impl Rewriter {
     }
 
     /// An error answers the request of this stream, whatever id it carries.
-    fn error(&mut self, data: String, id: Option<RequestId>) -> Option<String> {
-        if let Some(id) = &id {
+    fn error(&self, data: String, id: Option<&RequestId>) -> Option<String> {
+        if let Some(id) = id {
             self.calls.forget(id);
         }
         match self.asked.as_ref() {
-            Some(asked) if asked.id.is_some() && asked.id != id => {
+            Some(asked) if asked.id.is_some() && asked.id.as_ref() != id => {
                 let refusal = asked.refuse(json_rpc_error(data.as_bytes())?)?;
                 serde_json::to_string(&refusal).ok()
             }
