@@ -281,7 +281,7 @@ impl Rewriter {
 pub struct Stall(Arc<AtomicU8>);
 
 impl Stall {
-    /// So many answers in a row are no accident.
+    /// So many answers without a quick one among them are no accident.
     const CERTAIN: u8 = 12;
 
     /// Notes how long after its head an answer came.
@@ -289,11 +289,12 @@ impl Stall {
         if self.is_certain() {
             return;
         }
-        let stalled = (38..=50).contains(&gap.as_millis());
-        let count = if stalled {
-            self.0.load(Ordering::Relaxed).saturating_add(1)
-        } else {
-            0
+        let count = self.0.load(Ordering::Relaxed);
+        let count = match gap.as_millis() {
+            38..=50 => count.saturating_add(1),
+            // Proof of the contrary; anything else may be a busy machine or a slow tool.
+            0..20 => 0,
+            _ => count,
         };
         self.0.store(count, Ordering::Relaxed);
         if self.is_certain() {

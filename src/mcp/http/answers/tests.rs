@@ -129,3 +129,20 @@ fn a_modern_tool_list_is_left_to_rmcp() {
         );
     }
 }
+
+#[test]
+fn only_a_steady_delay_is_a_stall() {
+    let noted = |gaps: &[u64]| {
+        let stall = Stall::default();
+        for _ in 0..6 {
+            for gap in gaps {
+                stall.note(Duration::from_millis(*gap));
+            }
+        }
+        stall.is_certain()
+    };
+    assert!(noted(&[40, 44]));
+    assert!(noted(&[44, 44, 90, 30]));
+    assert!(!noted(&[44, 44, 44, 44, 3]));
+    assert!(!noted(&[100, 200, 36]));
+}
