@@ -15,7 +15,10 @@ use rmcp::{
 };
 use serde_json::Value;
 
-use super::super::{decode::TOO_LARGE, error::{CallError, ConnectError}};
+use super::super::{
+    decode::TOO_LARGE,
+    error::{CallError, ConnectError},
+};
 
 /// The words in which rmcp fails the calls that were open when a session was replaced.
 const REPLACED: &str = "streamable HTTP session was re-initialized before the response arrived";
@@ -151,7 +154,10 @@ impl LastFailure {
 
     /// What was noted last.
     pub fn get(&self) -> Option<Failure> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
@@ -236,4 +242,3 @@ fn innermost(error: &reqwest::Error) -> String {
     }
     cause.to_string()
 }
-
