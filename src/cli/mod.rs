@@ -3,10 +3,19 @@
 
 mod args;
 mod check;
+mod healthcheck;
 mod import;
+mod inspect;
 mod mcpo;
+mod output;
+mod serve;
 
-use std::process::ExitCode;
+use std::{ffi::OsString, path::Path, process::ExitCode};
+
+use clap::Parser as _;
+
+use self::args::{Cli, Command};
+use crate::{config::Environment, mcp};
 
 /// Runs the program.
 pub fn main() -> ExitCode {

@@ -4,6 +4,7 @@
 //! tells when to read again; [`plan`] tells what that changes.
 
 mod bridge;
+mod child_env;
 mod diagnostic;
 mod environment;
 mod identity;
@@ -37,6 +38,7 @@ pub(crate) use {
     telemetry::level,
 };
 pub use {
+    child_env::child_environment,
     diagnostic::{Diagnostic, Place, Severity},
     environment::Environment,
     load::{Loaded, Overrides, load, load_mcpo, load_with},

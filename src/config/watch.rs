@@ -26,7 +26,7 @@ const FRESH: Duration = Duration::from_secs(3);
 
 /// Says when the sources of a configuration changed. The task behind it ends with the token, or
 /// when this is dropped.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Watch {
     ticks: watch::Receiver<u64>,
     sources: Arc<Mutex<Vec<PathBuf>>>,

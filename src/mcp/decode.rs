@@ -15,8 +15,8 @@ use std::{
 use rmcp::{
     RoleClient,
     model::{
-        ClientNotification, ClientRequest, CustomResult, DiscoverResult, ErrorCode, ErrorData, InitializeResult,
-        JsonRpcMessage, RequestId, ServerResult,
+        ClientNotification, ClientRequest, CustomResult, DiscoverResult, ErrorCode, ErrorData,
+        InitializeResult, JsonRpcMessage, RequestId, ServerResult,
     },
     service::{RxJsonRpcMessage, TxJsonRpcMessage},
 };
@@ -107,7 +107,7 @@ impl Decoder {
                 None
             };
         }
-        let id = self.own_id(envelope.id?)?;
+        let id = envelope.id.filter(|id| self.kinds().contains_key(id))?;
         if let Some(error) = envelope.error {
             self.forget(&id);
             return Some(JsonRpcMessage::error(error, Some(id)));
@@ -128,21 +128,6 @@ impl Decoder {
         JsonRpcMessage::error(error, Some(id))
     }
 
-    /// Finds the request an id answers. Some servers send a numeric id back as text.
-    fn own_id(&self, id: RequestId) -> Option<RequestId> {
-        let kinds = self.kinds();
-        if kinds.contains_key(&id) {
-            return Some(id);
-        }
-        match &id {
-            RequestId::String(text) => {
-                let number = RequestId::Number(text.parse().ok()?);
-                kinds.contains_key(&number).then_some(number)
-            }
-            RequestId::Number(_) => None,
-        }
-    }
-
     /// The table, also after a panic elsewhere: it is always whole between two statements.
     fn kinds(&self) -> MutexGuard<'_, HashMap<RequestId, Kind>> {
         self.kinds.lock().unwrap_or_else(PoisonError::into_inner)
@@ -151,10 +136,6 @@ impl Decoder {
 
 impl Kind {
     /// What a request asks for.
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "rmcp's enum is non-exhaustive"
-    )]
     fn of(request: &ClientRequest) -> Self {
         match request {
             ClientRequest::CallToolRequest(_) | ClientRequest::ListToolsRequest(_) => Self::Raw,
@@ -188,10 +169,6 @@ pub fn keep_raw(raw: &str) -> ServerResult {
 /// Takes the JSON text of a result out again. A result that rmcp decoded by its own rules (tool
 /// lists over Streamable HTTP) is written back as JSON.
 pub fn raw_result(result: ServerResult) -> Result<String, serde_json::Error> {
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "rmcp's enum is non-exhaustive"
-    )]
     match result {
         ServerResult::CustomResult(CustomResult(Value::String(raw))) => Ok(raw),
         other => serde_json::to_string(&other),

@@ -53,7 +53,11 @@ async fn a_call_that_outlives_the_drain_is_cut_and_the_exit_is_clean() {
     let began = Instant::now();
     bridge.signal("TERM");
     assert_eq!(bridge.exit_code().await, 0);
-    assert!(began.elapsed() < Duration::from_secs(9), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(9),
+        "{:?}",
+        began.elapsed()
+    );
     let answer = call.await.unwrap();
     assert!(answer.is_err() || answer.unwrap().status().as_u16() >= 500);
 }
@@ -72,7 +76,11 @@ async fn a_second_signal_ends_at_once() {
     let began = Instant::now();
     bridge.signal("TERM");
     bridge.exit_code().await;
-    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        began.elapsed()
+    );
     assert!(call.await.unwrap().is_err());
 }
 
@@ -103,7 +111,10 @@ async fn a_port_in_use_is_one_clear_line_and_exit_code_1() {
     let port = setup.port();
     let (code, log) = setup.output().await;
     assert_eq!(code, 1);
-    let errors: Vec<_> = log.lines().filter(|line| line.starts_with("error:")).collect();
+    let errors: Vec<_> = log
+        .lines()
+        .filter(|line| line.starts_with("error:"))
+        .collect();
     assert_eq!(
         errors,
         [format!(

@@ -115,10 +115,6 @@ impl Failure {
     }
 
     /// Translates rmcp's words for it.
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "rmcp's enum is non-exhaustive; what is not known to be unsent counts as lost"
-    )]
     fn of_streamable(error: &StreamableHttpError<Self>) -> Self {
         match error {
             StreamableHttpError::Client(failure) => failure.clone(),
@@ -163,10 +159,6 @@ impl LastFailure {
 
 /// What an error of the service loop means for a call over one of the remote transports.
 /// `result_bytes_max` is the limit the transport was made with.
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "rmcp's enum is non-exhaustive; what is not known to be unsent counts as lost"
-)]
 pub fn call_error(error: ServiceError, result_bytes_max: usize) -> CallError {
     match error {
         ServiceError::McpError(error) => answered(error, result_bytes_max),
@@ -186,10 +178,6 @@ pub fn unsent(error: &DynamicTransportError) -> ConnectError {
 
 /// What a failed handshake over one of the remote transports means. `last` is what the transport
 /// saw.
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "rmcp's enum is non-exhaustive"
-)]
 pub fn connect_error(error: ClientInitializeError, last: &LastFailure) -> ConnectError {
     match error {
         ClientInitializeError::TransportError { error, .. } => {

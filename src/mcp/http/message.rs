@@ -17,10 +17,6 @@ pub fn first_request(message: &ClientJsonRpcMessage) -> Option<First> {
     let JsonRpcMessage::Request(request) = message else {
         return None;
     };
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "rmcp's enum is non-exhaustive"
-    )]
     match request.request {
         ClientRequest::InitializeRequest(_) => Some(First::Initialize),
         ClientRequest::DiscoverRequest(_) => Some(First::Discover),

@@ -51,10 +51,6 @@ pub struct Words<'a> {
 
 impl Words<'_> {
     /// Appends what one error says; of a union, what each of its branches says.
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "`plain` takes all other kinds"
-    )]
     pub fn describe(&self, error: &ValidationError<'_>, marks: &[Mark], out: &mut Vec<Detail>) {
         let input = self.input(error);
         let mut loc = loc(error, marks);
@@ -213,10 +209,6 @@ fn wrong_type(expected: &str, input: &Value, has_properties: bool) -> (&'static 
 }
 
 /// Everything that is one detail of its own.
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "the validator's own words do for the rest"
-)]
 fn plain(error: &ValidationError<'_>, kind: &Kind, loc: &[Value], input: &Value) -> Detail {
     let detail = |kind, msg: String| Detail::new(kind, loc.to_vec(), msg, input);
     let bound = |kind, words: &str, key: &str, limit: &Value| {

@@ -222,7 +222,9 @@ impl Bridge {
         let list = self.get("/servers").await.json();
         let servers = list["servers"].as_array().unwrap();
         let found = servers.iter().find(|server| server["id"] == name);
-        found.unwrap_or_else(|| panic!("no bridge {name} in {list}")).clone()
+        found
+            .unwrap_or_else(|| panic!("no bridge {name} in {list}"))
+            .clone()
     }
 
     /// Waits until a bridge has a status.
@@ -239,11 +241,7 @@ impl Bridge {
             if is_wanted(&server) {
                 return server;
             }
-            assert!(
-                Instant::now() < end,
-                "still {server}\n{}",
-                self.log()
-            );
+            assert!(Instant::now() < end, "still {server}\n{}", self.log());
             sleep(Duration::from_millis(25)).await;
         }
     }
@@ -259,7 +257,11 @@ impl Bridge {
             if answer.is_ok_and(|answer| is_wanted(answer.status().as_u16())) {
                 return;
             }
-            assert!(Instant::now() < end, "{path} is not as wanted:\n{}", self.log());
+            assert!(
+                Instant::now() < end,
+                "{path} is not as wanted:\n{}",
+                self.log()
+            );
             sleep(Duration::from_millis(20)).await;
         }
     }
@@ -317,14 +319,17 @@ pub fn free_port() -> u16 {
 
 /// A file of the tests.
 pub fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests")
+        .join(name)
 }
 
 /// Replaces placeholders: `{dir}`, `{tests}`, `{bad MODE…}`.
 fn expand(text: &str, dir: &Path) -> String {
-    let mut out = text
-        .replace("{dir}", dir.to_str().unwrap())
-        .replace("{tests}", fixture("").to_str().unwrap().trim_end_matches('/'));
+    let mut out = text.replace("{dir}", dir.to_str().unwrap()).replace(
+        "{tests}",
+        fixture("").to_str().unwrap().trim_end_matches('/'),
+    );
     while let Some(at) = out.find("{bad ") {
         let end = at + out[at..].find('}').expect("a closing brace");
         let words: Vec<String> = out[at + 5..end]

@@ -141,10 +141,6 @@ impl Drop for Asked {
 }
 
 /// Whether the result of a request is to stay text.
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "rmcp's enum is non-exhaustive"
-)]
 fn stays_raw(request: &ClientRequest, modern: bool) -> bool {
     match request {
         ClientRequest::CallToolRequest(_) => true,
