@@ -62,9 +62,20 @@ struct Envelope<'a> {
 pub struct Decoder {
     /// The requests in flight.
     kinds: Mutex<HashMap<RequestId, Kind>>,
+    /// Whether a number that comes back as text is the same id.
+    takes_text_ids: bool,
 }
 
 impl Decoder {
+    /// A decoder for answers that can only be to one request: there a number that some servers
+    /// send back as text is as good as the number. Among many requests it is not.
+    pub fn of_one() -> Self {
+        Self {
+            takes_text_ids: true,
+            ..Self::default()
+        }
+    }
+
     /// Notes a message that is about to be sent.
     pub fn sent(&self, message: &TxJsonRpcMessage<RoleClient>) {
         match message {
@@ -107,7 +118,7 @@ impl Decoder {
                 None
             };
         }
-        let id = envelope.id.filter(|id| self.kinds().contains_key(id))?;
+        let id = self.own_id(envelope.id?)?;
         if let Some(error) = envelope.error {
             self.forget(&id);
             return Some(JsonRpcMessage::error(error, Some(id)));
@@ -126,6 +137,21 @@ impl Decoder {
             None,
         );
         JsonRpcMessage::error(error, Some(id))
+    }
+
+    /// Finds the request an id answers.
+    fn own_id(&self, id: RequestId) -> Option<RequestId> {
+        let kinds = self.kinds();
+        if kinds.contains_key(&id) {
+            return Some(id);
+        }
+        match &id {
+            RequestId::String(text) if self.takes_text_ids => {
+                let number = RequestId::Number(text.parse().ok()?);
+                kinds.contains_key(&number).then_some(number)
+            }
+            RequestId::String(_) | RequestId::Number(_) => None,
+        }
     }
 
     /// The table, also after a panic elsewhere: it is always whole between two statements.

@@ -119,7 +119,7 @@ impl Asked {
         let decoded = if is_list && !self.raw {
             serde_json::from_slice(body).ok()
         } else {
-            let decoder = Decoder::default();
+            let decoder = Decoder::of_one();
             decoder.sent(message);
             decoder.received(body)
         };
