@@ -51,7 +51,9 @@ impl<'a> Raw<'a> {
 
 /// True for a number written without fraction and exponent.
 pub fn is_integer_literal(number: &str) -> bool {
-    !number.bytes().any(|byte| matches!(byte, b'.' | b'e' | b'E'))
+    !number
+        .bytes()
+        .any(|byte| matches!(byte, b'.' | b'e' | b'E'))
 }
 
 /// True if a text may hold an integer past 64 bits: a cheap scan, wrong only on the safe side.
@@ -71,7 +73,12 @@ pub fn has_long_digits(text: &[u8]) -> bool {
 pub fn compact(text: &str, out: &mut Vec<u8>) -> Result<(), NotJson> {
     // Most texts are prose: settle those by their first character.
     let first = text.bytes().find(|byte| !byte.is_ascii_whitespace());
-    if !first.is_some_and(|byte| matches!(byte, b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n')) {
+    if !first.is_some_and(|byte| {
+        matches!(
+            byte,
+            b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n'
+        )
+    }) {
         return Err(NotJson);
     }
     let start = out.len();
@@ -334,18 +341,30 @@ mod tests {
             ("1E2", Some("100.0")),
             ("1.0", Some("1.0")),
             ("0.1234567890123456", Some("0.1234567890123456")),
-            ("123456789012345678901234567890", Some("123456789012345678901234567890")),
-            ("[-9223372036854775809, 1E2]", Some("[-9223372036854775809,100.0]")),
+            (
+                "123456789012345678901234567890",
+                Some("123456789012345678901234567890"),
+            ),
+            (
+                "[-9223372036854775809, 1E2]",
+                Some("[-9223372036854775809,100.0]"),
+            ),
             (r#"{"a":1,"b":2,"a":3}"#, Some(r#"{"a":3,"b":2}"#)),
-            (r#"{"a":{"n":18446744073709551616},"a":[]}"#, Some(r#"{"a":[]}"#)),
+            (
+                r#"{"a":{"n":18446744073709551616},"a":[]}"#,
+                Some(r#"{"a":[]}"#),
+            ),
             ("[]", Some("[]")),
             ("[{},[ ],null,true]", Some("[{},[],null,true]")),
             (r#""\u00e9\/\n""#, Some("\"é/\\n\"")),
-            (r#"{"\u00e9":12345678901234567890123}"#, Some(r#"{"é":12345678901234567890123}"#)),
+            (
+                r#"{"\u00e9":12345678901234567890123}"#,
+                Some(r#"{"é":12345678901234567890123}"#),
+            ),
             (r#""\ud800""#, None),
             ("NaN", None),
             ("1e400", None),
-            (r#"[12345678901234567890123, 1e400]"#, None),
+            ("[12345678901234567890123, 1e400]", None),
             ("01234", None),
             ("{\"a\":1}\n{\"b\":2}", None),
             ("", None),
@@ -371,6 +390,10 @@ mod tests {
         let text = format!("{{{},\"k77\":0}}", members.join(","));
         let mut out = Vec::new();
         compact(&text, &mut out).unwrap();
-        assert!(String::from_utf8(out).unwrap().contains("\"k77\":0,\"k78\""));
+        assert!(
+            String::from_utf8(out)
+                .unwrap()
+                .contains("\"k77\":0,\"k78\"")
+        );
     }
 }

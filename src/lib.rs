@@ -19,6 +19,8 @@ mod schema;
 // Inputs: what the operator wrote, and the documents we publish.
 mod config;
 mod openapi;
+
+// What we say of ourselves.
 mod telemetry;
 
 // Edges: the only code that speaks MCP.

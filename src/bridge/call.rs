@@ -85,7 +85,9 @@ impl Bridge {
         deadline: Instant,
     ) -> Result<String, Failure> {
         let lease = self.lease(deadline).await?;
-        let first = self.call_on(&lease, tool, arguments.clone(), deadline).await;
+        let first = self
+            .call_on(&lease, tool, arguments.clone(), deadline)
+            .await;
         let Err(Failure::Call(CallError::NotSent(reason))) = &first else {
             return first;
         };

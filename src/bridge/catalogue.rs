@@ -71,9 +71,8 @@ fn flat(
     ids: &[String],
 ) -> HashMap<String, (Arc<Bridge>, Arc<Entry>)> {
     let mut flat = HashMap::with_capacity(tools.len() * 2);
-    let target = |(bridge, entry): &(&Arc<Bridge>, &Arc<Entry>)| {
-        (Arc::clone(bridge), Arc::clone(entry))
-    };
+    let target =
+        |(bridge, entry): &(&Arc<Bridge>, &Arc<Entry>)| (Arc::clone(bridge), Arc::clone(entry));
     for (tool, id) in tools.iter().zip(ids) {
         flat.insert(id.clone(), target(tool));
     }
@@ -150,7 +149,9 @@ fn of_bridge(
         secured: !config.identity.keys.is_empty(),
     };
     if is_mcpo {
-        let names = entries.iter().map(|entry| (bridge.name(), &entry.tool.name));
+        let names = entries
+            .iter()
+            .map(|entry| (bridge.name(), &entry.tool.name));
         let ids = operation_ids(Style::Mcpo, names);
         let operations = entries
             .iter()
@@ -186,7 +187,12 @@ impl Info {
         let instructions = server.and_then(|server| server.instructions.clone());
         let name = bridge.name();
         let description = match (&own_name, is_mcpo) {
-            (_, false) => bridge.config.description.clone().or(instructions).unwrap_or_default(),
+            (_, false) => bridge
+                .config
+                .description
+                .clone()
+                .or(instructions)
+                .unwrap_or_default(),
             (Some(own), true) => instructions.unwrap_or_else(|| format!("{own} MCP Server")),
             (None, true) => instructions
                 .unwrap_or_else(|| format!("{name} MCP Server\n\n- [back to tool list](/docs)")),

@@ -69,6 +69,8 @@ pub struct Bridge {
     pub live: Live,
     /// Where it stands.
     pub(super) status: watch::Sender<Status>,
+    /// Attempts to connect that have an outcome; the rest after a lazy one belongs to it.
+    pub(super) attempts: watch::Sender<u64>,
     /// To its task.
     pub(super) commands: mpsc::Sender<Command>,
     /// Calls in flight.
@@ -101,6 +103,7 @@ impl Bridge {
                 last_words: ArcSwapOption::empty(),
             },
             status: watch::Sender::new(status),
+            attempts: watch::Sender::new(u64::from(config.transport.is_err())),
             commands,
             slots: Semaphore::new(config.concurrency),
             waiting: AtomicUsize::new(0),
@@ -121,18 +124,34 @@ impl Bridge {
         self.status.borrow().clone()
     }
 
-    /// Asks its task to end the session and connect anew.
-    pub fn restart(&self) {
+    /// Has its task end the session and connect anew, and waits for the outcome.
+    pub async fn restart(&self) {
+        let before = *self.attempts.borrow();
         self.tell(Command::Restart);
+        self.attempted(before + 1).await;
+    }
+
+    /// Whether the first attempt to connect has an outcome.
+    pub fn is_settled(&self) -> bool {
+        *self.attempts.borrow() > 0
     }
 
     /// Waits until the first attempt to connect has an outcome.
     pub async fn settled(&self) {
-        let mut status = self.status.subscribe();
-        let settled = status.wait_for(|status| status.phase != Phase::Starting);
-        if settled.await.is_err() {
-            tracing::debug!(bridge.name = %self.name(), "the bridge went away before it settled");
+        self.attempted(1).await;
+    }
+
+    /// Waits until so many attempts have an outcome. The sender is ours, so it cannot go away.
+    async fn attempted(&self, count: u64) {
+        let mut attempts = self.attempts.subscribe();
+        if attempts.wait_for(|made| *made >= count).await.is_err() {
+            tracing::debug!(bridge.name = %self.name(), "the bridge is gone");
         }
+    }
+
+    /// Notes the outcome of an attempt.
+    pub(super) fn note_attempt(&self) {
+        self.attempts.send_modify(|made| *made += 1);
     }
 
     /// How long ago the last call ended.

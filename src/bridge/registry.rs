@@ -11,11 +11,7 @@ use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    catalogue::Catalogue,
-    handle::Bridge,
-    roster::Roster,
-    status::{Backoff, Phase},
-    supervisor::Supervisor,
+    catalogue::Catalogue, handle::Bridge, roster::Roster, status::Backoff, supervisor::Supervisor,
 };
 use crate::{
     config::{self, Config, Flavor, Transport},
@@ -185,11 +181,10 @@ impl Registry {
 
     /// Whether every bridge had its first attempt.
     pub fn is_settled(&self) -> bool {
-        let roster = self.roster();
-        let is_starting = |bridge: &Arc<Bridge>| {
-            bridge.status().phase == Phase::Starting && bridge.live.server.load().is_none()
-        };
-        !roster.bridges().iter().any(is_starting)
+        self.roster()
+            .bridges()
+            .iter()
+            .all(|bridge| bridge.is_settled())
     }
 
     /// Waits until every bridge had its first attempt.

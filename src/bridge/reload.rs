@@ -53,11 +53,7 @@ impl std::fmt::Debug for Reloader {
 
 impl Reloader {
     /// A reloader; `listener` is told of every configuration that was applied.
-    pub fn new(
-        source: Box<Source>,
-        registry: Arc<Registry>,
-        listener: Box<Listener>,
-    ) -> Self {
+    pub fn new(source: Box<Source>, registry: Arc<Registry>, listener: Box<Listener>) -> Self {
         Self {
             source,
             registry,
@@ -115,7 +111,9 @@ impl Reloader {
         let new = Arc::new(loaded.config);
         let changes = plan(&old, &new);
         if changes.server_changed {
-            tracing::warn!("[server] changed: address, TLS and paths apply after a restart of the process");
+            tracing::warn!(
+                "[server] changed: address, TLS and paths apply after a restart of the process"
+            );
         }
         self.registry.apply(&new);
         (self.listener)(&new);
@@ -134,16 +132,16 @@ impl Reloader {
     pub async fn refresh(&self) -> Result<Applied, String> {
         let mut applied = self.reload().await?;
         let roster = self.registry.roster().clone();
+        let mut restarts = Vec::new();
         for bridge in roster.bridges() {
             if matches!(bridge.status().phase, Phase::BackingOff | Phase::Failed) {
-                bridge.restart();
+                restarts.push(bridge.restart());
                 let name = bridge.name().to_string();
                 applied.kept.retain(|kept| *kept != name);
                 applied.restarted.push(name);
             }
         }
-        // Give the tasks their turn to leave the old status.
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        futures::future::join_all(restarts).await;
         self.registry.settled().await;
         Ok(applied)
     }

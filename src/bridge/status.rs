@@ -147,7 +147,9 @@ mod tests {
         let delays: Vec<_> = seen.iter().map(|&(_, delay)| delay).collect();
         assert_eq!(
             delays,
-            [500, 1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000, 60000, 60000, 60000]
+            [
+                500, 1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000, 60000, 60000, 60000
+            ]
         );
         assert_eq!(seen[4].0, Phase::BackingOff);
         assert_eq!(seen[5].0, Phase::Failed);

@@ -74,7 +74,14 @@ impl Supervisor {
                 Ok(lease) => {
                     // A lazy bridge connects at the start to learn its tools, and then rests.
                     let rests = is_first && self.bridge.config.lazy;
-                    let parting = if rests { Parting::Idle } else { self.attend(&lease).await };
+                    if !rests {
+                        self.bridge.note_attempt();
+                    }
+                    let parting = if rests {
+                        Parting::Idle
+                    } else {
+                        self.attend(&lease).await
+                    };
                     self.leave(&lease).await;
                     self.after(parting, born).await;
                 }
@@ -89,7 +96,10 @@ impl Supervisor {
     async fn start(&mut self) -> Result<Arc<Lease>, ConnectError> {
         let session = self.connector.connect(self.known).await?;
         self.known = session.known;
-        self.bridge.live.last_words.store(session.last_words.clone());
+        self.bridge
+            .live
+            .last_words
+            .store(session.last_words.clone());
         self.bridge
             .live
             .server
@@ -130,7 +140,9 @@ impl Supervisor {
 
     /// Reads the tool list and swaps the published tools.
     async fn read_tools(&self, session: &Session) -> Result<(), ConnectError> {
-        let list = session.list_tools(self.bridge.config.connect_timeout).await?;
+        let list = session
+            .list_tools(self.bridge.config.connect_timeout)
+            .await?;
         let set = self.compile(list).await?;
         for warning in &set.warnings {
             tracing::warn!(bridge.name = %self.bridge.name(), %warning, "the server's tool list has a flaw");
@@ -147,9 +159,9 @@ impl Supervisor {
             let old = bridge.live.tools.load();
             Toolset::compile(list, &bridge.config, flavor, &old)
         });
-        compiled
-            .await
-            .map_err(|error| ConnectError::Protocol(format!("its tools cannot be compiled: {error}")))
+        compiled.await.map_err(|error| {
+            ConnectError::Protocol(format!("its tools cannot be compiled: {error}"))
+        })
     }
 
     /// Stays with a session until it ends or has to.
@@ -225,6 +237,7 @@ impl Supervisor {
             }
             Parting::Idle => {
                 self.bridge.set_status(Status::plain(Phase::Idle));
+                self.bridge.note_attempt();
                 tracing::info!(bridge.name = %self.bridge.name(), "the bridge rests until the next call");
                 tokio::select! {
                     _command = self.inbox.recv() => {}
@@ -251,6 +264,7 @@ impl Supervisor {
             reason: Some(reason),
             retry_at: Some(retry_at),
         });
+        self.bridge.note_attempt();
         loop {
             tokio::select! {
                 () = sleep_until(retry_at) => return,
@@ -271,7 +285,14 @@ impl Supervisor {
 /// Fires when the bridge may have been idle for long enough; never without `idle_stop`.
 async fn idle_timer(bridge: &Bridge) {
     match bridge.config.idle_stop {
-        Some(limit) => sleep(limit.saturating_sub(bridge.idle_for()).max(Duration::from_millis(50))).await,
+        Some(limit) => {
+            sleep(
+                limit
+                    .saturating_sub(bridge.idle_for())
+                    .max(Duration::from_millis(50)),
+            )
+            .await
+        }
         None => std::future::pending().await,
     }
 }

@@ -44,12 +44,7 @@ impl Toolset {
 
     /// Compiles a server's list: filters, renames, leaves out what cannot be served, and takes
     /// over from `old` what did not change. CPU-bound: hundreds of schemas take a while.
-    pub fn compile(
-        list: Vec<Value>,
-        config: &config::Bridge,
-        flavor: Flavor,
-        old: &Self,
-    ) -> Self {
+    pub fn compile(list: Vec<Value>, config: &config::Bridge, flavor: Flavor, old: &Self) -> Self {
         let mut set = Self::default();
         for entry in list {
             match Tool::from_wire(entry) {
@@ -78,16 +73,20 @@ impl Toolset {
         }
         if self.by_name.contains_key(&tool.name) {
             let name = &tool.name;
-            self.warnings
-                .push(format!("tool `{name}` is listed twice; the first one is served"));
+            self.warnings.push(format!(
+                "tool `{name}` is listed twice; the first one is served"
+            ));
             return;
         }
-        let same = old.get(tool.name.as_str()).filter(|entry| entry.tool == tool);
+        let same = old
+            .get(tool.name.as_str())
+            .filter(|entry| entry.tool == tool);
         let entry = match same {
             Some(entry) => Arc::clone(entry),
             None => Arc::new(self.compile_entry(tool, config, flavor)),
         };
-        self.by_name.insert(entry.tool.name.clone(), Arc::clone(&entry));
+        self.by_name
+            .insert(entry.tool.name.clone(), Arc::clone(&entry));
         self.entries.push(entry);
     }
 

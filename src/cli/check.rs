@@ -168,13 +168,33 @@ url = "https://example.org/mcp"
 "#,
         );
         assert_eq!((report.code, report.stderr.as_str()), (0, ""));
-        insta::assert_snapshot!(report.stdout, @"");
+        insta::assert_snapshot!(report.stdout, @r##"
+        time    on   uvx
+        github  off  GITHUB_TOKEN is not set
+        off     off  switched off in the configuration
+        far     on   https://example.org
+        bridges.toml: 4 bridges, 2 on; listens on 127.0.0.1:8000
+        "##);
     }
 
     #[test]
     fn an_error_is_exit_code_2() {
         let report = check("[bridges.x]\nurl = 'ftp://x'\n[bridges.y]\n");
         assert_eq!((report.code, report.stdout.as_str()), (2, ""));
-        insta::assert_snapshot!(report.stderr, @"");
+        insta::assert_snapshot!(report.stderr, @r##"
+        bridges.toml:2:7: error: `url`: `ftp:` is neither `http:` nor `https:`
+          |
+        2 | url = 'ftp://x'
+          |       ^^^^^^^^^
+        hint: write `"https://host/path"`
+
+        bridges.toml:3:10: error: the bridge has neither `command` nor `url`
+          |
+        3 | [bridges.y]
+          |          ^
+        hint: add `command = "npx"` and `args = ["-y", "PACKAGE"]`, or `url = "https://…/mcp"`
+
+        bridges.toml: 2 errors
+        "##);
     }
 }

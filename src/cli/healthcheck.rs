@@ -57,7 +57,10 @@ fn configured(start: &Start) -> anyhow::Result<Url> {
         Some(address) => address,
         None => match (serve::plan(start).source)() {
             Ok(loaded) => loaded.config.server.listen,
-            Err(problems) => bail!("{} problems in the configuration; see `mcp-bridge check`", problems.len()),
+            Err(problems) => bail!(
+                "{} problems in the configuration; see `mcp-bridge check`",
+                problems.len()
+            ),
         },
     };
     let host = match address.ip() {

@@ -31,7 +31,11 @@ pub fn tools(start: &Start, only: Option<&str>, as_json: bool) -> ExitCode {
                 is_complete = false;
             }
             if let Some(reason) = &status.reason {
-                complain(&format!("{}: {}: {reason}", bridge.name(), status.phase.as_str()));
+                complain(&format!(
+                    "{}: {}: {reason}",
+                    bridge.name(),
+                    status.phase.as_str()
+                ));
             }
             for warning in &tools.warnings {
                 complain(&format!("{}: warning: {warning}", bridge.name()));
@@ -51,7 +55,11 @@ pub fn tools(start: &Start, only: Option<&str>, as_json: bool) -> ExitCode {
         } else {
             list.iter().for_each(print_tool);
         }
-        if is_complete { Ok(()) } else { Err(anyhow!("not every bridge is up")) }
+        if is_complete {
+            Ok(())
+        } else {
+            Err(anyhow!("not every bridge is up"))
+        }
     })
 }
 
@@ -69,12 +77,18 @@ pub fn call(start: &Start, bridge: &str, tool: &str, arguments: &str) -> ExitCod
         let found = roster
             .get(bridge)
             .with_context(|| format!("there is no bridge `{bridge}`"))?;
-        let arguments = if arguments == "-" { read_stdin()? } else { arguments.to_owned() };
+        let arguments = if arguments == "-" {
+            read_stdin()?
+        } else {
+            arguments.to_owned()
+        };
         let entry = found.live.tools.load().get(tool).cloned();
         let Some(entry) = entry else {
             match found.status().reason {
                 Some(reason) => bail!("bridge `{bridge}` is down: {reason}"),
-                None => bail!("bridge `{bridge}` has no tool `{tool}`; `mcp-bridge tools {bridge}` lists what it has"),
+                None => bail!(
+                    "bridge `{bridge}` has no tool `{tool}`; `mcp-bridge tools {bridge}` lists what it has"
+                ),
             }
         };
         let arguments = entry
@@ -84,7 +98,9 @@ pub fn call(start: &Start, bridge: &str, tool: &str, arguments: &str) -> ExitCod
         let grant = Caller::operator()
             .authorise(found.name(), &entry.tool.name)
             .context("not allowed")?;
-        let result = found.call(&grant, &entry.tool.server_name, arguments).await?;
+        let result = found
+            .call(&grant, &entry.tool.server_name, arguments)
+            .await?;
         let reply = Reply::from_result(serde_json::from_str(&result)?, false)?;
         print(&format!("{}\n", String::from_utf8_lossy(&reply.body)));
         Ok(())
@@ -127,7 +143,10 @@ fn with_bridges(
     diagnose(&loaded.warnings);
     let config = Arc::new(narrowed(loaded.config, only));
     if let (Some(name), true) = (only, config.bridges.is_empty()) {
-        return fail(&anyhow!("there is no bridge `{name}` in {}", start.config.display()));
+        return fail(&anyhow!(
+            "there is no bridge `{name}` in {}",
+            start.config.display()
+        ));
     }
     let result = Runtime::new()
         .context("cannot start the runtime")

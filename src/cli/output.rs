@@ -13,7 +13,11 @@ pub const BAD_CONFIG: u8 = 2;
 /// Prints a text to standard output; a reader that went away is no error of ours.
 pub fn print(text: &str) {
     let mut stdout = io::stdout().lock();
-    ignore_broken_pipe(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()));
+    ignore_broken_pipe(
+        stdout
+            .write_all(text.as_bytes())
+            .and_then(|()| stdout.flush()),
+    );
 }
 
 /// Prints a line to standard error.

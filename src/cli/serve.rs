@@ -115,9 +115,9 @@ async fn serve(plan: Plan, loaded: Loaded) -> anyhow::Result<()> {
         Arc::clone(&registry),
         Box::new(move |config| applied.store(Arc::new(Settings::new(Arc::clone(config))))),
     ));
-    let watch = plan.is_watched.then(|| {
-        Watch::start(loaded.sources, &lifecycle.tracker, lifecycle.soft.clone())
-    });
+    let watch = plan
+        .is_watched
+        .then(|| Watch::start(loaded.sources, &lifecycle.tracker, lifecycle.soft.clone()));
     lifecycle
         .tracker
         .spawn(Arc::clone(&reloader).run(watch, asked, lifecycle.soft.clone()));
@@ -167,8 +167,15 @@ pub async fn end(lifecycle: &Lifecycle) {
 
 /// Says where we are.
 fn announce(config: &config::Config, address: std::net::SocketAddr) {
-    let scheme = if config.server.tls.is_some() { "https" } else { "http" };
-    let on = config.bridges.iter().filter(|bridge| bridge.transport.is_ok());
+    let scheme = if config.server.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    let on = config
+        .bridges
+        .iter()
+        .filter(|bridge| bridge.transport.is_ok());
     tracing::info!(
         bridges = on.count(),
         docs = %format!("{scheme}://{address}/docs"),

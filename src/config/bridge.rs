@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use globset::{Glob, GlobSet, GlobSetBuilder};
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -15,7 +15,7 @@ use super::{
 use crate::name::{BridgeName, ToolName};
 
 /// The defaults of what [`Bridge`] documents.
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_mins(1);
 pub(super) const TIMEOUT: Duration = Duration::from_mins(5);
 pub(super) const CONCURRENCY: usize = 64;
 pub(super) const QUEUE: usize = 256;
@@ -206,7 +206,11 @@ fn globs(resolver: &mut Resolver<'_, '_>, key: &str, texts: Vec<Text>) -> (Vec<S
         let Some(text) = resolver.expand(&text) else {
             continue;
         };
-        match Glob::new(text.get_ref()) {
+        // The same on every system.
+        match GlobBuilder::new(text.get_ref())
+            .backslash_escape(true)
+            .build()
+        {
             Ok(glob) => {
                 set.add(glob);
                 written.push(text.into_inner());
@@ -228,6 +232,11 @@ fn globs(resolver: &mut Resolver<'_, '_>, key: &str, texts: Vec<Text>) -> (Vec<S
         GlobSet::empty()
     });
     (written, set)
+}
+
+/// The glob that matches a name and nothing else.
+pub(crate) fn exact_glob(name: &str) -> String {
+    globset::escape(&name.replace('\\', "\\\\"))
 }
 
 /// New name → server's name.

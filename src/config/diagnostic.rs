@@ -162,7 +162,13 @@ impl Source {
             .unwrap_or_default();
         let shown: String = line
             .chars()
-            .map(|character| if character.is_control() { ' ' } else { character })
+            .map(|character| {
+                if character.is_control() {
+                    ' '
+                } else {
+                    character
+                }
+            })
             .collect();
         let length = meant.trim_end().chars().count();
         let (text, indent) = cut(&mask(&shown), column);
@@ -330,7 +336,7 @@ fn mask(line: &str) -> String {
         if !is_key && (lint::ends_in_secret_name(&before) || lint::has_token_prefix(&inner)) {
             masked.push_str(&star_out(&inner));
         } else {
-            masked.push_str(&inner);
+            masked.push_str(&mask_password(&inner));
         }
         before.push_str(&inner);
         if closed {
@@ -338,6 +344,25 @@ fn mask(line: &str) -> String {
         }
     }
     masked
+}
+
+/// Stars out the password of a URL.
+fn mask_password(text: &str) -> String {
+    let parts = text.split_once("://").and_then(|(scheme, rest)| {
+        let authority = rest.split(['/', '?', '#']).next()?;
+        let (user, password) = authority.rsplit_once('@')?.0.split_once(':')?;
+        let tail = rest
+            .strip_prefix(user)?
+            .strip_prefix(':')?
+            .strip_prefix(password)?;
+        Some((scheme, user, password, tail))
+    });
+    match parts {
+        Some((scheme, user, password, tail)) => {
+            format!("{scheme}://{user}:{}{tail}", star_out(password))
+        }
+        None => text.to_owned(),
+    }
 }
 
 /// Stars for everything but references.
@@ -394,6 +419,10 @@ mod tests {
             ),
             (r#"args = ["--token=x"]"#, r#"args = ["--token=x"]"#),
             (r#"x = "ghp_abcdefgh""#, r#"x = "************""#),
+            (
+                r#"url = "http://u:p:w@h/x@y""#,
+                r#"url = "http://u:***@h/x@y""#,
+            ),
             (r#"PASSWORD = "abc"#, r#"PASSWORD = "***"#),
         ] {
             assert_eq!(mask(line), shown);
@@ -416,7 +445,10 @@ mod tests {
             text: "x".repeat(100_000) + "y" + &"z".repeat(100_000),
         };
         let place = long.place(&(100_000..200_000));
-        assert_eq!((place.column, place.indent, place.length), (100_001, 40, 120));
+        assert_eq!(
+            (place.column, place.indent, place.length),
+            (100_001, 40, 120)
+        );
     }
 
     #[test]

@@ -36,12 +36,25 @@ struct KeyTable {
 }
 
 /// The section before it is known where we listen.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Draft {
     anonymous: Option<bool>,
     keys: Vec<ApiKey>,
     /// Reasons of keys that are off.
     off: Vec<String>,
+    /// What to write when no key is on.
+    hint: &'static str,
+}
+
+impl Default for Draft {
+    fn default() -> Self {
+        Self {
+            anonymous: None,
+            keys: Vec::new(),
+            off: Vec::new(),
+            hint: "write `[identity.keys.default]` with `key = \"${MCP_API_KEY}\"` and set MCP_API_KEY, or `anonymous = true` in `[identity]` if everybody may call",
+        }
+    }
 }
 
 /// Reads the section.
@@ -145,6 +158,7 @@ impl Draft {
         });
         Self {
             keys: keys.into_iter().collect(),
+            hint: "set MCP_API_KEY to the key that callers send, or write a `bridges.toml` with `anonymous = true` in `[identity]`",
             ..Self::default()
         }
     }
@@ -161,11 +175,11 @@ impl Draft {
         };
         let complaint = if open {
             let message = format!("no API key is on{off}: whoever reaches {listen} may call");
-            Some(Diagnostic::warning(message).with_hint(OPEN_HINT))
+            Some(Diagnostic::warning(message).with_hint(self.hint))
         } else if self.keys.is_empty() && !local && self.anonymous != Some(true) {
             let message =
                 format!("{listen} is reachable from other machines, and no API key is on{off}");
-            Some(Diagnostic::error(message).with_hint(OPEN_HINT))
+            Some(Diagnostic::error(message).with_hint(self.hint))
         } else {
             None
         };
@@ -177,6 +191,3 @@ impl Draft {
         (identity, complaint)
     }
 }
-
-/// What to write when no key is on.
-const OPEN_HINT: &str = "write `[identity.keys.default]` with `key = \"${MCP_API_KEY}\"` and set MCP_API_KEY, or `anonymous = true` in `[identity]` if everybody may call";

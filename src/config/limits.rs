@@ -11,6 +11,7 @@ use super::{
 /// As it stands in the file. Defaults are those of [`Limits`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[expect(clippy::struct_field_names, reason = "the names of the keys")]
 pub(super) struct LimitsTable {
     body_bytes_max: Option<Spanned<Scalar>>,
     result_bytes_max: Option<Spanned<Scalar>>,

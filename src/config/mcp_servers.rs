@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 
-use globset::escape;
 use jsonc_parser::{
     CollectOptions, ParseOptions,
     ast::{Object, ObjectProp, Value},
@@ -16,8 +15,9 @@ use toml::Spanned;
 
 use super::{
     Bridge, RemoteKind, Transport,
-    bridge::BridgeTable,
+    bridge::{BridgeTable, exact_glob},
     diagnostic::Span,
+    mcp_checks::{check_forwarding, check_oauth, warn_of_unknown},
     native::warn_of_twin,
     reader::{Reader, Text},
     transport::{KINDS, Kind},
@@ -26,48 +26,6 @@ use crate::{name::BridgeName, secret::Secret};
 
 /// Without it there is nothing to serve.
 const NO_SERVERS: &str = "No 'mcpServers' found in config file.";
-
-/// Keys of other clients that mean nothing here.
-const IGNORED: &[&str] = &[
-    "alwaysAllow",
-    "autoApprove",
-    "autoStart",
-    "dev",
-    "envFile",
-    "gallery",
-    "icon",
-    "id",
-    "name",
-    "note",
-    "tags",
-    "title",
-    "transportType",
-    "trust",
-    "version",
-];
-
-/// Everything we read.
-const KNOWN: &[&str] = &[
-    "args",
-    "client_header_forwarding",
-    "command",
-    "cwd",
-    "description",
-    "disabled",
-    "disabledTools",
-    "disabled_tools",
-    "enabled",
-    "env",
-    "headers",
-    "httpUrl",
-    "oauth",
-    "options",
-    "serverUrl",
-    "timeout",
-    "transport",
-    "type",
-    "url",
-];
 
 /// The options of the parser: comments and trailing commas, else plain JSON.
 pub(crate) fn parse_options() -> ParseOptions {
@@ -92,10 +50,13 @@ pub(super) fn read(reader: &mut Reader<'_>, children: &BTreeMap<String, Secret>)
         Ok(parsed) => parsed,
         Err(error) => {
             let range = error.range();
-            reader.problems.error(
+            let problem = reader.problems.error(
                 &(range.start..range.end),
                 format!("the JSON is broken: {}", error.kind()),
             );
+            if !text.trim_start().starts_with(['{', '/']) {
+                problem.hint("here stands JSON; `mcp-bridge --config FILE` reads TOML too");
+            }
             return Vec::new();
         }
     };
@@ -166,15 +127,16 @@ fn last_of_each<'v, 'a>(
 }
 
 /// One entry while it is read.
-struct Entry<'v, 'a> {
-    name: &'v str,
-    at: Span,
-    properties: Vec<&'v ObjectProp<'a>>,
+pub(super) struct Entry<'v, 'a> {
+    pub(super) name: &'v str,
+    /// Where its name stands.
+    pub(super) at: Span,
+    pub(super) properties: Vec<&'v ObjectProp<'a>>,
 }
 
 impl<'v, 'a> Entry<'v, 'a> {
     /// A value that is there and not null.
-    fn get(&self, key: &str) -> Option<&'v Value<'a>> {
+    pub(super) fn get(&self, key: &str) -> Option<&'v Value<'a>> {
         let property = self
             .properties
             .iter()
@@ -189,7 +151,8 @@ impl<'v, 'a> Entry<'v, 'a> {
             .filter(|text| !text.get_ref().is_empty())
     }
 
-    fn error(&self, reader: &mut Reader<'_>, span: &Span, rest: &str) {
+    /// An error in mcpo's words.
+    pub(super) fn error(&self, reader: &mut Reader<'_>, span: &Span, rest: &str) {
         reader
             .problems
             .error(span, format!("Server '{}' {rest}", self.name));
@@ -224,33 +187,6 @@ fn read_server(
         }
     }
     Some(bridge)
-}
-
-fn warn_of_unknown(reader: &mut Reader<'_>, entry: &Entry<'_, '_>) {
-    for property in &entry.properties {
-        let key = property.name.as_str();
-        if !KNOWN.contains(&key) && !IGNORED.contains(&key) {
-            reader.problems.warning(
-                &span_of(&property.name),
-                format!("server `{}`: unknown key `{key}` is ignored", entry.name),
-            );
-        }
-    }
-    for (key, what) in [
-        ("oauth", "signing in by OAuth"),
-        ("client_header_forwarding", "forwarding of callers' headers"),
-    ] {
-        if let Some(property) = entry
-            .properties
-            .iter()
-            .find(|property| property.name.as_str() == key)
-        {
-            reader.problems.warning(
-                &span_of(&property.name),
-                format!("server `{}`: {what} is not supported yet", entry.name),
-            );
-        }
-    }
 }
 
 /// Checks an entry as mcpo does and makes a native table of it.
@@ -336,19 +272,16 @@ fn decide(reader: &mut Reader<'_>, entry: &Entry<'_, '_>) -> Option<Kind> {
 }
 
 fn args(reader: &mut Reader<'_>, entry: &Entry<'_, '_>) -> Option<Vec<Text>> {
-    match entry.get("args")? {
-        Value::Array(array) => Some(
-            array
-                .elements
-                .iter()
-                .filter_map(|element| scalar(reader, "args", element))
-                .collect(),
-        ),
-        other => {
-            entry.error(reader, &span_of(other), "'args' must be a list");
-            None
-        }
-    }
+    let value = entry.get("args")?;
+    let Value::Array(array) = value else {
+        entry.error(reader, &span_of(value), "'args' must be a list");
+        return None;
+    };
+    let args = array.elements.iter();
+    Some(
+        args.filter_map(|element| scalar(reader, "args", element))
+            .collect(),
+    )
 }
 
 fn map(reader: &mut Reader<'_>, entry: &Entry<'_, '_>, key: &str) -> BTreeMap<Text, Text> {
@@ -423,14 +356,14 @@ fn disabled_tools(reader: &mut Reader<'_>, entry: &Entry<'_, '_>) -> Option<Vec<
             );
             return None;
         };
-        // Exact names here, globs in the native file; and no references.
-        let name = escape(name.get_ref()).replace("${", "$${");
+        // Exact names here, globs in the native file.
+        let name = exact_glob(name.get_ref());
         names.push(Spanned::new(span_of(element), name));
     }
     Some(names)
 }
 
-/// Seconds (Cline) or, from 1000 on, milliseconds (Gemini, LibreChat).
+/// Seconds (Cline) or, from 1000 on, milliseconds (Gemini, `LibreChat`).
 fn timeout(reader: &mut Reader<'_>, entry: &Entry<'_, '_>) -> Option<Text> {
     let value = entry.get("timeout")?;
     let span = span_of(value);
@@ -473,69 +406,16 @@ fn enabled(entry: &Entry<'_, '_>) -> Option<Spanned<bool>> {
     off.map(|(_, span)| Spanned::new(span, false))
 }
 
-/// mcpo checks this and then does nothing with it (mcpo contract §9.1).
-fn check_forwarding(reader: &mut Reader<'_>, entry: &Entry<'_, '_>) {
-    let Some(value) = entry.get("client_header_forwarding") else {
-        return;
-    };
-    let Value::Object(object) = value else {
-        entry.error(
-            reader,
-            &span_of(value),
-            "client_header_forwarding must be a dictionary",
-        );
-        return;
-    };
-    let on = object
-        .get_boolean("enabled")
-        .is_some_and(|enabled| enabled.value);
-    for property in &object.properties {
-        let problem = match (property.name.as_str(), &property.value) {
-            ("enabled" | "debug_headers", Value::BooleanLit(_)) => None,
-            ("whitelist" | "blacklist", Value::Array(_)) => None,
-            ("enabled" | "debug_headers", _) => Some("boolean"),
-            ("whitelist" | "blacklist", _) if on => Some("list"),
-            _ => None,
-        };
-        if let Some(kind) = problem {
-            let rest = format!(
-                "client_header_forwarding.{} must be a {kind}",
-                property.name.as_str()
-            );
-            entry.error(reader, &span_of(&property.value), &rest);
-        }
-    }
-}
-
-/// mcpo contract §9.2.
-fn check_oauth(reader: &mut Reader<'_>, entry: &Entry<'_, '_>) {
-    let Some(value) = entry.get("oauth") else {
-        return;
-    };
-    let server_url = match value {
-        Value::Object(object) => object.get_string("server_url"),
-        _ => None,
-    };
-    if server_url.is_none_or(|url| url.value.is_empty()) {
-        // At mcpo that server fails and the others live.
-        reader.problems.warning(
-            &span_of(value),
-            format!("OAuth server_url required for {}", entry.name),
-        );
-    }
-}
-
 fn text(value: &Value<'_>) -> Option<Text> {
-    match value {
-        Value::StringLit(string) => Some(Spanned::new(
-            span_of(value),
-            string.value.clone().into_owned(),
-        )),
-        _ => None,
-    }
+    let string = value.as_string_lit()?;
+    Some(Spanned::new(
+        span_of(value),
+        string.value.clone().into_owned(),
+    ))
 }
 
-fn span_of(node: &impl Ranged) -> Span {
+/// Where a piece of JSON stands.
+pub(super) fn span_of(node: &impl Ranged) -> Span {
     let range = node.range();
     range.start..range.end
 }

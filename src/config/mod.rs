@@ -11,6 +11,7 @@ mod identity;
 mod limits;
 mod lint;
 mod load;
+mod mcp_checks;
 mod mcp_servers;
 mod naming;
 mod native;
@@ -27,6 +28,15 @@ mod watch;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use {
+    bridge::exact_glob,
+    environment::read_dotenv,
+    lint::looks_secret,
+    mcp_servers::{parse_options, servers},
+    reference::is_variable,
+    server::{listen_on, odd_in_path, parse_listen, path_prefix, root_path},
+    telemetry::level,
+};
 pub use {
     child_env::child_environment,
     diagnostic::{Diagnostic, Place, Severity},
@@ -37,12 +47,4 @@ pub use {
     single::{is_url, remote, single, stdio},
     types::*,
     watch::Watch,
-};
-pub(crate) use {
-    environment::read_dotenv,
-    lint::looks_secret,
-    mcp_servers::{parse_options, servers},
-    reference::is_variable,
-    server::{listen_on, parse_listen, path_prefix, root_path},
-    telemetry::level,
 };

@@ -81,7 +81,7 @@ pub fn name_of_command(words: &[String]) -> BridgeName {
         }
     }
     let word = found.or(package).or(words.first().map(String::as_str));
-    let name = word.map(|word| package_name(word)).unwrap_or_default();
+    let name = word.map(package_name).unwrap_or_default();
     nearest_name(&name)
 }
 

@@ -9,9 +9,9 @@ use toml::{
 };
 
 use super::{
-    Bridge, Config, Diagnostic, Flavor, Limits, Severity, Telemetry, bridge::BridgeTable, diagnostic::Span, identity,
-    limits::LimitsTable, load::Overrides, naming::nearest_name, reader::Reader,
-    server::ServerTable, telemetry::TelemetryTable,
+    Bridge, Config, Diagnostic, Flavor, Limits, Severity, Telemetry, bridge::BridgeTable,
+    diagnostic::Span, identity, limits::LimitsTable, load::Overrides, naming::nearest_name,
+    reader::Reader, server::ServerTable, telemetry::TelemetryTable,
 };
 use crate::name::{BadName, BridgeName};
 
@@ -59,7 +59,8 @@ pub(super) fn read(reader: &mut Reader<'_>, overrides: &Overrides) -> Config {
     let bridges = read_bridges(reader, bridges.1);
     // Errors say enough.
     let is_worth_it = |complaint: &Diagnostic| {
-        errors.is_empty() && (complaint.severity == Severity::Error || !reader.problems.has_errors())
+        errors.is_empty()
+            && (complaint.severity == Severity::Error || !reader.problems.has_errors())
     };
     if let Some(mut complaint) = complaint.filter(is_worth_it) {
         if let Some(span) = listen.filter(|_| overrides.listen.is_none()) {

@@ -5,6 +5,7 @@ use crate::name::BridgeName;
 
 /// What a reload changes, each list in the order of the new file (`stop`: of the old one).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each section")]
 pub struct Plan {
     /// Bridges that are new.
     pub start: Vec<BridgeName>,

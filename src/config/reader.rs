@@ -199,18 +199,15 @@ impl Reader<'_> {
     /// Reads `30s`, `5m`, `1h 30m`; more than zero.
     pub(super) fn duration(&mut self, key: &str, text: &Text) -> Option<Duration> {
         let written = text.get_ref().trim();
-        let duration = match humantime::parse_duration(written) {
-            Ok(duration) => duration,
-            Err(_) => {
-                let hint = match written.parse::<u64>() {
-                    Ok(seconds) => format!("write the unit: `\"{seconds}s\"`"),
-                    Err(_) => "write `\"500ms\"`, `\"30s\"`, `\"5m\"` or `\"1h 30m\"`".to_owned(),
-                };
-                self.problems
-                    .error(&text.span(), format!("`{key}`: `{written}` is no duration"))
-                    .hint(hint);
-                return None;
-            }
+        let Ok(duration) = humantime::parse_duration(written) else {
+            let hint = match written.parse::<u64>() {
+                Ok(seconds) => format!("write the unit: `\"{seconds}s\"`"),
+                Err(_) => "write `\"500ms\"`, `\"30s\"`, `\"5m\"` or `\"1h 30m\"`".to_owned(),
+            };
+            self.problems
+                .error(&text.span(), format!("`{key}`: `{written}` is no duration"))
+                .hint(hint);
+            return None;
         };
         if duration.is_zero() || duration > DURATION_MAX {
             self.problems

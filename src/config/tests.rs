@@ -5,7 +5,6 @@ use std::{fs, path::Path};
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::types::Transport;
 
 /// What a test environment has.
 const VARS: &[(&str, &str)] = &[("T_TOKEN", "tt"), ("BLANK", ""), ("HOST", "example.org")];
@@ -47,7 +46,7 @@ fn taken(text: &str) -> (Config, String) {
         .collect();
     match result {
         Ok(loaded) => (loaded.config, shown.join("\n\n")),
-        Err(_) => panic!("{text} was refused:\n{}", shown.join("\n\n")),
+        Err(errors) => panic!("{errors:?} {text} was refused:\n{}", shown.join("\n\n")),
     }
 }
 
@@ -122,40 +121,231 @@ rename = { short = "a long name" }
 
 #[test]
 fn broken_toml_is_shown_where_it_breaks() {
-    insta::assert_snapshot!(refused("[bridges.x\ncommand = 'a'\n[server]\nlisten = \n"), @"");
-    insta::assert_snapshot!(refused("[bridges.x]\ncommand = \"a\"\ncommand = \"b\"\n[bridges.x]\n"), @"");
+    insta::assert_snapshot!(refused("[bridges.x\ncommand = 'a'\n[server]\nlisten = \n"), @r##"
+    bridges.toml:1:11: error: unclosed table, expected `]`
+      |
+    1 | [bridges.x
+      |           ^
+
+    bridges.toml:4:10: error: string values must be quoted, expected literal string
+      |
+    4 | listen = 
+      |          ^
+    "##);
+    insta::assert_snapshot!(refused("[bridges.x]\ncommand = \"a\"\ncommand = \"b\"\n[bridges.x]\n"), @r##"
+    bridges.toml:3:1: error: duplicate key
+      |
+    3 | command = "b"
+      | ^^^^^^^
+    hint: keep one of them
+
+    bridges.toml:4:10: error: duplicate key
+      |
+    4 | [bridges.x]
+      |          ^
+    hint: keep one of them
+    "##);
 }
 
 #[test]
 fn unknown_keys_are_told_with_the_nearest_known_one() {
     insta::assert_snapshot!(refused(
         "sever = 1\n[server]\nlisen = '127.0.0.1:1'\nport = 8000\n[bridges.x]\ncomand = 'a'\ntype = 'sse'\n[bridges.x.env]\nA = 1\n[bridges.y]\nurl = 5\nzzz = 1\n"
-    ), @"");
+    ), @r##"
+    bridges.toml:1:1: error: unknown key `sever` at the top
+      |
+    1 | sever = 1
+      | ^^^^^
+    hint: did you mean `server`?
+
+    bridges.toml:3:1: error: unknown key `lisen` in `[server]`
+      |
+    3 | lisen = '127.0.0.1:1'
+      | ^^^^^
+    hint: did you mean `listen`?
+
+    bridges.toml:4:1: error: unknown key `port` in `[server]`
+      |
+    4 | port = 8000
+      | ^^^^
+    hint: write `listen = "HOST:PORT"`
+
+    bridges.toml:6:1: error: unknown key `comand` in `[bridges.x]`
+      |
+    6 | comand = 'a'
+      | ^^^^^^
+    hint: did you mean `command`?
+
+    bridges.toml:7:1: error: unknown key `type` in `[bridges.x]`
+      |
+    7 | type = 'sse'
+      | ^^^^
+    hint: write `transport`
+
+    bridges.toml:9:5: error: `A`: expected a string, found integer `1`
+      |
+    9 | A = 1
+      |     ^
+    hint: put it in double quotes
+
+    bridges.toml:11:7: error: `url`: expected a string, found integer `5`
+       |
+    11 | url = 5
+       |       ^
+    hint: put it in double quotes
+
+    bridges.toml:12:1: error: unknown key `zzz` in `[bridges.y]`
+       |
+    12 | zzz = 1
+       | ^^^
+    hint: the keys are `enabled`, `description`, `command`, `args`, `env`, `inherit_env`, `cwd`, `url`, `transport`, `headers`, `protocol`, `connect_timeout`, `timeout`, `concurrency`, `queue`, `lazy`, `idle_stop`, `tools_allow`, `tools_deny`, `rename`, `aliases`, `embed_html`
+    "##);
 }
 
 #[test]
 fn wrong_types_are_told_with_what_to_write() {
     insta::assert_snapshot!(refused(
         "bridges.y = 'npx'\n[bridges.x]\ncommand = ['npx', '-y']\nargs = 'x'\ntimeout = 30\nlazy = 'yes'\nheaders = 'Bearer sk-1234567890abc'\nconcurrency = 1.5\n[limits]\nrequests_max = 'many'\nbody_bytes_max = -1\n"
-    ), @"");
+    ), @r##"
+    bridges.toml:1:13: error: `y`: a bridge is a table
+      |
+    1 | bridges.y = 'npx'
+      |             ^^^^^
+    hint: write `[bridges.y]` and below it `command = …` or `url = …`
+
+    bridges.toml:3:11: error: `command`: expected a string, found a list
+      |
+    3 | command = ['npx', '-y']
+      |           ^^^^^^^^^^^^^
+    hint: put the program in `command` and the rest in `args`
+
+    bridges.toml:4:8: error: `args`: expected a list, found a string
+      |
+    4 | args = 'x'
+      |        ^^^
+    hint: put it in brackets: `["…"]`
+
+    bridges.toml:5:11: error: `timeout`: expected a string, found integer `30`
+      |
+    5 | timeout = 30
+      |           ^^
+    hint: write the unit: `"30s"`
+
+    bridges.toml:6:8: error: `lazy`: expected `true` or `false`, found a string
+      |
+    6 | lazy = 'yes'
+      |        ^^^^^
+
+    bridges.toml:7:11: error: `headers`: expected a table, found a string
+      |
+    7 | headers = '****** ****************'
+      |           ^^^^^^^^^^^^^^^^^^^^^^^^^
+
+    bridges.toml:8:15: error: `concurrency`: expected a whole number, found floating point `1.5`
+      |
+    8 | concurrency = 1.5
+      |               ^^^
+
+    bridges.toml:10:16: error: `requests_max` must be a whole number, at least 1
+       |
+    10 | requests_max = 'many'
+       |                ^^^^^^
+    hint: leave `requests_max` out for its default
+
+    bridges.toml:11:18: error: `body_bytes_max` must be a whole number, at least 1024
+       |
+    11 | body_bytes_max = -1
+       |                  ^^
+    hint: leave `body_bytes_max` out for its default
+    "##);
 }
 
 #[test]
 fn a_bridge_is_a_program_or_a_url() {
     insta::assert_snapshot!(refused(
         "[bridges.both]\ncommand = 'a'\nurl = 'http://x'\n[bridges.neither]\nlazy = true\n[bridges.blank]\ncommand = ''\n[bridges.mixed]\ncommand = 'a'\ntransport = 'sse'\nheaders = { A = 'b' }\n[bridges.other]\nurl = 'http://x'\nargs = ['a']\ntransport = 'stdio'\n"
-    ), @"");
+    ), @r##"
+    bridges.toml:3:7: error: a bridge has a `command` or a `url`, not both
+      |
+    3 | url = 'http://x'
+      |       ^^^^^^^^^^
+    hint: keep `command` for a program, `url` for a server that runs elsewhere
+
+    bridges.toml:4:10: error: the bridge has neither `command` nor `url`
+      |
+    4 | [bridges.neither]
+      |          ^^^^^^^
+    hint: add `command = "npx"` and `args = ["-y", "PACKAGE"]`, or `url = "https://…/mcp"`
+
+    bridges.toml:7:11: error: `command` is blank
+      |
+    7 | command = ''
+      |           ^^
+    hint: write the name of a program: `"npx"`
+
+    bridges.toml:10:13: error: this `transport` needs a `url`
+       |
+    10 | transport = 'sse'
+       |             ^^^^^
+    hint: remove `transport`, or give `url` in place of `command`
+
+    bridges.toml:11:13: error: `headers` goes with `url`, not with `command`
+       |
+    11 | headers = { A = 'b' }
+       |             ^
+    hint: give credentials to a program by `env`
+
+    bridges.toml:14:9: error: `args` goes with `command`, not with `url`
+       |
+    14 | args = ['a']
+       |         ^^^
+    hint: give credentials to a URL by `headers`
+
+    bridges.toml:15:13: error: this `transport` needs a `command`
+       |
+    15 | transport = 'stdio'
+       |             ^^^^^^^
+    hint: remove `transport`, or give `command` in place of `url`
+    "##);
 }
 
 #[test]
 fn names_of_bridges_are_checked() {
     insta::assert_snapshot!(refused(
         "[bridges.docs]\nurl = 'http://x'\n[bridges.'a b']\nurl = 'http://x'\n[bridges.'']\nurl = 'http://x'\n[bridges.xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx]\nurl = 'http://x'\n[[bridges.list]]\nurl = 'http://x'\n"
-    ), @"");
+    ), @r##"
+    bridges.toml:1:10: error: `docs` is one of our own routes and cannot name a bridge; call it `docs-server`, say
+      |
+    1 | [bridges.docs]
+      |          ^^^^
+
+    bridges.toml:3:10: error: `a b` has the character ' '; a bridge name is made of ASCII letters, digits, `-`, `_` and `.`, and starts with a letter or digit
+      |
+    3 | [bridges.'a b']
+      |          ^^^^^
+    hint: write `[bridges.a-b]`
+
+    bridges.toml:5:10: error: a bridge needs a name
+      |
+    5 | [bridges.'']
+      |          ^^
+
+    bridges.toml:7:10: error: a bridge name has at most 40 characters, `xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx` has 45
+      |
+    7 | [bridges.xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx]
+      |          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+    hint: write `[bridges.xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx]`
+
+    bridges.toml:9:1: error: `list`: a bridge is a table
+      |
+    9 | [[bridges.list]]
+      | ^^^^^^^^^^^^^^^^
+    hint: write `[bridges.list]` and below it `command = …` or `url = …`
+    "##);
 }
 
 #[test]
-fn values_are_checked() {
+fn values_of_the_server_are_checked() {
     insta::assert_snapshot!(refused(
         r#"
 [server]
@@ -170,36 +360,238 @@ level = "inof"
 [identity.keys]
 a = "text"
 [identity.keys.b]
+"#
+    ), @r##"
+    bridges.toml:3:10: error: `listen`: `8000` has no port
+      |
+    3 | listen = "8000"
+      |          ^^^^^^
+    hint: write `"127.0.0.1:8000"`, or `"0.0.0.0:8000"` for every interface
+
+    bridges.toml:4:13: error: `root_path` cannot contain ' '
+      |
+    4 | root_path = "/a b"
+      |             ^^^^^^
+    hint: write a path such as `"/api/mcpo"`
+
+    bridges.toml:5:23: error: `cors_allow_origins`: `https://x/` is no origin
+      |
+    5 | cors_allow_origins = ["https://x/", "*"]
+      |                       ^^^^^^^^^^^^
+    hint: write scheme and host alone, `"https://chat.example.org"`, or `"*"`
+
+    bridges.toml:6:12: error: TLS needs `tls_key` too
+      |
+    6 | tls_cert = "c.pem"
+      |            ^^^^^^^
+    hint: add `tls_key = "/path/to/file.pem"`, or leave both out for plain HTTP
+
+    bridges.toml:7:17: error: `drain_timeout`: `soon` is no duration
+      |
+    7 | drain_timeout = "soon"
+      |                 ^^^^^^
+    hint: write `"500ms"`, `"30s"`, `"5m"` or `"1h 30m"`
+
+    bridges.toml:9:10: error: `format`: there is no `xml`
+      |
+    9 | format = "xml"
+      |          ^^^^^
+    hint: write one of `text`, `json`
+
+    bridges.toml:10:9: error: `level`: there is no `inof`
+       |
+    10 | level = "inof"
+       |         ^^^^^^
+    hint: write `"info"`, or a filter: `"info,mcp_bridge=debug"`
+
+    bridges.toml:12:5: error: `a`: expected a table
+       |
+    12 | a = "text"
+       |     ^^^^^^
+    hint: write `[identity.keys.a]` and below it `key = "${MCP_API_KEY}"`
+
+    bridges.toml:13:1: error: `[identity.keys.b]` has no `key`
+       |
+    13 | [identity.keys.b]
+       | ^^^^^^^^^^^^^^^^^
+    hint: add `key = "${MCP_API_KEY}"`
+    "##);
+}
+
+#[test]
+fn values_of_a_url_are_checked() {
+    insta::assert_snapshot!(refused(
+        r#"
 [bridges.x]
 url = "ftp://x"
 headers = { "a b" = "c", X = "a\nb", Y = "1", y = "2" }
 transport = "websocket"
 protocol = "old"
+[bridges.y]
+url = "no url"
+"#
+    ), @r##"
+    bridges.toml:3:7: error: `url`: `ftp:` is neither `http:` nor `https:`
+      |
+    3 | url = "ftp://x"
+      |       ^^^^^^^^^
+    hint: write `"https://host/path"`
+
+    bridges.toml:4:13: error: `headers`: "a b" is no name of a header
+      |
+    4 | headers = { "a b" = "c", X = "a\nb", Y = "1", y = "2" }
+      |             ^^^^^
+    hint: write letters, digits and `-`: `X-Api-Key`
+
+    bridges.toml:4:30: error: `headers`: the value of `x` has a character that no header can carry
+      |
+    4 | headers = { "a b" = "c", X = "a\nb", Y = "1", y = "2" }
+      |                              ^^^^^^
+    hint: look for a line break at the end of the variable or file
+
+    bridges.toml:4:47: error: `headers`: `y` stands there twice, in other case
+      |
+    4 | headers = { "a b" = "c", X = "a\nb", Y = "1", y = "2" }
+      |                                               ^
+    hint: keep one of them
+
+    bridges.toml:5:13: error: `transport`: there is no `websocket`
+      |
+    5 | transport = "websocket"
+      |             ^^^^^^^^^^^
+    hint: write one of `stdio`, `streamable-http`, `http`, `sse`, `openapi`, `auto`
+
+    bridges.toml:6:12: error: `protocol`: there is no `old`
+      |
+    6 | protocol = "old"
+      |            ^^^^^
+    hint: write one of `auto`, `legacy`, `modern`
+
+    bridges.toml:8:7: error: `url` is no URL: relative URL without a base
+      |
+    8 | url = "no url"
+      |       ^^^^^^^^
+    hint: write `"https://host/path"`
+    "##);
+}
+
+#[test]
+fn values_of_a_bridge_are_checked() {
+    insta::assert_snapshot!(refused(
+        r#"
+[bridges.x]
+command = "c"
+env = { "A=B" = "c" }
 timeout = "0s"
 concurrency = 0
 idle_stop = "5"
 tools_deny = ["[", "ok"]
-[bridges.y]
-url = "no url"
 rename = { a = "a", b = "c", d = "c", e = "" }
 aliases = { b = "x" }
-[bridges.z]
-command = "c"
-env = { "A=B" = "c" }
 "#
-    ), @"");
+    ), @r##"
+    bridges.toml:4:9: error: `env`: "A=B" is no name of a variable
+      |
+    4 | env = { "A=B" = "c" }
+      |         ^^^^^
+    hint: write `NAME = "value"`
+
+    bridges.toml:5:11: error: `timeout` must be more than zero and at most a year
+      |
+    5 | timeout = "0s"
+      |           ^^^^
+    hint: leave `timeout` out for its default
+
+    bridges.toml:6:15: error: `concurrency` must be a whole number, at least 1
+      |
+    6 | concurrency = 0
+      |               ^
+    hint: leave `concurrency` out for its default
+
+    bridges.toml:7:13: error: `idle_stop`: `5` is no duration
+      |
+    7 | idle_stop = "5"
+      |             ^^^
+    hint: write the unit: `"5s"`
+
+    bridges.toml:8:15: error: `tools_deny`: unclosed character class; missing ']'
+      |
+    8 | tools_deny = ["[", "ok"]
+      |               ^^^
+    hint: write names with `*` and `?`, `"list_*"` say; `[` and `{` are special, `\\` takes that away
+
+    bridges.toml:9:12: error: `rename`: `a` stands for itself
+      |
+    9 | rename = { a = "a", b = "c", d = "c", e = "" }
+      |            ^
+    hint: write the new name first: `NEW = "a"`, or remove the line
+
+    bridges.toml:9:30: error: `c` cannot be renamed to both `b` and `d`
+      |
+    9 | rename = { a = "a", b = "c", d = "c", e = "" }
+      |                              ^
+    hint: keep one, and put the other under `aliases`: `d = "c"`
+
+    bridges.toml:9:39: error: `rename`: a tool needs a name
+      |
+    9 | rename = { a = "a", b = "c", d = "c", e = "" }
+      |                                       ^
+    hint: write `NEW = "NAME_AT_THE_SERVER"`
+
+    bridges.toml:10:13: error: `b` stands under `rename` and under `aliases`
+       |
+    10 | aliases = { b = "x" }
+       |             ^
+    hint: keep one of them
+    "##);
 }
 
 #[test]
 fn references_are_checked() {
     insta::assert_snapshot!(refused(
         "[server]\nlisten = '${NOWHERE}'\ntitle = '${X'\n[limits]\nrequests_max = '${BLANK}'\n[bridges.x]\ncommand = '${X-y}'\nargs = ['${}', '${MISSING}']\n"
-    ), @"");
+    ), @r##"
+    bridges.toml:2:10: error: NOWHERE is not set
+      |
+    2 | listen = '${NOWHERE}'
+      |          ^^^^^^^^^^^^
+    hint: set it, or give a default: `${NAME:-default}`
+
+    bridges.toml:3:9: error: `${` has no closing `}`
+      |
+    3 | title = '${X'
+      |         ^^^^^
+    hint: write `${NAME}`, or `$${` for a literal `${`
+
+    bridges.toml:5:16: error: BLANK is blank
+      |
+    5 | requests_max = '${BLANK}'
+      |                ^^^^^^^^^^
+    hint: set it, or give a default: `${NAME:-default}`
+
+    bridges.toml:7:11: error: `${X-y}` names no variable
+      |
+    7 | command = '${X-y}'
+      |           ^^^^^^^^
+    hint: write `${X:-y}` to give a default
+
+    bridges.toml:8:9: error: `${}` names no variable
+      |
+    8 | args = ['${}', '${MISSING}']
+      |         ^^^^^
+    hint: write `${NAME}`, `${NAME:-default}`, `${file:/path}`, or `$${` for a literal `${`
+    "##);
 }
 
 #[test]
 fn an_open_door_is_refused_beyond_this_machine() {
-    insta::assert_snapshot!(refused("[server]\nlisten = '0.0.0.0:8000'\n[identity.keys.a]\nkey = '${NO_KEY}'\n"), @"");
+    insta::assert_snapshot!(refused("[server]\nlisten = '0.0.0.0:8000'\n[identity.keys.a]\nkey = '${NO_KEY}'\n"), @r##"
+    bridges.toml:2:10: error: 0.0.0.0:8000 is reachable from other machines, and no API key is on (the key `a` is off: NO_KEY is not set)
+      |
+    2 | listen = '0.0.0.0:8000'
+      |          ^^^^^^^^^^^^^^
+    hint: write `[identity.keys.default]` with `key = "${MCP_API_KEY}"` and set MCP_API_KEY, or `anonymous = true` in `[identity]` if everybody may call
+    "##);
     for fine in [
         "[server]\nlisten = '0.0.0.0:8000'\n[identity]\nanonymous = true",
         "[server]\nlisten = '0.0.0.0:8000'\n[identity.keys.a]\nkey = '${T_TOKEN}'",
@@ -264,14 +656,71 @@ command = "x"
 args = ["--token", "${T_TOKEN}"]
 "#,
     );
-    insta::assert_snapshot!(warnings, @"");
+    insta::assert_snapshot!(warnings, @r##"
+    bridges.toml:3:7: warning: the key `a` stands in the file itself
+      |
+    3 | key = "**************"
+      |       ^^^^^^^^^^^^^^^^
+    hint: move it to the environment: `key = "${MCP_API_KEY}"`
+
+    bridges.toml:5:7: warning: `${T_TOKEN}` looks like a secret, and URLs end up in logs, here and at every proxy
+      |
+    5 | url = "https://user:**@x.org/${T_TOKEN}"
+      |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+    hint: give it by `headers`, if the server takes it there: `headers = { Authorization = "Bearer ${…}" }`
+
+    bridges.toml:5:7: warning: the URL holds a password, and URLs end up in logs
+      |
+    5 | url = "https://user:**@x.org/${T_TOKEN}"
+      |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+    hint: give it by `headers`: `Authorization = "Basic ${…}"`
+
+    bridges.toml:6:29: warning: the value of `Authorization` looks like a secret and stands in the file itself
+      |
+    6 | headers = { Authorization = "****** *******", X-Plain = "plain" }
+      |                             ^^^^^^^^^^^^^^^^
+    hint: move it to the environment: `Authorization = "Bearer ${SOME_TOKEN}"`
+
+    bridges.toml:7:10: warning: `A` and `a` differ by case alone
+      |
+    7 | [bridges.A]
+      |          ^
+    hint: give one of them another name
+
+    bridges.toml:8:11: warning: `command` is one program, not a line for a shell
+      |
+    8 | command = "npx -y foo"
+      |           ^^^^^^^^^^^^
+    hint: write `command = "npx"` and `args = ["-y", "foo"]`
+
+    bridges.toml:9:19: warning: the value of `API_KEY` looks like a secret and stands in the file itself
+      |
+    9 | env = { API_KEY = "*******", MAX_TOKENS = "10", USE_TOKEN = "****", B = "******************" }
+      |                   ^^^^^^^^^
+    hint: move it to the environment: `API_KEY = "${API_KEY}"`
+
+    bridges.toml:9:73: warning: the value of `B` looks like a secret and stands in the file itself
+      |
+    9 | env = { API_KEY = "*******", MAX_TOKENS = "10", USE_TOKEN = "****", B = "******************" }
+      |                                                                         ^^^^^^^^^^^^^^^^^^^^
+    hint: move it to the environment: `B = "${B}"`
+
+    bridges.toml:12:20: warning: `${T_TOKEN}` looks like a secret, and arguments are visible to every user of the machine in the list of processes
+       |
+    12 | args = ["--token", "${T_TOKEN}"]
+       |                    ^^^^^^^^^^^^
+    hint: give it by `env`, if the server can read it there
+    "##);
     assert!(!warnings.contains("hunter2"));
 }
 
 #[test]
 fn a_file_that_cannot_be_read_is_told_with_what_to_do() {
     let error = load(Path::new("/nowhere/bridges.toml"), &Environment::default()).unwrap_err();
-    insta::assert_snapshot!(error[0].to_string(), @"");
+    insta::assert_snapshot!(error[0].to_string(), @r##"
+    /nowhere/bridges.toml: error: the file cannot be read: No such file or directory (os error 2)
+    hint: `--config FILE` names another file; `mcp-bridge import` makes one from an `mcpServers` file
+    "##);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x");
     fs::write(&path, b"a\xff").unwrap();
@@ -531,7 +980,12 @@ fn broken_json_is_shown_where_it_breaks() {
         VARS,
     );
     assert!(result.is_err());
-    insta::assert_snapshot!(shown, @"");
+    insta::assert_snapshot!(shown, @r##"
+    config.json:3:25: error: the JSON is broken: Expected comma
+      |
+    3 |     "a": {"command": "x" "args": []}
+      |                         ^
+    "##);
 }
 
 #[test]
@@ -570,7 +1024,43 @@ fn an_mcp_servers_file_is_taken_with_all_that_people_paste() {
     assert_eq!(reason(&bridges[4]), "switched off in the configuration");
     assert_eq!(bridges[4].timeout.as_secs(), 60);
     assert!(reason(&bridges[5]).starts_with("`url` is no URL"));
-    insta::assert_snapshot!(shown, @"");
+    insta::assert_snapshot!(shown, @r##"
+    warning: no API key is on: whoever reaches 127.0.0.1:8000 may call
+    hint: set MCP_API_KEY to the key that callers send, or write a `bridges.toml` with `anonymous = true` in `[identity]`
+
+    config.json:3:48: warning: `args`: `1` is taken as the string `"1"`
+      |
+    3 | "with space": {"command": "uvx", "args": ["a", 1], "env": {"A": "${T_TOKEN}", "B": "${NOT_SET}"}, "disabledTools": ["x*"], "autoApprove": []},
+      |                                                ^
+    hint: put it in double quotes
+
+    config.json:8:31: warning: `url` is no URL: relative URL without a base
+      |
+    8 | "bad": {"type": "sse", "url": "no url", "odd": 1, "oauth": {}},
+      |                               ^^^^^^^^
+    hint: write `"https://host/path"`
+
+    config.json:8:41: warning: server `bad`: unknown key `odd` is ignored
+      |
+    8 | "bad": {"type": "sse", "url": "no url", "odd": 1, "oauth": {}},
+      |                                         ^^^^^
+
+    config.json:8:51: warning: server `bad`: signing in by OAuth is not supported yet
+      |
+    8 | "bad": {"type": "sse", "url": "no url", "odd": 1, "oauth": {}},
+      |                                                   ^^^^^^^
+
+    config.json:8:60: warning: OAuth server_url required for bad
+      |
+    8 | "bad": {"type": "sse", "url": "no url", "odd": 1, "oauth": {}},
+      |                                                            ^^
+
+    config.json:9:1: warning: `both` stands there twice; the last one counts
+      |
+    9 | "both": {"command": "last", "args": null, "disabledTools": [], "disabled_tools": ["y"],},
+      | ^^^^^^
+    hint: remove the other one
+    "##);
 }
 
 proptest! {

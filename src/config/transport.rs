@@ -58,98 +58,94 @@ pub(super) fn resolve(
     });
     match (&table.command, &table.url) {
         (Some(command), Some(url)) => {
-            let later = if command.span().start > url.span().start {
-                command
+            let later = command.span().start.max(url.span().start);
+            let span = if later == url.span().start {
+                url.span()
             } else {
-                url
+                command.span()
             };
-            resolver
-                .reader
-                .problems
-                .error(
-                    &later.span(),
-                    "a bridge has a `command` or a `url`, not both",
-                )
-                .hint("keep `command` for a program, `url` for a server that runs elsewhere");
+            let hint = "keep `command` for a program, `url` for a server that runs elsewhere";
+            refuse(
+                resolver,
+                &span,
+                "a bridge has a `command` or a `url`, not both",
+                hint,
+            );
             None
         }
-        (None, None) if table.is_partial => None,
         (None, None) => {
-            resolver
-                .reader
-                .problems
-                .error(at, "the bridge has neither `command` nor `url`")
-                .hint("add `command = \"npx\"` and `args = [\"-y\", \"PACKAGE\"]`, or `url = \"https://…/mcp\"`");
+            let hint = "add `command = \"npx\"` and `args = [\"-y\", \"PACKAGE\"]`, or `url = \"https://…/mcp\"`";
+            if !table.is_partial {
+                refuse(
+                    resolver,
+                    at,
+                    "the bridge has neither `command` nor `url`",
+                    hint,
+                );
+            }
             None
         }
         (Some(_), None) => {
             if let Some((Kind::Remote(_), span)) = said {
-                misplaced(
-                    resolver,
-                    &span,
-                    "this `transport` needs a `url`",
-                    "remove `transport`, or give `url` in place of `command`",
-                );
+                let hint = "remove `transport`, or give `url` in place of `command`";
+                refuse(resolver, &span, "this `transport` needs a `url`", hint);
             }
-            for (span, key) in [
-                (table.headers.keys().next().map(Text::span), "headers"),
-                (table.protocol.as_ref().map(Text::span), "protocol"),
-            ] {
-                if let Some(span) = span.filter(|_| !resolver.reader.lenient) {
-                    misplaced(
-                        resolver,
-                        &span,
-                        &format!("`{key}` goes with `url`, not with `command`"),
-                        "give credentials to a program by `env`",
-                    );
-                }
-            }
+            refuse_keys_of_urls(resolver, &table);
             stdio(resolver, table).map(Transport::Stdio)
         }
         (None, Some(_)) => {
             if let Some((Kind::Stdio, span)) = &said {
-                misplaced(
-                    resolver,
-                    span,
-                    "this `transport` needs a `command`",
-                    "remove `transport`, or give `command` in place of `url`",
-                );
+                let hint = "remove `transport`, or give `command` in place of `url`";
+                refuse(resolver, span, "this `transport` needs a `command`", hint);
             }
-            for (span, key) in [
-                (
-                    table
-                        .args
-                        .as_ref()
-                        .and_then(|args| args.first())
-                        .map(Text::span),
-                    "args",
-                ),
-                (table.env.keys().next().map(Text::span), "env"),
-                (table.cwd.as_ref().map(Text::span), "cwd"),
-                (
-                    table.inherit_env.as_ref().map(toml::Spanned::span),
-                    "inherit_env",
-                ),
-            ] {
-                if let Some(span) = span.filter(|_| !resolver.reader.lenient) {
-                    misplaced(
-                        resolver,
-                        &span,
-                        &format!("`{key}` goes with `command`, not with `url`"),
-                        "give credentials to a URL by `headers`",
-                    );
-                }
-            }
+            refuse_keys_of_programs(resolver, &table);
             let kind = match said {
                 Some((Kind::Remote(kind), _)) => kind,
-                _ => RemoteKind::Auto,
+                Some((Kind::Stdio, _)) | None => RemoteKind::Auto,
             };
             remote(resolver, table, kind).map(Transport::Remote)
         }
     }
 }
 
-fn misplaced(resolver: &mut Resolver<'_, '_>, span: &Span, message: &str, hint: &str) {
+fn refuse_keys_of_urls(resolver: &mut Resolver<'_, '_>, table: &BridgeTable) {
+    let headers = table.headers.keys().next().map(Text::span);
+    let protocol = table.protocol.as_ref().map(Text::span);
+    for (span, key) in [(headers, "headers"), (protocol, "protocol")] {
+        if let Some(span) = span {
+            let message = format!("`{key}` goes with `url`, not with `command`");
+            refuse(
+                resolver,
+                &span,
+                &message,
+                "give credentials to a program by `env`",
+            );
+        }
+    }
+}
+
+fn refuse_keys_of_programs(resolver: &mut Resolver<'_, '_>, table: &BridgeTable) {
+    let args = table.args.as_ref().and_then(|args| args.first());
+    let inherit_env = table.inherit_env.as_ref();
+    for (span, key) in [
+        (args.map(Text::span), "args"),
+        (table.env.keys().next().map(Text::span), "env"),
+        (table.cwd.as_ref().map(Text::span), "cwd"),
+        (inherit_env.map(toml::Spanned::span), "inherit_env"),
+    ] {
+        if let Some(span) = span {
+            let message = format!("`{key}` goes with `command`, not with `url`");
+            refuse(
+                resolver,
+                &span,
+                &message,
+                "give credentials to a URL by `headers`",
+            );
+        }
+    }
+}
+
+fn refuse(resolver: &mut Resolver<'_, '_>, span: &Span, message: &str, hint: &str) {
     resolver.reader.problems.error(span, message).hint(hint);
 }
 

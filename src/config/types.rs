@@ -100,6 +100,7 @@ pub struct ApiKey {
 
 /// `[limits]`: no queue, buffer or wait without a bound.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "the names of the keys")]
 pub struct Limits {
     /// The largest request body, in bytes. Default 10 MiB.
     pub body_bytes_max: usize,

@@ -33,7 +33,9 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Starts watching files. What they contain now is what later content is compared with.
+    /// Starts watching files. What they contain now is what later content is compared with: start
+    /// with the configuration before it is loaded, [`Watch::follow`] what it names, and no change
+    /// slips in between.
     pub fn start(sources: Vec<PathBuf>, tracker: &TaskTracker, stop: CancellationToken) -> Self {
         Self::start_every(INTERVAL, sources, tracker, stop)
     }
@@ -111,8 +113,10 @@ struct File {
     stamp: Option<Stamp>,
     /// Of the content last read; `None` for no file.
     content: Option<[u8; 32]>,
-    /// Of the content last told of; the outer `None` for a file that is new here.
-    told: Option<Option<[u8; 32]>>,
+    /// `content` when somebody was last told.
+    told: Option<[u8; 32]>,
+    /// Whether `told` says anything: not for a file that is new here.
+    is_told: bool,
 }
 
 /// What changes when a file is written, or another one put in its place.
@@ -152,8 +156,9 @@ impl Seen {
     fn settle(&mut self) -> bool {
         let mut changed = false;
         for file in self.files.values_mut() {
-            changed |= file.told.is_some_and(|told| told != file.content);
-            file.told = Some(file.content);
+            changed |= file.is_told && file.told != file.content;
+            file.told = file.content;
+            file.is_told = true;
         }
         changed
     }

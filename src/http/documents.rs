@@ -46,9 +46,9 @@ pub fn of_bridge(
 fn document(document: &Document, headers: &HeaderMap) -> Response {
     let is_known = headers.get_all(IF_NONE_MATCH).iter().any(|tags| {
         tags.to_str().is_ok_and(|tags| {
-            tags.split(',').map(str::trim).any(|tag| {
-                tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == document.etag
-            })
+            tags.split(',')
+                .map(str::trim)
+                .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == document.etag)
         })
     });
     let mut response = if is_known {
@@ -91,7 +91,12 @@ pub fn docs_of_bridge(
     guard_documents(&settings, headers)?;
     let server = &settings.config.server;
     let path = state.registry.bridge_path(bridge, &server.path_prefix);
-    let name = bridge.live.server.load().as_deref().and_then(|it| it.name.clone());
+    let name = bridge
+        .live
+        .server
+        .load()
+        .as_deref()
+        .and_then(|it| it.name.clone());
     Ok(page(
         &name.unwrap_or_else(|| bridge.name().to_string()),
         &server.root_path,

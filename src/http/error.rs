@@ -145,9 +145,7 @@ impl ApiError {
                 let wait = retry_after.clone().unwrap_or_else(|| "60".to_owned());
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", text).retry_after(wait)
             }
-            CallError::TooLarge(_) => {
-                Self::new(StatusCode::BAD_GATEWAY, "result_too_large", text)
-            }
+            CallError::TooLarge(_) => Self::new(StatusCode::BAD_GATEWAY, "result_too_large", text),
             CallError::Http(_) | CallError::Protocol(_) => {
                 Self::new(StatusCode::BAD_GATEWAY, "upstream_error", text)
             }

@@ -90,7 +90,11 @@ pub async fn servers(
 }
 
 /// `GET /{bridge}`
-pub fn bridge(state: &AppState, bridge: &Bridge, headers: &HeaderMap) -> Result<Response, ApiError> {
+pub fn bridge(
+    state: &AppState,
+    bridge: &Bridge,
+    headers: &HeaderMap,
+) -> Result<Response, ApiError> {
     identify(&state.settings.load(), headers)?;
     let it = list(state, bridge);
     let tools = bridge.live.tools.load();
@@ -139,7 +143,9 @@ fn list(state: &AppState, bridge: &Bridge) -> Listed {
     let server = bridge.live.server.load();
     let tools = bridge.live.tools.load();
     let own = server.as_deref();
-    let prefix = state.registry.bridge_path(bridge, &config.server.path_prefix);
+    let prefix = state
+        .registry
+        .bridge_path(bridge, &config.server.path_prefix);
     Listed {
         id: bridge.name().to_string(),
         name: own
@@ -154,7 +160,11 @@ fn list(state: &AppState, bridge: &Bridge) -> Listed {
             .unwrap_or_default(),
         enabled: bridge.config.transport.is_ok(),
         endpoint: format!("{prefix}/"),
-        tools_endpoint: if prefix.is_empty() { "/".to_owned() } else { prefix },
+        tools_endpoint: if prefix.is_empty() {
+            "/".to_owned()
+        } else {
+            prefix
+        },
         status: status.phase.as_str(),
         reason: status.reason,
         tools: tools.entries.len(),

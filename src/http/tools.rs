@@ -62,12 +62,7 @@ pub fn find(bridge: Arc<Bridge>, tool: &str) -> Result<Found, ApiError> {
 }
 
 /// Calls a tool: identity, access, arguments, server, answer; in this order (design §3).
-pub async fn call(
-    settings: &Settings,
-    found: Found,
-    headers: &HeaderMap,
-    body: Body,
-) -> Response {
+pub async fn call(settings: &Settings, found: Found, headers: &HeaderMap, body: Body) -> Response {
     let mut note = Note {
         bridge: Some(found.bridge.name().clone()),
         tool: Some(found.entry.tool.name.clone()),

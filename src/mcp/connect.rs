@@ -68,7 +68,11 @@ impl Connector {
     /// Connects and shakes hands within the limit.
     pub async fn connect(&self, known: Known) -> Result<Session, ConnectError> {
         let late = |_| ConnectError::Timeout {
-            step: if known.is_modern { "server/discover" } else { "initialize" },
+            step: if known.is_modern {
+                "server/discover"
+            } else {
+                "initialize"
+            },
             after: self.limit,
         };
         timeout(self.limit, self.open(known)).await.map_err(late)?
@@ -109,9 +113,9 @@ impl Connector {
             is_sse: false,
         };
         match shake_hands(transport, is_modern).await {
-            Ok((service, listener)) => {
-                Ok(self.session((service, listener, Some(last_words)), known).await)
-            }
+            Ok((service, listener)) => Ok(self
+                .session((service, listener, Some(last_words)), known)
+                .await),
             Err(error) => Err(self.stdio_error(error, &last_words)),
         }
     }
@@ -153,9 +157,7 @@ impl Connector {
         let modern_first = known.is_modern || remote.protocol == Protocol::Modern;
         match self.try_http(remote, modern_first).await {
             Err(error)
-                if !modern_first
-                    && remote.protocol == Protocol::Auto
-                    && is_modern_only(&error) =>
+                if !modern_first && remote.protocol == Protocol::Auto && is_modern_only(&error) =>
             {
                 self.try_http(remote, true).await.map_err(|_| error)
             }

@@ -15,8 +15,8 @@ use std::{
 use rmcp::{
     RoleClient,
     model::{
-        ClientNotification, ClientRequest, CustomResult, DiscoverResult, ErrorCode, ErrorData, InitializeResult,
-        JsonRpcMessage, RequestId, ServerResult,
+        ClientNotification, ClientRequest, CustomResult, DiscoverResult, ErrorCode, ErrorData,
+        InitializeResult, JsonRpcMessage, RequestId, ServerResult,
     },
     service::{RxJsonRpcMessage, TxJsonRpcMessage},
 };
@@ -62,9 +62,20 @@ struct Envelope<'a> {
 pub struct Decoder {
     /// The requests in flight.
     kinds: Mutex<HashMap<RequestId, Kind>>,
+    /// Whether a number that comes back as text is the same id.
+    takes_text_ids: bool,
 }
 
 impl Decoder {
+    /// A decoder for answers that can only be to one request: there a number that some servers
+    /// send back as text is as good as the number. Among many requests it is not.
+    pub fn of_one() -> Self {
+        Self {
+            takes_text_ids: true,
+            ..Self::default()
+        }
+    }
+
     /// Notes a message that is about to be sent.
     pub fn sent(&self, message: &TxJsonRpcMessage<RoleClient>) {
         match message {
@@ -128,18 +139,18 @@ impl Decoder {
         JsonRpcMessage::error(error, Some(id))
     }
 
-    /// Finds the request an id answers. Some servers send a numeric id back as text.
+    /// Finds the request an id answers.
     fn own_id(&self, id: RequestId) -> Option<RequestId> {
         let kinds = self.kinds();
         if kinds.contains_key(&id) {
             return Some(id);
         }
         match &id {
-            RequestId::String(text) => {
+            RequestId::String(text) if self.takes_text_ids => {
                 let number = RequestId::Number(text.parse().ok()?);
                 kinds.contains_key(&number).then_some(number)
             }
-            RequestId::Number(_) => None,
+            RequestId::String(_) | RequestId::Number(_) => None,
         }
     }
 
@@ -151,10 +162,6 @@ impl Decoder {
 
 impl Kind {
     /// What a request asks for.
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "rmcp's enum is non-exhaustive"
-    )]
     fn of(request: &ClientRequest) -> Self {
         match request {
             ClientRequest::CallToolRequest(_) | ClientRequest::ListToolsRequest(_) => Self::Raw,
@@ -188,10 +195,6 @@ pub fn keep_raw(raw: &str) -> ServerResult {
 /// Takes the JSON text of a result out again. A result that rmcp decoded by its own rules (tool
 /// lists over Streamable HTTP) is written back as JSON.
 pub fn raw_result(result: ServerResult) -> Result<String, serde_json::Error> {
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "rmcp's enum is non-exhaustive"
-    )]
     match result {
         ServerResult::CustomResult(CustomResult(Value::String(raw))) => Ok(raw),
         other => serde_json::to_string(&other),

@@ -20,7 +20,10 @@ use serde_json::{Map, Value, json};
 
 /// Serves on standard input and output until the input ends.
 pub async fn demo_server() -> anyhow::Result<()> {
-    let server = Demo.serve(stdio_pipes()).await.context("no MCP client on standard input")?;
+    let server = Demo
+        .serve(stdio_pipes())
+        .await
+        .context("no MCP client on standard input")?;
     server.waiting().await.context("the demo server failed")?;
     Ok(())
 }
@@ -158,14 +161,17 @@ fn add(arguments: &Map<String, Value>) -> Result<Value, String> {
 
 /// `roll_dice`
 fn roll_dice(arguments: &Map<String, Value>) -> Result<Value, String> {
-    let number = |key: &str, default: u64| arguments.get(key).and_then(Value::as_u64).unwrap_or(default);
+    let number = |key: &str, default: u64| {
+        arguments
+            .get(key)
+            .and_then(Value::as_u64)
+            .unwrap_or(default)
+    };
     let (count, sides) = (number("count", 1), number("sides", 6));
     if !(1..=100).contains(&count) || !(2..=1000).contains(&sides) {
         return Err("1 to 100 dice of 2 to 1000 sides, please".to_owned());
     }
-    let rolls: Vec<u64> = (0..count)
-        .map(|_| rand::random_range(1..=sides))
-        .collect();
+    let rolls: Vec<u64> = (0..count).map(|_| rand::random_range(1..=sides)).collect();
     Ok(json!({ "rolls": rolls, "sum": rolls.iter().sum::<u64>() }))
 }
 

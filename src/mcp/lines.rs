@@ -149,7 +149,10 @@ mod tests {
     #[tokio::test]
     async fn lines_are_the_same_for_every_chunk_size() {
         for capacity in [1, 2, 3, 7, 64] {
-            assert_eq!(all(b"one\n\ntwo\nrest", capacity, 10).await, ["one", "", "two"]);
+            assert_eq!(
+                all(b"one\n\ntwo\nrest", capacity, 10).await,
+                ["one", "", "two"]
+            );
         }
     }
 

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use rmcp::{
     ClientHandler, Peer, RoleClient,
-    model::{ClientCapabilities, ClientConfig, Implementation, ProtocolVersion, SubscriptionFilter},
+    model::{
+        ClientCapabilities, ClientConfig, Implementation, ProtocolVersion, SubscriptionFilter,
+    },
     service::NotificationContext,
 };
 use tokio::sync::Notify;

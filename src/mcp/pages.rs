@@ -53,10 +53,7 @@ pub async fn list_tools(peer: &Peer<RoleClient>) -> Result<Vec<Value>, ConnectEr
 }
 
 /// One page.
-async fn list_page(
-    peer: &Peer<RoleClient>,
-    cursor: Option<String>,
-) -> Result<Page, ConnectError> {
+async fn list_page(peer: &Peer<RoleClient>, cursor: Option<String>) -> Result<Page, ConnectError> {
     let mut request = ListToolsRequest::default();
     if cursor.is_some() {
         let mut params = PaginatedRequestParams::default();
@@ -75,10 +72,6 @@ async fn list_page(
 }
 
 /// rmcp's error in our words.
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "rmcp's enum is non-exhaustive"
-)]
 fn list_error(error: ServiceError) -> ConnectError {
     match error {
         ServiceError::McpError(error) => ConnectError::Refused {

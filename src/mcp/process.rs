@@ -207,7 +207,9 @@ fn spawn_reason(error: &io::Error, stdio: &Stdio) -> String {
         (io::ErrorKind::NotFound, Some(cwd)) if !cwd.is_dir() => {
             format!("its working directory `{}` does not exist", cwd.display())
         }
-        (io::ErrorKind::NotFound, _) => "no such program on PATH; install it or write its full path".to_owned(),
+        (io::ErrorKind::NotFound, _) => {
+            "no such program on PATH; install it or write its full path".to_owned()
+        }
         (io::ErrorKind::PermissionDenied, _) => "the file is not executable for us".to_owned(),
         _ => error.to_string(),
     }

@@ -92,7 +92,9 @@ impl Session {
                     step: "tools/list",
                     after: limit,
                 };
-                timeout(limit, pages::list_tools(peer)).await.map_err(late)?
+                timeout(limit, pages::list_tools(peer))
+                    .await
+                    .map_err(late)?
             }
             Link::OpenApi(session) => Ok(session.list_tools()),
         }
@@ -112,8 +114,7 @@ impl Session {
                 tracker,
                 result_bytes_max,
             } => {
-                let params =
-                    CallToolRequestParams::new(tool.to_string()).with_arguments(arguments);
+                let params = CallToolRequestParams::new(tool.to_string()).with_arguments(arguments);
                 let request = ClientRequest::CallToolRequest(CallToolRequest::new(params));
                 send(peer, tracker, request, limit, *result_bytes_max).await
             }

@@ -273,7 +273,7 @@ fn describe(head: &mut Map<String, Value>, tool: &Tool) {
 }
 
 /// The request body of a tool of ours; `None` when it takes no arguments. Arguments without names
-/// go into one that has a name: callers of Open WebUI can give nothing else, and calls with
+/// go into one that has a name: callers of `Open WebUI` can give nothing else, and calls with
 /// `{"arguments": {…}}` are understood everywhere.
 fn body(input: &mut Published) -> Option<Value> {
     let schema = input.schema.take();

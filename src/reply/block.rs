@@ -24,7 +24,9 @@ impl Block {
         let mut block = match block {
             Value::Object(block) => block,
             Value::String(text) => return Self::Text(text),
-            other => return Self::Other(other),
+            other @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_)) => {
+                return Self::Other(other);
+            }
         };
         let kind = block.get("type").and_then(Value::as_str).unwrap_or("text");
         let read = match kind {
@@ -89,7 +91,9 @@ fn text(block: &mut Map<String, Value>) -> Option<Block> {
         Value::String(text) => Some(Block::Text(text)),
         // `{"type":"text","text":null}` alone says more than `null`.
         Value::Null => None,
-        other => Some(Block::Other(other)),
+        other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+            Some(Block::Other(other))
+        }
     }
 }
 
@@ -97,7 +101,11 @@ fn text(block: &mut Map<String, Value>) -> Option<Block> {
 fn resource(resource: &mut Map<String, Value>) -> Option<Block> {
     let html = is_html(resource);
     if let Some(text) = take(resource, "text") {
-        return Some(if html { Block::Page(text) } else { Block::Plain(text) });
+        return Some(if html {
+            Block::Page(text)
+        } else {
+            Block::Plain(text)
+        });
     }
     if html
         && let Some(blob) = resource.get("blob").and_then(Value::as_str)
@@ -128,7 +136,10 @@ fn data_uri(block: &mut Map<String, Value>, key: &str, default_mime: &str) -> Op
     if data.starts_with("data:") {
         return Some(data);
     }
-    let mime = block.get("mimeType").and_then(Value::as_str).unwrap_or(default_mime);
+    let mime = block
+        .get("mimeType")
+        .and_then(Value::as_str)
+        .unwrap_or(default_mime);
     Some(format!("data:{mime};base64,{data}"))
 }
 

@@ -14,7 +14,13 @@ use self::block::Block;
 const NO_REASON: &str = "Unknown tool execution error";
 
 /// Members of a result that are about it and no part of the answer.
-const ENVELOPE: &[&str] = &["_meta", "content", "isError", "resultType", "structuredContent"];
+const ENVELOPE: &[&str] = &[
+    "_meta",
+    "content",
+    "isError",
+    "resultType",
+    "structuredContent",
+];
 
 /// A successful answer, ready to be sent with status 200.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,13 +73,17 @@ impl Reply {
             return Err(unfinished);
         }
         let content = result.remove("content");
-        let structured = result.remove("structuredContent").filter(|value| !value.is_null());
+        let structured = result
+            .remove("structuredContent")
+            .filter(|value| !value.is_null());
         let mut blocks = blocks(content);
         if is_true(result.get("isError")) {
             return Err(ToolError::from_parts(&blocks, structured));
         }
         if embed_html
-            && let Some(place) = blocks.iter().position(|block| matches!(block, Block::Page(_)))
+            && let Some(place) = blocks
+                .iter()
+                .position(|block| matches!(block, Block::Page(_)))
             && let Block::Page(page) = blocks.swap_remove(place)
         {
             return Ok(Self {
@@ -140,7 +150,9 @@ fn unfinished(result: &mut Map<String, Value>) -> Option<ToolError> {
     let kind = result.get("resultType").and_then(Value::as_str);
     // Servers of the first task drafts answer with a `task` and say no `resultType`.
     let task = kind == Some("task")
-        || (kind.is_none() && result.get("task").is_some_and(Value::is_object) && !result.contains_key("content"));
+        || (kind.is_none()
+            && result.get("task").is_some_and(Value::is_object)
+            && !result.contains_key("content"));
     if task {
         return Some(ToolError {
             message: "the tool answers with a background task, which cannot be followed over HTTP"

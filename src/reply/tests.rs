@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::*;
 
@@ -32,16 +32,51 @@ const FIXES: &[(&str, &str, u16, &str)] = &[
     ("o_default", OUTPUT_SCHEMA, 200, r#"{"a":1}"#),
     ("o_error", ERRORS, 500, r#"{"detail":{"message":"bad"}}"#),
     ("o_invalid_structured", OUTPUT_SCHEMA, 200, r#"{"a":"no"}"#),
-    ("o_nested_list", OUTPUT_SCHEMA, 200, r#"{"items":[{"id":1,"x":null,"extra":true}]}"#),
+    (
+        "o_nested_list",
+        OUTPUT_SCHEMA,
+        200,
+        r#"{"items":[{"id":1,"x":null,"extra":true}]}"#,
+    ),
     ("r_audio", AUDIO, 200, r#""data:audio/wav;base64,aGk=""#),
-    ("r_embedded_blob", RESOURCES, 200, r#""data:application/octet-stream;base64,aGk=""#),
+    (
+        "r_embedded_blob",
+        RESOURCES,
+        200,
+        r#""data:application/octet-stream;base64,aGk=""#,
+    ),
     ("r_embedded_text", RESOURCES, 200, r#""hello""#),
     ("r_iserror", ERRORS, 500, r#"{"detail":{"message":"boom"}}"#),
-    ("r_iserror_empty", ERRORS, 500, r#"{"detail":{"message":"Unknown tool execution error"}}"#),
-    ("r_iserror_image", ERRORS, 500, r#"{"detail":{"message":"Unknown tool execution error"}}"#),
-    ("r_iserror_json", ERRORS, 500, r#"{"detail":{"message":"{\"code\":7}"}}"#),
-    ("r_iserror_multi", ERRORS, 500, r#"{"detail":{"message":"one\ntwo"}}"#),
-    ("r_iserror_quote", ERRORS, 500, r#"{"detail":{"message":"it's \"bad\"\nline2 é"}}"#),
+    (
+        "r_iserror_empty",
+        ERRORS,
+        500,
+        r#"{"detail":{"message":"Unknown tool execution error"}}"#,
+    ),
+    (
+        "r_iserror_image",
+        ERRORS,
+        500,
+        r#"{"detail":{"message":"Unknown tool execution error"}}"#,
+    ),
+    (
+        "r_iserror_json",
+        ERRORS,
+        500,
+        r#"{"detail":{"message":"{\"code\":7}"}}"#,
+    ),
+    (
+        "r_iserror_multi",
+        ERRORS,
+        500,
+        r#"{"detail":{"message":"one\ntwo"}}"#,
+    ),
+    (
+        "r_iserror_quote",
+        ERRORS,
+        500,
+        r#"{"detail":{"message":"it's \"bad\"\nline2 é"}}"#,
+    ),
     ("r_json_exp", NOT_FINITE, 200, r#""1e400""#),
     ("r_json_nan", NOT_FINITE, 200, r#""NaN""#),
     ("r_json_nan_in", NOT_FINITE, 200, r#""{\"v\": NaN}""#),
@@ -49,20 +84,55 @@ const FIXES: &[(&str, &str, u16, &str)] = &[
     ("r_link", LINKS, 200, r#""file:///x.txt""#),
     ("r_no_content_key", STRUCTURED, 200, r#"{"a":1}"#),
     ("r_structured_only", STRUCTURED, 200, r#"{"a":1}"#),
-    ("r_text_audio", AUDIO, 200, r#"["t","data:audio/wav;base64,aGk="]"#),
+    (
+        "r_text_audio",
+        AUDIO,
+        200,
+        r#"["t","data:audio/wav;base64,aGk="]"#,
+    ),
     ("r_text_embedded", RESOURCES, 200, r#"["t","hello"]"#),
-    ("r_unknown_content", UNKNOWN_CONTENT, 200, r#"{"type":"video","data":"x"}"#),
+    (
+        "r_unknown_content",
+        UNKNOWN_CONTENT,
+        200,
+        r#"{"type":"video","data":"x"}"#,
+    ),
     ("ra_audio", AUDIO, 200, r#""data:audio/wav;base64,aGk=""#),
     ("ra_embedded_text", RESOURCES, 200, r#""hello""#),
-    ("ra_iserror_empty", ERRORS, 500, r#"{"detail":{"message":"Unknown tool execution error"}}"#),
-    ("ra_iserror_image", ERRORS, 500, r#"{"detail":{"message":"Unknown tool execution error"}}"#),
-    ("ra_iserror_multi", ERRORS, 500, r#"{"detail":{"message":"one\ntwo"}}"#),
+    (
+        "ra_iserror_empty",
+        ERRORS,
+        500,
+        r#"{"detail":{"message":"Unknown tool execution error"}}"#,
+    ),
+    (
+        "ra_iserror_image",
+        ERRORS,
+        500,
+        r#"{"detail":{"message":"Unknown tool execution error"}}"#,
+    ),
+    (
+        "ra_iserror_multi",
+        ERRORS,
+        500,
+        r#"{"detail":{"message":"one\ntwo"}}"#,
+    ),
     ("ra_json_exp", NOT_FINITE, 200, r#""1e400""#),
     ("ra_json_nan_in", NOT_FINITE, 200, r#""{\"v\": NaN}""#),
     ("ra_json_surrogate", SURROGATES, 200, r#""\"\\ud800\"""#),
     ("ra_no_content_key", STRUCTURED, 200, r#"{"a":1}"#),
-    ("ra_text_audio", AUDIO, 200, r#"["t","data:audio/wav;base64,aGk="]"#),
-    ("ra_unknown_content", UNKNOWN_CONTENT, 200, r#"{"type":"video","data":"x"}"#),
+    (
+        "ra_text_audio",
+        AUDIO,
+        200,
+        r#"["t","data:audio/wav;base64,aGk="]"#,
+    ),
+    (
+        "ra_unknown_content",
+        UNKNOWN_CONTENT,
+        200,
+        r#"{"type":"video","data":"x"}"#,
+    ),
 ];
 
 #[derive(serde::Deserialize)]
@@ -103,18 +173,26 @@ fn every_result_is_what_mcpo_gave_or_a_fix() {
     let mut wrong = Vec::new();
     let mut compared = 0;
     for (name, golden) in &results {
-        let tool = tools.iter().find(|tool| tool["name"] == name.as_str()).unwrap();
+        let tool = tools
+            .iter()
+            .find(|tool| tool["name"] == name.as_str())
+            .unwrap();
         let (status, body) = answer(&tool["_do"]);
         let same = status == golden.status && body == golden.body;
         let fix = FIXES.iter().find(|(fixed, ..)| fixed == name);
         compared += 1;
         match fix {
             None if same => assert_eq!(golden.ctype, ContentType::Json.as_str(), "{name}"),
-            None => wrong.push(format!("{name}: {} {} -> {status} {body}", golden.status, golden.body)),
+            None => wrong.push(format!(
+                "{name}: {} {} -> {status} {body}",
+                golden.status, golden.body
+            )),
             Some(_) if same => wrong.push(format!("{name}: is listed, but no longer differs")),
             Some((_, _, fixed_status, fixed_body)) => {
                 if (*fixed_status, *fixed_body) != (status, body.as_str()) {
-                    wrong.push(format!("{name}: {status} {body} is not the fix {fixed_body}"));
+                    wrong.push(format!(
+                        "{name}: {status} {body} is not the fix {fixed_body}"
+                    ));
                 }
             }
         }
@@ -138,22 +216,58 @@ fn strange_results_lose_nothing() {
         (json!("text"), r#""text""#),
         (json!({"content": null, "structuredContent": null}), "[]"),
         (json!({"content": "42"}), "42"),
-        (json!({"content": {"type": "text", "text": "one"}}), r#""one""#),
+        (
+            json!({"content": {"type": "text", "text": "one"}}),
+            r#""one""#,
+        ),
         (json!({"content": [{"text": "untyped"}]}), r#""untyped""#),
-        (json!({"content": [{"type": "text", "text": null}]}), r#"{"type":"text","text":null}"#),
-        (json!({"content": [{"type": "text", "text": {"a": 1}}]}), r#"{"a":1}"#),
-        (json!({"content": [{"type": "text"}, {"type": "text", "text": "b"}]}), r#"[{"type":"text"},"b"]"#),
+        (
+            json!({"content": [{"type": "text", "text": null}]}),
+            r#"{"type":"text","text":null}"#,
+        ),
+        (
+            json!({"content": [{"type": "text", "text": {"a": 1}}]}),
+            r#"{"a":1}"#,
+        ),
+        (
+            json!({"content": [{"type": "text"}, {"type": "text", "text": "b"}]}),
+            r#"[{"type":"text"},"b"]"#,
+        ),
         (json!({"content": [1, "x", null]}), r#"[1,"x",null]"#),
-        (json!({"content": [{"type": "image", "data": "aGk="}]}), r#""data:image/png;base64,aGk=""#),
-        (json!({"content": [{"type": "image", "data": "data:image/gif;base64,aGk="}]}), r#""data:image/gif;base64,aGk=""#),
-        (json!({"content": [{"type": "image", "url": "u"}]}), r#"{"type":"image","url":"u"}"#),
-        (json!({"content": [{"type": "resource", "resource": {"uri": "a:b"}}]}), r#"{"type":"resource","resource":{"uri":"a:b"}}"#),
-        (json!({"content": [{"type": "resource", "resource": {"uri": "a:b", "text": "{\"a\": 1}"}}]}), r#""{\"a\": 1}""#),
+        (
+            json!({"content": [{"type": "image", "data": "aGk="}]}),
+            r#""data:image/png;base64,aGk=""#,
+        ),
+        (
+            json!({"content": [{"type": "image", "data": "data:image/gif;base64,aGk="}]}),
+            r#""data:image/gif;base64,aGk=""#,
+        ),
+        (
+            json!({"content": [{"type": "image", "url": "u"}]}),
+            r#"{"type":"image","url":"u"}"#,
+        ),
+        (
+            json!({"content": [{"type": "resource", "resource": {"uri": "a:b"}}]}),
+            r#"{"type":"resource","resource":{"uri":"a:b"}}"#,
+        ),
+        (
+            json!({"content": [{"type": "resource", "resource": {"uri": "a:b", "text": "{\"a\": 1}"}}]}),
+            r#""{\"a\": 1}""#,
+        ),
         (json!({"toolResult": [1]}), "[1]"),
-        (json!({"messages": [], "isError": false}), r#"{"messages":[]}"#),
+        (
+            json!({"messages": [], "isError": false}),
+            r#"{"messages":[]}"#,
+        ),
         (json!({"content": [], "isError": "yes"}), "[]"),
-        (json!({"resultType": "complete", "content": [{"type": "text", "text": "ok"}]}), r#""ok""#),
-        (json!({"content": [{"type": "text", "text": "[18446744073709551616, 1.50]"}]}), "[18446744073709551616,1.5]"),
+        (
+            json!({"resultType": "complete", "content": [{"type": "text", "text": "ok"}]}),
+            r#""ok""#,
+        ),
+        (
+            json!({"content": [{"type": "text", "text": "[18446744073709551616, 1.50]"}]}),
+            "[18446744073709551616,1.5]",
+        ),
     ];
     for (result, expected) in cases {
         assert_eq!(body(result.clone(), true), expected, "{result}");
@@ -164,20 +278,42 @@ fn strange_results_lose_nothing() {
 fn pages_are_shown_only_where_the_bridge_says_so() {
     let page = |resource: Value| json!({"content": [{"type": "text", "text": "see"}, {"type": "resource", "resource": resource}]});
     let cases = [
-        (json!({"uri": "ui://a", "mimeType": "text/html", "text": "<p>"}), true),
-        (json!({"uri": "ui://a", "mimeType": "text/html;profile=mcp-app", "text": "<p>"}), true),
-        (json!({"uri": "file:///a", "mimeType": "Text/HTML ; charset=utf-8", "text": "<p>"}), true),
+        (
+            json!({"uri": "ui://a", "mimeType": "text/html", "text": "<p>"}),
+            true,
+        ),
+        (
+            json!({"uri": "ui://a", "mimeType": "text/html;profile=mcp-app", "text": "<p>"}),
+            true,
+        ),
+        (
+            json!({"uri": "file:///a", "mimeType": "Text/HTML ; charset=utf-8", "text": "<p>"}),
+            true,
+        ),
         (json!({"uri": "ui://a", "text": "<p>"}), true),
-        (json!({"uri": "ui://a", "mimeType": "text/html", "blob": "PHA+"}), true),
-        (json!({"uri": "ui://a", "mimeType": "text/uri-list", "text": "<p>"}), false),
-        (json!({"uri": "file:///a", "mimeType": "text/plain", "text": "<p>"}), false),
+        (
+            json!({"uri": "ui://a", "mimeType": "text/html", "blob": "PHA+"}),
+            true,
+        ),
+        (
+            json!({"uri": "ui://a", "mimeType": "text/uri-list", "text": "<p>"}),
+            false,
+        ),
+        (
+            json!({"uri": "file:///a", "mimeType": "text/plain", "text": "<p>"}),
+            false,
+        ),
     ];
     for (resource, is_page) in cases {
         let reply = Reply::from_result(page(resource.clone()), true).unwrap();
         let html = (ContentType::Html, &b"<p>"[..]);
         let json = (ContentType::Json, &br#"["see","<p>"]"#[..]);
         let expected = if is_page { html } else { json };
-        assert_eq!((reply.content_type, &reply.body[..]), expected, "{resource}");
+        assert_eq!(
+            (reply.content_type, &reply.body[..]),
+            expected,
+            "{resource}"
+        );
         assert_eq!(body(page(resource), false), r#"["see","<p>"]"#);
     }
 }
@@ -185,11 +321,31 @@ fn pages_are_shown_only_where_the_bridge_says_so() {
 #[test]
 fn failures_say_what_the_tool_said() {
     let cases = [
-        (json!({"isError": true, "content": [{"type": "text", "text": "no"}], "structuredContent": {"code": 7}}), "no", Some(json!({"code": 7}))),
-        (json!({"isError": true, "structuredContent": {"code": 7}}), r#"{"code":7}"#, None),
-        (json!({"isError": "true", "content": "plain"}), "plain", None),
-        (json!({"isError": true, "content": [{"type": "resource", "resource": {"text": "why"}}]}), "why", None),
-        (json!({"isError": true, "content": 5}), "Unknown tool execution error", None),
+        (
+            json!({"isError": true, "content": [{"type": "text", "text": "no"}], "structuredContent": {"code": 7}}),
+            "no",
+            Some(json!({"code": 7})),
+        ),
+        (
+            json!({"isError": true, "structuredContent": {"code": 7}}),
+            r#"{"code":7}"#,
+            None,
+        ),
+        (
+            json!({"isError": "true", "content": "plain"}),
+            "plain",
+            None,
+        ),
+        (
+            json!({"isError": true, "content": [{"type": "resource", "resource": {"text": "why"}}]}),
+            "why",
+            None,
+        ),
+        (
+            json!({"isError": true, "content": 5}),
+            "Unknown tool execution error",
+            None,
+        ),
         (
             json!({"resultType": "input_required", "inputRequests": {"a": {"method": "elicitation/create"}}}),
             "the tool asks the user for more input, which cannot be given over HTTP; call it again with everything it needs in the arguments",
@@ -208,16 +364,40 @@ fn failures_say_what_the_tool_said() {
     ];
     for (result, message, data) in cases {
         let error = Reply::from_result(result.clone(), false).unwrap_err();
-        assert_eq!((error.message.as_str(), error.data), (message, data), "{result}");
+        assert_eq!(
+            (error.message.as_str(), error.data),
+            (message, data),
+            "{result}"
+        );
     }
 }
 
 /// Any JSON, with the words of results in it.
 pub fn any_json() -> impl Strategy<Value = Value> {
     let word = prop::sample::select(vec![
-        "type", "text", "image", "audio", "resource", "resource_link", "content", "data",
-        "mimeType", "structuredContent", "isError", "uri", "blob", "resultType", "task",
-        "{\"a\":1,\"a\":2}", "[1", "NaN", "12345678901234567890123", "1e400", "text/html", "ui://x", "",
+        "type",
+        "text",
+        "image",
+        "audio",
+        "resource",
+        "resource_link",
+        "content",
+        "data",
+        "mimeType",
+        "structuredContent",
+        "isError",
+        "uri",
+        "blob",
+        "resultType",
+        "task",
+        "{\"a\":1,\"a\":2}",
+        "[1",
+        "NaN",
+        "12345678901234567890123",
+        "1e400",
+        "text/html",
+        "ui://x",
+        "",
     ]);
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -231,7 +411,8 @@ pub fn any_json() -> impl Strategy<Value = Value> {
         let key = prop_oneof![word.clone().prop_map(str::to_owned), ".{0,3}"];
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
-            prop::collection::vec((key, inner), 0..6).prop_map(|members| Value::Object(members.into_iter().collect())),
+            prop::collection::vec((key, inner), 0..6)
+                .prop_map(|members| Value::Object(members.into_iter().collect())),
         ]
     })
 }

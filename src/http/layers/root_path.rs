@@ -14,7 +14,13 @@ pub fn strip_root_path(root_path: &str, mut request: Request) -> Request {
         .path_and_query()
         .and_then(|path| path.as_str().strip_prefix(root_path))
         .filter(|rest| rest.is_empty() || rest.starts_with(['/', '?']))
-        .map(|rest| if rest.starts_with('/') { rest.to_owned() } else { format!("/{rest}") });
+        .map(|rest| {
+            if rest.starts_with('/') {
+                rest.to_owned()
+            } else {
+                format!("/{rest}")
+            }
+        });
     if let Some(path) = rest.and_then(|rest| PathAndQuery::try_from(rest).ok()) {
         let mut parts = request.uri().clone().into_parts();
         parts.path_and_query = Some(path);

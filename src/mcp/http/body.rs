@@ -119,7 +119,11 @@ pub async fn read(mut response: Response, bytes_max: usize) -> Result<Bytes, Fai
         body.extend_from_slice(&std::mem::take(&mut first));
         body.extend_from_slice(&chunk);
     }
-    Ok(if body.is_empty() { first } else { body.freeze() })
+    Ok(if body.is_empty() {
+        first
+    } else {
+        body.freeze()
+    })
 }
 
 /// Reads the body of a refusal; what cannot be read counts as empty, the status says enough.
@@ -200,5 +204,7 @@ fn redirect_hint(headers: &HeaderMap) -> String {
         Ok(url) => format!("{}{}", url.origin().ascii_serialization(), url.path()),
         Err(_) => shown.to_owned(),
     };
-    format!(": it redirects to `{shown}`, which is not followed; if that is right, make it the `url`")
+    format!(
+        ": it redirects to `{shown}`, which is not followed; if that is right, make it the `url`"
+    )
 }

@@ -26,7 +26,10 @@ const REDIRECTS_MAX: usize = 3;
 pub fn install_tls() {
     static ONCE: OnceLock<()> = OnceLock::new();
     ONCE.get_or_init(|| {
-        if rustls::crypto::ring::default_provider().install_default().is_err() {
+        if rustls::crypto::ring::default_provider()
+            .install_default()
+            .is_err()
+        {
             tracing::debug!("a TLS provider is already installed");
         }
     });
@@ -86,7 +89,7 @@ pub fn join_same_origin(base: &Url, reference: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-/// Follows what keeps the method, the body and the origin (FastMCP sends `/mcp` to `/mcp/`).
+/// Follows what keeps the method, the body and the origin (`FastMCP` sends `/mcp` to `/mcp/`).
 /// Anything else would lose the message or carry credentials elsewhere: the answer then is the
 /// redirect itself.
 fn redirect(attempt: Attempt<'_>) -> reqwest::redirect::Action {

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -13,10 +13,7 @@ use http::{
 };
 use reqwest::Response;
 use rmcp::{
-    model::{
-        ClientJsonRpcMessage, ClientNotification, ClientRequest, ErrorData, JsonRpcMessage,
-        RequestId,
-    },
+    model::{ClientJsonRpcMessage, ErrorData},
     transport::streamable_http_client::{
         AuthRequiredError, InsufficientScopeError, SseError, StreamableHttpClient,
         StreamableHttpError, StreamableHttpPostResponse,
@@ -30,6 +27,7 @@ use super::{
     body::{self, Kind, Redaction},
     events::frames,
     failure::{Failure, LastFailure},
+    message::{First, cancelled, first_request, is_of_mcp, is_session_gone},
 };
 
 /// `MCP 2025-11-25, transports, session management`
@@ -57,8 +55,10 @@ pub struct HttpEndpoint(Arc<Inner>);
 struct Inner {
     /// The client of the process.
     client: reqwest::Client,
-    /// Where the server is.
+    /// Where the operator says the server is.
     url: Url,
+    /// Where it redirected us: asked for directly from then on, which halves the time of a call.
+    moved: OnceLock<Url>,
     /// Sent with every request.
     headers: HeaderMap,
     /// Keeps `headers` out of messages.
@@ -82,6 +82,7 @@ impl HttpEndpoint {
             client,
             redaction: Redaction::new(&headers, &url),
             url,
+            moved: OnceLock::new(),
             headers,
             bytes_max,
             calls: RawCalls::default(),
@@ -105,6 +106,7 @@ impl HttpEndpoint {
         extra: HashMap<HeaderName, HeaderValue>,
     ) -> Answer<HeaderMap> {
         let mut headers = self.0.headers.clone();
+        #[expect(clippy::iter_over_hash_type, reason = "headers have no order")]
         for (name, value) in extra {
             headers.insert(name, value);
         }
@@ -120,9 +122,16 @@ impl HttpEndpoint {
         Ok(headers)
     }
 
+    /// Where the server is.
+    fn url(&self) -> &Url {
+        self.0.moved.get().unwrap_or(&self.0.url)
+    }
+
     /// Notes a failure for [`connect_error`](super::failure::connect_error).
     fn fail<T>(&self, failure: impl Into<Failure>) -> Answer<T> {
-        Err(StreamableHttpError::Client(self.0.last.note(failure.into())))
+        Err(StreamableHttpError::Client(
+            self.0.last.note(failure.into()),
+        ))
     }
 
     /// Refuses what its status alone refuses. A refused credential keeps its challenge.
@@ -166,7 +175,7 @@ impl HttpEndpoint {
         if self.0.stall.is_certain() {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        let request = self.0.client.post(self.0.url.clone()).headers(headers);
+        let request = self.0.client.post(self.url().clone()).headers(headers);
         let response = match request.body(serde_json::to_vec(&message)?).send().await {
             Ok(response) => response,
             Err(error) => return self.fail(error),
@@ -174,7 +183,12 @@ impl HttpEndpoint {
         self.check(&response)?;
         let status = response.status();
         if !status.is_success() {
-            return self.refused(&message, &asked, session.is_some(), response).await;
+            return self
+                .refused(&message, &asked, session.is_some(), response)
+                .await;
+        }
+        if response.url() != self.url() {
+            self.0.moved.get_or_init(|| response.url().clone());
         }
         if matches!(status, StatusCode::ACCEPTED | StatusCode::NO_CONTENT) {
             return Ok(accepted(asked));
@@ -190,7 +204,8 @@ impl HttpEndpoint {
             let stream = self.stream(response, Some(asked), sessions);
             return Ok(StreamableHttpPostResponse::Sse(stream, given));
         }
-        self.json(&message, asked, (given, content_type), response).await
+        self.json(&message, asked, (given, content_type), response)
+            .await
     }
 
     /// Reads an answer that is no stream. Some servers call their JSON `text/plain`.
@@ -246,7 +261,9 @@ impl HttpEndpoint {
         }
         let body = body::read_refusal(response).await;
         let error = body::json_rpc_error(&body);
-        if in_session && status == StatusCode::BAD_REQUEST && error.as_ref().is_some_and(is_session_gone)
+        if in_session
+            && status == StatusCode::BAD_REQUEST
+            && error.as_ref().is_some_and(is_session_gone)
         {
             return Err(StreamableHttpError::SessionExpired);
         }
@@ -257,9 +274,9 @@ impl HttpEndpoint {
                 return self.fail(Failure::Http(status.as_u16(), hint));
             }
             // The lifecycle goes on with `initialize` after any refusal of a client's error.
-            (None, Some(First::Discover)) if status.is_client_error() => Some(
-                ErrorData::invalid_request(format!("HTTP {status}"), None),
-            ),
+            (None, Some(First::Discover)) if status.is_client_error() => {
+                Some(ErrorData::invalid_request(format!("HTTP {status}"), None))
+            }
             (error, _) => error,
         };
         match error.and_then(|error| asked.refuse(error)) {
@@ -307,7 +324,7 @@ impl HttpEndpoint {
             }
             None => self.pace().await,
         }
-        let request = self.0.client.get(self.0.url.clone()).headers(headers);
+        let request = self.0.client.get(self.url().clone()).headers(headers);
         let response = match request.send().await {
             Ok(response) => response,
             Err(error) => return self.fail(error),
@@ -331,7 +348,11 @@ impl HttpEndpoint {
     /// the server closed it at once: rmcp would reopen it twice a second for ever.
     async fn pace(&self) {
         let wait = {
-            let mut reopened = self.0.reopened.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut reopened = self
+                .0
+                .reopened
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             let (opened, count) = &mut *reopened;
             let short_lived = opened.is_some_and(|opened| opened.elapsed() < SHORT_LIVED);
             *count = if short_lived { (*count + 1).min(6) } else { 0 };
@@ -392,7 +413,7 @@ impl StreamableHttpClient for HttpEndpoint {
     ) -> Answer<()> {
         let token = auth_header.as_deref();
         let headers = self.headers("*/*", Some(&session_id), token, custom_headers)?;
-        let request = self.0.client.delete(self.0.url.clone()).headers(headers);
+        let request = self.0.client.delete(self.url().clone()).headers(headers);
         if let Err(error) = request.send().await {
             tracing::debug!(reason = %Failure::from(error), "could not end the session");
         }
@@ -408,7 +429,8 @@ impl StreamableHttpClient for HttpEndpoint {
         custom_headers: HashMap<HeaderName, HeaderValue>,
     ) -> Answer<BoxStream<'static, Result<Sse, SseError>>> {
         let (session, token) = (session_id.as_deref(), auth_header.as_deref());
-        self.get(session, last_event_id, token, custom_headers).await
+        self.get(session, last_event_id, token, custom_headers)
+            .await
     }
 
     async fn get_stream_with_max_sse_event_size(
@@ -421,48 +443,8 @@ impl StreamableHttpClient for HttpEndpoint {
         _max_sse_event_size: usize,
     ) -> Answer<BoxStream<'static, Result<Sse, SseError>>> {
         let (session, token) = (session_id.as_deref(), auth_header.as_deref());
-        self.get(session, last_event_id, token, custom_headers).await
-    }
-}
-
-/// The requests that begin a session.
-enum First {
-    /// `initialize`
-    Initialize,
-    /// `server/discover`
-    Discover,
-}
-
-/// Whether a message begins a session.
-fn first_request(message: &ClientJsonRpcMessage) -> Option<First> {
-    let JsonRpcMessage::Request(request) = message else {
-        return None;
-    };
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "rmcp's enum is non-exhaustive"
-    )]
-    match request.request {
-        ClientRequest::InitializeRequest(_) => Some(First::Initialize),
-        ClientRequest::DiscoverRequest(_) => Some(First::Discover),
-        _ => None,
-    }
-}
-
-/// The request that a `notifications/cancelled` gives up.
-fn cancelled(message: &ClientJsonRpcMessage) -> Option<&RequestId> {
-    match message {
-        JsonRpcMessage::Notification(notification) => match &notification.notification {
-            ClientNotification::CancelledNotification(cancelled) => {
-                cancelled.params.request_id.as_ref()
-            }
-            #[expect(
-                clippy::wildcard_enum_match_arm,
-                reason = "rmcp's enum is non-exhaustive"
-            )]
-            _ => None,
-        },
-        JsonRpcMessage::Request(_) | JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_) => None,
+        self.get(session, last_event_id, token, custom_headers)
+            .await
     }
 }
 
@@ -470,20 +452,6 @@ fn cancelled(message: &ClientJsonRpcMessage) -> Option<&RequestId> {
 fn accepted(mut asked: Asked) -> StreamableHttpPostResponse {
     asked.resumable();
     StreamableHttpPostResponse::Accepted
-}
-
-/// Whether an error says that the session is unknown. The specification wants 404 for that; the
-/// TypeScript SDK's examples, and the many servers made from them, answer 400 (`Bad Request: No
-/// valid session ID provided`, `Server not initialized`).
-fn is_session_gone(error: &ErrorData) -> bool {
-    let message = error.message.to_ascii_lowercase();
-    message.contains("session") || message.contains("not initialized")
-}
-
-/// Whether a refused `initialize` comes from an MCP server of another revision (unknown method,
-/// bad parameters, the codes of 2026-07-28), and not from something that is no Streamable HTTP.
-fn is_of_mcp(error: &ErrorData) -> bool {
-    matches!(error.code.0, -32_602 | -32_601 | -32_022..=-32_020)
 }
 
 /// Makes a header value of what the server or the session gave us.

@@ -15,7 +15,10 @@ use rmcp::{
 };
 use serde_json::Value;
 
-use super::super::{decode::TOO_LARGE, error::{CallError, ConnectError}};
+use super::super::{
+    decode::TOO_LARGE,
+    error::{CallError, ConnectError},
+};
 
 /// The words in which rmcp fails the calls that were open when a session was replaced.
 const REPLACED: &str = "streamable HTTP session was re-initialized before the response arrived";
@@ -112,10 +115,6 @@ impl Failure {
     }
 
     /// Translates rmcp's words for it.
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "rmcp's enum is non-exhaustive; what is not known to be unsent counts as lost"
-    )]
     fn of_streamable(error: &StreamableHttpError<Self>) -> Self {
         match error {
             StreamableHttpError::Client(failure) => failure.clone(),
@@ -151,16 +150,15 @@ impl LastFailure {
 
     /// What was noted last.
     pub fn get(&self) -> Option<Failure> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 }
 
 /// What an error of the service loop means for a call over one of the remote transports.
 /// `result_bytes_max` is the limit the transport was made with.
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "rmcp's enum is non-exhaustive; what is not known to be unsent counts as lost"
-)]
 pub fn call_error(error: ServiceError, result_bytes_max: usize) -> CallError {
     match error {
         ServiceError::McpError(error) => answered(error, result_bytes_max),
@@ -180,10 +178,6 @@ pub fn unsent(error: &DynamicTransportError) -> ConnectError {
 
 /// What a failed handshake over one of the remote transports means. `last` is what the transport
 /// saw.
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "rmcp's enum is non-exhaustive"
-)]
 pub fn connect_error(error: ClientInitializeError, last: &LastFailure) -> ConnectError {
     match error {
         ClientInitializeError::TransportError { error, .. } => {
@@ -236,4 +230,3 @@ fn innermost(error: &reqwest::Error) -> String {
     }
     cause.to_string()
 }
-

@@ -10,6 +10,7 @@ mod client;
 mod endpoint;
 mod events;
 mod failure;
+mod message;
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,6 +30,7 @@ pub(super) use body::{
 pub(super) use client::{header_map, join_same_origin};
 pub(super) use events::{Frame, frames};
 pub(super) use failure::Failure;
+pub(super) use message::is_session_gone;
 
 use super::error::ConnectError;
 use crate::config::Remote;
@@ -52,7 +54,12 @@ pub fn transport(
     result_bytes_max: usize,
 ) -> Result<(HttpTransport, LastFailure), ConnectError> {
     let headers = header_map(&remote.headers)?;
-    let endpoint = HttpEndpoint::new(client.clone(), remote.url.clone(), headers, result_bytes_max);
+    let endpoint = HttpEndpoint::new(
+        client.clone(),
+        remote.url.clone(),
+        headers,
+        result_bytes_max,
+    );
     let last = endpoint.last_failure();
     let mut resume = ExponentialBackoff::default();
     resume.max_times = Some(4);
@@ -69,7 +76,10 @@ pub fn transport(
 /// Whether a refused Streamable HTTP `initialize` means that the old HTTP+SSE should be tried at
 /// the same URL (MCP 2025-11-25, transports, backwards compatibility).
 pub fn suggests_sse(error: &ConnectError) -> bool {
-    matches!(error, ConnectError::Http(400 | 404..=406 | 415 | 422 | 501, _))
+    matches!(
+        error,
+        ConnectError::Http(400 | 404..=406 | 415 | 422 | 501, _)
+    )
 }
 
 #[cfg(test)]

@@ -29,35 +29,49 @@ use super::{
     testing::{LIMIT, Quiet, Server, TOKEN, call, client, remote},
     transport,
 };
-use crate::{
-    config::{Remote, RemoteKind},
-    mcp::{
-        decode::raw_result,
-        error::{CallError, ConnectError},
-    },
-};
+use crate::config::{Remote, RemoteKind};
+use crate::mcp::decode::raw_result;
+use crate::mcp::error::{CallError, ConnectError};
 
 /// A result that rmcp's own decoder loses: an image without type, a block nobody knows, and a
 /// key at the top that belongs to another kind of result.
-const ODD: &str = r#"{"action":"accept","content":[{"type":"image","data":"AA=="},{"type":"hologram"}],"x":1e2}"#;
+const ODD: &str =
+    r#"{"action":"accept","content":[{"type":"image","data":"AA=="},{"type":"hologram"}],"x":1e2}"#;
 
 /// What the server remembers.
 #[derive(Default)]
 struct Memory {
     /// The number of the session that is valid.
     session: AtomicUsize,
-    /// Calls of `once` that were processed.
+    /// Calls of `session gone, 400`.
     processed: AtomicUsize,
+    /// Requests that were redirected.
+    redirected: AtomicUsize,
 }
 
 type Shared = Arc<Memory>;
 
 async fn start() -> (Server, Shared) {
     let memory = Shared::default();
+    let slash = Arc::clone(&memory);
     let router = Router::new()
-        .route("/mcp", routing::post(post).get(get).delete(|| async { StatusCode::OK }))
-        .route("/slash", routing::any(|| async { redirect("/mcp") }))
-        .route("/away", routing::any(|| async { redirect("http://127.0.0.1:9/mcp?key=abcdefgh") }))
+        .route(
+            "/mcp",
+            routing::post(post)
+                .get(get)
+                .delete(|| async { StatusCode::OK }),
+        )
+        .route(
+            "/slash",
+            routing::any(|| async move {
+                slash.redirected.fetch_add(1, Ordering::SeqCst);
+                redirect("/mcp")
+            }),
+        )
+        .route(
+            "/away",
+            routing::any(|| async { redirect("http://127.0.0.1:9/mcp?key=abcdefgh") }),
+        )
         .with_state(Arc::clone(&memory));
     (Server::start(router).await, memory)
 }
@@ -66,12 +80,21 @@ fn redirect(to: &'static str) -> Response {
     (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, to)]).into_response()
 }
 
-async fn get() -> StatusCode {
-    StatusCode::METHOD_NOT_ALLOWED
+/// Resumes what `resumed` began; there is no stream of notifications.
+async fn get(headers: HeaderMap) -> Response {
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
+    match last.and_then(|id| id.strip_prefix("call-")) {
+        Some(id) => events(event(&json!(id.parse::<i64>().unwrap()), ODD)),
+        None if last.is_some() => StatusCode::NOT_FOUND.into_response(),
+        None => StatusCode::METHOD_NOT_ALLOWED.into_response(),
+    }
 }
 
 async fn post(State(memory): State<Shared>, headers: HeaderMap, body: Bytes) -> Response {
-    if headers.get("authorization").is_none_or(|value| value != TOKEN) {
+    if headers
+        .get("authorization")
+        .is_none_or(|value| value != TOKEN)
+    {
         return StatusCode::UNAUTHORIZED.into_response();
     }
     let message: Value = serde_json::from_slice(&body).unwrap();
@@ -84,12 +107,19 @@ async fn post(State(memory): State<Shared>, headers: HeaderMap, body: Bytes) -> 
                 "capabilities": { "tools": {} },
                 "serverInfo": { "name": "odd", "version": "1" },
             });
-            ([("mcp-session-id", session.to_string())], answer(&id, &result.to_string())).into_response()
+            (
+                [("mcp-session-id", session.to_string())],
+                answer(&id, &result.to_string()),
+            )
+                .into_response()
         }
         "tools/list" => answer(&id, r#"{"tools":[{"name":"bare","vendor":true}]}"#),
         "tools/call" => {
             let session = memory.session.load(Ordering::SeqCst).to_string();
-            if headers.get("mcp-session-id").is_none_or(|value| *value != session) {
+            if headers
+                .get("mcp-session-id")
+                .is_none_or(|value| *value != session)
+            {
                 return StatusCode::NOT_FOUND.into_response();
             }
             tool(&memory, message["params"]["name"].as_str().unwrap(), &id).await
@@ -112,13 +142,13 @@ fn event(id: &Value, result: &str) -> String {
 }
 
 fn refusal(status: u16, id: &Value, code: i64, message: &str) -> Response {
-    let error = json!({ "jsonrpc": "2.0", "id": id, "error": { "code": code, "message": message } });
+    let error =
+        json!({ "jsonrpc": "2.0", "id": id, "error": { "code": code, "message": message } });
     (StatusCode::from_u16(status).unwrap(), Json(error)).into_response()
 }
 
 async fn tool(memory: &Memory, name: &str, id: &Value) -> Response {
     let huge = format!(r#"{{"content":[],"x":"{}"}}"#, "y".repeat(LIMIT));
-    let status = |status: u16| StatusCode::from_u16(status).unwrap();
     match name {
         "json" => answer(id, ODD),
         "json, id as text" => answer(&json!(id.to_string()), ODD),
@@ -134,21 +164,32 @@ async fn tool(memory: &Memory, name: &str, id: &Value) -> Response {
         )),
         "events in tiny pieces" => {
             let bytes = event(id, ODD).into_bytes();
-            let pieces = bytes.into_iter().map(|byte| Ok::<_, std::io::Error>(vec![byte]));
-            events(Body::from_stream(futures::stream::iter(pieces.collect::<Vec<_>>())))
+            let pieces = bytes
+                .into_iter()
+                .map(|byte| Ok::<_, std::io::Error>(vec![byte]));
+            events(Body::from_stream(futures::stream::iter(
+                pieces.collect::<Vec<_>>(),
+            )))
         }
-        "events, refused" => events(format!(
-            "data: {{\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{{\"code\":-32000,\"message\":\"no\"}}}}\n\n"
-        )),
+        "events, refused" => events(
+            "data: {\"jsonrpc\":\"2.0\",\"id\":null,\"error\":{\"code\":-32000,\"message\":\"no\"}}\n\n",
+        ),
         "json, huge" => answer(id, &huge),
         "events, huge" => events(event(id, &huge)),
         "endless" => {
             let pieces = futures::stream::repeat_with(|| Ok::<_, std::io::Error>("x".repeat(1024)));
-            ([(header::CONTENT_TYPE, "application/json")], Body::from_stream(pieces)).into_response()
+            (
+                [(header::CONTENT_TYPE, "application/json")],
+                Body::from_stream(pieces),
+            )
+                .into_response()
         }
+        "resumed" => events(format!("retry: 10\nid: call-{id}\ndata:\n\n")),
+        "resumed in vain" => events("id: forgotten\nretry: 10\ndata:\n\n"),
         "stream ends" => events(": nothing\n\n"),
         "stream breaks" => {
-            let pieces = futures::stream::iter([Ok("data: {"), Err(std::io::Error::other("broken"))]);
+            let pieces =
+                futures::stream::iter([Ok("data: {"), Err(std::io::Error::other("broken"))]);
             events(Body::from_stream(pieces))
         }
         "empty" => StatusCode::OK.into_response(),
@@ -158,20 +199,36 @@ async fn tool(memory: &Memory, name: &str, id: &Value) -> Response {
         )
             .into_response(),
         "other json" => Json(json!({ "ok": true })).into_response(),
-        "401" => (status(401), [(header::WWW_AUTHENTICATE, "Bearer realm=\"x\"")]).into_response(),
+        _ => refused(memory, name, id).await,
+    }
+}
+
+/// The cases that refuse, and those that need the session.
+async fn refused(memory: &Memory, name: &str, id: &Value) -> Response {
+    let status = |status: u16| StatusCode::from_u16(status).unwrap();
+    match name {
+        "401" => (
+            status(401),
+            [(header::WWW_AUTHENTICATE, "Bearer realm=\"x\"")],
+        )
+            .into_response(),
         "403" => status(403).into_response(),
         "429" => (status(429), [(header::RETRY_AFTER, "17")]).into_response(),
         "500" => (status(500), "boom").into_response(),
         "500 in JSON-RPC" => refusal(500, &json!("server-error"), -32_603, "inside"),
         "302" => (status(302), [(header::LOCATION, "/login")]).into_response(),
+        "400" => refusal(400, &Value::Null, -32_602, "unknown sessionId"),
         "refused" => refusal(200, id, -32_602, "bad"),
         "session gone" => {
             memory.session.fetch_add(1, Ordering::SeqCst);
             StatusCode::NOT_FOUND.into_response()
         }
-        "session gone, 400" if memory.processed.fetch_add(1, Ordering::SeqCst) == 0 => {
-            refusal(400, &Value::Null, -32_000, "Bad Request: No valid session ID provided")
-        }
+        "session gone, 400" if memory.processed.fetch_add(1, Ordering::SeqCst) == 0 => refusal(
+            400,
+            &Value::Null,
+            -32_000,
+            "Bad Request: No valid session ID provided",
+        ),
         "session gone, 400" => answer(id, ODD),
         "slow" => {
             tokio::time::sleep(Duration::from_millis(300)).await;
@@ -192,11 +249,17 @@ async fn serve(remote: &Remote) -> Result<RunningService<RoleClient, Quiet>, Con
 #[tokio::test]
 async fn every_odd_answer_has_its_meaning() {
     let (server, _) = start().await;
-    let session = serve(&server.remote("/mcp", RemoteKind::StreamableHttp)).await.unwrap();
+    let session = serve(&server.remote("/mcp", RemoteKind::StreamableHttp))
+        .await
+        .unwrap();
     let odd = Ok(ODD.to_owned());
     let rpc = |code, message: &str| {
         let message = message.to_owned();
-        Err(CallError::Rpc { code, message, data: None })
+        Err(CallError::Rpc {
+            code,
+            message,
+            data: None,
+        })
     };
     let protocol = |reason: &str| Err(CallError::Protocol(reason.to_owned()));
     let cases = [
@@ -211,17 +274,31 @@ async fn every_odd_answer_has_its_meaning() {
         ("json, huge", Err(CallError::TooLarge(LIMIT))),
         ("events, huge", Err(CallError::TooLarge(LIMIT))),
         ("endless", Err(CallError::TooLarge(LIMIT))),
+        ("resumed", odd.clone()),
+        ("resumed in vain", Err(CallError::Lost)),
         ("stream ends", Err(CallError::Lost)),
         ("stream breaks", Err(CallError::Lost)),
         ("empty", protocol("an empty answer")),
-        ("html", protocol("`text/html` instead of JSON: <html> <h1>Sign in</h1> *** </html>")),
-        ("other json", protocol(r#"its JSON is no answer to the request: {"ok":true}"#)),
+        (
+            "html",
+            protocol("`text/html` instead of JSON: <html> <h1>Sign in</h1> *** </html>"),
+        ),
+        (
+            "other json",
+            protocol(r#"its JSON is no answer to the request: {"ok":true}"#),
+        ),
         ("401", Err(CallError::Auth(401))),
         ("403", Err(CallError::Auth(403))),
-        ("429", Err(CallError::RateLimited { retry_after: Some("17".to_owned()) })),
+        (
+            "429",
+            Err(CallError::RateLimited {
+                retry_after: Some("17".to_owned()),
+            }),
+        ),
         ("500", Err(CallError::Http(500))),
         ("500 in JSON-RPC", rpc(-32_603, "inside")),
         ("302", Err(CallError::Http(302))),
+        ("400", rpc(-32_602, "unknown sessionId")),
         ("refused", rpc(-32_602, "bad")),
         ("session gone, 400", odd.clone()),
         ("json", odd.clone()),
@@ -235,16 +312,23 @@ async fn every_odd_answer_has_its_meaning() {
 #[tokio::test]
 async fn an_odd_tool_list_arrives_whole() {
     let (server, _) = start().await;
-    let session = serve(&server.remote("/mcp", RemoteKind::StreamableHttp)).await.unwrap();
+    let session = serve(&server.remote("/mcp", RemoteKind::StreamableHttp))
+        .await
+        .unwrap();
     let request = ClientRequest::ListToolsRequest(ListToolsRequest::default());
     let result = session.peer().send_request(request).await.unwrap();
-    assert_eq!(raw_result(result).unwrap(), r#"{"tools":[{"name":"bare","vendor":true}]}"#);
+    assert_eq!(
+        raw_result(result).unwrap(),
+        r#"{"tools":[{"name":"bare","vendor":true}]}"#
+    );
 }
 
 #[tokio::test]
 async fn a_new_session_follows_an_ended_one() {
     let (server, memory) = start().await;
-    let session = serve(&server.remote("/mcp", RemoteKind::StreamableHttp)).await.unwrap();
+    let session = serve(&server.remote("/mcp", RemoteKind::StreamableHttp))
+        .await
+        .unwrap();
     memory.session.store(41, Ordering::SeqCst);
     assert_eq!(call(session.peer(), "json").await.unwrap(), ODD);
     assert_eq!(memory.session.load(Ordering::SeqCst), 42);
@@ -256,7 +340,9 @@ async fn a_new_session_follows_an_ended_one() {
 #[tokio::test]
 async fn what_never_left_is_told_from_what_may_have_arrived() {
     let (server, _) = start().await;
-    let session = serve(&server.remote("/mcp", RemoteKind::StreamableHttp)).await.unwrap();
+    let session = serve(&server.remote("/mcp", RemoteKind::StreamableHttp))
+        .await
+        .unwrap();
     let peer = session.peer().clone();
     assert_eq!(call(&peer, "json").await.unwrap(), ODD);
     drop(server);
@@ -265,7 +351,10 @@ async fn what_never_left_is_told_from_what_may_have_arrived() {
     let refused = call(&peer, "json").await;
     match refused {
         Err(CallError::NotSent(reason)) => {
-            assert!(reason.contains("127.0.0.1") && reason.contains("refused"), "{reason}");
+            assert!(
+                reason.contains("127.0.0.1") && reason.contains("refused"),
+                "{reason}"
+            );
         }
         other => panic!("{other:?}"),
     }
@@ -282,9 +371,14 @@ async fn a_connection_that_breaks_after_the_request_is_lost() {
         let (mut socket, _) = listener.accept().await.unwrap();
         let mut buffer = [0; 4096];
         let _read = socket.read(&mut buffer).await.unwrap();
-        socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: app").await.unwrap();
+        socket
+            .write_all(b"HTTP/1.1 200 OK\r\ncontent-type: app")
+            .await
+            .unwrap();
     });
-    let error = serve(&remote(&url, RemoteKind::StreamableHttp)).await.unwrap_err();
+    let error = serve(&remote(&url, RemoteKind::StreamableHttp))
+        .await
+        .unwrap_err();
     assert!(matches!(&error, ConnectError::Unreachable(_)), "{error:?}");
     assert!(!error.to_string().contains("http://"), "{error}");
 }
@@ -296,13 +390,16 @@ async fn connects_are_refused_with_their_reason() {
     let mut stranger = server.remote("/mcp", kind);
     stranger.headers.clear();
     let page = Server::start(Router::new().fallback(|| async {
-        ([(header::CONTENT_TYPE, "text/html")], "<p>Hello, <b>you</b>")
+        (
+            [(header::CONTENT_TYPE, "text/html")],
+            "<p>Hello, <b>you</b>",
+        )
     }))
     .await;
     let old = Server::start(Router::new().route("/sse", routing::get(|| async {}))).await;
-    let other = Server::start(Router::new().fallback(|| async {
-        refusal(400, &Value::Null, -32_000, "No sessionId")
-    }))
+    let other = Server::start(
+        Router::new().fallback(|| async { refusal(400, &Value::Null, -32_000, "No sessionId") }),
+    )
     .await;
     let cases = [
         (stranger, "the server refused our credentials (HTTP 401)"),
@@ -315,34 +412,55 @@ async fn connects_are_refused_with_their_reason() {
             "the server does not speak MCP: `text/html` instead of JSON: <p>Hello, <b>you</b>",
         ),
         (old.remote("/sse", kind), "the server answered HTTP 405"),
-        (other.remote("/", kind), "the server answered HTTP 400: No sessionId"),
-        (remote("http://nothing.invalid/mcp", kind), "cannot reach the server: `nothing.invalid`: "),
-        (remote("http://127.0.0.1:9/mcp", kind), "cannot reach the server: `127.0.0.1`: Connection refused"),
+        (
+            other.remote("/", kind),
+            "the server answered HTTP 400: No sessionId",
+        ),
+        (
+            remote("http://nothing.invalid/mcp", kind),
+            "cannot reach the server: `nothing.invalid`: ",
+        ),
+        (
+            remote("http://127.0.0.1:9/mcp", kind),
+            "cannot reach the server: `127.0.0.1`: Connection refused",
+        ),
     ];
     for (remote, expected) in cases {
         let error = serve(&remote).await.unwrap_err();
-        assert!(error.to_string().starts_with(expected), "{error} is not {expected}");
+        assert!(
+            error.to_string().starts_with(expected),
+            "{error} is not {expected}"
+        );
         let sse = matches!(error, ConnectError::Http(400 | 405, _));
         assert_eq!(suggests_sse(&error), sse, "{error}");
     }
 }
 
 #[tokio::test]
-async fn a_redirect_within_the_origin_is_followed_with_credentials() {
-    let (server, _) = start().await;
-    let session = serve(&server.remote("/slash", RemoteKind::StreamableHttp)).await.unwrap();
+async fn a_redirect_within_the_origin_is_followed_once_with_credentials() {
+    let (server, memory) = start().await;
+    let session = serve(&server.remote("/slash", RemoteKind::StreamableHttp))
+        .await
+        .unwrap();
     assert_eq!(call(session.peer(), "events").await.unwrap(), ODD);
+    assert_eq!(memory.redirected.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test]
 async fn calls_run_side_by_side() {
     let (server, _) = start().await;
-    let session = serve(&server.remote("/mcp", RemoteKind::StreamableHttp)).await.unwrap();
+    let session = serve(&server.remote("/mcp", RemoteKind::StreamableHttp))
+        .await
+        .unwrap();
     let begun = Instant::now();
     let calls = (0..64).map(|_| call(session.peer(), "slow"));
     let results = futures::future::join_all(calls).await;
     assert!(results.iter().all(Result::is_ok));
-    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        begun.elapsed()
+    );
 }
 
 #[tokio::test]
@@ -366,16 +484,17 @@ async fn a_server_that_stalls_on_used_connections_is_cured() {
         }
     });
     let server = Server::start(router).await;
-    let session = serve(&server.remote("/", RemoteKind::StreamableHttp)).await.unwrap();
-    let begun = Instant::now();
-    for _ in 0..40 {
-        assert_eq!(call(session.peer(), "any").await.unwrap(), ODD);
+    let session = serve(&server.remote("/", RemoteKind::StreamableHttp))
+        .await
+        .unwrap();
+    let mut best = Duration::MAX;
+    for _ in 0..20 {
+        let begun = Instant::now();
+        for _ in 0..10 {
+            assert_eq!(call(session.peer(), "any").await.unwrap(), ODD);
+        }
+        best = best.min(begun.elapsed());
     }
-    println!("40 calls, the cure included: {:?}", begun.elapsed());
-    let begun = Instant::now();
-    for _ in 0..10 {
-        assert_eq!(call(session.peer(), "any").await.unwrap(), ODD);
-    }
-    println!("10 calls after it: {:?}", begun.elapsed());
-    assert!(begun.elapsed() < Duration::from_millis(300), "{:?}", begun.elapsed());
+    // Ten stalled answers take 400 ms at least.
+    assert!(best < Duration::from_millis(300), "{best:?}");
 }

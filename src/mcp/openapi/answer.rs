@@ -4,9 +4,9 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use reqwest::Response;
 use serde_json::{Value, json};
 
-use crate::mcp::{
-    error::CallError,
-    http::{Failure, Kind, Redaction, content_type, read, read_refusal, refused_by_status},
+use crate::mcp::error::CallError;
+use crate::mcp::http::{
+    Failure, Kind, Redaction, content_type, read, read_refusal, refused_by_status,
 };
 
 /// How much of a refusal reaches the caller, in characters.
@@ -57,7 +57,11 @@ fn content(kind: &str, uri: &str, body: &[u8]) -> Vec<Value> {
             vec![json!({ "type": "text", "text": String::from_utf8_lossy(body) })]
         }
         Err(_) => {
-            let mime = if kind.is_empty() { "application/octet-stream" } else { kind };
+            let mime = if kind.is_empty() {
+                "application/octet-stream"
+            } else {
+                kind
+            };
             let blob = STANDARD.encode(body);
             let resource = json!({ "uri": uri, "mimeType": mime, "blob": blob });
             vec![json!({ "type": "resource", "resource": resource })]

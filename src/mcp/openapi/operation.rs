@@ -57,6 +57,8 @@ pub enum Place {
     Query,
     /// A header.
     Header(HeaderName),
+    /// The path, which is cut at its parameters instead.
+    Path,
 }
 
 /// How a list or an object is written (OpenAPI 3.1, style values).
@@ -155,14 +157,15 @@ fn read(
         };
         let argument = input.free_name(place, name);
         input.add(document, parameter, &argument, &mut definitions);
-        match wire {
-            None => path_arguments.push((format!("{{{name}}}"), argument)),
-            Some(place) => parameters.push(Parameter {
+        if wire == Place::Path {
+            path_arguments.push((name.to_owned(), argument));
+        } else {
+            parameters.push(Parameter {
                 argument,
                 name: name.to_owned(),
-                place,
+                place: wire,
                 style: style_of(parameter),
-            }),
+            });
         }
     }
     let pieces = cut(path, &path_arguments)?;
@@ -171,7 +174,12 @@ fn read(
         _ => name_of(path),
     };
     Ok(Operation {
-        tool: tool(document, &name, operation, input.schema(document, definitions)),
+        tool: tool(
+            document,
+            &name,
+            operation,
+            input.schema(document, definitions),
+        ),
         name,
         server: server_of(operation).or_else(|| server_of(item)),
         path: pieces,
@@ -223,7 +231,8 @@ impl Input {
         if schema == Value::Bool(true) {
             schema = json!({});
         }
-        if let (Some(words), Value::Object(schema)) = (text(parameter, "description"), &mut schema) {
+        if let (Some(words), Value::Object(schema)) = (text(parameter, "description"), &mut schema)
+        {
             schema.entry("description").or_insert_with(|| json!(words));
         }
         self.properties.insert(argument.to_owned(), schema);
@@ -256,7 +265,10 @@ fn read_body(
     input: &mut Input,
     definitions: &mut Definitions,
 ) -> Result<Body, &'static str> {
-    let Some(body) = operation.get("requestBody").map(|body| document.resolve(body)) else {
+    let Some(body) = operation
+        .get("requestBody")
+        .map(|body| document.resolve(body))
+    else {
         return Ok(Body::None);
     };
     let required = body.get("required") == Some(&Value::Bool(true));
@@ -268,32 +280,41 @@ fn read_body(
     };
     let resolved = document.resolve(schema);
     let is_object = resolved.get("properties").is_some_and(Value::is_object)
-        && !["allOf", "anyOf", "oneOf"].iter().any(|key| resolved.get(*key).is_some());
+        && !["allOf", "anyOf", "oneOf"]
+            .iter()
+            .any(|key| resolved.get(*key).is_some());
     if !is_object && !form {
         let taken = document.take(schema, definitions);
-        input.properties.insert(BODY.to_owned(), if taken.is_object() { taken } else { json!({}) });
+        input.properties.insert(
+            BODY.to_owned(),
+            if taken.is_object() { taken } else { json!({}) },
+        );
         if required {
             input.required.push(json!(BODY));
         }
         return Ok(Body::Whole);
     }
     if let Value::Object(mut taken) = document.take(resolved, definitions) {
-        if let Some(Value::Object(properties)) = taken.remove("properties") {
+        if let Some(Value::Object(properties)) = taken.shift_remove("properties") {
             input.properties = properties;
         }
-        if let (Some(Value::Array(names)), true) = (taken.remove("required"), required) {
+        if let (Some(Value::Array(names)), true) = (taken.shift_remove("required"), required) {
             input.required = names;
         }
         // An object, whatever else 3.0's `nullable` made of it.
-        taken.remove("type");
-        taken.remove("description");
+        taken.shift_remove("type");
+        taken.shift_remove("description");
         input.rest = taken;
     }
     Ok(Body::Fields { required, form })
 }
 
 /// The parameters of an operation: its own, then those of its path that it does not replace.
-fn parameters_of<'a>(document: Document<'a>, item: &'a Value, operation: &'a Value) -> Vec<&'a Value> {
+fn parameters_of<'a>(
+    document: Document<'a>,
+    item: &'a Value,
+    operation: &'a Value,
+) -> Vec<&'a Value> {
     let mut seen = BTreeSet::new();
     [operation, item]
         .into_iter()
@@ -304,12 +325,12 @@ fn parameters_of<'a>(document: Document<'a>, item: &'a Value, operation: &'a Val
         .collect()
 }
 
-/// Where a parameter goes: `Some(None)` into the path. Cookies are left out (we keep none), and
+/// Where a parameter goes. Cookies are left out (we keep none), and
 /// so are the headers that the transport and the operator's credentials own.
-fn place_of(place: &str, name: &str) -> Option<Option<Place>> {
+fn place_of(place: &str, name: &str) -> Option<Place> {
     match place {
-        "path" => Some(None),
-        "query" => Some(Some(Place::Query)),
+        "path" => Some(Place::Path),
+        "query" => Some(Place::Query),
         "header" => {
             let name: HeaderName = name.parse().ok()?;
             let owned = [
@@ -322,7 +343,7 @@ fn place_of(place: &str, name: &str) -> Option<Option<Place>> {
                 http::header::HOST,
                 http::header::TRANSFER_ENCODING,
             ];
-            (!owned.contains(&name)).then_some(Some(Place::Header(name)))
+            (!owned.contains(&name)).then_some(Place::Header(name))
         }
         _ => None,
     }
@@ -333,8 +354,15 @@ fn style_of(parameter: &Value) -> Style {
     if parameter.get("content").is_some() {
         return Style::Json;
     }
-    let default = if text(parameter, "in") == Some("query") { "form" } else { "simple" };
-    match (text(parameter, "style").unwrap_or(default), parameter.get("explode")) {
+    let default = if text(parameter, "in") == Some("query") {
+        "form"
+    } else {
+        "simple"
+    };
+    match (
+        text(parameter, "style").unwrap_or(default),
+        parameter.get("explode"),
+    ) {
         ("deepObject", _) => Style::Deep,
         ("form", None | Some(Value::Bool(true))) => Style::Repeated,
         _ => Style::Commas,
@@ -385,10 +413,12 @@ fn cut(path: &str, arguments: &[(String, String)]) -> Result<Vec<Piece>, &'stati
     let mut pieces = Vec::new();
     let mut rest = path;
     while let Some((before, after)) = rest.split_once('{') {
-        let (name, after) = after.split_once('}').ok_or("its path has a `{` without `}`")?;
+        let (name, after) = after
+            .split_once('}')
+            .ok_or("its path has a `{` without `}`")?;
         let (_, argument) = arguments
             .iter()
-            .find(|(placeholder, _)| placeholder.trim_matches(['{', '}']) == name)
+            .find(|(placeholder, _)| placeholder == name)
             .ok_or("its path has a parameter that it does not describe")?;
         pieces.push(Piece::Text(before.to_owned()));
         pieces.push(Piece::Argument(argument.clone()));
@@ -404,7 +434,11 @@ fn name_of(path: &str) -> String {
         .split(|c: char| !c.is_ascii_alphanumeric() && c != '-')
         .filter(|word| !word.is_empty())
         .collect();
-    if words.is_empty() { "root".to_owned() } else { words.join("_") }
+    if words.is_empty() {
+        "root".to_owned()
+    } else {
+        words.join("_")
+    }
 }
 
 /// `servers[0].url` with the defaults of its variables.

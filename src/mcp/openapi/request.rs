@@ -9,7 +9,11 @@ use super::operation::{BODY, Body, Operation, Parameter, Piece, Place, Style};
 use crate::mcp::error::CallError;
 
 /// What a path segment may hold as it is (RFC 3986, unreserved characters).
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// JSON-RPC's code for arguments that do not fit.
 const INVALID_PARAMS: i64 = -32_602;
@@ -35,10 +39,11 @@ pub fn prepare(
     let mut headers = HeaderMap::new();
     let mut query = Vec::new();
     for parameter in &operation.parameters {
-        let Some(value) = arguments.remove(&parameter.argument) else {
+        let Some(value) = arguments.shift_remove(&parameter.argument) else {
             continue;
         };
         match &parameter.place {
+            Place::Path => {}
             Place::Query => write_query(parameter, value, &mut query),
             Place::Header(name) => {
                 if let Some(text) = flat(&value) {
@@ -76,7 +81,7 @@ fn address(
             Piece::Text(text) => path.push_str(text),
             Piece::Argument(name) => {
                 let text = arguments
-                    .remove(name)
+                    .shift_remove(name)
                     .and_then(|value| flat(&value))
                     .filter(|text| !text.is_empty())
                     .ok_or_else(|| invalid(format!("`{name}` is missing")))?;
@@ -98,10 +103,19 @@ fn write_query(parameter: &Parameter, value: Value, query: &mut Vec<(String, Str
     let name = &parameter.name;
     match (parameter.style, value) {
         (Style::Repeated, Value::Array(items)) => {
-            query.extend(items.iter().filter_map(scalar).map(|item| (name.clone(), item)));
+            query.extend(
+                items
+                    .iter()
+                    .filter_map(scalar)
+                    .map(|item| (name.clone(), item)),
+            );
         }
         (Style::Repeated, Value::Object(fields)) => {
-            query.extend(fields.iter().filter_map(|(key, value)| Some((key.clone(), scalar(value)?))));
+            query.extend(
+                fields
+                    .iter()
+                    .filter_map(|(key, value)| Some((key.clone(), scalar(value)?))),
+            );
         }
         (Style::Deep, Value::Object(fields)) => {
             query.extend(
@@ -116,14 +130,11 @@ fn write_query(parameter: &Parameter, value: Value, query: &mut Vec<(String, Str
 }
 
 /// Writes the body, with its content type.
-fn write_body(
-    body: Body,
-    mut arguments: Map<String, Value>,
-) -> Option<(&'static str, Vec<u8>)> {
+fn write_body(body: Body, mut arguments: Map<String, Value>) -> Option<(&'static str, Vec<u8>)> {
     match body {
         Body::None => None,
         Body::Whole => {
-            let value = arguments.remove(BODY)?;
+            let value = arguments.shift_remove(BODY)?;
             Some(("application/json", value.to_string().into_bytes()))
         }
         Body::Fields { required, .. } if arguments.is_empty() && !required => None,
@@ -134,26 +145,26 @@ fn write_body(
         Body::Fields { form: true, .. } => {
             let mut form = form_urlencoded::Serializer::new(String::new());
             for (name, value) in &arguments {
-                match value {
-                    Value::Array(items) => {
-                        form.extend_pairs(items.iter().filter_map(scalar).map(|item| (name, item)));
-                    }
-                    value => {
-                        form.extend_pairs(scalar(value).map(|text| (name, text)));
-                    }
-                }
+                let items = value
+                    .as_array()
+                    .map_or(std::slice::from_ref(value), Vec::as_slice);
+                form.extend_pairs(items.iter().filter_map(scalar).map(|item| (name, item)));
             }
-            Some(("application/x-www-form-urlencoded", form.finish().into_bytes()))
+            Some((
+                "application/x-www-form-urlencoded",
+                form.finish().into_bytes(),
+            ))
         }
     }
 }
 
 /// A value as one text: a list with commas, an object as JSON, null as nothing.
 fn flat(value: &Value) -> Option<String> {
-    match value {
-        Value::Array(items) => Some(items.iter().filter_map(scalar).collect::<Vec<_>>().join(",")),
-        value => scalar(value),
-    }
+    let Value::Array(items) = value else {
+        return scalar(value);
+    };
+    let items: Vec<String> = items.iter().filter_map(scalar).collect();
+    Some(items.join(","))
 }
 
 /// A single value as text; null is nothing.

@@ -10,13 +10,29 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
 /// Keywords whose value is a map of schemas.
-const MAPS: [&str; 5] = ["properties", "patternProperties", "dependentSchemas", "$defs", "definitions"];
+const MAPS: [&str; 5] = [
+    "properties",
+    "patternProperties",
+    "dependentSchemas",
+    "$defs",
+    "definitions",
+];
 /// Keywords whose value is a list of schemas.
 const LISTS: [&str; 4] = ["allOf", "anyOf", "oneOf", "prefixItems"];
 /// Keywords whose value is a schema; `items` may be a list in old drafts.
 const SCHEMAS: [&str; 12] = [
-    "items", "additionalItems", "additionalProperties", "not", "if", "then", "else", "contains",
-    "propertyNames", "unevaluatedItems", "unevaluatedProperties", "contentSchema",
+    "items",
+    "additionalItems",
+    "additionalProperties",
+    "not",
+    "if",
+    "then",
+    "else",
+    "contains",
+    "propertyNames",
+    "unevaluatedItems",
+    "unevaluatedProperties",
+    "contentSchema",
 ];
 /// Keywords of OpenAPI that mean nothing to a JSON Schema reader, or point into the document.
 const DROPPED: [&str; 3] = ["xml", "externalDocs", "discriminator"];
@@ -102,7 +118,10 @@ impl<'a> Document<'a> {
         let mut taken = Map::new();
         for (key, value) in schema {
             let value = match key.as_str() {
-                "$ref" => match value.as_str().filter(|target| self.lookup(target).is_some()) {
+                "$ref" => match value
+                    .as_str()
+                    .filter(|target| self.lookup(target).is_some())
+                {
                     Some(target) => Value::String(definitions.reference(target)),
                     None => continue,
                 },
@@ -150,7 +169,13 @@ impl Definitions {
             let mut name: String = percent_decode_str(short)
                 .decode_utf8_lossy()
                 .chars()
-                .map(|c| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' })
+                .map(|c| {
+                    if c.is_ascii_alphanumeric() || "-_.".contains(c) {
+                        c
+                    } else {
+                        '_'
+                    }
+                })
                 .collect();
             while self.names.values().any(|taken| *taken == name) {
                 name.push('_');
@@ -165,18 +190,21 @@ impl Definitions {
 
 /// Turns the dialect of OpenAPI 3.0 into JSON Schema, in place.
 fn modernise(schema: &mut Map<String, Value>) {
-    for (flag, bound) in [("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")] {
+    for (flag, bound) in [
+        ("exclusiveMinimum", "minimum"),
+        ("exclusiveMaximum", "maximum"),
+    ] {
         if let Some(Value::Bool(exclusive)) = schema.get(flag).cloned() {
-            schema.remove(flag);
-            if let (true, Some(limit)) = (exclusive, schema.remove(bound)) {
+            schema.shift_remove(flag);
+            if exclusive && let Some(limit) = schema.shift_remove(bound) {
                 schema.insert(flag.to_owned(), limit);
             }
         }
     }
-    if let Some(example) = schema.remove("example") {
+    if let Some(example) = schema.shift_remove("example") {
         schema.entry("examples").or_insert_with(|| json!([example]));
     }
-    if schema.remove("nullable") == Some(Value::Bool(true)) {
+    if schema.shift_remove("nullable") == Some(Value::Bool(true)) {
         allow_null(schema);
     }
 }
@@ -192,11 +220,10 @@ fn allow_null(schema: &mut Map<String, Value>) {
         Some(Value::String(kind)) => {
             schema.insert("type".to_owned(), json!([kind, "null"]));
         }
-        Some(_) => {}
         None if schema.contains_key("$ref") || schema.contains_key("allOf") => {
             let whole = Value::Object(std::mem::take(schema));
             schema.insert("anyOf".to_owned(), json!([whole, { "type": "null" }]));
         }
-        None => {}
+        _ => {}
     }
 }

@@ -6,10 +6,8 @@ use futures::{Stream, StreamExt as _};
 use rmcp::{RoleClient, model::RequestId, service::RxJsonRpcMessage};
 use tokio::sync::mpsc;
 
-use crate::mcp::{
-    decode::Decoder,
-    http::{Failure, Frame},
-};
+use crate::mcp::decode::Decoder;
+use crate::mcp::http::{Failure, Frame};
 
 /// Hands every message of `stream` to `queue`, in order. Returns when the stream has ended, and
 /// the queue closes with it.
@@ -51,9 +49,7 @@ fn refusal(
     bytes_max: usize,
 ) -> Option<RxJsonRpcMessage<RoleClient>> {
     let mut pending = decoder.pending();
-    let named = id
-        .map(RequestId::Number)
-        .filter(|id| pending.contains(id));
+    let named = id.map(RequestId::Number).filter(|id| pending.contains(id));
     let id = match (named, pending.len()) {
         (Some(id), _) => Some(id),
         (None, 1) => pending.pop(),

@@ -10,25 +10,25 @@ use std::{
 use axum::{
     Router,
     body::{Body, Bytes},
-    extract::{Query, State},
-    http::Uri,
+    extract::{Query, Request, State},
     response::{IntoResponse as _, Response},
     routing,
 };
-use futures::{StreamExt as _, stream};
-use http::header;
-use rmcp::{RoleClient, ServiceExt as _, service::RunningService};
+use futures::stream;
+use http::{HeaderMap, Method, StatusCode, header};
+use rmcp::{RoleClient, ServiceExt as _, service::RunningService, transport::Transport as _};
 use serde_json::{Value, json};
-use tokio::sync::mpsc::UnboundedSender;
-
-use super::*;
-use crate::{
-    config::RemoteKind,
-    mcp::{
-        error::CallError,
-        http::testing::{LIMIT, Quiet, Server, TOKEN, call, client},
-    },
+use tokio::{
+    sync::mpsc::{UnboundedSender, unbounded_channel},
+    time::{Instant, timeout},
 };
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt as _;
+
+use super::{SseTransport, connect};
+use crate::config::{Remote, RemoteKind};
+use crate::mcp::error::{CallError, ConnectError};
+use crate::mcp::http::testing::{LIMIT, Quiet, Server, TOKEN, call, client};
 
 /// A result that rmcp's own decoder would lose.
 const ODD: &str = r#"{"action":"accept","content":[{"type":"hologram"}],"x":1e2}"#;
@@ -41,7 +41,7 @@ fn server(path: &str, endpoint: &'static str) -> (Router, Streams) {
     let streams = Streams::default();
     let opened = Arc::clone(&streams);
     let open = move || {
-        let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+        let (sender, receiver) = unbounded_channel();
         let id = opened.lock().unwrap().len().to_string();
         sender.send(": hello\n\n".to_owned()).unwrap();
         sender
@@ -61,17 +61,23 @@ fn server(path: &str, endpoint: &'static str) -> (Router, Streams) {
 }
 
 fn events_of(body: Body) -> Response {
-    ([(header::CONTENT_TYPE, "text/event-stream; charset=utf-8")], body).into_response()
+    (
+        [(header::CONTENT_TYPE, "text/event-stream; charset=utf-8")],
+        body,
+    )
+        .into_response()
 }
 
 async fn post(
     State(streams): State<Streams>,
-    _uri: Uri,
     Query(query): Query<HashMap<String, String>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    if headers.get("authorization").is_none_or(|value| value != TOKEN) {
+    if headers
+        .get("authorization")
+        .is_none_or(|value| value != TOKEN)
+    {
         return StatusCode::UNAUTHORIZED.into_response();
     }
     let session = query.get("s").cloned().unwrap_or_default();
@@ -82,11 +88,15 @@ async fn post(
     let id = message["id"].clone();
     let answer = |result: &str| format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#);
     let send = |data: String| {
-        sender.send(format!("event: message\ndata: {data}\n\n")).unwrap();
+        sender
+            .send(format!("event: message\ndata: {data}\n\n"))
+            .unwrap();
         (StatusCode::ACCEPTED, "Accepted").into_response()
     };
     if message["method"] == "initialize" {
-        return send(answer(r#"{"protocolVersion":"2024-11-05","capabilities":{"tools":{}},"serverInfo":{"name":"x","version":"1"}}"#));
+        return send(answer(
+            r#"{"protocolVersion":"2024-11-05","capabilities":{"tools":{}},"serverInfo":{"name":"x","version":"1"}}"#,
+        ));
     }
     let json = |body: String| ([(header::CONTENT_TYPE, "application/json")], body).into_response();
     match message["params"]["name"].as_str().unwrap_or_default() {
@@ -116,7 +126,9 @@ async fn post(
             drop(streams.lock().unwrap().remove(&session));
             StatusCode::ACCEPTED.into_response()
         }
-        "unknown session" => (StatusCode::BAD_REQUEST, "No transport found for sessionId").into_response(),
+        "unknown session" => {
+            (StatusCode::BAD_REQUEST, "No transport found for sessionId").into_response()
+        }
         other => panic!("no such case: {other}"),
     }
 }
@@ -136,7 +148,11 @@ async fn every_odd_answer_has_its_meaning() {
     let server = Server::start(router).await;
     let remote = server.remote("/sse", RemoteKind::Sse);
     let odd = Ok(ODD.to_owned());
-    let bad = CallError::Rpc { code: -32_602, message: "bad".to_owned(), data: None };
+    let bad = CallError::Rpc {
+        code: -32_602,
+        message: "bad".to_owned(),
+        data: None,
+    };
     let cases = [
         ("stream", odd.clone()),
         ("body", odd.clone()),
@@ -146,7 +162,12 @@ async fn every_odd_answer_has_its_meaning() {
         ("huge body", Err(CallError::TooLarge(LIMIT))),
         ("refused", Err(bad)),
         ("403", Err(CallError::Auth(403))),
-        ("429", Err(CallError::RateLimited { retry_after: Some("9".to_owned()) })),
+        (
+            "429",
+            Err(CallError::RateLimited {
+                retry_after: Some("9".to_owned()),
+            }),
+        ),
         ("500", Err(CallError::Http(500))),
         ("stream", odd),
     ];
@@ -168,12 +189,35 @@ async fn a_session_ends_with_its_stream() {
     let session = serve(&remote).await;
     let lost = call(session.peer(), "gone").await;
     assert!(matches!(lost, Err(CallError::Lost)), "{lost:?}");
-    assert!(tokio::time::timeout(Duration::from_secs(5), session.waiting()).await.is_ok());
+    assert!(
+        timeout(Duration::from_secs(5), session.waiting())
+            .await
+            .is_ok()
+    );
 
     let session = serve(&remote).await;
     let unsent = call(session.peer(), "unknown session").await;
-    assert!(matches!(unsent, Err(CallError::NotSent(_) | CallError::Lost)), "{unsent:?}");
-    assert!(tokio::time::timeout(Duration::from_secs(5), session.waiting()).await.is_ok());
+    assert!(
+        matches!(unsent, Err(CallError::NotSent(_) | CallError::Lost)),
+        "{unsent:?}"
+    );
+    assert!(
+        timeout(Duration::from_secs(5), session.waiting())
+            .await
+            .is_ok()
+    );
+}
+
+/// Sends every message to the fallback, whatever its path.
+fn one_path(inner: Router) -> Router {
+    Router::new().fallback(move |request: Request| {
+        let (mut parts, body) = request.into_parts();
+        if parts.method == Method::POST {
+            let query = parts.uri.query().unwrap_or_default();
+            parts.uri = format!("/x?{query}").parse().unwrap();
+        }
+        inner.clone().oneshot(Request::from_parts(parts, body))
+    })
 }
 
 #[tokio::test]
@@ -186,48 +230,67 @@ async fn endpoints_are_found_where_servers_put_them() {
     ] {
         let (router, _streams) = server(path, endpoint);
         // Playwright takes messages where the stream is.
-        let router = if endpoint.starts_with("/sse?") || endpoint.starts_with('?') {
-            let inner = router.clone();
-            Router::new().fallback(move |request: axum::extract::Request| {
-                use tower::ServiceExt as _;
-                let (mut parts, body) = request.into_parts();
-                if parts.method == http::Method::POST {
-                    let query = parts.uri.query().unwrap_or_default();
-                    parts.uri = format!("/x?{query}").parse().unwrap();
-                }
-                inner.clone().oneshot(http::Request::from_parts(parts, body))
-            })
-        } else {
-            router
-        };
+        let same_path = endpoint.starts_with("/sse?") || endpoint.starts_with('?');
+        let router = if same_path { one_path(router) } else { router };
         let server = Server::start(router).await;
         let session = serve(&server.remote(path, RemoteKind::Sse)).await;
-        assert_eq!(call(session.peer(), "stream").await.unwrap(), ODD, "{path} {endpoint}");
+        assert_eq!(
+            call(session.peer(), "stream").await.unwrap(),
+            ODD,
+            "{path} {endpoint}"
+        );
     }
 }
 
 #[tokio::test]
 async fn connects_are_refused_with_their_reason() {
-    let silent = || async { events_of(Body::from_stream(stream::pending::<Result<Bytes, Infallible>>())) };
+    let silent = || async {
+        events_of(Body::from_stream(stream::pending::<
+            Result<Bytes, Infallible>,
+        >()))
+    };
     let brief = || async { events_of(Body::from("data: hi\n\n")) };
     let (elsewhere, _streams) = server("/elsewhere", "http://127.0.0.1:9/messages?s=");
     let router = elsewhere
         .route("/silent", routing::get(silent))
         .route("/brief", routing::get(brief))
-        .route("/page", routing::get(|| async { axum::response::Html("<p>hi") }))
-        .route("/refused", routing::get(|| async { StatusCode::UNAUTHORIZED }))
-        .route("/missing", routing::get(|| async { (StatusCode::NOT_FOUND, "no sesame-sesame here") }));
+        .route(
+            "/page",
+            routing::get(|| async { axum::response::Html("<p>hi") }),
+        )
+        .route(
+            "/refused",
+            routing::get(|| async { StatusCode::UNAUTHORIZED }),
+        )
+        .route(
+            "/missing",
+            routing::get(|| async { (StatusCode::NOT_FOUND, "no sesame-sesame here") }),
+        );
     let server = Server::start(router).await;
     for (path, expected) in [
-        ("/elsewhere", "the server does not speak MCP: its `endpoint` event names another origin, `http://127.0.0.1:9`"),
+        (
+            "/elsewhere",
+            "the server does not speak MCP: its `endpoint` event names another origin, `http://127.0.0.1:9`",
+        ),
         ("/silent", "no answer to `endpoint event` within "),
-        ("/brief", "the server does not speak MCP: its event stream ended before the `endpoint` event"),
-        ("/page", "the server does not speak MCP: `text/html` instead of an event stream: <p>hi"),
+        (
+            "/brief",
+            "the server does not speak MCP: its event stream ended before the `endpoint` event",
+        ),
+        (
+            "/page",
+            "the server does not speak MCP: `text/html` instead of an event stream: <p>hi",
+        ),
         ("/refused", "the server refused our credentials (HTTP 401)"),
         ("/missing", "the server answered HTTP 404: no *** here"),
     ] {
-        let error = opened(&server.remote(path, RemoteKind::Sse)).await.unwrap_err();
-        assert!(error.to_string().starts_with(expected), "{error} is not {expected}");
+        let error = opened(&server.remote(path, RemoteKind::Sse))
+            .await
+            .unwrap_err();
+        assert!(
+            error.to_string().starts_with(expected),
+            "{error} is not {expected}"
+        );
     }
 }
 
@@ -238,17 +301,30 @@ async fn closing_stops_the_reader() {
     let tracker = TaskTracker::new();
     let deadline = Instant::now() + Duration::from_secs(5);
     let remote = server.remote("/sse", RemoteKind::Sse);
-    let mut closed = connect(&client(), &remote, LIMIT, deadline, &tracker).await.unwrap();
-    let dropped = connect(&client(), &remote, LIMIT, deadline, &tracker).await.unwrap();
+    let mut closed = connect(&client(), &remote, LIMIT, deadline, &tracker)
+        .await
+        .unwrap();
+    let dropped = connect(&client(), &remote, LIMIT, deadline, &tracker)
+        .await
+        .unwrap();
     assert_eq!(tracker.len(), 2);
     closed.close().await.unwrap();
     assert!(closed.receive().await.is_none());
     drop(dropped);
     tracker.close();
-    tokio::time::timeout(Duration::from_secs(5), tracker.wait()).await.unwrap();
+    timeout(Duration::from_secs(5), tracker.wait())
+        .await
+        .unwrap();
     // The server sees it too: its sides of the streams close.
-    let senders: Vec<_> = streams.lock().unwrap().drain().map(|(_, sender)| sender).collect();
+    let senders: Vec<_> = streams
+        .lock()
+        .unwrap()
+        .drain()
+        .map(|(_, sender)| sender)
+        .collect();
     for sender in senders {
-        tokio::time::timeout(Duration::from_secs(5), sender.closed()).await.unwrap();
+        timeout(Duration::from_secs(5), sender.closed())
+            .await
+            .unwrap();
     }
 }

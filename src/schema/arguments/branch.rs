@@ -25,16 +25,26 @@ pub fn is_valid(plan: &Plan, id: NodeId, value: &Value) -> bool {
     }
     // A part that does not compile takes nothing: then nothing is converted for its sake.
     let validator = node.validator.get_or_init(|| compile(plan, &node.pointer));
-    validator.as_ref().is_some_and(|validator| validator.is_valid(value))
+    validator
+        .as_ref()
+        .is_some_and(|validator| validator.is_valid(value))
 }
 
 /// Compiles the part of the document at a pointer.
 fn compile(plan: &Plan, pointer: &str) -> Option<Validator> {
     let draft = plan.draft();
     let document = draft.create_resource(plan.schema().clone());
-    let registry = Registry::new().add(DOCUMENT, document).ok()?.draft(draft).prepare().ok()?;
+    let registry = Registry::new()
+        .add(DOCUMENT, document)
+        .ok()?
+        .draft(draft)
+        .prepare()
+        .ok()?;
     let reference = json!({ "$ref": format!("{DOCUMENT}#{}", fragment(pointer)) });
-    repair::options(draft).with_registry(&registry).build(&reference).ok()
+    repair::options(draft)
+        .with_registry(&registry)
+        .build(&reference)
+        .ok()
 }
 
 /// A JSON pointer as part of a URI.

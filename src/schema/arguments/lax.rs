@@ -8,11 +8,14 @@ use super::{
     types::{Types, same},
 };
 
+/// One conversion; `None` if the value does not lend itself to it.
+type Conversion = fn(&Value) -> Option<Value>;
+
 /// Converts a value to the first of `types` that takes it, within `choices` if there are any.
 ///
 /// Nothing is ever converted to a string or to null.
 pub fn toward(value: &Value, types: Types, choices: Option<&[Value]>) -> Option<Value> {
-    let attempts: [(Types, fn(&Value) -> Option<Value>); 5] = [
+    let attempts: [(Types, Conversion); 5] = [
         (Types::INTEGER, |value| integer(value).map(Value::Number)),
         (Types::NUMBER, |value| number(value).map(Value::Number)),
         (Types::BOOLEAN, |value| boolean(value).map(Value::Bool)),
@@ -76,7 +79,9 @@ fn boolean(value: &Value) -> Option<bool> {
             "1" | "on" | "t" | "true" | "y" | "yes" => Some(true),
             _ => None,
         },
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            None
+        }
     }
 }
 
@@ -103,7 +108,9 @@ fn integer_text(text: &str) -> Option<Number> {
     };
     // Without a digit there is no number, and `parse` knows that.
     let signed = plain.parse::<i64>().map(Number::from);
-    signed.or_else(|_| plain.parse::<u64>().map(Number::from)).ok()
+    signed
+        .or_else(|_| plain.parse::<u64>().map(Number::from))
+        .ok()
 }
 
 /// `1.5`, ` 1.5 `, `1e3`; finite only.
@@ -125,7 +132,9 @@ fn without_separators(text: &str) -> Option<String> {
         .filter(|(_, byte)| **byte == b'_')
         .all(|(place, _)| {
             let digit = |place: Option<usize>| {
-                place.and_then(|place| bytes.get(place)).is_some_and(u8::is_ascii_digit)
+                place
+                    .and_then(|place| bytes.get(place))
+                    .is_some_and(u8::is_ascii_digit)
             };
             digit(place.checked_sub(1)) && digit(place.checked_add(1))
         });

@@ -11,6 +11,7 @@ mod plan;
 mod refusal;
 mod repair;
 mod settle;
+mod survey;
 mod types;
 mod words;
 
@@ -18,7 +19,7 @@ use serde_json::{Map, Value};
 
 use self::{plan::Plan, settle::Settle};
 
-pub use self::refusal::{Detail, Refusal};
+pub use self::refusal::Refusal;
 
 /// The key under which callers may wrap their arguments (`requirements §1.4`).
 const WRAPPER: &str = "arguments";
@@ -87,7 +88,8 @@ impl ArgumentSchema {
 
     /// Settles and checks arguments that are already parsed, such as those of an MCP call.
     pub fn accept_value(&self, arguments: Value) -> Result<Map<String, Value>, Refusal> {
-        self.judge(arguments).map_err(|refused| self.refusal(&refused, &refused))
+        self.judge(arguments)
+            .map_err(|refused| self.refusal(&refused, &refused))
     }
 
     /// Takes the wrapper off. Where the tool has an argument of that name nobody can know whether
@@ -132,22 +134,42 @@ impl ArgumentSchema {
         match value {
             Value::Object(_) if !self.is_valid(&value) => Err(value),
             Value::Object(arguments) => Ok(arguments),
-            other => Err(other),
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Array(_) => Err(value),
         }
     }
 
     /// True if the validator has nothing to say.
     fn is_valid(&self, value: &Value) -> bool {
-        self.validator.as_ref().is_none_or(|validator| validator.is_valid(value))
+        self.validator
+            .as_ref()
+            .is_none_or(|validator| validator.is_valid(value))
+    }
+
+    /// The arguments that are not valid on their own.
+    fn misfits<'v>(&self, settled: &'v Value) -> Vec<&'v str> {
+        let properties = &self.plan.node(0).properties;
+        let members = settled.as_object().into_iter().flatten();
+        members
+            .filter(|(name, value)| {
+                let property = properties.get(name.as_str());
+                property.is_some_and(|property| !branch::is_valid(&self.plan, property.node, value))
+            })
+            .map(|(name, _)| name.as_str())
+            .collect()
     }
 
     /// Says what is wrong with settled arguments, and shows it as it was `sent`.
     fn refusal(&self, settled: &Value, sent: &Value) -> Refusal {
         match &self.validator {
-            Some(validator) if settled.is_object() => {
+            _ if !settled.is_object() => Refusal::not_an_object(sent),
+            Some(validator) if self.plan.can_explain(settled) => {
                 Refusal::of(validator, self.plan.schema(), settled, sent)
             }
-            _ => Refusal::not_an_object(sent),
+            _ => Refusal::of_properties(&self.misfits(settled), sent),
         }
     }
 }

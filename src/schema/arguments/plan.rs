@@ -6,46 +6,20 @@ use std::{
 };
 
 use jsonschema::{Draft, Validator};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::{
     branch,
     repair::pointer_of,
+    survey::Survey,
     types::{Types, same},
 };
 
 /// Which node of a plan.
 pub type NodeId = usize;
 
-/// Keywords that judge a value of any type as a whole.
-const JUDGES: &[&str] = &["const", "else", "enum", "if", "not", "then", "$dynamicRef", "$recursiveRef"];
-
-/// Keywords that judge strings.
-const STRING_JUDGES: &[&str] = &["maxLength", "minLength", "pattern"];
-
-/// Keywords that judge numbers.
-const NUMBER_JUDGES: &[&str] =
-    &["exclusiveMaximum", "exclusiveMinimum", "maximum", "minimum", "multipleOf"];
-
-/// Keywords that judge arrays.
-const ARRAY_JUDGES: &[&str] = &[
-    "additionalItems", "contains", "items", "maxItems", "minItems", "prefixItems",
-    "unevaluatedItems", "uniqueItems",
-];
-
-/// Keywords that judge objects.
-const OBJECT_JUDGES: &[&str] = &[
-    "additionalProperties", "dependencies", "dependentRequired", "dependentSchemas",
-    "maxProperties", "minProperties", "patternProperties", "properties", "propertyNames",
-    "required", "unevaluatedProperties",
-];
-
-/// Keywords that may refuse an object, or something around it, because a key was added.
-const ADDITION_JUDGES: &[&str] = &[
-    "allOf", "anyOf", "const", "contains", "dependencies", "dependentRequired",
-    "dependentSchemas", "enum", "if", "maxProperties", "not", "oneOf", "patternProperties",
-    "propertyNames", "uniqueItems", "$dynamicRef", "$recursiveRef",
-];
+/// How many mistakes the validator may collect for one refusal.
+const MISTAKES_MAX: usize = 4_096;
 
 /// A schema as the steps that settle a value. Node 0 is the root.
 #[derive(Debug)]
@@ -58,6 +32,8 @@ pub struct Plan {
     nodes: Vec<Node>,
     /// See [`Plan::defaults_may_conflict`].
     defaults_may_conflict: bool,
+    /// See [`Plan::can_explain`].
+    recursive_width: usize,
 }
 
 /// One schema.
@@ -90,7 +66,7 @@ pub struct Node {
     /// Nothing here or below ever changes a value.
     pub idle: bool,
     /// Adding a key to a value at this place or below may make it invalid.
-    guarded: bool,
+    pub guarded: bool,
     /// The schema on its own, compiled when a union first needs it.
     pub(super) validator: OnceLock<Option<Validator>>,
 }
@@ -109,20 +85,18 @@ pub struct Property {
 impl Plan {
     /// Plans a schema that compiles.
     pub fn compile(schema: Value, draft: Draft, warnings: &mut Vec<String>) -> Self {
-        let mut survey = Survey {
-            schema: &schema,
-            draft,
-            nodes: Vec::new(),
-            places: HashMap::new(),
-        };
-        survey.node(String::new());
-        let nodes = survey.nodes;
+        let nodes = Survey::of(&schema, draft);
         let mut plan = Self {
             schema,
             draft,
             nodes,
             defaults_may_conflict: false,
+            recursive_width: 1,
         };
+        if plan.is_recursive() {
+            let groups = plan.nodes.iter().flat_map(|node| &node.any_of);
+            plan.recursive_width = groups.map(Vec::len).max().unwrap_or(1);
+        }
         plan.break_circles();
         plan.spread_types();
         plan.collect_defaults(warnings);
@@ -169,6 +143,50 @@ impl Plan {
         self.defaults_may_conflict
     }
 
+    /// True if the validator can say in reasonable time why a value is refused: of a recursive
+    /// union it tells the mistakes of all branches of all branches.
+    pub fn can_explain(&self, value: &Value) -> bool {
+        if self.recursive_width < 2 {
+            return true;
+        }
+        let depth = u32::try_from(depth(value)).unwrap_or(u32::MAX);
+        let mistakes = self.recursive_width.checked_pow(depth);
+        mistakes.is_some_and(|mistakes| mistakes <= MISTAKES_MAX)
+    }
+
+    /// True if a schema contains itself.
+    fn is_recursive(&self) -> bool {
+        /// A node on the way, and one that was left for good.
+        const OPEN: u8 = 1;
+        const DONE: u8 = 2;
+        let mut marks = vec![0; self.nodes.len()];
+        for start in 0..self.nodes.len() {
+            let mut path = vec![(start, false)];
+            while let Some((id, leaving)) = path.pop() {
+                if leaving {
+                    marks[id] = DONE;
+                    continue;
+                }
+                match marks[id] {
+                    OPEN => return true,
+                    DONE => continue,
+                    _ => marks[id] = OPEN,
+                }
+                path.push((id, true));
+                let properties = self.nodes[id].properties.values();
+                let below = self
+                    .children(id)
+                    .chain(properties.map(|property| property.node));
+                path.extend(
+                    below
+                        .filter(|next| marks[*next] != DONE)
+                        .map(|next| (next, false)),
+                );
+            }
+        }
+        false
+    }
+
     /// Cuts `$ref`, `allOf`, `anyOf` and `oneOf` where they lead back without a step into the
     /// value, so that settling ends.
     fn break_circles(&mut self) {
@@ -209,31 +227,37 @@ impl Plan {
                 node.whole = Types::NONE;
             }
         }
-        loop {
-            let mut changed = false;
-            for id in 0..self.nodes.len() {
-                let node = &self.nodes[id];
-                let (mut possible, mut whole) = (node.possible, own[id]);
-                for other in &node.all_of {
-                    possible = possible.and(self.nodes[*other].possible);
-                    whole = whole.and(self.nodes[*other].whole);
-                }
-                for group in &node.any_of {
-                    let union = |of: fn(&Node) -> Types| {
-                        group.iter().fold(Types::NONE, |sum, id| sum.or(of(&self.nodes[*id])))
-                    };
-                    possible = possible.and(union(|node| node.possible));
-                    whole = whole.and(union(|node| node.whole));
-                }
+        let mut changed = true;
+        while changed {
+            changed = false;
+            for (id, own) in own.iter().enumerate() {
+                let (possible, whole) = self.types_of(id, *own);
                 let node = &mut self.nodes[id];
                 changed |= node.possible != possible || node.whole != whole;
                 node.possible = possible;
                 node.whole = whole;
             }
-            if !changed {
-                return;
-            }
         }
+    }
+
+    /// One step of [`Plan::spread_types`]; `whole` starts with what the node says itself.
+    fn types_of(&self, id: NodeId, mut whole: Types) -> (Types, Types) {
+        let node = &self.nodes[id];
+        let mut possible = node.possible;
+        let union = |group: &[NodeId], of: fn(&Node) -> Types| {
+            group
+                .iter()
+                .fold(Types::NONE, |sum, id| sum.or(of(&self.nodes[*id])))
+        };
+        for other in &node.all_of {
+            possible = possible.and(self.nodes[*other].possible);
+            whole = whole.and(self.nodes[*other].whole);
+        }
+        for group in &node.any_of {
+            possible = possible.and(union(group, |node| node.possible));
+            whole = whole.and(union(group, |node| node.whole));
+        }
+        (possible, whole)
     }
 
     /// Collects the defaults that are valid themselves, and decides which nulls are dropped.
@@ -241,32 +265,27 @@ impl Plan {
         for id in 0..self.nodes.len() {
             let mut defaults = Vec::new();
             for name in self.property_names(id) {
-                let Some(property) = self.nodes[id].properties.get(&name) else {
+                let Some(node) = self.nodes[id]
+                    .properties
+                    .get(&name)
+                    .map(|property| property.node)
+                else {
                     continue;
                 };
-                let Some(default) = self.default_of(property.node).cloned() else {
-                    continue;
-                };
-                if branch::is_valid(self, property.node, &default) {
-                    defaults.push((name, default));
-                } else {
+                let default = self.default_of(node).cloned();
+                let valid = default.filter(|default| branch::is_valid(self, node, default));
+                if valid.is_none() && self.default_of(node).is_some() {
                     warnings.push(format!(
                         "the default of `{name}` is not what its own schema allows, and is not filled in"
                     ));
                 }
+                let takes_null = self.nodes[node].possible.contains(Types::NULL);
+                if let Some(property) = self.nodes[id].properties.get_mut(&name) {
+                    property.drops_null = !takes_null && (!property.required || valid.is_some());
+                }
+                defaults.extend(valid.map(|default| (name, default)));
             }
-            let nodes: HashMap<NodeId, Types> = self.nodes[id]
-                .properties
-                .values()
-                .map(|property| (property.node, self.nodes[property.node].possible))
-                .collect();
-            let node = &mut self.nodes[id];
-            for (name, property) in &mut node.properties {
-                let possible = nodes.get(&property.node).copied().unwrap_or(Types::ALL);
-                let spare = !property.required || defaults.iter().any(|(key, _)| key == name);
-                property.drops_null = spare && !possible.contains(Types::NULL);
-            }
-            node.defaults = defaults;
+            self.nodes[id].defaults = defaults;
         }
     }
 
@@ -315,8 +334,17 @@ impl Plan {
     /// All nodes that a node leads to.
     fn children(&self, id: NodeId) -> impl Iterator<Item = NodeId> + '_ {
         let node = &self.nodes[id];
-        let below = node.prefix.iter().copied().chain(node.items).chain(node.additional);
-        let beside = node.all_of.iter().chain(node.any_of.iter().flatten()).copied();
+        let below = node
+            .prefix
+            .iter()
+            .copied()
+            .chain(node.items)
+            .chain(node.additional);
+        let beside = node
+            .all_of
+            .iter()
+            .chain(node.any_of.iter().flatten())
+            .copied();
         below.chain(beside)
     }
 
@@ -342,114 +370,9 @@ impl Plan {
     }
 }
 
-/// The walk that makes the nodes.
-struct Survey<'s> {
-    /// The document.
-    schema: &'s Value,
-    /// Its dialect.
-    draft: Draft,
-    /// What is found.
-    nodes: Vec<Node>,
-    /// Where it was found.
-    places: HashMap<String, NodeId>,
-}
-
-impl Survey<'_> {
-    /// The node of the schema at a pointer; made with all it leads to when first asked for.
-    fn node(&mut self, pointer: String) -> NodeId {
-        if let Some(id) = self.places.get(&pointer) {
-            return *id;
-        }
-        let id = self.nodes.len();
-        self.places.insert(pointer.clone(), id);
-        self.nodes.push(Node::blank(pointer.clone()));
-        match self.schema.pointer(&pointer) {
-            Some(Value::Object(schema)) => self.nodes[id] = self.read(&pointer, schema),
-            Some(Value::Bool(false)) => {
-                self.nodes[id].possible = Types::NONE;
-                self.nodes[id].whole = Types::NONE;
-            }
-            _ => {}
-        }
-        id
-    }
-
-    /// Reads one schema.
-    fn read(&mut self, pointer: &str, schema: &Map<String, Value>) -> Node {
-        let mut node = Node::blank(pointer.to_owned());
-        let reference = schema.get("$ref").and_then(Value::as_str);
-        let target = reference.and_then(pointer_of);
-        let is_elsewhere = reference.is_some() && target.is_none();
-        if let Some(target) = target {
-            node.all_of.push(self.node(target));
-            // Up to draft 7 nothing beside a `$ref` counts.
-            if matches!(self.draft, Draft::Draft4 | Draft::Draft6 | Draft::Draft7) {
-                return node;
-            }
-        }
-        node.read_types(schema);
-        if is_elsewhere {
-            node.whole = Types::NONE;
-        }
-        self.read_object(&mut node, schema);
-        self.read_array(&mut node, schema);
-        for index in 0..list(schema, "allOf") {
-            node.all_of.push(self.node(format!("{pointer}/allOf/{index}")));
-        }
-        for key in ["anyOf", "oneOf"] {
-            let group: Vec<NodeId> = (0..list(schema, key))
-                .map(|index| self.node(format!("{pointer}/{key}/{index}")))
-                .collect();
-            if !group.is_empty() {
-                node.any_of.push(group);
-            }
-        }
-        node.guarded = ADDITION_JUDGES.iter().any(|key| schema.contains_key(*key));
-        node.idle = node.declared == Types::ALL && node.choices.is_none() && node.properties.is_empty();
-        node
-    }
-
-    /// Reads what is said of objects.
-    fn read_object(&mut self, node: &mut Node, schema: &Map<String, Value>) {
-        let required: Vec<&str> = match schema.get("required") {
-            Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
-            _ => Vec::new(),
-        };
-        let properties = schema.get("properties").and_then(Value::as_object);
-        for name in properties.into_iter().flat_map(Map::keys) {
-            let escaped = name.replace('~', "~0").replace('/', "~1");
-            let property = Property {
-                node: self.node(format!("{}/properties/{escaped}", node.pointer)),
-                required: required.contains(&name.as_str()),
-                drops_null: false,
-            };
-            node.properties.insert(name.clone(), property);
-        }
-        let is_open = schema.get("additionalProperties").is_some_and(Value::is_object);
-        if is_open && !schema.contains_key("patternProperties") {
-            node.additional = Some(self.node(format!("{}/additionalProperties", node.pointer)));
-        }
-    }
-
-    /// Reads what is said of arrays, tuples of all drafts included.
-    fn read_array(&mut self, node: &mut Node, schema: &Map<String, Value>) {
-        let (prefix, rest) = if schema.get("items").is_some_and(Value::is_array) {
-            ("items", "additionalItems")
-        } else {
-            ("prefixItems", "items")
-        };
-        for index in 0..list(schema, prefix) {
-            node.prefix.push(self.node(format!("{}/{prefix}/{index}", node.pointer)));
-        }
-        if schema.get(rest).is_some_and(Value::is_object) {
-            node.items = Some(self.node(format!("{}/{rest}", node.pointer)));
-        }
-    }
-}
-
 impl Node {
     /// A schema that says nothing.
-    fn blank(pointer: String) -> Self {
+    pub fn blank(pointer: String) -> Self {
         Self {
             pointer,
             declared: Types::ALL,
@@ -472,36 +395,18 @@ impl Node {
     /// True if neither its own types nor its choices speak against a value.
     pub fn admits(&self, value: &Value) -> bool {
         self.declared.contains(Types::of(value))
-            && self.choices.as_ref().is_none_or(|all| all.iter().any(|choice| same(choice, value)))
-    }
-
-    /// Reads `type`, `enum` and `const`, and for which types there is nothing else to check.
-    fn read_types(&mut self, schema: &Map<String, Value>) {
-        self.choices = match (schema.get("const"), schema.get("enum")) {
-            (Some(only), _) => Some(vec![only.clone()]),
-            (None, Some(Value::Array(all))) => Some(all.clone()),
-            _ => None,
-        };
-        self.declared = Types::declared(schema);
-        if let Some(choices) = &self.choices {
-            let kinds = choices.iter().map(Types::of).fold(Types::NONE, Types::or);
-            self.declared = self.declared.and(kinds);
-        }
-        self.possible = self.declared;
-        let judged = |keys: &[&str], types: Types| {
-            if keys.iter().any(|key| schema.contains_key(*key)) { types } else { Types::NONE }
-        };
-        self.whole = self
-            .declared
-            .without(judged(JUDGES, Types::ALL))
-            .without(judged(STRING_JUDGES, Types::STRING))
-            .without(judged(NUMBER_JUDGES, Types::NUMBER))
-            .without(judged(ARRAY_JUDGES, Types::ARRAY))
-            .without(judged(OBJECT_JUDGES, Types::OBJECT));
+            && self
+                .choices
+                .as_ref()
+                .is_none_or(|all| all.iter().any(|choice| same(choice, value)))
     }
 }
 
-/// How many elements the list under a key has.
-fn list(schema: &Map<String, Value>, key: &str) -> usize {
-    schema.get(key).and_then(Value::as_array).map_or(0, Vec::len)
+/// How deep a value is nested.
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(elements) => elements.iter().map(depth).max().unwrap_or(0) + 1,
+        Value::Object(members) => members.values().map(depth).max().unwrap_or(0) + 1,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
+    }
 }

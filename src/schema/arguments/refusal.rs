@@ -71,14 +71,21 @@ impl Refusal {
     pub(super) fn bad_json(error: &serde_json::Error) -> Self {
         let error = error.to_string();
         Self::InvalidJson(match error.strip_prefix("recursion limit exceeded") {
-            Some(place) => format!("the body is nested too deeply, at most 128 levels are read{place}"),
+            Some(place) => {
+                format!("the body is nested too deeply, at most 128 levels are read{place}")
+            }
             None => format!("the body is not valid JSON: {error}"),
         })
     }
 
     /// Nothing was sent where something is needed.
     pub(super) fn missing_body() -> Self {
-        Self::Invalid(vec![Detail::new("missing", words::body(), "Field required", &Value::Null)])
+        Self::Invalid(vec![Detail::new(
+            "missing",
+            words::body(),
+            "Field required",
+            &Value::Null,
+        )])
     }
 
     /// The body is JSON but no object.
@@ -92,7 +99,12 @@ impl Refusal {
     }
 
     /// What a validator says of arguments, the outermost first; inputs are shown as `sent`.
-    pub(super) fn of(validator: &Validator, schema: &Value, arguments: &Value, sent: &Value) -> Self {
+    pub(super) fn of(
+        validator: &Validator,
+        schema: &Value,
+        arguments: &Value,
+        sent: &Value,
+    ) -> Self {
         let words = Words { schema, sent };
         let mut errors: Vec<_> = validator.iter_errors(arguments).collect();
         errors.sort_by_key(words::depth);
@@ -106,11 +118,36 @@ impl Refusal {
         details.truncate(DETAILS_MAX);
         Self::Invalid(details)
     }
+
+    /// For arguments too deep to say more: which of them do not fit, if it is single ones.
+    pub(super) fn of_properties(names: &[&str], sent: &Value) -> Self {
+        let misfit = |loc: Vec<Value>, input: &Value| {
+            Detail::new(
+                "value_error",
+                loc,
+                "Value error, this does not fit the schema of the tool",
+                input,
+            )
+        };
+        if names.is_empty() {
+            return Self::Invalid(vec![misfit(words::body(), sent)]);
+        }
+        let detail = |name: &&str| {
+            let loc = vec![Value::from("body"), Value::from(*name)];
+            misfit(loc, sent.get(*name).unwrap_or(&Value::Null))
+        };
+        Self::Invalid(names.iter().take(DETAILS_MAX).map(detail).collect())
+    }
 }
 
 impl Detail {
     /// A detail without `ctx`.
-    pub(super) fn new(kind: &'static str, loc: Vec<Value>, msg: impl Into<String>, input: &Value) -> Self {
+    pub(super) fn new(
+        kind: &'static str,
+        loc: Vec<Value>,
+        msg: impl Into<String>,
+        input: &Value,
+    ) -> Self {
         Self {
             kind,
             loc,
@@ -159,10 +196,13 @@ fn shortened(input: &Value) -> Value {
     if serde_json::to_writer(&mut start, input).is_ok() {
         return input.clone();
     }
-    let text = match input {
-        Value::String(text) => text.chars().take(INPUT_CHARS_SHOWN).collect::<String>(),
-        _ => String::from_utf8_lossy(&start.0).chars().take(INPUT_CHARS_SHOWN).collect(),
-    };
+    let written = String::from_utf8_lossy(&start.0);
+    let text: String = input
+        .as_str()
+        .unwrap_or(&written)
+        .chars()
+        .take(INPUT_CHARS_SHOWN)
+        .collect();
     Value::String(text + "…")
 }
 

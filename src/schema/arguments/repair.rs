@@ -18,8 +18,17 @@ const PATTERN_BYTES_MAX: usize = 2 << 20;
 
 /// Keywords that hold one schema.
 const ONE: &[&str] = &[
-    "additionalItems", "additionalProperties", "contains", "else", "if", "items", "not",
-    "propertyNames", "then", "unevaluatedItems", "unevaluatedProperties",
+    "additionalItems",
+    "additionalProperties",
+    "contains",
+    "else",
+    "if",
+    "items",
+    "not",
+    "propertyNames",
+    "then",
+    "unevaluatedItems",
+    "unevaluatedProperties",
 ];
 
 /// Keywords that hold a list of schemas.
@@ -27,7 +36,12 @@ const LIST: &[&str] = &["allOf", "anyOf", "items", "oneOf", "prefixItems"];
 
 /// Keywords that hold schemas by name.
 const NAMED: &[&str] = &[
-    "$defs", "definitions", "dependencies", "dependentSchemas", "patternProperties", "properties",
+    "$defs",
+    "definitions",
+    "dependencies",
+    "dependentSchemas",
+    "patternProperties",
+    "properties",
 ];
 
 /// A schema that compiles.
@@ -61,12 +75,20 @@ pub fn repair(schema: &Value, warnings: &mut Vec<String>) -> Option<Repaired> {
     tidy(&mut schema, draft, &bad_refs, warnings);
     for _ in 0..REPAIRS_MAX {
         let error = match options(draft).build(&schema) {
-            Ok(validator) => return Some(Repaired { schema, draft, validator }),
+            Ok(validator) => {
+                return Some(Repaired {
+                    schema,
+                    draft,
+                    validator,
+                });
+            }
             Err(error) => error,
         };
         let place = error.instance_path().as_str();
         if !remove(&mut schema, place) {
-            warnings.push(format!("the input schema does not compile, any object is accepted: {error}"));
+            warnings.push(format!(
+                "the input schema does not compile, any object is accepted: {error}"
+            ));
             return None;
         }
         warnings.push(format!("`{place}` of the input schema is ignored: {error}"));
@@ -98,7 +120,10 @@ pub fn pointer_of(reference: &str) -> Option<String> {
 
 /// The dialect that `$schema` names.
 fn draft(schema: &Map<String, Value>) -> Draft {
-    let uri = schema.get("$schema").and_then(Value::as_str).unwrap_or_default();
+    let uri = schema
+        .get("$schema")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
     match uri {
         _ if uri.contains("draft-04") => Draft::Draft4,
         _ if uri.contains("draft-06") => Draft::Draft6,
@@ -123,9 +148,13 @@ fn require_declared_only(schema: &mut Map<String, Value>, warnings: &mut Vec<Str
         return;
     };
     required.retain(|name| {
-        let known = name.as_str().is_none_or(|name| declared.iter().any(|key| key == name));
+        let known = name
+            .as_str()
+            .is_none_or(|name| declared.iter().any(|key| key == name));
         if !known {
-            warnings.push(format!("the argument {name} is required but not described, and not asked for"));
+            warnings.push(format!(
+                "the argument {name} is required but not described, and not asked for"
+            ));
         }
         known
     });
@@ -148,7 +177,7 @@ fn dangling(schema: &Value) -> Vec<String> {
                 open.extend(members.values());
             }
             Value::Array(items) => open.extend(items),
-            _ => {}
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
     }
     found
@@ -164,7 +193,9 @@ fn tidy(schema: &mut Value, draft: Draft, bad_refs: &[String], warnings: &mut Ve
     if let Some(Value::String(reference)) = members.get("$ref")
         && bad_refs.contains(reference)
     {
-        warnings.push(format!("the reference `{reference}` leads nowhere and is ignored"));
+        warnings.push(format!(
+            "the reference `{reference}` leads nowhere and is ignored"
+        ));
         members.remove("$ref");
     }
     if draft == Draft::Draft202012 && members.get("items").is_some_and(Value::is_array) {
@@ -187,8 +218,13 @@ fn tidy(schema: &mut Value, draft: Draft, bad_refs: &[String], warnings: &mut Ve
                     tidy(schema, draft, bad_refs, warnings);
                 }
             }
-            Value::Object(_) if ONE.contains(&key) => tidy(value, draft, bad_refs, warnings),
-            _ => {}
+            one if ONE.contains(&key) => tidy(one, draft, bad_refs, warnings),
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Array(_)
+            | Value::Object(_) => {}
         }
     }
 }

@@ -95,7 +95,11 @@ impl<'p> Settle<'p> {
         }
         if nulls {
             members.retain(|key, value| {
-                !value.is_null() || !node.properties.get(key).is_some_and(|property| property.drops_null)
+                !value.is_null()
+                    || !node
+                        .properties
+                        .get(key)
+                        .is_some_and(|property| property.drops_null)
             });
         }
         if !self.fill {
@@ -120,10 +124,10 @@ impl<'p> Settle<'p> {
             unfraction(group.iter().fold(Types::NONE, possible), value);
             return;
         }
-        let mut candidates = group.iter().filter(|id| plan.node(**id).possible.contains(kind));
-        if is_container
-            && let (Some(only), None) = (candidates.next(), candidates.next())
-        {
+        let mut candidates = group
+            .iter()
+            .filter(|id| plan.node(**id).possible.contains(kind));
+        if is_container && let (Some(only), None) = (candidates.next(), candidates.next()) {
             // No container is ever converted to another type.
             return self.value(*only, value);
         }

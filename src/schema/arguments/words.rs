@@ -5,7 +5,7 @@ use jsonschema::{
     error::{TypeKind, ValidationErrorKind as Kind},
     paths::LocationSegment,
 };
-use serde_json::{Value, json};
+use serde_json::{Number, Value, json};
 
 use super::{
     lax,
@@ -33,7 +33,9 @@ pub fn body() -> Vec<Value> {
 pub fn depth(error: &ValidationError<'_>) -> usize {
     let names_key = matches!(
         error.kind(),
-        Kind::Required { .. } | Kind::AdditionalProperties { .. } | Kind::UnevaluatedProperties { .. }
+        Kind::Required { .. }
+            | Kind::AdditionalProperties { .. }
+            | Kind::UnevaluatedProperties { .. }
     );
     error.instance_path().segments().count() + usize::from(names_key)
 }
@@ -57,7 +59,8 @@ impl Words<'_> {
                 self.union(error, context, marks, out);
             }
             Kind::Type { kind } => self.types(error, kind, marks, out),
-            Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
+            Kind::AdditionalProperties { unexpected }
+            | Kind::UnevaluatedProperties { unexpected } => {
                 for key in unexpected.iter().take(DETAILS_MAX) {
                     let mut loc = loc.clone();
                     loc.push(Value::from(key.as_str()));
@@ -91,7 +94,12 @@ impl Words<'_> {
         let named: Vec<(String, &Vec<ValidationError<'static>>)> = context
             .iter()
             .enumerate()
-            .map(|(index, errors)| (branch(index).map_or_else(|| "choice".to_owned(), name), errors))
+            .map(|(index, errors)| {
+                (
+                    branch(index).map_or_else(|| "choice".to_owned(), name),
+                    errors,
+                )
+            })
             .filter(|(name, _)| name != "none")
             .collect();
         if named.is_empty() {
@@ -114,12 +122,20 @@ impl Words<'_> {
     }
 
     /// A value of the wrong type; of a list of types, one detail for each.
-    fn types(&self, error: &ValidationError<'_>, kind: &TypeKind, marks: &[Mark], out: &mut Vec<Detail>) {
+    fn types(
+        &self,
+        error: &ValidationError<'_>,
+        kind: &TypeKind,
+        marks: &[Mark],
+        out: &mut Vec<Detail>,
+    ) {
         let names: Vec<String> = match (kind, self.keyword(error)) {
             (TypeKind::Single(kind), _) => vec![kind.to_string()],
-            (TypeKind::Multiple(_), Some(Value::Array(names))) => {
-                names.iter().filter_map(Value::as_str).map(str::to_owned).collect()
-            }
+            (TypeKind::Multiple(_), Some(Value::Array(names))) => names
+                .iter()
+                .filter_map(Value::as_str)
+                .map(str::to_owned)
+                .collect(),
             (TypeKind::Multiple(kinds), _) => kinds.iter().map(|kind| kind.to_string()).collect(),
         };
         let others: Vec<&String> = names.iter().filter(|name| *name != "null").collect();
@@ -200,13 +216,22 @@ fn plain(error: &ValidationError<'_>, kind: &Kind, loc: &[Value], input: &Value)
     };
     match kind {
         Kind::Enum { options } => choice(detail, options.as_array().map_or(&[], Vec::as_slice)),
-        Kind::Constant { expected_value } => choice(detail, std::slice::from_ref(&**expected_value)),
-        Kind::Minimum { limit } => bound("greater_than_equal", "greater than or equal to", "ge", limit),
+        Kind::Constant { expected_value } => {
+            choice(detail, std::slice::from_ref(&**expected_value))
+        }
+        Kind::Minimum { limit } => bound(
+            "greater_than_equal",
+            "greater than or equal to",
+            "ge",
+            limit,
+        ),
         Kind::ExclusiveMinimum { limit } => bound("greater_than", "greater than", "gt", limit),
         Kind::Maximum { limit } => bound("less_than_equal", "less than or equal to", "le", limit),
         Kind::ExclusiveMaximum { limit } => bound("less_than", "less than", "lt", limit),
         Kind::MultipleOf { multiple_of } => {
-            bound("multiple_of", "a multiple of", "multiple_of", &json!(multiple_of))
+            let step = Number::from_f64(*multiple_of);
+            let step = step.map(|step| lax::whole(&step).unwrap_or(step));
+            bound("multiple_of", "a multiple of", "multiple_of", &json!(step))
         }
         Kind::MinLength { limit } => detail(
             "string_too_short",
@@ -223,9 +248,13 @@ fn plain(error: &ValidationError<'_>, kind: &Kind, loc: &[Value], input: &Value)
             format!("String should match pattern '{pattern}'"),
         )
         .with(json!({ "pattern": pattern })),
-        Kind::MinItems { limit } | Kind::MinProperties { limit } => {
-            size(detail, "too_short", ("at least", "min_length"), *limit, input)
-        }
+        Kind::MinItems { limit } | Kind::MinProperties { limit } => size(
+            detail,
+            "too_short",
+            ("at least", "min_length"),
+            *limit,
+            input,
+        ),
         Kind::MaxItems { limit } | Kind::MaxProperties { limit } => {
             size(detail, "too_long", ("at most", "max_length"), *limit, input)
         }
@@ -236,12 +265,23 @@ fn plain(error: &ValidationError<'_>, kind: &Kind, loc: &[Value], input: &Value)
             u64::try_from(*limit).unwrap_or(u64::MAX),
             input,
         ),
-        Kind::UniqueItems => detail("value_error", "Value error, the items should be unique".to_owned()),
+        Kind::Contains => detail(
+            "value_error",
+            "Value error, the list lacks an item that it should contain".to_owned(),
+        ),
+        Kind::UniqueItems => detail(
+            "value_error",
+            "Value error, the items should be unique".to_owned(),
+        ),
         Kind::OneOfMultipleValid { .. } => detail(
             "value_error",
-            "Value error, the input fits more than one of the shapes of which it should fit one".to_owned(),
+            "Value error, the input fits more than one of the shapes of which it should fit one"
+                .to_owned(),
         ),
-        _ => detail("value_error", format!("Value error, {}", error.masked_with("the input"))),
+        _ => detail(
+            "value_error",
+            format!("Value error, {}", error.masked_with("the input")),
+        ),
     }
 }
 
@@ -256,7 +296,8 @@ fn choice(detail: impl Fn(&'static str, String) -> Detail, options: &[Value]) ->
             (last, _) => last.unwrap_or_default(),
         }
     };
-    detail("literal_error", format!("Input should be {expected}")).with(json!({ "expected": expected }))
+    detail("literal_error", format!("Input should be {expected}"))
+        .with(json!({ "expected": expected }))
 }
 
 /// Too few or too many items.
@@ -270,16 +311,24 @@ fn size(
     let (field, actual) = match input {
         Value::Array(items) => ("List", items.len()),
         Value::Object(members) => ("Dictionary", members.len()),
-        _ => ("Input", 0),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => ("Input", 0),
     };
     let items = count(limit, "item");
-    detail(kind, format!("{field} should have {words} {items} after validation, not {actual}"))
-        .with(json!({ "field_type": field, key: limit, "actual_length": actual }))
+    detail(
+        kind,
+        format!("{field} should have {words} {items} after validation, not {actual}"),
+    )
+    .with(json!({ "field_type": field, key: limit, "actual_length": actual }))
 }
 
 /// An argument that the tool does not have.
 fn extra(loc: Vec<Value>, input: &Value) -> Detail {
-    Detail::new("extra_forbidden", loc, "Extra inputs are not permitted", input)
+    Detail::new(
+        "extra_forbidden",
+        loc,
+        "Extra inputs are not permitted",
+        input,
+    )
 }
 
 /// Something where only null may be.
@@ -319,7 +368,10 @@ fn name(branch: &Value) -> String {
             let reference = branch.get("$ref").and_then(Value::as_str);
             let title = branch.get("title").and_then(Value::as_str);
             let last = reference.and_then(|reference| reference.rsplit('/').next());
-            title.or(last).unwrap_or(if kind.is_empty() { "choice" } else { "object" }).to_owned()
+            title
+                .or(last)
+                .unwrap_or(if kind.is_empty() { "choice" } else { "object" })
+                .to_owned()
         }
         kind => type_name(kind).to_owned(),
     }
@@ -345,7 +397,7 @@ fn python(value: &Value) -> String {
         Value::Null => "None".to_owned(),
         Value::Bool(true) => "True".to_owned(),
         Value::Bool(false) => "False".to_owned(),
-        other => other.to_string(),
+        Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! How large a schema grows for a reader that follows every reference, as Open WebUI's converter
+//! How large a schema grows for a reader that follows every reference, as `Open WebUI`'s converter
 //! does. One explosive tool would stop it from loading any.
 
 use std::collections::HashMap;
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::keyword::{is_converted, is_in_place};
 
 /// Schemas that a reader may end up with.
-const NODES_MAX: usize = 50_000;
+const NODES_MAX: usize = 10_000;
 
 /// Schemas within schemas, references followed.
 const DEPTH_MAX: usize = 80;
@@ -65,7 +65,11 @@ impl<'a> Reader<'a> {
                     Value::Object(schemas) if keyword == "properties" => schemas
                         .values()
                         .all(|schema| self.reads(schema, depth + 1, level)),
-                    _ => self.reads(value, depth + 1, level),
+                    Value::Object(_)
+                    | Value::Null
+                    | Value::Bool(_)
+                    | Value::Number(_)
+                    | Value::String(_) => self.reads(value, depth + 1, level),
                 }
             })
     }

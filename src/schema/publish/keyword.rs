@@ -52,7 +52,7 @@ pub fn holds(keyword: &str) -> Holds {
     }
 }
 
-/// Whether Open WebUI's converter follows references under `keyword` (openwebui §3.1).
+/// Whether `Open WebUI`'s converter follows references under `keyword` (openwebui §3.1).
 pub fn is_converted(keyword: &str) -> bool {
     matches!(
         keyword,

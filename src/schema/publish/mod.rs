@@ -2,7 +2,7 @@
 //! can make it panic, overflow the stack or take more than linear time.
 //!
 //! What is published keeps every constraint the server wrote; only its *form* changes, because
-//! code generators and Open WebUI's converter (openwebui §3.1) read less than JSON Schema allows:
+//! code generators and `Open WebUI`'s converter (openwebui §3.1) read less than JSON Schema allows:
 //!
 //! 1. [`inline`]: references become copies; recursion becomes a named component.
 //! 2. [`repair`]: keywords of the wrong type go, older drafts' forms become 2020-12's.
@@ -148,6 +148,8 @@ fn into_schema(value: Value) -> Schema {
         Value::Bool(false) => {
             Map::from_iter([("not".to_owned(), Value::Object(Map::new()))]).into()
         }
-        _ => Map::new().into(),
+        Value::Bool(true) | Value::Null | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Map::new().into()
+        }
     }
 }

@@ -6,7 +6,10 @@ use std::mem;
 use schemars::{Schema, transform::Transform};
 use serde_json::{Map, Value, json};
 
-use super::keyword::{descend, list};
+use super::{
+    keyword::{descend, list},
+    types::Types,
+};
 
 /// The transform. Works from the outside in, so that what it makes is repaired in turn.
 #[derive(Debug, Default)]
@@ -34,25 +37,29 @@ impl Repair {
         let Some(value) = members.get_mut("type") else {
             return;
         };
-        let written = match value.take() {
-            Value::Array(types) => types,
-            one => vec![one],
+        let written = match value.as_array_mut() {
+            Some(types) => mem::take(types),
+            None => vec![value.take()],
         };
         let mut known: Vec<Value> = Vec::new();
+        let mut is_any = false;
         for kind in &written {
-            match kind.as_str().and_then(type_name) {
-                Some(name) if !known.iter().any(|known| known == name) => known.push(name.into()),
-                Some(_) => {}
-                None if kind != "any" => self.unknown(kind),
-                None => {}
+            if let Some(name) = kind.as_str().and_then(type_name) {
+                if !known.iter().any(|known| known == name) {
+                    known.push(name.into());
+                }
+            } else if kind == "any" {
+                is_any = true;
+            } else {
+                self.unknown(kind);
             }
         }
-        let is_any = known.len() < written.len() && written.iter().any(|kind| kind == "any");
-        match known.len() {
-            _ if is_any => drop(members.shift_remove("type")),
-            0 => drop(members.shift_remove("type")),
-            1 => *value = known.pop().unwrap_or_default(),
-            _ => *value = Value::Array(known),
+        if is_any || known.is_empty() {
+            members.shift_remove("type");
+        } else if known.len() == 1 {
+            *value = known.pop().unwrap_or_default();
+        } else {
+            *value = Value::Array(known);
         }
     }
 
@@ -239,14 +246,9 @@ fn nullable(members: &mut Map<String, Value>) {
         return;
     }
     let none = json!({"type": "null"});
-    match members.get_mut("type") {
-        Some(Value::Array(types)) => {
-            if !types.iter().any(|kind| kind == "null") {
-                types.push("null".into());
-            }
-        }
-        Some(kind) if *kind != "null" => *kind = json!([kind.take(), "null"]),
-        _ => {}
+    if let Some(kind) = members.get_mut("type") {
+        let types = Types::of_names(kind).or(Types::of_value(&Value::Null));
+        *kind = types.to_value().unwrap_or_default();
     }
     if let Some(Value::Array(values)) = members.get_mut("enum")
         && !values.contains(&Value::Null)

@@ -71,7 +71,7 @@ fn check(published: &Published, is_input: bool) -> Result<(), String> {
     }
 }
 
-/// Checks one schema and those within it; `converted` where Open WebUI's converter comes.
+/// Checks one schema and those within it; `converted` where `Open WebUI`'s converter comes.
 fn sound(
     schema: &Value,
     names: &HashSet<String>,
@@ -137,7 +137,7 @@ fn depth(value: &Value) -> usize {
     let inner = match value {
         Value::Array(entries) => entries.iter().map(depth).max(),
         Value::Object(members) => members.values().map(depth).max(),
-        _ => None,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
     };
     1 + inner.unwrap_or_default()
 }
@@ -169,6 +169,13 @@ fn what_tells_nothing_is_an_object_without_properties() {
         assert_eq!(published.schema, empty, "{source}");
         assert_eq!(published.free_form, free_form, "{source}");
     }
+    let referred =
+        json!({"$ref": "#/$defs/A", "$defs": {"A": {"properties": {"a": {"type": "string"}}}}});
+    let named = json!({"type": "object", "properties": {"a": {"type": "string"}}});
+    assert_eq!(
+        (input(&referred).schema, input(&referred).free_form),
+        (named, false)
+    );
     for source in [
         json!(true),
         json!({}),
@@ -799,6 +806,100 @@ fn schema_like() -> impl Strategy<Value = Value> {
             }),
         ]
     })
+}
+
+/// Schemas as they should be, none of which has to be bent to be published.
+fn proper_schema() -> impl Strategy<Value = Value> {
+    let leaf = prop::sample::select(vec![
+        json!({}),
+        json!(true),
+        json!({"type": "string", "minLength": 2}),
+        json!({"type": "null"}),
+        json!({"type": ["string", "null"]}),
+        json!({"enum": ["aa", 1, null]}),
+        json!({"const": 3}),
+        json!({"type": "integer", "minimum": 1}),
+        json!({"type": "number", "maximum": 2}),
+        json!({"$ref": "#/$defs/a"}),
+        json!({"$ref": "#/$defs/b", "description": "d"}),
+        json!({"$ref": "#/$defs/b", "type": "object", "required": ["b"]}),
+        json!({"type": "object", "required": ["a"]}),
+        json!({"type": "array", "maxItems": 1}),
+    ]);
+    leaf.prop_recursive(4, 40, 3, |inner| {
+        let some = || prop::collection::vec(inner.clone(), 1..4);
+        prop_oneof![
+            (inner.clone(), inner.clone(), any::<(bool, bool)>()).prop_map(|(a, b, (closed, required))| {
+                let required = if required { json!(["a"]) } else { json!(["b"]) };
+                let mut schema = json!({"type": "object", "properties": {"a": a, "b": b}, "required": required});
+                if closed {
+                    schema["additionalProperties"] = json!(false);
+                }
+                schema
+            }),
+            inner.clone().prop_map(|items| json!({"type": "array", "items": items})),
+            inner.clone().prop_map(|rest| json!({"type": "object", "additionalProperties": rest})),
+            (some(), inner.clone()).prop_map(|(first, rest)| json!({"type": "array", "prefixItems": first, "items": rest})),
+            some().prop_map(|first| json!({"type": "array", "prefixItems": first, "items": false})),
+            some().prop_map(|any| json!({"anyOf": any})),
+            some().prop_map(|one| json!({"oneOf": one})),
+            some().prop_map(|all| json!({"allOf": all, "description": "d"})),
+            inner.clone().prop_map(|not| json!({"not": {"anyOf": [not]}})),
+            (inner.clone(), inner.clone()).prop_map(|(when, then)| json!({"if": {"allOf": [when]}, "then": then})),
+        ]
+    })
+}
+
+/// Small values of every type.
+fn value() -> impl Strategy<Value = Value> {
+    let leaf = prop::sample::select(vec![
+        json!(null),
+        json!(true),
+        json!(1),
+        json!(3),
+        json!(1.5),
+        json!("a"),
+        json!("aa"),
+    ]);
+    leaf.prop_recursive(3, 16, 3, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..3).prop_map(Value::Array),
+            prop::collection::btree_map(prop::sample::select(vec!["a", "b", "c"]), inner, 0..3)
+                .prop_map(|members| Value::Object(
+                    members
+                        .into_iter()
+                        .map(|(name, value)| (name.to_owned(), value))
+                        .collect()
+                )),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn what_is_published_means_the_same(
+        schema in proper_schema(),
+        values in prop::collection::vec(value(), 12),
+    ) {
+        let source = json!({
+            "type": "object", "properties": {"p": schema}, "required": ["p"],
+            "$defs": {
+                "a": {"type": "object", "properties": {"a": {"$ref": "#/$defs/b"}}},
+                "b": {"anyOf": [{"type": "string"}, {"type": "object", "properties": {"b": true}}]}
+            }
+        });
+        let theirs = jsonschema::validator_for(&source).expect("it is a schema");
+        let published = input(&source);
+        for value in values {
+            let value = json!({"p": value});
+            prop_assert_eq!(
+                accepts(&published, &value), theirs.is_valid(&value),
+                "{} as {}", &value, &published.schema
+            );
+        }
+    }
 }
 
 proptest! {

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     flatten::merge,
-    keyword::list,
+    keyword::{is_annotation, list},
     types::{Types, anything},
 };
 
@@ -37,11 +37,8 @@ pub fn object(schema: &Value, source: &Value, warnings: &mut Vec<String>) -> Top
         };
     }
     let fields = Fields::of(members, 0);
-    let says_nothing = match source {
-        Value::Object(source) => source.keys().all(|keyword| keyword.starts_with('$')),
-        Value::Bool(is_any) => *is_any,
-        _ => false,
-    };
+    let says_nothing = (source.is_object() || source.is_boolean())
+        && members.keys().all(|keyword| is_annotation(keyword));
     let others_welcome = match members.get("additionalProperties") {
         Some(Value::Bool(are_welcome)) => *are_welcome,
         Some(_) => true,

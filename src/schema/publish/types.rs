@@ -1,4 +1,4 @@
-//! Step 4: what has no type gets the one it implies. Open WebUI's converter takes everything
+//! Step 4: what has no type gets the one it implies. `Open WebUI`'s converter takes everything
 //! without `type`, `anyOf` and `properties` for a string (openwebui §3.1), and model providers
 //! refuse arrays without `items`.
 
@@ -27,7 +27,7 @@ impl Types {
                 .iter()
                 .filter_map(Value::as_str)
                 .fold(Self(0), |types, name| types.or(Self::named(name))),
-            _ => Self(u8::MAX),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => Self(u8::MAX),
         }
     }
 
@@ -209,12 +209,7 @@ impl Transform for Fill {
         let Some(members) = schema.as_object_mut() else {
             return;
         };
-        let types = members.get("type").map(Types::of_names);
-        if members.get("default") == Some(&Value::Null)
-            && types.is_some_and(|types| !types.has("null"))
-        {
-            members.shift_remove("default");
-        }
+        no_null_default(members);
         if !self.arguments {
             return;
         }
@@ -228,13 +223,24 @@ impl Transform for Fill {
     }
 }
 
-/// Gives an array its items.
+/// Gives an array its items, and takes away a default that the type does not allow.
 fn complete(members: &mut Map<String, Value>) {
+    no_null_default(members);
     let is_array = members
         .get("type")
         .is_some_and(|names| Types::of_names(names).has("array"));
     if is_array && !members.contains_key("items") {
         members.insert("items".to_owned(), items(members));
+    }
+}
+
+/// `"default": null` on a text is how servers say that there is none; clients would send it.
+fn no_null_default(members: &mut Map<String, Value>) {
+    let allows_null = members
+        .get("type")
+        .is_none_or(|names| Types::of_names(names).has("null"));
+    if !allows_null && members.get("default") == Some(&Value::Null) {
+        members.shift_remove("default");
     }
 }
 

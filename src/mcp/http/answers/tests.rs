@@ -1,8 +1,6 @@
 //! That rmcp's own decoder leaves a rewritten answer alone.
 
-use rmcp::model::{
-    CallToolRequest, CallToolRequestParams, CustomResult, ServerResult,
-};
+use rmcp::model::{CallToolRequest, CallToolRequestParams, CustomResult, ServerResult};
 use serde_json::Value;
 
 use super::*;
@@ -22,7 +20,10 @@ const RESULTS: [&str; 7] = [
 /// The message of a call.
 fn call(id: i64) -> ClientJsonRpcMessage {
     let request = CallToolRequest::new(CallToolRequestParams::new("t"));
-    JsonRpcMessage::request(ClientRequest::CallToolRequest(request), RequestId::Number(id))
+    JsonRpcMessage::request(
+        ClientRequest::CallToolRequest(request),
+        RequestId::Number(id),
+    )
 }
 
 /// A rewriter whose stream answers request `asked`.
@@ -58,7 +59,10 @@ fn rmcp_reads_a_rewritten_result_as_text() {
         };
         assert_eq!(response.id, RequestId::Number(3));
         assert!(
-            matches!(&response.result, ServerResult::CustomResult(CustomResult(Value::String(_)))),
+            matches!(
+                &response.result,
+                ServerResult::CustomResult(CustomResult(Value::String(_)))
+            ),
             "{:?}",
             response.result
         );
@@ -101,4 +105,44 @@ fn what_is_no_answer_to_a_call_passes() {
     for data in ["", " ", "pong", "[]", "1"] {
         assert_eq!(rewriter.frame(event(data)).data, None, "{data}");
     }
+}
+
+#[test]
+fn a_modern_tool_list_is_left_to_rmcp() {
+    let request = ClientRequest::ListToolsRequest(rmcp::model::ListToolsRequest::default());
+    let message: ClientJsonRpcMessage = JsonRpcMessage::request(request, RequestId::Number(1));
+    let list = r#"{"tools":[{"name":"a","inputSchema":{"type":"object"}}]}"#;
+    let body = format!(r#"{{"jsonrpc":"2.0","id":1,"result":{list}}}"#);
+    for modern in [true, false] {
+        let calls = RawCalls::default();
+        let asked = Asked::new(&message, modern, &calls);
+        let decoded = asked.decode(&message, body.as_bytes()).unwrap();
+        let JsonRpcMessage::Response(response) = decoded else {
+            panic!("{decoded:?}");
+        };
+        let is_typed = matches!(response.result, ServerResult::ListToolsResult(_));
+        assert_eq!(is_typed, modern);
+        assert!(
+            raw_result(response.result)
+                .unwrap()
+                .contains(r#""name":"a""#)
+        );
+    }
+}
+
+#[test]
+fn only_a_steady_delay_is_a_stall() {
+    let noted = |gaps: &[u64]| {
+        let stall = Stall::default();
+        for _ in 0..6 {
+            for gap in gaps {
+                stall.note(Duration::from_millis(*gap));
+            }
+        }
+        stall.is_certain()
+    };
+    assert!(noted(&[40, 44]));
+    assert!(noted(&[44, 44, 90, 30]));
+    assert!(!noted(&[44, 44, 44, 44, 3]));
+    assert!(!noted(&[100, 200, 36]));
 }

@@ -7,7 +7,9 @@ use super::*;
 
 /// Reads a body that arrives in these pieces.
 fn read(pieces: Vec<Vec<u8>>, bytes_max: usize) -> Vec<Frame> {
-    let pieces = pieces.into_iter().map(|piece| Ok::<_, ()>(Bytes::from(piece)));
+    let pieces = pieces
+        .into_iter()
+        .map(|piece| Ok::<_, ()>(Bytes::from(piece)));
     block_on(frames(stream::iter(pieces), bytes_max).collect::<Vec<_>>())
         .into_iter()
         .map(Result::unwrap)
@@ -29,19 +31,34 @@ fn shown(frames: &[Frame]) -> Vec<String> {
 fn events_as_servers_write_them() {
     let cases: [(&[u8], &[&str]); 14] = [
         (b"data: a\n\n", &["message|a|"]),
-        (b"data: a\r\n\r\ndata: b\r\rdata:c\n\n", &["message|a|", "message|b|", "message|c|"]),
-        (b"event: endpoint\ndata: /messages?x=1\n\n", &["endpoint|/messages?x=1|"]),
-        (b"id: 7\ndata:\n\ndata: a\n\n", &["message||7", "message|a|7"]),
+        (
+            b"data: a\r\n\r\ndata: b\r\rdata:c\n\n",
+            &["message|a|", "message|b|", "message|c|"],
+        ),
+        (
+            b"event: endpoint\ndata: /messages?x=1\n\n",
+            &["endpoint|/messages?x=1|"],
+        ),
+        (
+            b"id: 7\ndata:\n\ndata: a\n\n",
+            &["message||7", "message|a|7"],
+        ),
         (b"data: a\ndata: b\n\n", &["message|a\nb|"]),
         (b": ping\n\n: ping\n\ndata: a\n\n", &["message|a|"]),
         (b": ping\ndata: a\n: ping\n\n", &["message|a|"]),
         (b"\xef\xbb\xbfdata: a\n\n", &["message|a|"]),
-        (b"data: \xff\xfe\n\ndata: b\n\n", &["message|\u{fffd}\u{fffd}|", "message|b|"]),
+        (
+            b"data: \xff\xfe\n\ndata: b\n\n",
+            &["message|\u{fffd}\u{fffd}|", "message|b|"],
+        ),
         ("data: é👍\n\n".as_bytes(), &["message|é👍|"]),
         (b"data: a", &[]),
         (b"data: a\n", &[]),
         (b"\n\n\r\r\n\n", &[]),
-        (b"data: 0123456789012345678901234567890123456789\n\ndata: b\n\n", &["!", "message|b|"]),
+        (
+            b"data: 0123456789012345678901234567890123456789\n\ndata: b\n\n",
+            &["!", "message|b|"],
+        ),
     ];
     for (body, expected) in cases {
         let whole = read(vec![body.to_vec()], 40);
@@ -55,11 +72,26 @@ fn events_as_servers_write_them() {
 fn a_refused_event_still_tells_its_id() {
     let long = "x".repeat(500);
     let cases = [
-        (format!(r#"{{"jsonrpc":"2.0","id":12,"result":"{long}"}}"#), Some(12)),
-        (format!(r#"{{"jsonrpc": "2.0", "id": 12, "result": "{long}"}}"#), Some(12)),
-        (format!(r#"{{"result":"{long}","jsonrpc":"2.0","id":13}}"#), Some(13)),
-        (format!(r#"{{"result":"{long}","id":13,"jsonrpc":"2.0"}}"#), None),
-        (format!(r#"{{"jsonrpc":"2.0","id":"a","result":"{long}"}}"#), None),
+        (
+            format!(r#"{{"jsonrpc":"2.0","id":12,"result":"{long}"}}"#),
+            Some(12),
+        ),
+        (
+            format!(r#"{{"jsonrpc": "2.0", "id": 12, "result": "{long}"}}"#),
+            Some(12),
+        ),
+        (
+            format!(r#"{{"result":"{long}","jsonrpc":"2.0","id":13}}"#),
+            Some(13),
+        ),
+        (
+            format!(r#"{{"result":"{long}","id":13,"jsonrpc":"2.0"}}"#),
+            None,
+        ),
+        (
+            format!(r#"{{"jsonrpc":"2.0","id":"a","result":"{long}"}}"#),
+            None,
+        ),
     ];
     for (message, id) in cases {
         let body = format!("event: message\ndata: {message}\n\n");

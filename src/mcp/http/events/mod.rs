@@ -136,7 +136,10 @@ impl<S> Lines<S> {
                 self.chunk.advance(1);
                 continue;
             }
-            let end = self.chunk.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
+            let end = self
+                .chunk
+                .iter()
+                .position(|byte| matches!(byte, b'\r' | b'\n'));
             let piece = self.chunk.split_to(end.unwrap_or(self.chunk.len()));
             self.append(&piece);
             if end.is_some() {

@@ -15,8 +15,7 @@ use std::{
 };
 
 use rmcp::model::{
-    ClientJsonRpcMessage, ClientRequest, ErrorData, JsonRpcMessage, RequestId,
-    ServerJsonRpcMessage,
+    ClientJsonRpcMessage, ClientRequest, ErrorData, JsonRpcMessage, RequestId, ServerJsonRpcMessage,
 };
 use sse_stream::Sse;
 
@@ -77,18 +76,10 @@ impl Asked {
     /// must read the tool list itself to know the `x-mcp-header` annotations.
     pub fn new(message: &ClientJsonRpcMessage, modern: bool, calls: &RawCalls) -> Self {
         let (id, raw) = match message {
-            JsonRpcMessage::Request(request) => {
-                let raw = match &request.request {
-                    ClientRequest::CallToolRequest(_) => true,
-                    ClientRequest::ListToolsRequest(_) => !modern,
-                    #[expect(
-                        clippy::wildcard_enum_match_arm,
-                        reason = "rmcp's enum is non-exhaustive"
-                    )]
-                    _ => false,
-                };
-                (Some(request.id.clone()), raw)
-            }
+            JsonRpcMessage::Request(request) => (
+                Some(request.id.clone()),
+                stays_raw(&request.request, modern),
+            ),
             JsonRpcMessage::Notification(_)
             | JsonRpcMessage::Response(_)
             | JsonRpcMessage::Error(_) => (None, false),
@@ -115,7 +106,11 @@ impl Asked {
     }
 
     /// Decodes a JSON body that answers `message`; `None` when it is no answer to it.
-    pub fn decode(&self, message: &ClientJsonRpcMessage, body: &[u8]) -> Option<ServerJsonRpcMessage> {
+    pub fn decode(
+        &self,
+        message: &ClientJsonRpcMessage,
+        body: &[u8],
+    ) -> Option<ServerJsonRpcMessage> {
         let is_list = matches!(
             message,
             JsonRpcMessage::Request(request)
@@ -124,7 +119,7 @@ impl Asked {
         let decoded = if is_list && !self.raw {
             serde_json::from_slice(body).ok()
         } else {
-            let decoder = Decoder::default();
+            let decoder = Decoder::of_one();
             decoder.sent(message);
             decoder.received(body)
         };
@@ -142,6 +137,15 @@ impl Drop for Asked {
         if let (Some(id), true, false) = (&self.id, self.raw, self.resumable) {
             self.calls.forget(id);
         }
+    }
+}
+
+/// Whether the result of a request is to stay text.
+fn stays_raw(request: &ClientRequest, modern: bool) -> bool {
+    match request {
+        ClientRequest::CallToolRequest(_) => true,
+        ClientRequest::ListToolsRequest(_) => !modern,
+        _ => false,
     }
 }
 
@@ -192,16 +196,25 @@ impl Rewriter {
         let is_message = event.event == "message" && event.data.trim_ascii_start().starts_with('{');
         Sse {
             event: None,
-            data: if is_message { self.message(event.data) } else { None },
+            data: if is_message {
+                self.message(event.data)
+            } else {
+                None
+            },
             id: (!event.id.is_empty()).then_some(event.id),
-            retry: event.retry.and_then(|wait| u64::try_from(wait.as_millis()).ok()),
+            retry: event
+                .retry
+                .and_then(|wait| u64::try_from(wait.as_millis()).ok()),
         }
     }
 
     /// Rewrites a JSON-RPC message.
     fn message(&mut self, data: String) -> Option<String> {
         let Ok(envelope) = serde_json::from_str::<Envelope<'_>>(&data) else {
-            tracing::debug!(bytes = data.len(), "skipped an event that is no JSON-RPC message");
+            tracing::debug!(
+                bytes = data.len(),
+                "skipped an event that is no JSON-RPC message"
+            );
             return None;
         };
         if envelope.method.is_some() {
@@ -209,7 +222,7 @@ impl Rewriter {
         }
         let Envelope { id, result, .. } = envelope;
         let Some(result) = result else {
-            return self.error(data, id);
+            return self.error(data, id.as_ref());
         };
         let Some(id) = id.and_then(|id| self.calls.take(&id)) else {
             return Some(data);
@@ -221,12 +234,12 @@ impl Rewriter {
     }
 
     /// An error answers the request of this stream, whatever id it carries.
-    fn error(&mut self, data: String, id: Option<RequestId>) -> Option<String> {
-        if let Some(id) = &id {
+    fn error(&self, data: String, id: Option<&RequestId>) -> Option<String> {
+        if let Some(id) = id {
             self.calls.forget(id);
         }
         match self.asked.as_ref() {
-            Some(asked) if asked.id.is_some() && asked.id != id => {
+            Some(asked) if asked.id.is_some() && asked.id.as_ref() != id => {
                 let refusal = asked.refuse(json_rpc_error(data.as_bytes())?)?;
                 serde_json::to_string(&refusal).ok()
             }
@@ -243,7 +256,8 @@ impl Rewriter {
             return None;
         };
         self.calls.forget(&id);
-        let refusal: ServerJsonRpcMessage = JsonRpcMessage::error(too_large(self.bytes_max), Some(id));
+        let refusal: ServerJsonRpcMessage =
+            JsonRpcMessage::error(too_large(self.bytes_max), Some(id));
         serde_json::to_string(&refusal).ok()
     }
 
@@ -263,7 +277,7 @@ impl Rewriter {
 pub struct Stall(Arc<AtomicU8>);
 
 impl Stall {
-    /// So many answers in a row are no accident.
+    /// So many answers without a quick one among them are no accident.
     const CERTAIN: u8 = 12;
 
     /// Notes how long after its head an answer came.
@@ -271,8 +285,13 @@ impl Stall {
         if self.is_certain() {
             return;
         }
-        let stalled = (38..=50).contains(&gap.as_millis());
-        let count = if stalled { self.0.load(Ordering::Relaxed).saturating_add(1) } else { 0 };
+        let count = self.0.load(Ordering::Relaxed);
+        let count = match gap.as_millis() {
+            38..=50 => count.saturating_add(1),
+            // Proof of the contrary; anything else may be a busy machine or a slow tool.
+            0..20 => 0,
+            _ => count,
+        };
         self.0.store(count, Ordering::Relaxed);
         if self.is_certain() {
             tracing::info!(

@@ -1,0 +1,14 @@
+//! `mcp-bridge import`: an `mcpServers` file as `bridges.toml`.
+//!
+//! Nothing is lost: what has no place in the new file stands in it as a comment. Secrets do not
+//! move along: they become references, and the head of the file lists the variables to set.
+
+mod importer;
+mod run;
+mod text;
+
+pub use importer::{Imported, Unimportable, import};
+pub use run::run;
+
+#[cfg(test)]
+mod tests;

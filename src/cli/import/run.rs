@@ -1,0 +1,89 @@
+//! Files in, files out.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, OpenOptions},
+    io::{self, Write as _},
+    path::Path,
+    process::ExitCode,
+};
+
+use super::{import, text::line};
+use crate::{cli::args::ImportArgs, secret::Secret};
+
+/// Imports a file and prints or writes what it becomes.
+#[expect(
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "this is the command line"
+)]
+pub fn run(args: &ImportArgs) -> ExitCode {
+    let file = args.file.display();
+    let imported = match fs::read_to_string(&args.file) {
+        Ok(text) => import(&text).map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    let imported = match imported {
+        Ok(imported) => imported,
+        Err(error) => {
+            eprintln!("{file}: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let written = if let Some(path) = &args.output {
+        write_new(path, &imported.toml, 0o644)
+    } else {
+        print!("{}", imported.toml);
+        Ok(())
+    };
+    let written = written.and_then(|()| match &args.env_file {
+        Some(path) => write_new(path, &env_file(&imported.variables), 0o600),
+        None => Ok(()),
+    });
+    match written {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Writes a file that must not exist yet.
+fn write_new(path: &Path, text: &str, mode: u32) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
+    #[cfg(not(unix))]
+    let _mode = mode;
+    options
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+}
+
+/// A dotenv file.
+pub(super) fn env_file(variables: &BTreeMap<String, Secret>) -> String {
+    let mut text = String::new();
+    for (name, value) in variables {
+        line(&mut text, &format!("{name}={}", in_quotes(value.expose())));
+    }
+    text
+}
+
+/// Single quotes take everything but themselves and a backslash.
+fn in_quotes(value: &str) -> String {
+    if !value.contains(['\'', '\\']) {
+        return format!("'{value}'");
+    }
+    let mut quoted = String::from("\"");
+    for character in value.chars() {
+        if matches!(character, '\\' | '"' | '$') {
+            quoted.push('\\');
+        }
+        quoted.push(character);
+    }
+    quoted.push('"');
+    quoted
+}

@@ -1,0 +1,190 @@
+//! Tests of the import.
+
+use std::{collections::BTreeMap, fs};
+
+use proptest::prelude::*;
+
+use super::{run::env_file, *};
+use crate::{
+    config::{self, Config, Environment, Loaded},
+    secret::Secret,
+};
+
+fn load(file: &str, text: &str, variables: &BTreeMap<String, Secret>) -> Loaded {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(file);
+    fs::write(&path, text).unwrap();
+    let pairs = variables
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.expose()));
+    let environment = Environment::of([("SET", "s")]).with(pairs);
+    config::load(&path, &environment).unwrap_or_else(|errors| {
+        let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        panic!("{text}\n{}", errors.join("\n"))
+    })
+}
+
+fn both(json: &str) -> (Config, Config, Imported) {
+    let imported = import(json).unwrap();
+    let old = load("config.json", json, &imported.variables).config;
+    let new = load("bridges.toml", &imported.toml, &imported.variables).config;
+    (old, new, imported)
+}
+
+#[test]
+fn nothing_is_lost_but_secrets() {
+    let json = r#"{
+        "inputs": [{"id": "x"}],
+        "mcpServers": {
+            "with space": {"command": "npx", "args": ["-y", "a b"], "env": {"API_KEY": "hunter2", "LANG": "C", "N": 1},
+                           "autoApprove": ["x"], "disabledTools": ["a*"], "password": "hunter2"},
+            "github": {"type": "http", "url": "https://x/mcp", "headers": {"Authorization": "Bearer hunter2", "X-Set": "${env:SET}"}, "timeout": 60},
+            "old": {"url": "https://x/sse", "disabled": true, "oauth": {"server_url": "https://x", "client_secret": "hunter2"}},
+            "docs": {"command": "c", "options": {"cwd": "/x"}, "env": {"API_KEY": "hunter3", "P": "${workspaceFolder}/${input:y}"}},
+            "nothing": {"note": 1}
+        }}"#;
+    let imported = import(json).unwrap();
+    assert!(!imported.toml.contains("hunter"));
+    insta::assert_snapshot!(imported.toml, @r##"
+    # Made from an `mcpServers` file; `mcp-bridge check` says which bridges are on.
+    #
+    # Set these variables, in `.env` beside this file say; they stood in the old file:
+    #   API_KEY
+    #   DOCS_SERVER_API_KEY
+    #   GITHUB_TOKEN
+    # not imported: inputs = [{"id": "x"}]
+
+    [bridges.with-space]
+    # was "with space"
+    # not imported: autoApprove = ["x"]
+    # not imported: password = "…"
+    command = "npx"
+    args = ["-y", "a b"]
+    inherit_env = true # as before; remove it to pass on only what `env` names
+    tools_deny = ["a[*]"]
+    env.API_KEY = "${API_KEY}"
+    env.LANG = "C"
+    env.N = "1"
+
+    [bridges.github]
+    url = "https://x/mcp"
+    transport = "streamable-http"
+    timeout = "60000ms"
+    headers.Authorization = "Bearer ${GITHUB_TOKEN}"
+    headers.X-Set = "${SET}"
+
+    [bridges.old]
+    # not imported: oauth = {"server_url": "https://x", "client_secret": "…"}
+    url = "https://x/sse"
+    enabled = false
+
+    [bridges.docs-server]
+    # was "docs"
+    # not imported: options = {"cwd": "/x"}
+    command = "c"
+    inherit_env = true # as before; remove it to pass on only what `env` names
+    cwd = "/x"
+    env.API_KEY = "${DOCS_SERVER_API_KEY}"
+    env.P = "${workspaceFolder}/$${input:y}"
+
+    # neither `command` nor `url`: [bridges.nothing]
+    # not imported: note = 1
+    "##);
+    insta::assert_snapshot!(env_file(&imported.variables), @r##"
+    API_KEY='hunter2'
+    DOCS_SERVER_API_KEY='hunter3'
+    GITHUB_TOKEN='hunter2'
+    "##);
+    let loaded = load("bridges.toml", &imported.toml, &imported.variables);
+    assert_eq!(loaded.config.bridges.len(), 4);
+}
+
+#[test]
+fn names_that_meet_are_kept_apart() {
+    let imported = import(r#"{"mcpServers": {"a b": {"command": "1"}, "a/b": {"command": "2"}, "a-b": {"command": "3"}}}"#).unwrap();
+    let loaded = load("bridges.toml", &imported.toml, &imported.variables);
+    let names: Vec<_> = loaded
+        .config
+        .bridges
+        .iter()
+        .map(|bridge| bridge.name.as_str())
+        .collect();
+    assert_eq!(names, ["a-b", "a-b-2", "a-b-3"]);
+}
+
+#[test]
+fn what_is_no_configuration_is_refused() {
+    assert_eq!(import("{}").unwrap_err(), Unimportable::NoServers);
+    assert!(matches!(import("{").unwrap_err(), Unimportable::Json(_)));
+}
+
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just("${SET}".to_owned()),
+        Just("${env:SET}/x".to_owned()),
+        Just("${input:x} $${SET} ${NO:-d} $".to_owned()),
+        "[ -~]{1,12}".prop_filter("a reference of its own", |text| !text.contains("${")),
+        "[a-zé日\\u{7f}]{1,6}",
+    ]
+}
+
+fn server() -> impl Strategy<Value = serde_json::Value> {
+    let names = prop::sample::select(vec!["API_KEY", "LANG", "MY_TOKEN", "lower_secret", "X"]);
+    let headers = prop::sample::select(vec!["Authorization", "X-Api-Key", "X-Plain"]);
+    let ascii = prop_oneof![
+        "Bearer [a-z]{1,8}",
+        "[a-z0-9]{1,8}",
+        Just("${SET}".to_owned())
+    ];
+    let shared = prop_oneof![
+        Just(serde_json::json!({})),
+        Just(serde_json::json!({"disabled": true, "timeout": 60})),
+        Just(serde_json::json!({"enabled": false, "autoApprove": ["\n"], "description": "d\"\\"})),
+        text().prop_map(
+            |name| serde_json::json!({"disabledTools": [name, "a*[b]{c}"], "timeout": 90_000})
+        ),
+    ];
+    let program = (
+        text(),
+        prop::collection::vec(text(), 0..3),
+        prop::collection::btree_map(names, text(), 0..4),
+    )
+        .prop_map(|(command, args, env)| {
+            let command = format!("c{command}");
+            serde_json::json!({"command": command, "args": args, "env": env, "cwd": "/srv"})
+        });
+    let types = prop::sample::select(vec![
+        None,
+        Some("sse"),
+        Some("http"),
+        Some("streamable_http"),
+    ]);
+    let remote = (types, prop::collection::btree_map(headers, ascii, 0..3)).prop_map(|(kind, headers)| {
+        serde_json::json!({"type": kind, "url": "https://x.org/mcp", "headers": headers, "unknown": 1})
+    });
+    (prop_oneof![program, remote], shared).prop_map(|(mut server, shared)| {
+        if let (Some(server), Some(shared)) = (server.as_object_mut(), shared.as_object()) {
+            server.extend(shared.clone());
+        }
+        server
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn an_imported_file_means_the_same(servers in prop::collection::btree_map("[a-z][a-z0-9]{2,6}x", server(), 1..4)) {
+        let json = serde_json::json!({"mcpServers": servers}).to_string();
+        let (old, new, imported) = both(&json);
+        prop_assert_eq!(old.bridges, new.bridges);
+
+        // Whoever asked for a dotenv file gets the same values from it.
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".env");
+        fs::write(&path, env_file(&imported.variables)).unwrap();
+        let (read, warnings) = config::read_dotenv(&path);
+        prop_assert!(warnings.is_empty());
+        prop_assert_eq!(read, imported.variables);
+    }
+}

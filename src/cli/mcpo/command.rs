@@ -1,0 +1,268 @@
+//! From mcpo's words to a configuration.
+
+use std::collections::BTreeMap;
+
+use http::{HeaderName, HeaderValue};
+
+use super::options::{Options, path};
+use crate::{
+    config::{
+        self, ApiKey, Bridge, Config, Diagnostic, Environment, Flavor, Identity, Limits, Loaded,
+        LogFormat, RemoteKind, Server, Telemetry, Tls, Transport,
+    },
+    secret::Secret,
+};
+
+/// A command line that can be served.
+#[derive(Debug)]
+pub struct McpoCommand {
+    pub(super) options: Options,
+    /// `--env`
+    pub(super) env: Vec<(String, String)>,
+    /// What stands after the first `--`, verbatim.
+    pub(super) words: Vec<String>,
+}
+
+impl McpoCommand {
+    /// What mcpo prints first (C-CLI-12).
+    pub fn first_line(&self) -> String {
+        let options = &self.options;
+        match options.config() {
+            Some(path) => format!(
+                "Starting MCP OpenAPI Proxy with config file: {}",
+                path.display()
+            ),
+            None => format!(
+                "Starting MCP OpenAPI Proxy on {}:{} with command: {}",
+                options.host,
+                options.port,
+                self.words.join(" ")
+            ),
+        }
+    }
+
+    /// Whether the file is watched.
+    pub fn hot_reload(&self) -> bool {
+        self.options.hot_reload && self.options.config().is_some()
+    }
+
+    /// Reads the configuration; again on each reload.
+    pub fn config(&self, environment: &Environment) -> Result<Loaded, Vec<Diagnostic>> {
+        let (children, mut warnings) = self.children(environment);
+        // mcpo puts them into its own environment too (C-CLI-9).
+        let pairs = children
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.expose()));
+        let environment = environment.clone().with(pairs);
+        let mut loaded = match self.options.config() {
+            Some(path) => config::load_mcpo(path, &environment, &children)?,
+            None => self.single(&environment, &children)?,
+        };
+        let mut errors = Vec::new();
+        loaded.config.server = self.server(loaded.config.flavor, &mut errors);
+        loaded.config.identity = self.identity();
+        loaded.config.telemetry = self.telemetry(&environment, &mut warnings);
+        if let Some(path) = path(self.options.env_path.as_ref()) {
+            loaded.sources.push(path.to_path_buf());
+        }
+        warnings.append(&mut loaded.warnings);
+        if errors.is_empty() {
+            loaded.warnings = warnings;
+            return Ok(loaded);
+        }
+        errors.extend(warnings);
+        Err(errors)
+    }
+
+    /// The variables of `--env` and `--env-path` for every child. With a file, the file beats
+    /// `--env` and our environment beats both; without, `--env` beats our environment (C-CLI-7).
+    fn children(&self, environment: &Environment) -> (BTreeMap<String, Secret>, Vec<Diagnostic>) {
+        let mut children: BTreeMap<_, _> = self
+            .env
+            .iter()
+            .map(|(name, value)| (name.clone(), Secret::new(value.clone())))
+            .collect();
+        let mut warnings = Vec::new();
+        if let Some(path) = path(self.options.env_path.as_ref()) {
+            let (file, complaints) = config::read_dotenv(path);
+            warnings = complaints;
+            children.extend(file);
+            children.retain(|name, _| environment.get(name).is_none());
+        }
+        if let Some(level) = &self.options.log_level {
+            // mcpo sets it for itself, and children inherit it.
+            children.insert("LOG_LEVEL".to_owned(), Secret::new(level.clone()));
+        }
+        (children, warnings)
+    }
+
+    /// One server whose tools stand at the root.
+    fn single(
+        &self,
+        environment: &Environment,
+        children: &BTreeMap<String, Secret>,
+    ) -> Result<Loaded, Vec<Diagnostic>> {
+        let mut warnings = Vec::new();
+        let bridge = if let (Some(kind), Some(url)) = (self.remote_kind(), self.words.first()) {
+            self.remote(url, kind, &mut warnings)?
+        } else {
+            let mut bridge = config::stdio(&self.words, environment);
+            if let Ok(Transport::Stdio(stdio)) = &mut bridge.transport {
+                stdio.env.clone_from(children);
+            }
+            bridge
+        };
+        Ok(Loaded {
+            config: Config {
+                flavor: Flavor::McpoSingle,
+                server: Server::default(),
+                identity: self.identity(),
+                limits: Limits::default(),
+                telemetry: Telemetry::default(),
+                bridges: vec![bridge],
+            },
+            warnings,
+            sources: Vec::new(),
+        })
+    }
+
+    fn remote(
+        &self,
+        url: &str,
+        kind: RemoteKind,
+        warnings: &mut Vec<Diagnostic>,
+    ) -> Result<Bridge, Vec<Diagnostic>> {
+        let mut bridge = config::remote(url, kind)?;
+        let header = self
+            .options
+            .header
+            .as_deref()
+            .filter(|text| !text.is_empty());
+        if let (Ok(Transport::Remote(remote)), Some(text)) = (&mut bridge.transport, header) {
+            if let Some(headers) = headers(text) {
+                remote.headers = headers;
+            } else {
+                // C-CLI-10
+                let text = "Invalid JSON format for headers. Headers will be ignored.";
+                warnings.push(
+                    Diagnostic::warning(text).with_hint("write `--header '{\"NAME\": \"value\"}'`"),
+                );
+            }
+        }
+        Ok(bridge)
+    }
+
+    /// mcpo takes any other word for stdio; a URL that follows cannot be meant as a program.
+    fn remote_kind(&self) -> Option<RemoteKind> {
+        let plain = self.options.server_type.replace(['-', '_'], "");
+        match plain.as_str() {
+            "sse" => Some(RemoteKind::Sse),
+            "streamablehttp" => Some(RemoteKind::StreamableHttp),
+            _ => {
+                let url = self.words.first().filter(|word| config::is_url(word));
+                url.map(|_| RemoteKind::Auto)
+            }
+        }
+    }
+
+    fn server(&self, flavor: Flavor, errors: &mut Vec<Diagnostic>) -> Server {
+        let options = &self.options;
+        let default = Server::default();
+        let port = u16::try_from(options.port).map_err(|_| format!("{} is no port", options.port));
+        let listen = port
+            .and_then(|port| config::listen_on(&options.host, port))
+            .unwrap_or_else(|reason| {
+                let hint = "write `--host 0.0.0.0 --port 8000`";
+                errors.push(Diagnostic::error(reason).with_hint(hint));
+                default.listen
+            });
+        for text in [Some(&options.root_path), options.path_prefix.as_ref()] {
+            if let Some(odd) = text.and_then(|text| config::odd_in_path(text)) {
+                let hint = "write a path such as `/api/mcpo`";
+                let message = format!("a path prefix cannot contain {odd:?}");
+                errors.push(Diagnostic::error(message).with_hint(hint));
+            }
+        }
+        let origins = &options.cors_allow_origins;
+        let prefix = options
+            .path_prefix
+            .as_deref()
+            .filter(|_| flavor == Flavor::Mcpo);
+        Server {
+            listen,
+            root_path: config::root_path(&options.root_path),
+            path_prefix: config::path_prefix(prefix.unwrap_or_default()),
+            public_spec: !(options.strict_auth && options.api_key().is_some()),
+            cors_allow_origins: if origins.is_empty() {
+                vec!["*".to_owned()]
+            } else {
+                origins.clone()
+            },
+            tls: self.tls(errors),
+            title: options.name.clone(),
+            description: options.description.clone(),
+            version: options.version.clone(),
+            ..default
+        }
+    }
+
+    fn tls(&self, errors: &mut Vec<Diagnostic>) -> Option<Tls> {
+        let cert = path(self.options.ssl_certfile.as_ref());
+        let key = path(self.options.ssl_keyfile.as_ref());
+        if cert.is_some() != key.is_some() {
+            let hint = "give `--ssl-certfile` and `--ssl-keyfile`, or neither";
+            errors.push(Diagnostic::error("TLS needs a certificate and its key").with_hint(hint));
+        }
+        Some(Tls {
+            cert_file: cert?.to_path_buf(),
+            key_file: key?.to_path_buf(),
+        })
+    }
+
+    fn identity(&self) -> Identity {
+        let key = self.options.api_key().map(|key| ApiKey {
+            name: "api-key".to_owned(),
+            key: Secret::new(key),
+        });
+        Identity {
+            anonymous: key.is_none(),
+            strict: key.is_some() && self.options.strict_auth,
+            keys: key.into_iter().collect(),
+        }
+    }
+
+    /// `--log-level` is `LOG_LEVEL`.
+    fn telemetry(&self, environment: &Environment, warnings: &mut Vec<Diagnostic>) -> Telemetry {
+        let said = self
+            .options
+            .log_level
+            .as_deref()
+            .or_else(|| environment.get("LOG_LEVEL"));
+        let level = said.filter(|level| !level.is_empty()).and_then(|text| {
+            let level = config::level(text);
+            if level.is_none() {
+                let text = format!(
+                    "Invalid LOG_LEVEL '{}', defaulting to INFO",
+                    text.to_uppercase()
+                );
+                warnings.push(Diagnostic::warning(text));
+            }
+            level
+        });
+        Telemetry {
+            format: LogFormat::Text,
+            level: level.unwrap_or_else(|| "info".to_owned()),
+        }
+    }
+}
+
+/// `--header`: an object of strings.
+fn headers(text: &str) -> Option<Vec<(HeaderName, Secret)>> {
+    let map: BTreeMap<String, String> = serde_json::from_str(text).ok()?;
+    map.into_iter()
+        .map(|(name, value)| {
+            HeaderValue::from_str(&value).ok()?;
+            Some((name.parse().ok()?, Secret::new(value)))
+        })
+        .collect()
+}

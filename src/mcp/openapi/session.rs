@@ -1,0 +1,180 @@
+//! [`OpenApiSession`]: the document of a service, and calls to its operations.
+
+use std::collections::HashMap;
+
+use http::{HeaderMap, header::ACCEPT};
+use serde_json::{Map, Value};
+use tokio::time::{Instant, timeout_at};
+use url::Url;
+
+use super::{
+    answer,
+    operation::{self, Operation},
+    request,
+    schema::Document,
+};
+use crate::config::Remote;
+use crate::mcp::error::{CallError, ConnectError};
+use crate::mcp::http::{
+    Failure, Kind, Redaction, content_type, header_map, join_same_origin, read, read_refusal,
+    refused_by_body, refused_by_status,
+};
+
+/// An HTTP service, described by its document.
+#[derive(Debug)]
+pub struct OpenApiSession {
+    /// The client of the process.
+    client: reqwest::Client,
+    /// Sent with every request.
+    headers: HeaderMap,
+    /// Keeps `headers` out of messages.
+    redaction: Redaction,
+    /// The largest answer, in bytes.
+    bytes_max: usize,
+    /// Tool → where its operation is and how it is called.
+    operations: HashMap<String, (Url, Operation)>,
+    /// The entries of `tools/list`, in the order of the document.
+    tools: Vec<Value>,
+}
+
+impl OpenApiSession {
+    /// Fetches the document and reads its operations, until `deadline`. The document and each
+    /// answer may have `result_bytes_max` bytes.
+    pub async fn connect(
+        client: &reqwest::Client,
+        remote: &Remote,
+        result_bytes_max: usize,
+        deadline: Instant,
+    ) -> Result<Self, ConnectError> {
+        let begun = Instant::now();
+        let headers = header_map(&remote.headers)?;
+        let redaction = Redaction::new(&headers, &remote.url);
+        let request = client
+            .get(remote.url.clone())
+            .headers(headers.clone())
+            .header(ACCEPT, "application/json");
+        let fetching = fetch(request, result_bytes_max, &redaction);
+        let Ok(fetched) = timeout_at(deadline, fetching).await else {
+            return Err(ConnectError::Timeout {
+                step: "OpenAPI document",
+                after: deadline.saturating_duration_since(begun),
+            });
+        };
+        let (location, document) = fetched.map_err(Failure::into_connect_error)?;
+        let is_3_0 = check_version(&document)?;
+        let root = operation::server_of(&document).unwrap_or_else(|| "/".to_owned());
+        let mut operations = HashMap::new();
+        let mut tools = Vec::new();
+        for operation in operation::operations(Document::new(&document, is_3_0), &document) {
+            let server = operation.server.as_deref().unwrap_or(&root);
+            let base = join_same_origin(&location, server).map_err(|reason| {
+                ConnectError::Protocol(format!("`servers[0].url` of its document {reason}"))
+            })?;
+            tools.push(operation.tool.clone());
+            operations.insert(operation.name.clone(), (base, operation));
+        }
+        if tools.is_empty() {
+            tracing::warn!("the OpenAPI document has no POST operation: there are no tools");
+        }
+        Ok(Self {
+            client: client.clone(),
+            headers,
+            redaction,
+            bytes_max: result_bytes_max,
+            operations,
+            tools,
+        })
+    }
+
+    /// The tools, each in the shape of an entry of `tools/list`.
+    pub fn list_tools(&self) -> Vec<Value> {
+        self.tools.clone()
+    }
+
+    /// Calls a tool. Returns the JSON text of a `CallToolResult`. The caller sets the deadline by
+    /// dropping the future, which closes the connection.
+    pub async fn call(
+        &self,
+        name: &str,
+        arguments: Map<String, Value>,
+    ) -> Result<String, CallError> {
+        let Some((base, operation)) = self.operations.get(name) else {
+            return Err(CallError::Rpc {
+                code: -32_602,
+                message: format!("unknown tool `{name}`"),
+                data: None,
+            });
+        };
+        let prepared = request::prepare(operation, base, arguments)?;
+        let mut headers = prepared.headers;
+        headers.insert(
+            ACCEPT,
+            http::HeaderValue::from_static("application/json, */*;q=0.5"),
+        );
+        // The operator's headers come last: an argument does not replace a credential.
+        for name in self.headers.keys() {
+            headers.remove(name);
+        }
+        headers.extend(self.headers.clone());
+        let mut request = self.client.post(prepared.url).headers(headers);
+        if let Some(body) = prepared.body {
+            request = request.body(body);
+        }
+        let response = request
+            .send()
+            .await
+            .map_err(|error| Failure::from(error).into_call_error())?;
+        answer::result(response, self.bytes_max, &self.redaction).await
+    }
+}
+
+/// Fetches the document, and where it was found after redirects.
+async fn fetch(
+    request: reqwest::RequestBuilder,
+    bytes_max: usize,
+    redaction: &Redaction,
+) -> Result<(Url, Value), Failure> {
+    let response = request.send().await?;
+    let status = response.status();
+    if let Some(failure) = refused_by_status(status, response.headers()) {
+        return Err(failure);
+    }
+    if !status.is_success() {
+        return Err(refused_by_body(
+            status,
+            &read_refusal(response).await,
+            redaction,
+        ));
+    }
+    let location = response.url().clone();
+    let kind = content_type(&response);
+    let body = read(response, bytes_max).await?;
+    if let Ok(document @ Value::Object(_)) = serde_json::from_slice(&body) {
+        return Ok((location, document));
+    }
+    let preview = redaction.preview(&body);
+    Err(Failure::Protocol(
+        if preview.starts_with("openapi:") || kind.ends_with("yaml") {
+            "its OpenAPI document is YAML; the URL of the JSON one is needed".to_owned()
+        } else if Kind::of(&kind) == Kind::Json {
+            format!("its OpenAPI document is no JSON object: {preview}")
+        } else {
+            format!("`{kind}` instead of an OpenAPI document in JSON: {preview}")
+        },
+    ))
+}
+
+/// Whether the document is OpenAPI 3.0; anything but 3.x is refused.
+fn check_version(document: &Value) -> Result<bool, ConnectError> {
+    let version = |key| document.get(key).and_then(Value::as_str);
+    match (version("openapi"), version("swagger")) {
+        (Some(version), _) if version.starts_with("3.0") => Ok(true),
+        (Some(version), _) if version.starts_with("3.") => Ok(false),
+        (Some(version), _) | (None, Some(version)) => Err(ConnectError::Protocol(format!(
+            "its document is of OpenAPI (Swagger) `{version}`; 3.0 or 3.1 is needed"
+        ))),
+        (None, None) => Err(ConnectError::Protocol(
+            "the JSON at its URL is no OpenAPI document (it has no `openapi`)".to_owned(),
+        )),
+    }
+}

@@ -1,0 +1,113 @@
+//! Opens an event stream and waits for its `endpoint` event.
+
+use futures::{Stream, StreamExt as _};
+use http::header::ACCEPT;
+use reqwest::Response;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::task::TaskTracker;
+
+use super::transport::{Address, SseTransport};
+use crate::config::Remote;
+use crate::mcp::error::ConnectError;
+use crate::mcp::http::{
+    Failure, Frame, Kind, Redaction, content_type, frames, header_map, join_same_origin,
+    read_refusal, refused_by_body, refused_by_status,
+};
+
+/// Opens the stream and waits for the `endpoint` event, until `deadline`. The reader runs on
+/// `tracker` until the transport is closed or dropped. One answer may have `result_bytes_max`
+/// bytes.
+pub async fn connect(
+    client: &reqwest::Client,
+    remote: &Remote,
+    result_bytes_max: usize,
+    deadline: Instant,
+    tracker: &TaskTracker,
+) -> Result<SseTransport, ConnectError> {
+    let begun = Instant::now();
+    let opening = open(client, remote, result_bytes_max);
+    let Ok(opened) = timeout_at(deadline, opening).await else {
+        return Err(ConnectError::Timeout {
+            step: "endpoint event",
+            after: deadline.saturating_duration_since(begun),
+        });
+    };
+    let (address, stream) = opened?;
+    Ok(SseTransport::start(
+        address,
+        stream,
+        result_bytes_max,
+        tracker,
+    ))
+}
+
+/// Opens the stream.
+async fn open(
+    client: &reqwest::Client,
+    remote: &Remote,
+    bytes_max: usize,
+) -> Result<
+    (
+        Address,
+        impl Stream<Item = Result<Frame, reqwest::Error>> + Send + use<>,
+    ),
+    ConnectError,
+> {
+    let headers = header_map(&remote.headers)?;
+    let redaction = Redaction::new(&headers, &remote.url);
+    let response = client
+        .get(remote.url.clone())
+        .headers(headers.clone())
+        .header(ACCEPT, "text/event-stream")
+        .send()
+        .await
+        .map_err(|error| Failure::from(error).into_connect_error())?;
+    let response = check_opened(response, &redaction)
+        .await
+        .map_err(Failure::into_connect_error)?;
+    let base = response.url().clone();
+    let body = Box::pin(response.bytes_stream());
+    let mut stream = Box::pin(frames(body, bytes_max));
+    loop {
+        match stream.next().await {
+            Some(Ok(Frame::Event(event))) if event.event == "endpoint" => {
+                let url = join_same_origin(&base, event.data.trim()).map_err(|reason| {
+                    ConnectError::Protocol(format!("its `endpoint` event {reason}"))
+                })?;
+                let address = Address {
+                    client: client.clone(),
+                    url,
+                    headers,
+                    redaction,
+                };
+                return Ok((address, stream));
+            }
+            Some(Ok(_)) => {}
+            Some(Err(error)) => return Err(Failure::from(error).into_connect_error()),
+            None => {
+                let reason = "its event stream ended before the `endpoint` event";
+                return Err(ConnectError::Protocol(reason.to_owned()));
+            }
+        }
+    }
+}
+
+/// Refuses what is no event stream.
+async fn check_opened(response: Response, redaction: &Redaction) -> Result<Response, Failure> {
+    let status = response.status();
+    if let Some(failure) = refused_by_status(status, response.headers()) {
+        return Err(failure);
+    }
+    if !status.is_success() {
+        let body = read_refusal(response).await;
+        return Err(refused_by_body(status, &body, redaction));
+    }
+    let content_type = content_type(&response);
+    if Kind::of(&content_type) == Kind::Events {
+        return Ok(response);
+    }
+    let preview = redaction.preview(&read_refusal(response).await);
+    Err(Failure::Protocol(format!(
+        "`{content_type}` instead of an event stream: {preview}"
+    )))
+}

@@ -1,0 +1,246 @@
+//! [`SseTransport`]: an open connection, as rmcp's session loop uses it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::Stream;
+use http::{HeaderMap, HeaderValue, StatusCode, header::CONTENT_TYPE};
+use reqwest::Response;
+use rmcp::{
+    RoleClient,
+    model::{JsonRpcMessage, RequestId},
+    service::{RxJsonRpcMessage, TxJsonRpcMessage},
+    transport::Transport,
+};
+use tokio::{sync::mpsc, task::JoinHandle};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use url::Url;
+
+use super::reader;
+use crate::mcp::decode::Decoder;
+use crate::mcp::http::{
+    Failure, Frame, Kind, REFUSAL_BYTES_MAX, Redaction, content_type, is_session_gone,
+    json_rpc_error, read, read_refusal, refused_by_body, refused_by_status,
+};
+
+/// Messages that wait for the session loop; the stream is not read on while they are this many.
+const QUEUE: usize = 64;
+
+/// A connection of the old kind.
+#[derive(Debug)]
+pub struct SseTransport {
+    /// Takes our messages.
+    outbox: Arc<Outbox>,
+    /// What the server sent. Closed when the stream is over.
+    inbox: mpsc::Receiver<RxJsonRpcMessage<RoleClient>>,
+    /// Stops the reader.
+    stop: CancellationToken,
+    /// Reads the stream; taken when the transport is closed.
+    reader: Option<JoinHandle<()>>,
+}
+
+/// Where messages go.
+#[derive(Debug)]
+pub struct Address {
+    /// The client of the process.
+    pub client: reqwest::Client,
+    /// What the `endpoint` event named.
+    pub url: Url,
+    /// Sent with every message.
+    pub headers: HeaderMap,
+    /// Keeps `headers` out of messages.
+    pub redaction: Redaction,
+}
+
+/// The sending half.
+#[derive(Debug)]
+struct Outbox {
+    /// Where messages go.
+    address: Address,
+    /// The largest answer, in bytes.
+    bytes_max: usize,
+    /// Knows the requests in flight.
+    decoder: Arc<Decoder>,
+    /// For servers that answer in the body of the POST. Weak, so that the queue closes with the
+    /// stream.
+    queue: mpsc::WeakSender<RxJsonRpcMessage<RoleClient>>,
+    /// Ends the session when the server has forgotten it.
+    stop: CancellationToken,
+}
+
+impl SseTransport {
+    /// Begins to read `stream`, on `tracker`. One answer may have `bytes_max` bytes.
+    pub fn start(
+        address: Address,
+        stream: impl Stream<Item = Result<Frame, reqwest::Error>> + Send + 'static,
+        bytes_max: usize,
+        tracker: &TaskTracker,
+    ) -> Self {
+        let (sender, inbox) = mpsc::channel(QUEUE);
+        let stop = CancellationToken::new();
+        let outbox = Arc::new(Outbox {
+            address,
+            bytes_max,
+            decoder: Arc::new(Decoder::default()),
+            queue: sender.downgrade(),
+            stop: stop.clone(),
+        });
+        let reading = reader::run(stream, Arc::clone(&outbox.decoder), sender, bytes_max);
+        let stopped = stop.clone();
+        let reader = tracker.spawn(async move {
+            if stopped.run_until_cancelled(reading).await.is_none() {
+                tracing::debug!("stopped reading an event stream");
+            }
+        });
+        Self {
+            outbox,
+            inbox,
+            stop,
+            reader: Some(reader),
+        }
+    }
+}
+
+impl Transport<RoleClient> for SseTransport {
+    type Error = Failure;
+
+    fn send(
+        &mut self,
+        message: TxJsonRpcMessage<RoleClient>,
+    ) -> impl Future<Output = Result<(), Failure>> + Send + 'static {
+        let outbox = Arc::clone(&self.outbox);
+        async move {
+            let id = match &message {
+                JsonRpcMessage::Request(request) => Some(request.id.clone()),
+                JsonRpcMessage::Notification(_)
+                | JsonRpcMessage::Response(_)
+                | JsonRpcMessage::Error(_) => None,
+            };
+            outbox.decoder.sent(&message);
+            let sent = outbox.post(&message, id.as_ref()).await;
+            if let (Err(_), Some(id)) = (&sent, &id) {
+                outbox.decoder.forget(id);
+            }
+            sent
+        }
+    }
+
+    async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleClient>> {
+        self.inbox.recv().await
+    }
+
+    async fn close(&mut self) -> Result<(), Failure> {
+        self.stop.cancel();
+        if let Some(reader) = self.reader.take()
+            && reader.await.is_err()
+        {
+            tracing::debug!("the reader of an event stream did not end well");
+        }
+        Ok(())
+    }
+}
+
+impl Drop for SseTransport {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl Outbox {
+    /// Sends a message. The answer comes on the stream; some servers send it here.
+    async fn post(
+        &self,
+        message: &TxJsonRpcMessage<RoleClient>,
+        id: Option<&RequestId>,
+    ) -> Result<(), Failure> {
+        let body =
+            serde_json::to_vec(message).map_err(|error| Failure::NotSent(error.to_string()))?;
+        let address = &self.address;
+        let response = address
+            .client
+            .post(address.url.clone())
+            .headers(address.headers.clone())
+            .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
+            .body(body)
+            .send()
+            .await?;
+        let status = response.status();
+        if let Some(failure) = refused_by_status(status, response.headers()) {
+            return Err(failure);
+        }
+        if !status.is_success() {
+            return self
+                .refused(status, &read_refusal(response).await, id)
+                .await;
+        }
+        let is_json = Kind::of(&content_type(&response)) == Kind::Json;
+        if let (true, Some(id)) = (is_json, id) {
+            return self.answered(response, id).await;
+        }
+        // `Accepted`, most of the time; read, so that the connection can be used again.
+        drop(read(response, REFUSAL_BYTES_MAX).await);
+        Ok(())
+    }
+
+    /// Takes an answer out of the body of the POST. Anything else there is only a receipt.
+    async fn answered(&self, response: Response, id: &RequestId) -> Result<(), Failure> {
+        let answer = match read(response, self.bytes_max).await {
+            Ok(body) => self.received(&body),
+            Err(Failure::TooLarge(limit)) => Some(self.decoder.too_large(id.clone(), limit)),
+            // The receipt does not matter: the answer is due on the stream.
+            Err(_) => None,
+        };
+        self.deliver(answer).await;
+        Ok(())
+    }
+
+    /// Decodes an answer.
+    fn received(&self, body: &Bytes) -> Option<RxJsonRpcMessage<RoleClient>> {
+        if body.is_empty() {
+            None
+        } else {
+            self.decoder.received(body)
+        }
+    }
+
+    /// Puts an answer where those of the stream go.
+    async fn deliver(&self, answer: Option<RxJsonRpcMessage<RoleClient>>) {
+        if let (Some(answer), Some(queue)) = (answer, self.queue.upgrade())
+            && queue.send(answer).await.is_err()
+        {
+            tracing::debug!("an answer came after the session had ended");
+        }
+    }
+
+    /// Reads a refusal: an answer, an unknown session, or a failure.
+    async fn refused(
+        &self,
+        status: StatusCode,
+        body: &[u8],
+        id: Option<&RequestId>,
+    ) -> Result<(), Failure> {
+        let error = json_rpc_error(body);
+        let is_gone = match &error {
+            Some(error) => is_session_gone(error),
+            None => String::from_utf8_lossy(body)
+                .to_ascii_lowercase()
+                .contains("session"),
+        };
+        let unknown = matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE)
+            || (status == StatusCode::BAD_REQUEST && is_gone);
+        if unknown {
+            // Servers forget a session without closing its stream; a new one is needed.
+            self.stop.cancel();
+            return Err(Failure::NotSent("the server ended the session".to_owned()));
+        }
+        match (error, id) {
+            (Some(error), Some(id)) => {
+                self.decoder.forget(id);
+                self.deliver(Some(JsonRpcMessage::error(error, Some(id.clone()))))
+                    .await;
+                Ok(())
+            }
+            _ => Err(refused_by_body(status, body, &self.address.redaction)),
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! [`Survey`]: reads a schema, with all it refers to, into the nodes of a plan.
+
+use std::collections::HashMap;
+
+use jsonschema::Draft;
+use serde_json::{Map, Value};
+
+use super::{
+    plan::{Node, NodeId, Property},
+    repair::pointer_of,
+    types::Types,
+};
+
+/// Keywords that judge a value of any type as a whole.
+const JUDGES: &[&str] = &[
+    "const",
+    "else",
+    "enum",
+    "if",
+    "not",
+    "then",
+    "$dynamicRef",
+    "$recursiveRef",
+];
+
+/// Keywords that judge strings.
+const STRING_JUDGES: &[&str] = &["maxLength", "minLength", "pattern"];
+
+/// Keywords that judge numbers.
+const NUMBER_JUDGES: &[&str] = &[
+    "exclusiveMaximum",
+    "exclusiveMinimum",
+    "maximum",
+    "minimum",
+    "multipleOf",
+];
+
+/// Keywords that judge arrays.
+const ARRAY_JUDGES: &[&str] = &[
+    "additionalItems",
+    "contains",
+    "items",
+    "maxItems",
+    "minItems",
+    "prefixItems",
+    "unevaluatedItems",
+    "uniqueItems",
+];
+
+/// Keywords that judge objects.
+const OBJECT_JUDGES: &[&str] = &[
+    "additionalProperties",
+    "dependencies",
+    "dependentRequired",
+    "dependentSchemas",
+    "maxProperties",
+    "minProperties",
+    "patternProperties",
+    "properties",
+    "propertyNames",
+    "required",
+    "unevaluatedProperties",
+];
+
+/// Keywords that may refuse an object, or something around it, because a key was added.
+const ADDITION_JUDGES: &[&str] = &[
+    "allOf",
+    "anyOf",
+    "const",
+    "contains",
+    "dependencies",
+    "dependentRequired",
+    "dependentSchemas",
+    "enum",
+    "if",
+    "maxProperties",
+    "not",
+    "oneOf",
+    "patternProperties",
+    "propertyNames",
+    "uniqueItems",
+    "$dynamicRef",
+    "$recursiveRef",
+];
+
+/// The walk that makes the nodes.
+pub struct Survey<'s> {
+    /// The document.
+    schema: &'s Value,
+    /// Its dialect.
+    draft: Draft,
+    /// What is found.
+    nodes: Vec<Node>,
+    /// Where it was found.
+    places: HashMap<String, NodeId>,
+}
+
+impl<'s> Survey<'s> {
+    /// The nodes of a schema, the root first.
+    pub fn of(schema: &'s Value, draft: Draft) -> Vec<Node> {
+        let mut survey = Self {
+            schema,
+            draft,
+            nodes: Vec::new(),
+            places: HashMap::new(),
+        };
+        survey.node("");
+        survey.nodes
+    }
+
+    /// The node of the schema at a pointer; made with all it leads to when first asked for.
+    fn node(&mut self, pointer: &str) -> NodeId {
+        if let Some(id) = self.places.get(pointer) {
+            return *id;
+        }
+        let id = self.nodes.len();
+        self.places.insert(pointer.to_owned(), id);
+        self.nodes.push(Node::blank(pointer.to_owned()));
+        match self.schema.pointer(pointer) {
+            Some(Value::Object(schema)) => self.nodes[id] = self.read(pointer, schema),
+            Some(Value::Bool(false)) => {
+                self.nodes[id].possible = Types::NONE;
+                self.nodes[id].whole = Types::NONE;
+            }
+            _ => {}
+        }
+        id
+    }
+
+    /// Reads one schema.
+    fn read(&mut self, pointer: &str, schema: &Map<String, Value>) -> Node {
+        let mut node = Node::blank(pointer.to_owned());
+        let reference = schema.get("$ref").and_then(Value::as_str);
+        let target = reference.and_then(pointer_of);
+        let is_elsewhere = reference.is_some() && target.is_none();
+        if let Some(target) = target {
+            node.all_of.push(self.node(&target));
+            // Up to draft 7 nothing beside a `$ref` counts.
+            if matches!(self.draft, Draft::Draft4 | Draft::Draft6 | Draft::Draft7) {
+                return node;
+            }
+        }
+        node.read_types(schema);
+        if is_elsewhere {
+            node.whole = Types::NONE;
+        }
+        self.read_object(&mut node, schema);
+        self.read_array(&mut node, schema);
+        for index in 0..list(schema, "allOf") {
+            node.all_of
+                .push(self.node(&format!("{pointer}/allOf/{index}")));
+        }
+        for key in ["anyOf", "oneOf"] {
+            let group: Vec<NodeId> = (0..list(schema, key))
+                .map(|index| self.node(&format!("{pointer}/{key}/{index}")))
+                .collect();
+            if !group.is_empty() {
+                node.any_of.push(group);
+            }
+        }
+        node.guarded = ADDITION_JUDGES.iter().any(|key| schema.contains_key(*key));
+        node.idle =
+            node.declared == Types::ALL && node.choices.is_none() && node.properties.is_empty();
+        node
+    }
+
+    /// Reads what is said of objects.
+    fn read_object(&mut self, node: &mut Node, schema: &Map<String, Value>) {
+        let required: Vec<&str> = match schema.get("required") {
+            Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
+            _ => Vec::new(),
+        };
+        let properties = schema.get("properties").and_then(Value::as_object);
+        for name in properties.into_iter().flat_map(Map::keys) {
+            let escaped = name.replace('~', "~0").replace('/', "~1");
+            let property = Property {
+                node: self.node(&format!("{}/properties/{escaped}", node.pointer)),
+                required: required.contains(&name.as_str()),
+                drops_null: false,
+            };
+            node.properties.insert(name.clone(), property);
+        }
+        let is_open = schema
+            .get("additionalProperties")
+            .is_some_and(Value::is_object);
+        if is_open && !schema.contains_key("patternProperties") {
+            node.additional = Some(self.node(&format!("{}/additionalProperties", node.pointer)));
+        }
+    }
+
+    /// Reads what is said of arrays, tuples of all drafts included.
+    fn read_array(&mut self, node: &mut Node, schema: &Map<String, Value>) {
+        let (prefix, rest) = if schema.get("items").is_some_and(Value::is_array) {
+            ("items", "additionalItems")
+        } else {
+            ("prefixItems", "items")
+        };
+        for index in 0..list(schema, prefix) {
+            node.prefix
+                .push(self.node(&format!("{}/{prefix}/{index}", node.pointer)));
+        }
+        if schema.get(rest).is_some_and(Value::is_object) {
+            node.items = Some(self.node(&format!("{}/{rest}", node.pointer)));
+        }
+    }
+}
+
+impl Node {
+    /// Reads `type`, `enum` and `const`, and for which types there is nothing else to check.
+    fn read_types(&mut self, schema: &Map<String, Value>) {
+        self.choices = match (schema.get("const"), schema.get("enum")) {
+            (Some(only), _) => Some(vec![only.clone()]),
+            (None, Some(Value::Array(all))) => Some(all.clone()),
+            _ => None,
+        };
+        self.declared = Types::declared(schema);
+        if let Some(choices) = &self.choices {
+            let kinds = choices.iter().map(Types::of).fold(Types::NONE, Types::or);
+            self.declared = self.declared.and(kinds);
+        }
+        self.possible = self.declared;
+        let judged = |keys: &[&str], types: Types| {
+            if keys.iter().any(|key| schema.contains_key(*key)) {
+                types
+            } else {
+                Types::NONE
+            }
+        };
+        self.whole = self
+            .declared
+            .without(judged(JUDGES, Types::ALL))
+            .without(judged(STRING_JUDGES, Types::STRING))
+            .without(judged(NUMBER_JUDGES, Types::NUMBER))
+            .without(judged(ARRAY_JUDGES, Types::ARRAY))
+            .without(judged(OBJECT_JUDGES, Types::OBJECT));
+    }
+}
+
+/// How many elements the list under a key has.
+fn list(schema: &Map<String, Value>, key: &str) -> usize {
+    schema
+        .get(key)
+        .and_then(Value::as_array)
+        .map_or(0, Vec::len)
+}

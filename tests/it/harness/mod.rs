@@ -1,0 +1,348 @@
+//! Starts the real binary in a folder of its own and talks to it.
+
+use std::{
+    fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use reqwest::{Client, Method, header::HeaderMap};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::{
+    process::{Child, Command},
+    time::{Instant, sleep, timeout},
+};
+
+/// No test waits longer for anything.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running bridge.
+pub struct Bridge {
+    /// The process.
+    pub child: Child,
+    /// Where it listens.
+    pub base: String,
+    /// Its folder: `bridges.toml`, the log, whatever servers write.
+    pub dir: TempDir,
+    /// Reuses connections.
+    client: Client,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub text: String,
+}
+
+impl Answer {
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text)
+            .unwrap_or_else(|error| panic!("{error} in the answer {}", self.text))
+    }
+
+    /// A header as text; empty when absent.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The `code` of an error.
+    pub fn code(&self) -> String {
+        self.json()["code"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+/// How to start it.
+pub struct Setup {
+    dir: TempDir,
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+    port: u16,
+}
+
+impl Setup {
+    /// A folder with a `bridges.toml`. `{bad ARGS}` in the text becomes the command line of the
+    /// misbehaving server, `{dir}` the folder.
+    pub fn toml(text: &str) -> Self {
+        let setup = Self::bare();
+        setup.write("bridges.toml", text);
+        let config = setup.dir.path().join("bridges.toml");
+        setup.args(["--config", config.to_str().unwrap()])
+    }
+
+    /// An empty folder and no arguments but the address.
+    pub fn bare() -> Self {
+        let port = free_port();
+        Self {
+            dir: tempfile::tempdir().unwrap(),
+            args: Vec::new(),
+            env: Vec::new(),
+            port,
+        }
+    }
+
+    /// Writes a file of the folder, placeholders replaced.
+    pub fn write(&self, name: &str, text: &str) {
+        fs::write(self.dir.path().join(name), expand(text, self.dir.path())).unwrap();
+    }
+
+    /// Adds arguments.
+    pub fn args<I: AsRef<str>>(mut self, args: impl IntoIterator<Item = I>) -> Self {
+        let dir = self.dir.path().to_path_buf();
+        self.args
+            .extend(args.into_iter().map(|arg| expand(arg.as_ref(), &dir)));
+        self
+    }
+
+    /// Sets a variable.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The port it will listen on.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Starts it; does not wait for anything.
+    pub fn spawn(self) -> Bridge {
+        let log = fs::File::create(self.dir.path().join("log")).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_mcp-bridge"))
+            .args(&self.args)
+            .env_remove("MCP_API_KEY")
+            .env("BRIDGE_LISTEN", format!("127.0.0.1:{}", self.port))
+            .envs(self.env)
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        Bridge {
+            child,
+            base: format!("http://127.0.0.1:{}", self.port),
+            dir: self.dir,
+            client: client(),
+        }
+    }
+
+    /// Starts it and waits until it listens.
+    pub async fn listening(self) -> Bridge {
+        let mut bridge = self.spawn();
+        bridge.wait_for("/health", |status| status == 200).await;
+        bridge
+    }
+
+    /// Starts it and waits until every bridge had its first attempt.
+    pub async fn ready(self) -> Bridge {
+        let mut bridge = self.spawn();
+        bridge.wait_for("/ready", |status| status == 200).await;
+        bridge
+    }
+
+    /// Runs it to its end: exit code and everything it printed.
+    pub async fn output(self) -> (i32, String) {
+        let mut bridge = self.spawn();
+        let status = timeout(PATIENCE, bridge.child.wait())
+            .await
+            .expect("it ends")
+            .unwrap();
+        (status.code().unwrap_or(-1), bridge.log())
+    }
+}
+
+impl Bridge {
+    /// What it printed.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.dir.path().join("log")).unwrap()
+    }
+
+    /// Writes a file of its folder, placeholders replaced.
+    pub fn write(&self, name: &str, text: &str) {
+        fs::write(self.dir.path().join(name), expand(text, self.dir.path())).unwrap();
+    }
+
+    /// Reads a file of its folder; empty when there is none.
+    pub fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.dir.path().join(name)).unwrap_or_default()
+    }
+
+    /// GET.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, &[], "").await
+    }
+
+    /// POST.
+    pub async fn post(&self, path: &str, body: &str) -> Answer {
+        self.send(Method::POST, path, &[], body).await
+    }
+
+    /// Any request.
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
+        let mut request = self.client.request(method, format!("{}{path}", self.base));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = timeout(PATIENCE, request.body(body.to_owned()).send())
+            .await
+            .expect("an answer in time")
+            .unwrap_or_else(|error| panic!("{error:?}\n{}", self.log()));
+        Answer {
+            status: response.status().as_u16(),
+            headers: response.headers().clone(),
+            text: response.text().await.unwrap(),
+        }
+    }
+
+    /// `GET /servers`, the entry of one bridge.
+    pub async fn server(&self, name: &str) -> Value {
+        let list = self.get("/servers").await.json();
+        let servers = list["servers"].as_array().unwrap();
+        let found = servers.iter().find(|server| server["id"] == name);
+        found
+            .unwrap_or_else(|| panic!("no bridge {name} in {list}"))
+            .clone()
+    }
+
+    /// Waits until a bridge has a status.
+    pub async fn until(&self, name: &str, status: &str) -> Value {
+        self.until_server(name, |server| server["status"] == status)
+            .await
+    }
+
+    /// Waits until the entry of a bridge is as wanted.
+    pub async fn until_server(&self, name: &str, is_wanted: impl Fn(&Value) -> bool) -> Value {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let server = self.server(name).await;
+            if is_wanted(&server) {
+                return server;
+            }
+            assert!(Instant::now() < end, "still {server}\n{}", self.log());
+            sleep(Duration::from_millis(25)).await;
+        }
+    }
+
+    /// Waits for a status of a path; fails at once when the process is gone.
+    pub async fn wait_for(&mut self, path: &str, is_wanted: impl Fn(u16) -> bool) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("it ended with {status}:\n{}", self.log());
+            }
+            let answer = self.client.get(format!("{}{path}", self.base)).send().await;
+            if answer.is_ok_and(|answer| is_wanted(answer.status().as_u16())) {
+                return;
+            }
+            assert!(
+                Instant::now() < end,
+                "{path} is not as wanted:\n{}",
+                self.log()
+            );
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Sends a signal by name.
+    pub fn signal(&self, name: &str) {
+        let id = self.child.id().expect("it runs").to_string();
+        let status = std::process::Command::new("kill")
+            .args([&format!("-{name}"), &id])
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for its end.
+    pub async fn exit_code(&mut self) -> i32 {
+        let status = timeout(PATIENCE, self.child.wait())
+            .await
+            .expect("it ends in time")
+            .unwrap();
+        status.code().unwrap_or(-1)
+    }
+}
+
+/// An HTTP client that follows nothing.
+pub fn client() -> Client {
+    // reqwest wants a TLS provider even where only plain HTTP is spoken.
+    let _already = rustls::crypto::ring::default_provider().install_default();
+    Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .unwrap()
+}
+
+/// Whether a process is alive (and no zombie).
+pub fn is_alive(pid: u64) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| !stat.rsplit(')').next().unwrap_or("").starts_with(" Z"))
+}
+
+/// Waits until a process is gone.
+pub async fn until_gone(pid: u64) {
+    let end = Instant::now() + PATIENCE;
+    while is_alive(pid) {
+        assert!(Instant::now() < end, "process {pid} is still there");
+        sleep(Duration::from_millis(25)).await;
+    }
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// A file of the tests.
+pub fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests")
+        .join(name)
+}
+
+/// Replaces placeholders: `{dir}`, `{tests}`, `{bad MODE…}`.
+fn expand(text: &str, dir: &Path) -> String {
+    let mut out = text.replace("{dir}", dir.to_str().unwrap()).replace(
+        "{tests}",
+        fixture("").to_str().unwrap().trim_end_matches('/'),
+    );
+    while let Some(at) = out.find("{bad ") {
+        let end = at + out[at..].find('}').expect("a closing brace");
+        let words: Vec<String> = out[at + 5..end]
+            .split_whitespace()
+            .map(|word| format!("{word:?}"))
+            .collect();
+        let script = fixture("it/servers/bad_server.py");
+        let line = format!(
+            "command = \"python3\"\nargs = [{:?}, {}]",
+            script.to_str().unwrap(),
+            words.join(", ")
+        );
+        out.replace_range(at..=end, &line);
+    }
+    out
+}

@@ -1,0 +1,6 @@
+//! The program as its users meet it: the real binary, real child processes, HTTP on loopback.
+
+mod harness;
+
+mod shutdown;
+mod supervision;
