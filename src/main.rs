@@ -2,10 +2,6 @@
 
 use std::process::ExitCode;
 
-/// Small allocations are most of what a call costs us.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     mcp_bridge::cli::main()
 }
