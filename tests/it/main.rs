@@ -2,5 +2,6 @@
 
 mod harness;
 
+mod mcpo;
 mod shutdown;
 mod supervision;
