@@ -130,7 +130,7 @@ async fn serve(plan: Plan, loaded: Loaded) -> anyhow::Result<()> {
         .spawn(Arc::clone(&reloader).run(watch, asked, lifecycle.soft.clone()));
     announce(&config, listening.address);
     let stillborn = stillborn(config.flavor, Arc::clone(&registry));
-    let router = http::router(AppState {
+    let router = http::router(&AppState {
         registry,
         settings,
         reloader,
@@ -155,12 +155,10 @@ async fn serve(plan: Plan, loaded: Loaded) -> anyhow::Result<()> {
 /// has to hear of it (mcpo contract B15). A remote server or a slow one may still come.
 async fn stillborn(flavor: Flavor, registry: Arc<Registry>) -> anyhow::Error {
     let bridge = registry.roster().bridges().first().map(Arc::clone);
-    if let (Flavor::McpoSingle, Some(bridge)) = (flavor, bridge) {
-        bridge.settled().await;
-        let status = bridge.status();
-        if status.is_stillborn {
-            return anyhow::anyhow!(status.reason.unwrap_or_default());
-        }
+    if let (Flavor::McpoSingle, Some(bridge)) = (flavor, bridge)
+        && let Some(reason) = bridge.stillborn().await
+    {
+        return anyhow::anyhow!(reason);
     }
     std::future::pending().await
 }
@@ -206,10 +204,4 @@ fn announce(config: &config::Config, address: std::net::SocketAddr) {
         version = env!("CARGO_PKG_VERSION"),
         "listening on {scheme}://{address}"
     );
-    if config.identity.keys.is_empty() {
-        tracing::warn!(
-            "no API key is configured: whoever reaches {address} may call every tool; \
-             set one in [identity.keys]"
-        );
-    }
 }

@@ -55,7 +55,7 @@ const ENDS: &[(&[&str], &str, i32)] = &[
     // B15: there the exit code is 0, and nobody restarts it.
     (
         &["--", "no-such-program-x"],
-        "error: cannot start `no-such-program-x`: there is no such program on PATH",
+        "error: cannot start `no-such-program-x`: no such program on PATH; install it or write its full path",
         1,
     ),
     (

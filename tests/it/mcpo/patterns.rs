@@ -39,7 +39,7 @@ fn words(line: &str, port: u16) -> Vec<String> {
 const LINES: &[(&str, bool)] = &[
     // 1: `docker run … mcpo:main --api-key "top-secret" -- uvx … --local-timezone=America/New_York`
     (
-        "--port {port} --api-key top-secret -- {server} --name=America/New_York",
+        "--port {port} --api-key top-secret -- {server} --name America/New_York",
         true,
     ),
     // 2: the list form of compose
