@@ -12,7 +12,7 @@ pub enum Refusal {
     /// No `Authorization`, or an empty one.
     #[error("Missing or invalid Authorization header")]
     Missing,
-    /// Neither Bearer nor Basic.
+    /// Neither Bearer nor Basic, or nothing after it.
     #[error("Unsupported authorization method")]
     Scheme,
     /// Basic credentials that are no base64 or have no colon.
@@ -21,6 +21,9 @@ pub enum Refusal {
     /// A key that is none of ours.
     #[error("Invalid API key")]
     Key,
+    /// The same as the password of Basic.
+    #[error("Invalid credentials")]
+    Password,
 }
 
 /// What a request is checked against.
@@ -63,12 +66,13 @@ impl Proofs {
             };
             return self.fallback.map(anonymous).ok_or(Refusal::Missing);
         }
-        let (scheme, credentials) = sent.split_once(' ').ok_or(Refusal::Missing)?;
+        let (scheme, credentials) = sent.split_once(' ').ok_or(Refusal::Scheme)?;
         let credentials = credentials.trim();
         if scheme.eq_ignore_ascii_case("bearer") {
             self.key(credentials)
         } else if scheme.eq_ignore_ascii_case("basic") {
-            self.key(&basic_password(credentials)?)
+            let password = basic_password(credentials)?;
+            self.key(&password).map_err(|_| Refusal::Password)
         } else {
             Err(Refusal::Scheme)
         }

@@ -141,6 +141,16 @@ impl Bridge {
         self.attempted(1).await;
     }
 
+    /// Waits for the first session, or for its program to be beyond hope: the reason.
+    pub async fn stillborn(&self) -> Option<String> {
+        let mut status = self.status.subscribe();
+        let outcome = status
+            .wait_for(|it| it.is_stillborn || matches!(it.phase, Phase::Ready | Phase::Idle))
+            .await;
+        let status = outcome.ok()?;
+        status.is_stillborn.then(|| status.reason.clone())?
+    }
+
     /// Waits until so many attempts have an outcome. The sender is ours, so it cannot go away.
     async fn attempted(&self, count: u64) {
         let mut attempts = self.attempts.subscribe();

@@ -3,7 +3,7 @@
 use axum::response::{IntoResponse, Response};
 use http::{
     HeaderValue, StatusCode,
-    header::{RETRY_AFTER, WWW_AUTHENTICATE},
+    header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -30,7 +30,14 @@ pub struct ApiError {
     pub retry_after: Option<String>,
     /// The challenge of a 401.
     pub challenge: Option<&'static str>,
+    /// The methods that a 405 names.
+    pub allow: Option<&'static str>,
 }
+
+/// What tools are called with.
+pub const POST: &str = "POST";
+/// What is read.
+pub const GET: &str = "GET,HEAD";
 
 /// The body on the wire.
 #[derive(Serialize)]
@@ -57,6 +64,7 @@ impl ApiError {
             detail: Box::new(detail),
             retry_after: None,
             challenge: None,
+            allow: None,
         }
     }
 
@@ -71,32 +79,42 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, "not_found", detail)
     }
 
-    /// 405 where only POST is understood.
-    pub fn method_not_allowed() -> Self {
-        Self::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "method_not_allowed",
-            "Method Not Allowed: call a tool with POST and a JSON body",
-        )
+    /// 405, and the methods that are understood; `None` where the router names them.
+    pub fn method_not_allowed(allow: Option<&'static str>) -> Self {
+        let detail = match allow {
+            Some(POST) => "Method Not Allowed: call a tool with POST and a JSON body",
+            _ => "Method Not Allowed: the `Allow` header names what is understood here",
+        };
+        let mut error = Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail);
+        error.allow = allow;
+        error
     }
 
-    /// A request without identity, in the status and challenge of mcpo where that is spoken
-    /// (mcpo contract §8).
+    /// A request without identity, in the status, words and challenge of mcpo where that is spoken:
+    /// without `--strict-auth` it tells wrong keys from everything else (mcpo contract §8).
     pub fn unidentified(refusal: Refusal, flavor: Flavor, is_strict: bool) -> Self {
-        let is_known_scheme = matches!(refusal, Refusal::Key);
-        let status = if is_known_scheme && flavor != Flavor::Native {
-            StatusCode::FORBIDDEN
-        } else {
-            StatusCode::UNAUTHORIZED
+        let is_native = flavor == Flavor::Native;
+        let refusal = match refusal {
+            Refusal::Missing | Refusal::Scheme | Refusal::Format | Refusal::Password
+                if !is_native && !is_strict =>
+            {
+                Refusal::Missing
+            }
+            refusal => refusal,
         };
-        let mut error = Self::new(status, "unauthorized", refusal.to_string());
-        if status == StatusCode::UNAUTHORIZED {
-            error.challenge = Some(if flavor == Flavor::Native || is_strict {
-                "Bearer, Basic"
-            } else {
-                "Bearer"
-            });
+        if !is_native && matches!(refusal, Refusal::Key | Refusal::Password) {
+            return Self::new(StatusCode::FORBIDDEN, "unauthorized", refusal.to_string());
         }
+        let mut error = Self::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthorized",
+            refusal.to_string(),
+        );
+        error.challenge = Some(if is_native || is_strict {
+            "Bearer, Basic"
+        } else {
+            "Bearer"
+        });
         error
     }
 
@@ -171,8 +189,8 @@ impl ApiError {
         if let Some(challenge) = self.challenge {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
-        if self.status == StatusCode::METHOD_NOT_ALLOWED {
-            headers.insert(http::header::ALLOW, HeaderValue::from_static("POST"));
+        if let Some(allow) = self.allow {
+            headers.insert(ALLOW, HeaderValue::from_static(allow));
         }
         response
     }

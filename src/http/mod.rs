@@ -47,7 +47,7 @@ pub fn router(state: &Arc<AppState>) -> Router {
         .route("/redoc", get(documents::docs))
         .route("/docs/assets/{file}", get(documents::asset))
         .fallback(dispatch)
-        .method_not_allowed_fallback(async || ApiError::method_not_allowed())
+        .method_not_allowed_fallback(async || ApiError::method_not_allowed(None))
         .with_state(Arc::clone(state));
     let routes = if flavor == Flavor::Native {
         routes
@@ -108,18 +108,20 @@ async fn answer(state: &AppState, target: Target, request: Request) -> Response 
         Target::Docs(bridge) if is_get => documents::docs_of_bridge(state, &bridge, headers),
         Target::Tool(bridge, tool) => match tools::find(bridge, &tool) {
             Ok(found) if is_post => return call(state, found, request).await,
-            Ok(_) => Err(ApiError::method_not_allowed()),
+            Ok(_) => Err(ApiError::method_not_allowed(Some(error::POST))),
             Err(error) => Err(error),
-        },
+        }
+        .map_err(|error| to_insiders(state, headers, error)),
         Target::Unknown(path) => match state.registry.catalogue().flat(&path) {
             Some((bridge, entry)) if is_post => {
                 return call(state, tools::Found { bridge, entry }, request).await;
             }
-            Some(_) => Err(ApiError::method_not_allowed()),
-            None => Err(unknown(state, &path, headers)),
-        },
+            Some(_) => Err(ApiError::method_not_allowed(Some(error::POST))),
+            None => Err(unknown(&path)),
+        }
+        .map_err(|error| to_insiders(state, headers, error)),
         Target::Bridge(_) | Target::Document(_) | Target::Docs(_) => {
-            Err(ApiError::method_not_allowed())
+            Err(ApiError::method_not_allowed(Some(error::GET)))
         }
     };
     result.unwrap_or_else(ApiError::into_response)
@@ -132,15 +134,20 @@ async fn call(state: &AppState, found: tools::Found, request: Request) -> Respon
     tools::call(&settings, found, &parts.headers, body).await
 }
 
-/// 404; where documents are not public, what exists is not told to strangers.
-fn unknown(state: &AppState, path: &str, headers: &http::HeaderMap) -> ApiError {
-    if let Err(error) = identity::guard_documents(&state.settings.load(), headers) {
-        return error;
-    }
+/// 404 for a path that is nothing.
+fn unknown(path: &str) -> ApiError {
     let shown: String = path.chars().take(100).collect();
     ApiError::not_found(format!(
         "nothing is at `/{shown}`; GET /servers lists the bridges, GET /docs shows their tools"
     ))
+}
+
+/// Where documents are not public, what exists is not told to strangers.
+fn to_insiders(state: &AppState, headers: &http::HeaderMap, error: ApiError) -> ApiError {
+    match identity::guard_documents(&state.settings.load(), headers) {
+        Ok(()) => error,
+        Err(refusal) => refusal,
+    }
 }
 
 /// A panic in a handler costs that request and no other.

@@ -9,6 +9,6 @@
 )]
 
 mod harness;
-
+mod mcpo;
 mod shutdown;
 mod supervision;

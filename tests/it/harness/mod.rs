@@ -1,5 +1,9 @@
 //! Starts the real binary in a folder of its own and talks to it.
 
+mod upstream;
+
+pub use upstream::Upstream;
+
 use std::{
     fs,
     net::TcpListener,
@@ -64,6 +68,7 @@ impl Answer {
 
 /// How to start it.
 pub struct Setup {
+    program: PathBuf,
     dir: TempDir,
     args: Vec<String>,
     env: Vec<(String, String)>,
@@ -84,6 +89,7 @@ impl Setup {
     pub fn bare() -> Self {
         let port = free_port();
         Self {
+            program: env!("CARGO_BIN_EXE_mcp-bridge").into(),
             dir: tempfile::tempdir().unwrap(),
             args: Vec::new(),
             env: Vec::new(),
@@ -101,6 +107,12 @@ impl Setup {
         let dir = self.dir.path().to_path_buf();
         self.args
             .extend(args.into_iter().map(|arg| expand(arg.as_ref(), &dir)));
+        self
+    }
+
+    /// Starts it by another name.
+    pub fn program(mut self, path: &Path) -> Self {
+        self.program = path.to_path_buf();
         self
     }
 
@@ -123,7 +135,7 @@ impl Setup {
     /// Starts it; does not wait for anything.
     pub fn spawn(self) -> Bridge {
         let log = fs::File::create(self.dir.path().join("log")).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_mcp-bridge"))
+        let child = Command::new(&self.program)
             .args(&self.args)
             .env_remove("MCP_API_KEY")
             .env("BRIDGE_LISTEN", format!("127.0.0.1:{}", self.port))
@@ -317,6 +329,23 @@ pub async fn until_gone(pid: u64) {
     let end = Instant::now() + PATIENCE;
     while is_alive(pid) {
         assert!(Instant::now() < end, "process {pid} is still there");
+        sleep(Duration::from_millis(25)).await;
+    }
+}
+
+/// The processor time that a bridge has used, in ticks of 10 ms.
+pub fn ticks(bridge: &Bridge) -> u64 {
+    let pid = bridge.child.id().expect("it runs");
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+/// Waits until something is so.
+pub async fn until(is_so: impl AsyncFn() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !is_so().await {
+        assert!(Instant::now() < end, "it did not come about");
         sleep(Duration::from_millis(25)).await;
     }
 }
