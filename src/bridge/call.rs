@@ -34,6 +34,14 @@ pub enum Failure {
         /// Seconds until the next attempt.
         retry_after: u64,
     },
+    /// The server refuses our credentials: coming back is of no use.
+    #[error("bridge `{bridge}` is not available: {reason}")]
+    Refused {
+        /// The bridge.
+        bridge: String,
+        /// Why.
+        reason: String,
+    },
     /// All slots are taken and enough callers wait already.
     #[error("bridge `{0}` is busy with {1} calls and as many wait as may; try again in a moment")]
     Busy(String, usize),
@@ -181,18 +189,27 @@ impl Bridge {
         }
     }
 
-    /// The refusal for a status.
-    fn unavailable(&self, status: &Status) -> Failure {
+    /// The refusal for a status in which no call is made.
+    pub fn unavailable(&self, status: &Status) -> Failure {
+        let bridge = self.name().to_string();
         let reason = status.reason.clone().unwrap_or_else(|| match status.phase {
             Phase::Starting | Phase::Idle => "its server is still starting".to_owned(),
             Phase::Ready | Phase::Disabled | Phase::BackingOff | Phase::Failed => {
                 "its server was lost".to_owned()
             }
         });
-        Failure::Unavailable {
-            bridge: self.name().to_string(),
-            reason,
-            retry_after: status.retry_after(),
+        match status.phase {
+            Phase::Disabled => Failure::Disabled(bridge, reason),
+            Phase::BackingOff | Phase::Failed if status.is_refused => {
+                Failure::Refused { bridge, reason }
+            }
+            Phase::Starting | Phase::Ready | Phase::Idle | Phase::BackingOff | Phase::Failed => {
+                Failure::Unavailable {
+                    bridge,
+                    reason,
+                    retry_after: status.retry_after(),
+                }
+            }
         }
     }
 }

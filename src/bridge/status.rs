@@ -45,6 +45,8 @@ pub struct Status {
     pub reason: Option<String>,
     /// When the next attempt comes, for `backing_off` and `failed`.
     pub retry_at: Option<tokio::time::Instant>,
+    /// Whether the server refused our credentials.
+    pub is_refused: bool,
 }
 
 impl Status {
@@ -54,6 +56,7 @@ impl Status {
             phase,
             reason: None,
             retry_at: None,
+            is_refused: false,
         }
     }
 
@@ -63,6 +66,7 @@ impl Status {
             phase: Phase::Disabled,
             reason: Some(reason.to_owned()),
             retry_at: None,
+            is_refused: false,
         }
     }
 

@@ -85,7 +85,11 @@ impl Supervisor {
                     self.leave(&lease).await;
                     self.after(parting, born).await;
                 }
-                Err(error) => self.after_failure(error.to_string(), Duration::ZERO).await,
+                Err(error) => {
+                    let is_refused = matches!(error, ConnectError::Auth(_));
+                    self.after_failure(error.to_string(), Duration::ZERO, is_refused)
+                        .await;
+                }
             }
             is_first = false;
         }
@@ -233,7 +237,7 @@ impl Supervisor {
             Parting::Restart => self.backoff.reset(),
             Parting::Lost(reason) => {
                 let lived = born.elapsed().max(Duration::from_millis(1));
-                self.after_failure(reason, lived).await;
+                self.after_failure(reason, lived, false).await;
             }
             Parting::Idle => {
                 self.bridge.set_status(Status::plain(Phase::Idle));
@@ -248,7 +252,7 @@ impl Supervisor {
     }
 
     /// Waits before the next attempt.
-    async fn after_failure(&mut self, reason: String, lived: Duration) {
+    async fn after_failure(&mut self, reason: String, lived: Duration, is_refused: bool) {
         let (phase, delay) = self.backoff.ended(lived, rand::random());
         let retry_at = Instant::now() + delay;
         let reason = self.bridge.redactor.redact(&reason).into_owned();
@@ -263,6 +267,7 @@ impl Supervisor {
             phase,
             reason: Some(reason),
             retry_at: Some(retry_at),
+            is_refused,
         });
         self.bridge.note_attempt();
         loop {

@@ -115,6 +115,7 @@ impl ApiError {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text)
                     .retry_after(retry_after)
             }
+            Failure::Refused { .. } => Self::new(StatusCode::BAD_GATEWAY, "upstream_auth", text),
             Failure::Busy(..) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", text).retry_after(1)
             }

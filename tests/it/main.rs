@@ -2,5 +2,8 @@
 
 mod harness;
 
+mod remote;
+mod remote_calls;
+mod remote_sessions;
 mod shutdown;
 mod supervision;

@@ -1,5 +1,9 @@
 //! Starts the real binary in a folder of its own and talks to it.
 
+mod bad_http;
+
+pub use bad_http::BadHttp;
+
 use std::{
     fs,
     net::TcpListener,
