@@ -179,12 +179,9 @@ impl Registry {
         self.config.load_full()
     }
 
-    /// Whether every bridge had its first attempt.
+    /// Whether every bridge had its first attempt and what came of it is published.
     pub fn is_settled(&self) -> bool {
-        self.roster()
-            .bridges()
-            .iter()
-            .all(|bridge| bridge.is_settled())
+        self.catalogue.load().is_settled()
     }
 
     /// Waits until every bridge had its first attempt.

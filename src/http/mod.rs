@@ -91,8 +91,8 @@ fn target(state: &AppState, request: &Request) -> Target {
     let settings = state.settings.load();
     path::resolve(
         &state.registry.roster(),
-        settings.config.flavor,
-        &settings.config.server.path_prefix,
+        &settings.config,
+        request.method(),
         request.uri().path(),
     )
 }

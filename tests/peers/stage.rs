@@ -86,7 +86,8 @@ impl Stage {
         for bridge in &catalogue.bridges {
             let port = free_port();
             let expand = |text: &str| {
-                text.replace("{PEERS}", concat!(env!("CARGO_MANIFEST_DIR"), "/.peers"))
+                text.replace("{BIN}", env!("CARGO_BIN_EXE_mcp-bridge"))
+                    .replace("{PEERS}", concat!(env!("CARGO_MANIFEST_DIR"), "/.peers"))
                     .replace("{DATA}", data.to_str().expect("a path in UTF-8"))
                     .replace("{PORT}", &port.to_string())
             };

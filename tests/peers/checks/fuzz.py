@@ -11,7 +11,9 @@ import time
 import requests
 import schemathesis
 from hypothesis import HealthCheck, Phase, find, settings
-from hypothesis.errors import HypothesisException, NoSuchExample
+from hypothesis.errors import HypothesisException, NoSuchExample, Unsatisfiable
+
+from schemathesis.core import NOT_SET
 
 from document import URL, end, get, ready
 
@@ -56,11 +58,20 @@ def send(path, body):
         judge(path, body, answer)
 
 
+def as_bytes(body):
+    """A body as it goes over the wire; raw ones are sent as they are."""
+    if body is NOT_SET:
+        return b""
+    if isinstance(body, bytes):
+        return body
+    return json.dumps(body, default=lambda raw: str(getattr(raw, "data", raw))).encode()
+
+
 def throw(path, strategy, until):
     """Draws examples until there are enough or the time is over."""
     def predicate(case):
         if time.monotonic() < until and len(faults) < 20:
-            send(path, json.dumps(case.body).encode() if case.body is not schemathesis.NOT_SET else b"")
+            send(path, as_bytes(case.body))
         return False
 
     try:
@@ -76,7 +87,8 @@ def throw(path, strategy, until):
                 suppress_health_check=list(HealthCheck),
             ),
         )
-    except NoSuchExample:
+    except (NoSuchExample, Unsatisfiable):
+        # Nothing can be wrong with the arguments of a tool that takes none.
         pass
     except HypothesisException as error:
         faults.append(f"{path}: schemathesis cannot work with its schema: {error}")
