@@ -2,6 +2,8 @@
 
 mod harness;
 
+mod calls;
+mod calls_load;
 mod remote;
 mod remote_calls;
 mod remote_sessions;
