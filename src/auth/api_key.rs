@@ -36,10 +36,10 @@ impl Proofs {
     /// The proofs of a configuration.
     pub fn new(config: &Config) -> Self {
         let identity = &config.identity;
-        let fallback = if identity.anonymous {
-            Some(Proof::Anonymous)
-        } else if identity.keys.is_empty() && config.server.listen.ip().is_loopback() {
+        let fallback = if identity.is_implied {
             Some(Proof::Loopback)
+        } else if identity.anonymous {
+            Some(Proof::Anonymous)
         } else {
             None
         };

@@ -185,6 +185,7 @@ impl Draft {
         };
         let identity = Identity {
             anonymous: self.anonymous.unwrap_or(open),
+            is_implied: open,
             keys: self.keys,
             strict: false,
         };

@@ -85,6 +85,7 @@ fn of_servers(reader: &mut Reader<'_>, children: &BTreeMap<String, Secret>) -> C
         server: Server::default(),
         identity: Identity {
             anonymous: true,
+            is_implied: false,
             keys: Vec::new(),
             strict: false,
         },

@@ -83,6 +83,9 @@ pub struct Tls {
 pub struct Identity {
     /// Callers need no identity. Default false.
     pub anonymous: bool,
+    /// `anonymous` was not said: no key is on, and we listen where only this machine can reach us.
+    /// The caller is whoever sits at it; pages in a browser there are checked.
+    pub is_implied: bool,
     /// `[identity.keys.NAME]`; a key whose text is blank is off and not in this list.
     pub keys: Vec<ApiKey>,
     /// mcpo's `--strict-auth`: documents and docs need the key too.

@@ -109,7 +109,7 @@ async fn answer(state: &AppState, target: Target, request: Request) -> Response 
         Target::Tool(bridge, tool) => match tools::find(bridge, &tool) {
             Ok(found) if is_post => return call(state, found, request).await,
             Ok(_) => Err(ApiError::method_not_allowed()),
-            Err(error) => Err(error),
+            Err(error) => Err(stranger(state, headers).unwrap_or(error)),
         },
         Target::Unknown(path) => match state.registry.catalogue().flat(&path) {
             Some((bridge, entry)) if is_post => {
@@ -130,6 +130,17 @@ async fn call(state: &AppState, found: tools::Found, request: Request) -> Respon
     let (parts, body) = request.into_parts();
     let settings = state.settings.load_full();
     tools::call(&settings, found, &parts.headers, body).await
+}
+
+/// The refusal of a caller without identity, who is not told what is missing or why it is off.
+/// Under mcpo's rules a missing route is 404 to everyone.
+fn stranger(state: &AppState, headers: &http::HeaderMap) -> Option<ApiError> {
+    let settings = state.settings.load();
+    if settings.config.flavor == Flavor::Native {
+        identity::identify(&settings, headers).err()
+    } else {
+        identity::guard_documents(&settings, headers).err()
+    }
 }
 
 /// 404; where documents are not public, what exists is not told to strangers.

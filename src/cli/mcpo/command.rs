@@ -226,6 +226,7 @@ impl McpoCommand {
         });
         Identity {
             anonymous: key.is_none(),
+            is_implied: false,
             strict: key.is_some() && self.options.strict_auth,
             keys: key.into_iter().collect(),
         }
