@@ -10,7 +10,7 @@ use tokio::{
 
 use super::{
     handle::{Bridge, Command, Lease},
-    status::{Phase, Status},
+    status::{Fault, Phase, Status},
 };
 use crate::{auth::Grant, mcp::CallError, name::ToolName};
 
@@ -37,6 +37,14 @@ pub enum Failure {
         reason: String,
         /// Seconds until the next attempt.
         retry_after: u64,
+    },
+    /// The server refuses our credentials: coming back is of no use.
+    #[error("bridge `{bridge}` is not available: {reason}")]
+    Refused {
+        /// The bridge.
+        bridge: String,
+        /// Why.
+        reason: String,
     },
     /// All slots are taken and enough callers wait already.
     #[error("bridge `{0}` is busy with {1} calls and as many wait as may; try again in a moment")]
@@ -185,18 +193,27 @@ impl Bridge {
         }
     }
 
-    /// The refusal for a status.
-    fn unavailable(&self, status: &Status) -> Failure {
+    /// The refusal for a status in which no call is made.
+    pub fn unavailable(&self, status: &Status) -> Failure {
+        let bridge = self.name().to_string();
         let reason = status.reason.clone().unwrap_or_else(|| match status.phase {
             Phase::Starting | Phase::Idle => "its server is still starting".to_owned(),
             Phase::Ready | Phase::Disabled | Phase::BackingOff | Phase::Failed => {
                 "its server was lost".to_owned()
             }
         });
-        Failure::Unavailable {
-            bridge: self.name().to_string(),
-            reason,
-            retry_after: status.retry_after(),
+        match status.phase {
+            Phase::Disabled => Failure::Disabled(bridge, reason),
+            Phase::BackingOff | Phase::Failed if status.fault == Some(Fault::Refused) => {
+                Failure::Refused { bridge, reason }
+            }
+            Phase::Starting | Phase::Ready | Phase::Idle | Phase::BackingOff | Phase::Failed => {
+                Failure::Unavailable {
+                    bridge,
+                    reason,
+                    retry_after: status.retry_after(),
+                }
+            }
         }
     }
 }

@@ -69,7 +69,10 @@ fn document(document: &Document, headers: &HeaderMap) -> Response {
 }
 
 /// `GET /docs`
-pub async fn docs(State(state): State<Arc<AppState>>, headers: HeaderMap) -> Result<Response, ApiError> {
+pub async fn docs(
+    State(state): State<Arc<AppState>>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     let settings = state.settings.load();
     guard_documents(&settings, &headers)?;
     let config = &settings.config;

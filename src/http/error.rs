@@ -133,6 +133,7 @@ impl ApiError {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text)
                     .retry_after(retry_after.to_string())
             }
+            Failure::Refused { .. } => Self::new(StatusCode::BAD_GATEWAY, "upstream_auth", text),
             Failure::Busy(..) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", text).retry_after("1")
             }

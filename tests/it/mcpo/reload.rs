@@ -15,9 +15,19 @@ fn named(name: &str) -> Value {
 /// The process id of a server.
 async fn pid(bridge: &Bridge, name: &str) -> u64 {
     let answer = bridge.post(&format!("/{name}/b_pid"), "").await;
-    assert_eq!(answer.status, 200, "{name}: {}\n{}", answer.text, bridge.log());
+    assert_eq!(
+        answer.status,
+        200,
+        "{name}: {}\n{}",
+        answer.text,
+        bridge.log()
+    );
     let text = answer.json();
-    text.as_str().unwrap().trim_start_matches("pid=").parse().unwrap()
+    text.as_str()
+        .unwrap()
+        .trim_start_matches("pid=")
+        .parse()
+        .unwrap()
 }
 
 /// Waits until a server answers by its tool.
@@ -45,11 +55,17 @@ async fn every_edit_does_what_it_says_and_nothing_else() {
     assert_eq!((pid(&bridge, "a").await, pid(&bridge, "b").await), (a, b));
     let root = bridge.get("/openapi.json").await.json();
     let listed = root["info"]["description"].as_str().unwrap();
-    assert!(listed.ends_with("[b](/b/docs)\n    - [c](/c/docs)"), "{listed}");
+    assert!(
+        listed.ends_with("[b](/b/docs)\n    - [c](/c/docs)"),
+        "{listed}"
+    );
 
     // One changes, one goes.
     let changed = probe_with("b_pid,r_text", json!({"args": ["--name", "A2"]}));
-    bridge.write("config.json", &config(&[("a", changed.clone()), ("c", named("C1"))]));
+    bridge.write(
+        "config.json",
+        &config(&[("a", changed.clone()), ("c", named("C1"))]),
+    );
     until_serving(&bridge, "/a/r_text").await;
     until_gone(a).await;
     until_gone(b).await;
@@ -85,7 +101,11 @@ async fn every_edit_does_what_it_says_and_nothing_else() {
     for (n, text) in bad.into_iter().enumerate() {
         bridge.write("config.json", text);
         until(async || refusals(&bridge) > n).await;
-        assert_eq!((pid(&bridge, "a").await, pid(&bridge, "e").await), (a, e), "{text}");
+        assert_eq!(
+            (pid(&bridge, "a").await, pid(&bridge, "e").await),
+            (a, e),
+            "{text}"
+        );
     }
     assert!(is_alive(a) && is_alive(e));
 }
@@ -108,8 +128,7 @@ async fn the_links_of_a_config_map_are_followed() {
     symlink("..2", dir.join("..new")).unwrap();
     fs::rename(dir.join("..new"), dir.join("..data")).unwrap();
     until_gone(a).await;
-    let is_second =
-        async || bridge.get("/a/openapi.json").await.json()["info"]["title"] == "A2";
+    let is_second = async || bridge.get("/a/openapi.json").await.json()["info"]["title"] == "A2";
     until(is_second).await;
     assert_eq!(pid(&bridge, "b").await, b);
 }
