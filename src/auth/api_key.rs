@@ -4,7 +4,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, header::AUTHORIZATION};
 
 use super::caller::{Caller, Proof};
-use crate::config::{ApiKey, Config};
+use crate::config::{Anonymous, ApiKey, Config};
 
 /// Why a request has no identity. The words of mcpo are part of its contract (mcpo contract §8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -36,22 +36,15 @@ impl Proofs {
     /// The proofs of a configuration.
     pub fn new(config: &Config) -> Self {
         let identity = &config.identity;
-        let fallback = if identity.anonymous {
-            Some(Proof::Anonymous)
-        } else if identity.keys.is_empty() && config.server.listen.ip().is_loopback() {
-            Some(Proof::Loopback)
-        } else {
-            None
+        let fallback = match identity.anonymous {
+            Anonymous::Refused => None,
+            Anonymous::Loopback => Some(Proof::Loopback),
+            Anonymous::Allowed => Some(Proof::Anonymous),
         };
         Self {
             keys: identity.keys.clone(),
             fallback,
         }
-    }
-
-    /// Whether a request without credentials is served.
-    pub fn allows_anonymous(&self) -> bool {
-        self.fallback.is_some()
     }
 
     /// Who sent these headers. Credentials that are wrong are refused also where none are needed:

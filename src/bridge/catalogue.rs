@@ -12,6 +12,8 @@ use crate::{
 /// What is published.
 #[derive(Debug, Default)]
 pub struct Catalogue {
+    /// Whether every bridge had its first attempt before this was built.
+    is_settled: bool,
     /// `/openapi.json`
     merged: Document,
     /// `/{bridge}/openapi.json`
@@ -23,6 +25,8 @@ pub struct Catalogue {
 impl Catalogue {
     /// Builds everything from what the bridges know now. CPU-bound for thousands of tools.
     pub(super) fn build(config: &Config, bridges: &[Arc<Bridge>]) -> Self {
+        // Asked before the tools are read: what settles in between is published next time.
+        let is_settled = bridges.iter().all(|bridge| bridge.is_settled());
         let sets: Vec<_> = bridges
             .iter()
             .map(|bridge| (bridge, bridge.live.tools.load_full()))
@@ -43,10 +47,16 @@ impl Catalogue {
             })
             .collect();
         Self {
+            is_settled,
             merged: merged(config, bridges, &tools, &ids),
             by_bridge,
             flat: flat(&tools, &ids),
         }
+    }
+
+    /// Whether every bridge had its first attempt before this was built.
+    pub fn is_settled(&self) -> bool {
+        self.is_settled
     }
 
     /// The document of all tools.

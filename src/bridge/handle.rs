@@ -152,6 +152,7 @@ impl Bridge {
     /// Notes the outcome of an attempt.
     pub(super) fn note_attempt(&self) {
         self.attempts.send_modify(|made| *made += 1);
+        self.changed.notify_one();
     }
 
     /// How long ago the last call ended.

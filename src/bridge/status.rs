@@ -78,7 +78,7 @@ impl Status {
 /// The delay before the second attempt in a row.
 const DELAY_FIRST: Duration = Duration::from_millis(500);
 /// No attempt waits longer.
-const DELAY_MAX: Duration = Duration::from_secs(60);
+const DELAY_MAX: Duration = Duration::from_mins(1);
 /// A session that lived this long was healthy: its loss starts the count anew.
 const HEALTHY_AFTER: Duration = Duration::from_secs(30);
 /// This many failures in a row are a crash loop.

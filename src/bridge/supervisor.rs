@@ -106,7 +106,7 @@ impl Supervisor {
             .store(Some(Arc::new(session.server.clone())));
         if let Err(error) = self.read_tools(&session).await {
             session.close().await;
-            return Err(self.with_exit(error, &session));
+            return Err(Self::with_exit(error, &session));
         }
         self.generation += 1;
         let lease = Arc::new(Lease {
@@ -125,7 +125,7 @@ impl Supervisor {
     }
 
     /// A child that died while it listed its tools: its exit says more than the lost connection.
-    fn with_exit(&self, error: ConnectError, session: &Session) -> ConnectError {
+    fn with_exit(error: ConnectError, session: &Session) -> ConnectError {
         let last_words = session.last_words.as_ref();
         match (last_words.and_then(|words| words.exit()), &error) {
             (Some(exit), ConnectError::Protocol(_)) => ConnectError::Exited {
@@ -171,7 +171,7 @@ impl Supervisor {
             let idle = idle_timer(&self.bridge);
             tokio::select! {
                 () = self.stop.cancelled() => return Parting::Stopped,
-                () = session.ended() => return Parting::Lost(self.loss(session)),
+                () = session.ended() => return Parting::Lost(Self::loss(session)),
                 command = self.inbox.recv() => match command {
                     None => return Parting::Stopped,
                     Some(Command::Restart) => return Parting::Restart,
@@ -212,7 +212,7 @@ impl Supervisor {
     }
 
     /// Why a session ended by itself.
-    fn loss(&self, session: &Session) -> String {
+    fn loss(session: &Session) -> String {
         let words = session.last_words.as_ref();
         match words.and_then(|words| words.exit()) {
             Some(exit) => format!("the server ended ({exit})"),
@@ -286,12 +286,8 @@ impl Supervisor {
 async fn idle_timer(bridge: &Bridge) {
     match bridge.config.idle_stop {
         Some(limit) => {
-            sleep(
-                limit
-                    .saturating_sub(bridge.idle_for())
-                    .max(Duration::from_millis(50)),
-            )
-            .await
+            let left = limit.saturating_sub(bridge.idle_for());
+            sleep(left.max(Duration::from_millis(50))).await;
         }
         None => std::future::pending().await,
     }

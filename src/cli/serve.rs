@@ -122,7 +122,7 @@ async fn serve(plan: Plan, loaded: Loaded) -> anyhow::Result<()> {
         .tracker
         .spawn(Arc::clone(&reloader).run(watch, asked, lifecycle.soft.clone()));
     announce(&config, listening.address);
-    let router = http::router(AppState {
+    let router = http::router(&AppState {
         registry,
         settings,
         reloader,
@@ -182,10 +182,4 @@ fn announce(config: &config::Config, address: std::net::SocketAddr) {
         version = env!("CARGO_PKG_VERSION"),
         "listening on {scheme}://{address}"
     );
-    if config.identity.keys.is_empty() {
-        tracing::warn!(
-            "no API key is configured: whoever reaches {address} may call every tool; \
-             set one in [identity.keys]"
-        );
-    }
 }

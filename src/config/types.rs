@@ -81,12 +81,24 @@ pub struct Tls {
 /// `[identity]`: who may call.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Identity {
-    /// Callers need no identity. Default false.
-    pub anonymous: bool,
+    /// What a request without credentials is worth.
+    pub anonymous: Anonymous,
     /// `[identity.keys.NAME]`; a key whose text is blank is off and not in this list.
     pub keys: Vec<ApiKey>,
     /// mcpo's `--strict-auth`: documents and docs need the key too.
     pub strict: bool,
+}
+
+/// What a request without credentials is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Anonymous {
+    /// Nothing: 401.
+    Refused,
+    /// A call, because no key is on and nobody but this machine can reach us: the first minutes
+    /// on a laptop. Requests are checked for pages of other sites.
+    Loopback,
+    /// A call: the operator wrote `anonymous = true`.
+    Allowed,
 }
 
 /// A named API key.

@@ -25,7 +25,7 @@ pub struct ApiError {
     pub code: &'static str,
     /// For people and models: a sentence for ours, `{"message"[,"data"]}` for the server's own, a
     /// list for arguments.
-    pub detail: Value,
+    pub detail: Box<Value>,
     /// Seconds, or what the server sent.
     pub retry_after: Option<String>,
     /// The challenge of a 401.
@@ -54,15 +54,15 @@ impl ApiError {
         Self {
             status,
             code,
-            detail,
+            detail: Box::new(detail),
             retry_after: None,
             challenge: None,
         }
     }
 
     /// Says when to come back.
-    fn retry_after(mut self, seconds: impl ToString) -> Self {
-        self.retry_after = Some(seconds.to_string());
+    fn retry_after(mut self, when: impl Into<String>) -> Self {
+        self.retry_after = Some(when.into());
         self
     }
 
@@ -113,10 +113,10 @@ impl ApiError {
             Failure::Disabled(..) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "disabled", text),
             Failure::Unavailable { retry_after, .. } => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text)
-                    .retry_after(retry_after)
+                    .retry_after(retry_after.to_string())
             }
             Failure::Busy(..) => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", text).retry_after(1)
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", text).retry_after("1")
             }
             Failure::Call(error) => Self::server(error),
         }
@@ -138,7 +138,7 @@ impl ApiError {
             CallError::Timeout(_) => Self::new(StatusCode::GATEWAY_TIMEOUT, "timeout", text),
             CallError::Lost => Self::new(StatusCode::BAD_GATEWAY, "upstream_closed", text),
             CallError::NotSent(_) => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text).retry_after(1)
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text).retry_after("1")
             }
             CallError::Auth(_) => Self::new(StatusCode::BAD_GATEWAY, "upstream_auth", text),
             CallError::RateLimited { ref retry_after } => {

@@ -24,14 +24,14 @@ use axum::{
 };
 use http::Method;
 
-pub use serve::{Listening, ServeError, bind};
+pub use serve::bind;
 pub use state::{AppState, Settings};
 
 use self::{error::ApiError, gate::Gate, path::Target};
 use crate::config::Flavor;
 
 /// The whole route table, and the layers around it from the innermost out.
-pub fn router(state: AppState) -> Router {
+pub fn router(state: &AppState) -> Router {
     let settings = state.settings.load();
     let gate = Gate::new(settings.config.limits.requests_max);
     let flavor = settings.config.flavor;
@@ -91,8 +91,8 @@ fn target(state: &AppState, request: &Request) -> Target {
     let settings = state.settings.load();
     path::resolve(
         &state.registry.roster(),
-        settings.config.flavor,
-        &settings.config.server.path_prefix,
+        &settings.config,
+        request.method(),
         request.uri().path(),
     )
 }

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use http::Method;
 use percent_encoding::percent_decode_str;
 
 use crate::{
     bridge::{Bridge, Roster},
-    config::Flavor,
+    config::{Config, Flavor},
 };
 
 /// What stands behind a path.
@@ -24,22 +25,25 @@ pub enum Target {
     Unknown(String),
 }
 
-/// Resolves a raw request path, `path_prefix` already demanded and taken off by this function.
+/// Resolves a raw request path; `path_prefix` is demanded and taken off.
 ///
 /// Bridge names match exactly, case included; a path that is not what it seems (`//`, `..`,
 /// `%2F` in a bridge name) matches nothing.
-pub fn resolve(roster: &Roster, flavor: Flavor, path_prefix: &str, raw_path: &str) -> Target {
+///
+/// Documents and pages are read with GET: a POST to their path is for a tool of that name.
+pub fn resolve(roster: &Roster, settings: &Config, method: &Method, raw_path: &str) -> Target {
+    let flavor = settings.flavor;
     let Some(path) = decode(raw_path) else {
         return Target::Unknown(raw_path.trim_start_matches('/').to_owned());
     };
     if flavor == Flavor::McpoSingle {
         let rest = path.strip_prefix('/').unwrap_or(&path);
         return match roster.bridges().first() {
-            Some(bridge) => within(bridge, rest),
+            Some(bridge) => within(bridge, rest, method),
             None => Target::Unknown(rest.to_owned()),
         };
     }
-    let Some(rest) = path.strip_prefix(path_prefix) else {
+    let Some(rest) = path.strip_prefix(&settings.server.path_prefix) else {
         return Target::Unknown(path.trim_start_matches('/').to_owned());
     };
     // mcpo's names may hold slashes; the longest one wins. Native names hold none.
@@ -54,18 +58,19 @@ pub fn resolve(roster: &Roster, flavor: Flavor, path_prefix: &str, raw_path: &st
         }
     }
     match found {
-        Some((bridge, inner)) => within(bridge, inner.strip_prefix('/').unwrap_or(inner)),
+        Some((bridge, inner)) => within(bridge, inner.strip_prefix('/').unwrap_or(inner), method),
         None => Target::Unknown(rest.to_owned()),
     }
 }
 
 /// Resolves the part after the bridge.
-fn within(bridge: &Arc<Bridge>, rest: &str) -> Target {
+fn within(bridge: &Arc<Bridge>, rest: &str, method: &Method) -> Target {
     let bridge = Arc::clone(bridge);
+    let is_read = *method != Method::POST;
     match rest {
         "" => Target::Bridge(bridge),
-        "openapi.json" => Target::Document(bridge),
-        "docs" | "docs/" | "redoc" => Target::Docs(bridge),
+        "openapi.json" if is_read => Target::Document(bridge),
+        "docs" | "docs/" | "redoc" if is_read => Target::Docs(bridge),
         tool => {
             let is_known = |name: &str| bridge.live.tools.load().get(name).is_some();
             // mcpo redirects `/tool/` to `/tool`; clients lose the body on the way.

@@ -99,7 +99,10 @@ async fn answer(
             )
         })?;
     let body = read(body, settings.config.limits.body_bytes_max).await?;
-    let arguments = entry.arguments.accept(&body).map_err(refused)?;
+    let arguments = entry
+        .arguments
+        .accept(&body)
+        .map_err(|refusal| refused(&refusal))?;
     let result = bridge
         .call(&grant, &entry.tool.server_name, arguments)
         .await
@@ -145,7 +148,7 @@ fn redacted(error: ToolError, bridge: &Bridge) -> ToolError {
 }
 
 /// Arguments that do not fit.
-fn refused(refusal: Refusal) -> ApiError {
+fn refused(refusal: &Refusal) -> ApiError {
     let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST);
     ApiError::with_detail(status, refusal.code(), refusal.detail())
 }

@@ -112,13 +112,13 @@ impl Process {
             .and_then(|id| i32::try_from(id).ok())
             .and_then(Pid::from_raw);
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
+        let (Some(input), Some(output), Some(errors)) = pipes else {
             return Err(failed("the system gave it no pipes".to_owned()));
         };
         let last_words = Arc::new(LastWords::default());
         tracker.spawn(drain_stderr(
             bridge.clone(),
-            stderr,
+            errors,
             Arc::clone(&last_words),
             redactor,
         ));
@@ -127,7 +127,11 @@ impl Process {
             group,
             last_words,
         };
-        Ok((process, Pipes { stdin, stdout }))
+        let pipes = Pipes {
+            stdin: input,
+            stdout: output,
+        };
+        Ok((process, pipes))
     }
 
     /// What the server leaves behind, also after its end.

@@ -155,9 +155,14 @@ fn note_junk(junk: &mut u64, line: &[u8]) {
     }
 }
 
-/// Finds whose answer an overlong line is: SDKs write `"id":N` first or last.
+/// Finds whose answer an overlong line is: SDKs write `"id":N` first or last. What does not look
+/// like a message is nobody's.
 fn overlong_id(pending: &[RequestId], head: &[u8], tail: &[u8]) -> Option<RequestId> {
     let ends = [head, tail].map(|end| String::from_utf8_lossy(end).replace(' ', ""));
+    let is_message = ends[0].starts_with('{') && ends.iter().any(|end| end.contains("\"jsonrpc\""));
+    if !is_message {
+        return None;
+    }
     let mut found = pending.iter().filter(|id| {
         let text = id.to_string();
         let is_in = |end: &String| {

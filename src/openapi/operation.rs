@@ -86,11 +86,6 @@ impl Operation {
         &self.warnings
     }
 
-    /// Whose habits it follows.
-    pub fn style(&self) -> Style {
-        self.style
-    }
-
     /// The path on its bridge: starts with `/`.
     pub fn path(&self) -> &str {
         &self.path
@@ -251,9 +246,15 @@ impl Operation {
     }
 }
 
-/// One path of a document: `/` and a name, encoded.
+/// One path of a document: `/` and a name, encoded. Clients take `.` and `..` between slashes for
+/// steps in the path, encoded or not (RFC 3986 §5.2.4), so in such a name the slashes are encoded.
 fn encoded_path(name: &str) -> String {
-    format!("/{}", utf8_percent_encode(name, PATH))
+    let path = format!("/{}", utf8_percent_encode(name, PATH));
+    let has_steps = name.contains('/') && name.split('/').any(|part| part == "." || part == "..");
+    if has_steps {
+        return format!("/{}", path.trim_start_matches('/').replace('/', "%2F"));
+    }
+    path
 }
 
 /// Writes a text as JSON.

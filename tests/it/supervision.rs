@@ -15,6 +15,7 @@ fn beside_a_good_one(bad: &str) -> Setup {
 
 /// The good bridge answers.
 async fn good_answers(bridge: &Bridge) {
+    bridge.until("good", "ready").await;
     let answer = bridge.post("/good/echo", r#"{"message": "hi"}"#).await;
     assert_eq!((answer.status, answer.text.as_str()), (200, r#""hi""#));
 }
@@ -253,6 +254,7 @@ async fn every_odd_tool_is_served_or_left_out_with_a_warning() {
         .iter()
         .map(|tool| tool["name"].as_str().unwrap().to_owned())
         .collect();
+    bridge.until_published("/bad/").await;
     let document = bridge.get("/openapi.json").await.json();
     let operations: Vec<&Value> = document["paths"]
         .as_object()

@@ -37,7 +37,7 @@ pub async fn observe(State(gate): State<Gate>, request: Request, next: Next) -> 
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let response = match gate.enter() {
         Some(_place) => next.run(request).await,
-        None => gate.refuse().into_response(),
+        None => Gate::refusal().into_response(),
     };
     let mut response = render(response, &request_id);
     if let Ok(value) = HeaderValue::from_str(&request_id) {

@@ -246,6 +246,16 @@ impl Bridge {
         }
     }
 
+    /// Waits until the merged document holds a path that starts like this.
+    pub async fn until_published(&self, path: &str) {
+        let end = Instant::now() + PATIENCE;
+        let needle = format!("\"{path}");
+        while !self.get("/openapi.json").await.text.contains(&needle) {
+            assert!(Instant::now() < end, "{path} is not published");
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// Waits for a status of a path; fails at once when the process is gone.
     pub async fn wait_for(&mut self, path: &str, is_wanted: impl Fn(u16) -> bool) {
         let end = Instant::now() + PATIENCE;
