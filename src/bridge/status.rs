@@ -125,7 +125,7 @@ impl Backoff {
 mod tests {
     use super::*;
 
-    const UP: Duration = Duration::from_secs(60);
+    const UP: Duration = Duration::from_mins(1);
     const NEVER: Duration = Duration::ZERO;
 
     #[test]

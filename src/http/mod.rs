@@ -31,7 +31,7 @@ use self::{error::ApiError, gate::Gate, path::Target};
 use crate::config::Flavor;
 
 /// The whole route table, and the layers around it from the innermost out.
-pub fn router(state: &AppState) -> Router {
+pub fn router(state: &Arc<AppState>) -> Router {
     let settings = state.settings.load();
     let gate = Gate::new(settings.config.limits.requests_max);
     let flavor = settings.config.flavor;
@@ -48,11 +48,11 @@ pub fn router(state: &AppState) -> Router {
         .route("/docs/assets/{file}", get(documents::asset))
         .fallback(dispatch)
         .method_not_allowed_fallback(async || ApiError::method_not_allowed())
-        .with_state(state.clone());
+        .with_state(Arc::clone(state));
     let routes = if flavor == Flavor::Native {
         routes
     } else {
-        routes.layer(from_fn_with_state(state.clone(), servers_first))
+        routes.layer(from_fn_with_state(Arc::clone(state), servers_first))
     };
     routes
         .layer(from_fn(catch_panic))
@@ -61,7 +61,7 @@ pub fn router(state: &AppState) -> Router {
 }
 
 /// Under mcpo's rules our own routes give way to a server of that name.
-async fn servers_first(State(state): State<AppState>, request: Request, next: Next) -> Response {
+async fn servers_first(State(state): State<Arc<AppState>>, request: Request, next: Next) -> Response {
     match target(&state, &request) {
         Target::Tool(bridge, tool)
             if request.method() == Method::POST
@@ -81,7 +81,7 @@ async fn servers_first(State(state): State<AppState>, request: Request, next: Ne
 }
 
 /// Everything that is no fixed route: bridges and tools.
-async fn dispatch(State(state): State<AppState>, request: Request) -> Response {
+async fn dispatch(State(state): State<Arc<AppState>>, request: Request) -> Response {
     let target = target(&state, &request);
     answer(&state, target, request).await
 }

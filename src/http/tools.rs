@@ -103,8 +103,10 @@ async fn answer(
         .arguments
         .accept(&body)
         .map_err(|refusal| refused(&refusal))?;
+    // What was accepted once is accepted again.
+    let again = || entry.arguments.accept(&body).unwrap_or_default();
     let result = bridge
-        .call(&grant, &entry.tool.server_name, arguments)
+        .call(&grant, &entry.tool.server_name, arguments, &again)
         .await
         .map_err(ApiError::call)?;
     let result = serde_json::from_str(&result)
