@@ -120,6 +120,7 @@ impl Registry {
         let (bridge, inbox) = Bridge::new(wanted.clone(), Arc::clone(&self.changed));
         if let Some(known) = known.filter(|known| publishes_alike(&known.config, wanted)) {
             bridge.live.tools.store(known.live.tools.load_full());
+            bridge.live.server.store(known.live.server.load_full());
         }
         let bridge = Arc::new(bridge);
         let Ok(transport) = &wanted.transport else {

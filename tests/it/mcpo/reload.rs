@@ -15,24 +15,20 @@ fn named(name: &str) -> Value {
 /// The process id of a server.
 async fn pid(bridge: &Bridge, name: &str) -> u64 {
     let answer = bridge.post(&format!("/{name}/b_pid"), "").await;
-    assert_eq!(
-        answer.status,
-        200,
-        "{name}: {}\n{}",
-        answer.text,
-        bridge.log()
-    );
+    assert_eq!(answer.status, 200, "{name}: {}\n{}", answer.text, bridge.log());
     let text = answer.json();
-    text.as_str()
-        .unwrap()
-        .trim_start_matches("pid=")
-        .parse()
-        .unwrap()
+    text.as_str().unwrap().trim_start_matches("pid=").parse().unwrap()
 }
 
 /// Waits until a server answers by its tool.
 async fn until_serving(bridge: &Bridge, path: &str) {
     until(async || bridge.post(path, "").await.status == 200).await;
+}
+
+/// Waits until the document of a server has a title.
+async fn until_titled(bridge: &Bridge, server: &str, title: &str) {
+    let path = format!("{server}/openapi.json");
+    until(async || bridge.get(&path).await.json()["info"]["title"] == title).await;
 }
 
 /// How often a bad file was refused.
@@ -53,24 +49,20 @@ async fn every_edit_does_what_it_says_and_nothing_else() {
     until_serving(&bridge, "/c/b_pid").await;
     let c = pid(&bridge, "c").await;
     assert_eq!((pid(&bridge, "a").await, pid(&bridge, "b").await), (a, b));
-    let root = bridge.get("/openapi.json").await.json();
-    let listed = root["info"]["description"].as_str().unwrap();
-    assert!(
-        listed.ends_with("[b](/b/docs)\n    - [c](/c/docs)"),
-        "{listed}"
-    );
+    until(async || {
+        let root = bridge.get("/openapi.json").await.json();
+        let listed = root["info"]["description"].as_str().unwrap();
+        listed.ends_with("[b](/b/docs)\n    - [c](/c/docs)")
+    })
+    .await;
 
     // One changes, one goes.
     let changed = probe_with("b_pid,r_text", json!({"args": ["--name", "A2"]}));
-    bridge.write(
-        "config.json",
-        &config(&[("a", changed.clone()), ("c", named("C1"))]),
-    );
+    bridge.write("config.json", &config(&[("a", changed.clone()), ("c", named("C1"))]));
     until_serving(&bridge, "/a/r_text").await;
     until_gone(a).await;
     until_gone(b).await;
-    let document = bridge.get("/a/openapi.json").await.json();
-    assert_eq!(document["info"]["title"], "A2");
+    until_titled(&bridge, "/a", "A2").await;
     for path in ["/b/openapi.json", "/b/docs"] {
         assert_eq!(bridge.get(path).await.status, 404);
     }
@@ -101,11 +93,7 @@ async fn every_edit_does_what_it_says_and_nothing_else() {
     for (n, text) in bad.into_iter().enumerate() {
         bridge.write("config.json", text);
         until(async || refusals(&bridge) > n).await;
-        assert_eq!(
-            (pid(&bridge, "a").await, pid(&bridge, "e").await),
-            (a, e),
-            "{text}"
-        );
+        assert_eq!((pid(&bridge, "a").await, pid(&bridge, "e").await), (a, e), "{text}");
     }
     assert!(is_alive(a) && is_alive(e));
 }
@@ -128,8 +116,7 @@ async fn the_links_of_a_config_map_are_followed() {
     symlink("..2", dir.join("..new")).unwrap();
     fs::rename(dir.join("..new"), dir.join("..data")).unwrap();
     until_gone(a).await;
-    let is_second = async || bridge.get("/a/openapi.json").await.json()["info"]["title"] == "A2";
-    until(is_second).await;
+    until_titled(&bridge, "/a", "A2").await;
     assert_eq!(pid(&bridge, "b").await, b);
 }
 
