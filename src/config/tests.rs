@@ -789,7 +789,8 @@ fn the_shipped_file_and_the_examples_load() {
         .unwrap()
         .filter(|entry| {
             let path = entry.as_ref().unwrap().path();
-            path.extension().is_some_and(|extension| extension == "toml")
+            path.extension()
+                .is_some_and(|extension| extension == "toml")
         })
         .count();
     assert_eq!(shipped, 4, "load the new one here");
