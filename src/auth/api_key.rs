@@ -4,7 +4,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, header::AUTHORIZATION};
 
 use super::caller::{Caller, Proof};
-use crate::config::{ApiKey, Config};
+use crate::config::{Anonymous, ApiKey, Config};
 
 /// Why a request has no identity. The words of mcpo are part of its contract (mcpo contract §8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -12,7 +12,7 @@ pub enum Refusal {
     /// No `Authorization`, or an empty one.
     #[error("Missing or invalid Authorization header")]
     Missing,
-    /// Neither Bearer nor Basic.
+    /// Neither Bearer nor Basic, or nothing after it.
     #[error("Unsupported authorization method")]
     Scheme,
     /// Basic credentials that are no base64 or have no colon.
@@ -21,6 +21,9 @@ pub enum Refusal {
     /// A key that is none of ours.
     #[error("Invalid API key")]
     Key,
+    /// The same as the password of Basic.
+    #[error("Invalid credentials")]
+    Password,
 }
 
 /// What a request is checked against.
@@ -36,22 +39,15 @@ impl Proofs {
     /// The proofs of a configuration.
     pub fn new(config: &Config) -> Self {
         let identity = &config.identity;
-        let fallback = if identity.is_implied {
-            Some(Proof::Loopback)
-        } else if identity.anonymous {
-            Some(Proof::Anonymous)
-        } else {
-            None
+        let fallback = match identity.anonymous {
+            Anonymous::Refused => None,
+            Anonymous::Loopback => Some(Proof::Loopback),
+            Anonymous::Allowed => Some(Proof::Anonymous),
         };
         Self {
             keys: identity.keys.clone(),
             fallback,
         }
-    }
-
-    /// Whether a request without credentials is served.
-    pub fn allows_anonymous(&self) -> bool {
-        self.fallback.is_some()
     }
 
     /// Who sent these headers. Credentials that are wrong are refused also where none are needed:
@@ -70,12 +66,13 @@ impl Proofs {
             };
             return self.fallback.map(anonymous).ok_or(Refusal::Missing);
         }
-        let (scheme, credentials) = sent.split_once(' ').ok_or(Refusal::Missing)?;
+        let (scheme, credentials) = sent.split_once(' ').ok_or(Refusal::Scheme)?;
         let credentials = credentials.trim();
         if scheme.eq_ignore_ascii_case("bearer") {
             self.key(credentials)
         } else if scheme.eq_ignore_ascii_case("basic") {
-            self.key(&basic_password(credentials)?)
+            let password = basic_password(credentials)?;
+            self.key(&password).map_err(|_| Refusal::Password)
         } else {
             Err(Refusal::Scheme)
         }

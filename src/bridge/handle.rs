@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    status::{Phase, Status},
+    status::{Fault, Phase, Status},
     toolset::Toolset,
 };
 use crate::{
@@ -139,6 +139,18 @@ impl Bridge {
     /// Waits until the first attempt to connect has an outcome.
     pub async fn settled(&self) {
         self.attempted(1).await;
+    }
+
+    /// Waits for the first session, or for its program to be beyond hope: the reason.
+    pub async fn stillborn(&self) -> Option<String> {
+        let mut status = self.status.subscribe();
+        let outcome = status
+            .wait_for(|it| {
+                it.fault == Some(Fault::Stillborn) || matches!(it.phase, Phase::Ready | Phase::Idle)
+            })
+            .await;
+        let status = outcome.ok()?;
+        (status.fault == Some(Fault::Stillborn)).then(|| status.reason.clone())?
     }
 
     /// Waits until so many attempts have an outcome. The sender is ours, so it cannot go away.

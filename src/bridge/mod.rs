@@ -1,7 +1,7 @@
 //! The heart: one supervised task for each bridge.
 //!
 //! [`Registry`] keeps the tasks and turns a configuration into running bridges; [`Bridge`] is the
-//! cheap handle that callers hold; [`Catalogue`] is everything the bridges publish, swapped as one
+//! cheap handle that callers hold; [`catalogue::Catalogue`] is everything the bridges publish, swapped as one
 //! value.
 
 mod call;
@@ -15,10 +15,9 @@ mod supervisor;
 mod toolset;
 
 pub use call::Failure;
-pub use catalogue::Catalogue;
 pub use handle::Bridge;
 pub use registry::{Context, Registry};
-pub use reload::{Applied, Reloader, Source};
+pub use reload::{Reloader, Source};
 pub use roster::Roster;
-pub use status::{Phase, Status};
+pub use status::Phase;
 pub use toolset::Entry;

@@ -1,7 +1,7 @@
 //! [`Registry`]: runs the bridges of a configuration and publishes what they offer.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -46,7 +46,7 @@ pub struct Registry {
     /// The configuration that they run by.
     config: ArcSwap<Config>,
     /// The tasks.
-    tasks: Mutex<HashMap<BridgeName, Task>>,
+    tasks: Mutex<BTreeMap<BridgeName, Task>>,
     /// Woken when any bridge changed.
     changed: Arc<Notify>,
 }
@@ -86,7 +86,7 @@ impl Registry {
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         let is_all_new = old_config.flavor != config.flavor || old_config.limits != config.limits;
         let mut bridges = Vec::with_capacity(config.bridges.len());
-        let mut running = HashMap::new();
+        let mut running = BTreeMap::new();
         for wanted in &config.bridges {
             let known = old.get(wanted.name.as_str());
             let same = known.filter(|bridge| !is_all_new && bridge.config == *wanted);
@@ -101,7 +101,9 @@ impl Registry {
         }
         let gone = std::mem::replace(&mut *tasks, running);
         drop(tasks);
-        gone.into_values().for_each(|task| task.stop.cancel());
+        for task in gone.values() {
+            task.stop.cancel();
+        }
         self.roster.store(Arc::new(Roster::new(bridges)));
         self.changed.notify_one();
     }
@@ -118,6 +120,7 @@ impl Registry {
         let (bridge, inbox) = Bridge::new(wanted.clone(), Arc::clone(&self.changed));
         if let Some(known) = known.filter(|known| publishes_alike(&known.config, wanted)) {
             bridge.live.tools.store(known.live.tools.load_full());
+            bridge.live.server.store(known.live.server.load_full());
         }
         let bridge = Arc::new(bridge);
         let Ok(transport) = &wanted.transport else {

@@ -70,17 +70,17 @@ impl Reloader {
         asked: Arc<Notify>,
         stop: CancellationToken,
     ) {
-        let mut changes = watch.clone();
+        let mut own = watch.clone();
         *self.watch.lock().unwrap_or_else(PoisonError::into_inner) = watch;
         loop {
             let changed = async {
-                match &mut changes {
+                match &mut own {
                     Some(watch) => watch.changed().await.is_some(),
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
-                is_alive = changed => if !is_alive { changes = None; continue },
+                is_alive = changed => if !is_alive { own = None; continue },
                 () = asked.notified() => {}
                 () = stop.cancelled() => return,
             }
@@ -110,6 +110,9 @@ impl Reloader {
         let old = self.registry.config();
         let new = Arc::new(loaded.config);
         let changes = plan(&old, &new);
+        if changes.is_empty() {
+            tracing::debug!("the configuration says what it said before");
+        }
         if changes.server_changed {
             tracing::warn!(
                 "[server] changed: address, TLS and paths apply after a restart of the process"

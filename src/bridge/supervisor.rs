@@ -11,7 +11,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     handle::{Bridge, Command, Lease},
-    status::{Backoff, Phase, Status},
+    status::{Backoff, Fault, Phase, Status},
     toolset::Toolset,
 };
 use crate::{
@@ -21,6 +21,9 @@ use crate::{
 
 /// After `tools/list_changed`, how long to wait for more of them before the list is read.
 const LIST_DEBOUNCE: Duration = Duration::from_millis(200);
+
+/// How long the calls in flight of a bridge that a reload ends may take; its successor waits.
+const FINISH_MAX: Duration = Duration::from_secs(5);
 
 /// The task's own state.
 #[derive(Debug)]
@@ -82,12 +85,15 @@ impl Supervisor {
                     } else {
                         self.attend(&lease).await
                     };
+                    if matches!(parting, Parting::Stopped) {
+                        self.finish_calls().await;
+                    }
                     self.leave(&lease).await;
                     self.after(parting, born).await;
                 }
                 Err(error) => {
-                    let is_refused = matches!(error, ConnectError::Auth(_));
-                    self.after_failure(error.to_string(), Duration::ZERO, is_refused)
+                    let fault = fault_of(&error);
+                    self.after_failure(error.to_string(), Duration::ZERO, fault)
                         .await;
                 }
             }
@@ -110,7 +116,7 @@ impl Supervisor {
             .store(Some(Arc::new(session.server.clone())));
         if let Err(error) = self.read_tools(&session).await {
             session.close().await;
-            return Err(self.with_exit(error, &session));
+            return Err(Self::with_exit(error, &session));
         }
         self.generation += 1;
         let lease = Arc::new(Lease {
@@ -129,7 +135,7 @@ impl Supervisor {
     }
 
     /// A child that died while it listed its tools: its exit says more than the lost connection.
-    fn with_exit(&self, error: ConnectError, session: &Session) -> ConnectError {
+    fn with_exit(error: ConnectError, session: &Session) -> ConnectError {
         let last_words = session.last_words.as_ref();
         match (last_words.and_then(|words| words.exit()), &error) {
             (Some(exit), ConnectError::Protocol(_)) => ConnectError::Exited {
@@ -175,7 +181,7 @@ impl Supervisor {
             let idle = idle_timer(&self.bridge);
             tokio::select! {
                 () = self.stop.cancelled() => return Parting::Stopped,
-                () = session.ended() => return Parting::Lost(self.loss(session)),
+                () = session.ended() => return Parting::Lost(Self::loss(session)),
                 command = self.inbox.recv() => match command {
                     None => return Parting::Stopped,
                     Some(Command::Restart) => return Parting::Restart,
@@ -216,11 +222,20 @@ impl Supervisor {
     }
 
     /// Why a session ended by itself.
-    fn loss(&self, session: &Session) -> String {
+    fn loss(session: &Session) -> String {
         let words = session.last_words.as_ref();
         match words.and_then(|words| words.exit()) {
             Some(exit) => format!("the server ended ({exit})"),
             None => "the server closed the connection".to_owned(),
+        }
+    }
+
+    /// Waits until no call is in flight, for a while. At the end of the process none is.
+    async fn finish_calls(&self) {
+        let all = u32::try_from(self.bridge.config.concurrency).unwrap_or(u32::MAX);
+        let idle = self.bridge.slots.acquire_many(all);
+        if tokio::time::timeout(FINISH_MAX, idle).await.is_err() {
+            tracing::warn!(bridge.name = %self.bridge.name(), "calls in flight are cut: the bridge changed");
         }
     }
 
@@ -237,7 +252,7 @@ impl Supervisor {
             Parting::Restart => self.backoff.reset(),
             Parting::Lost(reason) => {
                 let lived = born.elapsed().max(Duration::from_millis(1));
-                self.after_failure(reason, lived, false).await;
+                self.after_failure(reason, lived, None).await;
             }
             Parting::Idle => {
                 self.bridge.set_status(Status::plain(Phase::Idle));
@@ -252,7 +267,7 @@ impl Supervisor {
     }
 
     /// Waits before the next attempt.
-    async fn after_failure(&mut self, reason: String, lived: Duration, is_refused: bool) {
+    async fn after_failure(&mut self, reason: String, lived: Duration, fault: Option<Fault>) {
         let (phase, delay) = self.backoff.ended(lived, rand::random());
         let retry_at = Instant::now() + delay;
         let reason = self.bridge.redactor.redact(&reason).into_owned();
@@ -267,7 +282,7 @@ impl Supervisor {
             phase,
             reason: Some(reason),
             retry_at: Some(retry_at),
-            is_refused,
+            fault,
         });
         self.bridge.note_attempt();
         loop {
@@ -287,16 +302,25 @@ impl Supervisor {
     }
 }
 
+/// The kind of a failed connect, where somebody acts on it.
+fn fault_of(error: &ConnectError) -> Option<Fault> {
+    match error {
+        ConnectError::Spawn { .. } | ConnectError::Exited { .. } => Some(Fault::Stillborn),
+        ConnectError::Auth(_) => Some(Fault::Refused),
+        ConnectError::Unreachable(_)
+        | ConnectError::Timeout { .. }
+        | ConnectError::Http(..)
+        | ConnectError::Refused { .. }
+        | ConnectError::Protocol(_) => None,
+    }
+}
+
 /// Fires when the bridge may have been idle for long enough; never without `idle_stop`.
 async fn idle_timer(bridge: &Bridge) {
     match bridge.config.idle_stop {
         Some(limit) => {
-            sleep(
-                limit
-                    .saturating_sub(bridge.idle_for())
-                    .max(Duration::from_millis(50)),
-            )
-            .await
+            let left = limit.saturating_sub(bridge.idle_for());
+            sleep(left.max(Duration::from_millis(50))).await;
         }
         None => std::future::pending().await,
     }

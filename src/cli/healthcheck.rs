@@ -80,7 +80,11 @@ fn configured(start: &Start) -> anyhow::Result<Url> {
         IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
     };
-    let scheme = if server.tls.is_some() { "https" } else { "http" };
+    let scheme = if server.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
     let address = SocketAddr::new(host, address.port());
     Ok(Url::parse(&format!("{scheme}://{address}/"))?)
 }

@@ -61,6 +61,8 @@ fn run_mcpo(words: Vec<OsString>) -> ExitCode {
     let environment = Environment::process();
     serve::run(serve::Plan {
         is_watched: command.hot_reload(),
+        // As mcpo (mcpo contract §2).
+        bad_config: 1,
         source: Box::new(move || command.config(&environment)),
     })
 }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     bridge::{Context, Registry, Reloader, Source},
-    config::{self, Diagnostic, Environment, Loaded, Overrides, Watch},
+    config::{self, Diagnostic, Environment, Flavor, Loaded, Overrides, Watch},
     http::{self, AppState, Settings},
     lifecycle::Lifecycle,
     mcp, telemetry,
@@ -27,6 +27,8 @@ pub struct Plan {
     pub source: Box<Source>,
     /// Whether changes of its files apply by themselves.
     pub is_watched: bool,
+    /// The exit code for a configuration with errors.
+    pub bad_config: u8,
 }
 
 /// Serves what the command line names.
@@ -45,12 +47,14 @@ pub fn plan(start: &Start) -> Plan {
         Plan {
             source: Box::new(move || config::load_with(&path, &environment, &overrides)),
             is_watched: true,
+            bad_config: BAD_CONFIG,
         }
     } else {
         let words = start.server.clone();
         Plan {
             source: Box::new(move || config::single(&words, &environment, &overrides)),
             is_watched: false,
+            bad_config: BAD_CONFIG,
         }
     }
 }
@@ -59,7 +63,10 @@ pub fn plan(start: &Start) -> Plan {
 pub fn run(plan: Plan) -> ExitCode {
     let loaded = match (plan.source)() {
         Ok(loaded) => loaded,
-        Err(problems) => return refuse(&problems),
+        Err(problems) => {
+            diagnose(&problems);
+            return ExitCode::from(plan.bad_config);
+        }
     };
     if let Err(problem) = telemetry::start(&loaded.config.telemetry) {
         complain(&format!("error: {problem}"));
@@ -68,7 +75,7 @@ pub fn run(plan: Plan) -> ExitCode {
     for warning in &loaded.warnings {
         tracing::warn!(%warning, "the configuration has a flaw");
     }
-    let runtime = match Runtime::new().context("cannot start the runtime") {
+    let runtime = match runtime().context("cannot start the runtime") {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
     };
@@ -79,6 +86,16 @@ pub fn run(plan: Plan) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
+}
+
+/// One core stays free for the servers behind us: on two cores a single worker answers sooner than
+/// two that wake each other.
+fn runtime() -> std::io::Result<Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores.saturating_sub(1).max(1))
+        .enable_all()
+        .build()
 }
 
 /// Prints what is wrong with the configuration.
@@ -122,23 +139,38 @@ async fn serve(plan: Plan, loaded: Loaded) -> anyhow::Result<()> {
         .tracker
         .spawn(Arc::clone(&reloader).run(watch, asked, lifecycle.soft.clone()));
     announce(&config, listening.address);
-    let router = http::router(AppState {
+    let stillborn = stillborn(config.flavor, Arc::clone(&registry));
+    let router = http::router(&Arc::new(AppState {
         registry,
         settings,
         reloader,
         draining: lifecycle.soft.clone(),
-    });
-    let served = listening
-        .serve(
-            router,
-            &config.server,
-            lifecycle.soft.clone(),
-            lifecycle.hard.clone(),
-        )
-        .await;
+    }));
+    let serving = listening.serve(
+        router,
+        &config.server,
+        lifecycle.soft.clone(),
+        lifecycle.hard.clone(),
+    );
+    let served = tokio::select! {
+        served = serving => served.map_err(anyhow::Error::from),
+        reason = stillborn => Err(reason),
+    };
     end(&lifecycle).await;
-    served?;
-    Ok(())
+    served
+}
+
+/// Waits for the one server of mcpo's command line to be beyond hope: its program cannot be started
+/// or ends before it is ready. Then there is nothing to serve, and a supervisor that restarts us
+/// has to hear of it (mcpo contract B15). A remote server or a slow one may still come.
+async fn stillborn(flavor: Flavor, registry: Arc<Registry>) -> anyhow::Error {
+    let bridge = registry.roster().bridges().first().map(Arc::clone);
+    if let (Flavor::McpoSingle, Some(bridge)) = (flavor, bridge)
+        && let Some(reason) = bridge.stillborn().await
+    {
+        return anyhow::anyhow!(reason);
+    }
+    std::future::pending().await
 }
 
 /// What all bridges share.
@@ -182,10 +214,4 @@ fn announce(config: &config::Config, address: std::net::SocketAddr) {
         version = env!("CARGO_PKG_VERSION"),
         "listening on {scheme}://{address}"
     );
-    if config.identity.keys.is_empty() {
-        tracing::warn!(
-            "no API key is configured: whoever reaches {address} may call every tool; \
-             set one in [identity.keys]"
-        );
-    }
 }

@@ -32,6 +32,7 @@ impl Environment {
     }
 
     /// One made of pairs; later pairs win.
+    #[cfg(test)]
     pub fn of<N: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (N, V)>) -> Self {
         Self::default().with(pairs)
     }
@@ -49,6 +50,7 @@ impl Environment {
     }
 
     /// The program that `command = "mcp-bridge"` stands for.
+    #[cfg(test)]
     #[must_use]
     pub fn with_executable(mut self, executable: impl Into<PathBuf>) -> Self {
         self.executable = Some(executable.into());

@@ -9,7 +9,7 @@ use toml::{
 };
 
 use super::{
-    ApiKey, Diagnostic, Environment, Identity,
+    Anonymous, ApiKey, Diagnostic, Environment, Identity,
     diagnostic::Span,
     reader::{Reader, Text},
 };
@@ -184,8 +184,11 @@ impl Draft {
             None
         };
         let identity = Identity {
-            anonymous: self.anonymous.unwrap_or(open),
-            is_implied: open,
+            anonymous: match (self.anonymous, open) {
+                (Some(true), _) => Anonymous::Allowed,
+                (None, true) => Anonymous::Loopback,
+                (Some(false) | None, _) => Anonymous::Refused,
+            },
             keys: self.keys,
             strict: false,
         };

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Config, Diagnostic, Environment, Flavor, Identity, Limits, Server, Telemetry,
+    Anonymous, Config, Diagnostic, Environment, Flavor, Identity, Limits, Server, Telemetry,
     diagnostic::{Problems, Severity, Source},
     identity, mcp_servers, native,
     reader::Reader,
@@ -84,8 +84,7 @@ fn of_servers(reader: &mut Reader<'_>, children: &BTreeMap<String, Secret>) -> C
         flavor: Flavor::Mcpo,
         server: Server::default(),
         identity: Identity {
-            anonymous: true,
-            is_implied: false,
+            anonymous: Anonymous::Allowed,
             keys: Vec::new(),
             strict: false,
         },

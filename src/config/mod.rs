@@ -39,11 +39,11 @@ pub(crate) use {
 };
 pub use {
     child_env::child_environment,
-    diagnostic::{Diagnostic, Place, Severity},
+    diagnostic::{Diagnostic, Severity},
     environment::Environment,
     load::{Loaded, Overrides, load, load_mcpo, load_with},
-    naming::{name_of_command, name_of_url, nearest_name},
-    plan::{Plan, plan},
+    naming::nearest_name,
+    plan::plan,
     single::{is_url, remote, single, stdio},
     types::*,
     watch::Watch,

@@ -119,6 +119,7 @@ fn bridge(name: BridgeName, transport: Transport) -> Bridge {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Anonymous;
 
     fn words(line: &str) -> Vec<String> {
         line.split(' ').map(str::to_owned).collect()
@@ -140,7 +141,7 @@ mod tests {
             panic!("a program")
         };
         assert_eq!(stdio.args, ["-y", "@scope/server-time@1", "--", "x"]);
-        assert!(stdio.inherit_env && loaded.config.identity.anonymous);
+        assert!(stdio.inherit_env && loaded.config.identity.anonymous == Anonymous::Loopback);
     }
 
     #[test]
@@ -156,7 +157,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(loaded.config.bridges[0].name.as_str(), "mcp.example.org");
-        assert!(!loaded.config.identity.anonymous);
+        assert_eq!(loaded.config.identity.anonymous, Anonymous::Refused);
         assert!(single(&words("x"), &Environment::default(), &overrides).is_err());
         assert!(single(&[], &environment, &overrides).is_err());
     }

@@ -81,15 +81,24 @@ pub struct Tls {
 /// `[identity]`: who may call.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Identity {
-    /// Callers need no identity. Default false.
-    pub anonymous: bool,
-    /// `anonymous` was not said: no key is on, and we listen where only this machine can reach us.
-    /// The caller is whoever sits at it; pages in a browser there are checked.
-    pub is_implied: bool,
+    /// What a request without credentials is worth.
+    pub anonymous: Anonymous,
     /// `[identity.keys.NAME]`; a key whose text is blank is off and not in this list.
     pub keys: Vec<ApiKey>,
     /// mcpo's `--strict-auth`: documents and docs need the key too.
     pub strict: bool,
+}
+
+/// What a request without credentials is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Anonymous {
+    /// Nothing: 401.
+    Refused,
+    /// A call, because no key is on and nobody but this machine can reach us: the first minutes
+    /// on a laptop. Requests are checked for pages of other sites.
+    Loopback,
+    /// A call: the operator wrote `anonymous = true`.
+    Allowed,
 }
 
 /// A named API key.
@@ -149,7 +158,7 @@ pub struct Bridge {
     pub concurrency: usize,
     /// Calls that may wait for a slot; more get 503. Default 256.
     pub queue: usize,
-    /// Connect on the first call instead of at the start. Default false.
+    /// Connect at the start only to learn the tools, then rest until the first call. Default false.
     pub lazy: bool,
     /// Stop the session after this long without a call; the next call starts it. Default never.
     pub idle_stop: Option<Duration>,

@@ -3,7 +3,7 @@
 use axum::response::{IntoResponse, Response};
 use http::{
     HeaderValue, StatusCode,
-    header::{RETRY_AFTER, WWW_AUTHENTICATE},
+    header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE},
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -25,12 +25,19 @@ pub struct ApiError {
     pub code: &'static str,
     /// For people and models: a sentence for ours, `{"message"[,"data"]}` for the server's own, a
     /// list for arguments.
-    pub detail: Value,
+    pub detail: Box<Value>,
     /// Seconds, or what the server sent.
     pub retry_after: Option<String>,
     /// The challenge of a 401.
     pub challenge: Option<&'static str>,
+    /// The methods that a 405 names.
+    pub allow: Option<&'static str>,
 }
+
+/// What tools are called with.
+pub const POST: &str = "POST";
+/// What is read.
+pub const GET: &str = "GET,HEAD";
 
 /// The body on the wire.
 #[derive(Serialize)]
@@ -54,15 +61,16 @@ impl ApiError {
         Self {
             status,
             code,
-            detail,
+            detail: Box::new(detail),
             retry_after: None,
             challenge: None,
+            allow: None,
         }
     }
 
     /// Says when to come back.
-    fn retry_after(mut self, seconds: impl ToString) -> Self {
-        self.retry_after = Some(seconds.to_string());
+    fn retry_after(mut self, when: impl Into<String>) -> Self {
+        self.retry_after = Some(when.into());
         self
     }
 
@@ -71,38 +79,48 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, "not_found", detail)
     }
 
-    /// 405 where only POST is understood.
-    pub fn method_not_allowed() -> Self {
-        Self::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "method_not_allowed",
-            "Method Not Allowed: call a tool with POST and a JSON body",
-        )
+    /// 405, and the methods that are understood; `None` where the router names them.
+    pub fn method_not_allowed(allow: Option<&'static str>) -> Self {
+        let detail = match allow {
+            Some(POST) => "Method Not Allowed: call a tool with POST and a JSON body",
+            _ => "Method Not Allowed: the `Allow` header names what is understood here",
+        };
+        let mut error = Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail);
+        error.allow = allow;
+        error
     }
 
-    /// A request without identity, in the status and challenge of mcpo where that is spoken
-    /// (mcpo contract §8).
+    /// A request without identity, in the status, words and challenge of mcpo where that is spoken:
+    /// without `--strict-auth` it tells wrong keys from everything else (mcpo contract §8).
     pub fn unidentified(refusal: Refusal, flavor: Flavor, is_strict: bool) -> Self {
-        let is_known_scheme = matches!(refusal, Refusal::Key);
-        let status = if is_known_scheme && flavor != Flavor::Native {
-            StatusCode::FORBIDDEN
-        } else {
-            StatusCode::UNAUTHORIZED
+        let is_native = flavor == Flavor::Native;
+        let refusal = match refusal {
+            Refusal::Missing | Refusal::Scheme | Refusal::Format | Refusal::Password
+                if !is_native && !is_strict =>
+            {
+                Refusal::Missing
+            }
+            refusal => refusal,
         };
-        let mut error = Self::new(status, "unauthorized", refusal.to_string());
-        if status == StatusCode::UNAUTHORIZED {
-            error.challenge = Some(if flavor == Flavor::Native || is_strict {
-                "Bearer, Basic"
-            } else {
-                "Bearer"
-            });
+        if !is_native && matches!(refusal, Refusal::Key | Refusal::Password) {
+            return Self::new(StatusCode::FORBIDDEN, "unauthorized", refusal.to_string());
         }
+        let mut error = Self::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthorized",
+            refusal.to_string(),
+        );
+        error.challenge = Some(if is_native || is_strict {
+            "Bearer, Basic"
+        } else {
+            "Bearer"
+        });
         error
     }
 
     /// What the tool itself calls an error.
     pub fn tool(error: ToolError) -> Self {
-        let detail = detail_of(error.message, error.data);
+        let detail = detail_of(&error.message, error.data);
         Self::with_detail(StatusCode::INTERNAL_SERVER_ERROR, "tool_error", detail)
     }
 
@@ -113,11 +131,11 @@ impl ApiError {
             Failure::Disabled(..) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "disabled", text),
             Failure::Unavailable { retry_after, .. } => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text)
-                    .retry_after(retry_after)
+                    .retry_after(retry_after.to_string())
             }
             Failure::Refused { .. } => Self::new(StatusCode::BAD_GATEWAY, "upstream_auth", text),
             Failure::Busy(..) => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", text).retry_after(1)
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", text).retry_after("1")
             }
             Failure::Call(error) => Self::server(error),
         }
@@ -134,12 +152,12 @@ impl ApiError {
             } => {
                 let status = StatusCode::from_u16(status_of(code))
                     .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-                Self::with_detail(status, "server_error", detail_of(message, data))
+                Self::with_detail(status, "server_error", detail_of(&message, data))
             }
             CallError::Timeout(_) => Self::new(StatusCode::GATEWAY_TIMEOUT, "timeout", text),
             CallError::Lost => Self::new(StatusCode::BAD_GATEWAY, "upstream_closed", text),
             CallError::NotSent(_) => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text).retry_after(1)
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text).retry_after("1")
             }
             CallError::Auth(_) => Self::new(StatusCode::BAD_GATEWAY, "upstream_auth", text),
             CallError::RateLimited { ref retry_after } => {
@@ -172,8 +190,8 @@ impl ApiError {
         if let Some(challenge) = self.challenge {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
-        if self.status == StatusCode::METHOD_NOT_ALLOWED {
-            headers.insert(http::header::ALLOW, HeaderValue::from_static("POST"));
+        if let Some(allow) = self.allow {
+            headers.insert(ALLOW, HeaderValue::from_static(allow));
         }
         response
     }
@@ -189,7 +207,7 @@ impl IntoResponse for ApiError {
 }
 
 /// The shape of a server's own error: `{"message"[,"data"]}`.
-fn detail_of(message: String, data: Option<Value>) -> Value {
+fn detail_of(message: &str, data: Option<Value>) -> Value {
     match data {
         None | Some(Value::Null) => json!({ "message": message }),
         Some(data) => json!({ "message": message, "data": data }),

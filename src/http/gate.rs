@@ -28,7 +28,7 @@ impl Gate {
     }
 
     /// The refusal.
-    pub fn refuse(&self) -> ApiError {
+    pub fn refusal() -> ApiError {
         let mut error = ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "busy",

@@ -26,14 +26,14 @@ use axum::{
 };
 use http::Method;
 
-pub use serve::{Listening, ServeError, bind};
+pub use serve::bind;
 pub use state::{AppState, Settings};
 
 use self::{error::ApiError, gate::Gate, path::Target};
 use crate::config::Flavor;
 
 /// The whole route table, and the layers around it from the innermost out.
-pub fn router(state: AppState) -> Router {
+pub fn router(state: &Arc<AppState>) -> Router {
     let settings = state.settings.load();
     let gate = Gate::new(settings.config.limits.requests_max);
     let flavor = settings.config.flavor;
@@ -49,12 +49,12 @@ pub fn router(state: AppState) -> Router {
         .route("/redoc", get(documents::docs))
         .route("/docs/assets/{file}", get(documents::asset))
         .fallback(dispatch)
-        .method_not_allowed_fallback(async || ApiError::method_not_allowed())
-        .with_state(state.clone());
+        .method_not_allowed_fallback(async || ApiError::method_not_allowed(None))
+        .with_state(Arc::clone(state));
     let routes = if flavor == Flavor::Native {
         routes
     } else {
-        routes.layer(from_fn_with_state(state.clone(), servers_first))
+        routes.layer(from_fn_with_state(Arc::clone(state), servers_first))
     };
     routes
         .layer(from_fn(catch_panic))
@@ -63,7 +63,11 @@ pub fn router(state: AppState) -> Router {
 }
 
 /// Under mcpo's rules our own routes give way to a server of that name.
-async fn servers_first(State(state): State<AppState>, request: Request, next: Next) -> Response {
+async fn servers_first(
+    State(state): State<Arc<AppState>>,
+    request: Request,
+    next: Next,
+) -> Response {
     match target(&state, &request) {
         Target::Tool(bridge, tool)
             if request.method() == Method::POST
@@ -83,7 +87,7 @@ async fn servers_first(State(state): State<AppState>, request: Request, next: Ne
 }
 
 /// Everything that is no fixed route: bridges and tools.
-async fn dispatch(State(state): State<AppState>, request: Request) -> Response {
+async fn dispatch(State(state): State<Arc<AppState>>, request: Request) -> Response {
     let target = target(&state, &request);
     answer(&state, target, request).await
 }
@@ -110,18 +114,18 @@ async fn answer(state: &AppState, target: Target, request: Request) -> Response 
         Target::Docs(bridge) if is_get => documents::docs_of_bridge(state, &bridge, headers),
         Target::Tool(bridge, tool) => match tools::find(bridge, &tool) {
             Ok(found) if is_post => return call(state, found, request).await,
-            Ok(_) => Err(ApiError::method_not_allowed()),
+            Ok(_) => Err(ApiError::method_not_allowed(Some(error::POST))),
             Err(error) => Err(stranger(state, headers).unwrap_or(error)),
         },
         Target::Unknown(path) => match state.registry.catalogue().flat(&path) {
             Some((bridge, entry)) if is_post => {
                 return call(state, tools::Found { bridge, entry }, request).await;
             }
-            Some(_) => Err(ApiError::method_not_allowed()),
+            Some(_) => Err(ApiError::method_not_allowed(Some(error::POST))),
             None => Err(unknown(state, &path, headers)),
         },
         Target::Bridge(_) | Target::Document(_) | Target::Docs(_) => {
-            Err(ApiError::method_not_allowed())
+            Err(ApiError::method_not_allowed(Some(error::GET)))
         }
     };
     result.unwrap_or_else(ApiError::into_response)

@@ -31,12 +31,7 @@ pub enum Target {
 /// `%2F` in a bridge name) matches nothing.
 ///
 /// Documents and pages are read with GET: a POST to their path is for a tool of that name.
-pub fn resolve(
-    roster: &Roster,
-    settings: &Config,
-    method: &Method,
-    raw_path: &str,
-) -> Target {
+pub fn resolve(roster: &Roster, settings: &Config, method: &Method, raw_path: &str) -> Target {
     let flavor = settings.flavor;
     let Some(path) = decode(raw_path) else {
         return Target::Unknown(raw_path.trim_start_matches('/').to_owned());

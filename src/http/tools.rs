@@ -97,9 +97,14 @@ async fn answer(
             )
         })?;
     let body = body::read(body, settings.config.limits.body_bytes_max).await?;
-    let arguments = entry.arguments.accept(&body).map_err(refused)?;
+    let arguments = entry
+        .arguments
+        .accept(&body)
+        .map_err(|refusal| refused(&refusal))?;
+    // What was accepted once is accepted again.
+    let again = || entry.arguments.accept(&body).unwrap_or_default();
     let result = bridge
-        .call(&grant, &entry.tool.server_name, arguments)
+        .call(&grant, &entry.tool.server_name, arguments, &again)
         .await
         .map_err(ApiError::call)?;
     let result = serde_json::from_str(&result)
@@ -118,7 +123,7 @@ fn redacted(error: ToolError, bridge: &Bridge) -> ToolError {
 }
 
 /// Arguments that do not fit.
-fn refused(refusal: Refusal) -> ApiError {
+fn refused(refusal: &Refusal) -> ApiError {
     let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST);
     ApiError::with_detail(status, refusal.code(), refusal.detail())
 }

@@ -12,6 +12,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
     io::{AsyncBufRead, BufReader},
     process::{Child, ChildStderr, ChildStdin, ChildStdout, Command},
+    task::JoinHandle,
     time::timeout,
 };
 use tokio_util::task::TaskTracker;
@@ -26,6 +27,8 @@ use crate::{config::Stdio, name::BridgeName, secret::Redactor};
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
 /// How long it may take after SIGTERM, before SIGKILL.
 const TERM_GRACE: Duration = Duration::from_secs(3);
+/// How long its stderr may take to end after it; grandchildren may hold it open.
+const STDERR_GRACE: Duration = Duration::from_millis(200);
 /// Lines of stderr kept for people.
 const TAIL_LINES: usize = 50;
 /// The longest line of stderr kept, in bytes.
@@ -81,6 +84,8 @@ pub struct Process {
     group: Option<Pid>,
     /// What it leaves behind.
     last_words: Arc<LastWords>,
+    /// Reads its stderr, until that ended.
+    stderr: Option<JoinHandle<()>>,
 }
 
 /// The pipes of a started server.
@@ -112,13 +117,13 @@ impl Process {
             .and_then(|id| i32::try_from(id).ok())
             .and_then(Pid::from_raw);
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let (Some(stdin), Some(stdout), Some(stderr)) = pipes else {
+        let (Some(input), Some(output), Some(errors)) = pipes else {
             return Err(failed("the system gave it no pipes".to_owned()));
         };
         let last_words = Arc::new(LastWords::default());
-        tracker.spawn(drain_stderr(
+        let stderr = tracker.spawn(drain_stderr(
             bridge.clone(),
-            stderr,
+            errors,
             Arc::clone(&last_words),
             redactor,
         ));
@@ -126,8 +131,13 @@ impl Process {
             child,
             group,
             last_words,
+            stderr: Some(stderr),
         };
-        Ok((process, Pipes { stdin, stdout }))
+        let pipes = Pipes {
+            stdin: input,
+            stdout: output,
+        };
+        Ok((process, pipes))
     }
 
     /// What the server leaves behind, also after its end.
@@ -138,7 +148,17 @@ impl Process {
     /// Waits a moment for an exit that is about to happen, so that its status is known.
     pub async fn note_exit(&mut self) {
         if let Ok(status) = timeout(Duration::from_millis(500), self.child.wait()).await {
+            self.hear_out().await;
             self.last_words.ended(status);
+        }
+    }
+
+    /// Waits for the last line on stderr, which may come in after the exit status.
+    async fn hear_out(&mut self) {
+        if let Some(stderr) = &mut self.stderr
+            && timeout(STDERR_GRACE, stderr).await.is_ok()
+        {
+            self.stderr = None;
         }
     }
 
@@ -157,6 +177,7 @@ impl Process {
             Err(_) => self.child.wait().await,
         };
         self.group = None;
+        self.hear_out().await;
         self.last_words.ended(status);
     }
 

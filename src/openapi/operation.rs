@@ -86,11 +86,6 @@ impl Operation {
         &self.warnings
     }
 
-    /// Whose habits it follows.
-    pub fn style(&self) -> Style {
-        self.style
-    }
-
     /// The path on its bridge: starts with `/`.
     pub fn path(&self) -> &str {
         &self.path

@@ -48,23 +48,48 @@ async fn every_body_is_taken_or_refused_in_words() {
         ("calls", r#"{"arguments": null}"#, 200, ""),
         ("calls", r#"{"unknown": [1, {"a": null}]}"#, 200, ""),
         ("echo", "\u{feff}{\"message\": \"hi\"}", 200, r#""hi""#),
-        ("echo", r#"{"arguments": {"message": "hi"}}"#, 200, r#""hi""#),
-        ("echo", r#"{"message": "größe 日本 🙂 \u0000 \ud83d\ude42"}"#, 200, "größe 日本 🙂"),
+        (
+            "echo",
+            r#"{"arguments": {"message": "hi"}}"#,
+            200,
+            r#""hi""#,
+        ),
+        (
+            "echo",
+            r#"{"message": "größe 日本 🙂 \u0000 \ud83d\ude42"}"#,
+            200,
+            "größe 日本 🙂",
+        ),
         ("echo", "", 422, r#""loc":["body"]"#),
         ("echo", "{}", 422, r#""loc":["body","message"]"#),
         ("echo", "[]", 422, "invalid_arguments"),
         ("echo", "5", 422, "invalid_arguments"),
         ("echo", r#""{\"message\": \"hi\"}""#, 200, r#""hi""#),
-        ("echo", r#"{"message": {"a": 1}}"#, 422, r#""loc":["body","message"]"#),
+        (
+            "echo",
+            r#"{"message": {"a": 1}}"#,
+            422,
+            r#""loc":["body","message"]"#,
+        ),
         ("echo", r#"{"message": "hi""#, 400, "invalid_json"),
         ("echo", "message=hi", 400, "invalid_json"),
         ("echo", r#"{"message": NaN}"#, 400, "invalid_json"),
         ("echo", r#"{"message": "hi"} {}"#, 400, "invalid_json"),
         ("echo", &large, 413, "body_too_large"),
-        ("slow", r#"{"seconds": "soon"}"#, 422, r#""loc":["body","seconds"]"#),
+        (
+            "slow",
+            r#"{"seconds": "soon"}"#,
+            422,
+            r#""loc":["body","seconds"]"#,
+        ),
         ("rpc_error", &deep, 500, "it went wrong"),
         ("rpc_error", &too_deep, 400, "invalid_json"),
-        ("measure", r#"{"unit": "K"}"#, 422, r#""loc":["body","unit"]"#),
+        (
+            "measure",
+            r#"{"unit": "K"}"#,
+            422,
+            r#""loc":["body","unit"]"#,
+        ),
     ];
     let mut wrong = Vec::new();
     for (tool, body, status, piece) in cases {
@@ -79,9 +104,20 @@ async fn every_body_is_taken_or_refused_in_words() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
     let (status, text) = bridge
-        .line("POST /good/echo", "content-type: text/plain\r\n", r#"{"message": "hi"}"#)
+        .line(
+            "POST /good/echo",
+            "content-type: text/plain\r\n",
+            r#"{"message": "hi"}"#,
+        )
         .await;
     assert_eq!(status, 200, "{text}");
+    // The answer comes through although the client is still writing.
+    let huge = "x".repeat(20_000_000);
+    let answer = bridge.post("/good/echo", &huge).await;
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (413, "body_too_large")
+    );
     // Without a length, the limit holds as well.
     let head = "POST /good/echo HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
     let chunks = format!("4e20\r\n{}\r\n0\r\n\r\n", " ".repeat(20_000));
@@ -135,11 +171,19 @@ async fn every_path_is_what_it_seems() {
         ("POST /good_echo", 200, r#""hi""#),
         ("POST /%67ood/ech%6f", 200, r#""hi""#),
         ("POST /Good/echo", 404, "not_found"),
-        ("POST /good/ECHO", 404, "bridge `good` has no tool `ECHO`; GET /good lists"),
+        (
+            "POST /good/ECHO",
+            404,
+            "bridge `good` has no tool `ECHO`; GET /good lists",
+        ),
         ("POST /nobody/echo", 404, "GET /servers lists the bridges"),
         ("POST /nothing", 404, "GET /servers lists the bridges"),
         ("POST /good/nothing", 404, "GET /good lists what it has"),
-        ("POST /off/echo", 503, "bridge `off` is disabled: NOT_SET_ANYWHERE is not set"),
+        (
+            "POST /off/echo",
+            503,
+            "bridge `off` is disabled: NOT_SET_ANYWHERE is not set",
+        ),
         ("POST /off/echo", 503, r#""code":"disabled""#),
         ("POST //good/echo", 404, "not_found"),
         ("POST /good//echo", 404, "not_found"),
@@ -196,7 +240,9 @@ async fn the_servers_errors_have_their_status() {
         );
         assert_eq!(answer.code(), "server_error");
     }
-    let answer = bridge.post("/good/fail", r#"{"message": "no such row"}"#).await;
+    let answer = bridge
+        .post("/good/fail", r#"{"message": "no such row"}"#)
+        .await;
     assert_eq!((answer.status, answer.code().as_str()), (500, "tool_error"));
     assert_eq!(answer.json()["detail"]["message"], "no such row");
 }
@@ -210,19 +256,35 @@ async fn every_kind_of_content_is_answered() {
         (json!({"kinds": ["resource"]}), json!("inside")),
         (json!({"kinds": ["html"]}), json!("<p>hi</p>")),
         (json!({"kinds": ["link"]}), json!("file:///b.txt")),
-        (json!({"kinds": ["audio"]}), json!("data:audio/wav;base64,UklGRg==")),
+        (
+            json!({"kinds": ["audio"]}),
+            json!("data:audio/wav;base64,UklGRg=="),
+        ),
         (json!({"kinds": []}), json!([])),
-        (json!({"kinds": [], "structured": {"x": null}}), json!({"x": null})),
-        (json!({"kinds": ["text", "json"]}), json!(["words", {"a": [1, 2.5, null]}])),
+        (
+            json!({"kinds": [], "structured": {"x": null}}),
+            json!({"x": null}),
+        ),
+        (
+            json!({"kinds": ["text", "json"]}),
+            json!(["words", {"a": [1, 2.5, null]}]),
+        ),
     ];
     for (sent, seen) in answers {
         let answer = bridge.post("/good/content", &sent.to_string()).await;
         assert_eq!((answer.status, answer.json()), (200, seen), "{sent}");
         assert_eq!(answer.header("content-type"), "application/json");
     }
-    let image = bridge.post("/good/content", r#"{"kinds": ["image"]}"#).await;
+    let image = bridge
+        .post("/good/content", r#"{"kinds": ["image"]}"#)
+        .await;
     let image = image.json();
-    assert!(image.as_str().unwrap().starts_with("data:image/png;base64,iVBOR"));
+    assert!(
+        image
+            .as_str()
+            .unwrap()
+            .starts_with("data:image/png;base64,iVBOR")
+    );
     let odd = bridge.post("/good/unknown_content", "{}").await.json();
     assert_eq!(odd, json!({"type": "hologram", "data": {"depth": 3}}));
     let page = bridge
@@ -241,7 +303,10 @@ async fn an_output_schema_is_the_schema_of_the_answer() {
     let document = bridge.get("/openapi.json").await.json();
     let operation = &document["paths"]["/good/measure"]["post"];
     let schema = &operation["responses"]["200"]["content"]["application/json"]["schema"];
-    assert_eq!(schema["properties"]["degrees"]["type"], "number", "{operation:#}");
+    assert_eq!(
+        schema["properties"]["degrees"]["type"], "number",
+        "{operation:#}"
+    );
     assert_eq!(schema["required"], json!(["degrees"]));
     let id = operation["operationId"].as_str().unwrap();
     assert_eq!(id, "good_measure");
@@ -252,11 +317,23 @@ async fn an_output_schema_is_the_schema_of_the_answer() {
 #[tokio::test]
 async fn heads_are_answered_without_bodies() {
     let bridge = bridge().await;
-    for path in ["/", "/servers", "/health", "/ready", "/good", "/openapi.json", "/docs"] {
+    for path in [
+        "/",
+        "/servers",
+        "/health",
+        "/ready",
+        "/good",
+        "/openapi.json",
+        "/docs",
+    ] {
         let head = bridge.send(Method::HEAD, path, &[], "").await;
         let get = bridge.get(path).await;
         assert_eq!((head.status, head.text.as_str()), (200, ""), "{path}");
-        assert_eq!(head.header("content-type"), get.header("content-type"), "{path}");
+        assert_eq!(
+            head.header("content-type"),
+            get.header("content-type"),
+            "{path}"
+        );
         assert_eq!(head.header("etag"), get.header("etag"), "{path}");
     }
 }

@@ -14,7 +14,12 @@ use crate::harness::{Bridge, PATIENCE, Setup};
 /// Waits until the record has so many lines of an event.
 async fn until_recorded(bridge: &Bridge, event: &str, count: usize) {
     let is_there = async {
-        while bridge.read("record").matches(&format!("\"{event}\"")).count() < count {
+        while bridge
+            .read("record")
+            .matches(&format!("\"{event}\""))
+            .count()
+            < count
+        {
             sleep(Duration::from_millis(10)).await;
         }
     };
@@ -42,14 +47,17 @@ async fn a_caller_that_hangs_up_cancels_the_call() {
     let bridge = Setup::toml(toml).ready().await;
     for round in 1..=3 {
         let mut stream = bridge.connect().await;
-        let request =
-            "POST /bad/hang HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\n{}";
+        let request = "POST /bad/hang HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\n{}";
         stream.write_all(request.as_bytes()).await.unwrap();
         until_recorded(&bridge, "call", round * 2 - 1).await;
         let began = Instant::now();
         drop(stream);
         until_recorded(&bridge, "cancelled", round).await;
-        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+        assert!(
+            began.elapsed() < Duration::from_secs(2),
+            "{:?}",
+            began.elapsed()
+        );
         let answer = bridge.post("/bad/echo", r#"{"message": "hi"}"#).await;
         assert_eq!(answer.text, r#""hi""#, "the slot is free again");
     }
@@ -76,7 +84,10 @@ async fn a_deadline_is_504_and_cancels_the_call() {
     let took = began.elapsed();
     assert_eq!((answer.status, answer.code().as_str()), (504, "timeout"));
     assert_eq!(answer.json()["detail"], "no answer within 400ms");
-    assert!(took >= Duration::from_millis(400) && took < Duration::from_secs(2), "{took:?}");
+    assert!(
+        took >= Duration::from_millis(400) && took < Duration::from_secs(2),
+        "{took:?}"
+    );
     until_recorded(&bridge, "cancelled", 1).await;
     assert_eq!(
         bridge.post("/bad/echo", r#"{"message": "hi"}"#).await.text,
@@ -98,11 +109,17 @@ timeout = '4s'
     let bridge = Setup::toml(toml).ready().await;
     let before = memory(&bridge);
     let began = Instant::now();
-    let mut calls: FuturesUnordered<_> = (0..1_000).map(|_| bridge.post("/bad/hang", "{}")).collect();
+    let mut calls: FuturesUnordered<_> =
+        (0..1_000).map(|_| bridge.post("/bad/hang", "{}")).collect();
     let mut busy = 0;
     while busy < 988 {
         let answer = calls.next().await.unwrap();
-        assert_eq!((answer.status, answer.code().as_str()), (503, "busy"), "{}", answer.text);
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (503, "busy"),
+            "{}",
+            answer.text
+        );
         assert!(answer.header("retry-after").parse::<u64>().unwrap() >= 1);
         busy += 1;
     }
@@ -125,8 +142,14 @@ timeout = '4s'
         last.push(answer.status);
     }
     assert_eq!(last.len(), 12);
-    assert!(last.iter().all(|status| [503, 504].contains(status)), "{last:?}");
-    assert!(last.iter().filter(|status| **status == 504).count() >= 4, "{last:?}");
+    assert!(
+        last.iter().all(|status| [503, 504].contains(status)),
+        "{last:?}"
+    );
+    assert!(
+        last.iter().filter(|status| **status == 504).count() >= 4,
+        "{last:?}"
+    );
     let answers = (0..4).map(|_| bridge.post("/bad/echo", r#"{"message": "hi"}"#));
     for answer in futures::future::join_all(answers).await {
         assert_eq!(answer.text, r#""hi""#, "everything is free again");
@@ -148,7 +171,12 @@ async fn requests_past_the_limit_are_refused_at_once() {
         (answer, began.elapsed(), bridge.get("/health").await.status)
     };
     let (stuck, (answer, took, health)) = tokio::join!(stuck, probe);
-    assert_eq!((answer.status, answer.code().as_str()), (503, "busy"), "{}", answer.text);
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (503, "busy"),
+        "{}",
+        answer.text
+    );
     assert_eq!(answer.header("retry-after"), "1");
     assert!(took < Duration::from_millis(500), "{took:?}");
     assert_eq!(health, 200, "a probe must not have a busy bridge restarted");

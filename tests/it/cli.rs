@@ -74,7 +74,11 @@ fn check_says_what_is_on_and_what_is_wrong() {
     let printed = run(dir.path(), &["check"], "");
     let program = env!("CARGO_BIN_EXE_mcp-bridge");
     assert_eq!(
-        (printed.code, printed.stdout.as_str(), printed.stderr.as_str()),
+        (
+            printed.code,
+            printed.stdout.as_str(),
+            printed.stderr.as_str()
+        ),
         (
             0,
             format!(
@@ -98,11 +102,19 @@ fn check_says_what_is_on_and_what_is_wrong() {
         "bridges.toml:5:2: error: ",
         "bridges.toml: 3 errors\n",
     ] {
-        assert!(printed.stderr.contains(piece), "{piece}: {}", printed.stderr);
+        assert!(
+            printed.stderr.contains(piece),
+            "{piece}: {}",
+            printed.stderr
+        );
     }
     let printed = run(dir.path(), &["check", "--config", "nothing.toml"], "");
     assert_eq!(printed.code, 2);
-    assert!(printed.stderr.contains("nothing.toml: error: the file cannot be read"));
+    assert!(
+        printed
+            .stderr
+            .contains("nothing.toml: error: the file cannot be read")
+    );
 }
 
 #[test]
@@ -110,7 +122,11 @@ fn serve_prints_what_check_prints() {
     let dir = folder("[bridges.demo]\ncomand = 'x'\n");
     let printed = run(dir.path(), &[], "");
     assert_eq!((printed.code, printed.stdout.as_str()), (2, ""));
-    assert!(printed.stderr.contains("bridges.toml:2:1: error: "), "{}", printed.stderr);
+    assert!(
+        printed.stderr.contains("bridges.toml:2:1: error: "),
+        "{}",
+        printed.stderr
+    );
 }
 
 #[test]
@@ -118,9 +134,17 @@ fn tools_are_listed() {
     let dir = folder(TOML);
     let printed = run(dir.path(), &["tools"], "");
     assert_eq!(printed.code, 0, "{printed:?}");
-    assert!(printed.stdout.starts_with("demo/echo  Repeats a message.\n"));
+    assert!(
+        printed
+            .stdout
+            .starts_with("demo/echo  Repeats a message.\n")
+    );
     assert_eq!(printed.stdout.lines().count(), 4);
-    assert!(printed.stderr.contains("off: disabled: NOT_SET_ANYWHERE is not set"));
+    assert!(
+        printed
+            .stderr
+            .contains("off: disabled: NOT_SET_ANYWHERE is not set")
+    );
     let printed = run(dir.path(), &["tools", "demo", "--json"], "");
     let list: Value = serde_json::from_str(&printed.stdout).unwrap();
     assert_eq!(list[1]["bridge"], "demo");
@@ -130,43 +154,87 @@ fn tools_are_listed() {
     let broken = folder("[bridges.broken]\ncommand = 'no-such-program-x'\n");
     let printed = run(broken.path(), &["tools"], "");
     assert_eq!(printed.code, 1);
-    assert!(printed.stderr.contains("broken: backing_off: cannot start `no-such-program-x`"), "{printed:?}");
+    assert!(
+        printed
+            .stderr
+            .contains("broken: backing_off: cannot start `no-such-program-x`"),
+        "{printed:?}"
+    );
 }
 
 #[test]
 fn one_tool_is_called() {
     let dir = folder(TOML);
     let cases: &[(&[&str], &str, i32, &str)] = &[
-        (&["demo", "add", r#"{"a": 2, "b": "3"}"#], "", 0, r#"{"sum":5.0}"#),
-        (&["demo", "add", "-"], r#"{"a": 2, "b": 3}"#, 0, r#"{"sum":5.0}"#),
-        (&["demo", "echo", r#"{"message": "größe"}"#], "", 0, r#""größe""#),
+        (
+            &["demo", "add", r#"{"a": 2, "b": "3"}"#],
+            "",
+            0,
+            r#"{"sum":5.0}"#,
+        ),
+        (
+            &["demo", "add", "-"],
+            r#"{"a": 2, "b": 3}"#,
+            0,
+            r#"{"sum":5.0}"#,
+        ),
+        (
+            &["demo", "echo", r#"{"message": "größe"}"#],
+            "",
+            0,
+            r#""größe""#,
+        ),
         (&["demo", "add"], "", 1, r#""loc":["body","a"]"#),
         (&["demo", "add", "{"], "", 1, "error: "),
         (&["demo", "add", "-"], "", 1, "error: "),
-        (&["demo", "nothing"], "", 1, "`mcp-bridge tools demo` lists what it has"),
-        (&["nobody", "add"], "", 1, "there is no bridge `nobody` in bridges.toml"),
+        (
+            &["demo", "nothing"],
+            "",
+            1,
+            "`mcp-bridge tools demo` lists what it has",
+        ),
+        (
+            &["nobody", "add"],
+            "",
+            1,
+            "there is no bridge `nobody` in bridges.toml",
+        ),
         (&["off", "add"], "", 1, "NOT_SET_ANYWHERE is not set"),
         (&["demo"], "", 2, "<TOOL>"),
     ];
     for (words, stdin, code, piece) in cases {
         let words = [&["call"], *words].concat();
         let printed = run(dir.path(), &words, stdin);
-        let shown = if *code == 0 { &printed.stdout } else { &printed.stderr };
+        let shown = if *code == 0 {
+            &printed.stdout
+        } else {
+            &printed.stderr
+        };
         assert_eq!(printed.code, *code, "{words:?}: {printed:?}");
         assert!(shown.contains(piece), "{words:?}: {printed:?}");
-        assert!(*code == 0 || printed.stdout.is_empty(), "{words:?}: {printed:?}");
+        assert!(
+            *code == 0 || printed.stdout.is_empty(),
+            "{words:?}: {printed:?}"
+        );
     }
 }
 
 #[test]
 fn the_document_is_printed() {
     let dir = folder(TOML);
-    for (words, path) in [(&["openapi"][..], "/demo/add"), (&["openapi", "demo"], "/add")] {
+    for (words, path) in [
+        (&["openapi"][..], "/demo/add"),
+        (&["openapi", "demo"], "/add"),
+    ] {
         let printed = run(dir.path(), words, "");
         assert_eq!((printed.code, printed.stderr.as_str()), (0, ""));
         let document: Value = serde_json::from_str(&printed.stdout).unwrap();
         assert_eq!(document["paths"][path]["post"]["operationId"], "demo_add");
-        assert_eq!(run(dir.path(), words, "").stdout, printed.stdout, "it stays the same");
+        assert_eq!(
+            run(dir.path(), words, "").stdout,
+            printed.stdout,
+            "it stays the same"
+        );
     }
     let printed = run(dir.path(), &["openapi", "nobody"], "");
     assert_eq!((printed.code, printed.stdout.as_str()), (1, ""));
@@ -184,18 +252,36 @@ fn an_imported_file_loads_and_keeps_its_secrets_apart() {
     let printed = run(dir.path(), &["import", "claude.json"], "");
     assert_eq!(printed.code, 0, "{printed:?}");
     assert!(!printed.stdout.contains("s3cr3t"), "{}", printed.stdout);
-    let words = ["import", "claude.json", "-o", "bridges.toml", "--env-file", ".env"];
+    let words = [
+        "import",
+        "claude.json",
+        "-o",
+        "bridges.toml",
+        "--env-file",
+        ".env",
+    ];
     let printed = run(dir.path(), &words, "");
-    assert_eq!((printed.code, printed.stdout.as_str()), (0, ""), "{printed:?}");
+    assert_eq!(
+        (printed.code, printed.stdout.as_str()),
+        (0, ""),
+        "{printed:?}"
+    );
     let env = dir.path().join(".env");
-    assert_eq!(fs::metadata(&env).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(
+        fs::metadata(&env).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
     let variables = fs::read_to_string(env).unwrap();
     assert!(variables.contains("s3cr3t-of-demo-1234") && variables.contains("s3cr3t-of-away-1234"));
     let checked = run(dir.path(), &["check"], "");
     assert_eq!(checked.code, 0, "{checked:?}");
     assert!(checked.stdout.contains("demo  on "), "{checked:?}");
     assert!(checked.stdout.contains("away  off"), "{checked:?}");
-    let called = run(dir.path(), &["call", "demo", "add", r#"{"a": 1, "b": 1}"#], "");
+    let called = run(
+        dir.path(),
+        &["call", "demo", "add", r#"{"a": 1, "b": 1}"#],
+        "",
+    );
     assert_eq!(called.stdout, "{\"sum\":2.0}\n");
     // Nothing is written over.
     let again = run(dir.path(), &words, "");
@@ -215,7 +301,11 @@ async fn a_healthcheck_finds_the_process_by_its_configuration() {
     for words in [
         &["healthcheck", "--listen", listen][..],
         &["healthcheck", "--url", &url],
-        &["--listen", &listen.replace("127.0.0.1", "0.0.0.0"), "healthcheck"],
+        &[
+            "--listen",
+            &listen.replace("127.0.0.1", "0.0.0.0"),
+            "healthcheck",
+        ],
     ] {
         let printed = run(dir, words, "");
         assert_eq!(printed.code, 0, "{printed:?}");
@@ -225,7 +315,12 @@ async fn a_healthcheck_finds_the_process_by_its_configuration() {
     let nobody = format!("127.0.0.1:{}", free_port());
     let printed = run(dir, &["healthcheck", "--listen", &nobody], "");
     assert_eq!((printed.code, printed.stdout.as_str()), (1, ""));
-    assert!(printed.stderr.starts_with(&format!("error: nothing answers at http://{nobody}/")), "{printed:?}");
+    assert!(
+        printed
+            .stderr
+            .starts_with(&format!("error: nothing answers at http://{nobody}/")),
+        "{printed:?}"
+    );
     let server = BadHttp::start("500").await;
     let url = format!("http://127.0.0.1:{}", server.port);
     let printed = run(dir, &["healthcheck", "--url", &url], "");
@@ -240,7 +335,9 @@ async fn one_server_is_served_without_a_file() {
     let list = bridge.get("/servers").await.json();
     let name = list["servers"][0]["id"].as_str().unwrap();
     assert_eq!(list["total_servers"], 1);
-    let said = bridge.post(&format!("/{name}/echo"), r#"{"message": "hi"}"#).await;
+    let said = bridge
+        .post(&format!("/{name}/echo"), r#"{"message": "hi"}"#)
+        .await;
     assert_eq!(said.text, r#""hi""#);
 
     let server = BadHttp::start("json").await;
@@ -248,7 +345,9 @@ async fn one_server_is_served_without_a_file() {
     let bridge = Setup::bare().args(["--", &url]).ready().await;
     let list = bridge.get("/servers").await.json();
     let name = list["servers"][0]["id"].as_str().unwrap();
-    let said = bridge.post(&format!("/{name}/echo"), r#"{"message": "hi"}"#).await;
+    let said = bridge
+        .post(&format!("/{name}/echo"), r#"{"message": "hi"}"#)
+        .await;
     assert_eq!(said.text, r#""hi""#, "{list}");
 
     let (code, log) = Setup::bare().args(["--"]).output().await;
@@ -276,19 +375,44 @@ fn the_help_names_every_command() {
     let printed = run(dir.path(), &["--help"], "");
     assert_eq!((printed.code, printed.stderr.as_str()), (0, ""));
     for command in [
-        "serve", "check", "tools", "call", "openapi", "import", "healthcheck", "demo-server", "mcpo",
+        "serve",
+        "check",
+        "tools",
+        "call",
+        "openapi",
+        "import",
+        "healthcheck",
+        "demo-server",
+        "mcpo",
     ] {
-        assert!(printed.stdout.contains(&format!("\n  {command} ")) || command == "mcpo", "{command}");
+        assert!(
+            printed.stdout.contains(&format!("\n  {command} ")) || command == "mcpo",
+            "{command}"
+        );
         assert!(printed.stdout.contains(command), "{command}");
         let help = run(dir.path(), &[command, "--help"], "");
         assert_eq!(help.code, 0, "{command}: {help:?}");
     }
     let version = run(dir.path(), &["--version"], "");
-    assert_eq!(version.stdout, format!("mcp-bridge {}\n", env!("CARGO_PKG_VERSION")));
-    for words in [&["nonsense"][..], &["--nonsense"], &["check", "too", "many"]] {
+    assert_eq!(
+        version.stdout,
+        format!("mcp-bridge {}\n", env!("CARGO_PKG_VERSION"))
+    );
+    for words in [
+        &["nonsense"][..],
+        &["--nonsense"],
+        &["check", "too", "many"],
+    ] {
         let printed = run(dir.path(), words, "");
-        assert_eq!((printed.code, printed.stdout.as_str()), (2, ""), "{words:?}");
-        assert!(printed.stderr.contains("Usage: mcp-bridge"), "{words:?}: {printed:?}");
+        assert_eq!(
+            (printed.code, printed.stdout.as_str()),
+            (2, ""),
+            "{words:?}"
+        );
+        assert!(
+            printed.stderr.contains("Usage: mcp-bridge"),
+            "{words:?}: {printed:?}"
+        );
     }
 }
 
@@ -326,11 +450,17 @@ fn the_demo_server_speaks_mcp() {
     drop(stdin);
     assert!(lines.next().is_none());
     assert_eq!(child.wait().unwrap().code(), Some(0));
-    let ids: Vec<_> = answers.iter().map(|it| it["id"].as_u64().unwrap()).collect();
+    let ids: Vec<_> = answers
+        .iter()
+        .map(|it| it["id"].as_u64().unwrap())
+        .collect();
     assert_eq!(ids, [1, 2, 3, 4, 5]);
     assert_eq!(answers[0]["result"]["serverInfo"]["name"], "demo");
     assert_eq!(answers[1]["result"]["tools"].as_array().unwrap().len(), 4);
-    assert_eq!(answers[2]["result"]["structuredContent"], json!({"sum": 3.0}));
+    assert_eq!(
+        answers[2]["result"]["structuredContent"],
+        json!({"sum": 3.0})
+    );
     assert_eq!(answers[3]["error"]["code"], -32602);
     assert_eq!(answers[4]["result"], json!({}));
 }

@@ -35,23 +35,45 @@ async fn keys_are_taken_in_every_usual_form() {
         (Some("Basic OmszeTpvZiB0aGUgYm90"), 200, ""),
         (Some("basic dXNlcjprM3ktb2YtdGhlLXRlYW0="), 200, ""),
         (Some("Basic dXNlcjp3cm9uZw=="), 401, "Invalid API key"),
-        (Some("Basic azN5LW9mLXRoZS10ZWFt"), 401, "Invalid Basic Authentication format"),
+        (
+            Some("Basic azN5LW9mLXRoZS10ZWFt"),
+            401,
+            "Invalid Basic Authentication format",
+        ),
         (Some("Basic ?"), 401, "Invalid Basic Authentication format"),
         (Some("Bearer wrong"), 401, "Invalid API key"),
         (Some("Bearer k3y-of-the-tea"), 401, "Invalid API key"),
         (Some("Bearer k3y-of-the-teams"), 401, "Invalid API key"),
         (Some("Bearer K3Y-OF-THE-TEAM"), 401, "Invalid API key"),
-        (Some("Bearer"), 401, "Missing or invalid Authorization header"),
-        (Some("Bearer "), 401, "Missing or invalid Authorization header"),
-        (Some("k3y-of-the-team"), 401, "Missing or invalid Authorization header"),
-        (Some("Digest k3y-of-the-team"), 401, "Unsupported authorization method"),
+        (
+            Some("Bearer"),
+            401,
+            "Missing or invalid Authorization header",
+        ),
+        (
+            Some("Bearer "),
+            401,
+            "Missing or invalid Authorization header",
+        ),
+        (
+            Some("k3y-of-the-team"),
+            401,
+            "Missing or invalid Authorization header",
+        ),
+        (
+            Some("Digest k3y-of-the-team"),
+            401,
+            "Unsupported authorization method",
+        ),
     ];
     let mut wrong = Vec::new();
     for (sent, status, detail) in cases {
         let header = sent.map(|sent| ("authorization", sent));
         let headers: Vec<_> = header.into_iter().collect();
         let body = r#"{"message": "hi"}"#;
-        let answer = bridge.send(Method::POST, "/good/echo", &headers, body).await;
+        let answer = bridge
+            .send(Method::POST, "/good/echo", &headers, body)
+            .await;
         let is_right = answer.status == status
             && (status == 200
                 || (answer.json()["detail"] == detail
@@ -63,7 +85,10 @@ async fn keys_are_taken_in_every_usual_form() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
     let log = bridge.log();
-    assert!(log.contains("caller.id=\"team\"") && log.contains("caller.id=\"bot\""), "{log}");
+    assert!(
+        log.contains("caller.id=\"team\"") && log.contains("caller.id=\"bot\""),
+        "{log}"
+    );
     assert!(!log.contains("k3y"), "{log}");
     // An identity is asked for before anything else is looked at.
     assert_eq!(bridge.post("/good/echo", "{").await.status, 401);
@@ -84,14 +109,42 @@ async fn without_a_key_pages_from_elsewhere_may_do_nothing() {
         (format!("host: [::1]:{port}\r\n"), 200, ""),
         ("host: LocalHost:80\r\n".to_owned(), 200, ""),
         ("host: app.localhost\r\n".to_owned(), 200, ""),
-        (format!("host: 127.0.0.1:{port}\r\norigin: {own}\r\n"), 200, ""),
+        (
+            format!("host: 127.0.0.1:{port}\r\norigin: {own}\r\n"),
+            200,
+            "",
+        ),
         ("host: evil.example\r\n".to_owned(), 403, "forbidden_host"),
-        (format!("host: evil.example:{port}\r\n"), 403, "forbidden_host"),
-        ("host: localhost.evil.example\r\n".to_owned(), 403, "forbidden_host"),
-        ("host: localhost\r\norigin: https://evil.example\r\n".to_owned(), 403, "forbidden_origin"),
-        ("host: localhost\r\norigin: null\r\n".to_owned(), 403, "forbidden_origin"),
-        ("host: evil.example\r\norigin: http://evil.example\r\n".to_owned(), 403, "forbidden_host"),
-        ("host: localhost\r\norigin: http://localhost:9\r\n".to_owned(), 403, "forbidden_origin"),
+        (
+            format!("host: evil.example:{port}\r\n"),
+            403,
+            "forbidden_host",
+        ),
+        (
+            "host: localhost.evil.example\r\n".to_owned(),
+            403,
+            "forbidden_host",
+        ),
+        (
+            "host: localhost\r\norigin: https://evil.example\r\n".to_owned(),
+            403,
+            "forbidden_origin",
+        ),
+        (
+            "host: localhost\r\norigin: null\r\n".to_owned(),
+            403,
+            "forbidden_origin",
+        ),
+        (
+            "host: evil.example\r\norigin: http://evil.example\r\n".to_owned(),
+            403,
+            "forbidden_host",
+        ),
+        (
+            "host: localhost\r\norigin: http://localhost:9\r\n".to_owned(),
+            403,
+            "forbidden_origin",
+        ),
     ];
     let mut wrong = Vec::new();
     for (headers, status, code) in cases {
@@ -104,7 +157,10 @@ async fn without_a_key_pages_from_elsewhere_may_do_nothing() {
             if seen != status || !text.contains(code) {
                 wrong.push(format!("{line} {headers}: {text}"));
             }
-            if text.to_ascii_lowercase().contains("access-control-allow-origin") {
+            if text
+                .to_ascii_lowercase()
+                .contains("access-control-allow-origin")
+            {
                 wrong.push(format!("{line} {headers} may be read: {text}"));
             }
         }
@@ -118,29 +174,50 @@ async fn cors_is_off_until_it_is_configured() {
     let preflight = [
         origin,
         ("access-control-request-method", "POST"),
-        ("access-control-request-headers", "authorization,content-type"),
+        (
+            "access-control-request-headers",
+            "authorization,content-type",
+        ),
     ];
     let closed = keyed().await;
-    let answer = closed.send(Method::OPTIONS, "/good/echo", &preflight, "").await;
+    let answer = closed
+        .send(Method::OPTIONS, "/good/echo", &preflight, "")
+        .await;
     assert_eq!(answer.header("access-control-allow-origin"), "");
 
     let toml = format!("[server]\ncors_allow_origins = ['https://chat.example.org']\n{KEYS}");
     let setup = Setup::toml(&toml).env("TEAM_KEY", "k3y-of-the-team");
     let bridge = setup.env("BOT_KEY", "b").ready().await;
-    let answer = bridge.send(Method::OPTIONS, "/good/echo", &preflight, "").await;
+    let answer = bridge
+        .send(Method::OPTIONS, "/good/echo", &preflight, "")
+        .await;
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("access-control-allow-origin"), origin.1);
-    assert!(answer.header("access-control-allow-methods").contains("POST"));
-    assert!(answer.header("access-control-allow-headers").contains("authorization"));
+    assert!(
+        answer
+            .header("access-control-allow-methods")
+            .contains("POST")
+    );
+    assert!(
+        answer
+            .header("access-control-allow-headers")
+            .contains("authorization")
+    );
     // Errors can be read too.
     for (path, status) in [("/openapi.json", 200), ("/servers", 401), ("/nothing", 404)] {
         let answer = bridge.send(Method::GET, path, &[origin], "").await;
         assert_eq!(answer.status, status, "{path}");
-        assert_eq!(answer.header("access-control-allow-origin"), origin.1, "{path}");
+        assert_eq!(
+            answer.header("access-control-allow-origin"),
+            origin.1,
+            "{path}"
+        );
         assert!(answer.header("vary").contains("origin"), "{path}");
     }
     let other = ("origin", "https://evil.example");
-    let answer = bridge.send(Method::GET, "/openapi.json", &[other], "").await;
+    let answer = bridge
+        .send(Method::GET, "/openapi.json", &[other], "")
+        .await;
     assert_eq!(answer.header("access-control-allow-origin"), "");
 }
 
@@ -157,7 +234,10 @@ async fn a_door_to_the_network_is_not_left_open_by_accident() {
             )),
             "{log}"
         );
-        assert!(log.contains("anonymous = true") && log.contains("MCP_API_KEY"), "{log}");
+        assert!(
+            log.contains("anonymous = true") && log.contains("MCP_API_KEY"),
+            "{log}"
+        );
         assert!(!log.contains("listening"), "{log}");
     }
     // A key that is blank is no key.
@@ -184,15 +264,29 @@ async fn everybody_may_call_where_that_is_said() {
     assert_eq!(bridge.raw(&request).await.0, 200, "any name");
     let origin = ("origin", "https://evil.example");
     let answer = bridge.send(Method::POST, "/good/echo", &[origin], hi).await;
-    assert_eq!((answer.status, answer.code().as_str()), (403, "forbidden_origin"));
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (403, "forbidden_origin")
+    );
     let answer = bridge.post("/refresh", "").await;
-    assert_eq!((answer.status, answer.code().as_str()), (403, "forbidden"), "{}", answer.text);
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (403, "forbidden"),
+        "{}",
+        answer.text
+    );
 }
 
 #[tokio::test]
 async fn nobody_may_call_where_that_is_said() {
     let toml = format!("[identity]\nanonymous = false\n{OPEN}");
     let bridge = Setup::toml(&toml).ready().await;
-    assert_eq!(bridge.post("/good/echo", r#"{"message": "hi"}"#).await.status, 401);
+    assert_eq!(
+        bridge
+            .post("/good/echo", r#"{"message": "hi"}"#)
+            .await
+            .status,
+        401
+    );
     assert_eq!(bridge.post("/refresh", "").await.status, 401);
 }

@@ -36,20 +36,38 @@ async fn servers_that_cannot_be_connected_to_say_why() {
         ("hang", late),
         ("hang-body", late),
         ("redirect", not_followed),
-        ("redirect-302", "HTTP 302: it redirects to `http://127.0.0.1:"),
-        ("html", "does not speak MCP: `text/html` instead of JSON: <!doctype html>"),
+        (
+            "redirect-302",
+            "HTTP 302: it redirects to `http://127.0.0.1:",
+        ),
+        (
+            "html",
+            "does not speak MCP: `text/html` instead of JSON: <!doctype html>",
+        ),
         ("401", "the server refused our credentials (HTTP 401)"),
         ("403", "the server refused our credentials (HTTP 403)"),
         ("404", "the server answered HTTP 404"),
         ("429", "the server answered HTTP 429: retry after 2"),
-        ("500", r#"the server answered HTTP 500: {"error": "status 500"}"#),
-        ("502", r#"the server answered HTTP 502: {"error": "status 502"}"#),
-        ("503", r#"the server answered HTTP 503: {"error": "status 503"}"#),
+        (
+            "500",
+            r#"the server answered HTTP 500: {"error": "status 500"}"#,
+        ),
+        (
+            "502",
+            r#"the server answered HTTP 502: {"error": "status 502"}"#,
+        ),
+        (
+            "503",
+            r#"the server answered HTTP 503: {"error": "status 503"}"#,
+        ),
         ("drop", "cannot reach the server: "),
         ("drop-stream", "the server"),
         ("wrong-id", "the server"),
         ("empty", "does not speak MCP: an empty answer"),
-        ("bad-json", "does not speak MCP: its JSON is no answer to the request"),
+        (
+            "bad-json",
+            "does not speak MCP: its JSON is no answer to the request",
+        ),
     ];
     let mut servers = Vec::new();
     let mut bridges = Vec::new();
@@ -181,7 +199,10 @@ async fn old_servers_are_served_within_their_origin() {
         assert_eq!(answer.text, r#""hi""#, "{mode}");
     }
     for (mode, expected) in [
-        ("legacy-foreign", "its `endpoint` event names another origin"),
+        (
+            "legacy-foreign",
+            "its `endpoint` event names another origin",
+        ),
         ("legacy-mute", "within 1s"),
     ] {
         let server = bridge.until(mode, "backing_off").await;
@@ -216,7 +237,9 @@ async fn the_token_is_sent_and_never_shown() {
     let header = |name: &str| {
         let found = seen.as_object().unwrap().iter();
         let mut found = found.filter(|(key, _)| key.eq_ignore_ascii_case(name));
-        found.next().map_or("", |(_, value)| value.as_str().unwrap())
+        found
+            .next()
+            .map_or("", |(_, value)| value.as_str().unwrap())
     };
     assert_eq!(header("authorization"), format!("Bearer {secret}"));
     assert_eq!(header("x-team"), "blue");
@@ -229,7 +252,14 @@ async fn the_token_is_sent_and_never_shown() {
         "{}",
         refused.text
     );
-    for path in ["/servers", "/", "/right", "/wrong", "/openapi.json", "/docs"] {
+    for path in [
+        "/servers",
+        "/",
+        "/right",
+        "/wrong",
+        "/openapi.json",
+        "/docs",
+    ] {
         let shown = bridge.get(path).await;
         assert!(!shown.text.contains(secret), "{path}");
         assert!(!format!("{:?}", shown.headers).contains(secret), "{path}");

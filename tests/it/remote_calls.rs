@@ -11,7 +11,12 @@ use crate::{
 const CASES: &[(&str, u16, &str, &str)] = &[
     ("hang", 504, "timeout", "no answer within 1s"),
     ("hang-body", 504, "timeout", "no answer within 1s"),
-    ("wrong-id", 502, "upstream_error", "no answer to the request"),
+    (
+        "wrong-id",
+        502,
+        "upstream_error",
+        "no answer to the request",
+    ),
     ("redirect", 502, "upstream_error", "HTTP 307"),
     ("redirect-302", 502, "upstream_error", "HTTP 302"),
     ("html", 502, "upstream_error", "`text/html` instead of JSON"),
@@ -22,9 +27,19 @@ const CASES: &[(&str, u16, &str, &str)] = &[
     ("502", 502, "upstream_error", "HTTP 502"),
     ("503", 502, "upstream_error", "HTTP 503"),
     ("drop", 502, "upstream_closed", "lost during the call"),
-    ("drop-stream", 502, "upstream_closed", "lost during the call"),
+    (
+        "drop-stream",
+        502,
+        "upstream_closed",
+        "lost during the call",
+    ),
     ("empty", 502, "upstream_error", "empty answer"),
-    ("bad-json", 502, "upstream_error", "no answer to the request"),
+    (
+        "bad-json",
+        502,
+        "upstream_error",
+        "no answer to the request",
+    ),
     ("big", 502, "result_too_large", "larger than 1000000 bytes"),
 ];
 
@@ -149,7 +164,10 @@ async fn failures_of_old_servers_cost_that_call_alone() {
 #[tokio::test]
 async fn a_stuck_remote_server_is_told_to_cancel() {
     let server = BadHttp::start("json").await;
-    let toml = format!("[bridges.bad]\n{}\ntimeout = '500ms'\n", server.streamable());
+    let toml = format!(
+        "[bridges.bad]\n{}\ntimeout = '500ms'\n",
+        server.streamable()
+    );
     let bridge = Setup::toml(&toml).ready().await;
     let answer = bridge.post("/bad/slow", r#"{"seconds": 2}"#).await;
     assert_eq!((answer.status, answer.code().as_str()), (504, "timeout"));

@@ -41,8 +41,11 @@ fn document() -> Value {
         }},
         "/list": {"get": {"summary": "Not a tool"}}
     });
-    for path in ["refuse", "crash", "locked", "limited", "text", "image", "hang", "moved", "big", "empty"] {
-        paths[format!("/{path}")] = json!({"post": {"summary": path, "requestBody": free, "responses": {}}});
+    for path in [
+        "refuse", "crash", "locked", "limited", "text", "image", "hang", "moved", "big", "empty",
+    ] {
+        paths[format!("/{path}")] =
+            json!({"post": {"summary": path, "requestBody": free, "responses": {}}});
     }
     json!({"openapi": "3.1.0", "info": {"title": "Sheets", "version": "1"}, "paths": paths})
 }
@@ -57,19 +60,35 @@ async fn service() -> (u16, Arc<AtomicUsize>) {
     });
     let routes = Router::new()
         .route("/create_sheet/{folder}", post(create))
-        .route("/refuse", post(async || {
-            let body = json!({"detail": [{"loc": ["body", "title"], "msg": "Field required"}]});
-            (StatusCode::UNPROCESSABLE_ENTITY, Json(body))
-        }))
-        .route("/crash", post(async || (StatusCode::INTERNAL_SERVER_ERROR, "oh no")))
+        .route(
+            "/refuse",
+            post(async || {
+                let body = json!({"detail": [{"loc": ["body", "title"], "msg": "Field required"}]});
+                (StatusCode::UNPROCESSABLE_ENTITY, Json(body))
+            }),
+        )
+        .route(
+            "/crash",
+            post(async || (StatusCode::INTERNAL_SERVER_ERROR, "oh no")),
+        )
         .route("/locked", post(async || StatusCode::UNAUTHORIZED))
-        .route("/limited", post(async || {
-            (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "7")])
-        }))
+        .route(
+            "/limited",
+            post(async || (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "7")])),
+        )
         .route("/text", post(async || "plain words"))
-        .route("/image", post(async || ([(header::CONTENT_TYPE, "image/png")], vec![1_u8, 2, 3])))
-        .route("/hang", post(async || tokio::time::sleep(Duration::from_secs(600)).await))
-        .route("/moved", post(async || Redirect::temporary("http://127.0.0.2:9/elsewhere")))
+        .route(
+            "/image",
+            post(async || ([(header::CONTENT_TYPE, "image/png")], vec![1_u8, 2, 3])),
+        )
+        .route(
+            "/hang",
+            post(async || tokio::time::sleep(Duration::from_secs(600)).await),
+        )
+        .route(
+            "/moved",
+            post(async || Redirect::temporary("http://127.0.0.2:9/elsewhere")),
+        )
         .route("/big", post(async || "x".repeat(50_000_000)))
         .route("/empty", post(async || StatusCode::NO_CONTENT))
         .layer(counted)
@@ -109,11 +128,20 @@ async fn operations_are_tools() {
     let (port, calls) = service().await;
     let bridge = bridge(port).await;
     let server = bridge.until("sheets", "ready").await;
-    assert_eq!((&server["tier"], &server["tools"]), (&json!("openapi"), &json!(11)));
+    assert_eq!(
+        (&server["tier"], &server["tools"]),
+        (&json!("openapi"), &json!(11))
+    );
     let document = bridge.get("/openapi.json").await.json();
     let paths: Vec<&String> = document["paths"].as_object().unwrap().keys().collect();
-    assert!(!paths.iter().any(|path| path.ends_with("/list")), "{paths:?}");
-    let path = paths.iter().find(|path| path.contains("create_sheet")).unwrap();
+    assert!(
+        !paths.iter().any(|path| path.ends_with("/list")),
+        "{paths:?}"
+    );
+    let path = paths
+        .iter()
+        .find(|path| path.contains("create_sheet"))
+        .unwrap();
     let operation = &document["paths"][path.as_str()]["post"];
     assert_eq!(operation["description"], "Makes a sheet.");
 
@@ -128,7 +156,11 @@ async fn operations_are_tools() {
     let refused = bridge.post(path, r#"{"folder": "a", "rows": 4}"#).await;
     assert_eq!(refused.status, 422);
     assert_eq!(refused.json()["detail"][0]["loc"], json!(["body", "title"]));
-    assert_eq!(calls.load(Ordering::Relaxed), 1, "refused before it is sent");
+    assert_eq!(
+        calls.load(Ordering::Relaxed),
+        1,
+        "refused before it is sent"
+    );
     assert!(!bridge.log().contains("s3cr3t-t0ken-value"));
 }
 
@@ -142,8 +174,18 @@ async fn its_failures_are_told_like_those_of_a_server() {
         ("image", 200, "", r#""data:image/png;base64,AQID""#),
         ("empty", 200, "", "[]"),
         ("refuse", 500, "tool_error", "Field required"),
-        ("crash", 500, "tool_error", "HTTP 500 Internal Server Error: oh no"),
-        ("locked", 502, "upstream_auth", "refused our credentials (HTTP 401)"),
+        (
+            "crash",
+            500,
+            "tool_error",
+            "HTTP 500 Internal Server Error: oh no",
+        ),
+        (
+            "locked",
+            502,
+            "upstream_auth",
+            "refused our credentials (HTTP 401)",
+        ),
         ("limited", 429, "rate_limited", "fewer calls"),
         ("hang", 504, "timeout", "no answer within 1s"),
         ("moved", 502, "upstream_error", "HTTP 307"),
@@ -152,7 +194,11 @@ async fn its_failures_are_told_like_those_of_a_server() {
     let mut wrong = Vec::new();
     for (tool, status, code, piece) in cases {
         let answer = bridge.post(&format!("/sheets/{tool}"), "{}").await;
-        let seen = if status == 200 { String::new() } else { answer.code() };
+        let seen = if status == 200 {
+            String::new()
+        } else {
+            answer.code()
+        };
         if (answer.status, seen.as_str()) != (status, code) || !answer.text.contains(piece) {
             wrong.push(format!("{tool}: {} {}", answer.status, answer.text));
         }
@@ -168,19 +214,27 @@ async fn its_failures_are_told_like_those_of_a_server() {
 #[tokio::test]
 async fn a_page_without_a_document_is_explained() {
     let (port, _) = service().await;
-    let lines = |path: &str| {
-        format!("url = 'http://127.0.0.1:{port}{path}'\ntransport = 'openapi'")
-    };
+    let lines =
+        |path: &str| format!("url = 'http://127.0.0.1:{port}{path}'\ntransport = 'openapi'");
     let bridges = [
         ("missing".to_owned(), lines("/nothing.json")),
-        ("nobody".to_owned(), "url = 'http://127.0.0.1:9/openapi.json'\ntransport = 'openapi'".to_owned()),
+        (
+            "nobody".to_owned(),
+            "url = 'http://127.0.0.1:9/openapi.json'\ntransport = 'openapi'".to_owned(),
+        ),
     ];
     let bridge = beside_a_good_one(&bridges).ready().await;
     for (name, piece) in [("missing", "HTTP 404"), ("nobody", "Connection refused")] {
         let server = bridge.server(name).await;
-        assert!(server["reason"].as_str().unwrap().contains(piece), "{server}");
+        assert!(
+            server["reason"].as_str().unwrap().contains(piece),
+            "{server}"
+        );
         let answer = bridge.post(&format!("/{name}/x"), "{}").await;
-        assert_eq!((answer.status, answer.code().as_str()), (503, "unavailable"));
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (503, "unavailable")
+        );
     }
     good_answers(&bridge).await;
 }

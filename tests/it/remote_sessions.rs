@@ -17,7 +17,11 @@ async fn an_expired_session_is_replaced_and_the_call_made_once() {
             server.tell("expire", "").await;
             let before = server.count("tools/call").await;
             let answer = bridge.post("/bad/echo", r#"{"message": "hi"}"#).await;
-            assert_eq!((answer.status, answer.text.as_str()), (200, r#""hi""#), "{mode}");
+            assert_eq!(
+                (answer.status, answer.text.as_str()),
+                (200, r#""hi""#),
+                "{mode}"
+            );
             // One that was refused with 404, one that was made.
             let calls = server.count("tools/call").await - before;
             assert!(calls <= 2, "{mode}: {calls} calls");
@@ -72,7 +76,13 @@ async fn a_server_restarted_between_two_calls_is_not_noticed() {
     let server = BadHttp::start("json").await;
     let bridges = [("bad".to_owned(), server.streamable())];
     let bridge = beside_a_good_one(&bridges).ready().await;
-    assert_eq!(bridge.post("/bad/echo", r#"{"message": "one"}"#).await.status, 200);
+    assert_eq!(
+        bridge
+            .post("/bad/echo", r#"{"message": "one"}"#)
+            .await
+            .status,
+        200
+    );
     let port = server.kill().await;
     let server = BadHttp::start(&format!("json --port {port}")).await;
     let answer = bridge.post("/bad/echo", r#"{"message": "two"}"#).await;
@@ -85,7 +95,9 @@ async fn a_server_that_is_not_there_at_the_start_is_found_later() {
     let server = BadHttp::start("json").await;
     let lines = server.streamable();
     let port = server.kill().await;
-    let bridge = beside_a_good_one(&[("bad".to_owned(), lines)]).ready().await;
+    let bridge = beside_a_good_one(&[("bad".to_owned(), lines)])
+        .ready()
+        .await;
     assert_eq!(bridge.server("bad").await["tools"], 0);
     let _server = BadHttp::start(&format!("json --port {port}")).await;
     bridge.until("bad", "ready").await;

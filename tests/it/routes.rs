@@ -26,7 +26,12 @@ async fn bridge() -> Bridge {
 
 /// The keys of an object, sorted.
 fn keys(value: &Value) -> Vec<&str> {
-    let mut keys: Vec<_> = value.as_object().unwrap().keys().map(String::as_str).collect();
+    let mut keys: Vec<_> = value
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
     keys.sort_unstable();
     keys
 }
@@ -36,7 +41,10 @@ async fn health_and_ready_answer_at_once() {
     let late = format!("{TOML}\n[bridges.late]\n{{bad late 2}}\n");
     let mut bridge = Setup::toml(&late).listening().await;
     let ready = bridge.get("/ready").await;
-    assert_eq!((ready.status, &ready.json()["status"]), (503, &json!("starting")));
+    assert_eq!(
+        (ready.status, &ready.json()["status"]),
+        (503, &json!("starting"))
+    );
     bridge.wait_for("/ready", |status| status == 200).await;
     let began = Instant::now();
     let health = bridge.get("/health").await;
@@ -50,7 +58,8 @@ async fn health_and_ready_answer_at_once() {
     assert_eq!(body["bridges"]["ready"], 2);
     assert_eq!(body["bridges"]["disabled"], 1);
     assert_eq!(
-        body["bridges"]["backing_off"].as_u64().unwrap() + body["bridges"]["failed"].as_u64().unwrap(),
+        body["bridges"]["backing_off"].as_u64().unwrap()
+            + body["bridges"]["failed"].as_u64().unwrap(),
         1,
         "{body}"
     );
@@ -61,15 +70,26 @@ async fn health_and_ready_answer_at_once() {
 async fn lists_have_the_shapes_that_clients_know() {
     let bridge = bridge().await;
     let root = bridge.get("/").await.json();
-    let ids: Vec<_> = root["servers"].as_array().unwrap().iter().map(|it| &it["id"]).collect();
+    let ids: Vec<_> = root["servers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| &it["id"])
+        .collect();
     assert_eq!(ids, ["good", "off", "broken"]);
     assert_eq!(root["servers"][0]["endpoint"], "/good/");
 
     let servers = bridge.get("/servers").await.json();
-    assert_eq!(keys(&servers), ["by_tier", "servers", "total_servers", "usage"]);
+    assert_eq!(
+        keys(&servers),
+        ["by_tier", "servers", "total_servers", "usage"]
+    );
     assert_eq!(servers["total_servers"], 3);
     assert_eq!(keys(&servers["by_tier"]), ["disabled", "stdio"]);
-    assert_eq!(keys(&servers["usage"]), ["example", "execute_tool", "list_tools"]);
+    assert_eq!(
+        keys(&servers["usage"]),
+        ["example", "execute_tool", "list_tools"]
+    );
     let good = &servers["servers"][0];
     for (key, value) in [
         ("id", json!("good")),
@@ -86,10 +106,20 @@ async fn lists_have_the_shapes_that_clients_know() {
     let off = &servers["servers"][1];
     assert_eq!(
         (&off["enabled"], &off["status"], &off["reason"]),
-        (&json!(false), &json!("disabled"), &json!("NOT_SET_ANYWHERE is not set"))
+        (
+            &json!(false),
+            &json!("disabled"),
+            &json!("NOT_SET_ANYWHERE is not set")
+        )
     );
     let broken = &servers["servers"][2];
-    assert!(broken["reason"].as_str().unwrap().contains("no such program"), "{broken}");
+    assert!(
+        broken["reason"]
+            .as_str()
+            .unwrap()
+            .contains("no such program"),
+        "{broken}"
+    );
 
     for path in ["/good", "/good/"] {
         let list = bridge.get(path).await.json();
@@ -107,7 +137,10 @@ async fn lists_have_the_shapes_that_clients_know() {
         assert_eq!(keys(&list["usage"]), ["example", "execute"]);
     }
     let broken = bridge.get("/broken").await;
-    assert_eq!((broken.status, &broken.json()["tool_count"]), (200, &json!(0)));
+    assert_eq!(
+        (broken.status, &broken.json()["tool_count"]),
+        (200, &json!(0))
+    );
 }
 
 #[tokio::test]
@@ -115,7 +148,10 @@ async fn documents_are_served_from_memory_and_stay_the_same() {
     let bridge = bridge().await;
     let first = bridge.get("/openapi.json").await;
     let etag = first.header("etag").to_owned();
-    assert!(etag.starts_with('"') && etag.ends_with('"'), "{etag} is strong");
+    assert!(
+        etag.starts_with('"') && etag.ends_with('"'),
+        "{etag} is strong"
+    );
     assert_eq!(first.header("content-type"), "application/json");
     let weak = format!("W/{etag}");
     let listed = format!("\"other\", {etag}");
@@ -128,23 +164,38 @@ async fn documents_are_served_from_memory_and_stay_the_same() {
         ("", 200),
     ] {
         let answer = bridge
-            .send(reqwest::Method::GET, "/openapi.json", &[("if-none-match", tag)], "")
+            .send(
+                reqwest::Method::GET,
+                "/openapi.json",
+                &[("if-none-match", tag)],
+                "",
+            )
             .await;
-        assert_eq!((answer.status, answer.header("etag")), (status, etag.as_str()), "{tag}");
+        assert_eq!(
+            (answer.status, answer.header("etag")),
+            (status, etag.as_str()),
+            "{tag}"
+        );
         assert_eq!(answer.text.is_empty(), status == 304, "{tag}");
     }
     let document = first.json();
     assert_eq!(document["openapi"], "3.1.0");
     assert_eq!(document["info"]["title"], "The tools");
     let paths = keys(&document["paths"]);
-    assert!(paths.iter().all(|path| path.starts_with("/good/")), "tools only: {paths:?}");
+    assert!(
+        paths.iter().all(|path| path.starts_with("/good/")),
+        "tools only: {paths:?}"
+    );
     let own = bridge.get("/good/openapi.json").await;
     assert_eq!(own.status, 200);
     assert_ne!(own.header("etag"), etag);
     assert_eq!(own.json()["servers"][0]["url"], "/good");
     // Another process with the same file says the same, byte for byte.
     let again = self::bridge().await;
-    for (path, text) in [("/openapi.json", &first.text), ("/good/openapi.json", &own.text)] {
+    for (path, text) in [
+        ("/openapi.json", &first.text),
+        ("/good/openapi.json", &own.text),
+    ] {
         assert_eq!(&again.get(path).await.text, text, "{path}");
     }
 }
@@ -197,16 +248,37 @@ key = '${TEAM_KEY}'
 command = 'true'
 env = { A = '${NOT_SET_ANYWHERE}' }
 ";
-    let bridge = Setup::toml(toml).env("TEAM_KEY", "k3y-of-the-team").ready().await;
+    let bridge = Setup::toml(toml)
+        .env("TEAM_KEY", "k3y-of-the-team")
+        .ready()
+        .await;
     let key = ("authorization", "Bearer k3y-of-the-team");
-    for path in ["/openapi.json", "/docs", "/good/openapi.json", "/good/docs", "/servers", "/", "/good"] {
+    for path in [
+        "/openapi.json",
+        "/docs",
+        "/good/openapi.json",
+        "/good/docs",
+        "/servers",
+        "/",
+        "/good",
+    ] {
         let stranger = bridge.get(path).await;
-        assert_eq!((stranger.status, stranger.code().as_str()), (401, "unauthorized"), "{path}");
+        assert_eq!(
+            (stranger.status, stranger.code().as_str()),
+            (401, "unauthorized"),
+            "{path}"
+        );
         let known = bridge.send(reqwest::Method::GET, path, &[key], "").await;
         assert_eq!(known.status, 200, "{path}");
     }
     // Nor do they learn what there is.
-    for path in ["/good/echo", "/good/nothing", "/nobody/echo", "/off/echo", "/nothing"] {
+    for path in [
+        "/good/echo",
+        "/good/nothing",
+        "/nobody/echo",
+        "/off/echo",
+        "/nothing",
+    ] {
         let stranger = bridge.post(path, "{}").await;
         assert_eq!(stranger.status, 401, "{path}: {}", stranger.text);
         assert!(!stranger.text.contains("NOT_SET_ANYWHERE"));
@@ -229,7 +301,12 @@ async fn request_ids_are_echoed_if_they_are_harmless() {
         (long.as_str(), false),
     ] {
         let answer = bridge
-            .send(reqwest::Method::POST, "/nothing", &[("x-request-id", sent)], "{}")
+            .send(
+                reqwest::Method::POST,
+                "/nothing",
+                &[("x-request-id", sent)],
+                "{}",
+            )
             .await;
         let id = answer.header("x-request-id");
         assert_eq!(id == sent, is_kept, "{sent}: {id}");
@@ -240,12 +317,26 @@ async fn request_ids_are_echoed_if_they_are_harmless() {
 
 #[tokio::test]
 async fn a_root_path_works_with_and_without_a_proxy_that_strips_it() {
-    let toml = format!("[server]\nroot_path = '/api/tools'\n{}", TOML.replace("[server]\n", ""));
+    let toml = format!(
+        "[server]\nroot_path = '/api/tools'\n{}",
+        TOML.replace("[server]\n", "")
+    );
     let toml = toml.replace("title = 'The tools'\n", "");
     let bridge = Setup::toml(&toml).ready().await;
     for prefix in ["", "/api/tools"] {
-        for path in ["/openapi.json", "/docs", "/good", "/good/openapi.json", "/servers", "/health"] {
-            assert_eq!(bridge.get(&format!("{prefix}{path}")).await.status, 200, "{prefix}{path}");
+        for path in [
+            "/openapi.json",
+            "/docs",
+            "/good",
+            "/good/openapi.json",
+            "/servers",
+            "/health",
+        ] {
+            assert_eq!(
+                bridge.get(&format!("{prefix}{path}")).await.status,
+                200,
+                "{prefix}{path}"
+            );
         }
         let answer = bridge
             .post(&format!("{prefix}/good/echo"), r#"{"message": "hi"}"#)

@@ -54,11 +54,18 @@ async fn calls_travel_over_tls() {
         .await
         .unwrap_or_else(|_| panic!("{}", bridge.log()));
     assert_eq!(text, r#""hi""#);
-    assert!(bridge.log().contains(&format!("listening on https://127.0.0.1:{port}")));
+    assert!(
+        bridge
+            .log()
+            .contains(&format!("listening on https://127.0.0.1:{port}"))
+    );
     // Who does not trust it, or speaks plain HTTP, is sent away and harms nobody.
     assert!(client().get(format!("{url}/health")).send().await.is_err());
     let mut plain = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-    plain.write_all(b"GET /health HTTP/1.1\r\n\r\n").await.unwrap();
+    plain
+        .write_all(b"GET /health HTTP/1.1\r\n\r\n")
+        .await
+        .unwrap();
     let mut answer = Vec::new();
     let ended = timeout(PATIENCE, plain.read_to_end(&mut answer)).await;
     assert!(ended.is_ok());
@@ -107,7 +114,10 @@ async fn files_that_are_missing_or_broken_are_one_clear_line_and_exit_code_1() {
             "{what}: {}",
             errors[0]
         );
-        assert!(!log.contains("the bridge is ready"), "{what}: nothing is started for it: {log}");
+        assert!(
+            !log.contains("the bridge is ready"),
+            "{what}: nothing is started for it: {log}"
+        );
         eprintln!("{what}: {}", errors[0]);
     }
 }

@@ -7,7 +7,6 @@ mod importer;
 mod run;
 mod text;
 
-pub use importer::{Imported, Unimportable, import};
 pub use run::run;
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::{
     process::ExitCode,
 };
 
-use super::{import, text::line};
+use super::{importer::import, text::line};
 use crate::{cli::args::ImportArgs, secret::Secret};
 
 /// Imports a file and prints or writes what it becomes.

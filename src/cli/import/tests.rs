@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, fs};
 
 use proptest::prelude::*;
 
-use super::{run::env_file, *};
+use super::{
+    importer::{Imported, Unimportable, import},
+    run::env_file,
+};
 use crate::{
     config::{self, Config, Environment, Loaded},
     secret::Secret,

@@ -7,8 +7,8 @@ use http::{HeaderName, HeaderValue};
 use super::options::{Options, path};
 use crate::{
     config::{
-        self, ApiKey, Bridge, Config, Diagnostic, Environment, Flavor, Identity, Limits, Loaded,
-        LogFormat, RemoteKind, Server, Telemetry, Tls, Transport,
+        self, Anonymous, ApiKey, Bridge, Config, Diagnostic, Environment, Flavor, Identity, Limits,
+        Loaded, LogFormat, RemoteKind, Server, Telemetry, Tls, Transport,
     },
     secret::Secret,
 };
@@ -225,8 +225,11 @@ impl McpoCommand {
             key: Secret::new(key),
         });
         Identity {
-            anonymous: key.is_none(),
-            is_implied: false,
+            anonymous: if key.is_none() {
+                Anonymous::Allowed
+            } else {
+                Anonymous::Refused
+            },
             strict: key.is_some() && self.options.strict_auth,
             keys: key.into_iter().collect(),
         }

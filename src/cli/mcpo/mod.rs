@@ -8,7 +8,7 @@ mod command;
 mod options;
 
 pub use command::McpoCommand;
-pub use options::{McpoExit, parse};
+pub use options::parse;
 
 #[cfg(test)]
 mod tests;

@@ -2,8 +2,11 @@
 
 use std::{ffi::OsString, fs, path::PathBuf};
 
-use super::{options::USAGE, *};
-use crate::config::{Config, Environment, Flavor, RemoteKind, Stdio, Transport};
+use super::{
+    options::{McpoExit, USAGE},
+    *,
+};
+use crate::config::{Anonymous, Config, Environment, Flavor, RemoteKind, Stdio, Transport};
 
 fn words(line: &[&str]) -> Vec<OsString> {
     line.iter().map(OsString::from).collect()
@@ -79,7 +82,10 @@ fn every_way_people_start_mcpo_with_one_server_is_understood() {
         assert_eq!(stdio.command, line[after], "{line:?}");
         assert_eq!(stdio.args, line[after + 1..], "{line:?}");
         assert!(stdio.inherit_env);
-        assert_eq!(config.identity.anonymous, !line.contains(&"--api-key"));
+        assert_eq!(
+            config.identity.anonymous == Anonymous::Allowed,
+            !line.contains(&"--api-key")
+        );
     }
 }
 
@@ -249,7 +255,11 @@ fn options_are_taken_as_click_takes_them() {
         (server.root_path.as_str(), server.path_prefix.as_str()),
         ("/api", "/pre/")
     );
-    assert!(!server.public_spec && config.identity.strict && !config.identity.anonymous);
+    assert!(
+        !server.public_spec
+            && config.identity.strict
+            && config.identity.anonymous == Anonymous::Refused
+    );
     assert!(config.identity.keys[0].key.matches("-dash"));
     assert_eq!(
         server.tls.as_ref().unwrap().key_file,
@@ -273,7 +283,11 @@ fn defaults_are_mcpos() {
     );
     assert_eq!(server.title, "MCP OpenAPI Proxy");
     assert_eq!(server.version, "1.0");
-    assert!(server.public_spec && config.identity.anonymous && !config.identity.strict);
+    assert!(
+        server.public_spec
+            && config.identity.anonymous == Anonymous::Allowed
+            && !config.identity.strict
+    );
     assert_eq!(config.telemetry.level, "debug");
 }
 

@@ -7,7 +7,7 @@ use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 
 use crate::http::{identity::is_allowed_origin, state::Settings};
 
-/// Allowed origins are echoed, with credentials: pages of Open WebUI send them. The list is read
+/// Allowed origins are echoed, with credentials: pages of `Open WebUI` send them. The list is read
 /// from the settings in force, so that a reload applies.
 pub fn cors(settings: Arc<ArcSwap<Settings>>) -> CorsLayer {
     let allowed = AllowOrigin::predicate(move |origin, _parts| {
@@ -20,5 +20,5 @@ pub fn cors(settings: Arc<ArcSwap<Settings>>) -> CorsLayer {
         .allow_credentials(true)
         .allow_methods(AllowMethods::mirror_request())
         .allow_headers(AllowHeaders::mirror_request())
-        .max_age(std::time::Duration::from_secs(600))
+        .max_age(std::time::Duration::from_mins(10))
 }

@@ -34,21 +34,20 @@ pub struct Note {
 pub async fn observe(State(gate): State<Gate>, request: Request, next: Next) -> Response {
     let began = Instant::now();
     let request_id = request_id(request.headers());
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let (method, uri) = (request.method().clone(), request.uri().clone());
     // A probe that fails would have a busy process restarted.
-    let response = if is_probe(&path) {
+    let response = if is_probe(uri.path()) {
         next.run(request).await
     } else {
         match gate.enter() {
             Some(_place) => next.run(request).await,
-            None => gate.refuse().into_response(),
+            None => Gate::refusal().into_response(),
         }
     };
-    let mut response = render(response, &request_id);
-    if let Ok(value) = HeaderValue::from_str(&request_id) {
-        response.headers_mut().insert(REQUEST_ID, value);
-    }
-    log(&request_id, &method, &path, &response, began);
+    let text = request_id.to_str().unwrap_or_default();
+    let mut response = render(response, text);
+    log(text, &method, uri.path(), &response, began);
+    response.headers_mut().insert(REQUEST_ID, request_id);
     response
 }
 
@@ -58,11 +57,12 @@ fn is_probe(path: &str) -> bool {
 }
 
 /// The caller's id if it is a harmless one, else a fresh one of 64 random bits.
-fn request_id(headers: &HeaderMap) -> String {
-    let sent = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let sent = headers.get(REQUEST_ID);
     match sent {
-        Some(id) if is_harmless(id) => id.to_owned(),
-        _ => format!("{:016x}", rand::random::<u64>()),
+        Some(id) if id.to_str().is_ok_and(is_harmless) => id.clone(),
+        _ => HeaderValue::try_from(format!("{:016x}", rand::random::<u64>()))
+            .unwrap_or(HeaderValue::from_static("none")),
     }
 }
 

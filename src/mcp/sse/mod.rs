@@ -9,7 +9,6 @@ mod reader;
 mod transport;
 
 pub use connect::connect;
-pub use transport::SseTransport;
 
 #[cfg(test)]
 mod tests;

@@ -25,7 +25,7 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
-use super::{SseTransport, connect};
+use super::{connect, transport::SseTransport};
 use crate::config::{Remote, RemoteKind};
 use crate::mcp::error::{CallError, ConnectError};
 use crate::mcp::http::testing::{LIMIT, Quiet, Server, TOKEN, call, client};

@@ -86,7 +86,8 @@ impl ArgumentSchema {
         Err(self.refusal(&refused, &self.unwrap(sent).0))
     }
 
-    /// Settles and checks arguments that are already parsed, such as those of an MCP call.
+    /// Settles and checks arguments that are already parsed.
+    #[cfg(test)]
     pub fn accept_value(&self, arguments: Value) -> Result<Map<String, Value>, Refusal> {
         self.judge(arguments)
             .map_err(|refused| self.refusal(&refused, &refused))

@@ -1,8 +1,10 @@
 //! Starts the real binary in a folder of its own and talks to it.
 
 mod bad_http;
+mod upstream;
 
 pub use bad_http::BadHttp;
+pub use upstream::Upstream;
 
 use std::{
     fs,
@@ -68,6 +70,7 @@ impl Answer {
 
 /// How to start it.
 pub struct Setup {
+    program: PathBuf,
     dir: TempDir,
     args: Vec<String>,
     env: Vec<(String, String)>,
@@ -88,6 +91,7 @@ impl Setup {
     pub fn bare() -> Self {
         let port = free_port();
         Self {
+            program: env!("CARGO_BIN_EXE_mcp-bridge").into(),
             dir: tempfile::tempdir().unwrap(),
             args: Vec::new(),
             env: Vec::new(),
@@ -105,6 +109,12 @@ impl Setup {
         let dir = self.dir.path().to_path_buf();
         self.args
             .extend(args.into_iter().map(|arg| expand(arg.as_ref(), &dir)));
+        self
+    }
+
+    /// Starts it by another name.
+    pub fn program(mut self, path: &Path) -> Self {
+        self.program = path.to_path_buf();
         self
     }
 
@@ -127,7 +137,7 @@ impl Setup {
     /// Starts it; does not wait for anything.
     pub fn spawn(self) -> Bridge {
         let log = fs::File::create(self.dir.path().join("log")).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_mcp-bridge"))
+        let child = Command::new(&self.program)
             .args(&self.args)
             .env_remove("MCP_API_KEY")
             .env("BRIDGE_LISTEN", format!("127.0.0.1:{}", self.port))
@@ -321,6 +331,28 @@ pub async fn until_gone(pid: u64) {
     let end = Instant::now() + PATIENCE;
     while is_alive(pid) {
         assert!(Instant::now() < end, "process {pid} is still there");
+        sleep(Duration::from_millis(25)).await;
+    }
+}
+
+/// The processor time that a bridge has used, in ticks of 10 ms.
+pub fn ticks(bridge: &Bridge) -> u64 {
+    let pid = bridge.child.id().expect("it runs");
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .unwrap()
+        .split_whitespace()
+        .collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+/// Waits until something is so.
+pub async fn until(is_so: impl AsyncFn() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !is_so().await {
+        assert!(Instant::now() < end, "it did not come about");
         sleep(Duration::from_millis(25)).await;
     }
 }

@@ -1,0 +1,63 @@
+//! A server on the network: `bad_http.py`, restarted at will.
+
+use std::process::Stdio;
+
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::{Child, Command},
+    time::timeout,
+};
+
+use super::{PATIENCE, client, fixture};
+
+/// A running server; it ends with this.
+pub struct Upstream {
+    /// Where it listens, also after a restart.
+    pub port: u16,
+    child: Child,
+}
+
+impl Upstream {
+    /// Starts it at a free port.
+    pub async fn start(mode: &str) -> Self {
+        let (child, port) = spawn(mode, 0).await;
+        Self { port, child }
+    }
+
+    /// Ends it as a crash does.
+    pub async fn stop(&mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// Starts it where it was.
+    pub async fn start_again(&mut self, mode: &str) {
+        (self.child, _) = spawn(mode, self.port).await;
+    }
+
+    /// Tells it something: its own `/__` paths.
+    pub async fn post(&self, path: &str) {
+        let url = format!("http://127.0.0.1:{}{path}", self.port);
+        let answer = client().post(url).send().await.unwrap();
+        assert!(answer.status().is_success(), "{}", answer.status());
+    }
+}
+
+/// Starts one and waits until it says where it listens.
+async fn spawn(mode: &str, port: u16) -> (Child, u16) {
+    let mut child = Command::new("python3")
+        .arg(fixture("it/servers/bad_http.py"))
+        .args([mode, "--port", &port.to_string()])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let line = timeout(PATIENCE, lines.next_line())
+        .await
+        .expect("it says so in time")
+        .unwrap()
+        .expect("it says where it listens");
+    let port = line.trim_start_matches("PORT ").parse().unwrap();
+    (child, port)
+}
