@@ -38,6 +38,7 @@ async fn main() -> anyhow::Result<()> {
     }
 }
 
+/// HTTP without MCP.
 async fn serve(port: u16) -> anyhow::Result<()> {
     let routes = Router::new().route("/echo/echo", post(echo));
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
@@ -45,10 +46,12 @@ async fn serve(port: u16) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What `raw_echo` answers, as the bridge would pass it on.
 async fn echo(Json(body): Json<Value>) -> Json<Value> {
     Json(format!("Echo: {}", body["message"].as_str().unwrap_or_default()).into())
 }
 
+/// MCP without HTTP.
 async fn direct(
     callers: usize,
     time: Duration,
@@ -89,6 +92,7 @@ async fn direct(
     report(&mut latencies, began.elapsed())
 }
 
+/// Prints the line of JSON.
 fn report(latencies: &mut [Duration], time: Duration) -> anyhow::Result<()> {
     latencies.sort_unstable();
     let percentile = |percent: usize| {

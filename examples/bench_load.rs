@@ -99,12 +99,14 @@ async fn read_answer(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> anyhow::Re
     Ok(())
 }
 
+/// Where a piece begins.
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
     haystack
         .windows(needle.len())
         .position(|window| window == needle)
 }
 
+/// Prints the line of JSON.
 fn report(latencies: &mut [Duration], time: Duration) -> anyhow::Result<()> {
     latencies.sort_unstable();
     let percentile = |percent: usize| {

@@ -10,13 +10,17 @@ use tokio::{
 
 use super::{
     handle::{Bridge, Command, Lease},
-    status::{Phase, Status},
+    status::{Fault, Phase, Status},
 };
 use crate::{auth::Grant, mcp::CallError, name::ToolName};
 
 /// How long a call waits for a session that is being started. A first `npx` may take longer; the
 /// caller is told to come back.
 const START_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// Makes the arguments once more, for the rare second attempt: a copy kept for it would cost every
+/// call.
+pub type Again<'a> = dyn Fn() -> Map<String, Value> + Send + Sync + 'a;
 
 /// Why a call has no result.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -34,6 +38,14 @@ pub enum Failure {
         /// Seconds until the next attempt.
         retry_after: u64,
     },
+    /// The server refuses our credentials: coming back is of no use.
+    #[error("bridge `{bridge}` is not available: {reason}")]
+    Refused {
+        /// The bridge.
+        bridge: String,
+        /// Why.
+        reason: String,
+    },
     /// All slots are taken and enough callers wait already.
     #[error("bridge `{0}` is busy with {1} calls and as many wait as may; try again in a moment")]
     Busy(String, usize),
@@ -43,13 +55,14 @@ pub enum Failure {
 }
 
 impl Bridge {
-    /// Calls a tool by the server's name for it and gives the JSON text of its result. The grant is
-    /// the proof that access was decided before.
+    /// Calls a tool by the server's name for it and gives the JSON text of its result. `again` makes the
+    /// arguments once more. The grant is the proof that access was decided before.
     pub async fn call(
         &self,
         _grant: &Grant,
         tool: &ToolName,
         arguments: Map<String, Value>,
+        again: &Again<'_>,
     ) -> Result<String, Failure> {
         if let Err(disabled) = &self.config.transport {
             return Err(Failure::Disabled(
@@ -59,7 +72,7 @@ impl Bridge {
         }
         let deadline = Instant::now() + self.config.timeout;
         let _slot = self.slot(deadline).await?;
-        let result = self.call_with_retry(tool, arguments, deadline).await;
+        let result = self.call_with_retry(tool, arguments, again, deadline).await;
         self.touch();
         result
     }
@@ -82,18 +95,17 @@ impl Bridge {
         &self,
         tool: &ToolName,
         arguments: Map<String, Value>,
+        again: &Again<'_>,
         deadline: Instant,
     ) -> Result<String, Failure> {
         let lease = self.lease(deadline).await?;
-        let first = self
-            .call_on(&lease, tool, arguments.clone(), deadline)
-            .await;
+        let first = self.call_on(&lease, tool, arguments, deadline).await;
         let Err(Failure::Call(CallError::NotSent(reason))) = &first else {
             return first;
         };
         tracing::debug!(bridge.name = %self.name(), %reason, "the call did not leave; it is sent once more");
         let lease = self.lease_after(lease.generation, deadline).await?;
-        self.call_on(&lease, tool, arguments, deadline).await
+        self.call_on(&lease, tool, again(), deadline).await
     }
 
     /// One attempt on one session.
@@ -181,18 +193,27 @@ impl Bridge {
         }
     }
 
-    /// The refusal for a status.
-    fn unavailable(&self, status: &Status) -> Failure {
+    /// The refusal for a status in which no call is made.
+    pub fn unavailable(&self, status: &Status) -> Failure {
+        let bridge = self.name().to_string();
         let reason = status.reason.clone().unwrap_or_else(|| match status.phase {
             Phase::Starting | Phase::Idle => "its server is still starting".to_owned(),
             Phase::Ready | Phase::Disabled | Phase::BackingOff | Phase::Failed => {
                 "its server was lost".to_owned()
             }
         });
-        Failure::Unavailable {
-            bridge: self.name().to_string(),
-            reason,
-            retry_after: status.retry_after(),
+        match status.phase {
+            Phase::Disabled => Failure::Disabled(bridge, reason),
+            Phase::BackingOff | Phase::Failed if status.fault == Some(Fault::Refused) => {
+                Failure::Refused { bridge, reason }
+            }
+            Phase::Starting | Phase::Ready | Phase::Idle | Phase::BackingOff | Phase::Failed => {
+                Failure::Unavailable {
+                    bridge,
+                    reason,
+                    retry_after: status.retry_after(),
+                }
+            }
         }
     }
 }

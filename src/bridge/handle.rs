@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    status::{Phase, Status},
+    status::{Fault, Phase, Status},
     toolset::Toolset,
 };
 use crate::{
@@ -145,10 +145,12 @@ impl Bridge {
     pub async fn stillborn(&self) -> Option<String> {
         let mut status = self.status.subscribe();
         let outcome = status
-            .wait_for(|it| it.is_stillborn || matches!(it.phase, Phase::Ready | Phase::Idle))
+            .wait_for(|it| {
+                it.fault == Some(Fault::Stillborn) || matches!(it.phase, Phase::Ready | Phase::Idle)
+            })
             .await;
         let status = outcome.ok()?;
-        status.is_stillborn.then(|| status.reason.clone())?
+        (status.fault == Some(Fault::Stillborn)).then(|| status.reason.clone())?
     }
 
     /// Waits until so many attempts have an outcome. The sender is ours, so it cannot go away.

@@ -36,6 +36,15 @@ impl Phase {
     }
 }
 
+/// A kind of failure that somebody acts on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The program could not be started, or ended before it was ready.
+    Stillborn,
+    /// The server refused our credentials.
+    Refused,
+}
+
 /// A phase with its reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
@@ -45,8 +54,8 @@ pub struct Status {
     pub reason: Option<String>,
     /// When the next attempt comes, for `backing_off` and `failed`.
     pub retry_at: Option<tokio::time::Instant>,
-    /// Whether its program could not be started, or ended before it was ready.
-    pub is_stillborn: bool,
+    /// What kind of failure it was, where somebody acts on it.
+    pub fault: Option<Fault>,
 }
 
 impl Status {
@@ -56,7 +65,7 @@ impl Status {
             phase,
             reason: None,
             retry_at: None,
-            is_stillborn: false,
+            fault: None,
         }
     }
 
@@ -66,7 +75,7 @@ impl Status {
             phase: Phase::Disabled,
             reason: Some(reason.to_owned()),
             retry_at: None,
-            is_stillborn: false,
+            fault: None,
         }
     }
 
@@ -129,7 +138,7 @@ impl Backoff {
 mod tests {
     use super::*;
 
-    const UP: Duration = Duration::from_secs(60);
+    const UP: Duration = Duration::from_mins(1);
     const NEVER: Duration = Duration::ZERO;
 
     #[test]

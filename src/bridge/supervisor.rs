@@ -11,7 +11,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     handle::{Bridge, Command, Lease},
-    status::{Backoff, Phase, Status},
+    status::{Backoff, Fault, Phase, Status},
     toolset::Toolset,
 };
 use crate::{
@@ -86,12 +86,9 @@ impl Supervisor {
                     self.after(parting, born).await;
                 }
                 Err(error) => {
-                    let is_stillborn = matches!(
-                        error,
-                        ConnectError::Spawn { .. } | ConnectError::Exited { .. }
-                    );
-                    let reason = error.to_string();
-                    self.after_failure(reason, Duration::ZERO, is_stillborn).await;
+                    let fault = fault_of(&error);
+                    self.after_failure(error.to_string(), Duration::ZERO, fault)
+                        .await;
                 }
             }
             is_first = false;
@@ -240,7 +237,7 @@ impl Supervisor {
             Parting::Restart => self.backoff.reset(),
             Parting::Lost(reason) => {
                 let lived = born.elapsed().max(Duration::from_millis(1));
-                self.after_failure(reason, lived, false).await;
+                self.after_failure(reason, lived, None).await;
             }
             Parting::Idle => {
                 self.bridge.set_status(Status::plain(Phase::Idle));
@@ -255,7 +252,7 @@ impl Supervisor {
     }
 
     /// Waits before the next attempt.
-    async fn after_failure(&mut self, reason: String, lived: Duration, is_stillborn: bool) {
+    async fn after_failure(&mut self, reason: String, lived: Duration, fault: Option<Fault>) {
         let (phase, delay) = self.backoff.ended(lived, rand::random());
         let retry_at = Instant::now() + delay;
         let reason = self.bridge.redactor.redact(&reason).into_owned();
@@ -270,7 +267,7 @@ impl Supervisor {
             phase,
             reason: Some(reason),
             retry_at: Some(retry_at),
-            is_stillborn,
+            fault,
         });
         self.bridge.note_attempt();
         loop {
@@ -287,6 +284,19 @@ impl Supervisor {
                 },
             }
         }
+    }
+}
+
+/// The kind of a failed connect, where somebody acts on it.
+fn fault_of(error: &ConnectError) -> Option<Fault> {
+    match error {
+        ConnectError::Spawn { .. } | ConnectError::Exited { .. } => Some(Fault::Stillborn),
+        ConnectError::Auth(_) => Some(Fault::Refused),
+        ConnectError::Unreachable(_)
+        | ConnectError::Timeout { .. }
+        | ConnectError::Http(..)
+        | ConnectError::Refused { .. }
+        | ConnectError::Protocol(_) => None,
     }
 }
 

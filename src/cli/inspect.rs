@@ -99,7 +99,9 @@ pub fn call(start: &Start, bridge: &str, tool: &str, arguments: &str) -> ExitCod
             .authorise(found.name(), &entry.tool.name)
             .context("not allowed")?;
         let result = found
-            .call(&grant, &entry.tool.server_name, arguments)
+            .call(&grant, &entry.tool.server_name, arguments.clone(), &|| {
+                arguments.clone()
+            })
             .await?;
         let reply = Reply::from_result(serde_json::from_str(&result)?, false)?;
         print(&format!("{}\n", String::from_utf8_lossy(&reply.body)));

@@ -158,7 +158,7 @@ pub struct Bridge {
     pub concurrency: usize,
     /// Calls that may wait for a slot; more get 503. Default 256.
     pub queue: usize,
-    /// Connect on the first call instead of at the start. Default false.
+    /// Connect at the start only to learn the tools, then rest until the first call. Default false.
     pub lazy: bool,
     /// Stop the session after this long without a call; the next call starts it. Default never.
     pub idle_stop: Option<Duration>,

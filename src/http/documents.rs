@@ -21,7 +21,7 @@ const PAGE: &str = include_str!("docs.html");
 
 /// `GET /openapi.json`
 pub async fn merged(
-    State(state): State<AppState>,
+    State(state): State<Arc<AppState>>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     guard_documents(&state.settings.load(), &headers)?;
@@ -69,7 +69,10 @@ fn document(document: &Document, headers: &HeaderMap) -> Response {
 }
 
 /// `GET /docs`
-pub async fn docs(State(state): State<AppState>, headers: HeaderMap) -> Result<Response, ApiError> {
+pub async fn docs(
+    State(state): State<Arc<AppState>>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     let settings = state.settings.load();
     guard_documents(&settings, &headers)?;
     let config = &settings.config;

@@ -120,7 +120,7 @@ impl ApiError {
 
     /// What the tool itself calls an error.
     pub fn tool(error: ToolError) -> Self {
-        let detail = detail_of(error.message, error.data);
+        let detail = detail_of(&error.message, error.data);
         Self::with_detail(StatusCode::INTERNAL_SERVER_ERROR, "tool_error", detail)
     }
 
@@ -133,6 +133,7 @@ impl ApiError {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text)
                     .retry_after(retry_after.to_string())
             }
+            Failure::Refused { .. } => Self::new(StatusCode::BAD_GATEWAY, "upstream_auth", text),
             Failure::Busy(..) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", text).retry_after("1")
             }
@@ -151,7 +152,7 @@ impl ApiError {
             } => {
                 let status = StatusCode::from_u16(status_of(code))
                     .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-                Self::with_detail(status, "server_error", detail_of(message, data))
+                Self::with_detail(status, "server_error", detail_of(&message, data))
             }
             CallError::Timeout(_) => Self::new(StatusCode::GATEWAY_TIMEOUT, "timeout", text),
             CallError::Lost => Self::new(StatusCode::BAD_GATEWAY, "upstream_closed", text),
@@ -206,7 +207,7 @@ impl IntoResponse for ApiError {
 }
 
 /// The shape of a server's own error: `{"message"[,"data"]}`.
-fn detail_of(message: String, data: Option<Value>) -> Value {
+fn detail_of(message: &str, data: Option<Value>) -> Value {
     match data {
         None | Some(Value::Null) => json!({ "message": message }),
         Some(data) => json!({ "message": message, "data": data }),

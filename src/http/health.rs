@@ -1,5 +1,7 @@
 //! `GET /health` and `GET /ready`, for probes.
 
+use std::sync::Arc;
+
 use axum::{Json, extract::State, response::IntoResponse};
 use http::StatusCode;
 use serde::Serialize;
@@ -42,12 +44,12 @@ struct Counts {
 }
 
 /// `GET /health`: 200 while the process serves, whatever its bridges do.
-pub async fn health(State(state): State<AppState>) -> impl IntoResponse {
+pub async fn health(State(state): State<Arc<AppState>>) -> impl IntoResponse {
     Json(report(&state, "healthy"))
 }
 
 /// `GET /ready`: 503 until every bridge had its first attempt, and while draining.
-pub async fn ready(State(state): State<AppState>) -> impl IntoResponse {
+pub async fn ready(State(state): State<Arc<AppState>>) -> impl IntoResponse {
     if state.draining.is_cancelled() {
         return (
             StatusCode::SERVICE_UNAVAILABLE,

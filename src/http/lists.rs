@@ -1,7 +1,7 @@
 //! `GET /`, `GET /servers`, `GET /{bridge}`: what there is, in the shapes of the Python proxy
 //! (requirements §1.2) with status, reason and tool count added.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Json,
@@ -49,7 +49,7 @@ struct Listed {
 
 /// `GET /`
 pub async fn root(
-    State(state): State<AppState>,
+    State(state): State<Arc<AppState>>,
     headers: HeaderMap,
 ) -> Result<Json<Value>, ApiError> {
     identify(&state.settings.load(), &headers)?;
@@ -68,7 +68,7 @@ pub async fn root(
 
 /// `GET /servers`
 pub async fn servers(
-    State(state): State<AppState>,
+    State(state): State<Arc<AppState>>,
     headers: HeaderMap,
 ) -> Result<Json<Value>, ApiError> {
     identify(&state.settings.load(), &headers)?;

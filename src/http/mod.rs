@@ -31,7 +31,7 @@ use self::{error::ApiError, gate::Gate, path::Target};
 use crate::config::Flavor;
 
 /// The whole route table, and the layers around it from the innermost out.
-pub fn router(state: &AppState) -> Router {
+pub fn router(state: &Arc<AppState>) -> Router {
     let settings = state.settings.load();
     let gate = Gate::new(settings.config.limits.requests_max);
     let flavor = settings.config.flavor;
@@ -48,11 +48,11 @@ pub fn router(state: &AppState) -> Router {
         .route("/docs/assets/{file}", get(documents::asset))
         .fallback(dispatch)
         .method_not_allowed_fallback(async || ApiError::method_not_allowed(None))
-        .with_state(state.clone());
+        .with_state(Arc::clone(state));
     let routes = if flavor == Flavor::Native {
         routes
     } else {
-        routes.layer(from_fn_with_state(state.clone(), servers_first))
+        routes.layer(from_fn_with_state(Arc::clone(state), servers_first))
     };
     routes
         .layer(from_fn(catch_panic))
@@ -61,7 +61,11 @@ pub fn router(state: &AppState) -> Router {
 }
 
 /// Under mcpo's rules our own routes give way to a server of that name.
-async fn servers_first(State(state): State<AppState>, request: Request, next: Next) -> Response {
+async fn servers_first(
+    State(state): State<Arc<AppState>>,
+    request: Request,
+    next: Next,
+) -> Response {
     match target(&state, &request) {
         Target::Tool(bridge, tool)
             if request.method() == Method::POST
@@ -81,7 +85,7 @@ async fn servers_first(State(state): State<AppState>, request: Request, next: Ne
 }
 
 /// Everything that is no fixed route: bridges and tools.
-async fn dispatch(State(state): State<AppState>, request: Request) -> Response {
+async fn dispatch(State(state): State<Arc<AppState>>, request: Request) -> Response {
     let target = target(&state, &request);
     answer(&state, target, request).await
 }
@@ -109,17 +113,15 @@ async fn answer(state: &AppState, target: Target, request: Request) -> Response 
         Target::Tool(bridge, tool) => match tools::find(bridge, &tool) {
             Ok(found) if is_post => return call(state, found, request).await,
             Ok(_) => Err(ApiError::method_not_allowed(Some(error::POST))),
-            Err(error) => Err(error),
-        }
-        .map_err(|error| to_insiders(state, headers, error)),
+            Err(error) => Err(stranger(state, headers).unwrap_or(error)),
+        },
         Target::Unknown(path) => match state.registry.catalogue().flat(&path) {
             Some((bridge, entry)) if is_post => {
                 return call(state, tools::Found { bridge, entry }, request).await;
             }
             Some(_) => Err(ApiError::method_not_allowed(Some(error::POST))),
-            None => Err(unknown(&path)),
-        }
-        .map_err(|error| to_insiders(state, headers, error)),
+            None => Err(unknown(state, &path, headers)),
+        },
         Target::Bridge(_) | Target::Document(_) | Target::Docs(_) => {
             Err(ApiError::method_not_allowed(Some(error::GET)))
         }
@@ -134,20 +136,26 @@ async fn call(state: &AppState, found: tools::Found, request: Request) -> Respon
     tools::call(&settings, found, &parts.headers, body).await
 }
 
-/// 404 for a path that is nothing.
-fn unknown(path: &str) -> ApiError {
+/// The refusal of a caller without identity, who is not told what is missing or why it is off.
+/// Under mcpo's rules a missing route is 404 to everyone.
+fn stranger(state: &AppState, headers: &http::HeaderMap) -> Option<ApiError> {
+    let settings = state.settings.load();
+    if settings.config.flavor == Flavor::Native {
+        identity::identify(&settings, headers).err()
+    } else {
+        identity::guard_documents(&settings, headers).err()
+    }
+}
+
+/// 404; where documents are not public, what exists is not told to strangers.
+fn unknown(state: &AppState, path: &str, headers: &http::HeaderMap) -> ApiError {
+    if let Err(error) = identity::guard_documents(&state.settings.load(), headers) {
+        return error;
+    }
     let shown: String = path.chars().take(100).collect();
     ApiError::not_found(format!(
         "nothing is at `/{shown}`; GET /servers lists the bridges, GET /docs shows their tools"
     ))
-}
-
-/// Where documents are not public, what exists is not told to strangers.
-fn to_insiders(state: &AppState, headers: &http::HeaderMap, error: ApiError) -> ApiError {
-    match identity::guard_documents(&state.settings.load(), headers) {
-        Ok(()) => error,
-        Err(refusal) => refusal,
-    }
 }
 
 /// A panic in a handler costs that request and no other.

@@ -46,6 +46,9 @@ pub fn resolve(roster: &Roster, settings: &Config, method: &Method, raw_path: &s
     let Some(rest) = path.strip_prefix(&settings.server.path_prefix) else {
         return Target::Unknown(path.trim_start_matches('/').to_owned());
     };
+    if flavor == Flavor::Native && hides_slash(raw_path, &settings.server.path_prefix) {
+        return Target::Unknown(rest.to_owned());
+    }
     // mcpo's names may hold slashes; the longest one wins. Native names hold none.
     let mut found = None;
     for (at, _) in rest.match_indices('/').chain([(rest.len(), "")]) {
@@ -81,6 +84,14 @@ fn within(bridge: &Arc<Bridge>, rest: &str, method: &Method) -> Target {
             Target::Tool(bridge, name)
         }
     }
+}
+
+/// Whether the first segment is more than one once it is decoded: whoever filters paths before us
+/// saw another one.
+fn hides_slash(raw_path: &str, path_prefix: &str) -> bool {
+    let rest = raw_path.strip_prefix(path_prefix).unwrap_or(raw_path);
+    let first = rest.split('/').next().unwrap_or_default();
+    first.to_ascii_lowercase().contains("%2f")
 }
 
 /// Percent-decodes a path; `None` for what is no UTF-8.

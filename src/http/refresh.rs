@@ -1,5 +1,7 @@
 //! `POST /refresh`: read the configuration and the environment anew.
 
+use std::sync::Arc;
+
 use axum::{Json, extract::State};
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
@@ -8,7 +10,7 @@ use super::{error::ApiError, identity::identify, state::AppState};
 
 /// Applies what changed, restarts what is down, and says what was done.
 pub async fn refresh(
-    State(state): State<AppState>,
+    State(state): State<Arc<AppState>>,
     headers: HeaderMap,
 ) -> Result<Json<Value>, ApiError> {
     let caller = identify(&state.settings.load(), &headers)?;

@@ -31,7 +31,7 @@ impl Settings {
 }
 
 /// The state of the router.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct AppState {
     /// The bridges.
     pub registry: Arc<Registry>,

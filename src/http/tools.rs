@@ -36,21 +36,12 @@ pub fn find(bridge: Arc<Bridge>, tool: &str) -> Result<Found, ApiError> {
     }
     let status = bridge.status();
     match status.phase {
-        Phase::Disabled => Err(ApiError::call(Failure::Disabled(
-            bridge.name().to_string(),
-            status.reason.unwrap_or_default(),
-        ))),
+        Phase::Disabled => Err(ApiError::call(bridge.unavailable(&status))),
         // Nobody knows yet whether the tool is there.
         Phase::Starting | Phase::BackingOff | Phase::Failed
             if bridge.live.tools.load().entries.is_empty() =>
         {
-            Err(ApiError::call(Failure::Unavailable {
-                bridge: bridge.name().to_string(),
-                retry_after: status.retry_after(),
-                reason: status
-                    .reason
-                    .unwrap_or_else(|| "its server is still starting".to_owned()),
-            }))
+            Err(ApiError::call(bridge.unavailable(&status)))
         }
         Phase::Starting | Phase::BackingOff | Phase::Failed | Phase::Ready | Phase::Idle => {
             Err(ApiError::not_found(format!(
@@ -103,8 +94,10 @@ async fn answer(
         .arguments
         .accept(&body)
         .map_err(|refusal| refused(&refusal))?;
+    // What was accepted once is accepted again.
+    let again = || entry.arguments.accept(&body).unwrap_or_default();
     let result = bridge
-        .call(&grant, &entry.tool.server_name, arguments)
+        .call(&grant, &entry.tool.server_name, arguments, &again)
         .await
         .map_err(ApiError::call)?;
     let result = serde_json::from_str(&result)

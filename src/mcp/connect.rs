@@ -9,7 +9,7 @@ use rmcp::{
     service::{ClientInitializeError, ClientLifecycleMode, ClientServiceExt as _, RunningService},
     transport::Transport as McpTransport,
 };
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::{
@@ -184,7 +184,7 @@ impl Connector {
             &self.http,
             remote,
             self.result_bytes_max,
-            Instant::now() + self.limit,
+            self.limit,
             &self.tracker,
         )
         .await?;
@@ -200,9 +200,8 @@ impl Connector {
 
     /// A service that is no MCP server.
     async fn open_openapi(&self, remote: &Remote) -> Result<Session, ConnectError> {
-        let deadline = Instant::now() + self.limit;
         let service =
-            OpenApiSession::connect(&self.http, remote, self.result_bytes_max, deadline).await?;
+            OpenApiSession::connect(&self.http, remote, self.result_bytes_max, self.limit).await?;
         let server = ServerInfo {
             protocol: "openapi".to_owned(),
             ..ServerInfo::default()

@@ -14,6 +14,7 @@ mod http;
 mod lines;
 mod listener;
 mod openapi;
+mod outbox;
 mod pages;
 mod process;
 mod session;

@@ -8,22 +8,20 @@ use rmcp::{
     service::{RxJsonRpcMessage, TxJsonRpcMessage},
     transport::Transport,
 };
-use tokio::{
-    io::{AsyncWriteExt as _, BufReader},
-    process::{ChildStdin, ChildStdout},
-    sync::{Mutex, Notify},
-    time::timeout,
-};
+use tokio::{io::BufReader, process::ChildStdout, sync::Notify, time::timeout};
 
 use super::{
     decode::Decoder,
     lines::{Line, Lines},
+    outbox::Outbox,
     process::{Pipes, Process},
 };
 
 /// How long one message may take to go into the pipe. A server that reads nothing for this long is
 /// stuck for good, and every further message would wait behind it.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long closing stdin may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(100);
 /// Lines that are no JSON-RPC which are logged; servers print banners, and some never stop.
 const JUNK_LOGGED_MAX: u64 = 5;
 
@@ -33,7 +31,7 @@ pub struct StdioTransport {
     /// The process, ended by `close`.
     process: Process,
     /// Its stdin, until `close`.
-    stdin: Arc<Mutex<Option<ChildStdin>>>,
+    outbox: Arc<Outbox>,
     /// Its stdout.
     stdout: Lines<BufReader<ChildStdout>>,
     /// Knows what was asked.
@@ -52,7 +50,7 @@ impl StdioTransport {
         let stdout = BufReader::with_capacity(64 << 10, pipes.stdout);
         Self {
             process,
-            stdin: Arc::new(Mutex::new(Some(pipes.stdin))),
+            outbox: Arc::new(Outbox::new(pipes.stdin)),
             stdout: Lines::new(stdout, result_bytes_max),
             decoder: Arc::new(Decoder::default()),
             broken: Arc::new(Notify::new()),
@@ -98,12 +96,11 @@ impl Transport<RoleClient> for StdioTransport {
         item: TxJsonRpcMessage<RoleClient>,
     ) -> impl Future<Output = io::Result<()>> + Send + 'static {
         self.decoder.sent(&item);
-        let line = serde_json::to_vec(&item).map_err(io::Error::from);
-        let (stdin, broken) = (Arc::clone(&self.stdin), Arc::clone(&self.broken));
+        let queued = self.outbox.queue(&item);
+        let (outbox, broken) = (Arc::clone(&self.outbox), Arc::clone(&self.broken));
         async move {
-            let mut line = line?;
-            line.push(b'\n');
-            let written = timeout(WRITE_TIMEOUT, write(&stdin, &line)).await;
+            let ticket = queued?;
+            let written = timeout(WRITE_TIMEOUT, outbox.written(ticket)).await;
             let result = written.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
             if result.is_err() {
                 broken.notify_one();
@@ -126,21 +123,12 @@ impl Transport<RoleClient> for StdioTransport {
     }
 
     async fn close(&mut self) -> io::Result<()> {
-        // A writer that hangs in a full pipe holds the lock; the group is killed all the same.
-        if let Ok(mut stdin) = timeout(Duration::from_millis(100), self.stdin.lock()).await {
-            stdin.take();
+        // A writer that hangs in a full pipe keeps it open; the group is killed all the same.
+        if timeout(CLOSE_TIMEOUT, self.outbox.close()).await.is_err() {
+            tracing::debug!("the server's stdin is stuck");
         }
         self.process.end().await;
         Ok(())
-    }
-}
-
-/// Writes one message. An error means that its end, the newline, did not go out: the server has
-/// not seen it.
-async fn write(stdin: &Mutex<Option<ChildStdin>>, line: &[u8]) -> io::Result<()> {
-    match stdin.lock().await.as_mut() {
-        Some(stdin) => stdin.write_all(line).await,
-        None => Err(io::ErrorKind::NotConnected.into()),
     }
 }
 

@@ -10,5 +10,16 @@
 
 mod harness;
 mod mcpo;
+
+mod calls;
+mod calls_load;
+mod cli;
+mod identity;
+mod reload;
+mod remote;
+mod remote_calls;
+mod remote_sessions;
+mod routes;
 mod shutdown;
 mod supervision;
+mod tls;

@@ -21,7 +21,7 @@ use super::{
 };
 
 /// How long until every first connect is settled: some fifty programs start at once on perhaps two cores.
-const READY_WITHIN: Duration = Duration::from_secs(150);
+const READY_WITHIN: Duration = Duration::from_mins(3);
 /// Keeps Node servers on this machine.
 const LOOPBACK: &str = concat!(
     "--require ",
@@ -92,7 +92,7 @@ impl Stage {
                     .replace("{PORT}", &port.to_string())
             };
             if !bridge.is_stdio()
-                && let Some(child) = start_remote(bridge, port, folder.path(), &expand)
+                && let Some(child) = start_remote(bridge, folder.path(), &expand)
             {
                 remotes.push(child);
                 waiting.push(port);
@@ -101,7 +101,7 @@ impl Stage {
         }
 
         for port in waiting {
-            let until = Instant::now() + Duration::from_secs(60);
+            let until = Instant::now() + Duration::from_mins(1);
             while TcpStream::connect(("127.0.0.1", port)).is_err() && Instant::now() < until {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
@@ -129,7 +129,7 @@ impl Stage {
             run,
             http: reqwest::Client::builder()
                 .no_proxy()
-                .timeout(Duration::from_secs(60))
+                .timeout(Duration::from_mins(1))
                 .build()
                 .expect("an HTTP client"),
             bridge,
@@ -327,12 +327,7 @@ fn prepare_data(data: &Path) {
 }
 
 /// Starts a server that is reached by URL, in a process group of its own.
-fn start_remote(
-    bridge: &Bridge,
-    port: u16,
-    folder: &Path,
-    expand: &dyn Fn(&str) -> String,
-) -> Option<Child> {
+fn start_remote(bridge: &Bridge, folder: &Path, expand: &dyn Fn(&str) -> String) -> Option<Child> {
     let command = bridge.transport.command.as_ref()?;
     let log = File::create(folder.join(format!("{}.log", bridge.name))).expect("a log");
     let child = Command::new(expand(command))

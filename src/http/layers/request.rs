@@ -34,25 +34,35 @@ pub struct Note {
 pub async fn observe(State(gate): State<Gate>, request: Request, next: Next) -> Response {
     let began = Instant::now();
     let request_id = request_id(request.headers());
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let response = match gate.enter() {
-        Some(_place) => next.run(request).await,
-        None => Gate::refusal().into_response(),
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    // A probe that fails would have a busy process restarted.
+    let response = if is_probe(uri.path()) {
+        next.run(request).await
+    } else {
+        match gate.enter() {
+            Some(_place) => next.run(request).await,
+            None => Gate::refusal().into_response(),
+        }
     };
-    let mut response = render(response, &request_id);
-    if let Ok(value) = HeaderValue::from_str(&request_id) {
-        response.headers_mut().insert(REQUEST_ID, value);
-    }
-    log(&request_id, &method, &path, &response, began);
+    let text = request_id.to_str().unwrap_or_default();
+    let mut response = render(response, text);
+    log(text, &method, uri.path(), &response, began);
+    response.headers_mut().insert(REQUEST_ID, request_id);
     response
 }
 
+/// Whether a path is that of a probe: answered from memory, at any load, and not worth a line.
+fn is_probe(path: &str) -> bool {
+    matches!(path, "/health" | "/ready")
+}
+
 /// The caller's id if it is a harmless one, else a fresh one of 64 random bits.
-fn request_id(headers: &HeaderMap) -> String {
-    let sent = headers.get(REQUEST_ID).and_then(|id| id.to_str().ok());
+fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let sent = headers.get(REQUEST_ID);
     match sent {
-        Some(id) if is_harmless(id) => id.to_owned(),
-        _ => format!("{:016x}", rand::random::<u64>()),
+        Some(id) if id.to_str().is_ok_and(is_harmless) => id.clone(),
+        _ => HeaderValue::try_from(format!("{:016x}", rand::random::<u64>()))
+            .unwrap_or(HeaderValue::from_static("none")),
     }
 }
 
@@ -102,7 +112,7 @@ fn log(request_id: &str, method: &Method, path: &str, response: &Response, began
             duration_ms = (duration_ms * 1_000.0).round() / 1_000.0,
             "call"
         ),
-        None if status == StatusCode::NOT_FOUND || status.is_success() => {
+        None if status == StatusCode::NOT_FOUND || status.is_success() || is_probe(path) => {
             tracing::debug!(request.id = request_id, %method, path, status = status.as_u16(), duration_ms, "request");
         }
         None => {

@@ -1,10 +1,10 @@
 //! [`OpenApiSession`]: the document of a service, and calls to its operations.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use http::{HeaderMap, header::ACCEPT};
 use serde_json::{Map, Value};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 use url::Url;
 
 use super::{
@@ -38,15 +38,14 @@ pub struct OpenApiSession {
 }
 
 impl OpenApiSession {
-    /// Fetches the document and reads its operations, until `deadline`. The document and each
+    /// Fetches the document and reads its operations, within `limit`. The document and each
     /// answer may have `result_bytes_max` bytes.
     pub async fn connect(
         client: &reqwest::Client,
         remote: &Remote,
         result_bytes_max: usize,
-        deadline: Instant,
+        limit: Duration,
     ) -> Result<Self, ConnectError> {
-        let begun = Instant::now();
         let headers = header_map(&remote.headers)?;
         let redaction = Redaction::new(&headers, &remote.url);
         let request = client
@@ -54,10 +53,10 @@ impl OpenApiSession {
             .headers(headers.clone())
             .header(ACCEPT, "application/json");
         let fetching = fetch(request, result_bytes_max, &redaction);
-        let Ok(fetched) = timeout_at(deadline, fetching).await else {
+        let Ok(fetched) = timeout(limit, fetching).await else {
             return Err(ConnectError::Timeout {
                 step: "OpenAPI document",
-                after: deadline.saturating_duration_since(begun),
+                after: limit,
             });
         };
         let (location, document) = fetched.map_err(Failure::into_connect_error)?;

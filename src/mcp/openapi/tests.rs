@@ -166,8 +166,8 @@ async fn answer(Path(kind): Path<String>) -> Response {
 
 async fn open(server: &Server, path: &str) -> Result<OpenApiSession, ConnectError> {
     let remote = server.remote(path, RemoteKind::OpenApi);
-    let deadline = Instant::now() + Duration::from_millis(500);
-    OpenApiSession::connect(&client(), &remote, LIMIT, deadline).await
+    let limit = Duration::from_millis(500);
+    OpenApiSession::connect(&client(), &remote, LIMIT, limit).await
 }
 
 fn object(value: Value) -> Map<String, Value> {

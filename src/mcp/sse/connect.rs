@@ -1,9 +1,11 @@
 //! Opens an event stream and waits for its `endpoint` event.
 
+use std::time::Duration;
+
 use futures::{Stream, StreamExt as _};
 use http::header::ACCEPT;
 use reqwest::Response;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::transport::{Address, SseTransport};
@@ -14,22 +16,21 @@ use crate::mcp::http::{
     read_refusal, refused_by_body, refused_by_status,
 };
 
-/// Opens the stream and waits for the `endpoint` event, until `deadline`. The reader runs on
+/// Opens the stream and waits for the `endpoint` event, within `limit`. The reader runs on
 /// `tracker` until the transport is closed or dropped. One answer may have `result_bytes_max`
 /// bytes.
 pub async fn connect(
     client: &reqwest::Client,
     remote: &Remote,
     result_bytes_max: usize,
-    deadline: Instant,
+    limit: Duration,
     tracker: &TaskTracker,
 ) -> Result<SseTransport, ConnectError> {
-    let begun = Instant::now();
     let opening = open(client, remote, result_bytes_max);
-    let Ok(opened) = timeout_at(deadline, opening).await else {
+    let Ok(opened) = timeout(limit, opening).await else {
         return Err(ConnectError::Timeout {
             step: "endpoint event",
-            after: deadline.saturating_duration_since(begun),
+            after: limit,
         });
     };
     let (address, stream) = opened?;

@@ -134,8 +134,8 @@ async fn post(
 }
 
 async fn opened(remote: &Remote) -> Result<SseTransport, ConnectError> {
-    let deadline = Instant::now() + Duration::from_millis(700);
-    connect(&client(), remote, LIMIT, deadline, &TaskTracker::new()).await
+    let limit = Duration::from_millis(700);
+    connect(&client(), remote, LIMIT, limit, &TaskTracker::new()).await
 }
 
 async fn serve(remote: &Remote) -> RunningService<RoleClient, Quiet> {
@@ -299,12 +299,12 @@ async fn closing_stops_the_reader() {
     let (router, streams) = server("/sse", "/messages/?s=");
     let server = Server::start(router).await;
     let tracker = TaskTracker::new();
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let limit = Duration::from_secs(5);
     let remote = server.remote("/sse", RemoteKind::Sse);
-    let mut closed = connect(&client(), &remote, LIMIT, deadline, &tracker)
+    let mut closed = connect(&client(), &remote, LIMIT, limit, &tracker)
         .await
         .unwrap();
-    let dropped = connect(&client(), &remote, LIMIT, deadline, &tracker)
+    let dropped = connect(&client(), &remote, LIMIT, limit, &tracker)
         .await
         .unwrap();
     assert_eq!(tracker.len(), 2);

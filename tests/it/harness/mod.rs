@@ -1,7 +1,9 @@
 //! Starts the real binary in a folder of its own and talks to it.
 
+mod bad_http;
 mod upstream;
 
+pub use bad_http::BadHttp;
 pub use upstream::Upstream;
 
 use std::{
@@ -337,7 +339,12 @@ pub async fn until_gone(pid: u64) {
 pub fn ticks(bridge: &Bridge) -> u64 {
     let pid = bridge.child.id().expect("it runs");
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .unwrap()
+        .split_whitespace()
+        .collect();
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 

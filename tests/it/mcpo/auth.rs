@@ -79,7 +79,10 @@ impl<'a> Row<'a> {
             "basic ok" if is_call => Some((200, "B14: who may read the page may call")),
             "bearer lower" | "BEARER upper" | "bearer 2sp" if is_strict => {
                 let status = if self.path == "/nope" { 404 } else { 200 };
-                Some((status, "the key is right; RFC 9110 §11.1: a scheme has no case"))
+                Some((
+                    status,
+                    "the key is right; RFC 9110 §11.1: a scheme has no case",
+                ))
             }
             _ => None,
         }
@@ -147,7 +150,11 @@ async fn check(bridge: &Bridge, row: &Row<'_>, is_open: bool, is_strict: bool) -
     if difference.is_some_and(|(ours, _)| ours == row.status) {
         return Some("no longer differs".to_owned());
     }
-    let challenge = if status == row.status { row.challenge } else { "None" };
+    let challenge = if status == row.status {
+        row.challenge
+    } else {
+        "None"
+    };
     let ours = answer.headers.get("www-authenticate");
     let ours = ours.map_or("None", |value| value.to_str().unwrap());
     if ours != challenge {
@@ -169,7 +176,11 @@ async fn check(bridge: &Bridge, row: &Row<'_>, is_open: bool, is_strict: bool) -
 
 /// The document asks for the key where one is asked for, in mcpo's place.
 async fn check_document(bridge: &Bridge, is_config: bool, is_open: bool) {
-    let path = if is_config { "/one/openapi.json" } else { "/openapi.json" };
+    let path = if is_config {
+        "/one/openapi.json"
+    } else {
+        "/openapi.json"
+    };
     let key = format!("Bearer {KEY}");
     let answer = bridge
         .send(Method::GET, path, &[("authorization", &key)], "")
@@ -202,7 +213,11 @@ async fn check_document(bridge: &Bridge, is_config: bool, is_open: bool) {
 
 /// Nobody learns from a stranger's body: mcpo parses JSON before it asks who sends it.
 async fn check_bad_bodies(bridge: &Bridge, is_config: bool, is_open: bool) {
-    let path = if is_config { "/one/s_prims_opt" } else { "/s_prims_opt" };
+    let path = if is_config {
+        "/one/s_prims_opt"
+    } else {
+        "/s_prims_opt"
+    };
     for (body, open) in [("{\"b\": \"bad\"}", 422), ("{bad", 400)] {
         let wanted = if is_open { open } else { 401 };
         assert_eq!(bridge.post(path, body).await.status, wanted, "{body}");

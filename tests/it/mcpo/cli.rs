@@ -23,7 +23,11 @@ const ENDS: &[(&[&str], &str, i32)] = &[
         "Invalid value for '--port' / '-p': 'abc' is not a valid integer.",
         2,
     ),
-    (&["--version"], "Option '--version' requires an argument.", 2),
+    (
+        &["--version"],
+        "Option '--version' requires an argument.",
+        2,
+    ),
     (&["--help"], "--hot-reload", 0),
     (
         &["--config", "{dir}/missing.json"],
@@ -90,7 +94,10 @@ async fn what_cannot_be_started_ends_with_mcpos_words_and_code() {
         let (ended, log) = setup.args(*words).output().await;
         assert!(log.contains(expected), "{words:?}: {log}");
         assert_eq!(ended, *code, "{words:?}: {log}");
-        assert!(!log.contains("s3cr3t") && !log.contains("panicked"), "{log}");
+        assert!(
+            !log.contains("s3cr3t") && !log.contains("panicked"),
+            "{log}"
+        );
         let errors = log.lines().filter(|line| line.starts_with("error: "));
         assert!(errors.count() <= 1, "{log}");
     }
@@ -130,7 +137,10 @@ async fn the_first_line_says_what_is_started() {
     let log = bridge.log();
     let start = format!("Starting MCP OpenAPI Proxy on 127.0.0.1:{port} with command: ");
     let first = log.lines().next().unwrap();
-    assert!(first.starts_with(&start) && first.ends_with("/tools.json r_text"), "{first}");
+    assert!(
+        first.starts_with(&start) && first.ends_with("/tools.json r_text"),
+        "{first}"
+    );
     bridge.signal("INT");
     assert_eq!(bridge.exit_code().await, 0);
 
@@ -140,7 +150,10 @@ async fn the_first_line_says_what_is_started() {
     let config = bridge.dir.path().join("config.json");
     assert_eq!(
         first,
-        format!("Starting MCP OpenAPI Proxy with config file: {}", config.display())
+        format!(
+            "Starting MCP OpenAPI Proxy with config file: {}",
+            config.display()
+        )
     );
 }
 
@@ -161,7 +174,11 @@ async fn the_log_level_is_followed_and_a_wrong_one_is_no_crash() {
         assert_eq!(answer.status, 200);
         bridge.get("/docs").await;
         let log = bridge.log();
-        assert_eq!(log.contains("listening on http://"), infos, "{options:?}: {log}");
+        assert_eq!(
+            log.contains("listening on http://"),
+            infos,
+            "{options:?}: {log}"
+        );
         assert_eq!(log.contains("DEBUG"), debugs, "{options:?}: {log}");
         let warned = log.contains("Invalid LOG_LEVEL 'BOGUS', defaulting to INFO");
         assert_eq!(warned, warning, "{options:?}: {log}");
@@ -178,7 +195,14 @@ async fn a_header_that_is_no_json_is_left_out_with_a_warning() {
     // Nothing is asked of it with a program.
     let bridge = mcpo(&line).ready().await;
     assert_eq!(bridge.post("/r_text", "").await.status, 200);
-    let options = ["--type", "streamable-http", "--header", "{bad", "--", "http://127.0.0.1:9/"];
+    let options = [
+        "--type",
+        "streamable-http",
+        "--header",
+        "{bad",
+        "--",
+        "http://127.0.0.1:9/",
+    ];
     let bridge = mcpo(&options).ready().await;
     until(async || {
         bridge

@@ -136,7 +136,11 @@ pub fn without_ours(answer: &Answer) -> Value {
     let mut body = answer.json();
     if let Some(members) = body.as_object_mut() {
         assert!(members.remove("code").is_some_and(|code| code.is_string()));
-        assert!(members.remove("request_id").is_some_and(|id| id.is_string()));
+        assert!(
+            members
+                .remove("request_id")
+                .is_some_and(|id| id.is_string())
+        );
     }
     body
 }

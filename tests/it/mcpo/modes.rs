@@ -15,9 +15,15 @@ fn servers() -> Vec<(&'static str, Value)> {
     vec![
         (
             "ok",
-            with("r_text,r_image,r_iserror", json!({"disabledTools": ["r_image"]})),
+            with(
+                "r_text,r_image,r_iserror",
+                json!({"disabledTools": ["r_image"]}),
+            ),
         ),
-        ("snake", with("r_text,r_image", json!({"disabled_tools": ["r_text"]}))),
+        (
+            "snake",
+            with("r_text,r_image", json!({"disabled_tools": ["r_text"]})),
+        ),
         (
             "both",
             with(
@@ -32,7 +38,10 @@ fn servers() -> Vec<(&'static str, Value)> {
         ("UPPER.dots-1", probe("r_text")),
         (
             "unknownkeys",
-            with("r_text", json!({"autoApprove": ["x"], "description": "d", "whatever": 1})),
+            with(
+                "r_text",
+                json!({"autoApprove": ["x"], "description": "d", "whatever": 1}),
+            ),
         ),
         (
             "instr",
@@ -45,12 +54,19 @@ fn servers() -> Vec<(&'static str, Value)> {
             "noname",
             with("r_text", json!({"args": ["--name", "", "--version", ""]})),
         ),
-        ("pages", with("r_text,r_image,r_iserror", json!({"args": ["--pages"]}))),
+        (
+            "pages",
+            with("r_text,r_image,r_iserror", json!({"args": ["--pages"]})),
+        ),
     ]
 }
 
 /// Title, description and version of a server in the recording, and its tools.
-type Row = (&'static str, (&'static str, &'static str, &'static str), &'static [&'static str]);
+type Row = (
+    &'static str,
+    (&'static str, &'static str, &'static str),
+    &'static [&'static str],
+);
 
 /// What `GET /{server}/openapi.json` says, as recorded; all pages are read here (B10).
 const DOCUMENTS: &[Row] = &[
@@ -59,12 +75,20 @@ const DOCUMENTS: &[Row] = &[
     ("both", PROBE, &["/r_image", "/r_text"]),
     (
         "bad",
-        ("bad", "bad MCP Server\n\n- [back to tool list](/docs)", "1.0"),
+        (
+            "bad",
+            "bad MCP Server\n\n- [back to tool list](/docs)",
+            "1.0",
+        ),
         &[],
     ),
     (
         "exits",
-        ("exits", "exits MCP Server\n\n- [back to tool list](/docs)", "1.0"),
+        (
+            "exits",
+            "exits MCP Server\n\n- [back to tool list](/docs)",
+            "1.0",
+        ),
         &[],
     ),
     ("with%20space", PROBE, &["/r_text"]),
@@ -74,7 +98,11 @@ const DOCUMENTS: &[Row] = &[
     ("instr", ("nm", "INSTR text", "1.2.3"), &["/r_text"]),
     (
         "noname",
-        ("noname", "noname MCP Server\n\n- [back to tool list](/docs)", "1.0"),
+        (
+            "noname",
+            "noname MCP Server\n\n- [back to tool list](/docs)",
+            "1.0",
+        ),
         &["/r_text"],
     ),
     ("pages", PROBE, &["/r_image", "/r_iserror", "/r_text"]),
@@ -88,7 +116,12 @@ const REQUESTS: &[(&str, u16, u16, &str)] = &[
     ("GET /ok", 200, 307, "its tools, for people"),
     ("GET /ok/", 200, 404, "its tools, for people"),
     ("POST /ok/r_text", 200, 200, ""),
-    ("POST /ok/r_text/", 200, 307, "clients lose the body on a redirect"),
+    (
+        "POST /ok/r_text/",
+        200,
+        307,
+        "clients lose the body on a redirect",
+    ),
     ("POST /ok//r_text", 404, 404, ""),
     ("POST /ok/r_image", 404, 404, ""),
     ("POST /bad/x", 503, 404, "it is down: `Retry-After` says so"),
@@ -132,7 +165,9 @@ async fn every_server_has_its_name_title_description_and_tools() {
         .collect();
     assert_eq!(
         root["info"]["description"],
-        format!("Automatically generated API from MCP Tool Schemas\n\n- **available tools**：{listed}")
+        format!(
+            "Automatically generated API from MCP Tool Schemas\n\n- **available tools**：{listed}"
+        )
     );
     for (request, ours, theirs, why) in REQUESTS {
         assert_eq!(ours == theirs, why.is_empty(), "{request}");
@@ -143,16 +178,24 @@ async fn every_server_has_its_name_title_description_and_tools() {
     }
     // The page of a server: mcpo's title, and the address of its document.
     let page = bridge.get("/ok/docs").await.text;
-    assert!(page.contains("<title>probe-server - Swagger UI</title>"), "{page}");
+    assert!(
+        page.contains("<title>probe-server - Swagger UI</title>"),
+        "{page}"
+    );
     assert!(page.contains("\"/ok/openapi.json\""), "{page}");
     let page = bridge.get("/docs").await.text;
-    assert!(page.contains("<title>MCP OpenAPI Proxy - Swagger UI</title>"), "{page}");
+    assert!(
+        page.contains("<title>MCP OpenAPI Proxy - Swagger UI</title>"),
+        "{page}"
+    );
 }
 
 #[tokio::test]
 async fn the_root_is_named_by_the_command_line_and_servers_by_themselves() {
     let options = ["--name", "My N", "-d", "My D", "--version", "7"];
-    let bridge = with_config(&[("ok", probe("r_text"))], &options).ready().await;
+    let bridge = with_config(&[("ok", probe("r_text"))], &options)
+        .ready()
+        .await;
     let info = |document: Value| document["info"].clone();
     assert_eq!(
         info(bridge.get("/openapi.json").await.json()),
@@ -172,7 +215,10 @@ async fn the_root_is_named_by_the_command_line_and_servers_by_themselves() {
     assert_eq!(document["info"]["version"], PROBE.2);
     assert_eq!(document.get("servers"), None);
     let page = single.get("/docs").await.text;
-    assert!(page.contains("<title>probe-server - Swagger UI</title>"), "{page}");
+    assert!(
+        page.contains("<title>probe-server - Swagger UI</title>"),
+        "{page}"
+    );
 }
 
 /// A server may be called like a route of ours, and so may a tool: mcpo has no such routes.
@@ -181,7 +227,10 @@ async fn our_own_routes_give_way() {
     let servers = [("health", probe("r_text")), ("servers", probe("r_text"))];
     let bridge = with_config(&servers, &[]).ready().await;
     for name in ["health", "servers"] {
-        assert_eq!(bridge.post(&format!("/{name}/r_text"), "").await.text, "\"hello\"");
+        assert_eq!(
+            bridge.post(&format!("/{name}/r_text"), "").await.text,
+            "\"hello\""
+        );
         let document = bridge.get(&format!("/{name}/openapi.json")).await.json();
         assert_eq!(document["info"]["title"], PROBE.0);
     }
@@ -191,7 +240,13 @@ async fn our_own_routes_give_way() {
     line.extend(words.iter().map(String::as_str));
     let single = mcpo(&line).ready().await;
     assert_eq!(single.post("/docs", "{}").await.json()["name"], "docs");
-    assert!(single.get("/docs").await.header("content-type").starts_with("text/html"));
+    assert!(
+        single
+            .get("/docs")
+            .await
+            .header("content-type")
+            .starts_with("text/html")
+    );
 }
 
 /// What the child of a bridge has of some variables, and the words after its own.
@@ -204,7 +259,10 @@ async fn environment(bridge: &Bridge, path: &str) -> Value {
         }
     }
     assert!(env["PATH"].is_string());
-    assert_eq!(env["CWD"], bridge.dir.path().canonicalize().unwrap().to_str().unwrap());
+    assert_eq!(
+        env["CWD"],
+        bridge.dir.path().canonicalize().unwrap().to_str().unwrap()
+    );
     Value::Object(seen)
 }
 
@@ -217,7 +275,11 @@ const VARIABLES: &[(&[&str], &[(&str, &str)], &str)] = &[
         &[],
         r#"{"FOO": "1", "BAR": "a=b"}"#,
     ),
-    (&["--env", "FOO=cli"], &[("FOO", "proc")], r#"{"FOO": "cli"}"#),
+    (
+        &["--env", "FOO=cli"],
+        &[("FOO", "proc")],
+        r#"{"FOO": "cli"}"#,
+    ),
     (
         &["--env-path", "{dir}/env"],
         &[],
@@ -260,7 +322,11 @@ async fn variables_reach_one_server_in_mcpos_order() {
         }
         let bridge = setup.ready().await;
         let expected: Value = serde_json::from_str(expected).unwrap();
-        assert_eq!(environment(&bridge, "/b_env").await, expected, "{options:?} {variables:?}");
+        assert_eq!(
+            environment(&bridge, "/b_env").await,
+            expected,
+            "{options:?} {variables:?}"
+        );
     }
 }
 

@@ -27,7 +27,10 @@ async fn page_url(bridge: &Bridge, path: &str) -> String {
     let answer = bridge.get(path).await;
     assert_eq!(answer.status, 200, "{path}");
     let page = answer.text;
-    assert!(!page.contains("http://") && !page.contains("https://"), "{page}");
+    assert!(
+        !page.contains("http://") && !page.contains("https://"),
+        "{page}"
+    );
     let assets: Vec<&str> = page
         .split(['"', '\''])
         .filter(|word| word.contains("/docs/assets/"))
@@ -61,10 +64,16 @@ async fn path_prefixes_stand_before_servers_and_nothing_else() {
             json!([{"url": format!("{prefix}ok")}])
         );
         let tool = format!("{prefix}ok/r_text");
-        assert_eq!(root["paths"].as_object().unwrap().keys().next(), Some(&tool));
+        assert_eq!(
+            root["paths"].as_object().unwrap().keys().next(),
+            Some(&tool)
+        );
         assert_eq!(bridge.post(&tool, "").await.text, "\"hello\"");
         assert_eq!(page_url(&bridge, "/docs").await, "/openapi.json");
-        assert_eq!(page_url(&bridge, &format!("{prefix}ok/docs")).await, document);
+        assert_eq!(
+            page_url(&bridge, &format!("{prefix}ok/docs")).await,
+            document
+        );
         if prefix != "/" {
             assert_eq!(bridge.post("/ok/r_text", "").await.status, 404);
         }
@@ -74,7 +83,10 @@ async fn path_prefixes_stand_before_servers_and_nothing_else() {
 #[tokio::test]
 async fn one_server_takes_no_path_prefix() {
     let bridge = single(&["--path-prefix", "/pre"]).ready().await;
-    assert_eq!(bridge.get("/openapi.json").await.json().get("servers"), None);
+    assert_eq!(
+        bridge.get("/openapi.json").await.json().get("servers"),
+        None
+    );
     assert_eq!(bridge.post("/r_text", "").await.status, 200);
     assert_eq!(bridge.post("/pre/r_text", "").await.status, 404);
 }
@@ -125,7 +137,10 @@ async fn one_server_answers_with_and_without_its_root_path() {
             servers(&bridge, &format!("{before}/openapi.json")).await,
             json!([{"url": "/api/mcpo"}])
         );
-        assert_eq!(bridge.post(&format!("{before}/r_text"), "").await.status, 200);
+        assert_eq!(
+            bridge.post(&format!("{before}/r_text"), "").await.status,
+            200
+        );
         assert_eq!(
             page_url(&bridge, &format!("{before}/docs")).await,
             "/api/mcpo/openapi.json"
@@ -138,7 +153,10 @@ async fn preflight(bridge: &Bridge, origin: &str) -> crate::harness::Answer {
     let headers = [
         ("origin", origin),
         ("access-control-request-method", "POST"),
-        ("access-control-request-headers", "authorization,content-type"),
+        (
+            "access-control-request-headers",
+            "authorization,content-type",
+        ),
     ];
     bridge.send(Method::OPTIONS, "/r_text", &headers, "").await
 }
@@ -159,9 +177,13 @@ async fn pages_of_any_origin_may_call() {
     ] {
         assert_eq!(answer.header(name), value, "{name}");
     }
-    assert!(answer.headers.get_all("vary").iter().any(|vary| {
-        vary.to_str().unwrap().to_lowercase().contains("origin")
-    }));
+    assert!(
+        answer
+            .headers
+            .get_all("vary")
+            .iter()
+            .any(|vary| { vary.to_str().unwrap().to_lowercase().contains("origin") })
+    );
     // Success, refused bodies and refused callers can be read by the page.
     for (path, key, body, status) in [
         ("/r_text", "Bearer k", "", 200),
@@ -173,14 +195,22 @@ async fn pages_of_any_origin_may_call() {
         let headers = [("origin", "http://x.test"), ("authorization", key)];
         let answer = bridge.send(Method::POST, path, &headers, body).await;
         assert_eq!(answer.status, status, "{path} {key} {body}");
-        assert_eq!(answer.header("access-control-allow-origin"), "http://x.test");
+        assert_eq!(
+            answer.header("access-control-allow-origin"),
+            "http://x.test"
+        );
         assert_eq!(answer.header("access-control-allow-credentials"), "true");
     }
 }
 
 #[tokio::test]
 async fn other_origins_than_the_named_are_not_allowed() {
-    let options = ["--cors-allow-origins", "http://a", "--cors-allow-origins", "http://b"];
+    let options = [
+        "--cors-allow-origins",
+        "http://a",
+        "--cors-allow-origins",
+        "http://b",
+    ];
     let bridge = single(&options).ready().await;
     for origin in ["http://a", "http://b"] {
         let answer = preflight(&bridge, origin).await;
@@ -193,7 +223,12 @@ async fn other_origins_than_the_named_are_not_allowed() {
 #[tokio::test]
 async fn a_certificate_makes_it_https_and_nothing_else() {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    let setup = single(&["--ssl-certfile", "{dir}/cert.pem", "--ssl-keyfile", "{dir}/key.pem"]);
+    let setup = single(&[
+        "--ssl-certfile",
+        "{dir}/cert.pem",
+        "--ssl-keyfile",
+        "{dir}/key.pem",
+    ]);
     setup.write("cert.pem", &made.cert.pem());
     setup.write("key.pem", &made.signing_key.serialize_pem());
     let port = setup.port();
@@ -210,8 +245,19 @@ async fn a_certificate_makes_it_https_and_nothing_else() {
     })
     .await;
     let answer = client.post(format!("{url}/r_text")).send().await.unwrap();
-    assert_eq!(answer.text().await.unwrap(), "\"hello\"", "{}", bridge.log());
-    assert!(plain.get(format!("{}/docs", bridge.base)).send().await.is_err());
+    assert_eq!(
+        answer.text().await.unwrap(),
+        "\"hello\"",
+        "{}",
+        bridge.log()
+    );
+    assert!(
+        plain
+            .get(format!("{}/docs", bridge.base))
+            .send()
+            .await
+            .is_err()
+    );
 }
 
 #[tokio::test]

@@ -16,7 +16,10 @@ fn linked() -> Setup {
     symlink(env!("CARGO_BIN_EXE_mcp-bridge"), &link).unwrap();
     let servers = [
         ("time", probe("r_text,b_env")),
-        ("memory", probe_with("r_image", json!({"disabledTools": ["x"]}))),
+        (
+            "memory",
+            probe_with("r_image", json!({"disabledTools": ["x"]})),
+        ),
     ];
     setup.write("config.json", &config(&servers));
     setup.program(&link)
@@ -132,8 +135,18 @@ async fn a_url_with_its_trailing_slash_is_called_as_written() {
         let port = setup.port().to_string();
         let url = format!("http://127.0.0.1:{}{path}", upstream.port);
         let line = [
-            "--host", "127.0.0.1", "--port", &port, "--api-key", "top-secret", "--server-type",
-            kind, "--header", r#"{"Authorization": "Bearer up", "x-k": "v"}"#, "--", &url,
+            "--host",
+            "127.0.0.1",
+            "--port",
+            &port,
+            "--api-key",
+            "top-secret",
+            "--server-type",
+            kind,
+            "--header",
+            r#"{"Authorization": "Bearer up", "x-k": "v"}"#,
+            "--",
+            &url,
         ];
         let bridge = setup.args(line).ready().await;
         let answer = bridge
@@ -141,7 +154,10 @@ async fn a_url_with_its_trailing_slash_is_called_as_written() {
             .await;
         assert_eq!(answer.text, "\"hi\"", "{kind}: {}", bridge.log());
         // `--header` goes to the server; the caller's own key does not.
-        let headers = bridge.send(Method::POST, "/headers", &[KEY], "").await.json();
+        let headers = bridge
+            .send(Method::POST, "/headers", &[KEY], "")
+            .await
+            .json();
         let headers: Vec<(String, Value)> = headers
             .as_object()
             .unwrap()
@@ -149,7 +165,11 @@ async fn a_url_with_its_trailing_slash_is_called_as_written() {
             .map(|(name, value)| (name.to_lowercase(), value.clone()))
             .collect();
         let of = |name: &str| headers.iter().find(|(it, _)| it == name).map(|(_, it)| it);
-        assert_eq!(of("authorization"), Some(&json!("Bearer up")), "{headers:?}");
+        assert_eq!(
+            of("authorization"),
+            Some(&json!("Bearer up")),
+            "{headers:?}"
+        );
         assert_eq!(of("x-k"), Some(&json!("v")));
     }
 }
@@ -187,7 +207,16 @@ async fn a_program_in_an_argument_is_passed_on_verbatim() {
     let program = "import runpy, sys\nsys.argv = ['x', '{dir}/tools.json', 'r_text']\n\
                    runpy.run_path(\"{tests}/golden/mcpo/probe_server.py\")";
     let bridge = setup
-        .args(["--port", &port, "--api-key", "top-secret", "--", &PYTHON, "-c", program])
+        .args([
+            "--port",
+            &port,
+            "--api-key",
+            "top-secret",
+            "--",
+            &PYTHON,
+            "-c",
+            program,
+        ])
         .ready()
         .await;
     is_usable(&bridge, true).await;
@@ -203,7 +232,10 @@ async fn our_own_server_needs_no_other_program() {
         .ready()
         .await;
     let answer = bridge.post("/add", r#"{"a": 2, "b": "3"}"#).await;
-    assert_eq!((answer.status, answer.text.as_str()), (200, r#"{"sum":5.0}"#));
+    assert_eq!(
+        (answer.status, answer.text.as_str()),
+        (200, r#"{"sum":5.0}"#)
+    );
 }
 
 /// 10: with `--strict-auth` pages are closed to strangers, as they are to the probe there.

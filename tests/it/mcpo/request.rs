@@ -78,7 +78,11 @@ fn calls() -> Vec<Call> {
 /// The arguments that reached the server, or the detail of the refusal.
 fn outcome(answer: &Answer) -> Value {
     let body = answer.json();
-    let key = if answer.status == 200 { "arguments" } else { "detail" };
+    let key = if answer.status == 200 {
+        "arguments"
+    } else {
+        "detail"
+    };
     body[key].clone()
 }
 
@@ -109,7 +113,11 @@ async fn every_call_ends_as_with_mcpo_or_differs_as_listed() {
             Some(place) => {
                 used[place] = true;
                 let it = &differences[place];
-                let key = if it["ours"] == 200 { "arguments" } else { "detail" };
+                let key = if it["ours"] == 200 {
+                    "arguments"
+                } else {
+                    "detail"
+                };
                 (it["ours"].as_u64().unwrap(), it[key].clone())
             }
             None if call.status == 200 => (200, call.answer.clone()),
@@ -151,7 +159,9 @@ async fn every_route_answers_as_with_mcpo_or_differs_as_listed() {
     let bridge = start().await;
     let text = recorded("observed_request.txt");
     let lines = text.split("-- routes\n").nth(1).unwrap().lines();
-    let lines: Vec<&str> = lines.take_while(|line| !line.starts_with("OPTIONS {")).collect();
+    let lines: Vec<&str> = lines
+        .take_while(|line| !line.starts_with("OPTIONS {"))
+        .collect();
     assert_eq!(lines.len(), 16, "the recording changed");
     let mut wrong = Vec::new();
     for line in lines {
@@ -160,14 +170,22 @@ async fn every_route_answers_as_with_mcpo_or_differs_as_listed() {
         let status: u16 = words.next().unwrap().parse().unwrap();
         let rest = words.next().unwrap_or_default();
         let answer = bridge
-            .send(Method::from_bytes(method.as_bytes()).unwrap(), path, &[], "")
+            .send(
+                Method::from_bytes(method.as_bytes()).unwrap(),
+                path,
+                &[],
+                "",
+            )
             .await;
         let difference = ROUTES
             .iter()
             .find(|(request, ..)| *request == format!("{method} {path}"));
         let wanted = difference.map_or(status, |(_, status, _)| *status);
         if answer.status != wanted {
-            wrong.push(format!("{method} {path}: {} is not {wanted}", answer.status));
+            wrong.push(format!(
+                "{method} {path}: {} is not {wanted}",
+                answer.status
+            ));
         }
         if difference.is_some() {
             continue;

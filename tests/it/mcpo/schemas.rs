@@ -74,13 +74,21 @@ fn is_as_precise(place: &str, ours: &Value, theirs: &Value) {
     assert_eq!(ours.get("required"), theirs.get("required"), "{place}");
     assert_eq!(ours["title"], theirs["title"], "{place}");
     let keys = |schema: &Value| -> Vec<String> {
-        schema["properties"].as_object().unwrap().keys().cloned().collect()
+        schema["properties"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .cloned()
+            .collect()
     };
     assert_eq!(keys(ours), keys(theirs), "{place}");
     for name in keys(theirs) {
         let (our_one, their_one) = (property(ours, &name), property(theirs, &name));
         let default = their_one.get("default");
-        assert!(default.is_none() || default == our_one.get("default"), "{place}.{name}");
+        assert!(
+            default.is_none() || default == our_one.get("default"),
+            "{place}.{name}"
+        );
         let description = &their_one["description"];
         assert!(
             description == "" || description.is_null() || *description == our_one["description"],
@@ -145,7 +153,11 @@ async fn every_tool_that_mcpo_serves_is_described_alike_and_more_precisely() {
         assert_eq!(ours["info"], theirs["info"], "{case}");
         assert_eq!(
             our_paths.keys().collect::<Vec<_>>(),
-            theirs["paths"].as_object().unwrap().keys().collect::<Vec<_>>()
+            theirs["paths"]
+                .as_object()
+                .unwrap()
+                .keys()
+                .collect::<Vec<_>>()
         );
         let path = our_paths.keys().next().unwrap();
         let (our_op, their_op) = (&ours["paths"][path]["post"], &theirs["paths"][path]["post"]);

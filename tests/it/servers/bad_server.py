@@ -4,7 +4,7 @@
     bad_server.py [MODE [ARGUMENT]] [--record FILE]
 
 Every mode that gets as far as tools has these: echo env pid calls slow hang die big change grandchild fail
-rpc_error notify content unknown_content. What a mode does besides:
+rpc_error notify content measure unknown_content. What a mode does besides:
 
     good                 nothing
     exit [CODE]          exits at once
@@ -122,6 +122,9 @@ TOOLS = [
     {"name": "notify", "description": "Progress and log messages first", "inputSchema": schema(count=INTEGER)},
     {"name": "content", "description": "One of each kind of content, or those named", "inputSchema": schema(
         kinds={"type": "array", "items": STRING}, structured={"type": "object"})},
+    {"name": "measure", "description": "Has an output schema", "inputSchema": schema(
+        unit={"enum": ["C", "F"], "default": "C"}, exact={"type": "boolean"}, places=INTEGER,
+        tags={"type": "array", "items": STRING}), "outputSchema": schema(["degrees"], degrees=NUMBER, unit=STRING)},
     {"name": "unknown_content", "description": "A kind of content nobody knows", "inputSchema": schema()},
 ]
 
@@ -270,6 +273,9 @@ def call(request):
     if name == "content":
         content = [CONTENT[kind] for kind in given.get("kinds", list(CONTENT))]
         return answer(request, {"content": content, **({"structuredContent": given["structured"]} if "structured" in given else {})})
+    if name == "measure":
+        measured = {"degrees": 21.5, "unit": given.get("unit")}
+        return answer(request, {**text(json.dumps(measured)), "structuredContent": measured})
     if name == "unknown_content":
         return answer(request, {"content": [{"type": "hologram", "data": {"depth": 3}}], "_meta": {"x": 1}, "extra": True})
     if name == "changed" and state["changed"]:

@@ -6,7 +6,11 @@ use super::*;
 /// A file beside the recording.
 macro_rules! data {
     ($name:literal) => {
-        serde_json::from_str(include_str!(concat!("../../../../tests/golden/mcpo/", $name))).unwrap()
+        serde_json::from_str(include_str!(concat!(
+            "../../../../tests/golden/mcpo/",
+            $name
+        )))
+        .unwrap()
     };
 }
 
@@ -151,7 +155,10 @@ fn every_call_ends_as_with_mcpo_or_differs_on_purpose() {
     }
     for (difference, used) in differences.iter().zip(used) {
         if !used {
-            wrong.push(format!("was never called: {} {}", difference.tool, difference.body));
+            wrong.push(format!(
+                "was never called: {} {}",
+                difference.tool, difference.body
+            ));
         }
     }
     assert!(
