@@ -118,7 +118,7 @@ pub fn demo_server() -> ExitCode {
 /// From the bound socket to the last reaped server.
 async fn serve(plan: Plan, loaded: Loaded) -> anyhow::Result<()> {
     let config = Arc::new(loaded.config);
-    let listening = http::bind(config.server.listen)?;
+    let listening = http::bind(&config.server).await?;
     let lifecycle = Lifecycle::default();
     let asked = Arc::new(Notify::new());
     lifecycle

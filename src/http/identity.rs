@@ -74,6 +74,7 @@ fn check_host(headers: &HeaderMap) -> Result<(), ApiError> {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,
     };
+    let name = name.to_ascii_lowercase();
     let is_local = name == "localhost"
         || name.ends_with(".localhost")
         || name

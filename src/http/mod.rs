@@ -1,5 +1,7 @@
 //! The routes (design §2). This module knows JSON and nothing of MCP.
 
+mod accept;
+mod body;
 mod documents;
 mod error;
 mod gate;

@@ -7,12 +7,16 @@ use std::{
 };
 
 use axum::Router;
-use axum_server::{Handle, accept::NoDelayAcceptor, tls_rustls::RustlsConfig};
+use axum_server::{
+    Handle,
+    accept::NoDelayAcceptor,
+    tls_rustls::{RustlsAcceptor, RustlsConfig},
+};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::layers::strip_root_path;
-use crate::config::Server;
+use super::{accept::Acceptor, layers::strip_root_path};
+use crate::config::{Server, Tls};
 
 /// How long a client may take to send its request head, in plain and TLS connections.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -48,12 +52,22 @@ pub enum ServeError {
 pub struct Listening {
     /// The socket.
     listener: TcpListener,
+    /// Certificate and key, where TLS is spoken.
+    tls: Option<RustlsConfig>,
+    /// How long a client may take to send its request head.
+    head_timeout: Duration,
     /// Where it is: the port that the system chose, for port 0.
     pub address: SocketAddr,
 }
 
-/// Binds before anything else is started, so that a taken port costs nothing.
-pub fn bind(address: SocketAddr) -> Result<Listening, ServeError> {
+/// Reads the certificate and binds before anything else is started, so that a taken port or a
+/// broken file costs nothing.
+pub async fn bind(server: &Server) -> Result<Listening, ServeError> {
+    let tls = match &server.tls {
+        None => None,
+        Some(tls) => Some(read_tls(tls).await?),
+    };
+    let address = server.listen;
     let failed = |error: io::Error| ServeError::Bind {
         address,
         reason: match error.kind() {
@@ -71,7 +85,12 @@ pub fn bind(address: SocketAddr) -> Result<Listening, ServeError> {
     let listener = TcpListener::bind(address).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    Ok(Listening { listener, address })
+    Ok(Listening {
+        listener,
+        tls,
+        head_timeout: HEAD_TIMEOUT,
+        address,
+    })
 }
 
 impl Listening {
@@ -86,32 +105,19 @@ impl Listening {
     ) -> Result<(), ServeError> {
         let service = under_root_path(router, &server.root_path).into_make_service();
         let handle = Handle::new();
-        let tls = match &server.tls {
-            None => None,
-            Some(tls) => Some(
-                RustlsConfig::from_pem_file(&tls.cert_file, &tls.key_file)
-                    .await
-                    .map_err(|reason| ServeError::Tls {
-                        cert: tls.cert_file.display().to_string(),
-                        key: tls.key_file.display().to_string(),
-                        reason,
-                    })?,
-            ),
-        };
         let drain = drain(handle.clone(), server.drain_timeout, soft, hard);
         let serving = async move {
-            match tls {
+            let (plain, limit) = (NoDelayAcceptor::new(), self.head_timeout);
+            let mut server = axum_server::from_tcp(self.listener)?.handle(handle);
+            bound_idle(server.http_builder(), limit);
+            match self.tls {
                 None => {
-                    let mut server = axum_server::from_tcp(self.listener)?
-                        .acceptor(NoDelayAcceptor::new())
-                        .handle(handle);
-                    bound_head(server.http_builder());
+                    let server = server.acceptor(Acceptor::new(plain, limit));
                     server.serve(service).await
                 }
                 Some(tls) => {
-                    let mut server =
-                        axum_server::from_tcp_rustls(self.listener, tls)?.handle(handle);
-                    bound_head(server.http_builder());
+                    let tls = RustlsAcceptor::new(tls).acceptor(plain);
+                    let server = server.acceptor(Acceptor::new(tls, limit));
                     server.serve(service).await
                 }
             }
@@ -121,6 +127,16 @@ impl Listening {
             () = drain => Ok(()),
         }
     }
+}
+
+/// Reads the certificate and its key.
+async fn read_tls(tls: &Tls) -> Result<RustlsConfig, ServeError> {
+    let read = RustlsConfig::from_pem_file(&tls.cert_file, &tls.key_file).await;
+    read.map_err(|reason| ServeError::Tls {
+        cert: tls.cert_file.display().to_string(),
+        key: tls.key_file.display().to_string(),
+        reason,
+    })
 }
 
 /// Takes the prefix of a reverse proxy off before routes are looked at.
@@ -133,14 +149,20 @@ fn under_root_path(router: Router, root_path: &str) -> Router {
     Router::new().fallback_service(stripped)
 }
 
-/// Bounds what a client that sends nothing can hold.
-fn bound_head(
+/// Bounds what a client that sends nothing can hold: by the head of HTTP/1, by pings of HTTP/2.
+fn bound_idle(
     builder: &mut hyper_util::server::conn::auto::Builder<hyper_util::rt::TokioExecutor>,
+    head_timeout: Duration,
 ) {
     builder
         .http1()
         .timer(hyper_util::rt::TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT);
+        .header_read_timeout(head_timeout);
+    builder
+        .http2()
+        .timer(hyper_util::rt::TokioTimer::new())
+        .keep_alive_interval(Some(head_timeout))
+        .keep_alive_timeout(head_timeout);
 }
 
 /// Waits for the stages of the end; returns when serving must be dropped.
@@ -156,4 +178,42 @@ async fn drain(
     }
     hard.cancelled().await;
     handle.shutdown();
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpStream,
+        time::timeout,
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_that_does_not_finish_its_head_is_cut() {
+        let server = Server {
+            listen: ([127, 0, 0, 1], 0).into(),
+            ..Server::default()
+        };
+        let mut listening = bind(&server).await.unwrap();
+        listening.head_timeout = Duration::from_millis(200);
+        let address = listening.address;
+        let stop = CancellationToken::new();
+        let hard = stop.clone();
+        let serving = tokio::spawn(async move {
+            let serving = listening.serve(Router::new(), &server, stop.clone(), stop);
+            serving.await.unwrap();
+        });
+        let http_2 = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+        for head in ["", "P", "PRI * HTTP/2.0\r\n", http_2, "GET / HTTP/1.1\r\nhost: a\r\n"] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let mut answer = Vec::new();
+            let ended = timeout(Duration::from_secs(3), stream.read_to_end(&mut answer));
+            assert!(ended.await.is_ok(), "{head:?} holds its connection");
+        }
+        hard.cancel();
+        serving.await.unwrap();
+    }
 }

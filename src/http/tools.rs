@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
-    body::{Body, Bytes, to_bytes},
+    body::Body,
     response::{IntoResponse, Response},
 };
 use http::{
@@ -11,7 +11,7 @@ use http::{
     header::{CONTENT_DISPOSITION, CONTENT_TYPE},
 };
 
-use super::{error::ApiError, identity::identify, layers::Note, state::Settings};
+use super::{body, error::ApiError, identity::identify, layers::Note, state::Settings};
 use crate::{
     bridge::{Bridge, Entry, Failure, Phase},
     mcp::CallError,
@@ -44,8 +44,9 @@ pub fn find(bridge: Arc<Bridge>, tool: &str) -> Result<Found, ApiError> {
             Err(ApiError::call(bridge.unavailable(&status)))
         }
         Phase::Starting | Phase::BackingOff | Phase::Failed | Phase::Ready | Phase::Idle => {
+            let shown: String = tool.chars().take(100).collect();
             Err(ApiError::not_found(format!(
-                "bridge `{name}` has no tool `{tool}`; GET /{name} lists what it has",
+                "bridge `{name}` has no tool `{shown}`; GET /{name} lists what it has",
                 name = bridge.name()
             )))
         }
@@ -74,7 +75,13 @@ async fn answer(
     note: &mut Note,
 ) -> Result<Response, ApiError> {
     let Found { bridge, entry } = found;
-    let caller = identify(settings, headers)?;
+    let caller = match identify(settings, headers) {
+        Ok(caller) => caller,
+        Err(refusal) => {
+            body::discard(body.into_data_stream()).await;
+            return Err(refusal);
+        }
+    };
     note.caller = Some(caller.id.clone());
     let grant = caller
         .authorise(bridge.name(), &entry.tool.name)
@@ -89,7 +96,7 @@ async fn answer(
                 ),
             )
         })?;
-    let body = read(body, settings.config.limits.body_bytes_max).await?;
+    let body = body::read(body, settings.config.limits.body_bytes_max).await?;
     let arguments = entry
         .arguments
         .accept(&body)
@@ -105,31 +112,6 @@ async fn answer(
     Reply::from_result(result, bridge.config.embed_html)
         .map(respond)
         .map_err(|error| ApiError::tool(redacted(error, bridge)))
-}
-
-/// Reads the whole body, within the limit.
-async fn read(body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
-    to_bytes(body, bytes_max).await.map_err(|error| {
-        let mut source = std::error::Error::source(&error);
-        let mut is_too_large = false;
-        while let Some(cause) = source {
-            is_too_large |= cause.to_string().contains("length limit");
-            source = cause.source();
-        }
-        if is_too_large {
-            ApiError::new(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "body_too_large",
-                format!("the request body is larger than {bytes_max} bytes"),
-            )
-        } else {
-            ApiError::new(
-                StatusCode::BAD_REQUEST,
-                "body_incomplete",
-                "the request body ended early",
-            )
-        }
-    })
 }
 
 /// A tool's error without the secrets that its bridge holds.
