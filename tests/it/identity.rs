@@ -45,16 +45,8 @@ async fn keys_are_taken_in_every_usual_form() {
         (Some("Bearer k3y-of-the-tea"), 401, "Invalid API key"),
         (Some("Bearer k3y-of-the-teams"), 401, "Invalid API key"),
         (Some("Bearer K3Y-OF-THE-TEAM"), 401, "Invalid API key"),
-        (
-            Some("Bearer"),
-            401,
-            "Unsupported authorization method",
-        ),
-        (
-            Some("Bearer "),
-            401,
-            "Unsupported authorization method",
-        ),
+        (Some("Bearer"), 401, "Unsupported authorization method"),
+        (Some("Bearer "), 401, "Unsupported authorization method"),
         (
             Some("k3y-of-the-team"),
             401,
