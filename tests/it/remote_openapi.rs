@@ -102,7 +102,7 @@ async fn service() -> (u16, Arc<AtomicUsize>) {
 /// Says what it was sent.
 async fn create(
     axum::extract::Path(folder): axum::extract::Path<String>,
-    uri: axum::http::Uri,
+    uri: http::Uri,
     headers: HeaderMap,
     Json(body): Json<Value>,
 ) -> Response {
