@@ -133,7 +133,8 @@ impl Bridge {
 
     /// Whether the first attempt to connect has an outcome.
     pub fn is_settled(&self) -> bool {
-        *self.attempts.borrow() > 0
+        // The status is set a moment before the attempt is counted.
+        *self.attempts.borrow() > 0 || self.status.borrow().phase == Phase::Ready
     }
 
     /// Waits until the first attempt to connect has an outcome.

@@ -100,6 +100,13 @@ impl Supervisor {
             is_first = false;
         }
         self.bridge.live.session.store(None);
+        // A call that still holds this handle must not wait for a session.
+        self.bridge.set_status(Status {
+            phase: Phase::BackingOff,
+            reason: Some("it is being replaced".to_owned()),
+            retry_at: Some(Instant::now() + Duration::from_secs(1)),
+            fault: None,
+        });
     }
 
     /// Connects, reads the tools, publishes both.

@@ -117,11 +117,10 @@ async fn answer(state: &AppState, target: Target, request: Request) -> Response 
             Ok(_) => Err(ApiError::method_not_allowed(Some(error::POST))),
             Err(error) => Err(stranger(state, headers).unwrap_or(error)),
         },
-        Target::Unknown(path) => match state.registry.catalogue().flat(&path) {
-            Some((bridge, entry)) if is_post => {
-                return call(state, tools::Found { bridge, entry }, request).await;
-            }
-            Some(_) => Err(ApiError::method_not_allowed(Some(error::POST))),
+        Target::Unknown(path) => match flat(state, &path) {
+            Some(Ok(found)) if is_post => return call(state, found, request).await,
+            Some(Ok(_)) => Err(ApiError::method_not_allowed(Some(error::POST))),
+            Some(Err(error)) => Err(stranger(state, headers).unwrap_or(error)),
             None => Err(unknown(state, &path, headers)),
         },
         Target::Bridge(_) | Target::Document(_) | Target::Docs(_) => {
@@ -129,6 +128,21 @@ async fn answer(state: &AppState, target: Target, request: Request) -> Response 
         }
     };
     result.unwrap_or_else(ApiError::into_response)
+}
+
+/// The tool of an operation id or of the Python proxy's form, `{bridge}_{tool}`. What is not in the
+/// catalogue may be a tool of a bridge that has only just come up, or is not up.
+fn flat(state: &AppState, path: &str) -> Option<Result<tools::Found, ApiError>> {
+    if let Some((bridge, entry)) = state.registry.catalogue().flat(path) {
+        return Some(Ok(tools::Found { bridge, entry }));
+    }
+    let roster = state.registry.roster();
+    let owners = roster.bridges().iter().filter_map(|bridge| {
+        let tool = path.strip_prefix(bridge.name().as_str())?;
+        Some((bridge, tool.strip_prefix('_')?))
+    });
+    let (bridge, tool) = owners.max_by_key(|(bridge, _)| bridge.name().as_str().len())?;
+    Some(tools::find(Arc::clone(bridge), tool))
 }
 
 /// Calls a tool with the parts of the request.

@@ -185,6 +185,12 @@ async fn every_path_is_what_it_seems() {
             "bridge `off` is disabled: NOT_SET_ANYWHERE is not set",
         ),
         ("POST /off/echo", 503, r#""code":"disabled""#),
+        ("POST /off_echo", 503, r#""code":"disabled""#),
+        (
+            "POST /good_nothing",
+            404,
+            "bridge `good` has no tool `nothing`",
+        ),
         ("POST //good/echo", 404, "not_found"),
         ("POST /good//echo", 404, "not_found"),
         ("POST /good/echo//", 404, "not_found"),
