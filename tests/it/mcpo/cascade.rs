@@ -29,8 +29,19 @@ fn broken(kind: &str, port: u16) -> Value {
 /// The process id that a server tells.
 async fn pid(bridge: &Bridge, path: &str) -> String {
     let answer = bridge.post(path, "").await;
-    assert_eq!(answer.status, 200, "{path}: {}\n{}", answer.text, bridge.log());
-    answer.json().as_str().unwrap().trim_start_matches("pid=").to_owned()
+    assert_eq!(
+        answer.status,
+        200,
+        "{path}: {}\n{}",
+        answer.text,
+        bridge.log()
+    );
+    answer
+        .json()
+        .as_str()
+        .unwrap()
+        .trim_start_matches("pid=")
+        .to_owned()
 }
 
 /// Kills a server as the kernel does when memory is short.
@@ -91,7 +102,10 @@ async fn a_killed_server_is_back_within_a_call_and_the_other_never_notices() {
     let bridge = with_config(&[("s1", probe("b_pid")), ("s2", probe("b_pid"))], &[])
         .ready()
         .await;
-    let (s1, s2) = (pid(&bridge, "/s1/b_pid").await, pid(&bridge, "/s2/b_pid").await);
+    let (s1, s2) = (
+        pid(&bridge, "/s1/b_pid").await,
+        pid(&bridge, "/s2/b_pid").await,
+    );
     kill(&s1);
     // A call on its way at that moment may be lost, and is not repeated: it may have been done.
     let answer = bridge.post("/s1/b_pid", "").await;
@@ -111,11 +125,17 @@ async fn a_server_that_ends_during_a_call_costs_that_call_alone() {
     line.extend(words.iter().map(String::as_str));
     let setup = mcpo(&line);
     let once = setup.path().join("once");
-    let bridge = setup.env("PROBE_ONCE", once.to_str().unwrap()).ready().await;
+    let bridge = setup
+        .env("PROBE_ONCE", once.to_str().unwrap())
+        .ready()
+        .await;
     let before = pid(&bridge, "/b_pid").await;
     // 500 there. It is a gateway's failure, and the server's own words do not exist.
     let answer = bridge.post("/b_exit", "").await;
-    assert_eq!((answer.status, &answer.code()[..]), (502, "upstream_closed"));
+    assert_eq!(
+        (answer.status, &answer.code()[..]),
+        (502, "upstream_closed")
+    );
     assert_ne!(pid(&bridge, "/b_pid").await, before);
     until(async || bridge.post("/b_once", "").await.status == 200).await;
     assert_eq!(bridge.post("/b_once", "").await.text, "\"second life\"");
@@ -134,7 +154,11 @@ async fn restarted_upstreams_are_found_again_by_everyone() {
         let mut upstream = Upstream::start(mode).await;
         let url = format!("http://127.0.0.1:{}{path}", upstream.port);
         let entry = json!({"type": kind, "url": url, "headers": {"x-cfg": "1"}});
-        let servers = [("one", entry.clone()), ("two", entry), ("pid", probe("b_pid"))];
+        let servers = [
+            ("one", entry.clone()),
+            ("two", entry),
+            ("pid", probe("b_pid")),
+        ];
         let bridge = with_config(&servers, &[]).ready().await;
         let echo = r#"{"message": "hi"}"#;
         let other = pid(&bridge, "/pid/b_pid").await;
@@ -142,14 +166,25 @@ async fn restarted_upstreams_are_found_again_by_everyone() {
             let answer = bridge.post(&format!("/{name}/echo"), echo).await;
             assert_eq!(answer.text, "\"hi\"", "{mode}: {}", bridge.log());
             let headers = bridge.post(&format!("/{name}/headers"), "").await.text;
-            assert!(headers.to_lowercase().contains("\"x-cfg\":\"1\""), "{headers}");
+            assert!(
+                headers.to_lowercase().contains("\"x-cfg\":\"1\""),
+                "{headers}"
+            );
         }
         upstream.stop().await;
         // While it is away nobody hangs.
         let began = Instant::now();
         let answer = bridge.post("/one/echo", echo).await;
-        assert!([502, 503].contains(&answer.status), "{mode}: {}", answer.text);
-        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+        assert!(
+            [502, 503].contains(&answer.status),
+            "{mode}: {}",
+            answer.text
+        );
+        assert!(
+            began.elapsed() < Duration::from_secs(10),
+            "{:?}",
+            began.elapsed()
+        );
         upstream.start_again(mode).await;
         for name in ["one", "two"] {
             let path = format!("/{name}/echo");
@@ -164,7 +199,9 @@ async fn restarted_upstreams_are_found_again_by_everyone() {
 async fn a_session_that_the_server_forgot_is_begun_anew() {
     let upstream = Upstream::start("json").await;
     let url = format!("http://127.0.0.1:{}/mcp", upstream.port);
-    let bridge = mcpo(&["--type", "streamable-http", "--", &url]).ready().await;
+    let bridge = mcpo(&["--type", "streamable-http", "--", &url])
+        .ready()
+        .await;
     for _ in 0..3 {
         let echo = r#"{"message": "hi"}"#;
         assert_eq!(bridge.post("/echo", echo).await.text, "\"hi\"");
@@ -202,5 +239,9 @@ async fn the_port_opens_before_slow_servers_are_there() {
     for answer in join_all(calls).await {
         assert_eq!(answer.text, "\"hello\"");
     }
-    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        began.elapsed()
+    );
 }

@@ -15,9 +15,19 @@ fn named(name: &str) -> Value {
 /// The process id of a server.
 async fn pid(bridge: &Bridge, name: &str) -> u64 {
     let answer = bridge.post(&format!("/{name}/b_pid"), "").await;
-    assert_eq!(answer.status, 200, "{name}: {}\n{}", answer.text, bridge.log());
+    assert_eq!(
+        answer.status,
+        200,
+        "{name}: {}\n{}",
+        answer.text,
+        bridge.log()
+    );
     let text = answer.json();
-    text.as_str().unwrap().trim_start_matches("pid=").parse().unwrap()
+    text.as_str()
+        .unwrap()
+        .trim_start_matches("pid=")
+        .parse()
+        .unwrap()
 }
 
 /// Waits until a server answers by its tool.
@@ -58,7 +68,10 @@ async fn every_edit_does_what_it_says_and_nothing_else() {
 
     // One changes, one goes.
     let changed = probe_with("b_pid,r_text", json!({"args": ["--name", "A2"]}));
-    bridge.write("config.json", &config(&[("a", changed.clone()), ("c", named("C1"))]));
+    bridge.write(
+        "config.json",
+        &config(&[("a", changed.clone()), ("c", named("C1"))]),
+    );
     until_serving(&bridge, "/a/r_text").await;
     until_gone(a).await;
     until_gone(b).await;
@@ -93,7 +106,11 @@ async fn every_edit_does_what_it_says_and_nothing_else() {
     for (n, text) in bad.into_iter().enumerate() {
         bridge.write("config.json", text);
         until(async || refusals(&bridge) > n).await;
-        assert_eq!((pid(&bridge, "a").await, pid(&bridge, "e").await), (a, e), "{text}");
+        assert_eq!(
+            (pid(&bridge, "a").await, pid(&bridge, "e").await),
+            (a, e),
+            "{text}"
+        );
     }
     assert!(is_alive(a) && is_alive(e));
 }
