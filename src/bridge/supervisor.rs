@@ -22,6 +22,9 @@ use crate::{
 /// After `tools/list_changed`, how long to wait for more of them before the list is read.
 const LIST_DEBOUNCE: Duration = Duration::from_millis(200);
 
+/// How long the calls in flight of a bridge that a reload ends may take; its successor waits.
+const FINISH_MAX: Duration = Duration::from_secs(5);
+
 /// The task's own state.
 #[derive(Debug)]
 pub(super) struct Supervisor {
@@ -82,6 +85,9 @@ impl Supervisor {
                     } else {
                         self.attend(&lease).await
                     };
+                    if matches!(parting, Parting::Stopped) {
+                        self.finish_calls().await;
+                    }
                     self.leave(&lease).await;
                     self.after(parting, born).await;
                 }
@@ -221,6 +227,15 @@ impl Supervisor {
         match words.and_then(|words| words.exit()) {
             Some(exit) => format!("the server ended ({exit})"),
             None => "the server closed the connection".to_owned(),
+        }
+    }
+
+    /// Waits until no call is in flight, for a while. At the end of the process none is.
+    async fn finish_calls(&self) {
+        let all = u32::try_from(self.bridge.config.concurrency).unwrap_or(u32::MAX);
+        let idle = self.bridge.slots.acquire_many(all);
+        if tokio::time::timeout(FINISH_MAX, idle).await.is_err() {
+            tracing::warn!(bridge.name = %self.bridge.name(), "calls in flight are cut: the bridge changed");
         }
     }
 

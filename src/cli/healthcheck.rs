@@ -1,6 +1,10 @@
 //! `healthcheck`: for container probes, where there is no curl.
 
-use std::{net::IpAddr, process::ExitCode, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::{Context as _, bail};
 use tokio::runtime::Runtime;
@@ -11,7 +15,7 @@ use super::{
     output::{fail, print},
     serve,
 };
-use crate::mcp;
+use crate::{config::Server, mcp};
 
 /// Probes give up after seconds; so do we.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -32,11 +36,10 @@ pub fn main(start: &Start, url: Option<Url>) -> ExitCode {
 
 /// One request.
 async fn ask(start: &Start, url: Option<Url>) -> anyhow::Result<String> {
-    let url = match url {
-        Some(url) => url,
-        None => configured(start)?,
+    let (client, url) = match url {
+        Some(url) => (mcp::http_client()?, url),
+        None => (own_client()?, configured(start)?),
     };
-    let client = mcp::http_client()?;
     let response = client
         .get(url.join("health")?)
         .timeout(TIMEOUT)
@@ -51,23 +54,37 @@ async fn ask(start: &Start, url: Option<Url>) -> anyhow::Result<String> {
     Ok(body)
 }
 
+/// For a listener on this machine: no proxy stands between, and its certificate is for the name
+/// that others call it by.
+fn own_client() -> reqwest::Result<reqwest::Client> {
+    reqwest::Client::builder()
+        .no_proxy()
+        .tls_danger_accept_invalid_certs(true)
+        .build()
+}
+
 /// Where the configuration says that we listen.
 fn configured(start: &Start) -> anyhow::Result<Url> {
-    let address = match start.listen {
-        Some(address) => address,
-        None => match (serve::plan(start).source)() {
-            Ok(loaded) => loaded.config.server.listen,
-            Err(problems) => bail!(
-                "{} problems in the configuration; see `mcp-bridge check`",
-                problems.len()
-            ),
-        },
+    let server = match (serve::plan(start).source)() {
+        Ok(loaded) => loaded.config.server,
+        // The running process has a configuration that was right once.
+        Err(_) if start.listen.is_some() => Server::default(),
+        Err(problems) => bail!(
+            "{} problems in the configuration; see `mcp-bridge check`",
+            problems.len()
+        ),
     };
+    let address = start.listen.unwrap_or(server.listen);
     let host = match address.ip() {
         ip if !ip.is_unspecified() => ip,
-        IpAddr::V4(_) => IpAddr::from([127, 0, 0, 1]),
-        IpAddr::V6(_) => IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),
+        IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
     };
-    let address = std::net::SocketAddr::new(host, address.port());
-    Ok(Url::parse(&format!("http://{address}/"))?)
+    let scheme = if server.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    let address = SocketAddr::new(host, address.port());
+    Ok(Url::parse(&format!("{scheme}://{address}/"))?)
 }

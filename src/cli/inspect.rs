@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 
 use super::{
     args::Start,
-    output::{complain, diagnose, fail, print},
+    output::{complain, fail, print},
     serve,
 };
 use crate::{
@@ -142,7 +142,6 @@ fn with_bridges(
         Ok(loaded) => loaded,
         Err(problems) => return serve::refuse(&problems),
     };
-    diagnose(&loaded.warnings);
     let config = Arc::new(narrowed(loaded.config, only));
     if let (Some(name), true) = (only, config.bridges.is_empty()) {
         return fail(&anyhow!(

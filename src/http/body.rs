@@ -85,5 +85,9 @@ async fn collect(
             more.extend_from_slice(&chunk);
         }
     }
-    Ok(Some(if more.is_empty() { whole } else { more.freeze() }))
+    Ok(Some(if more.is_empty() {
+        whole
+    } else {
+        more.freeze()
+    }))
 }

@@ -206,7 +206,13 @@ mod tests {
             serving.await.unwrap();
         });
         let http_2 = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-        for head in ["", "P", "PRI * HTTP/2.0\r\n", http_2, "GET / HTTP/1.1\r\nhost: a\r\n"] {
+        for head in [
+            "",
+            "P",
+            "PRI * HTTP/2.0\r\n",
+            http_2,
+            "GET / HTTP/1.1\r\nhost: a\r\n",
+        ] {
             let mut stream = TcpStream::connect(address).await.unwrap();
             stream.write_all(head.as_bytes()).await.unwrap();
             let mut answer = Vec::new();

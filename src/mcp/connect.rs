@@ -9,7 +9,7 @@ use rmcp::{
     service::{ClientInitializeError, ClientLifecycleMode, ClientServiceExt as _, RunningService},
     transport::Transport as McpTransport,
 };
-use tokio::time::timeout;
+use tokio::{sync::Mutex, time::timeout};
 use tokio_util::task::TaskTracker;
 
 use super::{
@@ -107,7 +107,8 @@ impl Connector {
             &self.tracker,
         )?;
         let last_words = process.last_words();
-        let transport = StdioTransport::new(process, pipes, self.result_bytes_max);
+        let process = Arc::new(Mutex::new(process));
+        let transport = StdioTransport::new(Arc::clone(&process), pipes, self.result_bytes_max);
         let known = Known {
             is_modern,
             is_sse: false,
@@ -116,7 +117,11 @@ impl Connector {
             Ok((service, listener)) => Ok(self
                 .session((service, listener, Some(last_words)), known)
                 .await),
-            Err(error) => Err(self.stdio_error(error, &last_words)),
+            Err(error) => {
+                // A server that ended before our first message leaves a broken pipe behind.
+                process.lock().await.note_exit().await;
+                Err(self.stdio_error(error, &last_words))
+            }
         }
     }
 

@@ -82,6 +82,11 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
         }
     }
 
+    /// What was read of a last line that has no end; nothing when there is none.
+    pub fn rest(&self) -> &[u8] {
+        if self.is_done { &[] } else { &self.line }
+    }
+
     /// The line that was just completed.
     fn current(&self) -> Line<'_> {
         if self.is_overlong {

@@ -259,10 +259,16 @@ async fn copy_lines<R: AsyncBufRead + Unpin>(
 ) -> io::Result<()> {
     let mut second = tokio::time::Instant::now();
     let (mut logged, mut muted) = (0_u32, 0_u64);
-    while let Some(line) = lines.next().await? {
-        let text = match line {
-            Line::Whole(line) => String::from_utf8_lossy(line).trim_end().to_owned(),
-            Line::TooLong { head, .. } => format!("{} …", String::from_utf8_lossy(head)),
+    let mut is_open = true;
+    while is_open {
+        let text = match lines.next().await? {
+            Some(Line::Whole(line)) => String::from_utf8_lossy(line).trim_end().to_owned(),
+            Some(Line::TooLong { head, .. }) => format!("{} …", String::from_utf8_lossy(head)),
+            None => {
+                // Last words need no newline.
+                is_open = false;
+                String::from_utf8_lossy(lines.rest()).trim_end().to_owned()
+            }
         };
         if text.is_empty() {
             continue;

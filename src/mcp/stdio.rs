@@ -8,7 +8,12 @@ use rmcp::{
     service::{RxJsonRpcMessage, TxJsonRpcMessage},
     transport::Transport,
 };
-use tokio::{io::BufReader, process::ChildStdout, sync::Notify, time::timeout};
+use tokio::{
+    io::BufReader,
+    process::ChildStdout,
+    sync::{Mutex, Notify},
+    time::timeout,
+};
 
 use super::{
     decode::Decoder,
@@ -29,7 +34,7 @@ const JUNK_LOGGED_MAX: u64 = 5;
 #[derive(Debug)]
 pub struct StdioTransport {
     /// The process, ended by `close`.
-    process: Process,
+    process: Arc<Mutex<Process>>,
     /// Its stdin, until `close`.
     outbox: Arc<Outbox>,
     /// Its stdout.
@@ -46,7 +51,7 @@ pub struct StdioTransport {
 
 impl StdioTransport {
     /// Speaks to a started process.
-    pub fn new(process: Process, pipes: Pipes, result_bytes_max: usize) -> Self {
+    pub fn new(process: Arc<Mutex<Process>>, pipes: Pipes, result_bytes_max: usize) -> Self {
         let stdout = BufReader::with_capacity(64 << 10, pipes.stdout);
         Self {
             process,
@@ -117,7 +122,7 @@ impl Transport<RoleClient> for StdioTransport {
             () = broken.notified() => None,
         };
         if message.is_none() {
-            self.process.note_exit().await;
+            self.process.lock().await.note_exit().await;
         }
         message
     }
@@ -127,7 +132,7 @@ impl Transport<RoleClient> for StdioTransport {
         if timeout(CLOSE_TIMEOUT, self.outbox.close()).await.is_err() {
             tracing::debug!("the server's stdin is stuck");
         }
-        self.process.end().await;
+        self.process.lock().await.end().await;
         Ok(())
     }
 }

@@ -111,6 +111,13 @@ async fn every_body_is_taken_or_refused_in_words() {
         )
         .await;
     assert_eq!(status, 200, "{text}");
+    // The answer comes through although the client is still writing.
+    let huge = "x".repeat(20_000_000);
+    let answer = bridge.post("/good/echo", &huge).await;
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (413, "body_too_large")
+    );
     // Without a length, the limit holds as well.
     let head = "POST /good/echo HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
     let chunks = format!("4e20\r\n{}\r\n0\r\n\r\n", " ".repeat(20_000));

@@ -18,6 +18,7 @@ mod identity;
 mod reload;
 mod remote;
 mod remote_calls;
+mod remote_openapi;
 mod remote_sessions;
 mod routes;
 mod shutdown;

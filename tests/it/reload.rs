@@ -24,7 +24,9 @@ async fn variable(bridge: &Bridge, bridge_name: &str, name: &str) -> Value {
 async fn names(bridge: &Bridge) -> Vec<String> {
     let list = bridge.get("/servers").await.json();
     let servers = list["servers"].as_array().unwrap().iter();
-    servers.map(|it| it["id"].as_str().unwrap().to_owned()).collect()
+    servers
+        .map(|it| it["id"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 /// Waits until the log says something so often.
@@ -55,18 +57,28 @@ env = { VERSION = '1' }
     let (kept, changed) = (pid(&bridge, "kept").await, pid(&bridge, "changed").await);
     let removed = pid(&bridge, "removed").await;
     let in_flight = bridge.post("/kept/slow", r#"{"seconds": 4}"#);
+    let leaving = bridge.post("/changed/slow", r#"{"seconds": 3}"#);
     let edit = async {
         sleep(Duration::from_millis(200)).await;
         let after = before
             .replace("VERSION = '1'", "VERSION = '2'")
-            .replace("[bridges.removed]\n{bad good}", "[bridges.added]\n{bad good}")
-            .replace("[bridges.renamed]\n", "[bridges.renamed]\nrename = { parrot = 'echo' }\n");
+            .replace(
+                "[bridges.removed]\n{bad good}",
+                "[bridges.added]\n{bad good}",
+            )
+            .replace(
+                "[bridges.renamed]\n",
+                "[bridges.renamed]\nrename = { parrot = 'echo' }\n",
+            );
         bridge.write("bridges.toml", &after);
         until_logged(&bridge, APPLIED, 1).await;
         for name in ["added", "changed", "renamed"] {
             bridge.until(name, "ready").await;
         }
-        assert_eq!(names(&bridge).await, ["kept", "changed", "added", "renamed"]);
+        assert_eq!(
+            names(&bridge).await,
+            ["kept", "changed", "added", "renamed"]
+        );
         assert_eq!(variable(&bridge, "changed", "VERSION").await, "2");
         until_gone(changed).await;
         until_gone(removed).await;
@@ -79,8 +91,17 @@ env = { VERSION = '1' }
         assert!(document["paths"]["/renamed/parrot"].is_object());
         assert!(document["paths"]["/removed/echo"].is_null());
     };
-    let (answer, ()) = tokio::join!(in_flight, edit);
-    assert_eq!(answer.status, 200, "calls of unchanged bridges go on: {}", answer.text);
+    let (answer, left, ()) = tokio::join!(in_flight, leaving, edit);
+    assert_eq!(
+        answer.status, 200,
+        "calls of unchanged bridges go on: {}",
+        answer.text
+    );
+    assert_eq!(
+        left.status, 200,
+        "those of changed ones may finish: {}",
+        left.text
+    );
     assert_eq!(pid(&bridge, "kept").await, kept);
 
     // Words that mean the same change nothing.
@@ -89,27 +110,47 @@ env = { VERSION = '1' }
     bridge.write("bridges.toml", &format!("# a remark\n{text}\n"));
     bridge.signal("HUP");
     until_logged(&bridge, APPLIED, 2).await;
-    assert_eq!((pid(&bridge, "kept").await, pid(&bridge, "added").await), (kept, added));
+    assert_eq!(
+        (pid(&bridge, "kept").await, pid(&bridge, "added").await),
+        (kept, added)
+    );
 }
 
 #[tokio::test]
 async fn a_file_with_errors_changes_nothing_and_is_explained() {
     let good = "[identity.keys.team]\nkey = '${TEAM_KEY}'\n[bridges.good]\n{bad good}\n";
-    let bridge = Setup::toml(good).env("TEAM_KEY", "k3y-of-the-team").ready().await;
+    let bridge = Setup::toml(good)
+        .env("TEAM_KEY", "k3y-of-the-team")
+        .ready()
+        .await;
     let key = [("authorization", "Bearer k3y-of-the-team")];
     let call = || bridge.send(Method::POST, "/good/pid", &key, "{}");
     let pid = call().await.text;
     let bad = format!("{good}[bridges.other]\ncomand = 'x'\n");
     bridge.write("bridges.toml", &bad);
-    until_logged(&bridge, "the changed configuration has errors; the old one stays in force", 1).await;
+    until_logged(
+        &bridge,
+        "the changed configuration has errors; the old one stays in force",
+        1,
+    )
+    .await;
     let log = bridge.log();
-    assert!(log.contains("bridges.toml:7:1") && log.contains("comand"), "{log}");
+    assert!(
+        log.contains("bridges.toml:7:1") && log.contains("comand"),
+        "{log}"
+    );
     assert!(log.contains("did you mean `command`"), "{log}");
     assert_eq!(call().await.text, pid);
     let refused = bridge.send(Method::POST, "/refresh", &key, "").await;
-    assert_eq!((refused.status, refused.code().as_str()), (409, "invalid_config"));
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (409, "invalid_config")
+    );
     let detail = refused.json()["detail"].as_str().unwrap().to_owned();
-    assert!(detail.contains("bridges.toml:7:1") && detail.contains("comand"), "{detail}");
+    assert!(
+        detail.contains("bridges.toml:7:1") && detail.contains("comand"),
+        "{detail}"
+    );
     // No TOML at all; then no file; then a good one again.
     bridge.write("bridges.toml", "[bridges");
     bridge.signal("HUP");
@@ -118,10 +159,18 @@ async fn a_file_with_errors_changes_nothing_and_is_explained() {
     bridge.signal("HUP");
     until_logged(&bridge, "the file cannot be read", 1).await;
     assert_eq!(call().await.text, pid);
-    bridge.write("bridges.toml", &format!("{good}[bridges.other]\n{{bad good}}\n"));
+    bridge.write(
+        "bridges.toml",
+        &format!("{good}[bridges.other]\n{{bad good}}\n"),
+    );
     until_logged(&bridge, APPLIED, 1).await;
     let end = Instant::now() + PATIENCE;
-    while bridge.send(Method::POST, "/other/pid", &key, "{}").await.status != 200 {
+    while bridge
+        .send(Method::POST, "/other/pid", &key, "{}")
+        .await
+        .status
+        != 200
+    {
         assert!(Instant::now() < end, "{}", bridge.log());
         sleep(Duration::from_millis(50)).await;
     }
@@ -184,7 +233,11 @@ async fn a_mounted_config_map_is_followed() {
         setup.write(&format!("volume/{name}/bridges.toml"), bridges);
     };
     version(&setup, "..one", "[bridges.one]\n{bad good}\n");
-    version(&setup, "..two", "[bridges.one]\n{bad good}\n[bridges.two]\n{bad good}\n");
+    version(
+        &setup,
+        "..two",
+        "[bridges.one]\n{bad good}\n[bridges.two]\n{bad good}\n",
+    );
     symlink("..one", volume.join("..data")).unwrap();
     symlink("..data/bridges.toml", volume.join("bridges.toml")).unwrap();
     let bridge = setup.ready().await;
@@ -228,10 +281,17 @@ async fn tools_stay_published_while_a_changed_bridge_restarts() {
     bridge.signal("HUP");
     until_logged(&bridge, APPLIED, 1).await;
     let server = bridge.server("good").await;
-    assert_eq!((&server["status"], &server["tools"]), (&Value::from("starting"), &tools));
+    assert_eq!(
+        (&server["status"], &server["tools"]),
+        (&Value::from("starting"), &tools)
+    );
     assert_eq!(bridge.get("/openapi.json").await.text, document);
     let said = bridge.post("/good/echo", r#"{"message": "hi"}"#).await;
-    assert_eq!((said.status, said.text.as_str()), (200, r#""hi""#), "it waits");
+    assert_eq!(
+        (said.status, said.text.as_str()),
+        (200, r#""hi""#),
+        "it waits"
+    );
     assert_eq!(bridge.get("/openapi.json").await.text, document);
 }
 
@@ -245,14 +305,21 @@ key = '${TEAM_KEY}'
 [bridges.broken]
 command = '{dir}/program'
 ";
-    let bridge = Setup::toml(toml).env("TEAM_KEY", "k3y-of-the-team").ready().await;
+    let bridge = Setup::toml(toml)
+        .env("TEAM_KEY", "k3y-of-the-team")
+        .ready()
+        .await;
     assert_eq!(bridge.post("/refresh", "").await.status, 401);
     let key = [("authorization", "Bearer k3y-of-the-team")];
     let more = format!("{toml}[bridges.more]\n{{bad good}}\n");
     let script = "#!/bin/sh\nexec python3 {tests}/it/servers/bad_server.py good\n";
     bridge.write("program", script);
     let path = bridge.dir.path().join("program");
-    std::process::Command::new("chmod").arg("+x").arg(path).status().unwrap();
+    std::process::Command::new("chmod")
+        .arg("+x")
+        .arg(path)
+        .status()
+        .unwrap();
     bridge.write("bridges.toml", &more);
     let done = bridge.send(Method::POST, "/refresh", &key, "").await;
     assert_eq!(done.status, 200, "{}", done.text);
@@ -266,10 +333,15 @@ command = '{dir}/program'
     for tool in ["good_echo", "more_echo", "broken_echo"] {
         assert!(tools.contains(&Value::from(tool)), "{tools:?}");
         let path = format!("/{tool}");
-        let said = bridge.send(Method::POST, &path, &key, r#"{"message": "hi"}"#).await;
+        let said = bridge
+            .send(Method::POST, &path, &key, r#"{"message": "hi"}"#)
+            .await;
         assert_eq!(said.text, r#""hi""#, "{tool}");
     }
-    assert_eq!(bridge.send(Method::GET, "/refresh", &key, "").await.status, 405);
+    assert_eq!(
+        bridge.send(Method::GET, "/refresh", &key, "").await.status,
+        405
+    );
 }
 
 #[tokio::test]

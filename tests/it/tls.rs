@@ -72,6 +72,13 @@ async fn calls_travel_over_tls() {
     assert!(!String::from_utf8_lossy(&answer).contains("200 OK"));
     let health = trusting.get(format!("{url}/health")).send().await.unwrap();
     assert_eq!(health.status(), 200);
+    let probe = tokio::process::Command::new(env!("CARGO_BIN_EXE_mcp-bridge"))
+        .args(["healthcheck", "--listen", &format!("127.0.0.1:{port}")])
+        .env("HTTPS_PROXY", "http://127.0.0.1:9")
+        .current_dir(bridge.dir.path())
+        .output();
+    let probe = probe.await.unwrap();
+    assert!(probe.status.success(), "{probe:?}");
 }
 
 #[tokio::test]

@@ -11,7 +11,6 @@ use axum::{
 };
 use http::{HeaderMap, StatusCode, header};
 use serde_json::{Map, Value, json};
-use tokio::time::Instant;
 
 use super::schema::{Definitions, Document};
 use super::*;

@@ -20,7 +20,7 @@ use rmcp::{RoleClient, ServiceExt as _, service::RunningService, transport::Tran
 use serde_json::{Value, json};
 use tokio::{
     sync::mpsc::{UnboundedSender, unbounded_channel},
-    time::{Instant, timeout},
+    time::timeout,
 };
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
