@@ -98,12 +98,16 @@ pub fn is_url(word: &str) -> bool {
     word.starts_with("http://") || word.starts_with("https://")
 }
 
+/// How long connecting may take where nobody wrote a limit and mcpo had none: a first `npx` or
+/// `uvx` downloads the server.
+const FIRST_DOWNLOAD: Duration = Duration::from_mins(5);
+
 fn bridge(name: BridgeName, transport: Transport) -> Bridge {
     Bridge {
         name,
         description: None,
         transport: Ok(transport),
-        connect_timeout: super::bridge::CONNECT_TIMEOUT,
+        connect_timeout: FIRST_DOWNLOAD,
         timeout: super::bridge::TIMEOUT,
         concurrency: super::bridge::CONCURRENCY,
         queue: super::bridge::QUEUE,

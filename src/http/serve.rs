@@ -201,7 +201,8 @@ mod tests {
         let address = listening.address;
         let stop = CancellationToken::new();
         let hard = stop.clone();
-        let serving = tokio::spawn(async move {
+        let tracker = tokio_util::task::TaskTracker::new();
+        let serving = tracker.spawn(async move {
             let serving = listening.serve(Router::new(), &server, stop.clone(), stop);
             serving.await.unwrap();
         });

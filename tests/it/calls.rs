@@ -25,10 +25,11 @@ env = { A = '${NOT_SET_ANYWHERE}' }
 /// The arguments of the last call that the server saw.
 fn last_arguments(bridge: &Bridge) -> Value {
     let record = bridge.read("record");
-    let calls = record
+    let last = record
         .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let last = calls.filter(|it| it["event"] == "call").last();
+        .rev()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .find(|it| it["event"] == "call");
     last.expect("a call")["arguments"].clone()
 }
 

@@ -307,7 +307,9 @@ async fn every_odd_tool_is_served_or_left_out_with_a_warning() {
 async fn all_pages_are_read_within_bounds() {
     let bridge = beside_a_good_one("{bad pages 7}").listening().await;
     let server = bridge.until("bad", "ready").await;
-    let good = bridge.until("good", "ready").await["tools"].as_u64().unwrap();
+    let good = bridge.until("good", "ready").await["tools"]
+        .as_u64()
+        .unwrap();
     assert_eq!(server["tools"].as_u64().unwrap(), good + 6);
     for mode in ["endless-pages", "same-cursor"] {
         let bridge = beside_a_good_one(&format!("{{bad {mode}}}"))
