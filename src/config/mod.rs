@@ -1,7 +1,7 @@
 //! What the operator wrote, checked and resolved: [`Config`]. Nothing here opens a socket.
 //!
-//! [`load`] reads a file into a [`Config`] or says everything that is wrong with it; [`Watch`]
-//! tells when to read again; [`plan`] tells what that changes.
+//! [`load()`] reads a file into a [`Config`] or says everything that is wrong with it; [`Watch`]
+//! tells when to read again; [`plan()`] tells what that changes.
 
 mod bridge;
 mod child_env;

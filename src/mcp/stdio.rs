@@ -4,10 +4,13 @@ use std::{io, sync::Arc, time::Duration};
 
 use rmcp::{
     RoleClient,
-    model::RequestId,
+    model::{
+        CallToolRequestParams, ClientRequest, JsonRpcMessage, RequestId, RequestMetaObject,
+    },
     service::{RxJsonRpcMessage, TxJsonRpcMessage},
     transport::Transport,
 };
+use serde::Serialize;
 use tokio::{
     io::BufReader,
     process::ChildStdout,
@@ -101,7 +104,10 @@ impl Transport<RoleClient> for StdioTransport {
         item: TxJsonRpcMessage<RoleClient>,
     ) -> impl Future<Output = io::Result<()>> + Send + 'static {
         self.decoder.sent(&item);
-        let queued = self.outbox.queue(&item);
+        let queued = match PlainCall::of(&item) {
+            Some(call) => self.outbox.queue(&call),
+            None => self.outbox.queue(&item),
+        };
         let (outbox, broken) = (Arc::clone(&self.outbox), Arc::clone(&self.broken));
         async move {
             let ticket = queued?;
@@ -134,6 +140,42 @@ impl Transport<RoleClient> for StdioTransport {
         }
         self.process.lock().await.end().await;
         Ok(())
+    }
+}
+
+/// A `tools/call` of the revisions before 2026-07-28, as it goes over the wire. rmcp would build a
+/// tree of it first, to add a progress token that nobody here listens to.
+#[derive(Serialize)]
+struct PlainCall<'a> {
+    /// Always `2.0`.
+    jsonrpc: &'static str,
+    /// The request's id.
+    id: &'a RequestId,
+    /// Always `tools/call`.
+    method: &'static str,
+    /// Name and arguments.
+    params: &'a CallToolRequestParams,
+}
+
+impl<'a> PlainCall<'a> {
+    /// The call in a message, if it is one that needs no `_meta`.
+    fn of(message: &'a TxJsonRpcMessage<RoleClient>) -> Option<Self> {
+        let JsonRpcMessage::Request(request) = message else {
+            return None;
+        };
+        let ClientRequest::CallToolRequest(call) = &request.request else {
+            return None;
+        };
+        let meta = call.extensions.get::<RequestMetaObject>();
+        if meta.is_some_and(|meta| meta.protocol_version().is_some()) {
+            return None;
+        }
+        Some(Self {
+            jsonrpc: "2.0",
+            id: &request.id,
+            method: "tools/call",
+            params: &call.params,
+        })
     }
 }
 
