@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::error::ApiError;
 
 /// How long a body may take to arrive.
-const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+const BODY_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// How long a body that nobody wants is read on. A client that is still writing when we close the
 /// connection sees a broken pipe instead of the answer.

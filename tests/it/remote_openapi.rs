@@ -83,7 +83,7 @@ async fn service() -> (u16, Arc<AtomicUsize>) {
         )
         .route(
             "/hang",
-            post(async || tokio::time::sleep(Duration::from_secs(600)).await),
+            post(async || tokio::time::sleep(Duration::from_mins(10)).await),
         )
         .route(
             "/moved",
