@@ -36,5 +36,9 @@ mod bridge;
 mod http;
 mod lifecycle;
 
+// Doors for the fuzz targets, built for them alone.
+#[cfg(fuzzing)]
+pub mod fuzzing;
+
 // Hands: the command line, which puts everything above together.
 pub mod cli;

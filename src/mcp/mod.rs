@@ -24,6 +24,8 @@ mod stdio;
 pub use connect::{Connector, Known};
 pub use demo::demo_server;
 pub use error::{CallError, ConnectError};
+#[cfg(fuzzing)]
+pub use http::frames_of;
 pub use http::{http_client, install_tls};
 pub use process::LastWords;
 pub use session::{ServerInfo, Session};

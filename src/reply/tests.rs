@@ -50,7 +50,7 @@ fn every_result_is_what_mcpo_gave_or_a_fix() {
         serde_json::from_str(include_str!("../../tests/golden/mcpo/results.json")).unwrap();
     let tools: Vec<Value> =
         serde_json::from_str(include_str!("../../tests/golden/mcpo/tools.json")).unwrap();
-    let fixes: Vec<Fix> = serde_json::from_str(include_str!(
+    let listed: Vec<Fix> = serde_json::from_str(include_str!(
         "../../tests/golden/mcpo/differences_results.json"
     ))
     .unwrap();
@@ -63,7 +63,7 @@ fn every_result_is_what_mcpo_gave_or_a_fix() {
             .unwrap();
         let (status, body) = answer(&tool["_do"]);
         let same = status == golden.status && body == golden.body;
-        let fix = fixes.iter().find(|fix| fix.tool == *name);
+        let fix = listed.iter().find(|fix| fix.tool == *name);
         compared += 1;
         match fix {
             None if same => assert_eq!(golden.ctype, ContentType::Json.as_str(), "{name}"),

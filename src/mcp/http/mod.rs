@@ -28,6 +28,8 @@ pub(super) use body::{
     refused_by_body, refused_by_status,
 };
 pub(super) use client::{header_map, join_same_origin};
+#[cfg(fuzzing)]
+pub use events::frames_of;
 pub(super) use events::{Frame, frames};
 pub(super) use failure::Failure;
 pub(super) use message::is_session_gone;

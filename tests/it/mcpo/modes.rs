@@ -1,7 +1,7 @@
 //! One server and many: names, titles, lists, environments (`observed_modes.txt`,
 //! `observed_more.txt`).
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt::Write as _};
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -158,11 +158,10 @@ async fn every_server_has_its_name_title_description_and_tools() {
     }
     let root = bridge.get("/openapi.json").await.json();
     let connected = "ok snake both with_space a/b UPPER.dots-1 unknownkeys instr noname pages";
-    let listed: String = connected
-        .split(' ')
-        .map(|name| name.replace('_', " "))
-        .map(|name| format!("\n    - [{name}](/{name}/docs)"))
-        .collect();
+    let mut listed = String::new();
+    for name in connected.split(' ').map(|name| name.replace('_', " ")) {
+        write!(listed, "\n    - [{name}](/{name}/docs)").unwrap();
+    }
     assert_eq!(
         root["info"]["description"],
         format!(
@@ -266,8 +265,15 @@ async fn environment(bridge: &Bridge, path: &str) -> Value {
     Value::Object(seen)
 }
 
-/// Options, variables of the process, what the child has: the table of `observed_more.txt`.
-const VARIABLES: &[(&[&str], &[(&str, &str)], &str)] = &[
+/// Options, variables of the process, what the child has.
+type Variables = (
+    &'static [&'static str],
+    &'static [(&'static str, &'static str)],
+    &'static str,
+);
+
+/// The table of `observed_more.txt`.
+const VARIABLES: &[Variables] = &[
     (&[], &[], "{}"),
     (&[], &[("FOO", "proc")], r#"{"FOO": "proc"}"#),
     (

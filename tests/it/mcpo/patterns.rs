@@ -126,8 +126,8 @@ async fn every_line_that_people_write_starts() {
 #[tokio::test]
 async fn a_url_with_its_trailing_slash_is_called_as_written() {
     for (kind, mode, path) in [
-        ("streamable-http", "json", "/mcp"),
-        ("streamable-http", "sse", "/mcp"),
+        ("streamable-http", "json", "/mcp/"),
+        ("streamable_http", "sse", "/mcp/"),
         ("sse", "legacy", "/sse"),
     ] {
         let upstream = Upstream::start(mode).await;

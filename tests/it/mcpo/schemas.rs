@@ -56,7 +56,7 @@ fn values() -> Vec<Value> {
 fn request(document: &Value, operation: &Value) -> Option<(String, Value)> {
     let body = &operation["requestBody"]["content"]["application/json"]["schema"];
     let reference = body["$ref"].as_str()?;
-    let key = reference.strip_prefix("#/components/schemas/").unwrap();
+    let key = reference.strip_prefix("#/components/schemas/")?;
     let mut schema = document["components"]["schemas"][key].clone();
     schema["components"] = document["components"].clone();
     Some((key.to_owned(), schema))

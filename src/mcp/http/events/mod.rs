@@ -260,5 +260,22 @@ impl Ends {
     }
 }
 
+/// The events of a stream that comes in these pieces, within a limit of a kilobyte an event.
+#[cfg(fuzzing)]
+pub fn frames_of(pieces: &[&[u8]]) -> Vec<Frame> {
+    use futures::{FutureExt as _, StreamExt as _};
+    let pieces: Vec<Result<Bytes, std::convert::Infallible>> = pieces
+        .iter()
+        .map(|piece| Ok(Bytes::copy_from_slice(piece)))
+        .collect();
+    let frames = frames(futures::stream::iter(pieces), 1_024);
+    // Nothing here waits for anything.
+    let all: Vec<_> = frames
+        .collect::<Vec<_>>()
+        .now_or_never()
+        .unwrap_or_default();
+    all.into_iter().filter_map(Result::ok).collect()
+}
+
 #[cfg(test)]
 mod tests;

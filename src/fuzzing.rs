@@ -1,0 +1,61 @@
+//! What the fuzz targets in `fuzz/` call; built for them alone.
+
+use serde_json::Value;
+
+use crate::{
+    reply::Reply,
+    schema::{ArgumentSchema, publish_input, publish_output},
+};
+
+/// Any JSON as a server's schema: publishing ends, and gives JSON that the publisher itself takes
+/// without a word.
+pub fn publish(data: &[u8]) {
+    let Ok(schema) = serde_json::from_slice::<Value>(data) else {
+        return;
+    };
+    let published = publish_input(&schema, "tool");
+    assert!(published.schema.is_object(), "{}", published.schema);
+    let text = published.schema.to_string();
+    assert!(!text.contains("\"$defs\""), "{text}");
+    publish_output(&schema, "tool");
+}
+
+/// Any JSON as a schema and any bytes as a body, apart by the first NUL: the body is accepted or
+/// refused, and what was accepted once is accepted again as it is.
+pub fn arguments(data: &[u8]) {
+    let mut parts = data.splitn(2, |&byte| byte == 0);
+    let (Some(schema), Some(body)) = (parts.next(), parts.next()) else {
+        return;
+    };
+    let Ok(schema) = serde_json::from_slice::<Value>(schema) else {
+        return;
+    };
+    let (compiled, _warnings) = ArgumentSchema::compile(&schema);
+    if let Ok(accepted) = compiled.accept(body) {
+        let again = serde_json::to_vec(&accepted).unwrap_or_default();
+        assert!(
+            compiled.accept(&again).is_ok(),
+            "{schema} took {body:?} once"
+        );
+    }
+}
+
+/// Any JSON as a result: it becomes a body or an error.
+pub fn reply(data: &[u8]) {
+    let Ok(result) = serde_json::from_slice::<Value>(data) else {
+        return;
+    };
+    if let Ok(reply) = Reply::from_result(result, false) {
+        assert!(serde_json::from_slice::<Value>(&reply.body).is_ok());
+    }
+}
+
+/// Any bytes as an event stream: the events do not depend on how the bytes come.
+pub fn events(data: &[u8]) {
+    let Some((&size, stream)) = data.split_first() else {
+        return;
+    };
+    let whole = crate::mcp::frames_of(&[stream]);
+    let chunks: Vec<&[u8]> = stream.chunks(usize::from(size).max(1)).collect();
+    assert_eq!(whole, crate::mcp::frames_of(&chunks));
+}
