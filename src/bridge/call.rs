@@ -17,6 +17,8 @@ use crate::{auth::Grant, mcp::CallError, name::ToolName};
 /// How long a call waits for a session that is being started. A first `npx` may take longer; the
 /// caller is told to come back.
 const START_WAIT_MAX: Duration = Duration::from_secs(30);
+/// How near the next attempt to connect must be for a call to wait for it.
+const RETRY_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// Makes the arguments once more, for the rare second attempt: a copy kept for it would cost every
 /// call.
@@ -188,7 +190,7 @@ impl Bridge {
                 .as_ref()
                 .is_some_and(|lease| lease.generation != generation),
             Phase::BackingOff | Phase::Failed => status.retry_at.is_some_and(|at| {
-                at.saturating_duration_since(Instant::now()) > Duration::from_millis(50)
+                at.saturating_duration_since(Instant::now()) > RETRY_WAIT_MAX
             }),
         }
     }

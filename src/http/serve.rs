@@ -187,6 +187,7 @@ mod tests {
         net::TcpStream,
         time::timeout,
     };
+    use tokio_util::task::TaskTracker;
 
     use super::*;
 
@@ -201,8 +202,7 @@ mod tests {
         let address = listening.address;
         let stop = CancellationToken::new();
         let hard = stop.clone();
-        let tracker = tokio_util::task::TaskTracker::new();
-        let serving = tracker.spawn(async move {
+        let serving = TaskTracker::new().spawn(async move {
             let serving = listening.serve(Router::new(), &server, stop.clone(), stop);
             serving.await.unwrap();
         });

@@ -25,11 +25,10 @@ env = { A = '${NOT_SET_ANYWHERE}' }
 /// The arguments of the last call that the server saw.
 fn last_arguments(bridge: &Bridge) -> Value {
     let record = bridge.read("record");
-    let last = record
+    let mut calls = record
         .lines()
-        .rev()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .find(|it| it["event"] == "call");
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let last = calls.rfind(|it| it["event"] == "call");
     last.expect("a call")["arguments"].clone()
 }
 
@@ -104,6 +103,11 @@ async fn every_body_is_taken_or_refused_in_words() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[tokio::test]
+async fn a_body_is_taken_by_its_content_and_bounded_by_its_length() {
+    let bridge = bridge().await;
     let (status, text) = bridge
         .line(
             "POST /good/echo",

@@ -26,66 +26,72 @@ pub async fn good_answers(bridge: &Bridge) {
     assert!(took < Duration::from_millis(1_500), "{took:?}");
 }
 
+/// What a mode does to a connect.
+const CASES: &[(&str, &str)] = &[
+    (
+        "refuse",
+        "cannot reach the server: `127.0.0.1`: Connection refused",
+    ),
+    ("hang", "no answer to `initialize` within 1s"),
+    ("hang-body", "no answer to `initialize` within 1s"),
+    (
+        "redirect",
+        "which is not followed; if that is right, make it the `url`",
+    ),
+    (
+        "redirect-302",
+        "HTTP 302: it redirects to `http://127.0.0.1:",
+    ),
+    (
+        "html",
+        "does not speak MCP: `text/html` instead of JSON: <!doctype html>",
+    ),
+    ("401", "the server refused our credentials (HTTP 401)"),
+    ("403", "the server refused our credentials (HTTP 403)"),
+    ("404", "the server answered HTTP 404"),
+    ("429", "the server answered HTTP 429: retry after 2"),
+    (
+        "500",
+        r#"the server answered HTTP 500: {"error": "status 500"}"#,
+    ),
+    (
+        "502",
+        r#"the server answered HTTP 502: {"error": "status 502"}"#,
+    ),
+    (
+        "503",
+        r#"the server answered HTTP 503: {"error": "status 503"}"#,
+    ),
+    ("drop", "cannot reach the server: "),
+    ("drop-stream", "the server"),
+    ("wrong-id", "the server"),
+    ("empty", "does not speak MCP: an empty answer"),
+    (
+        "bad-json",
+        "does not speak MCP: its JSON is no answer to the request",
+    ),
+];
+
 #[tokio::test]
 async fn servers_that_cannot_be_connected_to_say_why() {
-    let refused = "cannot reach the server: `127.0.0.1`: Connection refused";
-    let late = "no answer to `initialize` within 1s";
-    let not_followed = "which is not followed; if that is right, make it the `url`";
-    let cases = [
-        ("refuse", refused),
-        ("hang", late),
-        ("hang-body", late),
-        ("redirect", not_followed),
-        (
-            "redirect-302",
-            "HTTP 302: it redirects to `http://127.0.0.1:",
-        ),
-        (
-            "html",
-            "does not speak MCP: `text/html` instead of JSON: <!doctype html>",
-        ),
-        ("401", "the server refused our credentials (HTTP 401)"),
-        ("403", "the server refused our credentials (HTTP 403)"),
-        ("404", "the server answered HTTP 404"),
-        ("429", "the server answered HTTP 429: retry after 2"),
-        (
-            "500",
-            r#"the server answered HTTP 500: {"error": "status 500"}"#,
-        ),
-        (
-            "502",
-            r#"the server answered HTTP 502: {"error": "status 502"}"#,
-        ),
-        (
-            "503",
-            r#"the server answered HTTP 503: {"error": "status 503"}"#,
-        ),
-        ("drop", "cannot reach the server: "),
-        ("drop-stream", "the server"),
-        ("wrong-id", "the server"),
-        ("empty", "does not speak MCP: an empty answer"),
-        (
-            "bad-json",
-            "does not speak MCP: its JSON is no answer to the request",
-        ),
-    ];
-    let mut servers = Vec::new();
-    let mut bridges = Vec::new();
-    for (mode, _) in cases {
-        let server = BadHttp::start(mode).await;
-        let lines = format!(
-            "{}\nheaders = {{ Authorization = 'Bearer ${{TOKEN}}' }}\nconnect_timeout = '1s'",
-            server.streamable()
-        );
-        bridges.push((mode.to_owned(), lines));
-        servers.push(server);
-    }
+    let servers = BadHttp::start_all(CASES.iter().map(|(mode, _)| mode)).await;
+    let bridges: Vec<_> = CASES
+        .iter()
+        .zip(&servers)
+        .map(|((mode, _), server)| {
+            let lines = format!(
+                "{}\nheaders = {{ Authorization = 'Bearer ${{TOKEN}}' }}\nconnect_timeout = '1s'",
+                server.streamable()
+            );
+            ((*mode).to_owned(), lines)
+        })
+        .collect();
     let setup = beside_a_good_one(&bridges).env("TOKEN", "s3cr3t-t0ken-value");
     let bridge = setup.listening().await;
     bridge.until("good", "ready").await;
     good_answers(&bridge).await;
     let mut wrong = Vec::new();
-    for (mode, expected) in cases {
+    for (mode, expected) in CASES {
         let server = bridge
             .until_server(mode, |server| {
                 server["status"] == "backing_off" || server["status"] == "failed"
@@ -98,7 +104,7 @@ async fn servers_that_cannot_be_connected_to_say_why() {
         let answer = bridge.post(&format!("/{mode}/echo"), "{}").await;
         let retry_after = answer.header("retry-after").parse::<u64>().unwrap_or(0);
         let seen = (answer.status, answer.code(), retry_after >= 1);
-        let wanted = match mode {
+        let wanted = match *mode {
             "401" | "403" => (502, "upstream_auth".to_owned(), false),
             _ => (503, "unavailable".to_owned(), true),
         };
@@ -108,7 +114,7 @@ async fn servers_that_cannot_be_connected_to_say_why() {
         good_answers(&bridge).await;
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
-    for (server, (mode, _)) in servers.iter().zip(cases) {
+    for (server, (mode, _)) in servers.iter().zip(CASES) {
         if mode.starts_with("redirect") {
             assert_eq!(server.count("other_origin").await, 0, "{mode}");
         }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::{
-    harness::{BadHttp, Setup},
+    harness::{BadHttp, Bridge, Setup},
     remote::{beside_a_good_one, good_answers},
 };
 
@@ -45,14 +45,13 @@ const CASES: &[(&str, u16, &str, &str)] = &[
 
 #[tokio::test]
 async fn a_failure_costs_that_call_alone() {
-    let mut servers = Vec::new();
-    let mut bridges = Vec::new();
-    for (mode, ..) in CASES {
-        let server = BadHttp::start(&format!("{mode} --on tools/call")).await;
-        let lines = format!("{}\ntimeout = '1s'", server.streamable());
-        bridges.push(((*mode).to_owned(), lines));
-        servers.push(server);
-    }
+    let modes = CASES.iter().map(|(mode, ..)| *mode);
+    let servers =
+        BadHttp::start_all(modes.clone().map(|mode| format!("{mode} --on tools/call"))).await;
+    let lines = servers
+        .iter()
+        .map(|server| format!("{}\ntimeout = '1s'", server.streamable()));
+    let bridges: Vec<_> = modes.map(str::to_owned).zip(lines).collect();
     let setup = beside_a_good_one(&bridges);
     let text = std::fs::read_to_string(setup.path().join("bridges.toml")).unwrap();
     setup.write(
@@ -60,48 +59,58 @@ async fn a_failure_costs_that_call_alone() {
         &format!("[limits]\nresult_bytes_max = 1000000\n{text}"),
     );
     let bridge = setup.ready().await;
-    let mut wrong = Vec::new();
-    for (server, (mode, status, code, detail)) in servers.iter().zip(CASES) {
-        bridge.until(mode, "ready").await;
-        let path = format!("/{mode}/echo");
-        let began = Instant::now();
-        let answer = bridge.post(&path, r#"{"message": "hi"}"#).await;
-        let took = began.elapsed();
-        if (answer.status, answer.code().as_str()) != (*status, *code)
-            || !answer.text.contains(detail)
-        {
-            wrong.push(format!("{mode}: {} {}", answer.status, answer.text));
-        }
-        if took > Duration::from_secs(3) {
-            wrong.push(format!("{mode}: took {took:?}"));
-        }
-        if *mode == "429" && answer.header("retry-after") != "2" {
-            wrong.push(format!("{mode}: {:?}", answer.headers));
-        }
-        let calls = server.count("tools/call").await;
-        if calls != 1 {
-            wrong.push(format!("{mode}: the server saw {calls} calls"));
-        }
-        if server.count("other_origin").await != 0 {
-            wrong.push(format!("{mode}: went to another origin"));
-        }
-        // Tools stay published, and the next call works.
-        let tools = bridge.server(mode).await["tools"].as_u64().unwrap();
-        if tools != 4 {
-            wrong.push(format!("{mode}: {tools} tools"));
-        }
-        server.tell("mode", "json").await;
-        let answer = bridge.post(&path, r#"{"message": "again"}"#).await;
-        if answer.text != r#""again""# {
-            wrong.push(format!("{mode} afterwards: {}", answer.text));
-        }
-        let sessions = server.count("initialize").await;
-        if sessions > 2 {
-            wrong.push(format!("{mode}: {sessions} sessions"));
-        }
-        good_answers(&bridge).await;
-    }
+    let all = servers.iter().zip(CASES);
+    let wrong = all.map(async |(server, case)| one_failure(&bridge, server, case).await);
+    let wrong = futures::future::join_all(wrong).await.concat();
     assert!(wrong.is_empty(), "{wrong:#?}\n{}", bridge.log());
+    good_answers(&bridge).await;
+}
+
+/// One call that fails, and one after it; what is wrong with them.
+async fn one_failure(
+    bridge: &Bridge,
+    server: &BadHttp,
+    (mode, status, code, detail): &(&str, u16, &str, &str),
+) -> Vec<String> {
+    let mut wrong = Vec::new();
+    bridge.until(mode, "ready").await;
+    let path = format!("/{mode}/echo");
+    let began = Instant::now();
+    let answer = bridge.post(&path, r#"{"message": "hi"}"#).await;
+    let took = began.elapsed();
+    if (answer.status, answer.code().as_str()) != (*status, *code) || !answer.text.contains(detail)
+    {
+        wrong.push(format!("{mode}: {} {}", answer.status, answer.text));
+    }
+    if took > Duration::from_secs(3) {
+        wrong.push(format!("{mode}: took {took:?}"));
+    }
+    if *mode == "429" && answer.header("retry-after") != "2" {
+        wrong.push(format!("{mode}: {:?}", answer.headers));
+    }
+    let calls = server.count("tools/call").await;
+    if calls != 1 {
+        wrong.push(format!("{mode}: the server saw {calls} calls"));
+    }
+    if server.count("other_origin").await != 0 {
+        wrong.push(format!("{mode}: went to another origin"));
+    }
+    // Tools stay published, and the next call works.
+    let tools = bridge.server(mode).await["tools"].as_u64().unwrap();
+    if tools != 4 {
+        wrong.push(format!("{mode}: {tools} tools"));
+    }
+    server.tell("mode", "json").await;
+    let answer = bridge.post(&path, r#"{"message": "again"}"#).await;
+    if answer.text != r#""again""# {
+        wrong.push(format!("{mode} afterwards: {}", answer.text));
+    }
+    let sessions = server.count("initialize").await;
+    if sessions > 2 {
+        wrong.push(format!("{mode}: {sessions} sessions"));
+    }
+    good_answers(bridge).await;
+    wrong
 }
 
 #[tokio::test]

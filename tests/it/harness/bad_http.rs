@@ -48,6 +48,14 @@ impl BadHttp {
         }
     }
 
+    /// Starts several at once.
+    pub async fn start_all<W: AsRef<str>>(words: impl IntoIterator<Item = W>) -> Vec<Self> {
+        let all = words
+            .into_iter()
+            .map(async |words| Self::start(words.as_ref()).await);
+        futures::future::join_all(all).await
+    }
+
     /// Ends it as a crash does: the port refuses from then on.
     pub async fn kill(mut self) -> u16 {
         self.child.kill().await.unwrap();
