@@ -5,7 +5,6 @@
     clippy::panic,
     clippy::string_slice,
     clippy::disallowed_methods,
-    clippy::too_many_lines,
     reason = "tests may be blunt"
 )]
 
