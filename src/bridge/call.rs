@@ -189,9 +189,9 @@ impl Bridge {
                 .load()
                 .as_ref()
                 .is_some_and(|lease| lease.generation != generation),
-            Phase::BackingOff | Phase::Failed => status.retry_at.is_some_and(|at| {
-                at.saturating_duration_since(Instant::now()) > RETRY_WAIT_MAX
-            }),
+            Phase::BackingOff | Phase::Failed => status
+                .retry_at
+                .is_some_and(|at| at.saturating_duration_since(Instant::now()) > RETRY_WAIT_MAX),
         }
     }
 

@@ -105,7 +105,7 @@ impl Reloader {
         let _turn = self.turn.lock().await;
         let loaded = (self.source)().map_err(|problems| render(&problems))?;
         for warning in &loaded.warnings {
-            tracing::warn!(%warning, "the configuration has a flaw");
+            warning.log();
         }
         let old = self.registry.config();
         let new = Arc::new(loaded.config);

@@ -73,7 +73,7 @@ pub fn run(plan: Plan) -> ExitCode {
         return ExitCode::from(BAD_CONFIG);
     }
     for warning in &loaded.warnings {
-        tracing::warn!(%warning, "the configuration has a flaw");
+        warning.log();
     }
     let runtime = match runtime().context("cannot start the runtime") {
         Ok(runtime) => runtime,
@@ -214,4 +214,7 @@ fn announce(config: &config::Config, address: std::net::SocketAddr) {
         version = env!("CARGO_PKG_VERSION"),
         "listening on {scheme}://{address}"
     );
+    if config.identity.keys.is_empty() && !address.ip().is_loopback() {
+        tracing::warn!("no API key is on: whoever reaches {address} may call every tool");
+    }
 }

@@ -85,6 +85,15 @@ impl Diagnostic {
         }
     }
 
+    /// Writes a warning to the log: the message reads alone, place and hint are fields.
+    pub fn log(&self) {
+        let at = self
+            .place
+            .as_ref()
+            .map(|place| format!("{}:{}:{}", place.file, place.line, place.column));
+        tracing::warn!(at, hint = self.hint, "{}", self.message);
+    }
+
     /// Adds what to write instead.
     pub fn hint(&mut self, hint: impl Into<String>) -> &mut Self {
         self.hint = Some(hint.into());

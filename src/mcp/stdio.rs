@@ -4,9 +4,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use rmcp::{
     RoleClient,
-    model::{
-        CallToolRequestParams, ClientRequest, JsonRpcMessage, RequestId, RequestMetaObject,
-    },
+    model::{CallToolRequestParams, ClientRequest, JsonRpcMessage, RequestId, RequestMetaObject},
     service::{RxJsonRpcMessage, TxJsonRpcMessage},
     transport::Transport,
 };
