@@ -1,8 +1,8 @@
 //! Documents: mcpo's, as recorded, and ours.
 
-use std::{fs, path::Path, time::Instant};
+use std::{fs, path::Path};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{
     Document, Frame, Operation, Style, available_tools, for_bridge, merged, operation_ids,
@@ -487,51 +487,4 @@ fn corpus() -> Vec<(BridgeName, Tool)> {
         );
     }
     tools
-}
-
-/// `cargo test --release figures -- --ignored --nocapture` prints what publishing costs.
-#[test]
-#[ignore = "measures, and proves nothing"]
-fn figures() {
-    let real = corpus();
-    let mut tools = real.clone();
-    for (name, tool) in real {
-        if tools.len() == 3000 {
-            break;
-        }
-        tools.push((bridge(&format!("{name}-2")), tool));
-    }
-    let started = Instant::now();
-    let operations: Vec<Operation> = tools
-        .iter()
-        .map(|(bridge, tool)| Operation::new(bridge, tool, Style::Native))
-        .collect();
-    let translated = started.elapsed();
-    let started = Instant::now();
-    let ids = operation_ids(
-        Style::Native,
-        tools.iter().map(|(bridge, tool)| (bridge, &tool.name)),
-    );
-    let named = started.elapsed();
-    let started = Instant::now();
-    let document = merged(
-        &Frame::default(),
-        operations.iter().zip(ids.iter().map(String::as_str)),
-    );
-    let written = started.elapsed();
-    let source: usize = tools
-        .iter()
-        .map(|(_, tool)| tool.input_schema.to_string().len())
-        .sum();
-    eprintln!(
-        "{} tools, {source} bytes of input schemas: translated in {translated:?}, named in {named:?}, \
-         merged in {written:?} to {} bytes",
-        tools.len(),
-        document.body.len()
-    );
-    let components: Map<String, Value> = json(&document)["components"]["schemas"]
-        .as_object()
-        .cloned()
-        .unwrap();
-    eprintln!("components: {:?}", components.keys().collect::<Vec<_>>());
 }
