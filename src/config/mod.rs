@@ -33,7 +33,7 @@ pub(crate) use {
     environment::read_dotenv,
     lint::looks_secret,
     mcp_servers::{parse_options, servers},
-    reference::is_variable,
+    reference::{is_variable, variable_of},
     server::{listen_on, odd_in_path, parse_listen, path_prefix, root_path},
     telemetry::level,
 };

@@ -207,6 +207,23 @@ pub(crate) fn is_variable(name: &str) -> bool {
             .all(|character| character.is_ascii_alphanumeric() || character == '_')
 }
 
+/// A name that a shell would take: `GITHUB_X_API_KEY` for `github x-api-key`.
+pub(crate) fn variable_of(text: &str) -> String {
+    let name: String = text
+        .to_uppercase()
+        .chars()
+        .map(|character| match character {
+            'A'..='Z' | '0'..='9' => character,
+            _ => '_',
+        })
+        .collect();
+    if is_variable(&name) {
+        name
+    } else {
+        format!("_{name}")
+    }
+}
+
 /// Splits at the brace that closes a reference, nested ones counted.
 fn split_at_close(text: &str) -> Option<(&str, &str)> {
     let mut depth = 0_usize;

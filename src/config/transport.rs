@@ -11,6 +11,7 @@ use super::{
     diagnostic::Span,
     lint,
     reader::Text,
+    reference::variable_of,
 };
 use crate::secret::Secret;
 
@@ -345,19 +346,8 @@ fn warn_of_literal(resolver: &mut Resolver<'_, '_>, name: &Text, value: &Text) {
     {
         return;
     }
-    let variable: String = name
-        .get_ref()
-        .to_uppercase()
-        .chars()
-        .map(|character| {
-            if character.is_ascii_alphanumeric() {
-                character
-            } else {
-                '_'
-            }
-        })
-        .collect();
     let name = name.get_ref();
+    let variable = variable_of(name);
     let reference = if name.eq_ignore_ascii_case("authorization") {
         "Bearer ${SOME_TOKEN}".to_owned()
     } else {

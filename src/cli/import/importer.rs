@@ -8,9 +8,9 @@ use jsonc_parser::{
     parse_to_ast,
 };
 
-use super::text::{json, key_of, last_of_each, line, quote, reference, scalar, variable_of};
+use super::text::{json, key_of, last_of_each, line, quote, reference, scalar};
 use crate::{
-    config::{self, exact_glob, is_variable, looks_secret, nearest_name},
+    config::{self, exact_glob, is_variable, looks_secret, nearest_name, variable_of},
     name::BRIDGE_NAME_BYTES_MAX,
     secret::Secret,
 };

@@ -55,26 +55,6 @@ pub(super) fn reference(text: &str) -> String {
     written
 }
 
-/// `GITHUB_X_API_KEY`
-pub(super) fn variable_of(text: &str) -> String {
-    let name: String = text
-        .to_uppercase()
-        .chars()
-        .map(|character| {
-            if character.is_ascii_alphanumeric() {
-                character
-            } else {
-                '_'
-            }
-        })
-        .collect();
-    if is_variable(&name) {
-        name
-    } else {
-        format!("_{name}")
-    }
-}
-
 /// A key, in quotes if it needs them.
 pub(super) fn key_of(key: &str) -> String {
     let bare = !key.is_empty()
