@@ -3,6 +3,7 @@
 use std::{borrow::Cow, fmt};
 
 use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::Value;
 use subtle::ConstantTimeEq as _;
 
 /// A key, token or password. `Debug` shows stars, the memory is wiped on drop, and the one way to
@@ -66,6 +67,19 @@ impl Redactor {
             .collect();
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
         Self { secrets }
+    }
+
+    /// The value with `***` for every secret in its texts.
+    pub fn redact_json(&self, value: Value) -> Value {
+        match value {
+            Value::String(text) => Value::String(self.redact(&text).into_owned()),
+            Value::Array(items) => items.into_iter().map(|it| self.redact_json(it)).collect(),
+            Value::Object(members) => members
+                .into_iter()
+                .map(|(key, value)| (key, self.redact_json(value)))
+                .collect(),
+            other => other,
+        }
     }
 
     /// The text with `***` for every secret.

@@ -118,7 +118,7 @@ async fn answer(
 fn redacted(error: ToolError, bridge: &Bridge) -> ToolError {
     ToolError {
         message: bridge.redactor.redact(&error.message).into_owned(),
-        data: error.data,
+        data: error.data.map(|data| bridge.redactor.redact_json(data)),
     }
 }
 

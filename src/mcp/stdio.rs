@@ -114,7 +114,14 @@ impl Transport<RoleClient> for StdioTransport {
             if result.is_err() {
                 broken.notify_one();
             }
-            result
+            // What went out before the pipe broke is lost with the session, and never sent twice.
+            result.or_else(|error| {
+                if outbox.is_written(ticket) {
+                    Ok(())
+                } else {
+                    Err(error)
+                }
+            })
         }
     }
 

@@ -439,3 +439,28 @@ async fn an_idle_bridge_is_quiet_and_costs_no_processor() {
     assert!(ticks() - before < 5, "{} ticks", ticks() - before);
     assert_eq!(bridge.log(), log);
 }
+
+#[tokio::test]
+async fn a_server_that_tells_its_own_secret_in_an_error_is_not_repeated() {
+    let toml = "[bridges.bad]\nenv = { API_TOKEN = '${TOKEN}' }\n{bad good}\n";
+    let bridge = Setup::toml(toml)
+        .env("TOKEN", "s3cr3t-t0ken-value")
+        .ready()
+        .await;
+    let calls = [
+        (
+            "/bad/fail",
+            r#"{"message": "bad token s3cr3t-t0ken-value"}"#,
+        ),
+        (
+            "/bad/rpc_error",
+            r#"{"message": "bad token s3cr3t-t0ken-value", "data": {"sent": ["s3cr3t-t0ken-value"]}}"#,
+        ),
+    ];
+    for (path, body) in calls {
+        let answer = bridge.post(path, body).await;
+        assert_eq!(answer.status, 500, "{}", answer.text);
+        assert!(answer.text.contains("bad token ***"), "{}", answer.text);
+        assert!(!answer.text.contains("s3cr3t"), "{}", answer.text);
+    }
+}
