@@ -23,11 +23,20 @@ mod openapi;
 // What we say of ourselves.
 mod telemetry;
 
-// Edges: the only code that speaks MCP.
+// Edges: the only code that speaks MCP, SQL and Redis.
 mod mcp;
+mod redis;
+mod store;
 
-// Trust: who is calling us.
+// Memory: what happened, through crashes and outages.
+mod audit;
+
+// Trust: who is calling us ...
 mod auth;
+
+// ... what they may use, and how often.
+mod access;
+mod rate;
 
 // Heart: one supervised task for each bridge.
 mod bridge;

@@ -1,10 +1,16 @@
 //! API keys, sent as `Authorization: Bearer KEY` or as the password of HTTP Basic (RFC 7617).
 
+use std::{net::IpAddr, sync::Arc};
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{HeaderMap, header::AUTHORIZATION};
 
 use super::caller::{Caller, Proof};
-use crate::config::{Anonymous, ApiKey, Config};
+use crate::{
+    config::{Anonymous, ApiKey, Config},
+    redis::Redis,
+    store::{Directory, Store},
+};
 
 /// Why a request has no identity. The words of mcpo are part of its contract (mcpo contract §8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -26,6 +32,28 @@ pub enum Refusal {
     Password,
 }
 
+/// What a request brings to say who sent it.
+#[derive(Debug, Clone, Copy)]
+pub struct Evidence<'a> {
+    /// Its headers.
+    pub headers: &'a HeaderMap,
+    /// The address it came from.
+    pub peer: Option<IpAddr>,
+}
+
+/// Where users are looked up; it outlives reloads.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// Our own tables: stored API keys.
+    pub store: Option<Arc<Store>>,
+    /// Open WebUI's tables.
+    pub directory: Option<Arc<Directory>>,
+    /// Open WebUI's signed-out tokens.
+    pub redis: Option<Arc<Redis>>,
+    /// For Open WebUI's API and for the keys of issuers.
+    pub http: reqwest::Client,
+}
+
 /// What a request is checked against.
 #[derive(Debug, Clone)]
 pub struct Proofs {
@@ -37,7 +65,7 @@ pub struct Proofs {
 
 impl Proofs {
     /// The proofs of a configuration.
-    pub fn new(config: &Config) -> Self {
+    pub fn new(config: &Config, _sources: Sources) -> Self {
         let identity = &config.identity;
         let fallback = match identity.anonymous {
             Anonymous::Refused => None,
@@ -52,7 +80,11 @@ impl Proofs {
 
     /// Who sent these headers. Credentials that are wrong are refused also where none are needed:
     /// their sender means to be someone.
-    pub fn identify(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
+    pub async fn identify(&self, evidence: &Evidence<'_>) -> Result<Arc<Caller>, Refusal> {
+        self.caller(evidence.headers).map(Arc::new)
+    }
+
+    fn caller(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
         let sent = headers
             .get(AUTHORIZATION)
             .map(|value| value.to_str().map_err(|_| Refusal::Missing))
@@ -60,10 +92,7 @@ impl Proofs {
             .map(str::trim)
             .unwrap_or_default();
         if self.keys.is_empty() || sent.is_empty() {
-            let anonymous = |proof| Caller {
-                id: "anonymous".to_owned(),
-                proof,
-            };
+            let anonymous = |proof| Caller::named("anonymous", proof);
             return self.fallback.map(anonymous).ok_or(Refusal::Missing);
         }
         let (scheme, credentials) = sent.split_once(' ').ok_or(Refusal::Scheme)?;
@@ -82,15 +111,12 @@ impl Proofs {
     fn key(&self, sent: &str) -> Result<Caller, Refusal> {
         let mut found = None;
         for key in &self.keys {
-            if key.key.matches(sent) {
+            if key.matches(sent) {
                 found = Some(key);
             }
         }
         let key = found.ok_or(Refusal::Key)?;
-        Ok(Caller {
-            id: key.name.clone(),
-            proof: Proof::ApiKey,
-        })
+        Ok(Caller::named(&key.name, Proof::ApiKey))
     }
 }
 

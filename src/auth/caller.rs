@@ -1,57 +1,89 @@
 //! [`Caller`]: who sent a request, and how they proved it.
 
-use crate::name::{BridgeName, ToolName};
+use std::sync::Arc;
+
+use crate::config::DEFAULT_WORKSPACE;
 
 /// How a caller proved who they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Proof {
-    /// A configured API key.
+    /// An API key, configured or stored.
     ApiKey,
+    /// A session token of Open WebUI.
+    Session,
+    /// An API key of an Open WebUI user (`sk-…`).
+    SessionKey,
+    /// `X-OpenWebUI-User-Jwt`, signed.
+    SignedHeader,
+    /// Headers that the holder of a forwarding API key sent.
+    ForwardedHeaders,
+    /// Headers of the gateway before us.
+    Gateway,
+    /// A bearer token of an OpenID issuer.
+    Oidc,
     /// Nothing: the operator set `anonymous = true`.
     Anonymous,
     /// Nothing: no key is configured and we listen on loopback only.
     Loopback,
+    /// The program's own commands.
+    Operator,
+}
+
+impl Proof {
+    /// The word of the audit trail.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ApiKey => "api_key",
+            Self::Session => "session",
+            Self::SessionKey => "session_key",
+            Self::SignedHeader => "signed_header",
+            Self::ForwardedHeaders => "forwarded_headers",
+            Self::Gateway => "gateway",
+            Self::Oidc => "oidc",
+            Self::Anonymous => "anonymous",
+            Self::Loopback => "loopback",
+            Self::Operator => "operator",
+        }
+    }
 }
 
 /// Who sent a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// The key's name, or `anonymous`.
-    pub id: String,
+    /// What logs and records call them: their e-mail in lower case, else the key's name, else the
+    /// user's id, else `anonymous`.
+    pub id: Arc<str>,
+    /// Their e-mail in lower case.
+    pub email: Option<Arc<str>>,
     /// How they proved it.
     pub proof: Proof,
+    /// The groups that came with the proof; they count instead of our tables. `None`: it said
+    /// nothing of groups.
+    pub groups: Option<Arc<[Arc<str>]>>,
+    /// Their groups in Open WebUI, ids and names; they count where our tables have none.
+    pub open_webui_groups: Arc<[Arc<str>]>,
+    /// Whether the proof says administrator: Open WebUI's role, the gateway's header.
+    pub is_admin: bool,
+    /// Whose rows they see.
+    pub workspace: Arc<str>,
 }
 
-/// The proof that [`Caller::authorise`] said yes. Only this module makes one.
-#[derive(Debug)]
-pub struct Grant(());
-
 impl Caller {
+    /// One of whom nothing more is known.
+    pub fn named(id: &str, proof: Proof) -> Self {
+        Self {
+            id: id.into(),
+            email: None,
+            proof,
+            groups: None,
+            open_webui_groups: Arc::default(),
+            is_admin: false,
+            workspace: DEFAULT_WORKSPACE.into(),
+        }
+    }
+
     /// Whoever runs the program's own commands: they hold its configuration.
     pub fn operator() -> Self {
-        Self {
-            id: "operator".to_owned(),
-            proof: Proof::Loopback,
-        }
-    }
-
-    /// Whether the caller may use a tool. With API keys alone every key may call everything, as
-    /// under mcpo (design §7).
-    #[expect(
-        clippy::unnecessary_wraps,
-        reason = "callers handle the refusal that access rules will bring"
-    )]
-    pub fn authorise(&self, _bridge: &BridgeName, _tool: &ToolName) -> Option<Grant> {
-        match self.proof {
-            Proof::ApiKey | Proof::Anonymous | Proof::Loopback => Some(Grant(())),
-        }
-    }
-
-    /// Whether the caller may change what is served: whoever holds a key, or the machine itself.
-    pub fn is_admin(&self) -> bool {
-        match self.proof {
-            Proof::ApiKey | Proof::Loopback => true,
-            Proof::Anonymous => false,
-        }
+        Self::named("operator", Proof::Operator)
     }
 }

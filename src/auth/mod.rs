@@ -1,10 +1,10 @@
-//! Who is calling us, and may they.
+//! Who is calling us.
 //!
-//! [`Proofs::identify`] turns a request's headers into a [`Caller`]; [`Caller::authorise`] turns a
-//! caller into a [`Grant`], and a grant is the only way to a server's session.
+//! [`Proofs::identify`] turns a request's headers into a [`Caller`]. What they may do is decided
+//! in `access`.
 
 mod api_key;
 mod caller;
 
-pub use api_key::{Proofs, Refusal};
-pub use caller::{Caller, Grant, Proof};
+pub use api_key::{Evidence, Proofs, Refusal, Sources};
+pub use caller::{Caller, Proof};

@@ -12,7 +12,7 @@ use super::{
     handle::{Bridge, Command, Lease},
     status::{Fault, Phase, Status},
 };
-use crate::{auth::Grant, mcp::CallError, name::ToolName};
+use crate::{access::Grant, mcp::CallError, name::ToolName};
 
 /// How long a call waits for a session that is being started. A first `npx` may take longer; the
 /// caller is told to come back.

@@ -12,7 +12,7 @@ use super::{
     serve,
 };
 use crate::{
-    auth::Caller,
+    access::View,
     bridge::{Phase, Registry},
     config::Config,
     lifecycle::Lifecycle,
@@ -95,8 +95,9 @@ pub fn call(start: &Start, bridge: &str, tool: &str, arguments: &str) -> ExitCod
             .arguments
             .accept(arguments.as_bytes())
             .map_err(|refusal| anyhow!("{}", refusal.detail()))?;
-        let grant = Caller::operator()
-            .authorise(found.name(), &entry.tool.name)
+        let grant = View::operator()
+            .authorise(found.name(), &entry.tool)
+            .ok()
             .context("not allowed")?;
         let result = found
             .call(&grant, &entry.tool.server_name, arguments.clone(), &|| {

@@ -11,6 +11,7 @@ use super::{
     output::{BAD_CONFIG, complain, diagnose, fail},
 };
 use crate::{
+    auth::Sources,
     bridge::{Context, Registry, Reloader, Source},
     config::{self, Diagnostic, Environment, Flavor, Loaded, Overrides, Watch},
     http::{self, AppState, Settings},
@@ -125,12 +126,20 @@ async fn serve(plan: Plan, loaded: Loaded) -> anyhow::Result<()> {
         .listen_to_signals(Arc::clone(&asked))
         .context("cannot listen to signals")?;
     let registry = Registry::start(&config, context(&lifecycle)?);
-    let settings = Arc::new(ArcSwap::from_pointee(Settings::new(Arc::clone(&config))));
+    let settings = Arc::new(ArcSwap::from_pointee(Settings::new(
+        Arc::clone(&config),
+        Sources::default(),
+    )));
     let applied = Arc::clone(&settings);
     let reloader = Arc::new(Reloader::new(
         plan.source,
         Arc::clone(&registry),
-        Box::new(move |config| applied.store(Arc::new(Settings::new(Arc::clone(config))))),
+        Box::new(move |config| {
+            applied.store(Arc::new(Settings::new(
+                Arc::clone(config),
+                Sources::default(),
+            )))
+        }),
     ));
     let watch = plan
         .is_watched

@@ -157,6 +157,7 @@ impl BridgeTable {
             timeout: timeout.unwrap_or(TIMEOUT),
             concurrency: concurrency.unwrap_or(CONCURRENCY),
             queue: queue.unwrap_or(QUEUE),
+            calls_per_minute: None,
             lazy,
             idle_stop,
             tools,

@@ -9,7 +9,7 @@ use toml::{
 };
 
 use super::{
-    Anonymous, ApiKey, Diagnostic, Environment, Identity,
+    Anonymous, ApiKey, DEFAULT_WORKSPACE, Diagnostic, Environment, Identity, KeyText,
     diagnostic::Span,
     reader::{Reader, Text},
 };
@@ -129,7 +129,7 @@ fn read_key(reader: &mut Reader<'_>, draft: &mut Draft, name: &str, value: Spann
             )
             .hint("move it to the environment: `key = \"${MCP_API_KEY}\"`");
     }
-    let key = Secret::new(expansion.text.trim());
+    let key = KeyText::Plain(Secret::new(expansion.text.trim()));
     if let Some(twin) = draft.keys.iter().find(|other| other.key == key) {
         let twin = twin.name.clone();
         reader
@@ -145,6 +145,9 @@ fn read_key(reader: &mut Reader<'_>, draft: &mut Draft, name: &str, value: Spann
     draft.keys.push(ApiKey {
         name: name.to_owned(),
         key,
+        groups: Vec::new(),
+        forwards: false,
+        workspace: DEFAULT_WORKSPACE.to_owned(),
     });
 }
 
@@ -154,7 +157,10 @@ impl Draft {
         let key = environment.get("MCP_API_KEY").map(str::trim);
         let keys = key.filter(|key| !key.is_empty()).map(|key| ApiKey {
             name: "default".to_owned(),
-            key: Secret::new(key),
+            key: KeyText::Plain(Secret::new(key)),
+            groups: Vec::new(),
+            forwards: false,
+            workspace: DEFAULT_WORKSPACE.to_owned(),
         });
         Self {
             keys: keys.into_iter().collect(),
@@ -190,7 +196,7 @@ impl Draft {
                 (Some(false) | None, _) => Anonymous::Refused,
             },
             keys: self.keys,
-            strict: false,
+            ..Identity::default()
         };
         (identity, complaint)
     }

@@ -24,6 +24,8 @@ impl Default for Limits {
             body_bytes_max: 10 << 20,
             result_bytes_max: 32 << 20,
             requests_max: 2048,
+            calls_per_minute: None,
+            groups: std::collections::BTreeMap::new(),
         }
     }
 }

@@ -8,7 +8,8 @@ use std::{
 };
 
 use super::{
-    Anonymous, Config, Diagnostic, Environment, Flavor, Identity, Limits, Server, Telemetry,
+    Access, Anonymous, Audit, Config, Diagnostic, Environment, Flavor, Identity, Limits, Server,
+    Telemetry,
     diagnostic::{Problems, Severity, Source},
     identity, mcp_servers, native,
     reader::Reader,
@@ -83,12 +84,14 @@ fn of_servers(reader: &mut Reader<'_>, children: &BTreeMap<String, Secret>) -> C
     Config {
         flavor: Flavor::Mcpo,
         server: Server::default(),
+        database: None,
         identity: Identity {
             anonymous: Anonymous::Allowed,
-            keys: Vec::new(),
-            strict: false,
+            ..Identity::default()
         },
+        access: Access::default(),
         limits: Limits::default(),
+        audit: Audit::off(),
         telemetry: Telemetry::default(),
         bridges: mcp_servers::read(reader, children),
     }

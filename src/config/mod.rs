@@ -5,6 +5,7 @@
 
 mod bridge;
 mod child_env;
+mod defaults;
 mod diagnostic;
 mod environment;
 mod identity;
@@ -39,6 +40,7 @@ pub(crate) use {
 };
 pub use {
     child_env::child_environment,
+    defaults::DEFAULT_WORKSPACE,
     diagnostic::{Diagnostic, Severity},
     environment::Environment,
     load::{Loaded, Overrides, load, load_mcpo, load_with},

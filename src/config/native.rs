@@ -9,9 +9,9 @@ use toml::{
 };
 
 use super::{
-    Bridge, Config, Diagnostic, Flavor, Limits, Severity, Telemetry, bridge::BridgeTable,
-    diagnostic::Span, identity, limits::LimitsTable, load::Overrides, naming::nearest_name,
-    reader::Reader, server::ServerTable, telemetry::TelemetryTable,
+    Access, Audit, Bridge, Config, Database, Diagnostic, Flavor, Limits, Severity, Telemetry,
+    bridge::BridgeTable, diagnostic::Span, identity, limits::LimitsTable, load::Overrides,
+    naming::nearest_name, reader::Reader, server::ServerTable, telemetry::TelemetryTable,
 };
 use crate::name::{BadName, BridgeName};
 
@@ -71,8 +71,11 @@ pub(super) fn read(reader: &mut Reader<'_>, overrides: &Overrides) -> Config {
     Config {
         flavor: Flavor::Native,
         server,
+        database: Some(Database::beside(&reader.folder)),
         identity,
+        access: Access::default(),
         limits,
+        audit: Audit::beside(&reader.folder),
         telemetry,
         bridges,
     }

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 use url::Url;
 
 use super::{
-    Bridge, Config, Diagnostic, Environment, Flavor, Limits, Loaded, Overrides, Protocol, Remote,
-    RemoteKind, Server, Stdio, Telemetry, ToolFilter, Transport,
+    Access, Audit, Bridge, Config, Diagnostic, Environment, Flavor, Limits, Loaded, Overrides,
+    Protocol, Remote, RemoteKind, Server, Stdio, Telemetry, ToolFilter, Transport,
     diagnostic::Severity,
     identity::Draft,
     naming::{name_of_command, name_of_url},
@@ -44,8 +44,11 @@ pub fn single(
         config: Config {
             flavor: Flavor::Native,
             server,
+            database: None,
             identity,
+            access: Access::default(),
             limits: Limits::default(),
+            audit: Audit::off(),
             telemetry: Telemetry::default(),
             bridges: vec![bridge],
         },
@@ -111,6 +114,7 @@ fn bridge(name: BridgeName, transport: Transport) -> Bridge {
         timeout: super::bridge::TIMEOUT,
         concurrency: super::bridge::CONCURRENCY,
         queue: super::bridge::QUEUE,
+        calls_per_minute: None,
         lazy: false,
         idle_stop: None::<Duration>,
         tools: ToolFilter::default(),

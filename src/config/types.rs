@@ -2,10 +2,13 @@
 //!
 //! These are the types the rest of the crate sees. `PartialEq` is what a reload compares.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use globset::GlobSet;
 use http::HeaderName;
+use ipnet::IpNet;
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
 use url::Url;
 
 use crate::{
@@ -20,10 +23,16 @@ pub struct Config {
     pub flavor: Flavor,
     /// `[server]`
     pub server: Server,
+    /// `[database]`; `None` where nothing is kept: mcpo's command line, one server without a file.
+    pub database: Option<Database>,
     /// `[identity]`
     pub identity: Identity,
+    /// `[access]`
+    pub access: Access,
     /// `[limits]`
     pub limits: Limits,
+    /// `[audit]`
+    pub audit: Audit,
     /// `[telemetry]`
     pub telemetry: Telemetry,
     /// `[bridges.NAME]`, in the order of the file, names unique.
@@ -78,6 +87,39 @@ pub struct Tls {
     pub key_file: PathBuf,
 }
 
+/// `[database]`: where grants and the audit trail are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Database {
+    /// Default: the SQLite file `mcp-bridge.db` beside the configuration.
+    pub url: DatabaseUrl,
+    /// Open WebUI's own database, only read. Default: the same, if that is PostgreSQL.
+    pub open_webui: Option<DatabaseUrl>,
+    /// Redis: calls counted over all replicas, and Open WebUI's signed-out tokens.
+    pub redis: Option<Redis>,
+    /// How long a query may take, waiting for a connection included. Default 2 s.
+    pub timeout: Duration,
+    /// Connections to PostgreSQL at once. Default 8.
+    pub connections_max: u32,
+}
+
+/// A database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DatabaseUrl {
+    /// A file.
+    Sqlite(PathBuf),
+    /// `postgres://…`, password and all.
+    Postgres(Secret),
+}
+
+/// Redis.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Redis {
+    /// `redis://…` or `rediss://…`, password and all.
+    pub url: Secret,
+    /// Open WebUI's `REDIS_KEY_PREFIX`. Default `open-webui`.
+    pub prefix: String,
+}
+
 /// `[identity]`: who may call.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Identity {
@@ -87,6 +129,129 @@ pub struct Identity {
     pub keys: Vec<ApiKey>,
     /// mcpo's `--strict-auth`: documents and docs need the key too.
     pub strict: bool,
+    /// `[identity.open_webui]`
+    pub open_webui: OpenWebUi,
+    /// `[identity.gateway]`, while it is on.
+    pub gateway: Option<Gateway>,
+    /// `[identity.oidc.NAME]`, those that are on.
+    pub oidc: Vec<Issuer>,
+}
+
+/// `[identity.open_webui]`: the users of Open WebUI (Open WebUI contract §5–7). What is `None` is
+/// off.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OpenWebUi {
+    /// Its `WEBUI_SECRET_KEY`: session tokens are verified here and looked up in its database.
+    pub secret_key: Option<Secret>,
+    /// Where it serves: session tokens are shown to it where its database cannot be asked.
+    pub url: Option<Url>,
+    /// Its `FORWARD_USER_INFO_HEADER_JWT_SECRET`, which signs `X-OpenWebUI-User-Jwt`.
+    pub jwt_secret: Option<Secret>,
+    /// How long a user that was found counts without another look. Default 30 s, at most 60 s.
+    pub cache_ttl: Duration,
+}
+
+/// `[identity.gateway]`: a gateway before us names the user in headers (requirements §1.5 row 2).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gateway {
+    /// Who may be the gateway, by address. Empty: only the secret counts.
+    pub trusted_peers: Vec<IpNet>,
+    /// What it proves itself with, in `secret_header`.
+    pub secret: Option<Secret>,
+    /// Default `X-Gateway-Secret`.
+    pub secret_header: HeaderName,
+    /// Default `X-User-Email`.
+    pub email_header: HeaderName,
+    /// Comma list. Default `X-User-Groups`.
+    pub groups_header: HeaderName,
+    /// `true` for an admin. Default `X-User-Admin`.
+    pub admin_header: HeaderName,
+    /// The workspace. Default `X-Tenant-ID`.
+    pub workspace_header: HeaderName,
+}
+
+/// `[identity.oidc.NAME]`: whose bearer tokens are accepted (OpenID Connect Discovery 1.0, RFC 9068).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Issuer {
+    /// How logs call it.
+    pub name: String,
+    /// `iss`, exactly; its configuration is read from `/.well-known/openid-configuration` below it.
+    pub issuer: Url,
+    /// `aud`: one of these. Never empty.
+    pub audiences: Vec<String>,
+    /// Where its keys are, if discovery should not be asked.
+    pub jwks_url: Option<Url>,
+    /// Claims with the e-mail, the first that is there counts. Default `email`,
+    /// `preferred_username`, `upn`, `unique_name`.
+    pub email_claims: Vec<String>,
+    /// Claims with groups, all count. Default `groups`, `roles`.
+    pub groups_claims: Vec<String>,
+    /// The claim with the workspace. Default `tid`.
+    pub workspace_claim: String,
+}
+
+/// `[access]`: who may use what.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Access {
+    /// Whether the section stands in the file. Without it, and with API keys alone, every key may
+    /// call everything (design §7).
+    pub is_configured: bool,
+    /// Groups that may use everything and administer. Default `MCP-Admin`.
+    pub admin_groups: Vec<String>,
+    /// Groups that every identified caller is in. Default none.
+    pub default_groups: Vec<String>,
+    /// E-mails that are administrators and members of the first admin group; seeded.
+    pub admins: Vec<String>,
+    /// How long grants that were read count if no change is heard of. Default 10 s.
+    pub cache_ttl: Duration,
+    /// `[access.groups]`: seeded, never deleted.
+    pub groups: Vec<SeedGroup>,
+}
+
+/// One line of `[access.groups]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SeedGroup {
+    /// The group, any text.
+    pub name: String,
+    /// What its members may use.
+    pub grants: Vec<SeedGrant>,
+}
+
+/// What a group may use.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SeedGrant {
+    /// The bridge, on or off or not there at all.
+    pub bridge: BridgeName,
+    /// Globs over tool names; empty for all.
+    pub tools: Vec<String>,
+    /// Only tools that say they change nothing (MCP `readOnlyHint`).
+    pub read_only: bool,
+}
+
+/// `[audit]`: what is kept of every call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audit {
+    /// Default true.
+    pub is_on: bool,
+    /// The folder of the journal. Default `mcp-bridge-audit` beside the configuration.
+    pub journal: PathBuf,
+    /// The journal's bound while the database is away. Default 1 GiB.
+    pub journal_bytes_max: u64,
+    /// What becomes of calls that cannot be recorded.
+    pub on_failure: OnFailure,
+    /// How long records are kept. Default 90 days; `None` for ever.
+    pub retention: Option<Duration>,
+    /// Whether arguments are kept, secrets taken out, cut to 4 KiB. Default false.
+    pub arguments: bool,
+}
+
+/// What becomes of calls that cannot be recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnFailure {
+    /// They go on, and the log and `/health` say so. The default.
+    Continue,
+    /// They are refused with 503 `audit_unavailable`.
+    Refuse,
 }
 
 /// What a request without credentials is worth.
@@ -107,12 +272,37 @@ pub struct ApiKey {
     /// How logs call it.
     pub name: String,
     /// The text a caller sends.
-    pub key: Secret,
+    pub key: KeyText,
+    /// What it is a member of.
+    pub groups: Vec<String>,
+    /// Whether it vouches for the user named in the headers beside it (design §7); without such
+    /// headers the key is the caller.
+    pub forwards: bool,
+    /// Whose audit and grants it belongs to. Default `default`.
+    pub workspace: String,
+}
+
+impl ApiKey {
+    /// Whether a text is this key, in constant time.
+    pub fn matches(&self, text: &str) -> bool {
+        match &self.key {
+            KeyText::Plain(key) => key.matches(text),
+            KeyText::Sha256(hash) => Sha256::digest(text).as_slice().ct_eq(hash).into(),
+        }
+    }
+}
+
+/// What an API key is compared with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyText {
+    /// `key`: the text.
+    Plain(Secret),
+    /// `key_sha256`: its SHA-256, so that the file holds no secret.
+    Sha256([u8; 32]),
 }
 
 /// `[limits]`: no queue, buffer or wait without a bound.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::struct_field_names, reason = "the names of the keys")]
 pub struct Limits {
     /// The largest request body, in bytes. Default 10 MiB.
     pub body_bytes_max: usize,
@@ -120,6 +310,10 @@ pub struct Limits {
     pub result_bytes_max: usize,
     /// Requests served at once. Default 2,048; more get 503.
     pub requests_max: usize,
+    /// Calls a minute of one caller; more get 429. Default: no bound.
+    pub calls_per_minute: Option<NonZeroU32>,
+    /// `[limits.groups]`: calls a minute of all members of a group together.
+    pub groups: BTreeMap<String, NonZeroU32>,
 }
 
 /// `[telemetry]`: what we say of ourselves.
@@ -158,6 +352,8 @@ pub struct Bridge {
     pub concurrency: usize,
     /// Calls that may wait for a slot; more get 503. Default 256.
     pub queue: usize,
+    /// Calls a minute of all callers together; more get 429. Default: no bound.
+    pub calls_per_minute: Option<NonZeroU32>,
     /// Connect at the start only to learn the tools, then rest until the first call. Default false.
     pub lazy: bool,
     /// Stop the session after this long without a call; the next call starts it. Default never.
@@ -183,6 +379,7 @@ impl PartialEq for Bridge {
             timeout,
             concurrency,
             queue,
+            calls_per_minute,
             lazy,
             idle_stop,
             tools,
@@ -197,6 +394,7 @@ impl PartialEq for Bridge {
             && *timeout == other.timeout
             && *concurrency == other.concurrency
             && *queue == other.queue
+            && *calls_per_minute == other.calls_per_minute
             && *lazy == other.lazy
             && *idle_stop == other.idle_stop
             && *tools == other.tools

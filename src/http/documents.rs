@@ -24,17 +24,17 @@ pub async fn merged(
     State(state): State<Arc<AppState>>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    guard_documents(&state.settings.load(), &headers)?;
+    guard_documents(&state.settings.load_full(), &headers).await?;
     Ok(document(state.registry.catalogue().merged(), &headers))
 }
 
 /// `GET /{bridge}/openapi.json`
-pub fn of_bridge(
+pub async fn of_bridge(
     state: &AppState,
     bridge: &Bridge,
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
-    guard_documents(&state.settings.load(), headers)?;
+    guard_documents(&state.settings.load_full(), headers).await?;
     let catalogue = state.registry.catalogue();
     let found = catalogue
         .of_bridge(bridge.name())
@@ -73,8 +73,8 @@ pub async fn docs(
     State(state): State<Arc<AppState>>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let settings = state.settings.load();
-    guard_documents(&settings, &headers)?;
+    let settings = state.settings.load_full();
+    guard_documents(&settings, &headers).await?;
     let config = &settings.config;
     let title = state.registry.title();
     Ok(page(
@@ -85,13 +85,13 @@ pub async fn docs(
 }
 
 /// `GET /{bridge}/docs`
-pub fn docs_of_bridge(
+pub async fn docs_of_bridge(
     state: &AppState,
     bridge: &Bridge,
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
-    let settings = state.settings.load();
-    guard_documents(&settings, headers)?;
+    let settings = state.settings.load_full();
+    guard_documents(&settings, headers).await?;
     let server = &settings.config.server;
     let path = state.registry.bridge_path(bridge, &server.path_prefix);
     let name = bridge

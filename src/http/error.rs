@@ -14,6 +14,7 @@ use crate::{
     config::Flavor,
     mcp::CallError,
     reply::{ToolError, status_of},
+    store::StoreError,
 };
 
 /// A refusal or failure: `{"detail", "code", "request_id"}`. A model reads `detail`.
@@ -116,6 +117,18 @@ impl ApiError {
             "Bearer"
         });
         error
+    }
+
+    /// The database does not answer, and nothing is decided without it.
+    #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+    pub fn store(error: StoreError) -> Self {
+        tracing::warn!("{error}");
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "store_unavailable",
+            "who may call cannot be looked up: the database does not answer; try again in a moment",
+        )
+        .retry_after("5")
     }
 
     /// What the tool itself calls an error.

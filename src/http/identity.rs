@@ -1,5 +1,7 @@
 //! From a request's headers to a caller, with the checks that browsers need.
 
+use std::sync::Arc;
+
 use http::{
     HeaderMap, StatusCode,
     header::{HOST, ORIGIN},
@@ -7,16 +9,24 @@ use http::{
 
 use super::{error::ApiError, state::Settings};
 use crate::{
-    auth::{Caller, Proof},
+    auth::{Caller, Evidence, Proof},
     config::Flavor,
 };
 
 /// Who sent the request, or why nobody may have.
-pub fn identify(settings: &Settings, headers: &HeaderMap) -> Result<Caller, ApiError> {
+pub async fn identify(settings: &Settings, headers: &HeaderMap) -> Result<Arc<Caller>, ApiError> {
     let config = &settings.config;
-    let caller = settings.proofs.identify(headers).map_err(|refusal| {
-        ApiError::unidentified(refusal, config.flavor, config.identity.strict)
-    })?;
+    let evidence = Evidence {
+        headers,
+        peer: None,
+    };
+    let caller = settings
+        .proofs
+        .identify(&evidence)
+        .await
+        .map_err(|refusal| {
+            ApiError::unidentified(refusal, config.flavor, config.identity.strict)
+        })?;
     // A key is proof enough. Without one, any page in a browser could speak for its user.
     if caller.proof != Proof::ApiKey && config.flavor == Flavor::Native {
         check_origin(&config.server.cors_allow_origins, headers)?;
@@ -28,12 +38,12 @@ pub fn identify(settings: &Settings, headers: &HeaderMap) -> Result<Caller, ApiE
 }
 
 /// Whether documents and pages need an identity.
-pub fn guard_documents(settings: &Settings, headers: &HeaderMap) -> Result<(), ApiError> {
+pub async fn guard_documents(settings: &Settings, headers: &HeaderMap) -> Result<(), ApiError> {
     let config = &settings.config;
     if config.server.public_spec && !config.identity.strict {
         return Ok(());
     }
-    identify(settings, headers).map(|_caller| ())
+    identify(settings, headers).await.map(|_caller| ())
 }
 
 /// Whether CORS lets a page of this origin call us.

@@ -52,7 +52,7 @@ pub async fn root(
     State(state): State<Arc<AppState>>,
     headers: HeaderMap,
 ) -> Result<Json<Value>, ApiError> {
-    identify(&state.settings.load(), &headers)?;
+    identify(&state.settings.load_full(), &headers).await?;
     let servers: Vec<Value> = listed(&state)
         .into_iter()
         .map(|it| {
@@ -71,7 +71,7 @@ pub async fn servers(
     State(state): State<Arc<AppState>>,
     headers: HeaderMap,
 ) -> Result<Json<Value>, ApiError> {
-    identify(&state.settings.load(), &headers)?;
+    identify(&state.settings.load_full(), &headers).await?;
     let servers = listed(&state);
     let mut by_tier: BTreeMap<&str, Vec<&Listed>> = BTreeMap::new();
     for server in &servers {
@@ -90,12 +90,12 @@ pub async fn servers(
 }
 
 /// `GET /{bridge}`
-pub fn bridge(
+pub async fn bridge(
     state: &AppState,
     bridge: &Bridge,
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
-    identify(&state.settings.load(), headers)?;
+    identify(&state.settings.load_full(), headers).await?;
     let it = list(state, bridge);
     let tools = bridge.live.tools.load();
     let base = it.endpoint.clone();

@@ -109,19 +109,19 @@ async fn answer(state: &AppState, target: Target, request: Request) -> Response 
     let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
     let headers = request.headers();
     let result = match target {
-        Target::Bridge(bridge) if is_get => lists::bridge(state, &bridge, headers),
-        Target::Document(bridge) if is_get => documents::of_bridge(state, &bridge, headers),
-        Target::Docs(bridge) if is_get => documents::docs_of_bridge(state, &bridge, headers),
+        Target::Bridge(bridge) if is_get => lists::bridge(state, &bridge, headers).await,
+        Target::Document(bridge) if is_get => documents::of_bridge(state, &bridge, headers).await,
+        Target::Docs(bridge) if is_get => documents::docs_of_bridge(state, &bridge, headers).await,
         Target::Tool(bridge, tool) => match tools::find(bridge, &tool) {
             Ok(found) if is_post => return call(state, found, request).await,
             Ok(_) => Err(ApiError::method_not_allowed(Some(error::POST))),
-            Err(error) => Err(stranger(state, headers).unwrap_or(error)),
+            Err(error) => Err(stranger(state, headers).await.unwrap_or(error)),
         },
         Target::Unknown(path) => match flat(state, &path) {
             Some(Ok(found)) if is_post => return call(state, found, request).await,
             Some(Ok(_)) => Err(ApiError::method_not_allowed(Some(error::POST))),
-            Some(Err(error)) => Err(stranger(state, headers).unwrap_or(error)),
-            None => Err(unknown(state, &path, headers)),
+            Some(Err(error)) => Err(stranger(state, headers).await.unwrap_or(error)),
+            None => Err(unknown(state, &path, headers).await),
         },
         Target::Bridge(_) | Target::Document(_) | Target::Docs(_) => {
             Err(ApiError::method_not_allowed(Some(error::GET)))
@@ -154,18 +154,18 @@ async fn call(state: &AppState, found: tools::Found, request: Request) -> Respon
 
 /// The refusal of a caller without identity, who is not told what is missing or why it is off.
 /// Under mcpo's rules a missing route is 404 to everyone.
-fn stranger(state: &AppState, headers: &http::HeaderMap) -> Option<ApiError> {
-    let settings = state.settings.load();
+async fn stranger(state: &AppState, headers: &http::HeaderMap) -> Option<ApiError> {
+    let settings = state.settings.load_full();
     if settings.config.flavor == Flavor::Native {
-        identity::identify(&settings, headers).err()
+        identity::identify(&settings, headers).await.err()
     } else {
-        identity::guard_documents(&settings, headers).err()
+        identity::guard_documents(&settings, headers).await.err()
     }
 }
 
 /// 404; where documents are not public, what exists is not told to strangers.
-fn unknown(state: &AppState, path: &str, headers: &http::HeaderMap) -> ApiError {
-    if let Err(error) = identity::guard_documents(&state.settings.load(), headers) {
+async fn unknown(state: &AppState, path: &str, headers: &http::HeaderMap) -> ApiError {
+    if let Err(error) = identity::guard_documents(&state.settings.load_full(), headers).await {
         return error;
     }
     let shown: String = path.chars().take(100).collect();

@@ -13,8 +13,14 @@ pub async fn refresh(
     State(state): State<Arc<AppState>>,
     headers: HeaderMap,
 ) -> Result<Json<Value>, ApiError> {
-    let caller = identify(&state.settings.load(), &headers)?;
-    if !caller.is_admin() {
+    let caller = identify(&state.settings.load_full(), &headers).await?;
+    let settings = state.settings.load_full();
+    let view = settings
+        .access
+        .view(&caller)
+        .await
+        .map_err(ApiError::store)?;
+    if !view.is_admin() {
         return Err(ApiError::new(
             StatusCode::FORBIDDEN,
             "forbidden",

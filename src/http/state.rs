@@ -6,7 +6,8 @@ use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    auth::Proofs,
+    access::Access,
+    auth::{Proofs, Sources},
     bridge::{Registry, Reloader},
     config::Config,
 };
@@ -18,13 +19,16 @@ pub struct Settings {
     pub config: Arc<Config>,
     /// What callers are checked against.
     pub proofs: Proofs,
+    /// What they may use.
+    pub access: Access,
 }
 
 impl Settings {
     /// Derives the settings of a configuration.
-    pub fn new(config: Arc<Config>) -> Self {
+    pub fn new(config: Arc<Config>, sources: Sources) -> Self {
         Self {
-            proofs: Proofs::new(&config),
+            access: Access::new(&config, sources.store.clone()),
+            proofs: Proofs::new(&config, sources),
             config,
         }
     }

@@ -75,17 +75,22 @@ async fn answer(
     note: &mut Note,
 ) -> Result<Response, ApiError> {
     let Found { bridge, entry } = found;
-    let caller = match identify(settings, headers) {
+    let caller = match identify(settings, headers).await {
         Ok(caller) => caller,
         Err(refusal) => {
             body::discard(body.into_data_stream()).await;
             return Err(refusal);
         }
     };
-    note.caller = Some(caller.id.clone());
-    let grant = caller
-        .authorise(bridge.name(), &entry.tool.name)
-        .ok_or_else(|| {
+    note.caller = Some(caller.id.to_string());
+    let view = settings
+        .access
+        .view(&caller)
+        .await
+        .map_err(ApiError::store)?;
+    let grant = view
+        .authorise(bridge.name(), &entry.tool)
+        .map_err(|_denial| {
             ApiError::new(
                 StatusCode::FORBIDDEN,
                 "forbidden",

@@ -7,8 +7,9 @@ use http::{HeaderName, HeaderValue};
 use super::options::{Options, path};
 use crate::{
     config::{
-        self, Anonymous, ApiKey, Bridge, Config, Diagnostic, Environment, Flavor, Identity, Limits,
-        Loaded, LogFormat, RemoteKind, Server, Telemetry, Tls, Transport,
+        self, Access, Anonymous, ApiKey, Audit, Bridge, Config, Diagnostic, Environment, Flavor,
+        Identity, KeyText, Limits, Loaded, LogFormat, RemoteKind, Server, Telemetry, Tls,
+        Transport,
     },
     secret::Secret,
 };
@@ -116,8 +117,11 @@ impl McpoCommand {
             config: Config {
                 flavor: Flavor::McpoSingle,
                 server: Server::default(),
+                database: None,
                 identity: self.identity(),
+                access: Access::default(),
                 limits: Limits::default(),
+                audit: Audit::off(),
                 telemetry: Telemetry::default(),
                 bridges: vec![bridge],
             },
@@ -222,7 +226,10 @@ impl McpoCommand {
     fn identity(&self) -> Identity {
         let key = self.options.api_key().map(|key| ApiKey {
             name: "api-key".to_owned(),
-            key: Secret::new(key),
+            key: KeyText::Plain(Secret::new(key)),
+            groups: Vec::new(),
+            forwards: false,
+            workspace: config::DEFAULT_WORKSPACE.to_owned(),
         });
         Identity {
             anonymous: if key.is_none() {
@@ -232,6 +239,7 @@ impl McpoCommand {
             },
             strict: key.is_some() && self.options.strict_auth,
             keys: key.into_iter().collect(),
+            ..Identity::default()
         }
     }
 

@@ -1,0 +1,106 @@
+//! What the sections are when the file does not say.
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{
+    Access, Anonymous, Audit, Config, Database, DatabaseUrl, Identity, OnFailure, OpenWebUi,
+};
+
+/// The workspace of callers and keys that name none.
+pub const DEFAULT_WORKSPACE: &str = "default";
+
+impl Config {
+    /// Whether groups and grants decide who may call what. With API keys alone and no `[access]`
+    /// every key may call everything, as under mcpo (design §7).
+    pub fn is_access_enforced(&self) -> bool {
+        let identity = &self.identity;
+        self.access.is_configured
+            || identity.open_webui.is_on()
+            || identity.gateway.is_some()
+            || !identity.oidc.is_empty()
+            || identity.keys.iter().any(|key| key.forwards)
+    }
+}
+
+impl Database {
+    /// SQLite beside the configuration.
+    pub fn beside(folder: &Path) -> Self {
+        Self {
+            url: DatabaseUrl::Sqlite(folder.join("mcp-bridge.db")),
+            open_webui: None,
+            redis: None,
+            timeout: Duration::from_secs(2),
+            connections_max: 8,
+        }
+    }
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        Self {
+            anonymous: Anonymous::Refused,
+            keys: Vec::new(),
+            strict: false,
+            open_webui: OpenWebUi::default(),
+            gateway: None,
+            oidc: Vec::new(),
+        }
+    }
+}
+
+impl Default for OpenWebUi {
+    fn default() -> Self {
+        Self {
+            secret_key: None,
+            url: None,
+            jwt_secret: None,
+            cache_ttl: Duration::from_secs(30),
+        }
+    }
+}
+
+impl OpenWebUi {
+    /// Whether any of its proofs is accepted.
+    pub fn is_on(&self) -> bool {
+        self.secret_key.is_some() || self.url.is_some() || self.jwt_secret.is_some()
+    }
+}
+
+impl Default for Access {
+    fn default() -> Self {
+        Self {
+            is_configured: false,
+            admin_groups: vec!["MCP-Admin".to_owned()],
+            default_groups: Vec::new(),
+            admins: Vec::new(),
+            cache_ttl: Duration::from_secs(10),
+            groups: Vec::new(),
+        }
+    }
+}
+
+impl Audit {
+    /// On, with its journal beside the configuration.
+    pub fn beside(folder: &Path) -> Self {
+        Self {
+            is_on: true,
+            journal: folder.join("mcp-bridge-audit"),
+            ..Self::off()
+        }
+    }
+
+    /// Off.
+    pub fn off() -> Self {
+        Self {
+            is_on: false,
+            journal: PathBuf::new(),
+            journal_bytes_max: 1 << 30,
+            on_failure: OnFailure::Continue,
+            retention: Some(Duration::from_hours(24 * 90)),
+            arguments: false,
+        }
+    }
+}
