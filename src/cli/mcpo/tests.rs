@@ -260,7 +260,7 @@ fn options_are_taken_as_click_takes_them() {
             && config.identity.strict
             && config.identity.anonymous == Anonymous::Refused
     );
-    assert!(config.identity.keys[0].key.matches("-dash"));
+    assert!(config.identity.keys[0].matches("-dash"));
     assert_eq!(
         server.tls.as_ref().unwrap().key_file,
         PathBuf::from("k.pem")
