@@ -141,6 +141,7 @@ impl ApiError {
     pub fn call(failure: Failure) -> Self {
         let text = failure.to_string();
         match failure {
+            Failure::NotGranted(..) => Self::new(StatusCode::FORBIDDEN, "forbidden", text),
             Failure::Disabled(..) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "disabled", text),
             Failure::Unavailable { retry_after, .. } => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     access::Access,
@@ -25,9 +25,9 @@ pub struct Settings {
 
 impl Settings {
     /// Derives the settings of a configuration.
-    pub fn new(config: Arc<Config>, sources: Sources) -> Self {
+    pub fn new(config: Arc<Config>, sources: Sources, tracker: &TaskTracker) -> Self {
         Self {
-            access: Access::new(&config, sources.store.clone()),
+            access: Access::new(&config, sources.store.clone(), tracker),
             proofs: Proofs::new(&config, sources),
             config,
         }
