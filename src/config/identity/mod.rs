@@ -1,0 +1,9 @@
+//! `[identity]`: who may call. One file a kind of proof; [`Draft`] puts them together.
+
+mod draft;
+mod gateway;
+mod keys;
+mod oidc;
+mod open_webui;
+
+pub(super) use draft::{Draft, read};
