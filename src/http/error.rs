@@ -92,9 +92,22 @@ impl ApiError {
     }
 
     /// A request without identity, in the status, words and challenge of mcpo where that is spoken:
-    /// without `--strict-auth` it tells wrong keys from everything else (mcpo contract §8).
+    /// without `--strict-auth` it tells wrong keys from everything else (mcpo contract §8). 503 if
+    /// it is not the caller's fault.
     pub fn unidentified(refusal: Refusal, flavor: Flavor, is_strict: bool) -> Self {
         let is_native = flavor == Flavor::Native;
+        if let Refusal::Store(error) = refusal {
+            return Self::store(error);
+        }
+        if refusal.is_outage() {
+            tracing::warn!("{refusal}");
+            return Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                refusal.code(),
+                refusal.to_string(),
+            )
+            .retry_after("5");
+        }
         let refusal = match refusal {
             Refusal::Missing | Refusal::Scheme | Refusal::Format | Refusal::Password
                 if !is_native && !is_strict =>
@@ -104,11 +117,11 @@ impl ApiError {
             refusal => refusal,
         };
         if !is_native && matches!(refusal, Refusal::Key | Refusal::Password) {
-            return Self::new(StatusCode::FORBIDDEN, "unauthorized", refusal.to_string());
+            return Self::new(StatusCode::FORBIDDEN, refusal.code(), refusal.to_string());
         }
         let mut error = Self::new(
             StatusCode::UNAUTHORIZED,
-            "unauthorized",
+            refusal.code(),
             refusal.to_string(),
         );
         error.challenge = Some(if is_native || is_strict {
