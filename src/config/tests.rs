@@ -822,7 +822,7 @@ fn the_shipped_file_starts_with_cargo_alone() {
 }
 
 #[test]
-fn the_shipped_file_names_every_key_and_its_examples_hold() {
+fn the_shipped_file_names_every_key() {
     let text = fs::read_to_string("bridges.toml").unwrap();
     for (section, header) in [
         ("server", "[server]"),
@@ -858,6 +858,11 @@ fn the_shipped_file_names_every_key_and_its_examples_hold() {
             );
         }
     }
+}
+
+#[test]
+fn what_stands_in_the_shipped_file_as_default_is_the_default() {
+    let text = fs::read_to_string("bridges.toml").unwrap();
     let all: String = text
         .lines()
         .map(|line| match line.strip_prefix('#') {
@@ -873,7 +878,6 @@ fn the_shipped_file_names_every_key_and_its_examples_hold() {
     let (config, warnings) = taken(&all);
     assert_eq!(warnings, "");
     assert_eq!(config.bridges.len(), 5);
-    // What stands there as default is the default.
     let server = Server {
         tls: config.server.tls.clone(),
         version: "1.0".to_owned(),
@@ -1350,11 +1354,6 @@ admin_groups = []
 admins = ["ada", "a@b@c", "x @y"]
 cache_ttl = "1h"
 defaults = "x"
-[access.groups]
-"" = ["x"]
-a = "github"
-b = ["docs", "a b", 1, ["x"], { tools = ["x"] }, { bridge = "x", tools = [] }]
-c = [{ bridge = "x", tools = ["[", "", "${BLANK:-}", "${NOT_SET}"], tool = "x" }]
 "#
     ), @r##"
     bridges.toml:3:16: error: `admin_groups` names nothing
@@ -1392,83 +1391,113 @@ c = [{ bridge = "x", tools = ["[", "", "${BLANK:-}", "${NOT_SET}"], tool = "x" }
     6 | defaults = "x"
       | ^^^^^^^^
     hint: the keys are `admin_groups`, `default_groups`, `admins`, `cache_ttl`, `groups`
-
-    bridges.toml:8:1: error: a group has a name of 1 to 255 characters
+    "##);
+    insta::assert_snapshot!(refused("[access]\ngroups = 'x'\n"), @r##"
+    bridges.toml:2:10: error: `groups`: expected a table
       |
-    8 | "" = ["x"]
+    2 | groups = 'x'
+      |          ^^^
+    hint: write `[access.groups]` and below it `developers = ["github"]`
+    "##);
+}
+
+#[test]
+fn grants_that_would_be_wider_than_meant_are_refused() {
+    insta::assert_snapshot!(refused(
+        r#"
+[access.groups]
+a = [{ bridge = "x", tools = [] }]
+b = [{ bridge = "x", tools = ["[", "", "${BLANK:-}", "${NOT_SET}"], tool = "x" }]
+"#
+    ), @r##"
+    bridges.toml:3:30: error: `tools` names no tool
+      |
+    3 | a = [{ bridge = "x", tools = [] }]
+      |                              ^^
+    hint: leave `tools` out for all of them, or remove the grant for none
+
+    bridges.toml:4:31: error: `tools`: unclosed character class; missing ']'
+      |
+    4 | b = [{ bridge = "x", tools = ["[", "", "${BLANK:-}", "${NOT_SET}"], tool = "x" }]
+      |                               ^^^
+    hint: write names with `*` and `?`, `"list_*"` say; `[` and `{` are special, `\\` takes that away
+
+    bridges.toml:4:36: error: `tools`: a tool has a name
+      |
+    4 | b = [{ bridge = "x", tools = ["[", "", "${BLANK:-}", "${NOT_SET}"], tool = "x" }]
+      |                                    ^^
+    hint: remove it, or write `"*"` for all of them
+
+    bridges.toml:4:40: error: `tools`: a tool has a name
+      |
+    4 | b = [{ bridge = "x", tools = ["[", "", "${BLANK:-}", "${NOT_SET}"], tool = "x" }]
+      |                                        ^^^^^^^^^^^^
+    hint: remove it, or write `"*"` for all of them
+
+    bridges.toml:4:54: error: NOT_SET is not set
+      |
+    4 | b = [{ bridge = "x", tools = ["[", "", "${BLANK:-}", "${NOT_SET}"], tool = "x" }]
+      |                                                      ^^^^^^^^^^^^
+    hint: set it, or give a default: `${NAME:-default}`
+
+    bridges.toml:4:69: error: unknown key `tool` in `[access.groups]`
+      |
+    4 | b = [{ bridge = "x", tools = ["[", "", "${BLANK:-}", "${NOT_SET}"], tool = "x" }]
+      |                                                                     ^^^^
+    hint: did you mean `tools`?
+    "##);
+}
+
+#[test]
+fn grants_of_the_file_are_checked() {
+    insta::assert_snapshot!(refused(
+        r#"
+[access.groups]
+"" = ["x"]
+a = "github"
+b = ["docs", "a b", 1, ["x"], { tools = ["x"] }]
+"#
+    ), @r##"
+    bridges.toml:3:1: error: a group has a name of 1 to 255 characters
+      |
+    3 | "" = ["x"]
       | ^^
 
-    bridges.toml:9:5: error: `a`: expected a list of bridges
+    bridges.toml:4:5: error: `a`: expected a list of bridges
       |
-    9 | a = "github"
+    4 | a = "github"
       |     ^^^^^^^^
     hint: write `a = ["github"]`
 
-    bridges.toml:10:6: error: `docs` is one of our own routes and cannot name a bridge; call it `docs-server`, say
-       |
-    10 | b = ["docs", "a b", 1, ["x"], { tools = ["x"] }, { bridge = "x", tools = [] }]
-       |      ^^^^^^
+    bridges.toml:5:6: error: `docs` is one of our own routes and cannot name a bridge; call it `docs-server`, say
+      |
+    5 | b = ["docs", "a b", 1, ["x"], { tools = ["x"] }]
+      |      ^^^^^^
     hint: write the name of a bridge, as in `[bridges.github]`
 
-    bridges.toml:10:14: error: `a b` has the character ' '; a bridge name is made of ASCII letters, digits, `-`, `_` and `.`, and starts with a letter or digit
-       |
-    10 | b = ["docs", "a b", 1, ["x"], { tools = ["x"] }, { bridge = "x", tools = [] }]
-       |              ^^^^^
+    bridges.toml:5:14: error: `a b` has the character ' '; a bridge name is made of ASCII letters, digits, `-`, `_` and `.`, and starts with a letter or digit
+      |
+    5 | b = ["docs", "a b", 1, ["x"], { tools = ["x"] }]
+      |              ^^^^^
     hint: write the name of a bridge, as in `[bridges.github]`
 
-    bridges.toml:10:21: error: `b`: a grant names a bridge
-       |
-    10 | b = ["docs", "a b", 1, ["x"], { tools = ["x"] }, { bridge = "x", tools = [] }]
-       |                     ^
+    bridges.toml:5:21: error: `b`: a grant names a bridge
+      |
+    5 | b = ["docs", "a b", 1, ["x"], { tools = ["x"] }]
+      |                     ^
     hint: write `"github"`, or `{ bridge = "github", tools = ["get_*"] }`
 
-    bridges.toml:10:24: error: `b`: a grant names a bridge
-       |
-    10 | b = ["docs", "a b", 1, ["x"], { tools = ["x"] }, { bridge = "x", tools = [] }]
-       |                        ^^^^^
+    bridges.toml:5:24: error: `b`: a grant names a bridge
+      |
+    5 | b = ["docs", "a b", 1, ["x"], { tools = ["x"] }]
+      |                        ^^^^^
     hint: write `"github"`, or `{ bridge = "github", tools = ["get_*"] }`
 
-    bridges.toml:10:31: error: `b`: this grant names no `bridge`
-       |
-    10 | b = ["docs", "a b", 1, ["x"], { tools = ["x"] }, { bridge = "x", tools = [] }]
-       |                               ^^^^^^^^^^^^^^^^^
+    bridges.toml:5:31: error: `b`: this grant names no `bridge`
+      |
+    5 | b = ["docs", "a b", 1, ["x"], { tools = ["x"] }]
+      |                               ^^^^^^^^^^^^^^^^^
     hint: write `{ bridge = "github", tools = ["get_*"] }`
-
-    bridges.toml:10:74: error: `tools` names no tool
-       |
-    10 | b = ["docs", "a b", 1, ["x"], { tools = ["x"] }, { bridge = "x", tools = [] }]
-       |                                                                          ^^
-    hint: leave `tools` out for all of them, or remove the grant for none
-
-    bridges.toml:11:31: error: `tools`: unclosed character class; missing ']'
-       |
-    11 | c = [{ bridge = "x", tools = ["[", "", "${BLANK:-}", "${NOT_SET}"], tool = "x" }]
-       |                               ^^^
-    hint: write names with `*` and `?`, `"list_*"` say; `[` and `{` are special, `\\` takes that away
-
-    bridges.toml:11:36: error: `tools`: a tool has a name
-       |
-    11 | c = [{ bridge = "x", tools = ["[", "", "${BLANK:-}", "${NOT_SET}"], tool = "x" }]
-       |                                    ^^
-    hint: remove it, or write `"*"` for all of them
-
-    bridges.toml:11:40: error: `tools`: a tool has a name
-       |
-    11 | c = [{ bridge = "x", tools = ["[", "", "${BLANK:-}", "${NOT_SET}"], tool = "x" }]
-       |                                        ^^^^^^^^^^^^
-    hint: remove it, or write `"*"` for all of them
-
-    bridges.toml:11:54: error: NOT_SET is not set
-       |
-    11 | c = [{ bridge = "x", tools = ["[", "", "${BLANK:-}", "${NOT_SET}"], tool = "x" }]
-       |                                                      ^^^^^^^^^^^^
-    hint: set it, or give a default: `${NAME:-default}`
-
-    bridges.toml:11:69: error: unknown key `tool` in `[access.groups]`
-       |
-    11 | c = [{ bridge = "x", tools = ["[", "", "${BLANK:-}", "${NOT_SET}"], tool = "x" }]
-       |                                                                     ^^^^
-    hint: did you mean `tools`?
     "##);
     let (_, warnings) = taken(
         "[access.groups]\na = ['gihub', 'nothing-like-it', 'x', { bridge = 'x', read_only = true }]\n[bridges.github]\nurl = '${NOT_SET}'\n[bridges.x]\nurl = 'https://x'\n",
@@ -1485,13 +1514,6 @@ c = [{ bridge = "x", tools = ["[", "", "${BLANK:-}", "${NOT_SET}"], tool = "x" }
     2 | a = ['gihub', 'nothing-like-it', 'x', { bridge = 'x', read_only = true }]
       |                                       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
     hint: keep one of them
-    "##);
-    insta::assert_snapshot!(refused("[access]\ngroups = 'x'\n"), @r##"
-    bridges.toml:2:10: error: `groups`: expected a table
-      |
-    2 | groups = 'x'
-      |          ^^^
-    hint: write `[access.groups]` and below it `developers = ["github"]`
     "##);
 }
 
