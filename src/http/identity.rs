@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use http::{
     HeaderMap, StatusCode,
-    header::{HOST, ORIGIN},
+    header::{AUTHORIZATION, COOKIE, HOST, ORIGIN},
 };
 
 use super::{error::ApiError, sender::Sender, state::Settings};
@@ -52,7 +52,10 @@ pub async fn reader(settings: &Settings, sender: &Sender) -> Result<Option<View>
     // A page from elsewhere may read what is public, and only CORS lets it read anything.
     match settings.proofs.identify(&sender.evidence()).await {
         Ok(caller) if is_somebody(&caller) => view_of(settings, &caller).await.map(vouched),
-        Ok(_) | Err(Refusal::Missing) => Ok(None),
+        // User headers that nobody vouches for prove nothing and hide nothing.
+        Ok(_) | Err(Refusal::Missing | Refusal::Untrusted) => Ok(None),
+        // A cookie is sent by the browser, which knows no better.
+        Err(_) if is_cookie_alone(&sender.headers) => Ok(None),
         // mcpo's documents are for everybody, whatever they send.
         Err(_) if config.flavor != Flavor::Native => Ok(None),
         Err(refusal) => Err(unidentified(settings, refusal)),
@@ -62,6 +65,13 @@ pub async fn reader(settings: &Settings, sender: &Sender) -> Result<Option<View>
 /// Whoever vouches for others reads for all of them: Open WebUI fetches documents without a user.
 fn vouched(view: View) -> Option<View> {
     (!view.caller().vouches).then_some(view)
+}
+
+/// Whether a cookie is all that a request proves itself with.
+fn is_cookie_alone(headers: &HeaderMap) -> bool {
+    headers.contains_key(COOKIE)
+        && !headers.contains_key(AUTHORIZATION)
+        && !headers.contains_key("x-openwebui-user-jwt")
 }
 
 /// Whether a caller is more than a request without credentials.
