@@ -1,6 +1,6 @@
 //! Fetches small JSON documents: bounded in time and size, from the very host that was asked.
 
-use std::{future::Future, time::Duration};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use http::StatusCode;

@@ -10,6 +10,8 @@ mod forwarded;
 mod gateway;
 mod headers;
 mod introspection;
+mod issuer_keys;
+mod oidc;
 mod proofs;
 mod refusal;
 mod session;
@@ -21,5 +23,6 @@ mod users;
 mod tests;
 
 pub use caller::{Caller, Proof};
+pub use issuer_keys::KeyRing;
 pub use proofs::{Evidence, Proofs, Sources};
 pub use refusal::Refusal;

@@ -10,6 +10,7 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::HeaderMap;
+use serde::Deserialize;
 use tokio_util::task::TaskTracker;
 
 use super::{
@@ -20,6 +21,8 @@ use super::{
     gateway::{Gateway, Named, Vouched},
     headers,
     introspection::Introspection,
+    issuer_keys::KeyRing,
+    oidc::Oidc,
     session::{Session, Sessions},
     signed::{Signed, SignedUser},
     token,
@@ -53,6 +56,8 @@ pub struct Sources {
     pub http: reqwest::Client,
     /// Where keys of issuers are fetched in the background.
     pub tracker: TaskTracker,
+    /// The keys of issuers, fetched already.
+    pub keys: Arc<KeyRing>,
 }
 
 /// What a request is checked against.
@@ -62,11 +67,18 @@ pub struct Proofs {
     sessions: Option<Sessions>,
     signed: Option<Signed>,
     gateway: Option<Gateway>,
+    issuers: Vec<Oidc>,
     users: Option<Arc<Users>>,
     /// Who a request without credentials is, if anyone.
     fallback: Option<Arc<Caller>>,
     /// Whether it was logged that the database is not Open WebUI's.
     is_told: AtomicBool,
+}
+
+/// Who issued a token.
+#[derive(Debug, Deserialize)]
+struct Origin {
+    iss: Option<String>,
 }
 
 /// What `Authorization` or the cookie proves.
@@ -91,7 +103,12 @@ impl Proofs {
             .url
             .as_ref()
             .and_then(|url| Introspection::new(sources.http.clone(), url, open_webui.cache_ttl));
+        let issuers = identity.oidc.iter().map(|issuer| {
+            let keys = sources.keys.set(issuer, &sources.http, &sources.tracker);
+            Oidc::new(issuer.clone(), keys)
+        });
         Self {
+            issuers: issuers.collect(),
             keys: Keys::new(&identity.keys, sources.store),
             sessions: Sessions::new(open_webui, users.clone(), api, sources.redis),
             signed: open_webui.jwt_secret.as_ref().map(Signed::new),
@@ -133,7 +150,11 @@ impl Proofs {
                 self.holder(holder, signed.as_ref(), named, sent).await
             }
             (Some(Proven::User(session)), signed) => {
-                self.user(session, signed.as_ref(), named, sent)
+                let caller = self.user(session, signed.as_ref(), named, sent)?;
+                match caller.proof {
+                    Proof::Oidc => self.complete(Arc::unwrap_or_clone(caller), None).await,
+                    _ => Ok(caller),
+                }
             }
             (None, Some(signed)) => self.signed(&signed, named, sent).await,
             (None, None) => match (named.and_then(Named::caller), &self.fallback) {
@@ -152,7 +173,8 @@ impl Proofs {
             return self.cookie(sent).await;
         }
         // Where nothing is checked, the header is for somebody else.
-        if self.sessions.is_none() && !self.keys.any().await? {
+        let takes_tokens = self.sessions.is_some() || !self.issuers.is_empty();
+        if !takes_tokens && !self.keys.any().await? {
             return Ok(None);
         }
         let (scheme, text) = authorization.split_once(' ').ok_or(Refusal::Scheme)?;
@@ -192,20 +214,40 @@ impl Proofs {
         if let Some(holder) = self.keys.configured(text) {
             return Ok(Proven::Key(holder.clone()));
         }
-        let Some(sessions) = &self.sessions else {
+        if self.sessions.is_none() && self.issuers.is_empty() {
             return self.key(text).await.map(Proven::Key);
-        };
+        }
         token::check_length(text)?;
         if token::is_token(text) {
-            return sessions.session(text).await.map(Proven::User);
+            return self.token(text).await.map(Proven::User);
         }
-        // Either may know it, and the other may be down.
-        match self.key(text).await {
-            Err(refusal) if text.starts_with("sk-") && refusal != Refusal::KeyExpired => {
+        match (self.key(text).await, &self.sessions) {
+            // Either may know it, and the other may be down.
+            (Err(refusal), Some(sessions))
+                if text.starts_with("sk-") && refusal != Refusal::KeyExpired =>
+            {
                 let session = sessions.key(text).await?;
                 session.map(Proven::User).ok_or(refusal)
             }
-            holder => holder.map(Proven::Key),
+            (holder, _) => holder.map(Proven::Key),
+        }
+    }
+
+    /// The user of a token: of the issuer that it names, or of Open WebUI, whose sessions name
+    /// none.
+    async fn token(&self, text: &str) -> Result<Session, Refusal> {
+        let Origin { iss } = token::unproven(text)?;
+        if let Some(iss) = &iss {
+            let issuer = self.issuers.iter().find(|issuer| issuer.is_issuer(iss));
+            let caller = issuer.ok_or(Refusal::Issuer)?.caller(text).await?;
+            return Ok(Session {
+                caller: Arc::new(caller),
+                id: None,
+            });
+        }
+        match &self.sessions {
+            Some(sessions) => sessions.session(text).await,
+            None => Err(Refusal::Issuer),
         }
     }
 

@@ -341,6 +341,11 @@ url = "https://example.org/mcp"
         github  off  GITHUB_TOKEN is not set
         off     off  switched off in the configuration
         far     on   https://example.org
+        who may call
+          on   everybody: `anonymous = true`
+        access    whoever may call may call everything: there is no `[access]`
+        database  SQLite mcp-bridge.db
+        audit     every call, without arguments, kept for 90 days; journal mcp-bridge-audit
         bridges.toml: 4 bridges, 2 on; listens on 127.0.0.1:8000
         "##);
     }

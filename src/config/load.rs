@@ -33,7 +33,7 @@ pub struct Loaded {
 /// A part of the configuration that is off.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Off {
-    /// What: `key `default``.
+    /// What: a key by its name, a proof in words.
     pub what: String,
     /// Why: `MCP_API_KEY is not set`.
     pub why: String,

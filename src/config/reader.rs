@@ -341,12 +341,10 @@ impl<'de> Deserialize<'de> for Scalar {
 
 /// A bound in words.
 fn span_of_time(time: Duration) -> String {
-    if time == DURATION_MAX {
-        "a year".to_owned()
-    } else if time > DURATION_MAX {
-        format!("{} years", time.as_secs() / DURATION_MAX.as_secs())
-    } else {
-        humantime::format_duration(time).to_string()
+    match time.as_secs() / DURATION_MAX.as_secs() {
+        0 => humantime::format_duration(time).to_string(),
+        1 => "a year".to_owned(),
+        years => format!("{years} years"),
     }
 }
 

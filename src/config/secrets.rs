@@ -1,17 +1,13 @@
-//! [`Config::secrets`]: what must never show.
+//! [`Config::secrets`], [`Bridge::secrets`]: what must never show.
 
-use super::{Config, KeyText, database};
+use super::{Bridge, Config, KeyText, Transport, database};
 use crate::secret::Secret;
 
 impl Config {
     /// Every secret of the configuration, those of bridges included, for redacting texts
     /// from elsewhere. Of a URL it is the password.
     pub fn secrets(&self) -> Vec<Secret> {
-        let mut secrets: Vec<Secret> = self
-            .bridges
-            .iter()
-            .flat_map(super::Bridge::secrets)
-            .collect();
+        let mut secrets: Vec<Secret> = self.bridges.iter().flat_map(Bridge::secrets).collect();
         let identity = &self.identity;
         for key in &identity.keys {
             match &key.key {
@@ -37,5 +33,20 @@ impl Config {
             }
         }
         secrets
+    }
+}
+
+impl Bridge {
+    /// What must never show of this bridge: the values of its headers and of its environment.
+    pub fn secrets(&self) -> Vec<Secret> {
+        match &self.transport {
+            Ok(Transport::Stdio(stdio)) => stdio.env.values().cloned().collect(),
+            Ok(Transport::Remote(remote)) => remote
+                .headers
+                .iter()
+                .map(|(_name, value)| value.clone())
+                .collect(),
+            Err(_) => Vec::new(),
+        }
     }
 }

@@ -66,8 +66,7 @@ impl Keys {
             return;
         };
         let text = match (&table.key, &table.key_sha256) {
-            (Some(text), None) => text,
-            (None, Some(text)) => text,
+            (Some(text), None) | (None, Some(text)) => text,
             (Some(_), Some(hash)) => {
                 reader
                     .problems

@@ -6,4 +6,7 @@ mod keys;
 mod oidc;
 mod open_webui;
 
+#[cfg(test)]
+mod tests;
+
 pub(super) use draft::{Draft, read};
