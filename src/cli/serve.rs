@@ -129,8 +129,10 @@ async fn serve(plan: Plan, loaded: Loaded) -> anyhow::Result<()> {
     let settings = Arc::new(ArcSwap::from_pointee(Settings::new(
         Arc::clone(&config),
         Sources::default(),
+        &lifecycle.tracker,
     )));
     let applied = Arc::clone(&settings);
+    let tracker = lifecycle.tracker.clone();
     let reloader = Arc::new(Reloader::new(
         plan.source,
         Arc::clone(&registry),
@@ -138,6 +140,7 @@ async fn serve(plan: Plan, loaded: Loaded) -> anyhow::Result<()> {
             applied.store(Arc::new(Settings::new(
                 Arc::clone(config),
                 Sources::default(),
+                &tracker,
             )))
         }),
     ));
