@@ -60,7 +60,7 @@ impl Keys {
     /// The keys of a configuration and of a store.
     pub fn new(configured: &[ApiKey], store: Option<Arc<Store>>) -> Self {
         let holder = |key: &ApiKey| Holder {
-            caller: caller(&key.name, &key.groups, &key.workspace),
+            caller: caller(&key.name, &key.groups, &key.workspace, key.forwards),
             forwards: key.forwards,
             expires_at: None,
         };
@@ -146,7 +146,7 @@ impl Snapshot {
     fn new(version: u64, rows: Vec<KeyRow>) -> Self {
         let holders = rows.into_iter().map(|row| {
             let holder = Holder {
-                caller: caller(&row.name, &row.groups, &row.workspace),
+                caller: caller(&row.name, &row.groups, &row.workspace, row.forwards),
                 forwards: row.forwards,
                 expires_at: row.expires_at,
             };
@@ -160,10 +160,11 @@ impl Snapshot {
 }
 
 /// A key as a caller.
-fn caller(name: &str, groups: &[String], workspace: &str) -> Arc<Caller> {
+fn caller(name: &str, groups: &[String], workspace: &str, vouches: bool) -> Arc<Caller> {
     let mut caller = Caller::named(name, Proof::ApiKey);
     caller.groups =
         (!groups.is_empty()).then(|| groups.iter().map(|it| Arc::from(it.as_str())).collect());
     caller.workspace = workspace.into();
+    caller.vouches = vouches;
     Arc::new(caller)
 }

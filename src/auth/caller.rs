@@ -69,6 +69,8 @@ pub struct Caller {
     /// Whether the proof came in a cookie, which browsers send by themselves: whatever changes
     /// something must then be asked for by a page of our own origin.
     pub via_cookie: bool,
+    /// Whether it is the holder of a key that vouches for others, and named nobody.
+    pub vouches: bool,
 }
 
 impl Caller {
@@ -83,6 +85,7 @@ impl Caller {
             is_admin: false,
             workspace: DEFAULT_WORKSPACE.into(),
             via_cookie: false,
+            vouches: false,
         }
     }
 
