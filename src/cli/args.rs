@@ -93,6 +93,8 @@ pub enum Command {
         #[arg(long)]
         url: Option<Url>,
     },
+    /// Create or update the tables of the database; serving does that too.
+    Migrate,
     /// Run the small MCP server inside this program, on standard input and output.
     DemoServer,
 }

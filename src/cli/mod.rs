@@ -7,6 +7,7 @@ mod healthcheck;
 mod import;
 mod inspect;
 mod mcpo;
+mod migrate;
 mod output;
 mod serve;
 mod sources;
@@ -83,6 +84,7 @@ fn run(cli: Cli) -> ExitCode {
         Some(Command::Openapi { bridge }) => inspect::openapi(&start, bridge.as_deref()),
         Some(Command::Import(args)) => import::run(&args),
         Some(Command::Healthcheck { url }) => healthcheck::main(&start, url),
+        Some(Command::Migrate) => migrate::main(&start),
         Some(Command::DemoServer) => serve::demo_server(),
     }
 }
