@@ -47,16 +47,16 @@ impl Directory {
 
     /// The user of an id.
     pub async fn user(&self, _id: &str) -> Result<Option<Account>, StoreError> {
-        Err(StoreError::not_built())
+        Err(StoreError::Down("not built".to_owned()))
     }
 
     /// The user of an e-mail, in any case of letters.
     pub async fn user_of_email(&self, _email: &str) -> Result<Option<Account>, StoreError> {
-        Err(StoreError::not_built())
+        Err(StoreError::Down("not built".to_owned()))
     }
 
     /// The user of an API key (`sk-…`).
     pub async fn user_of_key(&self, _key: &str) -> Result<Option<Account>, StoreError> {
-        Err(StoreError::not_built())
+        Err(StoreError::Down("not built".to_owned()))
     }
 }

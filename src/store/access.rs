@@ -1,0 +1,192 @@
+//! What access asks: grants, members, keys.
+
+use std::collections::BTreeMap;
+
+use super::{GrantRow, GroupRow, KeyRow, Member, Store, StoreError, UserRow, open::ALL, pool::Tx};
+
+const MAPPINGS: &str =
+    "SELECT group_name, tenant_id FROM group_tenant_mapping ORDER BY group_name, tenant_id";
+const NARROWED: &str = "SELECT workspace_id, group_name, bridge, tools, read_only \
+    FROM bridge_grant ORDER BY group_name, bridge, workspace_id, tools, read_only";
+/// One query: the groups, and a row without a group that tells of the administrator.
+const MEMBER: &str = "SELECT group_name, FALSE FROM user_group_membership \
+    WHERE lower(user_email) = $1 \
+    UNION ALL SELECT NULL, TRUE FROM user_admin_status \
+    WHERE lower(user_email) = $1 AND is_admin";
+const KEYS: &str = "SELECT name, hash, group_names, forwards, workspace_id, expires_at \
+    FROM bridge_key ORDER BY workspace_id, name";
+const USERS: &str = "SELECT lower(user_email), group_name, FALSE, CAST(created_at AS TEXT) \
+    FROM user_group_membership \
+    UNION ALL SELECT lower(user_email), NULL, COALESCE(is_admin, FALSE), CAST(updated_at AS TEXT) \
+    FROM user_admin_status";
+const MEMBERS: &str = "SELECT group_name, lower(user_email) FROM user_group_membership";
+
+/// Microseconds a second.
+pub(super) const MICROS: i64 = 1_000_000;
+
+impl Store {
+    /// Every grant of every group: `group_tenant_mapping` and our own narrowed ones.
+    pub async fn grants(&self) -> Result<Vec<GrantRow>, StoreError> {
+        self.bounded(async {
+            let mut grants = unnarrowed(self.read.fetch(MAPPINGS, &[]).await?);
+            let mut tx = self.begin_reading(ALL).await?;
+            grants.extend(narrowed(&mut tx).await?);
+            tx.commit().await?;
+            Ok(grants)
+        })
+        .await
+    }
+
+    /// What our tables say of a user, in any case of letters. No rows are an empty answer.
+    pub async fn member(&self, email: &str) -> Result<Member, StoreError> {
+        // No table holds such a text.
+        if email.contains('\0') {
+            return Ok(Member::default());
+        }
+        self.bounded(async {
+            let rows: Vec<(Option<String>, bool)> = self
+                .read
+                .fetch(MEMBER, &[email.to_lowercase().into()])
+                .await?;
+            let is_admin = rows.iter().any(|(_, is_admin)| *is_admin);
+            let mut groups: Vec<_> = rows.into_iter().filter_map(|(group, _)| group).collect();
+            groups.sort();
+            groups.dedup();
+            Ok(Member { groups, is_admin })
+        })
+        .await
+    }
+
+    /// Every stored API key that is not revoked.
+    pub async fn keys(&self) -> Result<Vec<KeyRow>, StoreError> {
+        type Row = (String, Vec<u8>, String, bool, String, Option<i64>);
+        self.bounded(async {
+            let mut tx = self.begin_reading(ALL).await?;
+            let rows: Vec<Row> = tx.fetch(KEYS, &[]).await?;
+            tx.commit().await?;
+            rows.into_iter()
+                .map(|(name, hash, groups, forwards, workspace, expires_at)| {
+                    let hash = hash.try_into().map_err(|_| {
+                        StoreError::Query(format!("the hash of the API key `{name}` is no SHA-256"))
+                    })?;
+                    Ok(KeyRow {
+                        groups: list(&groups)?,
+                        name,
+                        hash,
+                        forwards,
+                        workspace,
+                        expires_at: expires_at.map(|micros| micros.div_euclid(MICROS)),
+                    })
+                })
+                .collect()
+        })
+        .await
+    }
+
+    /// All users that our tables know, with their groups, by e-mail.
+    pub async fn users(&self) -> Result<Vec<UserRow>, StoreError> {
+        type Row = (String, Option<String>, bool, Option<String>);
+        self.bounded(async {
+            let rows: Vec<Row> = self.read.fetch(USERS, &[]).await?;
+            let mut users = BTreeMap::<String, UserRow>::new();
+            for (email, group, is_admin, updated_at) in rows {
+                let user = users.entry(email.clone()).or_insert_with(|| UserRow {
+                    email,
+                    groups: Vec::new(),
+                    is_admin: false,
+                    updated_at: None,
+                });
+                user.groups.extend(group);
+                user.is_admin |= is_admin;
+                // Both databases write times so that they sort as text.
+                user.updated_at = updated_at.max(user.updated_at.take());
+            }
+            Ok(users
+                .into_values()
+                .map(|mut user| {
+                    user.groups.sort();
+                    user.groups.dedup();
+                    user
+                })
+                .collect())
+        })
+        .await
+    }
+
+    /// All groups that have a grant or a member, by name.
+    pub async fn groups(&self) -> Result<Vec<GroupRow>, StoreError> {
+        self.bounded(async {
+            let mut grants = unnarrowed(self.read.fetch(MAPPINGS, &[]).await?);
+            let members: Vec<(String, String)> = self.read.fetch(MEMBERS, &[]).await?;
+            let mut tx = self.begin_reading(ALL).await?;
+            grants.extend(narrowed(&mut tx).await?);
+            tx.commit().await?;
+            let mut groups = BTreeMap::<String, GroupRow>::new();
+            for grant in grants {
+                group(&mut groups, &grant.group).grants.push(grant);
+            }
+            for (name, email) in members {
+                group(&mut groups, &name).users.push(email);
+            }
+            Ok(groups
+                .into_values()
+                .map(|mut group| {
+                    group.grants.sort_by(|a, b| a.bridge.cmp(&b.bridge));
+                    group.users.sort();
+                    group.users.dedup();
+                    group
+                })
+                .collect())
+        })
+        .await
+    }
+}
+
+/// The group of a name, new if it must be.
+fn group<'a>(groups: &'a mut BTreeMap<String, GroupRow>, name: &str) -> &'a mut GroupRow {
+    groups.entry(name.to_owned()).or_insert_with(|| GroupRow {
+        name: name.to_owned(),
+        grants: Vec::new(),
+        users: Vec::new(),
+    })
+}
+
+/// Rows of `group_tenant_mapping`.
+fn unnarrowed(rows: Vec<(String, String)>) -> Vec<GrantRow> {
+    rows.into_iter()
+        .map(|(group, bridge)| GrantRow {
+            workspace: None,
+            group,
+            bridge,
+            tools: Vec::new(),
+            read_only: false,
+        })
+        .collect()
+}
+
+/// Our own grants, those the transaction may see.
+async fn narrowed(tx: &mut Tx) -> Result<Vec<GrantRow>, StoreError> {
+    let rows: Vec<(String, String, String, String, bool)> = tx.fetch(NARROWED, &[]).await?;
+    rows.into_iter()
+        .map(|(workspace, group, bridge, tools, read_only)| {
+            Ok(GrantRow {
+                workspace: Some(workspace),
+                group,
+                bridge,
+                tools: list(&tools)?,
+                read_only,
+            })
+        })
+        .collect()
+}
+
+/// Reads a JSON list of texts.
+pub(super) fn list(json: &str) -> Result<Vec<String>, StoreError> {
+    serde_json::from_str(json)
+        .map_err(|error| StoreError::Query(format!("a list in the database is no JSON: {error}")))
+}
+
+/// Writes a JSON list of texts.
+pub(super) fn json(list: &[String]) -> String {
+    serde_json::Value::from(list).to_string()
+}

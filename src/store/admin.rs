@@ -1,0 +1,361 @@
+//! What administrators do to members, administrators and grants. Each change and its record are
+//! one transaction, and what changes nothing leaves no record.
+//!
+//! In each transaction the inherited tables come first: scoped to a workspace, it may have given
+//! up the right to touch them ([`Store::scope`]).
+
+use std::collections::BTreeSet;
+
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    Actor, GrantRow, Store, StoreError,
+    access::json,
+    changes::record,
+    open::{ALL, now},
+    pool::Tx,
+};
+use crate::config::DEFAULT_WORKSPACE;
+
+/// The inherited columns are VARCHAR(255).
+const TEXT_MAX: usize = 255;
+
+const ADD_MEMBER: &str = "INSERT INTO user_group_membership (user_email, group_name) \
+    SELECT $1, $2 WHERE NOT EXISTS (SELECT 1 FROM user_group_membership \
+    WHERE lower(user_email) = $1 AND group_name = $2) ON CONFLICT DO NOTHING";
+const REMOVE_MEMBER: &str =
+    "DELETE FROM user_group_membership WHERE lower(user_email) = $1 AND group_name = $2";
+const PROMOTE: &str = "UPDATE user_admin_status SET is_admin = TRUE, updated_at = CURRENT_TIMESTAMP \
+    WHERE lower(user_email) = $1 AND NOT COALESCE(is_admin, FALSE)";
+const ADD_ADMIN: &str = "INSERT INTO user_admin_status (user_email, is_admin) \
+    SELECT $1, TRUE WHERE NOT EXISTS (SELECT 1 FROM user_admin_status \
+    WHERE lower(user_email) = $1) ON CONFLICT DO NOTHING";
+const DEMOTE: &str = "UPDATE user_admin_status SET is_admin = FALSE, updated_at = CURRENT_TIMESTAMP \
+    WHERE lower(user_email) = $1 AND is_admin";
+const ADD_MAPPING: &str = "INSERT INTO group_tenant_mapping (group_name, tenant_id) \
+    SELECT $1, $2 WHERE NOT EXISTS (SELECT 1 FROM group_tenant_mapping \
+    WHERE group_name = $1 AND tenant_id = $2) ON CONFLICT DO NOTHING";
+const REMOVE_MAPPING: &str =
+    "DELETE FROM group_tenant_mapping WHERE group_name = $1 AND tenant_id = $2";
+const MAPPINGS_OF: &str = "SELECT tenant_id FROM group_tenant_mapping WHERE group_name = $1";
+const ADD_NARROWED: &str = "INSERT INTO bridge_grant \
+    (id, workspace_id, group_name, bridge, tools, read_only, created_at) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
+const REMOVE_NARROWED: &str = "DELETE FROM bridge_grant \
+    WHERE group_name = $1 AND bridge = $2 AND (workspace_id = $3 OR $3 = '*')";
+const REMOVE_MEMBERS: &str = "DELETE FROM user_group_membership WHERE group_name = $1";
+const REMOVE_MAPPINGS: &str = "DELETE FROM group_tenant_mapping WHERE group_name = $1";
+const REMOVE_ALL_NARROWED: &str =
+    "DELETE FROM bridge_grant WHERE group_name = $1 AND (workspace_id = $2 OR $2 = '*')";
+
+impl Store {
+    /// Adds a member; false if they were one.
+    pub async fn add_member(
+        &self,
+        actor: &Actor,
+        email: &str,
+        group: &str,
+    ) -> Result<bool, StoreError> {
+        self.change_row(actor, ADD_MEMBER, "add_member", email, group)
+            .await
+    }
+
+    /// Removes a member; false if they were none.
+    pub async fn remove_member(
+        &self,
+        actor: &Actor,
+        email: &str,
+        group: &str,
+    ) -> Result<bool, StoreError> {
+        self.change_row(actor, REMOVE_MEMBER, "remove_member", email, group)
+            .await
+    }
+
+    /// One statement over an e-mail and a group.
+    async fn change_row(
+        &self,
+        actor: &Actor,
+        sql: &'static str,
+        action: &str,
+        email: &str,
+        group: &str,
+    ) -> Result<bool, StoreError> {
+        let email = &lower_email(email)?;
+        fits("the name of the group", group)?;
+        self.bounded(async {
+            let mut tx = self.begin().await?;
+            let touched = tx.execute(sql, &[email.into(), group.into()]).await?;
+            self.finish(
+                tx,
+                actor,
+                (touched > 0).then(|| (action, format!("{email} {group}"))),
+            )
+            .await
+        })
+        .await
+    }
+
+    /// Makes a user an administrator, or no longer; false if they were that already.
+    pub async fn set_admin(
+        &self,
+        actor: &Actor,
+        email: &str,
+        is_admin: bool,
+    ) -> Result<bool, StoreError> {
+        let email = lower_email(email)?;
+        self.bounded(async {
+            let mut tx = self.begin().await?;
+            let mut touched = tx
+                .execute(if is_admin { PROMOTE } else { DEMOTE }, &[(&email).into()])
+                .await?;
+            if is_admin && touched == 0 {
+                touched = tx.execute(ADD_ADMIN, &[(&email).into()]).await?;
+            }
+            let action = if is_admin { "set_admin" } else { "unset_admin" };
+            self.finish(tx, actor, (touched > 0).then_some((action, email)))
+                .await
+        })
+        .await
+    }
+
+    /// Grants; false if the very same grant stood already. One without globs and not `read_only`
+    /// is a row of `group_tenant_mapping`, any other one of our own table.
+    pub async fn grant(&self, actor: &Actor, grant: &GrantRow) -> Result<bool, StoreError> {
+        self.bounded(async {
+            let mut tx = self.begin().await?;
+            let is_new = self.put_grant(&mut tx, actor, grant).await?;
+            self.finish(tx, actor, is_new.then(|| ("grant", described(grant))))
+                .await
+        })
+        .await
+    }
+
+    /// Puts a grant into the table it belongs to; false if it stood there.
+    pub(super) async fn put_grant(
+        &self,
+        tx: &mut Tx,
+        actor: &Actor,
+        grant: &GrantRow,
+    ) -> Result<bool, StoreError> {
+        fits("the name of the group", &grant.group)?;
+        fits("the name of the bridge", &grant.bridge)?;
+        if grant.tools.is_empty() && !grant.read_only {
+            let values = [(&grant.group).into(), (&grant.bridge).into()];
+            return Ok(tx.execute(ADD_MAPPING, &values).await? > 0);
+        }
+        let workspace = match grant.workspace.as_deref() {
+            Some(workspace) => workspace,
+            None if actor.workspace == ALL => DEFAULT_WORKSPACE,
+            None => &actor.workspace,
+        };
+        may_write(actor, workspace)?;
+        let mut tools = grant.tools.clone();
+        tools.sort();
+        tools.dedup();
+        let tools = json(&tools);
+        let id = digest(&[
+            workspace,
+            &grant.group,
+            &grant.bridge,
+            &tools,
+            if grant.read_only { "read_only" } else { "" },
+        ]);
+        self.scope(tx, &actor.workspace).await?;
+        let values = [
+            id.into(),
+            workspace.into(),
+            (&grant.group).into(),
+            (&grant.bridge).into(),
+            tools.into(),
+            grant.read_only.into(),
+            now().into(),
+        ];
+        Ok(tx.execute(ADD_NARROWED, &values).await? > 0)
+    }
+
+    /// Revokes all that a group may do with a bridge, narrowed or not; says how many grants went.
+    pub async fn revoke(
+        &self,
+        actor: &Actor,
+        group: &str,
+        bridge: &str,
+    ) -> Result<u64, StoreError> {
+        self.bounded(async {
+            let mut tx = self.begin().await?;
+            let mut gone = tx
+                .execute(REMOVE_MAPPING, &[group.into(), bridge.into()])
+                .await?;
+            self.scope(&mut tx, &actor.workspace).await?;
+            let values = [group.into(), bridge.into(), (&actor.workspace).into()];
+            gone += tx.execute(REMOVE_NARROWED, &values).await?;
+            self.finish(
+                tx,
+                actor,
+                (gone > 0).then(|| ("revoke", format!("{group} {bridge}"))),
+            )
+            .await?;
+            Ok(gone)
+        })
+        .await
+    }
+
+    /// Replaces the unnarrowed grants of a group.
+    pub async fn set_grants(
+        &self,
+        actor: &Actor,
+        group: &str,
+        bridges: &[String],
+    ) -> Result<(), StoreError> {
+        fits("the name of the group", group)?;
+        for bridge in bridges {
+            fits("the name of the bridge", bridge)?;
+        }
+        let wanted: BTreeSet<&str> = bridges.iter().map(String::as_str).collect();
+        self.bounded(async {
+            let mut tx = self.begin().await?;
+            let rows: Vec<(String,)> = tx.fetch(MAPPINGS_OF, &[group.into()]).await?;
+            let had: BTreeSet<&str> = rows.iter().map(|(bridge,)| bridge.as_str()).collect();
+            let mut touched = 0;
+            for &bridge in had.difference(&wanted) {
+                touched += tx
+                    .execute(REMOVE_MAPPING, &[group.into(), bridge.into()])
+                    .await?;
+            }
+            for &bridge in wanted.difference(&had) {
+                touched += tx
+                    .execute(ADD_MAPPING, &[group.into(), bridge.into()])
+                    .await?;
+            }
+            let target = || {
+                let bridges = Vec::from_iter(wanted.iter().copied()).join(",");
+                format!("{group} {bridges}").trim_end().to_owned()
+            };
+            self.finish(tx, actor, (touched > 0).then(|| ("set_grants", target())))
+                .await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Removes a group with its members and grants; says how many of each.
+    pub async fn delete_group(&self, actor: &Actor, group: &str) -> Result<(u64, u64), StoreError> {
+        self.bounded(async {
+            let mut tx = self.begin().await?;
+            let members = tx.execute(REMOVE_MEMBERS, &[group.into()]).await?;
+            let mut grants = tx.execute(REMOVE_MAPPINGS, &[group.into()]).await?;
+            self.scope(&mut tx, &actor.workspace).await?;
+            grants += tx
+                .execute(
+                    REMOVE_ALL_NARROWED,
+                    &[group.into(), (&actor.workspace).into()],
+                )
+                .await?;
+            let is_change = members + grants > 0;
+            self.finish(
+                tx,
+                actor,
+                is_change.then(|| ("delete_group", group.to_owned())),
+            )
+            .await?;
+            Ok((members, grants))
+        })
+        .await
+    }
+
+    /// Writes the record of a change, if there was one, and commits. True if there was.
+    pub(super) async fn finish(
+        &self,
+        mut tx: Tx,
+        actor: &Actor,
+        change: Option<(&str, String)>,
+    ) -> Result<bool, StoreError> {
+        let is_change = change.is_some();
+        if let Some((action, target)) = change {
+            self.scope(&mut tx, &actor.workspace).await?;
+            record(&mut tx, actor, action, &target).await?;
+        }
+        tx.commit().await?;
+        if is_change {
+            self.bump();
+        }
+        Ok(is_change)
+    }
+
+    /// Puts an administrator of the file into the tables; false if they stood there.
+    pub(super) async fn put_admin(&self, tx: &mut Tx, email: &str) -> Result<bool, StoreError> {
+        Ok(tx.execute(ADD_ADMIN, &[email.into()]).await? > 0)
+    }
+
+    /// Puts a member of the file into the tables; false if they stood there.
+    pub(super) async fn put_member(
+        &self,
+        tx: &mut Tx,
+        email: &str,
+        group: &str,
+    ) -> Result<bool, StoreError> {
+        Ok(tx
+            .execute(ADD_MEMBER, &[email.into(), group.into()])
+            .await?
+            > 0)
+    }
+}
+
+/// Refuses rows of another workspace, which PostgreSQL's policies would refuse too.
+pub(super) fn may_write(actor: &Actor, workspace: &str) -> Result<(), StoreError> {
+    if actor.workspace == ALL || actor.workspace == workspace {
+        return Ok(());
+    }
+    Err(StoreError::Invalid(format!(
+        "`{workspace}` is not your workspace; you act for `{}`",
+        actor.workspace
+    )))
+}
+
+/// The e-mail as it is stored.
+pub(super) fn lower_email(email: &str) -> Result<String, StoreError> {
+    let email = email.trim().to_lowercase();
+    fits("the e-mail", &email)?;
+    Ok(email)
+}
+
+/// Refuses what the inherited columns cannot hold.
+pub(super) fn fits(what: &str, text: &str) -> Result<(), StoreError> {
+    let characters = text.chars().count();
+    if characters > TEXT_MAX {
+        return Err(StoreError::Invalid(format!(
+            "{what} has {characters} characters; at most {TEXT_MAX} can be stored"
+        )));
+    }
+    if text.trim().is_empty() {
+        return Err(StoreError::Invalid(format!("{what} is empty")));
+    }
+    Ok(())
+}
+
+/// A grant as records tell it.
+pub(super) fn described(grant: &GrantRow) -> String {
+    let mut text = format!("{} {}", grant.group, grant.bridge);
+    if !grant.tools.is_empty() {
+        text.push_str(" tools=");
+        text.push_str(&grant.tools.join(","));
+    }
+    if grant.read_only {
+        text.push_str(" read_only");
+    }
+    text
+}
+
+/// SHA-256 over texts, each told from the next by its length; in hex.
+fn digest(texts: &[&str]) -> String {
+    use std::fmt::Write as _;
+    let mut hash = Sha256::new();
+    for text in texts {
+        hash.update(text.len().to_be_bytes());
+        hash.update(text.as_bytes());
+    }
+    hash.finalize().iter().fold(String::new(), |mut hex, byte| {
+        // Writing to a string cannot fail.
+        let _ok = write!(hex, "{byte:02x}").is_ok();
+        hex
+    })
+}

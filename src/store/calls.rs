@@ -1,0 +1,325 @@
+//! The audit trail of calls.
+
+use std::{borrow::Cow, collections::HashMap, fmt::Write as _};
+
+use sqlx::{AssertSqlSafe, FromRow};
+
+use super::{
+    CallFilter, CallRecord, Store, StoreError,
+    access::{json, list},
+    open::ALL,
+    pool::{Tx, Value},
+};
+use crate::config::DEFAULT_WORKSPACE;
+
+/// Rows a statement: 18 values each, and SQLite takes 32,766 values.
+const ROWS_MAX: usize = 100;
+/// Longer texts stand in no index (migration 2), in characters.
+const INDEXED_MAX: usize = 255;
+
+const INSERT: &str = "INSERT INTO bridge_call (id, instance, workspace_id, called_at, request_id, \
+    caller, proof, group_names, rule, bridge, tool, peer, outcome, status, duration_us, \
+    request_bytes, response_bytes, arguments) VALUES ";
+const COLUMNS: usize = 18;
+/// A call that ended stays as it ended.
+const REPLACE: &str = " ON CONFLICT (id) DO UPDATE SET instance = excluded.instance, \
+    workspace_id = excluded.workspace_id, called_at = excluded.called_at, \
+    request_id = excluded.request_id, caller = excluded.caller, proof = excluded.proof, \
+    group_names = excluded.group_names, rule = excluded.rule, bridge = excluded.bridge, \
+    tool = excluded.tool, peer = excluded.peer, outcome = excluded.outcome, \
+    status = excluded.status, duration_us = excluded.duration_us, \
+    request_bytes = excluded.request_bytes, response_bytes = excluded.response_bytes, \
+    arguments = excluded.arguments WHERE bridge_call.outcome = 'started'";
+const SELECT: &str = "SELECT id, instance, workspace_id, called_at, request_id, caller, proof, \
+    group_names, rule, bridge, tool, peer, outcome, status, duration_us, request_bytes, \
+    response_bytes, arguments FROM bridge_call";
+const INTERRUPT: &str = "UPDATE bridge_call SET outcome = 'interrupted' \
+    WHERE instance = $1 AND outcome = 'started'";
+const PURGE: &str = "DELETE FROM bridge_call WHERE id IN \
+    (SELECT id FROM bridge_call WHERE called_at < $1 ORDER BY called_at LIMIT $2)";
+
+impl Store {
+    /// Writes records; one with an id that is known replaces the `started` one and no other.
+    pub async fn put_calls(&self, calls: &[CallRecord]) -> Result<(), StoreError> {
+        if calls.is_empty() {
+            return Ok(());
+        }
+        let calls = settled(calls);
+        self.bounded(async {
+            let mut tx = self.begin().await?;
+            self.scope(&mut tx, ALL).await?;
+            for chunk in calls.chunks(ROWS_MAX) {
+                put(&mut tx, chunk).await?;
+            }
+            tx.commit().await
+        })
+        .await
+    }
+
+    /// Marks what an instance that is gone had `started` as `interrupted`; says how many.
+    pub async fn interrupt_calls(&self, instance: &str) -> Result<u64, StoreError> {
+        self.bounded(async {
+            let mut tx = self.begin().await?;
+            self.scope(&mut tx, ALL).await?;
+            let touched = tx.execute(INTERRUPT, &[no_nul(instance)]).await?;
+            tx.commit().await?;
+            Ok(touched)
+        })
+        .await
+    }
+
+    /// Records, the newest first.
+    pub async fn calls(&self, filter: &CallFilter) -> Result<Vec<CallRecord>, StoreError> {
+        let (sql, values) = query(filter);
+        self.bounded(async {
+            let mut tx = self
+                .begin_reading(filter.workspace.as_deref().unwrap_or(ALL))
+                .await?;
+            // The text is put together from our own pieces; what was asked for is bound.
+            let rows: Vec<CallRow> = tx.fetch(AssertSqlSafe(sql), &values).await?;
+            tx.commit().await?;
+            rows.into_iter().map(CallRow::record).collect()
+        })
+        .await
+    }
+
+    /// Deletes up to `limit` calls that are older (microseconds since 1970); says how many.
+    pub async fn purge_calls(&self, before: i64, limit: u32) -> Result<u64, StoreError> {
+        self.bounded(async {
+            let mut tx = self.begin().await?;
+            self.scope(&mut tx, ALL).await?;
+            let values = [before.into(), i64::from(limit).into()];
+            let gone = tx.execute(PURGE, &values).await?;
+            tx.commit().await?;
+            Ok(gone)
+        })
+        .await
+    }
+}
+
+/// One record an id, as one after the other would leave them: a statement may touch a row once.
+fn settled(calls: &[CallRecord]) -> Vec<&CallRecord> {
+    let mut places = HashMap::new();
+    let mut settled: Vec<&CallRecord> = Vec::with_capacity(calls.len());
+    for call in calls {
+        let place = *places.entry(&call.id).or_insert(settled.len());
+        match settled.get_mut(place) {
+            Some(known) if known.outcome == "started" => *known = call,
+            Some(_) => {}
+            None => settled.push(call),
+        }
+    }
+    settled
+}
+
+/// One statement for up to [`ROWS_MAX`] records.
+async fn put(tx: &mut Tx, calls: &[&CallRecord]) -> Result<(), StoreError> {
+    let mut sql = INSERT.to_owned();
+    let mut values = Vec::with_capacity(calls.len() * COLUMNS);
+    for call in calls {
+        sql.push_str(if values.is_empty() { "(" } else { ", (" });
+        for (place, value) in row(call).into_iter().enumerate() {
+            values.push(value);
+            let comma = if place == 0 { "" } else { ", " };
+            // Writing to a string cannot fail.
+            let _ok = write!(sql, "{comma}${}", values.len()).is_ok();
+        }
+        sql.push(')');
+    }
+    sql.push_str(REPLACE);
+    tx.execute(AssertSqlSafe(sql), &values).await?;
+    Ok(())
+}
+
+/// The values of a record, in the order of [`INSERT`].
+fn row(call: &CallRecord) -> [Value<'_>; COLUMNS] {
+    [
+        no_nul(&call.id),
+        no_nul(&call.instance),
+        no_nul(workspace_or_default(&call.workspace)),
+        call.time.into(),
+        no_nul(&call.request_id),
+        optional(call.caller.as_deref()),
+        no_nul(&call.proof),
+        json(&call.groups).into(),
+        no_nul(&call.rule),
+        no_nul(&call.bridge),
+        no_nul(&call.tool),
+        optional(call.peer.as_deref()),
+        no_nul(&call.outcome),
+        i64::from(call.status).into(),
+        call.duration_us.into(),
+        call.request_bytes.into(),
+        call.response_bytes.into(),
+        optional(call.arguments.as_deref()),
+    ]
+}
+
+/// The text with `\u{fffd}` for NUL bytes. What callers send must not make a record impossible to
+/// store, or one request would hold up all records after it.
+pub(super) fn no_nul(text: &str) -> Value<'_> {
+    Value::Text(replaced(text))
+}
+
+/// [`no_nul`] of a text that may be missing.
+fn optional(text: Option<&str>) -> Value<'_> {
+    Value::OptText(text.map(replaced))
+}
+
+fn replaced(text: &str) -> Cow<'_, str> {
+    if text.contains('\0') {
+        Cow::Owned(text.replace('\0', "\u{fffd}"))
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+/// A record without a workspace belongs to the default one.
+pub(super) fn workspace_or_default(workspace: &str) -> &str {
+    if workspace.is_empty() {
+        DEFAULT_WORKSPACE
+    } else {
+        workspace
+    }
+}
+
+/// The query of a filter.
+fn query(filter: &CallFilter) -> (String, Vec<Value<'_>>) {
+    let mut conditions = Conditions::default();
+    conditions.workspace(filter.workspace.as_deref());
+    if let Some(since) = filter.since {
+        conditions.and("called_at >= ?", since.into());
+    }
+    if let Some(until) = filter.until {
+        conditions.and("called_at < ?", until.into());
+    }
+    if let Some((time, id)) = &filter.before {
+        // Both halves: the first alone can use the index in either database.
+        conditions.and("called_at <= ?", (*time).into());
+        conditions.and("(called_at < ?", (*time).into());
+        conditions.or("(called_at = ?", (*time).into());
+        conditions.and("id < ?))", no_nul(id));
+    }
+    if let Some(caller) = &filter.caller {
+        if caller.chars().count() <= INDEXED_MAX {
+            conditions.literal("length(caller) <= 320");
+        }
+        conditions.and("lower(caller) = ?", replaced(caller).to_lowercase().into());
+    }
+    for (text, condition, indexed) in [
+        (&filter.bridge, "bridge = ?", "length(bridge) <= 255"),
+        (&filter.tool, "tool = ?", ""),
+        (&filter.outcome, "outcome = ?", ""),
+        (
+            &filter.request_id,
+            "request_id = ?",
+            "length(request_id) <= 255",
+        ),
+    ] {
+        let Some(text) = text else { continue };
+        conditions.and(condition, no_nul(text));
+        if !indexed.is_empty() && text.chars().count() <= INDEXED_MAX {
+            conditions.literal(indexed);
+        }
+    }
+    conditions.finish(SELECT, "ORDER BY called_at DESC, id DESC", filter.limit)
+}
+
+/// Conditions of our own wording, each with a bound value for its `?`.
+#[derive(Debug, Default)]
+pub(super) struct Conditions<'a> {
+    sql: String,
+    values: Vec<Value<'a>>,
+}
+
+impl<'a> Conditions<'a> {
+    /// Also this.
+    pub(super) fn and(&mut self, condition: &'static str, value: Value<'a>) {
+        self.join(" AND ", condition, Some(value));
+    }
+
+    /// Or this.
+    fn or(&mut self, condition: &'static str, value: Value<'a>) {
+        self.join(" OR ", condition, Some(value));
+    }
+
+    /// Also this, which has no value.
+    fn literal(&mut self, condition: &'static str) {
+        self.join(" AND ", condition, None);
+    }
+
+    /// Only rows of this workspace; SQLite has no policies that would see to it.
+    pub(super) fn workspace(&mut self, workspace: Option<&'a str>) {
+        if let Some(workspace) = workspace.filter(|&workspace| workspace != ALL) {
+            self.and("workspace_id = ?", workspace.into());
+        }
+    }
+
+    fn join(&mut self, word: &str, condition: &'static str, value: Option<Value<'a>>) {
+        self.sql
+            .push_str(if self.sql.is_empty() { " WHERE " } else { word });
+        if let Some(value) = value {
+            self.values.push(value);
+            let place = format!("${}", self.values.len());
+            self.sql.push_str(&condition.replace('?', &place));
+        } else {
+            self.sql.push_str(condition);
+        }
+    }
+
+    /// The whole query.
+    pub(super) fn finish(
+        mut self,
+        select: &str,
+        order: &str,
+        limit: u32,
+    ) -> (String, Vec<Value<'a>>) {
+        self.values.push(i64::from(limit).into());
+        let sql = format!("{select}{} {order} LIMIT ${}", self.sql, self.values.len());
+        (sql, self.values)
+    }
+}
+
+/// A row, before its list is read.
+struct CallRow(CallRecord, String);
+
+impl CallRow {
+    fn record(self) -> Result<CallRecord, StoreError> {
+        Ok(CallRecord {
+            groups: list(&self.1)?,
+            ..self.0
+        })
+    }
+}
+
+impl<'r, R: sqlx::Row> FromRow<'r, R> for CallRow
+where
+    usize: sqlx::ColumnIndex<R>,
+    String: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+    Option<String>: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+    i64: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+{
+    fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
+        let record = CallRecord {
+            id: row.try_get(0)?,
+            instance: row.try_get(1)?,
+            workspace: row.try_get(2)?,
+            time: row.try_get(3)?,
+            request_id: row.try_get(4)?,
+            caller: row.try_get(5)?,
+            proof: row.try_get(6)?,
+            groups: Vec::new(),
+            rule: row.try_get(8)?,
+            bridge: row.try_get(9)?,
+            tool: row.try_get(10)?,
+            peer: row.try_get(11)?,
+            outcome: row.try_get(12)?,
+            status: u16::try_from(row.try_get::<i64, _>(13)?).unwrap_or_default(),
+            duration_us: row.try_get(14)?,
+            request_bytes: row.try_get(15)?,
+            response_bytes: row.try_get(16)?,
+            arguments: row.try_get(17)?,
+        };
+        Ok(Self(record, row.try_get(7)?))
+    }
+}

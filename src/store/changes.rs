@@ -1,0 +1,120 @@
+//! The audit trail of administration.
+
+use sqlx::{AssertSqlSafe, FromRow};
+
+use super::{
+    Actor, ChangeFilter, ChangeRecord, Store, StoreError,
+    calls::{Conditions, no_nul, workspace_or_default},
+    open::{ALL, now},
+    pool::Tx,
+};
+
+const ADD: &str = "INSERT INTO bridge_change \
+    (id, workspace_id, changed_at, actor, proof, action, target) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
+const SELECT: &str =
+    "SELECT id, workspace_id, changed_at, actor, proof, action, target FROM bridge_change";
+
+impl Store {
+    /// Writes records of changes that had no transaction of their own; known ids are left alone.
+    pub async fn put_changes(&self, changes: &[ChangeRecord]) -> Result<(), StoreError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.bounded(async {
+            let mut tx = self.begin().await?;
+            self.scope(&mut tx, ALL).await?;
+            for change in changes {
+                put(&mut tx, change).await?;
+            }
+            tx.commit().await
+        })
+        .await
+    }
+
+    /// Records of changes, the newest first.
+    pub async fn changes(&self, filter: &ChangeFilter) -> Result<Vec<ChangeRecord>, StoreError> {
+        let mut conditions = Conditions::default();
+        conditions.workspace(filter.workspace.as_deref());
+        if let Some(since) = filter.since {
+            conditions.and("changed_at >= ?", since.into());
+        }
+        if let Some(until) = filter.until {
+            conditions.and("changed_at < ?", until.into());
+        }
+        if let Some(actor) = &filter.actor {
+            conditions.and("lower(actor) = ?", actor.to_lowercase().into());
+        }
+        let (sql, values) =
+            conditions.finish(SELECT, "ORDER BY changed_at DESC, id DESC", filter.limit);
+        self.bounded(async {
+            let mut tx = self
+                .begin_reading(filter.workspace.as_deref().unwrap_or(ALL))
+                .await?;
+            // The text is put together from our own pieces; what was asked for is bound.
+            let rows: Vec<ChangeRow> = tx.fetch(AssertSqlSafe(sql), &values).await?;
+            tx.commit().await?;
+            Ok(rows.into_iter().map(|ChangeRow(record)| record).collect())
+        })
+        .await
+    }
+}
+
+/// Writes a change into its own transaction, which is scoped to the actor's workspace.
+pub(super) async fn record(
+    tx: &mut Tx,
+    actor: &Actor,
+    action: &str,
+    target: &str,
+) -> Result<(), StoreError> {
+    put(
+        tx,
+        &ChangeRecord {
+            id: format!("{:032x}", rand::random::<u128>()),
+            workspace: actor.workspace.clone(),
+            time: now(),
+            actor: actor.id.clone(),
+            proof: actor.proof.clone(),
+            action: action.to_owned(),
+            target: target.to_owned(),
+        },
+    )
+    .await
+}
+
+/// Writes one record.
+async fn put(tx: &mut Tx, change: &ChangeRecord) -> Result<(), StoreError> {
+    let values = [
+        no_nul(&change.id),
+        no_nul(workspace_or_default(&change.workspace)),
+        change.time.into(),
+        no_nul(&change.actor),
+        no_nul(&change.proof),
+        no_nul(&change.action),
+        no_nul(&change.target),
+    ];
+    tx.execute(ADD, &values).await?;
+    Ok(())
+}
+
+/// A row as a record.
+struct ChangeRow(ChangeRecord);
+
+impl<'r, R: sqlx::Row> FromRow<'r, R> for ChangeRow
+where
+    usize: sqlx::ColumnIndex<R>,
+    String: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+    i64: sqlx::Decode<'r, R::Database> + sqlx::Type<R::Database>,
+{
+    fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
+        Ok(Self(ChangeRecord {
+            id: row.try_get(0)?,
+            workspace: row.try_get(1)?,
+            time: row.try_get(2)?,
+            actor: row.try_get(3)?,
+            proof: row.try_get(4)?,
+            action: row.try_get(5)?,
+            target: row.try_get(6)?,
+        }))
+    }
+}

@@ -1,0 +1,52 @@
+//! API keys in the database.
+
+use super::{
+    Actor, KeyRow, Store, StoreError,
+    access::{MICROS, json},
+    admin::{fits, may_write},
+    open::now,
+    pool::Value,
+};
+
+const ADD: &str = "INSERT INTO bridge_key \
+    (workspace_id, name, hash, group_names, forwards, expires_at, created_at) \
+    VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
+const REVOKE: &str = "DELETE FROM bridge_key WHERE name = $1 AND (workspace_id = $2 OR $2 = '*')";
+
+impl Store {
+    /// Stores an API key by its hash; false if the name is taken, or the key is stored already.
+    pub async fn add_key(&self, actor: &Actor, key: &KeyRow) -> Result<bool, StoreError> {
+        fits("the name of the API key", &key.name)?;
+        may_write(actor, &key.workspace)?;
+        self.bounded(async {
+            let mut tx = self.begin().await?;
+            self.scope(&mut tx, &actor.workspace).await?;
+            let values = [
+                (&key.workspace).into(),
+                (&key.name).into(),
+                Value::Bytes(&key.hash),
+                json(&key.groups).into(),
+                key.forwards.into(),
+                Value::OptInt(key.expires_at.map(|seconds| seconds.saturating_mul(MICROS))),
+                now().into(),
+            ];
+            let is_new = tx.execute(ADD, &values).await? > 0;
+            self.finish(tx, actor, is_new.then(|| ("add_key", key.name.clone())))
+                .await
+        })
+        .await
+    }
+
+    /// Revokes a stored API key; false if there is none of that name.
+    pub async fn revoke_key(&self, actor: &Actor, name: &str) -> Result<bool, StoreError> {
+        self.bounded(async {
+            let mut tx = self.begin().await?;
+            self.scope(&mut tx, &actor.workspace).await?;
+            let values = [name.into(), (&actor.workspace).into()];
+            let is_gone = tx.execute(REVOKE, &values).await? > 0;
+            self.finish(tx, actor, is_gone.then(|| ("revoke_key", name.to_owned())))
+                .await
+        })
+        .await
+    }
+}

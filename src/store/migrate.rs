@@ -1,0 +1,196 @@
+//! Migrations: the same numbers and names for both databases, each once, also when two replicas
+//! start at the same moment.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use super::{
+    Health, Store, StoreError,
+    open::now,
+    pool::{Target, Tx, create_file},
+};
+
+/// How long all of it may take, waiting for another replica that migrates included.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// How often SQLite is tried again while another process makes the same file.
+const SQLITE_TRIES: u32 = 20;
+/// The pause between such tries.
+const SQLITE_PAUSE: Duration = Duration::from_millis(100);
+
+/// One step.
+struct Migration {
+    version: i64,
+    name: &'static str,
+    sqlite: &'static str,
+    postgres: &'static str,
+}
+
+/// Embeds both texts of a migration.
+macro_rules! migration {
+    ($version:literal, $file:literal, $name:literal) => {
+        Migration {
+            version: $version,
+            name: $name,
+            sqlite: include_str!(concat!(
+                "../../migrations/sqlite/",
+                $file,
+                "_",
+                $name,
+                ".sql"
+            )),
+            postgres: include_str!(concat!(
+                "../../migrations/postgres/",
+                $file,
+                "_",
+                $name,
+                ".sql"
+            )),
+        }
+    };
+}
+
+/// All steps, the oldest first.
+const MIGRATIONS: &[Migration] = &[
+    migration!(1, "0001", "inherited_access"),
+    migration!(2, "0002", "bridge_tables"),
+    migration!(3, "0003", "change_notice"),
+];
+
+/// What was applied, and when (microseconds since 1970).
+const TABLE: &str = "CREATE TABLE IF NOT EXISTS bridge_migration \
+    (version BIGINT PRIMARY KEY, name TEXT NOT NULL, applied_at BIGINT NOT NULL)";
+const EXISTS_SQLITE: &str =
+    "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'bridge_migration'";
+const EXISTS_POSTGRES: &str = "SELECT COUNT(*) FROM pg_tables \
+    WHERE schemaname = 'mcp_proxy' AND tablename = 'bridge_migration'";
+/// Any number will do, as long as nobody else takes it for theirs: "mcpbrdge" in ASCII.
+const LOCK: &str = "SELECT pg_advisory_xact_lock(7882267340956788581)";
+/// A service that may use the schema need not be allowed to create one.
+const SCHEMA_MISSING: &str = "SELECT COUNT(*) FROM pg_namespace WHERE nspname = 'mcp_proxy'";
+
+/// Whether policies do not bind us, and whether we may take the role they bind.
+const ABOVE_POLICIES: &str = "SELECT r.rolsuper OR r.rolbypassrls, \
+    EXISTS (SELECT FROM pg_roles s WHERE s.rolname = 'mcp_bridge_scoped' \
+        AND (r.rolsuper OR pg_has_role(r.oid, s.oid, 'MEMBER'))) \
+    FROM pg_roles r WHERE r.rolname = current_user";
+
+impl Store {
+    /// Creates or updates our tables. Says which migrations were applied.
+    pub async fn migrate(&self) -> Result<Vec<String>, StoreError> {
+        let applied = self.apply_patiently().await?;
+        self.bump();
+        self.set_health(Health::Connected);
+        Ok(applied)
+    }
+
+    /// [`Store::migrate`] that leaves the health as it was.
+    pub(super) async fn apply_patiently(&self) -> Result<Vec<String>, StoreError> {
+        let mut tries = 0;
+        let applied = loop {
+            tries += 1;
+            match self.within(TIMEOUT, self.apply()).await {
+                // Switching a new file to WAL does not wait for others who do the same.
+                Err(StoreError::Down(reason))
+                    if self.write.is_sqlite()
+                        && reason.contains("locked")
+                        && tries < SQLITE_TRIES =>
+                {
+                    tokio::time::sleep(SQLITE_PAUSE).await;
+                }
+                result => break result?,
+            }
+        };
+        self.within(self.timeout, self.look_at_rights()).await?;
+        Ok(applied)
+    }
+
+    /// Applies what is missing, in one transaction.
+    async fn apply(&self) -> Result<Vec<String>, StoreError> {
+        if let Target::Sqlite(options) = &self.target {
+            create_file(options.get_filename())?;
+        }
+        let mut tx = self.write.begin().await?;
+        // Who has nothing to do needs no lock, and no right to create anything.
+        if pending(&mut tx).await?.is_empty() {
+            return Ok(Vec::new());
+        }
+        if !tx.is_sqlite() {
+            let limit = TIMEOUT.as_millis().to_string();
+            tx.execute(
+                "SELECT set_config('statement_timeout', $1, true)",
+                &[limit.into()],
+            )
+            .await?;
+            tx.execute(LOCK, &[]).await?;
+            let schemas: Vec<(i64,)> = tx.fetch(SCHEMA_MISSING, &[]).await?;
+            if schemas.first().is_none_or(|&(count,)| count == 0) {
+                tx.script("CREATE SCHEMA mcp_proxy").await?;
+            }
+        }
+        tx.execute(TABLE, &[]).await?;
+        let mut applied = Vec::new();
+        for migration in pending(&mut tx).await? {
+            let script = if tx.is_sqlite() {
+                migration.sqlite
+            } else {
+                migration.postgres
+            };
+            tx.script(script).await?;
+            tx.execute(
+                "INSERT INTO bridge_migration (version, name, applied_at) VALUES ($1, $2, $3)",
+                &[
+                    migration.version.into(),
+                    migration.name.into(),
+                    now().into(),
+                ],
+            )
+            .await?;
+            applied.push(format!("{:04} {}", migration.version, migration.name));
+        }
+        tx.commit().await?;
+        Ok(applied)
+    }
+
+    /// Superusers and roles with BYPASSRLS ignore policies unless they take another role.
+    async fn look_at_rights(&self) -> Result<(), StoreError> {
+        if self.write.is_sqlite() {
+            return Ok(());
+        }
+        let rights: Vec<(bool, bool)> = self.read.fetch(ABOVE_POLICIES, &[]).await?;
+        let (is_above, can_step_down) = rights.first().copied().unwrap_or_default();
+        let was_above = self
+            .is_above_policies
+            .swap(is_above && can_step_down, Ordering::AcqRel);
+        if is_above && !can_step_down && !was_above {
+            tracing::warn!(
+                "the database user ignores row-level security; give it a role without \
+                 SUPERUSER and BYPASSRLS, or let it create the role mcp_bridge_scoped"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Which steps are still to come.
+async fn pending(tx: &mut Tx) -> Result<Vec<&'static Migration>, StoreError> {
+    let exists = if tx.is_sqlite() {
+        EXISTS_SQLITE
+    } else {
+        EXISTS_POSTGRES
+    };
+    let tables: Vec<(i64,)> = tx.fetch(exists, &[]).await?;
+    let mut done = Vec::new();
+    if tables.first().is_some_and(|&(count,)| count > 0) {
+        let rows: Vec<(i64,)> = tx
+            .fetch("SELECT version FROM bridge_migration", &[])
+            .await?;
+        done.extend(rows.into_iter().map(|(version,)| version));
+    }
+    let known = MIGRATIONS.last().map_or(0, |last| last.version);
+    if let Some(&found) = done.iter().max().filter(|&&found| found > known) {
+        return Err(StoreError::Newer { found, known });
+    }
+    Ok(MIGRATIONS
+        .iter()
+        .filter(|migration| !done.contains(&migration.version))
+        .collect())
+}

@@ -1,0 +1,260 @@
+//! Databases for tests: each its own, gone at the end.
+
+use std::{str::FromStr as _, time::Duration};
+
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
+use tempfile::TempDir;
+
+use super::Store;
+use crate::{
+    config::{Database, DatabaseUrl},
+    secret::Secret,
+};
+
+/// A database of its own.
+pub struct Base {
+    /// Where it is.
+    pub url: DatabaseUrl,
+    /// What makes it go away.
+    keep: Keep,
+}
+
+enum Keep {
+    Folder(#[expect(dead_code, reason = "removed on drop")] TempDir),
+    Postgres(String),
+}
+
+impl Base {
+    /// An empty place for a SQLite file.
+    pub fn sqlite() -> Self {
+        let folder = TempDir::new().unwrap();
+        Self {
+            url: DatabaseUrl::Sqlite(folder.path().join("mcp-bridge.db")),
+            keep: Keep::Folder(folder),
+        }
+    }
+
+    /// An empty database in the PostgreSQL of the tests, where we are superuser.
+    pub async fn postgres() -> Self {
+        let name = format!("t_{:032x}", rand::random::<u128>());
+        admin(&format!("CREATE DATABASE {name}")).await;
+        Self {
+            url: DatabaseUrl::Postgres(Secret::new(url_of(&name))),
+            keep: Keep::Postgres(name),
+        }
+    }
+
+    /// One of each kind.
+    pub async fn both() -> [Self; 2] {
+        [Self::sqlite(), Self::postgres().await]
+    }
+
+    /// The configuration that names it.
+    pub fn config(&self) -> Database {
+        Database {
+            url: self.url.clone(),
+            open_webui: None,
+            redis: None,
+            timeout: Duration::from_secs(5),
+            connections_max: 4,
+        }
+    }
+
+    /// A migrated store.
+    pub async fn store(&self) -> Store {
+        let store = Store::open(&self.config()).unwrap();
+        store.migrate().await.unwrap();
+        store
+    }
+
+    /// Executes a script beside the store.
+    pub async fn execute(&self, sql: &str) {
+        execute(&self.url, sql).await.unwrap();
+    }
+
+    /// Whether it is a SQLite file.
+    pub fn is_sqlite(&self) -> bool {
+        matches!(self.url, DatabaseUrl::Sqlite(_))
+    }
+}
+
+impl Drop for Base {
+    fn drop(&mut self) {
+        if let Keep::Postgres(name) = &self.keep {
+            let name = name.clone();
+            // The runtime of the test may be going away; this thread brings its own.
+            let thread = std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build()
+                    .unwrap();
+                runtime.block_on(admin(&format!("DROP DATABASE {name} WITH (FORCE)")));
+            });
+            thread.join().unwrap();
+        }
+    }
+}
+
+/// A migrated store in a SQLite file, and the folder it lives as long as.
+pub async fn sqlite() -> (Store, Base) {
+    let base = Base::sqlite();
+    (base.store().await, base)
+}
+
+/// A migrated store in a PostgreSQL database, and what the database lives as long as.
+pub async fn postgres() -> (Store, Base) {
+    let base = Base::postgres().await;
+    (base.store().await, base)
+}
+
+/// Where the PostgreSQL of the tests is.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the script that runs the tests says where"
+)]
+pub fn server() -> String {
+    std::env::var("TEST_POSTGRES_URL").expect(
+        "TEST_POSTGRES_URL is not set: run ./scripts/test, or eval \"$(./scripts/databases start DIR)\"",
+    )
+}
+
+/// The URL of a database in there.
+pub fn url_of(name: &str) -> String {
+    let mut url = url::Url::parse(&server()).unwrap();
+    url.set_path(name);
+    url.to_string()
+}
+
+/// Executes a script as superuser in the server's first database.
+pub async fn admin(sql: &str) {
+    execute(&DatabaseUrl::Postgres(Secret::new(server())), sql)
+        .await
+        .unwrap();
+}
+
+/// Executes a script anywhere.
+pub async fn execute(url: &DatabaseUrl, sql: &str) -> Result<(), sqlx::Error> {
+    match url {
+        DatabaseUrl::Sqlite(path) => {
+            let options = sqlx::sqlite::SqliteConnectOptions::new()
+                .filename(path)
+                .create_if_missing(true);
+            let mut connection = SqliteConnection::connect_with(&options).await?;
+            sqlx::raw_sql(AssertSqlSafe(sql))
+                .execute(&mut connection)
+                .await?;
+            connection.close().await
+        }
+        DatabaseUrl::Postgres(url) => {
+            let options = sqlx::postgres::PgConnectOptions::from_str(url.expose())?;
+            let mut connection = PgConnection::connect_with(&options).await?;
+            sqlx::raw_sql(AssertSqlSafe(sql))
+                .execute(&mut connection)
+                .await?;
+            connection.close().await
+        }
+    }
+}
+
+/// A release of Open WebUI, by what its tables look like (Open WebUI contract §9.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Generation {
+    /// Up to 0.6.36: members are a list in the group, the API key stands at the user.
+    UserIds,
+    /// From 0.6.37: `group_member`.
+    GroupMember,
+    /// From 0.6.41: the table `api_key`.
+    ApiKeyTable,
+    /// From 0.10.0: `config` has a row a key.
+    ConfigRows,
+    /// From 0.12.0: nested groups, session stamps, second factors.
+    Nested,
+}
+
+/// All of them.
+pub const GENERATIONS: [Generation; 5] = [
+    Generation::UserIds,
+    Generation::GroupMember,
+    Generation::ApiKeyTable,
+    Generation::ConfigRows,
+    Generation::Nested,
+];
+
+/// Makes Open WebUI's tables with some users: alice (user, group `eng` whose parent is `staff`),
+/// bob (user, `sales`), carol (pending), dave (inactive), root (admin). Ids are `u-NAME` and
+/// `g-NAME`, e-mails `NAME@example.com` (alice's is `Alice@Example.com`), API keys `sk-NAME`,
+/// session stamps `stamp-NAME`. A group above another exists from [`Generation::Nested`] on.
+pub async fn open_webui(url: &DatabaseUrl, generation: Generation) {
+    let sql = open_webui_sql(matches!(url, DatabaseUrl::Sqlite(_)), generation);
+    execute(url, &sql).await.unwrap();
+}
+
+/// The script of [`open_webui`].
+fn open_webui_sql(is_sqlite: bool, generation: Generation) -> String {
+    let json = if is_sqlite { "TEXT" } else { "json" };
+    let has_table = generation >= Generation::ApiKeyTable;
+    let is_nested = generation >= Generation::Nested;
+    let when = |yes: bool, text: &'static str| if yes { text } else { "" };
+    let mut sql = format!(
+        "CREATE TABLE \"user\" (id varchar PRIMARY KEY, name varchar, email varchar, role varchar{});
+         CREATE TABLE auth (id varchar PRIMARY KEY, email varchar, password text, active boolean{});
+         CREATE TABLE \"group\" (id text PRIMARY KEY, user_id text, name text{}{});",
+        when(!has_table, ", api_key varchar UNIQUE"),
+        if is_nested { format!(", mfa {json}, session_stamp text") } else { String::new() },
+        if generation == Generation::UserIds { format!(", user_ids {json}") } else { String::new() },
+        when(is_nested, ", parent_group_id text"),
+    );
+    if generation >= Generation::GroupMember {
+        sql += "CREATE TABLE group_member (id text PRIMARY KEY, group_id text, user_id text);";
+    }
+    if has_table {
+        sql += "CREATE TABLE api_key (id text PRIMARY KEY, user_id text, key text UNIQUE);";
+    }
+    sql += &if generation >= Generation::ConfigRows {
+        format!("CREATE TABLE config (key text PRIMARY KEY, value {json}, updated_at bigint);")
+    } else {
+        format!(
+            "CREATE TABLE config (id integer PRIMARY KEY, data {json}, version integer);
+                 INSERT INTO config VALUES (1, '{{\"version\": 0}}', 0);"
+        )
+    };
+    for (name, email, role, active) in [
+        ("alice", "Alice@Example.com", "user", "TRUE"),
+        ("bob", "bob@example.com", "user", "TRUE"),
+        ("carol", "carol@example.com", "pending", "TRUE"),
+        ("dave", "dave@example.com", "user", "FALSE"),
+        ("root", "root@example.com", "admin", "TRUE"),
+    ] {
+        sql += &format!(
+            "INSERT INTO \"user\" (id, name, email, role) VALUES ('u-{name}', '{name}', '{email}', '{role}');
+             INSERT INTO auth (id, email, password, active) VALUES ('u-{name}', '{email}', 'x', {active});"
+        );
+        sql += &if has_table {
+            format!("INSERT INTO api_key VALUES ('key_u-{name}', 'u-{name}', 'sk-{name}');")
+        } else {
+            format!("UPDATE \"user\" SET api_key = 'sk-{name}' WHERE id = 'u-{name}';")
+        };
+    }
+    for (group, member) in [("eng", "alice"), ("sales", "bob"), ("staff", "")] {
+        sql += &format!(
+            "INSERT INTO \"group\" (id, user_id, name) VALUES ('g-{group}', 'u-root', '{group}');"
+        );
+        if generation == Generation::UserIds {
+            let list = if member.is_empty() {
+                "null".to_owned()
+            } else {
+                format!("[\"u-{member}\"]")
+            };
+            sql += &format!("UPDATE \"group\" SET user_ids = '{list}' WHERE id = 'g-{group}';");
+        } else if !member.is_empty() {
+            sql += &format!(
+                "INSERT INTO group_member VALUES ('m-{member}', 'g-{group}', 'u-{member}');"
+            );
+        }
+    }
+    if is_nested {
+        sql += "UPDATE \"group\" SET parent_group_id = 'g-staff' WHERE id = 'g-eng';
+                UPDATE auth SET session_stamp = 'stamp-' || substr(id, 3);";
+    }
+    sql
+}

@@ -1,0 +1,30 @@
+//! Every method on both databases.
+
+mod access;
+
+use super::{Actor, GrantRow};
+
+/// An administrator of the default workspace.
+fn actor() -> Actor {
+    of_workspace("default")
+}
+
+/// An administrator of a workspace.
+fn of_workspace(workspace: &str) -> Actor {
+    Actor {
+        id: "root@example.com".to_owned(),
+        proof: "session".to_owned(),
+        workspace: workspace.to_owned(),
+    }
+}
+
+/// A grant.
+fn grant(group: &str, bridge: &str, tools: &[&str]) -> GrantRow {
+    GrantRow {
+        workspace: None,
+        group: group.to_owned(),
+        bridge: bridge.to_owned(),
+        tools: tools.iter().map(|&tool| tool.to_owned()).collect(),
+        read_only: false,
+    }
+}
