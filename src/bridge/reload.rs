@@ -118,6 +118,11 @@ impl Reloader {
                 "[server] changed: address, TLS and paths apply after a restart of the process"
             );
         }
+        if changes.database_changed || changes.audit_changed {
+            tracing::warn!(
+                "[database] or [audit] changed: they apply after a restart of the process"
+            );
+        }
         self.registry.apply(&new);
         (self.listener)(&new);
         if let Some(watch) = &*self.watch.lock().unwrap_or_else(PoisonError::into_inner) {

@@ -9,6 +9,7 @@ mod inspect;
 mod mcpo;
 mod output;
 mod serve;
+mod sources;
 
 use std::{ffi::OsString, path::Path, process::ExitCode};
 

@@ -1,0 +1,1 @@
+//! Whole requests against whole configurations.
