@@ -2,6 +2,7 @@
 //! 2 bad usage or configuration.
 
 mod args;
+mod audit;
 mod check;
 mod healthcheck;
 mod import;
@@ -83,6 +84,7 @@ fn run(cli: Cli) -> ExitCode {
         Some(Command::Openapi { bridge }) => inspect::openapi(&start, bridge.as_deref()),
         Some(Command::Import(args)) => import::run(&args),
         Some(Command::Healthcheck { url }) => healthcheck::main(&start, url),
+        Some(Command::Audit { command }) => audit::main(&start, command),
         Some(Command::DemoServer) => serve::demo_server(),
     }
 }
