@@ -21,7 +21,12 @@ fn call(number: i64, caller: &str, outcome: &str) -> CallRecord {
         bridge: "github".to_owned(),
         tool: "search".to_owned(),
         outcome: outcome.to_owned(),
-        status: if outcome == "started" { 0 } else { 200 },
+        status: match outcome {
+            "started" => 0,
+            "forbidden" => 403,
+            "tool_error" => 500,
+            _ => 200,
+        },
         duration_us: 12_345,
         ..CallRecord::default()
     }
@@ -59,9 +64,17 @@ async fn calls_are_found_shown_and_exported() {
         let csv = output(&store, words).await;
         let lines = output(&store, "query --outcome tool_error --format jsonl").await;
         insta::allow_duplicates! {
-            insta::assert_snapshot!(text, @"");
-            insta::assert_snapshot!(csv, @"");
-            insta::assert_snapshot!(lines, @"");
+            insta::assert_snapshot!(text, @r"
+            TIME (UTC)           CALLER                    BRIDGE/TOOL                       OUTCOME           TIME TAKEN  RULE                  REQUEST
+            2026-11-20 10:00:02  bob                       github/\u{1b}[31mred              forbidden 403        12.3 ms  grant developers      r2
+            2026-11-20 10:00:01  =1+1                      github/search                     tool_error 500       12.3 ms  grant developers      r1
+            2026-11-20 10:00:00  alice@example.com         github/search                     ok 200               12.3 ms  grant developers      r0
+            ");
+            insta::assert_snapshot!(csv, @r"
+            time,request_id,caller,proof,groups,rule,bridge,tool,outcome,status,duration_us,request_bytes,response_bytes,peer,workspace,instance,id,arguments
+            2026-11-20T10:00:00.000000Z,r0,alice@example.com,session,,grant developers,github,search,ok,200,12345,0,0,,default,a,a-00000,
+            ");
+            insta::assert_snapshot!(lines, @r#"{"time":"2026-11-20T10:00:01.000000Z","request_id":"r1","caller":"=1+1","proof":"session","groups":[],"rule":"grant developers","bridge":"github","tool":"search","outcome":"tool_error","status":500,"duration_us":12345,"request_bytes":0,"response_bytes":0,"peer":null,"workspace":"default","instance":"a","id":"a-00001","arguments":null}"#);
         }
         let csv = output(&store, "query --format csv").await;
         assert!(csv.contains(",'=1+1,"), "{csv}");
