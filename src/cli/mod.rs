@@ -2,6 +2,7 @@
 //! 2 bad usage or configuration.
 
 mod args;
+mod audit;
 mod check;
 mod healthcheck;
 mod import;
@@ -85,6 +86,7 @@ fn run(cli: Cli) -> ExitCode {
         Some(Command::Import(args)) => import::run(&args),
         Some(Command::Healthcheck { url }) => healthcheck::main(&start, url),
         Some(Command::Migrate) => migrate::main(&start),
+        Some(Command::Audit { command }) => audit::main(&start, command),
         Some(Command::DemoServer) => serve::demo_server(),
     }
 }
