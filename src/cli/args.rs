@@ -5,6 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand};
 use url::Url;
 
+use super::access::AccessCommand;
 use crate::config;
 
 /// Puts every MCP server a team uses behind one OpenAPI surface.
@@ -92,6 +93,12 @@ pub enum Command {
         /// Where it listens; by default as configured.
         #[arg(long)]
         url: Option<Url>,
+    },
+    /// Say and decide who may use what: groups, grants, members, administrators, API keys.
+    Access {
+        /// What to do.
+        #[command(subcommand)]
+        command: AccessCommand,
     },
     /// Run the small MCP server inside this program, on standard input and output.
     DemoServer,
