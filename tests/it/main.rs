@@ -11,6 +11,7 @@
 mod harness;
 mod mcpo;
 
+mod access;
 mod calls;
 mod calls_load;
 mod cli;
