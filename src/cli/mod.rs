@@ -1,12 +1,14 @@
 //! The command line: reads arguments, puts the rest together, prints. Exit codes: 0 fine, 1 failed,
 //! 2 bad usage or configuration.
 
+mod access;
 mod args;
 mod check;
 mod healthcheck;
 mod import;
 mod inspect;
 mod mcpo;
+mod migrate;
 mod output;
 mod serve;
 mod sources;
@@ -83,6 +85,8 @@ fn run(cli: Cli) -> ExitCode {
         Some(Command::Openapi { bridge }) => inspect::openapi(&start, bridge.as_deref()),
         Some(Command::Import(args)) => import::run(&args),
         Some(Command::Healthcheck { url }) => healthcheck::main(&start, url),
+        Some(Command::Access { command }) => access::main(&start, command),
+        Some(Command::Migrate) => migrate::main(&start),
         Some(Command::DemoServer) => serve::demo_server(),
     }
 }

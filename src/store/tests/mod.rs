@@ -1,6 +1,7 @@
 //! Every method on both databases.
 
 mod access;
+mod directory;
 
 use super::{Actor, GrantRow};
 
