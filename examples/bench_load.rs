@@ -1,7 +1,7 @@
 //! Load over keep-alive HTTP/1.1, without an HTTP library, on one thread: it must never be what limits the benchmark.
 //!
-//! `bench_load GET|POST URL CONNECTIONS SECONDS [BODY]` prints one line of JSON: calls, calls a second, percentiles of the
-//! latency in microseconds. Anything but a 200 ends it with an error.
+//! `bench_load GET|POST URL CONNECTIONS SECONDS [BODY [TOKEN]]` prints one line of JSON: calls, calls a second, percentiles
+//! of the latency in microseconds. The token is sent as `Authorization: Bearer`. Anything but a 200 ends it with an error.
 
 use std::{
     io::Write,
@@ -20,7 +20,7 @@ use url::Url;
 async fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [method, url, connections, seconds, rest @ ..] = arguments.as_slice() else {
-        bail!("usage: bench_load GET|POST URL CONNECTIONS SECONDS [BODY]");
+        bail!("usage: bench_load GET|POST URL CONNECTIONS SECONDS [BODY [TOKEN]]");
     };
     let url = Url::parse(url)?;
     let address = format!(
@@ -29,8 +29,12 @@ async fn main() -> anyhow::Result<()> {
         url.port_or_known_default().context("a URL with a port")?
     );
     let body = rest.first().map_or("", String::as_str);
+    let authorization = rest
+        .get(1)
+        .map(|token| format!("authorization: Bearer {token}\r\n"))
+        .unwrap_or_default();
     let request = format!(
-        "{method} {} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        "{method} {} HTTP/1.1\r\nhost: {address}\r\n{authorization}content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
         url.path(),
         body.len(),
     );

@@ -1,129 +1,170 @@
-//! API keys, sent as `Authorization: Bearer KEY` or as the password of HTTP Basic (RFC 7617).
+//! API keys: those of the configuration and those of our tables.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use http::{HeaderMap, header::AUTHORIZATION};
+use arc_swap::ArcSwapOption;
+use jsonwebtoken::get_current_timestamp;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::Mutex;
 
-use super::caller::{Caller, Proof};
+use super::{
+    Refusal,
+    caller::{Caller, Proof},
+};
 use crate::{
-    config::{Anonymous, ApiKey, Config},
-    redis::Redis,
-    store::{Directory, Store},
+    config::ApiKey,
+    store::{KeyRow, Store},
 };
 
-/// Why a request has no identity. The words of mcpo are part of its contract (mcpo contract §8).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// No `Authorization`, or an empty one.
-    #[error("Missing or invalid Authorization header")]
-    Missing,
-    /// Neither Bearer nor Basic, or nothing after it.
-    #[error("Unsupported authorization method")]
-    Scheme,
-    /// Basic credentials that are no base64 or have no colon.
-    #[error("Invalid Basic Authentication format")]
-    Format,
-    /// A key that is none of ours.
-    #[error("Invalid API key")]
-    Key,
-    /// The same as the password of Basic.
-    #[error("Invalid credentials")]
-    Password,
-}
-
-/// What a request brings to say who sent it.
-#[derive(Debug, Clone, Copy)]
-pub struct Evidence<'a> {
-    /// Its headers.
-    pub headers: &'a HeaderMap,
-    /// The address it came from.
-    pub peer: Option<IpAddr>,
-}
-
-/// Where users are looked up; it outlives reloads.
-#[derive(Debug, Clone, Default)]
-pub struct Sources {
-    /// Our own tables: stored API keys.
-    pub store: Option<Arc<Store>>,
-    /// Open WebUI's tables.
-    pub directory: Option<Arc<Directory>>,
-    /// Open WebUI's signed-out tokens.
-    pub redis: Option<Arc<Redis>>,
-    /// For Open WebUI's API and for the keys of issuers.
-    pub http: reqwest::Client,
-}
-
-/// What a request is checked against.
+/// Whoever holds a key.
 #[derive(Debug, Clone)]
-pub struct Proofs {
-    /// The keys.
-    keys: Vec<ApiKey>,
-    /// Who a request without credentials is, if anyone.
-    fallback: Option<Proof>,
+pub struct Holder {
+    /// As a caller of their own.
+    pub caller: Arc<Caller>,
+    /// Whether they vouch for the user named in the headers beside the key.
+    pub forwards: bool,
+    /// When the key ends, seconds since 1970.
+    expires_at: Option<i64>,
 }
 
-impl Proofs {
-    /// The proofs of a configuration.
-    pub fn new(config: &Config, _sources: Sources) -> Self {
-        let identity = &config.identity;
-        let fallback = match identity.anonymous {
-            Anonymous::Refused => None,
-            Anonymous::Loopback => Some(Proof::Loopback),
-            Anonymous::Allowed => Some(Proof::Anonymous),
+/// All keys.
+#[derive(Debug)]
+pub struct Keys {
+    /// Those of the configuration.
+    configured: Vec<(ApiKey, Holder)>,
+    /// Those of our tables.
+    stored: Option<Stored>,
+}
+
+/// The keys of our tables, kept in memory while nothing changes there.
+#[derive(Debug)]
+struct Stored {
+    store: Arc<Store>,
+    /// What was read last.
+    read: ArcSwapOption<Snapshot>,
+    /// Held by the one who reads.
+    reading: Mutex<()>,
+}
+
+/// The keys as of a version of the store.
+#[derive(Debug)]
+struct Snapshot {
+    /// [`Store::version`] before they were read.
+    version: u64,
+    /// By the SHA-256 of their texts. Looking one up tells nothing of the others: who can steer a
+    /// hash near a stored one has broken SHA-256.
+    holders: HashMap<[u8; 32], Holder>,
+}
+
+impl Keys {
+    /// The keys of a configuration and of a store.
+    pub fn new(configured: &[ApiKey], store: Option<Arc<Store>>) -> Self {
+        let holder = |key: &ApiKey| Holder {
+            caller: caller(&key.name, &key.groups, &key.workspace, key.forwards),
+            forwards: key.forwards,
+            expires_at: None,
         };
         Self {
-            keys: identity.keys.clone(),
-            fallback,
+            configured: configured
+                .iter()
+                .map(|key| (key.clone(), holder(key)))
+                .collect(),
+            stored: store.map(|store| Stored {
+                store,
+                read: ArcSwapOption::empty(),
+                reading: Mutex::new(()),
+            }),
         }
     }
 
-    /// Who sent these headers. Credentials that are wrong are refused also where none are needed:
-    /// their sender means to be someone.
-    pub async fn identify(&self, evidence: &Evidence<'_>) -> Result<Arc<Caller>, Refusal> {
-        self.caller(evidence.headers).map(Arc::new)
-    }
-
-    fn caller(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
-        let sent = headers
-            .get(AUTHORIZATION)
-            .map(|value| value.to_str().map_err(|_| Refusal::Missing))
-            .transpose()?
-            .map(str::trim)
-            .unwrap_or_default();
-        if self.keys.is_empty() || sent.is_empty() {
-            let anonymous = |proof| Caller::named("anonymous", proof);
-            return self.fallback.map(anonymous).ok_or(Refusal::Missing);
+    /// Whether there is any key at all.
+    pub async fn any(&self) -> Result<bool, Refusal> {
+        if !self.configured.is_empty() {
+            return Ok(true);
         }
-        let (scheme, credentials) = sent.split_once(' ').ok_or(Refusal::Scheme)?;
-        let credentials = credentials.trim();
-        if scheme.eq_ignore_ascii_case("bearer") {
-            self.key(credentials)
-        } else if scheme.eq_ignore_ascii_case("basic") {
-            let password = basic_password(credentials)?;
-            self.key(&password).map_err(|_| Refusal::Password)
-        } else {
-            Err(Refusal::Scheme)
+        match &self.stored {
+            Some(stored) => Ok(!stored.snapshot().await?.holders.is_empty()),
+            None => Ok(false),
         }
     }
 
-    /// Compares with every key, also after a match: the time tells nothing.
-    fn key(&self, sent: &str) -> Result<Caller, Refusal> {
+    /// The holder of a configured key. Compares with every key, also after a match: the time tells
+    /// nothing.
+    pub fn configured(&self, sent: &str) -> Option<&Holder> {
         let mut found = None;
-        for key in &self.keys {
+        for (key, holder) in &self.configured {
             if key.matches(sent) {
-                found = Some(key);
+                found = Some(holder);
             }
         }
-        let key = found.ok_or(Refusal::Key)?;
-        Ok(Caller::named(&key.name, Proof::ApiKey))
+        found
+    }
+
+    /// The holder of a stored key.
+    pub async fn stored(&self, sent: &str) -> Result<Option<Holder>, Refusal> {
+        let Some(stored) = &self.stored else {
+            return Ok(None);
+        };
+        let hash: [u8; 32] = Sha256::digest(sent).into();
+        let snapshot = stored.snapshot().await?;
+        let Some(holder) = snapshot.holders.get(&hash) else {
+            return Ok(None);
+        };
+        let now = i64::try_from(get_current_timestamp()).unwrap_or(i64::MAX);
+        if holder.expires_at.is_some_and(|end| end <= now) {
+            return Err(Refusal::KeyExpired);
+        }
+        Ok(Some(holder.clone()))
     }
 }
 
-/// The password of Basic credentials; the user name is free.
-fn basic_password(credentials: &str) -> Result<String, Refusal> {
-    let decoded = STANDARD.decode(credentials).map_err(|_| Refusal::Format)?;
-    let text = String::from_utf8(decoded).map_err(|_| Refusal::Format)?;
-    let (_user, password) = text.split_once(':').ok_or(Refusal::Format)?;
-    Ok(password.to_owned())
+impl Stored {
+    /// The keys as they are now: from memory, else read by one of all who ask.
+    async fn snapshot(&self) -> Result<Arc<Snapshot>, Refusal> {
+        if let Some(snapshot) = self.fresh() {
+            return Ok(snapshot);
+        }
+        let _one = self.reading.lock().await;
+        if let Some(snapshot) = self.fresh() {
+            return Ok(snapshot);
+        }
+        let version = self.store.version();
+        let rows = self.store.keys().await?;
+        let snapshot = Arc::new(Snapshot::new(version, rows));
+        self.read.store(Some(Arc::clone(&snapshot)));
+        Ok(snapshot)
+    }
+
+    fn fresh(&self) -> Option<Arc<Snapshot>> {
+        let version = self.store.version();
+        let snapshot = self.read.load_full()?;
+        (snapshot.version == version).then_some(snapshot)
+    }
+}
+
+impl Snapshot {
+    fn new(version: u64, rows: Vec<KeyRow>) -> Self {
+        let holders = rows.into_iter().map(|row| {
+            let holder = Holder {
+                caller: caller(&row.name, &row.groups, &row.workspace, row.forwards),
+                forwards: row.forwards,
+                expires_at: row.expires_at,
+            };
+            (row.hash, holder)
+        });
+        Self {
+            version,
+            holders: holders.collect(),
+        }
+    }
+}
+
+/// A key as a caller.
+fn caller(name: &str, groups: &[String], workspace: &str, vouches: bool) -> Arc<Caller> {
+    let mut caller = Caller::named(name, Proof::ApiKey);
+    caller.groups =
+        (!groups.is_empty()).then(|| groups.iter().map(|it| Arc::from(it.as_str())).collect());
+    caller.workspace = workspace.into();
+    caller.vouches = vouches;
+    Arc::new(caller)
 }

@@ -66,6 +66,11 @@ pub struct Caller {
     pub is_admin: bool,
     /// Whose rows they see.
     pub workspace: Arc<str>,
+    /// Whether the proof came in a cookie, which browsers send by themselves: whatever changes
+    /// something must then be asked for by a page of our own origin.
+    pub via_cookie: bool,
+    /// Whether it is the holder of a key that vouches for others, and named nobody.
+    pub vouches: bool,
 }
 
 impl Caller {
@@ -79,7 +84,19 @@ impl Caller {
             open_webui_groups: Arc::default(),
             is_admin: false,
             workspace: DEFAULT_WORKSPACE.into(),
+            via_cookie: false,
+            vouches: false,
         }
+    }
+
+    /// A user: their e-mail names them, else their id.
+    pub fn user(id: Option<&str>, email: Option<&str>, proof: Proof) -> Self {
+        let email: Option<Arc<str>> = email.map(|email| email.to_lowercase().into());
+        let name = email.clone().or_else(|| id.map(Arc::from));
+        let mut caller = Self::named("", proof);
+        caller.id = name.unwrap_or_default();
+        caller.email = email;
+        caller
     }
 
     /// Whoever runs the program's own commands: they hold its configuration.

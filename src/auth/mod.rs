@@ -1,10 +1,27 @@
 //! Who is calling us.
 //!
 //! [`Proofs::identify`] turns a request's headers into a [`Caller`]. What they may do is decided
-//! in `access`.
+//! in `access`. One file a proof; `proofs` is the order in which they are asked.
 
 mod api_key;
 mod caller;
+mod fetch;
+mod forwarded;
+mod gateway;
+mod headers;
+mod introspection;
+mod issuer_keys;
+mod oidc;
+mod proofs;
+mod refusal;
+mod session;
+mod signed;
+mod token;
+mod users;
 
-pub use api_key::{Evidence, Proofs, Refusal, Sources};
+#[cfg(test)]
+mod tests;
+
 pub use caller::{Caller, Proof};
+pub use proofs::{Evidence, Proofs, Sources};
+pub use refusal::Refusal;

@@ -27,6 +27,9 @@ pub type Again<'a> = dyn Fn() -> Map<String, Value> + Send + Sync + 'a;
 /// Why a call has no result.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Failure {
+    /// The grant is for another tool: a defect of ours, and no call is made.
+    #[error("the grant is not for tool `{1}` of bridge `{0}`")]
+    NotGranted(String, String),
     /// The bridge is off.
     #[error("bridge `{0}` is disabled: {1}")]
     Disabled(String, String),
@@ -58,14 +61,20 @@ pub enum Failure {
 
 impl Bridge {
     /// Calls a tool by the server's name for it and gives the JSON text of its result. `again` makes the
-    /// arguments once more. The grant is the proof that access was decided before.
+    /// arguments once more. The grant is the proof that access to this very tool was decided before.
     pub async fn call(
         &self,
-        _grant: &Grant,
+        grant: &Grant,
         tool: &ToolName,
         arguments: Map<String, Value>,
         again: &Again<'_>,
     ) -> Result<String, Failure> {
+        if !grant.is_for(self.name(), tool) {
+            return Err(Failure::NotGranted(
+                self.name().to_string(),
+                tool.to_string(),
+            ));
+        }
         if let Err(disabled) = &self.config.transport {
             return Err(Failure::Disabled(
                 self.name().to_string(),

@@ -2,55 +2,87 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use moka::future::Cache;
+
 use super::{handle::Bridge, toolset::Entry};
 use crate::{
+    access::View,
     config::{Config, Flavor},
     name::BridgeName,
     openapi::{self, Document, Frame, Style, available_tools, operation_ids},
 };
 
+/// Documents of callers who may not call everything that are kept, in bytes.
+const PARTS_BYTES_MAX: u64 = 32 << 20;
+
 /// What is published.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Catalogue {
     /// Whether every bridge had its first attempt before this was built.
     is_settled: bool,
+    /// The configuration that it was built by.
+    config: Arc<Config>,
+    /// The bridges, in the order of the file.
+    bridges: Vec<Arc<Bridge>>,
+    /// Every tool, in the order of documents.
+    tools: Vec<Published>,
     /// `/openapi.json`
     merged: Document,
     /// `/{bridge}/openapi.json`
     by_bridge: HashMap<BridgeName, Document>,
     /// `/{bridge}_{tool}`, the Python proxy's old form, and every operation id.
     flat: HashMap<String, (Arc<Bridge>, Arc<Entry>)>,
+    /// Documents with some of the tools: of callers who may call no others.
+    parts: Cache<Part, Document>,
+}
+
+/// A tool with its name in documents.
+#[derive(Debug)]
+struct Published {
+    /// The bridge.
+    bridge: Arc<Bridge>,
+    /// The tool.
+    entry: Arc<Entry>,
+    /// Its operation id, the same in every document.
+    id: String,
+}
+
+/// Which tools a document has.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Part {
+    /// Of this bridge alone; `None` for the document at the root.
+    bridge: Option<BridgeName>,
+    /// One bit for each tool of the catalogue.
+    tools: Vec<u64>,
 }
 
 impl Catalogue {
     /// Builds everything from what the bridges know now. CPU-bound for thousands of tools.
-    pub(super) fn build(config: &Config, bridges: &[Arc<Bridge>]) -> Self {
+    pub(super) fn build(config: &Arc<Config>, bridges: &[Arc<Bridge>]) -> Self {
         // Asked before the tools are read: what settles in between is published next time.
         let is_settled = bridges.iter().all(|bridge| bridge.is_settled());
-        let sets: Vec<_> = bridges
+        let tools = published(bridges);
+        let all: Vec<_> = tools.iter().collect();
+        let by_bridge = bridges
             .iter()
-            .map(|bridge| (bridge, bridge.live.tools.load_full()))
-            .collect();
-        let tools: Vec<(&Arc<Bridge>, &Arc<Entry>)> = sets
-            .iter()
-            .flat_map(|(bridge, set)| set.entries.iter().map(move |entry| (*bridge, entry)))
-            .collect();
-        let names = tools
-            .iter()
-            .map(|(bridge, entry)| (bridge.name(), &entry.tool.name));
-        let ids = operation_ids(Style::Native, names);
-        let by_bridge = sets
-            .iter()
-            .map(|(bridge, set)| {
-                let document = of_bridge(config, bridge, &set.entries, &tools, &ids);
+            .map(|bridge| {
+                let document = of_bridge(config, bridge, &all);
                 (bridge.name().clone(), document)
             })
             .collect();
+        let size = |_: &Part, it: &Document| u32::try_from(it.body.len()).unwrap_or(u32::MAX);
         Self {
             is_settled,
-            merged: merged(config, bridges, &tools, &ids),
+            merged: merged(config, bridges, &all),
             by_bridge,
-            flat: flat(&tools, &ids),
+            flat: flat(&tools),
+            parts: Cache::builder()
+                .max_capacity(PARTS_BYTES_MAX)
+                .weigher(size)
+                .build(),
+            config: Arc::clone(config),
+            bridges: bridges.to_vec(),
+            tools,
         }
     }
 
@@ -59,14 +91,56 @@ impl Catalogue {
         self.is_settled
     }
 
-    /// The document of all tools.
-    pub fn merged(&self) -> &Document {
-        &self.merged
+    /// The document of all tools, or of those of one bridge.
+    pub fn whole(&self, bridge: Option<&BridgeName>) -> Option<&Document> {
+        match bridge {
+            None => Some(&self.merged),
+            Some(bridge) => self.by_bridge.get(bridge),
+        }
     }
 
-    /// The document of one bridge.
-    pub fn of_bridge(&self, bridge: &BridgeName) -> Option<&Document> {
-        self.by_bridge.get(bridge)
+    /// Which tools a caller may call, where those are not all.
+    pub(super) fn part(&self, bridge: Option<&BridgeName>, view: &View) -> Option<Part> {
+        if view.is_unbounded() {
+            return None;
+        }
+        let mut is_whole = true;
+        let mut tools = vec![0; self.tools.len().div_ceil(64)];
+        for (number, it) in self.tools.iter().enumerate() {
+            if bridge.is_some_and(|only| only != it.bridge.name()) {
+                continue;
+            }
+            if !view.may_call(it.bridge.name(), &it.entry.tool) {
+                is_whole = false;
+            } else if let Some(word) = tools.get_mut(number / 64) {
+                *word |= 1 << (number % 64);
+            }
+        }
+        let bridge = bridge.cloned();
+        (!is_whole).then_some(Part { bridge, tools })
+    }
+
+    /// Documents with some of the tools.
+    pub(super) fn parts(&self) -> &Cache<Part, Document> {
+        &self.parts
+    }
+
+    /// Builds the document of some tools; `None` for a bridge that is gone. CPU-bound for thousands
+    /// of them.
+    pub(super) fn build_part(&self, part: &Part) -> Document {
+        let tools: Vec<&Published> = self
+            .tools
+            .iter()
+            .enumerate()
+            .filter(|(number, _)| part.has(*number))
+            .map(|(_, it)| it)
+            .collect();
+        let only = part.bridge.as_ref();
+        let bridge = self.bridges.iter().find(|it| Some(it.name()) == only);
+        match bridge {
+            Some(bridge) => of_bridge(&self.config, bridge, &tools),
+            None => merged(&self.config, &self.bridges, &tools),
+        }
     }
 
     /// The tool of a flat path or operation id.
@@ -75,36 +149,58 @@ impl Catalogue {
     }
 }
 
+impl Part {
+    /// Whether it has the tool of this number.
+    fn has(&self, number: usize) -> bool {
+        let word = self.tools.get(number / 64).copied().unwrap_or_default();
+        word >> (number % 64) & 1 == 1
+    }
+}
+
+/// Every tool with its operation id.
+fn published(bridges: &[Arc<Bridge>]) -> Vec<Published> {
+    let sets: Vec<_> = bridges
+        .iter()
+        .map(|bridge| (bridge, bridge.live.tools.load_full()))
+        .collect();
+    let tools: Vec<(&Arc<Bridge>, &Arc<Entry>)> = sets
+        .iter()
+        .flat_map(|(bridge, set)| set.entries.iter().map(move |entry| (*bridge, entry)))
+        .collect();
+    let names = tools
+        .iter()
+        .map(|(bridge, entry)| (bridge.name(), &entry.tool.name));
+    let ids = operation_ids(Style::Native, names);
+    tools
+        .into_iter()
+        .zip(ids)
+        .map(|((bridge, entry), id)| Published {
+            bridge: Arc::clone(bridge),
+            entry: Arc::clone(entry),
+            id,
+        })
+        .collect()
+}
+
 /// Every operation id, and the Python proxy's form where it is not an id of another tool.
-fn flat(
-    tools: &[(&Arc<Bridge>, &Arc<Entry>)],
-    ids: &[String],
-) -> HashMap<String, (Arc<Bridge>, Arc<Entry>)> {
+fn flat(tools: &[Published]) -> HashMap<String, (Arc<Bridge>, Arc<Entry>)> {
     let mut flat = HashMap::with_capacity(tools.len() * 2);
-    let target =
-        |(bridge, entry): &(&Arc<Bridge>, &Arc<Entry>)| (Arc::clone(bridge), Arc::clone(entry));
-    for (tool, id) in tools.iter().zip(ids) {
-        flat.insert(id.clone(), target(tool));
+    let target = |it: &Published| (Arc::clone(&it.bridge), Arc::clone(&it.entry));
+    for tool in tools {
+        flat.insert(tool.id.clone(), target(tool));
     }
     for tool in tools {
-        let (bridge, entry) = tool;
-        let name = format!("{}_{}", bridge.name(), entry.tool.name);
+        let name = format!("{}_{}", tool.bridge.name(), tool.entry.tool.name);
         flat.entry(name).or_insert_with(|| target(tool));
     }
     flat
 }
 
-/// The document at the root.
-fn merged(
-    config: &Config,
-    bridges: &[Arc<Bridge>],
-    tools: &[(&Arc<Bridge>, &Arc<Entry>)],
-    ids: &[String],
-) -> Document {
+/// The document at the root, with these tools.
+fn merged(config: &Config, bridges: &[Arc<Bridge>], tools: &[&Published]) -> Document {
     let server = &config.server;
     if let (Flavor::McpoSingle, Some(bridge)) = (config.flavor, bridges.first()) {
-        let entries: Vec<_> = tools.iter().map(|(_, entry)| Arc::clone(entry)).collect();
-        return of_bridge(config, bridge, &entries, tools, ids);
+        return of_bridge(config, bridge, tools);
     }
     let connected = bridges
         .iter()
@@ -126,19 +222,14 @@ fn merged(
     };
     let operations = tools
         .iter()
-        .zip(ids)
-        .map(|((_, entry), id)| (entry.operation.as_ref(), id.as_str()));
+        .map(|it| (it.entry.operation.as_ref(), it.id.as_str()));
     openapi::merged(&frame, operations)
 }
 
-/// The document of one bridge: mcpo's where mcpo's rules are asked for, ours else.
-fn of_bridge(
-    config: &Config,
-    bridge: &Arc<Bridge>,
-    entries: &[Arc<Entry>],
-    tools: &[(&Arc<Bridge>, &Arc<Entry>)],
-    ids: &[String],
-) -> Document {
+/// The document of one bridge, with those of the tools that are its own: mcpo's where mcpo's rules
+/// are asked for, ours else.
+fn of_bridge(config: &Config, bridge: &Arc<Bridge>, tools: &[&Published]) -> Document {
+    let own = tools.iter().filter(|it| Arc::ptr_eq(&it.bridge, bridge));
     let is_mcpo = config.flavor != Flavor::Native;
     let info = Info::of(config, bridge, is_mcpo);
     let url = match config.flavor {
@@ -159,6 +250,7 @@ fn of_bridge(
         secured: !config.identity.keys.is_empty(),
     };
     if is_mcpo {
+        let entries: Vec<_> = own.map(|it| &it.entry).collect();
         let names = entries
             .iter()
             .map(|entry| (bridge.name(), &entry.tool.name));
@@ -170,11 +262,7 @@ fn of_bridge(
         return openapi::for_bridge(&frame, Style::Mcpo, operations);
     }
     // The same ids as in the merged document: a prompt works with either.
-    let operations = tools
-        .iter()
-        .zip(ids)
-        .filter(|((owner, _), _)| Arc::ptr_eq(owner, bridge))
-        .map(|((_, entry), id)| (entry.operation.as_ref(), id.as_str()));
+    let operations = own.map(|it| (it.entry.operation.as_ref(), it.id.as_str()));
     openapi::for_bridge(&frame, Style::Native, operations)
 }
 

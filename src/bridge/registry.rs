@@ -14,9 +14,11 @@ use super::{
     catalogue::Catalogue, handle::Bridge, roster::Roster, status::Backoff, supervisor::Supervisor,
 };
 use crate::{
+    access::View,
     config::{self, Config, Flavor, Transport},
     mcp::{Connector, Known},
     name::BridgeName,
+    openapi::Document,
 };
 
 /// Changes of several bridges within this time are published together: at the start all of them
@@ -65,7 +67,7 @@ impl Registry {
     pub fn start(config: &Arc<Config>, context: Context) -> Arc<Self> {
         let registry = Arc::new(Self {
             roster: ArcSwap::from_pointee(Roster::default()),
-            catalogue: ArcSwap::from_pointee(Catalogue::default()),
+            catalogue: ArcSwap::from_pointee(Catalogue::build(config, &[])),
             config: ArcSwap::new(Arc::clone(config)),
             tasks: Mutex::default(),
             changed: Arc::new(Notify::new()),
@@ -84,7 +86,9 @@ impl Registry {
         let old_config = self.config.swap(Arc::clone(config));
         let old = self.roster.load_full();
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_all_new = old_config.flavor != config.flavor || old_config.limits != config.limits;
+        // What sessions are made with, besides what stands in the table of their bridge.
+        let is_all_new = old_config.flavor != config.flavor
+            || old_config.limits.result_bytes_max != config.limits.result_bytes_max;
         let mut bridges = Vec::with_capacity(config.bridges.len());
         let mut running = BTreeMap::new();
         for wanted in &config.bridges {
@@ -177,6 +181,26 @@ impl Registry {
         self.catalogue.load()
     }
 
+    /// The document of all tools, or of those of one bridge, that a caller may call; of `None`,
+    /// whatever there is. What is made for one caller serves all who may call the same.
+    pub async fn document(
+        &self,
+        bridge: Option<&BridgeName>,
+        view: Option<&View>,
+    ) -> Option<Document> {
+        let catalogue = self.catalogue.load_full();
+        let part = view.and_then(|view| catalogue.part(bridge, view));
+        let (Some(part), true) = (part, catalogue.whole(bridge).is_some()) else {
+            return catalogue.whole(bridge).cloned();
+        };
+        let (source, wanted) = (Arc::clone(&catalogue), part.clone());
+        let build = async {
+            let building = move || source.build_part(&wanted);
+            self.context.tracker.spawn_blocking(building).await.ok()
+        };
+        catalogue.parts().optionally_get_with(part, build).await
+    }
+
     /// The configuration that they run by.
     pub fn config(&self) -> Arc<Config> {
         self.config.load_full()
@@ -217,7 +241,7 @@ impl Registry {
 
     /// Builds the catalogue anew.
     fn publish(&self) {
-        let config = self.config.load();
+        let config = self.config.load_full();
         let catalogue = Catalogue::build(&config, self.roster().bridges());
         self.catalogue.store(Arc::new(catalogue));
     }

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::registry::Registry;
 use crate::{
     bridge::Phase,
-    config::{Config, Diagnostic, Loaded, Watch, plan},
+    config::{Config, Diagnostic, Loaded, Plan, Watch, plan},
     name::BridgeName,
 };
 
@@ -118,6 +118,11 @@ impl Reloader {
                 "[server] changed: address, TLS and paths apply after a restart of the process"
             );
         }
+        if changes.database_changed || changes.audit_changed {
+            tracing::warn!(
+                "[database] or [audit] changed: they apply after a restart of the process"
+            );
+        }
         self.registry.apply(&new);
         (self.listener)(&new);
         if let Some(watch) = &*self.watch.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -129,6 +134,15 @@ impl Reloader {
             restarted: names(&changes.restart),
             kept: names(&changes.keep),
         })
+    }
+
+    /// What [`Self::reload`] would change now, with all warnings; or the errors that it would meet.
+    pub fn preview(&self) -> Result<(Plan, Vec<Diagnostic>), Vec<Diagnostic>> {
+        let loaded = (self.source)()?;
+        Ok((
+            plan(&self.registry.config(), &loaded.config),
+            loaded.warnings,
+        ))
     }
 
     /// [`Self::reload`], and tries at once what is down. Waits until that is settled.

@@ -2,8 +2,11 @@
 
 use std::{fmt::Write as _, path::Path, process::ExitCode};
 
+use url::Url;
+
 use crate::config::{
-    self, Bridge, Config, Diagnostic, Environment, Flavor, Loaded, Severity, Transport,
+    self, Anonymous, ApiKey, Bridge, Config, DatabaseUrl, Diagnostic, Environment, Flavor, Loaded,
+    Off, Severity, Transport,
 };
 
 /// What a check found, ready to print.
@@ -35,8 +38,9 @@ pub fn report(path: &Path, loaded: Result<Loaded, Vec<Diagnostic>>) -> Report {
     match loaded {
         Ok(loaded) => Report {
             stdout: format!(
-                "{}{}",
+                "{}{}{}",
                 table(&loaded.config),
+                sections(&loaded.config, &loaded.off),
                 summary(path, &loaded.config, loaded.warnings.len())
             ),
             stderr: render(&loaded.warnings),
@@ -97,6 +101,169 @@ fn describe(bridge: &Bridge) -> (&'static str, String) {
     }
 }
 
+/// Who may call, what decides, and where it is kept. mcpo's configurations have none of it.
+fn sections(config: &Config, off: &[Off]) -> String {
+    let Some(database) = &config.database else {
+        return String::new();
+    };
+    let mut lines = vec!["who may call".to_owned()];
+    lines.extend(proofs(config).iter().map(|proof| format!("  on   {proof}")));
+    lines.extend(
+        off.iter()
+            .map(|it| format!("  off  {}: {}", it.what, it.why)),
+    );
+    lines.push(format!("access    {}", access(config)));
+    let mut kept = place(&database.url);
+    if let Some(open_webui) = &database.open_webui
+        && *open_webui != database.url
+    {
+        kept = format!("{kept}; Open WebUI's: {}", place(open_webui));
+    }
+    if database.redis.is_some() {
+        kept.push_str("; with Redis");
+    }
+    lines.push(format!("database  {kept}"));
+    lines.push(format!("audit     {}", audit(&config.audit)));
+    lines.push(String::new());
+    lines.join("\n")
+}
+
+/// The ways to prove who one is that are on.
+fn proofs(config: &Config) -> Vec<String> {
+    let identity = &config.identity;
+    let mut proofs: Vec<String> = identity.keys.iter().map(key).collect();
+    let open_webui = &identity.open_webui;
+    let has_directory = config
+        .database
+        .as_ref()
+        .is_some_and(|database| database.open_webui.is_some());
+    match (&open_webui.secret_key, &open_webui.url) {
+        (Some(_), _) if has_directory => {
+            proofs.push("Open WebUI's sessions, looked up in its database".to_owned());
+        }
+        (_, Some(url)) => proofs.push(format!(
+            "Open WebUI's sessions, shown to {}",
+            url.origin().ascii_serialization()
+        )),
+        (Some(_) | None, None) => {}
+    }
+    if open_webui.jwt_secret.is_some() {
+        proofs.push("Open WebUI's signed headers".to_owned());
+    }
+    if let Some(gateway) = &identity.gateway {
+        let mut from: Vec<String> = gateway
+            .trusted_peers
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        if gateway.secret.is_some() {
+            from.push(format!(
+                "whoever sends the secret in `{}`",
+                gateway.secret_header
+            ));
+        }
+        let from = from.join(if gateway.secret.is_some() {
+            " and "
+        } else {
+            ", "
+        });
+        proofs.push(format!("a gateway's headers, from {from}"));
+    }
+    for issuer in &identity.oidc {
+        let url = issuer.issuer.as_str();
+        proofs.push(format!("OpenID issuer `{}`: {url}", issuer.name));
+    }
+    match identity.anonymous {
+        Anonymous::Allowed => proofs.push("everybody: `anonymous = true`".to_owned()),
+        Anonymous::Loopback => proofs.push(format!(
+            "whoever reaches {}, since nothing else is on",
+            config.server.listen
+        )),
+        Anonymous::Refused if proofs.is_empty() => proofs.push("nobody".to_owned()),
+        Anonymous::Refused => {}
+    }
+    proofs
+}
+
+fn key(key: &ApiKey) -> String {
+    let groups = if key.groups.is_empty() {
+        String::new()
+    } else {
+        format!(", in {}", key.groups.join(", "))
+    };
+    let forwards = if key.forwards {
+        ", vouches for the user in the headers beside it"
+    } else {
+        ""
+    };
+    format!("key `{}`{groups}{forwards}", key.name)
+}
+
+/// What decides who may use what.
+fn access(config: &Config) -> String {
+    let access = &config.access;
+    if !config.is_access_enforced() {
+        return "whoever may call may call everything: there is no `[access]`".to_owned();
+    }
+    let mut text = format!(
+        "grants decide; {} may do everything",
+        access.admin_groups.join(", ")
+    );
+    if !access.admins.is_empty() {
+        let admins = count(access.admins.len(), "administrator");
+        text = format!("{text}, with {admins} by e-mail");
+    }
+    if !access.default_groups.is_empty() {
+        text = format!(
+            "{text}; everybody is in {}",
+            access.default_groups.join(", ")
+        );
+    }
+    if !access.groups.is_empty() {
+        let names: Vec<_> = access
+            .groups
+            .iter()
+            .map(|group| group.name.as_str())
+            .collect();
+        text = format!("{text}; seeded: {}", names.join(", "));
+    }
+    text
+}
+
+/// Where a database is, without user and password.
+fn place(url: &DatabaseUrl) -> String {
+    match url {
+        DatabaseUrl::Sqlite(path) => format!("SQLite {}", path.display()),
+        DatabaseUrl::Postgres(secret) => {
+            let url = Url::parse(secret.expose()).ok();
+            let host = url.as_ref().and_then(Url::host_str).unwrap_or("a socket");
+            let name = url.as_ref().map_or("", Url::path);
+            format!("PostgreSQL {host}{name}")
+        }
+    }
+}
+
+fn audit(audit: &config::Audit) -> String {
+    if !audit.is_on {
+        return "off".to_owned();
+    }
+    let kept = audit.retention.map_or_else(
+        || "for ever".to_owned(),
+        |time| match time.as_secs() / 86_400 {
+            0 => format!("for {}", humantime::format_duration(time)),
+            days => format!(
+                "for {}",
+                count(usize::try_from(days).unwrap_or(usize::MAX), "day")
+            ),
+        },
+    );
+    let arguments = if audit.arguments { "with" } else { "without" };
+    format!(
+        "every call, {arguments} arguments, kept {kept}; journal {}",
+        audit.journal.display()
+    )
+}
+
 fn summary(path: &Path, config: &Config, warnings: usize) -> String {
     let on = config
         .bridges
@@ -141,6 +308,7 @@ mod tests {
         );
         let prefix = format!("{}/", folder.path().display());
         report.stderr = report.stderr.replace(&prefix, "");
+        report.stdout = report.stdout.replace(&prefix, "");
         report
     }
 
@@ -173,6 +341,11 @@ url = "https://example.org/mcp"
         github  off  GITHUB_TOKEN is not set
         off     off  switched off in the configuration
         far     on   https://example.org
+        who may call
+          on   everybody: `anonymous = true`
+        access    whoever may call may call everything: there is no `[access]`
+        database  SQLite mcp-bridge.db
+        audit     every call, without arguments, kept for 90 days; journal mcp-bridge-audit
         bridges.toml: 4 bridges, 2 on; listens on 127.0.0.1:8000
         "##);
     }

@@ -113,13 +113,11 @@ pub fn call(start: &Start, bridge: &str, tool: &str, arguments: &str) -> ExitCod
 /// `openapi`: prints the document.
 pub fn openapi(start: &Start, only: Option<&str>) -> ExitCode {
     with_bridges(start, only, async |registry| {
-        let catalogue = registry.catalogue();
-        let document = match only.and_then(|name| registry.roster().get(name).cloned()) {
-            Some(bridge) => catalogue
-                .of_bridge(bridge.name())
-                .context("the bridge has no document")?,
-            None => catalogue.merged(),
-        };
+        let bridge = only.and_then(|name| registry.roster().get(name).cloned());
+        let document = registry
+            .document(bridge.as_ref().map(|it| it.name()), None)
+            .await
+            .context("the bridge has no document")?;
         print(&String::from_utf8_lossy(&document.body));
         Ok(())
     })

@@ -9,11 +9,13 @@ use tokio::{runtime::Runtime, sync::Notify};
 use super::{
     args::Start,
     output::{BAD_CONFIG, complain, diagnose, fail},
+    sources,
 };
 use crate::{
+    audit::Audit,
     auth::Sources,
     bridge::{Context, Registry, Reloader, Source},
-    config::{self, Diagnostic, Environment, Flavor, Loaded, Overrides, Watch},
+    config::{self, Anonymous, Config, Diagnostic, Environment, Flavor, Loaded, Overrides, Watch},
     http::{self, AppState, Settings},
     lifecycle::Lifecycle,
     mcp, telemetry,
@@ -125,21 +127,24 @@ async fn serve(plan: Plan, loaded: Loaded) -> anyhow::Result<()> {
     lifecycle
         .listen_to_signals(Arc::clone(&asked))
         .context("cannot listen to signals")?;
-    let registry = Registry::start(&config, context(&lifecycle)?);
-    let settings = Arc::new(ArcSwap::from_pointee(Settings::new(
-        Arc::clone(&config),
-        Sources::default(),
-    )));
+    let context = context(&lifecycle)?;
+    let tracker = lifecycle.tracker.clone();
+    let sources = sources::open(&config, context.http.clone(), tracker.clone())?;
+    // Nothing waits for the database: it connects behind the open port, and ends after the calls.
+    if let Some(store) = &sources.store {
+        let run = Arc::clone(store).run(config.access.clone(), lifecycle.bridges.clone());
+        tracker.spawn(run);
+    }
+    let (store, stop) = (sources.store.clone(), lifecycle.bridges.clone());
+    let audit = Audit::start(&config.audit, store.clone(), &tracker, stop);
+    let registry = Registry::start(&config, context);
+    let settings = Settings::new(Arc::clone(&config), &sources);
+    let settings = Arc::new(ArcSwap::from_pointee(settings));
     let applied = Arc::clone(&settings);
     let reloader = Arc::new(Reloader::new(
         plan.source,
         Arc::clone(&registry),
-        Box::new(move |config| {
-            applied.store(Arc::new(Settings::new(
-                Arc::clone(config),
-                Sources::default(),
-            )))
-        }),
+        Box::new(move |config| apply(&applied, config, &sources)),
     ));
     let watch = plan
         .is_watched
@@ -153,6 +158,8 @@ async fn serve(plan: Plan, loaded: Loaded) -> anyhow::Result<()> {
         registry,
         settings,
         reloader,
+        store,
+        audit,
         draining: lifecycle.soft.clone(),
     }));
     let serving = listening.serve(
@@ -167,6 +174,28 @@ async fn serve(plan: Plan, loaded: Loaded) -> anyhow::Result<()> {
     };
     end(&lifecycle).await;
     served
+}
+
+/// Puts a changed configuration in force. What `[access.groups]` adds is sown; nothing waits for it.
+fn apply(settings: &ArcSwap<Settings>, config: &Arc<Config>, sources: &Sources) {
+    let old = settings.load_full();
+    settings.store(Arc::new(old.renewed(Arc::clone(config), sources)));
+    let Some(store) = sources.store.clone() else {
+        return;
+    };
+    if old.config.access.groups == config.access.groups
+        && old.config.access.admins == config.access.admins
+    {
+        return;
+    }
+    let access = config.access.clone();
+    sources.tracker.spawn(async move {
+        if let Err(error) = store.seed(&access).await {
+            tracing::warn!(
+                "what changed in [access] is not in the database yet, it will be after a restart: {error}"
+            );
+        }
+    });
 }
 
 /// Waits for the one server of mcpo's command line to be beyond hope: its program cannot be started
@@ -223,7 +252,13 @@ fn announce(config: &config::Config, address: std::net::SocketAddr) {
         version = env!("CARGO_PKG_VERSION"),
         "listening on {scheme}://{address}"
     );
-    if config.identity.keys.is_empty() && !address.ip().is_loopback() {
-        tracing::warn!("no API key is on: whoever reaches {address} may call every tool");
+    if config.identity.anonymous == Anonymous::Allowed && !address.ip().is_loopback() {
+        if config.is_access_enforced() {
+            tracing::warn!(
+                "`anonymous = true`: whoever reaches {address} may call what the default groups may"
+            );
+        } else {
+            tracing::warn!("no identity is needed: whoever reaches {address} may call every tool");
+        }
     }
 }

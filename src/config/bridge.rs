@@ -1,8 +1,8 @@
 //! `[bridges.NAME]`: one server, from a TOML table or an entry of `mcpServers`.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroU32, time::Duration};
 
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use globset::{GlobSet, GlobSetBuilder};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -39,6 +39,7 @@ pub(super) struct BridgeTable {
     pub(super) timeout: Option<Text>,
     pub(super) concurrency: Option<Spanned<Scalar>>,
     pub(super) queue: Option<Spanned<Scalar>>,
+    pub(super) calls_per_minute: Option<Spanned<Scalar>>,
     pub(super) lazy: Option<bool>,
     pub(super) idle_stop: Option<Text>,
     pub(super) tools_allow: Option<Vec<Text>>,
@@ -98,7 +99,16 @@ impl Resolver<'_, '_> {
     }
 
     fn count(&mut self, key: &str, scalar: Option<Spanned<Scalar>>, least: usize) -> Option<usize> {
-        let scalar = scalar?;
+        let scalar = self.scalar(scalar?)?;
+        self.reader.count(key, &scalar, least)
+    }
+
+    fn per_minute(&mut self, scalar: Option<Spanned<Scalar>>) -> Option<NonZeroU32> {
+        let scalar = self.scalar(scalar?)?;
+        self.reader.per_minute("calls_per_minute", &scalar)
+    }
+
+    fn scalar(&mut self, scalar: Spanned<Scalar>) -> Option<Spanned<Scalar>> {
         let span = scalar.span();
         let scalar = match scalar.into_inner() {
             Scalar::Text(text) => {
@@ -106,7 +116,7 @@ impl Resolver<'_, '_> {
             }
             integer @ Scalar::Integer(_) => integer,
         };
-        self.reader.count(key, &Spanned::new(span, scalar), least)
+        Some(Spanned::new(span, scalar))
     }
 }
 
@@ -134,6 +144,7 @@ impl BridgeTable {
         let idle_stop = resolver.duration("idle_stop", self.idle_stop.take());
         let concurrency = resolver.count("concurrency", self.concurrency.take(), 1);
         let queue = resolver.count("queue", self.queue.take(), 0);
+        let calls_per_minute = resolver.per_minute(self.calls_per_minute.take());
         let tools = filter(resolver, self.tools_allow.take(), self.tools_deny.take());
         let (rename, aliases) = names(resolver, &self.rename, &self.aliases);
         let lazy = self.lazy.unwrap_or(false);
@@ -157,7 +168,7 @@ impl BridgeTable {
             timeout: timeout.unwrap_or(TIMEOUT),
             concurrency: concurrency.unwrap_or(CONCURRENCY),
             queue: queue.unwrap_or(QUEUE),
-            calls_per_minute: None,
+            calls_per_minute,
             lazy,
             idle_stop,
             tools,
@@ -207,22 +218,9 @@ fn globs(resolver: &mut Resolver<'_, '_>, key: &str, texts: Vec<Text>) -> (Vec<S
         let Some(text) = resolver.expand(&text) else {
             continue;
         };
-        // The same on every system.
-        match GlobBuilder::new(text.get_ref())
-            .backslash_escape(true)
-            .build()
-        {
-            Ok(glob) => {
-                set.add(glob);
-                written.push(text.into_inner());
-            }
-            Err(error) => {
-                resolver
-                    .reader
-                    .problems
-                    .error(&text.span(), format!("`{key}`: {}", error.kind()))
-                    .hint("write names with `*` and `?`, `\"list_*\"` say; `[` and `{` are special, `\\\\` takes that away");
-            }
+        if let Some(glob) = resolver.reader.glob(key, &text) {
+            set.add(glob);
+            written.push(text.into_inner());
         }
     }
     let set = set.build().unwrap_or_else(|error| {

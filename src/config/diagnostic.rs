@@ -359,7 +359,14 @@ fn mask(line: &str) -> String {
 fn mask_password(text: &str) -> String {
     let parts = text.split_once("://").and_then(|(scheme, rest)| {
         let authority = rest.split(['/', '?', '#']).next()?;
-        let (user, password) = authority.rsplit_once('@')?.0.split_once(':')?;
+        let (user, password) = match authority.rsplit_once('@') {
+            Some((login, _host)) => login.split_once(':')?,
+            // A password with `/`, `?` or `#` that should have been escaped, if it is no port.
+            None => rest.rsplit_once('@')?.0.split_once(':').filter(|_| {
+                let port = authority.rsplit_once(':').map_or("", |(_host, port)| port);
+                !port.bytes().all(|byte| byte.is_ascii_digit())
+            })?,
+        };
         let tail = rest
             .strip_prefix(user)?
             .strip_prefix(':')?
@@ -432,6 +439,8 @@ mod tests {
                 r#"url = "http://u:p:w@h/x@y""#,
                 r#"url = "http://u:***@h/x@y""#,
             ),
+            (r#"url = "http://u:p/w#x@h""#, r#"url = "http://u:*****@h""#),
+            (r#"url = "http://h:80/x@y""#, r#"url = "http://h:80/x@y""#),
             (r#"PASSWORD = "abc"#, r#"PASSWORD = "***"#),
         ] {
             assert_eq!(mask(line), shown);

@@ -1,21 +1,24 @@
 //! `[limits]`: no queue, buffer or wait without a bound.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::{
     Limits,
-    reader::{Reader, Scalar},
+    reader::{Reader, Scalar, Text},
 };
 
 /// As it stands in the file. Defaults are those of [`Limits`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-#[expect(clippy::struct_field_names, reason = "the names of the keys")]
 pub(super) struct LimitsTable {
     body_bytes_max: Option<Spanned<Scalar>>,
     result_bytes_max: Option<Spanned<Scalar>>,
     requests_max: Option<Spanned<Scalar>>,
+    calls_per_minute: Option<Spanned<Scalar>>,
+    groups: BTreeMap<Text, Spanned<Scalar>>,
 }
 
 impl Default for Limits {
@@ -25,7 +28,7 @@ impl Default for Limits {
             result_bytes_max: 32 << 20,
             requests_max: 2048,
             calls_per_minute: None,
-            groups: std::collections::BTreeMap::new(),
+            groups: BTreeMap::new(),
         }
     }
 }
@@ -56,6 +59,14 @@ impl LimitsTable {
         ] {
             if let Some(number) = scalar.and_then(|scalar| reader.count(key, &scalar, least)) {
                 *place = number;
+            }
+        }
+        limits.calls_per_minute = self
+            .calls_per_minute
+            .and_then(|scalar| reader.per_minute("calls_per_minute", &scalar));
+        for (name, scalar) in self.groups {
+            if let Some(number) = reader.per_minute(name.get_ref(), &scalar) {
+                limits.groups.insert(name.into_inner(), number);
             }
         }
         limits

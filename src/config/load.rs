@@ -26,6 +26,17 @@ pub struct Loaded {
     /// The files it came from, to be watched: the configuration, `.env` beside it whether there
     /// is one or not, and every `${file:…}`.
     pub sources: Vec<PathBuf>,
+    /// What the file has beside bridges and blank values switch off.
+    pub off: Vec<Off>,
+}
+
+/// A part of the configuration that is off.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Off {
+    /// What: a key by its name, a proof in words.
+    pub what: String,
+    /// Why: `MCP_API_KEY is not set`.
+    pub why: String,
 }
 
 /// What the command line says over the file.
@@ -116,6 +127,7 @@ fn with_reader(
         lenient: false,
         problems: Problems::new(Source { file, text }),
         files: BTreeSet::new(),
+        off: Vec::new(),
     };
     reader.add_all(warnings);
     let config = read(&mut reader);
@@ -136,6 +148,7 @@ fn with_reader(
         config,
         warnings: diagnostics,
         sources,
+        off: reader.off,
     })
 }
 

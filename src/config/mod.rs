@@ -3,8 +3,12 @@
 //! [`load()`] reads a file into a [`Config`] or says everything that is wrong with it; [`Watch`]
 //! tells when to read again; [`plan()`] tells what that changes.
 
+mod access;
+mod audit;
 mod bridge;
 mod child_env;
+mod contradictions;
+mod database;
 mod defaults;
 mod diagnostic;
 mod environment;
@@ -19,7 +23,9 @@ mod native;
 mod plan;
 mod reader;
 mod reference;
+mod secrets;
 mod server;
+mod setting;
 mod single;
 mod telemetry;
 mod transport;
@@ -30,12 +36,14 @@ mod watch;
 mod tests;
 
 pub(crate) use {
+    access::is_email,
     bridge::exact_glob,
     environment::read_dotenv,
     lint::looks_secret,
     mcp_servers::{parse_options, servers},
     reference::{is_variable, variable_of},
     server::{listen_on, odd_in_path, parse_listen, path_prefix, root_path},
+    setting::check_glob,
     telemetry::level,
 };
 pub use {
@@ -43,9 +51,9 @@ pub use {
     defaults::DEFAULT_WORKSPACE,
     diagnostic::{Diagnostic, Severity},
     environment::Environment,
-    load::{Loaded, Overrides, load, load_mcpo, load_with},
+    load::{Loaded, Off, Overrides, load, load_mcpo, load_with},
     naming::nearest_name,
-    plan::plan,
+    plan::{Plan, plan},
     single::{is_url, remote, single, stdio},
     types::*,
     watch::Watch,

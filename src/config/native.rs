@@ -9,14 +9,24 @@ use toml::{
 };
 
 use super::{
-    Access, Audit, Bridge, Config, Database, Diagnostic, Flavor, Limits, Severity, Telemetry,
-    bridge::BridgeTable, diagnostic::Span, identity, limits::LimitsTable, load::Overrides,
-    naming::nearest_name, reader::Reader, server::ServerTable, telemetry::TelemetryTable,
+    Bridge, Config, Diagnostic, Flavor, Limits, Severity, Telemetry, access, audit::AuditTable,
+    bridge::BridgeTable, contradictions, database::DatabaseTable, diagnostic::Span, identity,
+    limits::LimitsTable, load::Overrides, naming::nearest_name, reader::Reader,
+    server::ServerTable, telemetry::TelemetryTable,
 };
 use crate::name::{BadName, BridgeName};
 
 /// The sections we know.
-const SECTIONS: &[&str] = &["server", "identity", "limits", "telemetry", "bridges"];
+const SECTIONS: &[&str] = &[
+    "server",
+    "database",
+    "identity",
+    "access",
+    "limits",
+    "audit",
+    "telemetry",
+    "bridges",
+];
 
 /// Enough of a broken file to be useful.
 const SYNTAX_ERRORS_MAX: usize = 10;
@@ -41,6 +51,7 @@ pub(super) fn read(reader: &mut Reader<'_>, overrides: &Overrides) -> Config {
     let mut section = |name: &str| sections.remove(name).unwrap_or_default();
     let (server, identity, limits) = (section("server"), section("identity"), section("limits"));
     let (telemetry, bridges) = (section("telemetry"), section("bridges"));
+    let (database, access, audit) = (section("database"), section("access"), section("audit"));
 
     let server = reader
         .table::<ServerTable>("server", &server.0, server.1)
@@ -54,9 +65,21 @@ pub(super) fn read(reader: &mut Reader<'_>, overrides: &Overrides) -> Config {
     let telemetry = reader
         .table::<TelemetryTable>("telemetry", &telemetry.0, telemetry.1)
         .map_or_else(Telemetry::default, |table| table.resolve(reader));
-    let draft = identity::read(reader, &identity.0, identity.1);
+    let before = reader.problems.len();
+    let database = reader
+        .table::<DatabaseTable>("database", &database.0, database.1)
+        .unwrap_or_default()
+        .resolve(reader);
+    // A database that was misread has been told of.
+    let has_directory = database.open_webui.is_some() || reader.problems.has_errors_since(before);
+    let draft = identity::read(reader, &identity.0, identity.1, has_directory);
     let (identity, complaint) = draft.resolve(server.listen);
     let bridges = read_bridges(reader, bridges.1);
+    let access = access::read(reader, &access.0, access.1, &bridges);
+    let audit = reader
+        .table::<AuditTable>("audit", &audit.0, audit.1)
+        .unwrap_or_default()
+        .resolve(reader);
     // Errors say enough.
     let is_worth_it = |complaint: &Diagnostic| {
         errors.is_empty()
@@ -68,17 +91,21 @@ pub(super) fn read(reader: &mut Reader<'_>, overrides: &Overrides) -> Config {
         }
         reader.problems.add(complaint);
     }
-    Config {
+    let config = Config {
         flavor: Flavor::Native,
         server,
-        database: Some(Database::beside(&reader.folder)),
+        database: Some(database),
         identity,
-        access: Access::default(),
+        access,
         limits,
-        audit: Audit::beside(&reader.folder),
+        audit,
         telemetry,
         bridges,
+    };
+    if !reader.problems.has_errors() {
+        reader.add_all(contradictions::find(&config));
     }
+    config
 }
 
 /// A section and where it begins.

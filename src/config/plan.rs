@@ -17,10 +17,16 @@ pub struct Plan {
     pub keep: Vec<BridgeName>,
     /// `[server]` differs. Address, TLS and paths take a restart of the process.
     pub server_changed: bool,
+    /// `[database]` differs. It takes a restart of the process.
+    pub database_changed: bool,
     /// `[identity]` differs.
     pub identity_changed: bool,
+    /// `[access]` differs.
+    pub access_changed: bool,
     /// `[limits]` differs.
     pub limits_changed: bool,
+    /// `[audit]` differs. It takes a restart of the process.
+    pub audit_changed: bool,
     /// `[telemetry]` differs.
     pub telemetry_changed: bool,
 }
@@ -28,11 +34,26 @@ pub struct Plan {
 impl Plan {
     /// Whether nothing changes.
     pub fn is_empty(&self) -> bool {
-        let sections = self.server_changed
-            || self.identity_changed
-            || self.limits_changed
-            || self.telemetry_changed;
-        !sections && self.start.is_empty() && self.stop.is_empty() && self.restart.is_empty()
+        self.sections().is_empty()
+            && self.start.is_empty()
+            && self.stop.is_empty()
+            && self.restart.is_empty()
+    }
+
+    /// The sections that differ, by their names in the file.
+    pub fn sections(&self) -> Vec<&'static str> {
+        [
+            ("server", self.server_changed),
+            ("database", self.database_changed),
+            ("identity", self.identity_changed),
+            ("access", self.access_changed),
+            ("limits", self.limits_changed),
+            ("audit", self.audit_changed),
+            ("telemetry", self.telemetry_changed),
+        ]
+        .into_iter()
+        .filter_map(|(name, is_changed)| is_changed.then_some(name))
+        .collect()
     }
 }
 
@@ -40,6 +61,9 @@ impl Plan {
 pub fn plan(old: &Config, new: &Config) -> Plan {
     let mut plan = Plan {
         server_changed: old.server != new.server,
+        database_changed: old.database != new.database,
+        access_changed: old.access != new.access,
+        audit_changed: old.audit != new.audit,
         identity_changed: old.identity != new.identity,
         limits_changed: old.limits != new.limits,
         telemetry_changed: old.telemetry != new.telemetry,
@@ -72,9 +96,8 @@ mod tests {
     use super::*;
     use crate::config::{Environment, load};
 
-    fn config(text: &str) -> Config {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("bridges.toml");
+    fn config_in(folder: &Path, text: &str) -> Config {
+        let path = folder.join("bridges.toml");
         std::fs::write(&path, text).unwrap();
         let environment = Environment::of([("T", "t")]);
         load(Path::new(&path), &environment).unwrap().config
@@ -82,6 +105,7 @@ mod tests {
 
     #[test]
     fn a_plan_names_what_changes() {
+        let folder = tempfile::tempdir().unwrap();
         let (a, b) = (
             "[bridges.a]\ncommand = 'a'\n",
             "[bridges.b]\nurl = 'http://b'\n",
@@ -107,7 +131,10 @@ mod tests {
             (a, "[bridges.a]\ncommand = 'a' # same\n", ["", "", "", "a"]),
             (a, "[bridges.A]\ncommand = 'a'\n", ["A", "a", "", ""]),
         ] {
-            let plan = plan(&config(old), &config(new));
+            let plan = plan(
+                &config_in(folder.path(), old),
+                &config_in(folder.path(), new),
+            );
             let join = |names: &[BridgeName]| {
                 names
                     .iter()
@@ -136,31 +163,24 @@ mod tests {
 
     #[test]
     fn a_plan_names_the_sections_that_change() {
+        let folder = tempfile::tempdir().unwrap();
         for (new, changed) in [
-            ("", [false; 4]),
-            (
-                "[server]\nlisten = '127.0.0.1:9'",
-                [true, false, false, false],
-            ),
-            ("[identity]\nanonymous = false", [false, true, false, false]),
-            (
-                "[identity.keys.x]\nkey = '${T}'",
-                [false, true, false, false],
-            ),
-            ("[limits]\nrequests_max = 1", [false, false, true, false]),
-            ("[telemetry]\nlevel = 'debug'", [false, false, false, true]),
+            ("", &[][..]),
+            ("[server]\nlisten = '127.0.0.1:9'", &["server"]),
+            ("[database]\ntimeout = '9s'", &["database"]),
+            ("[identity]\nanonymous = false", &["identity"]),
+            ("[identity.keys.x]\nkey = '${T}'", &["identity"]),
+            ("[access]\ndefault_groups = ['x']", &["access"]),
+            ("[access.groups]\nx = []", &["access"]),
+            ("[limits]\nrequests_max = 1", &["limits"]),
+            ("[limits.groups]\nx = 1", &["limits"]),
+            ("[audit]\narguments = true", &["audit"]),
+            ("[telemetry]\nlevel = 'debug'", &["telemetry"]),
         ] {
-            let plan = plan(&config(""), &config(new));
-            assert_eq!(
-                [
-                    plan.server_changed,
-                    plan.identity_changed,
-                    plan.limits_changed,
-                    plan.telemetry_changed
-                ],
-                changed,
-                "{new}"
-            );
+            let old = config_in(folder.path(), "");
+            let plan = plan(&old, &config_in(folder.path(), new));
+            assert_eq!(plan.sections(), changed, "{new}");
+            assert_eq!(plan.is_empty(), changed.is_empty(), "{new}");
         }
     }
 }

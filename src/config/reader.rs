@@ -11,6 +11,7 @@ use toml::{
 use super::{
     Diagnostic, Environment,
     diagnostic::{Problems, Span, nearest},
+    load::Off,
     reference::{Expansion, Scope},
 };
 
@@ -57,6 +58,8 @@ pub(super) struct Reader<'a> {
     pub(super) problems: Problems,
     /// Files that references named.
     pub(super) files: BTreeSet<PathBuf>,
+    /// What the file has and a blank value switches off.
+    pub(super) off: Vec<Off>,
 }
 
 impl Reader<'_> {
@@ -196,8 +199,26 @@ impl Reader<'_> {
         None
     }
 
+    /// Notes what is off, and why.
+    pub(super) fn turn_off(&mut self, what: &str, why: String) {
+        self.off.push(Off {
+            what: what.to_owned(),
+            why,
+        });
+    }
+
     /// Reads `30s`, `5m`, `1h 30m`; more than zero.
     pub(super) fn duration(&mut self, key: &str, text: &Text) -> Option<Duration> {
+        self.duration_up_to(key, text, DURATION_MAX)
+    }
+
+    /// The same with a bound of its own.
+    pub(super) fn duration_up_to(
+        &mut self,
+        key: &str,
+        text: &Text,
+        most: Duration,
+    ) -> Option<Duration> {
         let written = text.get_ref().trim();
         let Ok(duration) = humantime::parse_duration(written) else {
             let hint = match written.parse::<u64>() {
@@ -209,11 +230,14 @@ impl Reader<'_> {
                 .hint(hint);
             return None;
         };
-        if duration.is_zero() || duration > DURATION_MAX {
+        if duration.is_zero() || duration > most {
             self.problems
                 .error(
                     &text.span(),
-                    format!("`{key}` must be more than zero and at most a year"),
+                    format!(
+                        "`{key}` must be more than zero and at most {}",
+                        span_of_time(most)
+                    ),
                 )
                 .hint(format!("leave `{key}` out for its default"));
             return None;
@@ -312,6 +336,15 @@ impl<'de> Deserialize<'de> for Scalar {
         }
 
         deserializer.deserialize_any(Visitor)
+    }
+}
+
+/// A bound in words.
+fn span_of_time(time: Duration) -> String {
+    match time.as_secs() / DURATION_MAX.as_secs() {
+        0 => humantime::format_duration(time).to_string(),
+        1 => "a year".to_owned(),
+        years => format!("{years} years"),
     }
 }
 

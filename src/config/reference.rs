@@ -27,6 +27,8 @@ pub(super) struct Expansion {
     pub(super) text: String,
     /// Why it cannot be had: `GITHUB_TOKEN is not set`.
     pub(super) missing: Vec<String>,
+    /// Why a default stands in the text.
+    pub(super) defaulted: Vec<String>,
     /// Whether anything was replaced or missing.
     pub(super) has_references: bool,
     /// References to what looks like a secret, as written.
@@ -145,6 +147,8 @@ impl Scope<'_> {
                 expansion.text.push_str(&inner.text);
                 expansion.secrets.extend(inner.secrets);
                 expansion.files.extend(inner.files);
+                expansion.defaulted.push(missing.clone());
+                expansion.defaulted.extend(inner.defaulted);
                 // Whoever reads the reason may set either of them.
                 expansion.missing.extend(
                     inner

@@ -54,6 +54,7 @@ pub fn single(
         },
         warnings,
         sources: Vec::new(),
+        off: Vec::new(),
     })
 }
 

@@ -9,7 +9,7 @@ use super::*;
 /// What a test environment has.
 const VARS: &[(&str, &str)] = &[("T_TOKEN", "tt"), ("BLANK", ""), ("HOST", "example.org")];
 
-fn load_named(
+pub(super) fn load_named(
     file: &str,
     text: &str,
     pairs: &[(&str, &str)],
@@ -31,14 +31,14 @@ fn load_named(
 }
 
 /// The rendered diagnostics of a refused file.
-fn refused(text: &str) -> String {
+pub(super) fn refused(text: &str) -> String {
     let (result, shown) = load_named("bridges.toml", text, VARS);
     assert!(result.is_err(), "{text} was taken:\n{shown}");
     shown
 }
 
 /// A configuration that is taken, and the rendered warnings but the one of an open door.
-fn taken(text: &str) -> (Config, String) {
+pub(super) fn taken(text: &str) -> (Config, String) {
     let (result, shown) = load_named("bridges.toml", text, VARS);
     let shown: Vec<_> = shown
         .split("\n\n")
@@ -198,7 +198,7 @@ fn unknown_keys_are_told_with_the_nearest_known_one() {
        |
     12 | zzz = 1
        | ^^^
-    hint: the keys are `enabled`, `description`, `command`, `args`, `env`, `inherit_env`, `cwd`, `url`, `transport`, `headers`, `protocol`, `connect_timeout`, `timeout`, `concurrency`, `queue`, `lazy`, `idle_stop`, `tools_allow`, `tools_deny`, `rename`, `aliases`, `embed_html`
+    hint: the keys are `enabled`, `description`, `command`, `args`, `env`, `inherit_env`, `cwd`, `url`, `transport`, `headers`, `protocol`, `connect_timeout`, `timeout`, `concurrency`, `queue`, `calls_per_minute`, `lazy`, `idle_stop`, `tools_allow`, `tools_deny`, `rename`, `aliases`, `embed_html`
     "##);
 }
 
@@ -669,11 +669,17 @@ args = ["--token", "${T_TOKEN}"]
 "#,
     );
     insta::assert_snapshot!(warnings, @r##"
-    bridges.toml:3:7: warning: the key `a` stands in the file itself
+    bridges.toml:3:7: warning: `key` stands in the file itself
       |
     3 | key = "**************"
       |       ^^^^^^^^^^^^^^^^
     hint: move it to the environment: `key = "${MCP_API_KEY}"`
+
+    bridges.toml:3:7: warning: `key` has 14 characters, which can be guessed by trying
+      |
+    3 | key = "**************"
+      |       ^^^^^^^^^^^^^^^^
+    hint: `openssl rand -hex 32` makes a good one
 
     bridges.toml:5:7: warning: `${T_TOKEN}` looks like a secret, and URLs end up in logs, here and at every proxy
       |
@@ -775,7 +781,11 @@ fn the_shipped_file_and_the_examples_load() {
         let text = fs::read_to_string(file)
             .unwrap()
             .replace("${file:/run/secrets/mcp/api-key}", "${MCP_API_KEY}");
-        let (result, shown) = load_named("bridges.toml", &text, &[("MCP_API_KEY", "k")]);
+        let (result, shown) = load_named(
+            "bridges.toml",
+            &text,
+            &[("MCP_API_KEY", "a-key-of-the-team")],
+        );
         let config = result.unwrap_or_else(|_| panic!("{file}: {shown}")).config;
         assert_eq!(shown, "", "{file}");
         assert!(
@@ -812,12 +822,18 @@ fn the_shipped_file_starts_with_cargo_alone() {
 }
 
 #[test]
-fn the_shipped_file_names_every_key_and_its_examples_hold() {
+fn the_shipped_file_names_every_key() {
     let text = fs::read_to_string("bridges.toml").unwrap();
     for (section, header) in [
         ("server", "[server]"),
+        ("database", "[database]"),
         ("identity", "[identity]"),
         ("identity.keys.x", "[identity.keys.x]"),
+        ("identity.open_webui", "[identity.open_webui]"),
+        ("identity.gateway", "[identity.gateway]"),
+        ("identity.oidc.x", "[identity.oidc.x]"),
+        ("access", "[access]"),
+        ("audit", "[audit]"),
         ("limits", "[limits]"),
         ("telemetry", "[telemetry]"),
         ("bridges.x", "[bridges.x]"),
@@ -831,27 +847,28 @@ fn the_shipped_file_names_every_key_and_its_examples_hold() {
             .lines()
             .next()
             .unwrap();
-        for key in keys
-            .split('`')
-            .skip(1)
-            .step_by(2)
-            .filter(|key| *key != "keys")
-        {
+        for key in keys.split('`').skip(1).step_by(2) {
             let stands = text
                 .lines()
-                .any(|line| line.trim_start_matches('#').split(['=', ' ']).next() == Some(key));
+                .any(|line| line.trim_start_matches('#').split(['=', ' ']).next() == Some(key))
+                || text.contains(&format!("[{section}.{key}"));
             assert!(
                 stands,
                 "`{key}` of `[{section}]` is missing in bridges.toml"
             );
         }
     }
+}
+
+#[test]
+fn what_stands_in_the_shipped_file_as_default_is_the_default() {
+    let text = fs::read_to_string("bridges.toml").unwrap();
     let all: String = text
         .lines()
         .map(|line| match line.strip_prefix('#') {
             Some(setting)
                 if setting
-                    .starts_with(|first: char| first == '[' || first.is_ascii_lowercase()) =>
+                    .starts_with(|first: char| first == '[' || first.is_ascii_alphabetic()) =>
             {
                 format!("{setting}\n")
             }
@@ -861,15 +878,30 @@ fn the_shipped_file_names_every_key_and_its_examples_hold() {
     let (config, warnings) = taken(&all);
     assert_eq!(warnings, "");
     assert_eq!(config.bridges.len(), 5);
-    // What stands there as default is the default.
     let server = Server {
         tls: config.server.tls.clone(),
         version: "1.0".to_owned(),
         ..Server::default()
     };
     assert_eq!(config.server, server);
-    assert_eq!(config.limits, Limits::default());
+    let limits = Limits {
+        calls_per_minute: config.limits.calls_per_minute,
+        groups: config.limits.groups.clone(),
+        ..Limits::default()
+    };
+    assert_eq!(config.limits, limits);
     assert_eq!(config.telemetry, Telemetry::default());
+    let access = Access {
+        is_configured: true,
+        groups: config.access.groups.clone(),
+        ..Access::default()
+    };
+    assert_eq!(config.access, access);
+    assert_eq!(config.access.groups.len(), 6);
+    assert_eq!(config.identity.keys.len(), 1);
+    let folder = config.audit.journal.parent().unwrap();
+    assert_eq!(config.audit, Audit::beside(folder));
+    assert_eq!(config.database, Some(Database::beside(folder)));
     let (plain, github) = (
         taken("[bridges.x]\nurl = 'https://x'").0,
         &config.bridges[1],
@@ -1116,4 +1148,487 @@ fn deep_nesting_is_no_stack_overflow() {
         let (result, _) = load_named("x", &text, VARS);
         assert!(result.is_err());
     }
+}
+
+fn database(text: &str) -> Database {
+    let (config, warnings) = taken(&format!("[database]\n{text}"));
+    assert_eq!(warnings, "", "{text}");
+    config.database.unwrap()
+}
+
+#[test]
+fn a_database_is_named_as_other_programs_name_it() {
+    let shown = |url: &DatabaseUrl| match url {
+        DatabaseUrl::Sqlite(path) => path.to_string_lossy().into_owned(),
+        DatabaseUrl::Postgres(url) => url.expose().to_owned(),
+    };
+    for (url, read) in [
+        ("sqlite:///var/x.db", "/var/x.db"),
+        ("sqlite:////var/x.db", "/var/x.db"),
+        ("sqlite:/var/x.db?mode=rwc", "/var/x.db"),
+        ("SQLite+aiosqlite:////var/x.db", "/var/x.db"),
+        ("postgres://h/n", "postgres://h/n"),
+        ("postgresql://u:p%40w@h:1/n", "postgres://u:p%40w@h:1/n"),
+        ("postgresql+psycopg2://u:p@h/n", "postgres://u:p@h/n"),
+        (
+            "postgresql+asyncpg://h/n?ssl=require&a=b",
+            "postgres://h/n?sslmode=require&a=b",
+        ),
+        ("postgres:///n?host=/run", "postgres:///n?host=/run"),
+    ] {
+        // Not as a literal, so that nothing is said of passwords in the file.
+        let text = "[database]\nurl = '${X}'";
+        let (result, warnings) = load_named("bridges.toml", text, &[("X", url)]);
+        let kept = result.unwrap().config.database.unwrap();
+        assert_eq!(shown(&kept.url), read);
+        assert_eq!(
+            kept.open_webui.as_ref(),
+            Some(&kept.url).filter(|url| matches!(url, DatabaseUrl::Postgres(_)))
+        );
+        assert_eq!(
+            warnings.matches("warning").count(),
+            1,
+            "the open door: {warnings}"
+        );
+    }
+    for (url, end) in [
+        ("sqlite:x.db", "/x.db"),
+        ("sqlite://./x.db", "/./x.db"),
+        ("", "/mcp-bridge.db"),
+        ("${NOT_SET}", "/mcp-bridge.db"),
+        ("${BLANK:-}", "/mcp-bridge.db"),
+    ] {
+        let url = shown(&database(&format!("url = '{url}'")).url);
+        assert!(url.ends_with(end) && url.len() > end.len(), "{url}");
+    }
+    for (url, end) in [
+        ("data/webui.db", "/data/webui.db"),
+        ("sqlite:///d/w.db", "/d/w.db"),
+    ] {
+        let kept = database(&format!("open_webui = '{url}'"));
+        assert!(shown(&kept.open_webui.unwrap()).ends_with(end), "{url}");
+        assert!(shown(&kept.url).ends_with("/mcp-bridge.db"));
+    }
+}
+
+#[test]
+fn the_other_keys_of_the_database_are_read() {
+    let kept = database(
+        "url = 'postgres://h/a'\nopen_webui = 'postgres://h/b'\nredis_url = 'rediss://h:1/2'\nredis_prefix = 'chat'\ntimeout = '500ms'\nconnections_max = '${X:-3}'",
+    );
+    assert_ne!(kept.open_webui, Some(kept.url));
+    let redis = kept.redis.unwrap();
+    assert_eq!(
+        (redis.url.expose(), redis.prefix.as_str()),
+        ("rediss://h:1/2", "chat")
+    );
+    assert_eq!((kept.timeout.as_millis(), kept.connections_max), (500, 3));
+    let plain = database("redis_url = '${X:-}'\nopen_webui = ''");
+    assert_eq!((plain.redis, plain.open_webui), (None, None));
+    assert_eq!(
+        database("redis_url = 'redis://h'").redis.unwrap().prefix,
+        "open-webui"
+    );
+}
+
+#[test]
+fn values_of_the_database_are_checked() {
+    for url in [
+        "mysql://u:hunter2@h/n",
+        "mcp-bridge.db",
+        "sqlite::memory:",
+        "sqlite://",
+        "postgres:h/n",
+        "postgres://",
+        "postgres://u:hun#ter2@h/n",
+        "postgres://u:hun/ter2@h/n",
+        "postgres://u:p@h:port/n",
+    ] {
+        let shown = refused(&format!("[database]\nurl = \"{url}\"\n"));
+        assert!(shown.contains("hint: write"), "{url}: {shown}");
+        assert!(
+            !shown.contains("hunter2") && !shown.contains("ter2"),
+            "{shown}"
+        );
+    }
+    insta::assert_snapshot!(refused(
+        "[database]\nurl = 'mysql://h/n'\nopen_webui = 'mysql://h/n'\nredis_url = 'h:6379'\ntimeout = '0s'\nconnections_max = 0\nschema = 'x'\n"
+    ), @r##"
+    bridges.toml:2:7: error: `url`: only PostgreSQL and SQLite are known here
+      |
+    2 | url = 'mysql://h/n'
+      |       ^^^^^^^^^^^^^
+    hint: write `"postgresql://USER:PASSWORD@HOST:5432/NAME"` or `"sqlite:mcp-bridge.db"`
+
+    bridges.toml:3:14: error: `open_webui`: only PostgreSQL and SQLite are known here
+      |
+    3 | open_webui = 'mysql://h/n'
+      |              ^^^^^^^^^^^^^
+    hint: write `"postgresql://USER:PASSWORD@HOST:5432/NAME"` or `"sqlite:mcp-bridge.db"`
+
+    bridges.toml:4:13: error: `redis_url` is no URL of Redis
+      |
+    4 | redis_url = 'h:6379'
+      |             ^^^^^^^^
+    hint: write `"redis://HOST:6379/0"`, or `"rediss://…"` for TLS
+
+    bridges.toml:5:11: error: `timeout` must be more than zero and at most a year
+      |
+    5 | timeout = '0s'
+      |           ^^^^
+    hint: leave `timeout` out for its default
+
+    bridges.toml:6:19: error: `connections_max` must be a whole number, at least 1
+      |
+    6 | connections_max = 0
+      |                   ^
+    hint: leave `connections_max` out for its default
+
+    bridges.toml:7:1: error: unknown key `schema` in `[database]`
+      |
+    7 | schema = 'x'
+      | ^^^^^^
+    hint: the keys are `url`, `open_webui`, `redis_url`, `redis_prefix`, `timeout`, `connections_max`
+    "##);
+    insta::assert_snapshot!(refused("[database]\nurl = 'sqlite:///x.db'\nopen_webui = '/x.db'\n"), @r##"
+    bridges.toml:3:14: error: `open_webui` and `url` are the same file, and Open WebUI's file is only read
+      |
+    3 | open_webui = '/x.db'
+      |              ^^^^^^^
+    hint: leave `url` out: our own tables are then in `mcp-bridge.db` beside this file
+    "##);
+    let (_, warnings) = taken("[database]\nurl = 'postgres://u:hunter2@h/n'\n");
+    insta::assert_snapshot!(warnings, @r##"
+    bridges.toml:2:7: warning: `url` holds a password and stands in the file itself
+      |
+    2 | url = 'postgres://u:*******@h/n'
+      |       ^^^^^^^^^^^^^^^^^^^^^^^^^^
+    hint: move it to the environment: `url = "${DATABASE_URL}"`
+    "##);
+}
+
+#[test]
+fn grants_of_the_file_are_read() {
+    let (config, warnings) = taken(
+        r#"
+[access]
+admin_groups = ["Admins", "MCP-Admin"]
+default_groups = "${HOST}, everybody"
+admins = ["Ada@Example.org", "${BLANK:-}", "${NOT_SET}", "a@x.org, b@x.org"]
+cache_ttl = "1m"
+[access.groups]
+developers = ["github", { bridge = "sonarqube", tools = ["get_*", "x"], read_only = true }]
+"Ärzte & Co" = []
+[bridges.github]
+url = "https://x"
+"#,
+    );
+    assert_eq!(warnings, "");
+    let access = config.access;
+    assert!(access.is_configured);
+    assert_eq!(access.admin_groups, ["Admins", "MCP-Admin"]);
+    assert_eq!(access.default_groups, ["example.org", "everybody"]);
+    assert_eq!(access.admins, ["ada@example.org", "a@x.org", "b@x.org"]);
+    assert_eq!(access.cache_ttl.as_secs(), 60);
+    let [developers, empty] = &access.groups[..] else {
+        panic!("two groups")
+    };
+    assert_eq!((empty.name.as_str(), empty.grants.len()), ("Ärzte & Co", 0));
+    let [github, sonarqube] = &developers.grants[..] else {
+        panic!("two grants")
+    };
+    assert!(github.tools.is_empty() && !github.read_only);
+    assert_eq!(sonarqube.tools, ["get_*", "x"]);
+    assert!(sonarqube.read_only && sonarqube.bridge.as_str() == "sonarqube");
+    for (text, is_configured) in [("", false), ("[access]", false), ("[access.groups]", true)] {
+        assert_eq!(taken(text).0.access.is_configured, is_configured, "{text}");
+    }
+}
+
+#[test]
+fn values_of_access_are_checked() {
+    insta::assert_snapshot!(refused(
+        r#"
+[access]
+admin_groups = []
+admins = ["ada", "a@b@c", "x @y"]
+cache_ttl = "1h"
+defaults = "x"
+"#
+    ), @r##"
+    bridges.toml:3:16: error: `admin_groups` names nothing
+      |
+    3 | admin_groups = []
+      |                ^^
+    hint: leave `admin_groups` out for its default
+
+    bridges.toml:4:11: error: `admins`: `ada` is no e-mail
+      |
+    4 | admins = ["ada", "a@b@c", "x @y"]
+      |           ^^^^^
+    hint: write `["ada@example.org"]`, or several with commas in one variable
+
+    bridges.toml:4:18: error: `admins`: `a@b@c` is no e-mail
+      |
+    4 | admins = ["ada", "a@b@c", "x @y"]
+      |                  ^^^^^^^
+    hint: write `["ada@example.org"]`, or several with commas in one variable
+
+    bridges.toml:4:27: error: `admins`: `x @y` is no e-mail
+      |
+    4 | admins = ["ada", "a@b@c", "x @y"]
+      |                           ^^^^^^
+    hint: write `["ada@example.org"]`, or several with commas in one variable
+
+    bridges.toml:5:13: error: `cache_ttl` must be more than zero and at most 10m
+      |
+    5 | cache_ttl = "1h"
+      |             ^^^^
+    hint: leave `cache_ttl` out for its default
+
+    bridges.toml:6:1: error: unknown key `defaults` in `[access]`
+      |
+    6 | defaults = "x"
+      | ^^^^^^^^
+    hint: the keys are `admin_groups`, `default_groups`, `admins`, `cache_ttl`, `groups`
+    "##);
+    insta::assert_snapshot!(refused("[access]\ngroups = 'x'\n"), @r##"
+    bridges.toml:2:10: error: `groups`: expected a table
+      |
+    2 | groups = 'x'
+      |          ^^^
+    hint: write `[access.groups]` and below it `developers = ["github"]`
+    "##);
+}
+
+#[test]
+fn grants_that_would_be_wider_than_meant_are_refused() {
+    insta::assert_snapshot!(refused(
+        r#"
+[access.groups]
+a = [{ bridge = "x", tools = [] }]
+b = [{ bridge = "x", tools = ["[", "", "${BLANK:-}", "${NOT_SET}"], tool = "x" }]
+"#
+    ), @r##"
+    bridges.toml:3:30: error: `tools` names no tool
+      |
+    3 | a = [{ bridge = "x", tools = [] }]
+      |                              ^^
+    hint: leave `tools` out for all of them, or remove the grant for none
+
+    bridges.toml:4:31: error: `tools`: unclosed character class; missing ']'
+      |
+    4 | b = [{ bridge = "x", tools = ["[", "", "${BLANK:-}", "${NOT_SET}"], tool = "x" }]
+      |                               ^^^
+    hint: write names with `*` and `?`, `"list_*"` say; `[` and `{` are special, `\\` takes that away
+
+    bridges.toml:4:36: error: `tools`: a tool has a name
+      |
+    4 | b = [{ bridge = "x", tools = ["[", "", "${BLANK:-}", "${NOT_SET}"], tool = "x" }]
+      |                                    ^^
+    hint: remove it, or write `"*"` for all of them
+
+    bridges.toml:4:40: error: `tools`: a tool has a name
+      |
+    4 | b = [{ bridge = "x", tools = ["[", "", "${BLANK:-}", "${NOT_SET}"], tool = "x" }]
+      |                                        ^^^^^^^^^^^^
+    hint: remove it, or write `"*"` for all of them
+
+    bridges.toml:4:54: error: NOT_SET is not set
+      |
+    4 | b = [{ bridge = "x", tools = ["[", "", "${BLANK:-}", "${NOT_SET}"], tool = "x" }]
+      |                                                      ^^^^^^^^^^^^
+    hint: set it, or give a default: `${NAME:-default}`
+
+    bridges.toml:4:69: error: unknown key `tool` in `[access.groups]`
+      |
+    4 | b = [{ bridge = "x", tools = ["[", "", "${BLANK:-}", "${NOT_SET}"], tool = "x" }]
+      |                                                                     ^^^^
+    hint: did you mean `tools`?
+    "##);
+}
+
+#[test]
+fn grants_of_the_file_are_checked() {
+    insta::assert_snapshot!(refused(
+        r#"
+[access.groups]
+"" = ["x"]
+a = "github"
+b = ["docs", "a b", 1, ["x"], { tools = ["x"] }]
+"#
+    ), @r##"
+    bridges.toml:3:1: error: a group has a name of 1 to 255 characters
+      |
+    3 | "" = ["x"]
+      | ^^
+
+    bridges.toml:4:5: error: `a`: expected a list of bridges
+      |
+    4 | a = "github"
+      |     ^^^^^^^^
+    hint: write `a = ["github"]`
+
+    bridges.toml:5:6: error: `docs` is one of our own routes and cannot name a bridge; call it `docs-server`, say
+      |
+    5 | b = ["docs", "a b", 1, ["x"], { tools = ["x"] }]
+      |      ^^^^^^
+    hint: write the name of a bridge, as in `[bridges.github]`
+
+    bridges.toml:5:14: error: `a b` has the character ' '; a bridge name is made of ASCII letters, digits, `-`, `_` and `.`, and starts with a letter or digit
+      |
+    5 | b = ["docs", "a b", 1, ["x"], { tools = ["x"] }]
+      |              ^^^^^
+    hint: write the name of a bridge, as in `[bridges.github]`
+
+    bridges.toml:5:21: error: `b`: a grant names a bridge
+      |
+    5 | b = ["docs", "a b", 1, ["x"], { tools = ["x"] }]
+      |                     ^
+    hint: write `"github"`, or `{ bridge = "github", tools = ["get_*"] }`
+
+    bridges.toml:5:24: error: `b`: a grant names a bridge
+      |
+    5 | b = ["docs", "a b", 1, ["x"], { tools = ["x"] }]
+      |                        ^^^^^
+    hint: write `"github"`, or `{ bridge = "github", tools = ["get_*"] }`
+
+    bridges.toml:5:31: error: `b`: this grant names no `bridge`
+      |
+    5 | b = ["docs", "a b", 1, ["x"], { tools = ["x"] }]
+      |                               ^^^^^^^^^^^^^^^^^
+    hint: write `{ bridge = "github", tools = ["get_*"] }`
+    "##);
+    let (_, warnings) = taken(
+        "[access.groups]\na = ['gihub', 'nothing-like-it', 'x', { bridge = 'x', read_only = true }]\n[bridges.github]\nurl = '${NOT_SET}'\n[bridges.x]\nurl = 'https://x'\n",
+    );
+    insta::assert_snapshot!(warnings, @r##"
+    bridges.toml:2:6: warning: there is no bridge `gihub`
+      |
+    2 | a = ['gihub', 'nothing-like-it', 'x', { bridge = 'x', read_only = true }]
+      |      ^^^^^^^
+    hint: did you mean `github`?
+
+    bridges.toml:2:39: warning: `a` has `x` twice, and the wider grant counts
+      |
+    2 | a = ['gihub', 'nothing-like-it', 'x', { bridge = 'x', read_only = true }]
+      |                                       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+    hint: keep one of them
+    "##);
+}
+
+#[test]
+fn sections_that_contradict_each_other_are_told() {
+    let (_, warnings) = taken(
+        "[identity]\nanonymous = true\n[identity.keys.a]\nkey_sha256 = '0e5a511dd3e78f3d3e5e7a4f4d6f1b1bd1d6d5f9a2b1a6f4a40b6e7f6a8a2a11'\n[access]\ncache_ttl = '1s'\n[audit]\nenabled = false\non_failure = 'refuse'\n",
+    );
+    insta::assert_snapshot!(warnings, @r##"
+    warning: `anonymous = true`: callers without identity pass as `anonymous`, where grants are meant to decide who may call what
+    hint: remove `anonymous` from `[identity]`; what everybody with an identity may use goes into `default_groups` of `[access]`
+
+    warning: the key `a` is in no group of the file, and grants decide: it may call nothing
+    hint: add `groups = ["MCP-Admin"]` to `[identity.keys.a]` for everything, or groups of `[access.groups]`
+
+    bridges.toml:9:14: warning: calls that cannot be recorded are to be refused, but nothing is recorded
+      |
+    9 | on_failure = 'refuse'
+      |              ^^^^^^^^
+    hint: remove `enabled = false`, or `on_failure`
+    "##);
+}
+
+#[test]
+fn the_audit_trail_is_read_and_checked() {
+    let audit = |text: &str| taken(&format!("[audit]\n{text}")).0.audit;
+    let plain = audit("");
+    assert!(plain.is_on && !plain.arguments && plain.on_failure == OnFailure::Continue);
+    assert!(plain.journal.ends_with("mcp-bridge-audit") && plain.journal.is_absolute());
+    assert_eq!(plain.retention.unwrap().as_secs(), 90 * 24 * 3600);
+    let other = audit(
+        "enabled = '${X:-false}'\njournal = '/var/audit'\njournal_bytes_max = '2 MiB'\non_failure = 'continue'\nretention = 'forever'\narguments = true",
+    );
+    assert!(!other.is_on && other.arguments);
+    assert_eq!(other.journal, Path::new("/var/audit"));
+    assert_eq!((other.journal_bytes_max, other.retention), (2 << 20, None));
+    assert_eq!(audit("on_failure = 'Refuse'").on_failure, OnFailure::Refuse);
+    assert_eq!(
+        audit("retention = '10years'").retention.unwrap().as_secs() / 86_400,
+        3652
+    );
+    insta::assert_snapshot!(refused(
+        "[audit]\nenabled = 'maybe'\njournal_bytes_max = 1\non_failure = 'stop'\nretention = 'never'\narguments = 'yes'\nfile = 'x'\n"
+    ), @r##"
+    bridges.toml:2:11: error: `enabled`: `maybe` is neither true nor false
+      |
+    2 | enabled = 'maybe'
+      |           ^^^^^^^
+    hint: write `true` or `false`
+
+    bridges.toml:3:21: error: `journal_bytes_max` must be a whole number, at least 1048576
+      |
+    3 | journal_bytes_max = 1
+      |                     ^
+    hint: leave `journal_bytes_max` out for its default
+
+    bridges.toml:4:14: error: `on_failure`: there is no `stop`
+      |
+    4 | on_failure = 'stop'
+      |              ^^^^^^
+    hint: write one of `continue`, `refuse`
+
+    bridges.toml:5:13: error: `retention`: `never` is no duration
+      |
+    5 | retention = 'never'
+      |             ^^^^^^^
+    hint: write `"500ms"`, `"30s"`, `"5m"` or `"1h 30m"`
+
+    bridges.toml:6:13: error: `arguments`: expected `true` or `false`, found a string
+      |
+    6 | arguments = 'yes'
+      |             ^^^^^
+
+    bridges.toml:7:1: error: unknown key `file` in `[audit]`
+      |
+    7 | file = 'x'
+      | ^^^^
+    hint: the keys are `enabled`, `journal`, `journal_bytes_max`, `on_failure`, `retention`, `arguments`
+    "##);
+}
+
+#[test]
+fn calls_a_minute_are_read_and_checked() {
+    let (config, warnings) = taken(
+        "[limits]\ncalls_per_minute = 100\n[limits.groups]\ndevelopers = '${X:-1000}'\n[bridges.x]\nurl = 'https://x'\ncalls_per_minute = 7\n",
+    );
+    assert_eq!(warnings, "");
+    assert_eq!(config.limits.calls_per_minute.unwrap().get(), 100);
+    assert_eq!(config.limits.groups["developers"].get(), 1000);
+    assert_eq!(config.bridges[0].calls_per_minute.unwrap().get(), 7);
+    insta::assert_snapshot!(refused(
+        "[limits]\ncalls_per_minute = 0\n[limits.groups]\na = -1\nb = 'many'\n[bridges.x]\nurl = 'https://x'\ncalls_per_minute = 99999999999\n"
+    ), @r##"
+    bridges.toml:2:20: error: `calls_per_minute` must be a whole number, at least 1
+      |
+    2 | calls_per_minute = 0
+      |                    ^
+    hint: leave `calls_per_minute` out for its default
+
+    bridges.toml:4:5: error: `a` must be a whole number, at least 1
+      |
+    4 | a = -1
+      |     ^^
+    hint: leave `a` out for its default
+
+    bridges.toml:5:5: error: `b` must be a whole number, at least 1
+      |
+    5 | b = 'many'
+      |     ^^^^^^
+    hint: leave `b` out for its default
+
+    bridges.toml:8:20: error: `calls_per_minute` is too large
+      |
+    8 | calls_per_minute = 99999999999
+      |                    ^^^^^^^^^^^
+    hint: leave `calls_per_minute` out for no bound
+    "##);
 }

@@ -404,21 +404,6 @@ impl PartialEq for Bridge {
     }
 }
 
-impl Bridge {
-    /// What must never show of this bridge: the values of its headers and of its environment.
-    pub fn secrets(&self) -> Vec<Secret> {
-        match &self.transport {
-            Ok(Transport::Stdio(stdio)) => stdio.env.values().cloned().collect(),
-            Ok(Transport::Remote(remote)) => remote
-                .headers
-                .iter()
-                .map(|(_name, value)| value.clone())
-                .collect(),
-            Err(_) => Vec::new(),
-        }
-    }
-}
-
 /// Why a bridge is off: `GITHUB_TOKEN is not set`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disabled(pub String);

@@ -10,11 +10,11 @@ use axum::{
 };
 use http::{
     HeaderMap, HeaderValue, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH},
+    header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY},
 };
 
-use super::{error::ApiError, identity::guard_documents, state::AppState};
-use crate::{bridge::Bridge, openapi::Document};
+use super::{error::ApiError, identity::reader, sender::Sender, state::AppState};
+use crate::{bridge::Bridge, name::BridgeName, openapi::Document};
 
 /// The page; its placeholders are [`page`]'s business.
 const PAGE: &str = include_str!("docs.html");
@@ -22,24 +22,44 @@ const PAGE: &str = include_str!("docs.html");
 /// `GET /openapi.json`
 pub async fn merged(
     State(state): State<Arc<AppState>>,
-    headers: HeaderMap,
+    sender: Sender,
 ) -> Result<Response, ApiError> {
-    guard_documents(&state.settings.load_full(), &headers).await?;
-    Ok(document(state.registry.catalogue().merged(), &headers))
+    serve(&state, None, &sender).await
 }
 
 /// `GET /{bridge}/openapi.json`
 pub async fn of_bridge(
     state: &AppState,
     bridge: &Bridge,
-    headers: &HeaderMap,
+    sender: &Sender,
 ) -> Result<Response, ApiError> {
-    guard_documents(&state.settings.load_full(), headers).await?;
-    let catalogue = state.registry.catalogue();
-    let found = catalogue
-        .of_bridge(bridge.name())
-        .ok_or_else(|| ApiError::not_found(format!("no bridge `{}`", bridge.name())))?;
-    Ok(document(found, headers))
+    serve(state, Some(bridge.name()), sender).await
+}
+
+/// The document of all tools or of one bridge, with what its reader may call.
+async fn serve(
+    state: &AppState,
+    bridge: Option<&BridgeName>,
+    sender: &Sender,
+) -> Result<Response, ApiError> {
+    let settings = state.settings.load_full();
+    let view = reader(&settings, sender).await?;
+    if let (Some(view), Some(bridge)) = (&view, bridge) {
+        view.enter(bridge)
+            .map_err(|denial| ApiError::denied(&denial, bridge, None))?;
+    }
+    let found = state.registry.document(bridge, view.as_ref()).await;
+    let found = found.ok_or_else(|| match bridge {
+        Some(bridge) => ApiError::not_found(format!("no bridge `{bridge}`")),
+        None => ApiError::not_found("the document could not be built"),
+    })?;
+    let mut response = document(&found, &sender.headers);
+    if settings.access.is_enforced() {
+        let headers = response.headers_mut();
+        headers.append(VARY, HeaderValue::from_static("authorization, cookie"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    }
+    Ok(response)
 }
 
 /// A document, or 304 (RFC 9110 §13.1.2).
@@ -71,10 +91,10 @@ fn document(document: &Document, headers: &HeaderMap) -> Response {
 /// `GET /docs`
 pub async fn docs(
     State(state): State<Arc<AppState>>,
-    headers: HeaderMap,
+    sender: Sender,
 ) -> Result<Response, ApiError> {
     let settings = state.settings.load_full();
-    guard_documents(&settings, &headers).await?;
+    reader(&settings, &sender).await?;
     let config = &settings.config;
     let title = state.registry.title();
     Ok(page(
@@ -88,10 +108,13 @@ pub async fn docs(
 pub async fn docs_of_bridge(
     state: &AppState,
     bridge: &Bridge,
-    headers: &HeaderMap,
+    sender: &Sender,
 ) -> Result<Response, ApiError> {
     let settings = state.settings.load_full();
-    guard_documents(&settings, headers).await?;
+    if let Some(view) = reader(&settings, sender).await? {
+        view.enter(bridge.name())
+            .map_err(|denial| ApiError::denied(&denial, bridge.name(), None))?;
+    }
     let server = &settings.config.server;
     let path = state.registry.bridge_path(bridge, &server.path_prefix);
     let name = bridge

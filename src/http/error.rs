@@ -9,10 +9,14 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
+    access::Denial,
+    audit::AuditDown,
     auth::Refusal,
     bridge::Failure,
     config::Flavor,
     mcp::CallError,
+    name::BridgeName,
+    rate::TooMany,
     reply::{ToolError, status_of},
     store::StoreError,
 };
@@ -92,9 +96,22 @@ impl ApiError {
     }
 
     /// A request without identity, in the status, words and challenge of mcpo where that is spoken:
-    /// without `--strict-auth` it tells wrong keys from everything else (mcpo contract §8).
+    /// without `--strict-auth` it tells wrong keys from everything else (mcpo contract §8). 503 if
+    /// it is not the caller's fault.
     pub fn unidentified(refusal: Refusal, flavor: Flavor, is_strict: bool) -> Self {
         let is_native = flavor == Flavor::Native;
+        if let Refusal::Store(error) = refusal {
+            return Self::store(error);
+        }
+        if refusal.is_outage() {
+            tracing::warn!("{refusal}");
+            return Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                refusal.code(),
+                refusal.to_string(),
+            )
+            .retry_after("5");
+        }
         let refusal = match refusal {
             Refusal::Missing | Refusal::Scheme | Refusal::Format | Refusal::Password
                 if !is_native && !is_strict =>
@@ -104,11 +121,11 @@ impl ApiError {
             refusal => refusal,
         };
         if !is_native && matches!(refusal, Refusal::Key | Refusal::Password) {
-            return Self::new(StatusCode::FORBIDDEN, "unauthorized", refusal.to_string());
+            return Self::new(StatusCode::FORBIDDEN, refusal.code(), refusal.to_string());
         }
         let mut error = Self::new(
             StatusCode::UNAUTHORIZED,
-            "unauthorized",
+            refusal.code(),
             refusal.to_string(),
         );
         error.challenge = Some(if is_native || is_strict {
@@ -117,6 +134,47 @@ impl ApiError {
             "Bearer"
         });
         error
+    }
+
+    /// A caller without a grant for a bridge, or for a tool of it as they asked for it. Which groups
+    /// would do stands in the denial where the caller may know.
+    pub fn denied(denial: &Denial, bridge: &BridgeName, tool: Option<&str>) -> Self {
+        let mut text = match tool {
+            Some(tool) => format!(
+                "you may not use tool `{}` of bridge `{bridge}`",
+                shown(tool)
+            ),
+            None => format!("you may not use bridge `{bridge}`"),
+        };
+        if !denial.allowing.is_empty() {
+            text.push_str("; members of these groups may: ");
+            text.push_str(&denial.allowing.join(", "));
+        }
+        Self::new(StatusCode::FORBIDDEN, "forbidden", text)
+    }
+
+    /// One call too many.
+    pub fn too_many(refused: &TooMany) -> Self {
+        // Rounded up: a caller who comes back in time is let in.
+        let wait = refused.retry_after.as_millis().div_ceil(1_000).max(1);
+        Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "rate_limited",
+            refused.to_string(),
+        )
+        .retry_after(wait.to_string())
+    }
+
+    /// A call that cannot be recorded, where such calls are refused.
+    #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+    pub fn unrecorded(error: AuditDown) -> Self {
+        tracing::warn!("{error}");
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "audit_unavailable",
+            "calls without a record are refused here, and records cannot be written now; try again in a moment",
+        )
+        .retry_after("5")
     }
 
     /// The database does not answer, and nothing is decided without it.
@@ -141,6 +199,7 @@ impl ApiError {
     pub fn call(failure: Failure) -> Self {
         let text = failure.to_string();
         match failure {
+            Failure::NotGranted(..) => Self::new(StatusCode::FORBIDDEN, "forbidden", text),
             Failure::Disabled(..) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "disabled", text),
             Failure::Unavailable { retry_after, .. } => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text)
@@ -184,13 +243,23 @@ impl ApiError {
         }
     }
 
-    /// The answer on the wire.
-    pub fn render(&self, request_id: &str) -> Response {
-        let body = Body {
+    /// The size of the answer's body, in bytes.
+    pub fn size(&self, request_id: &str) -> u64 {
+        let text = serde_json::to_string(&self.body(request_id));
+        text.map_or(0, |text| u64::try_from(text.len()).unwrap_or(u64::MAX))
+    }
+
+    fn body<'a>(&'a self, request_id: &'a str) -> Body<'a> {
+        Body {
             detail: &self.detail,
             code: self.code,
             request_id,
-        };
+        }
+    }
+
+    /// The answer on the wire.
+    pub fn render(&self, request_id: &str) -> Response {
+        let body = self.body(request_id);
         let mut response = (self.status, axum::Json(body)).into_response();
         let headers = response.headers_mut();
         if let Some(value) = self
@@ -217,6 +286,11 @@ impl IntoResponse for ApiError {
         response.extensions_mut().insert(self);
         response
     }
+}
+
+/// A name that a caller sent, as much of it as goes into a sentence.
+pub fn shown(name: &str) -> String {
+    name.chars().take(100).collect()
 }
 
 /// The shape of a server's own error: `{"message"[,"data"]}`.

@@ -7,12 +7,12 @@ use http::StatusCode;
 use serde::Serialize;
 
 use super::state::AppState;
-use crate::bridge::Phase;
+use crate::{bridge::Phase, store};
 
 /// The body of both.
 #[derive(Debug, Serialize)]
 pub struct Health {
-    /// `healthy`; of `/ready` also `starting` and `draining`.
+    /// `healthy` or `degraded`; of `/ready` also `starting` and `draining`.
     status: &'static str,
     /// Who speaks.
     service: &'static str,
@@ -22,6 +22,23 @@ pub struct Health {
     bridges: Counts,
     /// Published tools.
     tools: usize,
+    /// `connected`, `disconnected`, or `disabled` where nothing is kept.
+    database: &'static str,
+    /// The audit trail.
+    audit: AuditTrail,
+}
+
+/// How the audit trail stands.
+#[derive(Debug, Serialize)]
+struct AuditTrail {
+    /// Whether calls are recorded.
+    enabled: bool,
+    /// What is written and not yet in the database.
+    backlog_bytes: u64,
+    /// Records that could not be kept, since the start.
+    lost: u64,
+    /// Whether something does not work; the log says what.
+    failing: bool,
 }
 
 /// Bridges by phase.
@@ -45,28 +62,32 @@ struct Counts {
 
 /// `GET /health`: 200 while the process serves, whatever its bridges do.
 pub async fn health(State(state): State<Arc<AppState>>) -> impl IntoResponse {
-    Json(report(&state, "healthy"))
+    Json(report(&state, None))
 }
 
-/// `GET /ready`: 503 until every bridge had its first attempt, and while draining.
+/// `GET /ready`: 503 until every bridge had its first attempt and the database answers where calls
+/// depend on it, and while draining.
 pub async fn ready(State(state): State<Arc<AppState>>) -> impl IntoResponse {
-    if state.draining.is_cancelled() {
-        return (
-            StatusCode::SERVICE_UNAVAILABLE,
-            Json(report(&state, "draining")),
-        );
-    }
-    if !state.registry.is_settled() {
-        return (
-            StatusCode::SERVICE_UNAVAILABLE,
-            Json(report(&state, "starting")),
-        );
-    }
-    (StatusCode::OK, Json(report(&state, "healthy")))
+    let store = state.store.as_ref().map(|store| store.health());
+    let needs_store = state.settings.load().access.is_enforced();
+    let reason = if state.draining.is_cancelled() {
+        Some("draining")
+    } else if !state.registry.is_settled() {
+        Some("starting")
+    } else if needs_store && store != Some(store::Health::Connected) {
+        Some("degraded")
+    } else {
+        None
+    };
+    let status = match reason {
+        Some(_) => StatusCode::SERVICE_UNAVAILABLE,
+        None => StatusCode::OK,
+    };
+    (status, Json(report(&state, reason)))
 }
 
-/// Counts; no I/O, so it answers at once.
-fn report(state: &AppState, status: &'static str) -> Health {
+/// Counts; no I/O, so it answers at once. What does not work is told to everybody, why is not.
+fn report(state: &AppState, status: Option<&'static str>) -> Health {
     let roster = state.registry.roster();
     let mut bridges = Counts::default();
     let mut tools = 0;
@@ -82,11 +103,25 @@ fn report(state: &AppState, status: &'static str) -> Health {
             Phase::Idle => &mut bridges.idle,
         } += 1;
     }
+    let audit = state.audit.health();
+    let database = match state.store.as_ref().map(|store| store.health()) {
+        None => "disabled",
+        Some(store::Health::Connected) => "connected",
+        Some(store::Health::Disconnected(_)) => "disconnected",
+    };
+    let is_degraded = database == "disconnected" || audit.failing.is_some();
     Health {
-        status,
+        status: status.unwrap_or(if is_degraded { "degraded" } else { "healthy" }),
         service: "mcp-bridge",
         version: env!("CARGO_PKG_VERSION"),
         bridges,
         tools,
+        database,
+        audit: AuditTrail {
+            enabled: audit.is_on,
+            backlog_bytes: audit.backlog_bytes,
+            lost: audit.lost,
+            failing: audit.failing.is_some(),
+        },
     }
 }

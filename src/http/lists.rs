@@ -8,13 +8,13 @@ use axum::{
     extract::State,
     response::{IntoResponse as _, Response},
 };
-use http::HeaderMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{error::ApiError, identity::identify, state::AppState};
+use super::{error::ApiError, identity, sender::Sender, state::AppState};
 use crate::{
-    bridge::Bridge,
+    access::View,
+    bridge::{Bridge, Entry},
     config::{RemoteKind, Transport},
 };
 
@@ -50,10 +50,10 @@ struct Listed {
 /// `GET /`
 pub async fn root(
     State(state): State<Arc<AppState>>,
-    headers: HeaderMap,
+    sender: Sender,
 ) -> Result<Json<Value>, ApiError> {
-    identify(&state.settings.load_full(), &headers).await?;
-    let servers: Vec<Value> = listed(&state)
+    let view = identity::view(&state.settings.load_full(), &sender).await?;
+    let servers: Vec<Value> = listed(&state, &view)
         .into_iter()
         .map(|it| {
             json!({
@@ -69,10 +69,10 @@ pub async fn root(
 /// `GET /servers`
 pub async fn servers(
     State(state): State<Arc<AppState>>,
-    headers: HeaderMap,
+    sender: Sender,
 ) -> Result<Json<Value>, ApiError> {
-    identify(&state.settings.load_full(), &headers).await?;
-    let servers = listed(&state);
+    let view = identity::view(&state.settings.load_full(), &sender).await?;
+    let servers = listed(&state, &view);
     let mut by_tier: BTreeMap<&str, Vec<&Listed>> = BTreeMap::new();
     for server in &servers {
         by_tier.entry(server.tier).or_default().push(server);
@@ -84,7 +84,7 @@ pub async fn servers(
         "usage": {
             "list_tools": "GET /{server_id}",
             "execute_tool": "POST /{server_id}/{tool_name}",
-            "example": example(&state),
+            "example": example(&state, &view),
         },
     })))
 }
@@ -93,15 +93,18 @@ pub async fn servers(
 pub async fn bridge(
     state: &AppState,
     bridge: &Bridge,
-    headers: &HeaderMap,
+    sender: &Sender,
 ) -> Result<Response, ApiError> {
-    identify(&state.settings.load_full(), headers).await?;
-    let it = list(state, bridge);
+    let view = identity::view(&state.settings.load_full(), sender).await?;
+    view.enter(bridge.name())
+        .map_err(|denial| ApiError::denied(&denial, bridge.name(), None))?;
+    let it = list(state, bridge, &view);
     let tools = bridge.live.tools.load();
     let base = it.endpoint.clone();
     let entries: Vec<Value> = tools
         .entries
         .iter()
+        .filter(|entry| view.may_call(bridge.name(), &entry.tool))
         .map(|entry| {
             json!({
                 "name": entry.tool.name.as_str(),
@@ -126,23 +129,32 @@ pub async fn bridge(
     Ok(Json(body).into_response())
 }
 
-/// All bridges, in the order of the file.
-fn listed(state: &AppState) -> Vec<Listed> {
+/// The bridges that a caller may use anything of, in the order of the file.
+fn listed(state: &AppState, view: &View) -> Vec<Listed> {
     let roster = state.registry.roster();
     roster
         .bridges()
         .iter()
-        .map(|bridge| list(state, bridge))
+        .filter(|bridge| view.enter(bridge.name()).is_ok())
+        .map(|bridge| list(state, bridge, view))
         .collect()
 }
 
-/// One bridge.
-fn list(state: &AppState, bridge: &Bridge) -> Listed {
+/// One bridge, with what a caller may use of it.
+fn list(state: &AppState, bridge: &Bridge, view: &View) -> Listed {
     let config = &state.settings.load().config;
     let status = bridge.status();
     let server = bridge.live.server.load();
     let tools = bridge.live.tools.load();
     let own = server.as_deref();
+    let may_call = |entry: &&Arc<Entry>| view.may_call(bridge.name(), &entry.tool);
+    let count = tools.entries.iter().filter(may_call).count();
+    // Warnings name tools.
+    let warnings = if count == tools.entries.len() {
+        tools.warnings.clone()
+    } else {
+        Vec::new()
+    };
     let prefix = state
         .registry
         .bridge_path(bridge, &config.server.path_prefix);
@@ -167,8 +179,8 @@ fn list(state: &AppState, bridge: &Bridge) -> Listed {
         },
         status: status.phase.as_str(),
         reason: status.reason,
-        tools: tools.entries.len(),
-        warnings: tools.warnings.clone(),
+        tools: count,
+        warnings,
     }
 }
 
@@ -186,11 +198,12 @@ fn tier(bridge: &Bridge) -> &'static str {
 }
 
 /// A call that works, for newcomers.
-fn example(state: &AppState) -> String {
+fn example(state: &AppState, view: &View) -> String {
     let roster = state.registry.roster();
     let first = roster.bridges().iter().find_map(|bridge| {
         let tools = bridge.live.tools.load();
-        let entry = tools.entries.first()?;
+        let mut entries = tools.entries.iter();
+        let entry = entries.find(|entry| view.may_call(bridge.name(), &entry.tool))?;
         Some(format!("POST /{}/{}", bridge.name(), entry.tool.name))
     });
     first.unwrap_or_else(|| "POST /{server_id}/{tool_name}".to_owned())

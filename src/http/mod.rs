@@ -1,6 +1,7 @@
 //! The routes (design §2). This module knows JSON and nothing of MCP.
 
 mod accept;
+mod admin;
 mod body;
 mod documents;
 mod error;
@@ -11,9 +12,11 @@ mod layers;
 mod lists;
 mod path;
 mod refresh;
+mod sender;
 mod serve;
 mod state;
 mod tools;
+mod trail;
 
 use std::sync::Arc;
 
@@ -29,7 +32,7 @@ use http::Method;
 pub use serve::bind;
 pub use state::{AppState, Settings};
 
-use self::{error::ApiError, gate::Gate, path::Target};
+use self::{error::ApiError, gate::Gate, path::Target, sender::Sender, tools::Asked, trail::Trail};
 use crate::config::Flavor;
 
 /// The whole route table, and the layers around it from the innermost out.
@@ -47,7 +50,12 @@ pub fn router(state: &Arc<AppState>) -> Router {
         .route("/docs", get(documents::docs))
         .route("/docs/", get(documents::docs))
         .route("/redoc", get(documents::docs))
-        .route("/docs/assets/{file}", get(documents::asset))
+        .route("/docs/assets/{file}", get(documents::asset));
+    let routes = match flavor {
+        Flavor::Native => routes.nest("/admin/api", admin::routes()),
+        Flavor::Mcpo | Flavor::McpoSingle => routes,
+    };
+    let routes = routes
         .fallback(dispatch)
         .method_not_allowed_fallback(async || ApiError::method_not_allowed(None))
         .with_state(Arc::clone(state));
@@ -105,23 +113,25 @@ fn target(state: &AppState, request: &Request) -> Target {
 
 /// Serves one target.
 async fn answer(state: &AppState, target: Target, request: Request) -> Response {
-    let is_post = request.method() == Method::POST;
-    let is_get = matches!(*request.method(), Method::GET | Method::HEAD);
-    let headers = request.headers();
+    let (mut parts, body) = request.into_parts();
+    let is_post = parts.method == Method::POST;
+    let is_get = matches!(parts.method, Method::GET | Method::HEAD);
+    let sender = Sender::take(&mut parts);
     let result = match target {
-        Target::Bridge(bridge) if is_get => lists::bridge(state, &bridge, headers).await,
-        Target::Document(bridge) if is_get => documents::of_bridge(state, &bridge, headers).await,
-        Target::Docs(bridge) if is_get => documents::docs_of_bridge(state, &bridge, headers).await,
-        Target::Tool(bridge, tool) => match tools::find(bridge, &tool) {
-            Ok(found) if is_post => return call(state, found, request).await,
-            Ok(_) => Err(ApiError::method_not_allowed(Some(error::POST))),
-            Err(error) => Err(stranger(state, headers).await.unwrap_or(error)),
-        },
+        Target::Bridge(bridge) if is_get => lists::bridge(state, &bridge, &sender).await,
+        Target::Document(bridge) if is_get => documents::of_bridge(state, &bridge, &sender).await,
+        Target::Docs(bridge) if is_get => documents::docs_of_bridge(state, &bridge, &sender).await,
+        Target::Tool(bridge, tool) => {
+            let asked = Asked { bridge, tool };
+            if is_post {
+                return tools::call(state, asked, sender, body).await;
+            }
+            Err(not_a_call(state, &asked, &sender).await)
+        }
         Target::Unknown(path) => match flat(state, &path) {
-            Some(Ok(found)) if is_post => return call(state, found, request).await,
-            Some(Ok(_)) => Err(ApiError::method_not_allowed(Some(error::POST))),
-            Some(Err(error)) => Err(stranger(state, headers).await.unwrap_or(error)),
-            None => Err(unknown(state, &path, headers).await),
+            Some(asked) if is_post => return tools::call(state, asked, sender, body).await,
+            Some(asked) => Err(not_a_call(state, &asked, &sender).await),
+            None => Err(unknown(state, &path, &sender, is_post).await),
         },
         Target::Bridge(_) | Target::Document(_) | Target::Docs(_) => {
             Err(ApiError::method_not_allowed(Some(error::GET)))
@@ -132,9 +142,10 @@ async fn answer(state: &AppState, target: Target, request: Request) -> Response 
 
 /// The tool of an operation id or of the Python proxy's form, `{bridge}_{tool}`. What is not in the
 /// catalogue may be a tool of a bridge that has only just come up, or is not up.
-fn flat(state: &AppState, path: &str) -> Option<Result<tools::Found, ApiError>> {
+fn flat(state: &AppState, path: &str) -> Option<Asked> {
     if let Some((bridge, entry)) = state.registry.catalogue().flat(path) {
-        return Some(Ok(tools::Found { bridge, entry }));
+        let tool = entry.tool.name.to_string();
+        return Some(Asked { bridge, tool });
     }
     let roster = state.registry.roster();
     let owners = roster.bridges().iter().filter_map(|bridge| {
@@ -142,36 +153,47 @@ fn flat(state: &AppState, path: &str) -> Option<Result<tools::Found, ApiError>> 
         Some((bridge, tool.strip_prefix('_')?))
     });
     let (bridge, tool) = owners.max_by_key(|(bridge, _)| bridge.name().as_str().len())?;
-    Some(tools::find(Arc::clone(bridge), tool))
+    Some(Asked {
+        bridge: Arc::clone(bridge),
+        tool: tool.to_owned(),
+    })
 }
 
-/// Calls a tool with the parts of the request.
-async fn call(state: &AppState, found: tools::Found, request: Request) -> Response {
-    let (parts, body) = request.into_parts();
+/// The refusal of a request for a tool that is no call. A caller without identity, or without a
+/// grant, is not told what is missing or why it is off; under mcpo's rules a missing route is 404
+/// to everyone.
+async fn not_a_call(state: &AppState, asked: &Asked, sender: &Sender) -> ApiError {
     let settings = state.settings.load_full();
-    tools::call(&settings, found, &parts.headers, body).await
-}
-
-/// The refusal of a caller without identity, who is not told what is missing or why it is off.
-/// Under mcpo's rules a missing route is 404 to everyone.
-async fn stranger(state: &AppState, headers: &http::HeaderMap) -> Option<ApiError> {
-    let settings = state.settings.load_full();
-    if settings.config.flavor == Flavor::Native {
-        identity::identify(&settings, headers).await.err()
+    let seen = if settings.config.flavor == Flavor::Native {
+        let view = identity::view(&settings, sender).await;
+        view.and_then(|view| asked.enter(&view))
     } else {
-        identity::guard_documents(&settings, headers).await.err()
+        identity::reader(&settings, sender).await.map(|_view| ())
+    };
+    match seen.and_then(|()| asked.find()) {
+        Ok(_) => ApiError::method_not_allowed(Some(error::POST)),
+        Err(error) => error,
     }
 }
 
-/// 404; where documents are not public, what exists is not told to strangers.
-async fn unknown(state: &AppState, path: &str, headers: &http::HeaderMap) -> ApiError {
-    if let Err(error) = identity::guard_documents(&state.settings.load_full(), headers).await {
-        return error;
+/// 404; where documents are not public, what exists is not told to strangers. A call of somebody to
+/// nothing is written down.
+async fn unknown(state: &AppState, path: &str, sender: &Sender, is_call: bool) -> ApiError {
+    let settings = state.settings.load_full();
+    let error = match identity::reader(&settings, sender).await {
+        Ok(_) => ApiError::not_found(format!(
+            "nothing is at `/{}`; GET /servers lists the bridges, GET /docs shows their tools",
+            error::shown(path)
+        )),
+        Err(error) => error,
+    };
+    if is_call && let Ok(caller) = settings.proofs.identify(&sender.evidence()).await {
+        let (bridge, tool) = path.split_once('/').unwrap_or((path, ""));
+        let mut trail = Trail::new(&state.audit, sender, bridge, tool);
+        trail.identified(&caller);
+        trail.refused(&error);
     }
-    let shown: String = path.chars().take(100).collect();
-    ApiError::not_found(format!(
-        "nothing is at `/{shown}`; GET /servers lists the bridges, GET /docs shows their tools"
-    ))
+    error
 }
 
 /// A panic in a handler costs that request and no other.

@@ -3,30 +3,36 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{error::ApiError, identity::identify, state::AppState};
+use super::{error::ApiError, identity, sender::Sender, state::AppState};
+use crate::store::ChangeRecord;
 
 /// Applies what changed, restarts what is down, and says what was done.
 pub async fn refresh(
     State(state): State<Arc<AppState>>,
-    headers: HeaderMap,
+    sender: Sender,
 ) -> Result<Json<Value>, ApiError> {
-    let caller = identify(&state.settings.load_full(), &headers).await?;
     let settings = state.settings.load_full();
-    let view = settings
-        .access
-        .view(&caller)
-        .await
-        .map_err(ApiError::store)?;
+    let view = identity::view(&settings, &sender).await?;
     if !view.is_admin() {
-        return Err(ApiError::new(
-            StatusCode::FORBIDDEN,
-            "forbidden",
-            "only a caller with an API key may refresh; set one in [identity.keys]",
-        ));
+        let detail = if settings.access.is_enforced() {
+            "only an administrator may refresh; `mcp-bridge access admin E-MAIL` makes one"
+        } else {
+            "only a caller with an API key may refresh; set one in [identity.keys]"
+        };
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", detail));
     }
+    let caller = view.caller();
+    state.audit.change(ChangeRecord {
+        workspace: caller.workspace.to_string(),
+        actor: caller.id.to_string(),
+        proof: caller.proof.as_str().to_owned(),
+        action: "refresh".to_owned(),
+        target: "configuration".to_owned(),
+        ..ChangeRecord::default()
+    });
     let done = state.reloader.refresh().await.map_err(|problems| {
         let detail = format!("nothing was changed, the configuration has errors: {problems}");
         ApiError::new(StatusCode::CONFLICT, "invalid_config", detail)

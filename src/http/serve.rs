@@ -103,7 +103,8 @@ impl Listening {
         soft: CancellationToken,
         hard: CancellationToken,
     ) -> Result<(), ServeError> {
-        let service = under_root_path(router, &server.root_path).into_make_service();
+        let service = under_root_path(router, &server.root_path)
+            .into_make_service_with_connect_info::<SocketAddr>();
         let handle = Handle::new();
         let drain = drain(handle.clone(), server.drain_timeout, soft, hard);
         let serving = async move {

@@ -7,9 +7,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     access::Access,
+    audit::Audit,
     auth::{Proofs, Sources},
     bridge::{Registry, Reloader},
     config::Config,
+    rate::Rates,
+    store::Store,
 };
 
 /// What a reload replaces.
@@ -18,20 +21,59 @@ pub struct Settings {
     /// The configuration in force.
     pub config: Arc<Config>,
     /// What callers are checked against.
-    pub proofs: Proofs,
+    pub proofs: Arc<Proofs>,
     /// What they may use.
     pub access: Access,
+    /// How often.
+    pub rates: Arc<Rates>,
 }
 
 impl Settings {
     /// Derives the settings of a configuration.
-    pub fn new(config: Arc<Config>, sources: Sources) -> Self {
+    pub fn new(config: Arc<Config>, sources: &Sources) -> Self {
         Self {
-            access: Access::new(&config, sources.store.clone()),
-            proofs: Proofs::new(&config, sources),
+            access: Access::new(&config, sources.store.clone(), &sources.tracker),
+            rates: Arc::new(Rates::new(&config, sources.redis.clone())),
+            proofs: Arc::new(Proofs::new(&config, sources.clone())),
             config,
         }
     }
+
+    /// The settings of a changed configuration. What was looked up, and what was counted, stays
+    /// where the change does not touch it.
+    pub fn renewed(&self, config: Arc<Config>, sources: &Sources) -> Self {
+        let old = &self.config;
+        let proofs = if old.identity == config.identity {
+            Arc::clone(&self.proofs)
+        } else {
+            Arc::new(Proofs::new(&config, sources.clone()))
+        };
+        let rates = if counts_alike(old, &config) {
+            Arc::clone(&self.rates)
+        } else {
+            Arc::new(Rates::new(&config, sources.redis.clone()))
+        };
+        let access = &self.access;
+        Self {
+            access: access.renewed(&config, sources.store.clone(), &sources.tracker),
+            proofs,
+            rates,
+            config,
+        }
+    }
+}
+
+/// Whether two configurations bound the same calls.
+fn counts_alike(old: &Config, new: &Config) -> bool {
+    let bounds = |config: &Config| -> Vec<_> {
+        let bridges = config.bridges.iter();
+        bridges
+            .map(|bridge| (bridge.name.clone(), bridge.calls_per_minute))
+            .collect()
+    };
+    old.limits.calls_per_minute == new.limits.calls_per_minute
+        && old.limits.groups == new.limits.groups
+        && bounds(old) == bounds(new)
 }
 
 /// The state of the router.
@@ -43,6 +85,10 @@ pub struct AppState {
     pub settings: Arc<ArcSwap<Settings>>,
     /// Reads the configuration anew.
     pub reloader: Arc<Reloader>,
+    /// Grants, members, records; `None` where nothing is kept.
+    pub store: Option<Arc<Store>>,
+    /// What happened.
+    pub audit: Arc<Audit>,
     /// Cancelled when no new work is taken.
     pub draining: CancellationToken,
 }

@@ -3,119 +3,255 @@
 use std::sync::Arc;
 
 use axum::{
-    body::Body,
+    body::{Body, Bytes},
     response::{IntoResponse, Response},
 };
 use http::{
-    HeaderMap, HeaderValue, StatusCode,
+    HeaderValue, StatusCode,
     header::{CONTENT_DISPOSITION, CONTENT_TYPE},
 };
 
-use super::{body, error::ApiError, identity::identify, layers::Note, state::Settings};
+use super::{
+    body,
+    error::{ApiError, shown},
+    identity::{identify, view_of},
+    layers::Note,
+    sender::Sender,
+    state::{AppState, Settings},
+    trail::Trail,
+};
 use crate::{
+    access::{Grant, View},
+    auth::Caller,
     bridge::{Bridge, Entry, Failure, Phase},
+    config::Flavor,
     mcp::CallError,
+    name::ToolName,
     reply::{ContentType, Reply, ToolError},
     schema::Refusal,
 };
 
-/// A tool that was found, by either of its routes.
+/// A tool as it was asked for; it may not exist.
 #[derive(Debug, Clone)]
-pub struct Found {
+pub struct Asked {
     /// The bridge.
     pub bridge: Arc<Bridge>,
-    /// The tool.
-    pub entry: Arc<Entry>,
+    /// The name.
+    pub tool: String,
 }
 
-/// Looks a tool up.
-pub fn find(bridge: Arc<Bridge>, tool: &str) -> Result<Found, ApiError> {
-    if let Some(entry) = bridge.live.tools.load().get(tool) {
-        let entry = Arc::clone(entry);
-        return Ok(Found { bridge, entry });
-    }
-    let status = bridge.status();
-    match status.phase {
-        Phase::Disabled => Err(ApiError::call(bridge.unavailable(&status))),
-        // Nobody knows yet whether the tool is there.
-        Phase::Starting | Phase::BackingOff | Phase::Failed
-            if bridge.live.tools.load().entries.is_empty() =>
-        {
-            Err(ApiError::call(bridge.unavailable(&status)))
+/// A tool that may be called.
+struct Granted {
+    /// It.
+    entry: Arc<Entry>,
+    /// That it may.
+    grant: Grant,
+}
+
+impl Asked {
+    /// The tool, or why there is none.
+    pub fn find(&self) -> Result<Arc<Entry>, ApiError> {
+        let Self { bridge, tool } = self;
+        if let Some(entry) = bridge.live.tools.load().get(tool) {
+            return Ok(Arc::clone(entry));
         }
-        Phase::Starting | Phase::BackingOff | Phase::Failed | Phase::Ready | Phase::Idle => {
-            let shown: String = tool.chars().take(100).collect();
-            Err(ApiError::not_found(format!(
-                "bridge `{name}` has no tool `{shown}`; GET /{name} lists what it has",
-                name = bridge.name()
-            )))
+        let status = bridge.status();
+        match status.phase {
+            Phase::Disabled => Err(ApiError::call(bridge.unavailable(&status))),
+            // Nobody knows yet whether the tool is there.
+            Phase::Starting | Phase::BackingOff | Phase::Failed
+                if bridge.live.tools.load().entries.is_empty() =>
+            {
+                Err(ApiError::call(bridge.unavailable(&status)))
+            }
+            Phase::Starting | Phase::BackingOff | Phase::Failed | Phase::Ready | Phase::Idle => {
+                Err(ApiError::not_found(format!(
+                    "bridge `{name}` has no tool `{tool}`; GET /{name} lists what it has",
+                    name = bridge.name(),
+                    tool = shown(tool),
+                )))
+            }
+        }
+    }
+
+    /// Decides, for a tool that exists and for one that does not alike: whoever may not use it is
+    /// not told which of them it is.
+    pub fn enter(&self, view: &View) -> Result<(), ApiError> {
+        let Self { bridge, tool } = self;
+        let entered = match bridge.live.tools.load().get(tool) {
+            Some(entry) => view.authorise(bridge.name(), &entry.tool).map(|_grant| ()),
+            None => view.enter_for(bridge.name(), tool).map(|_rule| ()),
+        };
+        entered.map_err(|denial| ApiError::denied(&denial, bridge.name(), Some(tool)))
+    }
+
+    /// Decides whether it may be called, and by which rule.
+    fn authorise(&self, view: &View, trail: &mut Trail) -> Result<Granted, ApiError> {
+        let Self { bridge, tool } = self;
+        let found = self.find();
+        let decided = match &found {
+            Ok(entry) => view.authorise(bridge.name(), &entry.tool).map(Some),
+            Err(_) => view.enter_for(bridge.name(), tool).map(|rule| {
+                trail.decided(&rule);
+                None
+            }),
+        };
+        let grant = decided.map_err(|denial| {
+            trail.decided(&denial.rule);
+            ApiError::denied(&denial, bridge.name(), Some(tool))
+        })?;
+        match (found, grant) {
+            (Ok(entry), Some(grant)) => {
+                trail.decided(&grant.rule);
+                Ok(Granted { entry, grant })
+            }
+            (Err(missing), _) => Err(missing),
+            (Ok(_), None) => Err(ApiError::not_found("the tool is gone")),
         }
     }
 }
 
-/// Calls a tool: identity, access, arguments, server, answer; in this order (design §3).
-pub async fn call(settings: &Settings, found: Found, headers: &HeaderMap, body: Body) -> Response {
+/// Calls a tool: identity, access, rate, arguments, server, answer; in this order (design §3). Every
+/// outcome is written down.
+pub async fn call(state: &AppState, asked: Asked, sender: Sender, body: Body) -> Response {
+    let settings = state.settings.load_full();
     let mut note = Note {
-        bridge: Some(found.bridge.name().clone()),
-        tool: Some(found.entry.tool.name.clone()),
+        bridge: Some(asked.bridge.name().clone()),
+        tool: ToolName::parse(&shown(&asked.tool)),
         caller: None,
     };
-    let result = answer(settings, &found, headers, body, &mut note).await;
-    let mut response = result.unwrap_or_else(IntoResponse::into_response);
+    let bridge = asked.bridge.name().as_str();
+    let mut trail = Trail::new(&state.audit, &sender, bridge, &asked.tool);
+    let call = Call {
+        settings: &settings,
+        asked: &asked,
+        sender: &sender,
+    };
+    let result = call.run(body, &mut trail, &mut note).await;
+    let mut response = match result {
+        Ok(response) => response,
+        Err(Ended::Refused(error)) => {
+            trail.refused(&error);
+            error.into_response()
+        }
+        Err(Ended::Failed(error)) => error.into_response(),
+    };
     response.extensions_mut().insert(note);
     response
 }
 
-/// The steps of [`call`].
-async fn answer(
-    settings: &Settings,
-    found: &Found,
-    headers: &HeaderMap,
-    body: Body,
-    note: &mut Note,
-) -> Result<Response, ApiError> {
-    let Found { bridge, entry } = found;
-    let caller = match identify(settings, headers).await {
-        Ok(caller) => caller,
-        Err(refusal) => {
-            body::discard(body.into_data_stream()).await;
-            return Err(refusal);
+/// A call that did not come to a result.
+enum Ended {
+    /// Before its server was contacted: still to be written down.
+    Refused(ApiError),
+    /// Later: written down.
+    Failed(ApiError),
+}
+
+impl From<ApiError> for Ended {
+    fn from(error: ApiError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+/// The parts of a call.
+struct Call<'a> {
+    /// The settings in force.
+    settings: &'a Settings,
+    /// What is called.
+    asked: &'a Asked,
+    /// By whom.
+    sender: &'a Sender,
+}
+
+impl Call<'_> {
+    /// The steps, one after the other.
+    async fn run(&self, body: Body, trail: &mut Trail, note: &mut Note) -> Result<Response, Ended> {
+        let granted = match self.decide(trail, note).await {
+            Ok(granted) => granted,
+            Err(refusal) => {
+                body::discard(body.into_data_stream()).await;
+                return Err(refusal.into());
+            }
+        };
+        let body = body::read(body, self.settings.config.limits.body_bytes_max).await?;
+        trail.received(body.len());
+        self.send(&granted, &body, trail).await
+    }
+
+    /// Who calls, whether they may, and whether they may once more.
+    async fn decide(&self, trail: &mut Trail, note: &mut Note) -> Result<Granted, ApiError> {
+        let caller = self.identify().await?;
+        note.caller = Some(caller.id.to_string());
+        trail.identified(&caller);
+        let view = view_of(self.settings, &caller).await?;
+        trail.viewed(&view);
+        let granted = self.asked.authorise(&view, trail)?;
+        let bridge = self.asked.bridge.name();
+        let counted = self.settings.rates.count(&caller, view.groups(), bridge);
+        counted
+            .await
+            .map_err(|refused| ApiError::too_many(&refused))?;
+        Ok(granted)
+    }
+
+    /// Who calls. Under mcpo's rules a missing route is 404 to everyone.
+    async fn identify(&self) -> Result<Arc<Caller>, ApiError> {
+        let config = &self.settings.config;
+        let identified = identify(self.settings, self.sender).await;
+        if config.flavor == Flavor::Native || config.identity.strict {
+            return identified;
         }
-    };
-    note.caller = Some(caller.id.to_string());
-    let view = settings
-        .access
-        .view(&caller)
-        .await
-        .map_err(ApiError::store)?;
-    let grant = view
-        .authorise(bridge.name(), &entry.tool)
-        .map_err(|_denial| {
-            ApiError::new(
-                StatusCode::FORBIDDEN,
-                "forbidden",
-                format!(
-                    "you may not use tool `{}` of bridge `{}`",
-                    entry.tool.name,
-                    bridge.name()
-                ),
-            )
-        })?;
-    let body = body::read(body, settings.config.limits.body_bytes_max).await?;
-    let arguments = entry
-        .arguments
-        .accept(&body)
-        .map_err(|refusal| refused(&refusal))?;
-    // What was accepted once is accepted again.
-    let again = || entry.arguments.accept(&body).unwrap_or_default();
-    let result = bridge
-        .call(&grant, &entry.tool.server_name, arguments, &again)
-        .await
-        .map_err(ApiError::call)?;
-    let result = serde_json::from_str(&result)
+        match self.asked.find() {
+            Ok(_) => identified,
+            Err(missing) => identified.map_err(|_refusal| missing),
+        }
+    }
+
+    /// Checks the arguments and makes the call.
+    async fn send(
+        &self,
+        granted: &Granted,
+        body: &Bytes,
+        trail: &mut Trail,
+    ) -> Result<Response, Ended> {
+        let (bridge, entry) = (&self.asked.bridge, &granted.entry);
+        let arguments = entry
+            .arguments
+            .accept(body)
+            .map_err(|refusal| refused(&refusal))?;
+        if self.settings.config.audit.arguments {
+            trail.received_arguments(&arguments, &bridge.redactor);
+        }
+        let begun = trail.begin()?;
+        // What was accepted once is accepted again.
+        let again = || entry.arguments.accept(body).unwrap_or_default();
+        let result = bridge
+            .call(&granted.grant, &entry.tool.server_name, arguments, &again)
+            .await;
+        match result
+            .map_err(ApiError::call)
+            .and_then(|it| reply(bridge, &it))
+        {
+            Ok(reply) => {
+                let size = u64::try_from(reply.body.len()).unwrap_or(u64::MAX);
+                begun.end("ok", StatusCode::OK.as_u16(), size);
+                Ok(respond(reply))
+            }
+            Err(error) => {
+                let size = error.size(&self.sender.request_id);
+                begun.end(error.code, error.status.as_u16(), size);
+                Err(Ended::Failed(error))
+            }
+        }
+    }
+}
+
+/// What a server's result says.
+fn reply(bridge: &Bridge, result: &str) -> Result<Reply, ApiError> {
+    let result = serde_json::from_str(result)
         .map_err(|error| ApiError::call(Failure::Call(CallError::Protocol(error.to_string()))))?;
     Reply::from_result(result, bridge.config.embed_html)
-        .map(respond)
         .map_err(|error| ApiError::tool(redacted(error, bridge)))
 }
 

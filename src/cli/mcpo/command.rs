@@ -114,6 +114,7 @@ impl McpoCommand {
             bridge
         };
         Ok(Loaded {
+            off: Vec::new(),
             config: Config {
                 flavor: Flavor::McpoSingle,
                 server: Server::default(),

@@ -5,5 +5,5 @@ mod request;
 mod root_path;
 
 pub use cors::cors;
-pub use request::{Note, observe};
+pub use request::{Note, RequestId, observe};
 pub use root_path::strip_root_path;

@@ -1,6 +1,6 @@
 //! The outermost layer: a request id, one log line, errors in their wire shape.
 
-use std::time::Instant;
+use std::{fmt, time::Instant};
 
 use axum::{
     extract::{Request, State},
@@ -19,6 +19,16 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest id taken over from a caller, in bytes.
 const REQUEST_ID_BYTES_MAX: usize = 64;
 
+/// The id of a request, for handlers.
+#[derive(Debug, Clone)]
+pub struct RequestId(HeaderValue);
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.0.to_str().unwrap_or_default())
+    }
+}
+
 /// What a handler learnt, for the log line.
 #[derive(Debug, Clone)]
 pub struct Note {
@@ -31,9 +41,11 @@ pub struct Note {
 }
 
 /// Serves one request within the bound on requests at once.
-pub async fn observe(State(gate): State<Gate>, request: Request, next: Next) -> Response {
+pub async fn observe(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
     let began = Instant::now();
     let request_id = request_id(request.headers());
+    let shared = RequestId(request_id.clone());
+    request.extensions_mut().insert(shared);
     let (method, uri) = (request.method().clone(), request.uri().clone());
     // A probe that fails would have a busy process restarted.
     let response = if is_probe(uri.path()) {

@@ -1,9 +1,15 @@
 //! Starts the real binary in a folder of its own and talks to it.
 
 mod bad_http;
+mod databases;
+mod issuer;
+mod open_webui;
 mod upstream;
 
 pub use bad_http::BadHttp;
+pub use databases::{Postgres, redis_url};
+pub use issuer::Issuer;
+pub use open_webui::{OpenWebUi, User, token};
 pub use upstream::Upstream;
 
 use std::{
@@ -196,6 +202,15 @@ impl Bridge {
     /// Reads a file of its folder; empty when there is none.
     pub fn read(&self, name: &str) -> String {
         fs::read_to_string(self.dir.path().join(name)).unwrap_or_default()
+    }
+
+    /// The calls that a server saw, by its `--record {dir}/FILE`: each with `tool` and `arguments`.
+    pub fn calls(&self, file: &str) -> Vec<Value> {
+        let lines = self.read(file);
+        let events = lines
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap());
+        events.filter(|it: &Value| it["event"] == "call").collect()
     }
 
     /// GET.

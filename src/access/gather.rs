@@ -1,0 +1,156 @@
+//! [`Access`]: gathers what is known of a caller.
+
+use std::sync::Arc;
+
+use tokio_util::task::TaskTracker;
+
+use super::{
+    Rule, View,
+    memory::{Known, Memory},
+    policy::Policy,
+    view::{Origin, Standing},
+};
+use crate::{
+    auth::{Caller, Proof},
+    config::Config,
+    store::{Store, StoreError},
+};
+
+/// What access is decided with.
+#[derive(Debug)]
+pub struct Access {
+    /// What the configuration says.
+    rules: Arc<Rules>,
+    /// What the tables say; `None` where nothing is kept.
+    memory: Option<Arc<Memory>>,
+}
+
+/// What the configuration says.
+#[derive(Debug)]
+pub struct Rules {
+    /// Whether groups and grants decide.
+    is_enforced: bool,
+    /// `access.admin_groups`
+    pub(super) admin_groups: Vec<Arc<str>>,
+    /// `access.default_groups`
+    pub(super) default_groups: Vec<Arc<str>>,
+}
+
+impl Rules {
+    /// Of a configuration.
+    pub(super) fn of(config: &Config) -> Self {
+        let shared = |names: &[String]| names.iter().map(|it| it.as_str().into()).collect();
+        Self {
+            is_enforced: config.is_access_enforced(),
+            admin_groups: shared(&config.access.admin_groups),
+            default_groups: shared(&config.access.default_groups),
+        }
+    }
+
+    /// The first of these groups whose members may use everything.
+    pub(super) fn admin_group(&self, groups: &[Arc<str>]) -> Option<Arc<str>> {
+        let is_admins = |group: &&Arc<str>| self.admin_groups.contains(group);
+        groups.iter().find(is_admins).cloned()
+    }
+}
+
+impl Access {
+    /// The rules of a configuration and the grants of a store. `tracker` runs what reads ahead.
+    pub fn new(config: &Config, store: Option<Arc<Store>>, tracker: &TaskTracker) -> Self {
+        let ttl = config.access.cache_ttl;
+        let memory = store.map(|store| Arc::new(Memory::new(store, ttl, tracker)));
+        Self {
+            rules: Arc::new(Rules::of(config)),
+            memory,
+        }
+    }
+
+    /// The rules of another configuration over the same store. What was read stays read, as long
+    /// as it counts for the same time.
+    pub fn renewed(
+        &self,
+        config: &Config,
+        store: Option<Arc<Store>>,
+        tracker: &TaskTracker,
+    ) -> Self {
+        let mut new = Self::new(config, store, tracker);
+        let is_same_time = |old: &&Arc<Memory>| old.ttl() == config.access.cache_ttl;
+        if let Some(old) = self.memory.as_ref().filter(is_same_time) {
+            new.memory = Some(Arc::clone(old));
+        }
+        new
+    }
+
+    /// Whether a decision may need the tables.
+    pub fn is_enforced(&self) -> bool {
+        self.rules.is_enforced
+    }
+
+    /// What is known of a caller, now. The error is a database that does not answer where it must
+    /// be asked; whoever needs no table is not made to wait for it.
+    pub async fn view(&self, caller: &Arc<Caller>) -> Result<View, StoreError> {
+        let free = match caller.proof {
+            Proof::Operator => Some(Rule::Operator),
+            Proof::Loopback => Some(Rule::Loopback),
+            _ if !self.rules.is_enforced => Some(Rule::Open),
+            _ => None,
+        };
+        if let Some(rule) = free {
+            return Ok(View::free(Arc::clone(caller), rule));
+        }
+        let standing = self.standing(caller).await?;
+        Ok(View::bound(Arc::clone(caller), standing))
+    }
+
+    /// What groups and grants make of a caller.
+    async fn standing(&self, caller: &Caller) -> Result<Arc<Standing>, StoreError> {
+        let proven = caller.groups.as_deref().unwrap_or_default();
+        if self.rules.admin_group(proven).is_some() {
+            let nothing = Arc::new(Policy::default());
+            return Ok(self.made_of(&nothing, proven, Origin::Proof, false));
+        }
+        let memory = self.memory.as_ref().ok_or_else(|| {
+            StoreError::Down("access is decided by groups, and no database is configured".into())
+        })?;
+        let known = async {
+            match &caller.email {
+                Some(email) => memory.member(email).await,
+                None => Ok(Arc::new(Known::default())),
+            }
+        };
+        let (policy, known) = futures::try_join!(memory.policy(), known)?;
+        if !proven.is_empty() {
+            return Ok(self.made_of(&policy, proven, Origin::Proof, known.is_admin));
+        }
+        if known.groups.is_empty() && !caller.open_webui_groups.is_empty() {
+            let groups = &caller.open_webui_groups;
+            return Ok(self.made_of(&policy, groups, Origin::OpenWebUi, known.is_admin));
+        }
+        Ok(self.of_tables(&policy, &known))
+    }
+
+    /// What the tables alone make of a caller; made once for as long as they say the same.
+    fn of_tables(&self, policy: &Arc<Policy>, known: &Known) -> Arc<Standing> {
+        let is_of_now = |made: &Arc<Standing>| {
+            Arc::ptr_eq(&made.policy, policy) && Arc::ptr_eq(&made.rules, &self.rules)
+        };
+        if let Some(made) = known.standing.load_full().filter(is_of_now) {
+            return made;
+        }
+        let made = self.made_of(policy, &known.groups, Origin::Table, known.is_admin);
+        known.standing.store(Some(Arc::clone(&made)));
+        made
+    }
+
+    /// What groups of one origin make of a caller.
+    fn made_of(
+        &self,
+        policy: &Arc<Policy>,
+        groups: &[Arc<str>],
+        origin: Origin,
+        is_marked: bool,
+    ) -> Arc<Standing> {
+        let own = groups.iter().map(|group| (group, origin));
+        Arc::new(Standing::new(&self.rules, policy, own, is_marked))
+    }
+}

@@ -1,0 +1,286 @@
+//! [`View`]: a caller, their groups and the grants; it decides, without waiting.
+
+use std::sync::Arc;
+
+use super::{
+    Denial, Grant, Rule,
+    gather::Rules,
+    policy::{Asker, Numbers, Policy, Wanted},
+};
+use crate::{
+    auth::{Caller, Proof},
+    name::BridgeName,
+    tool::Tool,
+};
+
+/// Where a group of a caller comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// It came with the proof: a gateway's header, a token, the entry of an API key.
+    Proof,
+    /// Our tables say so.
+    Table,
+    /// Open WebUI's tables say so, and ours have no group of theirs.
+    OpenWebUi,
+    /// `access.default_groups`
+    Default,
+}
+
+impl Origin {
+    /// The word of `explain`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Proof => "proof",
+            Self::Table => "table",
+            Self::OpenWebUi => "open_webui",
+            Self::Default => "default",
+        }
+    }
+}
+
+/// A caller, their groups and the grants: enough to decide.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// Who it is.
+    caller: Arc<Caller>,
+    /// What they may.
+    power: Power,
+}
+
+/// What decides.
+#[derive(Debug, Clone)]
+enum Power {
+    /// One rule for everything.
+    Free(Rule),
+    /// Groups and grants.
+    Bound(Arc<Standing>),
+}
+
+/// What groups and grants make of a caller.
+#[derive(Debug)]
+pub struct Standing {
+    /// The groups that count.
+    groups: Vec<Arc<str>>,
+    /// Where each comes from.
+    origins: Vec<Origin>,
+    /// Those that have grants.
+    numbers: Numbers,
+    /// The first of them whose members may use everything.
+    admin_group: Option<Arc<str>>,
+    /// `user_admin_status`
+    is_marked: bool,
+    /// The grants.
+    pub(super) policy: Arc<Policy>,
+    /// What the configuration says.
+    pub(super) rules: Arc<Rules>,
+}
+
+/// Why a decision is what it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// What logs and records call them.
+    pub caller: String,
+    /// How they proved who they are.
+    pub proof: &'static str,
+    /// Their e-mail.
+    pub email: Option<String>,
+    /// Their workspace.
+    pub workspace: String,
+    /// Their groups, and where each comes from.
+    pub groups: Vec<(String, Origin)>,
+    /// Whether they may administer.
+    pub is_admin: bool,
+    /// The rule that decides.
+    pub rule: Rule,
+    /// The groups that would allow it.
+    pub allowing: Vec<String>,
+}
+
+impl View {
+    /// Whoever runs the program's own commands: they hold its configuration.
+    pub fn operator() -> Self {
+        Self::free(Arc::new(Caller::operator()), Rule::Operator)
+    }
+
+    /// A caller that one rule lets do everything.
+    pub(super) fn free(caller: Arc<Caller>, rule: Rule) -> Self {
+        Self {
+            caller,
+            power: Power::Free(rule),
+        }
+    }
+
+    /// A caller that groups and grants decide for.
+    pub(super) fn bound(caller: Arc<Caller>, standing: Arc<Standing>) -> Self {
+        Self {
+            caller,
+            power: Power::Bound(standing),
+        }
+    }
+
+    /// Who it is.
+    pub fn caller(&self) -> &Arc<Caller> {
+        &self.caller
+    }
+
+    /// The groups that count.
+    pub fn groups(&self) -> &[Arc<str>] {
+        match &self.power {
+            Power::Free(_) => self.caller.groups.as_deref().unwrap_or_default(),
+            Power::Bound(standing) => &standing.groups,
+        }
+    }
+
+    /// Whether they may administer: by a group, by the mark in our tables, by their proof. Without
+    /// access rules: whoever holds a key, or sits at this machine.
+    pub fn is_admin(&self) -> bool {
+        match (&self.power, self.caller.proof) {
+            (_, Proof::Anonymous) => false,
+            (_, Proof::Operator | Proof::Loopback) => true,
+            (Power::Free(_), proof) => proof == Proof::ApiKey || self.caller.is_admin,
+            (Power::Bound(standing), _) => {
+                standing.admin_group.is_some() || standing.is_marked || self.caller.is_admin
+            }
+        }
+    }
+
+    /// Whether they may call every tool there is.
+    pub fn is_unbounded(&self) -> bool {
+        match &self.power {
+            Power::Free(_) => true,
+            Power::Bound(standing) => standing.admin_group.is_some(),
+        }
+    }
+
+    /// Decides. The one way to a [`Grant`].
+    pub fn authorise(&self, bridge: &BridgeName, tool: &Tool) -> Result<Grant, Denial> {
+        self.checked(bridge, Wanted::Tool(tool))
+            .map(|rule| Grant::new(rule, bridge, &tool.server_name))
+    }
+
+    /// Whether they may call a tool; for lists and documents.
+    pub fn may_call(&self, bridge: &BridgeName, tool: &Tool) -> bool {
+        self.decide(bridge, Wanted::Tool(tool)).allows()
+    }
+
+    /// Whether they may use anything of a bridge: whoever may not is not told what it has.
+    pub fn enter(&self, bridge: &BridgeName) -> Result<Rule, Denial> {
+        self.checked(bridge, Wanted::Anything)
+    }
+
+    /// Whether they may hear that a bridge has no tool of this name.
+    pub fn enter_for(&self, bridge: &BridgeName, tool: &str) -> Result<Rule, Denial> {
+        self.checked(bridge, Wanted::Named(tool))
+    }
+
+    /// Whether it was made of the very values that another was made of.
+    #[cfg(test)]
+    pub(super) fn is_made_of(&self, other: &Self) -> bool {
+        match (&self.power, &other.power) {
+            (Power::Bound(one), Power::Bound(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+
+    /// Says why they may or may not use a tool, or anything at all, of a bridge.
+    pub fn explain(&self, bridge: &BridgeName, tool: Option<&Tool>) -> Explanation {
+        let wanted = tool.map_or(Wanted::Anything, Wanted::Tool);
+        let text = |group: &Arc<str>| group.to_string();
+        let groups = match &self.power {
+            Power::Free(_) => self
+                .groups()
+                .iter()
+                .map(|it| (text(it), Origin::Proof))
+                .collect(),
+            Power::Bound(standing) => {
+                let origins = standing.origins.iter().copied();
+                standing.groups.iter().map(text).zip(origins).collect()
+            }
+        };
+        Explanation {
+            caller: self.caller.id.to_string(),
+            proof: self.caller.proof.as_str(),
+            email: self.caller.email.as_deref().map(str::to_owned),
+            workspace: self.caller.workspace.to_string(),
+            groups,
+            is_admin: self.is_admin(),
+            rule: self.decide(bridge, wanted),
+            allowing: self.allowing(bridge, wanted),
+        }
+    }
+
+    /// The rule that allows it, or a denial as they may see it.
+    fn checked(&self, bridge: &BridgeName, wanted: Wanted<'_>) -> Result<Rule, Denial> {
+        let rule = self.decide(bridge, wanted);
+        if rule.allows() {
+            return Ok(rule);
+        }
+        let allowing = if self.is_admin() {
+            self.allowing(bridge, wanted)
+        } else {
+            Vec::new()
+        };
+        Err(Denial { rule, allowing })
+    }
+
+    /// The order of design §7: a group of administrators, a whole grant, a narrowed one.
+    fn decide(&self, bridge: &BridgeName, wanted: Wanted<'_>) -> Rule {
+        let standing = match &self.power {
+            Power::Free(rule) => return rule.clone(),
+            Power::Bound(standing) => standing,
+        };
+        if let Some(group) = &standing.admin_group {
+            return Rule::AdminGroup(Arc::clone(group));
+        }
+        let asker = Asker {
+            numbers: &standing.numbers,
+            workspace: &self.caller.workspace,
+        };
+        standing.policy.decide(bridge.as_str(), asker, wanted)
+    }
+
+    /// The groups that would allow it: those with grants, then those of administrators.
+    fn allowing(&self, bridge: &BridgeName, wanted: Wanted<'_>) -> Vec<String> {
+        let Power::Bound(standing) = &self.power else {
+            return Vec::new();
+        };
+        let workspace = &self.caller.workspace;
+        let mut groups = standing.policy.allowing(bridge.as_str(), workspace, wanted);
+        for group in &standing.rules.admin_groups {
+            if !groups.iter().any(|it| **it == **group) {
+                groups.push(group.to_string());
+            }
+        }
+        groups
+    }
+}
+
+impl Standing {
+    /// Of groups and where they come from; the configured ones are added.
+    pub fn new<'a>(
+        rules: &Arc<Rules>,
+        policy: &Arc<Policy>,
+        own: impl IntoIterator<Item = (&'a Arc<str>, Origin)>,
+        is_marked: bool,
+    ) -> Self {
+        let (mut groups, mut origins): (Vec<_>, Vec<_>) = own
+            .into_iter()
+            .map(|(group, origin)| (Arc::clone(group), origin))
+            .unzip();
+        for group in &rules.default_groups {
+            if !groups.contains(group) {
+                groups.push(Arc::clone(group));
+                origins.push(Origin::Default);
+            }
+        }
+        Self {
+            numbers: policy.numbers(&groups),
+            admin_group: rules.admin_group(&groups),
+            groups,
+            origins,
+            is_marked,
+            policy: Arc::clone(policy),
+            rules: Arc::clone(rules),
+        }
+    }
+}

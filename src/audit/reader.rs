@@ -1,0 +1,192 @@
+//! [`Reader`]: from the segments of one instance to rows for the database.
+//!
+//! It joins the begin and the end of a call. What it holds is bounded: a batch by its rows and
+//! bytes, the open calls by `limits.requests_max` of the process that wrote them.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    io,
+    sync::Arc,
+};
+
+use super::{
+    line::{self, Entry},
+    segment::Segment,
+};
+use crate::store::{CallRecord, ChangeRecord};
+
+/// Rows of a batch.
+pub(super) const BATCH_ROWS: usize = 500;
+
+/// What is read at once, in bytes, and about what a batch may take; far above the longest line.
+const CHUNK_BYTES: usize = 512 * 1024;
+
+/// What of an unreadable line is kept, in bytes.
+const TORN_BYTES_MAX: usize = 4096;
+
+/// What goes into the database together.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    /// Calls, each once, in its newest form.
+    pub calls: Vec<CallRecord>,
+    /// Changes.
+    pub changes: Vec<ChangeRecord>,
+    /// Lines that say nothing to us, with the reason.
+    pub unreadable: Vec<(String, String)>,
+    /// What it took in the journal.
+    pub bytes: u64,
+    /// Where a call stands in `calls`.
+    places: HashMap<String, usize>,
+}
+
+impl Batch {
+    fn is_full(&self) -> bool {
+        self.calls.len() + self.changes.len() + self.unreadable.len() >= BATCH_ROWS
+            || self.bytes >= CHUNK_BYTES as u64
+    }
+
+    fn put(&mut self, record: CallRecord) {
+        if let Some(row) = self
+            .places
+            .get(&record.id)
+            .and_then(|place| self.calls.get_mut(*place))
+        {
+            *row = record;
+        } else {
+            self.places.insert(record.id.clone(), self.calls.len());
+            self.calls.push(record);
+        }
+    }
+
+    fn set_aside(&mut self, line: &[u8], reason: String) {
+        let line = line.get(..TORN_BYTES_MAX).unwrap_or(line);
+        self.unreadable
+            .push((String::from_utf8_lossy(line).into_owned(), reason));
+    }
+}
+
+/// How far a segment is read.
+#[derive(Debug, Default)]
+struct Cursor {
+    /// Up to here, in bytes.
+    offset: u64,
+    /// Calls that began in it and have not ended: it has to stay, a restart needs their begins.
+    open: usize,
+}
+
+/// Reads the segments of one instance.
+#[derive(Debug, Default)]
+pub(super) struct Reader {
+    cursors: BTreeMap<u64, Cursor>,
+    /// Calls that have begun and not ended, with the segment they began in.
+    open: HashMap<String, (CallRecord, u64)>,
+    /// What was read and is not yet in the database.
+    pending: Option<Arc<Batch>>,
+    buffer: Vec<u8>,
+}
+
+impl Reader {
+    /// What to ship next: the same again until [`Reader::commit`]; `None` when all is shipped.
+    pub(super) fn batch(&mut self, segments: &[Arc<Segment>]) -> io::Result<Option<Arc<Batch>>> {
+        if self.pending.is_none() {
+            let mut batch = Batch::default();
+            for segment in segments {
+                while self.read(segment, &mut batch)? {}
+                if batch.is_full() {
+                    break;
+                }
+            }
+            if batch.bytes > 0 {
+                self.pending = Some(Arc::new(batch));
+            }
+        }
+        Ok(self.pending.clone())
+    }
+
+    /// The database has the batch.
+    pub(super) fn commit(&mut self) {
+        self.pending = None;
+    }
+
+    /// Whether a segment is shipped and needed no more.
+    pub(super) fn is_done(&self, segment: &Segment) -> io::Result<bool> {
+        let Some(cursor) = self.cursors.get(&segment.number) else {
+            return Ok(segment.is_finished() && segment.len()? == 0);
+        };
+        Ok(self.pending.is_none()
+            && segment.is_finished()
+            && cursor.open == 0
+            && cursor.offset >= segment.len()?)
+    }
+
+    /// Forgets a segment that was deleted.
+    pub(super) fn forget(&mut self, number: u64) {
+        self.cursors.remove(&number);
+    }
+
+    /// Reads one chunk; false when there is no more, or the batch is full.
+    fn read(&mut self, segment: &Segment, batch: &mut Batch) -> io::Result<bool> {
+        if batch.is_full() {
+            return Ok(false);
+        }
+        // Asked first: what is finished now has all its lines when it is read.
+        let is_finished = segment.is_finished();
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.resize(CHUNK_BYTES, 0);
+        let offset = self.cursors.entry(segment.number).or_default().offset;
+        let result = segment.read_at(&mut buffer, offset);
+        let mut consumed = 0;
+        if let Ok(read) = result {
+            let chunk = buffer.get(..read).unwrap_or_default();
+            for (line, end) in line::lines(chunk) {
+                self.take(line, segment.number, batch);
+                consumed = end;
+                if batch.is_full() {
+                    break;
+                }
+            }
+            let is_end = read < CHUNK_BYTES;
+            let rest = chunk.get(consumed..).unwrap_or_default();
+            if !rest.is_empty()
+                && !batch.is_full()
+                && (is_end && is_finished || consumed == 0 && !is_end)
+            {
+                batch.set_aside(rest, "it was cut short".to_owned());
+                consumed = read;
+            }
+        }
+        self.buffer = buffer;
+        result?;
+        let cursor = self.cursors.entry(segment.number).or_default();
+        cursor.offset += consumed as u64;
+        batch.bytes += consumed as u64;
+        Ok(consumed > 0)
+    }
+
+    fn take(&mut self, line: &[u8], number: u64, batch: &mut Batch) {
+        if line.is_empty() {
+            return;
+        }
+        match line::parse(line) {
+            Ok(Entry::Call(record)) => {
+                if record.outcome == "started" {
+                    self.cursors.entry(number).or_default().open += 1;
+                    self.open
+                        .insert(record.id.clone(), (CallRecord::clone(&record), number));
+                }
+                batch.put(*record);
+            }
+            Ok(Entry::End(end)) => match self.open.remove(&*end.id) {
+                Some((mut record, began_in)) => {
+                    let cursor = self.cursors.entry(began_in).or_default();
+                    cursor.open = cursor.open.saturating_sub(1);
+                    end.complete(&mut record);
+                    batch.put(record);
+                }
+                None => batch.set_aside(line, "no begin of this call is known".to_owned()),
+            },
+            Ok(Entry::Change(record)) => batch.changes.push(*record),
+            Err(error) => batch.set_aside(line, format!("it cannot be read: {error}")),
+        }
+    }
+}

@@ -1,0 +1,400 @@
+//! [`Shipper`]: carries the journal into the database.
+//!
+//! What it read counts as shipped once the database said yes, and is written again after a crash:
+//! the database keeps one row an id, so that changes nothing. A segment is deleted when all of it is
+//! shipped and every call that began in it has ended.
+
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    reader::{Batch, Reader},
+    rejects::Rejects,
+    segment::{self, Segment},
+    sink::{Row, Sink},
+    trail::Writer,
+};
+use crate::store::StoreError;
+
+/// How long a record waits for others to share a transaction with.
+const TICK: Duration = Duration::from_millis(500);
+
+/// A shipper that waits is woken when this much has gathered: about a batch.
+const BATCH_BYTES: u64 = 256 * 1024;
+
+/// How often journals of processes that are gone are looked for.
+const ADOPT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How many such journals are open at once.
+const LEFTOVERS_MAX: usize = 16;
+
+/// The first and the longest wait for a database that is away.
+const RETRY: (Duration, Duration) = (TICK, Duration::from_secs(30));
+
+/// How long the last round may take.
+const LAST_ROUND: Duration = Duration::from_secs(5);
+
+/// How often the last round looks again.
+const LAST_TICK: Duration = Duration::from_millis(50);
+
+/// A segment that is shipped is left for a new one from this size on, in bytes, so that a crash has
+/// little to ship again.
+const ROTATE_BYTES: u64 = 1024 * 1024;
+
+/// Rows that one statement of the purge deletes.
+const PURGE_ROWS: u32 = 5000;
+
+/// How often records that are too old are looked for.
+const PURGE_INTERVAL: Duration = Duration::from_secs(3600);
+
+/// A pause between two statements of the purge: calls come first.
+const PURGE_PAUSE: Duration = Duration::from_millis(50);
+
+/// The batch that a byte of the backlog belongs to; the writer wakes the shipper with each new one.
+pub(super) fn batch_of(backlog: u64) -> u64 {
+    backlog / BATCH_BYTES
+}
+
+/// Carries the journal into the database.
+#[derive(Debug)]
+pub(super) struct Shipper<S> {
+    writer: Arc<Writer>,
+    store: Arc<S>,
+    rejects: Rejects,
+    reader: Shared,
+    /// Journals of processes that are gone.
+    leftovers: Vec<Leftover>,
+    /// When to look for more of them.
+    adopt_at: Instant,
+}
+
+/// A reader, lent to the thread that reads.
+type Shared = Arc<Mutex<Reader>>;
+
+/// The journal of a process that is gone.
+#[derive(Debug)]
+struct Leftover {
+    instance: String,
+    segments: Vec<Arc<Segment>>,
+    reader: Shared,
+}
+
+/// Why a round ended early.
+#[derive(Debug, thiserror::Error)]
+enum Problem {
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    #[error("the journal cannot be read: {0}")]
+    Journal(#[from] io::Error),
+}
+
+impl<S: Sink> Shipper<S> {
+    /// Ships what the writer writes.
+    pub(super) fn new(writer: Arc<Writer>, store: Arc<S>) -> Self {
+        Self {
+            rejects: Rejects::new(writer.journal.folder()),
+            writer,
+            store,
+            reader: Shared::default(),
+            leftovers: Vec::new(),
+            adopt_at: Instant::now(),
+        }
+    }
+
+    /// Ships until `stop`, and what is left within the last round. What then remains stays in the
+    /// journal for the next start.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        let mut retry = RETRY.0;
+        loop {
+            let result = tokio::select! {
+                result = self.round() => result,
+                () = stop.cancelled() => break,
+            };
+            let pause = self.pause(result, &mut retry);
+            let is_healthy = pause == TICK;
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = self.writer.full.notified(), if is_healthy => {}
+                () = tokio::time::sleep(pause) => {}
+            }
+        }
+        if tokio::time::timeout(LAST_ROUND, self.finish())
+            .await
+            .is_err()
+        {
+            tracing::warn!(
+                bytes = self.writer.condition.backlog.load(Ordering::Relaxed),
+                "the audit trail is not wholly in the database; the journal keeps the rest for the next start"
+            );
+        }
+    }
+
+    /// How long to wait after a round; notes how it went.
+    fn pause(&self, result: Result<(), Problem>, retry: &mut Duration) -> Duration {
+        match result {
+            Ok(()) => {
+                self.writer.condition.shipped();
+                *retry = RETRY.0;
+                TICK
+            }
+            Err(problem) => {
+                self.writer.condition.unshipped(&problem.to_string());
+                let longest = *retry;
+                *retry = (longest * 2).min(RETRY.1);
+                // Replicas that lost the same database should not come back in step.
+                longest.mul_f64(rand::random_range(0.5..1.0)) + Duration::from_millis(1)
+            }
+        }
+    }
+
+    /// The last round: until every call has ended and is shipped.
+    async fn finish(&mut self) {
+        let mut retry = RETRY.0;
+        loop {
+            let result = self.round().await;
+            let is_done = result.is_ok() && self.writer.condition.open.load(Ordering::Relaxed) == 0;
+            self.pause(result, &mut retry);
+            if is_done {
+                // Nothing is written between calls: the active segment is deleted as well.
+                self.writer.journal.rotate();
+                let last = self.round().await;
+                self.pause(last, &mut retry);
+                return;
+            }
+            tokio::time::sleep(LAST_TICK).await;
+        }
+    }
+
+    /// Ships all there is.
+    async fn round(&mut self) -> Result<(), Problem> {
+        if Instant::now() >= self.adopt_at {
+            self.adopt().await;
+        }
+        while self.step().await? {}
+        Ok(())
+    }
+
+    /// Ships one batch of each journal; false when there is no more.
+    async fn step(&mut self) -> Result<bool, Problem> {
+        let segments = self.writer.journal.segments();
+        let mut more = self.ship(&self.reader, &segments).await?;
+        self.tidy(&segments)?;
+        if !more
+            && let Some((_, size)) = self.writer.journal.active()
+            && size >= ROTATE_BYTES
+        {
+            self.writer.journal.rotate();
+        }
+        let mut index = 0;
+        while let Some(leftover) = self.leftovers.get(index) {
+            if self.ship(&leftover.reader, &leftover.segments).await? {
+                more = true;
+                index += 1;
+            } else {
+                self.bury(leftover).await?;
+                self.leftovers.remove(index);
+            }
+        }
+        Ok(more)
+    }
+
+    /// Ships one batch; false when all is shipped.
+    async fn ship(&self, reader: &Shared, segments: &[Arc<Segment>]) -> Result<bool, Problem> {
+        let (lent, segments) = (Arc::clone(reader), segments.to_vec());
+        // Files of the past may have to come from the disk.
+        let read = tokio::task::spawn_blocking(move || lock(&lent).batch(&segments));
+        let Some(batch) = read.await.map_err(io::Error::other)?? else {
+            return Ok(false);
+        };
+        self.put(&batch).await?;
+        lock(reader).commit();
+        self.writer.condition.settle(batch.bytes);
+        self.writer.condition.shipped();
+        Ok(true)
+    }
+
+    /// Deletes segments that are shipped.
+    fn tidy(&self, segments: &[Arc<Segment>]) -> io::Result<()> {
+        let mut reader = lock(&self.reader);
+        for segment in segments {
+            if reader.is_done(segment)? {
+                self.writer.journal.delete(segment)?;
+                reader.forget(segment.number);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a batch.
+    async fn put(&self, batch: &Batch) -> Result<(), StoreError> {
+        self.put_rows(&batch.calls).await?;
+        self.put_rows(&batch.changes).await?;
+        for (line, reason) in &batch.unreadable {
+            self.rejects.put(line, reason);
+        }
+        Ok(())
+    }
+
+    /// Writes rows; those that the database refuses for themselves are put aside.
+    async fn put_rows<R: Row>(&self, rows: &[R]) -> Result<(), StoreError> {
+        let mut parts = vec![rows];
+        while let Some(part) = parts.pop() {
+            if part.is_empty() {
+                continue;
+            }
+            let Err(error) = R::put(&*self.store, part).await else {
+                continue;
+            };
+            match (error, part) {
+                (StoreError::Query(why) | StoreError::Invalid(why), [row]) => {
+                    self.set_aside(row, why).await?
+                }
+                (StoreError::Query(_) | StoreError::Invalid(_), _) => {
+                    let (first, second) = part.split_at(part.len() / 2);
+                    parts.extend([second, first]);
+                }
+                (error, _) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a row aside if the database takes a bare one in its place; else the database is what
+    /// fails, and no row is to blame.
+    async fn set_aside<R: Row>(&self, row: &R, why: String) -> Result<(), StoreError> {
+        match R::put(&*self.store, &[row.bare()]).await {
+            Ok(()) => {
+                let text = serde_json::to_string(row).unwrap_or_default();
+                self.rejects
+                    .put(&text, &format!("the database refuses it: {why}"));
+                Ok(())
+            }
+            Err(StoreError::Query(_) | StoreError::Invalid(_)) => Err(StoreError::Query(why)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Takes over journals of processes that are gone.
+    async fn adopt(&mut self) {
+        let writer = Arc::clone(&self.writer);
+        let room = LEFTOVERS_MAX.saturating_sub(self.leftovers.len());
+        let found = tokio::task::spawn_blocking(move || adopt(&writer, room));
+        let found = found
+            .await
+            .unwrap_or_else(|error| Err(io::Error::other(error)));
+        let found = found.unwrap_or_else(|error| {
+            tracing::warn!(%error, "journals of processes that are gone cannot be looked for");
+            Vec::new()
+        });
+        for leftover in found {
+            tracing::info!(
+                instance = leftover.instance,
+                files = leftover.segments.len(),
+                "shipping the audit journal of a process that is gone"
+            );
+            self.leftovers.push(leftover);
+        }
+        // Where there may be more than that, the next look is soon.
+        let full = self.leftovers.len() >= LEFTOVERS_MAX;
+        self.adopt_at = Instant::now() + if full { TICK } else { ADOPT_INTERVAL };
+    }
+
+    /// Ends a journal that is shipped: calls without an end were interrupted.
+    async fn bury(&self, leftover: &Leftover) -> Result<(), Problem> {
+        let count = self.store.interrupt_calls(&leftover.instance).await?;
+        for segment in &leftover.segments {
+            let len = segment.len()?;
+            segment.delete()?;
+            self.writer.journal.give_back(len);
+        }
+        tracing::info!(
+            instance = leftover.instance,
+            interrupted = count,
+            "the audit journal of a process that is gone is shipped"
+        );
+        Ok(())
+    }
+}
+
+/// Takes over journals of processes that are gone, so many at most.
+fn adopt(writer: &Writer, room: usize) -> io::Result<Vec<Leftover>> {
+    let journal = &writer.journal;
+    let mut found = Vec::new();
+    for (instance, paths) in segment::list(journal.folder())? {
+        if found.len() >= room {
+            break;
+        }
+        if instance == journal.instance() {
+            continue;
+        }
+        let segments = match segment::adopt(paths) {
+            Ok(Some(segments)) => segments,
+            Ok(None) => continue,
+            Err(error) => {
+                tracing::warn!(%error, instance, "the journal of a process that is gone cannot be read");
+                continue;
+            }
+        };
+        let mut bytes = 0;
+        for segment in &segments {
+            bytes += segment.len()?;
+        }
+        journal.take_in(bytes);
+        writer.condition.backlog.fetch_add(bytes, Ordering::Relaxed);
+        found.push(Leftover {
+            instance,
+            segments: segments.into_iter().map(Arc::new).collect(),
+            reader: Shared::default(),
+        });
+    }
+    Ok(found)
+}
+
+/// A reader that panicked half-way would repeat a batch at worst.
+fn lock(reader: &Shared) -> std::sync::MutexGuard<'_, Reader> {
+    reader.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Deletes records that are too old, every hour, until `stop`.
+pub(super) async fn purge<S: Sink>(store: Arc<S>, retention: Duration, stop: CancellationToken) {
+    loop {
+        // Replicas spread over the hour.
+        let pause = PURGE_INTERVAL.mul_f64(rand::random_range(0.5..1.5));
+        if tokio::time::timeout(pause, stop.cancelled()).await.is_ok() {
+            return;
+        }
+        let age = i64::try_from(retention.as_micros()).unwrap_or(i64::MAX);
+        let before = Timestamp::now().as_microsecond().saturating_sub(age);
+        let mut deleted = 0;
+        loop {
+            match store.purge_calls(before, PURGE_ROWS).await {
+                Ok(count) => {
+                    deleted += count;
+                    if count < u64::from(PURGE_ROWS) {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "old audit records were not deleted; the next try is in an hour");
+                    break;
+                }
+            }
+            if tokio::time::timeout(PURGE_PAUSE, stop.cancelled())
+                .await
+                .is_ok()
+            {
+                return;
+            }
+        }
+        if deleted > 0 {
+            tracing::info!(deleted, "audit records beyond the retention were deleted");
+        }
+    }
+}

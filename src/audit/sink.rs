@@ -1,0 +1,102 @@
+//! [`Sink`]: what the shipper needs of a database, and [`Row`]: what it writes there.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::store::{CallRecord, ChangeRecord, Store, StoreError};
+
+/// What the shipper needs of a database.
+pub(super) trait Sink: fmt::Debug + Send + Sync + 'static {
+    /// As [`Store::put_calls`].
+    fn put_calls(
+        &self,
+        calls: &[CallRecord],
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// As [`Store::put_changes`].
+    fn put_changes(
+        &self,
+        changes: &[ChangeRecord],
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// As [`Store::interrupt_calls`].
+    fn interrupt_calls(
+        &self,
+        instance: &str,
+    ) -> impl Future<Output = Result<u64, StoreError>> + Send;
+
+    /// As [`Store::purge_calls`].
+    fn purge_calls(
+        &self,
+        before: i64,
+        limit: u32,
+    ) -> impl Future<Output = Result<u64, StoreError>> + Send;
+}
+
+impl Sink for Store {
+    async fn put_calls(&self, calls: &[CallRecord]) -> Result<(), StoreError> {
+        Self::put_calls(self, calls).await
+    }
+
+    async fn put_changes(&self, changes: &[ChangeRecord]) -> Result<(), StoreError> {
+        Self::put_changes(self, changes).await
+    }
+
+    async fn interrupt_calls(&self, instance: &str) -> Result<u64, StoreError> {
+        Self::interrupt_calls(self, instance).await
+    }
+
+    async fn purge_calls(&self, before: i64, limit: u32) -> Result<u64, StoreError> {
+        Self::purge_calls(self, before, limit).await
+    }
+}
+
+/// A row of the audit trail.
+pub(super) trait Row: Serialize + Sized + Send + Sync {
+    /// Writes rows.
+    fn put<S: Sink>(
+        store: &S,
+        rows: &[Self],
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// What is left when everything that could offend is taken away. It shows in the trail that
+    /// something was put aside.
+    fn bare(&self) -> Self;
+}
+
+impl Row for CallRecord {
+    async fn put<S: Sink>(store: &S, rows: &[Self]) -> Result<(), StoreError> {
+        store.put_calls(rows).await
+    }
+
+    fn bare(&self) -> Self {
+        Self {
+            id: self.id.clone(),
+            instance: self.instance.clone(),
+            workspace: self.workspace.clone(),
+            time: self.time,
+            proof: "none".to_owned(),
+            rule: "put_aside".to_owned(),
+            outcome: "put_aside".to_owned(),
+            ..Self::default()
+        }
+    }
+}
+
+impl Row for ChangeRecord {
+    async fn put<S: Sink>(store: &S, rows: &[Self]) -> Result<(), StoreError> {
+        store.put_changes(rows).await
+    }
+
+    fn bare(&self) -> Self {
+        Self {
+            id: self.id.clone(),
+            workspace: self.workspace.clone(),
+            time: self.time,
+            proof: "none".to_owned(),
+            action: "put_aside".to_owned(),
+            ..Self::default()
+        }
+    }
+}

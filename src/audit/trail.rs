@@ -1,0 +1,274 @@
+//! [`Audit`]: what a call writes down of itself.
+
+use std::{
+    borrow::Cow,
+    sync::Arc,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Instant,
+};
+
+use jiff::Timestamp;
+use tokio::sync::Notify;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    condition::Condition,
+    journal::{Journal, Room},
+    keeper,
+    line::{self, End, Line},
+    shipper::{self, Shipper},
+};
+use crate::{
+    config::{self, OnFailure},
+    store::{CallRecord, ChangeRecord, Store},
+};
+
+/// A record could not be written, and the operator chose that such calls are refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("this call cannot be recorded, and calls without a record are refused here: {0}")]
+pub struct AuditDown(pub String);
+
+/// What `/health` says of the audit trail.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuditHealth {
+    /// Whether it is on.
+    pub is_on: bool,
+    /// Bytes in the journal that are not yet in the database.
+    pub backlog_bytes: u64,
+    /// Records that went to the log instead of the journal since the start.
+    pub lost: u64,
+    /// What does not work and since when, while something does not.
+    pub failing: Option<String>,
+}
+
+/// The audit trail.
+#[derive(Debug)]
+pub struct Audit {
+    /// `None` while it is off.
+    writer: Option<Arc<Writer>>,
+}
+
+/// What writes it.
+#[derive(Debug)]
+pub(super) struct Writer {
+    /// Where.
+    pub journal: Journal,
+    /// What works.
+    pub condition: Condition,
+    /// What becomes of calls that cannot be recorded.
+    on_failure: OnFailure,
+    /// The number of the next record.
+    next: AtomicU64,
+    /// Woken when a batch is full.
+    pub full: Notify,
+}
+
+impl Audit {
+    /// Opens the journal and starts the shipper, which ends with `stop` after a last round. The
+    /// last calls should have ended by then: it waits 5 s for those that have not. A folder that
+    /// cannot be written shows in the health, not here: it may be writable in a minute.
+    pub fn start(
+        config: &config::Audit,
+        store: Option<Arc<Store>>,
+        tracker: &TaskTracker,
+        stop: CancellationToken,
+    ) -> Arc<Self> {
+        if !config.is_on {
+            return Arc::new(Self { writer: None });
+        }
+        let writer = Arc::new(Writer::new(config));
+        tracker.spawn(keeper::run(
+            Arc::clone(&writer),
+            store.is_none().then_some(config.retention),
+            stop.clone(),
+        ));
+        if let Some(store) = store {
+            if let Some(retention) = config.retention {
+                tracker.spawn(shipper::purge(Arc::clone(&store), retention, stop.clone()));
+            }
+            tracker.spawn(Shipper::new(Arc::clone(&writer), store).run(stop));
+        }
+        Self::of(&writer)
+    }
+
+    /// What calls see of a writer.
+    pub(super) fn of(writer: &Arc<Writer>) -> Arc<Self> {
+        Arc::new(Self {
+            writer: Some(Arc::clone(writer)),
+        })
+    }
+
+    /// Writes down that a call begins, before any contact with its server. `id`, `instance`,
+    /// `time`, `outcome` and `status` of the record are filled in here.
+    pub fn begin(self: &Arc<Self>, mut record: CallRecord) -> Result<Begun, AuditDown> {
+        let started = Instant::now();
+        let Some(writer) = &self.writer else {
+            return Ok(Begun {
+                writer: None,
+                state: State::Written(String::new()),
+                started,
+            });
+        };
+        writer.name(&mut record);
+        "started".clone_into(&mut record.outcome);
+        record.status = 0;
+        let result = writer.write(&Line::Call(&record), Room::Normal);
+        if let Err(why) = result {
+            if writer.on_failure == OnFailure::Refuse {
+                writer.condition.unwritten(&why, false);
+                return Err(AuditDown(why));
+            }
+            writer.lose(&Line::Call(&record), &why);
+            return Ok(Begun::new(
+                writer,
+                State::Unwritten(Box::new(record)),
+                started,
+            ));
+        }
+        Ok(Begun::new(writer, State::Written(record.id), started))
+    }
+
+    /// Writes down a call that was refused before it began: `outcome` and `status` are the
+    /// record's own, `id`, `instance` and `time` are filled in here. What fails is logged and
+    /// counted.
+    pub fn refused(&self, mut record: CallRecord) {
+        if let Some(writer) = &self.writer {
+            writer.name(&mut record);
+            writer.put(&Line::Call(&record), Room::Normal);
+        }
+    }
+
+    /// Writes down a change that has no transaction of its own; `id` and `time` are filled in
+    /// here.
+    pub fn change(&self, mut change: ChangeRecord) {
+        if let Some(writer) = &self.writer {
+            change.id = writer.id();
+            change.time = Timestamp::now().as_microsecond();
+            writer.put(&Line::Change(&change), Room::Reserve);
+        }
+    }
+
+    /// How it stands; takes no lock.
+    pub fn health(&self) -> AuditHealth {
+        self.writer
+            .as_ref()
+            .map(|writer| writer.condition.health())
+            .unwrap_or_default()
+    }
+}
+
+impl Writer {
+    pub(super) fn new(config: &config::Audit) -> Self {
+        Self {
+            journal: Journal::new(&config.journal, config.journal_bytes_max),
+            condition: Condition::default(),
+            on_failure: config.on_failure,
+            next: AtomicU64::new(0),
+            full: Notify::new(),
+        }
+    }
+
+    /// Unique over all runs of the program.
+    fn id(&self) -> String {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        format!("{}-{number}", self.journal.instance())
+    }
+
+    /// Fills in what a record gets from us.
+    fn name(&self, record: &mut CallRecord) {
+        record.id = self.id();
+        self.journal.instance().clone_into(&mut record.instance);
+        record.time = Timestamp::now().as_microsecond();
+        line::bound(record);
+    }
+
+    /// Writes a line, or tells the log.
+    fn put(&self, line: &Line<'_>, room: Room) {
+        if let Err(why) = self.write(line, room) {
+            self.lose(line, &why);
+        }
+    }
+
+    fn write(&self, line: &Line<'_>, room: Room) -> Result<(), String> {
+        let written = self
+            .journal
+            .append(line, room)
+            .map_err(|error| error.to_string())?;
+        self.condition.written();
+        let before = self.condition.backlog.fetch_add(written, Ordering::Relaxed);
+        if shipper::batch_of(before) != shipper::batch_of(before + written) {
+            self.full.notify_one();
+        }
+        Ok(())
+    }
+
+    /// The last resort: the record goes to the log, whole.
+    fn lose(&self, line: &Line<'_>, why: &str) {
+        self.condition.unwritten(why, true);
+        let text = serde_json::to_string(line).unwrap_or_default();
+        tracing::warn!(record = %text, "an audit record that is not in the journal");
+    }
+}
+
+/// A call that was written down as begun. Dropped without [`Begun::end`] it was `cancelled`.
+#[derive(Debug)]
+pub struct Begun {
+    /// `None` once its end is written, and where nothing is.
+    writer: Option<Arc<Writer>>,
+    state: State,
+    started: Instant,
+}
+
+/// What the journal has of a call that runs.
+#[derive(Debug)]
+enum State {
+    /// Its record, under this id.
+    Written(String),
+    /// Nothing: the end brings the whole record, if it can be written by then.
+    Unwritten(Box<CallRecord>),
+}
+
+impl Begun {
+    fn new(writer: &Arc<Writer>, state: State, started: Instant) -> Self {
+        writer.condition.open.fetch_add(1, Ordering::Relaxed);
+        Self {
+            writer: Some(Arc::clone(writer)),
+            state,
+            started,
+        }
+    }
+
+    /// Writes down how the call ended: `ok`, or the code of the error.
+    pub fn end(mut self, outcome: &str, status: u16, response_bytes: u64) {
+        self.write(outcome, status, response_bytes);
+    }
+
+    fn write(&mut self, outcome: &str, status: u16, response_bytes: u64) {
+        let Some(writer) = self.writer.take() else {
+            return;
+        };
+        let end = |id| End {
+            id,
+            outcome: Cow::Borrowed(outcome),
+            status,
+            duration_us: i64::try_from(self.started.elapsed().as_micros()).unwrap_or(i64::MAX),
+            response_bytes: i64::try_from(response_bytes).unwrap_or(i64::MAX),
+        };
+        match &mut self.state {
+            State::Written(id) => {
+                writer.put(&Line::End(&end(Cow::Borrowed(id.as_str()))), Room::Reserve);
+            }
+            State::Unwritten(record) => {
+                end(Cow::Borrowed("")).complete(record);
+                writer.put(&Line::Call(record), Room::Reserve);
+            }
+        }
+        writer.condition.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        self.write("cancelled", 0, 0);
+    }
+}

@@ -1,0 +1,71 @@
+//! Headers of a forwarder: the holder of an API key that vouches for the user named beside it
+//! (design §7). Open WebUI is one, with the key of its connection.
+
+use std::{borrow::Cow, sync::Arc};
+
+use http::{HeaderMap, HeaderName};
+
+use super::{
+    Refusal,
+    api_key::Holder,
+    caller::{Caller, Proof},
+    headers::{self, EMAIL, GROUP_IDS, GROUPS, USER_EMAIL, USER_ID, USER_ROLE},
+    signed::SignedUser,
+};
+
+/// A caller for whom somebody vouches, and their id in Open WebUI.
+pub type Forwarded = (Caller, Option<String>);
+
+/// The user that a forwarder names; `None`: it speaks for itself. Where `signs` is set, Open WebUI
+/// names users by a signature alone.
+pub fn read(
+    holder: &Holder,
+    signed: Option<&SignedUser>,
+    signs: bool,
+    sent: &HeaderMap,
+) -> Result<Option<Forwarded>, Refusal> {
+    let mut groups = headers::groups(sent, &GROUPS)?;
+    groups.extend(headers::groups(sent, &GROUP_IDS)?);
+    let (mut caller, id) = match signed {
+        Some(user) => {
+            headers::check_user(sent, Some(&user.id), user.email.as_deref())?;
+            (user.caller(), Some(user.id.clone()))
+        }
+        None => match plain(sent, signs)? {
+            Some(named) => named,
+            None if groups.is_empty() => return Ok(None),
+            None => return Err(Refusal::Nobody),
+        },
+    };
+    if !groups.is_empty() {
+        let unique = headers::unique(groups.iter().map(AsRef::as_ref));
+        caller.groups = Some(unique.into());
+    }
+    caller.workspace = Arc::clone(&holder.caller.workspace);
+    Ok(Some((caller, id)))
+}
+
+/// The user of unsigned headers. `X-User-Admin` is a gateway's word and not looked at.
+fn plain(sent: &HeaderMap, signs: bool) -> Result<Option<Forwarded>, Refusal> {
+    let named = |header: &HeaderName| headers::name(sent, header);
+    let (id, own, templated) = (named(&USER_ID)?, named(&USER_EMAIL)?, named(&EMAIL)?);
+    if signs && (id.is_some() || own.is_some()) {
+        return Err(Refusal::Unsigned);
+    }
+    if let (Some(one), Some(other)) = (&own, &templated)
+        && !headers::is_same_email(one, other)
+    {
+        return Err(Refusal::Contradiction);
+    }
+    let email = own.or(templated);
+    if id.is_none() && email.is_none() {
+        return Ok(None);
+    }
+    let role = if signs { None } else { named(&USER_ROLE)? };
+    if !matches!(role.as_deref(), None | Some("user" | "admin")) {
+        return Err(Refusal::Pending);
+    }
+    let mut caller = Caller::user(id.as_deref(), email.as_deref(), Proof::ForwardedHeaders);
+    caller.is_admin = role.as_deref() == Some("admin");
+    Ok(Some((caller, id.map(Cow::into_owned))))
+}

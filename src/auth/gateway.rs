@@ -1,0 +1,119 @@
+//! Headers of a gateway before us, which count only when the gateway proves itself (requirements
+//! §1.5 row 2, D3).
+
+use std::{net::IpAddr, sync::Arc};
+
+use http::HeaderMap;
+
+use super::{
+    Evidence, Refusal,
+    caller::{Caller, Proof},
+    headers,
+};
+use crate::config;
+
+/// Reads the gateway's headers.
+#[derive(Debug)]
+pub struct Gateway {
+    config: config::Gateway,
+}
+
+/// What came from the gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Vouched {
+    /// It was not the gateway; its headers are as good as absent. Whether there were any.
+    Untrusted(bool),
+    /// It was.
+    Trusted(Named),
+}
+
+/// What the gateway says; what it leaves blank it does not say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Named {
+    /// Who called it.
+    pub email: Option<String>,
+    /// Their groups.
+    pub groups: Vec<Arc<str>>,
+    /// Whether they administer.
+    pub is_admin: bool,
+    /// Whose rows they see.
+    pub workspace: Option<String>,
+}
+
+impl Gateway {
+    /// A gateway of the configuration.
+    pub fn new(config: config::Gateway) -> Self {
+        Self { config }
+    }
+
+    /// What a request brings from the gateway.
+    pub fn read(&self, evidence: &Evidence<'_>) -> Result<Vouched, Refusal> {
+        let sent = evidence.headers;
+        if !self.is_trusted(evidence) {
+            let value = sent.get(&self.config.email_header);
+            return Ok(Vouched::Untrusted(value.is_some_and(|it| !it.is_empty())));
+        }
+        let admin = headers::text(sent, &self.config.admin_header)?;
+        Ok(Vouched::Trusted(Named {
+            email: headers::name(sent, &self.config.email_header)?.map(Into::into),
+            groups: headers::groups(sent, &self.config.groups_header)?,
+            is_admin: admin.is_some_and(|it| it.eq_ignore_ascii_case("true")),
+            workspace: self.workspace(sent)?,
+        }))
+    }
+
+    /// The workspace that a request names, which its sender must be trusted with.
+    pub fn workspace(&self, sent: &HeaderMap) -> Result<Option<String>, Refusal> {
+        Ok(headers::name(sent, &self.config.workspace_header)?.map(Into::into))
+    }
+
+    /// Whether the gateway sent it. Where peers and a secret are configured, both must be right;
+    /// where neither is, nobody is the gateway.
+    fn is_trusted(&self, evidence: &Evidence<'_>) -> bool {
+        let peers = &self.config.trusted_peers;
+        let is_peer = peers.is_empty() || evidence.peer.is_some_and(|peer| self.is_peer(peer));
+        let secret = self.config.secret.as_ref();
+        let is_proven = secret.is_none_or(|secret| {
+            let mut values = evidence.headers.get_all(&self.config.secret_header).iter();
+            let sent = values.next().and_then(|value| value.to_str().ok());
+            values.next().is_none() && sent.is_some_and(|sent| secret.matches(sent))
+        });
+        (!peers.is_empty() || secret.is_some()) && is_peer && is_proven
+    }
+
+    /// Whether an address is the gateway's. A socket for both families shows IPv4 peers as
+    /// `::ffff:a.b.c.d`.
+    fn is_peer(&self, peer: IpAddr) -> bool {
+        let plain = peer.to_canonical();
+        let mut blocks = self.config.trusted_peers.iter();
+        blocks.any(|block| block.contains(&plain) || block.contains(&peer))
+    }
+}
+
+impl Named {
+    /// The caller, if one is named.
+    pub fn caller(&self) -> Option<Caller> {
+        let email = self.email.as_deref()?;
+        let mut caller = Caller::user(None, Some(email), Proof::Gateway);
+        caller.is_admin = self.is_admin;
+        self.add_to(&mut caller);
+        Some(caller)
+    }
+
+    /// Puts the groups and the workspace to a caller: proven by a token, or named here.
+    pub fn add_to(&self, caller: &mut Caller) {
+        if !self.groups.is_empty() {
+            let own = caller.groups.iter().flat_map(|groups| groups.iter());
+            let all = own.chain(&self.groups).map(AsRef::as_ref);
+            caller.groups = Some(headers::unique(all).into());
+        }
+        if let Some(workspace) = &self.workspace {
+            caller.workspace = workspace.as_str().into();
+        }
+    }
+
+    /// Whether there is anything to put to a caller.
+    pub fn adds(&self) -> bool {
+        !self.groups.is_empty() || self.workspace.is_some()
+    }
+}

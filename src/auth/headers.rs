@@ -1,0 +1,263 @@
+//! Reads headers that name users and groups, as gateways and Open WebUI write them. Pure.
+
+use std::{borrow::Cow, collections::HashSet, sync::Arc};
+
+use http::{HeaderMap, HeaderName, header::AUTHORIZATION, header::COOKIE};
+
+use super::Refusal;
+
+/// The user's id in Open WebUI.
+pub const USER_ID: HeaderName = HeaderName::from_static("x-openwebui-user-id");
+/// Their e-mail, as Open WebUI sends it.
+pub const USER_EMAIL: HeaderName = HeaderName::from_static("x-openwebui-user-email");
+/// Their role there.
+pub const USER_ROLE: HeaderName = HeaderName::from_static("x-openwebui-user-role");
+/// All of it, signed.
+pub const USER_JWT: HeaderName = HeaderName::from_static("x-openwebui-user-jwt");
+/// The e-mail, as a template in a connection of Open WebUI or a gateway sends it.
+pub const EMAIL: HeaderName = HeaderName::from_static("x-user-email");
+/// Names of groups.
+pub const GROUPS: HeaderName = HeaderName::from_static("x-user-groups");
+/// Ids of groups.
+pub const GROUP_IDS: HeaderName = HeaderName::from_static("x-user-group-ids");
+/// The workspace, where the gateway has no name of its own for it.
+pub const WORKSPACE: HeaderName = HeaderName::from_static("x-tenant-id");
+
+/// Open WebUI's cookie with the session token.
+const COOKIE_NAME: &str = "token";
+
+/// The longest name of a user or workspace, in bytes: an e-mail has 320 at most (RFC 3696).
+const NAME_BYTES_MAX: usize = 512;
+
+/// A header's text, trimmed, with non-ASCII characters decoded; `None` if it is absent or blank.
+pub fn text<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<Cow<'a, str>>, Refusal> {
+    let mut values = headers.get_all(name).iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    if values.next().is_some() {
+        return Err(Refusal::Repeated(name.to_string()));
+    }
+    let text = str::from_utf8(value.as_bytes()).map_err(|_| Refusal::Header(name.to_string()))?;
+    let text = text.trim();
+    if text.contains("{{") {
+        return Err(Refusal::Template(name.to_string()));
+    }
+    Ok((!text.is_empty()).then(|| decode(text)))
+}
+
+/// The name of one user or workspace: no list, nothing that would break a log line.
+pub fn name<'a>(
+    headers: &'a HeaderMap,
+    header: &HeaderName,
+) -> Result<Option<Cow<'a, str>>, Refusal> {
+    let text = text(headers, header)?;
+    match &text {
+        Some(text) if !is_name(text) => Err(Refusal::Header(header.to_string())),
+        _ => Ok(text),
+    }
+}
+
+/// Whether a text can be the name of one user.
+pub fn is_name(text: &str) -> bool {
+    let is_odd = |c: char| c.is_control() || c.is_whitespace() || matches!(c, ',' | ';');
+    !text.is_empty() && text.len() <= NAME_BYTES_MAX && !text.contains(is_odd)
+}
+
+/// A comma list of groups: trimmed, without blanks and doubles, in the order they came.
+pub fn groups(headers: &HeaderMap, header: &HeaderName) -> Result<Vec<Arc<str>>, Refusal> {
+    let Some(text) = text(headers, header)? else {
+        return Ok(Vec::new());
+    };
+    if text.contains(char::is_control) {
+        return Err(Refusal::Header(header.to_string()));
+    }
+    Ok(unique(text.split(',').map(str::trim)))
+}
+
+/// The groups without blanks and doubles.
+pub fn unique<'a>(groups: impl Iterator<Item = &'a str>) -> Vec<Arc<str>> {
+    let mut seen = HashSet::new();
+    groups
+        .filter(|group| !group.is_empty() && seen.insert(*group))
+        .map(Arc::from)
+        .collect()
+}
+
+/// What the client sent as `Authorization`, trimmed; empty if nothing.
+pub fn authorization(headers: &HeaderMap) -> Result<&str, Refusal> {
+    let Some(value) = headers.get(AUTHORIZATION) else {
+        return Ok("");
+    };
+    let text = value.to_str().map_err(|_| Refusal::Missing)?;
+    Ok(text.trim())
+}
+
+/// The session token in Open WebUI's cookie. A second cookie of that name comes from a wider path
+/// or domain and counts less (RFC 6265 §5.4), as in every cookie parser.
+pub fn cookie(headers: &HeaderMap) -> Option<&str> {
+    headers
+        .get_all(COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find(|(name, _)| *name == COOKIE_NAME)
+        .map(|(_, value)| value.trim().trim_matches('"'))
+        .filter(|value| !value.is_empty())
+}
+
+/// Refuses a request whose user headers name somebody else than its credentials do (requirements
+/// D4). What the credentials leave open cannot be contradicted.
+pub fn check_user(
+    headers: &HeaderMap,
+    id: Option<&str>,
+    email: Option<&str>,
+) -> Result<(), Refusal> {
+    if let Some(id) = id
+        && name(headers, &USER_ID)?.is_some_and(|other| other != id)
+    {
+        return Err(Refusal::Contradiction);
+    }
+    if let Some(email) = email {
+        for header in [USER_EMAIL, EMAIL] {
+            if name(headers, &header)?.is_some_and(|other| !is_same_email(&other, email)) {
+                return Err(Refusal::Contradiction);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether two e-mails are one, in any case of letters.
+pub fn is_same_email(one: &str, other: &str) -> bool {
+    one == other || one.to_lowercase() == other.to_lowercase()
+}
+
+/// Undoes what Open WebUI does to non-ASCII characters and to nothing else: `%C3%A9` is `é`, but
+/// `%41` stands for itself, because it escapes no `%` (Open WebUI contract §6.4).
+fn decode(text: &str) -> Cow<'_, str> {
+    if !text.contains('%') {
+        return Cow::Borrowed(text);
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        match (first, escaped(tail)) {
+            (b'%', Some(byte)) if !byte.is_ascii() => {
+                bytes.push(byte);
+                rest = tail.get(2..).unwrap_or_default();
+            }
+            _ => {
+                bytes.push(first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8(bytes).map_or(Cow::Borrowed(text), Cow::Owned)
+}
+
+/// The byte of the two hexadecimal digits that a text begins with.
+fn escaped(text: &[u8]) -> Option<u8> {
+    let digits = str::from_utf8(text.get(..2)?).ok()?;
+    u8::from_str_radix(digits, 16).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn with(name: &HeaderName, value: &[u8]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, HeaderValue::from_bytes(value).unwrap());
+        headers
+    }
+
+    #[test]
+    fn groups_are_trimmed_and_blanks_and_doubles_dropped() {
+        let cases: [(&str, &[&str]); 7] = [
+            ("", &[]),
+            (" , ,, ", &[]),
+            ("dev", &["dev"]),
+            (" dev , ops,dev ", &["dev", "ops"]),
+            (
+                "Project Managers,all tools",
+                &["Project Managers", "all tools"],
+            ),
+            ("Entwickler f%C3%BCr %41", &["Entwickler für %41"]),
+            ("Vertrieb-Ö,日本", &["Vertrieb-Ö", "日本"]),
+        ];
+        for (sent, expected) in cases {
+            let found = groups(&with(&GROUPS, sent.as_bytes()), &GROUPS).unwrap();
+            let found: Vec<&str> = found.iter().map(AsRef::as_ref).collect();
+            assert_eq!(found, expected, "{sent}");
+        }
+        let many: Vec<String> = (0..10_000).map(|n| format!("group {n}")).collect();
+        let found = groups(&with(&GROUPS, many.join(",").as_bytes()), &GROUPS).unwrap();
+        assert_eq!(found.len(), 10_000);
+    }
+
+    #[test]
+    fn bad_values_are_refused_by_the_name_of_their_header() {
+        let name_of = EMAIL.to_string();
+        let cases: [(&[u8], Refusal); 8] = [
+            (b"\xff@example.org", Refusal::Header(name_of.clone())),
+            (b"{{USER_EMAIL}}", Refusal::Template(name_of.clone())),
+            (
+                b"a@example.org,b@example.org",
+                Refusal::Header(name_of.clone()),
+            ),
+            (
+                b"a@example.org b@example.org",
+                Refusal::Header(name_of.clone()),
+            ),
+            (b"a;b", Refusal::Header(name_of.clone())),
+            (b"a\tb", Refusal::Header(name_of.clone())),
+            ("a\u{85}b".as_bytes(), Refusal::Header(name_of.clone())),
+            (&[b'a'; 513], Refusal::Header(name_of.clone())),
+        ];
+        for (sent, expected) in cases {
+            assert_eq!(name(&with(&EMAIL, sent), &EMAIL), Err(expected), "{sent:?}");
+        }
+        let mut twice = with(&EMAIL, b"a@example.org");
+        twice.append(EMAIL, HeaderValue::from_static("b@example.org"));
+        assert_eq!(name(&twice, &EMAIL), Err(Refusal::Repeated(name_of)));
+    }
+
+    #[test]
+    fn only_what_open_webui_encodes_is_decoded() {
+        let cases = [
+            ("J%C3%BCrgen@example.org", "Jürgen@example.org"),
+            ("100%", "100%"),
+            ("%4", "%4"),
+            ("%0a", "%0a"),
+            ("%zz", "%zz"),
+            ("%ff", "%ff"),
+            ("%C3", "%C3"),
+        ];
+        for (sent, expected) in cases {
+            assert_eq!(decode(sent), expected);
+        }
+    }
+
+    #[test]
+    fn the_cookie_is_found_among_others() {
+        let cases = [
+            ("token=abc", Some("abc")),
+            ("theme=dark; token=abc; x=y", Some("abc")),
+            ("token=\"abc\"", Some("abc")),
+            ("mytoken=abc", None),
+            ("token=", None),
+            ("token", None),
+            ("token=one; token=two", Some("one")),
+        ];
+        for (sent, expected) in cases {
+            assert_eq!(cookie(&with(&COOKIE, sent.as_bytes())), expected, "{sent}");
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! [`KeySet`]: the public keys of an OpenID issuer, fetched when they are needed and kept while
+//! its endpoint is away (OpenID Connect Discovery 1.0, RFC 7517).
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwapOption;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use jsonwebtoken::{
+    Algorithm, AlgorithmFamily, DecodingKey, Header,
+    jwk::{AlgorithmParameters, CommonParameters, EllipticCurve, Jwk, KeyOperations, PublicKeyUse},
+};
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::sync::OwnedMutexGuard;
+use tokio_util::task::TaskTracker;
+use url::Url;
+
+use super::{
+    Refusal,
+    fetch::{self, FetchError},
+    token,
+};
+use crate::config::Issuer;
+
+/// Keys of one issuer that are looked at.
+const KEYS_MAX: usize = 64;
+
+/// The shortest RSA modulus, in bytes: RFC 7518 §3.3 asks for 2048 bits.
+const MODULUS_BYTES_MIN: usize = 256;
+
+/// What is said while an issuer's keys cannot be had.
+const SILENT: Refusal = Refusal::Unavailable("the issuer of the token does not answer");
+
+/// How often keys are fetched.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// Keys that are older are fetched again, while they still count.
+    pub stale: Duration,
+    /// After each attempt, an unknown key waits so long for the next.
+    pub unknown: Duration,
+    /// The same while there are no keys at all.
+    pub cold: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            stale: Duration::from_hours(1),
+            unknown: Duration::from_secs(30),
+            cold: Duration::from_secs(2),
+        }
+    }
+}
+
+/// The key sets of all issuers; they outlive reloads.
+#[derive(Debug, Default)]
+pub struct KeyRing {
+    pace: Pace,
+    sets: Mutex<HashMap<Place, Arc<KeySet>>>,
+}
+
+/// An issuer, and the URL of its keys if discovery should not be asked.
+type Place = (Url, Option<Url>);
+
+/// The keys of one issuer.
+#[derive(Debug)]
+pub struct KeySet {
+    issuer: Url,
+    jwks_url: Option<Url>,
+    http: reqwest::Client,
+    tracker: TaskTracker,
+    pace: Pace,
+    kept: ArcSwapOption<Keys>,
+    /// The last attempt; held by the one who makes the next.
+    attempt: Arc<tokio::sync::Mutex<Option<Attempt>>>,
+}
+
+/// How the last fetch ended.
+#[derive(Debug)]
+struct Attempt {
+    at: Instant,
+    is_failed: bool,
+}
+
+/// Keys as they were fetched.
+#[derive(Debug)]
+pub struct Keys {
+    keys: Vec<Key>,
+    at: Instant,
+}
+
+/// A key that can verify signatures.
+#[derive(Debug)]
+struct Key {
+    common: CommonParameters,
+    kind: Kind,
+    verifier: DecodingKey,
+}
+
+/// What a key is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Rsa,
+    P256,
+    P384,
+    Ed25519,
+}
+
+/// The part of the issuer's configuration that we read.
+#[derive(Debug, Deserialize)]
+struct Discovery {
+    issuer: String,
+    jwks_uri: Url,
+}
+
+/// A key set on the wire. One bad key spoils no other.
+#[derive(Debug, Deserialize)]
+struct WireKeys {
+    keys: Vec<Value>,
+}
+
+impl KeyRing {
+    /// A ring that fetches at another pace.
+    #[cfg(test)]
+    pub fn with_pace(pace: Pace) -> Self {
+        Self {
+            pace,
+            sets: Mutex::default(),
+        }
+    }
+
+    /// The key set of an issuer, with whatever it already holds. Sets that no configuration uses
+    /// any more are dropped.
+    pub fn set(
+        &self,
+        issuer: &Issuer,
+        http: &reqwest::Client,
+        tracker: &TaskTracker,
+    ) -> Arc<KeySet> {
+        let mut sets = self.sets.lock().unwrap_or_else(PoisonError::into_inner);
+        sets.retain(|_, set| Arc::strong_count(set) > 1);
+        let name = (issuer.issuer.clone(), issuer.jwks_url.clone());
+        let set = sets.entry(name).or_insert_with(|| {
+            Arc::new(KeySet {
+                issuer: issuer.issuer.clone(),
+                jwks_url: issuer.jwks_url.clone(),
+                http: http.clone(),
+                tracker: tracker.clone(),
+                pace: self.pace,
+                kept: ArcSwapOption::empty(),
+                attempt: Arc::default(),
+            })
+        });
+        Arc::clone(set)
+    }
+}
+
+impl KeySet {
+    /// The keys, among which there is one for a token with this header.
+    pub async fn keys_for(self: &Arc<Self>, header: &Header) -> Result<Arc<Keys>, Refusal> {
+        if let Some(keys) = self.kept_for(header) {
+            if keys.at.elapsed() > self.pace.stale {
+                self.refresh();
+            }
+            return Ok(keys);
+        }
+        // One fetches, the others wait here, and then look again.
+        let attempt = Arc::clone(&self.attempt).lock_owned().await;
+        if let Some(keys) = self.kept_for(header) {
+            return Ok(keys);
+        }
+        let pause = match self.kept.load().as_ref() {
+            Some(_) => self.pace.unknown,
+            None => self.pace.cold,
+        };
+        let is_failed = match attempt.as_ref().filter(|last| last.at.elapsed() < pause) {
+            Some(last) => last.is_failed,
+            None => self.spawn(attempt).await.unwrap_or(true),
+        };
+        match self.kept_for(header) {
+            Some(keys) => Ok(keys),
+            None if is_failed => Err(SILENT),
+            None => Err(token::flaw("its issuer has no such key")),
+        }
+    }
+
+    fn kept_for(&self, header: &Header) -> Option<Arc<Keys>> {
+        let kept = self.kept.load_full()?;
+        let is_there = kept.matching(header).next().is_some();
+        is_there.then_some(kept)
+    }
+
+    /// Fetches in the background, unless somebody does or just did.
+    fn refresh(self: &Arc<Self>) {
+        let Ok(attempt) = Arc::clone(&self.attempt).try_lock_owned() else {
+            return;
+        };
+        let is_due = attempt
+            .as_ref()
+            .is_none_or(|last| last.at.elapsed() >= self.pace.unknown);
+        if is_due {
+            drop(self.spawn(attempt));
+        }
+    }
+
+    /// Fetches in a task of its own: a caller who goes away does not undo it for the others.
+    /// Answers whether it failed.
+    fn spawn(
+        self: &Arc<Self>,
+        mut attempt: OwnedMutexGuard<Option<Attempt>>,
+    ) -> tokio::task::JoinHandle<bool> {
+        let set = Arc::clone(self);
+        self.tracker.spawn(async move {
+            let fetched = set.fetch().await;
+            let is_failed = fetched.is_err();
+            match fetched {
+                Ok(keys) => set.kept.store(Some(Arc::new(keys))),
+                Err(error) => tracing::warn!("no keys of the issuer {}: {error}", set.issuer),
+            }
+            *attempt = Some(Attempt {
+                at: Instant::now(),
+                is_failed,
+            });
+            is_failed
+        })
+    }
+
+    async fn fetch(&self) -> Result<Keys, FetchError> {
+        let url = match &self.jwks_url {
+            Some(url) => url.clone(),
+            None => self.discover().await?,
+        };
+        let wire: WireKeys = fetch::json(&self.http, url, None).await?;
+        let keys: Vec<_> = wire
+            .keys
+            .into_iter()
+            .take(KEYS_MAX)
+            .filter_map(Key::new)
+            .collect();
+        if keys.is_empty() {
+            let message = "none of its keys can verify signatures";
+            return Err(FetchError::Failed(message.to_owned()));
+        }
+        Ok(Keys {
+            keys,
+            at: Instant::now(),
+        })
+    }
+
+    /// Where the issuer keeps its keys. It must call itself what we call it, or its tokens would
+    /// not be the ones we look for (Discovery §4.3).
+    async fn discover(&self) -> Result<Url, FetchError> {
+        let failed = |message: String| Err(FetchError::Failed(message));
+        let base = self.issuer.as_str().trim_end_matches('/');
+        let Ok(url) = Url::parse(&format!("{base}/.well-known/openid-configuration")) else {
+            return failed("it is no URL to ask at".to_owned());
+        };
+        let found: Discovery = fetch::json(&self.http, url, None).await?;
+        if !names(&self.issuer).contains(&found.issuer.as_str()) {
+            return failed(format!(
+                "it calls itself `{}`; write that as `issuer`, with your tenant's id where it has a placeholder",
+                found.issuer
+            ));
+        }
+        if self.issuer.scheme() == "https" && found.jwks_uri.scheme() != "https" {
+            return failed("its keys are not served over https".to_owned());
+        }
+        Ok(found.jwks_uri)
+    }
+}
+
+/// What an issuer may be called: a URL without a path is the same with and without a slash, and
+/// parsing it has lost which of them was written.
+pub fn names(issuer: &Url) -> Vec<&str> {
+    let whole = issuer.as_str();
+    let bare = whole.strip_suffix('/').filter(|_| issuer.path() == "/");
+    bare.into_iter().chain([whole]).collect()
+}
+
+impl Keys {
+    /// The keys that may have signed a token with this header.
+    pub fn matching<'a>(&'a self, header: &'a Header) -> impl Iterator<Item = &'a DecodingKey> {
+        let keys = self.keys.iter();
+        keys.filter(|key| key.fits(header)).map(|key| &key.verifier)
+    }
+}
+
+impl Key {
+    fn new(value: Value) -> Option<Self> {
+        let jwk: Jwk = serde_json::from_value(value).ok()?;
+        let kind = match &jwk.algorithm {
+            AlgorithmParameters::RSA(rsa) => {
+                let modulus = URL_SAFE_NO_PAD.decode(&rsa.n).ok()?;
+                let bytes = modulus.iter().skip_while(|byte| **byte == 0).count();
+                (bytes >= MODULUS_BYTES_MIN).then_some(Kind::Rsa)?
+            }
+            AlgorithmParameters::EllipticCurve(curve) => match curve.curve {
+                EllipticCurve::P256 => Kind::P256,
+                EllipticCurve::P384 => Kind::P384,
+                _ => return None,
+            },
+            AlgorithmParameters::OctetKeyPair(pair) if pair.curve == EllipticCurve::Ed25519 => {
+                Kind::Ed25519
+            }
+            _ => return None,
+        };
+        Some(Self {
+            verifier: DecodingKey::from_jwk(&jwk).ok()?,
+            common: jwk.common,
+            kind,
+        })
+    }
+
+    /// Whether the key may have signed such a token: its type, its use, its algorithm and its name
+    /// all agree.
+    fn fits(&self, header: &Header) -> bool {
+        let CommonParameters {
+            public_key_use,
+            key_operations,
+            key_algorithm,
+            key_id,
+            ..
+        } = &self.common;
+        let is_kind = match header.alg {
+            Algorithm::ES256 => self.kind == Kind::P256,
+            Algorithm::ES384 => self.kind == Kind::P384,
+            Algorithm::EdDSA => self.kind == Kind::Ed25519,
+            alg => alg.family() == AlgorithmFamily::Rsa && self.kind == Kind::Rsa,
+        };
+        let is_use = matches!(public_key_use, None | Some(PublicKeyUse::Signature));
+        let verifies = key_operations
+            .as_ref()
+            .is_none_or(|all| all.contains(&KeyOperations::Verify));
+        let is_algorithm = key_algorithm
+            .is_none_or(|own| Algorithm::try_from(own).is_ok_and(|own| own == header.alg));
+        let is_named = header.kid.is_none() || header.kid == *key_id;
+        is_kind && is_use && verifies && is_algorithm && is_named
+    }
+}

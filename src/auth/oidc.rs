@@ -1,0 +1,153 @@
+//! Bearer tokens of OpenID issuers: Entra, Keycloak, Google and their kind (RFC 9068, OpenID
+//! Connect Core 1.0 §2).
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use jsonwebtoken::{AlgorithmFamily, Validation};
+use serde_json::{Map, Value};
+
+use super::{
+    Refusal,
+    caller::{Caller, Proof},
+    headers::{is_name, unique},
+    issuer_keys::{KeySet, names},
+    token,
+};
+use crate::config::Issuer;
+
+/// An issuer whose tokens are accepted.
+#[derive(Debug)]
+pub struct Oidc {
+    config: Issuer,
+    keys: Arc<KeySet>,
+    /// One for each family of algorithms, so that a key is never used for another one.
+    validations: [(AlgorithmFamily, Validation); 3],
+    /// Whether it was logged that groups were left out of a token.
+    is_told: AtomicBool,
+}
+
+/// What a token says.
+type Claims = Map<String, Value>;
+
+impl Oidc {
+    /// An issuer of the configuration and its keys.
+    pub fn new(config: Issuer, keys: Arc<KeySet>) -> Self {
+        let validation = |family| {
+            let mut validation = Validation::new_for_family(family);
+            validation.leeway = token::LEEWAY;
+            validation.validate_nbf = true;
+            validation.set_audience(&config.audiences);
+            validation.set_issuer(&names(&config.issuer));
+            validation.set_required_spec_claims(&["exp", "iss", "aud"]);
+            (family, validation)
+        };
+        Self {
+            validations: [
+                validation(AlgorithmFamily::Rsa),
+                validation(AlgorithmFamily::Ec),
+                validation(AlgorithmFamily::Ed),
+            ],
+            config,
+            keys,
+            is_told: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether a token that calls its issuer so is for us to check.
+    pub fn is_issuer(&self, issuer: &str) -> bool {
+        names(&self.config.issuer).contains(&issuer)
+    }
+
+    /// The user of a token.
+    pub async fn caller(&self, sent: &str) -> Result<Caller, Refusal> {
+        let header = token::header(sent)?;
+        let family = header.alg.family();
+        let found = self.validations.iter().find(|(own, _)| *own == family);
+        let (_, validation) =
+            found.ok_or_else(|| token::flaw("it is not signed with a public key"))?;
+        let is_kind = header.typ.as_deref().is_none_or(|typ| {
+            let typ = typ.to_ascii_lowercase();
+            matches!(typ.trim_start_matches("application/"), "jwt" | "at+jwt")
+        });
+        if !is_kind {
+            return Err(token::flaw("its `typ` is none of an access token"));
+        }
+        let keys = self.keys.keys_for(&header).await?;
+        let mut refusal = Refusal::Token;
+        for key in keys.matching(&header) {
+            match token::verify::<Claims>(sent, key, validation) {
+                Ok(claims) => return self.read(&claims),
+                // The signature is right where anything else is told.
+                Err(other) if other != Refusal::Token => return Err(other),
+                Err(other) => refusal = other,
+            }
+        }
+        Err(refusal)
+    }
+
+    fn read(&self, claims: &Claims) -> Result<Caller, Refusal> {
+        token::check_issued(claims.get("iat").and_then(Value::as_f64))?;
+        let email = self.email(claims);
+        let id = claims.get("sub").and_then(Value::as_str);
+        let id = id.filter(|id| is_name(id));
+        if email.is_none() && id.is_none() {
+            return Err(token::flaw("it names no user"));
+        }
+        let mut caller = Caller::user(id, email, Proof::Oidc);
+        caller.groups = self.groups(claims);
+        let workspace = claims.get(&self.config.workspace_claim);
+        if let Some(workspace) = workspace.and_then(Value::as_str).filter(|it| is_name(it)) {
+            caller.workspace = workspace.into();
+        }
+        Ok(caller)
+    }
+
+    /// The first claim that is an e-mail. One that the issuer itself has not verified is nobody's.
+    fn email<'a>(&self, claims: &'a Claims) -> Option<&'a str> {
+        let is_unverified = matches!(claims.get("email_verified"), Some(Value::Bool(false)))
+            || claims.get("email_verified").and_then(Value::as_str) == Some("false");
+        self.config
+            .email_claims
+            .iter()
+            .filter(|claim| !(is_unverified && claim.as_str() == "email"))
+            .filter_map(|claim| claims.get(claim)?.as_str())
+            .map(str::trim)
+            .find(|email| email.contains('@') && is_name(email))
+    }
+
+    /// The groups of all claims that hold some; `None` if the token leaves them unsaid.
+    fn groups(&self, claims: &Claims) -> Option<Arc<[Arc<str>]>> {
+        if self.is_overage(claims) {
+            if !self.is_told.swap(true, Ordering::Relaxed) {
+                tracing::warn!(
+                    "tokens of the issuer `{}` leave out the groups of users with too many of them: our own tables count for these users; let the issuer send only groups that are assigned to the application",
+                    self.config.name
+                );
+            }
+            return None;
+        }
+        let found = self.config.groups_claims.iter();
+        let texts = found
+            .filter_map(|claim| claims.get(claim))
+            .flat_map(|value| match value {
+                Value::Array(items) => items.iter().filter_map(Value::as_str).collect(),
+                Value::String(text) => vec![text.as_str()],
+                _ => Vec::new(),
+            })
+            .map(str::trim)
+            .filter(|group| !group.contains(char::is_control));
+        let groups = unique(texts);
+        (!groups.is_empty()).then(|| groups.into())
+    }
+
+    /// Whether groups are missing because there are too many (Microsoft's "groups overage claim").
+    fn is_overage(&self, claims: &Claims) -> bool {
+        let elsewhere = claims.get("_claim_names").and_then(Value::as_object);
+        let has = |claim: &String| elsewhere.is_some_and(|names| names.contains_key(claim));
+        self.config.groups_claims.iter().any(has)
+            || claims.get("hasgroups") == Some(&Value::Bool(true))
+    }
+}

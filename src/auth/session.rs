@@ -1,0 +1,307 @@
+//! Open WebUI's session tokens and API keys, checked as Open WebUI itself does (Open WebUI
+//! contract §7.3).
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use jsonwebtoken::{DecodingKey, Validation};
+use moka::future::Cache;
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    Refusal,
+    caller::Caller,
+    headers::is_name,
+    introspection::Introspection,
+    token,
+    users::{REMEMBERED_MAX, User, Users},
+};
+use crate::{config::OpenWebUi, redis::Redis};
+
+/// Whoever a session belongs to.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// As a caller.
+    pub caller: Arc<Caller>,
+    /// Their id in Open WebUI, if it is known.
+    pub id: Option<Arc<str>>,
+}
+
+/// Checks sessions.
+#[derive(Debug)]
+pub struct Sessions {
+    /// Verifies the signature, if we hold the secret.
+    key: Option<DecodingKey>,
+    validation: Validation,
+    /// Says who the user is and whether the session lives; where it cannot, the API is asked.
+    users: Option<Arc<Users>>,
+    api: Option<Introspection>,
+    sign_outs: Option<SignOuts>,
+}
+
+/// What a session token says (Open WebUI contract §7.1).
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Claims {
+    /// The user's id.
+    pub id: Option<String>,
+    /// What it was made for; absent before 0.12.
+    pub typ: Option<String>,
+    /// Must equal the user's.
+    session_stamp: Option<String>,
+    /// How they signed in.
+    auth_method: Option<String>,
+    /// Whether they showed a second factor.
+    mfa_verified: Option<bool>,
+    /// The token's id.
+    jti: Option<String>,
+    /// When it was issued, seconds since 1970.
+    iat: Option<f64>,
+    /// When it ends.
+    pub exp: Option<f64>,
+}
+
+impl Sessions {
+    /// The check of a configuration; `None`: neither secret nor URL is configured.
+    pub fn new(
+        config: &OpenWebUi,
+        users: Option<Arc<Users>>,
+        api: Option<Introspection>,
+        redis: Option<Arc<Redis>>,
+    ) -> Option<Self> {
+        let secret = config.secret_key.as_ref();
+        // An empty secret would be everybody's.
+        let secret = secret.filter(|secret| !secret.expose().is_empty());
+        if secret.is_none() && api.is_none() {
+            return None;
+        }
+        let mut validation = token::hs256();
+        validation.validate_nbf = true;
+        Some(Self {
+            key: secret.map(|secret| DecodingKey::from_secret(secret.expose().as_bytes())),
+            validation,
+            users,
+            api,
+            sign_outs: redis.map(|redis| SignOuts::new(redis, config.cache_ttl)),
+        })
+    }
+
+    /// The user of a session token.
+    pub async fn session(&self, sent: &str) -> Result<Session, Refusal> {
+        let claims: Claims = match &self.key {
+            Some(key) => token::verify(sent, key, &self.validation)?,
+            None => token::unproven(sent)?,
+        };
+        let id = claims.check()?;
+        match (&self.key, &self.users, &self.api) {
+            (Some(_), Some(users), _) => {
+                let user = users.by_id(id).await?.ok_or(Refusal::SignedOut)?;
+                claims.check_user(&user)?;
+                if let Some(sign_outs) = &self.sign_outs {
+                    sign_outs.check(sent, id, &claims).await?;
+                }
+                Ok(user.session())
+            }
+            (_, _, Some(api)) => api.session(sent, &claims).await,
+            _ => Err(Refusal::Unavailable(
+                "neither the database nor the URL of Open WebUI is configured",
+            )),
+        }
+    }
+
+    /// The user of an API key of Open WebUI; `None`: nobody's.
+    pub async fn key(&self, sent: &str) -> Result<Option<Session>, Refusal> {
+        let (Some(_), Some(users)) = (&self.key, &self.users) else {
+            return Err(Refusal::SessionKey);
+        };
+        let Some(user) = users.by_key(sent).await? else {
+            return Ok(None);
+        };
+        user.check()?;
+        Ok(Some(user.session()))
+    }
+}
+
+impl User {
+    fn session(&self) -> Session {
+        Session {
+            caller: Arc::clone(&self.caller),
+            id: Some(Arc::clone(&self.id)),
+        }
+    }
+}
+
+impl Claims {
+    /// What can be said of the claims alone; answers the user's id.
+    fn check(&self) -> Result<&str, Refusal> {
+        token::check_issued(self.iat)?;
+        let kinds = [None, Some("session"), Some("automation"), Some("subagent")];
+        if !kinds.contains(&self.typ.as_deref()) {
+            return Err(token::flaw("its `typ` is none of a session"));
+        }
+        let id = self.id.as_deref().filter(|id| is_name(id));
+        id.ok_or_else(|| token::flaw("it names no user"))
+    }
+
+    /// Whether the session lives, by what the database says of its user.
+    fn check_user(&self, user: &User) -> Result<(), Refusal> {
+        user.check()?;
+        let account = &user.account;
+        if let Some(stamp) = &account.session_stamp
+            && *stamp != self.session_stamp
+        {
+            return Err(Refusal::SignedOut);
+        }
+        let is_session = matches!(self.typ.as_deref(), None | Some("session"));
+        let is_elsewhere = matches!(
+            self.auth_method.as_deref(),
+            Some("oauth" | "trusted_header")
+        );
+        if account.wants_mfa && is_session && !is_elsewhere && self.mfa_verified != Some(true) {
+            return Err(Refusal::SecondFactor);
+        }
+        Ok(())
+    }
+}
+
+/// The tokens that Open WebUI has signed out, as it notes them in Redis.
+#[derive(Debug)]
+struct SignOuts {
+    redis: Arc<Redis>,
+    /// Tokens that are not signed out, by their SHA-256: one question in a while is enough.
+    alive: Cache<[u8; 32], ()>,
+    /// Whether it was logged that Redis is away.
+    is_told: AtomicBool,
+}
+
+impl SignOuts {
+    fn new(redis: Arc<Redis>, ttl: Duration) -> Self {
+        Self {
+            redis,
+            alive: Cache::builder()
+                .max_capacity(REMEMBERED_MAX)
+                .time_to_live(ttl)
+                .build(),
+            is_told: AtomicBool::new(false),
+        }
+    }
+
+    /// Refuses a token that was signed out. A Redis that is away is ignored, as Open WebUI does;
+    /// its silence counts as long as an answer, or each call would wait for it.
+    async fn check(&self, sent: &str, user: &str, claims: &Claims) -> Result<(), Refusal> {
+        let hash: [u8; 32] = Sha256::digest(sent).into();
+        let asked = async {
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "saturates; seconds since 1970"
+            )]
+            let issued_at = claims.iat.map(|seconds| seconds as i64);
+            let answer = self
+                .redis
+                .is_revoked(user, claims.jti.as_deref(), issued_at);
+            match answer.await {
+                Ok(true) => return Err(Refusal::SignedOut),
+                Ok(false) => self.is_told.store(false, Ordering::Relaxed),
+                Err(error) if !self.is_told.swap(true, Ordering::Relaxed) => {
+                    tracing::warn!("signed-out sessions are not noticed: {error}");
+                }
+                Err(_) => {}
+            }
+            Ok(())
+        };
+        let known = self.alive.try_get_with(hash, asked).await;
+        known.map_err(|refusal| refusal.as_ref().clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Proof, *};
+    use crate::store::Account;
+
+    fn account() -> Account {
+        Account {
+            id: "u1".to_owned(),
+            email: "Ann@Example.org".to_owned(),
+            name: "Ann".to_owned(),
+            role: "user".to_owned(),
+            is_active: true,
+            session_stamp: Some(Some("stamp".to_owned())),
+            wants_mfa: false,
+            groups: Vec::new(),
+        }
+    }
+
+    fn claims(json: serde_json::Value) -> Claims {
+        serde_json::from_value(json).unwrap()
+    }
+
+    #[test]
+    fn a_session_lives_while_the_user_and_its_stamp_do() {
+        let stamped = || claims(serde_json::json!({"id": "u1", "session_stamp": "stamp"}));
+        let bare = || claims(serde_json::json!({"id": "u1"}));
+        let with = |change: fn(&mut Account)| {
+            let mut account = account();
+            change(&mut account);
+            account
+        };
+        let ended = Err(Refusal::SignedOut);
+        let cases = [
+            (stamped(), account(), Ok(())),
+            (bare(), account(), ended.clone()),
+            (stamped(), with(|it| it.session_stamp = None), Ok(())),
+            (bare(), with(|it| it.session_stamp = None), Ok(())),
+            (bare(), with(|it| it.session_stamp = Some(None)), Ok(())),
+            (
+                stamped(),
+                with(|it| it.session_stamp = Some(None)),
+                ended.clone(),
+            ),
+            (stamped(), with(|it| it.is_active = false), ended),
+            (stamped(), with(|it| it.role = "admin".to_owned()), Ok(())),
+            (
+                stamped(),
+                with(|it| it.role = "pending".to_owned()),
+                Err(Refusal::Pending),
+            ),
+            (
+                stamped(),
+                with(|it| it.role = String::new()),
+                Err(Refusal::Pending),
+            ),
+        ];
+        for (claims, account, expected) in cases {
+            let user = User::new(account, Proof::Session);
+            assert_eq!(claims.check_user(&user), expected, "{claims:?} {user:?}");
+        }
+    }
+
+    #[test]
+    fn the_second_factor_is_asked_as_open_webui_does() {
+        let mut account = account();
+        account.wants_mfa = true;
+        account.session_stamp = None;
+        let user = User::new(account, Proof::Session);
+        let missing = Err(Refusal::SecondFactor);
+        let cases = [
+            (r#"{"typ": "session"}"#, missing.clone()),
+            ("{}", missing.clone()),
+            (r#"{"mfa_verified": false}"#, missing.clone()),
+            (r#"{"auth_method": "password"}"#, missing),
+            (r#"{"mfa_verified": true}"#, Ok(())),
+            (r#"{"auth_method": "oauth"}"#, Ok(())),
+            (r#"{"auth_method": "trusted_header"}"#, Ok(())),
+            (r#"{"typ": "automation"}"#, Ok(())),
+            (r#"{"typ": "subagent"}"#, Ok(())),
+        ];
+        for (json, expected) in cases {
+            let claims: Claims = serde_json::from_str(json).unwrap();
+            assert_eq!(claims.check_user(&user), expected, "{json}");
+        }
+    }
+}

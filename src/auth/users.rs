@@ -1,0 +1,161 @@
+//! [`Users`]: Open WebUI's users, looked up in its database and remembered for a moment.
+//!
+//! Only users that were found are remembered. Who was not found, and a database that did not
+//! answer, is asked for again each time, but one question at a time for each user and few for all.
+
+use std::{sync::Arc, time::Duration};
+
+use moka::future::Cache;
+use sha2::{Digest as _, Sha256};
+use tokio::{sync::Semaphore, time::timeout};
+
+use super::{
+    Refusal,
+    caller::{Caller, Proof},
+};
+use crate::store::{Account, Directory, StoreError};
+
+/// Users remembered at once.
+pub const REMEMBERED_MAX: u64 = 10_000;
+
+/// Questions to the database at once.
+const QUESTIONS_MAX: usize = 16;
+
+/// How long a question may wait for its turn.
+const TURN: Duration = Duration::from_secs(2);
+
+/// Open WebUI's users.
+#[derive(Debug)]
+pub struct Users {
+    directory: Arc<Directory>,
+    found: Cache<Lookup, Arc<User>>,
+    turns: Semaphore,
+}
+
+/// What a user is looked up by.
+#[derive(Debug, PartialEq, Eq, Hash)]
+enum Lookup {
+    Id(String),
+    /// In lower case.
+    Email(String),
+    /// By the SHA-256 of an API key: the key itself is not kept.
+    Key([u8; 32]),
+}
+
+/// A user that was found.
+#[derive(Debug)]
+pub struct User {
+    /// As in the database.
+    pub account: Account,
+    /// Their id.
+    pub id: Arc<str>,
+    /// As a caller who came with a session token, or with a key if they were looked up by one.
+    pub caller: Arc<Caller>,
+}
+
+/// Why there is no user.
+#[derive(Debug)]
+enum Miss {
+    /// There is none.
+    Unknown,
+    /// It could not be found out.
+    Down(Refusal),
+}
+
+impl Users {
+    /// Remembers users for so long.
+    pub fn new(directory: Arc<Directory>, ttl: Duration) -> Self {
+        Self {
+            directory,
+            found: Cache::builder()
+                .max_capacity(REMEMBERED_MAX)
+                .time_to_live(ttl)
+                .build(),
+            turns: Semaphore::new(QUESTIONS_MAX),
+        }
+    }
+
+    /// The user of an id.
+    pub async fn by_id(&self, id: &str) -> Result<Option<Arc<User>>, Refusal> {
+        let question = self.directory.user(id);
+        self.look_up(Lookup::Id(id.to_owned()), Proof::Session, question)
+            .await
+    }
+
+    /// The user of an e-mail, in any case of letters.
+    pub async fn by_email(&self, email: &str) -> Result<Option<Arc<User>>, Refusal> {
+        let question = self.directory.user_of_email(email);
+        self.look_up(
+            Lookup::Email(email.to_lowercase()),
+            Proof::Session,
+            question,
+        )
+        .await
+    }
+
+    /// The user of an API key (`sk-…`).
+    pub async fn by_key(&self, key: &str) -> Result<Option<Arc<User>>, Refusal> {
+        let question = self.directory.user_of_key(key);
+        let lookup = Lookup::Key(Sha256::digest(key).into());
+        self.look_up(lookup, Proof::SessionKey, question).await
+    }
+
+    /// From memory, else by the question, which all who ask the same share.
+    async fn look_up(
+        &self,
+        lookup: Lookup,
+        proof: Proof,
+        question: impl Future<Output = Result<Option<Account>, StoreError>>,
+    ) -> Result<Option<Arc<User>>, Refusal> {
+        if let Some(user) = self.found.get(&lookup).await {
+            return Ok(Some(user));
+        }
+        let asked = async {
+            let busy = StoreError::Down("too many questions wait for it".to_owned());
+            let Ok(Ok(_turn)) = timeout(TURN, self.turns.acquire()).await else {
+                return Err(Miss::Down(busy.into()));
+            };
+            let account = question.await.map_err(|error| Miss::Down(error.into()))?;
+            let account = account.ok_or(Miss::Unknown)?;
+            Ok(Arc::new(User::new(account, proof)))
+        };
+        match self.found.try_get_with(lookup, asked).await {
+            Ok(user) => Ok(Some(user)),
+            Err(miss) => match miss.as_ref() {
+                Miss::Unknown => Ok(None),
+                Miss::Down(refusal) => Err(refusal.clone()),
+            },
+        }
+    }
+}
+
+impl User {
+    /// The user of an account.
+    pub fn new(account: Account, proof: Proof) -> Self {
+        let email = Some(account.email.trim()).filter(|email| !email.is_empty());
+        let mut caller = Caller::user(Some(&account.id), email, proof);
+        caller.is_admin = account.role == "admin";
+        caller.open_webui_groups = account
+            .groups
+            .iter()
+            .flat_map(|group| [group.id.as_str(), group.name.as_str()])
+            .map(Arc::from)
+            .collect();
+        Self {
+            id: account.id.as_str().into(),
+            caller: Arc::new(caller),
+            account,
+        }
+    }
+
+    /// Refuses a user who may not do anything in Open WebUI.
+    pub fn check(&self) -> Result<(), Refusal> {
+        if !self.account.is_active {
+            return Err(Refusal::SignedOut);
+        }
+        if !matches!(self.account.role.as_str(), "user" | "admin") {
+            return Err(Refusal::Pending);
+        }
+        Ok(())
+    }
+}

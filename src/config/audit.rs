@@ -1,0 +1,75 @@
+//! `[audit]`: what is kept of every call.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::{
+    Audit, OnFailure,
+    reader::{Reader, Scalar, Text},
+    setting::Flag,
+};
+
+/// A smaller journal would be full within a short outage, in bytes.
+const JOURNAL_BYTES_MIN: usize = 1 << 20;
+
+/// Laws ask for ten years at most.
+const RETENTION_MAX: Duration = Duration::from_hours(24 * 366 * 100);
+
+/// As it stands in the file. Defaults are those of [`Audit`].
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct AuditTable {
+    enabled: Option<Spanned<Flag>>,
+    journal: Option<Text>,
+    journal_bytes_max: Option<Spanned<Scalar>>,
+    on_failure: Option<Text>,
+    retention: Option<Text>,
+    arguments: Option<bool>,
+}
+
+impl AuditTable {
+    /// Checks and resolves the section.
+    pub(super) fn resolve(self, reader: &mut Reader<'_>) -> Audit {
+        let mut audit = Audit::beside(&reader.folder);
+        if let Some(flag) = &self.enabled {
+            audit.is_on = reader.flag("enabled", flag).unwrap_or(audit.is_on);
+        }
+        if let Some(Some(Ok(text))) = self.journal.map(|text| reader.optional(&text)) {
+            audit.journal = reader.folder.join(text.into_inner());
+        }
+        if let Some(scalar) = self.journal_bytes_max
+            && let Some(number) = reader.count("journal_bytes_max", &scalar, JOURNAL_BYTES_MIN)
+        {
+            audit.journal_bytes_max = u64::try_from(number).unwrap_or(u64::MAX);
+        }
+        if let Some(text) = self.on_failure.and_then(|text| reader.required(&text)) {
+            let choices = [
+                ("continue", OnFailure::Continue),
+                ("refuse", OnFailure::Refuse),
+            ];
+            let choice = reader.choice("on_failure", &text, &choices);
+            audit.on_failure = choice.unwrap_or(audit.on_failure);
+            if !audit.is_on && audit.on_failure == OnFailure::Refuse {
+                reader
+                    .problems
+                    .warning(
+                        &text.span(),
+                        "calls that cannot be recorded are to be refused, but nothing is recorded",
+                    )
+                    .hint("remove `enabled = false`, or `on_failure`");
+            }
+        }
+        if let Some(text) = self.retention.and_then(|text| reader.required(&text)) {
+            audit.retention = match text.get_ref().trim() {
+                "forever" => None,
+                _ => reader
+                    .duration_up_to("retention", &text, RETENTION_MAX)
+                    .or(audit.retention),
+            };
+        }
+        audit.arguments = self.arguments.unwrap_or(audit.arguments);
+        audit
+    }
+}

@@ -1,0 +1,35 @@
+//! What each section may say for itself, but not beside the others.
+
+use super::{Anonymous, Config, Diagnostic};
+
+/// Warnings of a configuration that was read without errors.
+pub(super) fn find(config: &Config) -> Vec<Diagnostic> {
+    let mut found = Vec::new();
+    let is_enforced = config.is_access_enforced();
+    if config.identity.anonymous == Anonymous::Allowed && is_enforced {
+        let message = "`anonymous = true`: callers without identity pass as `anonymous`, where grants are meant to decide who may call what";
+        let hint = "remove `anonymous` from `[identity]`; what everybody with an identity may use goes into `default_groups` of `[access]`";
+        found.push(Diagnostic::warning(message).with_hint(hint));
+    }
+    if is_enforced && config.access.default_groups.is_empty() {
+        let idle = config
+            .identity
+            .keys
+            .iter()
+            .filter(|key| key.groups.is_empty() && !key.forwards);
+        for key in idle {
+            let message = format!(
+                "the key `{}` is in no group of the file, and grants decide: it may call nothing",
+                key.name
+            );
+            let group = config.access.admin_groups.first();
+            let group = group.map_or("MCP-Admin", String::as_str);
+            let hint = format!(
+                "add `groups = [\"{group}\"]` to `[identity.keys.{}]` for everything, or groups of `[access.groups]`",
+                key.name
+            );
+            found.push(Diagnostic::warning(message).with_hint(hint));
+        }
+    }
+    found
+}

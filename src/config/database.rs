@@ -1,0 +1,206 @@
+//! `[database]`: where grants and the audit trail are kept.
+
+use std::path::Path;
+
+use serde::Deserialize;
+use toml::Spanned;
+use url::Url;
+
+use super::{
+    Database, DatabaseUrl, Redis,
+    reader::{Reader, Scalar, Text},
+};
+use crate::secret::Secret;
+
+/// What Open WebUI calls its keys in Redis unless told otherwise (`REDIS_KEY_PREFIX`).
+const REDIS_PREFIX: &str = "open-webui";
+
+/// As it stands in the file. Defaults are those of [`Database`].
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct DatabaseTable {
+    url: Option<Text>,
+    open_webui: Option<Text>,
+    redis_url: Option<Text>,
+    redis_prefix: Option<Text>,
+    timeout: Option<Text>,
+    connections_max: Option<Spanned<Scalar>>,
+}
+
+impl DatabaseTable {
+    /// Checks and resolves the section.
+    pub(super) fn resolve(self, reader: &mut Reader<'_>) -> Database {
+        let mut database = Database::beside(&reader.folder);
+        if let Some(url) = self.url.and_then(|text| url(reader, "url", &text)) {
+            database.url = url;
+        }
+        let open_webui = self.open_webui.as_ref();
+        database.open_webui = match open_webui.map(|text| (text, url(reader, "open_webui", text))) {
+            Some((text, Some(found))) => {
+                refuse_own(reader, text, &database.url, &found);
+                Some(found)
+            }
+            Some((_, None)) | None => {
+                Some(database.url.clone()).filter(|url| matches!(url, DatabaseUrl::Postgres(_)))
+            }
+        };
+        database.redis = redis(reader, self.redis_url, self.redis_prefix);
+        if let Some(text) = self.timeout.and_then(|text| reader.required(&text))
+            && let Some(duration) = reader.duration("timeout", &text)
+        {
+            database.timeout = duration;
+        }
+        if let Some(scalar) = self.connections_max
+            && let Some(number) = reader.count("connections_max", &scalar, 1)
+        {
+            database.connections_max = u32::try_from(number).unwrap_or(u32::MAX);
+        }
+        database
+    }
+}
+
+/// Reads where a database is. `None` when nothing is said, or what is said was reported.
+fn url(reader: &mut Reader<'_>, key: &str, text: &Text) -> Option<DatabaseUrl> {
+    let is_literal = !text.get_ref().contains("${");
+    let text = reader.optional(text)?.ok()?;
+    let parsed = parse(text.get_ref(), key == "open_webui", &reader.folder);
+    match parsed {
+        Ok(url) => {
+            if is_literal && password(&url).is_some() {
+                reader
+                    .problems
+                    .warning(
+                        &text.span(),
+                        format!("`{key}` holds a password and stands in the file itself"),
+                    )
+                    .hint(format!(
+                        "move it to the environment: `{key} = \"${{DATABASE_URL}}\"`"
+                    ));
+            }
+            Some(url)
+        }
+        Err((problem, hint)) => {
+            reader
+                .problems
+                .error(&text.span(), format!("`{key}`: {problem}"))
+                .hint(hint);
+            None
+        }
+    }
+}
+
+/// A problem and what to write instead, neither of which shows the URL: it may hold a password.
+type Misread = (String, &'static str);
+
+/// What to write for SQLite.
+const SQLITE_HINT: &str = "write `\"sqlite:mcp-bridge.db\"`, a path relative to this file, or `\"sqlite:///var/lib/mcp-bridge.db\"`";
+/// What to write for PostgreSQL.
+const POSTGRES_HINT: &str = "write `\"postgresql://USER:PASSWORD@HOST:5432/NAME\"`; `@`, `:`, `/`, `#` and `%` in a password are written `%40`, `%3A`, `%2F`, `%23`, `%25`";
+
+/// Takes the URLs that sqlx, SQLAlchemy and Open WebUI take: `postgresql+psycopg2://` is PostgreSQL.
+fn parse(text: &str, takes_paths: bool, folder: &Path) -> Result<DatabaseUrl, Misread> {
+    let Some((scheme, rest)) = text.split_once(':') else {
+        if takes_paths {
+            return Ok(DatabaseUrl::Sqlite(folder.join(text)));
+        }
+        return Err(("this is no URL of a database".to_owned(), SQLITE_HINT));
+    };
+    let kind = scheme.split('+').next().unwrap_or_default().to_lowercase();
+    match kind.as_str() {
+        "sqlite" => sqlite(rest, folder),
+        "postgres" | "postgresql" => postgres(rest),
+        _ if takes_paths && !rest.starts_with("//") => Ok(DatabaseUrl::Sqlite(folder.join(text))),
+        _ => Err((
+            "only PostgreSQL and SQLite are known here".to_owned(),
+            "write `\"postgresql://USER:PASSWORD@HOST:5432/NAME\"` or `\"sqlite:mcp-bridge.db\"`",
+        )),
+    }
+}
+
+fn sqlite(rest: &str, folder: &Path) -> Result<DatabaseUrl, Misread> {
+    let path = rest.strip_prefix("//").unwrap_or(rest);
+    let path = path.split('?').next().unwrap_or_default();
+    if path.is_empty() || path.trim_matches('/') == ":memory:" {
+        let problem = "a database in memory forgets grants and records when we stop";
+        return Err((problem.to_owned(), SQLITE_HINT));
+    }
+    // SQLAlchemy writes an absolute path with four slashes.
+    let path = match path.strip_prefix("//") {
+        Some(absolute) => format!("/{absolute}"),
+        None => path.to_owned(),
+    };
+    Ok(DatabaseUrl::Sqlite(folder.join(path)))
+}
+
+fn postgres(rest: &str) -> Result<DatabaseUrl, Misread> {
+    let misread = |problem: String| (problem, POSTGRES_HINT);
+    if !rest.starts_with("//") {
+        return Err(misread("`//` is missing after the scheme".to_owned()));
+    }
+    let mut url = Url::parse(&format!("postgres:{rest}"))
+        .map_err(|error| misread(format!("this is no URL: {error}")))?;
+    let has_host = url.host_str().is_some_and(|host| !host.is_empty());
+    if !has_host && !url.query_pairs().any(|(key, _)| key.starts_with("host")) {
+        return Err(misread("the host is missing".to_owned()));
+    }
+    // The part after `#` of a password that was not escaped.
+    if url.fragment().is_some() {
+        return Err(misread("it goes on after a `#`".to_owned()));
+    }
+    // asyncpg's word for `sslmode`, which must not get lost on the way: it asks for encryption.
+    if url.query_pairs().any(|(key, _)| key == "ssl") {
+        let pairs: Vec<(String, String)> = url
+            .query_pairs()
+            .map(|(key, value)| match &*key {
+                "ssl" if value == "true" => ("sslmode".to_owned(), "require".to_owned()),
+                "ssl" => ("sslmode".to_owned(), value.into_owned()),
+                _ => (key.into_owned(), value.into_owned()),
+            })
+            .collect();
+        url.query_pairs_mut().clear().extend_pairs(pairs);
+    }
+    Ok(DatabaseUrl::Postgres(Secret::new(String::from(url))))
+}
+
+/// Open WebUI's file is only read, and our tables have to go somewhere.
+fn refuse_own(reader: &mut Reader<'_>, text: &Text, own: &DatabaseUrl, found: &DatabaseUrl) {
+    if matches!(own, DatabaseUrl::Sqlite(_)) && own == found {
+        reader
+            .problems
+            .error(
+                &text.span(),
+                "`open_webui` and `url` are the same file, and Open WebUI's file is only read",
+            )
+            .hint("leave `url` out: our own tables are then in `mcp-bridge.db` beside this file");
+    }
+}
+
+fn redis(reader: &mut Reader<'_>, url: Option<Text>, prefix: Option<Text>) -> Option<Redis> {
+    let prefix = prefix.and_then(|text| reader.optional(&text)?.ok());
+    let text = reader.optional(&url?)?.ok()?;
+    let scheme = Url::parse(text.get_ref()).map(|url| url.scheme().to_owned());
+    if !matches!(scheme.as_deref(), Ok("redis" | "rediss")) {
+        reader
+            .problems
+            .error(&text.span(), "`redis_url` is no URL of Redis")
+            .hint("write `\"redis://HOST:6379/0\"`, or `\"rediss://…\"` for TLS");
+        return None;
+    }
+    Some(Redis {
+        url: Secret::new(text.into_inner()),
+        prefix: prefix.map_or_else(|| REDIS_PREFIX.to_owned(), Text::into_inner),
+    })
+}
+
+/// The password of a URL, as it is written there.
+pub(super) fn password(url: &DatabaseUrl) -> Option<Secret> {
+    match url {
+        DatabaseUrl::Sqlite(_) => None,
+        DatabaseUrl::Postgres(secret) => password_of(secret),
+    }
+}
+
+/// The password of a URL, as it is written there.
+pub(super) fn password_of(url: &Secret) -> Option<Secret> {
+    Url::parse(url.expose()).ok()?.password().map(Secret::new)
+}

@@ -1,0 +1,205 @@
+//! The whole section, and who may call once it is known where we listen.
+
+use std::net::SocketAddr;
+
+use serde::Deserialize;
+use toml::de::{DeTable, DeValue};
+
+use super::{gateway, keys::Keys, oidc, open_webui};
+use crate::{
+    config::{
+        Anonymous, ApiKey, DEFAULT_WORKSPACE, Diagnostic, Environment, Gateway, Identity, Issuer,
+        KeyText, OpenWebUi, diagnostic::Span, reader::Reader,
+    },
+    secret::Secret,
+};
+
+/// As it stands in the file. What has a table of its own is read one by one before the rest, and
+/// named here for the list of known keys.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct IdentityTable {
+    /// Callers need no identity. Default: false, but true while no proof is on and only this
+    /// machine can reach us.
+    anonymous: Option<bool>,
+    #[serde(rename = "keys")]
+    _keys: Option<bool>,
+    #[serde(rename = "open_webui")]
+    _open_webui: Option<bool>,
+    #[serde(rename = "gateway")]
+    _gateway: Option<bool>,
+    #[serde(rename = "oidc")]
+    _oidc: Option<bool>,
+}
+
+/// The section before it is known where we listen.
+#[derive(Debug)]
+pub(in crate::config) struct Draft {
+    anonymous: Option<bool>,
+    keys: Vec<ApiKey>,
+    open_webui: OpenWebUi,
+    gateway: Option<Gateway>,
+    oidc: Vec<Issuer>,
+    /// Reasons of keys that are off.
+    off: Vec<String>,
+    /// What to write when nothing is on.
+    hint: &'static str,
+}
+
+impl Default for Draft {
+    fn default() -> Self {
+        Self {
+            anonymous: None,
+            keys: Vec::new(),
+            open_webui: OpenWebUi::default(),
+            gateway: None,
+            oidc: Vec::new(),
+            off: Vec::new(),
+            hint: "write `[identity.keys.default]` with `key = \"${MCP_API_KEY}\"` and set MCP_API_KEY, or `anonymous = true` in `[identity]` if everybody may call",
+        }
+    }
+}
+
+/// Reads the section. `has_directory`: whether Open WebUI's database can be asked.
+pub(in crate::config) fn read(
+    reader: &mut Reader<'_>,
+    span: &Span,
+    mut table: DeTable<'_>,
+    has_directory: bool,
+) -> Draft {
+    let mut draft = Draft::default();
+    let mut keys = Keys::default();
+    let sections = ["keys", "open_webui", "gateway", "oidc"];
+    for (name, (at, table)) in sections
+        .into_iter()
+        .filter_map(|name| Some((name, section(reader, &mut table, name)?)))
+        .collect::<Vec<_>>()
+    {
+        match name {
+            "keys" => {
+                for (name, value) in table {
+                    keys.read(reader, name.get_ref(), value);
+                }
+            }
+            "open_webui" => {
+                draft.open_webui = open_webui::read(reader, &at, table, has_directory);
+            }
+            "gateway" => draft.gateway = gateway::read(reader, &at, table),
+            _ => {
+                for (name, value) in table {
+                    draft.oidc.extend(oidc::read(reader, name.get_ref(), value));
+                }
+            }
+        }
+    }
+    let rest: Option<IdentityTable> = reader.table("identity", span, table);
+    draft.anonymous = rest.and_then(|rest| rest.anonymous);
+    warn_of_unsigned(reader, &draft, &keys);
+    for (name, reason) in keys.off {
+        reader.turn_off(&format!("key `{name}`"), reason.clone());
+        draft.off.push(format!("the key `{name}` is off: {reason}"));
+    }
+    draft.keys = keys.on;
+    draft
+}
+
+/// Takes a table out of the section.
+fn section<'i>(
+    reader: &mut Reader<'_>,
+    table: &mut DeTable<'i>,
+    name: &str,
+) -> Option<(Span, DeTable<'i>)> {
+    let (_, value) = table.remove_entry(name)?;
+    let at = value.span();
+    if let DeValue::Table(inner) = value.into_inner() {
+        return Some((at, inner));
+    }
+    let hint = match name {
+        "keys" => "write `[identity.keys.NAME]` and below it `key = \"${MCP_API_KEY}\"`".to_owned(),
+        "oidc" => "write `[identity.oidc.NAME]` and below it `issuer = \"https://…\"`".to_owned(),
+        _ => format!("write `[identity.{name}]` on a line of its own, and its keys below"),
+    };
+    reader
+        .problems
+        .error(&at, format!("`{name}`: expected a table"))
+        .hint(hint);
+    None
+}
+
+/// Plain headers say whatever the holder of the key says.
+fn warn_of_unsigned(reader: &mut Reader<'_>, draft: &Draft, keys: &Keys) {
+    if let Some((name, at)) = &keys.forwarder
+        && draft.open_webui.jwt_secret.is_none()
+    {
+        reader
+            .problems
+            .warning(
+                at,
+                format!("whoever holds the key `{name}` may name any user, since the headers beside it are not signed"),
+            )
+            .hint("set `jwt_secret` in `[identity.open_webui]` (FORWARD_USER_INFO_HEADER_JWT_SECRET, here and at Open WebUI)");
+    }
+}
+
+impl Draft {
+    /// What a file without the section has: the key of `MCP_API_KEY`, if that is set.
+    pub(in crate::config) fn of_environment(environment: &Environment) -> Self {
+        let key = environment.get("MCP_API_KEY").map(str::trim);
+        let keys = key.filter(|key| !key.is_empty()).map(|key| ApiKey {
+            name: "default".to_owned(),
+            key: KeyText::Plain(Secret::new(key)),
+            groups: Vec::new(),
+            forwards: false,
+            workspace: DEFAULT_WORKSPACE.to_owned(),
+        });
+        Self {
+            keys: keys.into_iter().collect(),
+            hint: "set MCP_API_KEY to the key that callers send, or write a `bridges.toml` with `anonymous = true` in `[identity]`",
+            ..Self::default()
+        }
+    }
+
+    /// Whether anybody can prove who they are.
+    fn has_proof(&self) -> bool {
+        !self.keys.is_empty()
+            || self.open_webui.is_on()
+            || self.gateway.is_some()
+            || !self.oidc.is_empty()
+    }
+
+    /// Decides, once it is known where we listen, who may call, and complains of a door that
+    /// stands open. One that more than this machine can reach must be wanted in so many words.
+    pub(in crate::config) fn resolve(self, listen: SocketAddr) -> (Identity, Option<Diagnostic>) {
+        let local = listen.ip().is_loopback();
+        let has_proof = self.has_proof();
+        let open = !has_proof && self.anonymous.is_none() && local;
+        let off = if self.off.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", self.off.join("; "))
+        };
+        let complaint = if open {
+            let message = format!("no API key is on{off}: whoever reaches {listen} may call");
+            Some(Diagnostic::warning(message).with_hint(self.hint))
+        } else if !has_proof && !local && self.anonymous != Some(true) {
+            let message =
+                format!("{listen} is reachable from other machines, and no API key is on{off}");
+            Some(Diagnostic::error(message).with_hint(self.hint))
+        } else {
+            None
+        };
+        let identity = Identity {
+            anonymous: match (self.anonymous, open) {
+                (Some(true), _) => Anonymous::Allowed,
+                (None, true) => Anonymous::Loopback,
+                (Some(false) | None, _) => Anonymous::Refused,
+            },
+            keys: self.keys,
+            open_webui: self.open_webui,
+            gateway: self.gateway,
+            oidc: self.oidc,
+            ..Identity::default()
+        };
+        (identity, complaint)
+    }
+}

@@ -1,0 +1,179 @@
+//! `[identity.keys.NAME]`: API keys of the file.
+
+use serde::Deserialize;
+use sha2::{Digest as _, Sha256};
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use crate::config::{
+    ApiKey, DEFAULT_WORKSPACE, KeyText,
+    diagnostic::Span,
+    reader::{Reader, Text},
+    setting::{List, plain},
+};
+
+/// As it stands in the file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct KeyTable {
+    /// The text a caller sends; blank switches the key off.
+    key: Option<Text>,
+    /// Its SHA-256 in hexadecimal, in place of the text.
+    key_sha256: Option<Text>,
+    groups: Option<Spanned<List>>,
+    forwards: Option<bool>,
+    workspace: Option<Text>,
+}
+
+/// The keys that are on, and the reasons of those that are off.
+#[derive(Debug, Default)]
+pub(super) struct Keys {
+    /// Those that are on.
+    pub(super) on: Vec<ApiKey>,
+    /// Name and reason of the others.
+    pub(super) off: Vec<(String, String)>,
+    /// The first key that vouches for users, and where it says so.
+    pub(super) forwarder: Option<(String, Span)>,
+}
+
+impl Keys {
+    /// Reads one key.
+    pub(super) fn read(
+        &mut self,
+        reader: &mut Reader<'_>,
+        name: &str,
+        value: Spanned<DeValue<'_>>,
+    ) {
+        let at = value.span();
+        let DeValue::Table(table) = value.into_inner() else {
+            reader
+                .problems
+                .error(&at, format!("`{name}`: expected a table"))
+                .hint(format!(
+                    "write `[identity.keys.{name}]` and below it `key = \"${{MCP_API_KEY}}\"`"
+                ));
+            return;
+        };
+        self.read_table(reader, name, &at, table);
+    }
+
+    fn read_table(&mut self, reader: &mut Reader<'_>, name: &str, at: &Span, table: DeTable<'_>) {
+        let section = format!("identity.keys.{name}");
+        let before = reader.problems.len();
+        let Some(table) = reader.table::<KeyTable>(&section, at, table) else {
+            return;
+        };
+        let text = match (&table.key, &table.key_sha256) {
+            (Some(text), None) | (None, Some(text)) => text,
+            (Some(_), Some(hash)) => {
+                reader
+                    .problems
+                    .error(
+                        &hash.span(),
+                        "a key has a `key` or a `key_sha256`, not both",
+                    )
+                    .hint("keep `key_sha256`, and no secret stands in the file");
+                return;
+            }
+            (None, None) => {
+                if reader.problems.len() == before {
+                    reader
+                        .problems
+                        .error(at, format!("`[{section}]` has no `key`"))
+                        .hint("add `key = \"${MCP_API_KEY}\"`");
+                }
+                return;
+            }
+        };
+        let setting = if table.key.is_some() {
+            reader
+                .secret("key", "MCP_API_KEY", text)
+                .map(|setting| setting.map(KeyText::Plain))
+        } else {
+            read_hash(reader, text)
+        };
+        let key = match setting {
+            Some(Ok(key)) => key,
+            Some(Err(reason)) => {
+                self.off.push((name.to_owned(), reason));
+                return;
+            }
+            None => return,
+        };
+        self.warn_of_twin(reader, name, &key, &text.span());
+        let forwards = table.forwards.unwrap_or(false);
+        if forwards && self.forwarder.is_none() {
+            self.forwarder = Some((name.to_owned(), at.clone()));
+        }
+        let groups = table.groups.map(|list| plain(reader.words(&list)));
+        let workspace = table.workspace.as_ref();
+        let workspace = workspace.and_then(|text| reader.optional(text)?.ok());
+        if let Some(all) = workspace.as_ref().filter(|text| *text.get_ref() == "*") {
+            reader
+                .problems
+                .error(&all.span(), "`workspace`: `*` is no workspace")
+                .hint("write a name, or leave `workspace` out for `default`");
+        }
+        self.on.push(ApiKey {
+            name: name.to_owned(),
+            key,
+            groups: groups.unwrap_or_default(),
+            forwards,
+            workspace: workspace.map_or_else(|| DEFAULT_WORKSPACE.to_owned(), Text::into_inner),
+        });
+    }
+
+    fn warn_of_twin(&self, reader: &mut Reader<'_>, name: &str, key: &KeyText, at: &Span) {
+        let twin = self.on.iter().find(|other| hash(&other.key) == hash(key));
+        if let Some(twin) = twin.map(|twin| &twin.name) {
+            reader
+                .problems
+                .warning(
+                    at,
+                    format!("the keys `{twin}` and `{name}` are the same text"),
+                )
+                .hint(format!(
+                    "logs will say `{twin}` for both; give `{name}` a key of its own"
+                ));
+        }
+    }
+}
+
+fn read_hash(reader: &mut Reader<'_>, text: &Text) -> Option<Result<KeyText, String>> {
+    let text = match reader.optional(text)? {
+        Ok(text) => text,
+        Err(reason) => return Some(Err(reason)),
+    };
+    if let Some(hash) = unhex(text.get_ref()) {
+        return Some(Ok(KeyText::Sha256(hash)));
+    }
+    reader
+        .problems
+        .error(
+            &text.span(),
+            "`key_sha256` is made of 64 hexadecimal digits",
+        )
+        .hint("`printf %s \"$KEY\" | sha256sum` prints them");
+    None
+}
+
+fn unhex(text: &str) -> Option<[u8; 32]> {
+    let digits: Option<Vec<u8>> = text
+        .chars()
+        .map(|digit| u8::try_from(digit.to_digit(16)?).ok())
+        .collect();
+    let bytes: Vec<u8> = digits?
+        .chunks(2)
+        .map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit))
+        .collect();
+    (text.len() == 64).then(|| bytes.try_into().ok())?
+}
+
+fn hash(key: &KeyText) -> [u8; 32] {
+    match key {
+        KeyText::Plain(text) => Sha256::digest(text.expose()).into(),
+        KeyText::Sha256(hash) => *hash,
+    }
+}

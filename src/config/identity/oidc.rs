@@ -1,0 +1,128 @@
+//! `[identity.oidc.NAME]`: issuers whose bearer tokens are accepted.
+
+use serde::Deserialize;
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+use url::{Host, Url};
+
+use crate::config::{
+    Issuer,
+    diagnostic::Span,
+    reader::{Reader, Text},
+    setting::{List, plain},
+};
+
+/// As it stands in the file. Defaults are those of [`Issuer`].
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct IssuerTable {
+    issuer: Option<Text>,
+    audience: Option<Spanned<List>>,
+    jwks_url: Option<Text>,
+    email_claims: Option<Spanned<List>>,
+    groups_claims: Option<Spanned<List>>,
+    workspace_claim: Option<Text>,
+}
+
+/// Reads one issuer; `None` while it is off.
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    name: &str,
+    value: Spanned<DeValue<'_>>,
+) -> Option<Issuer> {
+    let at = value.span();
+    let DeValue::Table(table) = value.into_inner() else {
+        reader
+            .problems
+            .error(&at, format!("`{name}`: expected a table"))
+            .hint(format!(
+                "write `[identity.oidc.{name}]` and below it `issuer = \"https://…\"`"
+            ));
+        return None;
+    };
+    read_table(reader, name, &at, table)
+}
+
+fn read_table(
+    reader: &mut Reader<'_>,
+    name: &str,
+    at: &Span,
+    table: DeTable<'_>,
+) -> Option<Issuer> {
+    let section = format!("identity.oidc.{name}");
+    let before = reader.problems.len();
+    let table: IssuerTable = reader.table(&section, at, table)?;
+    let Some(issuer) = &table.issuer else {
+        if reader.problems.len() == before {
+            reader
+                .problems
+                .error(at, format!("`[{section}]` has no `issuer`"))
+                .hint("add `issuer = \"${OIDC_ISSUER}\"`");
+        }
+        return None;
+    };
+    let issuer = match reader.optional(issuer)? {
+        Ok(text) => secure_url(reader, "issuer", &text),
+        Err(reason) => {
+            reader.turn_off(&format!("OpenID issuer `{name}`"), reason);
+            return None;
+        }
+    };
+    let audience = table.audience.as_ref();
+    let audiences = audience.map(|list| plain(reader.words(list)));
+    let audiences = audiences.unwrap_or_default();
+    if audiences.is_empty() && !reader.problems.has_errors_since(before) {
+        let span = audience.map_or_else(|| at.clone(), Spanned::span);
+        reader
+            .problems
+            .error(
+                &span,
+                "without an `audience` a token that the issuer made for any other program would pass",
+            )
+            .hint("write `audience = \"${OIDC_AUDIENCE}\"`: the client id, or what `aud` says in its tokens");
+    }
+    let jwks_url = table.jwks_url.as_ref();
+    let jwks_url = jwks_url.and_then(|text| reader.optional(text)?.ok());
+    let jwks_url = jwks_url.and_then(|text| secure_url(reader, "jwks_url", &text));
+    let emails = ["email", "preferred_username", "upn", "unique_name"];
+    let email_claims = reader.names("email_claims", table.email_claims.as_ref(), &emails);
+    let groups_claims = match &table.groups_claims {
+        Some(list) => plain(reader.words(list)),
+        None => vec!["groups".to_owned(), "roles".to_owned()],
+    };
+    let workspace = table.workspace_claim.as_ref();
+    let workspace = workspace.and_then(|text| reader.optional(text)?.ok());
+    Some(Issuer {
+        name: name.to_owned(),
+        issuer: issuer?,
+        audiences,
+        jwks_url,
+        email_claims,
+        groups_claims,
+        workspace_claim: workspace.map_or_else(|| "tid".to_owned(), Text::into_inner),
+    })
+}
+
+/// Keys that came over plain HTTP are anybody's; on this machine that does not matter.
+fn secure_url(reader: &mut Reader<'_>, key: &str, text: &Text) -> Option<Url> {
+    let url = reader.web_url(key, text, "https://login.example.org/realm")?;
+    let is_local = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    };
+    if url.scheme() == "https" || is_local {
+        return Some(url);
+    }
+    reader
+        .problems
+        .error(
+            &text.span(),
+            format!("`{key}` is not `https:`, so that anybody on the way could sign tokens"),
+        )
+        .hint("write `https://…`");
+    None
+}

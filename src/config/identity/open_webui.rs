@@ -1,0 +1,82 @@
+//! `[identity.open_webui]`: the users of Open WebUI.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use toml::de::DeTable;
+
+use crate::config::{
+    OpenWebUi,
+    diagnostic::Span,
+    reader::{Reader, Text},
+};
+
+/// Who was signed out or removed must be out within a minute.
+const CACHE_TTL_MAX: Duration = Duration::from_mins(1);
+
+/// As it stands in the file. Defaults are those of [`OpenWebUi`].
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct OpenWebUiTable {
+    secret_key: Option<Text>,
+    url: Option<Text>,
+    jwt_secret: Option<Text>,
+    cache_ttl: Option<Text>,
+}
+
+/// Reads the section. A session token names an id and nothing more (Open WebUI contract §7.1), so
+/// there must be someone to ask who that is.
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    span: &Span,
+    table: DeTable<'_>,
+    has_directory: bool,
+) -> OpenWebUi {
+    let mut open_webui = OpenWebUi::default();
+    let before = reader.problems.len();
+    let Some(table) = reader.table::<OpenWebUiTable>("identity.open_webui", span, table) else {
+        return open_webui;
+    };
+    let url = table.url.as_ref().map(|text| reader.optional(text));
+    if let Some(Some(Ok(text))) = &url {
+        open_webui.url = reader.web_url("url", text, "http://open-webui:8080");
+    }
+    let secret = table.secret_key.as_ref().map(|text| {
+        (
+            text.span(),
+            reader.secret("secret_key", "WEBUI_SECRET_KEY", text),
+        )
+    });
+    match secret {
+        Some((at, Some(Ok(secret)))) => {
+            let is_whole = !reader.problems.has_errors_since(before);
+            if is_whole && !has_directory && open_webui.url.is_none() {
+                reader
+                    .problems
+                    .error(
+                        &at,
+                        "a session token names no e-mail, and there is nobody to ask whose it is",
+                    )
+                    .hint("set `open_webui` in `[database]` to Open WebUI's database (OPEN_WEBUI_DATABASE_URL), or `url` here to where it serves (OPEN_WEBUI_URL)");
+            }
+            open_webui.secret_key = Some(secret);
+        }
+        Some((_, Some(Err(reason)))) if open_webui.url.is_none() => {
+            reader.turn_off("Open WebUI's sessions", reason);
+        }
+        Some(_) | None => {}
+    }
+    if let Some(text) = &table.jwt_secret {
+        match reader.secret("jwt_secret", "FORWARD_USER_INFO_HEADER_JWT_SECRET", text) {
+            Some(Ok(secret)) => open_webui.jwt_secret = Some(secret),
+            Some(Err(reason)) => reader.turn_off("Open WebUI's signed headers", reason),
+            None => {}
+        }
+    }
+    if let Some(text) = table.cache_ttl.and_then(|text| reader.required(&text))
+        && let Some(duration) = reader.duration_up_to("cache_ttl", &text, CACHE_TTL_MAX)
+    {
+        open_webui.cache_ttl = duration;
+    }
+    open_webui
+}

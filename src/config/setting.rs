@@ -1,0 +1,319 @@
+//! Values outside of bridges that may be left blank: secrets that switch a proof on, lists that one
+//! variable may fill, switches that a variable may turn.
+
+use std::{fmt, num::NonZeroU32};
+
+use globset::{Glob, GlobBuilder};
+use http::HeaderName;
+use serde::{Deserialize, de};
+use toml::Spanned;
+use url::Url;
+
+use super::{
+    reader::{Reader, Scalar, Text},
+    reference::Expansion,
+};
+use crate::secret::Secret;
+
+/// A secret shorter than this can be guessed by trying, in bytes (RFC 7518 asks for 32 with HS256;
+/// keys in the field are shorter).
+const SECRET_BYTES_MIN: usize = 16;
+
+/// A value that switches something on, or why it does not.
+pub(super) type Setting<T> = Result<T, String>;
+
+/// One string with commas, or a list of such strings.
+#[derive(Debug, Clone)]
+pub(super) enum List {
+    /// `"a, b"`
+    One(String),
+    /// `["a", "b, c"]`
+    Many(Vec<Text>),
+}
+
+/// A switch, or a string that holds one, so that references work.
+#[derive(Debug, Clone)]
+pub(super) enum Flag {
+    /// `true`
+    Plain(bool),
+    /// `"${API_GATEWAY_MODE:-false}"`
+    Text(String),
+}
+
+impl Reader<'_> {
+    /// The text of a setting that is off while it is blank. `None`: malformed, and reported.
+    pub(super) fn optional(&mut self, text: &Text) -> Option<Setting<Text>> {
+        let expansion = self.expand(text)?;
+        if is_blank(&expansion) {
+            return Some(Err(why_blank(&expansion)));
+        }
+        let value = expansion.text.trim().to_owned();
+        Some(Ok(Spanned::new(text.span(), value)))
+    }
+
+    /// A secret that is off while its variable is blank. One that is written out, as nothing or as
+    /// itself, is a mistake: an empty secret lets everybody in, and files are committed.
+    pub(super) fn secret(
+        &mut self,
+        key: &str,
+        variable: &str,
+        text: &Text,
+    ) -> Option<Setting<Secret>> {
+        let expansion = self.expand(text)?;
+        let is_literal = !expansion.has_references;
+        if is_blank(&expansion) && is_literal {
+            self.problems
+                .error(
+                    &text.span(),
+                    format!("`{key}` is empty, and everybody knows an empty secret"),
+                )
+                .hint(format!(
+                    "write `{key} = \"${{{variable}}}\"`, which is off while {variable} is not set, or leave `{key}` out"
+                ));
+            return None;
+        }
+        if is_blank(&expansion) {
+            return Some(Err(why_blank(&expansion)));
+        }
+        let value = expansion.text.trim();
+        if is_literal {
+            self.problems
+                .warning(&text.span(), format!("`{key}` stands in the file itself"))
+                .hint(format!(
+                    "move it to the environment: `{key} = \"${{{variable}}}\"`"
+                ));
+        }
+        if value.len() < SECRET_BYTES_MIN {
+            self.problems
+                .warning(
+                    &text.span(),
+                    format!(
+                        "`{key}` has {} characters, which can be guessed by trying",
+                        value.chars().count()
+                    ),
+                )
+                .hint("`openssl rand -hex 32` makes a good one");
+        }
+        Some(Ok(Secret::new(value)))
+    }
+
+    /// The words of a list; blank ones are left out. `key` is unused where nothing is wrong.
+    pub(super) fn words(&mut self, list: &Spanned<List>) -> Vec<Text> {
+        let texts = match list.get_ref() {
+            List::One(text) => vec![Spanned::new(list.span(), text.clone())],
+            List::Many(texts) => texts.clone(),
+        };
+        let mut words = Vec::new();
+        for text in texts {
+            let Some(Ok(value)) = self.optional(&text) else {
+                continue;
+            };
+            let inner = value.get_ref().split(',').map(str::trim);
+            let inner = inner.filter(|word| !word.is_empty());
+            words.extend(inner.map(|word| Spanned::new(text.span(), word.to_owned())));
+        }
+        words
+    }
+
+    /// The words of a list that must name something, each once.
+    pub(super) fn names(
+        &mut self,
+        key: &str,
+        list: Option<&Spanned<List>>,
+        default: &[&str],
+    ) -> Vec<String> {
+        let Some(list) = list else {
+            return default.iter().map(|&word| word.to_owned()).collect();
+        };
+        let words = plain(self.words(list));
+        if words.is_empty() {
+            self.problems
+                .error(&list.span(), format!("`{key}` names nothing"))
+                .hint(format!("leave `{key}` out for its default"));
+        }
+        words
+    }
+
+    /// Reads a switch; blank is off.
+    pub(super) fn flag(&mut self, key: &str, flag: &Spanned<Flag>) -> Option<bool> {
+        let text = match flag.get_ref() {
+            Flag::Plain(value) => return Some(*value),
+            Flag::Text(text) => Spanned::new(flag.span(), text.clone()),
+        };
+        let Ok(value) = self.optional(&text)? else {
+            return Some(false);
+        };
+        match value.get_ref().to_lowercase().as_str() {
+            "true" | "1" | "yes" | "on" => Some(true),
+            "false" | "0" | "no" | "off" => Some(false),
+            other => {
+                self.problems
+                    .error(
+                        &flag.span(),
+                        format!("`{key}`: `{other}` is neither true nor false"),
+                    )
+                    .hint("write `true` or `false`");
+                None
+            }
+        }
+    }
+
+    /// The name of a header; the default where nothing is said.
+    pub(super) fn header_name(
+        &mut self,
+        key: &str,
+        text: Option<&Text>,
+        default: &'static str,
+    ) -> HeaderName {
+        let default = HeaderName::from_bytes(default.as_bytes()).unwrap_or(http::header::HOST);
+        let Some(Some(Ok(text))) = text.map(|text| self.optional(text)) else {
+            return default;
+        };
+        HeaderName::from_bytes(text.get_ref().as_bytes()).unwrap_or_else(|_| {
+            self.problems
+                .error(
+                    &text.span(),
+                    format!("`{key}`: {:?} is no name of a header", text.get_ref()),
+                )
+                .hint("write letters, digits and `-`: `X-User-Email`");
+            default
+        })
+    }
+
+    /// An `http:` or `https:` URL. What is wrong with it is told without showing it.
+    pub(super) fn web_url(&mut self, key: &str, text: &Text, example: &str) -> Option<Url> {
+        let problem = match Url::parse(text.get_ref()) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") => return Some(url),
+            Ok(url) => format!(
+                "`{key}`: `{}:` is neither `http:` nor `https:`",
+                url.scheme()
+            ),
+            Err(error) => format!("`{key}` is no URL: {error}"),
+        };
+        self.problems
+            .error(&text.span(), problem)
+            .hint(format!("write `\"{example}\"`"));
+        None
+    }
+
+    /// Calls a minute.
+    pub(super) fn per_minute(&mut self, key: &str, scalar: &Spanned<Scalar>) -> Option<NonZeroU32> {
+        let number = self.count(key, scalar, 1)?;
+        let fitting = u32::try_from(number).ok().and_then(NonZeroU32::new);
+        if fitting.is_none() {
+            self.problems
+                .error(&scalar.span(), format!("`{key}` is too large"))
+                .hint(format!("leave `{key}` out for no bound"));
+        }
+        fitting
+    }
+
+    /// A pattern over tool names, the same on every system.
+    pub(super) fn glob(&mut self, key: &str, text: &Text) -> Option<Glob> {
+        match build_glob(text.get_ref()) {
+            Ok(glob) => Some(glob),
+            Err(problem) => {
+                self.problems
+                    .error(&text.span(), format!("`{key}`: {problem}"))
+                    .hint("write names with `*` and `?`, `\"list_*\"` say; `[` and `{` are special, `\\\\` takes that away");
+                None
+            }
+        }
+    }
+}
+
+/// A pattern over tool names, the same on every system; the error is a phrase.
+fn build_glob(text: &str) -> Result<Glob, String> {
+    let built = GlobBuilder::new(text).backslash_escape(true).build();
+    built.map_err(|error| error.kind().to_string())
+}
+
+/// Whether a text is a pattern over tool names.
+pub(crate) fn check_glob(text: &str) -> Result<(), String> {
+    if text.trim().is_empty() {
+        return Err("a tool has a name".to_owned());
+    }
+    build_glob(text).map(drop)
+}
+
+/// The words alone, each once.
+pub(super) fn plain(words: Vec<Text>) -> Vec<String> {
+    let mut plain: Vec<String> = Vec::with_capacity(words.len());
+    for word in words {
+        if !plain.contains(word.get_ref()) {
+            plain.push(word.into_inner());
+        }
+    }
+    plain
+}
+
+/// Whether a text gave nothing.
+pub(super) fn is_blank(expansion: &Expansion) -> bool {
+    !expansion.missing.is_empty() || expansion.text.trim().is_empty()
+}
+
+/// Why a text gave nothing: `WEBUI_SECRET_KEY is not set`.
+pub(super) fn why_blank(expansion: &Expansion) -> String {
+    let reasons = if expansion.missing.is_empty() {
+        &expansion.defaulted
+    } else {
+        &expansion.missing
+    };
+    if reasons.is_empty() {
+        "it is blank".to_owned()
+    } else {
+        reasons.join(", ")
+    }
+}
+
+impl<'de> Deserialize<'de> for List {
+    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = List;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a string or a list of strings")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<List, E> {
+                Ok(List::One(text.to_owned()))
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(self, mut items: A) -> Result<List, A::Error> {
+                let mut texts = Vec::new();
+                while let Some(text) = items.next_element()? {
+                    texts.push(text);
+                }
+                Ok(List::Many(texts))
+            }
+        }
+
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+impl<'de> Deserialize<'de> for Flag {
+    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl de::Visitor<'_> for Visitor {
+            type Value = Flag;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("`true` or `false`")
+            }
+
+            fn visit_bool<E: de::Error>(self, value: bool) -> Result<Flag, E> {
+                Ok(Flag::Plain(value))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Flag, E> {
+                Ok(Flag::Text(text.to_owned()))
+            }
+        }
+
+        deserializer.deserialize_any(Visitor)
+    }
+}

@@ -1,0 +1,122 @@
+//! [`Trail`]: one call on its way into the audit trail: what is known of it grows step by step, and
+//! every outcome is written once.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::{error::ApiError, sender::Sender};
+use crate::{
+    access::{Rule, View},
+    audit::{Audit, Begun},
+    auth::Caller,
+    config::{DEFAULT_WORKSPACE, looks_secret},
+    secret::Redactor,
+    store::CallRecord,
+};
+
+/// How much of a name that a caller sent is kept, in characters.
+const NAME_CHARS_MAX: usize = 200;
+/// How many groups are kept.
+const GROUPS_MAX: usize = 64;
+/// How much of the arguments is kept, in bytes.
+const ARGUMENTS_BYTES_MAX: usize = 4 << 10;
+
+/// A call that has not begun.
+#[derive(Debug)]
+pub struct Trail {
+    /// Where it will be written.
+    audit: Arc<Audit>,
+    /// What is known of it.
+    record: CallRecord,
+}
+
+impl Trail {
+    /// A call of which is known what was asked for and from where.
+    pub fn new(audit: &Arc<Audit>, sender: &Sender, bridge: &str, tool: &str) -> Self {
+        let cut = |name: &str| name.chars().take(NAME_CHARS_MAX).collect();
+        let record = CallRecord {
+            request_id: sender.request_id.clone(),
+            peer: sender.peer.map(|peer| peer.to_string()),
+            workspace: DEFAULT_WORKSPACE.to_owned(),
+            proof: "none".to_owned(),
+            rule: "none".to_owned(),
+            bridge: cut(bridge),
+            tool: cut(tool),
+            ..CallRecord::default()
+        };
+        Self {
+            audit: Arc::clone(audit),
+            record,
+        }
+    }
+
+    /// Who calls.
+    pub fn identified(&mut self, caller: &Caller) {
+        self.record.caller = Some(caller.id.to_string());
+        caller.proof.as_str().clone_into(&mut self.record.proof);
+        self.record.workspace = caller.workspace.to_string();
+    }
+
+    /// Their groups.
+    pub fn viewed(&mut self, view: &View) {
+        let groups = view.groups().iter().take(GROUPS_MAX);
+        self.record.groups = groups.map(ToString::to_string).collect();
+    }
+
+    /// What decided.
+    pub fn decided(&mut self, rule: &Rule) {
+        self.record.rule = rule.to_string();
+    }
+
+    /// How much they sent.
+    pub fn received(&mut self, bytes: usize) {
+        self.record.request_bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+    }
+
+    /// What they sent, where that is kept: without the bridge's secrets and what looks like one.
+    pub fn received_arguments(&mut self, arguments: &Map<String, Value>, redactor: &Redactor) {
+        let hidden = redactor.redact_json(without_secrets(Value::Object(arguments.clone())));
+        let mut text = hidden.to_string();
+        if text.len() > ARGUMENTS_BYTES_MAX {
+            text.truncate(text.floor_char_boundary(ARGUMENTS_BYTES_MAX));
+            text.push('…');
+        }
+        self.record.arguments = Some(text);
+    }
+
+    /// Writes down a call that is refused before its server is contacted.
+    pub fn refused(mut self, error: &ApiError) {
+        error.code.clone_into(&mut self.record.outcome);
+        self.record.status = error.status.as_u16();
+        let size = error.size(&self.record.request_id);
+        self.record.response_bytes = i64::try_from(size).unwrap_or(i64::MAX);
+        self.audit.refused(self.record);
+    }
+
+    /// Writes down that the call begins.
+    pub fn begin(&self) -> Result<Begun, ApiError> {
+        let record = self.record.clone();
+        self.audit.begin(record).map_err(ApiError::unrecorded)
+    }
+}
+
+/// Stars for what stands under a key that names a secret.
+fn without_secrets(value: Value) -> Value {
+    match value {
+        Value::Object(members) => members
+            .into_iter()
+            .map(|(key, value)| {
+                let is_secret = looks_secret(&key) && !value.is_null();
+                let value = if is_secret {
+                    Value::from("***")
+                } else {
+                    without_secrets(value)
+                };
+                (key, value)
+            })
+            .collect(),
+        Value::Array(items) => items.into_iter().map(without_secrets).collect(),
+        other => other,
+    }
+}

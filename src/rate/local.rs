@@ -1,0 +1,101 @@
+//! [`Callers`] and [`Counter`]: the counts of this process.
+
+use std::{
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use governor::{
+    NotUntil, Quota, RateLimiter,
+    clock::{Clock, Reference},
+    middleware::NoOpMiddleware,
+    state::{InMemoryState, NotKeyed, keyed::DashMapStateStore},
+};
+
+/// After so many calls the counters of callers that have rested are dropped. So there are never
+/// more than the callers of the last minute and of this many calls.
+const SWEEP_CALLS: u32 = 4096;
+
+/// The calls of each caller.
+#[derive(Debug)]
+pub(super) struct Callers<C: Clock> {
+    per_minute: NonZeroU32,
+    limiter: RateLimiter<Arc<str>, DashMapStateStore<Arc<str>>, C, NoOpMiddleware<C::Instant>>,
+    clock: C,
+    calls: AtomicU32,
+}
+
+impl<C: Clock + Clone> Callers<C> {
+    /// So many calls a minute of each.
+    pub(super) fn new(per_minute: NonZeroU32, clock: C) -> Self {
+        let quota = Quota::per_minute(per_minute);
+        Self {
+            per_minute,
+            limiter: RateLimiter::new(quota, DashMapStateStore::default(), clock.clone()),
+            clock,
+            calls: AtomicU32::new(0),
+        }
+    }
+
+    /// The bound.
+    pub(super) fn per_minute(&self) -> NonZeroU32 {
+        self.per_minute
+    }
+
+    /// Counts one call; the error says how long to wait.
+    pub(super) fn count(&self, caller: &Arc<str>) -> Result<(), Duration> {
+        if self.calls.fetch_add(1, Ordering::Relaxed) % SWEEP_CALLS == SWEEP_CALLS - 1 {
+            self.limiter.retain_recent();
+            self.limiter.shrink_to_fit();
+        }
+        self.limiter
+            .check_key(caller)
+            .map_err(|until| wait(&until, &self.clock))
+    }
+
+    /// How many callers are counted.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.limiter.len()
+    }
+}
+
+/// The calls of a group, or to a bridge.
+#[derive(Debug)]
+pub(super) struct Counter<C: Clock> {
+    per_minute: NonZeroU32,
+    limiter: RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<C::Instant>>,
+    clock: C,
+}
+
+impl<C: Clock + Clone> Counter<C> {
+    /// So many calls a minute.
+    pub(super) fn new(per_minute: NonZeroU32, clock: C) -> Self {
+        let quota = Quota::per_minute(per_minute);
+        Self {
+            per_minute,
+            limiter: RateLimiter::direct_with_clock(quota, clock.clone()),
+            clock,
+        }
+    }
+
+    /// The bound.
+    pub(super) fn per_minute(&self) -> NonZeroU32 {
+        self.per_minute
+    }
+
+    /// Counts one call; the error says how long to wait.
+    pub(super) fn count(&self) -> Result<(), Duration> {
+        self.limiter
+            .check()
+            .map_err(|until| wait(&until, &self.clock))
+    }
+}
+
+fn wait<I: Reference>(until: &NotUntil<I>, clock: &impl Clock<Instant = I>) -> Duration {
+    until.wait_time_from(clock.now())
+}

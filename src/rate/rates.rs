@@ -1,0 +1,174 @@
+//! [`Rates`]: which bounds a call is counted under, and where they are counted.
+
+use std::{collections::HashMap, num::NonZeroU32, sync::Arc, time::Duration};
+
+use governor::clock::DefaultClock;
+
+use super::local::{Callers, Counter};
+use crate::{auth::Caller, config::Config, name::BridgeName, redis::Redis};
+
+/// One call too many.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what} made all calls of this minute; try again in {} s", .retry_after.as_secs().max(1))]
+pub struct TooMany {
+    /// Whose calls ran out: `you`, `group developers`, `all callers of bridge github`.
+    pub what: String,
+    /// When the next call passes.
+    pub retry_after: Duration,
+}
+
+/// The counters. A minute's calls may come at once; after that one passes each
+/// minute / `calls_per_minute` (GCRA).
+///
+/// With Redis a call is counted under all of its bounds or, when one refuses, under none. Without
+/// it, a call that a later bound refuses has been counted by those before it: `governor` takes
+/// nothing back. It costs the caller part of their own minute and passes with it.
+#[derive(Debug)]
+pub struct Rates {
+    redis: Option<Arc<Redis>>,
+    callers: Option<Arc<Callers<DefaultClock>>>,
+    groups: HashMap<Arc<str>, Arc<Counter<DefaultClock>>>,
+    bridges: HashMap<BridgeName, Arc<Counter<DefaultClock>>>,
+}
+
+/// A bound that a call is counted under.
+#[derive(Debug)]
+enum Bound<'a> {
+    Caller(&'a Callers<DefaultClock>, &'a Arc<str>),
+    Group(&'a Counter<DefaultClock>, &'a str),
+    Bridge(&'a Counter<DefaultClock>, &'a BridgeName),
+}
+
+impl Rates {
+    /// The bounds of a configuration, counted over all replicas where there is Redis.
+    pub fn new(config: &Config, redis: Option<Arc<Redis>>) -> Self {
+        let nothing = Self {
+            redis: None,
+            callers: None,
+            groups: HashMap::new(),
+            bridges: HashMap::new(),
+        };
+        nothing.renew(config, redis)
+    }
+
+    /// The bounds of another configuration; those that stay as they are keep their counts.
+    pub fn renew(&self, config: &Config, redis: Option<Arc<Redis>>) -> Self {
+        let callers = config.limits.calls_per_minute.map(|limit| {
+            let kept = self.callers.as_ref().filter(|it| it.per_minute() == limit);
+            kept.map_or_else(
+                || Arc::new(Callers::new(limit, DefaultClock::default())),
+                Arc::clone,
+            )
+        });
+        let groups = config.limits.groups.iter().map(|(name, limit)| {
+            let name = Arc::from(name.as_str());
+            let counter = counter(self.groups.get(&name), *limit);
+            (name, counter)
+        });
+        let bridges = config.bridges.iter().filter_map(|bridge| {
+            let limit = bridge.calls_per_minute?;
+            let counter = counter(self.bridges.get(&bridge.name), limit);
+            Some((bridge.name.clone(), counter))
+        });
+        Self {
+            redis,
+            callers,
+            groups: groups.collect(),
+            bridges: bridges.collect(),
+        }
+    }
+
+    /// Counts one call: of the caller, of each of their groups, to the bridge.
+    pub async fn count(
+        &self,
+        caller: &Caller,
+        groups: &[Arc<str>],
+        bridge: &BridgeName,
+    ) -> Result<(), TooMany> {
+        let bounds = self.bounds(caller, groups, bridge);
+        if bounds.is_empty() {
+            return Ok(());
+        }
+        if let Some(redis) = &self.redis {
+            let counters: Vec<_> = bounds.iter().map(Bound::counter).collect();
+            // One that is away has said so in the log.
+            if let Ok(counted) = redis.count_all(&counters).await {
+                return counted.map_err(|refused| TooMany {
+                    what: bounds
+                        .get(refused.index)
+                        .map(Bound::what)
+                        .unwrap_or_default(),
+                    retry_after: refused.retry_after,
+                });
+            }
+        }
+        for bound in &bounds {
+            bound.count().map_err(|retry_after| TooMany {
+                what: bound.what(),
+                retry_after,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Allocates only where a bound is configured.
+    fn bounds<'a>(
+        &'a self,
+        caller: &'a Caller,
+        groups: &'a [Arc<str>],
+        bridge: &'a BridgeName,
+    ) -> Vec<Bound<'a>> {
+        let mut bounds = Vec::new();
+        if let Some(callers) = &self.callers {
+            bounds.push(Bound::Caller(callers, &caller.id));
+        }
+        if !self.groups.is_empty() {
+            let limited = groups.iter().filter_map(|group| {
+                let counter = self.groups.get(group)?;
+                Some(Bound::Group(counter, group))
+            });
+            bounds.extend(limited);
+        }
+        if let Some(counter) = self.bridges.get(bridge) {
+            bounds.push(Bound::Bridge(counter, bridge));
+        }
+        bounds
+    }
+}
+
+/// The same counter while its bound is the same.
+fn counter(
+    kept: Option<&Arc<Counter<DefaultClock>>>,
+    per_minute: NonZeroU32,
+) -> Arc<Counter<DefaultClock>> {
+    match kept.filter(|kept| kept.per_minute() == per_minute) {
+        Some(kept) => Arc::clone(kept),
+        None => Arc::new(Counter::new(per_minute, DefaultClock::default())),
+    }
+}
+
+impl Bound<'_> {
+    fn count(&self) -> Result<(), Duration> {
+        match self {
+            Self::Caller(callers, id) => callers.count(id),
+            Self::Group(counter, _) | Self::Bridge(counter, _) => counter.count(),
+        }
+    }
+
+    /// Its name in Redis, and its size.
+    fn counter(&self) -> (String, NonZeroU32) {
+        match self {
+            Self::Caller(callers, id) => (format!("caller:{id}"), callers.per_minute()),
+            Self::Group(counter, name) => (format!("group:{name}"), counter.per_minute()),
+            Self::Bridge(counter, name) => (format!("bridge:{name}"), counter.per_minute()),
+        }
+    }
+
+    fn what(&self) -> String {
+        match self {
+            Self::Caller(..) => "you".to_owned(),
+            Self::Group(_, name) => format!("group {name}"),
+            Self::Bridge(_, name) => format!("all callers of bridge {name}"),
+        }
+    }
+}

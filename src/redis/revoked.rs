@@ -1,0 +1,40 @@
+//! Open WebUI's signed-out tokens (Open WebUI contract §7.3 step 5).
+
+use super::{Redis, RedisDown};
+
+impl Redis {
+    /// Whether Open WebUI revoked a token: by its id, or all of the user's that are not newer than
+    /// a revocation (Open WebUI contract §7.3 step 5). A token that does not say when it was issued
+    /// is not newer.
+    pub async fn is_revoked(
+        &self,
+        user: &str,
+        token_id: Option<&str>,
+        issued_at: Option<i64>,
+    ) -> Result<bool, RedisDown> {
+        let prefix = &self.prefix;
+        let mut question = redis::cmd("MGET");
+        question.arg(format!("{prefix}:auth:user:{user}:revoked_at"));
+        if let Some(id) = token_id {
+            question.arg(format!("{prefix}:auth:token:{id}:revoked"));
+        }
+        let found: Vec<Option<String>> = self
+            .ask(async |mut connection| question.query_async(&mut connection).await)
+            .await?;
+        let is_token_revoked = found.get(1).is_some_and(Option::is_some);
+        let is_user_revoked = found
+            .first()
+            .and_then(Option::as_deref)
+            .is_some_and(|revoked_at| !is_newer(issued_at, revoked_at));
+        Ok(is_token_revoked || is_user_revoked)
+    }
+}
+
+/// Whether a token was issued after a revocation, both in seconds since 1970. What cannot be told
+/// is not newer.
+fn is_newer(issued_at: Option<i64>, revoked_at: &str) -> bool {
+    let Ok(revoked_at) = revoked_at.trim().parse::<f64>() else {
+        return false;
+    };
+    issued_at.is_some_and(|issued_at| issued_at as f64 > revoked_at)
+}
