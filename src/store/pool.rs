@@ -14,9 +14,6 @@ use sqlx::{
 use super::StoreError;
 use crate::config::DatabaseUrl;
 
-/// The schema of our tables on PostgreSQL.
-pub(super) const SCHEMA: &str = "mcp_proxy";
-
 /// How both databases are reached.
 #[derive(Debug, Clone)]
 pub(super) enum Target {
@@ -342,8 +339,12 @@ impl Tx {
     /// Executes a script of several statements.
     pub(super) async fn script(&mut self, sql: &'static str) -> Result<(), StoreError> {
         match self {
-            Self::Sqlite(tx) => drop(sqlx::raw_sql(sql).execute(&mut **tx).await?),
-            Self::Postgres(tx) => drop(sqlx::raw_sql(sql).execute(&mut **tx).await?),
+            Self::Sqlite(tx) => {
+                sqlx::raw_sql(sql).execute(&mut **tx).await?;
+            }
+            Self::Postgres(tx) => {
+                sqlx::raw_sql(sql).execute(&mut **tx).await?;
+            }
         }
         Ok(())
     }
