@@ -161,6 +161,7 @@ async fn a_change_counts_when_what_was_read_is_forgotten() {
     );
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 #[tokio::test]
 async fn headers_are_completed_by_what_the_database_knows() {
     for base in Base::both().await {
@@ -255,8 +256,9 @@ async fn headers_are_completed_by_what_the_database_knows() {
                 .collect();
             let found = ask(&proofs, &sent, peer).await;
             let seen = found.as_ref().map(|it| (&*it.id, open_webui_groups(it)));
+            let seen = seen.map_err(Clone::clone);
             let expected = expected.map(|(id, groups)| (id, groups.to_vec()));
-            assert_eq!(seen, expected.as_ref().map(Clone::clone), "{sent:?}");
+            assert_eq!(seen, expected, "{sent:?}");
         }
         // Who is no administrator any more is none, whatever was signed before.
         let token = header_of("alice", None, "admin");
@@ -343,16 +345,8 @@ impl Way {
         };
         let (stop, tracker) = (way.stop.clone(), way.tracker.clone());
         way.tracker.spawn(async move {
-            while let Some(Ok((mut inner, _))) = stop.run_until_cancelled(listener.accept()).await {
-                let (stop, target) = (stop.clone(), target.clone());
-                tracker.spawn(async move {
-                    let Some(target) = target else {
-                        return stop.cancelled().await;
-                    };
-                    let mut outer = TcpStream::connect(target).await.unwrap();
-                    let copying = copy_bidirectional(&mut inner, &mut outer);
-                    drop(stop.run_until_cancelled(copying).await);
-                });
+            while let Some(Ok((inner, _))) = stop.run_until_cancelled(listener.accept()).await {
+                tracker.spawn(lead(inner, target.clone(), stop.clone()));
             }
         });
         way
@@ -364,6 +358,16 @@ impl Way {
         self.tracker.wait().await;
         self.address
     }
+}
+
+/// Leads one connection to its target until the way is closed.
+async fn lead(mut inner: TcpStream, target: Option<String>, stop: CancellationToken) {
+    let Some(target) = target else {
+        return stop.cancelled().await;
+    };
+    let mut outer = TcpStream::connect(target).await.unwrap();
+    let copying = copy_bidirectional(&mut inner, &mut outer);
+    drop(stop.run_until_cancelled(copying).await);
 }
 
 /// A database of PostgreSQL as it is called at the end of a way, and where it is.
