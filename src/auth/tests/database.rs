@@ -13,7 +13,7 @@ use crate::{
     config::{self, DatabaseUrl, Gateway, Issuer},
     redis::Redis,
     store::{
-        Directory, StoreError,
+        Directory, Store, StoreError,
         testing::{self, Base, Generation},
     },
 };
@@ -424,6 +424,30 @@ async fn a_database_that_is_away_is_told_and_comes_back() {
     tokio::time::timeout(Duration::from_secs(20), back)
         .await
         .expect("it comes back");
+}
+
+#[tokio::test]
+async fn a_store_that_is_slow_keeps_nobody_waiting_for_long() {
+    let base = Base::postgres().await;
+    let way = Way::open("127.0.0.1:0", None).await;
+    let (url, _) = at_end(&base, way.address);
+    let database = config::Database {
+        url,
+        timeout: Duration::from_millis(300),
+        ..base.config()
+    };
+    let sources = Sources {
+        store: Some(Arc::new(Store::open(&database).unwrap())),
+        ..sources()
+    };
+    let proofs = proofs(Identity::default(), sources);
+    let start = Instant::now();
+    let all = (0..200).map(|_| verdict(&proofs, "Bearer stored"));
+    for found in futures::future::join_all(all).await {
+        assert!(matches!(found, Err(Refusal::Store(_))), "{found:?}");
+    }
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(4), "{took:?}");
 }
 
 #[tokio::test]
