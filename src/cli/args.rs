@@ -100,6 +100,8 @@ pub enum Command {
         #[command(subcommand)]
         command: AuditCommand,
     },
+    /// Create or update the tables of the database; serving does that too.
+    Migrate,
     /// Run the small MCP server inside this program, on standard input and output.
     DemoServer,
 }

@@ -8,6 +8,7 @@ mod healthcheck;
 mod import;
 mod inspect;
 mod mcpo;
+mod migrate;
 mod output;
 mod serve;
 mod sources;
@@ -85,6 +86,7 @@ fn run(cli: Cli) -> ExitCode {
         Some(Command::Import(args)) => import::run(&args),
         Some(Command::Healthcheck { url }) => healthcheck::main(&start, url),
         Some(Command::Audit { command }) => audit::main(&start, command),
+        Some(Command::Migrate) => migrate::main(&start),
         Some(Command::DemoServer) => serve::demo_server(),
     }
 }

@@ -313,7 +313,7 @@ pub(super) fn may_write(actor: &Actor, workspace: &str) -> Result<(), StoreError
 
 /// The e-mail as it is stored.
 pub(super) fn lower_email(email: &str) -> Result<String, StoreError> {
-    let email = email.trim().to_lowercase();
+    let email = email.to_lowercase();
     fits("the e-mail", &email)?;
     Ok(email)
 }

@@ -1,0 +1,117 @@
+//! [`Account`]: what Open WebUI knows of a user.
+
+use serde_json::Value;
+
+/// A user of Open WebUI.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Account {
+    /// Their id.
+    pub id: String,
+    /// As written there.
+    pub email: String,
+    /// Their name.
+    pub name: String,
+    /// `user`, `admin` or `pending`.
+    pub role: String,
+    /// Whether their `auth` row is there and active.
+    pub is_active: bool,
+    /// `auth.session_stamp`; the outer `None` where the release has no such column.
+    pub session_stamp: Option<Option<String>>,
+    /// Whether Open WebUI asks its sessions for a second factor (`auth.mfa.enable`). Such a
+    /// session needs `mfa_verified`, and [`Account::has_mfa`].
+    pub wants_mfa: bool,
+    /// Whether they have a second factor that counts: `auth.mfa` has a secret and waits for no
+    /// reset.
+    pub has_mfa: bool,
+    /// The `auth_method`s whose sessions are asked for no second factor (`oauth`,
+    /// `trusted_header`), as Open WebUI's administrator decided.
+    pub mfa_bypass: Vec<String>,
+    /// Their groups, those above them included.
+    pub groups: Vec<MemberGroup>,
+}
+
+/// A group of Open WebUI.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemberGroup {
+    /// Its id.
+    pub id: String,
+    /// Its name, which need not be unique.
+    pub name: String,
+}
+
+/// A row of the one query: user, auth (active, stamp, mfa), config (enable, two bypasses), group.
+pub(super) type Row = (
+    String,
+    String,
+    String,
+    String,
+    bool,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+);
+
+/// The accounts of all rows, each row with one group of its user.
+pub(super) fn accounts(rows: Vec<Row>, has_stamp: bool) -> Vec<Account> {
+    let mut accounts: Vec<Account> = Vec::new();
+    for (id, email, name, role, is_active, stamp, mfa, enable, oauth, header, group, title) in rows
+    {
+        let group = group.zip(title).map(|(id, name)| MemberGroup { id, name });
+        if let Some(known) = accounts.iter_mut().find(|account| account.id == id) {
+            known.groups.extend(group);
+            continue;
+        }
+        let bypass = [("oauth", oauth), ("trusted_header", header)];
+        accounts.push(Account {
+            id,
+            email,
+            name,
+            role,
+            is_active,
+            session_stamp: has_stamp.then_some(stamp),
+            wants_mfa: is_true(enable.as_deref()),
+            has_mfa: mfa.as_deref().is_some_and(is_usable),
+            mfa_bypass: bypass
+                .into_iter()
+                .filter(|(_, value)| is_true(value.as_deref()))
+                .map(|(method, _)| method.to_owned())
+                .collect(),
+            groups: Vec::from_iter(group),
+        });
+    }
+    for account in &mut accounts {
+        account
+            .groups
+            .sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+        account.groups.dedup();
+    }
+    accounts
+}
+
+/// A value of `config`: JSON `true`, or the whole of the old single row with `auth.mfa.enable`.
+fn is_true(json: Option<&str>) -> bool {
+    let value = json.and_then(|json| serde_json::from_str::<Value>(json).ok());
+    match value {
+        Some(Value::Object(_)) => {
+            value.and_then(|all| all.pointer("/auth/mfa/enable").cloned())
+                == Some(Value::Bool(true))
+        }
+        other => other == Some(Value::Bool(true)),
+    }
+}
+
+/// Whether `auth.mfa` is a second factor that counts (Open WebUI contract §7.3 step 4).
+fn is_usable(mfa: &str) -> bool {
+    let Ok(mfa) = serde_json::from_str::<Value>(mfa) else {
+        return false;
+    };
+    let has_secret = mfa
+        .get("secret")
+        .and_then(Value::as_str)
+        .is_some_and(|secret| !secret.is_empty());
+    has_secret && mfa.get("reset_required") != Some(&Value::Bool(true))
+}

@@ -1,0 +1,152 @@
+//! [`Directory`]: looks users up in Open WebUI's database, one query each.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwapOption;
+use sqlx::{AssertSqlSafe, SqlSafeStr as _};
+
+use super::{
+    Account,
+    account::{Row, accounts},
+    layout::{By, Layout, PROBE_POSTGRES, PROBE_SQLITE},
+};
+use crate::{
+    config::DatabaseUrl,
+    store::{
+        StoreError,
+        pool::{Pool, Target},
+    },
+};
+
+/// Connections at once.
+const CONNECTIONS: u32 = 4;
+/// How long a look at the catalogue counts: Open WebUI may be upgraded beside us.
+const LAYOUT_TTL: Duration = Duration::from_secs(60);
+/// How long nobody tries again after the database was out of reach.
+const REST: Duration = Duration::from_millis(500);
+/// What each connection to PostgreSQL is told.
+const SETUP: &str = "SELECT set_config('default_transaction_read_only', 'on', false), \
+    set_config('statement_timeout', $1, false)";
+
+/// Open WebUI's users and groups.
+#[derive(Debug)]
+pub struct Directory {
+    pub(in crate::store) pool: Pool,
+    place: String,
+    timeout: Duration,
+    layout: ArcSwapOption<(Instant, Layout)>,
+    /// When the database was last out of reach, and why.
+    down: ArcSwapOption<(Instant, String)>,
+}
+
+impl Directory {
+    /// Prepares the pool, read-only; contacts nothing.
+    pub fn open(url: &DatabaseUrl, timeout: Duration) -> Result<Self, StoreError> {
+        let target = Target::new(url)?.only_read(timeout);
+        Ok(Self {
+            pool: target.pool(CONNECTIONS, timeout, SETUP),
+            place: target.place(),
+            timeout,
+            layout: ArcSwapOption::empty(),
+            down: ArcSwapOption::empty(),
+        })
+    }
+
+    /// The user of an id.
+    pub async fn user(&self, id: &str) -> Result<Option<Account>, StoreError> {
+        Ok(self.find(By::Id, id).await?.into_iter().next())
+    }
+
+    /// The user of an e-mail, in any case of letters. Old releases let two users have e-mails that
+    /// differ in case alone: then only the one written exactly so is meant.
+    pub async fn user_of_email(&self, email: &str) -> Result<Option<Account>, StoreError> {
+        let mut found = self.find(By::Email, &email.to_lowercase()).await?;
+        if found.len() > 1 {
+            found.retain(|account| account.email == email);
+            if found.len() != 1 {
+                return Err(StoreError::Query(
+                    "several users of Open WebUI have e-mails that differ in case alone".to_owned(),
+                ));
+            }
+        }
+        Ok(found.into_iter().next())
+    }
+
+    /// The user of an API key (`sk-…`).
+    pub async fn user_of_key(&self, key: &str) -> Result<Option<Account>, StoreError> {
+        Ok(self.find(By::Key, key).await?.into_iter().next())
+    }
+
+    /// Everybody who is found so.
+    async fn find(&self, by: By, value: &str) -> Result<Vec<Account>, StoreError> {
+        // Nobody has such an id, e-mail or key.
+        if value.is_empty() || value.contains('\0') {
+            return Ok(Vec::new());
+        }
+        if let Some(down) = self.down.load_full()
+            && down.0.elapsed() < REST
+        {
+            return Err(StoreError::Down(down.1.clone()));
+        }
+        let limit = humantime::format_duration(self.timeout);
+        let result = tokio::time::timeout(self.timeout, Box::pin(self.ask(by, value)))
+            .await
+            .unwrap_or_else(|_| Err(StoreError::Down(format!("no answer within {limit}"))));
+        result.map_err(|error| match error {
+            StoreError::Down(reason) => {
+                let reason = format!("Open WebUI's {}: {reason}", self.place);
+                self.down
+                    .store(Some(Arc::new((Instant::now(), reason.clone()))));
+                StoreError::Down(reason)
+            }
+            other => other,
+        })
+    }
+
+    /// Asks, and once more with a fresh look at the catalogue where the tables were others.
+    async fn ask(&self, by: By, value: &str) -> Result<Vec<Account>, StoreError> {
+        match self.ask_once(by, value).await {
+            Err(StoreError::Query(_)) => {
+                self.layout.store(None);
+                self.ask_once(by, value).await
+            }
+            result => result,
+        }
+    }
+
+    async fn ask_once(&self, by: By, value: &str) -> Result<Vec<Account>, StoreError> {
+        let known = self.layout().await?;
+        let Some(sql) = known.1.query(by) else {
+            return Ok(Vec::new());
+        };
+        // The text is put together from our own pieces; what is asked for is bound.
+        let sql = AssertSqlSafe(sql).into_sql_str();
+        let rows: Vec<Row> = self.pool.fetch_unprepared(sql, &[value.into()]).await?;
+        Ok(accounts(rows, known.1.has_stamp()))
+    }
+
+    /// Which tables there are, from memory where it is fresh.
+    async fn layout(&self) -> Result<Arc<(Instant, Layout)>, StoreError> {
+        if let Some(known) = self.layout.load_full()
+            && known.0.elapsed() < LAYOUT_TTL
+        {
+            return Ok(known);
+        }
+        let is_sqlite = self.pool.is_sqlite();
+        let probe = if is_sqlite {
+            PROBE_SQLITE
+        } else {
+            PROBE_POSTGRES
+        };
+        let rows = self
+            .pool
+            .fetch_unprepared(probe.into_sql_str(), &[])
+            .await?;
+        let known = Arc::new((Instant::now(), Layout::new(rows, is_sqlite)));
+        self.layout.store(Some(Arc::clone(&known)));
+        Ok(known)
+    }
+}
