@@ -12,5 +12,6 @@ mod tests;
 mod view;
 
 pub use gather::Access;
+pub use policy::check_glob;
 pub use rule::{Denial, Grant, Rule};
 pub use view::{Explanation, Origin, View};

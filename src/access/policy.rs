@@ -266,13 +266,24 @@ impl Numbers {
     }
 }
 
-/// One glob, written as those of `[bridges.NAME]`.
+/// Whether a glob can be read; says what is wrong with it.
+pub fn check_glob(text: &str) -> Result<(), String> {
+    let parsed = parse(text).map_err(|error| error.kind().to_string());
+    parsed.map(|_glob| ())
+}
+
+/// A glob, written as those of `[bridges.NAME]`.
+fn parse(text: &str) -> Result<Glob, globset::Error> {
+    GlobBuilder::new(text).backslash_escape(true).build()
+}
+
+/// A glob of the tables.
 fn glob(text: &str) -> Option<Glob> {
-    let glob = GlobBuilder::new(text).backslash_escape(true).build();
-    glob.inspect_err(|error| {
-        tracing::warn!("a grant has a glob that cannot be read and includes nothing: {error}");
-    })
-    .ok()
+    parse(text)
+        .inspect_err(|error| {
+            tracing::warn!("a grant has a glob that cannot be read and includes nothing: {error}");
+        })
+        .ok()
 }
 
 /// All globs of a bridge.

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand};
 use url::Url;
 
-use super::audit::AuditCommand;
+use super::{access::AccessCommand, audit::AuditCommand};
 use crate::config;
 
 /// Puts every MCP server a team uses behind one OpenAPI surface.
@@ -94,14 +94,20 @@ pub enum Command {
         #[arg(long)]
         url: Option<Url>,
     },
+    /// Say and decide who may use what: groups, grants, members, administrators, API keys.
+    Access {
+        /// What to do.
+        #[command(subcommand)]
+        command: AccessCommand,
+    },
+    /// Create or update the tables of the database; serving does that too.
+    Migrate,
     /// Read the audit trail: who called which tool, when, and how it ended.
     Audit {
         /// What to do.
         #[command(subcommand)]
         command: AuditCommand,
     },
-    /// Create or update the tables of the database; serving does that too.
-    Migrate,
     /// Run the small MCP server inside this program, on standard input and output.
     DemoServer,
 }

@@ -1,6 +1,7 @@
 //! The command line: reads arguments, puts the rest together, prints. Exit codes: 0 fine, 1 failed,
 //! 2 bad usage or configuration.
 
+mod access;
 mod args;
 mod audit;
 mod check;
@@ -85,8 +86,9 @@ fn run(cli: Cli) -> ExitCode {
         Some(Command::Openapi { bridge }) => inspect::openapi(&start, bridge.as_deref()),
         Some(Command::Import(args)) => import::run(&args),
         Some(Command::Healthcheck { url }) => healthcheck::main(&start, url),
-        Some(Command::Audit { command }) => audit::main(&start, command),
+        Some(Command::Access { command }) => access::main(&start, command),
         Some(Command::Migrate) => migrate::main(&start),
+        Some(Command::Audit { command }) => audit::main(&start, command),
         Some(Command::DemoServer) => serve::demo_server(),
     }
 }

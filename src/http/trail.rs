@@ -10,7 +10,7 @@ use crate::{
     access::{Rule, View},
     audit::{Audit, Begun},
     auth::Caller,
-    config::looks_secret,
+    config::{DEFAULT_WORKSPACE, looks_secret},
     secret::Redactor,
     store::CallRecord,
 };
@@ -38,6 +38,7 @@ impl Trail {
         let record = CallRecord {
             request_id: sender.request_id.clone(),
             peer: sender.peer.map(|peer| peer.to_string()),
+            workspace: DEFAULT_WORKSPACE.to_owned(),
             proof: "none".to_owned(),
             rule: "none".to_owned(),
             bridge: cut(bridge),

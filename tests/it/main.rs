@@ -11,6 +11,7 @@
 mod harness;
 mod mcpo;
 
+mod access;
 mod calls;
 mod calls_load;
 mod cli;
@@ -20,7 +21,9 @@ mod remote;
 mod remote_calls;
 mod remote_openapi;
 mod remote_sessions;
+mod replicas;
 mod routes;
 mod shutdown;
 mod supervision;
 mod tls;
+mod who;

@@ -1,1 +1,218 @@
 //! Whole requests against whole configurations.
+
+mod gateway;
+mod keys;
+mod oidc;
+mod sessions;
+mod signed;
+mod stored;
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode, get_current_timestamp};
+use serde_json::Value;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{Caller, Evidence, Proof, Proofs, Refusal, Sources};
+use crate::{
+    config::{
+        Access, Anonymous, ApiKey, Audit, Config, Flavor, Identity, KeyText, Limits, OpenWebUi,
+        Server, Telemetry,
+    },
+    secret::Secret,
+};
+
+const SECRET: &str = "webui-secret-of-the-tests";
+const JWT_SECRET: &str = "forward-secret-of-the-tests";
+
+/// What a request is worth: the caller's name and how they proved it.
+type Verdict = Result<(&'static str, Proof), Refusal>;
+
+/// A request: what it is about, its headers, its verdict.
+type Case<'a> = (&'static str, Vec<(&'static str, &'a str)>, Verdict);
+
+fn proofs(identity: Identity, sources: Sources) -> Proofs {
+    let config = Config {
+        flavor: Flavor::Native,
+        server: Server::default(),
+        database: None,
+        identity,
+        access: Access::default(),
+        limits: Limits::default(),
+        audit: Audit::off(),
+        telemetry: Telemetry::default(),
+        bridges: Vec::new(),
+    };
+    Proofs::new(&config, sources)
+}
+
+/// Nothing but an HTTP client.
+fn sources() -> Sources {
+    crate::mcp::install_tls();
+    Sources {
+        http: crate::mcp::http_client().unwrap(),
+        ..Sources::default()
+    }
+}
+
+/// A key with groups of its own.
+fn key(name: &str, text: &str, forwards: bool) -> ApiKey {
+    ApiKey {
+        name: name.to_owned(),
+        key: KeyText::Plain(Secret::new(text)),
+        groups: vec!["bots".to_owned()],
+        forwards,
+        workspace: "w1".to_owned(),
+    }
+}
+
+fn open_webui() -> OpenWebUi {
+    OpenWebUi {
+        secret_key: Some(Secret::new(SECRET)),
+        cache_ttl: Duration::from_secs(30),
+        ..OpenWebUi::default()
+    }
+}
+
+fn headers(all: &[(&str, &str)]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in all {
+        headers.append(
+            HeaderName::from_bytes(name.as_bytes()).unwrap(),
+            HeaderValue::from_bytes(value.as_bytes()).unwrap(),
+        );
+    }
+    headers
+}
+
+async fn ask(
+    proofs: &Proofs,
+    all: &[(&str, &str)],
+    peer: Option<&str>,
+) -> Result<Arc<Caller>, Refusal> {
+    let headers = headers(all);
+    let evidence = Evidence {
+        headers: &headers,
+        peer: peer.map(|peer| peer.parse().unwrap()),
+    };
+    proofs.identify(&evidence).await
+}
+
+/// Checks each case and tells of all that are wrong.
+async fn check(proofs: &Proofs, peer: Option<&str>, cases: &[Case<'_>]) {
+    let mut wrong = Vec::new();
+    for (what, sent, expected) in cases {
+        let found = ask(proofs, sent, peer).await;
+        let verdict = found.as_ref().map(|it| (&*it.id, it.proof));
+        if verdict != expected.as_ref().map(|it| (it.0, it.1)) {
+            wrong.push(format!("{what}: {found:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Seconds since 1970, so many from when the test began: the same claims are the same token.
+fn at(seconds: i64) -> i64 {
+    static START: OnceLock<u64> = OnceLock::new();
+    let start = *START.get_or_init(get_current_timestamp);
+    i64::try_from(start).unwrap() + seconds
+}
+
+/// A token that lost its end.
+fn cut(token: &str) -> String {
+    token.chars().take(token.len() - 5).collect()
+}
+
+fn hs256(secret: &str, claims: &Value) -> String {
+    signed(
+        Algorithm::HS256,
+        &EncodingKey::from_secret(secret.as_bytes()),
+        claims,
+    )
+}
+
+fn signed(algorithm: Algorithm, key: &EncodingKey, claims: &Value) -> String {
+    encode(&Header::new(algorithm), claims, key).unwrap()
+}
+
+/// A token with a header of one's own making and no signature to speak of.
+fn forged(header: &Value, claims: &Value, signature: &str) -> String {
+    use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+    let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    format!("{}.{}.{signature}", part(header), part(claims))
+}
+
+fn bearer(token: &str) -> String {
+    format!("Bearer {token}")
+}
+
+fn groups(caller: &Caller) -> Vec<&str> {
+    caller
+        .groups
+        .iter()
+        .flat_map(|all| all.iter())
+        .map(AsRef::as_ref)
+        .collect()
+}
+
+/// A server of the test, which counts what it is asked.
+struct Stand {
+    address: SocketAddr,
+    asked: Arc<AtomicUsize>,
+    stop: CancellationToken,
+    tracker: TaskTracker,
+}
+
+impl Stand {
+    /// Serves a router at an address; port 0 for any.
+    async fn serve(address: &str, router: axum::Router) -> Self {
+        let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&asked);
+        let router = router.layer(axum::middleware::from_fn(
+            move |request: axum::extract::Request, next: axum::middleware::Next| {
+                counter.fetch_add(1, Ordering::SeqCst);
+                next.run(request)
+            },
+        ));
+        let stop = CancellationToken::new();
+        let stand = Self {
+            address: listener.local_addr().unwrap(),
+            asked,
+            stop: stop.clone(),
+            tracker: TaskTracker::new(),
+        };
+        stand.tracker.spawn(async move {
+            let stopped = stop.cancelled_owned();
+            axum::serve(listener, router)
+                .with_graceful_shutdown(stopped)
+                .await
+                .unwrap();
+        });
+        stand
+    }
+
+    fn url(&self, path: &str) -> url::Url {
+        format!("http://{}{path}", self.address).parse().unwrap()
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
+
+    /// Goes away; whoever asks is refused the connection.
+    async fn leave(self) -> SocketAddr {
+        self.stop.cancel();
+        self.tracker.close();
+        self.tracker.wait().await;
+        self.address
+    }
+}

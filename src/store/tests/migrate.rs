@@ -185,10 +185,7 @@ async fn the_views_of_the_python_proxy_are_there() {
 #[tokio::test]
 async fn tables_of_another_owner_are_used_without_a_trigger() {
     let base = Base::postgres().await;
-    let crate::config::DatabaseUrl::Postgres(url) = &base.url else {
-        panic!("made as PostgreSQL")
-    };
-    let name = url::Url::parse(url.expose()).unwrap().path()[1..].to_owned();
+    let name = base.name().to_owned();
     let role = format!("r_{name}");
     admin(&format!(
         "CREATE ROLE {role} LOGIN PASSWORD 'x'; GRANT CREATE ON DATABASE {name} TO {role}"

@@ -92,7 +92,7 @@ async fn workspaces_are_apart_in_both_databases() {
 #[tokio::test]
 async fn policies_bind_the_plain_owner() {
     let base = Base::postgres().await;
-    let name = url::Url::parse(url(&base)).unwrap().path()[1..].to_owned();
+    let name = base.name().to_owned();
     let role = format!("o_{name}");
     admin(&format!(
         "CREATE ROLE {role} LOGIN PASSWORD 'x'; ALTER DATABASE {name} OWNER TO {role}"

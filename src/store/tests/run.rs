@@ -144,10 +144,7 @@ async fn a_cut_listener_comes_back_and_bumps() {
 #[tokio::test]
 async fn a_database_that_comes_late_and_goes_is_waited_for() {
     let base = Base::postgres().await;
-    let DatabaseUrl::Postgres(url) = &base.url else {
-        panic!("made as PostgreSQL")
-    };
-    let name = url::Url::parse(url.expose()).unwrap().path()[1..].to_owned();
+    let name = base.name().to_owned();
     let late = format!("{name}_late");
     let mut config = base.config();
     config.url = DatabaseUrl::Postgres(Secret::new(url_of(&late)));
@@ -256,10 +253,7 @@ async fn silent_road(name: &str) -> (String, Arc<std::sync::atomic::AtomicBool>)
 #[tokio::test]
 async fn a_silent_cut_is_noticed_and_nobody_hangs() {
     let base = Base::postgres().await;
-    let DatabaseUrl::Postgres(url) = &base.url else {
-        panic!("made as PostgreSQL")
-    };
-    let name = url::Url::parse(url.expose()).unwrap().path()[1..].to_owned();
+    let name = base.name().to_owned();
     let (road, is_silent) = silent_road(&name).await;
     let mut config = base.config();
     config.url = DatabaseUrl::Postgres(Secret::new(road));
@@ -357,4 +351,65 @@ async fn a_stuck_statement_ends_with_the_timeout() {
     assert!(began.elapsed() < Duration::from_secs(2));
     tx.commit().await.unwrap();
     hasty.grants().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_locked_file_is_down_and_free_again() {
+    let base = Base::sqlite();
+    let store = base.store().await;
+    let mut config = base.config();
+    config.timeout = Duration::from_millis(200);
+    let hasty = Store::open(&config).unwrap();
+    hasty.migrate().await.unwrap();
+    let tx = store.begin().await.unwrap();
+    for _ in 0..3 {
+        let refused = hasty.add_member(&actor(), "a@b", "devs").await;
+        assert!(matches!(refused, Err(StoreError::Down(_))), "{refused:?}");
+        // Readers do not wait for the writer.
+        hasty.grants().await.unwrap();
+    }
+    drop(tx);
+    tokio::time::timeout(Duration::from_secs(5), async {
+        while hasty.add_member(&actor(), "a@b", "devs").await.is_err() {}
+    })
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_line_that_cannot_be_stored_stops_nobody() {
+    for base in Base::both().await {
+        let store = base.store().await;
+        let mut access = seed();
+        access.admins.insert(0, "x".repeat(300));
+        let mut bad = access.groups[0].clone();
+        bad.name = "a\0b".to_owned();
+        access.groups.insert(0, bad);
+        store.seed(&access).await.unwrap();
+        assert_eq!(store.grants().await.unwrap().len(), 2);
+        assert!(store.member("root@example.com").await.unwrap().is_admin);
+    }
+}
+
+#[tokio::test]
+async fn rows_written_by_hand_that_cannot_be_read_count_for_nothing() {
+    for base in Base::both().await {
+        let store = base.store().await;
+        let (schema, bytes) = if base.is_sqlite() {
+            ("", "x'00'")
+        } else {
+            ("mcp_proxy.", "'\\x00'")
+        };
+        base.execute(&format!(
+            "INSERT INTO {schema}bridge_grant VALUES ('1', 'default', 'devs', 'x', 'now', FALSE, 0);
+             INSERT INTO {schema}bridge_key VALUES ('default', 'bad', {bytes}, '[]', FALSE, NULL, 0);"
+        ))
+        .await;
+        store
+            .grant(&actor(), &grant("devs", "x", &["y"]))
+            .await
+            .unwrap();
+        assert_eq!(store.grants().await.unwrap().len(), 1);
+        assert_eq!(store.keys().await.unwrap(), []);
+    }
 }

@@ -1,0 +1,187 @@
+//! Headers of a gateway, from the gateway and from others.
+
+use super::*;
+use crate::config::Gateway;
+
+const ANN: (&str, &str) = ("x-user-email", "ann@example.org");
+const PEER: Option<&str> = Some("10.1.2.3");
+
+fn gateway(peers: &[&str], secret: Option<&str>) -> Gateway {
+    Gateway {
+        trusted_peers: peers.iter().map(|peer| peer.parse().unwrap()).collect(),
+        secret: secret.map(Secret::new),
+        secret_header: HeaderName::from_static("x-gateway-secret"),
+        email_header: HeaderName::from_static("x-user-email"),
+        groups_header: HeaderName::from_static("x-user-groups"),
+        admin_header: HeaderName::from_static("x-user-admin"),
+        workspace_header: HeaderName::from_static("x-tenant-id"),
+    }
+}
+
+fn behind(gateway: Gateway) -> Proofs {
+    let identity = Identity {
+        gateway: Some(gateway),
+        keys: vec![key("team", "own-key", false), key("chat", "chat-key", true)],
+        ..Identity::default()
+    };
+    proofs(identity, sources())
+}
+
+#[tokio::test]
+async fn only_the_gateway_is_believed() {
+    let secret = ("x-gateway-secret", "s3cret");
+    let wrong = ("x-gateway-secret", "s3creT");
+    let ann = Ok(("ann@example.org", Proof::Gateway));
+    let no = Err(Refusal::Untrusted);
+    let peers = &["10.0.0.0/8", "fd00::/8"][..];
+    let nobody = &[][..];
+    let table = [
+        (peers, None, Some("10.1.2.3"), vec![ANN], &ann),
+        (peers, None, Some("::ffff:10.1.2.3"), vec![ANN], &ann),
+        (peers, None, Some("fd00::1"), vec![ANN], &ann),
+        (peers, None, Some("11.1.2.3"), vec![ANN], &no),
+        (peers, None, Some("::1"), vec![ANN], &no),
+        (peers, None, None, vec![ANN], &no),
+        (peers, None, Some("11.1.2.3"), vec![ANN, secret], &no),
+        (nobody, Some("s3cret"), None, vec![ANN, secret], &ann),
+        (nobody, Some("s3cret"), Some("10.1.2.3"), vec![ANN], &no),
+        (nobody, Some("s3cret"), None, vec![ANN, wrong], &no),
+        (nobody, Some("s3cret"), None, vec![ANN, secret, secret], &no),
+        (
+            peers,
+            Some("s3cret"),
+            Some("10.1.2.3"),
+            vec![ANN, secret],
+            &ann,
+        ),
+        (peers, Some("s3cret"), Some("10.1.2.3"), vec![ANN], &no),
+        (
+            peers,
+            Some("s3cret"),
+            Some("11.1.2.3"),
+            vec![ANN, secret],
+            &no,
+        ),
+        (nobody, None, Some("10.1.2.3"), vec![ANN], &no),
+    ];
+    for (peers, secret, peer, sent, expected) in table {
+        let proofs = behind(gateway(peers, secret));
+        check(&proofs, peer, &[("gateway", sent, expected.clone())]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_of_others_tells_no_secret() {
+    let proofs = behind(gateway(&["10.0.0.0/8"], Some("s3cret")));
+    let refusal = ask(&proofs, &[ANN], None).await.unwrap_err();
+    let text = refusal.to_string();
+    assert!(text.contains("gateway") && !text.contains("10.0") && !text.contains("s3cret"));
+    assert_eq!(
+        (refusal.code(), refusal.is_outage()),
+        ("unauthorized", false)
+    );
+}
+
+#[tokio::test]
+async fn the_gateway_names_user_groups_role_and_workspace() {
+    let proofs = behind(gateway(&["10.0.0.0/8"], None));
+    let sent = [
+        ("x-user-email", "Ann@Example.org"),
+        ("x-user-groups", "dev, ops ,"),
+        ("x-user-admin", "True"),
+        ("x-tenant-id", "acme"),
+    ];
+    let caller = ask(&proofs, &sent, PEER).await.unwrap();
+    assert_eq!(caller.email.as_deref(), Some("ann@example.org"));
+    assert_eq!(groups(&caller), ["dev", "ops"]);
+    assert_eq!((caller.is_admin, &*caller.workspace), (true, "acme"));
+
+    let sent = [
+        ANN,
+        ("x-user-groups", " , "),
+        ("x-user-admin", "false"),
+        ("x-tenant-id", ""),
+    ];
+    let caller = ask(&proofs, &sent, PEER).await.unwrap();
+    assert_eq!(caller.groups, None, "it said nothing of groups");
+    assert_eq!((caller.is_admin, &*caller.workspace), (false, "default"));
+}
+
+#[tokio::test]
+async fn the_gateway_and_credentials_must_agree() {
+    let team = ("authorization", "Bearer own-key");
+    let cases: Vec<Case<'_>> = vec![
+        (
+            "a key is somebody else",
+            vec![team, ANN],
+            Err(Refusal::Contradiction),
+        ),
+        (
+            "a key and nobody",
+            vec![team, ("x-user-email", "")],
+            Ok(("team", Proof::ApiKey)),
+        ),
+        (
+            "a forwarder and the same header",
+            vec![("authorization", "Bearer chat-key"), ANN],
+            Ok(("ann@example.org", Proof::ForwardedHeaders)),
+        ),
+        (
+            "credentials for the gateway",
+            vec![("authorization", "Basic dTpwdw=="), ANN],
+            Ok(("ann@example.org", Proof::Gateway)),
+        ),
+        (
+            "credentials for the gateway, without a user",
+            vec![("authorization", "Basic dTpwdw==")],
+            Err(Refusal::Password),
+        ),
+        (
+            "nobody",
+            vec![("x-user-email", "  ")],
+            Err(Refusal::Missing),
+        ),
+        (
+            "twice",
+            vec![ANN, ("x-user-email", "bob@example.org")],
+            Err(Refusal::Repeated("x-user-email".to_owned())),
+        ),
+        (
+            "a template",
+            vec![("x-user-email", "{{USER_EMAIL}}")],
+            Err(Refusal::Template("x-user-email".to_owned())),
+        ),
+    ];
+    check(&behind(gateway(&["10.0.0.0/8"], None)), PEER, &cases).await;
+    // From others, the headers are as good as absent.
+    let cases: Vec<Case<'_>> = vec![
+        ("a key", vec![team, ANN], Ok(("team", Proof::ApiKey))),
+        (
+            "a wrong key",
+            vec![("authorization", "Bearer x"), ANN],
+            Err(Refusal::Key),
+        ),
+        ("twice", vec![ANN, ANN], Err(Refusal::Untrusted)),
+        ("nobody", vec![("x-user-email", "")], Err(Refusal::Missing)),
+    ];
+    check(
+        &behind(gateway(&["10.0.0.0/8"], None)),
+        Some("9.9.9.9"),
+        &cases,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn others_may_be_anonymous() {
+    let identity = Identity {
+        gateway: Some(gateway(&["10.0.0.0/8"], None)),
+        anonymous: Anonymous::Allowed,
+        ..Identity::default()
+    };
+    let proofs = proofs(identity, sources());
+    let caller = ask(&proofs, &[ANN], Some("9.9.9.9")).await.unwrap();
+    assert_eq!(caller.proof, Proof::Anonymous);
+    let caller = ask(&proofs, &[ANN], PEER).await.unwrap();
+    assert_eq!(caller.proof, Proof::Gateway);
+}

@@ -1,0 +1,445 @@
+//! Bearer tokens of OpenID issuers, with real keys and a real server.
+
+use std::sync::Mutex;
+
+use axum::{Json, Router, routing::get};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use jsonwebtoken::jwk::Jwk;
+use serde_json::json;
+
+use super::*;
+use crate::{
+    auth::issuer_keys::{KeyRing, Pace},
+    config::Issuer,
+};
+
+/// A private key and what its issuer publishes of it.
+#[derive(Clone)]
+struct Pair {
+    algorithm: Algorithm,
+    key: EncodingKey,
+    jwk: Value,
+}
+
+impl Pair {
+    fn new(kid: &str, algorithm: Algorithm, key: EncodingKey) -> Self {
+        let jwk = Jwk::from_encoding_key(&key, algorithm).unwrap();
+        let mut jwk = serde_json::to_value(jwk).unwrap();
+        jwk["kid"] = json!(kid);
+        jwk["use"] = json!("sig");
+        Self {
+            algorithm,
+            key,
+            jwk,
+        }
+    }
+
+    fn ec(kid: &str) -> Self {
+        let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P256_SHA256).unwrap();
+        let key = EncodingKey::from_ec_der(&pair.serialize_der());
+        Self::new(kid, Algorithm::ES256, key)
+    }
+
+    fn ec384(kid: &str) -> Self {
+        let pair = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
+        let key = EncodingKey::from_ec_der(&pair.serialize_der());
+        Self::new(kid, Algorithm::ES384, key)
+    }
+
+    /// Any 32 bytes are a key: behind the 16 that say so (RFC 8410 §7).
+    fn ed(kid: &str) -> Self {
+        let mut der = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20".to_vec();
+        der.extend_from_slice(&rand::random::<[u8; 32]>());
+        Self::new(kid, Algorithm::EdDSA, EncodingKey::from_ed_der(&der))
+    }
+
+    /// Made for these tests alone; making one takes long without optimisation.
+    fn rsa(kid: &str, algorithm: Algorithm) -> Self {
+        let text: String = include_str!("rsa_test_key.der.b64")
+            .split_whitespace()
+            .collect();
+        let key = EncodingKey::from_rsa_der(&STANDARD.decode(text).unwrap());
+        Self::new(kid, algorithm, key)
+    }
+
+    fn sign(&self, claims: &Value) -> String {
+        let mut header = Header::new(self.algorithm);
+        header.kid = self.jwk["kid"].as_str().map(str::to_owned);
+        encode(&header, claims, &self.key).unwrap()
+    }
+}
+
+/// An issuer whose keys can be changed.
+struct Provider {
+    stand: Stand,
+    published: Arc<Mutex<Vec<Value>>>,
+}
+
+impl Provider {
+    async fn serve(address: &str, keys: Vec<Value>) -> Self {
+        let published = Arc::new(Mutex::new(keys));
+        let shown = Arc::clone(&published);
+        let name = Arc::new(Mutex::new(String::new()));
+        let own = Arc::clone(&name);
+        let router = Router::new()
+            .route(
+                "/realm/.well-known/openid-configuration",
+                get(move || async move {
+                    let own = own.lock().unwrap().clone();
+                    Json(json!({"issuer": own, "jwks_uri": format!("{own}/keys")}))
+                }),
+            )
+            .route(
+                "/realm/keys",
+                get(move || async move { Json(json!({"keys": *shown.lock().unwrap()})) }),
+            );
+        let stand = Stand::serve(address, router).await;
+        *name.lock().unwrap() = stand.url("/realm").to_string();
+        Self { stand, published }
+    }
+
+    fn publish(&self, keys: Vec<Value>) {
+        *self.published.lock().unwrap() = keys;
+    }
+
+    fn claims(&self, changes: Value) -> Value {
+        let mut claims = json!({
+            "iss": self.stand.url("/realm"), "aud": "bridge", "sub": "s1",
+            "email": "Ann@Example.org", "exp": at(300), "iat": at(0), "tid": "acme",
+        });
+        let Value::Object(changes) = changes else {
+            panic!("an object")
+        };
+        for (name, value) in changes {
+            claims[name] = value;
+        }
+        claims
+    }
+}
+
+fn issuer(url: url::Url) -> Issuer {
+    let all = |names: &[&str]| names.iter().map(|it| (*it).to_owned()).collect();
+    Issuer {
+        name: "realm".to_owned(),
+        issuer: url,
+        audiences: all(&["bridge", "api://bridge"]),
+        jwks_url: None,
+        email_claims: all(&["email", "preferred_username", "upn"]),
+        groups_claims: all(&["groups", "roles"]),
+        workspace_claim: "tid".to_owned(),
+    }
+}
+
+fn trusting(issuer: Issuer, sources: Sources) -> Proofs {
+    let identity = Identity {
+        oidc: vec![issuer],
+        ..Identity::default()
+    };
+    proofs(identity, sources)
+}
+
+/// No pause between two fetches.
+const EAGER: Pace = Pace {
+    stale: Duration::from_hours(1),
+    unknown: Duration::ZERO,
+    cold: Duration::ZERO,
+};
+
+fn paced(pace: Pace) -> Sources {
+    Sources {
+        keys: Arc::new(KeyRing::with_pace(pace)),
+        ..sources()
+    }
+}
+
+async fn caller(proofs: &Proofs, token: &str) -> Result<Arc<Caller>, Refusal> {
+    ask(proofs, &[("authorization", &bearer(token))], None).await
+}
+
+const SILENT: Refusal = Refusal::Unavailable("the issuer of the token does not answer");
+
+#[tokio::test]
+async fn tokens_of_every_kind_of_key_are_accepted() {
+    let pairs = [
+        Pair::rsa("r", Algorithm::RS256),
+        Pair::rsa("p", Algorithm::PS384),
+        Pair::ec("e"),
+        Pair::ec384("f"),
+        Pair::ed("d"),
+    ];
+    let published = pairs.iter().map(|pair| pair.jwk.clone()).collect();
+    let provider = Provider::serve("127.0.0.1:0", published).await;
+    let proofs = trusting(issuer(provider.stand.url("/realm")), sources());
+    for pair in &pairs {
+        let found = caller(&proofs, &pair.sign(&provider.claims(json!({}))))
+            .await
+            .unwrap();
+        assert_eq!((&*found.id, found.proof), ("ann@example.org", Proof::Oidc));
+        assert_eq!(&*found.workspace, "acme");
+        // Without the key's name, each key that fits is tried.
+        let claims = provider.claims(json!({"aud": ["x", "api://bridge"]}));
+        let nameless = signed(pair.algorithm, &pair.key, &claims);
+        caller(&proofs, &nameless).await.unwrap();
+    }
+    assert_eq!(provider.stand.asked(), 2, "configuration and keys, once");
+}
+
+#[expect(clippy::too_many_lines, reason = "a table")]
+#[tokio::test]
+async fn bad_tokens_are_refused() {
+    let pair = Pair::ec("e");
+    let rsa = Pair::rsa("r", Algorithm::RS256);
+    let mut encrypting = Pair::ec("enc");
+    encrypting.jwk["use"] = json!("enc");
+    let mut other_use = Pair::rsa("ps", Algorithm::RS256);
+    other_use.jwk["alg"] = json!("PS256");
+    let mut foreign = Pair::ec("e");
+    foreign.jwk = json!({"kid": "e"});
+    let oct = json!({"kty": "oct", "k": "c2VjcmV0", "kid": "o", "alg": "HS256"});
+    let published = [&pair, &rsa, &encrypting, &other_use].map(|pair| pair.jwk.clone());
+    let published = published
+        .into_iter()
+        .chain([oct, json!({"kty": "XX"})])
+        .collect();
+    let provider = Provider::serve("127.0.0.1:0", published).await;
+    let with = |changes| pair.sign(&provider.claims(changes));
+    let good = with(json!({}));
+    let (head, tail) = good.rsplit_once('.').unwrap();
+    let claims = provider.claims(json!({}));
+    // The public key of an issuer as the secret of an HMAC.
+    let modulus = rsa.jwk["n"].as_str().unwrap();
+    let mut confused = Header::new(Algorithm::HS256);
+    confused.kid = Some("r".to_owned());
+    let confused = encode(
+        &confused,
+        &claims,
+        &EncodingKey::from_secret(modulus.as_bytes()),
+    );
+    let mut symmetric = Header::new(Algorithm::HS256);
+    symmetric.kid = Some("o".to_owned());
+    let symmetric = encode(&symmetric, &claims, &EncodingKey::from_secret(b"secret"));
+    let logout = json!({"alg": "ES256", "typ": "logout+jwt", "kid": "e"});
+    let table = [
+        ("forged", foreign.sign(&claims), Refusal::Token),
+        ("expired", with(json!({"exp": at(-61)})), Refusal::Expired),
+        ("no end", with(json!({"exp": null})), Refusal::Token),
+        ("not yet", with(json!({"nbf": at(90)})), Refusal::Immature),
+        (
+            "from the future",
+            with(json!({"iat": at(90)})),
+            Refusal::Immature,
+        ),
+        (
+            "another issuer",
+            with(json!({"iss": "https://evil.example"})),
+            Refusal::Issuer,
+        ),
+        (
+            "slash",
+            with(json!({"iss": format!("{}/", provider.stand.url("/realm"))})),
+            Refusal::Issuer,
+        ),
+        ("no issuer", with(json!({"iss": null})), Refusal::Issuer),
+        (
+            "a list of issuers",
+            with(json!({"iss": [provider.stand.url("/realm")]})),
+            Refusal::Token,
+        ),
+        (
+            "another audience",
+            with(json!({"aud": "other"})),
+            Refusal::Token,
+        ),
+        (
+            "other audiences",
+            with(json!({"aud": ["other", "more"]})),
+            Refusal::Token,
+        ),
+        ("no audience", with(json!({"aud": null})), Refusal::Token),
+        (
+            "nobody",
+            with(json!({"email": null, "sub": null})),
+            Refusal::Token,
+        ),
+        ("for encryption", encrypting.sign(&claims), Refusal::Token),
+        (
+            "key for another algorithm",
+            other_use.sign(&claims),
+            Refusal::Token,
+        ),
+        ("public key as secret", confused.unwrap(), Refusal::Token),
+        ("a published secret", symmetric.unwrap(), Refusal::Token),
+        (
+            "none",
+            forged(&json!({"alg": "none"}), &claims, ""),
+            Refusal::Token,
+        ),
+        ("kind", forged(&logout, &claims, tail), Refusal::Token),
+        ("unknown key", Pair::ec("new").sign(&claims), Refusal::Token),
+        ("cut off", cut(&good), Refusal::Token),
+        ("no signature", format!("{head}."), Refusal::Token),
+        (
+            "100 KB",
+            format!("{head}.{}", "A".repeat(100_000)),
+            Refusal::TooLong,
+        ),
+        ("no token", "opaque".to_owned(), Refusal::Key),
+    ];
+    let proofs = trusting(issuer(provider.stand.url("/realm")), sources());
+    for (what, token, refusal) in table {
+        let token = bearer(&token);
+        check(
+            &proofs,
+            None,
+            &[(what, vec![("authorization", &token)], Err(refusal))],
+        )
+        .await;
+    }
+    assert!(
+        caller(&proofs, &with(json!({"exp": at(-30)})))
+            .await
+            .is_ok(),
+        "leeway"
+    );
+    assert!(caller(&proofs, &good).await.is_ok());
+    assert_eq!(
+        provider.stand.asked(),
+        2,
+        "unknown keys do not drive fetches"
+    );
+}
+
+#[tokio::test]
+async fn users_groups_and_workspace_come_from_claims() {
+    let pair = Pair::ed("d");
+    let provider = Provider::serve("127.0.0.1:0", vec![pair.jwk.clone()]).await;
+    let proofs = trusting(issuer(provider.stand.url("/realm")), sources());
+    let table: [(Value, &str, &[&str]); 9] = [
+        (
+            json!({"groups": ["a", " b ", "", "a"], "roles": ["r"]}),
+            "ann@example.org",
+            &["a", "b", "r"],
+        ),
+        (json!({"roles": "Admin"}), "ann@example.org", &["Admin"]),
+        (json!({"groups": ["a", 1, null]}), "ann@example.org", &["a"]),
+        (json!({"groups": {"a": 1}}), "ann@example.org", &[]),
+        (json!({"groups": []}), "ann@example.org", &[]),
+        (
+            json!({"email": null, "preferred_username": "Bob@example.org"}),
+            "bob@example.org",
+            &[],
+        ),
+        (
+            json!({"email": "no-at", "upn": "Eve@example.org"}),
+            "eve@example.org",
+            &[],
+        ),
+        (json!({"email_verified": false}), "s1", &[]),
+        (
+            json!({"roles": ["r"], "_claim_names": {"groups": "src1"}}),
+            "ann@example.org",
+            &[],
+        ),
+    ];
+    for (changes, id, expected) in table {
+        let found = caller(&proofs, &pair.sign(&provider.claims(changes.clone())))
+            .await
+            .unwrap();
+        assert_eq!(
+            (&*found.id, groups(&found)),
+            (id, expected.to_vec()),
+            "{changes}"
+        );
+        assert_eq!(found.groups.is_some(), !expected.is_empty(), "{changes}");
+    }
+    let token = bearer(&pair.sign(&provider.claims(json!({}))));
+    let other = [
+        ("authorization", token.as_str()),
+        ("x-user-email", "bob@example.org"),
+    ];
+    assert_eq!(
+        ask(&proofs, &other, None).await.unwrap_err(),
+        Refusal::Contradiction
+    );
+}
+
+#[tokio::test]
+async fn keys_rotate_and_survive_an_outage() {
+    let (old, new) = (Pair::ec("old"), Pair::ec("new"));
+    let provider = Provider::serve("127.0.0.1:0", vec![old.jwk.clone()]).await;
+    let config = issuer(provider.stand.url("/realm"));
+    let sources = paced(EAGER);
+    let proofs = trusting(config.clone(), sources.clone());
+    let claims = provider.claims(json!({}));
+    let (first, second) = (old.sign(&claims), new.sign(&claims));
+    let all = (0..20).map(|_| caller(&proofs, &first));
+    for found in futures::future::join_all(all).await {
+        found.unwrap();
+    }
+    assert_eq!(provider.stand.asked(), 2, "one flight");
+    assert_eq!(caller(&proofs, &second).await.unwrap_err(), Refusal::Token);
+    provider.publish(vec![old.jwk.clone(), new.jwk.clone()]);
+    caller(&proofs, &second).await.unwrap();
+
+    let address = provider.stand.leave().await;
+    caller(&proofs, &first).await.unwrap();
+    assert_eq!(
+        caller(&proofs, &Pair::ec("x").sign(&claims))
+            .await
+            .unwrap_err(),
+        SILENT
+    );
+    // A reload keeps the keys; a start without the issuer has none.
+    let reloaded = trusting(config.clone(), sources);
+    drop(proofs);
+    caller(&reloaded, &first).await.unwrap();
+    let cold = trusting(config, paced(EAGER));
+    let refusal = caller(&cold, &first).await.unwrap_err();
+    assert_eq!((refusal.code(), refusal), ("identity_unavailable", SILENT));
+    let _back = Provider::serve(&address.to_string(), vec![old.jwk.clone()]).await;
+    caller(&cold, &first).await.unwrap();
+}
+
+#[tokio::test]
+async fn stale_keys_count_while_new_ones_are_fetched() {
+    let (old, new) = (Pair::ec("old"), Pair::ec("new"));
+    let provider = Provider::serve("127.0.0.1:0", vec![old.jwk.clone()]).await;
+    let mut config = issuer(provider.stand.url("/realm"));
+    config.jwks_url = Some(provider.stand.url("/realm/keys"));
+    let pace = Pace {
+        stale: Duration::ZERO,
+        ..EAGER
+    };
+    let sources = paced(pace);
+    let proofs = trusting(config, sources.clone());
+    let token = old.sign(&provider.claims(json!({})));
+    caller(&proofs, &token).await.unwrap();
+    assert_eq!(provider.stand.asked(), 1, "no discovery");
+    provider.publish(vec![new.jwk.clone()]);
+    caller(&proofs, &token).await.unwrap();
+    sources.tracker.close();
+    sources.tracker.wait().await;
+    assert_eq!(
+        caller(&proofs, &token).await.unwrap_err(),
+        Refusal::Token,
+        "withdrawn"
+    );
+}
+
+#[tokio::test]
+async fn an_issuer_must_be_who_it_says() {
+    let pair = Pair::ec("e");
+    let provider = Provider::serve("127.0.0.1:0", vec![pair.jwk.clone()]).await;
+    let router = Router::new().route(
+        "/.well-known/openid-configuration",
+        get({
+            let keys = provider.stand.url("/realm/keys");
+            move || async move { Json(json!({"issuer": "http://other.example", "jwks_uri": keys})) }
+        }),
+    );
+    let imposter = Stand::serve("127.0.0.1:0", router).await;
+    let proofs = trusting(issuer(imposter.url("")), paced(EAGER));
+    let iss = imposter.url("").to_string();
+    let token = pair.sign(&provider.claims(json!({"iss": iss.trim_end_matches('/')})));
+    assert_eq!(caller(&proofs, &token).await.unwrap_err(), SILENT);
+}

@@ -1,0 +1,177 @@
+//! `X-OpenWebUI-User-Jwt` by itself.
+
+use serde_json::json;
+
+use super::*;
+
+fn signing() -> Proofs {
+    let identity = Identity {
+        open_webui: OpenWebUi {
+            jwt_secret: Some(Secret::new(JWT_SECRET)),
+            ..OpenWebUi::default()
+        },
+        ..Identity::default()
+    };
+    proofs(identity, sources())
+}
+
+/// Good claims with some of them replaced; null takes one away.
+fn claims(changes: Value) -> Value {
+    let mut claims = json!({
+        "sub": "u1", "email": "Ann@Example.org", "name": "Ann", "role": "user",
+        "iss": "open-webui", "iat": at(0), "exp": at(300),
+    });
+    let Value::Object(changes) = changes else {
+        panic!("an object")
+    };
+    for (name, value) in changes {
+        claims[name] = value;
+    }
+    claims
+}
+
+#[tokio::test]
+async fn the_signed_header_is_a_proof_by_itself() {
+    let proofs = signing();
+    let good = hs256(JWT_SECRET, &claims(json!({})));
+    let sent = [("x-openwebui-user-jwt", good.as_str())];
+    let caller = ask(&proofs, &sent, None).await.unwrap();
+    assert_eq!(
+        (&*caller.id, caller.proof),
+        ("ann@example.org", Proof::SignedHeader)
+    );
+    assert!(!caller.is_admin && caller.groups.is_none());
+    let admin = hs256(JWT_SECRET, &claims(json!({"role": "admin", "email": null})));
+    let caller = ask(&proofs, &[("x-openwebui-user-jwt", &admin)], None)
+        .await
+        .unwrap();
+    assert_eq!((&*caller.id, caller.is_admin), ("u1", true));
+    // Beside it, plain headers may only repeat it.
+    for (header, value, expected) in [
+        ("x-openwebui-user-email", "ann@example.org", Ok(())),
+        (
+            "x-openwebui-user-email",
+            "bob@example.org",
+            Err(Refusal::Contradiction),
+        ),
+        ("x-openwebui-user-id", "u2", Err(Refusal::Contradiction)),
+        (
+            "x-user-email",
+            "bob@example.org",
+            Err(Refusal::Contradiction),
+        ),
+    ] {
+        let found = ask(&proofs, &[sent[0], (header, value)], None).await;
+        assert_eq!(found.map(|_| ()), expected, "{header}: {value}");
+    }
+}
+
+#[expect(clippy::too_many_lines, reason = "a table")]
+#[tokio::test]
+async fn a_bad_signed_header_is_refused() {
+    let good = hs256(JWT_SECRET, &claims(json!({})));
+    let with = |changes| hs256(JWT_SECRET, &claims(changes));
+    let hs512 = signed(
+        Algorithm::HS512,
+        &EncodingKey::from_secret(JWT_SECRET.as_bytes()),
+        &claims(json!({})),
+    );
+    let none = json!({"alg": "none", "typ": "JWT"});
+    let critical = json!({"alg": "HS256", "crit": ["b64"], "b64": false});
+    let (head, tail) = good.rsplit_once('.').unwrap();
+    let table = [
+        (
+            "forged",
+            hs256("another-secret", &claims(json!({}))),
+            Refusal::Token,
+        ),
+        (
+            "empty secret",
+            hs256("", &claims(json!({}))),
+            Refusal::Token,
+        ),
+        ("expired", with(json!({"exp": at(-1)})), Refusal::Expired),
+        ("no end", with(json!({"exp": null})), Refusal::Token),
+        (
+            "end of text",
+            with(json!({"exp": "tomorrow"})),
+            Refusal::Token,
+        ),
+        ("negative end", with(json!({"exp": -1})), Refusal::Token),
+        ("not yet", with(json!({"nbf": at(100)})), Refusal::Immature),
+        (
+            "from the future",
+            with(json!({"iat": at(100)})),
+            Refusal::Immature,
+        ),
+        (
+            "another issuer",
+            with(json!({"iss": "open-webui2"})),
+            Refusal::Token,
+        ),
+        ("no issuer", with(json!({"iss": null})), Refusal::Token),
+        ("nobody", with(json!({"sub": null})), Refusal::Token),
+        ("blank", with(json!({"sub": ""})), Refusal::Token),
+        ("a number", with(json!({"sub": 1})), Refusal::Token),
+        (
+            "a list of e-mails",
+            with(json!({"email": "a@b.c,d@e.f"})),
+            Refusal::Token,
+        ),
+        (
+            "pending",
+            with(json!({"role": "pending"})),
+            Refusal::Pending,
+        ),
+        ("another algorithm", hs512, Refusal::Token),
+        (
+            "unsigned",
+            forged(&none, &claims(json!({})), ""),
+            Refusal::Token,
+        ),
+        (
+            "critical",
+            forged(&critical, &claims(json!({})), tail),
+            Refusal::Token,
+        ),
+        ("cut off", cut(&good), Refusal::Token),
+        ("without signature", format!("{head}."), Refusal::Token),
+        ("two parts", head.to_owned(), Refusal::Token),
+        ("no token", "hello".to_owned(), Refusal::Token),
+        ("dots", "..".to_owned(), Refusal::Token),
+        (
+            "100 KB",
+            format!("{head}.{}", "A".repeat(100_000)),
+            Refusal::TooLong,
+        ),
+        (
+            "a session",
+            hs256(JWT_SECRET, &json!({"id": "u1"})),
+            Refusal::Token,
+        ),
+        (
+            "a template",
+            "{{USER_JWT}}".to_owned(),
+            Refusal::Template("x-openwebui-user-jwt".to_owned()),
+        ),
+    ];
+    let cases: Vec<Case<'_>> = table
+        .iter()
+        .map(|(what, token, refusal)| {
+            (
+                *what,
+                vec![("x-openwebui-user-jwt", token.as_str())],
+                Err(refusal.clone()),
+            )
+        })
+        .collect();
+    check(&signing(), None, &cases).await;
+}
+
+#[tokio::test]
+async fn without_the_secret_the_header_is_nothing() {
+    let proofs = proofs(Identity::default(), sources());
+    let token = hs256("", &claims(json!({})));
+    let refusal = ask(&proofs, &[("x-openwebui-user-jwt", &token)], None).await;
+    assert_eq!(refusal.unwrap_err(), Refusal::Missing);
+}

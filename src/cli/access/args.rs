@@ -1,0 +1,141 @@
+//! The grammar of `access`, with the help that teaches it.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use crate::config::DEFAULT_WORKSPACE;
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum AccessCommand {
+    /// Say whether a user may call a tool, and which rule decides.
+    #[command(
+        after_help = "Examples:\n  mcp-bridge access explain ann@example.org github\n  \
+        mcp-bridge access explain ann@example.org github create_issue\n  \
+        mcp-bridge access explain ci-key github create_issue"
+    )]
+    Explain {
+        /// An e-mail, or the name of an API key.
+        user: String,
+        /// The bridge.
+        bridge: String,
+        /// The tool; without one: whether they may use anything of the bridge.
+        tool: Option<String>,
+    },
+    /// List the grants: which groups may use what.
+    List {
+        /// Only this group.
+        #[arg(long)]
+        group: Option<String>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let the members of a group use a bridge.
+    #[command(
+        after_help = "Examples:\n  mcp-bridge access grant developers github\n  \
+        mcp-bridge access grant support github --tools 'list_*' 'get_*'\n  \
+        mcp-bridge access grant interns github --read-only"
+    )]
+    Grant(GrantArgs),
+    /// Take back everything that a group may do with a bridge.
+    Revoke {
+        /// The group.
+        group: String,
+        /// The bridge.
+        bridge: String,
+    },
+    /// List the users that are known here, with their groups.
+    Members {
+        /// Only members of this group.
+        group: Option<String>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a user a member of a group.
+    Add {
+        /// Their e-mail.
+        user: String,
+        /// The group.
+        group: String,
+    },
+    /// Take a user out of a group.
+    Remove {
+        /// Their e-mail.
+        user: String,
+        /// The group.
+        group: String,
+    },
+    /// Let a user administer: the admin page, `POST /refresh`. Calls still need a grant.
+    Admin {
+        /// Their e-mail.
+        user: String,
+        /// No longer.
+        #[arg(long)]
+        remove: bool,
+    },
+    /// API keys that stand in the database instead of the configuration.
+    #[command(subcommand)]
+    Key(KeyCommand),
+}
+
+/// What `access grant` takes.
+#[derive(Debug, Args)]
+pub struct GrantArgs {
+    /// The group.
+    pub group: String,
+    /// The bridge.
+    pub bridge: String,
+    /// Only tools whose names match one of these: `list_*`, say.
+    #[arg(long, num_args = 1.., value_name = "GLOB")]
+    pub tools: Vec<String>,
+    /// Only tools that say of themselves that they change nothing.
+    #[arg(long)]
+    pub read_only: bool,
+    /// Whose callers a narrowed grant counts for.
+    #[arg(long, default_value = DEFAULT_WORKSPACE)]
+    pub workspace: String,
+}
+
+/// What to do with stored API keys.
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Make a key and print it: it cannot be shown again.
+    #[command(
+        after_help = "Examples:\n  mcp-bridge access key add ci --group developers --expires 90d\n  \
+        mcp-bridge access key add open-webui --forwards"
+    )]
+    Add(KeyArgs),
+    /// List the keys; not their texts, which are not kept.
+    List {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take a key back.
+    Revoke {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// What `access key add` takes.
+#[derive(Debug, Args)]
+pub struct KeyArgs {
+    /// How logs and lists call it.
+    pub name: String,
+    /// What it is a member of.
+    #[arg(long = "group", value_name = "GROUP")]
+    pub groups: Vec<String>,
+    /// It vouches for the user named in the headers beside it: Open WebUI's own key.
+    #[arg(long)]
+    pub forwards: bool,
+    /// When it ends: `90d`, `12h`. By default never.
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    pub expires: Option<Duration>,
+    /// Whose audit and grants it belongs to.
+    #[arg(long, default_value = DEFAULT_WORKSPACE)]
+    pub workspace: String,
+}

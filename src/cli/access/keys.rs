@@ -1,0 +1,125 @@
+//! `access key`: API keys in the database.
+
+use anyhow::{bail, ensure};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    args::{KeyArgs, KeyCommand},
+    run::{Desk, columns},
+};
+use crate::{
+    cli::output::{complain, print},
+    store::KeyRow,
+};
+
+/// What keys begin with, so that scanners for leaked secrets and people know them.
+const PREFIX: &str = "mcpb_";
+
+/// Runs one command.
+pub async fn run(desk: &Desk, command: KeyCommand) -> anyhow::Result<()> {
+    match command {
+        KeyCommand::Add(args) => add(desk, args).await,
+        KeyCommand::List { json } => list(desk, json).await,
+        KeyCommand::Revoke { name } => revoke(desk, &name).await,
+    }
+}
+
+/// Makes a key of 256 random bits; only its hash is kept.
+async fn add(desk: &Desk, args: KeyArgs) -> anyhow::Result<()> {
+    let mut configured = desk.config.identity.keys.iter();
+    ensure!(
+        !configured.any(|key| key.name == args.name),
+        "the configuration has a key `{}` already; choose another name",
+        args.name
+    );
+    let text = format!(
+        "{PREFIX}{}",
+        URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())
+    );
+    let expires_at = match args.expires {
+        Some(time) => Some(Timestamp::now().checked_add(time)?.as_second()),
+        None => None,
+    };
+    let row = KeyRow {
+        name: args.name,
+        hash: Sha256::digest(&text).into(),
+        groups: args.groups,
+        forwards: args.forwards,
+        workspace: args.workspace,
+        expires_at,
+    };
+    if !desk.store.add_key(&Desk::actor(), &row).await? {
+        bail!(
+            "there is a key `{}` already; revoke it, or choose another name",
+            row.name
+        );
+    }
+    print(&format!("{text}\n"));
+    complain("this is shown once: callers send it as `Authorization: Bearer KEY`");
+    if desk.config.is_access_enforced() && row.groups.is_empty() && !row.forwards {
+        complain(
+            "warning: it is in no group and vouches for nobody, so only the default groups' grants count for it",
+        );
+    }
+    Ok(())
+}
+
+async fn list(desk: &Desk, as_json: bool) -> anyhow::Result<()> {
+    let mut keys = desk.store.keys().await?;
+    keys.sort_by(|a, b| a.name.cmp(&b.name));
+    let end = |key: &KeyRow| {
+        key.expires_at
+            .and_then(|at| Timestamp::from_second(at).ok())
+    };
+    if as_json {
+        let rows = keys.iter().map(|key| {
+            json!({
+                "name": key.name, "groups": key.groups, "forwards": key.forwards,
+                "workspace": key.workspace, "expires_at": end(key).map(|it| it.to_string()),
+            })
+        });
+        print(&format!("{:#}\n", Value::from_iter(rows)));
+        return Ok(());
+    }
+    if keys.is_empty() {
+        complain("there are no stored keys; `mcp-bridge access key add NAME` makes one");
+    }
+    let now = Timestamp::now();
+    let rows: Vec<_> = keys
+        .iter()
+        .map(|key| {
+            let until = match end(key) {
+                None => "no end".to_owned(),
+                Some(end) if end <= now => format!("ended {end}"),
+                Some(end) => format!("until {end}"),
+            };
+            let what = if key.forwards { "forwards" } else { "" };
+            [
+                key.name.clone(),
+                key.workspace.clone(),
+                until,
+                what.to_owned(),
+                key.groups.join(", "),
+            ]
+        })
+        .collect();
+    print(&columns(&rows));
+    Ok(())
+}
+
+async fn revoke(desk: &Desk, name: &str) -> anyhow::Result<()> {
+    let is_configured = desk.config.identity.keys.iter().any(|key| key.name == name);
+    if !desk.store.revoke_key(&Desk::actor(), name).await? {
+        let hint = if is_configured {
+            "it stands in the configuration: take it out there"
+        } else {
+            "`mcp-bridge access key list` shows those there are"
+        };
+        bail!("there is no stored key `{name}`; {hint}");
+    }
+    complain(&format!("the key `{name}` is no longer accepted"));
+    Ok(())
+}

@@ -1,0 +1,285 @@
+//! Opens what the configuration names and does one thing with it.
+
+use std::{process::ExitCode, sync::Arc};
+
+use anyhow::{Context as _, anyhow, bail, ensure};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use tokio_util::task::TaskTracker;
+
+use super::{
+    args::{AccessCommand, GrantArgs},
+    explain, keys,
+};
+use crate::{
+    access::check_glob,
+    auth::{Proof, Sources},
+    cli::{
+        args::Start,
+        output::{complain, fail, print},
+        serve, sources,
+    },
+    config::Config,
+    mcp,
+    store::{Actor, GrantRow, Store},
+};
+
+/// The workspace of whoever sees them all.
+const EVERY_WORKSPACE: &str = "*";
+
+/// What every command works with.
+pub struct Desk {
+    /// The configuration.
+    pub config: Config,
+    /// Our tables.
+    pub store: Arc<Store>,
+    /// The rest of what it names.
+    pub sources: Sources,
+}
+
+/// Runs one command.
+pub fn main(start: &Start, command: AccessCommand) -> ExitCode {
+    let loaded = match (serve::plan(start).source)() {
+        Ok(loaded) => loaded,
+        Err(problems) => return serve::refuse(&problems),
+    };
+    let result = Runtime::new()
+        .context("cannot start the runtime")
+        .and_then(|runtime| runtime.block_on(run(loaded.config, command)));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+async fn run(config: Config, command: AccessCommand) -> anyhow::Result<()> {
+    let desk = Desk::open(config).await?;
+    match command {
+        AccessCommand::Explain { user, bridge, tool } => {
+            explain::run(&desk, &user, &bridge, tool.as_deref()).await
+        }
+        AccessCommand::List { group, json } => list(&desk, group.as_deref(), json).await,
+        AccessCommand::Grant(grant) => desk.grant(grant).await,
+        AccessCommand::Revoke { group, bridge } => desk.revoke(&group, &bridge).await,
+        AccessCommand::Members { group, json } => members(&desk, group.as_deref(), json).await,
+        AccessCommand::Add { user, group } => desk.add(&user, &group).await,
+        AccessCommand::Remove { user, group } => desk.remove(&user, &group).await,
+        AccessCommand::Admin { user, remove } => desk.set_admin(&user, !remove).await,
+        AccessCommand::Key(command) => keys::run(&desk, command).await,
+    }
+}
+
+impl Desk {
+    /// Opens the database; makes the tables in one that has none.
+    async fn open(config: Config) -> anyhow::Result<Self> {
+        let sources = sources::open(&config, mcp::http_client()?, TaskTracker::new())?;
+        let store = sources.store.clone().context(
+            "this configuration keeps nothing, so there are no grants: write them into a `bridges.toml`",
+        )?;
+        let applied = store.migrate().await?;
+        if !applied.is_empty() {
+            complain(&format!("applied migrations: {}", applied.join(", ")));
+            store.seed(&config.access).await?;
+        }
+        Ok(Self {
+            config,
+            store,
+            sources,
+        })
+    }
+
+    /// Who makes the changes.
+    pub fn actor() -> Actor {
+        Actor {
+            id: "operator".to_owned(),
+            proof: Proof::Operator.as_str().to_owned(),
+            workspace: EVERY_WORKSPACE.to_owned(),
+        }
+    }
+
+    /// Says it if no bridge has this name: a grant for one that is still to come is none the less
+    /// a grant.
+    pub fn warn_of_bridge(&self, name: &str) {
+        let mut bridges = self.config.bridges.iter();
+        if !bridges.any(|it| it.name.as_str() == name) {
+            complain(&format!(
+                "warning: no bridge of the configuration is called `{name}`; `mcp-bridge check` lists them"
+            ));
+        }
+    }
+
+    async fn grant(&self, args: GrantArgs) -> anyhow::Result<()> {
+        self.warn_of_bridge(&args.bridge);
+        for glob in &args.tools {
+            check_glob(glob).map_err(|why| anyhow!("`--tools {glob}`: {why}"))?;
+        }
+        let is_narrowed = args.read_only || !args.tools.is_empty();
+        let row = GrantRow {
+            workspace: is_narrowed.then_some(args.workspace),
+            group: args.group,
+            bridge: args.bridge,
+            tools: args.tools,
+            read_only: args.read_only,
+        };
+        let is_new = self.store.grant(&Self::actor(), &row).await?;
+        let what = format!("group `{}`: {}", row.group, allowed(&row));
+        told(is_new, &what, "granted already");
+        Ok(())
+    }
+
+    async fn revoke(&self, group: &str, bridge: &str) -> anyhow::Result<()> {
+        let gone = self.store.revoke(&Self::actor(), group, bridge).await?;
+        ensure!(
+            gone > 0,
+            "group `{group}` has no grant for bridge `{bridge}`; `mcp-bridge access list` shows what there is"
+        );
+        complain(&format!("group `{group}` may no longer use `{bridge}`"));
+        if self.config.access.groups.iter().any(|seed| {
+            seed.name == group && seed.grants.iter().any(|it| it.bridge.as_str() == bridge)
+        }) {
+            complain(
+                "warning: [access.groups] in the configuration grants it and will do so again at the next start; take it out there too",
+            );
+        }
+        Ok(())
+    }
+
+    async fn add(&self, user: &str, group: &str) -> anyhow::Result<()> {
+        must_be_email(user)?;
+        let is_new = self.store.add_member(&Self::actor(), user, group).await?;
+        let what = format!("`{user}` is a member of `{group}`");
+        told(is_new, &what, "a member already");
+        Ok(())
+    }
+
+    async fn remove(&self, user: &str, group: &str) -> anyhow::Result<()> {
+        let actor = Self::actor();
+        let is_gone = self.store.remove_member(&actor, user, group).await?;
+        ensure!(
+            is_gone,
+            "`{user}` is no member of `{group}` here; `mcp-bridge access members` shows who is"
+        );
+        complain(&format!("`{user}` is no longer a member of `{group}`"));
+        Ok(())
+    }
+
+    async fn set_admin(&self, user: &str, is_admin: bool) -> anyhow::Result<()> {
+        must_be_email(user)?;
+        let actor = Self::actor();
+        let is_new = self.store.set_admin(&actor, user, is_admin).await?;
+        if is_admin {
+            told(is_new, &format!("`{user}` may administer"), "so already");
+        } else if is_new {
+            complain(&format!("`{user}` may no longer administer"));
+        } else {
+            bail!("`{user}` is no administrator here");
+        }
+        Ok(())
+    }
+}
+
+/// Tables know users by their e-mails.
+fn must_be_email(user: &str) -> anyhow::Result<()> {
+    ensure!(
+        user.contains('@'),
+        "`{user}` is no e-mail; users are known by their e-mails"
+    );
+    Ok(())
+}
+
+/// Says what is so now, and whether it was before.
+fn told(is_new: bool, what: &str, already: &str) {
+    if is_new {
+        complain(what);
+    } else {
+        complain(&format!("{what} ({already})"));
+    }
+}
+
+/// `access list`
+async fn list(desk: &Desk, group: Option<&str>, as_json: bool) -> anyhow::Result<()> {
+    let mut grants = desk.store.grants().await?;
+    grants.retain(|row| group.is_none_or(|group| row.group == group));
+    grants.sort_by(|a, b| (&a.group, &a.bridge, &a.tools).cmp(&(&b.group, &b.bridge, &b.tools)));
+    if as_json {
+        let rows = grants.iter().map(|row| {
+            json!({
+                "group": row.group, "bridge": row.bridge, "tools": row.tools,
+                "read_only": row.read_only, "workspace": row.workspace,
+            })
+        });
+        print(&format!("{:#}\n", Value::from_iter(rows)));
+        return Ok(());
+    }
+    if grants.is_empty() {
+        complain("there are no grants; `mcp-bridge access grant GROUP BRIDGE` makes one");
+    }
+    let rows: Vec<_> = grants
+        .iter()
+        .map(|row| [row.group.clone(), allowed(row)])
+        .collect();
+    print(&columns(&rows));
+    Ok(())
+}
+
+/// `access members`
+async fn members(desk: &Desk, group: Option<&str>, as_json: bool) -> anyhow::Result<()> {
+    let mut users = desk.store.users().await?;
+    users.retain(|user| group.is_none_or(|group| user.groups.iter().any(|it| it == group)));
+    if as_json {
+        let rows = users.iter().map(
+            |user| json!({ "email": user.email, "groups": user.groups, "is_admin": user.is_admin }),
+        );
+        print(&format!("{:#}\n", Value::from_iter(rows)));
+        return Ok(());
+    }
+    if users.is_empty() {
+        complain("there are no members; `mcp-bridge access add E-MAIL GROUP` makes one");
+    }
+    let rows: Vec<_> = users
+        .iter()
+        .map(|user| {
+            let mark = if user.is_admin { "administrator" } else { "" };
+            [user.email.clone(), mark.to_owned(), user.groups.join(", ")]
+        })
+        .collect();
+    print(&columns(&rows));
+    Ok(())
+}
+
+/// What a grant lets one use: `github`, `github: list_*, only what reads`.
+fn allowed(row: &GrantRow) -> String {
+    let mut narrow = row.tools.clone();
+    if row.read_only {
+        narrow.push("only tools that read".to_owned());
+    }
+    let mut text = row.bridge.clone();
+    if !narrow.is_empty() {
+        text.push_str(": ");
+        text.push_str(&narrow.join(", "));
+    }
+    if let Some(workspace) = &row.workspace {
+        text.push_str(&format!(" (workspace `{workspace}`)"));
+    }
+    text
+}
+
+/// Rows with their columns below each other.
+pub fn columns<const N: usize>(rows: &[[String; N]]) -> String {
+    let mut widths = [0; N];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let mut text = String::new();
+    for row in rows {
+        let cells = row.iter().zip(widths);
+        let line: Vec<_> = cells
+            .map(|(cell, width)| format!("{cell:width$}"))
+            .collect();
+        text.push_str(line.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
