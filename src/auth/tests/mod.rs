@@ -1,5 +1,6 @@
 //! Whole requests against whole configurations.
 
+mod database;
 mod gateway;
 mod keys;
 mod oidc;
