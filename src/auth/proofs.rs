@@ -166,6 +166,19 @@ impl Proofs {
         }
     }
 
+    /// Who a user of this e-mail is as far as it is known without them: what `explain` asks. They
+    /// need not be known to anybody.
+    pub async fn absent(&self, email: &str) -> Result<Arc<Caller>, Refusal> {
+        let known = match &self.users {
+            Some(users) => users.by_email(email).await?,
+            None => None,
+        };
+        Ok(known.map_or_else(
+            || Arc::new(Caller::user(None, Some(email), Proof::Session)),
+            |user| Arc::clone(&user.caller),
+        ))
+    }
+
     /// What `Authorization` proves, else the cookie.
     async fn credentials(&self, sent: &HeaderMap) -> Result<Option<Proven>, Refusal> {
         let authorization = headers::authorization(sent)?;

@@ -124,6 +124,11 @@ impl Bridge {
         self.status.borrow().clone()
     }
 
+    /// How many attempts to connect came to an end, well or not; restarts are what is more than one.
+    pub fn attempts(&self) -> u64 {
+        *self.attempts.borrow()
+    }
+
     /// Has its task end the session and connect anew, and waits for the outcome.
     pub async fn restart(&self) {
         let before = *self.attempts.borrow();

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::registry::Registry;
 use crate::{
     bridge::Phase,
-    config::{Config, Diagnostic, Loaded, Watch, plan},
+    config::{Config, Diagnostic, Loaded, Plan, Watch, plan},
     name::BridgeName,
 };
 
@@ -134,6 +134,15 @@ impl Reloader {
             restarted: names(&changes.restart),
             kept: names(&changes.keep),
         })
+    }
+
+    /// What [`Self::reload`] would change now, with all warnings; or the errors that it would meet.
+    pub fn preview(&self) -> Result<(Plan, Vec<Diagnostic>), Vec<Diagnostic>> {
+        let loaded = (self.source)()?;
+        Ok((
+            plan(&self.registry.config(), &loaded.config),
+            loaded.warnings,
+        ))
     }
 
     /// [`Self::reload`], and tries at once what is down. Waits until that is settled.

@@ -43,6 +43,7 @@ pub(crate) use {
     mcp_servers::{parse_options, servers},
     reference::{is_variable, variable_of},
     server::{listen_on, odd_in_path, parse_listen, path_prefix, root_path},
+    setting::check_glob,
     telemetry::level,
 };
 pub use {

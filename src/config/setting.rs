@@ -210,19 +210,30 @@ impl Reader<'_> {
 
     /// A pattern over tool names, the same on every system.
     pub(super) fn glob(&mut self, key: &str, text: &Text) -> Option<Glob> {
-        let built = GlobBuilder::new(text.get_ref())
-            .backslash_escape(true)
-            .build();
-        match built {
+        match build_glob(text.get_ref()) {
             Ok(glob) => Some(glob),
-            Err(error) => {
+            Err(problem) => {
                 self.problems
-                    .error(&text.span(), format!("`{key}`: {}", error.kind()))
+                    .error(&text.span(), format!("`{key}`: {problem}"))
                     .hint("write names with `*` and `?`, `\"list_*\"` say; `[` and `{` are special, `\\\\` takes that away");
                 None
             }
         }
     }
+}
+
+/// A pattern over tool names, the same on every system; the error is a phrase.
+fn build_glob(text: &str) -> Result<Glob, String> {
+    let built = GlobBuilder::new(text).backslash_escape(true).build();
+    built.map_err(|error| error.kind().to_string())
+}
+
+/// Whether a text is a pattern over tool names.
+pub(crate) fn check_glob(text: &str) -> Result<(), String> {
+    if text.trim().is_empty() {
+        return Err("a tool has a name".to_owned());
+    }
+    build_glob(text).map(drop)
 }
 
 /// The words alone, each once.

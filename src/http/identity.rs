@@ -22,7 +22,7 @@ pub async fn identify(settings: &Settings, sender: &Sender) -> Result<Arc<Caller
     let config = &settings.config;
     let caller = settings.proofs.identify(&sender.evidence()).await;
     let caller = caller.map_err(|refusal| unidentified(settings, refusal))?;
-    if config.flavor == Flavor::Native && is_sent_by_browsers(&caller) {
+    if config.flavor == Flavor::Native && may_be_forged(&caller) {
         check_origin(&config.server.cors_allow_origins, &sender.headers)?;
     }
     if caller.proof == Proof::Loopback && config.flavor == Flavor::Native {
@@ -87,7 +87,7 @@ fn unidentified(settings: &Settings, refusal: Refusal) -> ApiError {
 
 /// Whether any page in a browser could speak for this caller: nothing was proved, or it is proved
 /// by what browsers send by themselves, to us or to the gateway before us.
-fn is_sent_by_browsers(caller: &Caller) -> bool {
+pub fn may_be_forged(caller: &Caller) -> bool {
     let is_ambient = matches!(
         caller.proof,
         Proof::Anonymous | Proof::Loopback | Proof::Gateway
@@ -100,10 +100,10 @@ pub fn is_allowed_origin(allowed: &[String], origin: &str) -> bool {
     allowed.iter().any(|it| it == "*" || it == origin)
 }
 
-/// Refuses a page from elsewhere (cross-site request forgery).
-fn check_origin(allowed: &[String], headers: &HeaderMap) -> Result<(), ApiError> {
+/// Whether a request comes from a page of ours, or from no page.
+pub fn is_same_origin(headers: &HeaderMap) -> bool {
     let Some(origin) = headers.get(ORIGIN) else {
-        return Ok(());
+        return true;
     };
     let origin = origin.to_str().unwrap_or_default();
     let host = headers
@@ -115,8 +115,13 @@ fn check_origin(allowed: &[String], headers: &HeaderMap) -> Result<(), ApiError>
         .is_some_and(|(_scheme, authority)| authority == host);
     // What the browser says itself: a gateway may have changed the host.
     let site = headers.get(SEC_FETCH_SITE);
-    let is_same = is_same || site.is_some_and(|site| site == "same-origin");
-    if is_same || is_allowed_origin(allowed, origin) {
+    is_same || site.is_some_and(|site| site == "same-origin")
+}
+
+/// Refuses a page from elsewhere (cross-site request forgery).
+fn check_origin(allowed: &[String], headers: &HeaderMap) -> Result<(), ApiError> {
+    let origin = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
+    if is_same_origin(headers) || is_allowed_origin(allowed, origin.unwrap_or_default()) {
         return Ok(());
     }
     Err(ApiError::new(

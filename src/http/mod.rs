@@ -1,6 +1,7 @@
 //! The routes (design §2). This module knows JSON and nothing of MCP.
 
 mod accept;
+mod admin;
 mod body;
 mod documents;
 mod error;
@@ -49,7 +50,12 @@ pub fn router(state: &Arc<AppState>) -> Router {
         .route("/docs", get(documents::docs))
         .route("/docs/", get(documents::docs))
         .route("/redoc", get(documents::docs))
-        .route("/docs/assets/{file}", get(documents::asset))
+        .route("/docs/assets/{file}", get(documents::asset));
+    let routes = match flavor {
+        Flavor::Native => routes.nest("/admin/api", admin::routes()),
+        Flavor::Mcpo | Flavor::McpoSingle => routes,
+    };
+    let routes = routes
         .fallback(dispatch)
         .method_not_allowed_fallback(async || ApiError::method_not_allowed(None))
         .with_state(Arc::clone(state));

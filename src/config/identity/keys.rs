@@ -108,9 +108,14 @@ impl Keys {
             self.forwarder = Some((name.to_owned(), at.clone()));
         }
         let groups = table.groups.map(|list| plain(reader.words(&list)));
-        let workspace = table
-            .workspace
-            .and_then(|text| reader.optional(&text)?.ok());
+        let workspace = table.workspace.as_ref();
+        let workspace = workspace.and_then(|text| reader.optional(text)?.ok());
+        if let Some(all) = workspace.as_ref().filter(|text| *text.get_ref() == "*") {
+            reader
+                .problems
+                .error(&all.span(), "`workspace`: `*` is no workspace")
+                .hint("write a name, or leave `workspace` out for `default`");
+        }
         self.on.push(ApiKey {
             name: name.to_owned(),
             key,

@@ -1,0 +1,128 @@
+//! Bridges and how they stand.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+use http::StatusCode;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use super::guard::Admin;
+use crate::{
+    bridge::{Bridge, Phase},
+    config::Transport,
+    http::{AppState, error::ApiError},
+    store::ChangeRecord,
+};
+
+/// What a restart may take beyond the time that connecting may take: its old server ends first.
+const ENDING: Duration = Duration::from_secs(15);
+
+/// `GET /servers`
+pub async fn servers(State(state): State<Arc<AppState>>, _admin: Admin) -> Json<Value> {
+    let roster = state.registry.roster();
+    let mut servers: Vec<(String, Value)> = roster
+        .bridges()
+        .iter()
+        .map(|bridge| {
+            let id = bridge.name().to_string();
+            let shown = json!({
+                "id": id, "name": own_name(bridge), "enabled": bridge.config.transport.is_ok(),
+            });
+            (id, shown)
+        })
+        .collect();
+    servers.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let servers: Vec<Value> = servers.into_iter().map(|(_, shown)| shown).collect();
+    Json(json!({ "count": servers.len(), "servers": servers }))
+}
+
+/// `GET /bridges`
+pub async fn list(State(state): State<Arc<AppState>>, _admin: Admin) -> Json<Value> {
+    let roster = state.registry.roster();
+    let bridges: Vec<Value> = roster.bridges().iter().map(|it| shown(it)).collect();
+    Json(json!({ "count": bridges.len(), "bridges": bridges }))
+}
+
+/// `POST /bridges/{name}/restart`: ends the session, connects anew, and says what came of it.
+pub async fn restart(
+    State(state): State<Arc<AppState>>,
+    admin: Admin,
+    Path(name): Path<String>,
+) -> Result<Json<Value>, ApiError> {
+    let bridge = state.registry.roster().get(&name).map(Arc::clone);
+    let bridge = bridge.ok_or_else(|| {
+        let name: String = name.chars().take(100).collect();
+        ApiError::not_found(format!("there is no bridge `{name}`"))
+    })?;
+    if let Err(disabled) = &bridge.config.transport {
+        let detail = format!("`{name}` is off and cannot be restarted: {}", disabled.0);
+        return Err(ApiError::new(StatusCode::CONFLICT, "disabled", detail));
+    }
+    state.audit.change(ChangeRecord {
+        workspace: admin.actor.workspace,
+        actor: admin.actor.id,
+        proof: admin.actor.proof,
+        action: "restart".to_owned(),
+        target: name.clone(),
+        ..ChangeRecord::default()
+    });
+    let patience = bridge.config.connect_timeout.saturating_add(ENDING);
+    let is_settled = timeout(patience, bridge.restart()).await.is_ok();
+    let is_up = matches!(bridge.status().phase, Phase::Ready | Phase::Idle);
+    let status = match (is_settled, is_up) {
+        (true, true) => "restarted",
+        (true, false) => "failed",
+        (false, _) => "starting",
+    };
+    Ok(Json(json!({ "status": status, "bridge": shown(&bridge) })))
+}
+
+/// A bridge on the wire. Texts of the server have been through the redactor, or go through it here.
+fn shown(bridge: &Bridge) -> Value {
+    let status = bridge.status();
+    let retry_after = status.retry_at.map(|_| status.retry_after());
+    let server = bridge.live.server.load();
+    let tools = bridge.live.tools.load();
+    let words = bridge.live.last_words.load();
+    let redact = |text: &str| bridge.redactor.redact(text).into_owned();
+    let stderr: Vec<String> = words
+        .as_deref()
+        .map(|words| words.lines().iter().map(|line| redact(line)).collect())
+        .unwrap_or_default();
+    json!({
+        "name": bridge.name().as_str(),
+        "enabled": bridge.config.transport.is_ok(),
+        "transport": transport(bridge),
+        "status": status.phase.as_str(),
+        "reason": status.reason.as_deref().map(redact),
+        "retry_after": retry_after,
+        "attempts": bridge.attempts(),
+        "server": server.as_deref().map(|server| json!({ "name": server.name })),
+        "tools": tools.entries.len(),
+        "warnings": tools.warnings,
+        "exit": words.as_deref().and_then(|words| words.exit().map(str::to_owned)),
+        "stderr": stderr,
+    })
+}
+
+/// How the server is reached, without arguments and paths, which may hold secrets.
+fn transport(bridge: &Bridge) -> Value {
+    match &bridge.config.transport {
+        Ok(Transport::Stdio(stdio)) => json!({ "kind": "stdio", "command": stdio.command }),
+        Ok(Transport::Remote(remote)) => {
+            json!({ "kind": "url", "origin": remote.url.origin().ascii_serialization() })
+        }
+        Err(_) => Value::Null,
+    }
+}
+
+/// What the server calls itself, else the bridge's name.
+fn own_name(bridge: &Bridge) -> String {
+    let server = bridge.live.server.load();
+    let own = server.as_deref().and_then(|server| server.name.clone());
+    own.unwrap_or_else(|| bridge.name().to_string())
+}

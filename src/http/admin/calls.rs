@@ -1,0 +1,150 @@
+//! The records of calls, page by page.
+
+use axum::{
+    Json,
+    response::{IntoResponse as _, Response},
+};
+use http::{
+    HeaderName, HeaderValue,
+    header::{CONTENT_DISPOSITION, CONTENT_TYPE},
+};
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    export,
+    guard::{Admin, Asked, invalid, refused},
+    words,
+};
+use crate::{
+    http::error::ApiError,
+    store::{CallFilter, CallRecord},
+};
+
+/// Records on a page unless said.
+const LIMIT: u32 = 100;
+/// And at most.
+const LIMIT_MAX: u32 = 5_000;
+/// Where the next page begins, for answers that are no JSON.
+const NEXT_CURSOR: &str = "x-next-cursor";
+
+/// Which calls, and how.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wanted {
+    /// From this time on.
+    since: Option<String>,
+    /// Before this time.
+    until: Option<String>,
+    /// Of this caller.
+    caller: Option<String>,
+    /// To this bridge.
+    bridge: Option<String>,
+    /// To this tool.
+    tool: Option<String>,
+    /// With this outcome.
+    outcome: Option<String>,
+    /// With this request id.
+    request_id: Option<String>,
+    /// How many at most.
+    limit: Option<u32>,
+    /// `next` of the page before.
+    cursor: Option<String>,
+    /// `json`, `csv`, `jsonl`.
+    #[serde(default)]
+    format: Format,
+}
+
+/// How the records are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    /// One document, with the cursor of the next page in it.
+    #[default]
+    Json,
+    /// For spreadsheets.
+    Csv,
+    /// One JSON object a line.
+    Jsonl,
+}
+
+/// `GET /calls`
+pub async fn list(admin: Admin, Asked(wanted): Asked<Wanted>) -> Result<Response, ApiError> {
+    let now = Timestamp::now();
+    let limit = limit(wanted.limit)?;
+    let moment =
+        |key, text: Option<&str>| text.map(|text| words::moment(key, text, now)).transpose();
+    let filter = CallFilter {
+        workspace: Some(admin.actor.workspace.clone()),
+        since: moment("since", wanted.since.as_deref())?,
+        until: moment("until", wanted.until.as_deref())?,
+        before: wanted.cursor.as_deref().map(read_cursor).transpose()?,
+        caller: wanted.caller,
+        bridge: wanted.bridge,
+        tool: wanted.tool,
+        outcome: wanted.outcome,
+        request_id: wanted.request_id,
+        limit,
+    };
+    let calls = admin.store()?.calls(&filter).await.map_err(refused)?;
+    let is_full = u32::try_from(calls.len()).is_ok_and(|count| count >= limit);
+    let next = calls.last().filter(|_| is_full).map(cursor);
+    match wanted.format {
+        Format::Json => {
+            let calls: Vec<Value> = calls.iter().map(export::call).collect();
+            Ok(Json(json!({ "count": calls.len(), "calls": calls, "next": next })).into_response())
+        }
+        Format::Csv => Ok(file(
+            export::csv(&calls)?,
+            "text/csv; charset=utf-8",
+            "csv",
+            next,
+        )),
+        Format::Jsonl => Ok(file(
+            export::jsonl(&calls),
+            "application/jsonl",
+            "jsonl",
+            next,
+        )),
+    }
+}
+
+/// How many records, within bounds.
+pub fn limit(wanted: Option<u32>) -> Result<u32, ApiError> {
+    match wanted.unwrap_or(LIMIT) {
+        limit @ 1..=LIMIT_MAX => Ok(limit),
+        _ => Err(invalid(format!("`limit` is between 1 and {LIMIT_MAX}"))),
+    }
+}
+
+/// Where the page after this record begins.
+fn cursor(last: &CallRecord) -> String {
+    format!("{}.{}", last.time, last.id)
+}
+
+fn read_cursor(text: &str) -> Result<(i64, String), ApiError> {
+    let read = text.split_once('.').and_then(|(time, id)| {
+        let time = time.parse().ok()?;
+        Some((time, id.to_owned()))
+    });
+    read.ok_or_else(|| invalid("`cursor` is what the page before said in `next`"))
+}
+
+/// A download.
+fn file(body: String, kind: &'static str, extension: &str, next: Option<String>) -> Response {
+    let mut response = body.into_response();
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    let name = format!("attachment; filename=\"calls.{extension}\"");
+    let values = [
+        (CONTENT_DISPOSITION.as_str(), Some(name)),
+        (NEXT_CURSOR, next),
+    ];
+    for (header, value) in values {
+        if let Some(Ok(value)) = value.map(HeaderValue::try_from) {
+            headers.insert(HeaderName::from_static(header), value);
+        }
+    }
+    response
+}

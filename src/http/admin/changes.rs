@@ -1,0 +1,53 @@
+//! The records of changes that administrators made.
+
+use axum::Json;
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    calls::limit,
+    guard::{Admin, Asked, refused},
+    words,
+};
+use crate::{http::error::ApiError, store::ChangeFilter};
+
+/// Which changes.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wanted {
+    /// From this time on.
+    since: Option<String>,
+    /// Before this time.
+    until: Option<String>,
+    /// By this actor.
+    actor: Option<String>,
+    /// How many at most.
+    limit: Option<u32>,
+}
+
+/// `GET /changes`
+pub async fn list(admin: Admin, Asked(wanted): Asked<Wanted>) -> Result<Json<Value>, ApiError> {
+    let now = Timestamp::now();
+    let moment =
+        |key, text: Option<&str>| text.map(|text| words::moment(key, text, now)).transpose();
+    let filter = ChangeFilter {
+        workspace: Some(admin.actor.workspace.clone()),
+        since: moment("since", wanted.since.as_deref())?,
+        until: moment("until", wanted.until.as_deref())?,
+        actor: wanted.actor,
+        limit: limit(wanted.limit)?,
+    };
+    let changes = admin.store()?.changes(&filter).await.map_err(refused)?;
+    let changes: Vec<Value> = changes
+        .into_iter()
+        .map(|change| {
+            json!({
+                "id": change.id, "time": words::shown_time(change.time), "actor": change.actor,
+                "proof": change.proof, "action": change.action, "target": change.target,
+                "workspace": change.workspace,
+            })
+        })
+        .collect();
+    Ok(Json(json!({ "count": changes.len(), "changes": changes })))
+}

@@ -1,0 +1,116 @@
+//! Single grants: whole bridges, or some tools of one.
+
+use axum::Json;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    guard::{Admin, Asked, Given, refused},
+    words,
+};
+use crate::{
+    http::error::ApiError,
+    store::{Actor, GrantRow},
+};
+
+/// Which grants to list.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wanted {
+    /// Of this group.
+    group: Option<String>,
+    /// To this bridge.
+    bridge: Option<String>,
+}
+
+/// A new grant.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewGrant {
+    /// The group.
+    group: String,
+    /// The bridge, there or not.
+    bridge: String,
+    /// Patterns over tool names; all tools without them.
+    tools: Option<Vec<String>>,
+    /// Only tools that say they change nothing.
+    #[serde(default)]
+    read_only: bool,
+}
+
+/// What to revoke.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OldGrant {
+    /// The group.
+    group: String,
+    /// The bridge.
+    bridge: String,
+}
+
+/// `GET /grants`
+pub async fn list(admin: Admin, Asked(wanted): Asked<Wanted>) -> Result<Json<Value>, ApiError> {
+    let grants = admin.store()?.grants().await.map_err(refused)?;
+    let is_wanted = |grant: &&GrantRow| {
+        is_seen_by(grant, &admin.actor)
+            && wanted
+                .group
+                .as_ref()
+                .is_none_or(|group| grant.group == *group)
+            && wanted
+                .bridge
+                .as_ref()
+                .is_none_or(|bridge| grant.bridge == *bridge)
+    };
+    let grants: Vec<Value> = grants.iter().filter(is_wanted).map(shown).collect();
+    Ok(Json(json!({ "count": grants.len(), "grants": grants })))
+}
+
+/// `POST /grants`
+pub async fn add(admin: Admin, Given(given): Given<NewGrant>) -> Result<Json<Value>, ApiError> {
+    let mut grant = GrantRow {
+        workspace: None,
+        group: words::group(&given.group)?,
+        bridge: words::bridge(&given.bridge)?.to_string(),
+        tools: words::patterns(given.tools)?,
+        read_only: given.read_only,
+    };
+    if !is_whole(&grant) {
+        grant.workspace = Some(admin.actor.workspace.clone());
+    }
+    let done = admin.store()?.grant(&admin.actor, &grant).await;
+    let changed = done.map_err(refused)?;
+    Ok(Json(
+        json!({ "status": "granted", "grant": shown(&grant), "changed": changed }),
+    ))
+}
+
+/// `DELETE /grants`: all that a group may do with a bridge.
+pub async fn revoke(admin: Admin, Given(given): Given<OldGrant>) -> Result<Json<Value>, ApiError> {
+    let (group, bridge) = (given.group, given.bridge);
+    let done = admin.store()?.revoke(&admin.actor, &group, &bridge).await;
+    let removed = done.map_err(refused)?;
+    Ok(Json(json!({
+        "status": "revoked", "group": group, "bridge": bridge, "removed": removed,
+    })))
+}
+
+/// Whether a grant is of the inherited table, which all workspaces share, or of the
+/// administrator's own workspace.
+pub fn is_seen_by(grant: &GrantRow, actor: &Actor) -> bool {
+    let workspace = grant.workspace.as_ref();
+    workspace.is_none_or(|workspace| *workspace == actor.workspace)
+}
+
+/// Whether a grant has no bounds.
+pub fn is_whole(grant: &GrantRow) -> bool {
+    grant.tools.is_empty() && !grant.read_only
+}
+
+/// A grant on the wire.
+pub fn shown(grant: &GrantRow) -> Value {
+    json!({
+        "group": grant.group, "bridge": grant.bridge, "tools": grant.tools,
+        "read_only": grant.read_only, "workspace": grant.workspace,
+    })
+}

@@ -1,0 +1,166 @@
+//! [`Admin`]: the way into every admin route. [`Given`] and [`Asked`]: bodies and queries, checked.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{FromRequest, FromRequestParts, Query, Request},
+    http::request::Parts,
+};
+use http::{Method, StatusCode, header::CONTENT_TYPE};
+use serde::de::DeserializeOwned;
+
+use crate::{
+    access::View,
+    http::{AppState, Settings, body, error::ApiError, identity, sender::Sender},
+    store::{Actor, Store, StoreError},
+};
+
+/// No change is described in more, in bytes.
+const BODY_BYTES_MAX: usize = 64 << 10;
+
+/// The store's word for the rows of every workspace. It is the operator's; a token or header that
+/// claims it gets nothing.
+const EVERY_WORKSPACE: &str = "*";
+
+/// An administrator who asks for something.
+#[derive(Debug)]
+pub struct Admin {
+    /// The settings that they were checked with.
+    pub settings: Arc<Settings>,
+    /// Who they are, for records and for what they see.
+    pub actor: Actor,
+    /// The tables.
+    store: Option<Arc<Store>>,
+}
+
+impl Admin {
+    /// The tables, where anything is kept.
+    pub fn store(&self) -> Result<&Store, ApiError> {
+        self.store.as_deref().ok_or_else(|| {
+            ApiError::new(
+                StatusCode::NOT_FOUND,
+                "no_database",
+                "nothing is kept here: this bridge was started without bridges.toml, and without [database]",
+            )
+        })
+    }
+}
+
+impl FromRequestParts<Arc<AppState>> for Admin {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        state: &Arc<AppState>,
+    ) -> Result<Self, ApiError> {
+        let is_change = !parts.method.is_safe();
+        let is_json = parts
+            .headers
+            .get(CONTENT_TYPE)
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(is_json);
+        let sender = Sender::take(parts);
+        let settings = state.settings.load_full();
+        let view = identity::view(&settings, &sender).await?;
+        refuse_pages(&view, &sender, &parts.method)?;
+        if !view.is_admin() {
+            let detail = "only an administrator may do this; `mcp-bridge access admin E-MAIL` makes one, and so does ADMIN_EMAILS";
+            return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", detail));
+        }
+        // A form of another site can send neither this type nor a preflight that we would grant.
+        if is_change && !is_json {
+            let detail = "changes are sent with `Content-Type: application/json`, also where there is no body";
+            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+            return Err(ApiError::new(status, "unsupported_media_type", detail));
+        }
+        Ok(Self {
+            actor: actor(&view)?,
+            settings,
+            store: state.store.clone(),
+        })
+    }
+}
+
+/// Whether a content type is JSON, whatever its parameters.
+fn is_json(value: &str) -> bool {
+    let essence = value.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
+}
+
+/// Who makes the changes.
+fn actor(view: &View) -> Result<Actor, ApiError> {
+    let caller = view.caller();
+    if *caller.workspace == *EVERY_WORKSPACE {
+        let detail = "`*` is no workspace of a caller";
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", detail));
+    }
+    Ok(Actor {
+        id: caller.id.to_string(),
+        proof: caller.proof.as_str().to_owned(),
+        workspace: caller.workspace.to_string(),
+    })
+}
+
+/// No page but our own speaks for an administrator, whatever `cors_allow_origins` lets it do
+/// elsewhere.
+fn refuse_pages(view: &View, sender: &Sender, method: &Method) -> Result<(), ApiError> {
+    if identity::may_be_forged(view.caller()) && !identity::is_same_origin(&sender.headers) {
+        tracing::warn!(%method, "a page of another origin tried the admin API");
+        return Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            "forbidden_origin",
+            "a page of another origin may not administer",
+        ));
+    }
+    Ok(())
+}
+
+/// A JSON body.
+#[derive(Debug)]
+pub struct Given<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<Arc<AppState>> for Given<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _state: &Arc<AppState>) -> Result<Self, ApiError> {
+        let bytes = body::read(request.into_body(), BODY_BYTES_MAX).await?;
+        serde_json::from_slice(&bytes).map(Given).map_err(|error| {
+            if error.is_data() {
+                invalid(error.to_string())
+            } else {
+                let detail = format!("the body is no JSON: {error}");
+                ApiError::new(StatusCode::BAD_REQUEST, "invalid_json", detail)
+            }
+        })
+    }
+}
+
+/// A query string.
+#[derive(Debug)]
+pub struct Asked<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequestParts<Arc<AppState>> for Asked<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        state: &Arc<AppState>,
+    ) -> Result<Self, ApiError> {
+        let read = Query::from_request_parts(parts, state).await;
+        read.map(|Query(query)| Self(query))
+            .map_err(|rejection| invalid(rejection.body_text()))
+    }
+}
+
+/// 422: understood, but not what can be done.
+pub fn invalid(detail: impl Into<String>) -> ApiError {
+    ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", detail)
+}
+
+/// What the store says, told apart by whose fault it is.
+pub fn refused(error: StoreError) -> ApiError {
+    match error {
+        StoreError::Invalid(detail) => invalid(detail),
+        other => ApiError::store(other),
+    }
+}

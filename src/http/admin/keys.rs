@@ -1,0 +1,147 @@
+//! API keys: those of the tables, and those of the file to look at.
+
+use axum::Json;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use http::StatusCode;
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    guard::{Admin, Given, invalid, refused},
+    words,
+};
+use crate::{http::error::ApiError, store::KeyRow};
+
+/// How the text of a key begins, so that scanners of source code know it.
+const PREFIX: &str = "mcpb_";
+
+/// A new key.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewKey {
+    /// How logs call it.
+    name: String,
+    /// What it is a member of.
+    #[serde(default)]
+    groups: Vec<String>,
+    /// Whether it vouches for the user named in the headers beside it.
+    #[serde(default)]
+    forwards: bool,
+    /// When it ends; never, if nothing is said.
+    expires_at: Option<String>,
+}
+
+/// A key to revoke.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OldKey {
+    /// Its name.
+    name: String,
+}
+
+/// `GET /keys`: never their text, which nobody knows.
+pub async fn list(admin: Admin) -> Result<Json<Value>, ApiError> {
+    let stored = admin.store()?.keys().await.map_err(refused)?;
+    let workspace = &admin.actor.workspace;
+    let mut keys: Vec<Value> = stored
+        .iter()
+        .filter(|key| key.workspace == *workspace)
+        .map(shown)
+        .collect();
+    let of_file = admin.settings.config.identity.keys.iter();
+    keys.extend(
+        of_file
+            .filter(|key| key.workspace == *workspace)
+            .map(|key| {
+                json!({
+                    "name": key.name, "groups": key.groups, "forwards": key.forwards,
+                    "workspace": key.workspace, "expires_at": null, "source": "file",
+                })
+            }),
+    );
+    Ok(Json(json!({ "count": keys.len(), "keys": keys })))
+}
+
+/// `POST /keys`: the one answer that holds the text.
+pub async fn add(admin: Admin, Given(given): Given<NewKey>) -> Result<Json<Value>, ApiError> {
+    let name = words::key_name(&given.name)?;
+    if admin
+        .settings
+        .config
+        .identity
+        .keys
+        .iter()
+        .any(|key| key.name == name)
+    {
+        return Err(taken(&name));
+    }
+    let groups: Result<Vec<_>, _> = given
+        .groups
+        .iter()
+        .map(|group| words::group(group))
+        .collect();
+    let text = format!(
+        "{PREFIX}{}",
+        URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())
+    );
+    let key = KeyRow {
+        name,
+        hash: Sha256::digest(&text).into(),
+        groups: groups?,
+        forwards: given.forwards,
+        workspace: admin.actor.workspace.clone(),
+        expires_at: given.expires_at.as_deref().map(expiry).transpose()?,
+    };
+    let done = admin.store()?.add_key(&admin.actor, &key).await;
+    if !done.map_err(refused)? {
+        return Err(taken(&key.name));
+    }
+    Ok(Json(json!({
+        "status": "created", "key": shown(&key), "text": text,
+        "note": "the text is shown this once; only its hash is kept",
+    })))
+}
+
+/// `DELETE /keys`
+pub async fn revoke(admin: Admin, Given(given): Given<OldKey>) -> Result<Json<Value>, ApiError> {
+    let done = admin.store()?.revoke_key(&admin.actor, &given.name).await;
+    if !done.map_err(refused)? {
+        let name: String = given.name.chars().take(100).collect();
+        return Err(ApiError::not_found(format!(
+            "no key `{name}` is stored; keys of the file are removed there"
+        )));
+    }
+    Ok(Json(json!({ "status": "revoked", "name": given.name })))
+}
+
+fn taken(name: &str) -> ApiError {
+    ApiError::new(
+        StatusCode::CONFLICT,
+        "taken",
+        format!("there is a key `{name}` already; revoke it first, or choose another name"),
+    )
+}
+
+/// A moment to come, in seconds since 1970.
+fn expiry(text: &str) -> Result<i64, ApiError> {
+    let time: Timestamp = text
+        .trim()
+        .parse()
+        .map_err(|_| invalid("`expires_at` is no time; write `2026-12-31T00:00:00Z`"))?;
+    if time <= Timestamp::now() {
+        return Err(invalid("`expires_at` is over already"));
+    }
+    Ok(time.as_second())
+}
+
+fn shown(key: &KeyRow) -> Value {
+    let expires = key
+        .expires_at
+        .map(|seconds| words::shown_time(seconds.saturating_mul(1_000_000)));
+    json!({
+        "name": key.name, "groups": key.groups, "forwards": key.forwards,
+        "workspace": key.workspace, "expires_at": expires, "source": "table",
+    })
+}

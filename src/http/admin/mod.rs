@@ -1,0 +1,73 @@
+//! `/admin/api`: what administrators see and change (requirements §1.9, whose shapes stay).
+//!
+//! | route | what |
+//! |---|---|
+//! | `GET /users` | users of our tables, their groups |
+//! | `POST`, `DELETE /users/groups` | one member of one group |
+//! | `GET`, `POST /groups`, `GET`, `PUT`, `DELETE /groups/{name}` | groups, their bridges and members |
+//! | `GET`, `POST`, `DELETE /grants` | single grants, narrowed ones too |
+//! | `POST`, `DELETE /admins` | administrators by e-mail |
+//! | `GET`, `POST`, `DELETE /keys` | API keys; the text is shown once |
+//! | `GET /servers`, `GET /bridges`, `POST /bridges/{name}/restart` | bridges and how they stand |
+//! | `GET /calls`, `GET /changes` | the audit trail |
+//! | `GET /explain` | why a user may or may not |
+//! | `GET /plan` | what a reload would change, or what is wrong with the file |
+//!
+//! Every route asks for an administrator first ([`guard::Admin`]); the store writes the record of a
+//! change in the transaction of the change.
+
+mod bridges;
+mod calls;
+mod changes;
+mod explain;
+mod export;
+mod grants;
+mod groups;
+mod guard;
+mod keys;
+mod plan;
+mod users;
+mod words;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    routing::{get, post},
+};
+
+use super::AppState;
+
+/// The routes, below `/admin/api`. Only for the native flavor: `admin` may name a server of mcpo.
+pub fn routes() -> Router<Arc<AppState>> {
+    Router::new()
+        .route("/users", get(users::list))
+        .route(
+            "/users/groups",
+            post(users::add_to_group).delete(users::remove_from_group),
+        )
+        .route(
+            "/admins",
+            post(users::add_admin).delete(users::remove_admin),
+        )
+        .route("/groups", get(groups::list).post(groups::create))
+        .route(
+            "/groups/{name}",
+            get(groups::one).put(groups::update).delete(groups::delete),
+        )
+        .route(
+            "/grants",
+            get(grants::list).post(grants::add).delete(grants::revoke),
+        )
+        .route(
+            "/keys",
+            get(keys::list).post(keys::add).delete(keys::revoke),
+        )
+        .route("/servers", get(bridges::servers))
+        .route("/bridges", get(bridges::list))
+        .route("/bridges/{name}/restart", post(bridges::restart))
+        .route("/calls", get(calls::list))
+        .route("/changes", get(changes::list))
+        .route("/explain", get(explain::explain))
+        .route("/plan", get(plan::plan))
+}

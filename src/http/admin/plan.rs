@@ -1,0 +1,47 @@
+//! `GET /plan`: what a reload of the configuration on disk would change, without doing it.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use serde_json::{Value, json};
+
+use super::guard::Admin;
+use crate::{config::Diagnostic, http::AppState, name::BridgeName};
+
+/// Sections whose change applies when the process starts again.
+const AFTER_RESTART: &[&str] = &["server", "database", "audit"];
+
+/// The changes by bridge and section, or all that is wrong.
+pub async fn plan(State(state): State<Arc<AppState>>, _admin: Admin) -> Json<Value> {
+    let (plan, warnings) = match state.reloader.preview() {
+        Ok(preview) => preview,
+        Err(problems) => {
+            return Json(json!({ "valid": false, "problems": texts(&problems) }));
+        }
+    };
+    let sections = plan.sections();
+    let later: Vec<_> = sections
+        .iter()
+        .filter(|section| AFTER_RESTART.contains(section))
+        .collect();
+    Json(json!({
+        "valid": true,
+        "is_empty": plan.is_empty(),
+        "start": names(&plan.start),
+        "stop": names(&plan.stop),
+        "restart": names(&plan.restart),
+        "keep": names(&plan.keep),
+        "sections": sections,
+        "sections_after_restart": later,
+        "warnings": texts(&warnings),
+    }))
+}
+
+fn names(names: &[BridgeName]) -> Vec<&str> {
+    names.iter().map(BridgeName::as_str).collect()
+}
+
+/// Rendered, literal secrets starred out.
+fn texts(diagnostics: &[Diagnostic]) -> Vec<String> {
+    diagnostics.iter().map(ToString::to_string).collect()
+}

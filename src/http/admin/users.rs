@@ -1,0 +1,103 @@
+//! Users, their groups, and administrators.
+
+use axum::Json;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    guard::{Admin, Given, refused},
+    words,
+};
+use crate::http::error::ApiError;
+
+/// A member.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Membership {
+    /// Their e-mail, in any case of letters.
+    email: String,
+    /// The group.
+    group_name: String,
+}
+
+/// A user.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Person {
+    /// Their e-mail, in any case of letters.
+    email: String,
+}
+
+/// `GET /users`
+pub async fn list(admin: Admin) -> Result<Json<Value>, ApiError> {
+    let users = admin.store()?.users().await.map_err(refused)?;
+    let users: Vec<Value> = users
+        .into_iter()
+        .map(|user| {
+            json!({
+                "email": user.email, "groups": user.groups, "is_admin": user.is_admin,
+                "updated_at": user.updated_at,
+            })
+        })
+        .collect();
+    Ok(Json(json!({ "count": users.len(), "users": users })))
+}
+
+/// `POST /users/groups`
+pub async fn add_to_group(
+    admin: Admin,
+    Given(given): Given<Membership>,
+) -> Result<Json<Value>, ApiError> {
+    let (email, group) = (
+        words::email(&given.email)?,
+        words::group(&given.group_name)?,
+    );
+    let done = admin
+        .store()?
+        .add_member(&admin.actor, &email, &group)
+        .await;
+    let changed = done.map_err(refused)?;
+    Ok(Json(json!({
+        "status": "added", "email": email, "group_name": group, "changed": changed,
+    })))
+}
+
+/// `DELETE /users/groups`
+pub async fn remove_from_group(
+    admin: Admin,
+    Given(given): Given<Membership>,
+) -> Result<Json<Value>, ApiError> {
+    // Whatever stands in the tables can be removed, well named or not.
+    let (email, group) = (given.email.trim().to_lowercase(), given.group_name);
+    let done = admin
+        .store()?
+        .remove_member(&admin.actor, &email, &group)
+        .await;
+    let changed = done.map_err(refused)?;
+    Ok(Json(json!({
+        "status": "removed", "email": email, "group_name": group, "changed": changed,
+    })))
+}
+
+/// `POST /admins`
+pub async fn add_admin(admin: Admin, Given(given): Given<Person>) -> Result<Json<Value>, ApiError> {
+    let email = words::email(&given.email)?;
+    let done = admin.store()?.set_admin(&admin.actor, &email, true).await;
+    let changed = done.map_err(refused)?;
+    Ok(Json(
+        json!({ "status": "added", "email": email, "changed": changed }),
+    ))
+}
+
+/// `DELETE /admins`
+pub async fn remove_admin(
+    admin: Admin,
+    Given(given): Given<Person>,
+) -> Result<Json<Value>, ApiError> {
+    let email = given.email.trim().to_lowercase();
+    let done = admin.store()?.set_admin(&admin.actor, &email, false).await;
+    let changed = done.map_err(refused)?;
+    Ok(Json(
+        json!({ "status": "removed", "email": email, "changed": changed }),
+    ))
+}
