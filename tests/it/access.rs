@@ -460,7 +460,7 @@ async fn a_running_bridge_obeys_the_command_line_at_once() {
         rows(&bridge, sql),
         [
             "add_member|ann@example.org guests",
-            "grant|guests good ec*",
+            "grant|guests good tools=ec*",
             "revoke|guests good",
             "add_member|ann@example.org MCP-Admin",
             "remove_member|ann@example.org MCP-Admin",
@@ -608,4 +608,45 @@ async fn limits_change_without_a_new_session() {
     }
     assert_eq!((last.status, last.code().as_str()), (429, "rate_limited"));
     assert!(last.header("retry-after").parse::<u64>().unwrap() > 0);
+}
+
+#[tokio::test]
+async fn pages_from_elsewhere_do_not_speak_for_whom_a_gateway_names() {
+    let toml = "[identity.gateway]\nenabled = true\ntrusted_peers = ['127.0.0.1']\n[access.groups]\nstaff = ['good']\n[bridges.good]\n{bad good --record {dir}/good.calls}\n";
+    let bridge = Setup::toml(toml).ready().await;
+    let own = bridge.base.clone();
+    let status = async |more: &[(&str, &str)]| {
+        let mut headers = vec![
+            ("x-user-email", "ann@example.org"),
+            ("x-user-groups", "staff"),
+        ];
+        headers.extend(more);
+        let answer = bridge.send(Method::POST, "/good/echo", &headers, HI).await;
+        (
+            answer.status,
+            if answer.status == 200 {
+                String::new()
+            } else {
+                answer.code()
+            },
+        )
+    };
+    let passes = (200, String::new());
+    let refused = (403, "forbidden_origin".to_owned());
+    assert_eq!(status(&[]).await, passes);
+    assert_eq!(status(&[("origin", &own)]).await, passes);
+    assert_eq!(status(&[("origin", "https://evil.example")]).await, refused);
+    assert_eq!(status(&[("origin", "null")]).await, refused);
+    let cross = [
+        ("origin", "https://evil.example"),
+        ("sec-fetch-site", "cross-site"),
+    ];
+    assert_eq!(status(&cross).await, refused);
+    // The gateway may have changed the host; the browser says itself whose page it is.
+    let same = [
+        ("origin", "https://tools.example.org"),
+        ("sec-fetch-site", "same-origin"),
+    ];
+    assert_eq!(status(&same).await, passes);
+    assert_eq!(bridge.calls("good.calls").len(), 3);
 }
