@@ -40,7 +40,7 @@ async fn call(bridge: &Bridge, user: User) -> Answer {
     let token = format!("Bearer {}", user.token(SECRET));
     let headers = [("authorization", token.as_str())];
     bridge
-        .send(Method::POST, "/one/echo", &headers, r#"{"text": "hi"}"#)
+        .send(Method::POST, "/one/echo", &headers, r#"{"message": "hi"}"#)
         .await
 }
 
@@ -228,7 +228,7 @@ async fn a_revoked_session_ends_within_the_lifetime_of_the_cache() {
     let (database, first, _second) = two("[access.groups]\nstaff = ['one']\n").await;
     let token = format!("Bearer {}", User::Alice.token(SECRET));
     let headers = [("authorization", token.as_str())];
-    let send = || first.send(Method::POST, "/one/echo", &headers, r#"{"text": "hi"}"#);
+    let send = || first.send(Method::POST, "/one/echo", &headers, r#"{"message": "hi"}"#);
     assert_eq!(send().await.status, 200);
     database
         .execute("UPDATE auth SET session_stamp = 'another' WHERE id = 'id-alice'")

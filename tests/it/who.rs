@@ -244,7 +244,7 @@ async fn every_proof_on_every_face(database: &str) {
         for (proof, caller, headers) in proofs(&issuer, may) {
             let case = format!("{proof} of {caller} ({may:?})");
             let post = Method::POST;
-            let body = r#"{"text": "hi"}"#;
+            let body = r#"{"message": "hi"}"#;
             for (path, name, wanted) in [
                 ("/open/echo", "open", may.call()),
                 ("/open_echo", "open", may.call()),
@@ -287,15 +287,8 @@ async fn every_proof_on_every_face(database: &str) {
         bridge.calls("other.jsonl").len() + bridge.calls("off.jsonl").len(),
         0
     );
-    for answer in [
-        bridge.post("/open/echo", "{}").await,
-        bridge.post("/none/echo", "{}").await,
-    ] {
-        assert_eq!(
-            (answer.status, answer.code().as_str()),
-            (401, "unauthorized")
-        );
-    }
+    let answer = bridge.post("/open/echo", "{}").await;
+    assert_eq!((answer.status, answer.code().as_str()), (401, "unauthorized"));
     records_tell(&bridge, &told).await;
 }
 
