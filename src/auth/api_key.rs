@@ -1,6 +1,10 @@
 //! API keys: those of the configuration and those of our tables.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use arc_swap::ArcSwapOption;
 use jsonwebtoken::get_current_timestamp;
@@ -13,8 +17,11 @@ use super::{
 };
 use crate::{
     config::ApiKey,
-    store::{KeyRow, Store},
+    store::{KeyRow, Store, StoreError},
 };
+
+/// How long nobody reads again after a read that failed.
+const REST: Duration = Duration::from_millis(500);
 
 /// Whoever holds a key.
 #[derive(Debug, Clone)]
@@ -42,8 +49,8 @@ struct Stored {
     store: Arc<Store>,
     /// What was read last.
     read: ArcSwapOption<Snapshot>,
-    /// Held by the one who reads.
-    reading: Mutex<()>,
+    /// Held by the one who reads; how that failed last.
+    reading: Mutex<Option<(Instant, StoreError)>>,
 }
 
 /// The keys as of a version of the store.
@@ -72,7 +79,7 @@ impl Keys {
             stored: store.map(|store| Stored {
                 store,
                 read: ArcSwapOption::empty(),
-                reading: Mutex::new(()),
+                reading: Mutex::default(),
             }),
         }
     }
@@ -119,17 +126,29 @@ impl Keys {
 }
 
 impl Stored {
-    /// The keys as they are now: from memory, else read by one of all who ask.
+    /// The keys as they are now: from memory, else read by one of all who ask. Those who waited
+    /// for a read that failed do not each try again, or the last of them would wait for ever.
     async fn snapshot(&self) -> Result<Arc<Snapshot>, Refusal> {
         if let Some(snapshot) = self.fresh() {
             return Ok(snapshot);
         }
-        let _one = self.reading.lock().await;
+        let mut failed = self.reading.lock().await;
         if let Some(snapshot) = self.fresh() {
             return Ok(snapshot);
         }
+        if let Some((at, error)) = &*failed
+            && at.elapsed() < REST
+        {
+            return Err(error.clone().into());
+        }
         let version = self.store.version();
-        let rows = self.store.keys().await?;
+        let rows = match self.store.keys().await {
+            Ok(rows) => rows,
+            Err(error) => {
+                *failed = Some((Instant::now(), error.clone()));
+                return Err(error.into());
+            }
+        };
         let snapshot = Arc::new(Snapshot::new(version, rows));
         self.read.store(Some(Arc::clone(&snapshot)));
         Ok(snapshot)

@@ -116,9 +116,7 @@ impl Sessions {
 
     /// The user of an API key of Open WebUI; `None`: nobody's.
     pub async fn key(&self, sent: &str) -> Result<Option<Session>, Refusal> {
-        let (Some(_), Some(users)) = (&self.key, &self.users) else {
-            return Err(Refusal::SessionKey);
-        };
+        let users = self.users.as_ref().ok_or(Refusal::SessionKey)?;
         let Some(user) = users.by_key(sent).await? else {
             return Ok(None);
         };

@@ -300,3 +300,65 @@ fn detail_of(message: &str, data: Option<Value>) -> Value {
         Some(data) => json!({ "message": message, "data": data }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_told_in_the_words_of_whoever_is_spoken() {
+        let down = || Refusal::Store(StoreError::Down("secret-host".to_owned()));
+        let both = Some("Bearer, Basic");
+        let (native, mcpo) = (Flavor::Native, Flavor::Mcpo);
+        let table = [
+            (Refusal::Missing, native, false, 401, "unauthorized", both),
+            (Refusal::Key, native, false, 401, "unauthorized", both),
+            (Refusal::Expired, native, false, 401, "unauthorized", both),
+            (
+                Refusal::Contradiction,
+                native,
+                true,
+                401,
+                "unauthorized",
+                both,
+            ),
+            (Refusal::Untrusted, native, false, 401, "unauthorized", both),
+            (down(), native, false, 503, "store_unavailable", None),
+            (
+                Refusal::Unavailable("x"),
+                native,
+                false,
+                503,
+                "identity_unavailable",
+                None,
+            ),
+            (Refusal::Key, mcpo, false, 403, "unauthorized", None),
+            (Refusal::Key, mcpo, true, 403, "unauthorized", None),
+            (
+                Refusal::Missing,
+                mcpo,
+                false,
+                401,
+                "unauthorized",
+                Some("Bearer"),
+            ),
+            (
+                Refusal::Password,
+                mcpo,
+                false,
+                401,
+                "unauthorized",
+                Some("Bearer"),
+            ),
+            (Refusal::Password, mcpo, true, 403, "unauthorized", None),
+            (Refusal::Scheme, mcpo, true, 401, "unauthorized", both),
+        ];
+        for (refusal, flavor, is_strict, status, code, challenge) in table {
+            let error = ApiError::unidentified(refusal.clone(), flavor, is_strict);
+            let told = (error.status.as_u16(), error.code, error.challenge);
+            assert_eq!(told, (status, code, challenge), "{refusal:?} {flavor:?}");
+            assert_eq!(error.retry_after.is_some(), status == 503, "{refusal:?}");
+            assert!(!error.detail.to_string().contains("secret-host"));
+        }
+    }
+}

@@ -13,7 +13,7 @@ use crate::{
     config::{self, DatabaseUrl, Gateway, Issuer},
     redis::Redis,
     store::{
-        Directory, StoreError,
+        Directory, Store, StoreError,
         testing::{self, Base, Generation},
     },
 };
@@ -161,6 +161,7 @@ async fn a_change_counts_when_what_was_read_is_forgotten() {
     );
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 #[tokio::test]
 async fn headers_are_completed_by_what_the_database_knows() {
     for base in Base::both().await {
@@ -255,8 +256,9 @@ async fn headers_are_completed_by_what_the_database_knows() {
                 .collect();
             let found = ask(&proofs, &sent, peer).await;
             let seen = found.as_ref().map(|it| (&*it.id, open_webui_groups(it)));
+            let seen = seen.map_err(Clone::clone);
             let expected = expected.map(|(id, groups)| (id, groups.to_vec()));
-            assert_eq!(seen, expected.as_ref().map(Clone::clone), "{sent:?}");
+            assert_eq!(seen, expected, "{sent:?}");
         }
         // Who is no administrator any more is none, whatever was signed before.
         let token = header_of("alice", None, "admin");
@@ -343,16 +345,8 @@ impl Way {
         };
         let (stop, tracker) = (way.stop.clone(), way.tracker.clone());
         way.tracker.spawn(async move {
-            while let Some(Ok((mut inner, _))) = stop.run_until_cancelled(listener.accept()).await {
-                let (stop, target) = (stop.clone(), target.clone());
-                tracker.spawn(async move {
-                    let Some(target) = target else {
-                        return stop.cancelled().await;
-                    };
-                    let mut outer = TcpStream::connect(target).await.unwrap();
-                    let copying = copy_bidirectional(&mut inner, &mut outer);
-                    drop(stop.run_until_cancelled(copying).await);
-                });
+            while let Some(Ok((inner, _))) = stop.run_until_cancelled(listener.accept()).await {
+                tracker.spawn(lead(inner, target.clone(), stop.clone()));
             }
         });
         way
@@ -364,6 +358,16 @@ impl Way {
         self.tracker.wait().await;
         self.address
     }
+}
+
+/// Leads one connection to its target until the way is closed.
+async fn lead(mut inner: TcpStream, target: Option<String>, stop: CancellationToken) {
+    let Some(target) = target else {
+        return stop.cancelled().await;
+    };
+    let mut outer = TcpStream::connect(target).await.unwrap();
+    let copying = copy_bidirectional(&mut inner, &mut outer);
+    drop(stop.run_until_cancelled(copying).await);
 }
 
 /// A database of PostgreSQL as it is called at the end of a way, and where it is.
@@ -420,6 +424,30 @@ async fn a_database_that_is_away_is_told_and_comes_back() {
     tokio::time::timeout(Duration::from_secs(20), back)
         .await
         .expect("it comes back");
+}
+
+#[tokio::test]
+async fn a_store_that_is_slow_keeps_nobody_waiting_for_long() {
+    let base = Base::postgres().await;
+    let way = Way::open("127.0.0.1:0", None).await;
+    let (url, _) = at_end(&base, way.address);
+    let database = config::Database {
+        url,
+        timeout: Duration::from_millis(300),
+        ..base.config()
+    };
+    let sources = Sources {
+        store: Some(Arc::new(Store::open(&database).unwrap())),
+        ..sources()
+    };
+    let proofs = proofs(Identity::default(), sources);
+    let start = Instant::now();
+    let all = (0..200).map(|_| verdict(&proofs, "Bearer stored"));
+    for found in futures::future::join_all(all).await {
+        assert!(matches!(found, Err(Refusal::Store(_))), "{found:?}");
+    }
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(4), "{took:?}");
 }
 
 #[tokio::test]

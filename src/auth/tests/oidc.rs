@@ -443,3 +443,35 @@ async fn an_issuer_must_be_who_it_says() {
     let token = pair.sign(&provider.claims(json!({"iss": iss.trim_end_matches('/')})));
     assert_eq!(caller(&proofs, &token).await.unwrap_err(), SILENT);
 }
+
+#[tokio::test]
+async fn keys_are_read_with_care() {
+    let pair = Pair::ec("e");
+    let provider = Provider::serve("127.0.0.1:0", vec![pair.jwk.clone()]).await;
+    let elsewhere = provider.stand.url("/realm/keys").to_string();
+    let large = json!({"keys": [pair.jwk], "padding": "x".repeat(300_000)});
+    let router = Router::new()
+        .route(
+            "/moved",
+            get(move || async move { axum::response::Redirect::temporary(&elsewhere) }),
+        )
+        .route("/large", get(move || async move { Json(large) }))
+        .route("/empty", get(async || Json(json!({"keys": []}))))
+        .route("/page", get(async || "<html>"))
+        .route("/silent", get(std::future::pending::<()>));
+    let stand = Stand::serve("127.0.0.1:0", router).await;
+    let token = pair.sign(&provider.claims(json!({})));
+    for path in ["/moved", "/large", "/empty", "/page", "/nothing", "/silent"] {
+        let mut config = issuer(provider.stand.url("/realm"));
+        config.jwks_url = Some(stand.url(path));
+        let start = std::time::Instant::now();
+        let proofs = trusting(config, sources());
+        let all = (0..10).map(|_| caller(&proofs, &token));
+        for found in futures::future::join_all(all).await {
+            assert_eq!(found.unwrap_err(), SILENT, "{path}");
+        }
+        assert!(start.elapsed() < Duration::from_secs(5), "{path}");
+    }
+    assert_eq!(provider.stand.asked(), 0, "no other host is asked");
+    assert_eq!(stand.asked(), 6, "once each");
+}
