@@ -19,7 +19,7 @@ mod rows;
 mod run;
 mod seed;
 
-pub use directory::{Account, Directory, MemberGroup};
+pub use directory::{Account, Directory};
 pub use error::StoreError;
 pub use open::{Health, Store};
 pub use record::{CallFilter, CallRecord, ChangeFilter, ChangeRecord};

@@ -9,6 +9,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use futures::future::BoxFuture;
 use tokio::sync::Notify;
 
 use super::{
@@ -114,47 +115,52 @@ impl Store {
 
     /// Does the work of a method: at once refused while the database is known to be down, and
     /// within the timeout.
-    pub(super) async fn bounded<T>(
-        &self,
-        work: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, StoreError> {
-        self.bounded_by(self.timeout, work).await
+    pub(super) fn bounded<'a, T: 'a>(
+        &'a self,
+        work: impl Future<Output = Result<T, StoreError>> + Send + 'a,
+    ) -> impl Future<Output = Result<T, StoreError>> + Send + 'a {
+        self.bounded_by(self.timeout, work)
     }
 
     /// [`Store::bounded`] with a time of its own.
-    pub(super) async fn bounded_by<T>(
-        &self,
+    pub(super) fn bounded_by<'a, T: 'a>(
+        &'a self,
         limit: Duration,
-        work: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, StoreError> {
-        if let Health::Disconnected(reason) = &**self.health.load() {
-            return Err(StoreError::Down(reason.clone()));
+        work: impl Future<Output = Result<T, StoreError>> + Send + 'a,
+    ) -> impl Future<Output = Result<T, StoreError>> + Send + 'a {
+        let work = self.within(limit, work);
+        async move {
+            if let Health::Disconnected(reason) = &**self.health.load() {
+                return Err(StoreError::Down(reason.clone()));
+            }
+            let result = work.await;
+            if let Err(StoreError::Down(_)) = result {
+                self.doubt.notify_one();
+            }
+            result
         }
-        let result = self.within(limit, work).await;
-        if let Err(StoreError::Down(_)) = result {
-            self.doubt.notify_one();
-        }
-        result
     }
 
-    /// Does the work within a time, and says where the database is if it cannot be reached.
-    pub(super) async fn within<T>(
-        &self,
+    /// Does the work within a time, and says where the database is if it cannot be reached. The
+    /// work is boxed here, before anything holds it: queries are tens of kilobytes.
+    pub(super) fn within<'a, T: 'a>(
+        &'a self,
         limit: Duration,
-        work: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, StoreError> {
-        let result = tokio::time::timeout(limit, Box::pin(work))
-            .await
-            .unwrap_or_else(|_| {
+        work: impl Future<Output = Result<T, StoreError>> + Send + 'a,
+    ) -> impl Future<Output = Result<T, StoreError>> + Send + 'a {
+        let work: BoxFuture<'a, Result<T, StoreError>> = Box::pin(work);
+        async move {
+            let result = tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
                 let limit = humantime::format_duration(limit);
                 Err(StoreError::Down(format!("no answer within {limit}")))
             });
-        result.map_err(|error| match error {
-            StoreError::Down(reason) => {
-                StoreError::Down(format!("{}: {reason}", self.target.place()))
-            }
-            other => other,
-        })
+            result.map_err(|error| match error {
+                StoreError::Down(reason) => {
+                    StoreError::Down(format!("{}: {reason}", self.target.place()))
+                }
+                other => other,
+            })
+        }
     }
 
     /// Begins a transaction that may touch the inherited tables, which know no workspaces; then

@@ -14,9 +14,6 @@ use sqlx::{
 use super::StoreError;
 use crate::config::DatabaseUrl;
 
-/// The schema of our tables on PostgreSQL.
-pub(super) const SCHEMA: &str = "mcp_proxy";
-
 /// How both databases are reached.
 #[derive(Debug, Clone)]
 pub(super) enum Target {

@@ -8,7 +8,7 @@ use super::{super::*, actor, grant, of_workspace};
 use crate::{
     config::{Database, DatabaseUrl},
     secret::Secret,
-    store::testing::{Base, admin, url_of},
+    store::testing::{Base, admin, postgres, url_of},
 };
 
 /// The URL of a PostgreSQL base.
@@ -119,8 +119,7 @@ async fn policies_bind_the_plain_owner() {
 
 #[tokio::test]
 async fn superusers_step_down_into_the_scoped_role() {
-    let base = Base::postgres().await;
-    let store = base.store().await;
+    let (store, base) = postgres().await;
     assert_workspaces_apart(&store).await;
     let options = sqlx::postgres::PgConnectOptions::from_str(url(&base)).unwrap();
     let mut raw = PgConnection::connect_with(&options).await.unwrap();
