@@ -104,7 +104,7 @@ impl Condition {
                 reason = why,
                 lost = lost.saturating_sub(told),
                 lost_since_start = lost,
-                "the audit journal cannot be written; records go to this log until it can"
+                "the audit journal cannot be written"
             );
         }
     }

@@ -2,8 +2,11 @@
 //!
 //! A record is one `write` of the calling task: no queue stands between a call and the kernel, so
 //! `kill -9` loses nothing that was begun, and there is nothing to overflow. Handing the bytes to a
-//! thread of its own would cost two wake-ups, which is more than the write: `tests::cost` prints
-//! both. The keeper asks the disk to have it once a second; a power cut may lose that second.
+//! thread and waiting for it costs more than the write itself. Measured on two cores, optimised, on
+//! a local disk, warm page cache: begin 2.2 µs, end 1.1 µs; of the former the write 1.6 µs, and a
+//! thread and back would be 4.1 µs (`tests::cost`). The keeper asks the disk to have it once a
+//! second: a power cut may lose that second. A disk so slow that the kernel makes writers wait
+//! makes calls wait too.
 
 use std::{
     io,
@@ -222,13 +225,12 @@ impl Journal {
 impl Segments {
     /// The segment that is written, a new one where there is none.
     fn active(&mut self, folder: &Path, instance: &str) -> io::Result<&mut (Arc<Segment>, u64)> {
-        let active = match self.active.take() {
-            Some(active) => active,
-            None => {
-                let segment = Segment::create(folder, instance, self.next)?;
-                self.next = segment.number + 1;
-                (Arc::new(segment), 0)
-            }
+        let active = if let Some(active) = self.active.take() {
+            active
+        } else {
+            let segment = Segment::create(folder, instance, self.next)?;
+            self.next = segment.number + 1;
+            (Arc::new(segment), 0)
         };
         Ok(self.active.insert(active))
     }

@@ -4,7 +4,7 @@ use std::{
     fs::{self, File},
     io,
     path::Path,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     time::{Duration, SystemTime},
 };
 
@@ -18,30 +18,35 @@ const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 /// How often old files go where there is no database, in seconds.
 const PRUNE_INTERVAL: u64 = 60;
 
-/// Keeps the journal until `stop`. `files_for` is set where there is no database: then the files
-/// are the trail, and this is how long they stay.
-pub(super) async fn run(
-    writer: Arc<Writer>,
-    files_for: Option<Option<Duration>>,
-    stop: CancellationToken,
-) {
+/// What becomes of files that are finished.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Files {
+    /// The shipper deletes them.
+    Shipped,
+    /// There is no database: they are the trail, and stay so long; `None` for ever.
+    Kept(Option<Duration>),
+}
+
+/// Keeps the journal until `stop`.
+pub(super) async fn run(writer: Arc<Writer>, files: Files, stop: CancellationToken) {
     let mut synced = 0;
     for second in 0_u64.. {
         let is_last = tokio::time::timeout(SYNC_INTERVAL, stop.cancelled())
             .await
             .is_ok();
         let writer = Arc::clone(&writer);
-        let prune = files_for.filter(|_| second.is_multiple_of(PRUNE_INTERVAL));
         // The disk may take its time; no call should wait for it.
         let kept = tokio::task::spawn_blocking(move || {
             let number = keep(&writer, synced);
-            if files_for.is_some() {
+            if let Files::Kept(retention) = files {
                 writer.journal.release_finished();
-            }
-            if let Some(retention) = prune
-                && let Err(error) = prune_files(&writer, retention)
-            {
-                tracing::error!(%error, "old files of the audit journal cannot be removed");
+                // Nothing waits for a database that is not there.
+                writer.condition.backlog.store(0, Ordering::Relaxed);
+                if second.is_multiple_of(PRUNE_INTERVAL)
+                    && let Err(error) = prune_files(&writer, retention)
+                {
+                    tracing::error!(%error, "old files of the audit journal cannot be removed");
+                }
             }
             number
         });

@@ -30,7 +30,7 @@ const TICK: Duration = Duration::from_millis(500);
 const BATCH_BYTES: u64 = 256 * 1024;
 
 /// How often journals of processes that are gone are looked for.
-const ADOPT_INTERVAL: Duration = Duration::from_secs(60);
+const ADOPT_INTERVAL: Duration = Duration::from_mins(1);
 
 /// How many such journals are open at once.
 const LEFTOVERS_MAX: usize = 16;
@@ -52,7 +52,7 @@ const ROTATE_BYTES: u64 = 1024 * 1024;
 const PURGE_ROWS: u32 = 5000;
 
 /// How often records that are too old are looked for.
-const PURGE_INTERVAL: Duration = Duration::from_secs(3600);
+const PURGE_INTERVAL: Duration = Duration::from_hours(1);
 
 /// A pause between two statements of the purge: calls come first.
 const PURGE_PAUSE: Duration = Duration::from_millis(50);
@@ -73,6 +73,8 @@ pub(super) struct Shipper<S> {
     leftovers: Vec<Leftover>,
     /// When to look for more of them.
     adopt_at: Instant,
+    /// Why a shipped segment could not be deleted.
+    untidy: Option<io::Error>,
 }
 
 /// A reader, lent to the thread that reads.
@@ -91,7 +93,7 @@ struct Leftover {
 enum Problem {
     #[error("{0}")]
     Store(#[from] StoreError),
-    #[error("the journal cannot be read: {0}")]
+    #[error("the journal cannot be read or tidied: {0}")]
     Journal(#[from] io::Error),
 }
 
@@ -105,6 +107,7 @@ impl<S: Sink> Shipper<S> {
             reader: Shared::default(),
             leftovers: Vec::new(),
             adopt_at: Instant::now(),
+            untidy: None,
         }
     }
 
@@ -178,14 +181,15 @@ impl<S: Sink> Shipper<S> {
             self.adopt().await;
         }
         while self.step().await? {}
-        Ok(())
+        // What cannot be deleted holds nothing up; it is told, and tried again.
+        self.untidy.take().map_or(Ok(()), |error| Err(error.into()))
     }
 
     /// Ships one batch of each journal; false when there is no more.
     async fn step(&mut self) -> Result<bool, Problem> {
         let segments = self.writer.journal.segments();
         let mut more = self.ship(&self.reader, &segments).await?;
-        self.tidy(&segments)?;
+        self.untidy = self.tidy(&segments).err();
         if !more
             && let Some((_, size)) = self.writer.journal.active()
             && size >= ROTATE_BYTES
@@ -254,7 +258,7 @@ impl<S: Sink> Shipper<S> {
             };
             match (error, part) {
                 (StoreError::Query(why) | StoreError::Invalid(why), [row]) => {
-                    self.set_aside(row, why).await?
+                    self.set_aside(row, why).await?;
                 }
                 (StoreError::Query(_) | StoreError::Invalid(_), _) => {
                     let (first, second) = part.split_at(part.len() / 2);

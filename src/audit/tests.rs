@@ -17,6 +17,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Audit,
+    keeper::{self, Files},
     line::{self, Entry, Line},
     reader::Reader,
     segment::Segment,
@@ -646,7 +647,11 @@ async fn a_folder_that_is_deleted_is_made_anew_and_its_records_are_still_shipped
     audit.begin(call("before")).unwrap().end("ok", 200, 10);
     fs::remove_dir_all(&folder).unwrap();
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
-    tracker.spawn(super::keeper::run(Arc::clone(&writer), None, stop.clone()));
+    tracker.spawn(keeper::run(
+        Arc::clone(&writer),
+        Files::Shipped,
+        stop.clone(),
+    ));
     until("it is there again", || {
         folder.exists() && !files(&folder).is_empty()
     })
@@ -776,13 +781,13 @@ fn cost() {
     println!("begin and end: {:?} a call", begin.elapsed() / CALLS);
     let records: Vec<_> = (0..CALLS).map(|_| call("search")).collect();
     let begin = Instant::now();
-    let begun: Vec<_> = records
+    let open: Vec<_> = records
         .into_iter()
         .map(|record| audit.begin(record).unwrap())
         .collect();
     println!("begin: {:?}", begin.elapsed() / CALLS);
     let begin = Instant::now();
-    begun.into_iter().for_each(|begun| begun.end("ok", 200, 10));
+    open.into_iter().for_each(|one| one.end("ok", 200, 10));
     println!("end: {:?}", begin.elapsed() / CALLS);
     let line = vec![b'x'; 500];
     let (active, _) = writer.journal.active().unwrap();

@@ -14,7 +14,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     condition::Condition,
     journal::{Journal, Room},
-    keeper,
+    keeper::{self, Files},
     line::{self, End, Line},
     shipper::{self, Shipper},
 };
@@ -66,7 +66,8 @@ pub(super) struct Writer {
 impl Audit {
     /// Opens the journal and starts the shipper, which ends with `stop` after a last round. The
     /// last calls should have ended by then: it waits 5 s for those that have not. A folder that
-    /// cannot be written shows in the health, not here: it may be writable in a minute.
+    /// cannot be written shows in the log and the health at once, and is no error here: it may be
+    /// writable in a minute. A reload does not reach it: `[audit]` is read at the start.
     pub fn start(
         config: &config::Audit,
         store: Option<Arc<Store>>,
@@ -77,9 +78,16 @@ impl Audit {
             return Arc::new(Self { writer: None });
         }
         let writer = Arc::new(Writer::new(config));
+        if let Err(error) = writer.journal.probe() {
+            writer.condition.unwritten(&error.to_string(), false);
+        }
         tracker.spawn(keeper::run(
             Arc::clone(&writer),
-            store.is_none().then_some(config.retention),
+            if store.is_some() {
+                Files::Shipped
+            } else {
+                Files::Kept(config.retention)
+            },
             stop.clone(),
         ));
         if let Some(store) = store {

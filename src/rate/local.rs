@@ -20,11 +20,15 @@ use governor::{
 /// more than the callers of the last minute and of this many calls.
 const SWEEP_CALLS: u32 = 4096;
 
+/// `governor`'s counter of many keys.
+type Keyed<C> =
+    RateLimiter<Arc<str>, DashMapStateStore<Arc<str>>, C, NoOpMiddleware<<C as Clock>::Instant>>;
+
 /// The calls of each caller.
 #[derive(Debug)]
 pub(super) struct Callers<C: Clock> {
     per_minute: NonZeroU32,
-    limiter: RateLimiter<Arc<str>, DashMapStateStore<Arc<str>>, C, NoOpMiddleware<C::Instant>>,
+    limiter: Keyed<C>,
     clock: C,
     calls: AtomicU32,
 }

@@ -24,9 +24,9 @@ const TIMEOUT: Duration = Duration::from_millis(250);
 /// How long a new connection may take; nobody waits for it longer than [`TIMEOUT`].
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// While Redis is away one question this often goes through to see whether it is back; all others
+/// While Redis is away one question this often, in milliseconds, goes through to see whether it is back; all others
 /// are answered at once.
-const PROBE_INTERVAL: Duration = Duration::from_millis(500);
+const PROBE_INTERVAL_MS: u64 = 500;
 
 /// After so many questions in a row without an answer the connection is given up: its peer may be
 /// gone without a word, which TCP notices after minutes.
@@ -103,7 +103,7 @@ impl Redis {
         }
         let now = self.now();
         let until = self.away_until.load(Ordering::Relaxed);
-        let next = now + PROBE_INTERVAL.as_millis() as u64;
+        let next = now + PROBE_INTERVAL_MS;
         let is_probe = now >= until
             && self
                 .away_until
@@ -141,7 +141,7 @@ impl Redis {
     }
 
     fn note_failure(&self, reason: String) -> RedisDown {
-        let until = self.now() + PROBE_INTERVAL.as_millis() as u64;
+        let until = self.now() + PROBE_INTERVAL_MS;
         self.away_until.fetch_max(until, Ordering::Relaxed);
         if !self.is_away.swap(true, Ordering::Relaxed) {
             tracing::warn!(

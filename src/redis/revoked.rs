@@ -30,11 +30,12 @@ impl Redis {
     }
 }
 
-/// Whether a token was issued after a revocation, both in seconds since 1970. What cannot be told
-/// is not newer.
+/// Whether a token was issued after a revocation, both in whole seconds since 1970. What cannot be
+/// told is not newer.
 fn is_newer(issued_at: Option<i64>, revoked_at: &str) -> bool {
-    let Ok(revoked_at) = revoked_at.trim().parse::<f64>() else {
-        return false;
-    };
-    issued_at.is_some_and(|issued_at| issued_at as f64 > revoked_at)
+    let seconds = revoked_at.split('.').next().unwrap_or_default().trim();
+    match (issued_at, seconds.parse::<i64>()) {
+        (Some(issued_at), Ok(revoked_at)) => issued_at > revoked_at,
+        (None, _) | (_, Err(_)) => false,
+    }
 }

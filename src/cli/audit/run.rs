@@ -71,11 +71,13 @@ pub(super) async fn run(store: &Store, command: AuditCommand, out: Out<'_>) -> a
             filter,
         } => {
             let mut tail = Tail::begin(store, filter.into_filter(), lines, out).await?;
-            while follow {
+            if !follow {
+                return Ok(());
+            }
+            loop {
                 tokio::time::sleep(POLL).await;
                 tail.look(store, out).await?;
             }
-            Ok(())
         }
         AuditCommand::Query {
             since,
