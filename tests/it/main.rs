@@ -11,6 +11,7 @@
 mod harness;
 mod mcpo;
 
+mod admin;
 mod calls;
 mod calls_load;
 mod cli;
