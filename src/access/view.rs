@@ -173,6 +173,15 @@ impl View {
         self.checked(bridge, Wanted::Named(tool))
     }
 
+    /// Whether it was made of the very values that another was made of.
+    #[cfg(test)]
+    pub(super) fn is_made_of(&self, other: &Self) -> bool {
+        match (&self.power, &other.power) {
+            (Power::Bound(one), Power::Bound(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+
     /// Says why they may or may not use a tool, or anything at all, of a bridge.
     pub fn explain(&self, bridge: &BridgeName, tool: Option<&Tool>) -> Explanation {
         let wanted = tool.map_or(Wanted::Anything, Wanted::Tool);

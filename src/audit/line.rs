@@ -136,29 +136,5 @@ pub(super) fn lines(bytes: &[u8]) -> impl Iterator<Item = (&[u8], usize)> {
 
 /// Reads a line.
 pub(super) fn parse(line: &[u8]) -> Result<Entry, serde_json::Error> {
-    let mut entry = serde_json::from_slice(line)?;
-    match &mut entry {
-        Entry::Call(record) => {
-            let texts = [
-                &mut record.request_id,
-                &mut record.rule,
-                &mut record.bridge,
-                &mut record.tool,
-            ];
-            let more = record.caller.iter_mut().chain(&mut record.groups);
-            for text in texts.into_iter().chain(more).chain(&mut record.arguments) {
-                without_nul(text);
-            }
-        }
-        Entry::End(_) => {}
-        Entry::Change(record) => without_nul(&mut record.target),
-    }
-    Ok(entry)
-}
-
-/// PostgreSQL's texts cannot hold the character zero, which a path can (`%00`).
-fn without_nul(text: &mut String) {
-    if text.contains('\0') {
-        *text = text.replace('\0', "\u{fffd}");
-    }
+    serde_json::from_slice(line)
 }

@@ -5,6 +5,7 @@
 //! A process that is killed loses nothing that was written; a power cut may lose the last second.
 
 mod condition;
+mod export;
 mod journal;
 mod keeper;
 mod line;
@@ -14,8 +15,11 @@ mod segment;
 mod shipper;
 mod sink;
 mod trail;
+mod when;
 
 #[cfg(test)]
 mod tests;
 
+pub use export::{Format, Pages, render};
 pub use trail::{Audit, AuditDown, AuditHealth, Begun};
+pub use when::{instant, readable};

@@ -253,8 +253,10 @@ impl<S: Sink> Shipper<S> {
                 continue;
             };
             match (error, part) {
-                (StoreError::Query(why), [row]) => self.set_aside(row, why).await?,
-                (StoreError::Query(_), _) => {
+                (StoreError::Query(why) | StoreError::Invalid(why), [row]) => {
+                    self.set_aside(row, why).await?
+                }
+                (StoreError::Query(_) | StoreError::Invalid(_), _) => {
                     let (first, second) = part.split_at(part.len() / 2);
                     parts.extend([second, first]);
                 }
@@ -274,7 +276,7 @@ impl<S: Sink> Shipper<S> {
                     .put(&text, &format!("the database refuses it: {why}"));
                 Ok(())
             }
-            Err(StoreError::Query(_)) => Err(StoreError::Query(why)),
+            Err(StoreError::Query(_) | StoreError::Invalid(_)) => Err(StoreError::Query(why)),
             Err(error) => Err(error),
         }
     }

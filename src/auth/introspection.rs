@@ -88,9 +88,8 @@ impl Introspection {
             return Ok(session);
         }
         let asked = async {
-            let _turn = match timeout(TURN, self.turns.acquire()).await {
-                Ok(Ok(turn)) => turn,
-                Ok(Err(_)) | Err(_) => return Err(SILENT),
+            let Ok(Ok(_turn)) = timeout(TURN, self.turns.acquire()).await else {
+                return Err(SILENT);
             };
             self.ask(sent, claims).await
         };

@@ -49,7 +49,7 @@ pub struct Pace {
 impl Default for Pace {
     fn default() -> Self {
         Self {
-            stale: Duration::from_secs(60 * 60),
+            stale: Duration::from_hours(1),
             unknown: Duration::from_secs(30),
             cold: Duration::from_secs(2),
         }
@@ -60,9 +60,11 @@ impl Default for Pace {
 #[derive(Debug, Default)]
 pub struct KeyRing {
     pace: Pace,
-    /// By the issuer and the URL of its keys.
-    sets: Mutex<HashMap<(Url, Option<Url>), Arc<KeySet>>>,
+    sets: Mutex<HashMap<Place, Arc<KeySet>>>,
 }
+
+/// An issuer, and the URL of its keys if discovery should not be asked.
+type Place = (Url, Option<Url>);
 
 /// The keys of one issuer.
 #[derive(Debug)]
@@ -96,7 +98,7 @@ pub struct Keys {
 struct Key {
     common: CommonParameters,
     kind: Kind,
-    key: DecodingKey,
+    verifier: DecodingKey,
 }
 
 /// What a key is made for.
@@ -283,7 +285,7 @@ impl Keys {
     /// The keys that may have signed a token with this header.
     pub fn matching<'a>(&'a self, header: &'a Header) -> impl Iterator<Item = &'a DecodingKey> {
         let keys = self.keys.iter();
-        keys.filter(|key| key.fits(header)).map(|key| &key.key)
+        keys.filter(|key| key.fits(header)).map(|key| &key.verifier)
     }
 }
 
@@ -307,7 +309,7 @@ impl Key {
             _ => return None,
         };
         Some(Self {
-            key: DecodingKey::from_jwk(&jwk).ok()?,
+            verifier: DecodingKey::from_jwk(&jwk).ok()?,
             common: jwk.common,
             kind,
         })

@@ -23,6 +23,5 @@ mod users;
 mod tests;
 
 pub use caller::{Caller, Proof};
-pub use issuer_keys::KeyRing;
 pub use proofs::{Evidence, Proofs, Sources};
 pub use refusal::Refusal;

@@ -150,7 +150,7 @@ impl Proofs {
                 self.holder(holder, signed.as_ref(), named, sent).await
             }
             (Some(Proven::User(session)), signed) => {
-                let caller = self.user(session, signed.as_ref(), named, sent)?;
+                let caller = user(session, signed.as_ref(), named, sent)?;
                 match caller.proof {
                     Proof::Oidc => self.complete(Arc::unwrap_or_clone(caller), None).await,
                     _ => Ok(caller),
@@ -311,43 +311,6 @@ impl Proofs {
         }
     }
 
-    /// The user of a token is the caller; a gateway may add what it knows of them.
-    fn user(
-        &self,
-        session: Session,
-        signed: Option<&SignedUser>,
-        named: Option<&Named>,
-        sent: &HeaderMap,
-    ) -> Result<Arc<Caller>, Refusal> {
-        let Session { caller, id } = session;
-        let email = caller.email.as_deref();
-        headers::check_user(sent, id.as_deref(), email)?;
-        if let Some(signed) = signed {
-            let is_other = match (&id, email, signed.email.as_deref()) {
-                (Some(id), _, _) => **id != *signed.id,
-                (None, Some(email), Some(other)) => !headers::is_same_email(email, other),
-                (None, _, _) => true,
-            };
-            if is_other {
-                return Err(Refusal::Contradiction);
-            }
-        }
-        let Some(named) = named else {
-            return Ok(caller);
-        };
-        if let (Some(email), Some(other)) = (email, named.email.as_deref())
-            && !headers::is_same_email(email, other)
-        {
-            return Err(Refusal::Contradiction);
-        }
-        if !named.adds() {
-            return Ok(caller);
-        }
-        let mut caller = Arc::unwrap_or_clone(caller);
-        named.add_to(&mut caller);
-        Ok(Arc::new(caller))
-    }
-
     /// The user whom Open WebUI signed.
     async fn signed(
         &self,
@@ -411,6 +374,42 @@ impl Proofs {
         caller.open_webui_groups = Arc::clone(&user.caller.open_webui_groups);
         Ok(Arc::new(caller))
     }
+}
+
+/// The user of a token is the caller; a gateway may add what it knows of them.
+fn user(
+    session: Session,
+    signed: Option<&SignedUser>,
+    named: Option<&Named>,
+    sent: &HeaderMap,
+) -> Result<Arc<Caller>, Refusal> {
+    let Session { caller, id } = session;
+    let email = caller.email.as_deref();
+    headers::check_user(sent, id.as_deref(), email)?;
+    if let Some(signed) = signed {
+        let is_other = match (&id, email, signed.email.as_deref()) {
+            (Some(id), _, _) => **id != *signed.id,
+            (None, Some(email), Some(other)) => !headers::is_same_email(email, other),
+            (None, _, _) => true,
+        };
+        if is_other {
+            return Err(Refusal::Contradiction);
+        }
+    }
+    let Some(named) = named else {
+        return Ok(caller);
+    };
+    if let (Some(email), Some(other)) = (email, named.email.as_deref())
+        && !headers::is_same_email(email, other)
+    {
+        return Err(Refusal::Contradiction);
+    }
+    if !named.adds() {
+        return Ok(caller);
+    }
+    let mut caller = Arc::unwrap_or_clone(caller);
+    named.add_to(&mut caller);
+    Ok(Arc::new(caller))
 }
 
 /// Whether credentials that prove nothing here may be meant for the gateway before us. A cookie is

@@ -158,11 +158,10 @@ impl Claims {
             return Err(Refusal::SignedOut);
         }
         let is_session = matches!(self.typ.as_deref(), None | Some("session"));
-        let is_elsewhere = matches!(
-            self.auth_method.as_deref(),
-            Some("oauth" | "trusted_header")
-        );
-        if account.wants_mfa && is_session && !is_elsewhere && self.mfa_verified != Some(true) {
+        let method = self.auth_method.as_ref();
+        let is_elsewhere = method.is_some_and(|method| account.mfa_bypass.contains(method));
+        let is_verified = self.mfa_verified == Some(true) && account.has_mfa;
+        if account.wants_mfa && is_session && !is_elsewhere && !is_verified {
             return Err(Refusal::SecondFactor);
         }
         Ok(())
@@ -191,31 +190,32 @@ impl SignOuts {
         }
     }
 
-    /// Refuses a token that was signed out. A Redis that is away is ignored, as Open WebUI does;
-    /// its silence counts as long as an answer, or each call would wait for it.
+    /// Refuses a token that was signed out. A Redis that is away is ignored, as Open WebUI does.
     async fn check(&self, sent: &str, user: &str, claims: &Claims) -> Result<(), Refusal> {
         let hash: [u8; 32] = Sha256::digest(sent).into();
-        let asked = async {
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "saturates; seconds since 1970"
-            )]
-            let issued_at = claims.iat.map(|seconds| seconds as i64);
-            let answer = self
-                .redis
-                .is_revoked(user, claims.jti.as_deref(), issued_at);
-            match answer.await {
-                Ok(true) => return Err(Refusal::SignedOut),
-                Ok(false) => self.is_told.store(false, Ordering::Relaxed),
-                Err(error) if !self.is_told.swap(true, Ordering::Relaxed) => {
-                    tracing::warn!("signed-out sessions are not noticed: {error}");
-                }
-                Err(_) => {}
+        if self.alive.get(&hash).await.is_some() {
+            return Ok(());
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "saturates; seconds since 1970"
+        )]
+        let issued_at = claims.iat.map(|seconds| seconds as i64);
+        let answer = self
+            .redis
+            .is_revoked(user, claims.jti.as_deref(), issued_at);
+        match answer.await {
+            Ok(true) => return Err(Refusal::SignedOut),
+            Ok(false) => {
+                self.is_told.store(false, Ordering::Relaxed);
+                self.alive.insert(hash, ()).await;
             }
-            Ok(())
-        };
-        let known = self.alive.try_get_with(hash, asked).await;
-        known.map_err(|refusal| refusal.as_ref().clone())
+            Err(error) if !self.is_told.swap(true, Ordering::Relaxed) => {
+                tracing::warn!("signed-out sessions are not noticed: {error}");
+            }
+            Err(_) => {}
+        }
+        Ok(())
     }
 }
 
@@ -232,8 +232,7 @@ mod tests {
             role: "user".to_owned(),
             is_active: true,
             session_stamp: Some(Some("stamp".to_owned())),
-            wants_mfa: false,
-            groups: Vec::new(),
+            ..Account::default()
         }
     }
 
@@ -285,17 +284,25 @@ mod tests {
     fn the_second_factor_is_asked_as_open_webui_does() {
         let mut account = account();
         account.wants_mfa = true;
+        account.has_mfa = true;
+        account.mfa_bypass = vec!["oauth".to_owned()];
         account.session_stamp = None;
-        let user = User::new(account, Proof::Session);
+        let user = User::new(account.clone(), Proof::Session);
+        account.has_mfa = false;
+        let without = User::new(account, Proof::Session);
+        assert_eq!(
+            claims(serde_json::json!({"mfa_verified": true})).check_user(&without),
+            Err(Refusal::SecondFactor)
+        );
         let missing = Err(Refusal::SecondFactor);
         let cases = [
             (r#"{"typ": "session"}"#, missing.clone()),
             ("{}", missing.clone()),
             (r#"{"mfa_verified": false}"#, missing.clone()),
-            (r#"{"auth_method": "password"}"#, missing),
+            (r#"{"auth_method": "password"}"#, missing.clone()),
+            (r#"{"auth_method": "trusted_header"}"#, missing),
             (r#"{"mfa_verified": true}"#, Ok(())),
             (r#"{"auth_method": "oauth"}"#, Ok(())),
-            (r#"{"auth_method": "trusted_header"}"#, Ok(())),
             (r#"{"typ": "automation"}"#, Ok(())),
             (r#"{"typ": "subagent"}"#, Ok(())),
         ];

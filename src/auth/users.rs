@@ -112,9 +112,8 @@ impl Users {
         }
         let asked = async {
             let busy = StoreError::Down("too many questions wait for it".to_owned());
-            let _turn = match timeout(TURN, self.turns.acquire()).await {
-                Ok(Ok(turn)) => turn,
-                Ok(Err(_)) | Err(_) => return Err(Miss::Down(busy.into())),
+            let Ok(Ok(_turn)) = timeout(TURN, self.turns.acquire()).await else {
+                return Err(Miss::Down(busy.into()));
             };
             let account = question.await.map_err(|error| Miss::Down(error.into()))?;
             let account = account.ok_or(Miss::Unknown)?;

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand};
 use url::Url;
 
-use super::access::AccessCommand;
+use super::{access::AccessCommand, audit::AuditCommand};
 use crate::config;
 
 /// Puts every MCP server a team uses behind one OpenAPI surface.
@@ -102,6 +102,12 @@ pub enum Command {
     },
     /// Create or update the tables of the database; serving does that too.
     Migrate,
+    /// Read the audit trail: who called which tool, when, and how it ended.
+    Audit {
+        /// What to do.
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
     /// Run the small MCP server inside this program, on standard input and output.
     DemoServer,
 }

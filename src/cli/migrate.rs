@@ -46,10 +46,7 @@ async fn migrate(database: &Database) -> anyhow::Result<String> {
     if applied.is_empty() {
         return Ok("the database is up to date; nothing to do\n".to_owned());
     }
-    Ok(applied
-        .iter()
-        .map(|migration| format!("applied {migration}\n"))
-        .collect())
+    Ok(format!("applied {}\n", applied.join("\napplied ")))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 mod access;
 mod args;
+mod audit;
 mod check;
 mod healthcheck;
 mod import;
@@ -87,6 +88,7 @@ fn run(cli: Cli) -> ExitCode {
         Some(Command::Healthcheck { url }) => healthcheck::main(&start, url),
         Some(Command::Access { command }) => access::main(&start, command),
         Some(Command::Migrate) => migrate::main(&start),
+        Some(Command::Audit { command }) => audit::main(&start, command),
         Some(Command::DemoServer) => serve::demo_server(),
     }
 }

@@ -41,18 +41,8 @@ pub struct Refused {
 }
 
 impl Redis {
-    /// Counts one call under a name (GCRA, a minute's calls may come at once); the inner error says
-    /// how long to wait.
-    pub async fn count(
-        &self,
-        name: &str,
-        per_minute: NonZeroU32,
-    ) -> Result<Result<(), Duration>, RedisDown> {
-        let counted = self.count_all(&[(name.to_owned(), per_minute)]).await?;
-        Ok(counted.map_err(|refused| refused.retry_after))
-    }
-
-    /// Counts one call under each name, or under none if one of them refuses, in one round trip.
+    /// Counts one call under each name (GCRA, a minute's calls may come at once), or under none if
+    /// one of them refuses; in one round trip.
     pub async fn count_all(
         &self,
         counters: &[(String, NonZeroU32)],

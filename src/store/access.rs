@@ -59,26 +59,11 @@ impl Store {
 
     /// Every stored API key that is not revoked.
     pub async fn keys(&self) -> Result<Vec<KeyRow>, StoreError> {
-        type Row = (String, Vec<u8>, String, bool, String, Option<i64>);
         self.bounded(async {
             let mut tx = self.begin_reading(ALL).await?;
-            let rows: Vec<Row> = tx.fetch(KEYS, &[]).await?;
+            let rows: Vec<RawKey> = tx.fetch(KEYS, &[]).await?;
             tx.commit().await?;
-            rows.into_iter()
-                .map(|(name, hash, groups, forwards, workspace, expires_at)| {
-                    let hash = hash.try_into().map_err(|_| {
-                        StoreError::Query(format!("the hash of the API key `{name}` is no SHA-256"))
-                    })?;
-                    Ok(KeyRow {
-                        groups: list(&groups)?,
-                        name,
-                        hash,
-                        forwards,
-                        workspace,
-                        expires_at: expires_at.map(|micros| micros.div_euclid(MICROS)),
-                    })
-                })
-                .collect()
+            Ok(rows.into_iter().filter_map(key).collect())
         })
         .await
     }
@@ -167,23 +152,52 @@ fn unnarrowed(rows: Vec<(String, String)>) -> Vec<GrantRow> {
 /// Our own grants, those the transaction may see.
 async fn narrowed(tx: &mut Tx) -> Result<Vec<GrantRow>, StoreError> {
     let rows: Vec<(String, String, String, String, bool)> = tx.fetch(NARROWED, &[]).await?;
-    rows.into_iter()
-        .map(|(workspace, group, bridge, tools, read_only)| {
-            Ok(GrantRow {
+    Ok(rows
+        .into_iter()
+        .filter_map(|(workspace, group, bridge, tools, read_only)| {
+            let Some(tools) = list(&tools) else {
+                // Whoever wrote it by hand narrowed it: to nothing, as long as it cannot be read.
+                tracing::warn!(
+                    "a grant of {group} for {bridge} counts for nothing: `tools` is no JSON list"
+                );
+                return None;
+            };
+            Some(GrantRow {
                 workspace: Some(workspace),
                 group,
                 bridge,
-                tools: list(&tools)?,
+                tools,
                 read_only,
             })
         })
-        .collect()
+        .collect())
+}
+
+/// A row of `bridge_key`.
+type RawKey = (String, Vec<u8>, String, bool, String, Option<i64>);
+
+/// A key; `None` for one that was written by hand and cannot be read.
+fn key((name, hash, groups, forwards, workspace, expires_at): RawKey) -> Option<KeyRow> {
+    let (Ok(hash), Some(groups)) = (hash.try_into(), list(&groups)) else {
+        tracing::warn!(
+            "the stored API key {name} counts for nothing: \
+             its hash is no SHA-256, or its groups are no JSON list"
+        );
+        return None;
+    };
+    Some(KeyRow {
+        name,
+        hash,
+        groups,
+        forwards,
+        workspace,
+        expires_at: expires_at.map(|micros| micros.div_euclid(MICROS)),
+    })
 }
 
 /// Reads a JSON list of texts.
-pub(super) fn list(json: &str) -> Result<Vec<String>, StoreError> {
-    serde_json::from_str(json)
-        .map_err(|error| StoreError::Query(format!("a list in the database is no JSON: {error}")))
+pub(super) fn list(json: &str) -> Option<Vec<String>> {
+    serde_json::from_str(json).ok()
 }
 
 /// Writes a JSON list of texts.

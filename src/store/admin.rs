@@ -227,7 +227,7 @@ impl Store {
                     .await?;
             }
             let target = || {
-                let bridges = Vec::from_iter(wanted.iter().copied()).join(",");
+                let bridges = wanted.iter().copied().collect::<Vec<_>>().join(",");
                 format!("{group} {bridges}").trim_end().to_owned()
             };
             self.finish(tx, actor, (touched > 0).then(|| ("set_grants", target())))
@@ -313,12 +313,12 @@ pub(super) fn may_write(actor: &Actor, workspace: &str) -> Result<(), StoreError
 
 /// The e-mail as it is stored.
 pub(super) fn lower_email(email: &str) -> Result<String, StoreError> {
-    let email = email.trim().to_lowercase();
+    let email = email.to_lowercase();
     fits("the e-mail", &email)?;
     Ok(email)
 }
 
-/// Refuses what the inherited columns cannot hold.
+/// Refuses what the inherited columns cannot hold, before the database does.
 pub(super) fn fits(what: &str, text: &str) -> Result<(), StoreError> {
     let characters = text.chars().count();
     if characters > TEXT_MAX {
@@ -328,6 +328,9 @@ pub(super) fn fits(what: &str, text: &str) -> Result<(), StoreError> {
     }
     if text.trim().is_empty() {
         return Err(StoreError::Invalid(format!("{what} is empty")));
+    }
+    if text.contains('\0') {
+        return Err(StoreError::Invalid(format!("{what} has a NUL byte")));
     }
     Ok(())
 }

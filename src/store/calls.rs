@@ -78,7 +78,7 @@ impl Store {
             // The text is put together from our own pieces; what was asked for is bound.
             let rows: Vec<CallRow> = tx.fetch(AssertSqlSafe(sql), &values).await?;
             tx.commit().await?;
-            rows.into_iter().map(CallRow::record).collect()
+            Ok(rows.into_iter().map(CallRow::record).collect())
         })
         .await
     }
@@ -284,11 +284,12 @@ impl<'a> Conditions<'a> {
 struct CallRow(CallRecord, String);
 
 impl CallRow {
-    fn record(self) -> Result<CallRecord, StoreError> {
-        Ok(CallRecord {
-            groups: list(&self.1)?,
+    /// A list that is none is shown as it stands.
+    fn record(self) -> CallRecord {
+        CallRecord {
+            groups: list(&self.1).unwrap_or_else(|| vec![self.1]),
             ..self.0
-        })
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
 };
 
 /// How long all of it may take, waiting for another replica that migrates included.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 /// How often SQLite is tried again while another process makes the same file.
 const SQLITE_TRIES: u32 = 20;
 /// The pause between such tries.
@@ -67,10 +67,13 @@ const LOCK: &str = "SELECT pg_advisory_xact_lock(7882267340956788581)";
 /// A service that may use the schema need not be allowed to create one.
 const SCHEMA_MISSING: &str = "SELECT COUNT(*) FROM pg_namespace WHERE nspname = 'mcp_proxy'";
 
-/// Whether policies do not bind us, and whether we may take the role they bind.
+/// Whether policies do not bind us, and whether we may take the role they bind. That role belongs to
+/// the cluster: it may be there and have no rights here.
 const ABOVE_POLICIES: &str = "SELECT r.rolsuper OR r.rolbypassrls, \
     EXISTS (SELECT FROM pg_roles s WHERE s.rolname = 'mcp_bridge_scoped' \
-        AND (r.rolsuper OR pg_has_role(r.oid, s.oid, 'MEMBER'))) \
+        AND (r.rolsuper OR pg_has_role(r.oid, s.oid, 'MEMBER')) \
+        AND has_schema_privilege(s.oid, 'mcp_proxy', 'USAGE') \
+        AND has_table_privilege(s.oid, 'mcp_proxy.bridge_call', 'INSERT')) \
     FROM pg_roles r WHERE r.rolname = current_user";
 
 impl Store {
@@ -157,10 +160,10 @@ impl Store {
         }
         let rights: Vec<(bool, bool)> = self.read.fetch(ABOVE_POLICIES, &[]).await?;
         let (is_above, can_step_down) = rights.first().copied().unwrap_or_default();
-        let was_above = self
-            .is_above_policies
-            .swap(is_above && can_step_down, Ordering::AcqRel);
-        if is_above && !can_step_down && !was_above {
+        self.is_above_policies
+            .store(is_above && can_step_down, Ordering::Release);
+        let is_unbound = is_above && !can_step_down;
+        if is_unbound && !self.was_warned.swap(true, Ordering::AcqRel) {
             tracing::warn!(
                 "the database user ignores row-level security; give it a role without \
                  SUPERUSER and BYPASSRLS, or let it create the role mcp_bridge_scoped"

@@ -51,6 +51,8 @@ pub struct Store {
     /// Whether transactions of one workspace must give up our rights, since these ignore
     /// row-level security.
     pub(super) is_above_policies: AtomicBool,
+    /// Whether it was said that policies do not bind us.
+    pub(super) was_warned: AtomicBool,
     /// Told when a method found the database out of reach, so that it is looked at now.
     pub(super) doubt: Notify,
     health: ArcSwap<Health>,
@@ -77,6 +79,7 @@ impl Store {
             write,
             timeout,
             is_above_policies: AtomicBool::new(false),
+            was_warned: AtomicBool::new(false),
             doubt: Notify::new(),
             health: ArcSwap::from_pointee(Health::Disconnected("not connected yet".to_owned())),
             version: AtomicU64::new(0),

@@ -342,8 +342,12 @@ impl Tx {
     /// Executes a script of several statements.
     pub(super) async fn script(&mut self, sql: &'static str) -> Result<(), StoreError> {
         match self {
-            Self::Sqlite(tx) => drop(sqlx::raw_sql(sql).execute(&mut **tx).await?),
-            Self::Postgres(tx) => drop(sqlx::raw_sql(sql).execute(&mut **tx).await?),
+            Self::Sqlite(tx) => {
+                sqlx::raw_sql(sql).execute(&mut **tx).await?;
+            }
+            Self::Postgres(tx) => {
+                sqlx::raw_sql(sql).execute(&mut **tx).await?;
+            }
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use super::{
     Actor, GrantRow, Store, StoreError,
     admin::{described, fits, lower_email},
     changes::record,
+    pool::Tx,
 };
 use crate::config::{self, DEFAULT_WORKSPACE};
 
@@ -31,23 +32,21 @@ impl Store {
         let mut tx = self.begin().await?;
         let mut changes = Vec::new();
         for email in &access.admins {
-            let email = lower_email(email)?;
-            if self.put_admin(&mut tx, &email).await? {
-                changes.push(("set_admin", email.clone()));
-            }
-            if let Some(group) = access.admin_groups.first() {
-                fits("the name of the group", group)?;
-                if self.put_member(&mut tx, &email, group).await? {
-                    changes.push(("add_member", format!("{email} {group}")));
-                }
+            // One line that cannot be stored must not keep us from serving.
+            match self.put_admin_of_file(&mut tx, email, access).await {
+                Err(StoreError::Invalid(reason)) => warn_of_line(&reason),
+                result => changes.extend(result?),
             }
         }
         let mut grants: Vec<_> = grants(access).collect();
         // The inherited table first: a scoped transaction may not touch it any more.
         grants.sort_by_key(|grant| !grant.tools.is_empty() || grant.read_only);
         for grant in &grants {
-            if self.put_grant(&mut tx, &actor, grant).await? {
-                changes.push(("grant", described(grant)));
+            match self.put_grant(&mut tx, &actor, grant).await {
+                Ok(true) => changes.push(("grant", described(grant))),
+                Ok(false) => {}
+                Err(StoreError::Invalid(reason)) => warn_of_line(&reason),
+                Err(error) => return Err(error),
             }
         }
         if !changes.is_empty() {
@@ -62,6 +61,32 @@ impl Store {
         }
         Ok(())
     }
+
+    /// One of `admins`, with the first group of administrators; says what changed.
+    async fn put_admin_of_file(
+        &self,
+        tx: &mut Tx,
+        email: &str,
+        access: &config::Access,
+    ) -> Result<Vec<(&'static str, String)>, StoreError> {
+        let email = lower_email(email)?;
+        let mut changes = Vec::new();
+        if self.put_admin(tx, &email).await? {
+            changes.push(("set_admin", email.clone()));
+        }
+        if let Some(group) = access.admin_groups.first() {
+            fits("the name of the group", group)?;
+            if self.put_member(tx, &email, group).await? {
+                changes.push(("add_member", format!("{email} {group}")));
+            }
+        }
+        Ok(changes)
+    }
+}
+
+/// Says which line of `[access]` counts for nothing.
+fn warn_of_line(reason: &str) {
+    tracing::warn!("a line of [access] cannot be stored and is left out: {reason}");
 }
 
 /// The grants of the file as rows.

@@ -72,6 +72,14 @@ impl Base {
         execute(&self.url, sql).await.unwrap();
     }
 
+    /// The name of a PostgreSQL database.
+    pub fn name(&self) -> &str {
+        match &self.keep {
+            Keep::Postgres(name) => name,
+            Keep::Folder(_) => panic!("a file has no such name"),
+        }
+    }
+
     /// Whether it is a SQLite file.
     pub fn is_sqlite(&self) -> bool {
         matches!(self.url, DatabaseUrl::Sqlite(_))
@@ -191,70 +199,103 @@ pub async fn open_webui(url: &DatabaseUrl, generation: Generation) {
 
 /// The script of [`open_webui`].
 fn open_webui_sql(is_sqlite: bool, generation: Generation) -> String {
-    let json = if is_sqlite { "TEXT" } else { "json" };
-    let has_table = generation >= Generation::ApiKeyTable;
-    let is_nested = generation >= Generation::Nested;
-    let when = |yes: bool, text: &'static str| if yes { text } else { "" };
-    let mut sql = format!(
-        "CREATE TABLE \"user\" (id varchar PRIMARY KEY, name varchar, email varchar, role varchar{});
-         CREATE TABLE auth (id varchar PRIMARY KEY, email varchar, password text, active boolean{});
-         CREATE TABLE \"group\" (id text PRIMARY KEY, user_id text, name text{}{});",
-        when(!has_table, ", api_key varchar UNIQUE"),
-        if is_nested { format!(", mfa {json}, session_stamp text") } else { String::new() },
-        if generation == Generation::UserIds { format!(", user_ids {json}") } else { String::new() },
-        when(is_nested, ", parent_group_id text"),
-    );
-    if generation >= Generation::GroupMember {
-        sql += "CREATE TABLE group_member (id text PRIMARY KEY, group_id text, user_id text);";
-    }
-    if has_table {
-        sql += "CREATE TABLE api_key (id text PRIMARY KEY, user_id text, key text UNIQUE);";
-    }
-    sql += &if generation >= Generation::ConfigRows {
-        format!("CREATE TABLE config (key text PRIMARY KEY, value {json}, updated_at bigint);")
-    } else {
-        format!(
-            "CREATE TABLE config (id integer PRIMARY KEY, data {json}, version integer);
-                 INSERT INTO config VALUES (1, '{{\"version\": 0}}', 0);"
-        )
-    };
-    for (name, email, role, active) in [
+    let users = [
         ("alice", "Alice@Example.com", "user", "TRUE"),
         ("bob", "bob@example.com", "user", "TRUE"),
         ("carol", "carol@example.com", "pending", "TRUE"),
         ("dave", "dave@example.com", "user", "FALSE"),
         ("root", "root@example.com", "admin", "TRUE"),
-    ] {
-        sql += &format!(
+    ];
+    let mut script = vec![open_webui_tables(is_sqlite, generation)];
+    for (name, email, role, active) in users {
+        script.push(format!(
             "INSERT INTO \"user\" (id, name, email, role) VALUES ('u-{name}', '{name}', '{email}', '{role}');
              INSERT INTO auth (id, email, password, active) VALUES ('u-{name}', '{email}', 'x', {active});"
-        );
-        sql += &if has_table {
+        ));
+        script.push(if generation >= Generation::ApiKeyTable {
             format!("INSERT INTO api_key VALUES ('key_u-{name}', 'u-{name}', 'sk-{name}');")
         } else {
             format!("UPDATE \"user\" SET api_key = 'sk-{name}' WHERE id = 'u-{name}';")
-        };
+        });
     }
-    for (group, member) in [("eng", "alice"), ("sales", "bob"), ("staff", "")] {
-        sql += &format!(
+    for (group, member) in [
+        ("eng", Some("alice")),
+        ("sales", Some("bob")),
+        ("staff", None),
+    ] {
+        script.push(format!(
             "INSERT INTO \"group\" (id, user_id, name) VALUES ('g-{group}', 'u-root', '{group}');"
+        ));
+        script.extend(match (generation, member) {
+            (Generation::UserIds, member) => {
+                let list =
+                    member.map_or_else(|| "null".to_owned(), |member| format!("[\"u-{member}\"]"));
+                Some(format!(
+                    "UPDATE \"group\" SET user_ids = '{list}' WHERE id = 'g-{group}';"
+                ))
+            }
+            (_, member) => member.map(|member| {
+                format!(
+                    "INSERT INTO group_member VALUES ('m-{member}', 'g-{group}', 'u-{member}');"
+                )
+            }),
+        });
+    }
+    if generation >= Generation::Nested {
+        script.push(
+            "UPDATE \"group\" SET parent_group_id = 'g-staff' WHERE id = 'g-eng';
+             UPDATE auth SET session_stamp = 'stamp-' || substr(id, 3);"
+                .to_owned(),
         );
-        if generation == Generation::UserIds {
-            let list = if member.is_empty() {
-                "null".to_owned()
-            } else {
-                format!("[\"u-{member}\"]")
-            };
-            sql += &format!("UPDATE \"group\" SET user_ids = '{list}' WHERE id = 'g-{group}';");
-        } else if !member.is_empty() {
-            sql += &format!(
-                "INSERT INTO group_member VALUES ('m-{member}', 'g-{group}', 'u-{member}');"
-            );
+    }
+    script.concat()
+}
+
+/// The tables of a release, empty.
+fn open_webui_tables(is_sqlite: bool, generation: Generation) -> String {
+    let json = if is_sqlite { "TEXT" } else { "json" };
+    let since = |first: Generation, text: String| {
+        if generation >= first {
+            text
+        } else {
+            String::new()
         }
-    }
-    if is_nested {
-        sql += "UPDATE \"group\" SET parent_group_id = 'g-staff' WHERE id = 'g-eng';
-                UPDATE auth SET session_stamp = 'stamp-' || substr(id, 3);";
-    }
-    sql
+    };
+    let before = |first: Generation, text: String| {
+        if generation < first {
+            text
+        } else {
+            String::new()
+        }
+    };
+    [
+        "CREATE TABLE \"user\" (id varchar PRIMARY KEY, name varchar, email varchar, role varchar".to_owned(),
+        before(Generation::ApiKeyTable, ", api_key varchar UNIQUE".to_owned()),
+        "); CREATE TABLE auth (id varchar PRIMARY KEY, email varchar, password text, active boolean".to_owned(),
+        since(Generation::Nested, format!(", mfa {json}, session_stamp text")),
+        "); CREATE TABLE \"group\" (id text PRIMARY KEY, user_id text, name text".to_owned(),
+        before(Generation::GroupMember, format!(", user_ids {json}")),
+        since(Generation::Nested, ", parent_group_id text".to_owned()),
+        ");".to_owned(),
+        since(
+            Generation::GroupMember,
+            "CREATE TABLE group_member (id text PRIMARY KEY, group_id text, user_id text);".to_owned(),
+        ),
+        since(
+            Generation::ApiKeyTable,
+            "CREATE TABLE api_key (id text PRIMARY KEY, user_id text, key text UNIQUE);".to_owned(),
+        ),
+        since(
+            Generation::ConfigRows,
+            format!("CREATE TABLE config (key text PRIMARY KEY, value {json}, updated_at bigint);"),
+        ),
+        before(
+            Generation::ConfigRows,
+            format!(
+                "CREATE TABLE config (id integer PRIMARY KEY, data {json}, version integer);
+                 INSERT INTO config VALUES (1, '{{\"version\": 0}}', 0);"
+            ),
+        ),
+    ]
+    .concat()
 }

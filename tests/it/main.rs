@@ -11,6 +11,7 @@
 mod harness;
 mod mcpo;
 
+mod access;
 mod admin;
 mod calls;
 mod calls_load;
@@ -21,7 +22,9 @@ mod remote;
 mod remote_calls;
 mod remote_openapi;
 mod remote_sessions;
+mod replicas;
 mod routes;
 mod shutdown;
 mod supervision;
 mod tls;
+mod who;

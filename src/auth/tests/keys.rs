@@ -99,6 +99,7 @@ async fn a_key_is_the_caller_in_every_form() {
     assert_eq!((groups(&caller), &*caller.workspace), (vec!["bots"], "w1"));
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 #[tokio::test]
 async fn a_forwarder_vouches_for_the_user_beside_its_key() {
     let templated = |value| vec![CHAT, ("x-user-email", value)];

@@ -1,15 +1,17 @@
 //! Whole requests against whole configurations.
 
+mod database;
 mod gateway;
 mod keys;
 mod oidc;
 mod sessions;
 mod signed;
+mod stored;
 
 use std::{
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -118,9 +120,16 @@ async fn check(proofs: &Proofs, peer: Option<&str>, cases: &[Case<'_>]) {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// Seconds since 1970, so many from now.
+/// Seconds since 1970, so many from when the test began: the same claims are the same token.
 fn at(seconds: i64) -> i64 {
-    i64::try_from(get_current_timestamp()).unwrap() + seconds
+    static START: OnceLock<u64> = OnceLock::new();
+    let start = *START.get_or_init(get_current_timestamp);
+    i64::try_from(start).unwrap() + seconds
+}
+
+/// A token that lost its end.
+fn cut(token: &str) -> String {
+    token.chars().take(token.len() - 5).collect()
 }
 
 fn hs256(secret: &str, claims: &Value) -> String {

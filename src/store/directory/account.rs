@@ -15,6 +15,10 @@ pub struct Account {
     pub role: String,
     /// Whether their `auth` row is there and active.
     pub is_active: bool,
+    #[expect(
+        clippy::option_option,
+        reason = "no column and no value are two things"
+    )]
     /// `auth.session_stamp`; the outer `None` where the release has no such column.
     pub session_stamp: Option<Option<String>>,
     /// Whether Open WebUI asks its sessions for a second factor (`auth.mfa.enable`). Such a

@@ -24,7 +24,7 @@ use crate::{
 /// Connections at once.
 const CONNECTIONS: u32 = 4;
 /// How long a look at the catalogue counts: Open WebUI may be upgraded beside us.
-const LAYOUT_TTL: Duration = Duration::from_secs(60);
+const LAYOUT_TTL: Duration = Duration::from_mins(1);
 /// How long nobody tries again after the database was out of reach.
 const REST: Duration = Duration::from_millis(500);
 /// What each connection to PostgreSQL is told.

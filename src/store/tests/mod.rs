@@ -1,7 +1,11 @@
 //! Every method on both databases.
 
 mod access;
+mod calls;
 mod directory;
+mod migrate;
+mod policy;
+mod run;
 
 use super::{Actor, GrantRow};
 

@@ -2,11 +2,13 @@
 
 mod bad_http;
 mod databases;
+mod issuer;
 mod open_webui;
 mod upstream;
 
 pub use bad_http::BadHttp;
 pub use databases::{Postgres, redis_url};
+pub use issuer::Issuer;
 pub use open_webui::{OpenWebUi, User, token};
 pub use upstream::Upstream;
 

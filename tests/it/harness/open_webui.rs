@@ -14,20 +14,24 @@ use super::Postgres;
 /// Its users, their groups and keys. `auth.mfa.enable` is off.
 ///
 /// alice is in `eng`, which is below `staff`; bob in `sales`; carol waits to be let in; dave was
-/// put out; root is an administrator.
+/// put out; root is an administrator there; erin and fay are in no group.
 const USERS: &str = r#"
 INSERT INTO "user" (id, email, name, role) VALUES
     ('id-alice', 'Alice@Example.org', 'Alice', 'user'),
     ('id-bob', 'bob@example.org', 'Bob', 'user'),
     ('id-carol', 'carol@example.org', 'Carol', 'pending'),
     ('id-dave', 'dave@example.org', 'Dave', 'user'),
-    ('id-root', 'root@example.org', 'Root', 'admin');
+    ('id-root', 'root@example.org', 'Root', 'admin'),
+    ('id-erin', 'erin@example.org', 'Erin', 'user'),
+    ('id-fay', 'fay@example.org', 'Fay', 'user');
 INSERT INTO auth (id, email, password, active, session_stamp) VALUES
     ('id-alice', 'Alice@Example.org', 'x', true, 'stamp-alice'),
     ('id-bob', 'bob@example.org', 'x', true, NULL),
     ('id-carol', 'carol@example.org', 'x', true, 'stamp-carol'),
     ('id-dave', 'dave@example.org', 'x', false, 'stamp-dave'),
-    ('id-root', 'root@example.org', 'x', true, 'stamp-root');
+    ('id-root', 'root@example.org', 'x', true, 'stamp-root'),
+    ('id-erin', 'erin@example.org', 'x', true, 'stamp-erin'),
+    ('id-fay', 'fay@example.org', 'x', true, 'stamp-fay');
 INSERT INTO "group" (id, user_id, name, parent_group_id) VALUES
     ('g-staff', 'id-root', 'staff', NULL),
     ('g-eng', 'id-root', 'eng', 'g-staff'),
@@ -40,7 +44,9 @@ INSERT INTO api_key (id, user_id, "key") VALUES
     ('key_id-bob', 'id-bob', 'sk-bob'),
     ('key_id-carol', 'id-carol', 'sk-carol'),
     ('key_id-dave', 'id-dave', 'sk-dave'),
-    ('key_id-root', 'id-root', 'sk-root');
+    ('key_id-root', 'id-root', 'sk-root'),
+    ('key_id-erin', 'id-erin', 'sk-erin'),
+    ('key_id-fay', 'id-fay', 'sk-fay');
 "#;
 
 /// Its tables, in the SQL that both databases understand.
@@ -112,6 +118,10 @@ pub enum User {
     Dave,
     /// `admin`.
     Root,
+    /// `user`, in no group.
+    Erin,
+    /// `user`, in no group of Open WebUI.
+    Fay,
 }
 
 impl User {
@@ -123,6 +133,8 @@ impl User {
             Self::Carol => "carol",
             Self::Dave => "dave",
             Self::Root => "root",
+            Self::Erin => "erin",
+            Self::Fay => "fay",
         }
     }
 

@@ -1,5 +1,7 @@
 //! The decision, table by table.
 
+mod memory;
+
 use std::{sync::Arc, time::Instant};
 
 use proptest::prelude::*;

@@ -1,0 +1,223 @@
+//! What is kept of the tables, on a real store.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep};
+use tokio_util::task::TaskTracker;
+
+use super::{bridge, caller, enforced, row};
+use crate::{
+    access::{Access, View},
+    auth::{Caller, Proof},
+    config::Config,
+    store::{Actor, Store, StoreError, testing},
+};
+
+/// No test waits longer.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn operator() -> Actor {
+    Actor {
+        id: "operator".to_owned(),
+        proof: "operator".to_owned(),
+        workspace: "*".to_owned(),
+    }
+}
+
+fn access(config: &Config, store: &Arc<Store>) -> Access {
+    Access::new(config, Some(Arc::clone(store)), &TaskTracker::new())
+}
+
+/// The rule for anything of a bridge.
+async fn rule(access: &Access, caller: Caller, on: &str) -> Result<String, StoreError> {
+    let view = access.view(&Arc::new(caller)).await?;
+    Ok(view.explain(&bridge(on), None).rule.to_string())
+}
+
+fn ann() -> Caller {
+    caller(Proof::Session)
+}
+
+#[tokio::test]
+async fn groups_come_from_the_proof_else_from_our_tables_else_from_open_webui() {
+    let (store, _base) = testing::sqlite().await;
+    let store = Arc::new(store);
+    for grant in ["table wiki", "proof mail", "webui chat", "all time"] {
+        assert!(store.grant(&operator(), &row(grant)).await.unwrap());
+    }
+    let groups =
+        |names: &[&str]| -> Arc<[Arc<str>]> { names.iter().map(|it| Arc::from(*it)).collect() };
+    let mut config = enforced();
+    config.access.default_groups = vec!["all".to_owned()];
+    let access = access(&config, &store);
+    let webui = Caller {
+        open_webui_groups: groups(&["webui"]),
+        ..ann()
+    };
+    let proven = Caller {
+        groups: Some(groups(&["proof"])),
+        ..webui.clone()
+    };
+    let silent = Caller {
+        groups: Some(groups(&[])),
+        ..webui.clone()
+    };
+    let of = async |caller: &Caller| {
+        let view = access.view(&Arc::new(caller.clone())).await.unwrap();
+        let shown = view.explain(&bridge("wiki"), None).groups;
+        let shown: Vec<_> = shown
+            .iter()
+            .map(|(it, from)| format!("{it} {}", from.as_str()))
+            .collect();
+        shown.join(", ")
+    };
+    assert_eq!(of(&ann()).await, "all default");
+    assert_eq!(of(&webui).await, "webui open_webui, all default");
+    assert_eq!(of(&silent).await, "webui open_webui, all default");
+    assert_eq!(of(&proven).await, "proof proof, all default");
+    assert!(
+        store
+            .add_member(&operator(), "Ann@Example.org", "table")
+            .await
+            .unwrap()
+    );
+    assert_eq!(of(&ann()).await, "table table, all default");
+    assert_eq!(of(&webui).await, "table table, all default");
+    assert_eq!(of(&proven).await, "proof proof, all default");
+    assert_eq!(
+        rule(&access, webui.clone(), "chat").await.unwrap(),
+        "no_grant"
+    );
+    assert_eq!(rule(&access, webui, "wiki").await.unwrap(), "grant table");
+    assert_eq!(rule(&access, proven, "mail").await.unwrap(), "grant proof");
+    let nobody = Caller::named("anonymous", Proof::Anonymous);
+    assert_eq!(of(&nobody).await, "all default");
+    assert_eq!(rule(&access, nobody, "time").await.unwrap(), "grant all");
+}
+
+#[tokio::test]
+async fn a_change_counts_at_the_next_call() {
+    let (store, _base) = testing::sqlite().await;
+    let store = Arc::new(store);
+    let mut config = enforced();
+    config.access.cache_ttl = Duration::from_hours(1);
+    let access = access(&config, &store);
+    let now = async || rule(&access, ann(), "wiki").await.unwrap();
+    assert_eq!(now().await, "no_grant");
+    store
+        .add_member(&operator(), "ann@example.org", "writers")
+        .await
+        .unwrap();
+    assert_eq!(now().await, "no_grant");
+    store
+        .grant(&operator(), &row("writers wiki: page_*"))
+        .await
+        .unwrap();
+    assert_eq!(now().await, "narrowed_grant writers");
+    store
+        .grant(&operator(), &row("writers wiki"))
+        .await
+        .unwrap();
+    assert_eq!(now().await, "grant writers");
+    store.revoke(&operator(), "writers", "wiki").await.unwrap();
+    assert_eq!(now().await, "no_grant");
+    store
+        .add_member(&operator(), "ann@example.org", "MCP-Admin")
+        .await
+        .unwrap();
+    assert_eq!(now().await, "admin_group MCP-Admin");
+    store
+        .remove_member(&operator(), "ann@example.org", "MCP-Admin")
+        .await
+        .unwrap();
+    assert_eq!(now().await, "no_grant");
+    let is_admin = async || -> bool {
+        let view: View = access.view(&Arc::new(ann())).await.unwrap();
+        view.is_admin()
+    };
+    assert!(!is_admin().await);
+    store
+        .set_admin(&operator(), "ann@example.org", true)
+        .await
+        .unwrap();
+    assert!(is_admin().await);
+    assert_eq!(now().await, "no_grant", "a mark is no grant");
+}
+
+#[tokio::test]
+async fn what_was_read_counts_for_its_time_and_no_longer() {
+    let (store, base) = testing::sqlite().await;
+    let store = Arc::new(store);
+    store
+        .grant(&operator(), &row("writers wiki"))
+        .await
+        .unwrap();
+    store
+        .add_member(&operator(), "ann@example.org", "writers")
+        .await
+        .unwrap();
+    let mut config = enforced();
+    config.access.cache_ttl = Duration::from_secs(2);
+    let access = access(&config, &store);
+    assert_eq!(rule(&access, ann(), "wiki").await.unwrap(), "grant writers");
+    let read = Instant::now();
+    base.execute("ALTER TABLE group_tenant_mapping RENAME TO away")
+        .await;
+    let end = loop {
+        match rule(&access, ann(), "wiki").await {
+            Ok(rule) => assert_eq!(rule, "grant writers"),
+            Err(_) => break read.elapsed(),
+        }
+        assert!(read.elapsed() < PATIENCE, "it counts for ever");
+        sleep(Duration::from_millis(20)).await;
+    };
+    assert!(
+        end > Duration::from_millis(1_500),
+        "it counted for {end:?} only"
+    );
+    assert!(end < Duration::from_secs(4), "it counted for {end:?}");
+    base.execute("ALTER TABLE away RENAME TO group_tenant_mapping")
+        .await;
+    assert_eq!(rule(&access, ann(), "wiki").await.unwrap(), "grant writers");
+}
+
+#[tokio::test]
+async fn what_is_in_use_is_read_ahead_and_what_did_not_change_is_kept() {
+    let (store, _base) = testing::sqlite().await;
+    let store = Arc::new(store);
+    store
+        .grant(&operator(), &row("writers wiki"))
+        .await
+        .unwrap();
+    let mut config = enforced();
+    config.access.cache_ttl = Duration::from_millis(500);
+    let access = access(&config, &store);
+    let first = access.view(&Arc::new(ann())).await.unwrap();
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(1_600) {
+        let view = access.view(&Arc::new(ann())).await.unwrap();
+        assert!(view.is_made_of(&first), "after {:?}", began.elapsed());
+        sleep(Duration::from_millis(10)).await;
+    }
+    let renewed = access.renewed(&config, Some(Arc::clone(&store)), &TaskTracker::new());
+    assert_eq!(rule(&renewed, ann(), "wiki").await.unwrap(), "no_grant");
+}
+
+#[tokio::test]
+async fn many_callers_at_once_are_decided_alike() {
+    let (store, _base) = testing::sqlite().await;
+    let store = Arc::new(store);
+    store
+        .grant(&operator(), &row("writers wiki"))
+        .await
+        .unwrap();
+    store
+        .add_member(&operator(), "ann@example.org", "writers")
+        .await
+        .unwrap();
+    let access = access(&enforced(), &store);
+    let all = (0..200).map(|_| rule(&access, ann(), "wiki"));
+    for one in futures::future::join_all(all).await {
+        assert_eq!(one.unwrap(), "grant writers");
+    }
+}

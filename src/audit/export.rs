@@ -1,0 +1,276 @@
+//! From records to CSV and JSON lines, page by page: [`Pages`] asks, [`render`] writes. Nothing
+//! here does I/O, so the command line and the admin API share it.
+
+use serde_json::{Map, Value, json};
+
+use super::when::readable;
+use crate::store::{CallFilter, CallRecord, ChangeRecord};
+
+/// Records of one page: what an export holds in memory.
+const PAGE: u32 = 1000;
+
+/// How an export looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Comma separated, with a line of names; for spreadsheets.
+    Csv,
+    /// One JSON object a line; for programs.
+    JsonLines,
+}
+
+/// The pages of a query, one after the other.
+#[derive(Debug)]
+pub struct Pages {
+    filter: CallFilter,
+    /// How many records are still wanted.
+    left: u64,
+    is_over: bool,
+}
+
+impl Pages {
+    /// Up to `limit` records of a filter, the newest first.
+    pub fn new(filter: CallFilter, limit: u64) -> Self {
+        Self {
+            filter,
+            left: limit,
+            is_over: limit == 0,
+        }
+    }
+
+    /// What to ask the store next; `None` when all pages were read.
+    pub fn next(&mut self) -> Option<&CallFilter> {
+        if self.is_over {
+            return None;
+        }
+        self.filter.limit = u32::try_from(self.left).unwrap_or(PAGE).min(PAGE);
+        Some(&self.filter)
+    }
+
+    /// Takes note of the answer.
+    pub fn read(&mut self, records: &[CallRecord]) {
+        let count = records.len() as u64;
+        self.left = self.left.saturating_sub(count);
+        self.is_over = self.left == 0 || count < u64::from(self.filter.limit);
+        if let Some(last) = records.last() {
+            self.filter.before = Some((last.time, last.id.clone()));
+        }
+    }
+}
+
+/// A record that can be exported.
+pub trait Exported {
+    /// The names of its fields, in order.
+    const NAMES: &[&str];
+
+    /// Its fields, in the same order.
+    fn fields(&self) -> Vec<Value>;
+}
+
+impl Exported for CallRecord {
+    const NAMES: &[&str] = &[
+        "time",
+        "request_id",
+        "caller",
+        "proof",
+        "groups",
+        "rule",
+        "bridge",
+        "tool",
+        "outcome",
+        "status",
+        "duration_us",
+        "request_bytes",
+        "response_bytes",
+        "peer",
+        "workspace",
+        "instance",
+        "id",
+        "arguments",
+    ];
+
+    fn fields(&self) -> Vec<Value> {
+        vec![
+            json!(readable(self.time)),
+            json!(self.request_id),
+            json!(self.caller),
+            json!(self.proof),
+            json!(self.groups),
+            json!(self.rule),
+            json!(self.bridge),
+            json!(self.tool),
+            json!(self.outcome),
+            json!(self.status),
+            json!(self.duration_us),
+            json!(self.request_bytes),
+            json!(self.response_bytes),
+            json!(self.peer),
+            json!(self.workspace),
+            json!(self.instance),
+            json!(self.id),
+            json!(self.arguments),
+        ]
+    }
+}
+
+impl Exported for ChangeRecord {
+    const NAMES: &[&str] = &[
+        "time",
+        "actor",
+        "proof",
+        "action",
+        "target",
+        "workspace",
+        "id",
+    ];
+
+    fn fields(&self) -> Vec<Value> {
+        vec![
+            json!(readable(self.time)),
+            json!(self.actor),
+            json!(self.proof),
+            json!(self.action),
+            json!(self.target),
+            json!(self.workspace),
+            json!(self.id),
+        ]
+    }
+}
+
+/// The bytes of a page. The first one of CSV has the line of names, also when it is empty.
+pub fn render<R: Exported>(format: Format, records: &[R], is_first: bool) -> Vec<u8> {
+    match format {
+        Format::Csv => csv(records, is_first),
+        Format::JsonLines => json_lines(records),
+    }
+}
+
+fn json_lines<R: Exported>(records: &[R]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for record in records {
+        let names = R::NAMES.iter().map(|name| (*name).to_owned());
+        let object: Map<_, _> = names.zip(record.fields()).collect();
+        bytes.extend_from_slice(Value::Object(object).to_string().as_bytes());
+        bytes.push(b'\n');
+    }
+    bytes
+}
+
+fn csv<R: Exported>(records: &[R], is_first: bool) -> Vec<u8> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    // Memory takes every write, and all rows have as many cells as the first: no error can come.
+    if is_first {
+        writer.write_record(R::NAMES).ok();
+    }
+    for record in records {
+        writer.write_record(record.fields().iter().map(cell)).ok();
+    }
+    writer.into_inner().unwrap_or_default()
+}
+
+/// A field as a cell. Spreadsheets take some texts for formulas and run them: a quote before such
+/// a text makes it one again (OWASP, CSV injection).
+fn cell(field: &Value) -> String {
+    let text = match field {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => {
+            let items: Vec<_> = items.iter().filter_map(Value::as_str).collect();
+            items.join("; ")
+        }
+        other @ (Value::Bool(_) | Value::Number(_) | Value::Object(_)) => return other.to_string(),
+    };
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
+        format!("'{text}")
+    } else {
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(tool: &str) -> CallRecord {
+        CallRecord {
+            id: "a-1".to_owned(),
+            time: 1_795_168_800_123_456,
+            caller: Some("alice@example.com".to_owned()),
+            groups: vec!["developers".to_owned(), "analysts".to_owned()],
+            bridge: "github".to_owned(),
+            tool: tool.to_owned(),
+            outcome: "ok".to_owned(),
+            status: 200,
+            ..CallRecord::default()
+        }
+    }
+
+    #[test]
+    fn csv_quotes_and_runs_no_formula() {
+        for (tool, expected) in [
+            ("search", "search"),
+            ("a,\"b\"\n", "\"a,\"\"b\"\"\n\""),
+            ("=HYPERLINK(1)", "'=HYPERLINK(1)"),
+            ("+1", "'+1"),
+            ("-1", "'-1"),
+            ("@SUM(A1)", "'@SUM(A1)"),
+            ("\t=1", "'\t=1"),
+        ] {
+            let bytes = render(Format::Csv, &[record(tool)], true);
+            let text = String::from_utf8(bytes).unwrap();
+            let (names, row) = text.split_once('\n').unwrap();
+            assert!(names.starts_with("time,request_id,caller,"), "{names}");
+            assert_eq!(
+                row,
+                format!(
+                    "2026-11-20T10:00:00.123456Z,,alice@example.com,,developers; analysts,,github,{expected},ok,200,0,0,0,,,,a-1,\n"
+                )
+            );
+        }
+        assert_eq!(render::<CallRecord>(Format::Csv, &[], false), b"");
+    }
+
+    #[test]
+    fn json_lines_are_whole_records() {
+        let text = String::from_utf8(render(
+            Format::JsonLines,
+            &[record("=1"), record("b")],
+            true,
+        ));
+        let text = text.unwrap();
+        let lines: Vec<Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(lines.len(), 2);
+        assert_eq!(lines[0]["tool"], "=1");
+        assert_eq!(lines[0]["groups"][1], "analysts");
+        assert_eq!(lines[0]["time"], "2026-11-20T10:00:00.123456Z");
+        assert_eq!(lines[0]["arguments"], Value::Null);
+    }
+
+    #[test]
+    fn pages_end_with_the_limit_or_the_last_record() {
+        let page = |count: u32| {
+            (0..count)
+                .map(|n| record(&n.to_string()))
+                .collect::<Vec<_>>()
+        };
+        let mut pages = Pages::new(CallFilter::default(), 1500);
+        assert_eq!(pages.next().unwrap().limit, 1000);
+        pages.read(&page(1000));
+        let second = pages.next().unwrap();
+        assert_eq!(second.limit, 500);
+        assert_eq!(
+            second.before,
+            Some((1_795_168_800_123_456, "a-1".to_owned()))
+        );
+        pages.read(&page(500));
+        assert_eq!(pages.next(), None);
+
+        let mut pages = Pages::new(CallFilter::default(), u64::MAX);
+        pages.next();
+        pages.read(&page(3));
+        assert_eq!(pages.next(), None);
+        assert_eq!(Pages::new(CallFilter::default(), 0).next(), None);
+    }
+}

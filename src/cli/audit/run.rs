@@ -1,0 +1,286 @@
+//! Reads and prints. Whoever may read the configuration is the operator and sees all workspaces.
+
+use std::{collections::BTreeMap, process::ExitCode, time::Duration};
+
+use anyhow::{Context as _, anyhow};
+use tokio::runtime::Runtime;
+
+use super::{
+    args::{AuditCommand, FilterArgs, Look},
+    text,
+};
+use crate::{
+    audit::{Format, Pages, render},
+    cli::{
+        args::Start,
+        output::{fail, print},
+        serve,
+    },
+    store::{CallFilter, CallRecord, ChangeFilter, Store},
+};
+
+/// Calls that `query` shows as text when no limit is said.
+const TEXT_LIMIT: u64 = 100;
+
+/// How often `tail --follow` looks.
+const POLL: Duration = Duration::from_secs(1);
+
+/// A call may reach the database this long after one that came later, in microseconds.
+const LATE: i64 = 5_000_000;
+
+/// `tail --follow` waits so long for a call to end, in microseconds.
+const OPEN_MAX: i64 = 600_000_000;
+
+/// Where the output goes.
+pub(super) type Out<'a> = &'a mut dyn FnMut(&str);
+
+/// Runs a command of the audit trail.
+pub fn main(start: &Start, command: AuditCommand) -> ExitCode {
+    let loaded = match (serve::plan(start).source)() {
+        Ok(loaded) => loaded,
+        Err(problems) => return serve::refuse(&problems),
+    };
+    let result = Runtime::new()
+        .context("cannot start the runtime")
+        .and_then(|runtime| {
+            runtime.block_on(async {
+                let database = loaded.config.database.as_ref().ok_or_else(|| {
+                    anyhow!(
+                        "nothing is kept under this configuration: the audit trail needs a \
+                         bridges.toml, and the database beside it or in `[database]`"
+                    )
+                })?;
+                let store = Store::open(database)?;
+                // Connects; the tables may not be there yet.
+                store.migrate().await?;
+                run(&store, command, &mut print).await
+            })
+        });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+/// Runs a command on a store.
+pub(super) async fn run(store: &Store, command: AuditCommand, out: Out<'_>) -> anyhow::Result<()> {
+    match command {
+        AuditCommand::Tail {
+            lines,
+            follow,
+            filter,
+        } => {
+            let mut tail = Tail::begin(store, filter.into_filter(), lines, out).await?;
+            while follow {
+                tokio::time::sleep(POLL).await;
+                tail.look(store, out).await?;
+            }
+            Ok(())
+        }
+        AuditCommand::Query {
+            since,
+            until,
+            filter,
+            limit,
+            format,
+        } => {
+            let filter = CallFilter {
+                since,
+                until,
+                ..filter.into_filter()
+            };
+            query(store, filter, limit, format, out).await
+        }
+        AuditCommand::Changes {
+            since,
+            until,
+            actor,
+            workspace,
+            limit,
+            format,
+        } => {
+            let filter = ChangeFilter {
+                workspace,
+                since,
+                until,
+                actor,
+                limit,
+            };
+            changes(store, &filter, format, out).await
+        }
+    }
+}
+
+/// Prints calls, a page at a time: an export of millions takes no more memory than one page.
+async fn query(
+    store: &Store,
+    filter: CallFilter,
+    limit: Option<u64>,
+    look: Look,
+    out: Out<'_>,
+) -> anyhow::Result<()> {
+    let all = if look == Look::Text {
+        TEXT_LIMIT
+    } else {
+        u64::MAX
+    };
+    let mut pages = Pages::new(filter, limit.unwrap_or(all));
+    let mut is_first = true;
+    while let Some(filter) = pages.next() {
+        let records = store.calls(filter).await?;
+        match look.format() {
+            Some(format) => out(&String::from_utf8_lossy(&render(
+                format, &records, is_first,
+            ))),
+            None if is_first && records.is_empty() => out("no calls\n"),
+            None => {
+                if is_first {
+                    out(&format!("{}\n", text::CALLS));
+                }
+                out(&lines(&records));
+            }
+        }
+        pages.read(&records);
+        is_first = false;
+    }
+    Ok(())
+}
+
+fn lines<'a>(records: impl IntoIterator<Item = &'a CallRecord>) -> String {
+    let lines = records.into_iter().map(|record| text::call(record) + "\n");
+    lines.collect()
+}
+
+/// Prints changes.
+async fn changes(
+    store: &Store,
+    filter: &ChangeFilter,
+    look: Look,
+    out: Out<'_>,
+) -> anyhow::Result<()> {
+    let records = store.changes(filter).await?;
+    match look.format() {
+        Some(format) => out(&String::from_utf8_lossy(&render(format, &records, true))),
+        None if records.is_empty() => out("no changes\n"),
+        None => {
+            let lines = records.iter().map(|record| text::change(record) + "\n");
+            out(&format!("{}\n{}", text::CHANGES, lines.collect::<String>()));
+        }
+    }
+    Ok(())
+}
+
+/// The end of the trail.
+#[derive(Debug)]
+pub(super) struct Tail {
+    filter: CallFilter,
+    /// Calls of the window: when they came, and whether they were shown as ended.
+    seen: BTreeMap<(i64, String), bool>,
+    /// From when on to look, microseconds since 1970.
+    since: i64,
+}
+
+impl Tail {
+    /// Prints the newest calls, the newest last.
+    pub(super) async fn begin(
+        store: &Store,
+        filter: CallFilter,
+        lines: u32,
+        out: Out<'_>,
+    ) -> anyhow::Result<Self> {
+        let mut pages = Pages::new(filter.clone(), lines.into());
+        let mut records = Vec::new();
+        while let Some(filter) = pages.next() {
+            let page = store.calls(filter).await?;
+            pages.read(&page);
+            records.extend(page);
+        }
+        records.reverse();
+        out(&format!("{}\n{}", text::CALLS, self::lines(&records)));
+        let mut tail = Self {
+            filter,
+            seen: BTreeMap::new(),
+            since: jiff::Timestamp::now().as_microsecond().saturating_sub(LATE),
+        };
+        if let Some(last) = records.last() {
+            tail.since = last.time.saturating_sub(LATE);
+        }
+        for record in records {
+            tail.note(&record);
+        }
+        tail.advance();
+        Ok(tail)
+    }
+
+    /// Prints the calls that ended since the last look.
+    pub(super) async fn look(&mut self, store: &Store, out: Out<'_>) -> anyhow::Result<()> {
+        let filter = CallFilter {
+            since: Some(self.since),
+            ..self.filter.clone()
+        };
+        let mut pages = Pages::new(filter, u64::MAX);
+        let mut news = Vec::new();
+        while let Some(filter) = pages.next() {
+            let page = store.calls(filter).await?;
+            pages.read(&page);
+            for record in page {
+                if self.note(&record) {
+                    news.push(record);
+                }
+            }
+        }
+        news.reverse();
+        out(&lines(&news));
+        self.advance();
+        Ok(())
+    }
+
+    /// Takes note of a call; true if it ended and was not shown so.
+    fn note(&mut self, record: &CallRecord) -> bool {
+        let has_ended = record.outcome != "started";
+        let before = self
+            .seen
+            .insert((record.time, record.id.clone()), has_ended);
+        has_ended && before != Some(true)
+    }
+
+    /// Moves the window: it begins with the oldest call that is open, or a little before the newest.
+    fn advance(&mut self) {
+        let Some(((newest, _), _)) = self.seen.last_key_value() else {
+            return;
+        };
+        let open = self.seen.iter().find(|(_, has_ended)| !**has_ended);
+        let oldest = open.map_or(i64::MAX, |((time, _), _)| *time);
+        self.since = oldest
+            .max(newest.saturating_sub(OPEN_MAX))
+            .min(newest.saturating_sub(LATE))
+            .max(self.since);
+        self.seen = self.seen.split_off(&(self.since, String::new()));
+    }
+}
+
+impl FilterArgs {
+    /// For the store.
+    fn into_filter(self) -> CallFilter {
+        CallFilter {
+            workspace: self.workspace,
+            caller: self.caller,
+            bridge: self.bridge,
+            tool: self.tool,
+            outcome: self.outcome,
+            request_id: self.request_id,
+            ..CallFilter::default()
+        }
+    }
+}
+
+impl Look {
+    /// `None` for text.
+    fn format(self) -> Option<Format> {
+        match self {
+            Self::Text => None,
+            Self::Csv => Some(Format::Csv),
+            Self::Jsonl => Some(Format::JsonLines),
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Workspaces: whose rows are seen, by us and by raw SQL.
+
+use std::str::FromStr as _;
+
+use sqlx::{Connection as _, PgConnection};
+
+use super::{super::*, actor, grant, of_workspace};
+use crate::{
+    config::{Database, DatabaseUrl},
+    secret::Secret,
+    store::testing::{Base, admin, url_of},
+};
+
+/// The URL of a PostgreSQL base.
+fn url(base: &Base) -> &str {
+    match &base.url {
+        DatabaseUrl::Postgres(url) => url.expose(),
+        DatabaseUrl::Sqlite(_) => panic!("made as PostgreSQL"),
+    }
+}
+
+/// Rows of two workspaces, and what each sees.
+async fn assert_workspaces_apart(store: &Store) {
+    let (default, other, operator) = (actor(), of_workspace("other"), of_workspace("*"));
+    assert!(
+        store
+            .grant(&default, &grant("devs", "github", &["a"]))
+            .await
+            .unwrap()
+    );
+    assert!(
+        store
+            .grant(&other, &grant("devs", "github", &["a"]))
+            .await
+            .unwrap()
+    );
+    let foreign = GrantRow {
+        workspace: Some("other".to_owned()),
+        ..grant("devs", "time", &["a"])
+    };
+    assert!(matches!(
+        store.grant(&default, &foreign).await,
+        Err(StoreError::Invalid(_))
+    ));
+    assert!(store.grant(&operator, &foreign).await.unwrap());
+    assert_eq!(store.grants().await.unwrap().len(), 3);
+    assert_eq!(store.revoke(&default, "devs", "time").await.unwrap(), 0);
+    assert_eq!(store.revoke(&default, "devs", "github").await.unwrap(), 1);
+    assert_eq!(store.revoke(&other, "devs", "github").await.unwrap(), 1);
+    assert_eq!(store.revoke(&operator, "devs", "time").await.unwrap(), 1);
+
+    let seen = async |workspace: Option<&str>| {
+        let workspace = workspace.map(str::to_owned);
+        let filter = ChangeFilter {
+            workspace,
+            limit: 99,
+            ..ChangeFilter::default()
+        };
+        store.changes(&filter).await.unwrap().len()
+    };
+    assert_eq!(seen(Some("default")).await, 2);
+    assert_eq!(seen(Some("other")).await, 2);
+    assert_eq!(seen(Some("")).await, 0);
+    assert_eq!(seen(None).await, 6);
+    for workspace in ["default", "other"] {
+        let call = CallRecord {
+            id: workspace.to_owned(),
+            workspace: workspace.to_owned(),
+            ..CallRecord::default()
+        };
+        store.put_calls(&[call]).await.unwrap();
+    }
+    let filter = CallFilter {
+        workspace: Some("other".to_owned()),
+        limit: 9,
+        ..CallFilter::default()
+    };
+    let calls = store.calls(&filter).await.unwrap();
+    assert_eq!(
+        calls.iter().map(|it| it.id.as_str()).collect::<Vec<_>>(),
+        ["other"]
+    );
+}
+
+#[tokio::test]
+async fn workspaces_are_apart_in_both_databases() {
+    for base in Base::both().await {
+        assert_workspaces_apart(&base.store().await).await;
+    }
+}
+
+#[tokio::test]
+async fn policies_bind_the_plain_owner() {
+    let base = Base::postgres().await;
+    let name = base.name().to_owned();
+    let role = format!("o_{name}");
+    admin(&format!(
+        "CREATE ROLE {role} LOGIN PASSWORD 'x'; ALTER DATABASE {name} OWNER TO {role}"
+    ))
+    .await;
+    let mut owner = url::Url::parse(&url_of(&name)).unwrap();
+    owner.set_username(&role).unwrap();
+    let config = Database {
+        url: DatabaseUrl::Postgres(Secret::new(owner.to_string())),
+        ..base.config()
+    };
+    let store = Store::open(&config).unwrap();
+    store.migrate().await.unwrap();
+    assert_workspaces_apart(&store).await;
+
+    // Raw SQL on a connection of the owner, who is bound by FORCE.
+    let mut raw = PgConnection::connect(owner.as_str()).await.unwrap();
+    assert_raw(&mut raw, "SELECT 1").await;
+    raw.close().await.unwrap();
+    drop(store);
+    drop(base);
+    admin(&format!("DROP ROLE {role}")).await;
+}
+
+#[tokio::test]
+async fn superusers_step_down_into_the_scoped_role() {
+    let base = Base::postgres().await;
+    let store = base.store().await;
+    assert_workspaces_apart(&store).await;
+    let options = sqlx::postgres::PgConnectOptions::from_str(url(&base)).unwrap();
+    let mut raw = PgConnection::connect_with(&options).await.unwrap();
+    assert_raw(&mut raw, "SET ROLE mcp_bridge_scoped").await;
+    // And our own transactions are such, whatever their SQL says.
+    let mut tx = store.begin_reading("other").await.unwrap();
+    let rows: Vec<(String,)> = tx
+        .fetch("SELECT workspace_id FROM bridge_call", &[])
+        .await
+        .unwrap();
+    assert_eq!(rows, [("other".to_owned(),)]);
+}
+
+/// Two calls, one of `default` and one of `other`: seen by what the connection says it is.
+async fn assert_raw(connection: &mut PgConnection, role: &'static str) {
+    sqlx::raw_sql(role).execute(&mut *connection).await.unwrap();
+    for (setting, seen) in [
+        (None, 0),
+        (Some(""), 0),
+        (Some("other"), 1),
+        (Some("x"), 0),
+        (Some("*"), 2),
+    ] {
+        if let Some(setting) = setting {
+            sqlx::query("SELECT set_config('mcp_bridge.workspace', $1, false)")
+                .bind(setting)
+                .execute(&mut *connection)
+                .await
+                .unwrap();
+        }
+        let (count,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM mcp_proxy.bridge_call")
+            .fetch_one(&mut *connection)
+            .await
+            .unwrap();
+        assert_eq!(count, seen, "{setting:?}");
+    }
+    sqlx::raw_sql("SELECT set_config('mcp_bridge.workspace', 'other', false)")
+        .execute(&mut *connection)
+        .await
+        .unwrap();
+    let moved = sqlx::raw_sql("UPDATE mcp_proxy.bridge_call SET workspace_id = 'default'")
+        .execute(&mut *connection)
+        .await;
+    assert!(
+        moved
+            .unwrap_err()
+            .to_string()
+            .contains("row-level security")
+    );
+    let gone = sqlx::raw_sql("DELETE FROM mcp_proxy.bridge_call WHERE workspace_id = 'default'")
+        .execute(&mut *connection)
+        .await
+        .unwrap();
+    assert_eq!(gone.rows_affected(), 0);
+}

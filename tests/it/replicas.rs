@@ -1,0 +1,243 @@
+//! Two bridges on one PostgreSQL: what an administrator changes at one counts at the other.
+
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::harness::{Answer, Bridge, OpenWebUi, Postgres, Setup, User, until};
+
+const SECRET: &str = "the secret of open webui, 0123456789";
+const ADMIN: &str = "the key of an administrator, 0123456789";
+
+/// A change is heard of within this on every replica (the issue's own bound).
+const HEARD: Duration = Duration::from_secs(1);
+
+fn setup(database: &Postgres, access: &str) -> Setup {
+    Setup::toml(&format!(
+        "[database]\nurl = '{}'\n[identity.open_webui]\nsecret_key = '${{RE_SECRET}}'\n\
+         [identity.keys.admin]\nkey = '${{RE_ADMIN}}'\ngroups = ['MCP-Admin']\n\
+         [access]\n{access}\n\
+         [bridges.one]\n{{bad good --record {{dir}}/one.jsonl}}\n",
+        database.url
+    ))
+    .env("RE_SECRET", SECRET)
+    .env("RE_ADMIN", ADMIN)
+}
+
+/// A database with Open WebUI's users, and two replicas on it that start at once.
+async fn two(access: &str) -> (Postgres, Bridge, Bridge) {
+    let database = Postgres::create().await;
+    OpenWebUi::in_postgres(&database).await;
+    let (first, second) = tokio::join!(
+        setup(&database, access).ready(),
+        setup(&database, access).ready()
+    );
+    (database, first, second)
+}
+
+async fn call(bridge: &Bridge, user: User) -> Answer {
+    let token = format!("Bearer {}", user.token(SECRET));
+    let headers = [("authorization", token.as_str())];
+    bridge
+        .send(Method::POST, "/one/echo", &headers, r#"{"text": "hi"}"#)
+        .await
+}
+
+async fn admin(bridge: &Bridge, method: Method, path: &str, body: serde_json::Value) -> Answer {
+    let key = format!("Bearer {ADMIN}");
+    let headers = [
+        ("authorization", key.as_str()),
+        ("content-type", "application/json"),
+    ];
+    let path = format!("/admin/api{path}");
+    let answer = bridge
+        .send(method, &path, &headers, &body.to_string())
+        .await;
+    assert!(answer.status < 300, "{} {}", answer.status, answer.text);
+    answer
+}
+
+/// Waits for a status; says how long it took.
+async fn becomes(bridge: &Bridge, user: User, status: u16) -> Duration {
+    let began = Instant::now();
+    until(async || call(bridge, user).await.status == status).await;
+    began.elapsed()
+}
+
+#[tokio::test]
+async fn replicas_that_start_at_once_migrate_once() {
+    let (database, _first, _second) = two("").await;
+    let applied = database
+        .column("SELECT version::text FROM mcp_proxy.bridge_migration ORDER BY version")
+        .await;
+    assert_eq!(applied, ["1", "2", "3"]);
+}
+
+#[tokio::test]
+async fn a_change_at_one_replica_counts_at_the_other() {
+    // The net under the notices is far away, so that only they can be what works.
+    let (_database, first, second) = two("cache_ttl = '60s'").await;
+    assert_eq!(call(&second, User::Alice).await.status, 403);
+    let grant = json!({ "group": "staff", "bridge": "one" });
+
+    admin(&first, Method::POST, "/grants", grant.clone()).await;
+    assert_eq!(
+        call(&first, User::Alice).await.status,
+        200,
+        "at once where it was made"
+    );
+    let heard = becomes(&second, User::Alice, 200).await;
+    assert!(heard < HEARD, "granted after {heard:?}");
+
+    admin(&first, Method::DELETE, "/grants", grant).await;
+    assert_eq!(call(&first, User::Alice).await.status, 403);
+    let heard = becomes(&second, User::Alice, 403).await;
+    assert!(heard < HEARD, "revoked after {heard:?}");
+    let calls = second.calls("one.jsonl").len();
+    assert_eq!(call(&second, User::Alice).await.status, 403);
+    assert_eq!(
+        second.calls("one.jsonl").len(),
+        calls,
+        "a refused call reached the server"
+    );
+
+    // Members; then a group by another name.
+    let member = json!({ "email": "BOB@example.org", "group_name": "friends" });
+    admin(&second, Method::POST, "/users/groups", member.clone()).await;
+    admin(
+        &second,
+        Method::POST,
+        "/groups",
+        json!({ "group_name": "friends", "server_ids": ["one"] }),
+    )
+    .await;
+    let heard = becomes(&first, User::Bob, 200).await;
+    assert!(heard < HEARD, "joined after {heard:?}");
+    admin(&second, Method::DELETE, "/users/groups", member).await;
+    admin(
+        &second,
+        Method::POST,
+        "/groups",
+        json!({ "group_name": "guests", "server_ids": ["one"] }),
+    )
+    .await;
+    let heard = becomes(&first, User::Bob, 403).await;
+    assert!(heard < HEARD, "left after {heard:?}");
+}
+
+#[tokio::test]
+async fn a_change_by_plain_sql_counts_too() {
+    let (database, first, _second) = two("cache_ttl = '60s'").await;
+    assert_eq!(call(&first, User::Bob).await.status, 403);
+    database
+        .execute("INSERT INTO mcp_proxy.group_tenant_mapping (group_name, tenant_id) VALUES ('sales', 'one')")
+        .await;
+    let heard = becomes(&first, User::Bob, 200).await;
+    assert!(heard < HEARD, "{heard:?}");
+}
+
+#[tokio::test]
+async fn with_the_listener_cut_the_lifetime_of_the_cache_counts() {
+    let (database, first, second) = two("cache_ttl = '2s'").await;
+    admin(
+        &first,
+        Method::POST,
+        "/grants",
+        json!({ "group": "staff", "bridge": "one" }),
+    )
+    .await;
+    becomes(&second, User::Alice, 200).await;
+    // Cut again and again while the grant goes: no notice can be relied on.
+    let cut = "SELECT pg_terminate_backend(pid)::text FROM pg_stat_activity \
+               WHERE datname = current_database() AND query ILIKE 'LISTEN%'";
+    assert!(!database.column(cut).await.is_empty(), "somebody listens");
+    database
+        .execute("ALTER TABLE mcp_proxy.group_tenant_mapping DISABLE TRIGGER ALL; DELETE FROM mcp_proxy.group_tenant_mapping")
+        .await;
+    for bridge in [&first, &second] {
+        let heard = becomes(bridge, User::Alice, 403).await;
+        assert!(heard < Duration::from_secs(4), "{heard:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_outage_refuses_and_its_end_heals() {
+    let (database, first, second) = two("cache_ttl = '1s'").await;
+    admin(
+        &first,
+        Method::POST,
+        "/grants",
+        json!({ "group": "staff", "bridge": "one" }),
+    )
+    .await;
+    becomes(&second, User::Alice, 200).await;
+
+    database.shut_out().await;
+    for bridge in [&first, &second] {
+        // What is remembered may still count for its lifetime; after it nothing is guessed.
+        until(async || call(bridge, User::Alice).await.status == 503).await;
+        let began = Instant::now();
+        let answer = call(bridge, User::Alice).await;
+        assert_eq!(
+            (answer.status, answer.code().as_str()),
+            (503, "store_unavailable")
+        );
+        assert!(!answer.header("retry-after").is_empty());
+        assert!(
+            began.elapsed() < Duration::from_secs(5),
+            "{:?}",
+            began.elapsed()
+        );
+        let began = Instant::now();
+        let health = bridge.get("/health").await;
+        assert!(
+            began.elapsed() < Duration::from_millis(500),
+            "{:?}",
+            began.elapsed()
+        );
+        assert_eq!(health.status, 200);
+        assert_eq!(health.json()["database"], "disconnected");
+    }
+    database.let_in().await;
+    for bridge in [&first, &second] {
+        becomes(bridge, User::Alice, 200).await;
+        until(async || bridge.get("/health").await.json()["database"] == "connected").await;
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_at_the_start_is_waited_for() {
+    let database = Postgres::create().await;
+    OpenWebUi::in_postgres(&database).await;
+    database.shut_out().await;
+    let bridge = setup(&database, "[access.groups]\nstaff = ['one']\n")
+        .listening()
+        .await;
+    assert_eq!(bridge.get("/ready").await.status, 503);
+    let answer = call(&bridge, User::Alice).await;
+    assert_eq!(answer.status, 503, "{}", answer.text);
+    assert_eq!(bridge.calls("one.jsonl").len(), 0);
+    database.let_in().await;
+    becomes(&bridge, User::Alice, 200).await;
+    until(async || bridge.get("/ready").await.status == 200).await;
+}
+
+#[tokio::test]
+async fn a_revoked_session_ends_within_the_lifetime_of_the_cache() {
+    let (database, first, _second) = two("[access.groups]\nstaff = ['one']\n").await;
+    let token = format!("Bearer {}", User::Alice.token(SECRET));
+    let headers = [("authorization", token.as_str())];
+    let send = || first.send(Method::POST, "/one/echo", &headers, r#"{"text": "hi"}"#);
+    assert_eq!(send().await.status, 200);
+    database
+        .execute("UPDATE auth SET session_stamp = 'another' WHERE id = 'id-alice'")
+        .await;
+    // The default lifetime is 30 s; `until` has as much patience, so the test sets its own end.
+    let began = Instant::now();
+    while send().await.status == 200 {
+        assert!(began.elapsed() < Duration::from_secs(40), "still let in");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert_eq!(send().await.status, 401);
+}
