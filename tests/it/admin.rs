@@ -426,7 +426,7 @@ async fn what_cannot_be_done_is_refused_with_a_reason() {
             "/calls?since=yesterday",
             Value::Null,
             422,
-            "24h",
+            "2h",
         ),
         (Method::GET, "/calls?cursor=x", Value::Null, 422, "next"),
         (Method::GET, "/calls?format=xml", Value::Null, 422, "jsonl"),
