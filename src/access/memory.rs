@@ -158,10 +158,28 @@ where
                 }
                 return Ok(Arc::clone(&kept.value));
             }
+        }
+        // Boxed: it is large, and a warm path does not come here.
+        Box::pin(self.read(key, read())).await
+    }
+
+    /// Reads now.
+    async fn read(
+        &self,
+        key: (K, u64),
+        reading: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<Arc<T>, StoreError> {
+        let is_over = |kept: &Arc<Read<T>>| kept.at.elapsed() >= self.ttl;
+        if self
+            .cache
+            .get(&key)
+            .await
+            .is_some_and(|kept| is_over(&kept))
+        {
             self.cache.invalidate(&key).await;
         }
         let at = Instant::now();
-        let reading = async { read().await.map(|value| Read::new(Arc::new(value), at)) };
+        let reading = async { reading.await.map(|value| Read::new(Arc::new(value), at)) };
         let kept = self.cache.try_get_with(key, reading).await;
         kept.map(|kept| Arc::clone(&kept.value))
             .map_err(|error| StoreError::clone(&error))

@@ -14,4 +14,4 @@ mod view;
 pub use gather::Access;
 pub use policy::check_glob;
 pub use rule::{Denial, Grant, Rule};
-pub use view::{Explanation, Origin, View};
+pub use view::{Explanation, View};

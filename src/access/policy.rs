@@ -3,7 +3,10 @@
 //! Groups are numbered, so that a caller's groups are a set of bits and a decision looks at the few
 //! grants of one bridge.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 
@@ -18,7 +21,7 @@ pub struct Policy {
     /// The number of each group that has a grant.
     numbers: HashMap<Arc<str>, usize>,
     /// By bridge.
-    bridges: HashMap<String, Grants>,
+    bridges: BTreeMap<String, Grants>,
 }
 
 /// The grants to one bridge, by group.
@@ -165,14 +168,10 @@ impl Policy {
     /// Whom a row counts for; numbers its group.
     fn holder(&mut self, row: &GrantRow) -> Holder {
         let next = self.numbers.len();
-        let (group, number) = match self.numbers.get_key_value(row.group.as_str()) {
-            Some((group, number)) => (Arc::clone(group), *number),
-            None => {
-                let group: Arc<str> = row.group.as_str().into();
-                self.numbers.insert(Arc::clone(&group), next);
-                (group, next)
-            }
-        };
+        let known = self.numbers.get_key_value(row.group.as_str());
+        let known = known.map(|(group, number)| (Arc::clone(group), *number));
+        let (group, number) = known.unwrap_or_else(|| (row.group.as_str().into(), next));
+        self.numbers.insert(Arc::clone(&group), number);
         Holder {
             group,
             number,

@@ -144,12 +144,17 @@ pub fn render<R: Exported>(format: Format, records: &[R], is_first: bool) -> Vec
     }
 }
 
+/// A record as a JSON object.
+pub fn object<R: Exported>(record: &R) -> Value {
+    let names = R::NAMES.iter().map(|name| (*name).to_owned());
+    let fields: Map<_, _> = names.zip(record.fields()).collect();
+    Value::Object(fields)
+}
+
 fn json_lines<R: Exported>(records: &[R]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for record in records {
-        let names = R::NAMES.iter().map(|name| (*name).to_owned());
-        let object: Map<_, _> = names.zip(record.fields()).collect();
-        bytes.extend_from_slice(Value::Object(object).to_string().as_bytes());
+        bytes.extend_from_slice(object(record).to_string().as_bytes());
         bytes.push(b'\n');
     }
     bytes

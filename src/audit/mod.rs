@@ -20,6 +20,6 @@ mod when;
 #[cfg(test)]
 mod tests;
 
-pub use export::{Format, Pages, render};
+pub use export::{Format, Pages, object, render};
 pub use trail::{Audit, AuditDown, AuditHealth, Begun};
 pub use when::{instant, readable};

@@ -236,7 +236,7 @@ pub async fn end(lifecycle: &Lifecycle) {
 }
 
 /// Says where we are.
-fn announce(config: &config::Config, address: std::net::SocketAddr) {
+fn announce(config: &Config, address: std::net::SocketAddr) {
     let scheme = if config.server.tls.is_some() {
         "https"
     } else {

@@ -12,6 +12,7 @@ mod harness;
 mod mcpo;
 
 mod access;
+mod admin;
 mod calls;
 mod calls_load;
 mod cli;

@@ -9,10 +9,10 @@ use serde_json::json;
 use tokio_util::task::TaskTracker;
 
 use super::{
+    Access, Rule, View,
     gather::Rules,
     policy::Policy,
     view::{Origin, Standing},
-    *,
 };
 use crate::{
     auth::{Caller, Proof},
@@ -94,6 +94,85 @@ fn view(config: &Config, grants: &[&str], groups: &[&str], caller: Caller) -> Vi
     View::bound(Arc::new(caller), standing)
 }
 
+/// Groups, bridge, tool, rule.
+const DECISIONS: &[(&str, &str, &str, &str)] = &[
+    ("", "github", "x", "no_grant"),
+    ("nobody", "github", "x", "no_grant"),
+    ("developers", "github", "x", "grant developers"),
+    (
+        "developers",
+        "github",
+        "anything at all",
+        "grant developers",
+    ),
+    ("Developers", "github", "x", "no_grant"),
+    ("developers", "GitHub", "x", "no_grant"),
+    ("developers", "nothing", "x", "no_grant"),
+    ("case", "github", "x", "no_grant"),
+    ("Case", "github", "x", "grant Case"),
+    ("MCP-Admin", "github", "x", "admin_group MCP-Admin"),
+    ("MCP-Admin", "nothing", "x", "admin_group MCP-Admin"),
+    ("mcp-admin", "github", "x", "no_grant"),
+    (
+        "developers MCP-Admin",
+        "github",
+        "x",
+        "admin_group MCP-Admin",
+    ),
+    (
+        "developers",
+        "wiki",
+        "page_new",
+        "narrowed_grant developers",
+    ),
+    (
+        "developers",
+        "wiki",
+        "read_page",
+        "narrowed_grant developers",
+    ),
+    ("developers", "wiki", "Page_new", "narrowed"),
+    ("developers", "wiki", "delete", "narrowed"),
+    // The name that callers use, or the server's own.
+    (
+        "developers",
+        "wiki",
+        "make=page_new",
+        "narrowed_grant developers",
+    ),
+    (
+        "developers",
+        "wiki",
+        "page_make=new",
+        "narrowed_grant developers",
+    ),
+    ("readers", "github", "x", "narrowed"),
+    ("readers", "github", "x?", "narrowed_grant readers"),
+    ("readers", "wiki", "page_new", "narrowed"),
+    ("readers", "wiki", "page_get?", "narrowed_grant readers"),
+    ("readers", "wiki", "other?", "narrowed"),
+    ("bots", "github", "issue_1", "narrowed_grant bots"),
+    ("bots", "github", "issue_12", "narrowed"),
+    ("bots", "github", "copy", "narrowed_grant bots"),
+    // A glob that cannot be read includes nothing.
+    ("bots", "broken", "[", "narrowed"),
+    // A whole grant counts before a narrowed one, whatever the order of groups.
+    ("readers developers", "github", "x?", "grant developers"),
+    (
+        "developers all-tools",
+        "wiki",
+        "page_new",
+        "grant all-tools",
+    ),
+    (
+        "readers developers",
+        "wiki",
+        "page_get?",
+        "narrowed_grant developers",
+    ),
+    ("team", "wiki", "x", "no_grant"),
+];
+
 #[test]
 fn the_decision_table() {
     let config = enforced();
@@ -108,86 +187,8 @@ fn the_decision_table() {
         "team@acme wiki",
         "Case github",
     ];
-    let cases = [
-        // groups, bridge, tool, rule
-        ("", "github", "x", "no_grant"),
-        ("nobody", "github", "x", "no_grant"),
-        ("developers", "github", "x", "grant developers"),
-        (
-            "developers",
-            "github",
-            "anything at all",
-            "grant developers",
-        ),
-        ("Developers", "github", "x", "no_grant"),
-        ("developers", "GitHub", "x", "no_grant"),
-        ("developers", "nothing", "x", "no_grant"),
-        ("case", "github", "x", "no_grant"),
-        ("Case", "github", "x", "grant Case"),
-        ("MCP-Admin", "github", "x", "admin_group MCP-Admin"),
-        ("MCP-Admin", "nothing", "x", "admin_group MCP-Admin"),
-        ("mcp-admin", "github", "x", "no_grant"),
-        (
-            "developers MCP-Admin",
-            "github",
-            "x",
-            "admin_group MCP-Admin",
-        ),
-        (
-            "developers",
-            "wiki",
-            "page_new",
-            "narrowed_grant developers",
-        ),
-        (
-            "developers",
-            "wiki",
-            "read_page",
-            "narrowed_grant developers",
-        ),
-        ("developers", "wiki", "Page_new", "narrowed"),
-        ("developers", "wiki", "delete", "narrowed"),
-        // The name that callers use, or the server's own.
-        (
-            "developers",
-            "wiki",
-            "make=page_new",
-            "narrowed_grant developers",
-        ),
-        (
-            "developers",
-            "wiki",
-            "page_make=new",
-            "narrowed_grant developers",
-        ),
-        ("readers", "github", "x", "narrowed"),
-        ("readers", "github", "x?", "narrowed_grant readers"),
-        ("readers", "wiki", "page_new", "narrowed"),
-        ("readers", "wiki", "page_get?", "narrowed_grant readers"),
-        ("readers", "wiki", "other?", "narrowed"),
-        ("bots", "github", "issue_1", "narrowed_grant bots"),
-        ("bots", "github", "issue_12", "narrowed"),
-        ("bots", "github", "copy", "narrowed_grant bots"),
-        // A glob that cannot be read includes nothing.
-        ("bots", "broken", "[", "narrowed"),
-        // A whole grant counts before a narrowed one, whatever the order of groups.
-        ("readers developers", "github", "x?", "grant developers"),
-        (
-            "developers all-tools",
-            "wiki",
-            "page_new",
-            "grant all-tools",
-        ),
-        (
-            "readers developers",
-            "wiki",
-            "page_get?",
-            "narrowed_grant developers",
-        ),
-        ("team", "wiki", "x", "no_grant"),
-    ];
     let mut wrong = Vec::new();
-    for (groups, on, wanted, rule) in cases {
+    for &(groups, on, wanted, rule) in DECISIONS {
         let groups: Vec<&str> = groups.split_whitespace().collect();
         let view = view(&config, &grants, &groups, caller(Proof::Session));
         let (on, wanted) = (bridge(on), tool(wanted));

@@ -130,13 +130,12 @@ fn add(caller: &mut Caller, account: &Account, notes: &mut Vec<String>) {
 /// An API key of this name, configured or stored.
 async fn key(desk: &Desk, name: &str) -> anyhow::Result<Option<Caller>> {
     let mut configured = desk.config.identity.keys.iter();
-    let found = match configured.find(|key| key.name == name) {
-        Some(key) => Some((key.groups.clone(), key.workspace.clone())),
-        None => {
-            let stored = desk.store.keys().await?;
-            let stored = stored.into_iter().find(|key| key.name == name);
-            stored.map(|key| (key.groups, key.workspace))
-        }
+    let found = if let Some(key) = configured.find(|key| key.name == name) {
+        Some((key.groups.clone(), key.workspace.clone()))
+    } else {
+        let mut stored = desk.store.keys().await?.into_iter();
+        let found = stored.find(|key| key.name == name);
+        found.map(|key| (key.groups, key.workspace))
     };
     Ok(found.map(|(groups, workspace)| {
         let groups: Arc<[Arc<str>]> = groups.iter().map(|it| Arc::from(it.as_str())).collect();
@@ -187,7 +186,7 @@ fn render(it: &Explanation, bridge: &str, tool: Option<&str>, notes: &[String]) 
     }
     text.push_str(&columns(&rows));
     for note in notes {
-        text.push_str(&format!("\nnote: {note}\n"));
+        text.extend(["\nnote: ", note, "\n"]);
     }
     text
 }

@@ -81,7 +81,7 @@ async fn list(desk: &Desk, as_json: bool) -> anyhow::Result<()> {
                 "workspace": key.workspace, "expires_at": end(key).map(|it| it.to_string()),
             })
         });
-        print(&format!("{:#}\n", Value::from_iter(rows)));
+        print(&format!("{:#}\n", rows.collect::<Value>()));
         return Ok(());
     }
     if keys.is_empty() {

@@ -208,7 +208,7 @@ async fn list(desk: &Desk, group: Option<&str>, as_json: bool) -> anyhow::Result
                 "read_only": row.read_only, "workspace": row.workspace,
             })
         });
-        print(&format!("{:#}\n", Value::from_iter(rows)));
+        print(&format!("{:#}\n", rows.collect::<Value>()));
         return Ok(());
     }
     if grants.is_empty() {
@@ -230,7 +230,7 @@ async fn members(desk: &Desk, group: Option<&str>, as_json: bool) -> anyhow::Res
         let rows = users.iter().map(
             |user| json!({ "email": user.email, "groups": user.groups, "is_admin": user.is_admin }),
         );
-        print(&format!("{:#}\n", Value::from_iter(rows)));
+        print(&format!("{:#}\n", rows.collect::<Value>()));
         return Ok(());
     }
     if users.is_empty() {
@@ -259,7 +259,7 @@ fn allowed(row: &GrantRow) -> String {
         text.push_str(&narrow.join(", "));
     }
     if let Some(workspace) = &row.workspace {
-        text.push_str(&format!(" (workspace `{workspace}`)"));
+        text.extend([" (workspace `", workspace, "`)"]);
     }
     text
 }

@@ -13,11 +13,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    export,
     guard::{Admin, Asked, invalid, refused},
     words,
 };
 use crate::{
+    audit,
     http::error::ApiError,
     store::{CallFilter, CallRecord},
 };
@@ -73,12 +73,10 @@ pub enum Format {
 pub async fn list(admin: Admin, Asked(wanted): Asked<Wanted>) -> Result<Response, ApiError> {
     let now = Timestamp::now();
     let limit = limit(wanted.limit)?;
-    let moment =
-        |key, text: Option<&str>| text.map(|text| words::moment(key, text, now)).transpose();
     let filter = CallFilter {
         workspace: Some(admin.actor.workspace.clone()),
-        since: moment("since", wanted.since.as_deref())?,
-        until: moment("until", wanted.until.as_deref())?,
+        since: words::moment("since", wanted.since.as_deref(), now)?,
+        until: words::moment("until", wanted.until.as_deref(), now)?,
         before: wanted.cursor.as_deref().map(read_cursor).transpose()?,
         caller: wanted.caller,
         bridge: wanted.bridge,
@@ -92,21 +90,17 @@ pub async fn list(admin: Admin, Asked(wanted): Asked<Wanted>) -> Result<Response
     let next = calls.last().filter(|_| is_full).map(cursor);
     match wanted.format {
         Format::Json => {
-            let calls: Vec<Value> = calls.iter().map(export::call).collect();
+            let calls: Vec<Value> = calls.iter().map(audit::object).collect();
             Ok(Json(json!({ "count": calls.len(), "calls": calls, "next": next })).into_response())
         }
-        Format::Csv => Ok(file(
-            export::csv(&calls)?,
-            "text/csv; charset=utf-8",
-            "csv",
-            next,
-        )),
-        Format::Jsonl => Ok(file(
-            export::jsonl(&calls),
-            "application/jsonl",
-            "jsonl",
-            next,
-        )),
+        Format::Csv => {
+            let body = audit::render(audit::Format::Csv, &calls, true);
+            Ok(file(body, "text/csv; charset=utf-8", "csv", next))
+        }
+        Format::Jsonl => {
+            let body = audit::render(audit::Format::JsonLines, &calls, true);
+            Ok(file(body, "application/jsonl", "jsonl", next))
+        }
     }
 }
 
@@ -132,7 +126,7 @@ fn read_cursor(text: &str) -> Result<(i64, String), ApiError> {
 }
 
 /// A download.
-fn file(body: String, kind: &'static str, extension: &str, next: Option<String>) -> Response {
+fn file(body: Vec<u8>, kind: &'static str, extension: &str, next: Option<String>) -> Response {
     let mut response = body.into_response();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));

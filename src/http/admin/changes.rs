@@ -10,7 +10,7 @@ use super::{
     guard::{Admin, Asked, refused},
     words,
 };
-use crate::{http::error::ApiError, store::ChangeFilter};
+use crate::{audit, http::error::ApiError, store::ChangeFilter};
 
 /// Which changes.
 #[derive(Debug, Deserialize)]
@@ -29,25 +29,14 @@ pub struct Wanted {
 /// `GET /changes`
 pub async fn list(admin: Admin, Asked(wanted): Asked<Wanted>) -> Result<Json<Value>, ApiError> {
     let now = Timestamp::now();
-    let moment =
-        |key, text: Option<&str>| text.map(|text| words::moment(key, text, now)).transpose();
     let filter = ChangeFilter {
         workspace: Some(admin.actor.workspace.clone()),
-        since: moment("since", wanted.since.as_deref())?,
-        until: moment("until", wanted.until.as_deref())?,
+        since: words::moment("since", wanted.since.as_deref(), now)?,
+        until: words::moment("until", wanted.until.as_deref(), now)?,
         actor: wanted.actor,
         limit: limit(wanted.limit)?,
     };
     let changes = admin.store()?.changes(&filter).await.map_err(refused)?;
-    let changes: Vec<Value> = changes
-        .into_iter()
-        .map(|change| {
-            json!({
-                "id": change.id, "time": words::shown_time(change.time), "actor": change.actor,
-                "proof": change.proof, "action": change.action, "target": change.target,
-                "workspace": change.workspace,
-            })
-        })
-        .collect();
+    let changes: Vec<Value> = changes.iter().map(audit::object).collect();
     Ok(Json(json!({ "count": changes.len(), "changes": changes })))
 }

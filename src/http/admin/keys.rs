@@ -139,7 +139,8 @@ fn expiry(text: &str) -> Result<i64, ApiError> {
 fn shown(key: &KeyRow) -> Value {
     let expires = key
         .expires_at
-        .map(|seconds| words::shown_time(seconds.saturating_mul(1_000_000)));
+        .and_then(|seconds| Timestamp::from_second(seconds).ok());
+    let expires = expires.map(|time| time.to_string());
     json!({
         "name": key.name, "groups": key.groups, "forwards": key.forwards,
         "workspace": key.workspace, "expires_at": expires, "source": "table",

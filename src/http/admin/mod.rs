@@ -20,7 +20,6 @@ mod bridges;
 mod calls;
 mod changes;
 mod explain;
-mod export;
 mod grants;
 mod groups;
 mod guard;
