@@ -172,6 +172,7 @@ pub struct Gateway {
 
 /// `[identity.oidc.NAME]`: whose bearer tokens are accepted (OpenID Connect Discovery 1.0, RFC 9068).
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::struct_field_names, reason = "the name of the claim")]
 pub struct Issuer {
     /// How logs call it.
     pub name: String,
