@@ -150,7 +150,7 @@ async fn with_the_listener_cut_the_lifetime_of_the_cache_counts() {
     becomes(&second, User::Alice, 200).await;
     // Cut again and again while the grant goes: no notice can be relied on.
     let cut = "SELECT pg_terminate_backend(pid)::text FROM pg_stat_activity \
-               WHERE datname = current_database() AND query ILIKE 'LISTEN%'";
+               WHERE datname = current_database() AND application_name = 'mcp-bridge listener'";
     assert!(!database.column(cut).await.is_empty(), "somebody listens");
     database
         .execute("ALTER TABLE mcp_proxy.group_tenant_mapping DISABLE TRIGGER ALL; DELETE FROM mcp_proxy.group_tenant_mapping")
