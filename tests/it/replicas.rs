@@ -242,3 +242,22 @@ async fn a_revoked_session_ends_within_the_lifetime_of_the_cache() {
     }
     assert_eq!(send().await.status, 401);
 }
+
+#[tokio::test]
+async fn what_was_revoked_stays_revoked_at_the_next_start() {
+    let seeds = "[access.groups]\nstaff = ['one']\nsales = [{ bridge = 'one', tools = ['ec*'] }]\n";
+    let (database, first, second) = two(seeds).await;
+    for user in [User::Alice, User::Bob] {
+        assert_eq!(call(&first, user).await.status, 200);
+    }
+    for group in ["staff", "sales"] {
+        let grant = json!({ "group": group, "bridge": "one" });
+        let gone = admin(&first, Method::DELETE, "/grants", grant).await;
+        assert_eq!(gone.json()["removed"], 1, "two replicas sowed it once");
+    }
+    drop((first, second));
+    let again = setup(&database, seeds).ready().await;
+    for user in [User::Alice, User::Bob] {
+        assert_eq!(call(&again, user).await.status, 403);
+    }
+}
