@@ -259,3 +259,18 @@ async fn what_the_file_narrows_counts_in_every_workspace() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_caller_beyond_ascii_is_a_member_in_any_case_of_letters() {
+    for base in testing::Base::both().await {
+        let store = Arc::new(base.store().await);
+        let (loud, quiet) = ("JÖRG@Übung.example", "jörg@übung.example");
+        store.add_member(&operator(), loud, "team").await.unwrap();
+        store.grant(&operator(), &row("team wiki")).await.unwrap();
+        let access = access(&enforced(), &store);
+        for email in [loud, quiet] {
+            let jorg = Caller::user(None, Some(email), Proof::Session);
+            assert_eq!(rule(&access, jorg, "wiki").await.unwrap(), "grant team");
+        }
+    }
+}

@@ -194,7 +194,10 @@ async fn what_counts_everywhere_is_not_for_every_administrator() {
             matches!(refused, Err(StoreError::Invalid(_))),
             "{refused:?}"
         );
-        assert_eq!(store.grants().await.unwrap(), [everywhere.clone()]);
+        assert_eq!(
+            store.grants().await.unwrap(),
+            std::slice::from_ref(&everywhere)
+        );
 
         // Their own goes, and then they are told why nothing else does.
         assert!(store.grant(&other, &everywhere).await.unwrap());
@@ -206,7 +209,10 @@ async fn what_counts_everywhere_is_not_for_every_administrator() {
         );
         assert_eq!(store.delete_group(&other, "devs").await.unwrap(), (0, 0));
         assert_eq!(store.revoke(&other, "devs", "wiki").await.unwrap(), 0);
-        assert_eq!(store.grants().await.unwrap(), [everywhere.clone()]);
+        assert_eq!(
+            store.grants().await.unwrap(),
+            std::slice::from_ref(&everywhere)
+        );
 
         assert!(store.grant(&other, &everywhere).await.unwrap());
         assert_eq!(store.revoke(&default, "devs", "github").await.unwrap(), 1);
