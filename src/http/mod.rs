@@ -52,7 +52,9 @@ pub fn router(state: &Arc<AppState>) -> Router {
         .route("/redoc", get(documents::docs))
         .route("/docs/assets/{file}", get(documents::asset));
     let routes = match flavor {
-        Flavor::Native => routes.nest("/admin/api", admin::routes()),
+        Flavor::Native => routes
+            .merge(admin::page())
+            .nest("/admin/api", admin::routes()),
         Flavor::Mcpo | Flavor::McpoSingle => routes,
     };
     let routes = routes
