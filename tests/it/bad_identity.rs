@@ -1144,8 +1144,7 @@ async fn the_admin_api_is_for_administrators_alone() {
     let changes = admin(&bridge, Method::GET, "/changes", &Value::Null)
         .await
         .json();
-    let is_ours =
-        |it: &Value| it["actor"] == "admin" || it["actor"] == "config" || it["proof"] == "config";
+    let is_ours = |it: &Value| it["actor"] == "admin" || it["actor"] == "configuration";
     let all = changes["changes"].as_array().unwrap();
     assert!(all.iter().all(is_ours), "{changes}");
 }

@@ -407,6 +407,36 @@ async fn an_outage_of_the_database_loses_and_doubles_nothing() {
     until(async || bridge.get("/health").await.json()["audit"]["backlog_bytes"] == 0).await;
 }
 
+#[tokio::test]
+async fn a_kill_in_the_middle_of_an_outage_loses_nothing() {
+    let database = Postgres::create().await;
+    // With keys alone nobody has to be looked up: calls go on while the database is away.
+    let setup = Setup::toml(&format!(
+        "[database]\nurl = '{}'\n[identity.keys.ops]\nkey = '${{TRAIL_OPS}}'\ngroups = ['MCP-Admin']\n\
+         [bridges.one]\n{{bad good --record {{dir}}/one.jsonl}}\n",
+        database.url
+    ));
+    let mut bridge = setup.env("TRAIL_OPS", OPS).ready().await;
+    until(async || admin(&bridge, "/calls").await.status == 200).await;
+    database.shut_out().await;
+    let mut ids = BTreeSet::new();
+    for _ in 0..2 {
+        for _ in 0..20 {
+            let answer = call(&bridge, OPS, "/one/echo", HI).await;
+            assert_eq!(answer.status, 200, "{}", answer.text);
+            ids.insert(answer.header("x-request-id").to_owned());
+        }
+        bridge.kill().await;
+        bridge.start_again().await;
+    }
+    database.let_in().await;
+    until(async || admin(&bridge, "/calls").await.status == 200).await;
+    let records = until_ended(&bridge, 40).await;
+    let recorded = records.iter().map(|it| it["request_id"].as_str().unwrap());
+    assert_eq!(recorded.map(str::to_owned).collect::<BTreeSet<_>>(), ids);
+    assert_eq!(outcomes(&records), counted([("ok", 40)]));
+}
+
 /// A disk of 256 KiB, unmounted at the end.
 struct SmallDisk(tempfile::TempDir);
 
@@ -780,6 +810,67 @@ async fn both_tell_the_same(kept: &Kept) {
     );
     let text = command(&bridge, &["audit", "query"]).await;
     assert_eq!(text.lines().count(), 101, "{text}");
+}
+
+#[tokio::test]
+async fn the_trail_is_followed_as_calls_end() {
+    use tokio::io::{AsyncBufReadExt as _, BufReader};
+    let bridge = Kept::Sqlite.setup("").ready().await;
+    call(&bridge, DEV, "/one/pid", "{}").await;
+    until_ended(&bridge, 1).await;
+    let words = ["audit", "tail", "--follow", "--outcome", "ok"];
+    let mut following = bridge.begin_command(&words);
+    let mut lines = BufReader::new(following.stdout.take().unwrap()).lines();
+    let mut next = async || {
+        let line = tokio::time::timeout(PATIENCE, lines.next_line()).await;
+        line.expect("a line in time").unwrap().expect("a line")
+    };
+    assert!(next().await.starts_with("TIME"));
+    assert!(next().await.contains("one/pid"));
+    call(&bridge, OUT, "/one/echo", HI).await;
+    let answer = call(&bridge, DEV, "/one/slow", r#"{"seconds": 1.2}"#).await;
+    let line = next().await;
+    let id = answer.header("x-request-id");
+    assert!(line.contains("one/slow") && line.ends_with(id), "{line}");
+    // Whoever reads it is gone: it ends.
+    drop(lines);
+    call(&bridge, DEV, "/one/pid", "{}").await;
+    let ended = tokio::time::timeout(PATIENCE, following.wait()).await;
+    assert!(
+        ended
+            .expect("it does not go on for nobody")
+            .unwrap()
+            .success()
+    );
+}
+
+#[tokio::test]
+async fn an_export_that_cannot_be_written_says_so() {
+    let bridge = Kept::Sqlite.setup("").ready().await;
+    call(&bridge, DEV, "/one/pid", "{}").await;
+    until_ended(&bridge, 1).await;
+    let words = "audit query --format csv";
+    let script = format!(
+        "'{}' --config bridges.toml {words} > /dev/full",
+        env!("CARGO_BIN_EXE_mcp-bridge")
+    );
+    let output = Command::new("sh")
+        .args(["-c", &script])
+        .envs([
+            ("TRAIL_OPS", OPS),
+            ("TRAIL_DEV", DEV),
+            ("TRAIL_OUT", OUT),
+            ("TRAIL_TOKEN", TOKEN),
+        ])
+        .current_dir(bridge.dir.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.starts_with("error: ") && said.contains("No space left"),
+        "{said}"
+    );
 }
 
 #[tokio::test]

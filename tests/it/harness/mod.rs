@@ -220,19 +220,26 @@ impl Bridge {
         self.wait_for("/ready", |status| status == 200).await;
     }
 
-    /// Runs another command of the program in the folder, with the same variables: exit code,
-    /// standard output, standard error.
-    pub async fn command(&self, words: &[&str]) -> (i32, String, String) {
-        let command = Command::new(&self.start.program)
+    /// Starts another command of the program in the folder, with the same variables.
+    pub fn begin_command(&self, words: &[&str]) -> Child {
+        Command::new(&self.start.program)
             .args(["--config", "bridges.toml"])
             .args(words)
             .env_remove("MCP_API_KEY")
             .envs(self.start.env.iter().map(|(name, value)| (name, value)))
             .current_dir(self.dir.path())
             .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .kill_on_drop(true)
-            .output();
-        let output = timeout(PATIENCE, command).await.expect("it ends").unwrap();
+            .spawn()
+            .unwrap()
+    }
+
+    /// Runs one to its end: exit code, standard output, standard error.
+    pub async fn command(&self, words: &[&str]) -> (i32, String, String) {
+        let output = self.begin_command(words).wait_with_output();
+        let output = timeout(PATIENCE, output).await.expect("it ends").unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         let code = output.status.code().unwrap_or(-1);
         (code, text(output.stdout), text(output.stderr))
