@@ -54,6 +54,9 @@ const PURGE_ROWS: u32 = 5000;
 /// How often records that are too old are looked for.
 const PURGE_INTERVAL: Duration = Duration::from_hours(1);
 
+/// The first look is soon, so that a process which never lives for an hour purges too.
+const FIRST_PURGE: Duration = Duration::from_secs(5);
+
 /// A pause between two statements of the purge: calls come first.
 const PURGE_PAUSE: Duration = Duration::from_millis(50);
 
@@ -390,11 +393,13 @@ fn lock(reader: &Shared) -> std::sync::MutexGuard<'_, Reader> {
     reader.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Deletes records that are too old, every hour, until `stop`.
+/// Deletes records that are too old, soon and then every hour, until `stop`.
 pub(super) async fn purge<S: Sink>(store: Arc<S>, retention: Duration, stop: CancellationToken) {
+    let mut interval = FIRST_PURGE;
     loop {
         // Replicas spread over the hour.
-        let pause = PURGE_INTERVAL.mul_f64(rand::random_range(0.5..1.5));
+        let pause = interval.mul_f64(rand::random_range(0.5..1.5));
+        interval = PURGE_INTERVAL;
         if tokio::time::timeout(pause, stop.cancelled()).await.is_ok() {
             return;
         }

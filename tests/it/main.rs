@@ -13,10 +13,12 @@ mod mcpo;
 
 mod access;
 mod admin;
+mod bad_identity;
 mod calls;
 mod calls_load;
 mod cli;
 mod identity;
+mod rates;
 mod reload;
 mod remote;
 mod remote_calls;
@@ -27,4 +29,5 @@ mod routes;
 mod shutdown;
 mod supervision;
 mod tls;
+mod trail;
 mod who;
