@@ -1,0 +1,308 @@
+//! What is told of the records: by the admin API and by the command line; and for how long.
+
+use std::{collections::BTreeMap, path::Path, process::Command};
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::{
+    DEV, HI, Kept, OPS, OUT, TOKEN, admin, call, records, records_of_the_command_line, storm,
+    until_ended,
+};
+use crate::harness::{Bridge, PATIENCE, until};
+
+#[tokio::test]
+async fn arguments_are_kept_without_secrets_and_cut() {
+    let bridge = Kept::Sqlite.setup("arguments = true").ready().await;
+    let body = json!({
+        "message": format!("the server has {TOKEN}"),
+        "password": "hunter2", "nested": [{ "api_key": "hunter2", "plain": 7 }],
+    });
+    call(&bridge, DEV, "/one/echo", &body.to_string()).await;
+    let long = json!({ "message": "ä".repeat(10_000) });
+    call(&bridge, DEV, "/one/echo", &long.to_string()).await;
+    let records = until_ended(&bridge, 2).await;
+    let kept: Vec<_> = records
+        .iter()
+        .map(|it| it["arguments"].as_str().unwrap())
+        .collect();
+    let first: Value = serde_json::from_str(kept[1]).unwrap();
+    assert_eq!(
+        first,
+        json!({ "message": "the server has ***", "password": "***", "nested": [{ "api_key": "***", "plain": 7 }] })
+    );
+    assert!(
+        kept[0].starts_with("{\"message\":\"ää") && kept[0].ends_with('…'),
+        "{}",
+        kept[0]
+    );
+    assert!(kept[0].len() <= 4_096 + '…'.len_utf8(), "{}", kept[0].len());
+    let everything = format!("{}{records:?}", bridge.log());
+    assert!(
+        !everything.contains(TOKEN) && !everything.contains("hunter2"),
+        "{everything}"
+    );
+}
+
+/// The records in a text of CSV: by the names in its first line.
+fn of_csv(text: &str) -> Vec<BTreeMap<String, String>> {
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
+    reader.deserialize().map(Result::unwrap).collect()
+}
+
+fn ids(records: &[Value]) -> Vec<String> {
+    let ids = records.iter().map(|it| it["id"].as_str().unwrap());
+    ids.map(str::to_owned).collect()
+}
+
+async fn command(bridge: &Bridge, words: &[&str]) -> String {
+    let (code, stdout, stderr) = bridge.command(words).await;
+    assert_eq!(code, 0, "{words:?}: {stdout}{stderr}");
+    stdout
+}
+
+#[tokio::test]
+async fn the_admin_api_and_the_command_line_tell_the_same_in_sqlite() {
+    both_tell_the_same(&Kept::Sqlite).await;
+}
+
+#[tokio::test]
+async fn the_admin_api_and_the_command_line_tell_the_same_in_postgres() {
+    both_tell_the_same(&Kept::postgres().await).await;
+}
+
+async fn both_tell_the_same(kept: &Kept) {
+    let bridge = kept.setup("").ready().await;
+    assert_eq!(storm(&bridge, 250, 16, usize::MAX).await.len(), 250);
+    for _ in 0..7 {
+        call(&bridge, OUT, "/one/pid", "{}").await;
+    }
+    let all = until_ended(&bridge, 257).await;
+
+    // Page by page, in three formats.
+    for format in ["json", "csv", "jsonl"] {
+        let (mut seen, mut pages, mut cursor) = (Vec::new(), 0, String::new());
+        loop {
+            let page = admin(
+                &bridge,
+                &format!("/calls?limit=100&format={format}{cursor}"),
+            )
+            .await;
+            assert_eq!(page.status, 200, "{}", page.text);
+            pages += 1;
+            let next = match format {
+                "json" => {
+                    seen.extend(ids(page.json()["calls"].as_array().unwrap()));
+                    page.json()["next"].as_str().unwrap_or_default().to_owned()
+                }
+                "csv" => {
+                    seen.extend(of_csv(&page.text).iter().map(|it| it["id"].clone()));
+                    page.header("x-next-cursor").to_owned()
+                }
+                _ => {
+                    let lines = page.text.lines();
+                    let lines: Vec<_> = lines.map(|it| serde_json::from_str(it).unwrap()).collect();
+                    seen.extend(ids(&lines));
+                    page.header("x-next-cursor").to_owned()
+                }
+            };
+            if next.is_empty() {
+                break;
+            }
+            cursor = format!("&cursor={next}");
+        }
+        assert_eq!((pages, &seen), (3, &ids(&all)), "{format}");
+    }
+
+    // The command line, all at once.
+    assert_eq!(records_of_the_command_line(&bridge).await, all);
+    let table = command(&bridge, &["audit", "query", "--format", "csv"]).await;
+    let api = admin(&bridge, "/calls?format=csv&limit=5000").await;
+    assert_eq!(table, api.text);
+    assert_eq!(of_csv(&table)[0]["rule"], "no_grant");
+
+    // Filters.
+    let id = all[0]["request_id"].as_str().unwrap().to_owned();
+    for (name, flag, value, count) in [
+        ("caller", "--caller", "OUT", 7),
+        ("caller", "--caller", "nobody", 0),
+        ("bridge", "--bridge", "one", 257),
+        ("tool", "--tool", "pid", 7),
+        ("outcome", "--outcome", "forbidden", 7),
+        ("request_id", "--request-id", id.as_str(), 1),
+        ("since", "--since", "1h", 257),
+        ("until", "--until", "1h", 0),
+    ] {
+        let found = admin(&bridge, &format!("/calls?limit=5000&{name}={value}")).await;
+        assert_eq!(found.json()["count"], count, "{name}={value}");
+        let found = command(
+            &bridge,
+            &["audit", "query", "--format", "jsonl", flag, value],
+        )
+        .await;
+        assert_eq!(found.lines().count(), count, "{flag} {value}");
+    }
+
+    // For people: the newest, the newest last.
+    let tail = command(&bridge, &["audit", "tail", "-n", "8"]).await;
+    let lines: Vec<_> = tail.lines().collect();
+    assert_eq!(lines.len(), 9, "{tail}");
+    assert!(
+        lines[1].contains("one/echo") && lines[1].contains("ok 200"),
+        "{tail}"
+    );
+    assert!(
+        lines[8].contains("forbidden 403") && lines[8].ends_with(&id),
+        "{tail}"
+    );
+    let text = command(&bridge, &["audit", "query"]).await;
+    assert_eq!(text.lines().count(), 101, "{text}");
+}
+
+#[tokio::test]
+async fn the_trail_is_followed_as_calls_end() {
+    use tokio::io::{AsyncBufReadExt as _, BufReader};
+    let bridge = Kept::Sqlite.setup("").ready().await;
+    call(&bridge, DEV, "/one/pid", "{}").await;
+    until_ended(&bridge, 1).await;
+    let words = ["audit", "tail", "--follow", "--outcome", "ok"];
+    let mut following = bridge.begin_command(&words);
+    let mut lines = BufReader::new(following.stdout.take().unwrap()).lines();
+    let mut next = async || {
+        let line = tokio::time::timeout(PATIENCE, lines.next_line()).await;
+        line.expect("a line in time").unwrap().expect("a line")
+    };
+    assert!(next().await.starts_with("TIME"));
+    assert!(next().await.contains("one/pid"));
+    call(&bridge, OUT, "/one/echo", HI).await;
+    let answer = call(&bridge, DEV, "/one/slow", r#"{"seconds": 1.2}"#).await;
+    let line = next().await;
+    let id = answer.header("x-request-id");
+    assert!(line.contains("one/slow") && line.ends_with(id), "{line}");
+    // Whoever reads it is gone: it ends.
+    drop(lines);
+    call(&bridge, DEV, "/one/pid", "{}").await;
+    let ended = tokio::time::timeout(PATIENCE, following.wait()).await;
+    assert!(
+        ended
+            .expect("it does not go on for nobody")
+            .unwrap()
+            .success()
+    );
+}
+
+#[tokio::test]
+async fn an_export_that_cannot_be_written_says_so() {
+    let bridge = Kept::Sqlite.setup("").ready().await;
+    call(&bridge, DEV, "/one/pid", "{}").await;
+    until_ended(&bridge, 1).await;
+    let words = "audit query --format csv";
+    let script = format!(
+        "'{}' --config bridges.toml {words} > /dev/full",
+        env!("CARGO_BIN_EXE_mcp-bridge")
+    );
+    let output = Command::new("sh")
+        .args(["-c", &script])
+        .envs([
+            ("TRAIL_OPS", OPS),
+            ("TRAIL_DEV", DEV),
+            ("TRAIL_OUT", OUT),
+            ("TRAIL_TOKEN", TOKEN),
+        ])
+        .current_dir(bridge.dir.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.starts_with("error: ") && said.contains("No space left"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn changes_are_told_by_both() {
+    let bridge = Kept::Sqlite.setup("").ready().await;
+    let key = format!("Bearer {OPS}");
+    let headers = [
+        ("authorization", key.as_str()),
+        ("content-type", "application/json"),
+    ];
+    let grant = json!({ "group": "testers", "bridge": "one" }).to_string();
+    let granted = bridge.send(Method::POST, "/admin/api/grants", &headers, &grant);
+    assert_eq!(granted.await.status, 200);
+    command(&bridge, &["access", "revoke", "testers", "one"]).await;
+    until(async || admin(&bridge, "/changes").await.json()["count"].as_u64() >= Some(2)).await;
+    let api = admin(&bridge, "/changes").await.json()["changes"].clone();
+    let lines = command(&bridge, &["audit", "changes", "--format", "jsonl"]).await;
+    let mut lines: Vec<Value> = lines
+        .lines()
+        .map(|it| serde_json::from_str(it).unwrap())
+        .collect();
+    let told: Vec<_> = lines
+        .iter()
+        .map(|it| format!("{} {} {}", it["actor"], it["action"], it["target"]))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            r#""operator" "revoke" "testers one""#,
+            r#""ops" "grant" "testers one""#,
+            r#""configuration" "grant" "developers one""#,
+        ]
+    );
+    // What the operator did for all workspaces is the operator's to read.
+    lines.retain(|it| it["workspace"] == "default");
+    assert_eq!(Value::from(lines), api);
+    let text = command(&bridge, &["audit", "changes", "--actor", "ops"]).await;
+    assert!(text.contains("grant") && !text.contains("revoke"), "{text}");
+}
+
+/// Makes the records of `pid` two hours old.
+async fn age(kept: &Kept, folder: &Path) {
+    let sql = "UPDATE SCHEMAbridge_call SET called_at = called_at - 7200000000 WHERE tool = 'pid'";
+    match kept {
+        Kept::Postgres(database) => database.execute(&sql.replace("SCHEMA", "mcp_proxy.")).await,
+        Kept::Sqlite => {
+            let options = sqlx::sqlite::SqliteConnectOptions::new()
+                .filename(folder.join("mcp-bridge.db"))
+                .busy_timeout(PATIENCE);
+            let mut connection =
+                <sqlx::SqliteConnection as sqlx::Connection>::connect_with(&options)
+                    .await
+                    .unwrap();
+            let sql = sqlx::AssertSqlSafe(sql.replace("SCHEMA", ""));
+            sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn old_records_go_in_sqlite() {
+    old_records_go(&Kept::Sqlite).await;
+}
+
+#[tokio::test]
+async fn old_records_go_in_postgres() {
+    old_records_go(&Kept::postgres().await).await;
+}
+
+async fn old_records_go(kept: &Kept) {
+    let mut bridge = kept.setup("retention = '1h'").ready().await;
+    for _ in 0..3 {
+        call(&bridge, DEV, "/one/pid", "{}").await;
+    }
+    call(&bridge, DEV, "/one/echo", HI).await;
+    until_ended(&bridge, 4).await;
+    // A process looks soon after its start, and every hour.
+    bridge.kill().await;
+    age(kept, bridge.dir.path()).await;
+    bridge.start_again().await;
+    until(async || records(&bridge).await.len() == 1).await;
+    assert_eq!(records(&bridge).await[0]["tool"], "echo");
+    let log = bridge.log();
+    assert!(
+        log.contains("records beyond the retention were deleted"),
+        "{log}"
+    );
+}
