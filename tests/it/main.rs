@@ -17,6 +17,7 @@ mod calls;
 mod calls_load;
 mod cli;
 mod identity;
+mod page;
 mod reload;
 mod remote;
 mod remote_calls;

@@ -288,7 +288,10 @@ async fn every_proof_on_every_face(database: &str) {
         0
     );
     let answer = bridge.post("/open/echo", "{}").await;
-    assert_eq!((answer.status, answer.code().as_str()), (401, "unauthorized"));
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (401, "unauthorized")
+    );
     records_tell(&bridge, &told).await;
 }
 
