@@ -310,6 +310,8 @@ const unfold = (key, title, text) => h("details", { "data-open": key }, h("summa
 /** What the file on disk would change. */
 function planned(plan) {
   if (!plan.valid) {
+    const isWarning = (text) => /^[^\n]*: warning: /.test(text);
+    plan.problems.sort((a, b) => isWarning(a) - isWarning(b));
     return note("bad", h("p", {}, "The configuration on disk has errors, so it is not applied; what ran before goes on."), h("pre", {}, plan.problems.join("\n\n")));
   }
   const parts = [];
@@ -343,7 +345,7 @@ pages.access = async () => {
   ]);
   return [
     heading("Access", "What the members of each group may use. A change counts from the next call on, on every replica."),
-    !me.enforced && note("bad", "These grants do not count: the configuration has no access rules, so every caller with an identity may call everything. A section [access.groups] in bridges.toml makes them count."),
+    !me.enforced && note("bad", "These grants do not count: the configuration has no access rules, so every caller may call everything. A section [access.groups] in bridges.toml makes them count."),
     suggestions("servers", servers.map((it) => it.id)), suggestions("groups", groups.map((it) => it.group_name)),
     form([
       field("Group", "group", { list: "groups", required: true }), field("Bridge", "bridge", { list: "servers", required: true }),
