@@ -1,4 +1,4 @@
-//! `GET /me`: whom the bridge takes the caller for.
+//! `GET /me`: whom the bridge takes the caller for, and whether grants count.
 
 use axum::Json;
 use serde_json::{Value, json};
@@ -8,5 +8,8 @@ use super::guard::Admin;
 /// The administrator who asks; needs no database, so it works while that is away.
 pub async fn me(admin: Admin) -> Json<Value> {
     let actor = admin.actor;
-    Json(json!({ "id": actor.id, "proof": actor.proof, "workspace": actor.workspace }))
+    Json(json!({
+        "id": actor.id, "proof": actor.proof, "workspace": actor.workspace,
+        "enforced": admin.settings.access.is_enforced(),
+    }))
 }

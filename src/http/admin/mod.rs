@@ -3,7 +3,7 @@
 //!
 //! | route | what |
 //! |---|---|
-//! | `GET /me` | who asks |
+//! | `GET /me` | who asks, and whether grants count |
 //! | `GET /users` | users of our tables, their groups |
 //! | `POST`, `DELETE /users/groups` | one member of one group |
 //! | `GET`, `POST /groups`, `GET`, `PUT`, `DELETE /groups/{name}` | groups, their bridges and members |

@@ -89,6 +89,7 @@ dialog.querySelector("form").addEventListener("submit", async (event) => {
     sessionStorage.setItem("key", key);
     input.value = "";
     dialog.close("in");
+    main.focus({ preventScroll: true });
     greet();
   } catch (error) {
     by("sign-in-error").textContent = sentence(error.message);
@@ -169,9 +170,9 @@ function table(caption, heads, rows, empty) {
 }
 
 /** A form in a row. What goes wrong stands below it; a second click waits for the first. */
-function form(fields, button, work, more) {
+function form(fields, button, work, { more, kind = "main" } = {}) {
   const error = h("p", { class: "error", role: "alert" });
-  const submit = h("button", { class: "main" }, button);
+  const submit = h("button", { class: kind }, button);
   return h("form", { class: "row", on: { submit: async (event) => {
     event.preventDefault();
     error.textContent = "";
@@ -259,7 +260,7 @@ function time(text) {
   return [h("time", { datetime: text, title: `${text}\n${date.toLocaleString()} here` }, shown), h("small", {}, ago(date))];
 }
 
-const took = (micros) => (micros < 1e6 ? `${(micros / 1000).toFixed(1)} ms` : `${(micros / 1e6).toFixed(1)} s`);
+const took = (micros) => (micros < 100 ? `${micros} µs` : micros < 1e6 ? `${(micros / 1000).toFixed(1)} ms` : `${(micros / 1e6).toFixed(1)} s`);
 const size = (bytes) => (bytes < 1024 ? `${bytes} B` : bytes < 1 << 20 ? `${(bytes / 1024).toFixed(1)} KiB` : `${(bytes / 1048576).toFixed(1)} MiB`);
 
 // --- bridges ----------------------------------------------------------------------------------
@@ -309,6 +310,8 @@ const unfold = (key, title, text) => h("details", { "data-open": key }, h("summa
 /** What the file on disk would change. */
 function planned(plan) {
   if (!plan.valid) {
+    const isWarning = (text) => /^[^\n]*: warning: /.test(text);
+    plan.problems.sort((a, b) => isWarning(a) - isWarning(b));
     return note("bad", h("p", {}, "The configuration on disk has errors, so it is not applied; what ran before goes on."), h("pre", {}, plan.problems.join("\n\n")));
   }
   const parts = [];
@@ -329,7 +332,7 @@ function planned(plan) {
 // --- access -----------------------------------------------------------------------------------
 
 pages.access = async () => {
-  const [{ groups }, { grants }, { servers }] = await Promise.all([get("/groups"), get("/grants"), get("/servers")]);
+  const [{ groups }, { grants }, { servers }, me] = await Promise.all([get("/groups"), get("/grants"), get("/servers"), get("/me")]);
   const known = new Set(servers.map((it) => it.id));
   const rows = groups.map((it) => [
     [h("strong", {}, it.group_name), h("small", {}, link("people", { find: it.group_name }, plural(it.user_count, "member")))],
@@ -342,6 +345,7 @@ pages.access = async () => {
   ]);
   return [
     heading("Access", "What the members of each group may use. A change counts from the next call on, on every replica."),
+    !me.enforced && note("bad", "These grants do not count: the configuration has no access rules, so every caller may call everything. A section [access.groups] in bridges.toml makes them count."),
     suggestions("servers", servers.map((it) => it.id)), suggestions("groups", groups.map((it) => it.group_name)),
     form([
       field("Group", "group", { list: "groups", required: true }), field("Bridge", "bridge", { list: "servers", required: true }),
@@ -352,6 +356,7 @@ pages.access = async () => {
       await done(`${it.group} may use ${it.bridge}${known.has(it.bridge) ? "" : ", which is not configured yet"}`);
     }),
     table("Groups and what they may use", ["Group", "May use", ["act", ""]], rows, "No group may use anything yet. Grant something above: the group is there with its first grant."),
+    grants.some((it) => !known.has(it.bridge)) && h("p", { class: "soft" }, "A dashed line: no bridge of that name is configured yet."),
   ];
 };
 
@@ -396,7 +401,7 @@ pages.people = async (query) => {
         const { changed } = await api("POST", "/users/groups", it);
         await done(changed ? `${it.email} is now in ${it.group_name}` : `${it.email} was in ${it.group_name} already`);
       }),
-    users.length > 0 && form([field("Search", "find", { type: "search", value: find, placeholder: "e-mail or group" })], "Search", (it) => go("people", it)),
+    users.length > 0 && form([field("Search", "find", { type: "search", value: find, placeholder: "e-mail or group" })], "Search", (it) => go("people", it), { kind: null }),
     table("People and their groups", ["E-mail", "Groups", "Administrator", "Changed"], found.slice(0, ROWS_MAX).map(personRow),
       users.length ? "Nobody is found." : "Nobody is in a group of ours yet."),
     note,
@@ -504,15 +509,15 @@ pages.calls = async (query) => {
     heading("Calls", "Every call, allowed or refused, the newest first. Times are UTC."),
     suggestions("servers", servers.map((it) => it.id)), suggestions("outcomes", OUTCOMES),
     form([
-      field("Caller", "caller", { value: filter.caller }), field("Bridge", "bridge", { value: filter.bridge, list: "servers" }),
-      field("Tool", "tool", { value: filter.tool }), field("Outcome", "outcome", { value: filter.outcome, list: "outcomes", placeholder: "any" }),
-      field("Since", "since", { value: filter.since, placeholder: "2h, 7days, 2026-11-20", class: "short" }),
+      field("Caller", "caller", { value: filter.caller, class: "short" }), field("Bridge", "bridge", { value: filter.bridge, list: "servers", class: "short" }),
+      field("Tool", "tool", { value: filter.tool, class: "short" }), field("Outcome", "outcome", { value: filter.outcome, list: "outcomes", placeholder: "any", class: "short" }),
+      field("Since", "since", { value: filter.since, placeholder: "2h, 7days", class: "short" }),
       field("Until", "until", { value: filter.until, placeholder: "now", class: "short" }),
       field("Request", "request_id", { value: filter.request_id, class: "short" }),
-    ], "Show", (it) => go("calls", it), [
-      Object.keys(filter).length > 0 && link("calls", {}, "All"),
+    ], "Show", (it) => go("calls", it), { more: [
       button("CSV", "Download these calls as CSV", () => exportCalls(filter)),
-    ]),
+      Object.keys(filter).length > 0 && link("calls", {}, "All"),
+    ] }),
   ];
   return [...parts, await attempt(() => listCalls(filter, query.get("cursor")))];
 };
@@ -575,7 +580,7 @@ pages.changes = async (query) => {
     form([
       field("Who", "actor", { value: filter.actor }), field("Since", "since", { value: filter.since, placeholder: "24h, 2026-11-20" }),
       field("Until", "until", { value: filter.until, placeholder: "now" }),
-    ], "Show", (it) => go("changes", it), Object.keys(filter).length > 0 && link("changes", {}, "All")),
+    ], "Show", (it) => go("changes", it), { more: Object.keys(filter).length > 0 && link("changes", {}, "All") }),
   ];
   return [...parts, await attempt(async () => {
     const { changes } = await get(`/changes?${new URLSearchParams({ ...filter, limit })}`);
@@ -654,11 +659,13 @@ let timer = null;
 function replace(parts) {
   const open = [...main.querySelectorAll("details[open]")].map((it) => it.dataset.open);
   const { focus } = document.activeElement?.dataset ?? {};
-  const name = main.contains(document.activeElement) && document.activeElement.name;
+  const wasInside = main.contains(document.activeElement);
+  const name = wasInside && document.activeElement.name;
   main.replaceChildren(...[parts].flat(9).filter((part) => part != null && part !== false));
   for (const it of main.querySelectorAll("details")) it.open = open.includes(it.dataset.open);
   const same = focus ? (it) => it.dataset.focus === focus : (it) => name && it.name === name;
-  [...main.querySelectorAll("[data-focus], input, select")].find(same)?.focus({ preventScroll: true });
+  const next = [...main.querySelectorAll("[data-focus], input, select")].find(same);
+  if (wasInside) (next ?? main).focus({ preventScroll: true });
 }
 
 /** A page that could not be shown, and the way out. */
@@ -683,16 +690,18 @@ async function show() {
   try {
     shown = await pages[known](new URLSearchParams(query ?? ""));
   } catch (error) {
-    shown = failed(error);
+    // What is away comes back by itself.
+    shown = { parts: failed(error), again: error.status === 0 || error.status >= 500 ? 5_000 : 0 };
   }
   if (mine !== turn) return;
   replace(shown.parts ?? shown);
   if (shown.again) timer = setTimeout(refresh, shown.again);
 }
 
-/** Shows a page anew by itself, unless nobody looks or somebody is asked something. */
+/** Shows a page anew by itself, unless nobody looks, or somebody copies a text or is asked something. */
 function refresh() {
-  if (document.hidden || dialog.open || pending > 0) timer = setTimeout(refresh, 3_000);
+  const isReading = !getSelection().isCollapsed;
+  if (document.hidden || dialog.open || pending > 0 || isReading) timer = setTimeout(refresh, 3_000);
   else show();
 }
 
