@@ -669,12 +669,12 @@ async fn a_folder_that_is_deleted_is_made_anew_and_its_records_are_still_shipped
 async fn without_a_database_files_are_kept_and_the_old_ones_go() {
     let scratch = tempfile::tempdir().unwrap();
     let mut settings = config(scratch.path());
-    settings.retention = Some(Duration::from_secs(3600));
+    settings.retention = Some(Duration::from_hours(1));
     let old = scratch.path().join("00000000000000aa-0.jsonl");
     let new = scratch.path().join("00000000000000bb-0.jsonl");
     fs::write(&old, "{}\n").unwrap();
     fs::write(&new, "{}\n").unwrap();
-    let past = std::time::SystemTime::now() - Duration::from_secs(7200);
+    let past = std::time::SystemTime::now() - Duration::from_hours(2);
     fs::File::options()
         .append(true)
         .open(&old)
@@ -759,7 +759,7 @@ proptest! {
 
     #[test]
     fn any_record_comes_back_as_it_was(tool in "\\PC{0,100}", status in any::<u16>(), time in any::<i64>()) {
-        let record = CallRecord { status, time, ..call(&tool) };
+        let record = CallRecord { time, status, ..call(&tool) };
         let back = line::with_bytes(&Line::Call(&record), |bytes| {
             line::parse(bytes.strip_suffix(b"\n").unwrap()).unwrap()
         }).unwrap();
@@ -787,7 +787,9 @@ fn cost() {
         .collect();
     println!("begin: {:?}", begin.elapsed() / CALLS);
     let begin = Instant::now();
-    open.into_iter().for_each(|one| one.end("ok", 200, 10));
+    for one in open {
+        one.end("ok", 200, 10);
+    }
     println!("end: {:?}", begin.elapsed() / CALLS);
     let line = vec![b'x'; 500];
     let (active, _) = writer.journal.active().unwrap();

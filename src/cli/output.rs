@@ -12,12 +12,14 @@ pub const BAD_CONFIG: u8 = 2;
 
 /// Prints a text to standard output; a reader that went away is no error of ours.
 pub fn print(text: &str) {
+    ignore_broken_pipe(write(text));
+}
+
+/// Prints a text to standard output, for what is long or must be whole: says so when it cannot.
+pub fn write(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    ignore_broken_pipe(
-        stdout
-            .write_all(text.as_bytes())
-            .and_then(|()| stdout.flush()),
-    );
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
 }
 
 /// Prints a line to standard error.

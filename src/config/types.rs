@@ -172,6 +172,7 @@ pub struct Gateway {
 
 /// `[identity.oidc.NAME]`: whose bearer tokens are accepted (OpenID Connect Discovery 1.0, RFC 9068).
 #[derive(Debug, Clone, PartialEq)]
+#[expect(clippy::struct_field_names, reason = "the name of the claim")]
 pub struct Issuer {
     /// How logs call it.
     pub name: String,
@@ -204,7 +205,7 @@ pub struct Access {
     pub admins: Vec<String>,
     /// How long grants that were read count if no change is heard of. Default 10 s.
     pub cache_ttl: Duration,
-    /// `[access.groups]`: seeded, never deleted.
+    /// `[access.groups]`: each line seeded once, never deleted.
     pub groups: Vec<SeedGroup>,
 }
 

@@ -302,6 +302,7 @@ async fn grants_are_narrowed_to_tools() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 async fn what_cannot_be_done_is_refused_with_a_reason() {
     let bridge = start(setup(TOML)).await;
     let long = "x".repeat(256);

@@ -1,6 +1,6 @@
 //! Reads and prints. Whoever may read the configuration is the operator and sees all workspaces.
 
-use std::{collections::BTreeMap, process::ExitCode, time::Duration};
+use std::{collections::BTreeMap, io, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, anyhow};
 use tokio::runtime::Runtime;
@@ -13,7 +13,7 @@ use crate::{
     audit::{Format, Pages, render},
     cli::{
         args::Start,
-        output::{fail, print},
+        output::{fail, write},
         serve,
     },
     store::{CallFilter, CallRecord, ChangeFilter, Store},
@@ -32,7 +32,7 @@ const LATE: i64 = 5_000_000;
 const OPEN_MAX: i64 = 600_000_000;
 
 /// Where the output goes.
-pub(super) type Out<'a> = &'a mut dyn FnMut(&str);
+pub(super) type Out<'a> = &'a mut dyn FnMut(&str) -> io::Result<()>;
 
 /// Runs a command of the audit trail.
 pub fn main(start: &Start, command: AuditCommand) -> ExitCode {
@@ -53,13 +53,21 @@ pub fn main(start: &Start, command: AuditCommand) -> ExitCode {
                 let store = Store::open(database)?;
                 // Connects; the tables may not be there yet.
                 store.migrate().await?;
-                run(&store, command, &mut print).await
+                run(&store, command, &mut write).await
             })
         });
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        // `| head` has read enough: there is no need to go on.
+        Err(error) if is_unread(&error) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
+}
+
+/// Whether whoever reads the output is gone.
+fn is_unread(error: &anyhow::Error) -> bool {
+    let cause = error.downcast_ref::<io::Error>();
+    cause.is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// Runs a command on a store.
@@ -133,13 +141,13 @@ async fn query(
         match look.format() {
             Some(format) => out(&String::from_utf8_lossy(&render(
                 format, &records, is_first,
-            ))),
-            None if is_first && records.is_empty() => out("no calls\n"),
+            )))?,
+            None if is_first && records.is_empty() => out("no calls\n")?,
             None => {
                 if is_first {
-                    out(&format!("{}\n", text::CALLS));
+                    out(&format!("{}\n", text::CALLS))?;
                 }
-                out(&lines(&records));
+                out(&lines(&records))?;
             }
         }
         pages.read(&records);
@@ -162,11 +170,11 @@ async fn changes(
 ) -> anyhow::Result<()> {
     let records = store.changes(filter).await?;
     match look.format() {
-        Some(format) => out(&String::from_utf8_lossy(&render(format, &records, true))),
-        None if records.is_empty() => out("no changes\n"),
+        Some(format) => out(&String::from_utf8_lossy(&render(format, &records, true)))?,
+        None if records.is_empty() => out("no changes\n")?,
         None => {
             let lines = records.iter().map(|record| text::change(record) + "\n");
-            out(&format!("{}\n{}", text::CHANGES, lines.collect::<String>()));
+            out(&format!("{}\n{}", text::CHANGES, lines.collect::<String>()))?;
         }
     }
     Ok(())
@@ -198,7 +206,7 @@ impl Tail {
             records.extend(page);
         }
         records.reverse();
-        out(&format!("{}\n{}", text::CALLS, self::lines(&records)));
+        out(&format!("{}\n{}", text::CALLS, self::lines(&records)))?;
         let mut tail = Self {
             filter,
             seen: BTreeMap::new(),
@@ -232,7 +240,7 @@ impl Tail {
             }
         }
         news.reverse();
-        out(&lines(&news));
+        out(&lines(&news))?;
         self.advance();
         Ok(())
     }

@@ -38,9 +38,12 @@ async fn output(store: &Store, words: &str) -> String {
         panic!("no audit command");
     };
     let mut text = String::new();
-    run(store, command, &mut |part| text.push_str(part))
-        .await
-        .unwrap();
+    run(store, command, &mut |part| {
+        text.push_str(part);
+        Ok(())
+    })
+    .await
+    .unwrap();
     text
 }
 
@@ -123,7 +126,10 @@ async fn a_tail_shows_each_call_once_when_it_ended() {
         .await
         .unwrap();
     let mut text = String::new();
-    let mut out = |part: &str| text.push_str(part);
+    let mut out = |part: &str| {
+        text.push_str(part);
+        Ok(())
+    };
     let mut tail = Tail::begin(&store, CallFilter::default(), 10, &mut out)
         .await
         .unwrap();

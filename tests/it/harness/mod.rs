@@ -41,6 +41,16 @@ pub struct Bridge {
     pub dir: TempDir,
     /// Reuses connections.
     client: Client,
+    /// How it was started.
+    start: Start,
+}
+
+/// A program and what it gets.
+struct Start {
+    program: PathBuf,
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+    port: u16,
 }
 
 /// An answer.
@@ -76,11 +86,8 @@ impl Answer {
 
 /// How to start it.
 pub struct Setup {
-    program: PathBuf,
+    start: Start,
     dir: TempDir,
-    args: Vec<String>,
-    env: Vec<(String, String)>,
-    port: u16,
 }
 
 impl Setup {
@@ -97,11 +104,13 @@ impl Setup {
     pub fn bare() -> Self {
         let port = free_port();
         Self {
-            program: env!("CARGO_BIN_EXE_mcp-bridge").into(),
+            start: Start {
+                program: env!("CARGO_BIN_EXE_mcp-bridge").into(),
+                args: Vec::new(),
+                env: Vec::new(),
+                port,
+            },
             dir: tempfile::tempdir().unwrap(),
-            args: Vec::new(),
-            env: Vec::new(),
-            port,
         }
     }
 
@@ -113,26 +122,27 @@ impl Setup {
     /// Adds arguments.
     pub fn args<I: AsRef<str>>(mut self, args: impl IntoIterator<Item = I>) -> Self {
         let dir = self.dir.path().to_path_buf();
-        self.args
+        self.start
+            .args
             .extend(args.into_iter().map(|arg| expand(arg.as_ref(), &dir)));
         self
     }
 
     /// Starts it by another name.
     pub fn program(mut self, path: &Path) -> Self {
-        self.program = path.to_path_buf();
+        self.start.program = path.to_path_buf();
         self
     }
 
     /// Sets a variable.
     pub fn env(mut self, name: &str, value: &str) -> Self {
-        self.env.push((name.to_owned(), value.to_owned()));
+        self.start.env.push((name.to_owned(), value.to_owned()));
         self
     }
 
     /// The port it will listen on.
     pub fn port(&self) -> u16 {
-        self.port
+        self.start.port
     }
 
     /// The folder.
@@ -142,24 +152,13 @@ impl Setup {
 
     /// Starts it; does not wait for anything.
     pub fn spawn(self) -> Bridge {
-        let log = fs::File::create(self.dir.path().join("log")).unwrap();
-        let child = Command::new(&self.program)
-            .args(&self.args)
-            .env_remove("MCP_API_KEY")
-            .env("BRIDGE_LISTEN", format!("127.0.0.1:{}", self.port))
-            .envs(self.env)
-            .current_dir(self.dir.path())
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
+        let Self { start, dir } = self;
         Bridge {
-            child,
-            base: format!("http://127.0.0.1:{}", self.port),
-            dir: self.dir,
+            child: start.spawn(dir.path()),
+            base: format!("http://127.0.0.1:{}", start.port),
+            dir,
             client: client(),
+            start,
         }
     }
 
@@ -188,7 +187,64 @@ impl Setup {
     }
 }
 
+impl Start {
+    /// Starts it in a folder; what it prints is added to the log there.
+    fn spawn(&self, dir: &Path) -> Child {
+        let log = dir.join("log");
+        let log = fs::File::options().create(true).append(true).open(log);
+        let log = log.unwrap();
+        Command::new(&self.program)
+            .args(&self.args)
+            .env_remove("MCP_API_KEY")
+            .env("BRIDGE_LISTEN", format!("127.0.0.1:{}", self.port))
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
+            .current_dir(dir)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap()
+    }
+}
+
 impl Bridge {
+    /// Kills it with SIGKILL and waits until it is gone.
+    pub async fn kill(&mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    /// Starts it again in the same folder and waits until every bridge had its first attempt.
+    pub async fn start_again(&mut self) {
+        self.child = self.start.spawn(self.dir.path());
+        self.wait_for("/ready", |status| status == 200).await;
+    }
+
+    /// Starts another command of the program in the folder, with the same variables.
+    pub fn begin_command(&self, words: &[&str]) -> Child {
+        Command::new(&self.start.program)
+            .args(["--config", "bridges.toml"])
+            .args(words)
+            .env_remove("MCP_API_KEY")
+            .envs(self.start.env.iter().map(|(name, value)| (name, value)))
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap()
+    }
+
+    /// Runs one to its end: exit code, standard output, standard error.
+    pub async fn command(&self, words: &[&str]) -> (i32, String, String) {
+        let output = self.begin_command(words).wait_with_output();
+        let output = timeout(PATIENCE, output).await.expect("it ends").unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        let code = output.status.code().unwrap_or(-1);
+        (code, text(output.stdout), text(output.stderr))
+    }
+
     /// What it printed.
     pub fn log(&self) -> String {
         fs::read_to_string(self.dir.path().join("log")).unwrap()
