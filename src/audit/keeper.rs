@@ -63,6 +63,7 @@ pub(super) async fn run(writer: Arc<Writer>, files: Files, stop: CancellationTok
 /// One look; answers the number of the first segment that is not wholly on the disk.
 fn keep(writer: &Writer, synced: u64) -> u64 {
     let journal = &writer.journal;
+    journal.flush();
     if let Some(path) = journal.leave_deleted() {
         tracing::error!(
             path = %path.display(),

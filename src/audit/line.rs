@@ -136,5 +136,11 @@ pub(super) fn lines(bytes: &[u8]) -> impl Iterator<Item = (&[u8], usize)> {
 
 /// Reads a line.
 pub(super) fn parse(line: &[u8]) -> Result<Entry, serde_json::Error> {
-    serde_json::from_slice(line)
+    let mut entry = serde_json::from_slice(line)?;
+    if let Entry::Call(record) = &mut entry
+        && let Some((instance, _number)) = record.id.rsplit_once('-')
+    {
+        instance.clone_into(&mut record.instance);
+    }
+    Ok(entry)
 }

@@ -193,13 +193,37 @@ fn pairs(outcomes: &[(&str, &str)]) -> Vec<(String, String)> {
     outcomes.iter().map(own).collect()
 }
 
+/// Runs a future that waits for nobody.
+fn at_once<T>(future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    loop {
+        if let std::task::Poll::Ready(done) = future.as_mut().poll(&mut context) {
+            return done;
+        }
+    }
+}
+
+fn begin(
+    audit: &Audit,
+    record: CallRecord,
+) -> Result<super::trail::Begun, super::trail::AuditDown> {
+    at_once(audit.begin(record))
+}
+
+impl super::trail::Begun {
+    fn end_now(self, outcome: &str, status: u16, response_bytes: u64) {
+        at_once(self.end(outcome, status, response_bytes));
+    }
+}
+
 #[test]
 fn a_call_is_on_file_before_it_begins_and_after_it_ended() {
     use std::os::unix::fs::PermissionsExt as _;
     let scratch = tempfile::tempdir().unwrap();
     let folder = scratch.path().join("audit");
     let (audit, _) = bare(&config(&folder));
-    let begun = audit.begin(call("search")).unwrap();
+    let begun = begin(&audit, call("search")).unwrap();
     let file = files(&folder).remove(0);
     let first = fs::read_to_string(&file).unwrap();
     assert!(
@@ -207,7 +231,7 @@ fn a_call_is_on_file_before_it_begins_and_after_it_ended() {
         "{first}"
     );
     assert!(first.contains(r#""outcome":"started""#), "{first}");
-    begun.end("ok", 200, 77);
+    begun.end_now("ok", 200, 77);
     let all = fs::read_to_string(&file).unwrap();
     let last = all.lines().nth(1).unwrap();
     assert!(
@@ -225,9 +249,9 @@ async fn rows_join_begin_and_end_and_shipped_files_go() {
     let (audit, writer) = bare(&config(scratch.path()));
     let store = Arc::new(Memory::default());
     let shipping = Shipping::start(&writer, &store);
-    let slow = audit.begin(call("slow")).unwrap();
-    audit.begin(call("quick")).unwrap().end("ok", 200, 10);
-    audit.begin(call("gone")).map(drop).unwrap();
+    let slow = begin(&audit, call("slow")).unwrap();
+    begin(&audit, call("quick")).unwrap().end_now("ok", 200, 10);
+    begin(&audit, call("gone")).map(drop).unwrap();
     audit.refused(CallRecord {
         outcome: "forbidden".to_owned(),
         status: 403,
@@ -244,7 +268,7 @@ async fn rows_join_begin_and_end_and_shipped_files_go() {
         ("slow", "started"),
     ];
     until("all is shipped", || store.outcomes() == pairs(&so_far)).await;
-    slow.end("tool_error", 500, 3);
+    slow.end_now("tool_error", 500, 3);
     until("the end is shipped", || {
         store.outcomes()[3].1 == "tool_error"
     })
@@ -281,7 +305,9 @@ async fn an_outage_of_the_database_loses_nothing() {
     store.is_away.store(true, Ordering::Relaxed);
     let shipping = Shipping::start(&writer, &store);
     for _ in 0..3000 {
-        audit.begin(call("search")).unwrap().end("ok", 200, 10);
+        begin(&audit, call("search"))
+            .unwrap()
+            .end_now("ok", 200, 10);
     }
     until("the outage shows", || audit.health().failing.is_some()).await;
     let failing = audit.health().failing.unwrap();
@@ -306,7 +332,9 @@ async fn what_a_stop_cannot_ship_is_shipped_by_the_next_start() {
     {
         let (audit, writer) = bare(&config(scratch.path()));
         let shipping = Shipping::start(&writer, &store);
-        audit.begin(call("search")).unwrap().end("ok", 200, 10);
+        begin(&audit, call("search"))
+            .unwrap()
+            .end_now("ok", 200, 10);
         let begin = Instant::now();
         shipping.end().await;
         assert!(
@@ -332,12 +360,12 @@ async fn a_poisonous_row_or_line_is_put_aside_and_blocks_nothing() {
     let store = Arc::new(Memory::default());
     for number in 0..700 {
         let tool = if number == 321 { "poison" } else { "search" };
-        audit.begin(call(tool)).unwrap().end("ok", 200, 10);
+        begin(&audit, call(tool)).unwrap().end_now("ok", 200, 10);
     }
     let (active, _) = writer.journal.active().unwrap();
     active.append(b"{\"call\":{\"id\":\"torn\n").unwrap();
     active.append(b"{\"end\":{\"id\":\"x-1\",\"outcome\":\"ok\",\"status\":200,\"duration_us\":1,\"response_bytes\":1}}\n").unwrap();
-    audit.begin(call("last")).unwrap().end("ok", 200, 10);
+    begin(&audit, call("last")).unwrap().end_now("ok", 200, 10);
     let shipping = Shipping::start(&writer, &store);
     until("the last is shipped", || {
         store.outcomes().iter().any(|row| row.0 == "last")
@@ -364,7 +392,9 @@ async fn a_database_that_refuses_everything_is_no_reason_to_put_rows_aside() {
     let store = Arc::new(Memory::default());
     store.refuses_all.store(true, Ordering::Relaxed);
     for _ in 0..20 {
-        audit.begin(call("search")).unwrap().end("ok", 200, 10);
+        begin(&audit, call("search"))
+            .unwrap()
+            .end_now("ok", 200, 10);
     }
     let shipping = Shipping::start(&writer, &store);
     until("it shows", || audit.health().failing.is_some()).await;
@@ -385,8 +415,10 @@ async fn the_trail_reaches_real_databases_once_they_answer() {
         let store = Arc::new(Store::open(&base.config()).unwrap());
         let (audit, writer) = bare(&config(scratch.path()));
         let shipping = Shipping::start(&writer, &store);
-        let open = audit.begin(call("open")).unwrap();
-        audit.begin(call("quick\0")).unwrap().end("ok", 200, 10);
+        let open = begin(&audit, call("open")).unwrap();
+        begin(&audit, call("quick\0"))
+            .unwrap()
+            .end_now("ok", 200, 10);
         audit.change(ChangeRecord {
             action: "grant".to_owned(),
             target: "developers github".to_owned(),
@@ -405,7 +437,7 @@ async fn the_trail_reaches_real_databases_once_they_answer() {
         let rows = store.calls(&filter).await.unwrap();
         let outcomes: Vec<_> = rows.iter().map(|row| (&*row.tool, &*row.outcome)).collect();
         assert_eq!(outcomes, [("quick\u{fffd}", "ok"), ("open", "started")]);
-        open.end("tool_error", 500, 3);
+        open.end_now("tool_error", 500, 3);
         shipping.end().await;
         let rows = store.calls(&filter).await.unwrap();
         assert_eq!(
@@ -433,13 +465,13 @@ fn child_that_writes_until_it_is_killed() {
     let folder = PathBuf::from(variable("AUDIT_TEST_FOLDER"));
     let (audit, _) = bare(&config(&folder));
     for number in 0_u64.. {
-        let begun = audit.begin(call(&number.to_string())).unwrap();
+        let begun = begin(&audit, call(&number.to_string())).unwrap();
         // Said after the begin is written: the parent counts on it.
         println!("begun {number}");
         if number % 10 == 0 {
             std::mem::forget(begun);
         } else {
-            begun.end("ok", 200, 1);
+            begun.end_now("ok", 200, 1);
         }
     }
 }
@@ -477,7 +509,7 @@ async fn kill_9_loses_nothing_that_was_begun() {
     // Another process in the same folder leaves the living one's files alone.
     let (audit, writer) = bare(&config(scratch.path()));
     let shipping = Shipping::start(&writer, &store);
-    audit.begin(call("mine")).unwrap().end("ok", 200, 1);
+    begin(&audit, call("mine")).unwrap().end_now("ok", 200, 1);
     until("mine is shipped", || !store.outcomes().is_empty()).await;
     assert_eq!(store.outcomes(), pairs(&[("mine", "ok")]));
     shipping.end().await;
@@ -511,9 +543,11 @@ fn a_segment_that_is_large_enough_is_left_and_one_with_an_open_call_stays() {
     let mut settings = config(scratch.path());
     settings.journal_bytes_max = 64 * 1024;
     let (audit, writer) = bare(&settings);
-    let open = audit.begin(call("open")).unwrap();
+    let open = begin(&audit, call("open")).unwrap();
     for _ in 0..40 {
-        audit.begin(call("search")).unwrap().end("ok", 200, 10);
+        begin(&audit, call("search"))
+            .unwrap()
+            .end_now("ok", 200, 10);
     }
     let segments = writer.journal.segments();
     assert!(segments.len() > 1, "{segments:?}");
@@ -529,7 +563,7 @@ fn a_segment_that_is_large_enough_is_left_and_one_with_an_open_call_stays() {
         !reader.is_done(&segments[0]).unwrap(),
         "a call of it is open"
     );
-    open.end("ok", 200, 1);
+    open.end_now("ok", 200, 1);
     let segments = writer.journal.segments();
     reader.batch(&segments).unwrap().unwrap();
     reader.commit();
@@ -548,9 +582,9 @@ async fn a_full_journal_refuses_or_goes_on_as_configured_and_recovers() {
         settings.journal_bytes_max = 64 * 1024;
         settings.on_failure = on_failure;
         let (audit, writer) = bare(&settings);
-        let mut open = vec![audit.begin(call("early")).unwrap()];
+        let mut open = vec![begin(&audit, call("early")).unwrap()];
         while audit.health().failing.is_none() {
-            match audit.begin(call("search")) {
+            match begin(&audit, call("search")) {
                 Ok(begun) => open.push(begun),
                 Err(down) => assert!(down.0.contains("65536 bytes"), "{down}"),
             }
@@ -564,14 +598,14 @@ async fn a_full_journal_refuses_or_goes_on_as_configured_and_recovers() {
         // Those that began can end.
         let begun = open.len();
         for begun in open {
-            begun.end("ok", 200, 1);
+            begun.end_now("ok", 200, 1);
         }
         let store = Arc::new(Memory::default());
         let shipping = Shipping::start(&writer, &store);
         until("all is shipped", || store.outcomes().len() == begun).await;
-        until("there is room", || audit.begin(call("late")).is_ok()).await;
+        until("there is room", || begin(&audit, call("late")).is_ok()).await;
         until("it works again", || {
-            drop(audit.begin(call("late")));
+            drop(begin(&audit, call("late")));
             audit.health().failing.is_none()
         })
         .await;
@@ -616,20 +650,22 @@ fn a_full_disk_tears_no_line_and_works_again_once_there_is_room() {
     fs::write(&ballast, vec![0; 20_000]).unwrap();
     let (audit, writer) = bare(&config(&disk.0));
     while audit.health().failing.is_none() {
-        audit.begin(call("search")).unwrap().end("ok", 200, 10);
+        begin(&audit, call("search"))
+            .unwrap()
+            .end_now("ok", 200, 10);
     }
     let failing = audit.health().failing.unwrap();
     assert!(
         failing.contains("No space") || failing.contains("only a part"),
         "{failing}"
     );
-    let begun = audit.begin(call("unwritten")).unwrap();
+    let begun = begin(&audit, call("unwritten")).unwrap();
     assert!(audit.health().lost > 0);
     fs::remove_file(&ballast).unwrap();
     // The end brings the whole record.
-    begun.end("ok", 200, 10);
+    begun.end_now("ok", 200, 10);
     assert_eq!(audit.health().failing, None);
-    audit.begin(call("late")).unwrap().end("ok", 200, 10);
+    begin(&audit, call("late")).unwrap().end_now("ok", 200, 10);
     let segments = writer.journal.segments();
     let batch = Reader::default().batch(&segments).unwrap().unwrap();
     assert!(batch.unreadable.is_empty(), "{:?}", batch.unreadable);
@@ -644,7 +680,9 @@ async fn a_folder_that_is_deleted_is_made_anew_and_its_records_are_still_shipped
     let folder = scratch.path().join("audit");
     let store = Arc::new(Memory::default());
     let (audit, writer) = bare(&config(&folder));
-    audit.begin(call("before")).unwrap().end("ok", 200, 10);
+    begin(&audit, call("before"))
+        .unwrap()
+        .end_now("ok", 200, 10);
     fs::remove_dir_all(&folder).unwrap();
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
     tracker.spawn(keeper::run(
@@ -656,7 +694,7 @@ async fn a_folder_that_is_deleted_is_made_anew_and_its_records_are_still_shipped
         folder.exists() && !files(&folder).is_empty()
     })
     .await;
-    audit.begin(call("after")).unwrap().end("ok", 200, 10);
+    begin(&audit, call("after")).unwrap().end_now("ok", 200, 10);
     let shipping = Shipping::start(&writer, &store);
     let both = [("after", "ok"), ("before", "ok")];
     until("both are shipped", || store.outcomes() == pairs(&both)).await;
@@ -683,7 +721,9 @@ async fn without_a_database_files_are_kept_and_the_old_ones_go() {
         .unwrap();
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
     let audit = Audit::start(&settings, None, &tracker, stop.clone());
-    audit.begin(call("search")).unwrap().end("ok", 200, 10);
+    begin(&audit, call("search"))
+        .unwrap()
+        .end_now("ok", 200, 10);
     until("the old one is gone", || !old.exists()).await;
     stop.cancel();
     tracker.close();
@@ -703,7 +743,9 @@ fn nothing_is_written_while_it_is_off() {
     settings.is_on = false;
     let tracker = TaskTracker::new();
     let audit = Audit::start(&settings, None, &tracker, CancellationToken::new());
-    audit.begin(call("search")).unwrap().end("ok", 200, 10);
+    begin(&audit, call("search"))
+        .unwrap()
+        .end_now("ok", 200, 10);
     assert!(!audit.health().is_on && !settings.journal.exists());
 }
 
@@ -774,32 +816,34 @@ fn cost() {
     const CALLS: u32 = 100_000;
     let scratch = tempfile::tempdir().unwrap();
     let (audit, writer) = bare(&config(scratch.path()));
-    let begin = Instant::now();
+    let start = Instant::now();
     for _ in 0..CALLS {
-        audit.begin(call("search")).unwrap().end("ok", 200, 10);
+        begin(&audit, call("search"))
+            .unwrap()
+            .end_now("ok", 200, 10);
     }
-    println!("begin and end: {:?} a call", begin.elapsed() / CALLS);
+    println!("begin and end: {:?} a call", start.elapsed() / CALLS);
     let records: Vec<_> = (0..CALLS).map(|_| call("search")).collect();
-    let begin = Instant::now();
+    let start = Instant::now();
     let open: Vec<_> = records
         .into_iter()
-        .map(|record| audit.begin(record).unwrap())
+        .map(|record| begin(&audit, record).unwrap())
         .collect();
-    println!("begin: {:?}", begin.elapsed() / CALLS);
-    let begin = Instant::now();
+    println!("begin: {:?}", start.elapsed() / CALLS);
+    let start = Instant::now();
     for one in open {
-        one.end("ok", 200, 10);
+        one.end_now("ok", 200, 10);
     }
-    println!("end: {:?}", begin.elapsed() / CALLS);
+    println!("end: {:?}", start.elapsed() / CALLS);
     let line = vec![b'x'; 500];
     let (active, _) = writer.journal.active().unwrap();
-    let begin = Instant::now();
+    let start = Instant::now();
     for _ in 0..CALLS {
         active.append(&line).unwrap();
     }
     println!(
         "of that, a write of 500 bytes: {:?}",
-        begin.elapsed() / CALLS
+        start.elapsed() / CALLS
     );
     let (send, receive) = std::sync::mpsc::sync_channel::<std::sync::mpsc::SyncSender<()>>(1);
     let thread = std::thread::spawn(move || {
@@ -807,7 +851,7 @@ fn cost() {
             back.send(()).unwrap();
         }
     });
-    let begin = Instant::now();
+    let start = Instant::now();
     for _ in 0..CALLS / 10 {
         let (back, answer) = std::sync::mpsc::sync_channel(1);
         send.send(back).unwrap();
@@ -815,7 +859,7 @@ fn cost() {
     }
     println!(
         "a hop to another thread and back: {:?}",
-        begin.elapsed() / (CALLS / 10)
+        start.elapsed() / (CALLS / 10)
     );
     drop(send);
     thread.join().unwrap();

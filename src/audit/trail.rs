@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    io,
     sync::Arc,
     sync::atomic::{AtomicU64, Ordering},
     time::Instant,
@@ -13,7 +14,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     condition::Condition,
-    journal::{Journal, Room},
+    journal::{Gathered, Journal, Room},
     keeper::{self, Files},
     line::{self, End, Line},
     shipper::{self, Shipper},
@@ -109,7 +110,7 @@ impl Audit {
 
     /// Writes down that a call begins, before any contact with its server. `id`, `instance`,
     /// `time`, `outcome` and `status` of the record are filled in here.
-    pub fn begin(self: &Arc<Self>, mut record: CallRecord) -> Result<Begun, AuditDown> {
+    pub async fn begin(&self, mut record: CallRecord) -> Result<Begun, AuditDown> {
         let started = Instant::now();
         let Some(writer) = &self.writer else {
             return Ok(Begun {
@@ -121,20 +122,19 @@ impl Audit {
         writer.name(&mut record);
         "started".clone_into(&mut record.outcome);
         record.status = 0;
-        let result = writer.write(&Line::Call(&record), Room::Normal);
-        if let Err(why) = result {
+        let gathered = writer.journal.gather(&Line::Call(&record), Room::Normal);
+        // From here on the call has an end, also if we are dropped.
+        let mut begun = Begun::new(writer, State::Written(record.id.clone()), started);
+        if let Err(why) = writer.settle(gathered).await {
             if writer.on_failure == OnFailure::Refuse {
                 writer.condition.unwritten(&why, false);
+                begun.forget();
                 return Err(AuditDown(why, Box::new(record)));
             }
             writer.lose(&Line::Call(&record), &why);
-            return Ok(Begun::new(
-                writer,
-                State::Unwritten(Box::new(record)),
-                started,
-            ));
+            begun.state = State::Unwritten(Box::new(record));
         }
-        Ok(Begun::new(writer, State::Written(record.id), started))
+        Ok(begun)
     }
 
     /// Writes down a call that was refused before it began: `outcome` and `status` are the
@@ -199,10 +199,20 @@ impl Writer {
     }
 
     fn write(&self, line: &Line<'_>, room: Room) -> Result<(), String> {
-        let written = self
-            .journal
-            .append(line, room)
-            .map_err(|error| error.to_string())?;
+        let written = self.journal.append(line, room);
+        self.count(written)
+    }
+
+    /// Writes what was gathered, after all other tasks that are ready had their turn to add theirs.
+    async fn settle(&self, gathered: io::Result<Gathered>) -> Result<(), String> {
+        let gathered = gathered.map_err(|error| error.to_string())?;
+        tokio::task::yield_now().await;
+        self.count(self.journal.settle(gathered))
+    }
+
+    /// Counts what was written.
+    fn count(&self, written: io::Result<u64>) -> Result<(), String> {
+        let written = written.map_err(|error| error.to_string())?;
         self.condition.written();
         let before = self.condition.backlog.fetch_add(written, Ordering::Relaxed);
         if shipper::batch_of(before) != shipper::batch_of(before + written) {
@@ -248,14 +258,29 @@ impl Begun {
     }
 
     /// Writes down how the call ended: `ok`, or the code of the error.
-    pub fn end(mut self, outcome: &str, status: u16, response_bytes: u64) {
-        self.write(outcome, status, response_bytes);
-    }
-
-    fn write(&mut self, outcome: &str, status: u16, response_bytes: u64) {
+    pub async fn end(mut self, outcome: &str, status: u16, response_bytes: u64) {
         let Some(writer) = self.writer.take() else {
             return;
         };
+        let gathered = self.tell(outcome, status, response_bytes, |line| {
+            writer.journal.gather(line, Room::Reserve)
+        });
+        writer.condition.open.fetch_sub(1, Ordering::Relaxed);
+        if let Err(why) = writer.settle(gathered).await {
+            self.tell(outcome, status, response_bytes, |line| {
+                writer.lose(line, &why);
+            });
+        }
+    }
+
+    /// Makes the line of the end.
+    fn tell<T>(
+        &mut self,
+        outcome: &str,
+        status: u16,
+        response_bytes: u64,
+        write: impl FnOnce(&Line<'_>) -> T,
+    ) -> T {
         let end = |id| End {
             id,
             outcome: Cow::Borrowed(outcome),
@@ -264,20 +289,27 @@ impl Begun {
             response_bytes: i64::try_from(response_bytes).unwrap_or(i64::MAX),
         };
         match &mut self.state {
-            State::Written(id) => {
-                writer.put(&Line::End(&end(Cow::Borrowed(id.as_str()))), Room::Reserve);
-            }
+            State::Written(id) => write(&Line::End(&end(Cow::Borrowed(id.as_str())))),
             State::Unwritten(record) => {
                 end(Cow::Borrowed("")).complete(record);
-                writer.put(&Line::Call(record), Room::Reserve);
+                write(&Line::Call(record))
             }
         }
-        writer.condition.open.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// There is no call.
+    fn forget(mut self) {
+        if let Some(writer) = self.writer.take() {
+            writer.condition.open.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
 impl Drop for Begun {
     fn drop(&mut self) {
-        self.write("cancelled", 0, 0);
+        if let Some(writer) = self.writer.take() {
+            self.tell("cancelled", 0, 0, |line| writer.put(line, Room::Reserve));
+            writer.condition.open.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }

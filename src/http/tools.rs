@@ -223,7 +223,7 @@ impl Call<'_> {
         if self.settings.config.audit.arguments {
             trail.received_arguments(&arguments, &bridge.redactor);
         }
-        let begun = trail.begin()?;
+        let begun = trail.begin().await?;
         // What was accepted once is accepted again.
         let again = || entry.arguments.accept(body).unwrap_or_default();
         let result = bridge
@@ -235,12 +235,12 @@ impl Call<'_> {
         {
             Ok(reply) => {
                 let size = u64::try_from(reply.body.len()).unwrap_or(u64::MAX);
-                begun.end("ok", StatusCode::OK.as_u16(), size);
+                begun.end("ok", StatusCode::OK.as_u16(), size).await;
                 Ok(respond(reply))
             }
             Err(error) => {
                 let size = error.size(&self.sender.request_id);
-                begun.end(error.code, error.status.as_u16(), size);
+                begun.end(error.code, error.status.as_u16(), size).await;
                 Err(Ended::Failed(error))
             }
         }

@@ -94,9 +94,9 @@ impl Trail {
     }
 
     /// Writes down that the call begins.
-    pub fn begin(&mut self) -> Result<Begun, ApiError> {
+    pub async fn begin(&mut self) -> Result<Begun, ApiError> {
         let record = std::mem::take(&mut self.record);
-        self.audit.begin(record).map_err(|mut down| {
+        self.audit.begin(record).await.map_err(|mut down| {
             // It is refused now, and that will be written down.
             self.record = std::mem::take(&mut down.1);
             ApiError::unrecorded(down)

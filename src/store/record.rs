@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 pub struct CallRecord {
     /// Unique: the instance and a number.
     pub id: String,
-    /// The run of the program that wrote it.
+    /// The run of the program that wrote it. The journal has it in the id already.
+    #[serde(skip_serializing)]
     pub instance: String,
     /// Whose it is.
     pub workspace: String,
@@ -35,15 +36,25 @@ pub struct CallRecord {
     /// away, `interrupted` when we did.
     pub outcome: String,
     /// The HTTP status; 0 while there is none.
+    #[serde(skip_serializing_if = "is_zero")]
     pub status: u16,
     /// How long it took, microseconds.
+    #[serde(skip_serializing_if = "is_zero")]
     pub duration_us: i64,
     /// Size of the request body.
+    #[serde(skip_serializing_if = "is_zero")]
     pub request_bytes: i64,
     /// Size of the response body.
+    #[serde(skip_serializing_if = "is_zero")]
     pub response_bytes: i64,
     /// The arguments, redacted and cut; only when the operator asked for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub arguments: Option<String>,
+}
+
+/// Whether the journal can do without a number.
+fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
+    *number == T::default()
 }
 
 /// Which calls. `None` asks for all.
