@@ -53,7 +53,7 @@ pub fn router(state: &Arc<AppState>) -> Router {
         .route("/docs/assets/{file}", get(documents::asset));
     let routes = match flavor {
         Flavor::Native => routes
-            .merge(admin::page())
+            .merge(admin::page_routes())
             .nest("/admin/api", admin::routes()),
         Flavor::Mcpo | Flavor::McpoSingle => routes,
     };

@@ -39,16 +39,8 @@ use axum::{
     routing::{get, post},
 };
 
+pub use self::page::routes as page_routes;
 use super::AppState;
-
-/// The page itself, which is for everybody: it holds nothing.
-pub fn page() -> Router<Arc<AppState>> {
-    Router::new()
-        .route("/admin", get(page::page))
-        .route("/admin/", get(page::page))
-        .route("/admin/page.css", get(page::style))
-        .route("/admin/page.js", get(page::script))
-}
 
 /// The routes, below `/admin/api`. Only for the native flavor: `admin` may name a server of mcpo.
 pub fn routes() -> Router<Arc<AppState>> {

@@ -4,9 +4,11 @@
 use std::sync::Arc;
 
 use axum::{
+    Router,
     body::Body,
     extract::State,
     response::{IntoResponse as _, Response},
+    routing::get,
 };
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{
@@ -34,20 +36,29 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; c
     img-src data:; form-action 'none'; base-uri 'none'; frame-ancestors 'none'; \
     require-trusted-types-for 'script'; trusted-types 'none'";
 
+/// The page, for everybody: it holds nothing.
+pub fn routes() -> Router<Arc<AppState>> {
+    Router::new()
+        .route("/admin", get(page))
+        .route("/admin/", get(page))
+        .route("/admin/page.css", get(style))
+        .route("/admin/page.js", get(script))
+}
+
 /// `GET /admin`
-pub async fn page(State(state): State<Arc<AppState>>, headers: HeaderMap) -> Response {
+async fn page(State(state): State<Arc<AppState>>, headers: HeaderMap) -> Response {
     let settings = state.settings.load();
     let html = PAGE.replace("{{root}}", &escape(&settings.config.server.root_path));
     file(html, "text/html; charset=utf-8", &headers)
 }
 
 /// `GET /admin/page.css`
-pub async fn style(headers: HeaderMap) -> Response {
+async fn style(headers: HeaderMap) -> Response {
     file(STYLE.to_owned(), "text/css; charset=utf-8", &headers)
 }
 
 /// `GET /admin/page.js`
-pub async fn script(headers: HeaderMap) -> Response {
+async fn script(headers: HeaderMap) -> Response {
     file(
         SCRIPT.to_owned(),
         "text/javascript; charset=utf-8",

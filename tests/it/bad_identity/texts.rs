@@ -276,7 +276,7 @@ fn admin_routes() -> Vec<(Method, String)> {
             }
         }
     }
-    assert_eq!(found.len(), 23, "a route more or less: {found:?}");
+    assert_eq!(found.len(), 24, "a route more or less: {found:?}");
     found
 }
 
