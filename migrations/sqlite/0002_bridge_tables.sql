@@ -1,8 +1,8 @@
 -- Our own tables. Times are microseconds since 1970 UTC, lists are JSON. Every row belongs to a
--- workspace.
+-- workspace, those of `bridge_seed` aside.
 
 -- What a group may use, narrowed to some tools. `id` is the SHA-256 of the other columns, so that
--- the same grant stands once.
+-- the same grant stands once. One of workspace `*` counts for the callers of all of them.
 CREATE TABLE bridge_grant (
     id TEXT NOT NULL PRIMARY KEY,
     workspace_id TEXT NOT NULL DEFAULT 'default' CHECK (workspace_id <> ''),
@@ -13,6 +13,15 @@ CREATE TABLE bridge_grant (
     created_at BIGINT NOT NULL
 );
 CREATE INDEX idx_bridge_grant_group ON bridge_grant (workspace_id, group_name, bridge);
+
+-- Which lines of [access] were put into the tables: each is sown once, so that what administrators
+-- took away stays away. `id` is the SHA-256 of the line; the rest is for people.
+CREATE TABLE bridge_seed (
+    id TEXT NOT NULL PRIMARY KEY,
+    action TEXT NOT NULL,
+    target TEXT NOT NULL,
+    sown_at BIGINT NOT NULL
+);
 
 -- API keys, by the SHA-256 of their text.
 CREATE TABLE bridge_key (

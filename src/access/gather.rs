@@ -6,7 +6,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     Rule, View,
-    memory::{Known, Memory},
+    memory::{Known, Made, Memory},
     policy::Policy,
     view::{Origin, Standing},
 };
@@ -123,23 +123,36 @@ impl Access {
             return Ok(self.made_of(&policy, proven, Origin::Proof, known.is_admin));
         }
         if known.groups.is_empty() && !caller.open_webui_groups.is_empty() {
-            let groups = &caller.open_webui_groups;
-            return Ok(self.made_of(&policy, groups, Origin::OpenWebUi, known.is_admin));
+            let groups = Some(&caller.open_webui_groups);
+            return Ok(self.remembered(&policy, &known, groups));
         }
-        Ok(self.of_tables(&policy, &known))
+        Ok(self.remembered(&policy, &known, None))
     }
 
-    /// What the tables alone make of a caller; made once for as long as they say the same.
-    fn of_tables(&self, policy: &Arc<Policy>, known: &Known) -> Arc<Standing> {
-        let is_of_now = |made: &Arc<Standing>| {
-            Arc::ptr_eq(&made.policy, policy) && Arc::ptr_eq(&made.rules, &self.rules)
-        };
-        if let Some(made) = known.standing.load_full().filter(is_of_now) {
-            return made;
+    /// What Open WebUI's groups, else those of our tables, make of a caller; made once for as long
+    /// as they are the same.
+    fn remembered(
+        &self,
+        policy: &Arc<Policy>,
+        known: &Known,
+        groups: Option<&Arc<[Arc<str>]>>,
+    ) -> Arc<Standing> {
+        if let Some(made) = known.made.load().as_ref()
+            && Arc::ptr_eq(&made.standing.policy, policy)
+            && Arc::ptr_eq(&made.standing.rules, &self.rules)
+            && is_same(made.groups.as_ref(), groups)
+        {
+            return Arc::clone(&made.standing);
         }
-        let made = self.made_of(policy, &known.groups, Origin::Table, known.is_admin);
-        known.standing.store(Some(Arc::clone(&made)));
-        made
+        let standing = match groups {
+            Some(groups) => self.made_of(policy, groups, Origin::OpenWebUi, known.is_admin),
+            None => self.made_of(policy, &known.groups, Origin::Table, known.is_admin),
+        };
+        known.made.store(Some(Arc::new(Made {
+            groups: groups.cloned(),
+            standing: Arc::clone(&standing),
+        })));
+        standing
     }
 
     /// What groups of one origin make of a caller.
@@ -152,5 +165,14 @@ impl Access {
     ) -> Arc<Standing> {
         let own = groups.iter().map(|group| (group, origin));
         Arc::new(Standing::new(&self.rules, policy, own, is_marked))
+    }
+}
+
+/// Whether they are the very same groups.
+fn is_same(one: Option<&Arc<[Arc<str>]>>, other: Option<&Arc<[Arc<str>]>>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (None, None) => true,
+        _ => false,
     }
 }

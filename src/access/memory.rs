@@ -35,8 +35,17 @@ pub struct Known {
     pub groups: Vec<Arc<str>>,
     /// `user_admin_status`.
     pub is_admin: bool,
-    /// What follows from the tables alone, while it does.
-    pub standing: ArcSwapOption<Standing>,
+    /// What was last made of it, for as long as it is made of the same.
+    pub made: ArcSwapOption<Made>,
+}
+
+/// A standing, and what it was made of.
+#[derive(Debug)]
+pub struct Made {
+    /// The groups, where they are not those of our tables.
+    pub groups: Option<Arc<[Arc<str>]>>,
+    /// It.
+    pub standing: Arc<Standing>,
 }
 
 /// What was read.
@@ -90,7 +99,7 @@ impl From<Member> for Known {
         Self {
             groups: member.groups.iter().map(|it| it.as_str().into()).collect(),
             is_admin: member.is_admin,
-            standing: ArcSwapOption::empty(),
+            made: ArcSwapOption::empty(),
         }
     }
 }

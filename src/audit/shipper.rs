@@ -60,6 +60,16 @@ const FIRST_PURGE: Duration = Duration::from_secs(5);
 /// A pause between two statements of the purge: calls come first.
 const PURGE_PAUSE: Duration = Duration::from_millis(50);
 
+/// While there is more to ship, shipping takes this share of the time: one part in so many. Calls
+/// come first, they share the cores with us.
+const LEISURE: u32 = 10;
+
+/// From a backlog of so many bytes on, it takes all the time it needs.
+const LEISURE_BYTES: u64 = 64 * 1024 * 1024;
+
+/// The longest rest between two batches.
+const REST_MAX: Duration = Duration::from_secs(1);
+
 /// The batch that a byte of the backlog belongs to; the writer wakes the shipper with each new one.
 pub(super) fn batch_of(backlog: u64) -> u64 {
     backlog / BATCH_BYTES
@@ -120,7 +130,7 @@ impl<S: Sink> Shipper<S> {
         let mut retry = RETRY.0;
         loop {
             let result = tokio::select! {
-                result = self.round() => result,
+                result = self.round(true) => result,
                 () = stop.cancelled() => break,
             };
             let pause = self.pause(result, &mut retry);
@@ -136,7 +146,7 @@ impl<S: Sink> Shipper<S> {
             .is_err()
         {
             tracing::warn!(
-                bytes = self.writer.condition.backlog.load(Ordering::Relaxed),
+                bytes = self.backlog(),
                 "the audit trail is not wholly in the database; the journal keeps the rest for the next start"
             );
         }
@@ -164,13 +174,13 @@ impl<S: Sink> Shipper<S> {
     async fn finish(&mut self) {
         let mut retry = RETRY.0;
         loop {
-            let result = self.round().await;
+            let result = self.round(false).await;
             let is_done = result.is_ok() && self.writer.condition.open.load(Ordering::Relaxed) == 0;
             self.pause(result, &mut retry);
             if is_done {
                 // Nothing is written between calls: the active segment is deleted as well.
                 self.writer.journal.rotate();
-                let last = self.round().await;
+                let last = self.round(false).await;
                 self.pause(last, &mut retry);
                 return;
             }
@@ -178,12 +188,26 @@ impl<S: Sink> Shipper<S> {
         }
     }
 
-    /// Ships all there is.
-    async fn round(&mut self) -> Result<(), Problem> {
+    /// Bytes that are still to ship.
+    fn backlog(&self) -> u64 {
+        self.writer.condition.backlog.load(Ordering::Relaxed)
+    }
+
+    /// Ships all there is; at leisure, it rests in between.
+    async fn round(&mut self, is_leisurely: bool) -> Result<(), Problem> {
         if Instant::now() >= self.adopt_at {
             self.adopt().await;
         }
-        while self.step().await? {}
+        loop {
+            let began = Instant::now();
+            if !self.step().await? {
+                break;
+            }
+            if is_leisurely && self.backlog() < LEISURE_BYTES {
+                let rest = began.elapsed() * (LEISURE - 1);
+                tokio::time::sleep(rest.min(REST_MAX)).await;
+            }
+        }
         // What cannot be deleted holds nothing up; it is told, and tried again.
         self.untidy.take().map_or(Ok(()), |error| Err(error.into()))
     }

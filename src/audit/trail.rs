@@ -23,10 +23,11 @@ use crate::{
     store::{CallRecord, ChangeRecord, Store},
 };
 
-/// A record could not be written, and the operator chose that such calls are refused.
+/// A record could not be written, and the operator chose that such calls are refused. The record
+/// comes back.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("this call cannot be recorded, and calls without a record are refused here: {0}")]
-pub struct AuditDown(pub String);
+pub struct AuditDown(pub String, pub Box<CallRecord>);
 
 /// What `/health` says of the audit trail.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -124,7 +125,7 @@ impl Audit {
         if let Err(why) = result {
             if writer.on_failure == OnFailure::Refuse {
                 writer.condition.unwritten(&why, false);
-                return Err(AuditDown(why));
+                return Err(AuditDown(why, Box::new(record)));
             }
             writer.lose(&Line::Call(&record), &why);
             return Ok(Begun::new(

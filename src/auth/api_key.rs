@@ -132,6 +132,11 @@ impl Stored {
         if let Some(snapshot) = self.fresh() {
             return Ok(snapshot);
         }
+        // Boxed: it is large, and a warm path does not come here.
+        Box::pin(self.read_anew()).await
+    }
+
+    async fn read_anew(&self) -> Result<Arc<Snapshot>, Refusal> {
         let mut failed = self.reading.lock().await;
         if let Some(snapshot) = self.fresh() {
             return Ok(snapshot);

@@ -64,7 +64,8 @@ pub fn name<'a>(
 /// Whether a text can be the name of one user.
 pub fn is_name(text: &str) -> bool {
     let is_odd = |c: char| c.is_control() || c.is_whitespace() || matches!(c, ',' | ';');
-    !text.is_empty() && text.len() <= NAME_BYTES_MAX && !text.contains(is_odd)
+    // `*` is every workspace to the tables, and nobody's name.
+    !text.is_empty() && text != "*" && text.len() <= NAME_BYTES_MAX && !text.contains(is_odd)
 }
 
 /// A comma list of groups: trimmed, without blanks and doubles, in the order they came.

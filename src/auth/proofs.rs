@@ -147,18 +147,24 @@ impl Proofs {
         };
         match (proven, signed) {
             (Some(Proven::Key(holder)), signed) => {
-                self.holder(holder, signed.as_ref(), named, sent).await
+                if !holder.forwards && named.is_none() {
+                    return Ok(holder.caller);
+                }
+                // Boxed, as all that only some requests need: it is large.
+                Box::pin(self.holder(holder, signed.as_ref(), named, sent)).await
             }
             (Some(Proven::User(session)), signed) => {
                 let caller = user(session, signed.as_ref(), named, sent)?;
                 match caller.proof {
-                    Proof::Oidc => self.complete(Arc::unwrap_or_clone(caller), None).await,
+                    Proof::Oidc => {
+                        Box::pin(self.complete(Arc::unwrap_or_clone(caller), None)).await
+                    }
                     _ => Ok(caller),
                 }
             }
-            (None, Some(signed)) => self.signed(&signed, named, sent).await,
+            (None, Some(signed)) => Box::pin(self.signed(&signed, named, sent)).await,
             (None, None) => match (named.and_then(Named::caller), &self.fallback) {
-                (Some(caller), _) => self.complete(caller, None).await,
+                (Some(caller), _) => Box::pin(self.complete(caller, None)).await,
                 (None, Some(fallback)) => Ok(Arc::clone(fallback)),
                 (None, None) if vouched == Vouched::Untrusted(true) => Err(Refusal::Untrusted),
                 (None, None) => Err(Refusal::Missing),
@@ -183,7 +189,7 @@ impl Proofs {
     async fn credentials(&self, sent: &HeaderMap) -> Result<Option<Proven>, Refusal> {
         let authorization = headers::authorization(sent)?;
         if authorization.is_empty() {
-            return self.cookie(sent).await;
+            return Box::pin(self.cookie(sent)).await;
         }
         // Where nothing is checked, the header is for somebody else.
         let takes_tokens = self.sessions.is_some() || !self.issuers.is_empty();
@@ -239,7 +245,7 @@ impl Proofs {
             (Err(refusal), Some(sessions))
                 if text.starts_with("sk-") && refusal != Refusal::KeyExpired =>
             {
-                let session = sessions.key(text).await?;
+                let session = Box::pin(sessions.key(text)).await?;
                 session.map(Proven::User).ok_or(refusal)
             }
             (holder, _) => holder.map(Proven::Key),
@@ -249,10 +255,15 @@ impl Proofs {
     /// The user of a token: of the issuer that it names, or of Open WebUI, whose sessions name
     /// none.
     async fn token(&self, text: &str) -> Result<Session, Refusal> {
+        if let Some(sessions) = &self.sessions
+            && let Some(session) = sessions.verified(text).await
+        {
+            return session;
+        }
         let Origin { iss } = token::unproven(text)?;
         if let Some(iss) = &iss {
             let issuer = self.issuers.iter().find(|issuer| issuer.is_issuer(iss));
-            let caller = issuer.ok_or(Refusal::Issuer)?.caller(text).await?;
+            let caller = Box::pin(issuer.ok_or(Refusal::Issuer)?.caller(text)).await?;
             return Ok(Session {
                 caller: Arc::new(caller),
                 id: None,

@@ -9,8 +9,8 @@ use std::{
     time::Duration,
 };
 
-use jsonwebtoken::{DecodingKey, Validation};
-use moka::future::Cache;
+use jsonwebtoken::{DecodingKey, Validation, get_current_timestamp};
+use moka::{future::Cache, sync};
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 
@@ -23,6 +23,9 @@ use super::{
     users::{REMEMBERED_MAX, User, Users},
 };
 use crate::{config::OpenWebUi, redis::Redis};
+
+/// How long a signature that was right is not looked at again. Its claims are, each time.
+const VERIFIED: Duration = Duration::from_mins(1);
 
 /// Whoever a session belongs to.
 #[derive(Debug, Clone)]
@@ -43,6 +46,8 @@ pub struct Sessions {
     users: Option<Arc<Users>>,
     api: Option<Introspection>,
     sign_outs: Option<SignOuts>,
+    /// Tokens whose signature was right a moment ago, by their SHA-256.
+    verified: sync::Cache<[u8; 32], Arc<Claims>>,
 }
 
 /// What a session token says (Open WebUI contract §7.1).
@@ -88,26 +93,50 @@ impl Sessions {
             users,
             api,
             sign_outs: redis.map(|redis| SignOuts::new(redis, config.cache_ttl)),
+            verified: sync::Cache::builder()
+                .max_capacity(REMEMBERED_MAX)
+                .time_to_live(VERIFIED)
+                .build(),
         })
     }
 
     /// The user of a session token.
     pub async fn session(&self, sent: &str) -> Result<Session, Refusal> {
-        let claims: Claims = match &self.key {
-            Some(key) => token::verify(sent, key, &self.validation)?,
-            None => token::unproven(sent)?,
+        let Some(key) = &self.key else {
+            return self.alive(sent, &token::unproven(sent)?).await;
         };
+        let claims = Arc::new(token::verify(sent, key, &self.validation)?);
+        let hash: [u8; 32] = Sha256::digest(sent).into();
+        self.verified.insert(hash, Arc::clone(&claims));
+        self.alive(sent, &claims).await
+    }
+
+    /// The user of a session token whose signature was right a moment ago; `None`: it is to be
+    /// verified.
+    pub async fn verified(&self, sent: &str) -> Option<Result<Session, Refusal>> {
+        // Nothing to remember where the API is asked.
+        self.key.as_ref()?;
+        let hash: [u8; 32] = Sha256::digest(sent).into();
+        let claims = self.verified.get(&hash)?;
+        Some(match claims.check_end() {
+            Ok(()) => self.alive(sent, &claims).await,
+            Err(refusal) => Err(refusal),
+        })
+    }
+
+    /// The user, if the session lives.
+    async fn alive(&self, sent: &str, claims: &Claims) -> Result<Session, Refusal> {
         let id = claims.check()?;
         match (&self.key, &self.users, &self.api) {
             (Some(_), Some(users), _) => {
                 let user = users.by_id(id).await?.ok_or(Refusal::SignedOut)?;
                 claims.check_user(&user)?;
                 if let Some(sign_outs) = &self.sign_outs {
-                    sign_outs.check(sent, id, &claims).await?;
+                    Box::pin(sign_outs.check(sent, id, claims)).await?;
                 }
                 Ok(user.session())
             }
-            (_, _, Some(api)) => api.session(sent, &claims).await,
+            (_, _, Some(api)) => Box::pin(api.session(sent, claims)).await,
             _ => Err(Refusal::Unavailable(
                 "neither the database nor the URL of Open WebUI is configured",
             )),
@@ -144,6 +173,16 @@ impl Claims {
         }
         let id = self.id.as_deref().filter(|id| is_name(id));
         id.ok_or_else(|| token::flaw("it names no user"))
+    }
+
+    /// Refuses a token that has ended since it was verified.
+    fn check_end(&self) -> Result<(), Refusal> {
+        #[expect(clippy::cast_precision_loss, reason = "seconds of today are exact")]
+        let now = get_current_timestamp() as f64;
+        if self.exp.is_some_and(|end| end <= now) {
+            return Err(Refusal::Expired);
+        }
+        Ok(())
     }
 
     /// Whether the session lives, by what the database says of its user.

@@ -77,14 +77,14 @@ impl Users {
 
     /// The user of an id.
     pub async fn by_id(&self, id: &str) -> Result<Option<Arc<User>>, Refusal> {
-        let question = self.directory.user(id);
+        let question = || self.directory.user(id);
         self.look_up(Lookup::Id(id.to_owned()), Proof::Session, question)
             .await
     }
 
     /// The user of an e-mail, in any case of letters.
     pub async fn by_email(&self, email: &str) -> Result<Option<Arc<User>>, Refusal> {
-        let question = self.directory.user_of_email(email);
+        let question = || self.directory.user_of_email(email);
         self.look_up(
             Lookup::Email(email.to_lowercase()),
             Proof::Session,
@@ -95,21 +95,35 @@ impl Users {
 
     /// The user of an API key (`sk-…`).
     pub async fn by_key(&self, key: &str) -> Result<Option<Arc<User>>, Refusal> {
-        let question = self.directory.user_of_key(key);
+        let question = || self.directory.user_of_key(key);
         let lookup = Lookup::Key(Sha256::digest(key).into());
         self.look_up(lookup, Proof::SessionKey, question).await
     }
 
     /// From memory, else by the question, which all who ask the same share.
-    async fn look_up(
+    async fn look_up<F>(
+        &self,
+        lookup: Lookup,
+        proof: Proof,
+        question: impl FnOnce() -> F,
+    ) -> Result<Option<Arc<User>>, Refusal>
+    where
+        F: Future<Output = Result<Option<Account>, StoreError>>,
+    {
+        if let Some(user) = self.found.get(&lookup).await {
+            return Ok(Some(user));
+        }
+        // Boxed: it is large, and a warm path does not come here.
+        Box::pin(self.ask(lookup, proof, question())).await
+    }
+
+    /// By the question.
+    async fn ask(
         &self,
         lookup: Lookup,
         proof: Proof,
         question: impl Future<Output = Result<Option<Account>, StoreError>>,
     ) -> Result<Option<Arc<User>>, Refusal> {
-        if let Some(user) = self.found.get(&lookup).await {
-            return Ok(Some(user));
-        }
         let asked = async {
             let busy = StoreError::Down("too many questions wait for it".to_owned());
             let Ok(Ok(_turn)) = timeout(TURN, self.turns.acquire()).await else {

@@ -185,6 +185,7 @@ fn apply(settings: &ArcSwap<Settings>, config: &Arc<Config>, sources: &Sources) 
     };
     if old.config.access.groups == config.access.groups
         && old.config.access.admins == config.access.admins
+        && old.config.access.admin_groups == config.access.admin_groups
     {
         return;
     }

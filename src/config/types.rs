@@ -205,7 +205,7 @@ pub struct Access {
     pub admins: Vec<String>,
     /// How long grants that were read count if no change is heard of. Default 10 s.
     pub cache_ttl: Duration,
-    /// `[access.groups]`: seeded, never deleted.
+    /// `[access.groups]`: each line seeded once, never deleted.
     pub groups: Vec<SeedGroup>,
 }
 

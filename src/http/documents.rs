@@ -14,10 +14,18 @@ use http::{
 };
 
 use super::{error::ApiError, identity::reader, sender::Sender, state::AppState};
-use crate::{bridge::Bridge, name::BridgeName, openapi::Document};
+use crate::{
+    bridge::Bridge,
+    config::{Config, Flavor},
+    name::BridgeName,
+    openapi::Document,
+};
 
 /// The page; its placeholders are [`page`]'s business.
 const PAGE: &str = include_str!("docs.html");
+/// The way from the page to the admin page.
+const ADMIN: &str = r#"<p class="wrapper"><a href="{{root}}/admin">Administration</a></p>
+"#;
 
 /// `GET /openapi.json`
 pub async fn merged(
@@ -62,16 +70,9 @@ async fn serve(
     Ok(response)
 }
 
-/// A document, or 304 (RFC 9110 §13.1.2).
+/// A document, or 304.
 fn document(document: &Document, headers: &HeaderMap) -> Response {
-    let is_known = headers.get_all(IF_NONE_MATCH).iter().any(|tags| {
-        tags.to_str().is_ok_and(|tags| {
-            tags.split(',')
-                .map(str::trim)
-                .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == document.etag)
-        })
-    });
-    let mut response = if is_known {
+    let mut response = if is_known(headers, &document.etag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
         let mut response = Response::new(Body::from(document.body.clone()));
@@ -88,6 +89,17 @@ fn document(document: &Document, headers: &HeaderMap) -> Response {
     response
 }
 
+/// Whether the asker has what this tag names (RFC 9110 §13.1.2).
+pub fn is_known(headers: &HeaderMap, etag: &str) -> bool {
+    headers.get_all(IF_NONE_MATCH).iter().any(|tags| {
+        tags.to_str().is_ok_and(|tags| {
+            tags.split(',')
+                .map(str::trim)
+                .any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
+        })
+    })
+}
+
 /// `GET /docs`
 pub async fn docs(
     State(state): State<Arc<AppState>>,
@@ -97,11 +109,8 @@ pub async fn docs(
     reader(&settings, &sender).await?;
     let config = &settings.config;
     let title = state.registry.title();
-    Ok(page(
-        &title,
-        &config.server.root_path,
-        &format!("{}/openapi.json", config.server.root_path),
-    ))
+    let url = format!("{}/openapi.json", config.server.root_path);
+    Ok(page(config, &title, &url))
 }
 
 /// `GET /{bridge}/docs`
@@ -115,7 +124,8 @@ pub async fn docs_of_bridge(
         view.enter(bridge.name())
             .map_err(|denial| ApiError::denied(&denial, bridge.name(), None))?;
     }
-    let server = &settings.config.server;
+    let config = &settings.config;
+    let server = &config.server;
     let path = state.registry.bridge_path(bridge, &server.path_prefix);
     let name = bridge
         .live
@@ -123,16 +133,20 @@ pub async fn docs_of_bridge(
         .load()
         .as_deref()
         .and_then(|it| it.name.clone());
-    Ok(page(
-        &name.unwrap_or_else(|| bridge.name().to_string()),
-        &server.root_path,
-        &format!("{}{path}/openapi.json", server.root_path),
-    ))
+    let title = name.unwrap_or_else(|| bridge.name().to_string());
+    let url = format!("{}{path}/openapi.json", server.root_path);
+    Ok(page(config, &title, &url))
 }
 
-/// The page for one document.
-fn page(title: &str, root_path: &str, url: &str) -> Response {
+/// The page for one document; where there is an admin page, it leads there.
+fn page(config: &Config, title: &str, url: &str) -> Response {
+    let root_path = &config.server.root_path;
+    let admin = match config.flavor {
+        Flavor::Native => ADMIN.replace("{{root}}", &escape(root_path)),
+        Flavor::Mcpo | Flavor::McpoSingle => String::new(),
+    };
     let html = PAGE
+        .replace("{{admin}}", &admin)
         .replace("{{title}}", &escape(title))
         .replace("{{assets}}", &escape(&format!("{root_path}/docs/assets")))
         .replace("{{url}}", &escape(url));
@@ -145,7 +159,7 @@ fn page(title: &str, root_path: &str, url: &str) -> Response {
 }
 
 /// Escapes a text for HTML, attributes included.
-fn escape(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")

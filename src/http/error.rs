@@ -136,6 +136,13 @@ impl ApiError {
         error
     }
 
+    /// Without Basic in the challenge of a 401: for it a browser asks for a name and a password
+    /// itself, before the page that sent the request hears of it.
+    pub fn without_prompt(mut self) -> Self {
+        self.challenge = self.challenge.map(|_| "Bearer");
+        self
+    }
+
     /// A caller without a grant for a bridge, or for a tool of it as they asked for it. Which groups
     /// would do stands in the denial where the caller may know.
     pub fn denied(denial: &Denial, bridge: &BridgeName, tool: Option<&str>) -> Self {

@@ -52,7 +52,9 @@ pub fn router(state: &Arc<AppState>) -> Router {
         .route("/redoc", get(documents::docs))
         .route("/docs/assets/{file}", get(documents::asset));
     let routes = match flavor {
-        Flavor::Native => routes.nest("/admin/api", admin::routes()),
+        Flavor::Native => routes
+            .merge(admin::page())
+            .nest("/admin/api", admin::routes()),
         Flavor::Mcpo | Flavor::McpoSingle => routes,
     };
     let routes = routes
@@ -114,30 +116,50 @@ fn target(state: &AppState, request: &Request) -> Target {
 /// Serves one target.
 async fn answer(state: &AppState, target: Target, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
-    let is_post = parts.method == Method::POST;
-    let is_get = matches!(parts.method, Method::GET | Method::HEAD);
     let sender = Sender::take(&mut parts);
-    let result = match target {
-        Target::Bridge(bridge) if is_get => lists::bridge(state, &bridge, &sender).await,
-        Target::Document(bridge) if is_get => documents::of_bridge(state, &bridge, &sender).await,
-        Target::Docs(bridge) if is_get => documents::docs_of_bridge(state, &bridge, &sender).await,
-        Target::Tool(bridge, tool) => {
-            let asked = Asked { bridge, tool };
-            if is_post {
-                return tools::call(state, asked, sender, body).await;
-            }
-            Err(not_a_call(state, &asked, &sender).await)
+    let target = if parts.method == Method::POST {
+        match asked(state, target) {
+            Ok(asked) => return tools::call(state, asked, sender, body).await,
+            Err(target) => target,
         }
-        Target::Unknown(path) => match flat(state, &path) {
-            Some(asked) if is_post => return tools::call(state, asked, sender, body).await,
-            Some(asked) => Err(not_a_call(state, &asked, &sender).await),
-            None => Err(unknown(state, &path, &sender, is_post).await),
-        },
+    } else {
+        target
+    };
+    // Boxed: it is large, and calls do not come here.
+    let result = Box::pin(show(state, target, &parts.method, &sender)).await;
+    result.unwrap_or_else(ApiError::into_response)
+}
+
+/// The tool that is called; what is none comes back.
+fn asked(state: &AppState, target: Target) -> Result<Asked, Target> {
+    match target {
+        Target::Tool(bridge, tool) => Ok(Asked { bridge, tool }),
+        Target::Unknown(path) => flat(state, &path).ok_or(Target::Unknown(path)),
+        other => Err(other),
+    }
+}
+
+/// Answers whatever is no call.
+async fn show(
+    state: &AppState,
+    target: Target,
+    method: &Method,
+    sender: &Sender,
+) -> Result<Response, ApiError> {
+    let is_get = matches!(*method, Method::GET | Method::HEAD);
+    match target {
+        Target::Bridge(bridge) if is_get => lists::bridge(state, &bridge, sender).await,
+        Target::Document(bridge) if is_get => documents::of_bridge(state, &bridge, sender).await,
+        Target::Docs(bridge) if is_get => documents::docs_of_bridge(state, &bridge, sender).await,
         Target::Bridge(_) | Target::Document(_) | Target::Docs(_) => {
             Err(ApiError::method_not_allowed(Some(error::GET)))
         }
-    };
-    result.unwrap_or_else(ApiError::into_response)
+        Target::Tool(bridge, tool) => Err(not_a_call(state, &Asked { bridge, tool }, sender).await),
+        Target::Unknown(path) => match flat(state, &path) {
+            Some(asked) => Err(not_a_call(state, &asked, sender).await),
+            None => Err(unknown(state, &path, sender, *method == Method::POST).await),
+        },
+    }
 }
 
 /// The tool of an operation id or of the Python proxy's form, `{bridge}_{tool}`. What is not in the

@@ -15,8 +15,8 @@ use crate::{
     store::CallRecord,
 };
 
-/// How much of a name that a caller sent is kept, in characters.
-const NAME_CHARS_MAX: usize = 200;
+/// How much of a name that a caller sent is kept, in bytes.
+const NAME_BYTES_MAX: usize = 200;
 /// How many groups are kept.
 const GROUPS_MAX: usize = 64;
 /// How much of the arguments is kept, in bytes.
@@ -34,15 +34,14 @@ pub struct Trail {
 impl Trail {
     /// A call of which is known what was asked for and from where.
     pub fn new(audit: &Arc<Audit>, sender: &Sender, bridge: &str, tool: &str) -> Self {
-        let cut = |name: &str| name.chars().take(NAME_CHARS_MAX).collect();
         let record = CallRecord {
             request_id: sender.request_id.clone(),
             peer: sender.peer.map(|peer| peer.to_string()),
             workspace: DEFAULT_WORKSPACE.to_owned(),
             proof: "none".to_owned(),
             rule: "none".to_owned(),
-            bridge: cut(bridge),
-            tool: cut(tool),
+            bridge: cut(bridge).to_owned(),
+            tool: cut(tool).to_owned(),
             ..CallRecord::default()
         };
         Self {
@@ -95,10 +94,20 @@ impl Trail {
     }
 
     /// Writes down that the call begins.
-    pub fn begin(&self) -> Result<Begun, ApiError> {
-        let record = self.record.clone();
-        self.audit.begin(record).map_err(ApiError::unrecorded)
+    pub fn begin(&mut self) -> Result<Begun, ApiError> {
+        let record = std::mem::take(&mut self.record);
+        self.audit.begin(record).map_err(|mut down| {
+            // It is refused now, and that will be written down.
+            self.record = std::mem::take(&mut down.1);
+            ApiError::unrecorded(down)
+        })
     }
+}
+
+/// The beginning of a name.
+fn cut(name: &str) -> &str {
+    name.get(..name.floor_char_boundary(NAME_BYTES_MAX))
+        .unwrap_or(name)
 }
 
 /// Stars for what stands under a key that names a secret.

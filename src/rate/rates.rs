@@ -89,6 +89,12 @@ impl Rates {
         if bounds.is_empty() {
             return Ok(());
         }
+        // Boxed: it is large, and most have no bounds.
+        Box::pin(self.count_all(&bounds)).await
+    }
+
+    /// Counts one call under these.
+    async fn count_all(&self, bounds: &[Bound<'_>]) -> Result<(), TooMany> {
         if let Some(redis) = &self.redis {
             let counters: Vec<_> = bounds.iter().map(Bound::counter).collect();
             // One that is away has said so in the log.
@@ -102,7 +108,7 @@ impl Rates {
                 });
             }
         }
-        for bound in &bounds {
+        for bound in bounds {
             bound.count().map_err(|retry_after| TooMany {
                 what: bound.what(),
                 retry_after,

@@ -163,7 +163,7 @@ async fn narrowed(tx: &mut Tx) -> Result<Vec<GrantRow>, StoreError> {
                 return None;
             };
             Some(GrantRow {
-                workspace: Some(workspace),
+                workspace: (workspace != ALL).then_some(workspace),
                 group,
                 bridge,
                 tools,

@@ -41,12 +41,14 @@ const MAPPINGS_OF: &str = "SELECT tenant_id FROM group_tenant_mapping WHERE grou
 const ADD_NARROWED: &str = "INSERT INTO bridge_grant \
     (id, workspace_id, group_name, bridge, tools, read_only, created_at) \
     VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
-const REMOVE_NARROWED: &str = "DELETE FROM bridge_grant \
-    WHERE group_name = $1 AND bridge = $2 AND (workspace_id = $3 OR $3 = '*')";
+const REMOVE_NARROWED: &str = "DELETE FROM bridge_grant WHERE group_name = $1 AND bridge = $2 \
+    AND ($3 = '*' OR workspace_id = $3 OR ($3 = 'default' AND workspace_id = '*'))";
+const EVERYWHERE: &str = "SELECT COUNT(*) FROM bridge_grant \
+    WHERE group_name = $1 AND bridge = $2 AND workspace_id = '*'";
 const REMOVE_MEMBERS: &str = "DELETE FROM user_group_membership WHERE group_name = $1";
 const REMOVE_MAPPINGS: &str = "DELETE FROM group_tenant_mapping WHERE group_name = $1";
-const REMOVE_ALL_NARROWED: &str =
-    "DELETE FROM bridge_grant WHERE group_name = $1 AND (workspace_id = $2 OR $2 = '*')";
+const REMOVE_ALL_NARROWED: &str = "DELETE FROM bridge_grant WHERE group_name = $1 \
+    AND ($2 = '*' OR workspace_id = $2 OR ($2 = 'default' AND workspace_id = '*'))";
 
 impl Store {
     /// Adds a member; false if they were one.
@@ -105,21 +107,21 @@ impl Store {
         let email = lower_email(email)?;
         self.bounded(async {
             let mut tx = self.begin().await?;
-            let mut touched = tx
-                .execute(if is_admin { PROMOTE } else { DEMOTE }, &[(&email).into()])
-                .await?;
-            if is_admin && touched == 0 {
-                touched = tx.execute(ADD_ADMIN, &[(&email).into()]).await?;
-            }
-            let action = if is_admin { "set_admin" } else { "unset_admin" };
-            self.finish(tx, actor, (touched > 0).then_some((action, email)))
+            let (action, is_change) = if is_admin {
+                ("set_admin", self.put_admin(&mut tx, &email).await?)
+            } else {
+                let touched = tx.execute(DEMOTE, &[(&email).into()]).await?;
+                ("unset_admin", touched > 0)
+            };
+            self.finish(tx, actor, is_change.then_some((action, email)))
                 .await
         })
         .await
     }
 
     /// Grants; false if the very same grant stood already. One without globs and not `read_only`
-    /// is a row of `group_tenant_mapping`, any other one of our own table.
+    /// is a row of `group_tenant_mapping`, any other one of our own table, where it belongs to the
+    /// actor's workspace unless it names one: the operator's counts in all of them.
     pub async fn grant(&self, actor: &Actor, grant: &GrantRow) -> Result<bool, StoreError> {
         self.bounded(async {
             let mut tx = self.begin().await?;
@@ -143,16 +145,9 @@ impl Store {
             let values = [(&grant.group).into(), (&grant.bridge).into()];
             return Ok(tx.execute(ADD_MAPPING, &values).await? > 0);
         }
-        let workspace = match grant.workspace.as_deref() {
-            Some(workspace) => workspace,
-            None if actor.workspace == ALL => DEFAULT_WORKSPACE,
-            None => &actor.workspace,
-        };
+        let workspace = grant.workspace.as_deref().unwrap_or(&actor.workspace);
         may_write(actor, workspace)?;
-        let mut tools = grant.tools.clone();
-        tools.sort();
-        tools.dedup();
-        let tools = json(&tools);
+        let tools = tools_of(grant);
         let id = digest(&[
             workspace,
             &grant.group,
@@ -174,6 +169,10 @@ impl Store {
     }
 
     /// Revokes all that a group may do with a bridge, narrowed or not; says how many grants went.
+    ///
+    /// What is narrowed and counts in every workspace goes by the operator's word, or by that of an
+    /// administrator of the default workspace; it stays when those of others revoke. If nothing
+    /// else is there to revoke they are refused, so that nobody believes it gone.
     pub async fn revoke(
         &self,
         actor: &Actor,
@@ -185,9 +184,13 @@ impl Store {
             let mut gone = tx
                 .execute(REMOVE_MAPPING, &[group.into(), bridge.into()])
                 .await?;
-            self.scope(&mut tx, &actor.workspace).await?;
+            self.scope(&mut tx, reach(actor)).await?;
             let values = [group.into(), bridge.into(), (&actor.workspace).into()];
             gone += tx.execute(REMOVE_NARROWED, &values).await?;
+            if gone == 0 {
+                let left: Vec<(i64,)> = tx.fetch(EVERYWHERE, &values[..2]).await?;
+                must_be_none(group, bridge, &left)?;
+            }
             self.finish(
                 tx,
                 actor,
@@ -237,13 +240,14 @@ impl Store {
         .await
     }
 
-    /// Removes a group with its members and grants; says how many of each.
+    /// Removes a group with its members and grants; says how many of each. Narrowed grants of other
+    /// workspaces stay, as in [`Store::revoke`].
     pub async fn delete_group(&self, actor: &Actor, group: &str) -> Result<(u64, u64), StoreError> {
         self.bounded(async {
             let mut tx = self.begin().await?;
             let members = tx.execute(REMOVE_MEMBERS, &[group.into()]).await?;
             let mut grants = tx.execute(REMOVE_MAPPINGS, &[group.into()]).await?;
-            self.scope(&mut tx, &actor.workspace).await?;
+            self.scope(&mut tx, reach(actor)).await?;
             grants += tx
                 .execute(
                     REMOVE_ALL_NARROWED,
@@ -281,9 +285,13 @@ impl Store {
         Ok(is_change)
     }
 
-    /// Puts an administrator of the file into the tables; false if they stood there.
+    /// Makes a user an administrator; false if they were one.
     pub(super) async fn put_admin(&self, tx: &mut Tx, email: &str) -> Result<bool, StoreError> {
-        Ok(tx.execute(ADD_ADMIN, &[email.into()]).await? > 0)
+        let mut touched = tx.execute(PROMOTE, &[email.into()]).await?;
+        if touched == 0 {
+            touched = tx.execute(ADD_ADMIN, &[email.into()]).await?;
+        }
+        Ok(touched > 0)
     }
 
     /// Puts a member of the file into the tables; false if they stood there.
@@ -309,6 +317,36 @@ pub(super) fn may_write(actor: &Actor, workspace: &str) -> Result<(), StoreError
         "`{workspace}` is not your workspace; you act for `{}`",
         actor.workspace
     )))
+}
+
+/// The workspace that a transaction is scoped to when an actor takes grants away. Administrators of
+/// the default workspace act for grants that count everywhere too: the inherited grants, which all
+/// administrators write, count everywhere as well.
+fn reach(actor: &Actor) -> &str {
+    if actor.workspace == DEFAULT_WORKSPACE {
+        ALL
+    } else {
+        &actor.workspace
+    }
+}
+
+/// Refuses to revoke what is out of the actor's reach, by the number of such grants.
+fn must_be_none(group: &str, bridge: &str, left: &[(i64,)]) -> Result<(), StoreError> {
+    if left.iter().all(|&(count,)| count == 0) {
+        return Ok(());
+    }
+    Err(StoreError::Invalid(format!(
+        "the grant of `{group}` for `{bridge}` counts in every workspace; an administrator of the \
+         workspace `{DEFAULT_WORKSPACE}` can revoke it, or `mcp-bridge access revoke`"
+    )))
+}
+
+/// The globs of a grant as they are stored, in one order, each once.
+pub(super) fn tools_of(grant: &GrantRow) -> String {
+    let mut tools = grant.tools.clone();
+    tools.sort();
+    tools.dedup();
+    json(&tools)
 }
 
 /// The e-mail as it is stored.
@@ -349,7 +387,7 @@ pub(super) fn described(grant: &GrantRow) -> String {
 }
 
 /// SHA-256 over texts, each told from the next by its length; in hex.
-fn digest(texts: &[&str]) -> String {
+pub(super) fn digest(texts: &[&str]) -> String {
     use std::fmt::Write as _;
     let mut hash = Sha256::new();
     for text in texts {

@@ -8,12 +8,15 @@ use super::{
     CallFilter, CallRecord, Store, StoreError,
     access::{json, list},
     open::ALL,
-    pool::{Tx, Value},
+    pool::{Target, Tx, Value},
 };
 use crate::config::DEFAULT_WORKSPACE;
 
-/// Rows a statement: 18 values each, and SQLite takes 32,766 values.
-const ROWS_MAX: usize = 100;
+/// Rows a statement in PostgreSQL, where each statement is a round trip.
+const ROWS_POSTGRES: usize = 100;
+/// Rows a statement in SQLite, where none is, and finding the place of a value takes as long as
+/// there are values.
+const ROWS_SQLITE: usize = 4;
 /// Longer texts stand in no index (migration 2), in characters.
 const INDEXED_MAX: usize = 255;
 
@@ -45,10 +48,14 @@ impl Store {
             return Ok(());
         }
         let calls = settled(calls);
+        let rows = match self.target {
+            Target::Postgres(_) => ROWS_POSTGRES,
+            Target::Sqlite(_) => ROWS_SQLITE,
+        };
         self.bounded(async {
             let mut tx = self.begin().await?;
             self.scope(&mut tx, ALL).await?;
-            for chunk in calls.chunks(ROWS_MAX) {
+            for chunk in calls.chunks(rows) {
                 put(&mut tx, chunk).await?;
             }
             tx.commit().await
@@ -112,7 +119,7 @@ fn settled(calls: &[CallRecord]) -> Vec<&CallRecord> {
     settled
 }
 
-/// One statement for up to [`ROWS_MAX`] records.
+/// One statement for a few records.
 async fn put(tx: &mut Tx, calls: &[&CallRecord]) -> Result<(), StoreError> {
     let mut sql = INSERT.to_owned();
     let mut values = Vec::with_capacity(calls.len() * COLUMNS);

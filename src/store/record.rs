@@ -1,9 +1,11 @@
-//! The records of the audit trail, as they stand in the journal and in the tables.
+//! The records of the audit trail, as they stand in the journal and in the tables. What a line of the
+//! journal lacks has its default: an older version may have written it.
 
 use serde::{Deserialize, Serialize};
 
 /// One call, allowed or refused (design §9).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct CallRecord {
     /// Unique: the instance and a number.
     pub id: String,
@@ -71,6 +73,7 @@ pub struct CallFilter {
 
 /// One change that an administrator made.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct ChangeRecord {
     /// Unique.
     pub id: String,

@@ -14,7 +14,8 @@ pub struct Actor {
 /// What a group may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GrantRow {
-    /// The workspace of callers it counts for; `None`, a row of `group_tenant_mapping`: all.
+    /// The workspace of callers it counts for; `None` for all of them, as rows of
+    /// `group_tenant_mapping` do, and ours of workspace `*`.
     pub workspace: Option<String>,
     /// The group.
     pub group: String,

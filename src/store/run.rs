@@ -14,11 +14,13 @@ use sqlx::{
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::{Health, Store, StoreError, pool::Target};
+use super::{Health, Store, StoreError, pool::Target, seed};
 use crate::config;
 
 /// What our triggers notify (migration 3).
 const CHANNEL: &str = "mcp_bridge_access";
+/// What `pg_stat_activity` calls the connection that listens.
+const LISTENER: &str = "mcp-bridge listener";
 /// How often the connection is asked for a sign of life.
 const PROBE: Duration = Duration::from_secs(2);
 /// How often a SQLite file is looked at for changes of other processes.
@@ -58,10 +60,9 @@ impl Store {
     /// Never returns.
     async fn keep(&self, seed: &config::Access) {
         let mut pause = PAUSE_MIN;
-        let mut is_seeded = false;
         loop {
             let began = Instant::now();
-            match self.connect(seed, &mut is_seeded).await {
+            match self.connect(seed).await {
                 Ok(watch) => {
                     // Whatever happened before we listened was not heard of.
                     self.bump();
@@ -107,11 +108,7 @@ impl Store {
     }
 
     /// One try, from nothing to a connection that listens.
-    async fn connect(
-        &self,
-        seed: &config::Access,
-        is_seeded: &mut bool,
-    ) -> Result<Watch, StoreError> {
+    async fn connect(&self, access: &config::Access) -> Result<Watch, StoreError> {
         if let Target::Postgres(options) = &self.target {
             // The pool repeats a refused connection until its time is up, and hides the reason.
             self.within(self.timeout, async {
@@ -123,11 +120,8 @@ impl Store {
         if !applied.is_empty() {
             tracing::info!("applied migrations: {}", applied.join(", "));
         }
-        // What an administrator took away since the start stays away, unless all of it is gone.
-        if !*is_seeded || !applied.is_empty() {
-            self.within(self.timeout, self.sow(seed)).await?;
-            *is_seeded = true;
-        }
+        // Each time: only what was never sown here is, and this may be another, empty database.
+        self.within(seed::TIMEOUT, self.sow(access)).await?;
         self.within(self.timeout, self.open_watch()).await
     }
 
@@ -212,7 +206,7 @@ fn listener_pool(options: &PgConnectOptions, timeout: Duration) -> PgPool {
         .acquire_timeout(timeout)
         .idle_timeout(None)
         .max_lifetime(None)
-        .connect_lazy_with(options.clone())
+        .connect_lazy_with(options.clone().application_name(LISTENER))
 }
 
 /// The version of the file and the generation in it; the generation is read when the file changed.

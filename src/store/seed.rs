@@ -1,103 +1,205 @@
-//! Seeding: the grants and administrators of the file go into the tables, and nothing comes out.
+//! Seeding: the grants and administrators of the file go into the tables, each line once, and nothing
+//! comes out.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use super::{
     Actor, GrantRow, Store, StoreError,
-    admin::{described, fits, lower_email},
+    admin::{described, digest, fits, lower_email, tools_of},
+    calls::no_nul,
     changes::record,
+    open::{ALL, now},
     pool::Tx,
 };
 use crate::config::{self, DEFAULT_WORKSPACE};
 
 /// How long it may take: there may be thousands of lines in the file.
-const TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
+
+const SOWN: &str = "SELECT id FROM bridge_seed";
+const MARK: &str = "INSERT INTO bridge_seed (id, action, target, sown_at) \
+    VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+
+/// What a line of the file says.
+enum Line {
+    /// One of `admins`.
+    Admin(String),
+    /// The same one, in the first group of administrators.
+    Member(String, String),
+    /// Of `[access.groups]`.
+    Grant(GrantRow),
+}
+
+/// A line that can be stored.
+struct Seed {
+    /// Tells it from all others.
+    id: String,
+    /// What is done, as the record of the change tells it.
+    action: &'static str,
+    /// To what.
+    target: String,
+    line: Line,
+}
 
 impl Store {
     /// Puts the grants and administrators of the file into the tables; deletes nothing.
+    ///
+    /// Each line is sown once in the life of a database, and what was sown is remembered there: a
+    /// grant that an administrator revoked does not come back with the next start, though the line
+    /// stands in the file. A line that is new in the file, or says something else than before, is
+    /// sown. Whoever wants a revoked one back grants it (`mcp-bridge access grant`).
     pub async fn seed(&self, access: &config::Access) -> Result<(), StoreError> {
         self.bounded_by(TIMEOUT, self.sow(access)).await
     }
 
     /// [`Store::seed`] without a look at the health.
     pub(super) async fn sow(&self, access: &config::Access) -> Result<(), StoreError> {
-        if access.groups.is_empty() && access.admins.is_empty() {
+        let mut seeds = seeds(access);
+        if !seeds.is_empty() {
+            let sown: Vec<(String,)> = self.read.fetch(SOWN, &[]).await?;
+            let sown: HashSet<String> = sown.into_iter().map(|(id,)| id).collect();
+            seeds.retain(|seed| !sown.contains(&seed.id));
+        }
+        if seeds.is_empty() {
             return Ok(());
         }
-        let actor = Actor {
-            id: "configuration".to_owned(),
-            proof: "configuration".to_owned(),
-            workspace: DEFAULT_WORKSPACE.to_owned(),
-        };
+        // In one order, or two replicas that sow would wait for each other.
+        seeds.sort_by(|a, b| (a.action, &a.target, &a.id).cmp(&(b.action, &b.target, &b.id)));
         let mut tx = self.begin().await?;
-        let mut changes = Vec::new();
-        for email in &access.admins {
-            // One line that cannot be stored must not keep us from serving.
-            match self.put_admin_of_file(&mut tx, email, access).await {
-                Err(StoreError::Invalid(reason)) => warn_of_line(&reason),
-                result => changes.extend(result?),
-            }
-        }
-        let mut grants: Vec<_> = grants(access).collect();
-        // The inherited table first: a scoped transaction may not touch it any more.
-        grants.sort_by_key(|grant| !grant.tools.is_empty() || grant.read_only);
-        for grant in &grants {
-            match self.put_grant(&mut tx, &actor, grant).await {
-                Ok(true) => changes.push(("grant", described(grant))),
-                Ok(false) => {}
-                Err(StoreError::Invalid(reason)) => warn_of_line(&reason),
-                Err(error) => return Err(error),
-            }
-        }
-        if !changes.is_empty() {
-            self.scope(&mut tx, &actor.workspace).await?;
-        }
-        for (action, target) in &changes {
-            record(&mut tx, &actor, action, target).await?;
-        }
+        let seeds = mark(&mut tx, seeds).await?;
+        let is_change = self.put_seeds(&mut tx, &seeds).await?;
         tx.commit().await?;
-        if !changes.is_empty() {
+        if is_change {
             self.bump();
         }
         Ok(())
     }
 
-    /// One of `admins`, with the first group of administrators; says what changed.
-    async fn put_admin_of_file(
-        &self,
-        tx: &mut Tx,
-        email: &str,
-        access: &config::Access,
-    ) -> Result<Vec<(&'static str, String)>, StoreError> {
-        let email = lower_email(email)?;
+    /// Puts seeds into the tables they belong to; says whether any was not there.
+    async fn put_seeds(&self, tx: &mut Tx, seeds: &[Seed]) -> Result<bool, StoreError> {
+        let everywhere = author(ALL);
+        // The inherited tables first: a scoped transaction may not touch them any more.
+        let (narrowed, inherited): (Vec<_>, Vec<_>) =
+            seeds.iter().partition(|seed| seed.line.is_narrowed());
         let mut changes = Vec::new();
-        if self.put_admin(tx, &email).await? {
-            changes.push(("set_admin", email.clone()));
-        }
-        if let Some(group) = access.admin_groups.first() {
-            fits("the name of the group", group)?;
-            if self.put_member(tx, &email, group).await? {
-                changes.push(("add_member", format!("{email} {group}")));
+        for seed in inherited.into_iter().chain(narrowed) {
+            let is_new = match &seed.line {
+                Line::Admin(email) => self.put_admin(tx, email).await?,
+                Line::Member(email, group) => self.put_member(tx, email, group).await?,
+                Line::Grant(grant) => self.put_grant(tx, &everywhere, grant).await?,
+            };
+            if is_new {
+                changes.push(seed);
             }
         }
-        Ok(changes)
+        if changes.is_empty() {
+            return Ok(false);
+        }
+        // The administrators of the default workspace see the records.
+        let author = author(DEFAULT_WORKSPACE);
+        self.scope(tx, &author.workspace).await?;
+        for seed in changes {
+            record(tx, &author, seed.action, &seed.target).await?;
+        }
+        Ok(true)
     }
 }
 
-/// Says which line of `[access]` counts for nothing.
-fn warn_of_line(reason: &str) {
-    tracing::warn!("a line of [access] cannot be stored and is left out: {reason}");
+/// The file, acting for a workspace.
+fn author(workspace: &str) -> Actor {
+    Actor {
+        id: "configuration".to_owned(),
+        proof: "configuration".to_owned(),
+        workspace: workspace.to_owned(),
+    }
 }
 
-/// The grants of the file as rows.
-fn grants(access: &config::Access) -> impl Iterator<Item = GrantRow> + '_ {
-    access.groups.iter().flat_map(|group| {
-        group.grants.iter().map(|grant| GrantRow {
-            workspace: None,
-            group: group.name.clone(),
-            bridge: grant.bridge.as_str().to_owned(),
-            tools: grant.tools.clone(),
-            read_only: grant.read_only,
+/// Notes what is sown now; gives back what no other replica sowed meanwhile.
+async fn mark(tx: &mut Tx, seeds: Vec<Seed>) -> Result<Vec<Seed>, StoreError> {
+    let mut ours = Vec::with_capacity(seeds.len());
+    for seed in seeds {
+        let values = [
+            (&seed.id).into(),
+            seed.action.into(),
+            no_nul(&seed.target),
+            now().into(),
+        ];
+        if tx.execute(MARK, &values).await? > 0 {
+            ours.push(seed);
+        }
+    }
+    Ok(ours)
+}
+
+/// All lines of the file. One that cannot be stored must not keep us from serving.
+fn seeds(access: &config::Access) -> Vec<Seed> {
+    let admins = access.admins.iter().flat_map(|email| {
+        let group = access.admin_groups.first().cloned();
+        let member = group.map(|group| Line::Member(email.clone(), group));
+        [Line::Admin(email.clone())].into_iter().chain(member)
+    });
+    let groups = access.groups.iter();
+    let grants = groups.flat_map(|group| group.grants.iter().map(|grant| line(&group.name, grant)));
+    admins
+        .chain(grants)
+        .filter_map(|line| {
+            Seed::new(line)
+                .inspect_err(|error| {
+                    tracing::warn!("a line of [access] cannot be stored and is left out: {error}");
+                })
+                .ok()
         })
+        .collect()
+}
+
+/// A grant of the file.
+fn line(group: &str, grant: &config::SeedGrant) -> Line {
+    Line::Grant(GrantRow {
+        workspace: None,
+        group: group.to_owned(),
+        bridge: grant.bridge.as_str().to_owned(),
+        tools: grant.tools.clone(),
+        read_only: grant.read_only,
     })
+}
+
+impl Line {
+    /// Whether it goes into our own table.
+    fn is_narrowed(&self) -> bool {
+        matches!(self, Self::Grant(grant) if grant.read_only || !grant.tools.is_empty())
+    }
+}
+
+impl Seed {
+    /// Of a line; the error says why it cannot be stored.
+    fn new(line: Line) -> Result<Self, StoreError> {
+        let (id, action, target, line) = match line {
+            Line::Admin(email) => {
+                let email = lower_email(&email)?;
+                let id = digest(&["admin", &email]);
+                (id, "set_admin", email.clone(), Line::Admin(email))
+            }
+            Line::Member(email, group) => {
+                let email = lower_email(&email)?;
+                fits("the name of the group", &group)?;
+                let id = digest(&["member", &email, &group]);
+                let target = format!("{email} {group}");
+                (id, "add_member", target, Line::Member(email, group))
+            }
+            Line::Grant(grant) => {
+                fits("the name of the group", &grant.group)?;
+                fits("the name of the bridge", &grant.bridge)?;
+                let read_only = if grant.read_only { "read_only" } else { "" };
+                let tools = tools_of(&grant);
+                let id = digest(&["grant", &grant.group, &grant.bridge, &tools, read_only]);
+                (id, "grant", described(&grant), Line::Grant(grant))
+            }
+        };
+        Ok(Self {
+            id,
+            action,
+            target,
+            line,
+        })
+    }
 }

@@ -616,6 +616,7 @@ def parse_args(argv=None):
                    'see --print-env for the environment it gets')
     g.add_argument('--after', default='', metavar='CMD', help='run this at the end, while everything is up, with the same environment')
     g.add_argument('--after-expect', action='append', default=[], metavar='REGEX', help='what a line it prints must match, within ten seconds')
+    g.add_argument('--bridge-ready', default='', metavar='PATH', help='answers 200 once every tool is there')
     g.add_argument('--bridge-wait', type=float, default=60, help='seconds to wait for the spec URL')
     g.add_argument('--auth-type', default='session', help='comma list of session,bearer,none (one pass each)')
     g.add_argument('--bearer-key', default=env('E2E_BEARER_KEY', ''), help='key for auth_type bearer')
@@ -941,6 +942,8 @@ class Run:
             proc = self.children.start('tool-server', cmd, env, cwd, self.work / 'tool-server.log')
         try:
             took = wait_http(spec_url, proc, a.bridge_wait)
+            if a.bridge_ready:
+                took += wait_http(f'{a.bridge_url}{a.bridge_ready}', proc, a.bridge_wait, ok=lambda status: status == 200)
         except Fatal as err:
             log = self.work / 'tool-server.log'
             tail = log.read_text(errors='replace')[-3000:] if log.exists() else ''
@@ -1130,7 +1133,8 @@ class Run:
             rep.info(f'{auth}: headers of the shared spec fetch {fetched[0]["path"]}\n          ' + show_headers(fetched[0], a.show_secrets))
             with contextlib.suppress(ValueError):
                 self.spec = json.loads(fetched[0].get('response') or '')
-        if isinstance(spec, dict) and 'paths' in spec:
+        # What the admin was shown may be less: the admin's own tools.
+        if not self.spec and isinstance(spec, dict) and 'paths' in spec:
             self.spec = spec
         self.ops = list_operations(self.spec or (json.loads(conn['spec']) if conn['spec'] else {}))
         rep.check(f'{auth}: spec has callable operations', bool(self.ops), ', '.join(self.ops))

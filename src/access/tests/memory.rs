@@ -221,3 +221,56 @@ async fn many_callers_at_once_are_decided_alike() {
         assert_eq!(one.unwrap(), "grant writers");
     }
 }
+
+#[tokio::test]
+async fn what_the_file_narrows_counts_in_every_workspace() {
+    for base in testing::Base::both().await {
+        let store = Arc::new(base.store().await);
+        let config =
+            super::config("[access.groups]\nteam = [{ bridge = 'wiki', tools = ['page_*'] }]\n");
+        store.seed(&config.access).await.unwrap();
+        store
+            .grant(&operator(), &row("team chat: say"))
+            .await
+            .unwrap();
+        store
+            .grant(&operator(), &row("team@acme mail: send"))
+            .await
+            .unwrap();
+        let access = access(&config, &store);
+        for (workspace, mail) in [
+            ("default", "no_grant"),
+            ("0d1f-tenant", "no_grant"),
+            ("acme", "narrowed_grant team"),
+        ] {
+            let ann = Caller {
+                workspace: workspace.into(),
+                groups: Some(Arc::new(["team".into()])),
+                ..caller(Proof::Oidc)
+            };
+            for (on, expected) in [
+                ("wiki", "narrowed_grant team"),
+                ("chat", "narrowed_grant team"),
+                ("mail", mail),
+            ] {
+                let decided = rule(&access, ann.clone(), on).await.unwrap();
+                assert_eq!(decided, expected, "{workspace} {on}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_caller_beyond_ascii_is_a_member_in_any_case_of_letters() {
+    for base in testing::Base::both().await {
+        let store = Arc::new(base.store().await);
+        let (loud, quiet) = ("JÖRG@Übung.example", "jörg@übung.example");
+        store.add_member(&operator(), loud, "team").await.unwrap();
+        store.grant(&operator(), &row("team wiki")).await.unwrap();
+        let access = access(&enforced(), &store);
+        for email in [loud, quiet] {
+            let jorg = Caller::user(None, Some(email), Proof::Session);
+            assert_eq!(rule(&access, jorg, "wiki").await.unwrap(), "grant team");
+        }
+    }
+}

@@ -94,9 +94,9 @@ pub struct GrantArgs {
     /// Only tools that say of themselves that they change nothing.
     #[arg(long)]
     pub read_only: bool,
-    /// Whose callers a narrowed grant counts for.
-    #[arg(long, default_value = DEFAULT_WORKSPACE)]
-    pub workspace: String,
+    /// Whose callers a narrowed grant counts for; all of them unless said.
+    #[arg(long)]
+    pub workspace: Option<String>,
 }
 
 /// What to do with stored API keys.

@@ -115,7 +115,7 @@ impl Desk {
         }
         let is_narrowed = args.read_only || !args.tools.is_empty();
         let row = GrantRow {
-            workspace: is_narrowed.then_some(args.workspace),
+            workspace: args.workspace.filter(|_| is_narrowed),
             group: args.group,
             bridge: args.bridge,
             tools: args.tools,
@@ -138,7 +138,7 @@ impl Desk {
             seed.name == group && seed.grants.iter().any(|it| it.bridge.as_str() == bridge)
         }) {
             complain(
-                "warning: [access.groups] in the configuration grants it and will do so again at the next start; take it out there too",
+                "it stays in [access.groups] of the configuration, whose lines are put into the database once; `mcp-bridge access grant` brings it back",
             );
         }
         Ok(())

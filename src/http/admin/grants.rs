@@ -95,8 +95,7 @@ pub async fn revoke(admin: Admin, Given(given): Given<OldGrant>) -> Result<Json<
     })))
 }
 
-/// Whether a grant is of the inherited table, which all workspaces share, or of the
-/// administrator's own workspace.
+/// Whether a grant counts in all workspaces, or in the administrator's own.
 pub fn is_seen_by(grant: &GrantRow, actor: &Actor) -> bool {
     let workspace = grant.workspace.as_ref();
     workspace.is_none_or(|workspace| *workspace == actor.workspace)

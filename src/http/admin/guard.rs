@@ -61,7 +61,8 @@ impl FromRequestParts<Arc<AppState>> for Admin {
             .is_some_and(is_json);
         let sender = Sender::take(parts);
         let settings = state.settings.load_full();
-        let view = identity::view(&settings, &sender).await?;
+        let view = identity::view(&settings, &sender).await;
+        let view = view.map_err(ApiError::without_prompt)?;
         refuse_pages(&view, &sender, &parts.method)?;
         if !view.is_admin() {
             let detail = "only an administrator may do this; `mcp-bridge access admin E-MAIL` makes one, and so does ADMIN_EMAILS";

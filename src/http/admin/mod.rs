@@ -1,7 +1,9 @@
-//! `/admin/api`: what administrators see and change (requirements §1.9, whose shapes stay).
+//! `/admin/api`: what administrators see and change (requirements §1.9, whose shapes stay), and the
+//! page over it ([`page`]).
 //!
 //! | route | what |
 //! |---|---|
+//! | `GET /me` | who asks |
 //! | `GET /users` | users of our tables, their groups |
 //! | `POST`, `DELETE /users/groups` | one member of one group |
 //! | `GET`, `POST /groups`, `GET`, `PUT`, `DELETE /groups/{name}` | groups, their bridges and members |
@@ -24,6 +26,8 @@ mod grants;
 mod groups;
 mod guard;
 mod keys;
+mod me;
+mod page;
 mod plan;
 mod users;
 mod words;
@@ -37,9 +41,19 @@ use axum::{
 
 use super::AppState;
 
+/// The page itself, which is for everybody: it holds nothing.
+pub fn page() -> Router<Arc<AppState>> {
+    Router::new()
+        .route("/admin", get(page::page))
+        .route("/admin/", get(page::page))
+        .route("/admin/page.css", get(page::style))
+        .route("/admin/page.js", get(page::script))
+}
+
 /// The routes, below `/admin/api`. Only for the native flavor: `admin` may name a server of mcpo.
 pub fn routes() -> Router<Arc<AppState>> {
     Router::new()
+        .route("/me", get(me::me))
         .route("/users", get(users::list))
         .route(
             "/users/groups",

@@ -258,3 +258,39 @@ async fn keys_are_known_until_they_are_revoked() {
         assert!(store.add_key(&actor(), &key).await.unwrap());
     }
 }
+
+#[tokio::test]
+async fn an_email_beyond_ascii_is_the_same_in_any_case_of_letters() {
+    for base in Base::both().await {
+        let store = base.store().await;
+        let (loud, quiet) = ("JÖRG.ÅSTRÖM@Übung.example", "jörg.åström@übung.example");
+        assert!(store.add_member(&actor(), loud, "devs").await.unwrap());
+        assert!(!store.add_member(&actor(), quiet, "devs").await.unwrap());
+        assert!(store.set_admin(&actor(), loud, true).await.unwrap());
+        assert!(!store.set_admin(&actor(), quiet, true).await.unwrap());
+        for email in [loud, quiet] {
+            let member = store.member(email).await.unwrap();
+            assert_eq!((member.groups.len(), member.is_admin), (1, true), "{email}");
+        }
+        let users = store.users().await.unwrap();
+        assert_eq!((users.len(), users[0].email.as_str()), (1, quiet));
+        assert_eq!(store.groups().await.unwrap()[0].users, [quiet]);
+        // Callers are known by their lower case.
+        let call = CallRecord {
+            id: "1".to_owned(),
+            caller: Some(quiet.to_owned()),
+            ..CallRecord::default()
+        };
+        store.put_calls(&[call]).await.unwrap();
+        let filter = CallFilter {
+            caller: Some(loud.to_owned()),
+            limit: 9,
+            ..CallFilter::default()
+        };
+        assert_eq!(store.calls(&filter).await.unwrap().len(), 1);
+        assert!(store.set_admin(&actor(), loud, false).await.unwrap());
+        assert!(store.remove_member(&actor(), loud, "devs").await.unwrap());
+        let member = store.member(quiet).await.unwrap();
+        assert_eq!(member, Member::default());
+    }
+}

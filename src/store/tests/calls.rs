@@ -325,3 +325,11 @@ async fn what_cannot_be_stored_is_said_and_never_stops_the_audit_trail() {
         assert_eq!(calls[1].workspace, "default");
     }
 }
+
+#[test]
+fn an_older_journal_is_read() {
+    let call: CallRecord = serde_json::from_str(r#"{"id":"a","bridge":"github"}"#).unwrap();
+    assert_eq!((call.bridge.as_str(), call.status), ("github", 0));
+    let change: ChangeRecord = serde_json::from_str(r#"{"id":"a"}"#).unwrap();
+    assert_eq!(change.workspace, "");
+}

@@ -6,6 +6,7 @@ mod directory;
 mod migrate;
 mod policy;
 mod run;
+mod seed;
 
 use super::{Actor, GrantRow};
 

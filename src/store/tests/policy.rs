@@ -175,3 +175,109 @@ async fn assert_raw(connection: &mut PgConnection, role: &'static str) {
         .unwrap();
     assert_eq!(gone.rows_affected(), 0);
 }
+
+/// Narrowed grants of the operator, who takes them away.
+#[tokio::test]
+async fn what_counts_everywhere_is_not_for_every_administrator() {
+    for base in Base::both().await {
+        let store = base.store().await;
+        let (default, other, operator) = (actor(), of_workspace("other"), of_workspace("*"));
+        let everywhere = grant("devs", "github", &["a"]);
+        assert!(store.grant(&operator, &everywhere).await.unwrap());
+        let starred = GrantRow {
+            workspace: Some("*".to_owned()),
+            ..everywhere.clone()
+        };
+        assert!(!store.grant(&operator, &starred).await.unwrap());
+        let refused = store.grant(&other, &starred).await;
+        assert!(
+            matches!(refused, Err(StoreError::Invalid(_))),
+            "{refused:?}"
+        );
+        assert_eq!(
+            store.grants().await.unwrap(),
+            std::slice::from_ref(&everywhere)
+        );
+
+        // Their own goes, and then they are told why nothing else does.
+        assert!(store.grant(&other, &everywhere).await.unwrap());
+        assert_eq!(store.revoke(&other, "devs", "github").await.unwrap(), 1);
+        let refused = store.revoke(&other, "devs", "github").await;
+        assert!(
+            matches!(&refused, Err(StoreError::Invalid(why)) if why.contains("every workspace")),
+            "{refused:?}"
+        );
+        assert_eq!(store.delete_group(&other, "devs").await.unwrap(), (0, 0));
+        assert_eq!(store.revoke(&other, "devs", "wiki").await.unwrap(), 0);
+        assert_eq!(
+            store.grants().await.unwrap(),
+            std::slice::from_ref(&everywhere)
+        );
+
+        assert!(store.grant(&other, &everywhere).await.unwrap());
+        assert_eq!(store.revoke(&default, "devs", "github").await.unwrap(), 1);
+        assert_eq!(store.revoke(&operator, "devs", "github").await.unwrap(), 1);
+        assert!(store.grant(&operator, &everywhere).await.unwrap());
+        assert_eq!(store.delete_group(&default, "devs").await.unwrap(), (0, 1));
+    }
+}
+
+#[tokio::test]
+async fn grants_of_all_workspaces_are_read_in_each_and_written_in_none() {
+    let (store, base) = postgres().await;
+    let operator = of_workspace("*");
+    store
+        .grant(&operator, &grant("devs", "github", &["a"]))
+        .await
+        .unwrap();
+    store
+        .grant(&of_workspace("other"), &grant("devs", "github", &["a"]))
+        .await
+        .unwrap();
+    let mut raw = PgConnection::connect(url(&base)).await.unwrap();
+    sqlx::raw_sql("SET ROLE mcp_bridge_scoped")
+        .execute(&mut raw)
+        .await
+        .unwrap();
+    for (setting, seen, written) in [
+        (None, 0, 0),
+        (Some(""), 0, 0),
+        (Some("x"), 1, 0),
+        (Some("other"), 2, 1),
+        (Some("*"), 2, 2),
+    ] {
+        if let Some(setting) = setting {
+            sqlx::query("SELECT set_config('mcp_bridge.workspace', $1, false)")
+                .bind(setting)
+                .execute(&mut raw)
+                .await
+                .unwrap();
+        }
+        let (count,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM mcp_proxy.bridge_grant")
+            .fetch_one(&mut raw)
+            .await
+            .unwrap();
+        assert_eq!(count, seen, "{setting:?}");
+        for sql in [
+            "UPDATE mcp_proxy.bridge_grant SET read_only = TRUE",
+            "BEGIN; DELETE FROM mcp_proxy.bridge_grant",
+        ] {
+            let touched = sqlx::raw_sql(sql).execute(&mut raw).await.unwrap();
+            assert_eq!(touched.rows_affected(), written, "{setting:?} {sql}");
+        }
+        sqlx::raw_sql("ROLLBACK").execute(&mut raw).await.unwrap();
+    }
+    sqlx::raw_sql("SELECT set_config('mcp_bridge.workspace', 'other', false)")
+        .execute(&mut raw)
+        .await
+        .unwrap();
+    let wide = sqlx::raw_sql("UPDATE mcp_proxy.bridge_grant SET workspace_id = '*'")
+        .execute(&mut raw)
+        .await;
+    assert!(wide.unwrap_err().to_string().contains("row-level security"));
+    // Which lines of the file were sown is nobody's but the program's.
+    let seeds = sqlx::raw_sql("DELETE FROM mcp_proxy.bridge_seed")
+        .execute(&mut raw)
+        .await;
+    assert!(seeds.unwrap_err().to_string().contains("permission denied"));
+}

@@ -1,4 +1,4 @@
-//! The background task: outages, notices, seeds.
+//! The background task: outages and notices.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// `[access]` with a plain grant, a narrowed one and an administrator.
-fn seed() -> config::Access {
+pub(super) fn seed() -> config::Access {
     let grant = |bridge: &str, tools: &[&str]| SeedGrant {
         bridge: BridgeName::parse(bridge).unwrap(),
         tools: tools.iter().map(|&tool| tool.to_owned()).collect(),
@@ -306,31 +306,6 @@ impl Running {
 }
 
 #[tokio::test]
-async fn seeds_are_sown_once_and_nothing_is_deleted() {
-    for base in Base::both().await {
-        let store = base.store().await;
-        store
-            .grant(&actor(), &grant("ops", "time", &[]))
-            .await
-            .unwrap();
-        store.seed(&seed()).await.unwrap();
-        let version = store.version();
-        store.seed(&seed()).await.unwrap();
-        assert_eq!(store.version(), version);
-        assert_eq!(store.grants().await.unwrap().len(), 3);
-        let root = store.member("root@example.com").await.unwrap();
-        assert!(root.is_admin);
-        assert_eq!(root.groups, ["MCP-Admin"]);
-        let filter = ChangeFilter {
-            actor: Some("configuration".to_owned()),
-            limit: 99,
-            ..ChangeFilter::default()
-        };
-        assert_eq!(store.changes(&filter).await.unwrap().len(), 4);
-    }
-}
-
-#[tokio::test]
 async fn a_stuck_statement_ends_with_the_timeout() {
     let base = Base::postgres().await;
     let store = base.store().await;
@@ -374,21 +349,6 @@ async fn a_locked_file_is_down_and_free_again() {
     })
     .await
     .unwrap();
-}
-
-#[tokio::test]
-async fn a_line_that_cannot_be_stored_stops_nobody() {
-    for base in Base::both().await {
-        let store = base.store().await;
-        let mut access = seed();
-        access.admins.insert(0, "x".repeat(300));
-        let mut bad = access.groups[0].clone();
-        bad.name = "a\0b".to_owned();
-        access.groups.insert(0, bad);
-        store.seed(&access).await.unwrap();
-        assert_eq!(store.grants().await.unwrap().len(), 2);
-        assert!(store.member("root@example.com").await.unwrap().is_admin);
-    }
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ COMPOSED = ("anyOf", "oneOf", "allOf")
 
 def open_webui():
     """Their functions, and the constants those use."""
-    (path,) = (ROOT / ".peers/open-webui").glob("*.py")
+    (path,) = (ROOT / ".peers/py/open-webui/lib").glob("python3*/site-packages/open_webui/utils/tools.py")
     tree = ast.parse(path.read_text())
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name in WANTED]
     names = {node.id for function in functions for node in ast.walk(function) if isinstance(node, ast.Name)}

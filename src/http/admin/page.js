@@ -1,0 +1,711 @@
+// The admin page: asks the routes below /admin/api and shows what they say.
+// Texts go in as text, never as HTML: tools, groups and reasons are named by others.
+
+const root = document.body.dataset.root;
+const main = document.getElementById("main");
+const by = (id) => document.getElementById(id);
+
+// --- asking -----------------------------------------------------------------------------------
+
+/** An answer that is no success: its sentence, and its status. */
+class Refused extends Error {
+  constructor(sentence, status) {
+    super(sentence);
+    this.status = status;
+  }
+}
+
+let pending = 0;
+function busy(change) {
+  pending += change;
+  document.body.classList.toggle("busy", pending > 0);
+}
+
+/** One request, with this key if there is one; browsers add the cookies of this host themselves. */
+async function request(method, path, body, key) {
+  const headers = { accept: "application/json, text/csv" };
+  if (key) headers.authorization = `Bearer ${key}`;
+  if (method !== "GET") headers["content-type"] = "application/json";
+  busy(+1);
+  try {
+    // Longer than any bridge may take to start.
+    const signal = AbortSignal.timeout(180_000);
+    const sent = { method, headers, signal, cache: "no-store", body: body === undefined ? undefined : JSON.stringify(body) };
+    const answer = await fetch(`${root}${path}`, sent).catch((error) => {
+      throw new Refused(`mcp-bridge does not answer (${error.message}).`, 0);
+    });
+    if (answer.ok) return answer;
+    const told = await answer.json().catch(() => ({}));
+    const detail = typeof told.detail === "string" ? told.detail : told.detail?.message;
+    throw new Refused(detail ?? `${answer.status} ${answer.statusText}`, answer.status);
+  } finally {
+    busy(-1);
+  }
+}
+
+/** Asks until somebody is signed in who may ask, or gives up. */
+async function ask(method, path, body) {
+  for (;;) {
+    try {
+      return await request(method, path, body, sessionStorage.getItem("key"));
+    } catch (error) {
+      const isIdentity = error.status === 401 || (error.status === 403 && path.startsWith("/admin/"));
+      if (!isIdentity || !(await signIn(error))) throw error;
+    }
+  }
+}
+
+const api = async (method, path, body) => (await ask(method, `/admin/api${path}`, body)).json();
+const get = (path) => api("GET", path);
+
+// --- signing in -------------------------------------------------------------------------------
+
+const dialog = by("sign-in");
+let asked = null;
+
+/** Asks for a key until one is good: true; false when the person gives up. One dialog at a time. */
+function signIn(reason) {
+  const hasProof = sessionStorage.getItem("key") || reason?.status === 403;
+  asked ??= new Promise((resolve) => {
+    by("sign-in-error").textContent = hasProof ? sentence(reason?.message ?? "") : "";
+    dialog.showModal();
+    dialog.addEventListener("close", () => {
+      asked = null;
+      resolve(dialog.returnValue === "in");
+    }, { once: true });
+  });
+  return asked;
+}
+
+dialog.querySelector("form").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const input = dialog.querySelector("input");
+  const button = dialog.querySelector("button.main");
+  const key = input.value.trim().replace(/^Bearer\s+/i, "");
+  button.disabled = true;
+  by("sign-in-error").textContent = "";
+  try {
+    await request("GET", "/admin/api/me", undefined, key);
+    sessionStorage.setItem("key", key);
+    input.value = "";
+    dialog.close("in");
+    greet();
+  } catch (error) {
+    by("sign-in-error").textContent = sentence(error.message);
+    input.select();
+  } finally {
+    button.disabled = false;
+  }
+});
+by("sign-in-cancel").addEventListener("click", () => dialog.close("out"));
+dialog.addEventListener("cancel", () => { dialog.returnValue = "out"; });
+
+by("identity").addEventListener("click", async () => {
+  if (sessionStorage.getItem("key")) {
+    sessionStorage.removeItem("key");
+    location.reload();
+  } else if (await signIn()) {
+    show();
+  }
+});
+
+const PROOFS = {
+  api_key: "API key", session: "session of Open WebUI", session_key: "key of Open WebUI",
+  signed_header: "signed header", forwarded_headers: "named by a key", gateway: "gateway",
+  oidc: "OpenID", loopback: "this machine", anonymous: "no proof", operator: "command line", none: "no proof",
+};
+const proofOf = (word) => PROOFS[word] ?? word;
+
+/** Says who is signed in; nobody is asked for a key here. */
+async function greet() {
+  const key = sessionStorage.getItem("key");
+  const button = by("identity");
+  button.textContent = key ? "Forget key" : "Use a key";
+  button.hidden = false;
+  const me = await request("GET", "/admin/api/me", undefined, key).then((it) => it.json()).catch(() => null);
+  by("who").textContent = me ? `${me.id} · ${proofOf(me.proof)}${me.workspace === "default" ? "" : ` · ${me.workspace}`}` : "";
+}
+
+// --- building ---------------------------------------------------------------------------------
+
+/** An element: `h("td", {class: "time"}, "text", child)`; `on` holds listeners. */
+function h(name, attributes = {}, ...children) {
+  const element = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key === "on") for (const [event, listener] of Object.entries(value)) element.addEventListener(event, listener);
+    else if (value === true) element.setAttribute(key, "");
+    else if (value !== false && value != null) element.setAttribute(key, value);
+  }
+  element.append(...children.flat(9).filter((child) => child != null && child !== false));
+  return element;
+}
+
+const sentence = (text) => text && text[0].toUpperCase() + text.slice(1) + (/[.?!]$/.test(text) ? "" : ".");
+const plural = (count, one, many = `${one}s`) => `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
+const words = (text) => (text ?? "").split(",").map((word) => word.trim()).filter(Boolean);
+const soft = (text) => h("span", { class: "soft" }, text);
+const dot = (colour) => h("span", { class: `dot ${colour}`, "aria-hidden": "true" });
+const heading = (title, text) => [h("h2", {}, title), h("p", { class: "lead" }, text)];
+const note = (kind, ...parts) => h("div", { class: `note ${kind}` }, parts);
+const link = (page, query, ...text) => h("a", { href: hash(page, query) }, text);
+const suggestions = (id, values) => h("datalist", { id }, [...new Set(values)].map((value) => h("option", { value })));
+
+function hash(page, query = {}) {
+  const text = new URLSearchParams(Object.entries(query).filter(([, value]) => value)).toString();
+  return `#${page}${text && `?${text}`}`;
+}
+
+/** Cells are a text, a node, or a list of them; `["number", …]` in `heads` gives a column its class. */
+function table(caption, heads, rows, empty) {
+  if (!rows.length) return h("div", { class: "scroll empty" }, empty);
+  const columns = heads.map((head) => (Array.isArray(head) ? { kind: head[0], head: head[1] } : { head }));
+  const row = (cells) => h("tr", {}, cells.map((cell, at) =>
+    h("td", { class: columns[at].kind, "data-head": columns[at].head }, h("div", { class: "cell" }, cell))));
+  return h("div", { class: "scroll" }, h("table", {},
+    h("caption", { class: "sr" }, caption),
+    h("thead", {}, h("tr", {}, columns.map(({ kind, head }) =>
+      h("th", { scope: "col", class: kind }, head || h("span", { class: "sr" }, "Actions"))))),
+    h("tbody", {}, rows.map(row))));
+}
+
+/** A form in a row. What goes wrong stands below it; a second click waits for the first. */
+function form(fields, button, work, more) {
+  const error = h("p", { class: "error", role: "alert" });
+  const submit = h("button", { class: "main" }, button);
+  return h("form", { class: "row", on: { submit: async (event) => {
+    event.preventDefault();
+    error.textContent = "";
+    submit.disabled = true;
+    try {
+      await work(Object.fromEntries(new FormData(event.target)));
+    } catch (problem) {
+      error.textContent = sentence(problem.message);
+    } finally {
+      submit.disabled = false;
+    }
+  } } }, h("div", { class: "fields" }, fields, submit, more), error);
+}
+
+const field = (label, name, attributes = {}) => h("label", {}, label, h("input", { name, autocomplete: "off", ...attributes }));
+const tick = (label, name) => h("label", { class: "check" }, h("input", { type: "checkbox", name }), label);
+const choice = (label, name, options, chosen) => h("label", {}, label, h("select", { name },
+  options.map(([value, text]) => h("option", { value, selected: value === chosen }, text))));
+
+/** A button that does something to a row, and says so. */
+function button(text, label, work, attributes = {}) {
+  return h("button", { type: "button", "aria-label": label, title: label, "data-focus": label, ...attributes, on: { click: async (event) => {
+    const self = event.currentTarget;
+    self.disabled = true;
+    try {
+      await work();
+    } catch (error) {
+      say(sentence(error.message), { isBad: true });
+    } finally {
+      self.disabled = false;
+    }
+  } } }, text);
+}
+
+const cross = (label, work) => button("×", label, work);
+
+/** Says something for a while; errors until they are closed. */
+function say(text, { isBad = false, undo } = {}) {
+  const toast = by("toast");
+  const close = by("toast-button");
+  toast.classList.toggle("bad", isBad);
+  by("toast-text").textContent = text;
+  close.hidden = !isBad && !undo;
+  close.textContent = undo ? "Undo" : "Close";
+  close.onclick = async () => {
+    toast.hidden = true;
+    if (undo) await undo().catch((error) => say(sentence(error.message), { isBad: true }));
+  };
+  toast.hidden = false;
+  clearTimeout(say.timer);
+  if (!isBad) say.timer = setTimeout(() => { toast.hidden = true; }, undo ? 10_000 : 5_000);
+}
+
+/** After a change: says so, and shows how things stand now. */
+async function done(text, options) {
+  say(text, options);
+  await show();
+}
+
+/** A file for the person to keep. */
+function download(name, parts, type) {
+  const url = URL.createObjectURL(new Blob(parts, { type }));
+  h("a", { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+}
+
+// --- times ------------------------------------------------------------------------------------
+
+const UNITS = [["second", 60], ["minute", 60], ["hour", 24], ["day", 30], ["month", 12], ["year", Infinity]];
+const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "short" });
+
+function ago(date) {
+  let amount = (date - Date.now()) / 1000;
+  for (const [unit, size] of UNITS) {
+    if (Math.abs(Math.round(amount)) < size) return relative.format(Math.round(amount), unit);
+    amount /= size;
+  }
+}
+
+/** `2026-11-20 22:05:01` in UTC, and how long ago that is; the title has the whole of it. */
+function time(text) {
+  const date = new Date(text);
+  if (Number.isNaN(date.getTime())) return String(text);
+  const shown = date.toISOString().replace("T", " ").slice(0, 19);
+  return [h("time", { datetime: text, title: `${text}\n${date.toLocaleString()} here` }, shown), h("small", {}, ago(date))];
+}
+
+const took = (micros) => (micros < 1e6 ? `${(micros / 1000).toFixed(1)} ms` : `${(micros / 1e6).toFixed(1)} s`);
+const size = (bytes) => (bytes < 1024 ? `${bytes} B` : bytes < 1 << 20 ? `${(bytes / 1024).toFixed(1)} KiB` : `${(bytes / 1048576).toFixed(1)} MiB`);
+
+// --- bridges ----------------------------------------------------------------------------------
+
+const LIGHT = { ready: "good", idle: "good", starting: "warn", backing_off: "warn", failed: "bad", disabled: "" };
+const STATUS = { backing_off: "down", disabled: "off" };
+const pages = {};
+
+pages.bridges = async () => {
+  const [{ bridges }, plan] = await Promise.all([get("/bridges"), get("/plan")]);
+  const restless = bridges.some((it) => it.status === "starting" || it.status === "backing_off");
+  return {
+    again: restless ? 3_000 : 15_000,
+    parts: [
+      heading("Bridges", "Each bridge is a server of its own: what happens to one does not touch the others."),
+      planned(plan),
+      table("Bridges", ["Bridge", "Status", ["number", "Tools"], ["act", ""]], bridges.map(bridgeRow),
+        "No bridges are configured. Add one to bridges.toml: it is read again when it changes."),
+    ],
+  };
+};
+
+function bridgeRow(it) {
+  const from = it.transport?.command ?? it.transport?.origin;
+  const said = [it.exit && `It ended: ${it.exit}`, ...it.stderr].filter(Boolean);
+  return [
+    [h("strong", {}, it.name), from && h("small", {}, h("code", {}, from)), it.server?.name && it.server.name !== it.name && h("small", {}, it.server.name)],
+    [
+      dot(LIGHT[it.status] ?? ""), STATUS[it.status] ?? it.status,
+      it.retry_after != null && soft(`, tries again in ${plural(it.retry_after, "second")}`),
+      it.reason && h("small", {}, it.reason),
+      it.attempts > 1 && h("small", {}, plural(it.attempts, "attempt")),
+      it.warnings.length > 0 && unfold(`${it.name} warnings`, plural(it.warnings.length, "warning"), it.warnings.join("\n")),
+      said.length > 0 && unfold(`${it.name} said`, "last lines of the server", said.join("\n")),
+    ],
+    it.enabled ? String(it.tools) : "",
+    it.enabled && button("Restart", `Restart ${it.name}`, async () => {
+      const { status, bridge } = await api("POST", `/bridges/${encodeURIComponent(it.name)}/restart`);
+      const told = { restarted: "is up again", starting: "is still starting", failed: `did not start: ${bridge.reason ?? bridge.status}` };
+      await done(`${it.name} ${told[status]}`, { isBad: status === "failed" });
+    }),
+  ];
+}
+
+const unfold = (key, title, text) => h("details", { "data-open": key }, h("summary", { "data-focus": key }, title), h("pre", {}, text));
+
+/** What the file on disk would change. */
+function planned(plan) {
+  if (!plan.valid) {
+    return note("bad", h("p", {}, "The configuration on disk has errors, so it is not applied; what ran before goes on."), h("pre", {}, plan.problems.join("\n\n")));
+  }
+  const parts = [];
+  for (const key of ["start", "stop", "restart"]) if (plan[key].length) parts.push(`${key} ${plan[key].join(", ")}`);
+  const now = plan.sections.filter((it) => !plan.sections_after_restart.includes(it));
+  if (now.length) parts.push(`change [${now.join("], [")}]`);
+  return [
+    parts.length > 0 && note("", h("p", {}, `The configuration on disk is newer. Applying it would ${parts.join("; ")}.`),
+      h("p", { class: "buttons" }, button("Apply", "Apply the configuration on disk", async () => {
+        await ask("POST", "/refresh");
+        await done("The configuration is applied");
+      }))),
+    plan.sections_after_restart.length > 0 && note("", `Changes of [${plan.sections_after_restart.join("], [")}] count when mcp-bridge starts again.`),
+    plan.warnings.length > 0 && note("", unfold("plan warnings", `${plural(plan.warnings.length, "warning")} about the configuration`, plan.warnings.join("\n\n"))),
+  ];
+}
+
+// --- access -----------------------------------------------------------------------------------
+
+pages.access = async () => {
+  const [{ groups }, { grants }, { servers }] = await Promise.all([get("/groups"), get("/grants"), get("/servers")]);
+  const known = new Set(servers.map((it) => it.id));
+  const rows = groups.map((it) => [
+    [h("strong", {}, it.group_name), h("small", {}, link("people", { find: it.group_name }, plural(it.user_count, "member")))],
+    grants.filter((grant) => grant.group === it.group_name).map((grant) => grantTag(grant, grants, known)),
+    button("Delete", `Delete ${it.group_name}`, async () => {
+      if (!confirm(`Delete the group ${it.group_name} with its ${plural(it.user_count, "member")} and all it may use?`)) return;
+      await api("DELETE", `/groups/${encodeURIComponent(it.group_name)}`);
+      await done(`${it.group_name} is deleted`);
+    }),
+  ]);
+  return [
+    heading("Access", "What the members of each group may use. A change counts from the next call on, on every replica."),
+    suggestions("servers", servers.map((it) => it.id)), suggestions("groups", groups.map((it) => it.group_name)),
+    form([
+      field("Group", "group", { list: "groups", required: true }), field("Bridge", "bridge", { list: "servers", required: true }),
+      field("Tools", "tools", { placeholder: "all, or get_*, list_*" }), tick("only tools that change nothing", "read_only"),
+    ], "Grant", async (it) => {
+      const tools = words(it.tools);
+      await api("POST", "/grants", { group: it.group, bridge: it.bridge, tools: tools.length ? tools : undefined, read_only: it.read_only === "on" });
+      await done(`${it.group} may use ${it.bridge}${known.has(it.bridge) ? "" : ", which is not configured yet"}`);
+    }),
+    table("Groups and what they may use", ["Group", "May use", ["act", ""]], rows, "No group may use anything yet. Grant something above: the group is there with its first grant."),
+  ];
+};
+
+function limits(grant) {
+  const parts = [...grant.tools, ...(grant.read_only ? ["read only"] : [])];
+  return parts.length ? `${grant.bridge}: ${parts.join(", ")}` : grant.bridge;
+}
+
+function grantTag(grant, grants, known) {
+  const { group, bridge } = grant;
+  const isKnown = known.has(bridge);
+  const all = grants.filter((it) => it.group === group && it.bridge === bridge);
+  const revoke = async () => {
+    await api("DELETE", "/grants", { group, bridge });
+    await done(`${group} may no longer use ${bridge}`, { undo: async () => {
+      for (const { tools, read_only } of all) {
+        await api("POST", "/grants", { group, bridge, tools: tools.length ? tools : undefined, read_only });
+      }
+      await done(`${group} may use ${bridge} again`);
+    } });
+  };
+  return h("span", { class: isKnown ? "tag" : "tag warn", title: isKnown ? null : `No bridge ${bridge} is configured` },
+    limits(grant), cross(`Revoke ${limits(grant)} from ${group}`, revoke));
+}
+
+// --- people -----------------------------------------------------------------------------------
+
+/** More rows than anybody reads. */
+const ROWS_MAX = 300;
+
+pages.people = async (query) => {
+  const [{ users }, { groups }] = await Promise.all([get("/users"), get("/groups")]);
+  const find = query.get("find") ?? "";
+  const isFound = (text) => text.toLowerCase().includes(find.toLowerCase());
+  const found = users.filter((it) => isFound(it.email) || it.groups.some(isFound));
+  const note = found.length > ROWS_MAX && h("p", { class: "soft" }, `These are ${ROWS_MAX} of ${found.length.toLocaleString("en")}; search to see others.`);
+  return [
+    heading("People", "Members of our own groups, by e-mail. Whoever is in none of them counts with the groups they have in Open WebUI or their token."),
+    suggestions("groups", groups.map((it) => it.group_name)), suggestions("emails", users.slice(0, 1000).map((it) => it.email)),
+    form([field("E-mail", "email", { type: "email", list: "emails", required: true }), field("Group", "group_name", { list: "groups", required: true })],
+      "Add", async (it) => {
+        const { changed } = await api("POST", "/users/groups", it);
+        await done(changed ? `${it.email} is now in ${it.group_name}` : `${it.email} was in ${it.group_name} already`);
+      }),
+    users.length > 0 && form([field("Search", "find", { type: "search", value: find, placeholder: "e-mail or group" })], "Search", (it) => go("people", it)),
+    table("People and their groups", ["E-mail", "Groups", "Administrator", "Changed"], found.slice(0, ROWS_MAX).map(personRow),
+      users.length ? "Nobody is found." : "Nobody is in a group of ours yet."),
+    note,
+  ];
+};
+
+function personRow(it) {
+  const leave = (group) => async () => {
+    const member = { email: it.email, group_name: group };
+    await api("DELETE", "/users/groups", member);
+    await done(`${it.email} is no longer in ${group}`, { undo: async () => {
+      await api("POST", "/users/groups", member);
+      await done(`${it.email} is in ${group} again`);
+    } });
+  };
+  const administer = async (event) => {
+    const isAdmin = event.target.checked;
+    const isSure = confirm(isAdmin ? `Let ${it.email} administer?` : `Take administration from ${it.email}?`);
+    try {
+      if (!isSure) return;
+      await api(isAdmin ? "POST" : "DELETE", "/admins", { email: it.email });
+      say(isAdmin ? `${it.email} may administer` : `${it.email} may no longer administer`);
+    } catch (error) {
+      say(sentence(error.message), { isBad: true });
+    } finally {
+      await show();
+    }
+  };
+  return [
+    [h("strong", {}, it.email), h("small", {}, link("calls", { caller: it.email }, "calls"))],
+    it.groups.length ? it.groups.map((group) => h("span", { class: "tag" }, group, cross(`Remove ${it.email} from ${group}`, leave(group)))) : soft("none"),
+    h("input", { type: "checkbox", checked: it.is_admin, "aria-label": `${it.email} is an administrator`, "data-focus": `admin ${it.email}`, on: { change: administer } }),
+    it.updated_at ? time(stamp(it.updated_at)) : "",
+  ];
+}
+
+/** Times of the tables, `2026-11-20 22:05:01` in UTC, with or without a zone. */
+const stamp = (text) => (/(Z|[+-]\d\d(:?\d\d)?)$/.test(text) ? text.replace(/([+-]\d\d)$/, "$1:00") : `${text}Z`).replace(" ", "T");
+
+// --- keys -------------------------------------------------------------------------------------
+
+let fresh = null;
+
+pages.keys = async () => {
+  const { keys } = await get("/keys");
+  const rows = keys.map((it) => [
+    [h("strong", {}, it.name), it.forwards && h("small", {}, "speaks for users")],
+    it.groups.length ? it.groups.map((group) => h("span", { class: "tag" }, group)) : soft("none"),
+    it.expires_at ? time(it.expires_at) : "never",
+    it.source === "file" ? soft("in bridges.toml") : button("Revoke", `Revoke ${it.name}`, async () => {
+      if (!confirm(`Revoke the key ${it.name}? Whoever uses it is refused from the next call on.`)) return;
+      await api("DELETE", "/keys", { name: it.name });
+      if (fresh?.name === it.name) fresh = null;
+      await done(`${it.name} is revoked`);
+    }),
+  ]);
+  return [
+    heading("Keys", "For programs. A key is a member of groups itself; its text is shown once, and only its hash is kept."),
+    form([
+      field("Name", "name", { required: true, maxlength: 255 }), field("Groups", "groups", { placeholder: "developers, all-tools" }),
+      choice("Ends", "days", [["30", "in 30 days"], ["90", "in 90 days"], ["365", "in a year"], ["", "never"]], "90"),
+      tick("speaks for the users named beside it", "forwards"),
+    ], "Make a key", makeKey),
+    fresh && freshKey(),
+    table("Keys", ["Name", "Groups", "Ends", ["act", ""]], rows, "No keys yet."),
+  ];
+};
+
+async function makeKey(it) {
+  const ends = it.days ? new Date(Date.now() + it.days * 86_400_000).toISOString() : undefined;
+  const made = await api("POST", "/keys", { name: it.name, groups: words(it.groups), forwards: it.forwards === "on", expires_at: ends });
+  fresh = { name: it.name, text: made.text };
+  await done(`${it.name} is made`);
+}
+
+/** The key that was just made, until it is put away. */
+function freshKey() {
+  const { name, text } = fresh;
+  return note("good",
+    h("p", {}, `This is the key ${name}. Copy it now: it is not shown again.`),
+    h("p", {}, h("code", { class: "key", tabindex: "0" }, text)),
+    h("p", { class: "buttons" },
+      button("Copy", `Copy the key ${name}`, async () => {
+        if (!navigator.clipboard) throw new Error("the browser copies only on HTTPS; select the text and copy it yourself");
+        await navigator.clipboard.writeText(text);
+        say("Copied");
+      }),
+      button("Put away", `Put the key ${name} away`, async () => {
+        fresh = null;
+        await show();
+      })));
+}
+
+// --- calls ------------------------------------------------------------------------------------
+
+const OUTCOMES = ["ok", "forbidden", "unauthorized", "tool_error", "rate_limited", "timeout", "cancelled", "interrupted", "started"];
+const FILTERS = ["caller", "bridge", "tool", "outcome", "since", "until", "request_id"];
+/** Calls on a page, calls in a request of a download, and its requests at most. */
+const [PAGE, CHUNK, CHUNKS_MAX] = [50, 5_000, 20];
+
+pages.calls = async (query) => {
+  const filter = Object.fromEntries(FILTERS.map((name) => [name, query.get(name) ?? ""]).filter(([, value]) => value));
+  const { servers } = await get("/servers");
+  const parts = [
+    heading("Calls", "Every call, allowed or refused, the newest first. Times are UTC."),
+    suggestions("servers", servers.map((it) => it.id)), suggestions("outcomes", OUTCOMES),
+    form([
+      field("Caller", "caller", { value: filter.caller }), field("Bridge", "bridge", { value: filter.bridge, list: "servers" }),
+      field("Tool", "tool", { value: filter.tool }), field("Outcome", "outcome", { value: filter.outcome, list: "outcomes", placeholder: "any" }),
+      field("Since", "since", { value: filter.since, placeholder: "2h, 7days, 2026-11-20", class: "short" }),
+      field("Until", "until", { value: filter.until, placeholder: "now", class: "short" }),
+      field("Request", "request_id", { value: filter.request_id, class: "short" }),
+    ], "Show", (it) => go("calls", it), [
+      Object.keys(filter).length > 0 && link("calls", {}, "All"),
+      button("CSV", "Download these calls as CSV", () => exportCalls(filter)),
+    ]),
+  ];
+  return [...parts, await attempt(() => listCalls(filter, query.get("cursor")))];
+};
+
+async function listCalls(filter, cursor) {
+  const { calls, next } = await get(`/calls?${new URLSearchParams({ limit: PAGE, ...filter, ...(cursor ? { cursor } : {}) })}`);
+  const isFiltered = Object.keys(filter).length > 0;
+  return [
+    table("Calls", ["When", "Who", "What", "How it ended", ["number", "Took"]], calls.map((it) => callRow(it, filter)),
+      cursor ? "No older calls." : isFiltered ? "No call is like that." : "No calls yet."),
+    (cursor || next) && h("p", { class: "buttons" },
+      cursor && link("calls", filter, "Newest"), next && link("calls", { ...filter, cursor: next }, "Older")),
+  ];
+}
+
+function callRow(it, filter) {
+  const colour = it.outcome === "ok" ? "good" : it.outcome === "started" ? "warn" : "bad";
+  const isRefused = it.outcome === "forbidden" && it.caller?.includes("@");
+  const more = {
+    Request: it.request_id, Rule: it.rule, Groups: (it.groups ?? []).join(", ") || "none", Status: it.status || "", From: it.peer,
+    Sizes: `${size(it.request_bytes)} in, ${size(it.response_bytes)} out`, Workspace: it.workspace, Arguments: it.arguments,
+  };
+  return [
+    time(it.time),
+    [it.caller ? link("calls", { ...filter, caller: it.caller }, it.caller) : soft("nobody"), h("small", {}, proofOf(it.proof))],
+    [
+      `${it.bridge}/${it.tool}`,
+      h("details", { "data-open": it.id }, h("summary", { "data-focus": it.id }, it.rule || "details"),
+        h("dl", {}, Object.entries(more).filter(([, value]) => value).map(([name, value]) => [h("dt", {}, name), h("dd", {}, String(value))]))),
+    ],
+    [dot(colour), it.outcome, isRefused && h("small", {}, link("explain", { user: it.caller, bridge: it.bridge, tool: it.tool }, "why?"))],
+    it.outcome === "started" ? "" : took(it.duration_us),
+  ];
+}
+
+/** All pages of a filter as one file. */
+async function exportCalls(filter) {
+  const parts = [];
+  let cursor = null;
+  do {
+    const asked = new URLSearchParams({ ...filter, format: "csv", limit: CHUNK, ...(cursor ? { cursor } : {}) });
+    const answer = await ask("GET", `/admin/api/calls?${asked}`);
+    const text = await answer.text();
+    // Only the first page keeps its line of names.
+    parts.push(parts.length ? text.slice(text.indexOf("\n") + 1) : text);
+    cursor = answer.headers.get("x-next-cursor");
+  } while (cursor && parts.length < CHUNKS_MAX);
+  download("calls.csv", parts, "text/csv");
+  const isCut = cursor ? `; the file ends after ${(CHUNK * CHUNKS_MAX).toLocaleString("en")}, \`mcp-bridge audit query\` has no end` : "";
+  say(`Downloaded calls.csv${isCut}`);
+}
+
+// --- changes ----------------------------------------------------------------------------------
+
+pages.changes = async (query) => {
+  const filter = Object.fromEntries(["actor", "since", "until"].map((name) => [name, query.get(name) ?? ""]).filter(([, value]) => value));
+  const limit = Number(query.get("limit")) || 100;
+  const parts = [
+    heading("Changes", "What administrators did, the newest first. Times are UTC."),
+    form([
+      field("Who", "actor", { value: filter.actor }), field("Since", "since", { value: filter.since, placeholder: "24h, 2026-11-20" }),
+      field("Until", "until", { value: filter.until, placeholder: "now" }),
+    ], "Show", (it) => go("changes", it), Object.keys(filter).length > 0 && link("changes", {}, "All")),
+  ];
+  return [...parts, await attempt(async () => {
+    const { changes } = await get(`/changes?${new URLSearchParams({ ...filter, limit })}`);
+    const rows = changes.map((it) => [time(it.time), [it.actor, h("small", {}, proofOf(it.proof))], it.action.replaceAll("_", " "), it.target]);
+    return [
+      table("Changes", ["When", "Who", "Did", "To what"], rows, Object.keys(filter).length ? "No change is like that." : "No changes yet."),
+      changes.length === limit && limit < 5_000 && h("p", { class: "buttons" }, link("changes", { ...filter, limit: Math.min(limit * 5, 5_000) }, "More")),
+    ];
+  })];
+};
+
+// --- explain ----------------------------------------------------------------------------------
+
+const ORIGINS = { table: "our own tables", open_webui: "Open WebUI", default: "every caller is in it", proof: "their proof says so" };
+
+pages.explain = async (query) => {
+  const question = Object.fromEntries(["user", "bridge", "tool"].map((name) => [name, query.get(name) ?? ""]).filter(([, value]) => value));
+  const [{ servers }, { users }] = await Promise.all([get("/servers"), get("/users").catch(() => ({ users: [] }))]);
+  return [
+    heading("Explain", "May this person use this, and by which rule? What a gateway or a token would say of their groups is not known here."),
+    suggestions("servers", servers.map((it) => it.id)), suggestions("emails", users.slice(0, 1000).map((it) => it.email)),
+    form([
+      field("E-mail", "user", { type: "email", value: question.user, list: "emails", required: true }),
+      field("Bridge", "bridge", { value: question.bridge, list: "servers", required: true }),
+      field("Tool", "tool", { value: question.tool, placeholder: "any" }),
+    ], "Explain", (it) => go("explain", it)),
+    question.user && question.bridge && (await attempt(() => explained(question))),
+  ];
+};
+
+/** A rule as a sentence. */
+function ruled(rule) {
+  const [word, ...rest] = rule.split(" ");
+  const group = rest.join(" ");
+  const told = {
+    grant: `the group ${group} may use the whole bridge`, narrowed_grant: `the group ${group} may use this part of the bridge`,
+    admin_group: `members of ${group} may use everything`, open: "every caller with an identity may call everything here",
+    loopback: "only this machine reaches mcp-bridge", operator: "the operator may do everything",
+    no_grant: "no group of theirs may use this bridge", narrowed: "their groups may use other tools of this bridge, not this one",
+  };
+  return told[word] ?? rule;
+}
+
+async function explained(question) {
+  const it = await get(`/explain?${new URLSearchParams(question)}`);
+  const what = it.tool ? `${it.bridge}/${it.tool}` : it.bridge;
+  const rows = it.groups.map((group) => [group.group, ORIGINS[group.from] ?? group.from]);
+  return [
+    note(it.allowed ? "good" : "bad",
+      h("p", { class: "answer" }, it.allowed ? "Yes" : "No", `: ${ruled(it.rule)}`),
+      h("p", {}, `${it.user} ${it.allowed ? "may" : "may not"} use ${what}. Rule: `, h("code", {}, it.rule), "."),
+      it.is_admin && h("p", {}, "They administer; that alone allows no tool."),
+      it.bridge_status !== "ready" && h("p", {}, it.bridge_status ? `The bridge is ${STATUS[it.bridge_status] ?? it.bridge_status} now.` : "No bridge of that name is configured.")),
+    h("h3", {}, "Their groups"),
+    table("Groups and where they come from", ["Group", "Where it comes from"], rows, "They are in no group."),
+    h("h3", {}, "Groups that may use it"),
+    h("p", {}, it.allowing.length ? it.allowing.map((group) => h("span", { class: "tag" }, group)) : soft("none")),
+  ];
+}
+
+// --- moving about -----------------------------------------------------------------------------
+
+/** A part of a page that may fail without the rest. */
+const attempt = (work) => work().catch((error) => note("bad", h("p", { role: "alert" }, sentence(error.message))));
+
+function go(page, query) {
+  const next = hash(page, query);
+  if (location.hash === next) return show();
+  location.hash = next;
+}
+
+let turn = 0;
+let timer = null;
+
+/** What is open and focused stays so when a page is shown anew. */
+function replace(parts) {
+  const open = [...main.querySelectorAll("details[open]")].map((it) => it.dataset.open);
+  const { focus } = document.activeElement?.dataset ?? {};
+  const name = main.contains(document.activeElement) && document.activeElement.name;
+  main.replaceChildren(...[parts].flat(9).filter((part) => part != null && part !== false));
+  for (const it of main.querySelectorAll("details")) it.open = open.includes(it.dataset.open);
+  const same = focus ? (it) => it.dataset.focus === focus : (it) => name && it.name === name;
+  [...main.querySelectorAll("[data-focus], input, select")].find(same)?.focus({ preventScroll: true });
+}
+
+/** A page that could not be shown, and the way out. */
+function failed(error) {
+  const isIdentity = error.status === 401 || error.status === 403;
+  const isNobody = error.status === 401 && !sessionStorage.getItem("key");
+  return note("bad", h("p", { role: "alert" }, isNobody ? "You are not signed in." : sentence(error.message)), h("p", { class: "buttons" },
+    button(isIdentity ? "Sign in" : "Try again", "", async () => { if (!isIdentity || (await signIn(error))) await show(); }, { "aria-label": null, title: null })));
+}
+
+async function show() {
+  const mine = ++turn;
+  clearTimeout(timer);
+  const [name, query] = location.hash.slice(1).split("?");
+  const known = Object.hasOwn(pages, name) ? name : "bridges";
+  for (const link of document.querySelectorAll("nav a")) {
+    if (link.hash === `#${known}`) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  document.title = `${known[0].toUpperCase()}${known.slice(1)} · mcp-bridge`;
+  let shown;
+  try {
+    shown = await pages[known](new URLSearchParams(query ?? ""));
+  } catch (error) {
+    shown = failed(error);
+  }
+  if (mine !== turn) return;
+  replace(shown.parts ?? shown);
+  if (shown.again) timer = setTimeout(refresh, shown.again);
+}
+
+/** Shows a page anew by itself, unless nobody looks or somebody is asked something. */
+function refresh() {
+  if (document.hidden || dialog.open || pending > 0) timer = setTimeout(refresh, 3_000);
+  else show();
+}
+
+addEventListener("hashchange", async () => {
+  by("toast").hidden = true;
+  if (!location.hash.startsWith("#keys")) fresh = null;
+  await show();
+  main.focus({ preventScroll: true });
+  scrollTo(0, 0);
+});
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  main.focus();
+});
+greet();
+show();
