@@ -21,6 +21,11 @@ use crate::config::{Server, Tls};
 /// How long a client may take to send its request head, in plain and TLS connections.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How large it may be, in bytes: a token of 16 KiB and the names of thousands of groups. hyper looks
+/// after each read, so what is a read larger may still pass; beyond that it answers 431. Nobody has
+/// been identified by then, so this is what anybody may make us hold.
+const HEAD_BYTES_MAX: u32 = 96 << 10;
+
 /// Why we cannot listen.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
@@ -150,7 +155,8 @@ fn under_root_path(router: Router, root_path: &str) -> Router {
     Router::new().fallback_service(stripped)
 }
 
-/// Bounds what a client that sends nothing can hold: by the head of HTTP/1, by pings of HTTP/2.
+/// Bounds what a client that sends nothing can hold: by the head of HTTP/1, by pings of HTTP/2; and
+/// what a head can hold.
 fn bound_idle(
     builder: &mut hyper_util::server::conn::auto::Builder<hyper_util::rt::TokioExecutor>,
     head_timeout: Duration,
@@ -158,9 +164,11 @@ fn bound_idle(
     builder
         .http1()
         .timer(hyper_util::rt::TokioTimer::new())
-        .header_read_timeout(head_timeout);
+        .header_read_timeout(head_timeout)
+        .max_buf_size(HEAD_BYTES_MAX as usize);
     builder
         .http2()
+        .max_header_list_size(HEAD_BYTES_MAX)
         .timer(hyper_util::rt::TokioTimer::new())
         .keep_alive_interval(Some(head_timeout))
         .keep_alive_timeout(head_timeout);

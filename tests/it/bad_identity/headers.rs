@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{
     DEV, GATEWAY, GATEWAY_SECRET, HI, JWT_SECRET, Row, SECRET, all_are_refused, and, bearer,
-    bridge, call, seen, send,
+    bridge, call, head_too_large, seen, send,
 };
 use crate::harness::{Bridge, Issuer, User, token};
 
@@ -230,9 +230,9 @@ async fn groups_are_read_whatever_they_are_called_and_however_many() {
     }
     // More than a head may hold.
     let before = seen(&bridge);
-    for bytes in [500 << 10, 2 << 20] {
+    for bytes in [300 << 10, 2 << 20] {
         let request = format!(
-            "POST /one/echo HTTP/1.1\r\nhost: localhost\r\nx-gateway-secret: {GATEWAY_SECRET}\r\nx-user-email: z@example.org\r\nx-user-groups: staff,{}\r\ncontent-length: 2\r\n\r\n{{}}",
+            "POST /one/echo HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nx-gateway-secret: {GATEWAY_SECRET}\r\nx-user-email: z@example.org\r\nx-user-groups: staff,{}\r\ncontent-length: 2\r\n\r\n{{}}",
             "g".repeat(bytes)
         );
         let status = head_too_large(&bridge, &request).await;
@@ -244,20 +244,4 @@ async fn groups_are_read_whatever_they_are_called_and_however_many() {
     assert_eq!(seen(&bridge), before);
     assert_eq!(bridge.get("/health").await.status, 200);
     assert!(!bridge.log().contains("panicked"), "{}", bridge.log());
-}
-
-/// The status of a request that may be cut off while it is sent; 0 where the connection was reset
-/// before the answer could be read.
-async fn head_too_large(bridge: &Bridge, request: &str) -> u16 {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    let mut stream = bridge.connect().await;
-    // The other end may be gone before all is written.
-    stream.write_all(request.as_bytes()).await.ok();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.ok();
-    let text = String::from_utf8_lossy(&answer);
-    text.split(' ')
-        .nth(1)
-        .and_then(|it| it.parse().ok())
-        .unwrap_or(0)
 }

@@ -259,11 +259,11 @@ async fn through_the_command_line(bridge: &Bridge, text: &str) {
 /// The admin API, from its own list of routes: method and path.
 fn admin_routes() -> Vec<(Method, String)> {
     let text = include_str!("../../../src/http/admin/mod.rs");
+    // The page before them is for everybody.
+    let (_page, text) = text.split_once("pub fn routes()").unwrap();
     let routes = text.split(".route(").skip(1);
     let mut found = Vec::new();
     for route in routes {
-        let end = route.find(".route(").unwrap_or(route.len());
-        let route = &route[..end];
         let path = route.split('"').nth(1).unwrap().replace("{name}", "one");
         for (word, method) in [
             ("get(", Method::GET),
@@ -276,7 +276,11 @@ fn admin_routes() -> Vec<(Method, String)> {
             }
         }
     }
+<<<<<<< HEAD
     assert_eq!(found.len(), 24, "a route more or less: {found:?}");
+=======
+    assert!(found.len() >= 24, "the list is not read right: {found:?}");
+>>>>>>> audit
     found
 }
 
