@@ -100,6 +100,10 @@ $policy$;
 CREATE POLICY bridge_every_workspace ON mcp_proxy.bridge_grant FOR SELECT
     USING (workspace_id = '*' AND current_setting('mcp_bridge.workspace', true) <> '');
 
+-- So may they read what the operator changed: it concerns them all.
+CREATE POLICY bridge_every_workspace ON mcp_proxy.bridge_change FOR SELECT
+    USING (workspace_id = '*' AND current_setting('mcp_bridge.workspace', true) <> '');
+
 -- Superusers and roles with BYPASSRLS ignore policies. Their transactions take this role, which
 -- cannot log in and does not ignore them. Roles belong to the whole cluster: another database may
 -- be making it at this moment.

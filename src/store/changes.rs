@@ -32,10 +32,13 @@ impl Store {
         .await
     }
 
-    /// Records of changes, the newest first.
+    /// Records of changes, the newest first. What the operator changed, workspace `*`, concerns
+    /// every workspace and is shown in each.
     pub async fn changes(&self, filter: &ChangeFilter) -> Result<Vec<ChangeRecord>, StoreError> {
         let mut conditions = Conditions::default();
-        conditions.workspace(filter.workspace.as_deref());
+        if let Some(workspace) = filter.workspace.as_deref().filter(|&it| it != ALL) {
+            conditions.and("workspace_id IN (?, '*')", workspace.into());
+        }
         if let Some(since) = filter.since {
             conditions.and("changed_at >= ?", since.into());
         }

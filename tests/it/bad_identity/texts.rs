@@ -276,11 +276,7 @@ fn admin_routes() -> Vec<(Method, String)> {
             }
         }
     }
-<<<<<<< HEAD
-    assert_eq!(found.len(), 24, "a route more or less: {found:?}");
-=======
     assert!(found.len() >= 24, "the list is not read right: {found:?}");
->>>>>>> audit
     found
 }
 
