@@ -12,6 +12,7 @@ use crate::{
     bridge::{Registry, Reloader},
     config::Config,
     rate::Rates,
+    secret::Redactor,
     store::Store,
 };
 
@@ -26,6 +27,8 @@ pub struct Settings {
     pub access: Access,
     /// How often.
     pub rates: Arc<Rates>,
+    /// Takes the secrets of the configuration out of arguments that are kept.
+    pub redactor: Redactor,
 }
 
 impl Settings {
@@ -35,6 +38,7 @@ impl Settings {
             access: Access::new(&config, sources.store.clone(), &sources.tracker),
             rates: Arc::new(Rates::new(&config, sources.redis.clone())),
             proofs: Arc::new(Proofs::new(&config, sources.clone())),
+            redactor: Redactor::new(config.secrets()),
             config,
         }
     }
@@ -48,32 +52,16 @@ impl Settings {
         } else {
             Arc::new(Proofs::new(&config, sources.clone()))
         };
-        let rates = if counts_alike(old, &config) {
-            Arc::clone(&self.rates)
-        } else {
-            Arc::new(Rates::new(&config, sources.redis.clone()))
-        };
+        let rates = self.rates.renew(&config, sources.redis.clone());
         let access = &self.access;
         Self {
             access: access.renewed(&config, sources.store.clone(), &sources.tracker),
             proofs,
-            rates,
+            rates: Arc::new(rates),
+            redactor: Redactor::new(config.secrets()),
             config,
         }
     }
-}
-
-/// Whether two configurations bound the same calls.
-fn counts_alike(old: &Config, new: &Config) -> bool {
-    let bounds = |config: &Config| -> Vec<_> {
-        let bridges = config.bridges.iter();
-        bridges
-            .map(|bridge| (bridge.name.clone(), bridge.calls_per_minute))
-            .collect()
-    };
-    old.limits.calls_per_minute == new.limits.calls_per_minute
-        && old.limits.groups == new.limits.groups
-        && bounds(old) == bounds(new)
 }
 
 /// The state of the router.

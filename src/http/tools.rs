@@ -221,7 +221,7 @@ impl Call<'_> {
             .accept(body)
             .map_err(|refusal| refused(&refusal))?;
         if self.settings.config.audit.arguments {
-            trail.received_arguments(&arguments, &bridge.redactor);
+            trail.received_arguments(&arguments, &self.settings.redactor);
         }
         let begun = trail.begin().await?;
         // What was accepted once is accepted again.

@@ -73,7 +73,7 @@ impl Trail {
         self.record.request_bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
     }
 
-    /// What they sent, where that is kept: without the bridge's secrets and what looks like one.
+    /// What they sent, where that is kept: without our secrets and what looks like one.
     pub fn received_arguments(&mut self, arguments: &Map<String, Value>, redactor: &Redactor) {
         let hidden = redactor.redact_json(without_secrets(Value::Object(arguments.clone())));
         let mut text = hidden.to_string();
