@@ -62,10 +62,10 @@ const PURGE_PAUSE: Duration = Duration::from_millis(50);
 
 /// While there is more to ship, shipping takes this share of the time: one part in so many. Calls
 /// come first, they share the cores with us.
-const LEISURE: u32 = 10;
+const LEISURE: u32 = 20;
 
-/// From a backlog of so many bytes on, it takes all the time it needs.
-const LEISURE_BYTES: u64 = 64 * 1024 * 1024;
+/// Once the journal is full to this part, it takes all the time it needs: one part in so many.
+const HURRY: u64 = 4;
 
 /// The longest rest between two batches.
 const REST_MAX: Duration = Duration::from_secs(1);
@@ -203,7 +203,7 @@ impl<S: Sink> Shipper<S> {
             if !self.step().await? {
                 break;
             }
-            if is_leisurely && self.backlog() < LEISURE_BYTES {
+            if is_leisurely && self.backlog() < self.writer.journal.bytes_max() / HURRY {
                 let rest = began.elapsed() * (LEISURE - 1);
                 tokio::time::sleep(rest.min(REST_MAX)).await;
             }
