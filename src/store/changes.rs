@@ -36,8 +36,11 @@ impl Store {
     /// every workspace and is shown in each.
     pub async fn changes(&self, filter: &ChangeFilter) -> Result<Vec<ChangeRecord>, StoreError> {
         let mut conditions = Conditions::default();
-        if let Some(workspace) = filter.workspace.as_deref().filter(|&it| it != ALL) {
-            conditions.and("workspace_id IN (?, '*')", workspace.into());
+        match filter.workspace.as_deref() {
+            None | Some(ALL) => {}
+            // Nobody's, as in the policies.
+            Some("") => conditions.workspace(Some("")),
+            Some(workspace) => conditions.and("workspace_id IN (?, '*')", workspace.into()),
         }
         if let Some(since) = filter.since {
             conditions.and("changed_at >= ?", since.into());

@@ -58,8 +58,9 @@ async fn assert_workspaces_apart(store: &Store) {
         };
         store.changes(&filter).await.unwrap().len()
     };
-    assert_eq!(seen(Some("default")).await, 2);
-    assert_eq!(seen(Some("other")).await, 2);
+    // Two of its own, and two of the operator.
+    assert_eq!(seen(Some("default")).await, 4);
+    assert_eq!(seen(Some("other")).await, 4);
     assert_eq!(seen(Some("")).await, 0);
     assert_eq!(seen(None).await, 6);
     for workspace in ["default", "other"] {
