@@ -10,7 +10,7 @@ use crate::harness::{Answer, Bridge, OpenWebUi, Postgres, Setup, User, until};
 const SECRET: &str = "the secret of open webui, 0123456789";
 const ADMIN: &str = "the key of an administrator, 0123456789";
 
-/// A change is heard of within this on every replica (the issue's own bound).
+/// A change is heard of within this on every replica.
 const HEARD: Duration = Duration::from_secs(1);
 
 fn setup(database: &Postgres, access: &str) -> Setup {
