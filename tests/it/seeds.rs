@@ -42,14 +42,12 @@ const SEEN: [(&str, &[&str]); 4] = [
 async fn the_shipped_groups_see_exactly_their_bridges() {
     let shipped = std::fs::read_to_string(fixture("../bridges.toml")).unwrap();
     let (sections, _bridges) = shipped.split_once("# --- bridges").unwrap();
-    let mut text = sections.to_owned();
-    for (group, _) in SEEN {
-        text +=
-            &format!("[identity.keys.{group}]\nkey = '${{SEEDS}}-{group}'\ngroups = ['{group}']\n");
-    }
-    for name in BRIDGES {
-        text += &format!("[bridges.{name}]\n{{bad good --record {{dir}}/{name}.jsonl}}\n");
-    }
+    let keys = SEEN.map(|(group, _)| {
+        format!("[identity.keys.{group}]\nkey = '${{SEEDS}}-{group}'\ngroups = ['{group}']\n")
+    });
+    let bridges = BRIDGES
+        .map(|name| format!("[bridges.{name}]\n{{bad good --record {{dir}}/{name}.jsonl}}\n"));
+    let text = [sections, &keys.concat(), &bridges.concat()].concat();
     let bridge = Setup::toml(&text)
         .env("SEEDS", "seeds-0123456789")
         .ready()
