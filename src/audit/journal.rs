@@ -180,8 +180,10 @@ impl Journal {
             segments.failed.push_back((batch, error.to_string()));
         }
         segments.batch += 1;
-        lines.clear();
-        segments.gathered = lines;
+        if lines.capacity() <= line::BUFFER_BYTES_KEPT {
+            lines.clear();
+            segments.gathered = lines;
+        }
     }
 
     /// Refuses what does not fit.

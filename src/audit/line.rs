@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::store::{CallRecord, ChangeRecord};
 
 /// A buffer that grew beyond this for one large record is given back, in bytes.
-const BUFFER_BYTES_KEPT: usize = 64 * 1024;
+pub(super) const BUFFER_BYTES_KEPT: usize = 64 * 1024;
 
 /// Texts that callers choose are cut to this, in bytes: a line stays small, and PostgreSQL's
 /// indexes take no key above 2,704 bytes.

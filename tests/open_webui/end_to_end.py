@@ -49,7 +49,6 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-HERE = pathlib.Path(__file__).resolve().parent
 LOOPBACK = '127.0.0.1'
 MODEL_ID = 'e2e-model'
 SECRET_HEADERS = {'authorization', 'cookie', 'x-openwebui-user-jwt'}
@@ -645,8 +644,7 @@ def parse_args(argv=None):
     g.add_argument('--parallel', type=int, default=0, metavar='N', help='extra pass: N simultaneous chats per user')
 
     g = p.add_argument_group('Open WebUI')
-    g.add_argument('--venvs', default=env('OWUI_E2E_VENVS', str(HERE / 'venvs')), help='folder with owui/ and mcpo/ venvs')
-    g.add_argument('--owui-bin', default=env('OWUI_BIN', ''), help='open-webui executable (default: VENVS/owui/bin)')
+    g.add_argument('--owui-bin', default=env('OWUI_BIN', 'open-webui'), help='open-webui executable')
     g.add_argument('--owui-port', type=int, default=int(env('OWUI_PORT', '0')), help='0 = any free port')
     g.add_argument('--owui-env', action='append', default=[], metavar='K=V', help='extra environment for Open WebUI')
     g.add_argument('--secret-key', default=env('E2E_WEBUI_SECRET_KEY', ''), help='WEBUI_SECRET_KEY (default random)')
@@ -762,7 +760,6 @@ class Run:
             self.work.mkdir(parents=True, exist_ok=True)
         else:
             self.temp = self.work = pathlib.Path(tempfile.mkdtemp(prefix='owui-e2e-'))
-        self.venvs = pathlib.Path(args.venvs).expanduser().resolve()
         self.secret = args.secret_key or secrets.token_hex(24)
         self.bearer = args.bearer_key or ('e2e-' + secrets.token_hex(12))
         self.users: dict[str, dict] = {}
@@ -774,7 +771,7 @@ class Run:
 
     def boot_owui(self):
         a = self.a
-        binary = a.owui_bin or str(self.venvs / 'owui' / 'bin' / 'open-webui')
+        binary = shutil.which(a.owui_bin) or a.owui_bin
         if not os.access(binary, os.X_OK):
             raise Fatal(f'no open-webui at {binary}; run scripts/peers or give --owui-bin')
         port = a.owui_port or free_port()
@@ -1232,19 +1229,6 @@ class Run:
         if self.temp and not a.keep and not rep.failed:
             shutil.rmtree(self.temp, ignore_errors=True)
         return rep.summary()
-
-    def split_mcpo(self):
-        wanted = self.auth_types
-        for auth in wanted:
-            self.auth_types = [auth]
-            self.a.bridge_url = None
-            self.start_server()
-            if self.recorder:
-                self.recorder.close()
-            self.recorder = Recorder(self.a.bridge_url)
-            self.one_pass(auth)
-            name, proc = self.children.items.pop()
-            self.children.stop(name, proc)
 
 
 if __name__ == '__main__':
