@@ -31,8 +31,10 @@ mod store;
 // Memory: what happened, through crashes and outages.
 mod audit;
 
-// Trust: who is calling us ...
+// Trust: who is calling us, and who we are when we call others ...
 mod auth;
+
+mod credential;
 
 // ... what they may use, and how often.
 mod access;

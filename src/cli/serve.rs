@@ -15,6 +15,7 @@ use crate::{
     audit::Audit,
     auth::Sources,
     bridge::{Context, Registry, Reloader, Source},
+    credential::{Credentials, Variants},
     config::{self, Anonymous, Config, Diagnostic, Environment, Flavor, Loaded, Overrides, Watch},
     http::{self, AppState, Settings},
     lifecycle::Lifecycle,
@@ -28,6 +29,8 @@ const REAP_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Plan {
     /// Reads it.
     pub source: Box<Source>,
+    /// Resolves one bridge of it with other values for some variables.
+    pub variants: Box<Variants>,
     /// Whether changes of its files apply by themselves.
     pub is_watched: bool,
     /// The exit code for a configuration with errors.
@@ -46,8 +49,12 @@ pub fn plan(start: &Start) -> Plan {
         listen: start.listen,
     };
     if start.server.is_empty() {
-        let path = start.config.clone();
+        let (path, again) = (start.config.clone(), start.config.clone());
+        let (here, listen) = (environment.clone(), overrides.clone());
         Plan {
+            variants: Box::new(move |name, values| {
+                config::load_bridge(&again, &here, &listen, name, values)
+            }),
             source: Box::new(move || config::load_with(&path, &environment, &overrides)),
             is_watched: true,
             bad_config: BAD_CONFIG,
@@ -55,11 +62,17 @@ pub fn plan(start: &Start) -> Plan {
     } else {
         let words = start.server.clone();
         Plan {
+            variants: no_variants(),
             source: Box::new(move || config::single(&words, &environment, &overrides)),
             is_watched: false,
             bad_config: BAD_CONFIG,
         }
     }
+}
+
+/// For whoever runs without a database: no group has keys.
+pub fn no_variants() -> Box<Variants> {
+    Box::new(|_, _| Err("groups have no keys without bridges.toml".to_owned()))
 }
 
 /// Reads the configuration, serves until a signal, and says how it ended.
@@ -127,9 +140,8 @@ async fn serve(plan: Plan, loaded: Loaded) -> anyhow::Result<()> {
     lifecycle
         .listen_to_signals(Arc::clone(&asked))
         .context("cannot listen to signals")?;
-    let context = context(&lifecycle)?;
     let tracker = lifecycle.tracker.clone();
-    let sources = sources::open(&config, context.http.clone(), tracker.clone())?;
+    let sources = sources::open(&config, mcp::http_client()?, tracker.clone())?;
     // Nothing waits for the database: it connects behind the open port, and ends after the calls.
     if let Some(store) = &sources.store {
         let run = Arc::clone(store).run(config.access.clone(), lifecycle.bridges.clone());
@@ -137,6 +149,8 @@ async fn serve(plan: Plan, loaded: Loaded) -> anyhow::Result<()> {
     }
     let (store, stop) = (sources.store.clone(), lifecycle.bridges.clone());
     let audit = Audit::start(&config.audit, store.clone(), &tracker, stop);
+    let credentials = sources::credentials(&config, &sources, plan.variants, &lifecycle);
+    let context = context(&lifecycle, &sources, &credentials);
     let registry = Registry::start(&config, context);
     let settings = Settings::new(Arc::clone(&config), &sources);
     let settings = Arc::new(ArcSwap::from_pointee(settings));
@@ -156,6 +170,7 @@ async fn serve(plan: Plan, loaded: Loaded) -> anyhow::Result<()> {
     let stillborn = stillborn(config.flavor, Arc::clone(&registry));
     let router = http::router(&Arc::new(AppState {
         registry,
+        credentials,
         settings,
         reloader,
         store,
@@ -213,12 +228,17 @@ async fn stillborn(flavor: Flavor, registry: Arc<Registry>) -> anyhow::Error {
 }
 
 /// What all bridges share.
-pub fn context(lifecycle: &Lifecycle) -> anyhow::Result<Context> {
-    Ok(Context {
-        http: mcp::http_client()?,
+pub fn context(
+    lifecycle: &Lifecycle,
+    sources: &Sources,
+    credentials: &Arc<Credentials>,
+) -> Context {
+    Context {
+        http: sources.http.clone(),
+        credentials: Arc::clone(credentials),
         tracker: lifecycle.tracker.clone(),
         stop: lifecycle.bridges.clone(),
-    })
+    }
 }
 
 /// Ends the bridges and waits until their servers are reaped, or for the second signal.

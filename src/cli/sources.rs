@@ -39,3 +39,26 @@ pub fn open(
     }
     Ok(sources)
 }
+
+/// The logins that a configuration keeps.
+pub fn accounts(config: &Config, sources: &Sources) -> Arc<Accounts> {
+    let redactor = sources.redactor.clone();
+    match (&config.database, &sources.store) {
+        (Some(database), Some(store)) => {
+            Accounts::in_database(Arc::clone(store), keyring(database), redactor)
+        }
+        _ => Accounts::in_memory(redactor),
+    }
+}
+
+/// What opens and seals what stands in the database.
+fn keyring(database: &Database) -> Arc<Keyring> {
+    // Replicas share a PostgreSQL, and each would make a key of its own.
+    let may_create = matches!(database.url, DatabaseUrl::Sqlite(_));
+    Arc::new(Keyring::new(
+        database.secret_key.clone(),
+        database.secret_keys_old.clone(),
+        database.secret_key_file.clone(),
+        may_create,
+    ))
+}

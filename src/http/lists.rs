@@ -170,7 +170,7 @@ fn list(state: &AppState, bridge: &Bridge, view: &View) -> Listed {
             .clone()
             .or_else(|| own.and_then(|server| server.instructions.clone()))
             .unwrap_or_default(),
-        enabled: bridge.config.transport.is_ok(),
+        enabled: bridge.is_on(),
         endpoint: format!("{prefix}/"),
         tools_endpoint: if prefix.is_empty() {
             "/".to_owned()

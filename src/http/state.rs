@@ -11,6 +11,7 @@ use crate::{
     auth::{Proofs, Sources},
     bridge::{Registry, Reloader},
     config::Config,
+    credential::Credentials,
     rate::Rates,
     secret::Redactor,
     store::Store,
@@ -69,6 +70,8 @@ impl Settings {
 pub struct AppState {
     /// The bridges.
     pub registry: Arc<Registry>,
+    /// What sessions show to their servers, and how people connect accounts.
+    pub credentials: Arc<Credentials>,
     /// The settings in force.
     pub settings: Arc<ArcSwap<Settings>>,
     /// Reads the configuration anew.

@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use reqwest::Client;
 use rmcp::{
     RoleClient, ServiceExt as _,
     model::ProtocolVersion,
@@ -13,6 +12,7 @@ use tokio::{sync::Mutex, time::timeout};
 use tokio_util::task::TaskTracker;
 
 use super::{
+    credential::Courier,
     error::ConnectError,
     http::{self, LastFailure},
     listener::{Listener, subscribe},
@@ -49,8 +49,8 @@ pub struct Connector {
     pub limit: Duration,
     /// The largest answer, in bytes.
     pub result_bytes_max: usize,
-    /// The pool of all remote bridges.
-    pub http: Client,
+    /// Sends the requests of a remote bridge.
+    pub courier: Courier,
     /// Takes secrets out of what the server says.
     pub redactor: Arc<Redactor>,
     /// Runs the tasks of the connection.
@@ -172,7 +172,7 @@ impl Connector {
 
     /// Streamable HTTP with one lifecycle.
     async fn try_http(&self, remote: &Remote, is_modern: bool) -> Result<Session, ConnectError> {
-        let (transport, last) = http::transport(&self.http, remote, self.result_bytes_max)?;
+        let (transport, last) = http::transport(&self.courier, remote, self.result_bytes_max)?;
         let (service, listener) = shake_hands(transport, is_modern)
             .await
             .map_err(|error| http::connect_error(error, &last))?;
@@ -186,7 +186,7 @@ impl Connector {
     /// The old HTTP+SSE; it knows `initialize` only.
     async fn open_sse(&self, remote: &Remote) -> Result<Session, ConnectError> {
         let transport = sse::connect(
-            &self.http,
+            &self.courier,
             remote,
             self.result_bytes_max,
             self.limit,
@@ -206,7 +206,7 @@ impl Connector {
     /// A service that is no MCP server.
     async fn open_openapi(&self, remote: &Remote) -> Result<Session, ConnectError> {
         let service =
-            OpenApiSession::connect(&self.http, remote, self.result_bytes_max, self.limit).await?;
+            OpenApiSession::connect(&self.courier, remote, self.result_bytes_max, self.limit).await?;
         let server = ServerInfo {
             protocol: "openapi".to_owned(),
             ..ServerInfo::default()

@@ -30,7 +30,7 @@ pub async fn servers(State(state): State<Arc<AppState>>, _admin: Admin) -> Json<
         .map(|bridge| {
             let id = bridge.name().to_string();
             let shown = json!({
-                "id": id, "name": own_name(bridge), "enabled": bridge.config.transport.is_ok(),
+                "id": id, "name": own_name(bridge), "enabled": bridge.is_on(),
             });
             (id, shown)
         })
@@ -95,7 +95,7 @@ fn shown(bridge: &Bridge) -> Value {
         .unwrap_or_default();
     json!({
         "name": bridge.name().as_str(),
-        "enabled": bridge.config.transport.is_ok(),
+        "enabled": bridge.is_on(),
         "transport": transport(bridge),
         "status": status.phase.as_str(),
         "reason": status.reason.as_deref().map(redact),

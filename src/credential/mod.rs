@@ -1,0 +1,23 @@
+//! Who we are when we call others: the credentials that sessions show to their servers.
+//!
+//! [`Credentials`] answers the one question of a bridge: what does a session of this [`Owner`] show? Tokens
+//! come from logins ([`Logins`]) or from the server itself, keys of groups from the database; all of
+//! them are sealed there.
+
+mod account;
+mod accounts;
+mod group_keys;
+mod key;
+mod logins;
+mod machine;
+mod mcpo_tokens;
+mod owner;
+mod shown;
+mod ticket;
+
+pub use accounts::Accounts;
+pub use group_keys::{GroupKey, GroupKeys};
+pub use logins::{Answer, Finished, LoginError, Logins, Wish, oauth_of};
+pub use owner::Owner;
+pub use shown::{Credentials, Denied, Shown, Variants};
+pub use ticket::{TICKET_TTL, Ticket, Tickets};
