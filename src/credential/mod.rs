@@ -1,0 +1,5 @@
+//! Who we are when we call others: the keys that seal stored credentials.
+
+mod key;
+
+pub use key::{KeyError, Keyring};
