@@ -1,6 +1,6 @@
 //! [`Config::secrets`], [`Bridge::secrets`]: what must never show.
 
-use super::{Bridge, Config, KeyText, Transport, database};
+use super::{Bridge, Config, KeyText, Transport, credentials::password_of_basic, database};
 use crate::secret::Secret;
 
 impl Config {
@@ -28,6 +28,8 @@ impl Config {
             for password in urls.into_iter().flatten().filter_map(database::password) {
                 secrets.push(password);
             }
+            secrets.extend(kept.secret_key.iter().cloned());
+            secrets.extend(kept.secret_keys_old.iter().cloned());
             if let Some(redis) = &kept.redis {
                 secrets.extend(database::password_of(&redis.url));
             }
@@ -37,15 +39,18 @@ impl Config {
 }
 
 impl Bridge {
-    /// What must never show of this bridge: the values of its headers and of its environment.
+    /// What must never show of this bridge: the values of its headers and of its environment, the
+    /// password within a header of Basic, the secret of its OAuth client.
     pub fn secrets(&self) -> Vec<Secret> {
         match &self.transport {
             Ok(Transport::Stdio(stdio)) => stdio.env.values().cloned().collect(),
-            Ok(Transport::Remote(remote)) => remote
-                .headers
-                .iter()
-                .map(|(_name, value)| value.clone())
-                .collect(),
+            Ok(Transport::Remote(remote)) => {
+                let values = remote.headers.iter().map(|(_name, value)| value);
+                let passwords = values.clone().filter_map(password_of_basic);
+                let client = remote.oauth.iter();
+                let client = client.filter_map(|oauth| oauth.client_secret.clone());
+                values.cloned().chain(passwords).chain(client).collect()
+            }
             Err(_) => Vec::new(),
         }
     }

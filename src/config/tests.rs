@@ -198,7 +198,7 @@ fn unknown_keys_are_told_with_the_nearest_known_one() {
        |
     12 | zzz = 1
        | ^^^
-    hint: the keys are `enabled`, `description`, `command`, `args`, `env`, `inherit_env`, `cwd`, `url`, `transport`, `headers`, `protocol`, `connect_timeout`, `timeout`, `concurrency`, `queue`, `calls_per_minute`, `lazy`, `idle_stop`, `tools_allow`, `tools_deny`, `rename`, `aliases`, `embed_html`
+    hint: the keys are `enabled`, `description`, `command`, `args`, `env`, `inherit_env`, `cwd`, `url`, `transport`, `headers`, `basic_auth`, `oauth`, `pass_headers`, `credential`, `sessions_max`, `session_idle`, `protocol`, `connect_timeout`, `timeout`, `concurrency`, `queue`, `calls_per_minute`, `lazy`, `idle_stop`, `tools_allow`, `tools_deny`, `rename`, `aliases`, `embed_html`
     "##);
 }
 
@@ -877,7 +877,7 @@ fn what_stands_in_the_shipped_file_as_default_is_the_default() {
         .collect();
     let (config, warnings) = taken(&all);
     assert_eq!(warnings, "");
-    assert_eq!(config.bridges.len(), 5);
+    assert_eq!(config.bridges.len(), 6);
     let server = Server {
         tls: config.server.tls.clone(),
         version: "1.0".to_owned(),
@@ -914,7 +914,10 @@ fn what_stands_in_the_shipped_file_as_default_is_the_default() {
             github.concurrency,
             github.queue,
             github.lazy,
-            github.embed_html
+            github.embed_html,
+            github.credential,
+            github.sessions_max,
+            github.session_idle
         ),
         (
             plain.connect_timeout,
@@ -922,7 +925,10 @@ fn what_stands_in_the_shipped_file_as_default_is_the_default() {
             plain.concurrency,
             plain.queue,
             plain.lazy,
-            plain.embed_html
+            plain.embed_html,
+            plain.credential,
+            plain.sessions_max,
+            plain.session_idle
         )
     );
 }
@@ -1093,12 +1099,7 @@ fn an_mcp_servers_file_is_taken_with_all_that_people_paste() {
     8 | "bad": {"type": "sse", "url": "no url", "odd": 1, "oauth": {}},
       |                                         ^^^^^
 
-    config.json:8:51: warning: server `bad`: signing in by OAuth is not supported yet
-      |
-    8 | "bad": {"type": "sse", "url": "no url", "odd": 1, "oauth": {}},
-      |                                                   ^^^^^^^
-
-    config.json:8:60: warning: OAuth server_url required for bad
+    config.json:8:60: warning: server `bad`: `oauth` goes with `streamable-http` alone; it is ignored
       |
     8 | "bad": {"type": "sse", "url": "no url", "odd": 1, "oauth": {}},
       |                                                            ^^
@@ -1288,7 +1289,7 @@ fn values_of_the_database_are_checked() {
       |
     7 | schema = 'x'
       | ^^^^^^
-    hint: the keys are `url`, `open_webui`, `redis_url`, `redis_prefix`, `timeout`, `connections_max`
+    hint: the keys are `url`, `open_webui`, `redis_url`, `redis_prefix`, `timeout`, `connections_max`, `secret_key`, `secret_keys_old`, `secret_key_file`
     "##);
     insta::assert_snapshot!(refused("[database]\nurl = 'sqlite:///x.db'\nopen_webui = '/x.db'\n"), @r##"
     bridges.toml:3:14: error: `open_webui` and `url` are the same file, and Open WebUI's file is only read

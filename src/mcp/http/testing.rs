@@ -17,7 +17,7 @@ use url::Url;
 
 use super::{call_error, http_client, install_tls};
 use crate::{
-    config::{Protocol, Remote, RemoteKind},
+    config::{Remote, RemoteKind},
     mcp::{decode::raw_result, error::CallError},
     secret::Secret,
 };
@@ -65,10 +65,8 @@ impl Drop for Server {
 /// The configuration of a server at `url`, with a credential.
 pub fn remote(url: &str, kind: RemoteKind) -> Remote {
     Remote {
-        url: Url::parse(url).unwrap(),
-        kind,
         headers: vec![(HeaderName::from_static("authorization"), Secret::new(TOKEN))],
-        protocol: Protocol::Auto,
+        ..Remote::new(Url::parse(url).unwrap(), kind)
     }
 }
 
