@@ -9,6 +9,9 @@ mod json;
 mod name;
 mod secret;
 
+// Seals what stands in the database.
+mod vault;
+
 // What a server says of its tools.
 mod tool;
 
@@ -31,9 +34,10 @@ mod store;
 // Memory: what happened, through crashes and outages.
 mod audit;
 
-// Trust: who is calling us, and who we are when we call others ...
+// Trust: who is calling us ...
 mod auth;
 
+// ... who we are when we call others,
 mod credential;
 
 // ... what they may use, and how often.

@@ -100,16 +100,29 @@ impl Bridge {
         self.tell_own_status();
         let (bridge, attended, seat) = (Arc::clone(self), Arc::clone(&lease), Arc::clone(seat));
         self.opener.context.tracker.spawn(async move {
-            let reread = async || {
-                sleep(LIST_DEBOUNCE).await;
-                if publishes && let Err(error) = bridge.read_tools(&attended.session).await {
-                    tracing::warn!(bridge.name = %bridge.name(), %error, "the changed tool list cannot be read; the old one stays");
-                }
-            };
-            bridge.pool.attend(&seat, &attended, &bridge.opener.stop, reread).await;
+            bridge.attend(&seat, &attended, publishes).await;
+            bridge.pool.retire(&seat, &attended).await;
             bridge.tell_own_status();
         });
         Ok(lease)
+    }
+
+    /// Stays with an owner's session until it ends or has to.
+    async fn attend(&self, seat: &Seat, lease: &Lease, publishes: bool) {
+        let session = &lease.session;
+        let mut over = std::pin::pin!(self.pool.over(seat));
+        loop {
+            tokio::select! {
+                () = self.opener.stop.cancelled() => return,
+                () = session.ended() => return,
+                () = &mut over => return,
+                () = session.tools_changed.notified() => {}
+            }
+            sleep(LIST_DEBOUNCE).await;
+            if publishes && let Err(error) = self.read_tools(session).await {
+                tracing::warn!(bridge.name = %self.name(), %error, "the changed tool list cannot be read; the old one stays");
+            }
+        }
     }
 
     /// Where a bridge stands whose sessions all belong to somebody: nobody's trouble is the bridge's.

@@ -146,25 +146,23 @@ impl Pool {
         lease
     }
 
-    /// Stays with a session until it ends or has to, and cleans up. `reread` reads its tools anew.
-    pub async fn attend<F>(&self, seat: &Arc<Seat>, lease: &Lease, stop: &CancellationToken, reread: F)
-    where
-        F: AsyncFn(),
-    {
+    /// Waits until a session may end: because its owner gave way, or has not called for long enough.
+    pub async fn over(&self, seat: &Seat) {
         loop {
             let left = self.idle.saturating_sub(seat.rested());
             tokio::select! {
-                () = stop.cancelled() => break,
-                () = seat.stop.cancelled() => break,
-                () = lease.session.ended() => break,
-                () = lease.session.tools_changed.notified() => reread().await,
+                () = seat.stop.cancelled() => return,
                 () = sleep(left.max(FINISH_POLL)) => {
                     if seat.rested() >= self.idle && seat.calls.load(Ordering::Acquire) == 0 {
-                        break;
+                        return;
                     }
                 }
             }
         }
+    }
+
+    /// Withdraws a session, lets its calls finish, and ends it.
+    pub async fn retire(&self, seat: &Arc<Seat>, lease: &Lease) {
         self.leave(seat);
         seat.lease.store(None);
         if !lease.session.has_ended() {

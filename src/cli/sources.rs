@@ -7,7 +7,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     auth::Sources,
-    config::Config,
+    config::{Config, Database, DatabaseUrl},
+    credential::{Accounts, Credentials, Keyring, Variants},
+    lifecycle::Lifecycle,
     redis::Redis,
     store::{Directory, Store},
 };
@@ -40,9 +42,19 @@ pub fn open(
     Ok(sources)
 }
 
+/// What sessions show to their servers.
+pub fn credentials(
+    config: &Config,
+    sources: &Sources,
+    variants: Box<Variants>,
+    _lifecycle: &Lifecycle,
+) -> Arc<Credentials> {
+    Arc::new(Credentials::new(accounts(config, sources), None, variants))
+}
+
 /// The logins that a configuration keeps.
 pub fn accounts(config: &Config, sources: &Sources) -> Arc<Accounts> {
-    let redactor = sources.redactor.clone();
+    let redactor = crate::secret::Redactor::default();
     match (&config.database, &sources.store) {
         (Some(database), Some(store)) => {
             Accounts::in_database(Arc::clone(store), keyring(database), redactor)

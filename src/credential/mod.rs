@@ -16,6 +16,7 @@ mod shown;
 mod ticket;
 
 pub use accounts::Accounts;
+pub use key::{KeyError, Keyring};
 pub use group_keys::{GroupKey, GroupKeys};
 pub use logins::{Answer, Finished, LoginError, Logins, Wish, oauth_of};
 pub use owner::Owner;

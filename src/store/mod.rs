@@ -1,16 +1,18 @@
-//! The only code that speaks SQL: grants, members, keys and the audit trail in SQLite or
+//! The only code that speaks SQL: grants, members, keys, accounts and the audit trail in SQLite or
 //! PostgreSQL, and Open WebUI's own tables, which are only read.
 //!
 //! One SQL text serves both databases. Opening contacts nothing: [`Store::run`] connects, migrates
 //! and listens in the background, and until then every method answers [`StoreError::Down`].
 
 mod access;
+mod accounts;
 mod admin;
 mod calls;
 mod changes;
 mod directory;
 mod error;
 mod keys;
+mod logins;
 mod migrate;
 mod open;
 mod pool;
@@ -19,6 +21,7 @@ mod rows;
 mod run;
 mod seed;
 
+pub use accounts::{AccountInfo, AccountKey};
 pub use directory::{Account, Directory};
 pub use error::StoreError;
 pub use open::{Health, Store};

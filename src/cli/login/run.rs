@@ -222,8 +222,9 @@ impl Desk {
             Ok(Transport::Remote(remote)) => remote.oauth.as_ref(),
             Ok(Transport::Stdio(_)) | Err(_) => None,
         };
-        let gone = self.logins.disconnect(&operator(), &account, settings);
-        if !gone.await? {
+        let actor = operator();
+        let gone = self.logins.disconnect(&actor, &account, settings).await?;
+        if !gone {
             bail!("nobody is logged in to `{}`", args.bridge);
         }
         print(&format!("{} is disconnected\n", args.bridge));

@@ -74,12 +74,14 @@ pub fn pasted(answers: mpsc::Sender<Answer>) {
             if line.trim().is_empty() {
                 continue;
             }
-            match parse(&line) {
-                Some(answer) if answers.blocking_send(answer).is_ok() => {}
-                Some(_) => return,
-                None => complain(
+            let Some(answer) = parse(&line) else {
+                complain(
                     "this is not the address that the browser ended up at; it has `code=` and `state=` in it",
-                ),
+                );
+                continue;
+            };
+            if answers.blocking_send(answer).is_err() {
+                return;
             }
         }
     });

@@ -1,0 +1,3 @@
+//! stub
+use crate::mcp::oauth::Imported;
+pub fn find(_name: &str) -> Option<Imported> { None }
