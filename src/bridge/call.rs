@@ -88,7 +88,7 @@ pub enum Failure {
         reason: String,
     },
     /// The caller has to connect their own account.
-    #[error("bridge `{bridge}` acts for you once you have connected your account there: {reason}")]
+    #[error("bridge `{bridge}` needs your own account there ({reason})")]
     ConnectRequired {
         /// The bridge.
         bridge: String,

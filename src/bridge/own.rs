@@ -1,6 +1,6 @@
 //! Sessions that belong to somebody: how a call gets one, and the task of a bridge that has no other.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use serde_json::Value;
 use tokio::{
@@ -20,11 +20,7 @@ use crate::{
     config::CredentialKind,
     credential::Owner,
     mcp::{ConnectError, NoToken},
-    store::StoreError,
 };
-
-/// How long the start waits for the tools that were known before, at most.
-const REMEMBER_MAX: Duration = Duration::from_secs(5);
 
 impl Bridge {
     /// The session of an owner, opened now if there is none.
@@ -87,6 +83,7 @@ impl Bridge {
         self.pool.learn(session.known);
         // A shared session publishes the tools, where there is one.
         let publishes = self.config.credential != CredentialKind::Shared;
+        let before = self.live.listed.load_full();
         if publishes && let Err(error) = self.read_tools(&session).await {
             session.close().await;
             return Err(Unopened::Connect(error));
@@ -94,7 +91,9 @@ impl Bridge {
         if publishes {
             self.live.server.store(Some(Arc::new(session.server.clone())));
             self.live.last_words.store(session.last_words.clone());
-            self.remember_tools();
+            if *self.live.listed.load_full() != *before {
+                self.remember_tools();
+            }
         }
         let lease = self.pool.seat(seat, session);
         self.tell_own_status();
@@ -138,12 +137,11 @@ impl Bridge {
             let name = self.name();
             let reason = match self.config.credential {
                 CredentialKind::Group => {
-                    "its tools are learned when a member of a group with keys of its own calls it first"
-                        .to_owned()
+                    "its tools are not known before a member of a group with keys calls it".to_owned()
                 }
-                CredentialKind::Caller | CredentialKind::Shared => format!(
-                    "its tools are learned when somebody connects their account first, at /oauth/{name}/connect"
-                ),
+                CredentialKind::Caller | CredentialKind::Shared => {
+                    format!("nobody has connected an account yet, at /oauth/{name}/connect")
+                }
             };
             Status {
                 phase: Phase::NeedsLogin,
@@ -164,9 +162,7 @@ impl Bridge {
 
     /// Ends the session of an owner who has disconnected.
     pub fn dismiss(&self, owner: &Owner) {
-        if let Some(seated) = self.pool.sit(owner) {
-            self.pool.leave(&seated.seat);
-        }
+        self.pool.dismiss(owner);
     }
 
     /// Writes down which tools there are, for the next start.
@@ -185,17 +181,8 @@ impl Bridge {
     /// Publishes the tools that were known before the start.
     async fn recall_tools(&self) -> Result<(), ConnectError> {
         let credentials = &self.opener.context.credentials;
-        let recall = async {
-            // The database connects beside us.
-            loop {
-                match credentials.known_tools(self.name()).await {
-                    Err(StoreError::Down(_)) => sleep(Duration::from_millis(100)).await,
-                    other => return other,
-                }
-            }
-        };
-        let known = tokio::time::timeout(REMEMBER_MAX, recall).await;
-        let Ok(Ok(Some(written))) = known else {
+        credentials.ready().await;
+        let Ok(Some(written)) = credentials.known_tools(self.name()).await else {
             return Ok(());
         };
         match serde_json::from_str(&written) {

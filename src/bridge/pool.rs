@@ -136,6 +136,13 @@ impl Pool {
         Some(seated)
     }
 
+    /// Ends the session of an owner, if there is one.
+    pub fn dismiss(&self, owner: &Owner) {
+        if let Some(seat) = self.lock().remove(owner) {
+            seat.stop.cancel();
+        }
+    }
+
     /// Puts a session at its seat.
     pub fn seat(&self, seat: &Seat, session: Session) -> Arc<Lease> {
         let lease = Arc::new(Lease {

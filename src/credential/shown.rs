@@ -1,8 +1,11 @@
 //! [`Credentials`]: what a session shows to its server.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
-use tokio::sync::watch;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
 
 use super::{Accounts, GroupKey, GroupKeys, Owner};
 use crate::{
@@ -11,8 +14,13 @@ use crate::{
     mcp::{self, Credential},
     name::BridgeName,
     secret::Secret,
-    store::StoreError,
+    store::{Health, StoreError},
 };
+
+/// How long a start waits for the database.
+const READY_MAX: Duration = Duration::from_secs(5);
+/// How often it looks.
+const READY_POLL: Duration = Duration::from_millis(20);
 
 /// Resolves a bridge anew, with other values for some variables.
 pub type Variants =
@@ -179,6 +187,18 @@ impl Credentials {
     /// Moves when an account, a group's key or an endpoint changed; `None` where nothing is kept.
     pub fn changes(&self) -> Option<watch::Receiver<u64>> {
         self.accounts.changes()
+    }
+
+    /// Waits for the database to have connected, for a while: what comes after a start would otherwise
+    /// find it away.
+    pub async fn ready(&self) {
+        let Some(store) = self.accounts.store() else {
+            return;
+        };
+        let until = Instant::now() + READY_MAX;
+        while store.health() != Health::Connected && Instant::now() < until {
+            sleep(READY_POLL).await;
+        }
     }
 
     /// The tools of a bridge that were known before the start.

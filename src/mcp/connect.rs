@@ -140,8 +140,11 @@ impl Connector {
         }
     }
 
-    /// A URL.
+    /// A URL. Without a token nothing is sent.
     async fn open_remote(&self, remote: &Remote, known: Known) -> Result<Session, ConnectError> {
+        if let Some(credential) = &self.courier.credential {
+            credential.token().await.map_err(ConnectError::NoToken)?;
+        }
         match remote.kind {
             RemoteKind::OpenApi => self.open_openapi(remote).await,
             RemoteKind::Sse => self.open_sse(remote).await,

@@ -68,6 +68,10 @@ impl Courier {
             }
             _ => response,
         };
+        if response.status() == StatusCode::UNAUTHORIZED {
+            let words = "the server refuses the token, and a renewed one too";
+            return Err(NoToken::NeedsLogin(words.to_owned()).into());
+        }
         match lacking(&response) {
             Some(scopes) => Err(credential.lacks(&scopes).await.into()),
             None => Ok(response),

@@ -21,5 +21,5 @@ mod link;
 mod page;
 mod routes;
 
-pub use link::{connect_link, public_url, with_link};
+pub use link::{public_url, with_link};
 pub use routes::routes;

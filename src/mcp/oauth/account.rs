@@ -116,11 +116,6 @@ impl Account {
         &self.client.server
     }
 
-    /// The client that it was given to.
-    pub fn client(&self) -> &Client {
-        &self.client
-    }
-
     /// Notes scopes, separated by spaces, for the next login; false if they are known.
     pub fn want(&mut self, scopes: &str) -> bool {
         let before = self.wanted.len();

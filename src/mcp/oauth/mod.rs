@@ -8,4 +8,4 @@ mod traffic;
 
 pub use account::{Account, Client, Imported, Pending};
 pub use error::OAuthError;
-pub use flow::{Asked, Begun, adopt, begin, client_credentials, finish, refresh, revoke};
+pub use flow::{Asked, adopt, begin, client_credentials, finish, refresh, revoke};
