@@ -80,7 +80,9 @@ pub enum Failure {
         reason: String,
     },
     /// Somebody has to log in for all, or once more with more rights.
-    #[error("bridge `{bridge}` waits for a login: {reason}; an administrator runs `mcp-bridge login {bridge}`, or connects it on /admin")]
+    #[error(
+        "bridge `{bridge}` waits for a login: {reason}; an administrator runs `mcp-bridge login {bridge}`, or connects it on /admin"
+    )]
     NeedsLogin {
         /// The bridge.
         bridge: String,
@@ -204,7 +206,9 @@ impl Bridge {
         deadline: Instant,
     ) -> Result<String, Failure> {
         let left = deadline.saturating_duration_since(Instant::now());
-        let calling = lease.session.call(order.tool, arguments, order.passed, left);
+        let calling = lease
+            .session
+            .call(order.tool, arguments, order.passed, left);
         calling.await.map_err(|error| {
             match &error {
                 // Its task finds out what is the matter; that of an owner has no other.
@@ -259,11 +263,7 @@ impl Bridge {
     }
 
     /// A session newer than `generation`, or a short wait for one.
-    async fn lease_after(
-        &self,
-        generation: u64,
-        deadline: Instant,
-    ) -> Result<Arc<Lease>, Failure> {
+    async fn lease_after(&self, generation: u64, deadline: Instant) -> Result<Arc<Lease>, Failure> {
         let _place = self
             .queue()
             .ok_or_else(|| Failure::Busy(self.name().to_string(), self.config.concurrency))?;

@@ -38,7 +38,11 @@ impl Bridge {
     /// What makes the sessions of an owner.
     async fn connector(&self, owner: &Owner) -> Result<Connector, Denied> {
         let opener = &self.opener;
-        let shown = opener.context.credentials.shown(&self.config, owner).await?;
+        let shown = opener
+            .context
+            .credentials
+            .shown(&self.config, owner)
+            .await?;
         Ok(Connector {
             bridge: self.name().clone(),
             transport: shown.transport,

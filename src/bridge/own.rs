@@ -35,13 +35,13 @@ impl Bridge {
             return Ok((seated, lease));
         }
         let opening = Box::pin(self.open_at(&seated.seat));
-        let lease = timeout_at(deadline, opening).await.map_err(|_| {
-            Failure::Unavailable {
+        let lease = timeout_at(deadline, opening)
+            .await
+            .map_err(|_| Failure::Unavailable {
                 bridge: self.name().to_string(),
                 reason: "its server is still starting".to_owned(),
                 retry_after: 1,
-            }
-        })??;
+            })??;
         Ok((seated, lease))
     }
 
@@ -89,7 +89,9 @@ impl Bridge {
             return Err(Unopened::Connect(error));
         }
         if publishes {
-            self.live.server.store(Some(Arc::new(session.server.clone())));
+            self.live
+                .server
+                .store(Some(Arc::new(session.server.clone())));
             self.live.last_words.store(session.last_words.clone());
             if *self.live.listed.load_full() != *before {
                 self.remember_tools();
@@ -137,7 +139,8 @@ impl Bridge {
             let name = self.name();
             let reason = match self.config.credential {
                 CredentialKind::Group => {
-                    "its tools are not known before a member of a group with keys calls it".to_owned()
+                    "its tools are not known before a member of a group with keys calls it"
+                        .to_owned()
                 }
                 CredentialKind::Caller | CredentialKind::Shared => {
                     format!("nobody has connected an account yet, at /oauth/{name}/connect")

@@ -16,11 +16,7 @@ use arc_swap::ArcSwapOption;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    call::Failure,
-    handle::Lease,
-    status::Backoff,
-};
+use super::{call::Failure, handle::Lease, status::Backoff};
 use crate::{
     credential::Owner,
     mcp::{Known, Session},
@@ -94,7 +90,10 @@ impl Pool {
     /// How many sessions there are.
     pub fn len(&self) -> usize {
         let seats = self.lock();
-        seats.values().filter(|seat| seat.lease.load().is_some()).count()
+        seats
+            .values()
+            .filter(|seat| seat.lease.load().is_some())
+            .count()
     }
 
     /// What is known of the server.
@@ -189,7 +188,10 @@ impl Pool {
     pub fn leave(&self, seat: &Arc<Seat>) {
         seat.stop.cancel();
         let mut seats = self.lock();
-        if seats.get(&seat.owner).is_some_and(|it| Arc::ptr_eq(it, seat)) {
+        if seats
+            .get(&seat.owner)
+            .is_some_and(|it| Arc::ptr_eq(it, seat))
+        {
             seats.remove(&seat.owner);
         }
     }

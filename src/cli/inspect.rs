@@ -160,7 +160,8 @@ fn with_bridges(
         .and_then(|runtime| {
             runtime.block_on(async {
                 let lifecycle = Lifecycle::default();
-                let sources = sources::open(&config, mcp::http_client()?, lifecycle.tracker.clone())?;
+                let sources =
+                    sources::open(&config, mcp::http_client()?, lifecycle.tracker.clone())?;
                 // Logins are in the database; without any, it is left alone.
                 if let Some(store) = sources.store.clone().filter(|_| uses_accounts(&config)) {
                     store.migrate().await?;

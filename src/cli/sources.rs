@@ -7,7 +7,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     auth::Sources,
-    config::{Config, Database, DatabaseUrl},
+    config::Config,
     credential::{Accounts, Credentials, Keyring, Variants},
     lifecycle::Lifecycle,
     redis::Redis,
@@ -56,21 +56,11 @@ pub fn credentials(
 pub fn accounts(config: &Config, sources: &Sources) -> Arc<Accounts> {
     let redactor = crate::secret::Redactor::default();
     match (&config.database, &sources.store) {
-        (Some(database), Some(store)) => {
-            Accounts::in_database(Arc::clone(store), keyring(database), redactor)
-        }
+        (Some(database), Some(store)) => Accounts::in_database(
+            Arc::clone(store),
+            Arc::new(Keyring::new(database)),
+            redactor,
+        ),
         _ => Accounts::in_memory(redactor),
     }
-}
-
-/// What opens and seals what stands in the database.
-fn keyring(database: &Database) -> Arc<Keyring> {
-    // Replicas share a PostgreSQL, and each would make a key of its own.
-    let may_create = matches!(database.url, DatabaseUrl::Sqlite(_));
-    Arc::new(Keyring::new(
-        database.secret_key.clone(),
-        database.secret_keys_old.clone(),
-        database.secret_key_file.clone(),
-        may_create,
-    ))
 }

@@ -150,7 +150,10 @@ impl AccountToken {
     async fn read(&self) -> Result<Arc<Held>, NoToken> {
         let seen = self.kept.version();
         let held = self.held.load_full();
-        let sealed = self.kept.sealed(&self.key, &self.server, &self.settings).await?;
+        let sealed = self
+            .kept
+            .sealed(&self.key, &self.server, &self.settings)
+            .await?;
         let Some(sealed) = sealed else {
             self.held.store(None);
             return Err(NoToken::NeedsLogin("nobody has logged in".to_owned()));
@@ -208,10 +211,14 @@ impl AccountToken {
     ) -> Result<Arc<Held>, NoToken> {
         let over = |why: &str| NoToken::NeedsLogin(format!("the login has ended: {why}"));
         if !held.account.is_renewable() {
-            return Err(over("the server takes its token no more and gave none to renew it with"));
+            return Err(over(
+                "the server takes its token no more and gave none to renew it with",
+            ));
         }
         if rejected.as_deref() == Some(&*held.sealed) {
-            return Err(over("the authorization server no longer accepts what was granted"));
+            return Err(over(
+                "the authorization server no longer accepts what was granted",
+            ));
         }
         let patience = Instant::now() + CLAIM;
         while !self.kept.claim(&self.key, CLAIM).await? {
@@ -263,7 +270,10 @@ impl AccountToken {
 
     /// Writes down what was renewed. What cannot be written counts nevertheless.
     async fn save(&self, held: &Arc<Held>, seen: u64) -> Result<Arc<Held>, NoToken> {
-        let replaced = self.kept.replace(&self.key, &held.sealed, &held.account).await;
+        let replaced = self
+            .kept
+            .replace(&self.key, &held.sealed, &held.account)
+            .await;
         match replaced {
             Ok(sealed) => self.hold(Account::clone(&held.account), sealed, seen, true),
             Err(error) => {

@@ -11,7 +11,9 @@ use moka::sync::Cache;
 use tokio::sync::watch;
 use url::Url;
 
-use super::{Logins, Tickets, account::AccountToken, key::Keyring, machine::Machine, mcpo_tokens};
+use super::{
+    Logins, Tickets, account::AccountToken, key::Keyring, machine::Machine, mcpo_tokens, places,
+};
 use crate::{
     config::OAuth,
     mcp::{
@@ -20,16 +22,12 @@ use crate::{
     },
     secret::{Redactor, Secret},
     store::{AccountKey, Store, StoreError},
-    vault::Place,
 };
 
 /// Owners whose token is in memory, at most; who comes back later is read again.
 const OWNERS_MAX: u64 = 10_000;
 /// How long a token that nobody uses stays in memory.
 const OWNER_IDLE: Duration = Duration::from_hours(1);
-
-/// How a sealed login is told from other sealed texts.
-const ACCOUNT: &str = "account";
 
 /// The logins that there are.
 #[derive(Debug)]
@@ -101,9 +99,7 @@ impl Accounts {
         settings: &OAuth,
     ) -> Arc<dyn Credential> {
         let known = self.tokens.get(&key);
-        if let Some(token) =
-            known.filter(|it| it.server == *server && it.settings == *settings)
-        {
+        if let Some(token) = known.filter(|it| it.server == *server && it.settings == *settings) {
             return token;
         }
         let kept = Arc::clone(&self.kept);
@@ -174,16 +170,6 @@ impl fmt::Debug for Kept {
     }
 }
 
-/// Where a sealed login belongs.
-fn place(key: &AccountKey) -> Place<'_> {
-    Place {
-        kind: ACCOUNT,
-        workspace: &key.workspace,
-        bridge: &key.bridge,
-        subject: &key.subject,
-    }
-}
-
 /// A database that does not answer: it may in a moment.
 fn down(error: &StoreError) -> NoToken {
     NoToken::Unavailable(format!("the login cannot be read: {error}"))
@@ -238,14 +224,13 @@ impl Kept {
 
     /// Opens a login.
     pub(super) fn open(&self, key: &AccountKey, sealed: &[u8]) -> Result<Account, NoToken> {
-        let unreadable = |why: String| {
-            NoToken::Unavailable(format!("the stored login cannot be opened: {why}"))
-        };
+        let unreadable =
+            |why: String| NoToken::Unavailable(format!("the stored login cannot be opened: {why}"));
         let text = match &self.place {
             Backing::Database { keys, .. } => keys
                 .to_open()
                 .map_err(|error| unreadable(error.to_string()))?
-                .open(&place(key), sealed)
+                .open(&places::account(key), sealed)
                 .map_err(|error| unreadable(error.to_string()))?,
             Backing::Memory(_) => Secret::new(String::from_utf8_lossy(sealed).into_owned()),
         };
@@ -279,7 +264,7 @@ impl Kept {
         match &self.place {
             Backing::Database { keys, .. } => {
                 let vault = keys.to_seal().map_err(|error| unkept(error.to_string()))?;
-                Ok(vault.seal(&place(key), &text))
+                Ok(vault.seal(&places::account(key), &text))
             }
             Backing::Memory(_) => Ok(text.into_bytes()),
         }

@@ -17,13 +17,13 @@ use url::Url;
 use super::{
     accounts::Kept,
     key::{KeyError, Keyring},
+    places,
 };
 use crate::{
     config::{self, OAuth, OAuthGrant, Transport},
     mcp::oauth::{self, Account, Asked, Client, OAuthError, Pending},
     secret::Secret,
     store::{AccountKey, Actor, Store, StoreError},
-    vault::Place,
 };
 
 /// How long somebody may be away.
@@ -171,14 +171,16 @@ impl Logins {
             workspace: wish.account.workspace.clone(),
             bridge: wish.account.bridge.clone(),
             subject: wish.account.subject.clone(),
-            browser: wish.browser.map(|held| Sha256::digest(held.expose()).into()),
+            browser: wish
+                .browser
+                .map(|held| Sha256::digest(held.expose()).into()),
             caller: wish.actor.id.clone(),
             proof: wish.actor.proof.clone(),
             pending: begun.pending,
         };
         let text = serde_json::to_string(&waiting)
             .map_err(|error| LoginError::Sealed(error.to_string()))?;
-        let sealed = vault.seal(&place_of_login(&id), &text);
+        let sealed = vault.seal(&places::login(&id), &text);
         self.store.save_login(&id, &sealed, ends_at()).await?;
         Ok(begun.url)
     }
@@ -271,7 +273,7 @@ impl Logins {
         let id = hash_of(state);
         let sealed = self.store.take_login(&id).await?;
         let sealed = sealed.ok_or(LoginError::Unknown)?;
-        let opened = self.keys.to_open()?.open(&place_of_login(&id), &sealed);
+        let opened = self.keys.to_open()?.open(&places::login(&id), &sealed);
         let opened = opened.map_err(|error| LoginError::Sealed(error.to_string()))?;
         serde_json::from_str(opened.expose()).map_err(|error| LoginError::Sealed(error.to_string()))
     }
@@ -310,7 +312,12 @@ impl Logins {
         }
         let key = place_of_client(wish);
         let sealed = self.store.account(&key).await.ok().flatten()?;
-        let opened = self.keys.to_open().ok()?.open(&place(&key), &sealed).ok()?;
+        let opened = self
+            .keys
+            .to_open()
+            .ok()?
+            .open(&places::account(&key), &sealed)
+            .ok()?;
         let registered: Registered = serde_json::from_str(opened.expose()).ok()?;
         (registered.is_proven && registered.client.server == *server).then_some(registered)
     }
@@ -333,7 +340,7 @@ impl Logins {
         };
         let text = serde_json::to_string(&registered)
             .map_err(|error| LoginError::Sealed(error.to_string()))?;
-        let sealed = self.keys.to_seal()?.seal(&place(&key), &text);
+        let sealed = self.keys.to_seal()?.seal(&places::account(&key), &text);
         self.store.put_account(None, &key, &sealed).await?;
         Ok(())
     }
@@ -368,26 +375,6 @@ fn place_of_client(wish: &Wish<'_>) -> AccountKey {
         workspace: config::DEFAULT_WORKSPACE.to_owned(),
         bridge: wish.account.bridge.clone(),
         subject: format!("client:{}", wish.redirect_url),
-    }
-}
-
-/// Where a sealed registration belongs.
-fn place(key: &AccountKey) -> Place<'_> {
-    Place {
-        kind: "client",
-        workspace: &key.workspace,
-        bridge: &key.bridge,
-        subject: &key.subject,
-    }
-}
-
-/// Where a waiting login belongs.
-fn place_of_login(id: &str) -> Place<'_> {
-    Place {
-        kind: "login",
-        workspace: "",
-        bridge: "",
-        subject: id,
     }
 }
 

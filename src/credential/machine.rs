@@ -1,9 +1,6 @@
 //! [`Machine`]: a token that the server gives us without anybody logging in (RFC 6749 §4.4).
 
-use std::{
-    sync::Arc,
-    time::SystemTime,
-};
+use std::{sync::Arc, time::SystemTime};
 
 use arc_swap::ArcSwapOption;
 use futures::future::BoxFuture;

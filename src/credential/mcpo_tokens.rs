@@ -1,3 +1,5 @@
 //! stub
 use crate::mcp::oauth::Imported;
-pub fn find(_name: &str) -> Option<Imported> { None }
+pub fn find(_name: &str) -> Option<Imported> {
+    None
+}

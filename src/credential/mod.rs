@@ -12,12 +12,13 @@ mod logins;
 mod machine;
 mod mcpo_tokens;
 mod owner;
+mod places;
 mod shown;
 mod ticket;
 
 pub use accounts::Accounts;
-pub use key::{KeyError, Keyring};
 pub use group_keys::{GroupKey, GroupKeys};
+pub use key::{KeyError, Keyring};
 pub use logins::{Answer, Finished, LoginError, Logins, Wish, oauth_of};
 pub use owner::Owner;
 pub use shown::{Credentials, Denied, Shown, Variants};

@@ -60,7 +60,9 @@ pub struct Credentials {
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Credentials").finish_non_exhaustive()
+        formatter
+            .debug_struct("Credentials")
+            .finish_non_exhaustive()
     }
 }
 
@@ -93,7 +95,8 @@ impl Credentials {
     ) -> Result<Owner, Denied> {
         if bridge.credential == CredentialKind::Caller {
             return Owner::caller(caller).ok_or_else(|| {
-                let words = "it acts for each caller with their own account, and who calls is not known";
+                let words =
+                    "it acts for each caller with their own account, and who calls is not known";
                 Denied::NoKeys(words.to_owned())
             });
         }
@@ -167,7 +170,9 @@ impl Credentials {
         let variant = (self.variants)(&bridge.name, &key.values).map_err(Denied::Unusable)?;
         let mut transport = variant.transport.map_err(|disabled| {
             let reason = disabled.0;
-            Denied::NoKeys(format!("the keys of group `{group}` are not all there: {reason}"))
+            Denied::NoKeys(format!(
+                "the keys of group `{group}` are not all there: {reason}"
+            ))
         })?;
         let mut client = None;
         if let (Some(endpoint), Transport::Remote(remote)) = (&key.endpoint, &mut transport) {

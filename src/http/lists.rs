@@ -183,9 +183,13 @@ fn list(state: &AppState, bridge: &Bridge, view: &View) -> Listed {
         },
         status: status.phase.as_str(),
         reason: status.reason,
-        connect: oauth_of(&bridge.config)
-            .is_ok()
-            .then(|| format!("{}/oauth/{}/connect", config.server.root_path, bridge.name())),
+        connect: oauth_of(&bridge.config).is_ok().then(|| {
+            format!(
+                "{}/oauth/{}/connect",
+                config.server.root_path,
+                bridge.name()
+            )
+        }),
         tools: count,
         warnings,
     }

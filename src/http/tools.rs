@@ -76,10 +76,10 @@ impl Asked {
             | Phase::NeedsLogin
             | Phase::Ready
             | Phase::Idle => Err(ApiError::not_found(format!(
-                    "bridge `{name}` has no tool `{tool}`; GET /{name} lists what it has",
-                    name = bridge.name(),
-                    tool = shown(tool),
-                ))),
+                "bridge `{name}` has no tool `{tool}`; GET /{name} lists what it has",
+                name = bridge.name(),
+                tool = shown(tool),
+            ))),
         }
     }
 

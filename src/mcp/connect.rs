@@ -209,7 +209,8 @@ impl Connector {
     /// A service that is no MCP server.
     async fn open_openapi(&self, remote: &Remote) -> Result<Session, ConnectError> {
         let service =
-            OpenApiSession::connect(&self.courier, remote, self.result_bytes_max, self.limit).await?;
+            OpenApiSession::connect(&self.courier, remote, self.result_bytes_max, self.limit)
+                .await?;
         let server = ServerInfo {
             protocol: "openapi".to_owned(),
             ..ServerInfo::default()

@@ -94,10 +94,8 @@ fn lacking(response: &Response) -> Option<String> {
 
 /// `Authorization: Bearer …`, marked so that nobody logs it.
 fn bearer(token: &Secret) -> Result<HeaderMap, Failure> {
-    let mut value =
-        HeaderValue::from_str(&format!("Bearer {}", token.expose())).map_err(|_| {
-            Failure::NotSent("its token has characters that HTTP forbids".to_owned())
-        })?;
+    let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
+        .map_err(|_| Failure::NotSent("its token has characters that HTTP forbids".to_owned()))?;
     value.set_sensitive(true);
     Ok(HeaderMap::from_iter([(AUTHORIZATION, value)]))
 }

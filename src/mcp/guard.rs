@@ -49,7 +49,9 @@ pub struct Guard {
 
 /// An address that is not called.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` leads to a private address, which is only called where `private_network = true` is set")]
+#[error(
+    "`{0}` leads to a private address, which is only called where `private_network = true` is set"
+)]
 pub struct Forbidden(pub String);
 
 impl Guard {
@@ -208,8 +210,18 @@ mod tests {
             (public, false, "http://[::ffff:10.0.0.1]/", false),
             (public, false, "http://[64:ff9b::a00:1]/", false),
             (public, false, "http://0.0.0.0/", false),
-            ("http://127.0.0.1:9/mcp", false, "http://localhost:10/", true),
-            ("http://localhost:9/mcp", false, "http://127.0.0.1:10/", true),
+            (
+                "http://127.0.0.1:9/mcp",
+                false,
+                "http://localhost:10/",
+                true,
+            ),
+            (
+                "http://localhost:9/mcp",
+                false,
+                "http://127.0.0.1:10/",
+                true,
+            ),
             ("http://localhost:9/mcp", false, "http://10.0.0.1/", false),
             ("http://10.0.0.1/mcp", false, "http://10.0.0.2/", true),
             ("http://keycloak:9/mcp", false, "http://keycloak:10/", true),

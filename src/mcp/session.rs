@@ -125,9 +125,11 @@ impl Session {
                 let request = ClientRequest::CallToolRequest(request);
                 send(peer, tracker, request, limit, *result_bytes_max).await
             }
-            Link::OpenApi(session) => timeout(limit, session.call(tool.as_str(), arguments, passed))
-                .await
-                .unwrap_or(Err(CallError::Timeout(limit))),
+            Link::OpenApi(session) => {
+                timeout(limit, session.call(tool.as_str(), arguments, passed))
+                    .await
+                    .unwrap_or(Err(CallError::Timeout(limit)))
+            }
         }
     }
 

@@ -139,7 +139,8 @@ impl Store {
     }
 
     /// Puts `new` in the place of `old` and ends the claim on it; false if something else stands
-    /// there by now.
+    /// there by now. Whoever renews reads `old` after their claim: until then a rotation of keys may
+    /// seal it anew, and while the claim lasts it does not.
     pub async fn replace_account(
         &self,
         key: &AccountKey,

@@ -108,9 +108,7 @@ impl Desk {
     fn bridge(&self, name: &str) -> anyhow::Result<&config::Bridge> {
         let mut bridges = self.config.bridges.iter();
         let found = bridges.find(|bridge| bridge.name.as_str() == name);
-        found.with_context(|| {
-            format!("there is no bridge `{name}`; `mcp-bridge check` lists them")
-        })
+        found.with_context(|| format!("there is no bridge `{name}`; `mcp-bridge check` lists them"))
     }
 
     /// Whose account is meant.
@@ -147,7 +145,12 @@ impl Desk {
         let bridge = self.bridge(&args.bridge)?;
         let (_, settings) = oauth_of(bridge)?;
         let account = self.account(bridge, args.user.as_deref(), &args.workspace)?;
-        let public = self.config.server.public_url.as_ref().map(|_| callback(&self.config));
+        let public = self
+            .config
+            .server
+            .public_url
+            .as_ref()
+            .map(|_| callback(&self.config));
         let door = match &public {
             Some(_) => None,
             None => {

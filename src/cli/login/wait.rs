@@ -128,10 +128,18 @@ mod tests {
     #[test]
     fn what_is_pasted_is_read_leniently_and_never_halfway() {
         for (line, state, code) in [
-            ("http://localhost:1/callback?code=c%2B1&state=s", "s", Some("c+1")),
+            (
+                "http://localhost:1/callback?code=c%2B1&state=s",
+                "s",
+                Some("c+1"),
+            ),
             ("  ?state=s&code=c  ", "s", Some("c")),
             ("state=s&code=c&iss=https://x", "s", Some("c")),
-            ("https://x/oauth/callback?error=access_denied&state=s", "s", None),
+            (
+                "https://x/oauth/callback?error=access_denied&state=s",
+                "s",
+                None,
+            ),
         ] {
             let answer = parse(line).unwrap();
             assert_eq!(

@@ -13,7 +13,11 @@ use std::{
 
 use secrecy::zeroize::Zeroizing;
 
-use crate::{secret::Secret, vault::Vault};
+use crate::{
+    config::{Database, DatabaseUrl},
+    secret::Secret,
+    vault::Vault,
+};
 
 /// The shortest key, in bytes: 128 bits in hex. Whoever has the database can try all shorter ones.
 const KEY_MIN: usize = 32;
@@ -86,18 +90,13 @@ pub struct Keyring {
 }
 
 impl Keyring {
-    /// `configured` wins over `file`, which is made only if `may_create`: beside SQLite.
-    pub fn new(
-        configured: Option<Secret>,
-        old: Vec<Secret>,
-        file: PathBuf,
-        may_create: bool,
-    ) -> Self {
+    /// Where `[database]` says. Reads nothing yet.
+    pub fn new(database: &Database) -> Self {
         Self {
-            configured,
-            old,
-            file,
-            may_create,
+            configured: database.secret_key.clone(),
+            old: database.secret_keys_old.clone(),
+            file: database.secret_key_file.clone(),
+            may_create: matches!(database.url, DatabaseUrl::Sqlite(_)),
             vault: OnceLock::new(),
             looking: Mutex::new(()),
         }
@@ -123,7 +122,7 @@ impl Keyring {
             return Ok(Arc::clone(vault));
         }
         for old in &self.old {
-            long_enough(old, "an old key")?;
+            long_enough(old, "a key in `secret_keys_old`")?;
         }
         let key = match &self.configured {
             Some(key) => {

@@ -8,13 +8,18 @@ use super::*;
 
 const LONG: &str = "0123456789abcdef0123456789abcdef";
 
-fn ring(key: Option<&str>, file: &Path, may_create: bool) -> Keyring {
-    Keyring::new(
-        key.map(Secret::new),
-        Vec::new(),
-        file.to_owned(),
-        may_create,
-    )
+fn config(key: Option<&str>, file: &Path, is_sqlite: bool) -> Database {
+    let mut database = Database::beside(Path::new("/nowhere"));
+    if !is_sqlite {
+        database.url = DatabaseUrl::Postgres(Secret::new("postgres://localhost/x"));
+    }
+    database.secret_key = key.map(Secret::new);
+    file.clone_into(&mut database.secret_key_file);
+    database
+}
+
+fn ring(key: Option<&str>, file: &Path, is_sqlite: bool) -> Keyring {
+    Keyring::new(&config(key, file, is_sqlite))
 }
 
 fn ids(ring: &Keyring) -> Vec<String> {
@@ -117,7 +122,10 @@ fn what_can_be_guessed_is_no_key() {
         "it is left as it was"
     );
 
-    let old = Keyring::new(Some(Secret::new(LONG)), vec![Secret::new("x")], path, true);
+    let old = Keyring::new(&Database {
+        secret_keys_old: vec![Secret::new("x")],
+        ..config(Some(LONG), &path, true)
+    });
     assert!(matches!(old.to_open(), Err(KeyError::Short { .. })));
 }
 

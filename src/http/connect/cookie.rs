@@ -21,7 +21,10 @@ pub fn held(headers: &HeaderMap) -> Option<Secret> {
         .flat_map(|text| text.split(';'))
         .filter_map(|pair| pair.trim().split_once('='))
         .find(|(name, value)| {
-            *name == NAME && URL_SAFE_NO_PAD.decode(value).is_ok_and(|it| it.len() == BYTES)
+            *name == NAME
+                && URL_SAFE_NO_PAD
+                    .decode(value)
+                    .is_ok_and(|it| it.len() == BYTES)
         })
         .map(|(_, value)| Secret::new(value))
 }

@@ -79,10 +79,10 @@ pub fn problem(root: &str, status: StatusCode, words: Words<'_>) -> Response {
 
 /// An error of ours, as a page.
 pub fn refusal(root: &str, error: &ApiError) -> Response {
-    let text = error.detail.as_str().map_or_else(
-        || error.detail.to_string(),
-        str::to_owned,
-    );
+    let text = error
+        .detail
+        .as_str()
+        .map_or_else(|| error.detail.to_string(), str::to_owned);
     let title = match error.status {
         StatusCode::UNAUTHORIZED => "Who are you?",
         StatusCode::FORBIDDEN => "Not for you",

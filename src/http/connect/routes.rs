@@ -57,10 +57,7 @@ struct Carried {
 }
 
 /// `GET /oauth`: the bridges that somebody logs in to.
-async fn list(
-    State(state): State<Arc<AppState>>,
-    sender: Sender,
-) -> Result<Json<Value>, ApiError> {
+async fn list(State(state): State<Arc<AppState>>, sender: Sender) -> Result<Json<Value>, ApiError> {
     let view = identity::view(&state.settings.load_full(), &sender).await?;
     let mut bridges = Vec::new();
     let roster = state.registry.roster().clone();
@@ -145,10 +142,10 @@ async fn go_on(
     request: Request,
 ) -> Response {
     let (mut parts, body) = request.into_parts();
-    let is_form = parts
-        .headers
-        .get(CONTENT_TYPE)
-        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/x-www-form-urlencoded"));
+    let is_form = parts.headers.get(CONTENT_TYPE).is_some_and(|kind| {
+        kind.as_bytes()
+            .starts_with(b"application/x-www-form-urlencoded")
+    });
     let sender = Sender::take(&mut parts);
     if !is_form {
         let link = ask(&state, &name, &sender).await;
@@ -200,7 +197,11 @@ async fn begin(
 ) -> Result<Response, ApiError> {
     if !identity::is_same_origin(&sender.headers) {
         let words = "this page is opened by a link, and goes on by its own button";
-        return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden_origin", words));
+        return Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            "forbidden_origin",
+            words,
+        ));
     }
     let form = body::read(request, BODY_BYTES_MAX).await?;
     let sealed = form_urlencoded::parse(&form)
@@ -238,10 +239,11 @@ async fn read(
     sender: &Sender,
 ) -> Result<Ticket, ApiError> {
     let tickets = state.credentials.accounts().tickets();
-    let tickets = tickets.ok_or_else(|| ApiError::not_found("nobody can connect an account here"))?;
-    let ticket = tickets.read(sealed).map_err(|error| {
-        ApiError::new(StatusCode::BAD_REQUEST, "bad_link", error.to_string())
-    })?;
+    let tickets =
+        tickets.ok_or_else(|| ApiError::not_found("nobody can connect an account here"))?;
+    let ticket = tickets
+        .read(sealed)
+        .map_err(|error| ApiError::new(StatusCode::BAD_REQUEST, "bad_link", error.to_string()))?;
     if ticket.bridge != bridge.name().as_str() {
         let words = "this link is for another bridge; ask for a new one";
         return Err(ApiError::new(StatusCode::BAD_REQUEST, "bad_link", words));
@@ -280,7 +282,11 @@ async fn is_theirs(
         "this link is for {}, and you are {}; ask for one of your own",
         ticket.caller, caller.id
     );
-    Err(ApiError::new(StatusCode::FORBIDDEN, "not_your_link", detail))
+    Err(ApiError::new(
+        StatusCode::FORBIDDEN,
+        "not_your_link",
+        detail,
+    ))
 }
 
 /// `DELETE /oauth/{bridge}/connect`: forgets the caller's own account; everybody's, for an
@@ -308,7 +314,11 @@ async fn disconnect(
         return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", words));
     };
     let is_gone = forget(&state, &bridge, &owner, &account, view.caller()).await?;
-    let status = if is_gone { "disconnected" } else { "not connected" };
+    let status = if is_gone {
+        "disconnected"
+    } else {
+        "not connected"
+    };
     Ok(Json(json!({ "status": status, "bridge": name })))
 }
 

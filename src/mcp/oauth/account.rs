@@ -120,7 +120,11 @@ impl Account {
     pub fn want(&mut self, scopes: &str) -> bool {
         let before = self.wanted.len();
         for scope in scopes.split_whitespace() {
-            let is_known = self.wanted.iter().chain(self.scopes()).any(|it| it == scope);
+            let is_known = self
+                .wanted
+                .iter()
+                .chain(self.scopes())
+                .any(|it| it == scope);
             // A server does not make us keep a book.
             if !is_known && self.wanted.len() < WANTED_MAX {
                 self.wanted.push(scope.to_owned());
@@ -163,7 +167,9 @@ impl Pending {
 impl fmt::Debug for Client {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = formatter.debug_struct("Client");
-        shown.field("resource", &self.resource).finish_non_exhaustive()
+        shown
+            .field("resource", &self.resource)
+            .finish_non_exhaustive()
     }
 }
 

@@ -14,7 +14,9 @@ pub enum OAuthError {
     #[error("its OAuth metadata cannot be used: {0}")]
     Discovery(String),
     /// The authorization server does not take us as a client.
-    #[error("registering as a client failed: {0}; if the vendor gives out client ids, set `client_id` in its `oauth` table")]
+    #[error(
+        "registering as a client failed: {0}; if the vendor gives out client ids, set `client_id` in its `oauth` table"
+    )]
     Registration(String),
     /// What was granted no longer counts; somebody has to log in again.
     #[error("the authorization server no longer accepts what was granted ({0})")]

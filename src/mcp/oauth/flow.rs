@@ -109,9 +109,9 @@ async fn attempt(
     }
     let session = AuthorizationSession::new(manager, request).await;
     let session = session.map_err(|(_manager, error)| error)?;
-    let state = kept.take().ok_or_else(|| {
-        AuthError::InternalError("the login has no state".to_owned())
-    })?;
+    let state = kept
+        .take()
+        .ok_or_else(|| AuthError::InternalError("the login has no state".to_owned()))?;
     Ok((session, Registered { metadata, client }, state))
 }
 
@@ -291,7 +291,7 @@ pub async fn adopt(
                 .map(|secret| secret.expose().to_owned()),
             redirect_url: login.redirect_url.clone(),
             resource: server.to_string(),
-            },
+        },
         credentials: credentials.with_issuer(issuer),
         wanted: Vec::new(),
     })
