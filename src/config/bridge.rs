@@ -329,7 +329,7 @@ fn asks_people(transport: &Result<Transport, Disabled>) -> bool {
 
 /// Why a bridge is off until somebody logs in for all.
 fn reason_to_wait(name: &BridgeName, keys_missing: &[String]) -> String {
-    let mut reason = keys_missing.join(", ");
+    let mut reason = keys_missing.join("; ");
     if !reason.is_empty() {
         reason.push_str(", and ");
     }

@@ -85,7 +85,7 @@ pub(in crate::config) fn read(
         no_client.into_iter().for_each(|why| resolver.miss(why));
     } else if !no_client.is_empty() {
         // Whoever reads the reason may do either.
-        let (key, client) = (missing.join(", "), no_client.join(", "));
+        let (key, client) = (missing.join("; "), no_client.join("; "));
         resolver.miss(format!("{key}, and for a login {client}"));
     }
     resolver.keys_missing = missing;

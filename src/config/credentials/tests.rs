@@ -105,7 +105,7 @@ fn a_key_wins_and_without_it_somebody_logs_in() {
         (
             "enabled = 'auto'\noauth = {}",
             &[],
-            Some(waits("K is not set, TEAM is not set, and ")),
+            Some(waits("K is not set; TEAM is not set, and ")),
             true,
         ),
         (
@@ -144,7 +144,7 @@ fn a_key_wins_and_without_it_somebody_logs_in() {
             "enabled = 'auto'\noauth = { client_id = '${ID}', client_secret = '${S}' }",
             &[],
             Some(
-                "K is not set, TEAM is not set, and for a login ID is not set, S is not set"
+                "K is not set; TEAM is not set, and for a login ID is not set; S is not set"
                     .to_owned(),
             ),
             false,
@@ -152,14 +152,14 @@ fn a_key_wins_and_without_it_somebody_logs_in() {
         (
             "oauth = { client_id = '${ID:-}', client_secret = '${S:-}' }",
             &[("S", "s")],
-            Some("K is not set, TEAM is not set, and for a login ID is not set".to_owned()),
+            Some("K is not set; TEAM is not set, and for a login ID is not set".to_owned()),
             false,
         ),
         (
             "oauth = { grant = 'client_credentials', client_id = '${ID:-}', client_secret = '${S:-}' }",
             &[],
             Some(
-                "K is not set, TEAM is not set, and for a login ID is not set, S is not set"
+                "K is not set; TEAM is not set, and for a login ID is not set; S is not set"
                     .to_owned(),
             ),
             false,
