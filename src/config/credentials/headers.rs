@@ -80,11 +80,16 @@ pub(in crate::config) fn read(
         };
     }
     headers.retain(|(name, _)| *name != AUTHORIZATION);
-    resolver.keys_missing = missing;
-    Credentials {
-        headers,
-        oauth: oauth::resolve(resolver, sign_in),
+    let (oauth, no_client) = resolver.apart(|resolver| oauth::resolve(resolver, sign_in));
+    if missing.is_empty() {
+        no_client.into_iter().for_each(|why| resolver.miss(why));
+    } else if !no_client.is_empty() {
+        // Whoever reads the reason may do either.
+        let (key, client) = (missing.join("; "), no_client.join("; "));
+        resolver.miss(format!("{key}, and for a login {client}"));
     }
+    resolver.keys_missing = missing;
+    Credentials { headers, oauth }
 }
 
 /// `headers`, and what becomes of `basic_auth`.
@@ -131,7 +136,7 @@ fn basic(resolver: &mut Resolver<'_, '_>, table: Spanned<BasicTable>) -> Option<
         &password,
     );
     // Both are read, so that both are named when both are missing.
-    let (user, password) = (resolver.expand(&user), resolver.expand(&password));
+    let (user, password) = (needed(resolver, &user), needed(resolver, &password));
     let (user, password) = (user?, password?);
     if user.get_ref().contains(':') {
         resolver
@@ -146,6 +151,14 @@ fn basic(resolver: &mut Resolver<'_, '_>, table: Spanned<BasicTable>) -> Option<
     }
     let pair = format!("{}:{}", user.get_ref(), password.get_ref());
     Some(Secret::new(format!("Basic {}", STANDARD.encode(pair))))
+}
+
+/// A value that may not be blank, whatever its default says.
+fn needed(resolver: &mut Resolver<'_, '_>, text: &Text) -> Option<Text> {
+    resolver
+        .optional(text)?
+        .map_err(|why| resolver.miss(why))
+        .ok()
 }
 
 /// The password within the value of a header of Basic, which servers may echo.
@@ -220,7 +233,7 @@ fn headers(
     table: &BTreeMap<Text, Text>,
 ) -> Vec<(HeaderName, Secret)> {
     let mut headers: Vec<(HeaderName, Secret)> = Vec::new();
-    for (name, value) in table {
+    for (name, written) in table {
         let Ok(header) = HeaderName::from_bytes(name.get_ref().as_bytes()) else {
             resolver
                 .reader
@@ -243,8 +256,11 @@ fn headers(
                 .hint("keep one of them");
             continue;
         }
-        warn_of_literal(resolver, name, value);
-        let Some(value) = resolver.expand(value) else {
+        warn_of_literal(resolver, name, written);
+        let Some(value) = resolver.expand(written) else {
+            continue;
+        };
+        let Some(value) = resolver.unless_blank(written, value) else {
             continue;
         };
         if HeaderValue::from_str(value.get_ref()).is_err() {

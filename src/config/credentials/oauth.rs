@@ -67,10 +67,10 @@ pub(in crate::config) fn resolve(
     let (client_secret, no_secret) = value(resolver, table.client_secret);
     // A blank id is for servers that take us without one; a secret is nothing without its id.
     if is_machine || client_secret.is_some() {
-        resolver.miss(no_id);
+        no_id.into_iter().for_each(|why| resolver.miss(why));
     }
     if is_machine {
-        resolver.miss(no_secret);
+        no_secret.into_iter().for_each(|why| resolver.miss(why));
     }
     let scopes = table.scopes.map(|list| {
         let words = resolver.words(&list, &[',', ' ']);
