@@ -18,7 +18,7 @@ use url::Url;
 use super::{call_error, http_client, install_tls};
 use crate::{
     config::{Remote, RemoteKind},
-    mcp::{decode::raw_result, error::CallError},
+    mcp::{credential::Courier, decode::raw_result, error::CallError},
     secret::Secret,
 };
 
@@ -71,9 +71,12 @@ pub fn remote(url: &str, kind: RemoteKind) -> Remote {
 }
 
 /// The client of the process.
-pub fn client() -> reqwest::Client {
+pub fn courier() -> Courier {
     install_tls();
-    http_client().unwrap()
+    Courier {
+        client: http_client().unwrap(),
+        credential: None,
+    }
 }
 
 /// The session's side, as small as it can be.
