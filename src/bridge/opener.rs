@@ -134,6 +134,7 @@ impl Bridge {
         let bridge = self.name().to_string();
         let reason = self.redactor.redact(&why.to_string()).into_owned();
         match (why, self.config.credential) {
+            (NoToken::Refused(_), _) => Failure::Refused { bridge, reason },
             (NoToken::Unavailable(_), _) => Failure::Unavailable {
                 bridge,
                 reason,

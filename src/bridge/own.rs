@@ -10,7 +10,7 @@ use tokio::{
 
 use super::{
     call::Failure,
-    handle::{Bridge, Command, Lease},
+    handle::{Bridge, Command, Lease, off},
     opener::Unopened,
     pool::{Seat, Seated},
     status::{Phase, Status},
@@ -154,6 +154,13 @@ impl Bridge {
             }
         };
         self.set_status(status);
+    }
+
+    /// Whether its tools are not known yet, and those who call have to tell.
+    pub fn learns_from_callers(&self) -> bool {
+        self.config.credential != CredentialKind::Shared
+            && self.live.tools.load().entries.is_empty()
+            && off(&self.config).is_none()
     }
 
     /// Opens the session of an owner who has just connected an account, so that its tools are known

@@ -299,7 +299,7 @@ impl Supervisor {
 fn fault_of(error: &ConnectError) -> Option<Fault> {
     match error {
         ConnectError::Spawn { .. } | ConnectError::Exited { .. } => Some(Fault::Stillborn),
-        ConnectError::Auth(_) => Some(Fault::Refused),
+        ConnectError::Auth(_) | ConnectError::NoToken(NoToken::Refused(_)) => Some(Fault::Refused),
         ConnectError::NoToken(_)
         | ConnectError::Unreachable(_)
         | ConnectError::Timeout { .. }

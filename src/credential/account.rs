@@ -253,7 +253,9 @@ impl AccountToken {
         }
         let account = match oauth::refresh(&held.account, &self.settings).await {
             Ok(account) => account,
-            Err(error @ (OAuthError::Rejected(_) | OAuthError::Refused(_))) => {
+            Err(
+                error @ (OAuthError::Rejected(_) | OAuthError::Refused(_) | OAuthError::Client(_)),
+            ) => {
                 *rejected = Some(held.sealed.to_vec());
                 tracing::warn!(bridge.name = %self.key.bridge, %error, "a login has ended; somebody has to log in again");
                 return Err(NoToken::NeedsLogin(format!("the login has ended: {error}")));

@@ -199,6 +199,10 @@ impl Call<'_> {
         let view = view_of(self.settings, &caller).await?;
         trail.viewed(&view);
         let bridge = &self.asked.bridge;
+        if bridge.learns_from_callers() {
+            // Boxed: it is large, and most bridges know their tools.
+            Box::pin(self.learn(&view)).await?;
+        }
         let authorised = self.asked.authorise(&view, trail);
         let (entry, grant) =
             authorised.map_err(|error| with_link(self.state, bridge, &caller, error))?;
@@ -219,6 +223,22 @@ impl Call<'_> {
             grant,
             owner,
             caller,
+        })
+    }
+
+    /// The first caller with an account tells which tools there are; whoever may not use the bridge
+    /// learns nothing, and has nothing asked for.
+    async fn learn(&self, view: &View) -> Result<(), ApiError> {
+        let bridge = &self.asked.bridge;
+        if self.asked.enter(view).is_err() {
+            return Ok(());
+        }
+        let credentials = &self.state.credentials;
+        let owner = credentials.owner(&bridge.config, view.caller(), view.groups());
+        let owner = owner.map_err(|denied| ApiError::call(bridge.denied(denied)))?;
+        let welcomed = bridge.welcome(&owner).await;
+        welcomed.map_err(|failure| {
+            with_link(self.state, bridge, view.caller(), ApiError::call(failure))
         })
     }
 

@@ -8,6 +8,7 @@ use std::{
 
 use rmcp::transport::auth::{AuthorizationMetadata, StoredAuthorizationState, StoredCredentials};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use url::Url;
 
 use crate::secret::Secret;
@@ -16,6 +17,9 @@ use crate::secret::Secret;
 const RENEWED_PART: u32 = 5;
 /// See [`RENEWED_PART`].
 const RENEWED_BEFORE: Duration = Duration::from_secs(60);
+
+/// How an authorization server takes the secret of a client (RFC 8414 §2); rmcp goes by it.
+const AUTH_METHODS: &str = "token_endpoint_auth_methods_supported";
 
 /// Scopes that are noted at most.
 const WANTED_MAX: usize = 100;
@@ -31,6 +35,9 @@ pub struct Client {
     pub client_id: String,
     /// Our secret there, if it gave one.
     pub(super) client_secret: Option<String>,
+    /// What we may ask for, as we registered.
+    #[serde(default)]
+    pub(super) scopes: Vec<String>,
     /// Where it sends browsers back to.
     pub redirect_url: String,
     /// The server, as it names itself (RFC 8707).
@@ -151,6 +158,28 @@ impl Account {
 }
 
 impl Client {
+    /// Shows the secret in the other of the two ways of RFC 6749 §2.3.1 from now on; servers name both
+    /// and mean one. False for a client without secret.
+    pub(super) fn show_secret_otherwise(&mut self) -> bool {
+        if self.client_secret.is_none() {
+            return false;
+        }
+        let methods = self.metadata.additional_fields.get(AUTH_METHODS);
+        let posts = methods.and_then(Value::as_array).is_some_and(|methods| {
+            let has = |name: &str| methods.iter().any(|it| it.as_str() == Some(name));
+            has("client_secret_post") && !has("client_secret_basic")
+        });
+        let other = if posts {
+            "client_secret_basic"
+        } else {
+            "client_secret_post"
+        };
+        self.metadata
+            .additional_fields
+            .insert(AUTH_METHODS.to_owned(), json!([other]));
+        true
+    }
+
     /// Our secret there.
     pub fn secret(&self) -> Option<Secret> {
         self.client_secret.clone().map(Secret::new)
