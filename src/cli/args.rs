@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand};
 use url::Url;
 
-use super::{access::AccessCommand, audit::AuditCommand};
+use super::{access::AccessCommand, audit::AuditCommand, secrets::SecretsCommand};
 use crate::config;
 
 /// Puts every MCP server a team uses behind one OpenAPI surface.
@@ -94,7 +94,7 @@ pub enum Command {
         #[arg(long)]
         url: Option<Url>,
     },
-    /// Say and decide who may use what: groups, grants, members, administrators, API keys.
+    /// Say and decide who may use what: groups, grants, members, administrators, keys.
     Access {
         /// What to do.
         #[command(subcommand)]
@@ -107,6 +107,12 @@ pub enum Command {
         /// What to do.
         #[command(subcommand)]
         command: AuditCommand,
+    },
+    /// Look after what is sealed in the database: tokens, and keys of groups.
+    Secrets {
+        /// What to do.
+        #[command(subcommand)]
+        command: SecretsCommand,
     },
     /// Run the small MCP server inside this program, on standard input and output.
     DemoServer,

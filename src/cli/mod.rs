@@ -11,6 +11,7 @@ mod inspect;
 mod mcpo;
 mod migrate;
 mod output;
+mod secrets;
 mod serve;
 mod sources;
 
@@ -89,6 +90,7 @@ fn run(cli: Cli) -> ExitCode {
         Some(Command::Access { command }) => access::main(&start, command),
         Some(Command::Migrate) => migrate::main(&start),
         Some(Command::Audit { command }) => audit::main(&start, command),
+        Some(Command::Secrets { command }) => secrets::main(&start, &command),
         Some(Command::DemoServer) => serve::demo_server(),
     }
 }

@@ -16,6 +16,7 @@ use crate::{
     auth::Sources,
     bridge::{Context, Registry, Reloader, Source},
     config::{self, Anonymous, Config, Diagnostic, Environment, Flavor, Loaded, Overrides, Watch},
+    credential::{GroupKeys, Keyring},
     http::{self, AppState, Settings},
     lifecycle::Lifecycle,
     mcp, telemetry,
@@ -135,6 +136,7 @@ async fn serve(plan: Plan, loaded: Loaded) -> anyhow::Result<()> {
         let run = Arc::clone(store).run(config.access.clone(), lifecycle.bridges.clone());
         tracker.spawn(run);
     }
+    let (keyring, group_keys) = credentials(&config, &sources, &lifecycle);
     let (store, stop) = (sources.store.clone(), lifecycle.bridges.clone());
     let audit = Audit::start(&config.audit, store.clone(), &tracker, stop);
     let registry = Registry::start(&config, context);
@@ -159,6 +161,8 @@ async fn serve(plan: Plan, loaded: Loaded) -> anyhow::Result<()> {
         settings,
         reloader,
         store,
+        keyring,
+        group_keys,
         audit,
         draining: lifecycle.soft.clone(),
     }));
@@ -174,6 +178,26 @@ async fn serve(plan: Plan, loaded: Loaded) -> anyhow::Result<()> {
     };
     end(&lifecycle).await;
     served
+}
+
+/// What stored credentials are sealed with, and those of groups, which are read from now on.
+fn credentials(
+    config: &Config,
+    sources: &Sources,
+    lifecycle: &Lifecycle,
+) -> (Option<Arc<Keyring>>, Arc<GroupKeys>) {
+    let (Some(database), Some(store)) = (&config.database, &sources.store) else {
+        return (None, Arc::new(GroupKeys::none()));
+    };
+    let keyring = Arc::new(Keyring::new(database));
+    let group_keys = Arc::new(GroupKeys::unread());
+    let run = Arc::clone(&group_keys).run(
+        Arc::clone(store),
+        Arc::clone(&keyring),
+        lifecycle.bridges.clone(),
+    );
+    lifecycle.tracker.spawn(run);
+    (Some(keyring), group_keys)
 }
 
 /// Puts a changed configuration in force. What `[access.groups]` adds is sown; nothing waits for it.
