@@ -166,8 +166,8 @@ fn with_bridges(
                 if let Some(store) = sources.store.clone().filter(|_| uses_accounts(&config)) {
                     store.migrate().await?;
                 }
-                let credentials =
-                    sources::credentials(&config, &sources, plan.variants, &lifecycle);
+                let kept = sources::kept(&config, &sources, &lifecycle);
+                let credentials = sources::credentials(&sources, &kept, plan.variants);
                 let context = serve::context(&lifecycle, &sources, &credentials);
                 let registry = Registry::start(&config, context);
                 registry.settled().await;

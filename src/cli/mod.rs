@@ -12,6 +12,7 @@ mod login;
 mod mcpo;
 mod migrate;
 mod output;
+mod secrets;
 mod serve;
 mod sources;
 
@@ -94,6 +95,7 @@ fn run(cli: Cli) -> ExitCode {
         Some(Command::Access { command }) => access::main(&start, command),
         Some(Command::Migrate) => migrate::main(&start),
         Some(Command::Audit { command }) => audit::main(&start, command),
+        Some(Command::Secrets { command }) => secrets::main(&start, &command),
         Some(Command::DemoServer) => serve::demo_server(),
     }
 }

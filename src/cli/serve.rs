@@ -147,9 +147,10 @@ async fn serve(plan: Plan, loaded: Loaded) -> anyhow::Result<()> {
         let run = Arc::clone(store).run(config.access.clone(), lifecycle.bridges.clone());
         tracker.spawn(run);
     }
+    let kept = sources::kept(&config, &sources, &lifecycle);
     let (store, stop) = (sources.store.clone(), lifecycle.bridges.clone());
     let audit = Audit::start(&config.audit, store.clone(), &tracker, stop);
-    let credentials = sources::credentials(&config, &sources, plan.variants, &lifecycle);
+    let credentials = sources::credentials(&sources, &kept, plan.variants);
     let context = context(&lifecycle, &sources, &credentials);
     let registry = Registry::start(&config, context);
     let settings = Settings::new(Arc::clone(&config), &sources);
@@ -174,6 +175,8 @@ async fn serve(plan: Plan, loaded: Loaded) -> anyhow::Result<()> {
         settings,
         reloader,
         store,
+        keyring: kept.keyring,
+        group_keys: kept.group_keys,
         audit,
         draining: lifecycle.soft.clone(),
     }));

@@ -52,8 +52,8 @@ pub enum Denied {
 pub struct Credentials {
     /// Logins.
     accounts: Arc<Accounts>,
-    /// Keys of groups; `None` where nothing is kept.
-    group_keys: Option<Arc<GroupKeys>>,
+    /// Keys of groups.
+    group_keys: Arc<GroupKeys>,
     /// Resolves a bridge with a group's keys.
     variants: Box<Variants>,
 }
@@ -70,7 +70,7 @@ impl Credentials {
     /// From logins, keys of groups, and the configuration that these are put into.
     pub fn new(
         accounts: Arc<Accounts>,
-        group_keys: Option<Arc<GroupKeys>>,
+        group_keys: Arc<GroupKeys>,
         variants: Box<Variants>,
     ) -> Self {
         Self {
@@ -100,12 +100,8 @@ impl Credentials {
                 Denied::NoKeys(words.to_owned())
             });
         }
-        let keys = match &self.group_keys {
-            Some(keys) => keys
-                .of(groups, &bridge.name)
-                .map_err(|error| Denied::Unusable(error.to_string()))?,
-            None => None,
-        };
+        let keys = self.group_keys.of(groups, &bridge.name);
+        let keys = keys.map_err(|error| Denied::Unusable(error.to_string()))?;
         match (keys, bridge.credential) {
             (Some(key), _) => Ok(Owner::Group {
                 name: Arc::clone(&key.group),
@@ -162,8 +158,8 @@ impl Credentials {
     /// A group's keys, put where the shared ones would be.
     fn shown_by_group(&self, bridge: &config::Bridge, group: &Arc<str>) -> Result<Shown, Denied> {
         let gone = || Denied::NoKeys(format!("the keys of group `{group}` are gone"));
-        let keys = self.group_keys.as_ref().ok_or_else(gone)?;
-        let found = keys
+        let found = self
+            .group_keys
             .of(std::slice::from_ref(group), &bridge.name)
             .map_err(|error| Denied::Unusable(error.to_string()))?;
         let key: Arc<GroupKey> = found.ok_or_else(gone)?;

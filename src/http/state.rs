@@ -11,7 +11,7 @@ use crate::{
     auth::{Proofs, Sources},
     bridge::{Registry, Reloader},
     config::Config,
-    credential::Credentials,
+    credential::{Credentials, GroupKeys, Keyring},
     rate::Rates,
     secret::Redactor,
     store::Store,
@@ -78,6 +78,10 @@ pub struct AppState {
     pub reloader: Arc<Reloader>,
     /// Grants, members, records; `None` where nothing is kept.
     pub store: Option<Arc<Store>>,
+    /// The key of what is stored sealed; `None` where nothing is kept.
+    pub keyring: Option<Arc<Keyring>>,
+    /// What groups call servers with instead of the shared credentials.
+    pub group_keys: Arc<GroupKeys>,
     /// What happened.
     pub audit: Arc<Audit>,
     /// Cancelled when no new work is taken.

@@ -20,7 +20,7 @@ use crate::{
         serve, sources,
     },
     config::{self, Config, CredentialKind, DEFAULT_WORKSPACE, Transport},
-    credential::{Logins, Wish, oauth_of},
+    credential::{Keyring, Logins, Wish, oauth_of},
     http::public_url,
     mcp,
     store::{AccountKey, Actor, Store},
@@ -95,7 +95,8 @@ impl Desk {
             complain(&format!("applied migrations: {}", applied.join(", ")));
             store.seed(&config.access).await?;
         }
-        let accounts = sources::accounts(&config, &sources);
+        let keyring = config.database.as_ref().map(Keyring::new).map(Arc::new);
+        let accounts = sources::accounts(&sources, keyring);
         let logins = accounts.logins().context("nothing is kept here")?;
         Ok(Self {
             config,

@@ -24,9 +24,9 @@ const KEY_MIN: usize = 32;
 /// The longest key file that is read, in bytes.
 const FILE_MAX: u64 = 4096;
 /// How often an empty key file is looked at again: another process may be writing it.
-const TRIES: u32 = 10;
+const TRIES: u32 = 3;
 /// The pause between such looks.
-const PAUSE: Duration = Duration::from_millis(50);
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Why there is no key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

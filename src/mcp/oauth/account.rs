@@ -19,7 +19,7 @@ const RENEWED_PART: u32 = 5;
 const RENEWED_BEFORE: Duration = Duration::from_secs(60);
 
 /// How an authorization server takes the secret of a client (RFC 8414 §2); rmcp goes by it.
-const AUTH_METHODS: &str = "token_endpoint_auth_methods_supported";
+pub(super) const AUTH_METHODS: &str = "token_endpoint_auth_methods_supported";
 
 /// Scopes that are noted at most.
 const WANTED_MAX: usize = 100;
@@ -72,10 +72,14 @@ pub struct Imported {
     pub access_token: Secret,
     /// What renews it.
     pub refresh_token: Option<Secret>,
+    /// When the token ends, in seconds since 1970, if it says so.
+    pub ends_at: Option<i64>,
     /// The id it was given to.
     pub client_id: String,
     /// That client's secret.
     pub client_secret: Option<Secret>,
+    /// How it shows that secret (RFC 7591 `token_endpoint_auth_method`).
+    pub auth_method: Option<String>,
     /// Where browsers were sent back to.
     pub redirect_url: String,
     /// What was granted.

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{
-    account::{Account, Client, Imported, Pending},
+    account::{AUTH_METHODS, Account, Client, Imported, Pending},
     error::OAuthError,
     traffic::Traffic,
 };
@@ -294,11 +294,13 @@ pub async fn adopt(
         .await
         .map_err(|error| OAuthError::new(&error, traffic.seen()))?;
     let issuer = resolved.metadata.issuer.clone();
-    // The file does not say when the token was received: it is renewed at once where that can be.
+    let ends_at = login
+        .ends_at
+        .map(|at| u64::try_from(at).unwrap_or_default());
     let tokens = json!({
         "access_token": login.access_token.expose(),
         "token_type": "bearer",
-        "expires_in": login.refresh_token.as_ref().map(|_| 0),
+        "expires_in": ends_at,
         "refresh_token": login.refresh_token.as_ref().map(|token| token.expose()),
         "scope": login.scopes.join(" "),
     });
@@ -310,10 +312,17 @@ pub async fn adopt(
         login.scopes.clone(),
         Some(0),
     );
+    let mut metadata = resolved.metadata;
+    if let Some(method) = &login.auth_method {
+        let methods = json!([method]);
+        metadata
+            .additional_fields
+            .insert(AUTH_METHODS.to_owned(), methods);
+    }
     Ok(Account {
         client: Client {
             server: server.clone(),
-            metadata: resolved.metadata,
+            metadata,
             client_id: login.client_id.clone(),
             client_secret: login
                 .client_secret

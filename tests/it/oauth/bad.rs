@@ -85,7 +85,7 @@ async fn metadata_that_cannot_be_used_is_told_on_the_page() {
             "a script for a login page",
             "/.well-known/oauth-authorization-server*",
             json!({"status": 200, "headers": json_type, "body": metadata("{base}/").replace("{base}/authorize", "javascript:alert(1)")}),
-            "login page",
+            "not https",
         ),
         (
             "HTML",
