@@ -22,7 +22,6 @@ use crate::{
     config,
     mcp::{LastWords, ServerInfo, Session},
     name::BridgeName,
-    secret::Redactor,
 };
 
 /// What others ask of a bridge's task.
@@ -63,8 +62,6 @@ pub(super) struct Lease {
 pub struct Bridge {
     /// What the operator wrote.
     pub config: config::Bridge,
-    /// Takes configured secrets out of texts of the server.
-    pub redactor: Arc<Redactor>,
     /// What its task publishes.
     pub live: Live,
     /// Where it stands.
@@ -95,7 +92,6 @@ impl Bridge {
             Err(disabled) => Status::disabled(&disabled.0),
         };
         let bridge = Self {
-            redactor: Arc::new(Redactor::new(config.secrets())),
             live: Live {
                 session: ArcSwapOption::empty(),
                 tools: ArcSwap::from_pointee(Toolset::default()),

@@ -19,6 +19,7 @@ use crate::{
     mcp::{Connector, Known},
     name::BridgeName,
     openapi::Document,
+    secret::Redactor,
 };
 
 /// Changes of several bridges within this time are published together: at the start all of them
@@ -30,6 +31,8 @@ const PUBLISH_DEBOUNCE: Duration = Duration::from_millis(20);
 pub struct Context {
     /// The connection pool of remote bridges.
     pub http: reqwest::Client,
+    /// Takes secrets out of what servers say.
+    pub redactor: Redactor,
     /// Runs every task.
     pub tracker: TaskTracker,
     /// Ends every bridge.
@@ -67,7 +70,7 @@ impl Registry {
     pub fn start(config: &Arc<Config>, context: Context) -> Arc<Self> {
         let registry = Arc::new(Self {
             roster: ArcSwap::from_pointee(Roster::default()),
-            catalogue: ArcSwap::from_pointee(Catalogue::build(config, &[])),
+            catalogue: ArcSwap::from_pointee(Catalogue::build(config, &[], &context.redactor)),
             config: ArcSwap::new(Arc::clone(config)),
             tasks: Mutex::default(),
             changed: Arc::new(Notify::new()),
@@ -166,9 +169,14 @@ impl Registry {
             limit: bridge.config.connect_timeout,
             result_bytes_max: config.limits.result_bytes_max,
             http: self.context.http.clone(),
-            redactor: Arc::clone(&bridge.redactor),
+            redactor: self.context.redactor.clone(),
             tracker: self.context.tracker.clone(),
         }
+    }
+
+    /// Takes secrets out of what servers say.
+    pub fn redactor(&self) -> &Redactor {
+        &self.context.redactor
     }
 
     /// The bridges there are.
@@ -242,7 +250,7 @@ impl Registry {
     /// Builds the catalogue anew.
     fn publish(&self) {
         let config = self.config.load_full();
-        let catalogue = Catalogue::build(&config, self.roster().bridges());
+        let catalogue = Catalogue::build(&config, self.roster().bridges(), &self.context.redactor);
         self.catalogue.store(Arc::new(catalogue));
     }
 

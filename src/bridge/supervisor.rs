@@ -112,6 +112,7 @@ impl Supervisor {
     /// Connects, reads the tools, publishes both.
     async fn start(&mut self) -> Result<Arc<Lease>, ConnectError> {
         let session = self.connector.connect(self.known).await?;
+        let redactor = &self.connector.redactor;
         self.known = session.known;
         self.bridge
             .live
@@ -120,7 +121,7 @@ impl Supervisor {
         self.bridge
             .live
             .server
-            .store(Some(Arc::new(session.server.clone())));
+            .store(Some(Arc::new(session.server.without_secrets(redactor))));
         if let Err(error) = self.read_tools(&session).await {
             session.close().await;
             return Err(Self::with_exit(error, &session));
@@ -172,9 +173,10 @@ impl Supervisor {
     /// Compiles the tools where it does not hold up the runtime.
     async fn compile(&self, list: Vec<Value>) -> Result<Toolset, ConnectError> {
         let (bridge, flavor) = (Arc::clone(&self.bridge), self.flavor);
+        let redactor = self.connector.redactor.clone();
         let compiled = self.tracker.spawn_blocking(move || {
             let old = bridge.live.tools.load();
-            Toolset::compile(list, &bridge.config, flavor, &old)
+            Toolset::compile(list, &bridge.config, flavor, &old, &redactor)
         });
         compiled.await.map_err(|error| {
             ConnectError::Protocol(format!("its tools cannot be compiled: {error}"))
@@ -277,7 +279,7 @@ impl Supervisor {
     async fn after_failure(&mut self, reason: String, lived: Duration, fault: Option<Fault>) {
         let (phase, delay) = self.backoff.ended(lived, rand::random());
         let retry_at = Instant::now() + delay;
-        let reason = self.bridge.redactor.redact(&reason).into_owned();
+        let reason = self.connector.redactor.redact(&reason).into_owned();
         tracing::warn!(
             bridge.name = %self.bridge.name(),
             %reason,

@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 
 use super::{
     args::Start,
-    output::{complain, fail, print},
+    output::{complain, fail, fail_clean, print},
     serve,
 };
 use crate::{
@@ -17,6 +17,8 @@ use crate::{
     config::Config,
     lifecycle::Lifecycle,
     reply::Reply,
+    secret::Redactor,
+    telemetry,
 };
 
 /// `tools`: lists what the servers offer.
@@ -105,6 +107,7 @@ pub fn call(start: &Start, bridge: &str, tool: &str, arguments: &str) -> ExitCod
             })
             .await?;
         let reply = Reply::from_result(serde_json::from_str(&result)?, false)?;
+        let reply = reply.without_secrets(registry.redactor());
         print(&format!("{}\n", String::from_utf8_lossy(&reply.body)));
         Ok(())
     })
@@ -141,6 +144,9 @@ fn with_bridges(
         Ok(loaded) => loaded,
         Err(problems) => return serve::refuse(&problems),
     };
+    let redactor = Redactor::default();
+    redactor.set_configured(loaded.secrets());
+    telemetry::clean_panics(&redactor);
     let config = Arc::new(narrowed(loaded.config, only));
     if let (Some(name), true) = (only, config.bridges.is_empty()) {
         return fail(&anyhow!(
@@ -153,7 +159,7 @@ fn with_bridges(
         .and_then(|runtime| {
             runtime.block_on(async {
                 let lifecycle = Lifecycle::default();
-                let registry = Registry::start(&config, serve::context(&lifecycle)?);
+                let registry = Registry::start(&config, serve::context(&lifecycle, &redactor)?);
                 registry.settled().await;
                 let result = work(registry).await;
                 serve::end(&lifecycle).await;
@@ -162,7 +168,7 @@ fn with_bridges(
         });
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error),
+        Err(error) => fail_clean(&error, &redactor),
     }
 }
 

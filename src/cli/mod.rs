@@ -19,7 +19,7 @@ use std::{ffi::OsString, path::Path, process::ExitCode};
 use clap::Parser as _;
 
 use self::args::{Cli, Command};
-use crate::{config::Environment, mcp};
+use crate::{config::Environment, mcp, secret::Redactor};
 
 /// Runs the program.
 pub fn main() -> ExitCode {
@@ -61,8 +61,10 @@ fn run_mcpo(words: Vec<OsString>) -> ExitCode {
             return ExitCode::from(exit.code);
         }
     };
-    output::print(&format!("{}\n", command.first_line()));
     let environment = Environment::process();
+    let redactor = Redactor::default();
+    redactor.set_configured(command.secrets(&environment));
+    output::print(&redactor.redact(&format!("{}\n", command.first_line())));
     serve::run(serve::Plan {
         is_watched: command.hot_reload(),
         // As mcpo (mcpo contract §2).

@@ -8,7 +8,7 @@ use tokio::{runtime::Runtime, sync::Notify};
 
 use super::{
     args::Start,
-    output::{BAD_CONFIG, complain, diagnose, fail},
+    output::{BAD_CONFIG, complain, diagnose, fail, fail_clean},
     sources,
 };
 use crate::{
@@ -18,7 +18,9 @@ use crate::{
     config::{self, Anonymous, Config, Diagnostic, Environment, Flavor, Loaded, Overrides, Watch},
     http::{self, AppState, Settings},
     lifecycle::Lifecycle,
-    mcp, telemetry,
+    mcp,
+    secret::Redactor,
+    telemetry,
 };
 
 /// How long the servers may take to end after the last call.
@@ -71,7 +73,10 @@ pub fn run(plan: Plan) -> ExitCode {
             return ExitCode::from(plan.bad_config);
         }
     };
-    if let Err(problem) = telemetry::start(&loaded.config.telemetry) {
+    let redactor = Redactor::default();
+    redactor.set_configured(loaded.secrets());
+    telemetry::clean_panics(&redactor);
+    if let Err(problem) = telemetry::start(&loaded.config.telemetry, &redactor) {
         complain(&format!("error: {problem}"));
         return ExitCode::from(BAD_CONFIG);
     }
@@ -82,12 +87,12 @@ pub fn run(plan: Plan) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
     };
-    let result = runtime.block_on(serve(plan, loaded));
+    let result = runtime.block_on(serve(plan, loaded, redactor.clone()));
     // Whatever still runs after a second signal ends here; child processes are killed on drop.
     runtime.shutdown_timeout(Duration::from_secs(1));
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error),
+        Err(error) => fail_clean(&error, &redactor),
     }
 }
 
@@ -119,7 +124,7 @@ pub fn demo_server() -> ExitCode {
 }
 
 /// From the bound socket to the last reaped server.
-async fn serve(plan: Plan, loaded: Loaded) -> anyhow::Result<()> {
+async fn serve(plan: Plan, loaded: Loaded, redactor: Redactor) -> anyhow::Result<()> {
     let config = Arc::new(loaded.config);
     let listening = http::bind(&config.server).await?;
     let lifecycle = Lifecycle::default();
@@ -127,7 +132,7 @@ async fn serve(plan: Plan, loaded: Loaded) -> anyhow::Result<()> {
     lifecycle
         .listen_to_signals(Arc::clone(&asked))
         .context("cannot listen to signals")?;
-    let context = context(&lifecycle)?;
+    let context = context(&lifecycle, &redactor)?;
     let tracker = lifecycle.tracker.clone();
     let sources = sources::open(&config, context.http.clone(), tracker.clone())?;
     // Nothing waits for the database: it connects behind the open port, and ends after the calls.
@@ -136,7 +141,7 @@ async fn serve(plan: Plan, loaded: Loaded) -> anyhow::Result<()> {
         tracker.spawn(run);
     }
     let (store, stop) = (sources.store.clone(), lifecycle.bridges.clone());
-    let audit = Audit::start(&config.audit, store.clone(), &tracker, stop);
+    let audit = Audit::start(&config.audit, store.clone(), &redactor, &tracker, stop);
     let registry = Registry::start(&config, context);
     let settings = Settings::new(Arc::clone(&config), &sources);
     let settings = Arc::new(ArcSwap::from_pointee(settings));
@@ -160,6 +165,7 @@ async fn serve(plan: Plan, loaded: Loaded) -> anyhow::Result<()> {
         reloader,
         store,
         audit,
+        redactor,
         draining: lifecycle.soft.clone(),
     }));
     let serving = listening.serve(
@@ -213,9 +219,10 @@ async fn stillborn(flavor: Flavor, registry: Arc<Registry>) -> anyhow::Error {
 }
 
 /// What all bridges share.
-pub fn context(lifecycle: &Lifecycle) -> anyhow::Result<Context> {
+pub fn context(lifecycle: &Lifecycle, redactor: &Redactor) -> anyhow::Result<Context> {
     Ok(Context {
         http: mcp::http_client()?,
+        redactor: redactor.clone(),
         tracker: lifecycle.tracker.clone(),
         stop: lifecycle.bridges.clone(),
     })

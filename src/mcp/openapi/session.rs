@@ -16,9 +16,10 @@ use super::{
 use crate::config::Remote;
 use crate::mcp::error::{CallError, ConnectError};
 use crate::mcp::http::{
-    Failure, Kind, Redaction, content_type, header_map, join_same_origin, read, read_refusal,
+    Failure, Kind, content_type, header_map, join_same_origin, preview, read, read_refusal,
     refused_by_body, refused_by_status,
 };
+use crate::secret::Redactor;
 
 /// An HTTP service, described by its document.
 #[derive(Debug)]
@@ -27,8 +28,8 @@ pub struct OpenApiSession {
     client: reqwest::Client,
     /// Sent with every request.
     headers: HeaderMap,
-    /// Keeps `headers` out of messages.
-    redaction: Redaction,
+    /// Keeps secrets out of messages.
+    redactor: Redactor,
     /// The largest answer, in bytes.
     bytes_max: usize,
     /// Tool → where its operation is and how it is called.
@@ -45,14 +46,14 @@ impl OpenApiSession {
         remote: &Remote,
         result_bytes_max: usize,
         limit: Duration,
+        redactor: &Redactor,
     ) -> Result<Self, ConnectError> {
         let headers = header_map(&remote.headers)?;
-        let redaction = Redaction::new(&headers, &remote.url);
         let request = client
             .get(remote.url.clone())
             .headers(headers.clone())
             .header(ACCEPT, "application/json");
-        let fetching = fetch(request, result_bytes_max, &redaction);
+        let fetching = fetch(request, result_bytes_max, redactor);
         let Ok(fetched) = timeout(limit, fetching).await else {
             return Err(ConnectError::Timeout {
                 step: "OpenAPI document",
@@ -78,7 +79,7 @@ impl OpenApiSession {
         Ok(Self {
             client: client.clone(),
             headers,
-            redaction,
+            redactor: redactor.clone(),
             bytes_max: result_bytes_max,
             operations,
             tools,
@@ -123,7 +124,7 @@ impl OpenApiSession {
             .send()
             .await
             .map_err(|error| Failure::from(error).into_call_error())?;
-        answer::result(response, self.bytes_max, &self.redaction).await
+        answer::result(response, self.bytes_max, &self.redactor).await
     }
 }
 
@@ -131,7 +132,7 @@ impl OpenApiSession {
 async fn fetch(
     request: reqwest::RequestBuilder,
     bytes_max: usize,
-    redaction: &Redaction,
+    redactor: &Redactor,
 ) -> Result<(Url, Value), Failure> {
     let response = request.send().await?;
     let status = response.status();
@@ -142,7 +143,7 @@ async fn fetch(
         return Err(refused_by_body(
             status,
             &read_refusal(response).await,
-            redaction,
+            redactor,
         ));
     }
     let location = response.url().clone();
@@ -151,7 +152,7 @@ async fn fetch(
     if let Ok(document @ Value::Object(_)) = serde_json::from_slice(&body) {
         return Ok((location, document));
     }
-    let preview = redaction.preview(&body);
+    let preview = preview(&body, redactor);
     Err(Failure::Protocol(
         if preview.starts_with("openapi:") || kind.ends_with("yaml") {
             "its OpenAPI document is YAML; the URL of the JSON one is needed".to_owned()
