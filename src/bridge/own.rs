@@ -89,9 +89,8 @@ impl Bridge {
             return Err(Unopened::Connect(error));
         }
         if publishes {
-            self.live
-                .server
-                .store(Some(Arc::new(session.server.clone())));
+            let server = session.server.without_secrets(self.redactor());
+            self.live.server.store(Some(Arc::new(server)));
             self.live.last_words.store(session.last_words.clone());
             if *self.live.listed.load_full() != *before {
                 self.remember_tools();

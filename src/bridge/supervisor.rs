@@ -124,6 +124,7 @@ impl Supervisor {
     /// Connects, reads the tools, publishes both.
     async fn start(&mut self) -> Result<Arc<Lease>, Unopened> {
         let session = self.bridge.open(&Owner::Shared, self.known).await?;
+        let redactor = self.bridge.redactor();
         self.known = session.known;
         self.bridge
             .live
@@ -132,7 +133,7 @@ impl Supervisor {
         self.bridge
             .live
             .server
-            .store(Some(Arc::new(session.server.clone())));
+            .store(Some(Arc::new(session.server.without_secrets(redactor))));
         if let Err(error) = self.bridge.read_tools(&session).await {
             session.close().await;
             return Err(Unopened::Connect(Self::with_exit(error, &session)));
@@ -263,7 +264,7 @@ impl Supervisor {
     async fn after_failure(&mut self, reason: String, lived: Duration, fault: Option<Fault>) {
         let (phase, delay) = self.backoff.ended(lived, rand::random());
         let retry_at = Instant::now() + delay;
-        let reason = self.bridge.redactor.redact(&reason).into_owned();
+        let reason = self.bridge.redactor().redact(&reason).into_owned();
         tracing::warn!(
             bridge.name = %self.bridge.name(),
             %reason,

@@ -21,7 +21,7 @@ use std::{ffi::OsString, path::Path, process::ExitCode};
 use clap::Parser as _;
 
 use self::args::{Cli, Command};
-use crate::{config::Environment, mcp};
+use crate::{config::Environment, mcp, secret::Redactor};
 
 /// Runs the program.
 pub fn main() -> ExitCode {
@@ -63,8 +63,10 @@ fn run_mcpo(words: Vec<OsString>) -> ExitCode {
             return ExitCode::from(exit.code);
         }
     };
-    output::print(&format!("{}\n", command.first_line()));
     let environment = Environment::process();
+    let redactor = Redactor::default();
+    redactor.set_configured(command.secrets(&environment));
+    output::print(&redactor.redact(&format!("{}\n", command.first_line())));
     serve::run(serve::Plan {
         variants: serve::no_variants(),
         is_watched: command.hot_reload(),

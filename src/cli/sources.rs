@@ -11,6 +11,7 @@ use crate::{
     credential::{Accounts, Credentials, GroupKeys, Keyring, Variants},
     lifecycle::Lifecycle,
     redis::Redis,
+    secret::Redactor,
     store::{Directory, Store},
 };
 
@@ -73,15 +74,24 @@ pub fn kept(config: &Config, sources: &Sources, lifecycle: &Lifecycle) -> Kept {
 }
 
 /// What sessions show to their servers.
-pub fn credentials(sources: &Sources, kept: &Kept, variants: Box<Variants>) -> Arc<Credentials> {
-    let accounts = accounts(sources, kept.keyring.clone());
+pub fn credentials(
+    sources: &Sources,
+    kept: &Kept,
+    variants: Box<Variants>,
+    redactor: &Redactor,
+) -> Arc<Credentials> {
+    let accounts = accounts(sources, kept.keyring.clone(), redactor);
     let group_keys = Arc::clone(&kept.group_keys);
     Arc::new(Credentials::new(accounts, group_keys, variants))
 }
 
 /// The logins that are kept.
-pub fn accounts(sources: &Sources, keyring: Option<Arc<Keyring>>) -> Arc<Accounts> {
-    let redactor = crate::secret::Redactor::default();
+pub fn accounts(
+    sources: &Sources,
+    keyring: Option<Arc<Keyring>>,
+    redactor: &Redactor,
+) -> Arc<Accounts> {
+    let redactor = redactor.clone();
     let accounts = match (&sources.store, keyring) {
         (Some(store), Some(keyring)) => Accounts::in_database(Arc::clone(store), keyring, redactor),
         (Some(_), None) | (None, _) => Accounts::in_memory(redactor),

@@ -143,6 +143,11 @@ impl Accounts {
         machine
     }
 
+    /// Keeps secrets out of every text.
+    pub(super) fn hide(&self, secrets: impl IntoIterator<Item = Secret>) {
+        self.kept.redactor.learn_all(secrets);
+    }
+
     /// What connects accounts; `None` where nothing is kept.
     pub fn logins(&self) -> Option<Logins> {
         match &self.kept.place {
@@ -364,9 +369,7 @@ impl Kept {
 
     /// Keeps the tokens of a login out of every text.
     pub(super) fn hide(&self, account: &Account) {
-        for secret in account.secrets() {
-            self.redactor.learn(secret);
-        }
+        self.redactor.learn_all(account.secrets());
     }
 
     /// Keeps the secret of a client out of every text.

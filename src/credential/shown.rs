@@ -163,6 +163,7 @@ impl Credentials {
             .of(std::slice::from_ref(group), &bridge.name)
             .map_err(|error| Denied::Unusable(error.to_string()))?;
         let key: Arc<GroupKey> = found.ok_or_else(gone)?;
+        self.accounts.hide(key.values.values().cloned());
         let variant = (self.variants)(&bridge.name, &key.values).map_err(Denied::Unusable)?;
         let mut transport = variant.transport.map_err(|disabled| {
             let reason = disabled.0;

@@ -28,8 +28,6 @@ pub struct Settings {
     pub access: Access,
     /// How often.
     pub rates: Arc<Rates>,
-    /// Takes the secrets of the configuration out of arguments that are kept.
-    pub redactor: Redactor,
 }
 
 impl Settings {
@@ -39,7 +37,6 @@ impl Settings {
             access: Access::new(&config, sources.store.clone(), &sources.tracker),
             rates: Arc::new(Rates::new(&config, sources.redis.clone())),
             proofs: Arc::new(Proofs::new(&config, sources.clone())),
-            redactor: Redactor::new(config.secrets()),
             config,
         }
     }
@@ -59,7 +56,6 @@ impl Settings {
             access: access.renewed(&config, sources.store.clone(), &sources.tracker),
             proofs,
             rates: Arc::new(rates),
-            redactor: Redactor::new(config.secrets()),
             config,
         }
     }
@@ -84,6 +80,8 @@ pub struct AppState {
     pub group_keys: Arc<GroupKeys>,
     /// What happened.
     pub audit: Arc<Audit>,
+    /// Takes secrets out of answers.
+    pub redactor: Redactor,
     /// Cancelled when no new work is taken.
     pub draining: CancellationToken,
 }

@@ -29,8 +29,9 @@ use crate::{
     credential::Owner,
     mcp::CallError,
     name::ToolName,
-    reply::{ContentType, Reply, ToolError},
+    reply::{ContentType, Reply},
     schema::Refusal,
+    secret::Redactor,
 };
 
 /// A tool as it was asked for; it may not exist.
@@ -136,11 +137,13 @@ pub async fn call(state: &AppState, asked: Asked, sender: Sender, body: Body) ->
         settings: &settings,
         asked: &asked,
         sender: &sender,
+        redactor: &state.redactor,
     };
     let result = call.run(body, &mut trail, &mut note).await;
     let mut response = match result {
         Ok(response) => response,
-        Err(Ended::Refused(error)) => {
+        Err(Ended::Refused(mut error)) => {
+            error.clean(&state.redactor);
             trail.refused(&error);
             error.into_response()
         }
@@ -174,6 +177,8 @@ struct Call<'a> {
     asked: &'a Asked,
     /// By whom.
     sender: &'a Sender,
+    /// Takes secrets out of what its server says.
+    redactor: &'a Redactor,
 }
 
 impl Call<'_> {
@@ -281,7 +286,7 @@ impl Call<'_> {
             .accept(body)
             .map_err(|refusal| refused(&refusal))?;
         if self.settings.config.audit.arguments {
-            trail.received_arguments(&arguments, &self.settings.redactor);
+            trail.received_arguments(&arguments, self.redactor);
         }
         let begun = trail.begin().await?;
         // What was accepted once is accepted again.
@@ -297,14 +302,15 @@ impl Call<'_> {
             .map_err(|failure| {
                 with_link(self.state, bridge, &granted.caller, ApiError::call(failure))
             })
-            .and_then(|it| reply(bridge, &it))
+            .and_then(|it| reply(bridge, &it, self.redactor))
         {
             Ok(reply) => {
                 let size = u64::try_from(reply.body.len()).unwrap_or(u64::MAX);
                 begun.end("ok", StatusCode::OK.as_u16(), size).await;
                 Ok(respond(reply))
             }
-            Err(error) => {
+            Err(mut error) => {
+                error.clean(self.redactor);
                 let size = error.size(&self.sender.request_id);
                 begun.end(error.code, error.status.as_u16(), size).await;
                 Err(Ended::Failed(error))
@@ -313,20 +319,13 @@ impl Call<'_> {
     }
 }
 
-/// What a server's result says.
-fn reply(bridge: &Bridge, result: &str) -> Result<Reply, ApiError> {
+/// What a server's result says, without secrets.
+fn reply(bridge: &Bridge, result: &str, redactor: &Redactor) -> Result<Reply, ApiError> {
     let result = serde_json::from_str(result)
         .map_err(|error| ApiError::call(Failure::Call(CallError::Protocol(error.to_string()))))?;
     Reply::from_result(result, bridge.config.embed_html)
-        .map_err(|error| ApiError::tool(redacted(error, bridge)))
-}
-
-/// A tool's error without the secrets that its bridge holds.
-fn redacted(error: ToolError, bridge: &Bridge) -> ToolError {
-    ToolError {
-        message: bridge.redactor.redact(&error.message).into_owned(),
-        data: error.data.map(|data| bridge.redactor.redact_json(data)),
-    }
+        .map(|reply| reply.without_secrets(redactor))
+        .map_err(ApiError::tool)
 }
 
 /// Arguments that do not fit.

@@ -115,13 +115,6 @@ impl GroupKeys {
         }
     }
 
-    /// Whether any group has anything for a bridge, usable or not; no while they are not read.
-    pub fn has_any(&self, bridge: &BridgeName) -> bool {
-        let is_some = |table: &Table| table.has_any(bridge.as_str());
-        !self.is_empty.load(Ordering::Acquire)
-            && (**self.table.load()).as_ref().is_some_and(is_some)
-    }
-
     /// Keeps them as the tables are until it is told to stop, and seals what stands there plain.
     pub async fn run(
         self: Arc<Self>,

@@ -75,11 +75,6 @@ impl Table {
         groups.iter().find_map(|group| known.get_key_value(group))
     }
 
-    /// Whether any group has anything for a bridge.
-    pub(super) fn has_any(&self, bridge: &str) -> bool {
-        self.bridges.contains_key(bridge)
-    }
-
     /// Whether no group has anything at all.
     pub(super) fn is_empty(&self) -> bool {
         self.bridges.is_empty()
