@@ -11,7 +11,7 @@ mod words;
 pub use group_keys::{GroupKey, GroupKeyRefusal, GroupKeys, PutError, Stored, put_group_key};
 pub use key::{KeyError, Keyring};
 pub use mcpo_tokens::{McpoClient, McpoLogin, McpoLoginError};
-pub use rotation::{Holdings, Rotation, Tally, holdings, rotate, survey};
+pub use rotation::{Rotation, Tally, holdings, rotate, survey};
 pub use words::{endpoint, variable};
 
 #[cfg(test)]

@@ -154,7 +154,7 @@ impl GroupKeys {
             };
             let again = async {
                 if is_settled {
-                    std::future::pending().await
+                    std::future::pending::<()>().await;
                 } else {
                     tokio::time::sleep(AGAIN).await;
                 }
