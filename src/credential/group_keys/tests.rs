@@ -150,6 +150,7 @@ async fn what_is_not_read_is_not_taken_for_nothing() {
     assert_eq!(asked, Err(GroupKeyRefusal::Unread));
     assert_eq!(unread.of(&[], &bridge("github")), Ok(None));
     let none = GroupKeys::none();
+    none.ready().await;
     assert_eq!(none.of(&groups(&["devs"]), &bridge("github")), Ok(None));
     let base = Base::sqlite();
     let keys = read(&base.store().await, &no_key()).await;
@@ -351,6 +352,8 @@ async fn a_change_is_in_force_at_once() {
         let ring = keyring("a", &[]);
         let (keys, stop) = (Arc::new(GroupKeys::unread()), CancellationToken::new());
         let task = start(&keys, &store, keyring("a", &[]), &stop);
+        keys.ready().await;
+        assert_eq!(keys.of(&groups(&["devs"]), &bridge("github")), Ok(None));
         let asked = async |value: Option<&str>| {
             let found = keys.of(&groups(&["devs"]), &bridge("github"));
             let found = found.ok().flatten();
