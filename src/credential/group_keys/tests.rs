@@ -8,7 +8,6 @@ use crate::{
     store::{Actor, EndpointRow, GroupKeyName, testing::Base},
 };
 
-
 fn actor() -> Actor {
     Actor {
         id: "root@example.com".to_owned(),
@@ -147,6 +146,7 @@ async fn what_is_not_read_is_not_taken_for_nothing() {
     assert_eq!(asked, Err(GroupKeyRefusal::Unread));
     assert_eq!(unread.of(&[], &bridge("github")), Ok(None));
     let none = GroupKeys::none();
+    none.ready().await;
     assert_eq!(none.of(&groups(&["devs"]), &bridge("github")), Ok(None));
     let base = Base::sqlite();
     let keys = read(&base.store().await, &no_key()).await;
@@ -347,6 +347,8 @@ async fn a_change_is_in_force_at_once() {
         let ring = keyring("a", &[]);
         let (keys, stop) = (Arc::new(GroupKeys::unread()), CancellationToken::new());
         let task = start(&keys, &store, keyring("a", &[]), &stop);
+        keys.ready().await;
+        assert_eq!(keys.of(&groups(&["devs"]), &bridge("github")), Ok(None));
         let asked = async |value: Option<&str>| {
             let found = keys.of(&groups(&["devs"]), &bridge("github"));
             let found = found.ok().flatten();
