@@ -166,18 +166,6 @@ fn needed(resolver: &mut Resolver<'_, '_>, text: &Text) -> Option<Text> {
         .ok()
 }
 
-/// The password within the value of a header of Basic, which servers may echo.
-pub(in crate::config) fn password_of_basic(value: &Secret) -> Option<Secret> {
-    let (scheme, encoded) = value.expose().split_once(' ')?;
-    let pair = STANDARD
-        .decode(encoded.trim())
-        .ok()
-        .filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
-    let pair = String::from_utf8(pair).ok()?;
-    let (_user, password) = pair.split_once(':')?;
-    Some(Secret::new(password))
-}
-
 /// Reads `pass_headers`.
 pub(in crate::config) fn passed(
     resolver: &mut Resolver<'_, '_>,
