@@ -5,7 +5,12 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand};
 use url::Url;
 
-use super::{access::AccessCommand, audit::AuditCommand, secrets::SecretsCommand};
+use super::{
+    access::AccessCommand,
+    audit::AuditCommand,
+    login::{LoginArgs, LogoutArgs},
+    secrets::SecretsCommand,
+};
 use crate::config;
 
 /// Puts every MCP server a team uses behind one OpenAPI surface.
@@ -93,6 +98,16 @@ pub enum Command {
         /// Where it listens; by default as configured.
         #[arg(long)]
         url: Option<Url>,
+    },
+    /// Log in to a server that asks for it (OAuth), from a terminal, for all or for one user.
+    Login(LoginArgs),
+    /// Forget a login.
+    Logout(LogoutArgs),
+    /// List who is logged in where.
+    Accounts {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Say and decide who may use what: groups, grants, members, administrators, keys.
     Access {

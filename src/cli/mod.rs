@@ -8,6 +8,7 @@ mod check;
 mod healthcheck;
 mod import;
 mod inspect;
+mod login;
 mod mcpo;
 mod migrate;
 mod output;
@@ -20,7 +21,7 @@ use std::{ffi::OsString, path::Path, process::ExitCode};
 use clap::Parser as _;
 
 use self::args::{Cli, Command};
-use crate::{config::Environment, mcp};
+use crate::{config::Environment, mcp, secret::Redactor};
 
 /// Runs the program.
 pub fn main() -> ExitCode {
@@ -62,9 +63,12 @@ fn run_mcpo(words: Vec<OsString>) -> ExitCode {
             return ExitCode::from(exit.code);
         }
     };
-    output::print(&format!("{}\n", command.first_line()));
     let environment = Environment::process();
+    let redactor = Redactor::default();
+    redactor.set_configured(command.secrets(&environment));
+    output::print(&redactor.redact(&format!("{}\n", command.first_line())));
     serve::run(serve::Plan {
+        variants: serve::no_variants(),
         is_watched: command.hot_reload(),
         // As mcpo (mcpo contract §2).
         bad_config: 1,
@@ -87,6 +91,9 @@ fn run(cli: Cli) -> ExitCode {
         Some(Command::Openapi { bridge }) => inspect::openapi(&start, bridge.as_deref()),
         Some(Command::Import(args)) => import::run(&args),
         Some(Command::Healthcheck { url }) => healthcheck::main(&start, url),
+        Some(Command::Login(args)) => login::login(&start, &args),
+        Some(Command::Logout(args)) => login::logout(&start, &args),
+        Some(Command::Accounts { json }) => login::accounts(&start, json),
         Some(Command::Access { command }) => access::main(&start, command),
         Some(Command::Migrate) => migrate::main(&start),
         Some(Command::Audit { command }) => audit::main(&start, command),

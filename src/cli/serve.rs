@@ -8,7 +8,7 @@ use tokio::{runtime::Runtime, sync::Notify};
 
 use super::{
     args::Start,
-    output::{BAD_CONFIG, complain, diagnose, fail},
+    output::{BAD_CONFIG, complain, diagnose, fail, fail_clean},
     sources,
 };
 use crate::{
@@ -16,10 +16,12 @@ use crate::{
     auth::Sources,
     bridge::{Context, Registry, Reloader, Source},
     config::{self, Anonymous, Config, Diagnostic, Environment, Flavor, Loaded, Overrides, Watch},
-    credential::{GroupKeys, Keyring},
+    credential::{Credentials, Variants},
     http::{self, AppState, Settings},
     lifecycle::Lifecycle,
-    mcp, telemetry,
+    mcp,
+    secret::Redactor,
+    telemetry,
 };
 
 /// How long the servers may take to end after the last call.
@@ -29,6 +31,8 @@ const REAP_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Plan {
     /// Reads it.
     pub source: Box<Source>,
+    /// Resolves one bridge of it with other values for some variables.
+    pub variants: Box<Variants>,
     /// Whether changes of its files apply by themselves.
     pub is_watched: bool,
     /// The exit code for a configuration with errors.
@@ -47,8 +51,12 @@ pub fn plan(start: &Start) -> Plan {
         listen: start.listen,
     };
     if start.server.is_empty() {
-        let path = start.config.clone();
+        let (path, again) = (start.config.clone(), start.config.clone());
+        let (here, listen) = (environment.clone(), overrides.clone());
         Plan {
+            variants: Box::new(move |name, values| {
+                config::load_bridge(&again, &here, &listen, name, values)
+            }),
             source: Box::new(move || config::load_with(&path, &environment, &overrides)),
             is_watched: true,
             bad_config: BAD_CONFIG,
@@ -56,11 +64,17 @@ pub fn plan(start: &Start) -> Plan {
     } else {
         let words = start.server.clone();
         Plan {
+            variants: no_variants(),
             source: Box::new(move || config::single(&words, &environment, &overrides)),
             is_watched: false,
             bad_config: BAD_CONFIG,
         }
     }
+}
+
+/// For whoever runs without a database: no group has keys.
+pub fn no_variants() -> Box<Variants> {
+    Box::new(|_, _| Err("groups have no keys without bridges.toml".to_owned()))
 }
 
 /// Reads the configuration, serves until a signal, and says how it ended.
@@ -72,7 +86,10 @@ pub fn run(plan: Plan) -> ExitCode {
             return ExitCode::from(plan.bad_config);
         }
     };
-    if let Err(problem) = telemetry::start(&loaded.config.telemetry) {
+    let redactor = Redactor::default();
+    redactor.set_configured(loaded.secrets());
+    telemetry::clean_panics(&redactor);
+    if let Err(problem) = telemetry::start(&loaded.config.telemetry, &redactor) {
         complain(&format!("error: {problem}"));
         return ExitCode::from(BAD_CONFIG);
     }
@@ -83,12 +100,12 @@ pub fn run(plan: Plan) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
     };
-    let result = runtime.block_on(serve(plan, loaded));
+    let result = runtime.block_on(serve(plan, loaded, redactor.clone()));
     // Whatever still runs after a second signal ends here; child processes are killed on drop.
     runtime.shutdown_timeout(Duration::from_secs(1));
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error),
+        Err(error) => fail_clean(&error, &redactor),
     }
 }
 
@@ -120,7 +137,7 @@ pub fn demo_server() -> ExitCode {
 }
 
 /// From the bound socket to the last reaped server.
-async fn serve(plan: Plan, loaded: Loaded) -> anyhow::Result<()> {
+async fn serve(plan: Plan, loaded: Loaded, redactor: Redactor) -> anyhow::Result<()> {
     let config = Arc::new(loaded.config);
     let listening = http::bind(&config.server).await?;
     let lifecycle = Lifecycle::default();
@@ -128,17 +145,18 @@ async fn serve(plan: Plan, loaded: Loaded) -> anyhow::Result<()> {
     lifecycle
         .listen_to_signals(Arc::clone(&asked))
         .context("cannot listen to signals")?;
-    let context = context(&lifecycle)?;
     let tracker = lifecycle.tracker.clone();
-    let sources = sources::open(&config, context.http.clone(), tracker.clone())?;
+    let sources = sources::open(&config, mcp::http_client()?, tracker.clone())?;
     // Nothing waits for the database: it connects behind the open port, and ends after the calls.
     if let Some(store) = &sources.store {
         let run = Arc::clone(store).run(config.access.clone(), lifecycle.bridges.clone());
         tracker.spawn(run);
     }
-    let (keyring, group_keys) = credentials(&config, &sources, &lifecycle);
+    let kept = sources::kept(&config, &sources, &lifecycle, &redactor);
     let (store, stop) = (sources.store.clone(), lifecycle.bridges.clone());
-    let audit = Audit::start(&config.audit, store.clone(), &tracker, stop);
+    let audit = Audit::start(&config.audit, store.clone(), &redactor, &tracker, stop);
+    let credentials = sources::credentials(&sources, &kept, plan.variants, &redactor);
+    let context = context(&lifecycle, &sources, &credentials, &redactor);
     let registry = Registry::start(&config, context);
     let settings = Settings::new(Arc::clone(&config), &sources);
     let settings = Arc::new(ArcSwap::from_pointee(settings));
@@ -158,12 +176,14 @@ async fn serve(plan: Plan, loaded: Loaded) -> anyhow::Result<()> {
     let stillborn = stillborn(config.flavor, Arc::clone(&registry));
     let router = http::router(&Arc::new(AppState {
         registry,
+        credentials,
         settings,
         reloader,
         store,
-        keyring,
-        group_keys,
+        keyring: kept.keyring,
+        group_keys: kept.group_keys,
         audit,
+        redactor,
         draining: lifecycle.soft.clone(),
     }));
     let serving = listening.serve(
@@ -178,26 +198,6 @@ async fn serve(plan: Plan, loaded: Loaded) -> anyhow::Result<()> {
     };
     end(&lifecycle).await;
     served
-}
-
-/// What stored credentials are sealed with, and those of groups, which are read from now on.
-fn credentials(
-    config: &Config,
-    sources: &Sources,
-    lifecycle: &Lifecycle,
-) -> (Option<Arc<Keyring>>, Arc<GroupKeys>) {
-    let (Some(database), Some(store)) = (&config.database, &sources.store) else {
-        return (None, Arc::new(GroupKeys::none()));
-    };
-    let keyring = Arc::new(Keyring::new(database));
-    let group_keys = Arc::new(GroupKeys::unread());
-    let run = Arc::clone(&group_keys).run(
-        Arc::clone(store),
-        Arc::clone(&keyring),
-        lifecycle.bridges.clone(),
-    );
-    lifecycle.tracker.spawn(run);
-    (Some(keyring), group_keys)
 }
 
 /// Puts a changed configuration in force. What `[access.groups]` adds is sown; nothing waits for it.
@@ -237,12 +237,19 @@ async fn stillborn(flavor: Flavor, registry: Arc<Registry>) -> anyhow::Error {
 }
 
 /// What all bridges share.
-pub fn context(lifecycle: &Lifecycle) -> anyhow::Result<Context> {
-    Ok(Context {
-        http: mcp::http_client()?,
+pub fn context(
+    lifecycle: &Lifecycle,
+    sources: &Sources,
+    credentials: &Arc<Credentials>,
+    redactor: &Redactor,
+) -> Context {
+    Context {
+        http: sources.http.clone(),
+        credentials: Arc::clone(credentials),
+        redactor: redactor.clone(),
         tracker: lifecycle.tracker.clone(),
         stop: lifecycle.bridges.clone(),
-    })
+    }
 }
 
 /// Ends the bridges and waits until their servers are reaped, or for the second signal.

@@ -99,7 +99,7 @@ impl Resolver<'_, '_> {
             return Some(Spanned::new(text.span(), expansion.text));
         }
         for missing in expansion.missing {
-            self.miss(Some(missing));
+            self.miss(missing);
         }
         None
     }
@@ -136,10 +136,19 @@ impl Resolver<'_, '_> {
     }
 
     /// Notes why the bridge is off.
-    pub(super) fn miss(&mut self, reason: Option<String>) {
-        if let Some(reason) = reason.filter(|reason| !self.missing.contains(reason)) {
+    pub(super) fn miss(&mut self, reason: String) {
+        if !self.missing.contains(&reason) {
             self.missing.push(reason);
         }
+    }
+
+    /// The value of a header or variable, unless a default of nothing made it blank: then it is left
+    /// out, so that what is optional can stand in a file. mcpo passes it on as it is.
+    pub(super) fn unless_blank(&self, written: &Text, value: Text) -> Option<Text> {
+        let is_left_out = !self.reader.lenient
+            && value.get_ref().trim().is_empty()
+            && written.get_ref().contains("${");
+        (!is_left_out).then_some(value)
     }
 
     /// Reads what does not switch the bridge off when it is missing; gives the reasons apart.
@@ -320,7 +329,7 @@ fn asks_people(transport: &Result<Transport, Disabled>) -> bool {
 
 /// Why a bridge is off until somebody logs in for all.
 fn reason_to_wait(name: &BridgeName, keys_missing: &[String]) -> String {
-    let mut reason = keys_missing.join(", ");
+    let mut reason = keys_missing.join("; ");
     if !reason.is_empty() {
         reason.push_str(", and ");
     }

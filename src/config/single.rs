@@ -55,6 +55,7 @@ pub fn single(
         warnings,
         sources: Vec::new(),
         off: Vec::new(),
+        referenced: environment.secrets(),
     })
 }
 

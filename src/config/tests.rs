@@ -814,10 +814,10 @@ fn the_shipped_file_starts_with_cargo_alone() {
     let on: Vec<_> = config
         .bridges
         .iter()
-        .filter(|bridge| bridge.transport.is_ok())
+        .filter(|bridge| bridge.reason_off().is_none())
         .map(|bridge| bridge.name.as_str())
         .collect();
-    assert_eq!(on, ["demo"]);
+    assert_eq!(on, ["demo", "filesystem"]);
     assert_eq!(config.server, Server::default());
 }
 
@@ -877,7 +877,7 @@ fn what_stands_in_the_shipped_file_as_default_is_the_default() {
         .collect();
     let (config, warnings) = taken(&all);
     assert_eq!(warnings, "");
-    assert_eq!(config.bridges.len(), 6);
+    assert_eq!(config.bridges.len(), 28);
     let server = Server {
         tls: config.server.tls.clone(),
         version: "1.0".to_owned(),
@@ -897,39 +897,33 @@ fn what_stands_in_the_shipped_file_as_default_is_the_default() {
         ..Access::default()
     };
     assert_eq!(config.access, access);
-    assert_eq!(config.access.groups.len(), 6);
+    assert_eq!(config.access.groups.len(), 10);
     assert_eq!(config.identity.keys.len(), 1);
     let folder = config.audit.journal.parent().unwrap();
     assert_eq!(config.audit, Audit::beside(folder));
     assert_eq!(config.database, Some(Database::beside(folder)));
-    let (plain, github) = (
-        taken("[bridges.x]\nurl = 'https://x'").0,
-        &config.bridges[1],
-    );
-    let plain = &plain.bridges[0];
+    let plain = taken("[bridges.x]\nurl = 'https://x'").0;
+    let [plain] = &plain.bridges[..] else {
+        panic!("one bridge")
+    };
+    let [demo, github, ..] = &config.bridges[..] else {
+        panic!("two bridges at least")
+    };
+    assert!(demo.is_enabled && !stdio(demo).inherit_env);
+    for (shipped, default) in [
+        (demo.connect_timeout, plain.connect_timeout),
+        (demo.timeout, plain.timeout),
+        (github.session_idle, plain.session_idle),
+    ] {
+        assert_eq!(shipped, default);
+    }
     assert_eq!(
-        (
-            github.connect_timeout,
-            github.timeout,
-            github.concurrency,
-            github.queue,
-            github.lazy,
-            github.embed_html,
-            github.credential,
-            github.sessions_max,
-            github.session_idle
-        ),
-        (
-            plain.connect_timeout,
-            plain.timeout,
-            plain.concurrency,
-            plain.queue,
-            plain.lazy,
-            plain.embed_html,
-            plain.credential,
-            plain.sessions_max,
-            plain.session_idle
-        )
+        (demo.concurrency, demo.queue, github.sessions_max),
+        (plain.concurrency, plain.queue, plain.sessions_max)
+    );
+    assert_eq!(
+        (demo.lazy, demo.embed_html, github.credential),
+        (plain.lazy, plain.embed_html, plain.credential)
     );
 }
 

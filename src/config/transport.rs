@@ -228,7 +228,7 @@ fn environment(
     table: &BTreeMap<Text, Text>,
 ) -> BTreeMap<String, Secret> {
     let mut env = BTreeMap::new();
-    for (name, value) in table {
+    for (name, written) in table {
         if name.get_ref().is_empty() || name.get_ref().contains(['=', '\0']) {
             resolver
                 .reader
@@ -240,8 +240,11 @@ fn environment(
                 .hint("write `NAME = \"value\"`");
             continue;
         }
-        warn_of_literal(resolver, name, value);
-        let Some(value) = resolver.expand(value) else {
+        warn_of_literal(resolver, name, written);
+        let Some(value) = resolver.expand(written) else {
+            continue;
+        };
+        let Some(value) = resolver.unless_blank(written, value) else {
             continue;
         };
         if value.get_ref().contains('\0') {

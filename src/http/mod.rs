@@ -3,6 +3,7 @@
 mod accept;
 mod admin;
 mod body;
+mod connect;
 mod documents;
 mod error;
 mod gate;
@@ -29,6 +30,7 @@ use axum::{
 };
 use http::Method;
 
+pub use connect::public_url;
 pub use serve::bind;
 pub use state::{AppState, Settings};
 
@@ -39,6 +41,7 @@ use crate::config::Flavor;
 pub fn router(state: &Arc<AppState>) -> Router {
     let settings = state.settings.load();
     let gate = Gate::new(settings.config.limits.requests_max);
+    let observer = (gate, state.redactor.clone());
     let flavor = settings.config.flavor;
     let routes = Router::new()
         .route("/", get(lists::root))
@@ -54,6 +57,7 @@ pub fn router(state: &Arc<AppState>) -> Router {
     let routes = match flavor {
         Flavor::Native => routes
             .merge(admin::page_routes())
+            .merge(connect::routes())
             .nest("/admin/api", admin::routes()),
         Flavor::Mcpo | Flavor::McpoSingle => routes,
     };
@@ -69,7 +73,7 @@ pub fn router(state: &Arc<AppState>) -> Router {
     routes
         .layer(from_fn(catch_panic))
         .layer(layers::cors(Arc::clone(&state.settings)))
-        .layer(from_fn_with_state(gate, layers::observe))
+        .layer(from_fn_with_state(observer, layers::observe))
 }
 
 /// Under mcpo's rules our own routes give way to a server of that name.

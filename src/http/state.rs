@@ -11,7 +11,7 @@ use crate::{
     auth::{Proofs, Sources},
     bridge::{Registry, Reloader},
     config::Config,
-    credential::{GroupKeys, Keyring},
+    credential::{Credentials, GroupKeys, Keyring},
     rate::Rates,
     secret::Redactor,
     store::Store,
@@ -28,8 +28,6 @@ pub struct Settings {
     pub access: Access,
     /// How often.
     pub rates: Arc<Rates>,
-    /// Takes the secrets of the configuration out of arguments that are kept.
-    pub redactor: Redactor,
 }
 
 impl Settings {
@@ -39,7 +37,6 @@ impl Settings {
             access: Access::new(&config, sources.store.clone(), &sources.tracker),
             rates: Arc::new(Rates::new(&config, sources.redis.clone())),
             proofs: Arc::new(Proofs::new(&config, sources.clone())),
-            redactor: Redactor::new(config.secrets()),
             config,
         }
     }
@@ -59,7 +56,6 @@ impl Settings {
             access: access.renewed(&config, sources.store.clone(), &sources.tracker),
             proofs,
             rates: Arc::new(rates),
-            redactor: Redactor::new(config.secrets()),
             config,
         }
     }
@@ -70,6 +66,8 @@ impl Settings {
 pub struct AppState {
     /// The bridges.
     pub registry: Arc<Registry>,
+    /// What sessions show to their servers, and how people connect accounts.
+    pub credentials: Arc<Credentials>,
     /// The settings in force.
     pub settings: Arc<ArcSwap<Settings>>,
     /// Reads the configuration anew.
@@ -82,6 +80,8 @@ pub struct AppState {
     pub group_keys: Arc<GroupKeys>,
     /// What happened.
     pub audit: Arc<Audit>,
+    /// Takes secrets out of answers.
+    pub redactor: Redactor,
     /// Cancelled when no new work is taken.
     pub draining: CancellationToken,
 }

@@ -7,12 +7,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{
-    HeaderValue, StatusCode,
+    HeaderMap, HeaderValue, StatusCode,
     header::{CONTENT_DISPOSITION, CONTENT_TYPE},
 };
 
 use super::{
     body,
+    connect::with_link,
     error::{ApiError, shown},
     identity::{identify, view_of},
     layers::Note,
@@ -23,12 +24,14 @@ use super::{
 use crate::{
     access::{Grant, View},
     auth::Caller,
-    bridge::{Bridge, Entry, Failure, Phase},
-    config::Flavor,
+    bridge::{Bridge, Entry, Failure, Order, Phase},
+    config::{Flavor, Transport},
+    credential::Owner,
     mcp::CallError,
     name::ToolName,
-    reply::{ContentType, Reply, ToolError},
+    reply::{ContentType, Reply},
     schema::Refusal,
+    secret::Redactor,
 };
 
 /// A tool as it was asked for; it may not exist.
@@ -46,6 +49,10 @@ struct Granted {
     entry: Arc<Entry>,
     /// That it may.
     grant: Grant,
+    /// Whose session the call goes through.
+    owner: Owner,
+    /// Who calls.
+    caller: Arc<Caller>,
 }
 
 impl Asked {
@@ -59,18 +66,21 @@ impl Asked {
         match status.phase {
             Phase::Disabled => Err(ApiError::call(bridge.unavailable(&status))),
             // Nobody knows yet whether the tool is there.
-            Phase::Starting | Phase::BackingOff | Phase::Failed
+            Phase::Starting | Phase::BackingOff | Phase::Failed | Phase::NeedsLogin
                 if bridge.live.tools.load().entries.is_empty() =>
             {
                 Err(ApiError::call(bridge.unavailable(&status)))
             }
-            Phase::Starting | Phase::BackingOff | Phase::Failed | Phase::Ready | Phase::Idle => {
-                Err(ApiError::not_found(format!(
-                    "bridge `{name}` has no tool `{tool}`; GET /{name} lists what it has",
-                    name = bridge.name(),
-                    tool = shown(tool),
-                )))
-            }
+            Phase::Starting
+            | Phase::BackingOff
+            | Phase::Failed
+            | Phase::NeedsLogin
+            | Phase::Ready
+            | Phase::Idle => Err(ApiError::not_found(format!(
+                "bridge `{name}` has no tool `{tool}`; GET /{name} lists what it has",
+                name = bridge.name(),
+                tool = shown(tool),
+            ))),
         }
     }
 
@@ -86,7 +96,7 @@ impl Asked {
     }
 
     /// Decides whether it may be called, and by which rule.
-    fn authorise(&self, view: &View, trail: &mut Trail) -> Result<Granted, ApiError> {
+    fn authorise(&self, view: &View, trail: &mut Trail) -> Result<(Arc<Entry>, Grant), ApiError> {
         let Self { bridge, tool } = self;
         let found = self.find();
         let decided = match &found {
@@ -103,7 +113,7 @@ impl Asked {
         match (found, grant) {
             (Ok(entry), Some(grant)) => {
                 trail.decided(&grant.rule);
-                Ok(Granted { entry, grant })
+                Ok((entry, grant))
             }
             (Err(missing), _) => Err(missing),
             (Ok(_), None) => Err(ApiError::not_found("the tool is gone")),
@@ -123,14 +133,17 @@ pub async fn call(state: &AppState, asked: Asked, sender: Sender, body: Body) ->
     let bridge = asked.bridge.name().as_str();
     let mut trail = Trail::new(&state.audit, &sender, bridge, &asked.tool);
     let call = Call {
+        state,
         settings: &settings,
         asked: &asked,
         sender: &sender,
+        redactor: &state.redactor,
     };
     let result = call.run(body, &mut trail, &mut note).await;
     let mut response = match result {
         Ok(response) => response,
-        Err(Ended::Refused(error)) => {
+        Err(Ended::Refused(mut error)) => {
+            error.clean(&state.redactor);
             trail.refused(&error);
             error.into_response()
         }
@@ -156,12 +169,16 @@ impl From<ApiError> for Ended {
 
 /// The parts of a call.
 struct Call<'a> {
+    /// What handlers share.
+    state: &'a AppState,
     /// The settings in force.
     settings: &'a Settings,
     /// What is called.
     asked: &'a Asked,
     /// By whom.
     sender: &'a Sender,
+    /// Takes secrets out of what its server says.
+    redactor: &'a Redactor,
 }
 
 impl Call<'_> {
@@ -186,13 +203,64 @@ impl Call<'_> {
         trail.identified(&caller);
         let view = view_of(self.settings, &caller).await?;
         trail.viewed(&view);
-        let granted = self.asked.authorise(&view, trail)?;
-        let bridge = self.asked.bridge.name();
-        let counted = self.settings.rates.count(&caller, view.groups(), bridge);
+        let bridge = &self.asked.bridge;
+        if bridge.learns_from_callers() {
+            // Boxed: it is large, and most bridges know their tools.
+            Box::pin(self.learn(&view)).await?;
+        }
+        let authorised = self.asked.authorise(&view, trail);
+        let (entry, grant) =
+            authorised.map_err(|error| with_link(self.state, bridge, &caller, error))?;
+        let counted = self
+            .settings
+            .rates
+            .count(&caller, view.groups(), bridge.name());
         counted
             .await
             .map_err(|refused| ApiError::too_many(&refused))?;
-        Ok(granted)
+        let owner = self
+            .state
+            .credentials
+            .owner(&bridge.config, &caller, view.groups())
+            .await
+            .map_err(|denied| ApiError::call(bridge.denied(denied)))?;
+        Ok(Granted {
+            entry,
+            grant,
+            owner,
+            caller,
+        })
+    }
+
+    /// The first caller with an account tells which tools there are; whoever may not use the bridge
+    /// learns nothing, and has nothing asked for.
+    async fn learn(&self, view: &View) -> Result<(), ApiError> {
+        let bridge = &self.asked.bridge;
+        if self.asked.enter(view).is_err() {
+            return Ok(());
+        }
+        let credentials = &self.state.credentials;
+        let owner = credentials.owner(&bridge.config, view.caller(), view.groups());
+        let owner = owner
+            .await
+            .map_err(|denied| ApiError::call(bridge.denied(denied)))?;
+        let welcomed = bridge.welcome(&owner).await;
+        welcomed.map_err(|failure| {
+            with_link(self.state, bridge, view.caller(), ApiError::call(failure))
+        })
+    }
+
+    /// The headers of the caller that go on to the server, by the operator's word.
+    fn passed(&self) -> HeaderMap {
+        let mut passed = HeaderMap::new();
+        if let Ok(Transport::Remote(remote)) = &self.asked.bridge.config.transport {
+            for name in &remote.pass_headers {
+                for value in self.sender.headers.get_all(name) {
+                    passed.append(name, value.clone());
+                }
+            }
+        }
+        passed
     }
 
     /// Who calls. Under mcpo's rules a missing route is 404 to everyone.
@@ -221,24 +289,31 @@ impl Call<'_> {
             .accept(body)
             .map_err(|refusal| refused(&refusal))?;
         if self.settings.config.audit.arguments {
-            trail.received_arguments(&arguments, &self.settings.redactor);
+            trail.received_arguments(&arguments, self.redactor);
         }
         let begun = trail.begin().await?;
         // What was accepted once is accepted again.
         let again = || entry.arguments.accept(body).unwrap_or_default();
-        let result = bridge
-            .call(&granted.grant, &entry.tool.server_name, arguments, &again)
-            .await;
+        let order = Order {
+            tool: &entry.tool.server_name,
+            owner: &granted.owner,
+            passed: &self.passed(),
+            again: &again,
+        };
+        let result = bridge.call(&granted.grant, order, arguments).await;
         match result
-            .map_err(ApiError::call)
-            .and_then(|it| reply(bridge, &it))
+            .map_err(|failure| {
+                with_link(self.state, bridge, &granted.caller, ApiError::call(failure))
+            })
+            .and_then(|it| reply(bridge, &it, self.redactor))
         {
             Ok(reply) => {
                 let size = u64::try_from(reply.body.len()).unwrap_or(u64::MAX);
                 begun.end("ok", StatusCode::OK.as_u16(), size).await;
                 Ok(respond(reply))
             }
-            Err(error) => {
+            Err(mut error) => {
+                error.clean(self.redactor);
                 let size = error.size(&self.sender.request_id);
                 begun.end(error.code, error.status.as_u16(), size).await;
                 Err(Ended::Failed(error))
@@ -247,20 +322,13 @@ impl Call<'_> {
     }
 }
 
-/// What a server's result says.
-fn reply(bridge: &Bridge, result: &str) -> Result<Reply, ApiError> {
+/// What a server's result says, without secrets.
+fn reply(bridge: &Bridge, result: &str, redactor: &Redactor) -> Result<Reply, ApiError> {
     let result = serde_json::from_str(result)
         .map_err(|error| ApiError::call(Failure::Call(CallError::Protocol(error.to_string()))))?;
     Reply::from_result(result, bridge.config.embed_html)
-        .map_err(|error| ApiError::tool(redacted(error, bridge)))
-}
-
-/// A tool's error without the secrets that its bridge holds.
-fn redacted(error: ToolError, bridge: &Bridge) -> ToolError {
-    ToolError {
-        message: bridge.redactor.redact(&error.message).into_owned(),
-        data: error.data.map(|data| bridge.redactor.redact_json(data)),
-    }
+        .map(|reply| reply.without_secrets(redactor))
+        .map_err(ApiError::tool)
 }
 
 /// Arguments that do not fit.

@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use reqwest::Client;
 use rmcp::{
     RoleClient, ServiceExt as _,
     model::ProtocolVersion,
@@ -13,6 +12,7 @@ use tokio::{sync::Mutex, time::timeout};
 use tokio_util::task::TaskTracker;
 
 use super::{
+    credential::Courier,
     error::ConnectError,
     http::{self, LastFailure},
     listener::{Listener, subscribe},
@@ -49,10 +49,10 @@ pub struct Connector {
     pub limit: Duration,
     /// The largest answer, in bytes.
     pub result_bytes_max: usize,
-    /// The pool of all remote bridges.
-    pub http: Client,
+    /// Sends the requests of a remote bridge.
+    pub courier: Courier,
     /// Takes secrets out of what the server says.
-    pub redactor: Arc<Redactor>,
+    pub redactor: Redactor,
     /// Runs the tasks of the connection.
     pub tracker: TaskTracker,
 }
@@ -100,12 +100,8 @@ impl Connector {
 
     /// A child process with one lifecycle.
     async fn try_stdio(&self, stdio: &Stdio, is_modern: bool) -> Result<Session, ConnectError> {
-        let (process, pipes) = Process::start(
-            &self.bridge,
-            stdio,
-            Arc::clone(&self.redactor),
-            &self.tracker,
-        )?;
+        let (process, pipes) =
+            Process::start(&self.bridge, stdio, self.redactor.clone(), &self.tracker)?;
         let last_words = process.last_words();
         let process = Arc::new(Mutex::new(process));
         let transport = StdioTransport::new(Arc::clone(&process), pipes, self.result_bytes_max);
@@ -140,8 +136,11 @@ impl Connector {
         }
     }
 
-    /// A URL.
+    /// A URL. Without a token nothing is sent.
     async fn open_remote(&self, remote: &Remote, known: Known) -> Result<Session, ConnectError> {
+        if let Some(credential) = &self.courier.credential {
+            credential.token().await.map_err(ConnectError::NoToken)?;
+        }
         match remote.kind {
             RemoteKind::OpenApi => self.open_openapi(remote).await,
             RemoteKind::Sse => self.open_sse(remote).await,
@@ -172,7 +171,8 @@ impl Connector {
 
     /// Streamable HTTP with one lifecycle.
     async fn try_http(&self, remote: &Remote, is_modern: bool) -> Result<Session, ConnectError> {
-        let (transport, last) = http::transport(&self.http, remote, self.result_bytes_max)?;
+        let (transport, last) =
+            http::transport(&self.courier, remote, self.result_bytes_max, &self.redactor)?;
         let (service, listener) = shake_hands(transport, is_modern)
             .await
             .map_err(|error| http::connect_error(error, &last))?;
@@ -186,10 +186,11 @@ impl Connector {
     /// The old HTTP+SSE; it knows `initialize` only.
     async fn open_sse(&self, remote: &Remote) -> Result<Session, ConnectError> {
         let transport = sse::connect(
-            &self.http,
+            &self.courier,
             remote,
             self.result_bytes_max,
             self.limit,
+            &self.redactor,
             &self.tracker,
         )
         .await?;
@@ -205,8 +206,14 @@ impl Connector {
 
     /// A service that is no MCP server.
     async fn open_openapi(&self, remote: &Remote) -> Result<Session, ConnectError> {
-        let service =
-            OpenApiSession::connect(&self.http, remote, self.result_bytes_max, self.limit).await?;
+        let service = OpenApiSession::connect(
+            &self.courier,
+            remote,
+            self.result_bytes_max,
+            self.limit,
+            &self.redactor,
+        )
+        .await?;
         let server = ServerInfo {
             protocol: "openapi".to_owned(),
             ..ServerInfo::default()

@@ -102,7 +102,7 @@ impl Process {
     pub fn start(
         bridge: &BridgeName,
         stdio: &Stdio,
-        redactor: Arc<Redactor>,
+        redactor: Redactor,
         tracker: &TaskTracker,
     ) -> Result<(Self, Pipes), ConnectError> {
         let failed = |reason: String| ConnectError::Spawn {
@@ -242,7 +242,7 @@ async fn drain_stderr(
     bridge: BridgeName,
     stderr: ChildStderr,
     last_words: Arc<LastWords>,
-    redactor: Arc<Redactor>,
+    redactor: Redactor,
 ) {
     let lines = Lines::new(BufReader::new(stderr), STDERR_LINE_BYTES_MAX);
     if let Err(error) = copy_lines(&bridge, lines, &last_words, &redactor).await {

@@ -18,6 +18,7 @@ mod calls;
 mod calls_load;
 mod cli;
 mod identity;
+mod oauth;
 mod page;
 mod rates;
 mod reload;

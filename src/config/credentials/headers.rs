@@ -80,10 +80,20 @@ pub(in crate::config) fn read(
         };
     }
     headers.retain(|(name, _)| *name != AUTHORIZATION);
+    let (oauth, no_client) = resolver.apart(|resolver| oauth::resolve(resolver, sign_in));
+    if missing.is_empty() {
+        for why in no_client {
+            resolver.miss(why);
+        }
+    } else if !no_client.is_empty() {
+        // Whoever reads the reason may do either.
+        let (key, client) = (missing.join("; "), no_client.join("; "));
+        resolver.miss(format!("{key}, and for a login {client}"));
+    }
     resolver.keys_missing = missing;
     Credentials {
         headers,
-        oauth: oauth::resolve(resolver, sign_in),
+        oauth: Some(oauth),
     }
 }
 
@@ -131,7 +141,7 @@ fn basic(resolver: &mut Resolver<'_, '_>, table: Spanned<BasicTable>) -> Option<
         &password,
     );
     // Both are read, so that both are named when both are missing.
-    let (user, password) = (resolver.expand(&user), resolver.expand(&password));
+    let (user, password) = (needed(resolver, &user), needed(resolver, &password));
     let (user, password) = (user?, password?);
     if user.get_ref().contains(':') {
         resolver
@@ -148,16 +158,12 @@ fn basic(resolver: &mut Resolver<'_, '_>, table: Spanned<BasicTable>) -> Option<
     Some(Secret::new(format!("Basic {}", STANDARD.encode(pair))))
 }
 
-/// The password within the value of a header of Basic, which servers may echo.
-pub(in crate::config) fn password_of_basic(value: &Secret) -> Option<Secret> {
-    let (scheme, encoded) = value.expose().split_once(' ')?;
-    let pair = STANDARD
-        .decode(encoded.trim())
+/// A value that may not be blank, whatever its default says.
+fn needed(resolver: &mut Resolver<'_, '_>, text: &Text) -> Option<Text> {
+    resolver
+        .optional(text)?
+        .map_err(|why| resolver.miss(why))
         .ok()
-        .filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
-    let pair = String::from_utf8(pair).ok()?;
-    let (_user, password) = pair.split_once(':')?;
-    Some(Secret::new(password))
 }
 
 /// Reads `pass_headers`.
@@ -220,7 +226,7 @@ fn headers(
     table: &BTreeMap<Text, Text>,
 ) -> Vec<(HeaderName, Secret)> {
     let mut headers: Vec<(HeaderName, Secret)> = Vec::new();
-    for (name, value) in table {
+    for (name, written) in table {
         let Ok(header) = HeaderName::from_bytes(name.get_ref().as_bytes()) else {
             resolver
                 .reader
@@ -243,8 +249,11 @@ fn headers(
                 .hint("keep one of them");
             continue;
         }
-        warn_of_literal(resolver, name, value);
-        let Some(value) = resolver.expand(value) else {
+        warn_of_literal(resolver, name, written);
+        let Some(value) = resolver.expand(written) else {
+            continue;
+        };
+        let Some(value) = resolver.unless_blank(written, value) else {
             continue;
         };
         if HeaderValue::from_str(value.get_ref()).is_err() {

@@ -105,7 +105,7 @@ fn a_key_wins_and_without_it_somebody_logs_in() {
         (
             "enabled = 'auto'\noauth = {}",
             &[],
-            Some(waits("K is not set, TEAM is not set, and ")),
+            Some(waits("K is not set; TEAM is not set, and ")),
             true,
         ),
         (
@@ -143,19 +143,25 @@ fn a_key_wins_and_without_it_somebody_logs_in() {
         (
             "enabled = 'auto'\noauth = { client_id = '${ID}', client_secret = '${S}' }",
             &[],
-            Some("ID is not set; S is not set".to_owned()),
+            Some(
+                "K is not set; TEAM is not set, and for a login ID is not set; S is not set"
+                    .to_owned(),
+            ),
             false,
         ),
         (
             "oauth = { client_id = '${ID:-}', client_secret = '${S:-}' }",
             &[("S", "s")],
-            Some("ID is not set".to_owned()),
+            Some("K is not set; TEAM is not set, and for a login ID is not set".to_owned()),
             false,
         ),
         (
             "oauth = { grant = 'client_credentials', client_id = '${ID:-}', client_secret = '${S:-}' }",
             &[],
-            Some("ID is not set; S is not set".to_owned()),
+            Some(
+                "K is not set; TEAM is not set, and for a login ID is not set; S is not set"
+                    .to_owned(),
+            ),
             false,
         ),
     ] {
@@ -172,6 +178,11 @@ fn a_key_wins_and_without_it_somebody_logs_in() {
     let bare = bridge("enabled = 'auto'\noauth = {}", &[]);
     assert_eq!(bare.waits_for_login, Some(waits("")));
     assert_eq!(remote(&bare).headers, []);
+    let bare = bridge(
+        "oauth = { client_id = '${ID}', client_secret = '${S}' }",
+        &[],
+    );
+    assert_eq!(bare.reason_off(), Some("ID is not set; S is not set"));
     // The other headers stay.
     let other = bridge("headers = { X-A = 'a', X-B = '${B}' }\noauth = {}", &[]);
     assert_eq!(remote(&other).headers.len(), 1);
@@ -219,8 +230,32 @@ fn basic_is_a_header_and_its_password_a_secret() {
         off.reason_off(),
         Some("USER_NAME is not set; PASS is not set")
     );
+    let blank = "basic_auth = { user = '${USER_NAME:-}', password = '${PASS:-}' }";
+    assert_eq!(bridge(blank, &[]).reason_off(), off.reason_off());
     let half = bridge(&format!("{keys}\noauth = {{}}"), &[("PASS", "p")]);
     assert_eq!((authorization(&half), state(&half)), (None, (None, true)));
+}
+
+#[test]
+fn what_is_optional_is_left_out_while_it_is_blank() {
+    let far = bridge(
+        "headers = { X-A = '${A:-}', X-B = '${B:-}', X-C = '' }",
+        &[("B", "b")],
+    );
+    let names: Vec<_> = remote(&far).headers.iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["x-b", "x-c"]);
+    let text = "[bridges.x]\ncommand = 'x'\nenv = { A = '${A:-}', B = '${B:-}', C = '' }\n";
+    let (near, _) = config(text, &[("B", "b")]);
+    let Ok(Transport::Stdio(stdio)) = &near.bridges[0].transport else {
+        panic!("a program")
+    };
+    assert_eq!(stdio.env.keys().collect::<Vec<_>>(), ["B", "C"]);
+    let mcpo = r#"{"mcpServers": {"x": {"command": "x", "env": {"A": "${A:-}"}}}}"#;
+    let (result, _) = load_named("config.json", mcpo, &[("MCP_API_KEY", KEY)]);
+    let Ok(Transport::Stdio(stdio)) = &result.unwrap().config.bridges[0].transport else {
+        panic!("a program")
+    };
+    assert_eq!(stdio.env.len(), 1);
 }
 
 #[test]

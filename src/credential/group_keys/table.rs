@@ -75,9 +75,14 @@ impl Table {
         groups.iter().find_map(|group| known.get_key_value(group))
     }
 
-    /// Whether any group has anything for a bridge.
-    pub(super) fn has_any(&self, bridge: &str) -> bool {
-        self.bridges.contains_key(bridge)
+    /// Every value that can be used.
+    pub(super) fn values(&self) -> impl Iterator<Item = &Secret> {
+        let entries = self.bridges.values().flat_map(BTreeMap::values);
+        let keys = entries.filter_map(|entry| match entry {
+            Entry::Usable(key) => Some(key),
+            Entry::Unusable(_) => None,
+        });
+        keys.flat_map(|key| key.values.values())
     }
 
     /// Whether no group has anything at all.

@@ -24,11 +24,12 @@ use url::Url;
 
 use super::{
     answers::{Asked, RawCalls, Rewriter, Stall, too_large},
-    body::{self, Kind, Redaction},
+    body::{self, Kind},
     events::frames,
     failure::{Failure, LastFailure},
-    message::{First, cancelled, first_request, is_of_mcp, is_session_gone},
+    message::{First, cancelled, first_request, is_of_mcp, is_session_gone, passed_into},
 };
+use crate::{mcp::credential::Courier, secret::Redactor};
 
 /// `MCP 2025-11-25, transports, session management`
 const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -53,16 +54,16 @@ pub struct HttpEndpoint(Arc<Inner>);
 /// What the clones share.
 #[derive(Debug)]
 struct Inner {
-    /// The client of the process.
-    client: reqwest::Client,
+    /// Sends the requests.
+    courier: Courier,
     /// Where the operator says the server is.
     url: Url,
     /// Where it redirected us: asked for directly from then on, which halves the time of a call.
     moved: OnceLock<Url>,
     /// Sent with every request.
     headers: HeaderMap,
-    /// Keeps `headers` out of messages.
-    redaction: Redaction,
+    /// Keeps secrets out of messages.
+    redactor: Redactor,
     /// The largest answer, in bytes.
     bytes_max: usize,
     /// The tool calls in flight.
@@ -77,13 +78,19 @@ struct Inner {
 
 impl HttpEndpoint {
     /// Describes an endpoint; nothing is sent yet. `bytes_max` bounds one answer.
-    pub fn new(client: reqwest::Client, url: Url, headers: HeaderMap, bytes_max: usize) -> Self {
+    pub fn new(
+        courier: Courier,
+        url: Url,
+        headers: HeaderMap,
+        bytes_max: usize,
+        redactor: Redactor,
+    ) -> Self {
         Self(Arc::new(Inner {
-            client,
-            redaction: Redaction::new(&headers, &url),
+            courier,
             url,
             moved: OnceLock::new(),
             headers,
+            redactor,
             bytes_max,
             calls: RawCalls::default(),
             last: LastFailure::default(),
@@ -175,8 +182,10 @@ impl HttpEndpoint {
         if self.0.stall.is_certain() {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        let request = self.0.client.post(self.url().clone()).headers(headers);
-        let response = match request.body(serde_json::to_vec(&message)?).send().await {
+        passed_into(&message, &mut headers);
+        let request = self.0.courier.client.post(self.url().clone());
+        let request = request.headers(headers).body(serde_json::to_vec(&message)?);
+        let response = match self.0.courier.send(request).await {
             Ok(response) => response,
             Err(error) => return self.fail(error),
         };
@@ -236,7 +245,7 @@ impl HttpEndpoint {
         if body.is_empty() {
             return self.fail(Failure::Protocol("an empty answer".to_owned()));
         }
-        let preview = self.0.redaction.preview(&body);
+        let preview = body::preview(&body, &self.0.redactor);
         self.fail(Failure::Protocol(match Kind::of(&content_type) {
             Kind::Json => format!("its JSON is no answer to the request: {preview}"),
             Kind::Events | Kind::Other if content_type.is_empty() => {
@@ -270,7 +279,7 @@ impl HttpEndpoint {
         let first = first_request(message);
         let error = match (error, first) {
             (Some(error), Some(First::Initialize)) if !is_of_mcp(&error) => {
-                let hint = self.0.redaction.clean(&format!(": {}", error.message));
+                let hint = format!(": {}", self.0.redactor.redact(&error.message));
                 return self.fail(Failure::Http(status.as_u16(), hint));
             }
             // The lifecycle goes on with `initialize` after any refusal of a client's error.
@@ -281,7 +290,7 @@ impl HttpEndpoint {
         };
         match error.and_then(|error| asked.refuse(error)) {
             Some(answer) => Ok(StreamableHttpPostResponse::Json(answer, None)),
-            None => self.fail(body::refused_by_body(status, &body, &self.0.redaction)),
+            None => self.fail(body::refused_by_body(status, &body, &self.0.redactor)),
         }
     }
 
@@ -324,8 +333,8 @@ impl HttpEndpoint {
             }
             None => self.pace().await,
         }
-        let request = self.0.client.get(self.url().clone()).headers(headers);
-        let response = match request.send().await {
+        let request = self.0.courier.client.get(self.url().clone());
+        let response = match self.0.courier.send(request.headers(headers)).await {
             Ok(response) => response,
             Err(error) => return self.fail(error),
         };
@@ -413,9 +422,9 @@ impl StreamableHttpClient for HttpEndpoint {
     ) -> Answer<()> {
         let token = auth_header.as_deref();
         let headers = self.headers("*/*", Some(&session_id), token, custom_headers)?;
-        let request = self.0.client.delete(self.url().clone()).headers(headers);
-        if let Err(error) = request.send().await {
-            tracing::debug!(reason = %Failure::from(error), "could not end the session");
+        let request = self.0.courier.client.delete(self.url().clone());
+        if let Err(reason) = self.0.courier.send(request.headers(headers)).await {
+            tracing::debug!(%reason, "could not end the session");
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ use rmcp::{
 use serde_json::Value;
 
 use super::super::{
+    credential::NoToken,
     decode::TOO_LARGE,
     error::{CallError, ConnectError},
 };
@@ -35,6 +36,9 @@ pub enum Failure {
     /// HTTP 401 or 403.
     #[error("HTTP {0}")]
     Auth(u16),
+    /// There is no token to show, and nothing was sent; or the server wants one that reaches further.
+    #[error(transparent)]
+    NoToken(#[from] NoToken),
     /// HTTP 429.
     #[error("HTTP 429")]
     RateLimited {
@@ -79,6 +83,7 @@ impl Failure {
             Self::NotSent(reason) => CallError::NotSent(reason),
             Self::Lost(_) => CallError::Lost,
             Self::Auth(status) => CallError::Auth(status),
+            Self::NoToken(why) => CallError::NoToken(why),
             Self::RateLimited { retry_after } => CallError::RateLimited { retry_after },
             Self::Http(status, _) => CallError::Http(status),
             Self::TooLarge(limit) => CallError::TooLarge(limit),
@@ -91,6 +96,7 @@ impl Failure {
         match self {
             Self::NotSent(reason) | Self::Lost(reason) => ConnectError::Unreachable(reason),
             Self::Auth(status) => ConnectError::Auth(status),
+            Self::NoToken(why) => ConnectError::NoToken(why),
             Self::RateLimited { retry_after } => ConnectError::Http(
                 429,
                 retry_after

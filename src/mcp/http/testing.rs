@@ -18,8 +18,8 @@ use url::Url;
 use super::{call_error, http_client, install_tls};
 use crate::{
     config::{Remote, RemoteKind},
-    mcp::{decode::raw_result, error::CallError},
-    secret::Secret,
+    mcp::{credential::Courier, decode::raw_result, error::CallError},
+    secret::{Redactor, Secret},
 };
 
 /// The limit the tests use, in bytes.
@@ -70,10 +70,20 @@ pub fn remote(url: &str, kind: RemoteKind) -> Remote {
     }
 }
 
+/// Knows the credential.
+pub fn redactor() -> Redactor {
+    let redactor = Redactor::default();
+    redactor.set_configured([Secret::new(TOKEN)]);
+    redactor
+}
+
 /// The client of the process.
-pub fn client() -> reqwest::Client {
+pub fn courier() -> Courier {
     install_tls();
-    http_client().unwrap()
+    Courier {
+        client: http_client().unwrap(),
+        credential: None,
+    }
 }
 
 /// The session's side, as small as it can be.

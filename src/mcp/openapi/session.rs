@@ -14,21 +14,23 @@ use super::{
     schema::Document,
 };
 use crate::config::Remote;
+use crate::mcp::credential::Courier;
 use crate::mcp::error::{CallError, ConnectError};
 use crate::mcp::http::{
-    Failure, Kind, Redaction, content_type, header_map, join_same_origin, read, read_refusal,
+    Failure, Kind, content_type, header_map, join_same_origin, preview, read, read_refusal,
     refused_by_body, refused_by_status,
 };
+use crate::secret::Redactor;
 
 /// An HTTP service, described by its document.
 #[derive(Debug)]
 pub struct OpenApiSession {
-    /// The client of the process.
-    client: reqwest::Client,
+    /// Sends the requests.
+    courier: Courier,
     /// Sent with every request.
     headers: HeaderMap,
-    /// Keeps `headers` out of messages.
-    redaction: Redaction,
+    /// Keeps secrets out of messages.
+    redactor: Redactor,
     /// The largest answer, in bytes.
     bytes_max: usize,
     /// Tool → where its operation is and how it is called.
@@ -41,18 +43,19 @@ impl OpenApiSession {
     /// Fetches the document and reads its operations, within `limit`. The document and each
     /// answer may have `result_bytes_max` bytes.
     pub async fn connect(
-        client: &reqwest::Client,
+        courier: &Courier,
         remote: &Remote,
         result_bytes_max: usize,
         limit: Duration,
+        redactor: &Redactor,
     ) -> Result<Self, ConnectError> {
         let headers = header_map(&remote.headers)?;
-        let redaction = Redaction::new(&headers, &remote.url);
-        let request = client
+        let request = courier
+            .client
             .get(remote.url.clone())
             .headers(headers.clone())
             .header(ACCEPT, "application/json");
-        let fetching = fetch(request, result_bytes_max, &redaction);
+        let fetching = fetch(courier, request, result_bytes_max, redactor);
         let Ok(fetched) = timeout(limit, fetching).await else {
             return Err(ConnectError::Timeout {
                 step: "OpenAPI document",
@@ -76,9 +79,9 @@ impl OpenApiSession {
             tracing::warn!("the OpenAPI document has no POST operation: there are no tools");
         }
         Ok(Self {
-            client: client.clone(),
+            courier: courier.clone(),
             headers,
-            redaction,
+            redactor: redactor.clone(),
             bytes_max: result_bytes_max,
             operations,
             tools,
@@ -96,6 +99,7 @@ impl OpenApiSession {
         &self,
         name: &str,
         arguments: Map<String, Value>,
+        passed: &HeaderMap,
     ) -> Result<String, CallError> {
         let Some((base, operation)) = self.operations.get(name) else {
             return Err(CallError::Rpc {
@@ -115,25 +119,32 @@ impl OpenApiSession {
             headers.remove(name);
         }
         headers.extend(self.headers.clone());
-        let mut request = self.client.post(prepared.url).headers(headers);
+        for (name, value) in passed {
+            if !headers.contains_key(name) {
+                headers.append(name, value.clone());
+            }
+        }
+        let mut request = self.courier.client.post(prepared.url).headers(headers);
         if let Some(body) = prepared.body {
             request = request.body(body);
         }
-        let response = request
-            .send()
+        let response = self
+            .courier
+            .send(request)
             .await
-            .map_err(|error| Failure::from(error).into_call_error())?;
-        answer::result(response, self.bytes_max, &self.redaction).await
+            .map_err(Failure::into_call_error)?;
+        answer::result(response, self.bytes_max, &self.redactor).await
     }
 }
 
 /// Fetches the document, and where it was found after redirects.
 async fn fetch(
+    courier: &Courier,
     request: reqwest::RequestBuilder,
     bytes_max: usize,
-    redaction: &Redaction,
+    redactor: &Redactor,
 ) -> Result<(Url, Value), Failure> {
-    let response = request.send().await?;
+    let response = courier.send(request).await?;
     let status = response.status();
     if let Some(failure) = refused_by_status(status, response.headers()) {
         return Err(failure);
@@ -142,7 +153,7 @@ async fn fetch(
         return Err(refused_by_body(
             status,
             &read_refusal(response).await,
-            redaction,
+            redactor,
         ));
     }
     let location = response.url().clone();
@@ -151,7 +162,7 @@ async fn fetch(
     if let Ok(document @ Value::Object(_)) = serde_json::from_slice(&body) {
         return Ok((location, document));
     }
-    let preview = redaction.preview(&body);
+    let preview = preview(&body, redactor);
     Err(Failure::Protocol(
         if preview.starts_with("openapi:") || kind.ends_with("yaml") {
             "its OpenAPI document is YAML; the URL of the JSON one is needed".to_owned()

@@ -10,23 +10,26 @@ use tokio_util::task::TaskTracker;
 
 use super::transport::{Address, SseTransport};
 use crate::config::Remote;
+use crate::mcp::credential::Courier;
 use crate::mcp::error::ConnectError;
 use crate::mcp::http::{
-    Failure, Frame, Kind, Redaction, content_type, frames, header_map, join_same_origin,
+    Failure, Frame, Kind, content_type, frames, header_map, join_same_origin, preview,
     read_refusal, refused_by_body, refused_by_status,
 };
+use crate::secret::Redactor;
 
 /// Opens the stream and waits for the `endpoint` event, within `limit`. The reader runs on
 /// `tracker` until the transport is closed or dropped. One answer may have `result_bytes_max`
 /// bytes.
 pub async fn connect(
-    client: &reqwest::Client,
+    courier: &Courier,
     remote: &Remote,
     result_bytes_max: usize,
     limit: Duration,
+    redactor: &Redactor,
     tracker: &TaskTracker,
 ) -> Result<SseTransport, ConnectError> {
-    let opening = open(client, remote, result_bytes_max);
+    let opening = open(courier, remote, result_bytes_max, redactor);
     let Ok(opened) = timeout(limit, opening).await else {
         return Err(ConnectError::Timeout {
             step: "endpoint event",
@@ -44,9 +47,10 @@ pub async fn connect(
 
 /// Opens the stream.
 async fn open(
-    client: &reqwest::Client,
+    courier: &Courier,
     remote: &Remote,
     bytes_max: usize,
+    redactor: &Redactor,
 ) -> Result<
     (
         Address,
@@ -55,15 +59,16 @@ async fn open(
     ConnectError,
 > {
     let headers = header_map(&remote.headers)?;
-    let redaction = Redaction::new(&headers, &remote.url);
-    let response = client
+    let request = courier
+        .client
         .get(remote.url.clone())
         .headers(headers.clone())
-        .header(ACCEPT, "text/event-stream")
-        .send()
+        .header(ACCEPT, "text/event-stream");
+    let response = courier
+        .send(request)
         .await
-        .map_err(|error| Failure::from(error).into_connect_error())?;
-    let response = check_opened(response, &redaction)
+        .map_err(Failure::into_connect_error)?;
+    let response = check_opened(response, redactor)
         .await
         .map_err(Failure::into_connect_error)?;
     let base = response.url().clone();
@@ -76,10 +81,10 @@ async fn open(
                     ConnectError::Protocol(format!("its `endpoint` event {reason}"))
                 })?;
                 let address = Address {
-                    client: client.clone(),
+                    courier: courier.clone(),
                     url,
                     headers,
-                    redaction,
+                    redactor: redactor.clone(),
                 };
                 return Ok((address, stream));
             }
@@ -94,20 +99,20 @@ async fn open(
 }
 
 /// Refuses what is no event stream.
-async fn check_opened(response: Response, redaction: &Redaction) -> Result<Response, Failure> {
+async fn check_opened(response: Response, redactor: &Redactor) -> Result<Response, Failure> {
     let status = response.status();
     if let Some(failure) = refused_by_status(status, response.headers()) {
         return Err(failure);
     }
     if !status.is_success() {
         let body = read_refusal(response).await;
-        return Err(refused_by_body(status, &body, redaction));
+        return Err(refused_by_body(status, &body, redactor));
     }
     let content_type = content_type(&response);
     if Kind::of(&content_type) == Kind::Events {
         return Ok(response);
     }
-    let preview = redaction.preview(&read_refusal(response).await);
+    let preview = preview(&read_refusal(response).await, redactor);
     Err(Failure::Protocol(format!(
         "`{content_type}` instead of an event stream: {preview}"
     )))

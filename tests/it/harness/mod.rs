@@ -3,12 +3,14 @@
 mod bad_http;
 mod databases;
 mod issuer;
+mod oauth_peer;
 mod open_webui;
 mod upstream;
 
 pub use bad_http::BadHttp;
 pub use databases::{Postgres, redis_url};
 pub use issuer::Issuer;
+pub use oauth_peer::{Browser, OAuthPeer, Page};
 pub use open_webui::{OpenWebUi, User, token};
 pub use upstream::Upstream;
 
@@ -218,6 +220,12 @@ impl Bridge {
     pub async fn start_again(&mut self) {
         self.child = self.start.spawn(self.dir.path());
         self.wait_for("/ready", |status| status == 200).await;
+    }
+
+    /// Sets a variable for the next start.
+    pub fn set_env(&mut self, name: &str, value: &str) {
+        self.start.env.retain(|(known, _)| known != name);
+        self.start.env.push((name.to_owned(), value.to_owned()));
     }
 
     /// Starts another command of the program in the folder, with the same variables.
