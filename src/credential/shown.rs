@@ -7,7 +7,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{Accounts, GroupKey, GroupKeys, Owner};
+use super::{Accounts, GroupKey, GroupKeyRefusal, GroupKeys, Owner};
 use crate::{
     auth::Caller,
     config::{self, CredentialKind, OAuthGrant, Transport},
@@ -87,7 +87,7 @@ impl Credentials {
 
     /// Whose session a call goes through. A group's keys come before the shared ones (requirements
     /// §1.4); what cannot be opened is refused, and never replaced by another's.
-    pub fn owner(
+    pub async fn owner(
         &self,
         bridge: &config::Bridge,
         caller: &Caller,
@@ -100,7 +100,11 @@ impl Credentials {
                 Denied::NoKeys(words.to_owned())
             });
         }
-        let keys = self.group_keys.of(groups, &bridge.name);
+        let mut keys = self.group_keys.of(groups, &bridge.name);
+        if matches!(keys, Err(GroupKeyRefusal::Unread)) {
+            self.group_keys.ready().await;
+            keys = self.group_keys.of(groups, &bridge.name);
+        }
         let keys = keys.map_err(|error| Denied::Unusable(error.to_string()))?;
         match (keys, bridge.credential) {
             (Some(key), _) => Ok(Owner::Group {

@@ -222,6 +222,7 @@ impl Call<'_> {
             .state
             .credentials
             .owner(&bridge.config, &caller, view.groups())
+            .await
             .map_err(|denied| ApiError::call(bridge.denied(denied)))?;
         Ok(Granted {
             entry,
@@ -240,7 +241,9 @@ impl Call<'_> {
         }
         let credentials = &self.state.credentials;
         let owner = credentials.owner(&bridge.config, view.caller(), view.groups());
-        let owner = owner.map_err(|denied| ApiError::call(bridge.denied(denied)))?;
+        let owner = owner
+            .await
+            .map_err(|denied| ApiError::call(bridge.denied(denied)))?;
         let welcomed = bridge.welcome(&owner).await;
         welcomed.map_err(|failure| {
             with_link(self.state, bridge, view.caller(), ApiError::call(failure))

@@ -17,6 +17,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -29,6 +30,8 @@ use crate::{
     store::{GroupKeyRow, Store, StoreError},
 };
 
+/// How long a call waits for the first look; the database is asked within milliseconds of a start.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// When a look at the tables failed, or found what cannot be used, the next one comes by itself.
 const AGAIN: Duration = Duration::from_secs(30);
 
@@ -70,6 +73,8 @@ pub struct GroupKeys {
     table: ArcSwap<Option<Table>>,
     /// No group has anything: true almost everywhere, and asked at every call.
     is_empty: AtomicBool,
+    /// True from the first look on.
+    is_read: watch::Sender<bool>,
 }
 
 impl GroupKeys {
@@ -78,6 +83,7 @@ impl GroupKeys {
         Self {
             table: ArcSwap::from_pointee(Some(Table::default())),
             is_empty: AtomicBool::new(true),
+            is_read: watch::Sender::new(true),
         }
     }
 
@@ -86,6 +92,7 @@ impl GroupKeys {
         Self {
             table: ArcSwap::from_pointee(None),
             is_empty: AtomicBool::new(false),
+            is_read: watch::Sender::new(false),
         }
     }
 
@@ -113,6 +120,14 @@ impl GroupKeys {
                 why: Arc::clone(why),
             }),
         }
+    }
+
+    /// Waits for the first look, for a while: calls that come with the start find them unread.
+    pub async fn ready(&self) {
+        let mut is_read = self.is_read.subscribe();
+        let read = is_read.wait_for(|is_read| *is_read);
+        // Whoever waited in vain is told so by [`GroupKeys::of`].
+        drop(tokio::time::timeout(PATIENCE, read).await);
     }
 
     /// Keeps them as the tables are until it is told to stop, and seals what stands there plain.
@@ -147,7 +162,7 @@ impl GroupKeys {
             };
             let again = async {
                 if is_settled {
-                    std::future::pending().await
+                    std::future::pending::<()>().await;
                 } else {
                     tokio::time::sleep(AGAIN).await;
                 }
@@ -173,6 +188,7 @@ impl GroupKeys {
         let is_empty = new.is_empty();
         self.table.store(Arc::new(Some(new)));
         self.is_empty.store(is_empty, Ordering::Release);
+        self.is_read.send_replace(true);
         let is_plain = |row: &GroupKeyRow| matches!(Stored::read(row), Stored::Plain(..));
         Ok(rows.into_iter().filter(is_plain).collect())
     }

@@ -129,13 +129,13 @@ impl Keyring {
                 long_enough(key, "BRIDGE_SECRET_KEY")?;
                 key.clone()
             }
-            None => self.from_file(create)?,
+            None => self.in_file(create)?,
         };
         let vault = Arc::new(Vault::new(&key, &self.old));
         Ok(Arc::clone(self.vault.get_or_init(|| vault)))
     }
 
-    fn from_file(&self, create: bool) -> Result<Secret, KeyError> {
+    fn in_file(&self, create: bool) -> Result<Secret, KeyError> {
         match read(&self.file) {
             Ok(Some(key)) => Ok(key),
             Ok(None) if create => make(&self.file),

@@ -83,8 +83,10 @@ struct Tokens {
 /// `OAuthClientInformationFull`, what is of use of it.
 #[derive(Deserialize)]
 struct Client {
-    client_id: String,
-    client_secret: Option<String>,
+    #[serde(rename = "client_id")]
+    id: String,
+    #[serde(rename = "client_secret")]
+    secret: Option<String>,
     token_endpoint_auth_method: Option<String>,
     redirect_uris: Option<Vec<String>>,
     issuer: Option<String>,
@@ -131,8 +133,8 @@ impl McpoClient {
     pub fn parse(text: &str) -> Result<Self, String> {
         let client: Client = json(text)?;
         Ok(Self {
-            id: client.client_id,
-            secret: secret(client.client_secret),
+            id: client.id,
+            secret: secret(client.secret),
             auth_method: client.token_endpoint_auth_method,
             redirect_uris: client.redirect_uris.unwrap_or_default(),
             issuer: client.issuer,
