@@ -16,6 +16,7 @@ mod admin;
 mod bad_identity;
 mod calls;
 mod calls_load;
+mod catalogue;
 mod cli;
 mod identity;
 mod oauth;
