@@ -86,7 +86,7 @@ impl Bridge {
         let before = self.live.listed.load_full();
         if publishes && let Err(error) = self.read_tools(&session).await {
             session.close().await;
-            return Err(Unopened::Connect(error));
+            return Err(self.explained(&seat.owner, error).await);
         }
         if publishes {
             let server = session.server.without_secrets(self.redactor());
@@ -274,16 +274,23 @@ async fn changed(changes: &mut Option<watch::Receiver<u64>>) {
 impl Bridge {
     /// Whether there is a token to show for everybody by now.
     async fn has_login(&self) -> bool {
+        !matches!(
+            self.no_token(&Owner::Shared).await,
+            Some(NoToken::NeedsLogin(_) | NoToken::NeedsScope(_))
+        )
+    }
+
+    /// Why an owner has no token to show, if they have none.
+    async fn no_token(&self, owner: &Owner) -> Option<NoToken> {
         let credentials = &self.opener.context.credentials;
-        match credentials.shown(&self.config, &Owner::Shared).await {
-            Ok(shown) => match shown.credential {
-                Some(credential) => !matches!(
-                    credential.token().await,
-                    Err(NoToken::NeedsLogin(_) | NoToken::NeedsScope(_))
-                ),
-                None => true,
-            },
-            Err(_) => false,
-        }
+        let shown = credentials.shown(&self.config, owner).await.ok()?;
+        shown.credential?.token().await.err()
+    }
+
+    /// Why a session did not come about: a token that was refused on the way says more than the
+    /// connection that closed over it.
+    pub(super) async fn explained(&self, owner: &Owner, error: ConnectError) -> Unopened {
+        let no_token = self.no_token(owner).await;
+        Unopened::Connect(no_token.map_or(error, ConnectError::NoToken))
     }
 }

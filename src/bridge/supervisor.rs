@@ -136,7 +136,8 @@ impl Supervisor {
             .store(Some(Arc::new(session.server.without_secrets(redactor))));
         if let Err(error) = self.bridge.read_tools(&session).await {
             session.close().await;
-            return Err(Unopened::Connect(Self::with_exit(error, &session)));
+            let error = Self::with_exit(error, &session);
+            return Err(self.bridge.explained(&Owner::Shared, error).await);
         }
         self.generation += 1;
         let lease = Arc::new(Lease {

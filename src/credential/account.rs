@@ -312,7 +312,7 @@ impl AccountToken {
 impl Credential for AccountToken {
     fn token(&self) -> BoxFuture<'_, Result<Secret, NoToken>> {
         match self.current() {
-            Some(held) => Box::pin(std::future::ready(Ok(held.token.clone()))),
+            Some(held) => Box::pin(std::future::ready(held.token())),
             None => Box::pin(self.fresh()),
         }
     }

@@ -101,7 +101,7 @@ impl Credentials {
             });
         }
         let mut keys = self.group_keys.of(groups, &bridge.name);
-        if keys == Err(GroupKeyRefusal::Unread) {
+        if matches!(keys, Err(GroupKeyRefusal::Unread)) {
             self.group_keys.ready().await;
             keys = self.group_keys.of(groups, &bridge.name);
         }
