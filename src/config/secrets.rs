@@ -1,8 +1,10 @@
-//! [`Config::secrets`]: what must never show.
+//! [`Config::secrets`]: what must never show, and how what holds it is shown.
 //!
 //! Not every value of a header or a variable is one: stars in place of a tenant's id, a region or the
 //! address of a server would make answers useless. A secret is what stands under the name of one,
 //! what looks like one, and what a URL keeps for its server.
+
+use std::fmt;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::HeaderName;
@@ -63,6 +65,35 @@ impl Bridge {
     }
 }
 
+/// Shows no argument: people put secrets there.
+impl fmt::Debug for Stdio {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Stdio")
+            .field("command", &self.command)
+            .field("args", &self.args.len())
+            .field("env", &self.env)
+            .field("inherit_env", &self.inherit_env)
+            .field("cwd", &self.cwd)
+            .finish()
+    }
+}
+
+/// Of the URL it shows the origin: the rest may be secret.
+impl fmt::Debug for Remote {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Remote")
+            .field("url", &self.url.origin().ascii_serialization())
+            .field("kind", &self.kind)
+            .field("headers", &self.headers)
+            .field("protocol", &self.protocol)
+            .field("oauth", &self.oauth)
+            .field("pass_headers", &self.pass_headers)
+            .finish()
+    }
+}
+
 /// Of the environment of a program, and of its arguments, where secrets do not belong.
 fn of_program(stdio: &Stdio) -> Vec<Secret> {
     let mut secrets = Vec::new();
@@ -71,8 +102,10 @@ fn of_program(stdio: &Stdio) -> Vec<Secret> {
     }
     let mut before = "";
     for argument in &stdio.args {
-        match argument.split_once('=') {
-            Some((name, value)) => secrets.extend(of_value(name, value)),
+        secrets.extend(of_text(argument));
+        // `--token=x`, `--token x`, `--header "Authorization: x"`.
+        match argument.split_once(['=', ':']) {
+            Some((name, value)) => secrets.extend(of_value(name, value.trim())),
             None if argument.starts_with('-') => {}
             None => secrets.extend(of_value(before, argument)),
         }
@@ -132,17 +165,23 @@ fn of_text(text: &str) -> Vec<Secret> {
     }
 }
 
-/// Of a URL: the password, a user without one, the values of its query that are keys; as they are and
-/// as they are written.
+/// Of a URL: the password, a user without one, the values of its query that are keys, as they are and
+/// as they are written; and a part of its path that was made by chance.
 fn of_url(url: &Url) -> Vec<Secret> {
     let mut secrets = Vec::new();
     let login = match url.password() {
         Some(password) => password,
-        None if lint::looks_random(url.username()) => url.username(),
+        None if matches!(url.scheme(), "http" | "https") => url.username(),
         None => "",
     };
     let plain = percent_encoding::percent_decode_str(login).decode_utf8_lossy();
     secrets.extend([Secret::new(login), Secret::new(plain)]);
+    let parts = url.path_segments().into_iter().flatten();
+    secrets.extend(
+        parts
+            .filter(|part| lint::looks_random(part))
+            .map(Secret::new),
+    );
     let pairs = url.query().unwrap_or_default().split('&');
     let written = pairs.map(|pair| pair.split_once('=').unwrap_or(("", pair)));
     for ((name, value), (_, written)) in url.query_pairs().zip(written) {
@@ -152,4 +191,101 @@ fn of_url(url: &Url) -> Vec<Secret> {
         }
     }
     secrets
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::config::{Environment, Loaded, Overrides, load_with, single};
+
+    /// Everything that can hold a secret, each named `planted-NUMBER`.
+    const FILE: &str = r#"
+[database]
+url       = "postgres://bridge:planted%2D01@db.example.org/bridge?sslpassword=planted-02"
+redis_url = "redis://:planted-03@redis.example.org/0"
+
+[identity.keys.team]
+key = "planted-04"
+
+[identity.open_webui]
+secret_key = "planted-05"
+jwt_secret = "planted-06"
+
+[identity.gateway]
+enabled = true
+secret  = "planted-07"
+
+[bridges.program]
+command = "npx"
+args    = [
+    "--api-key=planted-08", "--token", "planted-09", "--header", "Authorization: Bearer planted-10",
+    "postgres://user:planted-11@db.example.org/x", "${ARG_TOKEN}",
+]
+env     = { X_TOKEN = "planted-13", DSN = "https://planted-14@sentry.example.org/7", PLAIN = "a-${PART_SECRET}-b" }
+
+[bridges.remote]
+url     = "https://user:planted-16@mcp.example.org/s/${PATH_KEY}/mcp?apiKey=planted-18&toolsets=repos,issues"
+headers = { Authorization = "Basic dXNlcjpwbGFudGVkLTE5", X-Api-Key = "planted-20", X-Grafana-Url = "https://plain-headers.example.org", X-Odd = "planted-21" }
+
+[bridges.files]
+command = "plain-command"
+env     = { A = "${file:secret}", TENANT_ID = "plain-tenant-id", REGION = "eu-central-1", GITHUB_PAT = "${UNSET_KEY:-planted-23}" }
+"#;
+
+    fn loaded() -> Loaded {
+        let folder = tempfile::tempdir().unwrap();
+        let write =
+            |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        write("bridges.toml", FILE);
+        write("secret", "planted-22\n");
+        write(".env", "PART_SECRET=planted-15\n");
+        let environment = Environment::of([
+            ("ARG_TOKEN", "planted-12"),
+            ("PATH_KEY", "planted-17"),
+            ("UNUSED_API_KEY", "planted-24"),
+            ("PWD", "/plain-folder"),
+            ("SECRET_KEY_FILE", "/run/plain-file"),
+        ]);
+        let path = folder.path().join("bridges.toml");
+        load_with(&path, &environment, &Overrides::default()).unwrap()
+    }
+
+    #[test]
+    fn every_secret_of_a_configuration_is_known() {
+        let secrets: BTreeSet<String> = loaded()
+            .secrets()
+            .map(|secret| secret.expose().to_owned())
+            .collect();
+        for number in 1..=24 {
+            let planted = format!("planted-{number:02}");
+            let is_known = secrets.iter().any(|it| it.ends_with(&planted));
+            assert!(is_known, "{planted} is not in {secrets:#?}");
+        }
+        let plain = secrets.iter().find(|it| it.contains("plain-"));
+        assert_eq!(plain, None);
+        assert!(!secrets.contains("eu-central-1") && !secrets.contains("repos,issues"));
+    }
+
+    #[test]
+    fn what_is_printed_for_debugging_shows_no_secret() {
+        let loaded = loaded();
+        let transports = loaded.config.bridges.iter().map(|it| &it.transport);
+        let mut shown = format!("{loaded:?}{loaded:#?}{:?}", loaded.config);
+        for transport in transports {
+            shown.push_str(&format!("{transport:?}{transport:#?}"));
+            match transport.as_ref().unwrap() {
+                Transport::Stdio(stdio) => shown.push_str(&format!("{stdio:?}{stdio:#?}")),
+                Transport::Remote(remote) => shown.push_str(&format!("{remote:?}{remote:#?}")),
+            }
+        }
+        let words = ["npx", "--token", "planted-25", "https://u:planted-26@h/"].map(str::to_owned);
+        let environment = Environment::of([("X_TOKEN", "planted-27")]);
+        let single = single(&words, &environment, &Overrides::default()).unwrap();
+        shown.push_str(&format!("{single:?}{single:#?}{environment:?}"));
+        let at = shown.find("planted");
+        assert_eq!(at.map(|at| &shown[at.saturating_sub(200)..at + 20]), None);
+        assert!(shown.contains("***"));
+    }
 }

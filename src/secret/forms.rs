@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// The shortest secret that is looked for, in bytes.
-const BYTES_MIN: usize = 6;
+pub(super) const BYTES_MIN: usize = 6;
 /// The shortest one that is looked for though it is written like a word or a number, in bytes.
 const PLAIN_BYTES_MIN: usize = 12;
 /// The shortest piece of base64 that is looked for, in characters: a shorter one stands in many a

@@ -23,8 +23,8 @@ const STARS: &str = "***";
 /// No secret is a shorter number.
 const NUMBER_MAX: u64 = 99_999_999_999;
 
-/// How many new secrets are looked for apart from the others, before everything is built anew.
-const FRESH_MAX: usize = 32;
+/// While so few secrets are known, everything is built anew for each that comes.
+const SETTLED_MIN: usize = 1_000;
 
 /// Replaces secrets in texts that come from elsewhere: what a server says, what a caller sent, what we
 /// write of it. One for the process, cheap to clone; all clones know the same. Reading takes no
@@ -43,8 +43,8 @@ struct Inner {
     hasher: RandomState,
 }
 
-/// What is looked for. New secrets stand apart until there are enough of them: building everything
-/// anew takes a while, and tokens come one by one.
+/// What is looked for. Where many secrets are known, new ones stand apart until there are enough of
+/// them: building everything anew then takes milliseconds, and tokens come one by one.
 #[derive(Default)]
 struct Current {
     /// What was known when everything was built.
@@ -89,42 +89,28 @@ impl Redactor {
             return;
         }
         let current = self.0.current.load();
-        let room = FRESH_MAX.max(current.settled_count / 16);
-        if current.fresh_forms.len() + new.len() > room {
+        let mut fresh_forms = current.fresh_forms.clone();
+        fresh_forms.extend(new);
+        let settled_count = current.settled_count;
+        if settled_count < SETTLED_MIN || fresh_forms.len() > settled_count / 16 {
             self.settle(&memory);
             return;
         }
-        let mut fresh_forms = current.fresh_forms.clone();
-        fresh_forms.extend(new);
-        if let Some(fresh) = self.build(&fresh_forms) {
-            self.0.current.store(Arc::new(Current {
-                settled: Arc::clone(&current.settled),
-                settled_count: current.settled_count,
-                fresh,
-                fresh_forms,
-            }));
-        }
+        self.0.current.store(Arc::new(Current {
+            settled: Arc::clone(&current.settled),
+            settled_count,
+            fresh: Needles::new(&fresh_forms, &self.0.hasher),
+            fresh_forms,
+        }));
     }
 
     /// Builds everything anew.
     fn settle(&self, memory: &Memory) {
-        if let Some(settled) = self.build(memory.all()) {
-            self.0.current.store(Arc::new(Current {
-                settled: Arc::new(settled),
-                settled_count: memory.len(),
-                ..Current::default()
-            }));
-        }
-    }
-
-    /// What finds these. It fails only beyond two thousand million states, a hundred times our bound;
-    /// what was looked for before then goes on.
-    fn build<'a>(&self, secrets: impl IntoIterator<Item = &'a Arc<Forms>>) -> Option<Needles> {
-        Needles::new(secrets, &self.0.hasher)
-            .inspect_err(
-                |error| tracing::error!(%error, "new secrets cannot be taken out of texts"),
-            )
-            .ok()
+        self.0.current.store(Arc::new(Current {
+            settled: Arc::new(Needles::new(memory.all(), &self.0.hasher)),
+            settled_count: memory.len(),
+            ..Current::default()
+        }));
     }
 
     /// The text with `***` for every secret.
@@ -184,15 +170,18 @@ impl Redactor {
         !self.places(text).is_empty()
     }
 
-    /// Where secrets stand, in order and apart: of two that overlap nothing remains.
+    /// Where secrets stand, in order and apart.
     fn places(&self, text: &[u8]) -> Vec<Range<usize>> {
-        let mut found = Vec::new();
         let current = self.0.current.load();
-        current.settled.find(text, &mut found);
-        current.fresh.find(text, &mut found);
+        let mut found = current.settled.find(text);
+        let fresh = current.fresh.find(text);
+        if fresh.is_empty() {
+            return found;
+        }
+        found.extend(fresh);
         found.sort_by_key(|place| place.start);
         found.dedup_by(|later, earlier| {
-            let meets = later.start < earlier.end;
+            let meets = later.start <= earlier.end;
             if meets {
                 earlier.end = earlier.end.max(later.end);
             }

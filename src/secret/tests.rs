@@ -123,7 +123,7 @@ fn what_is_short_or_a_common_word_is_left_alone() {
 fn of_secrets_that_overlap_nothing_stays() {
     let redactor = knowing(["abc123def456", "def456ghi789", "abc123", "ghi789jkl"]);
     assert_eq!(redactor.redact("-abc123def456ghi789-abc123-"), "-***-***-");
-    assert_eq!(redactor.redact("abc123abc123"), "******");
+    assert_eq!(redactor.redact("abc123abc123"), "***");
     let long = "x1".repeat(40);
     let redactor = knowing([long.as_str(), "x1x1x1x1"]);
     assert_eq!(redactor.redact(&format!("({long})")), "(***)");
