@@ -8,17 +8,15 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::oauth;
-use crate::{
-    config::{
-        CredentialKind, OAuth,
-        bridge::{BridgeTable, Resolver},
-        lint,
-        reader::Text,
-        reference::variable_of,
-        setting::List,
-    },
-    secret::Secret,
+use crate::config::{
+    CredentialKind, OAuth,
+    bridge::{BridgeTable, Resolver},
+    lint,
+    reader::Text,
+    reference::variable_of,
+    setting::List,
 };
+use crate::secret::Secret;
 
 /// Headers of callers that stay here: what proves who they are to us, what belongs to one
 /// connection or one body, what MCP itself says.

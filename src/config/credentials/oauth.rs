@@ -5,15 +5,13 @@ use toml::Spanned;
 use url::Url;
 
 use super::headers::warn_of_literal;
-use crate::{
-    config::{
-        OAuth, OAuthGrant,
-        bridge::Resolver,
-        reader::Text,
-        setting::{Flag, List, plain},
-    },
-    secret::Secret,
+use crate::config::{
+    OAuth, OAuthGrant,
+    bridge::Resolver,
+    reader::Text,
+    setting::{Flag, List, plain},
 };
+use crate::secret::Secret;
 
 /// What `grant` may say.
 const GRANTS: &[(&str, OAuthGrant)] = &[
