@@ -172,7 +172,7 @@ fn with_bridges(
                 if let Some(store) = sources.store.clone().filter(|_| uses_accounts(&config)) {
                     store.migrate().await?;
                 }
-                let kept = sources::kept(&config, &sources, &lifecycle);
+                let kept = sources::kept(&config, &sources, &lifecycle, &redactor);
                 let credentials = sources::credentials(&sources, &kept, plan.variants, &redactor);
                 let context = serve::context(&lifecycle, &sources, &credentials, &redactor);
                 let registry = Registry::start(&config, context);

@@ -152,7 +152,7 @@ async fn serve(plan: Plan, loaded: Loaded, redactor: Redactor) -> anyhow::Result
         let run = Arc::clone(store).run(config.access.clone(), lifecycle.bridges.clone());
         tracker.spawn(run);
     }
-    let kept = sources::kept(&config, &sources, &lifecycle);
+    let kept = sources::kept(&config, &sources, &lifecycle, &redactor);
     let (store, stop) = (sources.store.clone(), lifecycle.bridges.clone());
     let audit = Audit::start(&config.audit, store.clone(), &redactor, &tracker, stop);
     let credentials = sources::credentials(&sources, &kept, plan.variants, &redactor);

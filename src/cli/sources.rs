@@ -52,7 +52,12 @@ pub struct Kept {
 }
 
 /// Reads what is kept of credentials, from now on.
-pub fn kept(config: &Config, sources: &Sources, lifecycle: &Lifecycle) -> Kept {
+pub fn kept(
+    config: &Config,
+    sources: &Sources,
+    lifecycle: &Lifecycle,
+    redactor: &Redactor,
+) -> Kept {
     let (Some(database), Some(store)) = (&config.database, &sources.store) else {
         return Kept {
             keyring: None,
@@ -60,7 +65,7 @@ pub fn kept(config: &Config, sources: &Sources, lifecycle: &Lifecycle) -> Kept {
         };
     };
     let keyring = Arc::new(Keyring::new(database));
-    let group_keys = Arc::new(GroupKeys::unread());
+    let group_keys = Arc::new(GroupKeys::unread(redactor.clone()));
     let run = Arc::clone(&group_keys).run(
         Arc::clone(store),
         Arc::clone(&keyring),

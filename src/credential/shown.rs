@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use tokio::{
     sync::watch,
+    task::spawn_blocking,
     time::{Instant, sleep},
 };
 
@@ -55,7 +56,7 @@ pub struct Credentials {
     /// Keys of groups.
     group_keys: Arc<GroupKeys>,
     /// Resolves a bridge with a group's keys.
-    variants: Box<Variants>,
+    variants: Arc<Variants>,
 }
 
 impl fmt::Debug for Credentials {
@@ -76,7 +77,7 @@ impl Credentials {
         Self {
             accounts,
             group_keys,
-            variants,
+            variants: variants.into(),
         }
     }
 
@@ -101,7 +102,7 @@ impl Credentials {
             });
         }
         let mut keys = self.group_keys.of(groups, &bridge.name);
-        if matches!(keys, Err(GroupKeyRefusal::Unread)) {
+        if keys == Err(GroupKeyRefusal::Unread) {
             self.group_keys.ready().await;
             keys = self.group_keys.of(groups, &bridge.name);
         }
@@ -122,7 +123,7 @@ impl Credentials {
     /// What a session of an owner shows.
     pub async fn shown(&self, bridge: &config::Bridge, owner: &Owner) -> Result<Shown, Denied> {
         if let Owner::Group { name, .. } = owner {
-            return self.shown_by_group(bridge, name);
+            return self.shown_by_group(bridge, name).await;
         }
         let transport = match &bridge.transport {
             Ok(transport) => transport.clone(),
@@ -160,7 +161,11 @@ impl Credentials {
     }
 
     /// A group's keys, put where the shared ones would be.
-    fn shown_by_group(&self, bridge: &config::Bridge, group: &Arc<str>) -> Result<Shown, Denied> {
+    async fn shown_by_group(
+        &self,
+        bridge: &config::Bridge,
+        group: &Arc<str>,
+    ) -> Result<Shown, Denied> {
         let gone = || Denied::NoKeys(format!("the keys of group `{group}` are gone"));
         let found = self
             .group_keys
@@ -168,7 +173,14 @@ impl Credentials {
             .map_err(|error| Denied::Unusable(error.to_string()))?;
         let key: Arc<GroupKey> = found.ok_or_else(gone)?;
         self.accounts.hide(key.values.values().cloned());
-        let variant = (self.variants)(&bridge.name, &key.values).map_err(Denied::Unusable)?;
+        let (variants, wanted) = (Arc::clone(&self.variants), Arc::clone(&key));
+        let name = bridge.name.clone();
+        // It reads the configuration anew.
+        let resolving = spawn_blocking(move || variants(&name, &wanted.values));
+        let variant = resolving
+            .await
+            .map_err(|error| Denied::Unusable(error.to_string()))?
+            .map_err(Denied::Unusable)?;
         let mut transport = variant.transport.map_err(|disabled| {
             let reason = disabled.0;
             Denied::NoKeys(format!(

@@ -539,3 +539,75 @@ async fn plain_keys_are_sealed_at_the_start() {
     );
     assert!(!bridge.log().contains(VALUE));
 }
+
+/// Two groups that call the same server, which tells what it was started with.
+const GROUPS: &str = "
+[identity.keys.ops]
+key = '${ADMIN}'
+groups = ['MCP-Admin']
+[identity.keys.support]
+key = 'key-of-the-support-team'
+groups = ['none', 'support', 'devs']
+[identity.keys.devs]
+key = 'key-of-the-developers'
+groups = ['devs']
+[access.groups]
+support = ['good']
+devs = ['good']
+[bridges.good]
+{bad good}
+env = { TOKEN = '${TOKEN}' }
+";
+
+/// The token that a member's call reaches the server with, or why there is none.
+async fn token(bridge: &Bridge, member: &str) -> Result<String, Answer> {
+    let key = format!("Bearer key-of-the-{member}");
+    let headers = [("authorization", key.as_str())];
+    let answer = bridge.send(Method::POST, "/good/env", &headers, "{}").await;
+    assert!(!answer.text.contains(VALUE), "{}", answer.text);
+    if answer.status == 200 {
+        Ok(answer.json()["TOKEN"].as_str().unwrap().to_owned())
+    } else {
+        Err(answer)
+    }
+}
+
+#[tokio::test]
+async fn members_call_with_what_their_group_has() {
+    // Texts so short are no secrets, and so they show in answers.
+    let setup = Setup::toml(GROUPS).env("ADMIN", ADMIN).env("TOKEN", "all");
+    let bridge = start(setup).await;
+    let says = async |member: &str, value: &str| token(&bridge, member).await.unwrap() == value;
+    assert!(says("support-team", "all").await && says("developers", "all").await);
+
+    done(&bridge, Method::POST, "/tenant-keys", key("TOKEN", "own")).await;
+    until(async || says("support-team", "own").await).await;
+    assert!(says("developers", "all").await);
+    // Another value is another session.
+    done(&bridge, Method::POST, "/tenant-keys", key("TOKEN", "new")).await;
+    until(async || says("support-team", "new").await).await;
+    // What is long enough to be a secret is none of the caller's business.
+    done(&bridge, Method::POST, "/tenant-keys", key("TOKEN", VALUE)).await;
+    until(async || says("support-team", "***").await).await;
+
+    // What does not open is refused, and not replaced by what others have.
+    sqlite(
+        &bridge,
+        "UPDATE tenant_server_keys SET key_value = substr(key_value, 1, 60)",
+    );
+    until(async || token(&bridge, "support-team").await.is_err()).await;
+    let refused = token(&bridge, "support-team").await.unwrap_err();
+    assert_eq!(refused.status, 503, "{}", refused.text);
+    assert!(refused.text.contains("support"), "{}", refused.text);
+    assert!(says("developers", "all").await);
+
+    let old = json!({ "tenant_id": "support", "server_id": "good", "key_name": "TOKEN" });
+    done(&bridge, Method::DELETE, "/tenant-keys", old).await;
+    until(async || {
+        token(&bridge, "support-team")
+            .await
+            .is_ok_and(|it| it == "all")
+    })
+    .await;
+    assert!(!bridge.log().contains(VALUE));
+}

@@ -119,7 +119,6 @@ impl Desk {
 
     /// Whose account is meant.
     fn account(
-        &self,
         bridge: &config::Bridge,
         user: Option<&str>,
         workspace: &str,
@@ -150,19 +149,18 @@ impl Desk {
     async fn login(self, args: &LoginArgs) -> anyhow::Result<()> {
         let bridge = self.bridge(&args.bridge)?;
         let (_, settings) = oauth_of(bridge)?;
-        let account = self.account(bridge, args.user.as_deref(), &args.workspace)?;
+        let account = Self::account(bridge, args.user.as_deref(), &args.workspace)?;
         let public = self
             .config
             .server
             .public_url
             .as_ref()
             .map(|_| callback(&self.config));
-        let door = match &public {
-            Some(_) => None,
-            None => {
-                let fixed = settings.client_id.as_ref().map(|_| REGISTERED_PORT);
-                Some(Door::open(args.port.or(fixed).unwrap_or(0)).await?)
-            }
+        let door = if public.is_some() {
+            None
+        } else {
+            let fixed = settings.client_id.as_ref().map(|_| REGISTERED_PORT);
+            Some(Door::open(args.port.or(fixed).unwrap_or(0)).await?)
         };
         let redirect_url = match (&door, public) {
             (Some(door), _) => door.redirect_url.clone(),
@@ -226,7 +224,7 @@ impl Desk {
 
     async fn logout(self, args: &LogoutArgs) -> anyhow::Result<()> {
         let bridge = self.bridge(&args.bridge)?;
-        let account = self.account(bridge, args.user.as_deref(), &args.workspace)?;
+        let account = Self::account(bridge, args.user.as_deref(), &args.workspace)?;
         let settings = match &bridge.transport {
             Ok(Transport::Remote(remote)) => remote.oauth.as_ref(),
             Ok(Transport::Stdio(_)) | Err(_) => None,

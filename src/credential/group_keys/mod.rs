@@ -17,7 +17,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -26,11 +26,12 @@ use self::table::{Entry, Table};
 use super::Keyring;
 use crate::{
     name::BridgeName,
-    secret::Secret,
+    secret::{Redactor, Secret},
     store::{GroupKeyRow, Store, StoreError},
 };
 
-/// How long a call waits for the first look; the database is asked within milliseconds of a start.
+/// How long calls wait for the first look, from the start on; the database mostly answers within
+/// milliseconds.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// When a look at the tables failed, or found what cannot be used, the next one comes by itself.
 const AGAIN: Duration = Duration::from_secs(30);
@@ -75,6 +76,10 @@ pub struct GroupKeys {
     is_empty: AtomicBool,
     /// True from the first look on.
     is_read: watch::Sender<bool>,
+    /// Until when calls wait for that look.
+    patience_ends: Instant,
+    /// Takes the values out of whatever is written.
+    redactor: Redactor,
 }
 
 impl GroupKeys {
@@ -84,15 +89,19 @@ impl GroupKeys {
             table: ArcSwap::from_pointee(Some(Table::default())),
             is_empty: AtomicBool::new(true),
             is_read: watch::Sender::new(true),
+            patience_ends: Instant::now(),
+            redactor: Redactor::default(),
         }
     }
 
-    /// Not read yet; [`GroupKeys::run`] reads them.
-    pub fn unread() -> Self {
+    /// Not read yet; [`GroupKeys::run`] reads them, and has each value taken out of what is written.
+    pub fn unread(redactor: Redactor) -> Self {
         Self {
             table: ArcSwap::from_pointee(None),
             is_empty: AtomicBool::new(false),
             is_read: watch::Sender::new(false),
+            patience_ends: Instant::now() + PATIENCE,
+            redactor,
         }
     }
 
@@ -122,12 +131,13 @@ impl GroupKeys {
         }
     }
 
-    /// Waits for the first look, for a while: calls that come with the start find them unread.
+    /// Waits for the first look, some seconds after the start at most: calls that come with the start
+    /// find them unread.
     pub async fn ready(&self) {
         let mut is_read = self.is_read.subscribe();
         let read = is_read.wait_for(|is_read| *is_read);
         // Whoever waited in vain is told so by [`GroupKeys::of`].
-        drop(tokio::time::timeout(PATIENCE, read).await);
+        drop(tokio::time::timeout_at(self.patience_ends, read).await);
     }
 
     /// Keeps them as the tables are until it is told to stop, and seals what stands there plain.
@@ -184,6 +194,8 @@ impl GroupKeys {
         let old = (*old).as_ref();
         let open = |row: &GroupKeyRow| Stored::read(row).open(keyring);
         let new = Table::build(old, &rows, &endpoints, open);
+        // Before anybody can call with them.
+        self.redactor.learn_all(new.values().cloned());
         new.log(old);
         let is_empty = new.is_empty();
         self.table.store(Arc::new(Some(new)));

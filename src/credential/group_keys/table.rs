@@ -75,6 +75,16 @@ impl Table {
         groups.iter().find_map(|group| known.get_key_value(group))
     }
 
+    /// Every value that can be used.
+    pub(super) fn values(&self) -> impl Iterator<Item = &Secret> {
+        let entries = self.bridges.values().flat_map(BTreeMap::values);
+        let keys = entries.filter_map(|entry| match entry {
+            Entry::Usable(key) => Some(key),
+            Entry::Unusable(_) => None,
+        });
+        keys.flat_map(|key| key.values.values())
+    }
+
     /// Whether no group has anything at all.
     pub(super) fn is_empty(&self) -> bool {
         self.bridges.is_empty()

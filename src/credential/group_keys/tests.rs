@@ -49,7 +49,7 @@ async fn stored(store: &Store) -> Vec<String> {
 
 /// Read once.
 async fn read(store: &Store, keyring: &Keyring) -> GroupKeys {
-    let keys = GroupKeys::unread();
+    let keys = GroupKeys::unread(Redactor::default());
     keys.look(store, keyring).await.unwrap();
     keys
 }
@@ -103,7 +103,13 @@ async fn the_first_group_that_has_anything_decides() {
     for base in Base::both().await {
         let store = base.store().await;
         let ring = keyring("a", &[]);
-        put(&store, &ring, &name("devs", "github", "TOKEN"), "of-devs").await;
+        put(
+            &store,
+            &ring,
+            &name("devs", "github", "TOKEN"),
+            "secret-of-devs",
+        )
+        .await;
         put(&store, &ring, &name("devs", "github", "HOST"), "host").await;
         put(&store, &ring, &name("ops", "github", "TOKEN"), "of-ops").await;
         put(&store, &ring, &name("all", "wiki", "TOKEN"), "of-all").await;
@@ -117,7 +123,7 @@ async fn the_first_group_that_has_anything_decides() {
             stored(&store)
                 .await
                 .iter()
-                .all(|it| it.starts_with("sealed:v1:") && !it.contains("of-"))
+                .all(|it| it.starts_with("sealed:v1:") && !it.contains("of-ops"))
         );
 
         let keys = read(&store, &ring).await;
@@ -126,7 +132,7 @@ async fn the_first_group_that_has_anything_decides() {
         assert_eq!(values(&keys, &["all", "none", "ops"]), ops);
         assert_eq!(
             values(&keys, &["devs"]).unwrap(),
-            [one("HOST", "host"), one("TOKEN", "of-devs")].concat()
+            [one("HOST", "host"), one("TOKEN", "secret-of-devs")].concat()
         );
         assert_eq!(values(&keys, &["all"]), None);
         assert_eq!(values(&keys, &["Devs"]), None, "groups have a case");
@@ -136,12 +142,16 @@ async fn the_first_group_that_has_anything_decides() {
         assert_eq!((&*guests.group, guests.values.len()), ("guests", 0));
         assert_eq!(guests.endpoint.as_ref().unwrap().as_str(), elsewhere.url);
         assert!(keys.is_sound());
+        assert_eq!(keys.redactor.redact("it is secret-of-devs"), "it is ***");
     }
 }
 
 #[tokio::test]
 async fn what_is_not_read_is_not_taken_for_nothing() {
-    let unread = GroupKeys::unread();
+    let unread = GroupKeys::unread(Redactor::default());
+    tokio::time::timeout(PATIENCE * 2, unread.ready())
+        .await
+        .expect("the wait has an end");
     let asked = unread.of(&groups(&["devs"]), &bridge("github"));
     assert_eq!(asked, Err(GroupKeyRefusal::Unread));
     assert_eq!(unread.of(&[], &bridge("github")), Ok(None));
@@ -197,7 +207,13 @@ async fn rows_that_were_swapped_or_cut_are_refused() {
     for base in Base::both().await {
         let store = base.store().await;
         let ring = keyring("a", &[]);
-        put(&store, &ring, &name("devs", "github", "TOKEN"), "of-devs").await;
+        put(
+            &store,
+            &ring,
+            &name("devs", "github", "TOKEN"),
+            "secret-of-devs",
+        )
+        .await;
         put(&store, &ring, &name("ops", "github", "TOKEN"), "of-ops").await;
         let schema = if base.is_sqlite() { "" } else { "mcp_proxy." };
         base.execute(&format!(
@@ -223,7 +239,13 @@ async fn a_bad_endpoint_refuses_its_group() {
     let base = Base::sqlite();
     let store = base.store().await;
     let ring = keyring("a", &[]);
-    put(&store, &ring, &name("devs", "github", "TOKEN"), "of-devs").await;
+    put(
+        &store,
+        &ring,
+        &name("devs", "github", "TOKEN"),
+        "secret-of-devs",
+    )
+    .await;
     base.execute("INSERT INTO tenant_endpoint_overrides VALUES ('devs', 'github', 'file:///x', 0)")
         .await;
     let keys = read(&store, &ring).await;
@@ -292,7 +314,7 @@ async fn plain_rows_are_sealed_once_however_many_find_them() {
         assert_eq!(values(&keys, &["g7"]), Some(one("TOKEN", "plain-7")));
 
         let stop = CancellationToken::new();
-        let replicas = [(); 2].map(|()| Arc::new(GroupKeys::unread()));
+        let replicas = [(); 2].map(|()| Arc::new(GroupKeys::unread(Redactor::default())));
         let tasks: Vec<_> = replicas
             .iter()
             .zip(&stores)
@@ -331,7 +353,10 @@ async fn plain_rows_go_on_counting_where_there_is_no_key() {
          VALUES ('devs', 'github', 'TOKEN', 'plain')",
     )
     .await;
-    let (keys, stop) = (Arc::new(GroupKeys::unread()), CancellationToken::new());
+    let (keys, stop) = (
+        Arc::new(GroupKeys::unread(Redactor::default())),
+        CancellationToken::new(),
+    );
     let task = start(&keys, &store, no_key(), &stop);
     until(async || keys.of(&groups(&["devs"]), &bridge("github")).is_ok()).await;
     assert_eq!(values(&keys, &["devs"]), Some(one("TOKEN", "plain")));
@@ -345,7 +370,10 @@ async fn a_change_is_in_force_at_once() {
     for base in Base::both().await {
         let store = Arc::new(base.store().await);
         let ring = keyring("a", &[]);
-        let (keys, stop) = (Arc::new(GroupKeys::unread()), CancellationToken::new());
+        let (keys, stop) = (
+            Arc::new(GroupKeys::unread(Redactor::default())),
+            CancellationToken::new(),
+        );
         let task = start(&keys, &store, keyring("a", &[]), &stop);
         keys.ready().await;
         assert_eq!(keys.of(&groups(&["devs"]), &bridge("github")), Ok(None));

@@ -16,7 +16,7 @@ use crate::secret::Secret;
 /// A token is renewed when less than this part of its life is left, or less than [`RENEWED_BEFORE`].
 const RENEWED_PART: u32 = 5;
 /// See [`RENEWED_PART`].
-const RENEWED_BEFORE: Duration = Duration::from_secs(60);
+const RENEWED_BEFORE: Duration = Duration::from_mins(1);
 
 /// How an authorization server takes the secret of a client (RFC 8414 §2); rmcp goes by it.
 pub(super) const AUTH_METHODS: &str = "token_endpoint_auth_methods_supported";
@@ -26,6 +26,7 @@ const WANTED_MAX: usize = 100;
 
 /// Us, as an authorization server knows us.
 #[derive(Clone, Serialize, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "OAuth's names")]
 pub struct Client {
     /// The URL of the server that we log in to.
     pub server: Url,

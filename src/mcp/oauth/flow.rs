@@ -17,7 +17,7 @@ use super::{
     error::OAuthError,
     traffic::Traffic,
 };
-use crate::config::OAuth;
+use crate::{config::OAuth, secret::Secret};
 
 /// How authorization servers and the people before them read our name.
 const CLIENT_NAME: &str = "mcp-bridge";
@@ -301,7 +301,7 @@ pub async fn adopt(
         "access_token": login.access_token.expose(),
         "token_type": "bearer",
         "expires_in": ends_at,
-        "refresh_token": login.refresh_token.as_ref().map(|token| token.expose()),
+        "refresh_token": login.refresh_token.as_ref().map(Secret::expose),
         "scope": login.scopes.join(" "),
     });
     let tokens = serde_json::from_value(without_nulls(tokens))
