@@ -18,6 +18,7 @@ mod calls;
 mod calls_load;
 mod catalogue;
 mod cli;
+mod dashboard;
 mod identity;
 mod keyring;
 mod oauth;
