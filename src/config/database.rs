@@ -8,6 +8,7 @@ use url::Url;
 
 use super::{
     Database, DatabaseUrl, Redis,
+    diagnostic::Span,
     reader::{Reader, Scalar, Text},
     setting::List,
 };
@@ -78,6 +79,11 @@ impl DatabaseTable {
 /// A key to encrypt with. `None`: blank, or reported.
 fn secret_key(reader: &mut Reader<'_>, key: &str, variable: &str, text: &Text) -> Option<Secret> {
     let secret = reader.secret_of_any_length(key, variable, text)?.ok()?;
+    long_enough(reader, key, &text.span(), secret)
+}
+
+/// The secret, unless it is too short to encrypt with.
+fn long_enough(reader: &mut Reader<'_>, key: &str, at: &Span, secret: Secret) -> Option<Secret> {
     let length = secret.expose().chars().count();
     if length >= SECRET_KEY_CHARACTERS_MIN {
         return Some(secret);
@@ -85,7 +91,7 @@ fn secret_key(reader: &mut Reader<'_>, key: &str, variable: &str, text: &Text) -
     reader
         .problems
         .error(
-            &text.span(),
+            at,
             format!(
                 "`{key}` has {length} characters, and what encrypts tokens has at least {SECRET_KEY_CHARACTERS_MIN}"
             ),
@@ -112,7 +118,15 @@ fn old_keys(reader: &mut Reader<'_>, list: &Spanned<List>) -> Vec<Secret> {
     let words = reader.words(list);
     words
         .into_iter()
-        .map(|word| Secret::new(word.into_inner()))
+        .filter_map(|word| {
+            let span = word.span();
+            long_enough(
+                reader,
+                "secret_keys_old",
+                &span,
+                Secret::new(word.into_inner()),
+            )
+        })
         .collect()
 }
 

@@ -51,12 +51,14 @@ fn references(
     let mut rest = text;
     while let Some((_, after)) = rest.split_once("${") {
         let mut open = 1;
-        let close = after.char_indices().find(|&(at, character)| {
+        let mut before = ' ';
+        let close = after.char_indices().find(|&(_, character)| {
             match character {
-                '{' if after[..at].ends_with('$') => open += 1,
+                '{' if before == '$' => open += 1,
                 '}' => open -= 1,
                 _ => {}
             }
+            before = character;
             open == 0
         });
         let (inner, tail) = after.split_at(close.unwrap().0);

@@ -119,6 +119,8 @@ async fn only_administrators_get_in() {
         (Method::GET, "/endpoints"),
         (Method::POST, "/endpoints"),
         (Method::DELETE, "/endpoints"),
+        (Method::GET, "/accounts"),
+        (Method::DELETE, "/accounts"),
         (Method::GET, "/servers"),
         (Method::GET, "/bridges"),
         (Method::POST, "/bridges/bad/restart"),

@@ -77,7 +77,8 @@ impl Shipped {
         let log = File::create(folder.path().join("log")).expect("a log");
         let dir = folder.path().to_str().expect("a path in UTF-8");
         let variables = VARIABLES.map(|(name, value)| (name, value.replace("{DIR}", dir)));
-        let database = std::env::var("TEST_POSTGRES_URL")
+        let database = std::env::var_os("TEST_POSTGRES_URL")
+            .and_then(|url| url.into_string().ok())
             .expect("TEST_POSTGRES_URL is not set: run ./scripts/test");
         let bridge = Command::new(env!("CARGO_BIN_EXE_mcp-bridge"))
             .args(["--config", "bridges.toml"])

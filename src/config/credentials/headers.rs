@@ -8,15 +8,9 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::oauth;
+use crate::config::bridge::{BridgeTable, Resolver};
 use crate::{
-    config::{
-        CredentialKind, OAuth,
-        bridge::{BridgeTable, Resolver},
-        lint,
-        reader::Text,
-        reference::variable_of,
-        setting::List,
-    },
+    config::{CredentialKind, OAuth, lint, reader::Text, reference::variable_of, setting::List},
     secret::Secret,
 };
 

@@ -5,10 +5,10 @@ use toml::Spanned;
 use url::Url;
 
 use super::headers::warn_of_literal;
+use crate::config::bridge::Resolver;
 use crate::{
     config::{
         OAuth, OAuthGrant,
-        bridge::Resolver,
         reader::Text,
         setting::{Flag, List, plain},
     },

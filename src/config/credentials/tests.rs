@@ -17,6 +17,9 @@ use crate::{
 /// Long enough to encrypt with.
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
+/// What was encrypted with before.
+const FORMER: &str = "fedcba9876543210fedcba9876543210";
+
 /// The bridge `x` with some keys, in an environment.
 fn bridge(keys: &str, vars: &[(&str, &str)]) -> Bridge {
     let text = format!("[bridges.x]\nurl = 'https://x/mcp'\n{keys}\n");
@@ -78,6 +81,7 @@ fn an_empty_table_is_enough_to_sign_in() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn a_key_wins_and_without_it_somebody_logs_in() {
     let key = "headers = { Authorization = 'Bearer ${K}', X-Team = '${TEAM}' }";
     let all: &[(&str, &str)] = &[("K", "k"), ("TEAM", "t")];
@@ -287,6 +291,7 @@ fn headers_of_callers_go_on_by_name() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one snapshot")]
 fn what_cannot_be_meant_is_refused_with_a_way_out() {
     insta::assert_snapshot!(refused(
         "[bridges.a]\nurl = 'https://x'\nheaders = { authorization = '${K}', X-A = 'a' }\nbasic_auth = { user = 'u', password = '${P}' }\npass_headers = ['x-a', 'a b']\ncredential = 'mine'\nenabled = 'perhaps'\n\
@@ -417,12 +422,12 @@ fn keys_that_encrypt_are_long_and_secret() {
         (None, 0)
     );
     assert!(database.secret_key_file.ends_with("mcp-bridge.key"));
-    let (set, _) = config(text, &[("A", KEY), ("B", "former-1, former-2")]);
+    let (set, _) = config(text, &[("A", KEY), ("B", &format!("{FORMER}, {KEY}"))]);
     let secrets = set.secrets();
     let database = set.database.unwrap();
     assert!(database.secret_key.unwrap().matches(KEY));
     assert_eq!(database.secret_keys_old.len(), 2);
-    for secret in [KEY, "former-1", "former-2"] {
+    for secret in [KEY, FORMER] {
         assert!(secrets.iter().any(|it| it.matches(secret)), "{secret}");
     }
     insta::assert_snapshot!(refused("[database]\nsecret_key = '${T_TOKEN}'\n"), @r##"
@@ -432,6 +437,11 @@ fn keys_that_encrypt_are_long_and_secret() {
       |              ^^^^^^^^^^^^
     hint: `openssl rand -hex 32` makes a good one
     "##);
+    let short = refused("[database]\nsecret_keys_old = ['${T_TOKEN}']\n");
+    assert!(
+        short.contains("`secret_keys_old` has 2 characters"),
+        "{short}"
+    );
     assert!(refused("[database]\nsecret_key = ''\n").contains("`secret_key` is empty"));
     let (_, shown) = taken(&format!(
         "[database]\nsecret_key = '{KEY}'\nsecret_keys_old = ['{KEY}']\nsecret_key_file = '/run/k'\n"

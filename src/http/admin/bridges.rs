@@ -13,7 +13,8 @@ use tokio::time::timeout;
 use super::guard::Admin;
 use crate::{
     bridge::{Bridge, Phase},
-    config::Transport,
+    config::{CredentialKind, Transport},
+    credential::oauth_of,
     http::{AppState, error::ApiError},
     mcp::LastWords,
     secret::Redactor,
@@ -103,6 +104,10 @@ fn shown(bridge: &Bridge, redactor: &Redactor) -> Value {
         "reason": status.reason,
         "retry_after": retry_after,
         "attempts": bridge.attempts(),
+        "login": oauth_of(&bridge.config).ok().map(|_| match bridge.config.credential {
+            CredentialKind::Caller => "caller",
+            CredentialKind::Shared | CredentialKind::Group => "shared",
+        }),
         "server": server.as_deref().map(|server| json!({ "name": server.name })),
         "tools": tools.entries.len(),
         "warnings": tools.warnings,

@@ -13,6 +13,7 @@
 //! | `GET`, `POST`, `DELETE /tenant-keys`, `GET /tenant-keys/{group}` | keys of groups for servers; never the values |
 //! | `GET`, `POST`, `DELETE /endpoints` | where a group's calls go instead |
 //! | `GET /servers`, `GET /bridges`, `POST /bridges/{name}/restart` | bridges and how they stand |
+//! | `GET`, `DELETE /accounts` | who is connected at a server by a login, and putting an end to it |
 //! | `GET /calls`, `GET /changes` | the audit trail |
 //! | `GET /explain` | why a user may or may not |
 //! | `GET /plan` | what a reload would change, or what is wrong with the file |
@@ -20,6 +21,7 @@
 //! Every route asks for an administrator first ([`guard::Admin`]); the store writes the record of a
 //! change in the transaction of the change.
 
+mod accounts;
 mod bridges;
 mod calls;
 mod changes;
@@ -84,6 +86,10 @@ pub fn routes() -> Router<Arc<AppState>> {
             get(endpoints::list)
                 .post(endpoints::set)
                 .delete(endpoints::remove),
+        )
+        .route(
+            "/accounts",
+            get(accounts::list).delete(accounts::disconnect),
         )
         .route("/servers", get(bridges::servers))
         .route("/bridges", get(bridges::list))

@@ -22,4 +22,4 @@ mod page;
 mod routes;
 
 pub use link::{public_url, with_link};
-pub use routes::routes;
+pub use routes::{bridge, forget, routes};

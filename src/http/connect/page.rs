@@ -73,8 +73,19 @@ pub fn done(root: &str, words: Words<'_>) -> Response {
 
 /// Says why it is not.
 pub fn problem(root: &str, status: StatusCode, words: Words<'_>) -> Response {
-    let body = format!("<p>{}</p>", escape(words.text));
+    let body = format!("<p>{}</p>", escape(&sentence(words.text)));
     page(root, status, "problem", words.title, &body)
+}
+
+/// A clause as a sentence of its own.
+fn sentence(clause: &str) -> String {
+    let mut letters = clause.chars();
+    let first = letters.next().map(char::to_uppercase);
+    let mut text: String = first.into_iter().flatten().chain(letters).collect();
+    if !text.ends_with(['.', '!', '?', '…']) {
+        text.push('.');
+    }
+    text
 }
 
 /// An error of ours, as a page.

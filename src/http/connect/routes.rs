@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     access::View,
-    auth::{Caller, Proof},
+    auth::Proof,
     bridge::Bridge,
     config::{CredentialKind, Transport},
     credential::{LoginError, Logins, Owner, TICKET_TTL, Ticket, Wish, oauth_of},
@@ -312,7 +312,13 @@ async fn disconnect(
         let words = "an account belongs to somebody, and who calls is not known";
         return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", words));
     };
-    let is_gone = forget(&state, &bridge, &owner, &account, view.caller()).await?;
+    let caller = view.caller();
+    let by = Actor {
+        id: caller.id.to_string(),
+        proof: caller.proof.as_str().to_owned(),
+        workspace: caller.workspace.to_string(),
+    };
+    let is_gone = forget(&state, &bridge, &owner, &account, &by).await?;
     let status = if is_gone {
         "disconnected"
     } else {
@@ -327,12 +333,11 @@ pub async fn forget(
     bridge: &Arc<Bridge>,
     owner: &Owner,
     account: &AccountKey,
-    by: &Caller,
+    by: &Actor,
 ) -> Result<bool, ApiError> {
     let actor = Actor {
-        id: by.id.to_string(),
-        proof: by.proof.as_str().to_owned(),
         workspace: account.workspace.clone(),
+        ..by.clone()
     };
     let settings = match &bridge.config.transport {
         Ok(Transport::Remote(remote)) => remote.oauth.as_ref(),

@@ -2,10 +2,12 @@
 //! tokens. Functions of what they are given: whoever calls them keeps the result.
 
 mod account;
+mod ends;
 mod error;
 mod flow;
 mod traffic;
 
 pub use account::{Account, Client, Imported, Pending};
+pub use ends::{adopt, revoke};
 pub use error::OAuthError;
-pub use flow::{Asked, adopt, begin, client_credentials, finish, refresh, revoke};
+pub use flow::{Asked, begin, client_credentials, finish, refresh};

@@ -75,6 +75,14 @@ impl OAuthPeer {
         self.tell("__faults", &json!({})).await;
     }
 
+    /// The tokens that were given last, and the client that got them, in the SDK's own JSON.
+    pub async fn last_login(&self) -> (Value, Value) {
+        let url = format!("{}/__login", self.base);
+        let login = self.client.get(url).send().await.unwrap();
+        let mut login: Value = login.json().await.unwrap();
+        (login["tokens"].take(), login["client"].take())
+    }
+
     /// No token of its counts any more.
     pub async fn revoke(&self) {
         self.tell("__revoke", &json!({})).await;

@@ -19,10 +19,8 @@ async fn press(bridge: &crate::harness::Bridge) -> crate::harness::Page {
     browser.go_on(&page).await
 }
 
-#[tokio::test]
-async fn metadata_that_cannot_be_used_is_told_on_the_page() {
-    let peer = OAuthPeer::start(&[]).await;
-    let bridge = setup(&peer, "").ready().await;
+/// What discovery may meet: its name, where, what is answered there, and a word of what is told.
+fn bad_metadata() -> Vec<(&'static str, &'static str, Value, &'static str)> {
     let json_type = json!({"content-type": "application/json"});
     let metadata = |issuer: &str| {
         json!({
@@ -38,7 +36,7 @@ async fn metadata_that_cannot_be_used_is_told_on_the_page() {
     let resource = |resource: &str, server: &str| {
         json!({"resource": resource, "authorization_servers": [server]}).to_string()
     };
-    let table: Vec<(&str, &str, Value, &str)> = vec![
+    vec![
         (
             "server error",
             WELL_KNOWN,
@@ -94,8 +92,14 @@ async fn metadata_that_cannot_be_used_is_told_on_the_page() {
             "",
         ),
         ("nothing", WELL_KNOWN, json!({"status": 404}), ""),
-    ];
-    for (what, path, fault, needle) in table {
+    ]
+}
+
+#[tokio::test]
+async fn metadata_that_cannot_be_used_is_told_on_the_page() {
+    let peer = OAuthPeer::start(&[]).await;
+    let bridge = setup(&peer, "").ready().await;
+    for (what, path, fault, needle) in bad_metadata() {
         peer.well().await;
         peer.fault(path, fault).await;
         // With nothing to go by, the endpoints of the oldest revision are tried: none is there.

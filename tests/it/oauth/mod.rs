@@ -2,6 +2,7 @@
 
 mod bad;
 mod callers;
+mod groups;
 mod shared;
 mod terminal;
 

@@ -8,6 +8,7 @@ Everything of OAuth and MCP is the SDK's: discovery, registration, PKCE, tokens.
     GET  /__stats    counters
     POST /__fault    {"path", "status", "body", "headers", "delay", "times"}: what a path answers instead
     POST /__faults   forgets them all
+    GET  /__login    the tokens that were given last, and their client, as clients of the SDK write them down
     POST /__revoke   every token counts no more
 """
 
@@ -111,13 +112,14 @@ class Provider:
             self.refresh[refresh] = RefreshToken(
                 token=refresh, client_id=client_id, scopes=granted, resource=resource, subject=subject
             )
-        return OAuthToken(
+        self.last = (client_id, OAuthToken(
             access_token=access,
             token_type="Bearer",
             expires_in=options.says_ttl or options.access_ttl,
             scope=" ".join(granted),
             refresh_token=refresh,
-        )
+        ))
+        return self.last[1]
 
     async def exchange_authorization_code(self, client, code):
         del self.codes[code.code]
@@ -203,6 +205,13 @@ async def set_fault(request):
 async def clear_faults(_request):
     faults.clear()
     return JSONResponse({})
+
+
+@server.custom_route("/__login", methods=["GET"])
+async def show_login(_request):
+    client, tokens = provider.last
+    known = provider.clients[client]
+    return JSONResponse({"tokens": tokens.model_dump(mode="json"), "client": known.model_dump(mode="json")})
 
 
 @server.custom_route("/__revoke", methods=["POST"])
