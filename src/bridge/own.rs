@@ -1,11 +1,11 @@
 //! Sessions that belong to somebody: how a call gets one, and the task of a bridge that has no other.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
 use tokio::{
     sync::watch,
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, sleep, sleep_until, timeout_at},
 };
 
 use super::{
@@ -20,7 +20,12 @@ use crate::{
     config::CredentialKind,
     credential::Owner,
     mcp::{ConnectError, NoToken},
+    secret::Secret,
 };
+
+/// A token that its server refused is shown again after this time: the server's mind may change
+/// without anybody logging in anew, and it is not asked about it again and again.
+const SAME_AGAIN: Duration = Duration::from_mins(5);
 
 impl Bridge {
     /// The session of an owner, opened now if there is none.
@@ -243,15 +248,22 @@ impl Supervisor {
         });
         self.bridge.note_attempt();
         let mut changes = self.bridge.opener.context.credentials.changes();
+        // A token that its server does not take, or that does not reach far enough: another one helps.
+        let refused = match self.bridge.token(&Owner::Shared).await {
+            Some(Ok(token)) => Some(token),
+            Some(Err(_)) | None => None,
+        };
+        let again = refused.as_ref().map(|_| Instant::now() + SAME_AGAIN);
         loop {
             // Whatever account changed: looking costs one query. Once before the first change, which
             // may have come just now.
-            if self.bridge.has_login().await {
+            if self.bridge.has_login(refused.as_ref()).await {
                 return;
             }
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 () = changed(&mut changes) => {}
+                () = at(again) => return,
                 command = self.inbox.recv() => match command {
                     Some(Command::Restart) | None => return,
                     Some(Command::Wake | Command::Suspect(_)) => {}
@@ -271,26 +283,35 @@ async fn changed(changes: &mut Option<watch::Receiver<u64>>) {
     std::future::pending::<()>().await;
 }
 
+/// Waits until then; for ever without a time.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
 impl Bridge {
-    /// Whether there is a token to show for everybody by now.
-    async fn has_login(&self) -> bool {
-        !matches!(
-            self.no_token(&Owner::Shared).await,
-            Some(NoToken::NeedsLogin(_) | NoToken::NeedsScope(_))
-        )
+    /// Whether there is a token to show for everybody by now, another than the one that was refused.
+    async fn has_login(&self, refused: Option<&Secret>) -> bool {
+        match self.token(&Owner::Shared).await {
+            Some(Err(NoToken::NeedsLogin(_) | NoToken::NeedsScope(_))) => false,
+            Some(Ok(token)) => refused != Some(&token),
+            Some(Err(NoToken::Refused(_) | NoToken::Unavailable(_))) | None => true,
+        }
     }
 
-    /// Why an owner has no token to show, if they have none.
-    async fn no_token(&self, owner: &Owner) -> Option<NoToken> {
+    /// The token of an owner, or why there is none; `None` where none is needed.
+    async fn token(&self, owner: &Owner) -> Option<Result<Secret, NoToken>> {
         let credentials = &self.opener.context.credentials;
         let shown = credentials.shown(&self.config, owner).await.ok()?;
-        shown.credential?.token().await.err()
+        Some(shown.credential?.token().await)
     }
 
     /// Why a session did not come about: a token that was refused on the way says more than the
     /// connection that closed over it.
     pub(super) async fn explained(&self, owner: &Owner, error: ConnectError) -> Unopened {
-        let no_token = self.no_token(owner).await;
+        let no_token = self.token(owner).await.and_then(Result::err);
         Unopened::Connect(no_token.map_or(error, ConnectError::NoToken))
     }
 }

@@ -88,13 +88,13 @@ pub enum LoginError {
     #[error("{0}")]
     NotHere(String),
     /// OAuth.
-    #[error("{0}")]
+    #[error(transparent)]
     OAuth(#[from] OAuthError),
     /// The database.
-    #[error("{0}")]
+    #[error(transparent)]
     Store(#[from] StoreError),
     /// The key that seals.
-    #[error("{0}")]
+    #[error(transparent)]
     Key(#[from] KeyError),
     /// What is stored does not open.
     #[error("{0}")]

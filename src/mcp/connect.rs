@@ -149,7 +149,8 @@ impl Connector {
             RemoteKind::Auto => match self.open_http(remote, known).await {
                 // MCP 2025-11-25, transports, backwards compatibility.
                 Err(error) if http::suggests_sse(&error) => {
-                    self.open_sse(remote).await.map_err(|_| error)
+                    let second = self.open_sse(remote).await;
+                    second.map_err(|other| more_telling(error, other))
                 }
                 result => result,
             },
@@ -163,7 +164,8 @@ impl Connector {
             Err(error)
                 if !modern_first && remote.protocol == Protocol::Auto && is_modern_only(&error) =>
             {
-                self.try_http(remote, true).await.map_err(|_| error)
+                let second = self.try_http(remote, true).await;
+                second.map_err(|other| more_telling(error, other))
             }
             result => result,
         }
@@ -294,6 +296,15 @@ where
     Ok((service, listener))
 }
 
+/// The error of two attempts that says what to do: the first, unless the second got as far as our
+/// credentials.
+fn more_telling(first: ConnectError, second: ConnectError) -> ConnectError {
+    match second {
+        ConnectError::NoToken(_) | ConnectError::Auth(_) => second,
+        _ => first,
+    }
+}
+
 /// What the server said of itself.
 fn server_info(service: &RunningService<RoleClient, Listener>) -> ServerInfo {
     let Some(info) = service.peer().peer_info() else {
@@ -309,14 +320,15 @@ fn server_info(service: &RunningService<RoleClient, Listener>) -> ServerInfo {
     }
 }
 
-/// Whether a refusal of `initialize` smells of a server that only knows `server/discover`:
-/// unsupported version, unknown method, invalid parameters (MCP 2026-07-28, versioning).
+/// Whether a refusal of `initialize` smells of a server that only knows `server/discover`: a header
+/// that is missing, an unsupported version, unknown method, invalid parameters (MCP 2026-07-28,
+/// versioning and request metadata).
 fn is_modern_only(error: &ConnectError) -> bool {
     matches!(
         error,
         ConnectError::Refused {
             step: "initialize",
-            code: -32_022 | -32_601 | -32_602,
+            code: -32_022..=-32_020 | -32_601 | -32_602,
             ..
         }
     )

@@ -185,6 +185,12 @@ impl Client {
         true
     }
 
+    /// Whether this authorization server is the one that registered it.
+    pub(super) fn is_of(&self, metadata: &AuthorizationMetadata) -> bool {
+        self.metadata.issuer == metadata.issuer
+            && self.metadata.token_endpoint == metadata.token_endpoint
+    }
+
     /// Our secret there.
     pub fn secret(&self) -> Option<Secret> {
         self.client_secret.clone().map(Secret::new)

@@ -154,9 +154,12 @@ async fn register(
             None => client,
         });
     }
-    // One that registered for less may not ask for more.
-    let covers = |known: &&Client| scopes.iter().all(|scope| known.scopes.contains(scope));
-    if let Some(known) = asked.known.filter(covers) {
+    // One that registered for less may not ask for more, and what one authorization server gave is not
+    // shown to another that the server moved to (SEP-2352).
+    let serves = |known: &&Client| {
+        known.is_of(metadata) && scopes.iter().all(|scope| known.scopes.contains(scope))
+    };
+    if let Some(known) = asked.known.filter(serves) {
         let client = OAuthClientConfig::new(&known.client_id, redirect);
         return Ok(match &known.client_secret {
             Some(secret) => client.with_client_secret(secret),
