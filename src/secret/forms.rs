@@ -24,8 +24,8 @@ const LINES_MAX: usize = 256;
 pub(super) struct Texts {
     /// To be looked for in any text.
     pub(super) anywhere: BTreeSet<String>,
-    /// To be looked for where escapes were undone ([`super::plain`]); none for a secret in which
-    /// nobody escapes anything.
+    /// To be looked for where escapes were undone ([`super::plain`]); none for one of letters and
+    /// digits.
     pub(super) unescaped: BTreeSet<String>,
 }
 
@@ -41,7 +41,8 @@ pub(super) fn of(secret: &str) -> Texts {
         }
         texts.anywhere.insert(text.to_owned());
         texts.anywhere.extend(base64(text.as_bytes()));
-        if text.bytes().any(is_escaped) {
+        // Letters and digits nobody escapes.
+        if !text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
             let plain = plain(text);
             // The fields of a form have a plus for a space.
             texts.unescaped.insert(plain.replace(' ', "+"));
@@ -58,11 +59,6 @@ pub(super) fn of(secret: &str) -> Texts {
         .anywhere
         .extend(lines.take(LINES_MAX).map(str::to_owned));
     texts
-}
-
-/// Whether some program escapes a byte: all but what RFC 3986 calls unreserved.
-fn is_escaped(byte: u8) -> bool {
-    !byte.is_ascii_alphanumeric() && !b"-._~".contains(&byte)
 }
 
 /// Whether a text is worth looking for: stars in place of a short word or number would make logs and

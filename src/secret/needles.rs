@@ -106,7 +106,7 @@ impl Search {
         self.anywhere.longest.max(self.unescaped.longest)
     }
 
-    /// Whether escapes are worth undoing: tokens of letters and digits are written the same everywhere.
+    /// Whether escapes are worth undoing: a token of letters and digits is written the same everywhere.
     pub(super) fn needs_plain(&self) -> bool {
         !self.unescaped.is_empty()
     }
