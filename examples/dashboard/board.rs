@@ -182,14 +182,14 @@ mod tests {
 
     use super::*;
 
-    fn chart(kind: &str, values: Value) -> Result<Board, String> {
+    fn chart(kind: &str, values: &Value) -> Result<Board, String> {
         let chart = json!({ "kind": kind, "labels": ["a", "b"], "series": [{ "values": values }] });
         Board::read(json!({ "title": "t", "charts": [chart] }))
     }
 
     #[test]
     fn what_does_not_fit_is_named() {
-        assert!(chart("kpi", json!([1, null])).is_ok());
+        assert!(chart("kpi", &json!([1, null])).is_ok());
         for (kind, values, problem) in [
             (
                 "bar",
@@ -205,7 +205,7 @@ mod tests {
             ("cake", json!([1, 1]), "unknown variant `cake`"),
             ("bar", json!(["x", 1]), "invalid type: string \"x\""),
         ] {
-            let found = chart(kind, values).unwrap_err();
+            let found = chart(kind, &values).unwrap_err();
             assert!(found.contains(problem), "{found}");
         }
         let none = Board::read(json!({ "title": "t", "charts": [] })).unwrap_err();

@@ -67,7 +67,7 @@ pub async fn root(
             })
         })
         .collect();
-    Ok(Json(json!({ "servers": servers })))
+    Ok(Json(clean(&state, json!({ "servers": servers }))))
 }
 
 /// `GET /servers`
@@ -81,7 +81,7 @@ pub async fn servers(
     for server in &servers {
         by_tier.entry(server.tier).or_default().push(server);
     }
-    Ok(Json(json!({
+    let body = json!({
         "total_servers": servers.len(),
         "servers": servers,
         "by_tier": by_tier,
@@ -90,7 +90,8 @@ pub async fn servers(
             "execute_tool": "POST /{server_id}/{tool_name}",
             "example": example(&state, &view),
         },
-    })))
+    });
+    Ok(Json(clean(&state, body)))
 }
 
 /// `GET /{bridge}`
@@ -130,7 +131,14 @@ pub async fn bridge(
             "example": format!("POST {}", example.as_str().unwrap_or_default()),
         },
     });
-    Ok(Json(body).into_response())
+    Ok(Json(clean(state, body)).into_response())
+}
+
+/// An answer without secrets: the operator may have written one into a description, and since a server
+/// spoke we may have learnt of more.
+fn clean(state: &AppState, mut body: Value) -> Value {
+    state.redactor.clean_json(&mut body);
+    body
 }
 
 /// The bridges that a caller may use anything of, in the order of the file.

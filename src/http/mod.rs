@@ -106,15 +106,21 @@ async fn dispatch(State(state): State<Arc<AppState>>, request: Request) -> Respo
     answer(&state, target, request).await
 }
 
-/// What a request's path means.
+/// What a request's path means. Whoever asks for a secret is not told it again, and no record either:
+/// no tool has such a name.
 fn target(state: &AppState, request: &Request) -> Target {
     let settings = state.settings.load();
-    path::resolve(
+    let mut target = path::resolve(
         &state.registry.roster(),
         &settings.config,
         request.method(),
         request.uri().path(),
-    )
+    );
+    match &mut target {
+        Target::Tool(_, name) | Target::Unknown(name) => state.redactor.clean(name),
+        Target::Bridge(_) | Target::Document(_) | Target::Docs(_) => {}
+    }
+    target
 }
 
 /// Serves one target.

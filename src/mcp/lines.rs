@@ -4,7 +4,7 @@ use std::io;
 
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _};
 
-/// Bytes kept of the start and of the end of a line that is too long: enough to find its `id`,
+/// Bytes kept of the start and of the end of a message that is too long: enough to find its `id`,
 /// which SDKs write first or last.
 const ENDS_BYTES: usize = 512;
 
@@ -15,9 +15,9 @@ pub enum Line<'a> {
     Whole(&'a [u8]),
     /// A line over the limit: its first and last bytes.
     TooLong {
-        /// The first [`ENDS_BYTES`].
+        /// The first [`ENDS_BYTES`], or as many as were asked for.
         head: &'a [u8],
-        /// The last [`ENDS_BYTES`].
+        /// The last of them.
         tail: &'a [u8],
     },
 }
@@ -29,6 +29,8 @@ pub struct Lines<R> {
     reader: R,
     /// The longest line, in bytes.
     limit: usize,
+    /// What is kept of either end of a longer one, in bytes.
+    ends: usize,
     /// What was read of the current line, up to `limit`; of an overlong one its head.
     line: Vec<u8>,
     /// The last bytes of an overlong line.
@@ -45,11 +47,18 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
         Self {
             reader,
             limit,
+            ends: ENDS_BYTES,
             line: Vec::new(),
             tail: Vec::new(),
             is_overlong: false,
             is_done: false,
         }
+    }
+
+    /// Keeps so many bytes of either end of a line that is too long; no more than the limit.
+    pub fn with_ends(mut self, bytes: usize) -> Self {
+        self.ends = bytes.min(self.limit);
+        self
     }
 
     /// The next line; `None` at the end of the stream. A last line without its end is dropped: a
@@ -69,7 +78,8 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
             let part = chunk.get(..end.unwrap_or(chunk.len())).unwrap_or_default();
             let used = part.len() + usize::from(end.is_some());
             if self.is_overlong || self.line.len() + part.len() > self.limit {
-                keep_ends(&mut self.line, &mut self.tail, part, self.is_overlong);
+                let (line, tail) = (&mut self.line, &mut self.tail);
+                keep_ends(line, tail, part, (self.is_overlong, self.ends));
                 self.is_overlong = true;
             } else {
                 self.line.extend_from_slice(part);
@@ -114,16 +124,21 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
 }
 
 /// Adds `part` to a line that is over the limit, keeping only its two ends.
-fn keep_ends(head: &mut Vec<u8>, tail: &mut Vec<u8>, part: &[u8], was_overlong: bool) {
+fn keep_ends(
+    head: &mut Vec<u8>,
+    tail: &mut Vec<u8>,
+    part: &[u8],
+    (was_overlong, ends): (bool, usize),
+) {
     if !was_overlong {
-        tail.extend_from_slice(last(head, ENDS_BYTES));
-        let missing = ENDS_BYTES.saturating_sub(head.len()).min(part.len());
+        tail.extend_from_slice(last(head, ends));
+        let missing = ends.saturating_sub(head.len()).min(part.len());
         head.extend_from_slice(part.get(..missing).unwrap_or_default());
-        head.truncate(ENDS_BYTES);
+        head.truncate(ends);
         head.shrink_to(64 << 10);
     }
-    tail.extend_from_slice(last(part, ENDS_BYTES));
-    let excess = tail.len().saturating_sub(ENDS_BYTES);
+    tail.extend_from_slice(last(part, ends));
+    let excess = tail.len().saturating_sub(ends);
     tail.drain(..excess);
 }
 

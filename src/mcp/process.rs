@@ -244,7 +244,8 @@ async fn drain_stderr(
     last_words: Arc<LastWords>,
     redactor: Redactor,
 ) {
-    let lines = Lines::new(BufReader::new(stderr), STDERR_LINE_BYTES_MAX);
+    let lines =
+        Lines::new(BufReader::new(stderr), STDERR_LINE_BYTES_MAX).with_ends(STDERR_LINE_BYTES_MAX);
     if let Err(error) = copy_lines(&bridge, lines, &last_words, &redactor).await {
         tracing::debug!(bridge.name = %bridge, %error, "a server's stderr broke");
     }
@@ -262,16 +263,15 @@ async fn copy_lines<R: AsyncBufRead + Unpin>(
     let mut is_open = true;
     while is_open {
         let text = if let Some(line) = lines.next().await? {
-            words_of(&line)
+            words_of(&line, redactor)
         } else {
             // Last words need no newline.
             is_open = false;
-            words_of(&lines.rest())
+            words_of(&lines.rest(), redactor)
         };
         if text.is_empty() {
             continue;
         }
-        let text = redactor.redact(&text).into_owned();
         if second.elapsed() >= Duration::from_secs(1) {
             if muted > 0 {
                 tracing::info!(bridge.name = %bridge, lines = muted, "a server floods its stderr; lines were left out");
@@ -289,15 +289,16 @@ async fn copy_lines<R: AsyncBufRead + Unpin>(
     Ok(())
 }
 
-/// What is kept of a line. One that is too long may have been cut within a secret, and half of one is
-/// not known as such: its last word is left out.
-fn words_of(line: &Line<'_>) -> String {
+/// What is kept of a line, without secrets.
+fn words_of(line: &Line<'_>, redactor: &Redactor) -> String {
     match line {
-        Line::Whole(line) => String::from_utf8_lossy(line).trim_end().to_owned(),
+        Line::Whole(line) => {
+            let text = String::from_utf8_lossy(line);
+            redactor.redact(text.trim_end()).into_owned()
+        }
         Line::TooLong { head, .. } => {
             let text = String::from_utf8_lossy(head);
-            let is_of_word = |it: char| it.is_alphanumeric() || "_-+/=.~%\u{fffd}".contains(it);
-            format!("{} …", text.trim_end_matches(is_of_word).trim_end())
+            format!("{} …", redactor.redact_beginning(&text))
         }
     }
 }

@@ -73,7 +73,7 @@ impl Memory {
     }
 
     /// Everything to look for.
-    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Forms>> {
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Forms>> + Clone {
         let learned = self.learned.values().map(|(_, forms)| forms);
         self.configured.values().chain(learned)
     }

@@ -4,6 +4,7 @@
 mod forms;
 mod memory;
 mod needles;
+mod plain;
 mod redactor;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! [`Needles`]: finds many secrets in one pass over a text; made once, never changed.
+//! [`Search`]: finds many secrets in one pass over a text; made once, never changed.
 //!
 //! Every place of a text is asked whether a secret may end there: six bytes, multiplied, name one bit of
 //! a table that fits the cache. That costs a nanosecond a byte, for ten secrets as for twenty
@@ -6,13 +6,16 @@
 //! (Aho-Corasick) took two to five times as long for a text, and twenty times as long to make.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     hash::{BuildHasher as _, RandomState},
     ops::Range,
     sync::Arc,
 };
 
-use super::forms::{self, BYTES_MIN};
+use super::{
+    forms::{self, BYTES_MIN},
+    plain::Plain,
+};
 
 /// How much of a needle is kept as it is, in bytes; of what stands before, a digest does. Twenty
 /// thousand tokens of two kilobytes are then known without a second copy of them, and a text made of
@@ -35,37 +38,99 @@ struct Needle {
 }
 
 /// What is looked for on behalf of one secret.
-pub(super) struct Forms(Vec<Arc<Needle>>);
+pub(super) struct Forms {
+    /// In any text.
+    anywhere: Vec<Arc<Needle>>,
+    /// In one whose escapes were undone.
+    unescaped: Vec<Arc<Needle>>,
+}
 
 impl Forms {
     /// Of a secret.
     pub(super) fn of(secret: &str, hasher: &RandomState) -> Self {
-        let forms = forms::of(secret);
-        let needles = forms.iter().map(|form| {
-            let bytes = form.as_bytes();
-            let at = bytes.len().saturating_sub(TAIL_BYTES_MAX);
-            let (head, tail) = bytes.split_at(at);
-            Arc::new(Needle {
-                tail: tail.into(),
-                head: (at > 0).then(|| (at, hasher.hash_one(head))),
-            })
-        });
-        Self(needles.collect())
+        let texts = forms::of(secret);
+        let needles = |texts: BTreeSet<String>| {
+            let needles = texts
+                .iter()
+                .map(|text| Needle::new(text.as_bytes(), hasher));
+            needles.map(Arc::new).collect()
+        };
+        Self {
+            anywhere: needles(texts.anywhere),
+            unescaped: needles(texts.unescaped),
+        }
     }
 
     /// Whether there is nothing to look for.
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.anywhere.is_empty()
+    }
+}
+
+impl Needle {
+    fn new(bytes: &[u8], hasher: &RandomState) -> Self {
+        let at = bytes.len().saturating_sub(TAIL_BYTES_MAX);
+        let (head, tail) = bytes.split_at(at);
+        Self {
+            tail: tail.into(),
+            head: (at > 0).then(|| (at, hasher.hash_one(head))),
+        }
     }
 }
 
 /// Finds secrets.
 #[derive(Default)]
-pub(super) struct Needles {
+pub(super) struct Search {
+    /// In any text.
+    anywhere: Needles,
+    /// In one whose escapes were undone.
+    unescaped: Needles,
+}
+
+impl Search {
+    /// For all of these.
+    pub(super) fn new<'a>(
+        secrets: impl IntoIterator<Item = &'a Arc<Forms>> + Clone,
+        hasher: &RandomState,
+    ) -> Self {
+        let anywhere = secrets.clone().into_iter().flat_map(|it| &it.anywhere);
+        let unescaped = secrets.into_iter().flat_map(|it| &it.unescaped);
+        Self {
+            anywhere: Needles::new(anywhere, hasher),
+            unescaped: Needles::new(unescaped, hasher),
+        }
+    }
+
+    /// The longest text that is looked for, in bytes.
+    pub(super) fn longest(&self) -> usize {
+        self.anywhere.longest.max(self.unescaped.longest)
+    }
+
+    /// Whether escapes are worth undoing: tokens of letters and digits are written the same everywhere.
+    pub(super) fn needs_plain(&self) -> bool {
+        !self.unescaped.is_empty()
+    }
+
+    /// Where secrets stand in a text, in no order; `plain` is it without escapes, if it has any.
+    pub(super) fn find(&self, text: &[u8], plain: Option<&Plain>) -> Vec<Range<usize>> {
+        let mut found = self.anywhere.find(text);
+        if let Some(plain) = plain {
+            let places = self.unescaped.find(&plain.text);
+            found.extend(places.iter().map(|place| plain.place(place)));
+        }
+        found
+    }
+}
+
+/// Finds texts.
+#[derive(Default)]
+struct Needles {
     /// By their last six bytes.
     by_end: HashMap<u64, Vec<Arc<Needle>>>,
     /// One bit for each key of those, and by chance for others; empty when there are none.
     bits: Vec<u64>,
+    /// The longest needle, in bytes.
+    longest: usize,
     /// How far a spread key is shifted to be the number of a bit.
     shift: u32,
     /// Makes the digests.
@@ -74,21 +139,22 @@ pub(super) struct Needles {
 
 impl Needles {
     /// Looks for all of these.
-    pub(super) fn new<'a>(
-        secrets: impl IntoIterator<Item = &'a Arc<Forms>>,
-        hasher: &RandomState,
-    ) -> Self {
+    fn new<'a>(needles: impl Iterator<Item = &'a Arc<Needle>>, hasher: &RandomState) -> Self {
         let mut by_end: HashMap<u64, Vec<Arc<Needle>>> = HashMap::new();
-        for needle in secrets.into_iter().flat_map(|forms| &forms.0) {
+        let mut longest = 0;
+        for needle in needles {
             let Some(end) = needle.tail.last_chunk::<BYTES_MIN>() else {
                 continue;
             };
+            let head = needle.head.map_or(0, |(length, _)| length);
+            longest = longest.max(head + needle.tail.len());
             let alike = by_end.entry(key(*end)).or_default();
             if !alike.contains(needle) {
                 alike.push(Arc::clone(needle));
             }
         }
         let mut needles = Self {
+            longest,
             hasher: hasher.clone(),
             ..Self::default()
         };
@@ -108,10 +174,15 @@ impl Needles {
         needles
     }
 
-    /// Where secrets stand in a text, in order and apart: of two that meet nothing remains.
-    pub(super) fn find(&self, text: &[u8]) -> Vec<Range<usize>> {
+    /// Whether there is nothing to find.
+    fn is_empty(&self) -> bool {
+        self.bits.is_empty()
+    }
+
+    /// Where they stand in a text, in order and apart: of two that meet nothing remains.
+    fn find(&self, text: &[u8]) -> Vec<Range<usize>> {
         let mut found = Vec::new();
-        if self.bits.is_empty() {
+        if self.is_empty() {
             return found;
         }
         // The first ends have no eight bytes before them.

@@ -14,11 +14,18 @@ use serde_json::Value;
 use super::{
     Secret,
     memory::Memory,
-    needles::{Forms, Needles},
+    needles::{Forms, Search},
+    plain::Plain,
 };
 
 /// What stands in place of a secret.
 const STARS: &str = "***";
+
+/// How many bytes an escape makes of one, as URLs are escaped.
+const ESCAPED_BYTES: usize = 3;
+
+/// The most that is left out at the end of a text that was cut, in bytes.
+const MARGIN_MAX: usize = 1 << 10;
 
 /// No secret is a shorter number.
 const NUMBER_MAX: u64 = 99_999_999_999;
@@ -48,11 +55,11 @@ struct Inner {
 #[derive(Default)]
 struct Current {
     /// What was known when everything was built.
-    settled: Arc<Needles>,
+    settled: Arc<Search>,
     /// How many secrets that was.
     settled_count: usize,
     /// What came later.
-    fresh: Needles,
+    fresh: Search,
     /// For the next time that those are built.
     fresh_forms: Vec<Arc<Forms>>,
 }
@@ -99,7 +106,7 @@ impl Redactor {
         self.0.current.store(Arc::new(Current {
             settled: Arc::clone(&current.settled),
             settled_count,
-            fresh: Needles::new(&fresh_forms, &self.0.hasher),
+            fresh: Search::new(&fresh_forms, &self.0.hasher),
             fresh_forms,
         }));
     }
@@ -107,7 +114,7 @@ impl Redactor {
     /// Builds everything anew.
     fn settle(&self, memory: &Memory) {
         self.0.current.store(Arc::new(Current {
-            settled: Arc::new(Needles::new(memory.all(), &self.0.hasher)),
+            settled: Arc::new(Search::new(memory.all(), &self.0.hasher)),
             settled_count: memory.len(),
             ..Current::default()
         }));
@@ -119,15 +126,22 @@ impl Redactor {
         if places.is_empty() {
             return Cow::Borrowed(text);
         }
-        let mut redacted = String::with_capacity(text.len());
-        let mut end = 0;
-        for place in places {
-            redacted.push_str(text.get(end..place.start).unwrap_or_default());
-            redacted.push_str(STARS);
-            end = place.end;
+        Cow::Owned(starred(text, &places))
+    }
+
+    /// The same for the beginning of a text whose rest is not known. A secret may begin in it and go on
+    /// beyond: as much of the end is left out as the longest secret has, or [`MARGIN_MAX`].
+    pub fn redact_beginning(&self, text: &str) -> String {
+        let current = self.0.current.load();
+        let longest = current.settled.longest().max(current.fresh.longest());
+        let margin = (longest * ESCAPED_BYTES).min(MARGIN_MAX);
+        let mut places = self.places(text.as_bytes());
+        let mut end = text.floor_char_boundary(text.len().saturating_sub(margin));
+        if let Some(place) = places.iter().find(|it| it.start < end && end < it.end) {
+            end = place.start;
         }
-        redacted.push_str(text.get(end..).unwrap_or_default());
-        Cow::Owned(redacted)
+        places.retain(|place| place.end <= end);
+        starred(text.get(..end).unwrap_or_default(), &places)
     }
 
     /// The same in place.
@@ -173,12 +187,14 @@ impl Redactor {
     /// Where secrets stand, in order and apart.
     fn places(&self, text: &[u8]) -> Vec<Range<usize>> {
         let current = self.0.current.load();
-        let mut found = current.settled.find(text);
-        let fresh = current.fresh.find(text);
-        if fresh.is_empty() {
-            return found;
-        }
-        found.extend(fresh);
+        let searches = [&*current.settled, &current.fresh];
+        let plain = searches
+            .iter()
+            .any(|it| it.needs_plain())
+            .then(|| Plain::of(text))
+            .flatten();
+        let mut found = current.settled.find(text, plain.as_ref());
+        found.extend(current.fresh.find(text, plain.as_ref()));
         found.sort_by_key(|place| place.start);
         found.dedup_by(|later, earlier| {
             let meets = later.start <= earlier.end;
@@ -189,4 +205,17 @@ impl Redactor {
         });
         found
     }
+}
+
+/// Puts stars in place of what stands at these places.
+fn starred(text: &str, places: &[Range<usize>]) -> String {
+    let mut starred = String::with_capacity(text.len());
+    let mut end = 0;
+    for place in places {
+        starred.push_str(text.get(end..place.start).unwrap_or_default());
+        starred.push_str(STARS);
+        end = place.end;
+    }
+    starred.push_str(text.get(end..).unwrap_or_default());
+    starred
 }

@@ -48,6 +48,7 @@ fn a_secret_is_found_in_every_form_in_which_it_travels() {
         json!(secret).to_string(),
         // JSON in JSON.
         json!(json!({ "token": secret }).to_string()).to_string(),
+        json!(json!(json!(secret).to_string()).to_string()).to_string(),
         // Python, PHP, Go.
         r#""p@s\"s/w\\\u00f6<rd>&+ 7""#.to_owned(),
         r#""p@s\"s\/w\\ö<rd>&+ 7""#.to_owned(),

@@ -32,6 +32,7 @@ mod remote_openapi;
 mod remote_sessions;
 mod replicas;
 mod routes;
+mod secrets;
 mod seeds;
 mod shutdown;
 mod supervision;

@@ -49,7 +49,7 @@ pub async fn observe(
     next: Next,
 ) -> Response {
     let began = Instant::now();
-    let request_id = request_id(request.headers());
+    let request_id = request_id(request.headers(), &redactor);
     let shared = RequestId(request_id.clone());
     request.extensions_mut().insert(shared);
     let (method, uri) = (request.method().clone(), request.uri().clone());
@@ -75,7 +75,8 @@ fn is_probe(path: &str) -> bool {
 }
 
 /// The caller's id if it is a harmless one, else a fresh one of 64 random bits.
-fn request_id(headers: &HeaderMap) -> HeaderValue {
+fn request_id(headers: &HeaderMap, redactor: &Redactor) -> HeaderValue {
+    let is_harmless = |id: &str| is_harmless(id) && !redactor.finds(id.as_bytes());
     let sent = headers.get(REQUEST_ID);
     match sent {
         Some(id) if id.to_str().is_ok_and(is_harmless) => id.clone(),

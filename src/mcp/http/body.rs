@@ -44,20 +44,21 @@ pub fn preview(body: &[u8], redactor: &Redactor) -> String {
     preview
 }
 
-/// The content type without its parameters, in lower case; empty when there is none.
+/// The content type without its parameters, as sent; empty when there is none.
 pub fn content_type(response: &Response) -> String {
     response
         .headers()
         .get(CONTENT_TYPE)
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.split(';').next())
-        .map(|value| value.trim().to_ascii_lowercase())
+        .map(|value| value.trim().to_owned())
         .unwrap_or_default()
 }
 
 impl Kind {
     /// Of a content type as [`content_type`] gives it.
     pub fn of(content_type: &str) -> Self {
+        let content_type = content_type.to_ascii_lowercase();
         if content_type == "text/event-stream" {
             Self::Events
         } else if content_type == "application/json" || content_type.ends_with("+json") {

@@ -34,7 +34,7 @@ pub async fn result(
         let content = [json!({ "type": "text", "text": message })];
         return Ok(json!({ "content": content, "isError": true }).to_string());
     }
-    let kind = content_type(&response);
+    let kind = content_type(&response).to_ascii_lowercase();
     let uri = response.url().path().to_owned();
     let body = read(response, bytes_max)
         .await
