@@ -24,7 +24,7 @@ impl Ports {
 }
 
 impl OAuthPeer {
-    /// FastMCP (`servers/fastmcp_peer.py`).
+    /// `FastMCP` (`servers/fastmcp_peer.py`).
     pub async fn fastmcp(words: &[&str]) -> Self {
         let port = free_port();
         let mut command = Command::new(installed("py/v1/bin/python"));
