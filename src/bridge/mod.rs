@@ -7,6 +7,7 @@
 mod call;
 mod catalogue;
 mod handle;
+mod login;
 mod opener;
 mod own;
 mod pool;

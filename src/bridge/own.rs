@@ -1,12 +1,9 @@
 //! Sessions that belong to somebody: how a call gets one, and the task of a bridge that has no other.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use serde_json::Value;
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep, sleep_until, timeout_at},
-};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
     call::Failure,
@@ -22,10 +19,6 @@ use crate::{
     mcp::{ConnectError, NoToken},
     secret::Secret,
 };
-
-/// A token that its server refused is shown again after this time: the server's mind may change
-/// without anybody logging in anew, and it is not asked about it again and again.
-const SAME_AGAIN: Duration = Duration::from_mins(5);
 
 impl Bridge {
     /// The session of an owner, opened now if there is none.
@@ -227,82 +220,11 @@ impl Supervisor {
         }
         self.replaced();
     }
-
-    /// Waits for somebody to log in: status `needs_login`, or `disabled` for a bridge that is on only
-    /// then. No server is asked meanwhile.
-    pub(super) async fn wait_for_login(&mut self, why: &NoToken) {
-        let reason = match &self.bridge.config.waits_for_login {
-            Some(reason) => reason.clone(),
-            None => format!("{why}: mcp-bridge login {}", self.bridge.name()),
-        };
-        let phase = match &self.bridge.config.waits_for_login {
-            Some(_) => Phase::Disabled,
-            None => Phase::NeedsLogin,
-        };
-        tracing::info!(bridge.name = %self.bridge.name(), %reason, "the bridge waits for a login");
-        self.bridge.set_status(Status {
-            phase,
-            reason: Some(reason),
-            retry_at: None,
-            fault: None,
-        });
-        self.bridge.note_attempt();
-        let mut changes = self.bridge.opener.context.credentials.changes();
-        // A token that its server does not take, or that does not reach far enough: another one helps.
-        let refused = match self.bridge.token(&Owner::Shared).await {
-            Some(Ok(token)) => Some(token),
-            Some(Err(_)) | None => None,
-        };
-        let again = refused.as_ref().map(|_| Instant::now() + SAME_AGAIN);
-        loop {
-            // Whatever account changed: looking costs one query. Once before the first change, which
-            // may have come just now.
-            if self.bridge.has_login(refused.as_ref()).await {
-                return;
-            }
-            tokio::select! {
-                () = self.stop.cancelled() => return,
-                () = changed(&mut changes) => {}
-                () = at(again) => return,
-                command = self.inbox.recv() => match command {
-                    Some(Command::Restart) | None => return,
-                    Some(Command::Wake | Command::Suspect(_)) => {}
-                },
-            }
-        }
-    }
-}
-
-/// Waits for the next change; for ever where nothing is kept, so that nobody can log in.
-async fn changed(changes: &mut Option<watch::Receiver<u64>>) {
-    if let Some(receiver) = changes
-        && receiver.changed().await.is_ok()
-    {
-        return;
-    }
-    std::future::pending::<()>().await;
-}
-
-/// Waits until then; for ever without a time.
-async fn at(time: Option<Instant>) {
-    match time {
-        Some(time) => sleep_until(time).await,
-        None => std::future::pending().await,
-    }
 }
 
 impl Bridge {
-    /// Whether there is a token to show for everybody by now, another than the one that was refused.
-    async fn has_login(&self, refused: Option<&Secret>) -> bool {
-        match self.token(&Owner::Shared).await {
-            Some(Err(NoToken::NeedsLogin(_) | NoToken::NeedsScope(_))) => false,
-            Some(Ok(token)) => refused != Some(&token),
-            Some(Err(NoToken::Refused(_) | NoToken::Unavailable(_))) | None => true,
-        }
-    }
-
     /// The token of an owner, or why there is none; `None` where none is needed.
-    async fn token(&self, owner: &Owner) -> Option<Result<Secret, NoToken>> {
+    pub(super) async fn token(&self, owner: &Owner) -> Option<Result<Secret, NoToken>> {
         let credentials = &self.opener.context.credentials;
         let shown = credentials.shown(&self.config, owner).await.ok()?;
         Some(shown.credential?.token().await)

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     handle::{Bridge, Command, Lease},
+    login,
     opener::Unopened,
     status::{Backoff, Fault, Phase, Status},
 };
@@ -280,10 +281,18 @@ impl Supervisor {
             fault,
         });
         self.bridge.note_attempt();
+        let mut login = tokio::select! {
+            () = self.stop.cancelled() => return,
+            login = self.next_login() => login,
+        };
         loop {
             tokio::select! {
                 () = sleep_until(retry_at) => return,
                 () = self.stop.cancelled() => return,
+                () = login::comes(&mut login) => {
+                    self.backoff.reset();
+                    return;
+                }
                 command = self.inbox.recv() => match command {
                     Some(Command::Restart) => {
                         self.backoff.reset();

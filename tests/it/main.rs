@@ -22,6 +22,7 @@ mod dashboard;
 mod identity;
 mod keyring;
 mod oauth;
+mod oauth_peers;
 mod page;
 mod rates;
 mod reload;

@@ -88,15 +88,28 @@ pub async fn revoke(account: &Account, settings: &OAuth) -> Result<(), OAuthErro
         Some(token) => (token.secret(), "refresh_token"),
         None => (tokens.access_token().secret(), "access_token"),
     };
-    let mut fields = vec![
+    let id = client.client_id.as_str();
+    let fields = [
         ("token", token.as_str()),
         ("token_type_hint", hint),
-        ("client_id", client.client_id.as_str()),
+        ("client_id", id),
     ];
-    if let Some(secret) = &client.client_secret {
-        fields.push(("client_secret", secret));
+    let secret = client.client_secret.as_deref();
+    let with = |secret| [&fields[..], &[("client_secret", secret)]].concat();
+    let first = match secret {
+        Some(secret) => traffic.post_form(endpoint, &with(secret), None).await,
+        None => traffic.post_form(endpoint, &fields, None).await,
+    };
+    match (first, secret) {
+        // The other way of RFC 6749 §2.3.1.
+        (Err(OAuthError::Refused(_)), Some(secret)) => {
+            let basic = Some((id, secret));
+            traffic.post_form(endpoint, &fields, basic).await
+        }
+        // The Python SDK 1, and FastMCP on it, miss the secret of a client that has none.
+        (Err(OAuthError::Refused(_)), None) => traffic.post_form(endpoint, &with(""), None).await,
+        (first, _) => first,
     }
-    traffic.post_form(endpoint, &fields).await
 }
 
 /// An object without its nulls.

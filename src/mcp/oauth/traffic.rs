@@ -110,34 +110,42 @@ impl Traffic {
         challenge.to_str().ok().map(str::to_owned)
     }
 
-    /// Sends a form that rmcp knows nothing of.
-    pub async fn post_form(&self, url: &str, fields: &[(&str, &str)]) -> Result<(), OAuthError> {
-        let refused = |reason: String| OAuthError::Unavailable(reason);
+    /// Sends a form that rmcp knows nothing of; with `basic`, an id and its secret in the header.
+    pub async fn post_form(
+        &self,
+        url: &str,
+        fields: &[(&str, &str)],
+        basic: Option<(&str, &str)>,
+    ) -> Result<(), OAuthError> {
+        let failed = |reason: String| OAuthError::Unavailable(reason);
         let url: Url = url
             .parse()
-            .map_err(|error: url::ParseError| refused(error.to_string()))?;
-        self.check(&url).map_err(refused)?;
+            .map_err(|error: url::ParseError| failed(error.to_string()))?;
+        self.check(&url).map_err(failed)?;
         let form = form_urlencoded::Serializer::new(String::new())
             .extend_pairs(fields)
             .finish();
-        let request = self
+        let mut request = self
             .client
             .post(url.clone())
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(form);
+        if let Some((id, secret)) = basic {
+            let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect();
+            let (id, secret): (String, String) = (encoded(id), encoded(secret));
+            request = request.basic_auth(id, Some(secret));
+        }
         let response = request
             .send()
             .await
-            .map_err(|error| refused(super::super::http::Failure::from(error).to_string()))?;
+            .map_err(|error| failed(super::super::http::Failure::from(error).to_string()))?;
         let status = response.status();
-        if status.is_success() {
-            return Ok(());
+        let words = format!("{} answered HTTP {}", place(&url), status.as_u16());
+        match status {
+            status if status.is_success() => Ok(()),
+            status if status.is_client_error() => Err(OAuthError::Refused(words)),
+            _ => Err(OAuthError::Unavailable(words)),
         }
-        Err(refused(format!(
-            "{} answered HTTP {}",
-            place(&url),
-            status.as_u16()
-        )))
     }
 
     /// Sends one request.

@@ -4,6 +4,7 @@ mod bad_http;
 mod databases;
 mod issuer;
 mod oauth_peer;
+mod oauth_peers;
 mod open_webui;
 mod upstream;
 
@@ -11,6 +12,7 @@ pub use bad_http::BadHttp;
 pub use databases::{Postgres, redis_url};
 pub use issuer::Issuer;
 pub use oauth_peer::{Browser, OAuthPeer, Page};
+pub use oauth_peers::Ports;
 pub use open_webui::{OpenWebUi, User, token};
 pub use upstream::Upstream;
 

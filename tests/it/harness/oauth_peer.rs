@@ -16,7 +16,7 @@ pub struct OAuthPeer {
     /// Its origin.
     pub base: String,
     client: Client,
-    _child: Child,
+    child: Child,
 }
 
 impl OAuthPeer {
@@ -33,27 +33,37 @@ impl OAuthPeer {
             python.exists(),
             "the Python MCP SDK is missing: run ./scripts/peers"
         );
-        let child = Command::new(python)
+        let mut command = Command::new(python);
+        command
             .arg(fixture("it/servers/oauth_peer.py"))
             .args(["--port", &port.to_string()])
-            .args(words)
+            .args(words);
+        let path = if words.contains(&"sse") { "sse" } else { "mcp" };
+        Self::of(command, format!("http://127.0.0.1:{port}"), path).await
+    }
+
+    /// A program that serves MCP at a path below an origin; waits until it answers.
+    pub(super) async fn of(mut command: Command, base: String, path: &str) -> Self {
+        let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .kill_on_drop(true)
             .spawn()
             .unwrap();
-        let base = format!("http://127.0.0.1:{port}");
-        let path = if words.contains(&"sse") { "sse" } else { "mcp" };
         let peer = Self {
             url: format!("{base}/{path}"),
             base,
             client: client(),
-            _child: child,
+            child,
         };
-        let stats = format!("{}/__stats", peer.base);
-        until(async || peer.client.get(&stats).send().await.is_ok()).await;
+        until(async || peer.client.get(&peer.base).send().await.is_ok()).await;
         peer
+    }
+
+    /// Ends it with all that it knows.
+    pub async fn kill(mut self) {
+        self.child.kill().await.unwrap();
     }
 
     /// What it counted.
@@ -195,6 +205,13 @@ impl Browser {
             .to_str()
             .unwrap()
             .to_owned()
+    }
+
+    /// The same at a peer that asks nobody.
+    pub async fn connect_at_once(&mut self, link: &str) -> Page {
+        let page = self.open(link).await;
+        assert_eq!(page.status, 200, "{}", page.text);
+        self.go_on(&page).await
     }
 
     /// All of it: the link, our page, the peer's, and back.
