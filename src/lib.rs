@@ -9,6 +9,9 @@ mod json;
 mod name;
 mod secret;
 
+// Seals what stands in the database.
+mod vault;
+
 // What a server says of its tools.
 mod tool;
 
@@ -33,6 +36,9 @@ mod audit;
 
 // Trust: who is calling us ...
 mod auth;
+
+// ... who we are when we call others,
+mod credential;
 
 // ... what they may use, and how often.
 mod access;

@@ -1,7 +1,8 @@
 //! One call through a bridge: a slot, a session, a deadline, and one retry where that is safe.
 
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
 
+use http::HeaderMap;
 use serde_json::{Map, Value};
 use tokio::{
     sync::SemaphorePermit,
@@ -9,10 +10,16 @@ use tokio::{
 };
 
 use super::{
-    handle::{Bridge, Command, Lease},
+    handle::{Bridge, Command, Lease, off},
     status::{Fault, Phase, Status},
 };
-use crate::{access::Grant, mcp::CallError, name::ToolName};
+use crate::{
+    access::Grant,
+    config::CredentialKind,
+    credential::Owner,
+    mcp::{CallError, NoToken},
+    name::ToolName,
+};
 
 /// How long a call waits for a session that is being started. A first `npx` may take longer; the
 /// caller is told to come back.
@@ -23,6 +30,27 @@ const RETRY_WAIT_MAX: Duration = Duration::from_secs(2);
 /// Makes the arguments once more, for the rare second attempt: a copy kept for it would cost every
 /// call.
 pub type Again<'a> = dyn Fn() -> Map<String, Value> + Send + Sync + 'a;
+
+/// A call that somebody may make.
+#[derive(Clone, Copy)]
+pub struct Order<'a> {
+    /// The server's name for the tool.
+    pub tool: &'a ToolName,
+    /// Whose session it goes through.
+    pub owner: &'a Owner,
+    /// Headers of the caller that go on to a server behind a URL.
+    pub passed: &'a HeaderMap,
+    /// Makes the arguments once more.
+    pub again: &'a Again<'a>,
+}
+
+impl fmt::Debug for Order<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = formatter.debug_struct("Order");
+        shown.field("tool", self.tool).field("owner", self.owner);
+        shown.finish_non_exhaustive()
+    }
+}
 
 /// Why a call has no result.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -51,6 +79,32 @@ pub enum Failure {
         /// Why.
         reason: String,
     },
+    /// Somebody has to log in for all, or once more with more rights.
+    #[error(
+        "bridge `{bridge}` waits for a login: {reason}; an administrator runs `mcp-bridge login {bridge}`, or connects it on /admin"
+    )]
+    NeedsLogin {
+        /// The bridge.
+        bridge: String,
+        /// Why.
+        reason: String,
+    },
+    /// The caller has to connect their own account.
+    #[error("bridge `{bridge}` needs your own account there ({reason})")]
+    ConnectRequired {
+        /// The bridge.
+        bridge: String,
+        /// Why.
+        reason: String,
+    },
+    /// The caller has nothing to show to the server, and cannot get it by logging in.
+    #[error("bridge `{bridge}` cannot act for you: {reason}")]
+    NoCredential {
+        /// The bridge.
+        bridge: String,
+        /// Why.
+        reason: String,
+    },
     /// All slots are taken and enough callers wait already.
     #[error("bridge `{0}` is busy with {1} calls and as many wait as may; try again in a moment")]
     Busy(String, usize),
@@ -60,30 +114,35 @@ pub enum Failure {
 }
 
 impl Bridge {
-    /// Calls a tool by the server's name for it and gives the JSON text of its result. `again` makes the
-    /// arguments once more. The grant is the proof that access to this very tool was decided before.
+    /// Calls a tool and gives the JSON text of its result. The grant is the proof that access to this
+    /// very tool was decided before.
     pub async fn call(
-        &self,
+        self: &Arc<Self>,
         grant: &Grant,
-        tool: &ToolName,
+        order: Order<'_>,
         arguments: Map<String, Value>,
-        again: &Again<'_>,
     ) -> Result<String, Failure> {
-        if !grant.is_for(self.name(), tool) {
+        if !grant.is_for(self.name(), order.tool) {
             return Err(Failure::NotGranted(
                 self.name().to_string(),
-                tool.to_string(),
+                order.tool.to_string(),
             ));
         }
-        if let Err(disabled) = &self.config.transport {
+        if let Some(reason) = off(&self.config) {
             return Err(Failure::Disabled(
                 self.name().to_string(),
-                disabled.0.clone(),
+                reason.to_owned(),
             ));
         }
         let deadline = Instant::now() + self.config.timeout;
         let _slot = self.slot(deadline).await?;
-        let result = self.call_with_retry(tool, arguments, again, deadline).await;
+        let result = match order.owner {
+            Owner::Shared => self.call_with_retry(order, arguments, deadline).await,
+            // Boxed: it is large, and most bridges have one session.
+            Owner::Group { .. } | Owner::Caller { .. } => {
+                Box::pin(self.call_owned(order, arguments, deadline)).await
+            }
+        };
         self.touch();
         result
     }
@@ -104,36 +163,64 @@ impl Bridge {
     /// The call itself, once more on a fresh session when it provably did not reach the server.
     async fn call_with_retry(
         &self,
-        tool: &ToolName,
+        order: Order<'_>,
         arguments: Map<String, Value>,
-        again: &Again<'_>,
         deadline: Instant,
     ) -> Result<String, Failure> {
         let lease = self.lease(deadline).await?;
-        let first = self.call_on(&lease, tool, arguments, deadline).await;
+        let first = self.call_on(&lease, order, arguments, deadline).await;
         let Err(Failure::Call(CallError::NotSent(reason))) = &first else {
             return first;
         };
         tracing::debug!(bridge.name = %self.name(), %reason, "the call did not leave; it is sent once more");
         let lease = self.lease_after(lease.generation, deadline).await?;
-        self.call_on(&lease, tool, again(), deadline).await
+        self.call_on(&lease, order, (order.again)(), deadline).await
+    }
+
+    /// The same on the session of an owner.
+    async fn call_owned(
+        self: &Arc<Self>,
+        order: Order<'_>,
+        arguments: Map<String, Value>,
+        deadline: Instant,
+    ) -> Result<String, Failure> {
+        let (seated, lease) = self.owned(order.owner, deadline).await?;
+        let first = self.call_on(&lease, order, arguments, deadline).await;
+        if is_lost(&first) {
+            self.pool.leave(&seated.seat);
+        }
+        if !matches!(&first, Err(Failure::Call(CallError::NotSent(_)))) {
+            return first;
+        }
+        drop(seated);
+        let (_seated, lease) = self.owned(order.owner, deadline).await?;
+        self.call_on(&lease, order, (order.again)(), deadline).await
     }
 
     /// One attempt on one session.
     async fn call_on(
         &self,
         lease: &Lease,
-        tool: &ToolName,
+        order: Order<'_>,
         arguments: Map<String, Value>,
         deadline: Instant,
     ) -> Result<String, Failure> {
         let left = deadline.saturating_duration_since(Instant::now());
-        let result = lease.session.call(tool, arguments, left).await;
-        result.map_err(|error| {
+        let calling = lease
+            .session
+            .call(order.tool, arguments, order.passed, left);
+        calling.await.map_err(|error| {
             match &error {
-                CallError::NotSent(_) => self.tell(Command::Suspect(lease.generation)),
+                // Its task finds out what is the matter; that of an owner has no other.
+                CallError::NotSent(_) | CallError::NoToken(NoToken::NeedsLogin(_))
+                    if *order.owner == Owner::Shared =>
+                {
+                    self.tell(Command::Suspect(lease.generation));
+                }
                 // One lost answer is no lost session; that one reports itself.
-                CallError::Lost
+                CallError::NotSent(_)
+                | CallError::NoToken(_)
+                | CallError::Lost
                 | CallError::Rpc { .. }
                 | CallError::Timeout(_)
                 | CallError::Auth(_)
@@ -145,13 +232,14 @@ impl Bridge {
             match error {
                 // What was left of the time is no use to the caller; the whole is.
                 CallError::Timeout(_) => Failure::Call(CallError::Timeout(self.config.timeout)),
+                CallError::NoToken(why) => self.without_token(&why),
                 error => Failure::Call(error),
             }
         })
     }
 
     /// The session, or a short wait for one that is coming.
-    async fn lease(&self, deadline: Instant) -> Result<std::sync::Arc<Lease>, Failure> {
+    async fn lease(&self, deadline: Instant) -> Result<Arc<Lease>, Failure> {
         match self.live.session.load_full() {
             Some(lease) => Ok(lease),
             None => self.lease_after(0, deadline).await,
@@ -159,11 +247,7 @@ impl Bridge {
     }
 
     /// A session newer than `generation`, or a short wait for one.
-    async fn lease_after(
-        &self,
-        generation: u64,
-        deadline: Instant,
-    ) -> Result<std::sync::Arc<Lease>, Failure> {
+    async fn lease_after(&self, generation: u64, deadline: Instant) -> Result<Arc<Lease>, Failure> {
         let _place = self
             .queue()
             .ok_or_else(|| Failure::Busy(self.name().to_string(), self.config.concurrency))?;
@@ -189,7 +273,7 @@ impl Bridge {
     /// Whether waiting is of no use: the next attempt is not about to be made.
     fn will_not_come(&self, status: &Status, generation: u64) -> bool {
         match status.phase {
-            Phase::Disabled => true,
+            Phase::Disabled | Phase::NeedsLogin => true,
             Phase::Starting | Phase::Idle => false,
             // The task has not yet heard of the loss.
             Phase::Ready => self
@@ -209,12 +293,19 @@ impl Bridge {
         let bridge = self.name().to_string();
         let reason = status.reason.clone().unwrap_or_else(|| match status.phase {
             Phase::Starting | Phase::Idle => "its server is still starting".to_owned(),
-            Phase::Ready | Phase::Disabled | Phase::BackingOff | Phase::Failed => {
-                "its server was lost".to_owned()
-            }
+            Phase::Ready
+            | Phase::Disabled
+            | Phase::NeedsLogin
+            | Phase::BackingOff
+            | Phase::Failed => "its server was lost".to_owned(),
         });
         match status.phase {
             Phase::Disabled => Failure::Disabled(bridge, reason),
+            Phase::NeedsLogin => match self.config.credential {
+                CredentialKind::Caller => Failure::ConnectRequired { bridge, reason },
+                CredentialKind::Group => Failure::NoCredential { bridge, reason },
+                CredentialKind::Shared => Failure::NeedsLogin { bridge, reason },
+            },
             Phase::BackingOff | Phase::Failed if status.fault == Some(Fault::Refused) => {
                 Failure::Refused { bridge, reason }
             }
@@ -227,4 +318,14 @@ impl Bridge {
             }
         }
     }
+}
+
+/// Whether the session is of no more use after this.
+fn is_lost(result: &Result<String, Failure>) -> bool {
+    matches!(
+        result,
+        Err(Failure::ConnectRequired { .. }
+            | Failure::NeedsLogin { .. }
+            | Failure::Call(CallError::NotSent(_)))
+    )
 }

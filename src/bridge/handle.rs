@@ -9,17 +9,20 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use serde_json::Value;
 use tokio::{
     sync::{Notify, Semaphore, mpsc, watch},
     time::Instant,
 };
 
 use super::{
+    opener::Opener,
+    pool::Pool,
     status::{Fault, Phase, Status},
     toolset::Toolset,
 };
 use crate::{
-    config,
+    config::{self, CredentialKind},
     mcp::{LastWords, ServerInfo, Session},
     name::BridgeName,
 };
@@ -42,6 +45,8 @@ pub struct Live {
     pub(super) session: ArcSwapOption<Lease>,
     /// The last known tools; they stay while the server is down.
     pub tools: ArcSwap<Toolset>,
+    /// The same as the server listed them.
+    pub(super) listed: ArcSwap<Vec<Value>>,
     /// What the server last said of itself.
     pub server: ArcSwapOption<ServerInfo>,
     /// The last words of the last child.
@@ -64,6 +69,10 @@ pub struct Bridge {
     pub config: config::Bridge,
     /// What its task publishes.
     pub live: Live,
+    /// Makes sessions.
+    pub(super) opener: Opener,
+    /// The sessions that belong to somebody.
+    pub(super) pool: Pool,
     /// Where it stands.
     pub(super) status: watch::Sender<Status>,
     /// Attempts to connect that have an outcome; the rest after a lazy one belongs to it.
@@ -84,26 +93,31 @@ impl Bridge {
     /// A bridge whose task does not run yet, and the other end of its commands.
     pub(super) fn new(
         config: config::Bridge,
+        opener: Opener,
         changed: Arc<Notify>,
     ) -> (Self, mpsc::Receiver<Command>) {
         let (commands, inbox) = mpsc::channel(16);
-        let status = match &config.transport {
-            Ok(_) => Status::plain(Phase::Starting),
-            Err(disabled) => Status::disabled(&disabled.0),
+        let status = match off(&config) {
+            None => Status::plain(Phase::Starting),
+            Some(reason) => Status::disabled(reason),
         };
+        let is_off = status.phase == Phase::Disabled;
         let bridge = Self {
             live: Live {
                 session: ArcSwapOption::empty(),
                 tools: ArcSwap::from_pointee(Toolset::default()),
+                listed: ArcSwap::default(),
                 server: ArcSwapOption::empty(),
                 last_words: ArcSwapOption::empty(),
             },
             status: watch::Sender::new(status),
-            attempts: watch::Sender::new(u64::from(config.transport.is_err())),
+            attempts: watch::Sender::new(u64::from(is_off)),
             commands,
             slots: Semaphore::new(config.concurrency),
             waiting: AtomicUsize::new(0),
             last_call: std::sync::Mutex::new(Instant::now()),
+            pool: Pool::new(config.sessions_max, config.session_idle),
+            opener,
             changed,
             config,
         };
@@ -113,6 +127,12 @@ impl Bridge {
     /// The bridge's name.
     pub fn name(&self) -> &BridgeName {
         &self.config.name
+    }
+
+    /// Whether it is on: not switched off, nothing missing, and logged in where that is what it waits
+    /// for.
+    pub fn is_on(&self) -> bool {
+        self.status.borrow().phase != Phase::Disabled
     }
 
     /// Where it stands.
@@ -130,6 +150,11 @@ impl Bridge {
         let before = *self.attempts.borrow();
         self.tell(Command::Restart);
         self.attempted(before + 1).await;
+    }
+
+    /// Has its task end the session and connect anew, without waiting.
+    pub fn reconnect(&self) {
+        self.tell(Command::Restart);
     }
 
     /// Whether the first attempt to connect has an outcome.
@@ -207,6 +232,16 @@ impl Bridge {
         let before = self.waiting.fetch_add(1, Ordering::Relaxed);
         let queued = Queued(&self.waiting);
         (before < self.config.queue).then_some(queued)
+    }
+}
+
+/// Why a bridge is off. Where each group brings its own keys, nothing need be there before.
+pub(super) fn off(config: &config::Bridge) -> Option<&str> {
+    match &config.transport {
+        Err(disabled) if config.credential != CredentialKind::Group || !config.is_enabled => {
+            Some(&disabled.0)
+        }
+        Ok(_) | Err(_) => None,
     }
 }
 

@@ -7,6 +7,9 @@
 mod call;
 mod catalogue;
 mod handle;
+mod opener;
+mod own;
+mod pool;
 mod registry;
 mod reload;
 mod roster;
@@ -14,7 +17,7 @@ mod status;
 mod supervisor;
 mod toolset;
 
-pub use call::Failure;
+pub use call::{Failure, Order};
 pub use handle::Bridge;
 pub use registry::{Context, Registry};
 pub use reload::{Reloader, Source};

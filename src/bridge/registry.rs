@@ -11,12 +11,18 @@ use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    catalogue::Catalogue, handle::Bridge, roster::Roster, status::Backoff, supervisor::Supervisor,
+    catalogue::Catalogue,
+    handle::{Bridge, off},
+    opener::Opener,
+    roster::Roster,
+    status::Backoff,
+    supervisor::Supervisor,
 };
 use crate::{
     access::View,
-    config::{self, Config, Flavor, Transport},
-    mcp::{Connector, Known},
+    config::{self, Config, Flavor},
+    credential::Credentials,
+    mcp::Known,
     name::BridgeName,
     openapi::Document,
     secret::Redactor,
@@ -31,6 +37,8 @@ const PUBLISH_DEBOUNCE: Duration = Duration::from_millis(20);
 pub struct Context {
     /// The connection pool of remote bridges.
     pub http: reqwest::Client,
+    /// What sessions show to their servers.
+    pub credentials: Arc<Credentials>,
     /// Takes secrets out of what servers say.
     pub redactor: Redactor,
     /// Runs every task.
@@ -124,26 +132,31 @@ impl Registry {
         known: Option<&Arc<Bridge>>,
         previous: Option<Task>,
     ) -> (Arc<Bridge>, Option<Task>) {
-        let (bridge, inbox) = Bridge::new(wanted.clone(), Arc::clone(&self.changed));
+        let stop = self.context.stop.child_token();
+        let opener = Opener {
+            context: self.context.clone(),
+            flavor: config.flavor,
+            result_bytes_max: config.limits.result_bytes_max,
+            stop: stop.clone(),
+        };
+        let (bridge, inbox) = Bridge::new(wanted.clone(), opener, Arc::clone(&self.changed));
         if let Some(known) = known.filter(|known| publishes_alike(&known.config, wanted)) {
             bridge.live.tools.store(known.live.tools.load_full());
+            bridge.live.listed.store(known.live.listed.load_full());
             bridge.live.server.store(known.live.server.load_full());
         }
         let bridge = Arc::new(bridge);
-        let Ok(transport) = &wanted.transport else {
+        if off(wanted).is_some() {
             previous.inspect(|task| task.stop.cancel());
             return (bridge, None);
-        };
+        }
         let task = Task {
-            stop: self.context.stop.child_token(),
+            stop,
             done: CancellationToken::new(),
         };
         let supervisor = Supervisor {
-            connector: self.connector(&bridge, transport, config),
-            flavor: config.flavor,
             inbox,
             stop: task.stop.clone(),
-            tracker: self.context.tracker.clone(),
             known: Known::default(),
             backoff: Backoff::default(),
             generation: 0,
@@ -161,17 +174,9 @@ impl Registry {
         (bridge, Some(task))
     }
 
-    /// What makes the sessions of one bridge.
-    fn connector(&self, bridge: &Bridge, transport: &Transport, config: &Config) -> Connector {
-        Connector {
-            bridge: bridge.name().clone(),
-            transport: transport.clone(),
-            limit: bridge.config.connect_timeout,
-            result_bytes_max: config.limits.result_bytes_max,
-            http: self.context.http.clone(),
-            redactor: self.context.redactor.clone(),
-            tracker: self.context.tracker.clone(),
-        }
+    /// Runs every task.
+    pub fn tracker(&self) -> &TaskTracker {
+        &self.context.tracker
     }
 
     /// Takes secrets out of what servers say.
@@ -280,5 +285,5 @@ fn publishes_alike(old: &config::Bridge, new: &config::Bridge) -> bool {
     old.tools == new.tools
         && old.rename == new.rename
         && old.aliases == new.aliases
-        && new.transport.is_ok()
+        && off(new).is_none()
 }

@@ -20,6 +20,8 @@ pub enum Phase {
     Failed,
     /// Not running because nobody calls; the next call starts it.
     Idle,
+    /// Somebody has to log in to its server first.
+    NeedsLogin,
 }
 
 impl Phase {
@@ -32,6 +34,7 @@ impl Phase {
             Self::BackingOff => "backing_off",
             Self::Failed => "failed",
             Self::Idle => "idle",
+            Self::NeedsLogin => "needs_login",
         }
     }
 }
@@ -50,7 +53,7 @@ pub enum Fault {
 pub struct Status {
     /// Where it stands.
     pub phase: Phase,
-    /// Why: set for `disabled`, `backing_off` and `failed`.
+    /// Why: set for `disabled`, `backing_off`, `failed` and `needs_login`.
     pub reason: Option<String>,
     /// When the next attempt comes, for `backing_off` and `failed`.
     pub retry_at: Option<tokio::time::Instant>,

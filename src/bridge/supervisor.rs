@@ -2,25 +2,25 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde_json::Value;
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep, sleep_until},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     handle::{Bridge, Command, Lease},
+    opener::Unopened,
     status::{Backoff, Fault, Phase, Status},
-    toolset::Toolset,
 };
 use crate::{
-    config::Flavor,
-    mcp::{ConnectError, Connector, Known, Session},
+    config::CredentialKind,
+    credential::{Denied, Owner},
+    mcp::{ConnectError, Known, NoToken, Session},
 };
 
 /// After `tools/list_changed`, how long to wait for more of them before the list is read.
-const LIST_DEBOUNCE: Duration = Duration::from_millis(200);
+pub(super) const LIST_DEBOUNCE: Duration = Duration::from_millis(200);
 
 /// How long the calls in flight of a bridge that a reload ends may take; its successor waits.
 const FINISH_MAX: Duration = Duration::from_secs(5);
@@ -30,16 +30,10 @@ const FINISH_MAX: Duration = Duration::from_secs(5);
 pub(super) struct Supervisor {
     /// What it publishes to.
     pub bridge: Arc<Bridge>,
-    /// Makes sessions.
-    pub connector: Connector,
-    /// How tools are published.
-    pub flavor: Flavor,
     /// What others ask.
     pub inbox: mpsc::Receiver<Command>,
     /// Ends the task.
     pub stop: CancellationToken,
-    /// Runs the compilation of tools.
-    pub tracker: TaskTracker,
     /// What is known of the server.
     pub known: Known,
     /// Failures in a row.
@@ -64,6 +58,13 @@ enum Parting {
 impl Supervisor {
     /// Runs until `stop`.
     pub async fn run(mut self) {
+        if self.bridge.config.credential != CredentialKind::Shared {
+            return self.run_owned().await;
+        }
+        if self.bridge.config.oauth().is_some() {
+            // Logins are in the database, which connects beside us.
+            self.bridge.opener.context.credentials.ready().await;
+        }
         let stop = self.stop.clone();
         let mut is_first = true;
         while !stop.is_cancelled() {
@@ -91,14 +92,25 @@ impl Supervisor {
                     self.leave(&lease).await;
                     self.after(parting, born).await;
                 }
-                Err(error) => {
+                Err(Unopened::Connect(ConnectError::NoToken(
+                    why @ (NoToken::NeedsLogin(_) | NoToken::NeedsScope(_)),
+                ))) => self.wait_for_login(&why).await,
+                Err(Unopened::Connect(error)) => {
                     let fault = fault_of(&error);
                     self.after_failure(error.to_string(), Duration::ZERO, fault)
                         .await;
                 }
+                Err(Unopened::Denied(Denied::NoKeys(reason) | Denied::Unusable(reason))) => {
+                    self.after_failure(reason, Duration::ZERO, None).await;
+                }
             }
             is_first = false;
         }
+        self.replaced();
+    }
+
+    /// The bridge is at its end: nobody waits for it.
+    pub(super) fn replaced(&self) {
         self.bridge.live.session.store(None);
         // A call that still holds this handle must not wait for a session.
         self.bridge.set_status(Status {
@@ -110,9 +122,9 @@ impl Supervisor {
     }
 
     /// Connects, reads the tools, publishes both.
-    async fn start(&mut self) -> Result<Arc<Lease>, ConnectError> {
-        let session = self.connector.connect(self.known).await?;
-        let redactor = &self.connector.redactor;
+    async fn start(&mut self) -> Result<Arc<Lease>, Unopened> {
+        let session = self.bridge.open(&Owner::Shared, self.known).await?;
+        let redactor = self.bridge.redactor();
         self.known = session.known;
         self.bridge
             .live
@@ -122,9 +134,10 @@ impl Supervisor {
             .live
             .server
             .store(Some(Arc::new(session.server.without_secrets(redactor))));
-        if let Err(error) = self.read_tools(&session).await {
+        if let Err(error) = self.bridge.read_tools(&session).await {
             session.close().await;
-            return Err(Self::with_exit(error, &session));
+            let error = Self::with_exit(error, &session);
+            return Err(self.bridge.explained(&Owner::Shared, error).await);
         }
         self.generation += 1;
         let lease = Arc::new(Lease {
@@ -154,33 +167,6 @@ impl Supervisor {
             },
             _ => error,
         }
-    }
-
-    /// Reads the tool list and swaps the published tools.
-    async fn read_tools(&self, session: &Session) -> Result<(), ConnectError> {
-        let list = session
-            .list_tools(self.bridge.config.connect_timeout)
-            .await?;
-        let set = self.compile(list).await?;
-        for warning in &set.warnings {
-            tracing::warn!(bridge.name = %self.bridge.name(), %warning, "the server's tool list has a flaw");
-        }
-        self.bridge.live.tools.store(Arc::new(set));
-        self.bridge.changed.notify_one();
-        Ok(())
-    }
-
-    /// Compiles the tools where it does not hold up the runtime.
-    async fn compile(&self, list: Vec<Value>) -> Result<Toolset, ConnectError> {
-        let (bridge, flavor) = (Arc::clone(&self.bridge), self.flavor);
-        let redactor = self.connector.redactor.clone();
-        let compiled = self.tracker.spawn_blocking(move || {
-            let old = bridge.live.tools.load();
-            Toolset::compile(list, &bridge.config, flavor, &old, &redactor)
-        });
-        compiled.await.map_err(|error| {
-            ConnectError::Protocol(format!("its tools cannot be compiled: {error}"))
-        })
     }
 
     /// Stays with a session until it ends or has to.
@@ -217,7 +203,7 @@ impl Supervisor {
     /// The tool list changed: read it once the server has calmed down. A failure keeps the old.
     async fn reread_tools(&self, session: &Session) {
         sleep(LIST_DEBOUNCE).await;
-        if let Err(error) = self.read_tools(session).await {
+        if let Err(error) = self.bridge.read_tools(session).await {
             tracing::warn!(bridge.name = %self.bridge.name(), %error, "the changed tool list cannot be read; the old one stays");
         }
     }
@@ -279,7 +265,7 @@ impl Supervisor {
     async fn after_failure(&mut self, reason: String, lived: Duration, fault: Option<Fault>) {
         let (phase, delay) = self.backoff.ended(lived, rand::random());
         let retry_at = Instant::now() + delay;
-        let reason = self.connector.redactor.redact(&reason).into_owned();
+        let reason = self.bridge.redactor().redact(&reason).into_owned();
         tracing::warn!(
             bridge.name = %self.bridge.name(),
             %reason,
@@ -315,8 +301,9 @@ impl Supervisor {
 fn fault_of(error: &ConnectError) -> Option<Fault> {
     match error {
         ConnectError::Spawn { .. } | ConnectError::Exited { .. } => Some(Fault::Stillborn),
-        ConnectError::Auth(_) => Some(Fault::Refused),
-        ConnectError::Unreachable(_)
+        ConnectError::Auth(_) | ConnectError::NoToken(NoToken::Refused(_)) => Some(Fault::Refused),
+        ConnectError::NoToken(_)
+        | ConnectError::Unreachable(_)
         | ConnectError::Timeout { .. }
         | ConnectError::Http(..)
         | ConnectError::Refused { .. }

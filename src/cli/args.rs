@@ -5,7 +5,12 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{Args, Parser, Subcommand};
 use url::Url;
 
-use super::{access::AccessCommand, audit::AuditCommand};
+use super::{
+    access::AccessCommand,
+    audit::AuditCommand,
+    login::{LoginArgs, LogoutArgs},
+    secrets::SecretsCommand,
+};
 use crate::config;
 
 /// Puts every MCP server a team uses behind one OpenAPI surface.
@@ -94,7 +99,17 @@ pub enum Command {
         #[arg(long)]
         url: Option<Url>,
     },
-    /// Say and decide who may use what: groups, grants, members, administrators, API keys.
+    /// Log in to a server that asks for it (OAuth), from a terminal, for all or for one user.
+    Login(LoginArgs),
+    /// Forget a login.
+    Logout(LogoutArgs),
+    /// List who is logged in where.
+    Accounts {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say and decide who may use what: groups, grants, members, administrators, keys.
     Access {
         /// What to do.
         #[command(subcommand)]
@@ -107,6 +122,12 @@ pub enum Command {
         /// What to do.
         #[command(subcommand)]
         command: AuditCommand,
+    },
+    /// Look after what is sealed in the database: tokens, and keys of groups.
+    Secrets {
+        /// What to do.
+        #[command(subcommand)]
+        command: SecretsCommand,
     },
     /// Run the small MCP server inside this program, on standard input and output.
     DemoServer,

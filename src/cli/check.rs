@@ -5,8 +5,8 @@ use std::{fmt::Write as _, path::Path, process::ExitCode};
 use url::Url;
 
 use crate::config::{
-    self, Anonymous, ApiKey, Bridge, Config, DatabaseUrl, Diagnostic, Environment, Flavor, Loaded,
-    Off, Severity, Transport,
+    self, Anonymous, ApiKey, Bridge, Config, CredentialKind, DatabaseUrl, Diagnostic, Environment,
+    Flavor, Loaded, Off, Severity, Transport,
 };
 use crate::secret::Redactor;
 
@@ -100,11 +100,36 @@ pub fn table(config: &Config) -> String {
 
 /// Shows no argument, no path of a URL and no query: they may hold secrets.
 fn describe(bridge: &Bridge) -> (&'static str, String) {
-    match &bridge.transport {
-        Ok(Transport::Stdio(stdio)) => ("on", stdio.command.clone()),
-        Ok(Transport::Remote(remote)) => ("on", remote.url.origin().ascii_serialization()),
-        Err(disabled) => ("off", disabled.0.clone()),
+    if let Some(reason) = bridge.reason_off() {
+        return if bridge.is_for_groups_alone() {
+            let why = format!("for groups with keys of their own; {reason}");
+            ("on", why)
+        } else {
+            ("off", reason.to_owned())
+        };
     }
+    let how = match &bridge.transport {
+        Ok(Transport::Stdio(stdio)) => stdio.command.clone(),
+        Ok(Transport::Remote(remote)) => {
+            let origin = remote.url.origin().ascii_serialization();
+            match &remote.oauth {
+                Some(_) => format!("{origin}  OAuth"),
+                None => origin,
+            }
+        }
+        Err(disabled) => disabled.0.clone(),
+    };
+    let whose = match bridge.credential {
+        CredentialKind::Shared => "",
+        CredentialKind::Group => ", keys of groups",
+        CredentialKind::Caller => ", each caller's own",
+    };
+    ("on", format!("{how}{whose}"))
+}
+
+/// Whether anybody may call it.
+fn is_on(bridge: &Bridge) -> bool {
+    bridge.reason_off().is_none() || bridge.is_for_groups_alone()
 }
 
 /// Who may call, what decides, and where it is kept. mcpo's configurations have none of it.
@@ -271,11 +296,7 @@ fn audit(audit: &config::Audit) -> String {
 }
 
 fn summary(path: &Path, config: &Config, warnings: usize) -> String {
-    let on = config
-        .bridges
-        .iter()
-        .filter(|bridge| bridge.transport.is_ok())
-        .count();
+    let on = config.bridges.iter().filter(|bridge| is_on(bridge)).count();
     let kind = match config.flavor {
         Flavor::Native => "",
         Flavor::Mcpo | Flavor::McpoSingle => " (mcpServers)",
@@ -354,6 +375,46 @@ url = "https://example.org/mcp"
         audit     every call, without arguments, kept for 90 days; journal mcp-bridge-audit
         bridges.toml: 4 bridges, 2 on; listens on 127.0.0.1:8000
         "##);
+    }
+
+    #[test]
+    fn a_bridge_that_signs_in_says_how_and_for_whom() {
+        let report = check(
+            r#"
+[bridges.all]
+url     = "https://example.org/mcp"
+headers = { Authorization = "Bearer ${LINEAR_API_KEY}" }
+oauth   = {}
+
+[bridges.later]
+url     = "https://example.org/mcp"
+headers = { Authorization = "Bearer ${LINEAR_API_KEY}" }
+oauth   = {}
+enabled = "auto"
+
+[bridges.each]
+url        = "https://example.org/mcp"
+oauth      = {}
+credential = "caller"
+
+[bridges.groups]
+command    = "npx"
+env        = { K = "${K}" }
+credential = "group"
+"#,
+        );
+        let bridges: Vec<_> = report.stdout.lines().take(4).collect();
+        insta::assert_snapshot!(bridges.join("\n"), @r##"
+        all     on   https://example.org  OAuth
+        later   off  LINEAR_API_KEY is not set, and nobody has logged in: mcp-bridge login later
+        each    on   https://example.org  OAuth, each caller's own
+        groups  on   for groups with keys of their own; K is not set
+        "##);
+        assert!(
+            report.stdout.contains("4 bridges, 3 on"),
+            "{}",
+            report.stdout
+        );
     }
 
     #[test]

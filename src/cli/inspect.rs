@@ -3,19 +3,22 @@
 use std::{io::Read as _, process::ExitCode, sync::Arc};
 
 use anyhow::{Context as _, anyhow, bail};
+use http::HeaderMap;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use super::{
     args::Start,
     output::{complain, fail, fail_clean, print},
-    serve,
+    serve, sources,
 };
 use crate::{
     access::View,
-    bridge::{Phase, Registry},
-    config::Config,
+    bridge::{Order, Phase, Registry},
+    config::{Config, CredentialKind, Transport},
+    credential::Owner,
     lifecycle::Lifecycle,
+    mcp,
     reply::Reply,
     secret::Redactor,
     telemetry,
@@ -101,11 +104,14 @@ pub fn call(start: &Start, bridge: &str, tool: &str, arguments: &str) -> ExitCod
             .authorise(found.name(), &entry.tool)
             .ok()
             .context("not allowed")?;
-        let result = found
-            .call(&grant, &entry.tool.server_name, arguments.clone(), &|| {
-                arguments.clone()
-            })
-            .await?;
+        let again = || arguments.clone();
+        let order = Order {
+            tool: &entry.tool.server_name,
+            owner: &Owner::Shared,
+            passed: &HeaderMap::new(),
+            again: &again,
+        };
+        let result = found.call(&grant, order, arguments.clone()).await?;
         let reply = Reply::from_result(serde_json::from_str(&result)?, false)?;
         let reply = reply.without_secrets(registry.redactor());
         print(&format!("{}\n", String::from_utf8_lossy(&reply.body)));
@@ -140,7 +146,8 @@ fn with_bridges(
     only: Option<&str>,
     work: impl AsyncFnOnce(Arc<Registry>) -> anyhow::Result<()>,
 ) -> ExitCode {
-    let loaded = match (serve::plan(start).source)() {
+    let plan = serve::plan(start);
+    let loaded = match (plan.source)() {
         Ok(loaded) => loaded,
         Err(problems) => return serve::refuse(&problems),
     };
@@ -159,7 +166,16 @@ fn with_bridges(
         .and_then(|runtime| {
             runtime.block_on(async {
                 let lifecycle = Lifecycle::default();
-                let registry = Registry::start(&config, serve::context(&lifecycle, &redactor)?);
+                let sources =
+                    sources::open(&config, mcp::http_client()?, lifecycle.tracker.clone())?;
+                // Logins are in the database; without any, it is left alone.
+                if let Some(store) = sources.store.clone().filter(|_| uses_accounts(&config)) {
+                    store.migrate().await?;
+                }
+                let kept = sources::kept(&config, &sources, &lifecycle, &redactor);
+                let credentials = sources::credentials(&sources, &kept, plan.variants, &redactor);
+                let context = serve::context(&lifecycle, &sources, &credentials, &redactor);
+                let registry = Registry::start(&config, context);
                 registry.settled().await;
                 let result = work(registry).await;
                 serve::end(&lifecycle).await;
@@ -170,6 +186,14 @@ fn with_bridges(
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail_clean(&error, &redactor),
     }
+}
+
+/// Whether any bridge shows what stands in the database.
+fn uses_accounts(config: &Config) -> bool {
+    config.bridges.iter().any(|bridge| {
+        bridge.credential != CredentialKind::Shared
+            || matches!(&bridge.transport, Ok(Transport::Remote(remote)) if remote.oauth.is_some())
+    })
 }
 
 /// The configuration with one bridge only.

@@ -8,9 +8,11 @@ mod check;
 mod healthcheck;
 mod import;
 mod inspect;
+mod login;
 mod mcpo;
 mod migrate;
 mod output;
+mod secrets;
 mod serve;
 mod sources;
 
@@ -66,6 +68,7 @@ fn run_mcpo(words: Vec<OsString>) -> ExitCode {
     redactor.set_configured(command.secrets(&environment));
     output::print(&redactor.redact(&format!("{}\n", command.first_line())));
     serve::run(serve::Plan {
+        variants: serve::no_variants(),
         is_watched: command.hot_reload(),
         // As mcpo (mcpo contract §2).
         bad_config: 1,
@@ -88,9 +91,13 @@ fn run(cli: Cli) -> ExitCode {
         Some(Command::Openapi { bridge }) => inspect::openapi(&start, bridge.as_deref()),
         Some(Command::Import(args)) => import::run(&args),
         Some(Command::Healthcheck { url }) => healthcheck::main(&start, url),
+        Some(Command::Login(args)) => login::login(&start, &args),
+        Some(Command::Logout(args)) => login::logout(&start, &args),
+        Some(Command::Accounts { json }) => login::accounts(&start, json),
         Some(Command::Access { command }) => access::main(&start, command),
         Some(Command::Migrate) => migrate::main(&start),
         Some(Command::Audit { command }) => audit::main(&start, command),
+        Some(Command::Secrets { command }) => secrets::main(&start, &command),
         Some(Command::DemoServer) => serve::demo_server(),
     }
 }

@@ -16,6 +16,7 @@ use crate::{
     auth::Sources,
     bridge::{Context, Registry, Reloader, Source},
     config::{self, Anonymous, Config, Diagnostic, Environment, Flavor, Loaded, Overrides, Watch},
+    credential::{Credentials, Variants},
     http::{self, AppState, Settings},
     lifecycle::Lifecycle,
     mcp,
@@ -30,6 +31,8 @@ const REAP_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Plan {
     /// Reads it.
     pub source: Box<Source>,
+    /// Resolves one bridge of it with other values for some variables.
+    pub variants: Box<Variants>,
     /// Whether changes of its files apply by themselves.
     pub is_watched: bool,
     /// The exit code for a configuration with errors.
@@ -48,8 +51,12 @@ pub fn plan(start: &Start) -> Plan {
         listen: start.listen,
     };
     if start.server.is_empty() {
-        let path = start.config.clone();
+        let (path, again) = (start.config.clone(), start.config.clone());
+        let (here, listen) = (environment.clone(), overrides.clone());
         Plan {
+            variants: Box::new(move |name, values| {
+                config::load_bridge(&again, &here, &listen, name, values)
+            }),
             source: Box::new(move || config::load_with(&path, &environment, &overrides)),
             is_watched: true,
             bad_config: BAD_CONFIG,
@@ -57,11 +64,17 @@ pub fn plan(start: &Start) -> Plan {
     } else {
         let words = start.server.clone();
         Plan {
+            variants: no_variants(),
             source: Box::new(move || config::single(&words, &environment, &overrides)),
             is_watched: false,
             bad_config: BAD_CONFIG,
         }
     }
+}
+
+/// For whoever runs without a database: no group has keys.
+pub fn no_variants() -> Box<Variants> {
+    Box::new(|_, _| Err("groups have no keys without bridges.toml".to_owned()))
 }
 
 /// Reads the configuration, serves until a signal, and says how it ended.
@@ -132,16 +145,18 @@ async fn serve(plan: Plan, loaded: Loaded, redactor: Redactor) -> anyhow::Result
     lifecycle
         .listen_to_signals(Arc::clone(&asked))
         .context("cannot listen to signals")?;
-    let context = context(&lifecycle, &redactor)?;
     let tracker = lifecycle.tracker.clone();
-    let sources = sources::open(&config, context.http.clone(), tracker.clone())?;
+    let sources = sources::open(&config, mcp::http_client()?, tracker.clone())?;
     // Nothing waits for the database: it connects behind the open port, and ends after the calls.
     if let Some(store) = &sources.store {
         let run = Arc::clone(store).run(config.access.clone(), lifecycle.bridges.clone());
         tracker.spawn(run);
     }
+    let kept = sources::kept(&config, &sources, &lifecycle, &redactor);
     let (store, stop) = (sources.store.clone(), lifecycle.bridges.clone());
     let audit = Audit::start(&config.audit, store.clone(), &redactor, &tracker, stop);
+    let credentials = sources::credentials(&sources, &kept, plan.variants, &redactor);
+    let context = context(&lifecycle, &sources, &credentials, &redactor);
     let registry = Registry::start(&config, context);
     let settings = Settings::new(Arc::clone(&config), &sources);
     let settings = Arc::new(ArcSwap::from_pointee(settings));
@@ -161,9 +176,12 @@ async fn serve(plan: Plan, loaded: Loaded, redactor: Redactor) -> anyhow::Result
     let stillborn = stillborn(config.flavor, Arc::clone(&registry));
     let router = http::router(&Arc::new(AppState {
         registry,
+        credentials,
         settings,
         reloader,
         store,
+        keyring: kept.keyring,
+        group_keys: kept.group_keys,
         audit,
         redactor,
         draining: lifecycle.soft.clone(),
@@ -219,13 +237,19 @@ async fn stillborn(flavor: Flavor, registry: Arc<Registry>) -> anyhow::Error {
 }
 
 /// What all bridges share.
-pub fn context(lifecycle: &Lifecycle, redactor: &Redactor) -> anyhow::Result<Context> {
-    Ok(Context {
-        http: mcp::http_client()?,
+pub fn context(
+    lifecycle: &Lifecycle,
+    sources: &Sources,
+    credentials: &Arc<Credentials>,
+    redactor: &Redactor,
+) -> Context {
+    Context {
+        http: sources.http.clone(),
+        credentials: Arc::clone(credentials),
         redactor: redactor.clone(),
         tracker: lifecycle.tracker.clone(),
         stop: lifecycle.bridges.clone(),
-    })
+    }
 }
 
 /// Ends the bridges and waits until their servers are reaped, or for the second signal.

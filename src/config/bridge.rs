@@ -7,9 +7,11 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{
-    Bridge, Disabled, ToolFilter, Transport,
+    Bridge, CredentialKind, Disabled, OAuthGrant, ToolFilter, Transport,
+    credentials::{BasicTable, OAuthTable},
     diagnostic::Span,
     reader::{Reader, Scalar, Text},
+    setting::{Flag, List, Setting, is_blank, why_blank},
     transport,
 };
 use crate::name::{BridgeName, ToolName};
@@ -19,12 +21,21 @@ pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_mins(1);
 pub(super) const TIMEOUT: Duration = Duration::from_mins(5);
 pub(super) const CONCURRENCY: usize = 64;
 pub(super) const QUEUE: usize = 256;
+pub(super) const SESSIONS: usize = 64;
+pub(super) const SESSION_IDLE: Duration = Duration::from_mins(10);
+
+/// What `credential` may say.
+const CREDENTIALS: &[(&str, CredentialKind)] = &[
+    ("shared", CredentialKind::Shared),
+    ("group", CredentialKind::Group),
+    ("caller", CredentialKind::Caller),
+];
 
 /// As it stands in the file. Defaults are those of [`Bridge`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct BridgeTable {
-    pub(super) enabled: Option<Spanned<bool>>,
+    pub(super) enabled: Option<Spanned<Flag>>,
     pub(super) description: Option<Text>,
     pub(super) command: Option<Text>,
     pub(super) args: Option<Vec<Text>>,
@@ -34,6 +45,12 @@ pub(super) struct BridgeTable {
     pub(super) url: Option<Text>,
     pub(super) transport: Option<Text>,
     pub(super) headers: BTreeMap<Text, Text>,
+    pub(super) basic_auth: Option<Spanned<BasicTable>>,
+    pub(super) oauth: Option<Spanned<OAuthTable>>,
+    pub(super) pass_headers: Option<Spanned<List>>,
+    pub(super) credential: Option<Text>,
+    pub(super) sessions_max: Option<Spanned<Scalar>>,
+    pub(super) session_idle: Option<Text>,
     pub(super) protocol: Option<Text>,
     pub(super) connect_timeout: Option<Text>,
     pub(super) timeout: Option<Text>,
@@ -59,6 +76,19 @@ pub(super) struct Resolver<'r, 'a> {
     pub(super) reader: &'r mut Reader<'a>,
     /// Why the bridge is off.
     missing: Vec<String>,
+    /// Why it has no key and signs in.
+    pub(super) keys_missing: Vec<String>,
+}
+
+/// What `enabled` says.
+#[derive(Debug, PartialEq, Eq)]
+enum Switch {
+    /// `true`, or nothing.
+    On,
+    /// `"auto"`: on with a key, or once somebody has logged in.
+    Auto,
+    /// `false` or blank, and why.
+    Off(String),
 }
 
 impl Resolver<'_, '_> {
@@ -69,11 +99,93 @@ impl Resolver<'_, '_> {
             return Some(Spanned::new(text.span(), expansion.text));
         }
         for missing in expansion.missing {
-            if !self.missing.contains(&missing) {
-                self.missing.push(missing);
-            }
+            self.miss(missing);
         }
         None
+    }
+
+    /// The same for a value that may be blank by a default of nothing; then it says why.
+    pub(super) fn optional(&mut self, text: &Text) -> Option<Setting<Text>> {
+        let expansion = self.reader.expand(text)?;
+        if !expansion.missing.is_empty() {
+            return self.expand(text).map(Ok);
+        }
+        if is_blank(&expansion) {
+            return Some(Err(why_blank(&expansion)));
+        }
+        let value = expansion.text.trim().to_owned();
+        Some(Ok(Spanned::new(text.span(), value)))
+    }
+
+    /// The words of a list, blank ones left out.
+    pub(super) fn words(&mut self, list: &Spanned<List>, separators: &[char]) -> Vec<Text> {
+        let texts = match list.get_ref() {
+            List::One(text) => vec![Spanned::new(list.span(), text.clone())],
+            List::Many(texts) => texts.clone(),
+        };
+        let mut words = Vec::new();
+        for text in texts {
+            let Some(value) = self.expand(&text) else {
+                continue;
+            };
+            let inner = value.get_ref().split(separators).map(str::trim);
+            let inner = inner.filter(|word| !word.is_empty());
+            words.extend(inner.map(|word| Spanned::new(text.span(), word.to_owned())));
+        }
+        words
+    }
+
+    /// Notes why the bridge is off.
+    pub(super) fn miss(&mut self, reason: String) {
+        if !self.missing.contains(&reason) {
+            self.missing.push(reason);
+        }
+    }
+
+    /// The value of a header or variable, unless a default of nothing made it blank: then it is left
+    /// out, so that what is optional can stand in a file. mcpo passes it on as it is.
+    pub(super) fn unless_blank(&self, written: &Text, value: Text) -> Option<Text> {
+        let is_left_out = !self.reader.lenient
+            && value.get_ref().trim().is_empty()
+            && written.get_ref().contains("${");
+        (!is_left_out).then_some(value)
+    }
+
+    /// Reads what does not switch the bridge off when it is missing; gives the reasons apart.
+    pub(super) fn apart<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> (T, Vec<String>) {
+        let before = std::mem::take(&mut self.missing);
+        let found = read(self);
+        (found, std::mem::replace(&mut self.missing, before))
+    }
+
+    fn switch(&mut self, flag: Option<Spanned<Flag>>) -> Switch {
+        let Some(flag) = flag else {
+            return Switch::On;
+        };
+        if let Flag::Text(text) = flag.get_ref() {
+            let text = Spanned::new(flag.span(), text.clone());
+            match self.reader.optional(&text) {
+                Some(Ok(value)) if value.get_ref().eq_ignore_ascii_case("auto") => {
+                    return Switch::Auto;
+                }
+                Some(Ok(_)) => {}
+                Some(Err(why)) => return Switch::Off(why),
+                // Reported.
+                None => return Switch::On,
+            }
+        }
+        match self.reader.flag("enabled", &flag) {
+            Some(false) => Switch::Off("switched off in the configuration".to_owned()),
+            Some(true) | None => Switch::On,
+        }
+    }
+
+    fn credential(&mut self, text: Option<&Text>) -> CredentialKind {
+        let kind = text.and_then(|text| {
+            let text = self.expand(text)?;
+            self.reader.choice("credential", &text, CREDENTIALS)
+        });
+        kind.unwrap_or(CredentialKind::Shared)
     }
 
     /// The same for a string that others can see; a secret in it is worth a warning.
@@ -133,6 +245,7 @@ impl BridgeTable {
         let mut resolver = Resolver {
             reader,
             missing: Vec::new(),
+            keys_missing: Vec::new(),
         };
         let resolver = &mut resolver;
         let description = self
@@ -149,17 +262,19 @@ impl BridgeTable {
         let (rename, aliases) = names(resolver, &self.rename, &self.aliases);
         let lazy = self.lazy.unwrap_or(false);
         let embed_html = self.embed_html.unwrap_or(false);
-        let enabled = self
-            .enabled
-            .as_ref()
-            .is_none_or(|enabled| *enabled.get_ref());
-        let transport = transport::resolve(resolver, self, at);
+        let sessions_max = resolver.count("sessions_max", self.sessions_max.take(), 1);
+        let session_idle = resolver.duration("session_idle", self.session_idle.take());
+        let switch = resolver.switch(self.enabled.take());
+        let credential = resolver.credential(self.credential.as_ref());
+        let transport = transport::resolve(resolver, self, credential, at);
         let missing = resolver.missing.join("; ");
-        let transport = if enabled {
-            off_when_missing(transport, missing)
-        } else {
-            Err(Disabled("switched off in the configuration".to_owned()))
+        let is_auto = switch == Switch::Auto;
+        let (transport, is_enabled) = match switch {
+            Switch::On | Switch::Auto => (off_when_missing(transport, missing), true),
+            Switch::Off(why) => (Err(Disabled(why)), false),
         };
+        let is_awaited = is_auto && credential == CredentialKind::Shared && asks_people(&transport);
+        let waits_for_login = is_awaited.then(|| reason_to_wait(&name, &resolver.keys_missing));
         let mut bridge = Bridge {
             name,
             description: description.map(Text::into_inner),
@@ -175,6 +290,11 @@ impl BridgeTable {
             rename,
             aliases,
             embed_html,
+            is_enabled,
+            credential,
+            sessions_max: sessions_max.unwrap_or(SESSIONS),
+            session_idle: session_idle.unwrap_or(SESSION_IDLE),
+            waits_for_login,
         };
         if reader.lenient
             && let Some(reason) = reader.problems.soften(first_problem)
@@ -194,6 +314,26 @@ fn off_when_missing(transport: Option<Transport>, missing: String) -> Result<Tra
         Some(transport) => Ok(transport),
         None => Err(Disabled("its configuration has an error".to_owned())),
     }
+}
+
+/// Whether a person has to log in.
+fn asks_people(transport: &Result<Transport, Disabled>) -> bool {
+    match transport {
+        Ok(Transport::Remote(remote)) => remote
+            .oauth
+            .as_ref()
+            .is_some_and(|oauth| oauth.grant == OAuthGrant::AuthorizationCode),
+        Ok(Transport::Stdio(_)) | Err(_) => false,
+    }
+}
+
+/// Why a bridge is off until somebody logs in for all.
+fn reason_to_wait(name: &BridgeName, keys_missing: &[String]) -> String {
+    let mut reason = keys_missing.join("; ");
+    if !reason.is_empty() {
+        reason.push_str(", and ");
+    }
+    format!("{reason}nobody has logged in: mcp-bridge login {name}")
 }
 
 fn filter(

@@ -1,8 +1,8 @@
 //! What each section may say for itself, but not beside the others.
 
-use super::{Anonymous, Config, Diagnostic};
+use super::{Anonymous, Config, Diagnostic, Transport};
 
-/// Warnings of a configuration that was read without errors.
+/// Problems of a configuration that was read without errors.
 pub(super) fn find(config: &Config) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     let is_enforced = config.is_access_enforced();
@@ -10,6 +10,21 @@ pub(super) fn find(config: &Config) -> Vec<Diagnostic> {
         let message = "`anonymous = true`: callers without identity pass as `anonymous`, where grants are meant to decide who may call what";
         let hint = "remove `anonymous` from `[identity]`; what everybody with an identity may use goes into `default_groups` of `[access]`";
         found.push(Diagnostic::warning(message).with_hint(hint));
+    }
+    if let Some(gateway) = &config.identity.gateway {
+        for bridge in &config.bridges {
+            let Ok(Transport::Remote(remote)) = &bridge.transport else {
+                continue;
+            };
+            if remote.pass_headers.contains(&gateway.secret_header) {
+                let message = format!(
+                    "`pass_headers` of `{}` would show its server what the gateway proves itself with, `{}`",
+                    bridge.name, gateway.secret_header
+                );
+                let hint = "remove it there";
+                found.push(Diagnostic::error(message).with_hint(hint));
+            }
+        }
     }
     if is_enforced && config.access.default_groups.is_empty() {
         let idle = config

@@ -8,12 +8,17 @@ use url::Url;
 
 use super::{
     Database, DatabaseUrl, Redis,
+    diagnostic::Span,
     reader::{Reader, Scalar, Text},
+    setting::List,
 };
 use crate::secret::Secret;
 
 /// What Open WebUI calls its keys in Redis unless told otherwise (`REDIS_KEY_PREFIX`).
 const REDIS_PREFIX: &str = "open-webui";
+
+/// Less can be guessed by trying, once somebody has the database.
+const SECRET_KEY_CHARACTERS_MIN: usize = 32;
 
 /// As it stands in the file. Defaults are those of [`Database`].
 #[derive(Debug, Default, Deserialize)]
@@ -25,6 +30,9 @@ pub(super) struct DatabaseTable {
     redis_prefix: Option<Text>,
     timeout: Option<Text>,
     connections_max: Option<Spanned<Scalar>>,
+    secret_key: Option<Text>,
+    secret_keys_old: Option<Spanned<List>>,
+    secret_key_file: Option<Text>,
 }
 
 impl DatabaseTable {
@@ -55,8 +63,71 @@ impl DatabaseTable {
         {
             database.connections_max = u32::try_from(number).unwrap_or(u32::MAX);
         }
+        database.secret_key = self
+            .secret_key
+            .and_then(|text| secret_key(reader, "secret_key", "BRIDGE_SECRET_KEY", &text));
+        if let Some(list) = self.secret_keys_old {
+            database.secret_keys_old = old_keys(reader, &list);
+        }
+        if let Some(Ok(text)) = self.secret_key_file.and_then(|text| reader.optional(&text)) {
+            database.secret_key_file = reader.folder.join(text.into_inner());
+        }
         database
     }
+}
+
+/// A key to encrypt with. `None`: blank, or reported.
+fn secret_key(reader: &mut Reader<'_>, key: &str, variable: &str, text: &Text) -> Option<Secret> {
+    let secret = reader.secret_of_any_length(key, variable, text)?.ok()?;
+    long_enough(reader, key, &text.span(), secret)
+}
+
+/// The secret, unless it is too short to encrypt with.
+fn long_enough(reader: &mut Reader<'_>, key: &str, at: &Span, secret: Secret) -> Option<Secret> {
+    let length = secret.expose().chars().count();
+    if length >= SECRET_KEY_CHARACTERS_MIN {
+        return Some(secret);
+    }
+    reader
+        .problems
+        .error(
+            at,
+            format!(
+                "`{key}` has {length} characters, and what encrypts tokens has at least {SECRET_KEY_CHARACTERS_MIN}"
+            ),
+        )
+        .hint("`openssl rand -hex 32` makes a good one");
+    None
+}
+
+/// Keys that were in use before; one variable may hold several, with commas between.
+fn old_keys(reader: &mut Reader<'_>, list: &Spanned<List>) -> Vec<Secret> {
+    let is_literal = |text: &str| !text.trim().is_empty() && !text.contains("${");
+    let literal = match list.get_ref() {
+        List::One(text) => is_literal(text),
+        List::Many(texts) => texts.iter().any(|text| is_literal(text.get_ref())),
+    };
+    if literal {
+        reader
+            .problems
+            .warning(&list.span(), "`secret_keys_old` stands in the file itself")
+            .hint(
+                "move it to the environment: `secret_keys_old = [\"${BRIDGE_SECRET_KEY_OLD:-}\"]`",
+            );
+    }
+    let words = reader.words(list);
+    words
+        .into_iter()
+        .filter_map(|word| {
+            let span = word.span();
+            long_enough(
+                reader,
+                "secret_keys_old",
+                &span,
+                Secret::new(word.into_inner()),
+            )
+        })
+        .collect()
 }
 
 /// Reads where a database is. `None` when nothing is said, or what is said was reported.

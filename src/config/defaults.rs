@@ -34,6 +34,9 @@ impl Database {
             redis: None,
             timeout: Duration::from_secs(2),
             connections_max: 8,
+            secret_key: None,
+            secret_keys_old: Vec::new(),
+            secret_key_file: folder.join("mcp-bridge.key"),
         }
     }
 }

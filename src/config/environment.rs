@@ -57,6 +57,17 @@ impl Environment {
         self
     }
 
+    /// This one, and over it values that are secret.
+    pub(super) fn over(&self, values: &BTreeMap<String, Secret>) -> Self {
+        let mut over = self.clone();
+        over.vars.extend(
+            values
+                .iter()
+                .map(|(name, value)| (name.clone(), value.clone())),
+        );
+        over
+    }
+
     /// The value of a variable, if it is set, blank or not.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.vars.get(name).map(Secret::expose)

@@ -62,8 +62,8 @@ pub(super) fn ends_in_secret_name(before: &str) -> bool {
         .rsplit(|character: char| !(character.is_ascii_alphanumeric() || "-_.".contains(character)))
         .next()
         .unwrap_or_default();
-    // `[identity.keys.NAME] key = "…"`.
-    looks_secret(name)
+    // `[identity.keys.NAME] key = "…"`; whose credentials they are is no secret.
+    name != "credential" && looks_secret(name)
 }
 
 /// Whether a text begins as the tokens of well-known makers do.

@@ -8,13 +8,16 @@ use std::{
 };
 
 use super::{
-    Access, Anonymous, Audit, Config, Diagnostic, Environment, Flavor, Identity, Limits, Server,
-    Telemetry,
+    Access, Anonymous, Audit, Bridge, Config, Diagnostic, Environment, Flavor, Identity, Limits,
+    Server, Telemetry,
     diagnostic::{Problems, Severity, Source},
     identity, mcp_servers, native,
     reader::Reader,
 };
-use crate::secret::{Redactor, Secret};
+use crate::{
+    name::BridgeName,
+    secret::{Redactor, Secret},
+};
 
 /// A configuration that can be used.
 #[derive(Debug)]
@@ -89,6 +92,29 @@ pub fn load_with(
             native::read(reader, overrides)
         }
     })
+}
+
+/// Reads one bridge of a file that [`load_with`] takes, with some variables replaced: what a group
+/// has for keys of its own. They win over the environment and over `.env`. The error is one
+/// sentence.
+pub fn load_bridge(
+    path: &Path,
+    environment: &Environment,
+    overrides: &Overrides,
+    name: &BridgeName,
+    values: &BTreeMap<String, Secret>,
+) -> Result<Bridge, String> {
+    let loaded = load_with(path, &environment.over(values), overrides).map_err(|problems| {
+        let first = problems
+            .into_iter()
+            .find(|problem| problem.severity == Severity::Error);
+        let first = first.map_or_else(String::new, |problem| format!(": {}", problem.message));
+        format!("the configuration cannot be read{first}")
+    })?;
+    let mut bridges = loaded.config.bridges.into_iter();
+    bridges
+        .find(|bridge| bridge.name == *name)
+        .ok_or_else(|| format!("there is no bridge `{name}` in the configuration any more"))
 }
 
 /// Reads an `mcpServers` file for mcpo's command line, which adds variables to the environment of

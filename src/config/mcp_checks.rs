@@ -1,10 +1,15 @@
-//! What mcpo checks of an entry of `mcpServers` without using it, and what we ignore.
+//! What mcpo checks of an entry of `mcpServers` without using it, what we ignore, and its `oauth`.
 
 use jsonc_parser::ast::Value;
+use toml::Spanned;
 
 use super::{
+    RemoteKind,
+    credentials::OAuthTable,
     mcp_servers::{Entry, span_of},
     reader::Reader,
+    setting::List,
+    transport::Kind,
 };
 
 /// Keys of other clients that mean nothing here.
@@ -60,20 +65,19 @@ pub(super) fn warn_of_unknown(reader: &mut Reader<'_>, entry: &Entry<'_, '_>) {
             );
         }
     }
-    for (key, what) in [
-        ("oauth", "signing in by OAuth"),
-        ("client_header_forwarding", "forwarding of callers' headers"),
-    ] {
-        if let Some(property) = entry
-            .properties
-            .iter()
-            .find(|property| property.name.as_str() == key)
-        {
-            reader.problems.warning(
+    let forwarding = "client_header_forwarding";
+    let mut properties = entry.properties.iter();
+    if let Some(property) = properties.find(|property| property.name.as_str() == forwarding) {
+        reader
+            .problems
+            .warning(
                 &span_of(&property.name),
-                format!("server `{}`: {what} is not supported yet", entry.name),
-            );
-        }
+                format!(
+                    "server `{}`: `{forwarding}` is ignored, as mcpo does",
+                    entry.name
+                ),
+            )
+            .hint("`pass_headers` in `bridges.toml` names headers of callers that go on");
     }
 }
 
@@ -111,19 +115,48 @@ pub(super) fn check_forwarding(reader: &mut Reader<'_>, entry: &Entry<'_, '_>) {
     }
 }
 
-/// mcpo contract §9.2.
-pub(super) fn check_oauth(reader: &mut Reader<'_>, entry: &Entry<'_, '_>) {
-    let Some(value) = entry.get("oauth") else {
-        return;
-    };
-    let server_url = value
-        .as_object()
-        .and_then(|object| object.get_string("server_url"));
-    if server_url.is_none_or(|url| url.value.is_empty()) {
-        // At mcpo that server fails and the others live.
+/// Signing in, with Streamable HTTP alone (mcpo contract §9.2). Of what mcpo knows only the scopes
+/// mean anything here: discovery begins at the server itself, and the callback is ours.
+pub(super) fn oauth(
+    reader: &mut Reader<'_>,
+    entry: &Entry<'_, '_>,
+    kind: Kind,
+) -> Option<Spanned<OAuthTable>> {
+    let value = entry.get("oauth")?;
+    let span = span_of(value);
+    let Value::Object(object) = value else {
         reader.problems.warning(
-            &span_of(value),
-            format!("OAuth server_url required for {}", entry.name),
+            &span,
+            format!(
+                "server `{}`: `oauth` must be an object; it is ignored",
+                entry.name
+            ),
         );
+        return None;
+    };
+    if !matches!(
+        kind,
+        Kind::Remote(RemoteKind::StreamableHttp | RemoteKind::Auto)
+    ) {
+        reader.problems.warning(
+            &span,
+            format!(
+                "server `{}`: `oauth` goes with `streamable-http` alone; it is ignored",
+                entry.name
+            ),
+        );
+        return None;
     }
+    let scope = object
+        .get_object("client_metadata")
+        .and_then(|metadata| metadata.get("scope"));
+    let scopes = scope.and_then(|property| {
+        let text = property.value.as_string_lit()?.value.clone().into_owned();
+        Some(Spanned::new(span_of(&property.value), List::One(text)))
+    });
+    let table = OAuthTable {
+        scopes,
+        ..OAuthTable::default()
+    };
+    Some(Spanned::new(span, table))
 }

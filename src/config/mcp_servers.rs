@@ -17,9 +17,10 @@ use super::{
     Bridge, RemoteKind, Transport,
     bridge::{BridgeTable, exact_glob},
     diagnostic::Span,
-    mcp_checks::{check_forwarding, check_oauth, warn_of_unknown},
+    mcp_checks::{check_forwarding, oauth, warn_of_unknown},
     native::warn_of_twin,
     reader::{Reader, Text},
+    setting::Flag,
     transport::{KINDS, Kind},
 };
 use crate::{name::BridgeName, secret::Secret};
@@ -200,8 +201,9 @@ fn table(reader: &mut Reader<'_>, entry: &Entry<'_, '_>) -> Option<BridgeTable> 
         ..BridgeTable::default()
     };
     check_forwarding(reader, entry);
-    check_oauth(reader, entry);
-    match decide(reader, entry)? {
+    let kind = decide(reader, entry)?;
+    table.oauth = oauth(reader, entry, kind);
+    match kind {
         Kind::Stdio => {
             table.command = entry.text(&["command"]);
             table.args = args(reader, entry);
@@ -395,7 +397,7 @@ fn timeout(reader: &mut Reader<'_>, entry: &Entry<'_, '_>) -> Option<Text> {
 }
 
 /// `disabled` and `enabled`, which mcpo ignores.
-fn enabled(entry: &Entry<'_, '_>) -> Option<Spanned<bool>> {
+fn enabled(entry: &Entry<'_, '_>) -> Option<Spanned<Flag>> {
     let switch = |key: &str| match entry.get(key) {
         Some(value @ Value::BooleanLit(switch)) => Some((switch.value, span_of(value))),
         _ => None,
@@ -403,7 +405,7 @@ fn enabled(entry: &Entry<'_, '_>) -> Option<Spanned<bool>> {
     let off = switch("disabled")
         .filter(|(disabled, _)| *disabled)
         .or_else(|| switch("enabled").filter(|(enabled, _)| !*enabled));
-    off.map(|(_, span)| Spanned::new(span, false))
+    off.map(|(_, span)| Spanned::new(span, Flag::Plain(false)))
 }
 
 fn text(value: &Value<'_>) -> Option<Text> {

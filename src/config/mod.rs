@@ -6,8 +6,10 @@
 mod access;
 mod audit;
 mod bridge;
+mod bridge_types;
 mod child_env;
 mod contradictions;
+mod credentials;
 mod database;
 mod defaults;
 mod diagnostic;
@@ -33,6 +35,8 @@ mod types;
 mod watch;
 
 #[cfg(test)]
+mod shipped;
+#[cfg(test)]
 mod tests;
 
 pub(crate) use {
@@ -47,11 +51,12 @@ pub(crate) use {
     telemetry::level,
 };
 pub use {
+    bridge_types::*,
     child_env::child_environment,
     defaults::DEFAULT_WORKSPACE,
     diagnostic::{Diagnostic, Severity},
     environment::Environment,
-    load::{Loaded, Off, Overrides, load, load_mcpo, load_with},
+    load::{Loaded, Off, Overrides, load, load_bridge, load_mcpo, load_with},
     naming::nearest_name,
     plan::{Plan, plan},
     single::{is_url, remote, single, stdio},

@@ -49,6 +49,8 @@ impl Config {
                     secrets.extend(of_text(url.expose()));
                 }
             }
+            secrets.extend(kept.secret_key.iter().cloned());
+            secrets.extend(kept.secret_keys_old.iter().cloned());
             if let Some(redis) = &kept.redis {
                 secrets.extend(of_text(redis.url.expose()));
             }
@@ -91,6 +93,8 @@ impl fmt::Debug for Remote {
             .field("kind", &self.kind)
             .field("headers", &self.headers)
             .field("protocol", &self.protocol)
+            .field("oauth", &self.oauth)
+            .field("pass_headers", &self.pass_headers)
             .finish()
     }
 }
@@ -128,6 +132,8 @@ fn of_remote(remote: &Remote) -> Vec<Secret> {
             secrets.push(value.clone());
         }
     }
+    let client = remote.oauth.as_ref();
+    secrets.extend(client.and_then(|client| client.client_secret.clone()));
     secrets
 }
 

@@ -6,6 +6,7 @@ use std::{
 };
 
 use serde::Deserialize;
+use url::Url;
 
 use super::{
     Server, Tls,
@@ -20,6 +21,7 @@ pub(super) struct ServerTable {
     listen: Option<Text>,
     root_path: Option<Text>,
     path_prefix: Option<Text>,
+    public_url: Option<Text>,
     public_spec: Option<bool>,
     cors_allow_origins: Option<Vec<Text>>,
     tls_cert: Option<Text>,
@@ -44,6 +46,7 @@ impl Default for Server {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)),
             root_path: String::new(),
             path_prefix: "/".to_owned(),
+            public_url: None,
             public_spec: true,
             cors_allow_origins: Vec::new(),
             tls: None,
@@ -89,6 +92,7 @@ impl ServerTable {
         }
         server.root_path = root_path(&server.root_path);
         server.path_prefix = path_prefix(&server.path_prefix);
+        server.public_url = self.public_url.and_then(|text| public_url(reader, &text));
         server.public_spec = self.public_spec.unwrap_or(server.public_spec);
         server.cors_allow_origins = self
             .cors_allow_origins
@@ -174,6 +178,27 @@ pub(crate) fn odd_in_path(text: &str) -> Option<char> {
     text.trim().chars().find(|character| {
         character.is_whitespace() || character.is_control() || "?#{}*\\\"<>".contains(*character)
     })
+}
+
+/// Where browsers reach us. `None`: blank, or reported.
+fn public_url(reader: &mut Reader<'_>, text: &Text) -> Option<Url> {
+    const EXAMPLE: &str = "https://tools.example.org/api/mcp";
+    let text = reader.optional(text)?.ok()?;
+    let mut url = reader.web_url("public_url", &text, EXAMPLE)?;
+    let is_plain = url.query().is_none() && url.fragment().is_none();
+    if !is_plain || !url.username().is_empty() || url.password().is_some() {
+        reader
+            .problems
+            .error(
+                &text.span(),
+                "`public_url` is scheme, host, port and path, and nothing else",
+            )
+            .hint(format!("write `\"{EXAMPLE}\"`"));
+        return None;
+    }
+    let path = url.path().trim_end_matches('/').to_owned();
+    url.set_path(&path);
+    Some(url)
 }
 
 fn origin(reader: &mut Reader<'_>, text: &Text) -> Option<String> {

@@ -51,9 +51,33 @@ impl Reader<'_> {
         Some(Ok(Spanned::new(text.span(), value)))
     }
 
+    /// A secret that is off while its variable is blank, with a word on short ones.
+    pub(super) fn secret(
+        &mut self,
+        key: &str,
+        variable: &str,
+        text: &Text,
+    ) -> Option<Setting<Secret>> {
+        let found = self.secret_of_any_length(key, variable, text)?;
+        if let Ok(value) = &found
+            && value.expose().len() < SECRET_BYTES_MIN
+        {
+            self.problems
+                .warning(
+                    &text.span(),
+                    format!(
+                        "`{key}` has {} characters, which can be guessed by trying",
+                        value.expose().chars().count()
+                    ),
+                )
+                .hint("`openssl rand -hex 32` makes a good one");
+        }
+        Some(found)
+    }
+
     /// A secret that is off while its variable is blank. One that is written out, as nothing or as
     /// itself, is a mistake: an empty secret lets everybody in, and files are committed.
-    pub(super) fn secret(
+    pub(super) fn secret_of_any_length(
         &mut self,
         key: &str,
         variable: &str,
@@ -82,17 +106,6 @@ impl Reader<'_> {
                 .hint(format!(
                     "move it to the environment: `{key} = \"${{{variable}}}\"`"
                 ));
-        }
-        if value.len() < SECRET_BYTES_MIN {
-            self.problems
-                .warning(
-                    &text.span(),
-                    format!(
-                        "`{key}` has {} characters, which can be guessed by trying",
-                        value.chars().count()
-                    ),
-                )
-                .hint("`openssl rand -hex 32` makes a good one");
         }
         Some(Ok(Secret::new(value)))
     }

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 use url::Url;
 
 use super::{
-    Access, Audit, Bridge, Config, Diagnostic, Environment, Flavor, Limits, Loaded, Overrides,
-    Protocol, Remote, RemoteKind, Server, Stdio, Telemetry, ToolFilter, Transport,
+    Access, Audit, Bridge, Config, CredentialKind, Diagnostic, Environment, Flavor, Limits, Loaded,
+    Overrides, Remote, RemoteKind, Server, Stdio, Telemetry, ToolFilter, Transport,
     diagnostic::Severity,
     identity::Draft,
     naming::{name_of_command, name_of_url},
@@ -88,15 +88,7 @@ pub fn remote(text: &str, kind: RemoteKind) -> Result<Bridge, Vec<Diagnostic>> {
             vec![Diagnostic::error("this is no URL of a server").with_hint(hint)]
         })?;
     let name = name_of_url(&url);
-    Ok(bridge(
-        name,
-        Transport::Remote(Remote {
-            url,
-            kind,
-            headers: Vec::new(),
-            protocol: Protocol::Auto,
-        }),
-    ))
+    Ok(bridge(name, Transport::Remote(Remote::new(url, kind))))
 }
 
 /// Whether a word of the command line is a URL and no program.
@@ -124,6 +116,11 @@ fn bridge(name: BridgeName, transport: Transport) -> Bridge {
         rename: BTreeMap::new(),
         aliases: BTreeMap::new(),
         embed_html: false,
+        is_enabled: true,
+        credential: CredentialKind::Shared,
+        sessions_max: super::bridge::SESSIONS,
+        session_idle: super::bridge::SESSION_IDLE,
+        waits_for_login: None,
     }
 }
 

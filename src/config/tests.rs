@@ -198,7 +198,7 @@ fn unknown_keys_are_told_with_the_nearest_known_one() {
        |
     12 | zzz = 1
        | ^^^
-    hint: the keys are `enabled`, `description`, `command`, `args`, `env`, `inherit_env`, `cwd`, `url`, `transport`, `headers`, `protocol`, `connect_timeout`, `timeout`, `concurrency`, `queue`, `calls_per_minute`, `lazy`, `idle_stop`, `tools_allow`, `tools_deny`, `rename`, `aliases`, `embed_html`
+    hint: the keys are `enabled`, `description`, `command`, `args`, `env`, `inherit_env`, `cwd`, `url`, `transport`, `headers`, `basic_auth`, `oauth`, `pass_headers`, `credential`, `sessions_max`, `session_idle`, `protocol`, `connect_timeout`, `timeout`, `concurrency`, `queue`, `calls_per_minute`, `lazy`, `idle_stop`, `tools_allow`, `tools_deny`, `rename`, `aliases`, `embed_html`
     "##);
 }
 
@@ -767,6 +767,7 @@ fn the_shipped_file_and_the_examples_load() {
         "bridges.toml",
         "examples/laptop.toml",
         "examples/few-tools.toml",
+        "examples/catalogue.toml",
     ] {
         let text = fs::read_to_string(file).unwrap();
         let (config, warnings) = taken(&text);
@@ -803,7 +804,7 @@ fn the_shipped_file_and_the_examples_load() {
                 .is_some_and(|extension| extension == "toml")
         })
         .count();
-    assert_eq!(shipped, 4, "load the new one here");
+    assert_eq!(shipped, 5, "load the new one here");
 }
 
 #[test]
@@ -814,10 +815,10 @@ fn the_shipped_file_starts_with_cargo_alone() {
     let on: Vec<_> = config
         .bridges
         .iter()
-        .filter(|bridge| bridge.transport.is_ok())
+        .filter(|bridge| bridge.reason_off().is_none())
         .map(|bridge| bridge.name.as_str())
         .collect();
-    assert_eq!(on, ["demo"]);
+    assert_eq!(on, ["demo", "filesystem"]);
     assert_eq!(config.server, Server::default());
 }
 
@@ -877,7 +878,7 @@ fn what_stands_in_the_shipped_file_as_default_is_the_default() {
         .collect();
     let (config, warnings) = taken(&all);
     assert_eq!(warnings, "");
-    assert_eq!(config.bridges.len(), 5);
+    assert_eq!(config.bridges.len(), 28);
     let server = Server {
         tls: config.server.tls.clone(),
         version: "1.0".to_owned(),
@@ -897,33 +898,33 @@ fn what_stands_in_the_shipped_file_as_default_is_the_default() {
         ..Access::default()
     };
     assert_eq!(config.access, access);
-    assert_eq!(config.access.groups.len(), 6);
+    assert_eq!(config.access.groups.len(), 10);
     assert_eq!(config.identity.keys.len(), 1);
     let folder = config.audit.journal.parent().unwrap();
     assert_eq!(config.audit, Audit::beside(folder));
     assert_eq!(config.database, Some(Database::beside(folder)));
-    let (plain, github) = (
-        taken("[bridges.x]\nurl = 'https://x'").0,
-        &config.bridges[1],
-    );
-    let plain = &plain.bridges[0];
+    let plain = taken("[bridges.x]\nurl = 'https://x'").0;
+    let [plain] = &plain.bridges[..] else {
+        panic!("one bridge")
+    };
+    let [demo, github, ..] = &config.bridges[..] else {
+        panic!("two bridges at least")
+    };
+    assert!(demo.is_enabled && !stdio(demo).inherit_env);
+    for (shipped, default) in [
+        (demo.connect_timeout, plain.connect_timeout),
+        (demo.timeout, plain.timeout),
+        (github.session_idle, plain.session_idle),
+    ] {
+        assert_eq!(shipped, default);
+    }
     assert_eq!(
-        (
-            github.connect_timeout,
-            github.timeout,
-            github.concurrency,
-            github.queue,
-            github.lazy,
-            github.embed_html
-        ),
-        (
-            plain.connect_timeout,
-            plain.timeout,
-            plain.concurrency,
-            plain.queue,
-            plain.lazy,
-            plain.embed_html
-        )
+        (demo.concurrency, demo.queue, github.sessions_max),
+        (plain.concurrency, plain.queue, plain.sessions_max)
+    );
+    assert_eq!(
+        (demo.lazy, demo.embed_html, github.credential),
+        (plain.lazy, plain.embed_html, plain.credential)
     );
 }
 
@@ -1093,12 +1094,7 @@ fn an_mcp_servers_file_is_taken_with_all_that_people_paste() {
     8 | "bad": {"type": "sse", "url": "no url", "odd": 1, "oauth": {}},
       |                                         ^^^^^
 
-    config.json:8:51: warning: server `bad`: signing in by OAuth is not supported yet
-      |
-    8 | "bad": {"type": "sse", "url": "no url", "odd": 1, "oauth": {}},
-      |                                                   ^^^^^^^
-
-    config.json:8:60: warning: OAuth server_url required for bad
+    config.json:8:60: warning: server `bad`: `oauth` goes with `streamable-http` alone; it is ignored
       |
     8 | "bad": {"type": "sse", "url": "no url", "odd": 1, "oauth": {}},
       |                                                            ^^
@@ -1288,7 +1284,7 @@ fn values_of_the_database_are_checked() {
       |
     7 | schema = 'x'
       | ^^^^^^
-    hint: the keys are `url`, `open_webui`, `redis_url`, `redis_prefix`, `timeout`, `connections_max`
+    hint: the keys are `url`, `open_webui`, `redis_url`, `redis_prefix`, `timeout`, `connections_max`, `secret_key`, `secret_keys_old`, `secret_key_file`
     "##);
     insta::assert_snapshot!(refused("[database]\nurl = 'sqlite:///x.db'\nopen_webui = '/x.db'\n"), @r##"
     bridges.toml:3:14: error: `open_webui` and `url` are the same file, and Open WebUI's file is only read

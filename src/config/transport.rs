@@ -2,16 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use http::{HeaderName, HeaderValue};
+use toml::Spanned;
 use url::Url;
 
 use super::{
-    Protocol, Remote, RemoteKind, Stdio, Transport,
+    CredentialKind, Protocol, Remote, RemoteKind, Stdio, Transport,
     bridge::{BridgeTable, Resolver},
+    credentials::{self, warn_of_literal},
     diagnostic::Span,
-    lint,
     reader::Text,
-    reference::variable_of,
 };
 use crate::secret::Secret;
 
@@ -50,6 +49,7 @@ const PROTOCOLS: &[(&str, Protocol)] = &[
 pub(super) fn resolve(
     resolver: &mut Resolver<'_, '_>,
     table: BridgeTable,
+    credential: CredentialKind,
     at: &Span,
 ) -> Option<Transport> {
     let said = table.transport.as_ref().and_then(|text| {
@@ -92,6 +92,11 @@ pub(super) fn resolve(
                 refuse(resolver, &span, "this `transport` needs a `url`", hint);
             }
             refuse_keys_of_urls(resolver, &table);
+            if let (CredentialKind::Caller, Some(said)) = (credential, &table.credential) {
+                let hint = "write `\"group\"` for keys of groups, or leave it out";
+                let message = "`credential = \"caller\"` goes with `url`, not with `command`";
+                refuse(resolver, &said.span(), message, hint);
+            }
             stdio(resolver, table).map(Transport::Stdio)
         }
         (None, Some(_)) => {
@@ -104,15 +109,23 @@ pub(super) fn resolve(
                 Some((Kind::Remote(kind), _)) => kind,
                 Some((Kind::Stdio, _)) | None => RemoteKind::Auto,
             };
-            remote(resolver, table, kind).map(Transport::Remote)
+            remote(resolver, table, kind, credential).map(Transport::Remote)
         }
     }
 }
 
 fn refuse_keys_of_urls(resolver: &mut Resolver<'_, '_>, table: &BridgeTable) {
     let headers = table.headers.keys().next().map(Text::span);
-    let protocol = table.protocol.as_ref().map(Text::span);
-    for (span, key) in [(headers, "headers"), (protocol, "protocol")] {
+    for (span, key) in [
+        (headers, "headers"),
+        (table.protocol.as_ref().map(Text::span), "protocol"),
+        (table.basic_auth.as_ref().map(Spanned::span), "basic_auth"),
+        (table.oauth.as_ref().map(Spanned::span), "oauth"),
+        (
+            table.pass_headers.as_ref().map(Spanned::span),
+            "pass_headers",
+        ),
+    ] {
         if let Some(span) = span {
             let message = format!("`{key}` goes with `url`, not with `command`");
             refuse(
@@ -132,7 +145,7 @@ fn refuse_keys_of_programs(resolver: &mut Resolver<'_, '_>, table: &BridgeTable)
         (args.map(Text::span), "args"),
         (table.env.keys().next().map(Text::span), "env"),
         (table.cwd.as_ref().map(Text::span), "cwd"),
-        (inherit_env.map(toml::Spanned::span), "inherit_env"),
+        (inherit_env.map(Spanned::span), "inherit_env"),
     ] {
         if let Some(span) = span {
             let message = format!("`{key}` goes with `command`, not with `url`");
@@ -200,7 +213,7 @@ fn stdio(resolver: &mut Resolver<'_, '_>, table: BridgeTable) -> Option<Stdio> {
     {
         command = own.to_string_lossy().into_owned();
     }
-    let inherit_env = table.inherit_env.map(toml::Spanned::into_inner);
+    let inherit_env = table.inherit_env.map(Spanned::into_inner);
     Some(Stdio {
         command,
         args,
@@ -215,7 +228,7 @@ fn environment(
     table: &BTreeMap<Text, Text>,
 ) -> BTreeMap<String, Secret> {
     let mut env = BTreeMap::new();
-    for (name, value) in table {
+    for (name, written) in table {
         if name.get_ref().is_empty() || name.get_ref().contains(['=', '\0']) {
             resolver
                 .reader
@@ -227,8 +240,11 @@ fn environment(
                 .hint("write `NAME = \"value\"`");
             continue;
         }
-        warn_of_literal(resolver, name, value);
-        let Some(value) = resolver.expand(value) else {
+        warn_of_literal(resolver, name, written);
+        let Some(value) = resolver.expand(written) else {
+            continue;
+        };
+        let Some(value) = resolver.unless_blank(written, value) else {
             continue;
         };
         if value.get_ref().contains('\0') {
@@ -243,24 +259,42 @@ fn environment(
     env
 }
 
-fn remote(resolver: &mut Resolver<'_, '_>, table: BridgeTable, kind: RemoteKind) -> Option<Remote> {
-    let written = table.url?;
+fn remote(
+    resolver: &mut Resolver<'_, '_>,
+    mut table: BridgeTable,
+    kind: RemoteKind,
+    credential: CredentialKind,
+) -> Option<Remote> {
+    let written = table.url.take()?;
     let url = resolver.expand_visible(
         &written,
         "URLs end up in logs, here and at every proxy",
         "give it by `headers`, if the server takes it there: `headers = { Authorization = \"Bearer ${…}\" }`",
     );
     let url = url.and_then(|text| parse_url(resolver, &text));
-    let protocol = table.protocol.and_then(|text| {
+    let protocol = table.protocol.take().and_then(|text| {
         let text = resolver.expand(&text)?;
         resolver.reader.choice("protocol", &text, PROTOCOLS)
     });
-    let headers = headers(resolver, &table.headers);
+    if credential == CredentialKind::Caller && table.oauth.is_none() && table.pass_headers.is_none()
+    {
+        refuse(
+            resolver,
+            &written.span(),
+            "`credential = \"caller\"` needs a way for callers to come as themselves",
+            "add `oauth = {}`, so that everybody logs in, or name headers of theirs in `pass_headers`",
+        );
+    }
+    let pass_headers = table.pass_headers.take();
+    let pass_headers = credentials::passed(resolver, pass_headers, &table.headers);
+    let credentials = credentials::read(resolver, &mut table, credential);
     Some(Remote {
         url: url?,
         kind,
-        headers,
+        headers: credentials.headers,
         protocol: protocol.unwrap_or(Protocol::Auto),
+        oauth: credentials.oauth,
+        pass_headers,
     })
 }
 
@@ -289,81 +323,4 @@ fn parse_url(resolver: &mut Resolver<'_, '_>, text: &Text) -> Option<Url> {
         .error(&text.span(), problem)
         .hint("write `\"https://host/path\"`");
     None
-}
-
-fn headers(
-    resolver: &mut Resolver<'_, '_>,
-    table: &BTreeMap<Text, Text>,
-) -> Vec<(HeaderName, Secret)> {
-    let mut headers: Vec<(HeaderName, Secret)> = Vec::new();
-    for (name, value) in table {
-        let Ok(header) = HeaderName::from_bytes(name.get_ref().as_bytes()) else {
-            resolver
-                .reader
-                .problems
-                .error(
-                    &name.span(),
-                    format!("`headers`: {:?} is no name of a header", name.get_ref()),
-                )
-                .hint("write letters, digits and `-`: `X-Api-Key`");
-            continue;
-        };
-        if headers.iter().any(|(other, _)| *other == header) {
-            resolver
-                .reader
-                .problems
-                .error(
-                    &name.span(),
-                    format!("`headers`: `{header}` stands there twice, in other case"),
-                )
-                .hint("keep one of them");
-            continue;
-        }
-        warn_of_literal(resolver, name, value);
-        let Some(value) = resolver.expand(value) else {
-            continue;
-        };
-        if HeaderValue::from_str(value.get_ref()).is_err() {
-            resolver
-                .reader
-                .problems
-                .error(
-                    &value.span(),
-                    format!("`headers`: the value of `{header}` has a character that no header can carry"),
-                )
-                .hint("look for a line break at the end of the variable or file");
-            continue;
-        }
-        headers.push((header, Secret::new(value.into_inner())));
-    }
-    headers
-}
-
-/// A secret belongs into the environment, not into a file that is committed.
-fn warn_of_literal(resolver: &mut Resolver<'_, '_>, name: &Text, value: &Text) {
-    let literal = !value.get_ref().contains("${") && !lint::is_plain_switch(value.get_ref());
-    if !literal || !(lint::looks_secret(name.get_ref()) || lint::has_token_prefix(value.get_ref()))
-    {
-        return;
-    }
-    let name = name.get_ref();
-    let variable = variable_of(name);
-    let reference = if name.eq_ignore_ascii_case("authorization") {
-        "Bearer ${SOME_TOKEN}".to_owned()
-    } else {
-        format!("${{{variable}}}")
-    };
-    let hint = if resolver.reader.lenient {
-        format!("move it to the environment: `\"{name}\": \"{reference}\"`")
-    } else {
-        format!("move it to the environment: `{name} = \"{reference}\"`")
-    };
-    resolver
-        .reader
-        .problems
-        .warning(
-            &value.span(),
-            format!("the value of `{name}` looks like a secret and stands in the file itself"),
-        )
-        .hint(hint);
 }

@@ -4,17 +4,14 @@
 
 use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
-use globset::GlobSet;
 use http::HeaderName;
 use ipnet::IpNet;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use url::Url;
 
-use crate::{
-    name::{BridgeName, ToolName},
-    secret::Secret,
-};
+use super::Bridge;
+use crate::{name::BridgeName, secret::Secret};
 
 /// Everything the operator decided.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,6 +56,9 @@ pub struct Server {
     /// The prefix a reverse proxy strips, `/api/mcpo` say; normalised: leading `/`, no trailing
     /// one; empty for none. Routes answer with it and without it.
     pub root_path: String,
+    /// Where browsers reach us: scheme, host, port, and the path a reverse proxy puts before ours.
+    /// No query, no fragment, and no `/` at the end of a path. Default: not known.
+    pub public_url: Option<Url>,
     /// The prefix before every bridge, mcpo's `--path-prefix`; normalised to begin and end with
     /// `/`, so `/` is none.
     pub path_prefix: String,
@@ -100,6 +100,14 @@ pub struct Database {
     pub timeout: Duration,
     /// Connections to PostgreSQL at once. Default 8.
     pub connections_max: u32,
+    /// What tokens and keys of groups are encrypted with; at least 32 characters. Default: the
+    /// text of `secret_key_file`.
+    pub secret_key: Option<Secret>,
+    /// Earlier keys, which still decrypt; what is written anew is encrypted with the current one.
+    pub secret_keys_old: Vec<Secret>,
+    /// Where the key is that counts while `secret_key` is blank. Default `mcp-bridge.key` beside
+    /// the configuration.
+    pub secret_key_file: PathBuf,
 }
 
 /// A database.
@@ -333,166 +341,4 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
-}
-
-/// `[bridges.NAME]`.
-#[derive(Debug, Clone)]
-pub struct Bridge {
-    /// The key of the table.
-    pub name: BridgeName,
-    /// What people read in lists. Default: the server's own words.
-    pub description: Option<String>,
-    /// How to reach the server, or why the bridge is off.
-    pub transport: Result<Transport, Disabled>,
-    /// How long a connect, handshake and tool list included, may take. Default 60 s (a first
-    /// `npx` downloads).
-    pub connect_timeout: Duration,
-    /// How long one call may take. Default 5 min.
-    pub timeout: Duration,
-    /// Calls in flight at the server at once. Default 64.
-    pub concurrency: usize,
-    /// Calls that may wait for a slot; more get 503. Default 256.
-    pub queue: usize,
-    /// Calls a minute of all callers together; more get 429. Default: no bound.
-    pub calls_per_minute: Option<NonZeroU32>,
-    /// Connect at the start only to learn the tools, then rest until the first call. Default false.
-    pub lazy: bool,
-    /// Stop the session after this long without a call; the next call starts it. Default never.
-    pub idle_stop: Option<Duration>,
-    /// Which tools to publish.
-    pub tools: ToolFilter,
-    /// New name → server's name.
-    pub rename: BTreeMap<ToolName, ToolName>,
-    /// Second name → server's name: callable, unlisted.
-    pub aliases: BTreeMap<ToolName, ToolName>,
-    /// HTML resources are answered as `text/html`. Default false.
-    pub embed_html: bool,
-}
-
-impl PartialEq for Bridge {
-    fn eq(&self, other: &Self) -> bool {
-        // Exhaustive on purpose: a new field must be compared, or a reload would miss it.
-        let Self {
-            name,
-            description,
-            transport,
-            connect_timeout,
-            timeout,
-            concurrency,
-            queue,
-            calls_per_minute,
-            lazy,
-            idle_stop,
-            tools,
-            rename,
-            aliases,
-            embed_html,
-        } = self;
-        *name == other.name
-            && *description == other.description
-            && *transport == other.transport
-            && *connect_timeout == other.connect_timeout
-            && *timeout == other.timeout
-            && *concurrency == other.concurrency
-            && *queue == other.queue
-            && *calls_per_minute == other.calls_per_minute
-            && *lazy == other.lazy
-            && *idle_stop == other.idle_stop
-            && *tools == other.tools
-            && *rename == other.rename
-            && *aliases == other.aliases
-            && *embed_html == other.embed_html
-    }
-}
-
-/// Why a bridge is off: `GITHUB_TOKEN is not set`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Disabled(pub String);
-
-/// How to reach a server.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Transport {
-    /// A child process.
-    Stdio(Stdio),
-    /// A URL.
-    Remote(Remote),
-}
-
-/// A server that is a child process.
-#[derive(Clone, PartialEq)]
-pub struct Stdio {
-    /// The program, found on PATH.
-    pub command: String,
-    /// Its arguments, never through a shell.
-    pub args: Vec<String>,
-    /// Its environment, over the base.
-    pub env: BTreeMap<String, Secret>,
-    /// Whether the base is our whole environment (mcpo) or the small set of design §6.
-    pub inherit_env: bool,
-    /// Its working directory. Default: ours.
-    pub cwd: Option<PathBuf>,
-}
-
-/// A server behind a URL.
-#[derive(Clone, PartialEq)]
-pub struct Remote {
-    /// The MCP endpoint, the SSE stream, or the OpenAPI document.
-    pub url: Url,
-    /// What is spoken there.
-    pub kind: RemoteKind,
-    /// Sent with every request.
-    pub headers: Vec<(HeaderName, Secret)>,
-    /// Which MCP lifecycle to try.
-    pub protocol: Protocol,
-}
-
-/// What is spoken at a URL.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum RemoteKind {
-    /// Not said: Streamable HTTP is tried first, then the old SSE (MCP 2025-11-25, transports,
-    /// backwards compatibility).
-    Auto,
-    /// Streamable HTTP.
-    StreamableHttp,
-    /// HTTP+SSE of MCP 2024-11-05.
-    Sse,
-    /// No MCP at all: the URL of an OpenAPI document whose POST operations become tools.
-    OpenApi,
-}
-
-/// Which MCP lifecycle to speak first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Protocol {
-    /// `initialize`, and `server/discover` (2026-07-28) where that is refused.
-    Auto,
-    /// `initialize` only.
-    Legacy,
-    /// `server/discover` only.
-    Modern,
-}
-
-/// Allow and deny globs over the server's tool names.
-#[derive(Debug, Clone, Default)]
-pub struct ToolFilter {
-    /// As written; empty allows all.
-    pub allow: Vec<String>,
-    /// As written; deny wins.
-    pub deny: Vec<String>,
-    /// `allow`, compiled.
-    pub allow_set: GlobSet,
-    /// `deny`, compiled.
-    pub deny_set: GlobSet,
-}
-
-impl PartialEq for ToolFilter {
-    fn eq(&self, other: &Self) -> bool {
-        self.allow == other.allow && self.deny == other.deny
-    }
-}
-
-impl ToolFilter {
-    /// Whether a tool passes.
-    pub fn allows(&self, tool: &str) -> bool {
-        (self.allow.is_empty() || self.allow_set.is_match(tool)) && !self.deny_set.is_match(tool)
-    }
 }

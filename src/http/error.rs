@@ -7,6 +7,7 @@ use http::{
 };
 use serde::Serialize;
 use serde_json::{Value, json};
+use url::Url;
 
 use crate::{
     access::Denial,
@@ -14,6 +15,7 @@ use crate::{
     auth::Refusal,
     bridge::Failure,
     config::Flavor,
+    credential::TICKET_TTL,
     mcp::CallError,
     name::BridgeName,
     rate::TooMany,
@@ -38,6 +40,8 @@ pub struct ApiError {
     pub challenge: Option<&'static str>,
     /// The methods that a 405 names.
     pub allow: Option<&'static str>,
+    /// Where the caller connects an account.
+    pub connect_url: Option<Box<str>>,
 }
 
 /// What tools are called with.
@@ -52,6 +56,9 @@ struct Body<'a> {
     detail: &'a Value,
     /// See [`ApiError::code`].
     code: &'static str,
+    /// See [`ApiError::connect_url`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connect_url: Option<&'a str>,
     /// Also in the log line.
     request_id: &'a str,
 }
@@ -71,7 +78,20 @@ impl ApiError {
             retry_after: None,
             challenge: None,
             allow: None,
+            connect_url: None,
         }
+    }
+
+    /// Says where the caller connects their account, in words that a model passes on.
+    pub fn connect_at(mut self, url: &Url) -> Self {
+        let before = self.detail.as_str().unwrap_or_default();
+        let detail = format!(
+            "{before}. Show the user this link, good for {} minutes, and try again once they have connected: {url}",
+            TICKET_TTL.as_secs() / 60
+        );
+        self.detail = Box::new(Value::String(detail));
+        self.connect_url = Some(url.as_str().into());
+        self
     }
 
     /// Says when to come back.
@@ -214,6 +234,13 @@ impl ApiError {
                     .retry_after(retry_after.to_string())
             }
             Failure::Refused { .. } => Self::new(StatusCode::BAD_GATEWAY, "upstream_auth", text),
+            Failure::NeedsLogin { .. } => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "needs_login", text)
+            }
+            Failure::ConnectRequired { .. } => {
+                Self::new(StatusCode::UNAUTHORIZED, "connect_required", text)
+            }
+            Failure::NoCredential { .. } => Self::new(StatusCode::FORBIDDEN, "no_credential", text),
             Failure::Busy(..) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", text).retry_after("1")
             }
@@ -239,7 +266,9 @@ impl ApiError {
             CallError::NotSent(_) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text).retry_after("1")
             }
-            CallError::Auth(_) => Self::new(StatusCode::BAD_GATEWAY, "upstream_auth", text),
+            CallError::Auth(_) | CallError::NoToken(_) => {
+                Self::new(StatusCode::BAD_GATEWAY, "upstream_auth", text)
+            }
             CallError::RateLimited { ref retry_after } => {
                 let wait = retry_after.clone().unwrap_or_else(|| "60".to_owned());
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", text).retry_after(wait)
@@ -269,6 +298,7 @@ impl ApiError {
         Body {
             detail: &self.detail,
             code: self.code,
+            connect_url: self.connect_url.as_deref(),
             request_id,
         }
     }

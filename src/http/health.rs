@@ -52,6 +52,8 @@ struct Counts {
     idle: usize,
     /// Connecting.
     starting: usize,
+    /// Waiting for somebody to log in to its server.
+    needs_login: usize,
     /// Down, tried again soon.
     backing_off: usize,
     /// Down, tried again rarely.
@@ -101,6 +103,7 @@ fn report(state: &AppState, status: Option<&'static str>) -> Health {
             Phase::BackingOff => &mut bridges.backing_off,
             Phase::Failed => &mut bridges.failed,
             Phase::Idle => &mut bridges.idle,
+            Phase::NeedsLogin => &mut bridges.needs_login,
         } += 1;
     }
     let audit = state.audit.health();

@@ -16,6 +16,7 @@ use crate::{
     access::View,
     bridge::{Bridge, Entry},
     config::{RemoteKind, Transport},
+    credential::oauth_of,
 };
 
 /// One bridge in `GET /servers`.
@@ -40,6 +41,9 @@ struct Listed {
     /// Why it does not serve.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    /// Where an account is connected, for a bridge that somebody logs in to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connect: Option<String>,
     /// How many tools it has.
     tools: usize,
     /// What was wrong with the server's tool list.
@@ -178,7 +182,7 @@ fn list(state: &AppState, bridge: &Bridge, view: &View) -> Listed {
             .clone()
             .or_else(|| own.and_then(|server| server.instructions.clone()))
             .unwrap_or_default(),
-        enabled: bridge.config.transport.is_ok(),
+        enabled: bridge.is_on(),
         endpoint: format!("{prefix}/"),
         tools_endpoint: if prefix.is_empty() {
             "/".to_owned()
@@ -187,6 +191,13 @@ fn list(state: &AppState, bridge: &Bridge, view: &View) -> Listed {
         },
         status: status.phase.as_str(),
         reason: status.reason,
+        connect: oauth_of(&bridge.config).is_ok().then(|| {
+            format!(
+                "{}/oauth/{}/connect",
+                config.server.root_path,
+                bridge.name()
+            )
+        }),
         tools: count,
         warnings,
     }

@@ -3,6 +3,7 @@
 mod accept;
 mod admin;
 mod body;
+mod connect;
 mod documents;
 mod error;
 mod gate;
@@ -29,6 +30,7 @@ use axum::{
 };
 use http::Method;
 
+pub use connect::public_url;
 pub use serve::bind;
 pub use state::{AppState, Settings};
 
@@ -55,6 +57,7 @@ pub fn router(state: &Arc<AppState>) -> Router {
     let routes = match flavor {
         Flavor::Native => routes
             .merge(admin::page_routes())
+            .merge(connect::routes())
             .nest("/admin/api", admin::routes()),
         Flavor::Mcpo | Flavor::McpoSingle => routes,
     };

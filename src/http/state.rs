@@ -11,6 +11,7 @@ use crate::{
     auth::{Proofs, Sources},
     bridge::{Registry, Reloader},
     config::Config,
+    credential::{Credentials, GroupKeys, Keyring},
     rate::Rates,
     secret::Redactor,
     store::Store,
@@ -65,12 +66,18 @@ impl Settings {
 pub struct AppState {
     /// The bridges.
     pub registry: Arc<Registry>,
+    /// What sessions show to their servers, and how people connect accounts.
+    pub credentials: Arc<Credentials>,
     /// The settings in force.
     pub settings: Arc<ArcSwap<Settings>>,
     /// Reads the configuration anew.
     pub reloader: Arc<Reloader>,
     /// Grants, members, records; `None` where nothing is kept.
     pub store: Option<Arc<Store>>,
+    /// The key of what is stored sealed; `None` where nothing is kept.
+    pub keyring: Option<Arc<Keyring>>,
+    /// What groups call servers with instead of the shared credentials.
+    pub group_keys: Arc<GroupKeys>,
     /// What happened.
     pub audit: Arc<Audit>,
     /// Takes secrets out of answers.

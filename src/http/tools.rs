@@ -7,12 +7,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{
-    HeaderValue, StatusCode,
+    HeaderMap, HeaderValue, StatusCode,
     header::{CONTENT_DISPOSITION, CONTENT_TYPE},
 };
 
 use super::{
     body,
+    connect::with_link,
     error::{ApiError, shown},
     identity::{identify, view_of},
     layers::Note,
@@ -23,8 +24,9 @@ use super::{
 use crate::{
     access::{Grant, View},
     auth::Caller,
-    bridge::{Bridge, Entry, Failure, Phase},
-    config::Flavor,
+    bridge::{Bridge, Entry, Failure, Order, Phase},
+    config::{Flavor, Transport},
+    credential::Owner,
     mcp::CallError,
     name::ToolName,
     reply::{ContentType, Reply},
@@ -47,6 +49,10 @@ struct Granted {
     entry: Arc<Entry>,
     /// That it may.
     grant: Grant,
+    /// Whose session the call goes through.
+    owner: Owner,
+    /// Who calls.
+    caller: Arc<Caller>,
 }
 
 impl Asked {
@@ -60,18 +66,21 @@ impl Asked {
         match status.phase {
             Phase::Disabled => Err(ApiError::call(bridge.unavailable(&status))),
             // Nobody knows yet whether the tool is there.
-            Phase::Starting | Phase::BackingOff | Phase::Failed
+            Phase::Starting | Phase::BackingOff | Phase::Failed | Phase::NeedsLogin
                 if bridge.live.tools.load().entries.is_empty() =>
             {
                 Err(ApiError::call(bridge.unavailable(&status)))
             }
-            Phase::Starting | Phase::BackingOff | Phase::Failed | Phase::Ready | Phase::Idle => {
-                Err(ApiError::not_found(format!(
-                    "bridge `{name}` has no tool `{tool}`; GET /{name} lists what it has",
-                    name = bridge.name(),
-                    tool = shown(tool),
-                )))
-            }
+            Phase::Starting
+            | Phase::BackingOff
+            | Phase::Failed
+            | Phase::NeedsLogin
+            | Phase::Ready
+            | Phase::Idle => Err(ApiError::not_found(format!(
+                "bridge `{name}` has no tool `{tool}`; GET /{name} lists what it has",
+                name = bridge.name(),
+                tool = shown(tool),
+            ))),
         }
     }
 
@@ -87,7 +96,7 @@ impl Asked {
     }
 
     /// Decides whether it may be called, and by which rule.
-    fn authorise(&self, view: &View, trail: &mut Trail) -> Result<Granted, ApiError> {
+    fn authorise(&self, view: &View, trail: &mut Trail) -> Result<(Arc<Entry>, Grant), ApiError> {
         let Self { bridge, tool } = self;
         let found = self.find();
         let decided = match &found {
@@ -104,7 +113,7 @@ impl Asked {
         match (found, grant) {
             (Ok(entry), Some(grant)) => {
                 trail.decided(&grant.rule);
-                Ok(Granted { entry, grant })
+                Ok((entry, grant))
             }
             (Err(missing), _) => Err(missing),
             (Ok(_), None) => Err(ApiError::not_found("the tool is gone")),
@@ -124,6 +133,7 @@ pub async fn call(state: &AppState, asked: Asked, sender: Sender, body: Body) ->
     let bridge = asked.bridge.name().as_str();
     let mut trail = Trail::new(&state.audit, &sender, bridge, &asked.tool);
     let call = Call {
+        state,
         settings: &settings,
         asked: &asked,
         sender: &sender,
@@ -159,6 +169,8 @@ impl From<ApiError> for Ended {
 
 /// The parts of a call.
 struct Call<'a> {
+    /// What handlers share.
+    state: &'a AppState,
     /// The settings in force.
     settings: &'a Settings,
     /// What is called.
@@ -191,13 +203,64 @@ impl Call<'_> {
         trail.identified(&caller);
         let view = view_of(self.settings, &caller).await?;
         trail.viewed(&view);
-        let granted = self.asked.authorise(&view, trail)?;
-        let bridge = self.asked.bridge.name();
-        let counted = self.settings.rates.count(&caller, view.groups(), bridge);
+        let bridge = &self.asked.bridge;
+        if bridge.learns_from_callers() {
+            // Boxed: it is large, and most bridges know their tools.
+            Box::pin(self.learn(&view)).await?;
+        }
+        let authorised = self.asked.authorise(&view, trail);
+        let (entry, grant) =
+            authorised.map_err(|error| with_link(self.state, bridge, &caller, error))?;
+        let counted = self
+            .settings
+            .rates
+            .count(&caller, view.groups(), bridge.name());
         counted
             .await
             .map_err(|refused| ApiError::too_many(&refused))?;
-        Ok(granted)
+        let owner = self
+            .state
+            .credentials
+            .owner(&bridge.config, &caller, view.groups())
+            .await
+            .map_err(|denied| ApiError::call(bridge.denied(denied)))?;
+        Ok(Granted {
+            entry,
+            grant,
+            owner,
+            caller,
+        })
+    }
+
+    /// The first caller with an account tells which tools there are; whoever may not use the bridge
+    /// learns nothing, and has nothing asked for.
+    async fn learn(&self, view: &View) -> Result<(), ApiError> {
+        let bridge = &self.asked.bridge;
+        if self.asked.enter(view).is_err() {
+            return Ok(());
+        }
+        let credentials = &self.state.credentials;
+        let owner = credentials.owner(&bridge.config, view.caller(), view.groups());
+        let owner = owner
+            .await
+            .map_err(|denied| ApiError::call(bridge.denied(denied)))?;
+        let welcomed = bridge.welcome(&owner).await;
+        welcomed.map_err(|failure| {
+            with_link(self.state, bridge, view.caller(), ApiError::call(failure))
+        })
+    }
+
+    /// The headers of the caller that go on to the server, by the operator's word.
+    fn passed(&self) -> HeaderMap {
+        let mut passed = HeaderMap::new();
+        if let Ok(Transport::Remote(remote)) = &self.asked.bridge.config.transport {
+            for name in &remote.pass_headers {
+                for value in self.sender.headers.get_all(name) {
+                    passed.append(name, value.clone());
+                }
+            }
+        }
+        passed
     }
 
     /// Who calls. Under mcpo's rules a missing route is 404 to everyone.
@@ -231,11 +294,17 @@ impl Call<'_> {
         let begun = trail.begin().await?;
         // What was accepted once is accepted again.
         let again = || entry.arguments.accept(body).unwrap_or_default();
-        let result = bridge
-            .call(&granted.grant, &entry.tool.server_name, arguments, &again)
-            .await;
+        let order = Order {
+            tool: &entry.tool.server_name,
+            owner: &granted.owner,
+            passed: &self.passed(),
+            again: &again,
+        };
+        let result = bridge.call(&granted.grant, order, arguments).await;
         match result
-            .map_err(ApiError::call)
+            .map_err(|failure| {
+                with_link(self.state, bridge, &granted.caller, ApiError::call(failure))
+            })
             .and_then(|it| reply(bridge, &it, self.redactor))
         {
             Ok(reply) => {

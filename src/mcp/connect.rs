@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use reqwest::Client;
 use rmcp::{
     RoleClient, ServiceExt as _,
     model::ProtocolVersion,
@@ -13,6 +12,7 @@ use tokio::{sync::Mutex, time::timeout};
 use tokio_util::task::TaskTracker;
 
 use super::{
+    credential::Courier,
     error::ConnectError,
     http::{self, LastFailure},
     listener::{Listener, subscribe},
@@ -49,8 +49,8 @@ pub struct Connector {
     pub limit: Duration,
     /// The largest answer, in bytes.
     pub result_bytes_max: usize,
-    /// The pool of all remote bridges.
-    pub http: Client,
+    /// Sends the requests of a remote bridge.
+    pub courier: Courier,
     /// Takes secrets out of what the server says.
     pub redactor: Redactor,
     /// Runs the tasks of the connection.
@@ -136,8 +136,11 @@ impl Connector {
         }
     }
 
-    /// A URL.
+    /// A URL. Without a token nothing is sent.
     async fn open_remote(&self, remote: &Remote, known: Known) -> Result<Session, ConnectError> {
+        if let Some(credential) = &self.courier.credential {
+            credential.token().await.map_err(ConnectError::NoToken)?;
+        }
         match remote.kind {
             RemoteKind::OpenApi => self.open_openapi(remote).await,
             RemoteKind::Sse => self.open_sse(remote).await,
@@ -146,7 +149,8 @@ impl Connector {
             RemoteKind::Auto => match self.open_http(remote, known).await {
                 // MCP 2025-11-25, transports, backwards compatibility.
                 Err(error) if http::suggests_sse(&error) => {
-                    self.open_sse(remote).await.map_err(|_| error)
+                    let second = self.open_sse(remote).await;
+                    second.map_err(|other| more_telling(error, other))
                 }
                 result => result,
             },
@@ -160,7 +164,8 @@ impl Connector {
             Err(error)
                 if !modern_first && remote.protocol == Protocol::Auto && is_modern_only(&error) =>
             {
-                self.try_http(remote, true).await.map_err(|_| error)
+                let second = self.try_http(remote, true).await;
+                second.map_err(|other| more_telling(error, other))
             }
             result => result,
         }
@@ -169,7 +174,7 @@ impl Connector {
     /// Streamable HTTP with one lifecycle.
     async fn try_http(&self, remote: &Remote, is_modern: bool) -> Result<Session, ConnectError> {
         let (transport, last) =
-            http::transport(&self.http, remote, self.result_bytes_max, &self.redactor)?;
+            http::transport(&self.courier, remote, self.result_bytes_max, &self.redactor)?;
         let (service, listener) = shake_hands(transport, is_modern)
             .await
             .map_err(|error| http::connect_error(error, &last))?;
@@ -183,7 +188,7 @@ impl Connector {
     /// The old HTTP+SSE; it knows `initialize` only.
     async fn open_sse(&self, remote: &Remote) -> Result<Session, ConnectError> {
         let transport = sse::connect(
-            &self.http,
+            &self.courier,
             remote,
             self.result_bytes_max,
             self.limit,
@@ -204,7 +209,7 @@ impl Connector {
     /// A service that is no MCP server.
     async fn open_openapi(&self, remote: &Remote) -> Result<Session, ConnectError> {
         let service = OpenApiSession::connect(
-            &self.http,
+            &self.courier,
             remote,
             self.result_bytes_max,
             self.limit,
@@ -291,6 +296,15 @@ where
     Ok((service, listener))
 }
 
+/// The error of two attempts that says what to do: the first, unless the second got as far as our
+/// credentials.
+fn more_telling(first: ConnectError, second: ConnectError) -> ConnectError {
+    match second {
+        ConnectError::NoToken(_) | ConnectError::Auth(_) => second,
+        _ => first,
+    }
+}
+
 /// What the server said of itself.
 fn server_info(service: &RunningService<RoleClient, Listener>) -> ServerInfo {
     let Some(info) = service.peer().peer_info() else {
@@ -306,14 +320,15 @@ fn server_info(service: &RunningService<RoleClient, Listener>) -> ServerInfo {
     }
 }
 
-/// Whether a refusal of `initialize` smells of a server that only knows `server/discover`:
-/// unsupported version, unknown method, invalid parameters (MCP 2026-07-28, versioning).
+/// Whether a refusal of `initialize` smells of a server that only knows `server/discover`: a header
+/// that is missing, an unsupported version, unknown method, invalid parameters (MCP 2026-07-28,
+/// versioning and request metadata).
 fn is_modern_only(error: &ConnectError) -> bool {
     matches!(
         error,
         ConnectError::Refused {
             step: "initialize",
-            code: -32_022 | -32_601 | -32_602,
+            code: -32_022..=-32_020 | -32_601 | -32_602,
             ..
         }
     )

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::credential::NoToken;
+
 /// Why no session came about. `Display` is the status' reason in lists and on the admin page.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ConnectError {
@@ -37,6 +39,9 @@ pub enum ConnectError {
     /// The server wants other credentials.
     #[error("the server refused our credentials (HTTP {0})")]
     Auth(u16),
+    /// There is no token to show.
+    #[error(transparent)]
+    NoToken(NoToken),
     /// An HTTP status that is no answer.
     #[error("the server answered HTTP {0}{1}")]
     Http(u16, String),
@@ -80,6 +85,9 @@ pub enum CallError {
     /// The server refused our credentials (HTTP 401 or 403).
     #[error("the server refused our credentials (HTTP {0})")]
     Auth(u16),
+    /// There is no token to show, or none that reaches far enough.
+    #[error(transparent)]
+    NoToken(NoToken),
     /// The server wants fewer calls (HTTP 429).
     #[error("the server asks for fewer calls (HTTP 429)")]
     RateLimited {

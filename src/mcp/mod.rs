@@ -7,12 +7,15 @@
 //! ```
 
 mod connect;
+mod credential;
 mod decode;
 mod demo;
 mod error;
+mod guard;
 mod http;
 mod lines;
 mod listener;
+pub mod oauth;
 mod openapi;
 mod outbox;
 mod pages;
@@ -22,8 +25,10 @@ mod sse;
 mod stdio;
 
 pub use connect::{Connector, Known};
+pub use credential::{Courier, Credential, NoToken};
 pub use demo::demo_server;
 pub use error::{CallError, ConnectError};
+pub use guard::guarded_client;
 #[cfg(fuzzing)]
 pub use http::frames_of;
 pub use http::{http_client, install_tls};

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use http::HeaderMap;
 use rmcp::{
     Peer, RoleClient,
     model::{CallToolRequest, CallToolRequestParams, ClientRequest},
@@ -15,7 +16,7 @@ use super::{
     connect::Known,
     decode::raw_result,
     error::{CallError, ConnectError},
-    http,
+    http::{self as transport, Passed},
     openapi::OpenApiSession,
     pages,
     process::LastWords,
@@ -113,12 +114,14 @@ impl Session {
         }
     }
 
-    /// Calls a tool and gives the JSON text of its result. Dropping the future, like the deadline,
+    /// Calls a tool and gives the JSON text of its result. `passed` are headers of the caller that go
+    /// on to a server behind a URL. Dropping the future, like the deadline,
     /// tells the server to cancel (MCP 2025-11-25, cancellation).
     pub async fn call(
         &self,
         tool: &ToolName,
         arguments: Map<String, Value>,
+        passed: &HeaderMap,
         limit: Duration,
     ) -> Result<String, CallError> {
         match &self.link {
@@ -128,18 +131,29 @@ impl Session {
                 result_bytes_max,
             } => {
                 let params = CallToolRequestParams::new(tool.to_string()).with_arguments(arguments);
-                let request = ClientRequest::CallToolRequest(CallToolRequest::new(params));
+                let mut request = CallToolRequest::new(params);
+                if !passed.is_empty() {
+                    request.extensions.insert(Passed(passed.clone()));
+                }
+                let request = ClientRequest::CallToolRequest(request);
                 send(peer, tracker, request, limit, *result_bytes_max).await
             }
-            Link::OpenApi(session) => timeout(limit, session.call(tool.as_str(), arguments))
-                .await
-                .unwrap_or(Err(CallError::Timeout(limit))),
+            Link::OpenApi(session) => {
+                timeout(limit, session.call(tool.as_str(), arguments, passed))
+                    .await
+                    .unwrap_or(Err(CallError::Timeout(limit)))
+            }
         }
     }
 
     /// Waits until the connection is over.
     pub async fn ended(&self) {
         self.ended.cancelled().await;
+    }
+
+    /// Whether the connection is over.
+    pub fn has_ended(&self) -> bool {
+        self.ended.is_cancelled()
     }
 
     /// Ends the connection and waits until nothing of it is left.
@@ -180,7 +194,7 @@ async fn send(
     flight.handle = None;
     let result = answer
         .map_err(|_| CallError::Lost)?
-        .map_err(|error| http::call_error(error, result_bytes_max))?;
+        .map_err(|error| transport::call_error(error, result_bytes_max))?;
     raw_result(result).map_err(|error| CallError::Protocol(error.to_string()))
 }
 

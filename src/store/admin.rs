@@ -266,8 +266,22 @@ impl Store {
         .await
     }
 
-    /// Writes the record of a change, if there was one, and commits. True if there was.
+    /// Writes the record of a change of access, if there was one, and commits. True if there was.
     pub(super) async fn finish(
+        &self,
+        tx: Tx,
+        actor: &Actor,
+        change: Option<(&str, String)>,
+    ) -> Result<bool, StoreError> {
+        let is_change = self.commit_with(tx, actor, change).await?;
+        if is_change {
+            self.bump();
+        }
+        Ok(is_change)
+    }
+
+    /// [`Store::finish`] that leaves it to the caller to say what changed.
+    pub(super) async fn commit_with(
         &self,
         mut tx: Tx,
         actor: &Actor,
@@ -279,9 +293,6 @@ impl Store {
             record(&mut tx, actor, action, &target).await?;
         }
         tx.commit().await?;
-        if is_change {
-            self.bump();
-        }
         Ok(is_change)
     }
 

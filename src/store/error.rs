@@ -19,6 +19,9 @@ pub enum StoreError {
     /// It answered with an error of its own.
     #[error("the database refused: {0}")]
     Query(String),
+    /// There is no room for more of this kind now; some of it goes by itself.
+    #[error("{0}")]
+    Full(String),
     /// What was to be stored cannot be: too long, or with a NUL byte. The input is at fault, not
     /// the database.
     #[error("{0}")]

@@ -53,6 +53,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(1, "0001", "inherited_access"),
     migration!(2, "0002", "bridge_tables"),
     migration!(3, "0003", "change_notice"),
+    migration!(4, "0004", "credentials"),
 ];
 
 /// What was applied, and when (microseconds since 1970).
@@ -80,7 +81,7 @@ impl Store {
     /// Creates or updates our tables. Says which migrations were applied.
     pub async fn migrate(&self) -> Result<Vec<String>, StoreError> {
         let applied = self.apply_patiently().await?;
-        self.bump();
+        self.bump_all();
         self.set_health(Health::Connected);
         Ok(applied)
     }

@@ -1,16 +1,19 @@
-//! The only code that speaks SQL: grants, members, keys and the audit trail in SQLite or
+//! The only code that speaks SQL: grants, members, keys, accounts and the audit trail in SQLite or
 //! PostgreSQL, and Open WebUI's own tables, which are only read.
 //!
 //! One SQL text serves both databases. Opening contacts nothing: [`Store::run`] connects, migrates
 //! and listens in the background, and until then every method answers [`StoreError::Down`].
 
 mod access;
+mod accounts;
 mod admin;
 mod calls;
 mod changes;
 mod directory;
 mod error;
+mod group_keys;
 mod keys;
+mod logins;
 mod migrate;
 mod open;
 mod pool;
@@ -19,8 +22,10 @@ mod rows;
 mod run;
 mod seed;
 
+pub use accounts::AccountKey;
 pub use directory::{Account, Directory};
 pub use error::StoreError;
+pub use group_keys::{EndpointRow, GroupKeyName, GroupKeyRow};
 pub use open::{Health, Store};
 pub use record::{CallFilter, CallRecord, ChangeFilter, ChangeRecord};
 pub use rows::{Actor, GrantRow, GroupRow, KeyRow, Member, UserRow};

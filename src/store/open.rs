@@ -10,7 +10,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use futures::future::BoxFuture;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::{
     StoreError,
@@ -58,6 +58,7 @@ pub struct Store {
     pub(super) doubt: Notify,
     health: ArcSwap<Health>,
     version: AtomicU64,
+    accounts: watch::Sender<u64>,
 }
 
 impl Store {
@@ -84,6 +85,7 @@ impl Store {
             doubt: Notify::new(),
             health: ArcSwap::from_pointee(Health::Disconnected("not connected yet".to_owned())),
             version: AtomicU64::new(0),
+            accounts: watch::Sender::new(0),
         })
     }
 
@@ -99,9 +101,27 @@ impl Store {
         self.version.load(Ordering::Acquire)
     }
 
-    /// Something changed, or may have.
+    /// Like [`Store::version`] for accounts, and for keys and endpoints of groups. It is apart:
+    /// tokens are renewed all day, and what is known of access stays good meanwhile.
+    pub fn accounts_changed(&self) -> watch::Receiver<u64> {
+        self.accounts.subscribe()
+    }
+
+    /// Access changed, or may have.
     pub(super) fn bump(&self) {
         self.version.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Accounts changed, or may have.
+    pub(super) fn bump_accounts(&self) {
+        self.accounts
+            .send_modify(|version| *version = version.wrapping_add(1));
+    }
+
+    /// Anything may have changed.
+    pub(super) fn bump_all(&self) {
+        self.bump();
+        self.bump_accounts();
     }
 
     /// Notes how it stands; true if that is news.

@@ -19,6 +19,8 @@ use crate::config;
 
 /// What our triggers notify (migration 3).
 const CHANNEL: &str = "mcp_bridge_access";
+/// What they notify of accounts (migration 4).
+const CHANNEL_ACCOUNTS: &str = "mcp_bridge_accounts";
 /// What `pg_stat_activity` calls the connection that listens.
 const LISTENER: &str = "mcp-bridge listener";
 /// How often the connection is asked for a sign of life.
@@ -29,6 +31,10 @@ const GLANCE: Duration = Duration::from_millis(250);
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// The longest pause: how late we notice that the database is back.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// Both generations of a SQLite file (migrations 3 and 4).
+const GENERATIONS: &str = "SELECT a.generation, b.generation \
+    FROM bridge_generation a, bridge_account_generation b";
 
 /// The connection that is watched.
 enum Watch {
@@ -65,7 +71,7 @@ impl Store {
             match self.connect(seed).await {
                 Ok(watch) => {
                     // Whatever happened before we listened was not heard of.
-                    self.bump();
+                    self.bump_all();
                     if self.set_health(Health::Connected) {
                         tracing::info!("connected to the database, {}", self.target.place());
                     }
@@ -75,7 +81,7 @@ impl Store {
                             self.target.place()
                         )));
                     }
-                    self.bump();
+                    self.bump_all();
                     if began.elapsed() > PAUSE_MAX {
                         // The first new try comes at once.
                         pause = PAUSE_MIN;
@@ -133,7 +139,7 @@ impl Store {
                 let mut listener = PgListener::connect_with(&pool).await?;
                 // Whoever reconnects has to bump the version, and that is us.
                 listener.eager_reconnect(false);
-                listener.listen(CHANNEL).await?;
+                listener.listen_all([CHANNEL, CHANNEL_ACCOUNTS]).await?;
                 Ok(Watch::Postgres(Box::new(listener)))
             }
             Target::Sqlite(options) => Ok(Watch::Sqlite(
@@ -156,10 +162,16 @@ impl Store {
         loop {
             tokio::select! {
                 heard = listener.try_recv() => match heard {
-                    Ok(Some(_)) => {
+                    Ok(Some(first)) => {
                         // A thousand notifications are one change.
-                        while listener.next_buffered().is_some() {}
-                        self.bump();
+                        let mut is_heard = [false; 2];
+                        let mut next = Some(first);
+                        while let Some(notification) = next {
+                            let is_of_accounts = notification.channel() == CHANNEL_ACCOUNTS;
+                            is_heard[usize::from(is_of_accounts)] = true;
+                            next = listener.next_buffered();
+                        }
+                        self.bump_heard(is_heard);
                         continue;
                     }
                     Ok(None) | Err(_) => return Lost::Closed,
@@ -176,6 +188,16 @@ impl Store {
         }
     }
 
+    /// Of access, of accounts.
+    fn bump_heard(&self, [of_access, of_accounts]: [bool; 2]) {
+        if of_access {
+            self.bump();
+        }
+        if of_accounts {
+            self.bump_accounts();
+        }
+    }
+
     async fn watch_sqlite(&self, mut connection: SqliteConnection) -> Lost {
         let mut glance = interval(GLANCE);
         glance.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -185,8 +207,11 @@ impl Store {
             let look = look(&mut connection, seen);
             match tokio::time::timeout(self.timeout, look).await {
                 Ok(Ok(now)) => {
-                    if seen.is_some_and(|(_, generation)| generation != now.1) {
-                        self.bump();
+                    if let Some(Look {
+                        access, accounts, ..
+                    }) = seen
+                    {
+                        self.bump_heard([access != now.access, accounts != now.accounts]);
                     }
                     seen = Some(now);
                 }
@@ -209,21 +234,31 @@ fn listener_pool(options: &PgConnectOptions, timeout: Duration) -> PgPool {
         .connect_lazy_with(options.clone().application_name(LISTENER))
 }
 
-/// The version of the file and the generation in it; the generation is read when the file changed.
-async fn look(
-    connection: &mut SqliteConnection,
-    seen: Option<(i64, i64)>,
-) -> Result<(i64, i64), sqlx::Error> {
+/// What a SQLite file looked like.
+#[derive(Debug, Clone, Copy)]
+struct Look {
+    /// The version of the file.
+    file: i64,
+    /// The generation of access in it.
+    access: i64,
+    /// The generation of accounts in it.
+    accounts: i64,
+}
+
+/// Looks at the file; the generations are read when it changed.
+async fn look(connection: &mut SqliteConnection, seen: Option<Look>) -> Result<Look, sqlx::Error> {
     let (file,): (i64,) = sqlx::query_as("PRAGMA data_version")
         .fetch_one(&mut *connection)
         .await?;
-    if let Some((seen_file, generation)) = seen
-        && seen_file == file
+    if let Some(seen) = seen
+        && seen.file == file
     {
-        return Ok((file, generation));
+        return Ok(seen);
     }
-    let (generation,): (i64,) = sqlx::query_as("SELECT generation FROM bridge_generation")
-        .fetch_one(connection)
-        .await?;
-    Ok((file, generation))
+    let (access, accounts): (i64, i64) = sqlx::query_as(GENERATIONS).fetch_one(connection).await?;
+    Ok(Look {
+        file,
+        access,
+        accounts,
+    })
 }

@@ -1,6 +1,6 @@
 //! Databases for tests: each its own, gone at the end.
 
-use std::{str::FromStr as _, time::Duration};
+use std::{path::PathBuf, str::FromStr as _, time::Duration};
 
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
 use tempfile::TempDir;
@@ -57,6 +57,9 @@ impl Base {
             redis: None,
             timeout: Duration::from_secs(5),
             connections_max: 4,
+            secret_key: None,
+            secret_keys_old: Vec::new(),
+            secret_key_file: PathBuf::new(),
         }
     }
 

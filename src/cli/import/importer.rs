@@ -175,6 +175,10 @@ impl Importer {
                 done.push(key);
             }
         }
+        if let Some(Value::Object(entry)) = fields.get("oauth").filter(|_| remote) {
+            done.push("oauth");
+            oauth(table, entry);
+        }
         let map = if remote { "headers" } else { "env" };
         if let Some(Value::Object(entries)) = fields.get(map) {
             done.push(map);
@@ -337,6 +341,23 @@ impl Importer {
             &format!("# not imported: {} = {value}", key_of(key)),
         );
     }
+}
+
+/// Writes `oauth`. Of what mcpo has there only the scopes mean anything here (mcpo contract §9.2).
+fn oauth(table: &mut Table<'_>, entry: &Object<'_>) {
+    let metadata = entry.get_object("client_metadata");
+    let scope = metadata.and_then(|metadata| metadata.get_string("scope"));
+    let scopes: Vec<_> = scope
+        .iter()
+        .flat_map(|scope| scope.value.split_whitespace())
+        .map(|word| quote(&reference(word)))
+        .collect();
+    let written = if scopes.is_empty() {
+        "oauth = {}".to_owned()
+    } else {
+        format!("oauth = {{ scopes = [{}] }}", scopes.join(", "))
+    };
+    line(&mut table.lines, &written);
 }
 
 /// Writes what programs and URLs share; whether the value could be taken.

@@ -43,6 +43,7 @@ fn nothing_is_lost_but_secrets() {
                            "autoApprove": ["x"], "disabledTools": ["a*"], "password": "hunter2"},
             "github": {"type": "http", "url": "https://x/mcp", "headers": {"Authorization": "Bearer hunter2", "X-Set": "${env:SET}"}, "timeout": 60},
             "old": {"url": "https://x/sse", "disabled": true, "oauth": {"server_url": "https://x", "client_secret": "hunter2"}},
+            "notes": {"type": "streamable-http", "url": "https://y/mcp", "oauth": {"server_url": "https://y", "client_metadata": {"scope": "read write"}}},
             "docs": {"command": "c", "options": {"cwd": "/x"}, "env": {"API_KEY": "hunter3", "P": "${workspaceFolder}/${input:y}"}},
             "nothing": {"note": 1}
         }}"#;
@@ -77,9 +78,14 @@ fn nothing_is_lost_but_secrets() {
     headers.X-Set = "${SET}"
 
     [bridges.old]
-    # not imported: oauth = {"server_url": "https://x", "client_secret": "…"}
     url = "https://x/sse"
     enabled = false
+    oauth = {}
+
+    [bridges.notes]
+    url = "https://y/mcp"
+    transport = "streamable-http"
+    oauth = { scopes = ["read", "write"] }
 
     [bridges.docs-server]
     # was "docs"
@@ -99,7 +105,7 @@ fn nothing_is_lost_but_secrets() {
     GITHUB_TOKEN='hunter2'
     "##);
     let loaded = load("bridges.toml", &imported.toml, &imported.variables);
-    assert_eq!(loaded.config.bridges.len(), 4);
+    assert_eq!(loaded.config.bridges.len(), 5);
 }
 
 #[test]

@@ -13,7 +13,8 @@ use tokio::time::timeout;
 use super::guard::Admin;
 use crate::{
     bridge::{Bridge, Phase},
-    config::Transport,
+    config::{CredentialKind, Transport},
+    credential::oauth_of,
     http::{AppState, error::ApiError},
     mcp::LastWords,
     secret::Redactor,
@@ -32,7 +33,7 @@ pub async fn servers(State(state): State<Arc<AppState>>, _admin: Admin) -> Json<
         .map(|bridge| {
             let id = bridge.name().to_string();
             let shown = json!({
-                "id": id, "name": own_name(bridge), "enabled": bridge.config.transport.is_ok(),
+                "id": id, "name": own_name(bridge), "enabled": bridge.is_on(),
             });
             (id, shown)
         })
@@ -97,12 +98,16 @@ fn shown(bridge: &Bridge, redactor: &Redactor) -> Value {
     let stderr = words.as_deref().map(LastWords::lines);
     let mut shown = json!({
         "name": bridge.name().as_str(),
-        "enabled": bridge.config.transport.is_ok(),
+        "enabled": bridge.is_on(),
         "transport": transport(bridge),
         "status": status.phase.as_str(),
         "reason": status.reason,
         "retry_after": retry_after,
         "attempts": bridge.attempts(),
+        "login": oauth_of(&bridge.config).ok().map(|_| match bridge.config.credential {
+            CredentialKind::Caller => "caller",
+            CredentialKind::Shared | CredentialKind::Group => "shared",
+        }),
         "server": server.as_deref().map(|server| json!({ "name": server.name })),
         "tools": tools.entries.len(),
         "warnings": tools.warnings,

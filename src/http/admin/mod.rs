@@ -10,7 +10,10 @@
 //! | `GET`, `POST`, `DELETE /grants` | single grants, narrowed ones too |
 //! | `POST`, `DELETE /admins` | administrators by e-mail |
 //! | `GET`, `POST`, `DELETE /keys` | API keys; the text is shown once |
+//! | `GET`, `POST`, `DELETE /tenant-keys`, `GET /tenant-keys/{group}` | keys of groups for servers; never the values |
+//! | `GET`, `POST`, `DELETE /endpoints` | where a group's calls go instead |
 //! | `GET /servers`, `GET /bridges`, `POST /bridges/{name}/restart` | bridges and how they stand |
+//! | `GET`, `DELETE /accounts` | who is connected at a server by a login, and putting an end to it |
 //! | `GET /calls`, `GET /changes` | the audit trail |
 //! | `GET /explain` | why a user may or may not |
 //! | `GET /plan` | what a reload would change, or what is wrong with the file |
@@ -18,9 +21,11 @@
 //! Every route asks for an administrator first ([`guard::Admin`]); the store writes the record of a
 //! change in the transaction of the change.
 
+mod accounts;
 mod bridges;
 mod calls;
 mod changes;
+mod endpoints;
 mod explain;
 mod grants;
 mod groups;
@@ -29,6 +34,7 @@ mod keys;
 mod me;
 mod page;
 mod plan;
+mod tenant_keys;
 mod users;
 mod words;
 
@@ -67,6 +73,23 @@ pub fn routes() -> Router<Arc<AppState>> {
         .route(
             "/keys",
             get(keys::list).post(keys::add).delete(keys::revoke),
+        )
+        .route(
+            "/tenant-keys",
+            get(tenant_keys::list)
+                .post(tenant_keys::set)
+                .delete(tenant_keys::remove),
+        )
+        .route("/tenant-keys/{group}", get(tenant_keys::of_group))
+        .route(
+            "/endpoints",
+            get(endpoints::list)
+                .post(endpoints::set)
+                .delete(endpoints::remove),
+        )
+        .route(
+            "/accounts",
+            get(accounts::list).delete(accounts::disconnect),
         )
         .route("/servers", get(bridges::servers))
         .route("/bridges", get(bridges::list))

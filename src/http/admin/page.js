@@ -265,8 +265,8 @@ const size = (bytes) => (bytes < 1024 ? `${bytes} B` : bytes < 1 << 20 ? `${(byt
 
 // --- bridges ----------------------------------------------------------------------------------
 
-const LIGHT = { ready: "good", idle: "good", starting: "warn", backing_off: "warn", failed: "bad", disabled: "" };
-const STATUS = { backing_off: "down", disabled: "off" };
+const LIGHT = { needs_login: "warn", ready: "good", idle: "good", starting: "warn", backing_off: "warn", failed: "bad", disabled: "" };
+const STATUS = { needs_login: "waits for a login", backing_off: "down", disabled: "off" };
 const pages = {};
 
 pages.bridges = async () => {
@@ -297,13 +297,29 @@ function bridgeRow(it) {
       said.length > 0 && unfold(`${it.name} said`, "last lines of the server", said.join("\n")),
     ],
     it.enabled ? String(it.tools) : "",
-    it.enabled && button("Restart", `Restart ${it.name}`, async () => {
+    [it.login === "shared" && connectButton(it), it.enabled && button("Restart", `Restart ${it.name}`, async () => {
       const { status, bridge } = await api("POST", `/bridges/${encodeURIComponent(it.name)}/restart`);
       const told = { restarted: "is up again", starting: "is still starting", failed: `did not start: ${bridge.reason ?? bridge.status}` };
       await done(`${it.name} ${told[status]}`, { isBad: status === "failed" });
-    }),
+    })],
   ];
 }
+
+/** Leads to the page where an administrator connects the account that all share. */
+const connectButton = (it) => button("Connect", `Connect an account for ${it.name}`, async () => {
+  // Opened at once, since a window that comes later counts as unasked for.
+  const page = window.open("", "_blank");
+  try {
+    const answer = await ask("POST", `/oauth/${encodeURIComponent(it.name)}/connect`);
+    const { connect_url } = await answer.json();
+    if (!page) return void await done(`Open this page to connect ${it.name}: ${connect_url}`);
+    page.opener = null;
+    page.location = connect_url;
+  } catch (error) {
+    page?.close();
+    throw error;
+  }
+});
 
 const unfold = (key, title, text) => h("details", { "data-open": key }, h("summary", { "data-focus": key }, title), h("pre", {}, text));
 
@@ -493,6 +509,71 @@ function freshKey() {
         fresh = null;
         await show();
       })));
+}
+
+// --- credentials ------------------------------------------------------------------------------
+
+pages.credentials = async () => {
+  const [{ keys }, { endpoints }, { groups }, { servers }, { accounts }] =
+    await Promise.all(["/tenant-keys", "/endpoints", "/groups", "/servers", "/accounts"].map(get));
+  const who = [field("Group", "tenant_id", { list: "groups", required: true }), field("Bridge", "server_id", { list: "servers", required: true })];
+  const told = (it, { known }) => `${it.tenant_id} calls ${it.server_id}${known ? "" : ", which is not configured yet,"}`;
+  return [
+    heading("Credentials", "What a group calls a server with instead of the credentials that all share. A key takes the place of a variable in the bridge's configuration; it is sealed in the database and not shown again."),
+    suggestions("groups", groups.map((it) => it.group_name)), suggestions("servers", servers.map((it) => it.id)),
+    h("h3", {}, "Keys of groups"),
+    form([
+      who, field("Variable", "key_name", { placeholder: "GITHUB_TOKEN", spellcheck: "false", required: true }),
+      field("Value", "key_value", { type: "password", autocomplete: "new-password", spellcheck: "false", required: true }),
+    ], "Store", async (it) => {
+      const made = await api("POST", "/tenant-keys", it);
+      await done(`${told(it, made)} with a ${it.key_name} of its own`);
+    }),
+    table("Keys of groups", ["Group", "Bridge", "Variable", "Since", ["act", ""]], keys.map(groupKeyRow), "No group has a key of its own."),
+    h("h3", {}, "Endpoints of groups"),
+    form([who.map((it) => it.cloneNode(true)), field("Endpoint", "endpoint_url", { type: "url", placeholder: "where their calls go", required: true })], "Store", async (it) => {
+      const made = await api("POST", "/endpoints", it);
+      await done(`${told(it, made)} at ${made.endpoint_url}`);
+    }),
+    table("Endpoints of groups", ["Group", "Bridge", "Endpoint", ["act", ""]], endpoints.map(endpointRow), "No group has an endpoint of its own."),
+    h("h3", {}, "Accounts"),
+    table("Accounts", ["Bridge", "Account", "Since", ["act", ""]], accounts.map(accountRow), "Nobody has connected an account. Those that all share are connected under Bridges."),
+  ];
+};
+
+/** The group, and why its calls are refused if they are. */
+const ofGroup = ({ tenant_id, problem }) => [h("strong", {}, tenant_id), problem && h("small", {}, dot("bad"), `Refused: ${problem}`)];
+
+function groupKeyRow(it) {
+  const { tenant_id, server_id, key_name } = it;
+  return [ofGroup(it), server_id, h("code", {}, key_name), it.updated_at ? time(stamp(it.updated_at)) : "",
+    button("Remove", `Remove ${key_name} of ${tenant_id} for ${server_id}`, async () => {
+      if (!confirm(`Remove ${key_name} of ${tenant_id}? Its members call ${server_id} with the shared credentials then.`)) return;
+      await api("DELETE", "/tenant-keys", { tenant_id, server_id, key_name });
+      await done(`${tenant_id} has no ${key_name} for ${server_id} any more`);
+    })];
+}
+
+function accountRow({ bridge, subject, updated_at }) {
+  const whose = subject ? subject.replace(/^(user|key):/, "") : "everybody";
+  return [h("strong", {}, bridge), whose, time(new Date(updated_at / 1000).toISOString()),
+    button("Disconnect", `Disconnect ${whose} from ${bridge}`, async () => {
+      if (!confirm(`Disconnect ${whose} from ${bridge}? To go on, somebody has to log in there again.`)) return;
+      await api("DELETE", "/accounts", { bridge, subject });
+      await done(`${whose} is disconnected from ${bridge}`);
+    })];
+}
+
+function endpointRow(it) {
+  const { tenant_id, server_id, endpoint_url } = it;
+  return [ofGroup(it), server_id, h("code", {}, endpoint_url),
+    button("Remove", `Remove the endpoint of ${tenant_id} for ${server_id}`, async () => {
+      await api("DELETE", "/endpoints", { tenant_id, server_id });
+      await done(`${tenant_id} calls ${server_id} where everybody does`, { undo: async () => {
+        await api("POST", "/endpoints", { tenant_id, server_id, endpoint_url });
+        await done(`${tenant_id} calls ${server_id} at ${endpoint_url} again`);
+      } });
+    })];
 }
 
 // --- calls ------------------------------------------------------------------------------------

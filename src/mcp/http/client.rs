@@ -39,6 +39,11 @@ pub fn install_tls() {
 /// total timeout (the calls have deadlines), proxies from the environment. Fails when the system's
 /// certificates cannot be read. [`install_tls`] comes first.
 pub fn http_client() -> Result<reqwest::Client, reqwest::Error> {
+    client_builder().build()
+}
+
+/// What every client of servers has in common.
+pub fn client_builder() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .user_agent(concat!("mcp-bridge/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
@@ -47,7 +52,6 @@ pub fn http_client() -> Result<reqwest::Client, reqwest::Error> {
         .tcp_keepalive(KEEPALIVE)
         .http2_keep_alive_interval(KEEPALIVE)
         .redirect(Policy::custom(redirect))
-        .build()
 }
 
 /// The operator's headers, ready to send and marked so that nobody logs them.

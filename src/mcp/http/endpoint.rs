@@ -27,9 +27,9 @@ use super::{
     body::{self, Kind},
     events::frames,
     failure::{Failure, LastFailure},
-    message::{First, cancelled, first_request, is_of_mcp, is_session_gone},
+    message::{First, cancelled, first_request, is_of_mcp, is_session_gone, passed_into},
 };
-use crate::secret::Redactor;
+use crate::{mcp::credential::Courier, secret::Redactor};
 
 /// `MCP 2025-11-25, transports, session management`
 const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -54,8 +54,8 @@ pub struct HttpEndpoint(Arc<Inner>);
 /// What the clones share.
 #[derive(Debug)]
 struct Inner {
-    /// The client of the process.
-    client: reqwest::Client,
+    /// Sends the requests.
+    courier: Courier,
     /// Where the operator says the server is.
     url: Url,
     /// Where it redirected us: asked for directly from then on, which halves the time of a call.
@@ -79,14 +79,14 @@ struct Inner {
 impl HttpEndpoint {
     /// Describes an endpoint; nothing is sent yet. `bytes_max` bounds one answer.
     pub fn new(
-        client: reqwest::Client,
+        courier: Courier,
         url: Url,
         headers: HeaderMap,
         bytes_max: usize,
         redactor: Redactor,
     ) -> Self {
         Self(Arc::new(Inner {
-            client,
+            courier,
             url,
             moved: OnceLock::new(),
             headers,
@@ -182,8 +182,10 @@ impl HttpEndpoint {
         if self.0.stall.is_certain() {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        let request = self.0.client.post(self.url().clone()).headers(headers);
-        let response = match request.body(serde_json::to_vec(&message)?).send().await {
+        passed_into(&message, &mut headers);
+        let request = self.0.courier.client.post(self.url().clone());
+        let request = request.headers(headers).body(serde_json::to_vec(&message)?);
+        let response = match self.0.courier.send(request).await {
             Ok(response) => response,
             Err(error) => return self.fail(error),
         };
@@ -331,8 +333,8 @@ impl HttpEndpoint {
             }
             None => self.pace().await,
         }
-        let request = self.0.client.get(self.url().clone()).headers(headers);
-        let response = match request.send().await {
+        let request = self.0.courier.client.get(self.url().clone());
+        let response = match self.0.courier.send(request.headers(headers)).await {
             Ok(response) => response,
             Err(error) => return self.fail(error),
         };
@@ -420,9 +422,9 @@ impl StreamableHttpClient for HttpEndpoint {
     ) -> Answer<()> {
         let token = auth_header.as_deref();
         let headers = self.headers("*/*", Some(&session_id), token, custom_headers)?;
-        let request = self.0.client.delete(self.url().clone()).headers(headers);
-        if let Err(error) = request.send().await {
-            tracing::debug!(reason = %Failure::from(error), "could not end the session");
+        let request = self.0.courier.client.delete(self.url().clone());
+        if let Err(reason) = self.0.courier.send(request.headers(headers)).await {
+            tracing::debug!(%reason, "could not end the session");
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ use rmcp::{
 use serde_json::Value;
 
 use super::super::{
+    credential::NoToken,
     decode::TOO_LARGE,
     error::{CallError, ConnectError},
 };
@@ -35,6 +36,9 @@ pub enum Failure {
     /// HTTP 401 or 403.
     #[error("HTTP {0}")]
     Auth(u16),
+    /// There is no token to show, and nothing was sent; or the server wants one that reaches further.
+    #[error(transparent)]
+    NoToken(#[from] NoToken),
     /// HTTP 429.
     #[error("HTTP 429")]
     RateLimited {
@@ -79,6 +83,7 @@ impl Failure {
             Self::NotSent(reason) => CallError::NotSent(reason),
             Self::Lost(_) => CallError::Lost,
             Self::Auth(status) => CallError::Auth(status),
+            Self::NoToken(why) => CallError::NoToken(why),
             Self::RateLimited { retry_after } => CallError::RateLimited { retry_after },
             Self::Http(status, _) => CallError::Http(status),
             Self::TooLarge(limit) => CallError::TooLarge(limit),
@@ -91,6 +96,7 @@ impl Failure {
         match self {
             Self::NotSent(reason) | Self::Lost(reason) => ConnectError::Unreachable(reason),
             Self::Auth(status) => ConnectError::Auth(status),
+            Self::NoToken(why) => ConnectError::NoToken(why),
             Self::RateLimited { retry_after } => ConnectError::Http(
                 429,
                 retry_after
@@ -181,7 +187,10 @@ pub fn unsent(error: &DynamicTransportError) -> ConnectError {
 pub fn connect_error(error: ClientInitializeError, last: &LastFailure) -> ConnectError {
     match error {
         ClientInitializeError::TransportError { error, .. } => {
-            Failure::behind(&error).into_connect_error()
+            // That the channel closed is no reason; what the transport saw before is.
+            let seen = last.get().filter(|_| is_closed(&error));
+            seen.unwrap_or_else(|| Failure::behind(&error))
+                .into_connect_error()
         }
         ClientInitializeError::JsonRpcError(error) => ConnectError::Refused {
             step: "initialize",
@@ -201,6 +210,12 @@ pub fn connect_error(error: ClientInitializeError, last: &LastFailure) -> Connec
         }
         other => ConnectError::Protocol(other.to_string()),
     }
+}
+
+/// Whether rmcp only says that its own channel is gone.
+fn is_closed(error: &DynamicTransportError) -> bool {
+    let error = error.error.downcast_ref::<StreamableHttpError<Failure>>();
+    matches!(error, Some(StreamableHttpError::TransportChannelClosed))
 }
 
 /// A JSON-RPC error, which is the server's own unless the transport wrote it.

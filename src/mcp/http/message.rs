@@ -1,8 +1,29 @@
 //! What the messages of a session mean for the transport below it.
 
+use http::HeaderMap;
 use rmcp::model::{
-    ClientJsonRpcMessage, ClientNotification, ClientRequest, ErrorData, JsonRpcMessage, RequestId,
+    ClientJsonRpcMessage, ClientNotification, ClientRequest, ErrorData, GetExtensions as _,
+    JsonRpcMessage, RequestId,
 };
+
+/// Headers of the caller that go on with one call; they travel beside the message, never in it.
+#[derive(Debug, Clone)]
+pub struct Passed(pub HeaderMap);
+
+/// Puts the caller's headers to those of the request. What the operator or the protocol sets stays.
+pub fn passed_into(message: &ClientJsonRpcMessage, headers: &mut HeaderMap) {
+    let JsonRpcMessage::Request(request) = message else {
+        return;
+    };
+    let Some(Passed(passed)) = request.request.extensions().get::<Passed>() else {
+        return;
+    };
+    for (name, value) in passed {
+        if !headers.contains_key(name) {
+            headers.append(name, value.clone());
+        }
+    }
+}
 
 /// The requests that begin a session.
 pub enum First {

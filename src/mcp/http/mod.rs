@@ -27,14 +27,14 @@ pub(super) use body::{
     Kind, REFUSAL_BYTES_MAX, content_type, json_rpc_error, preview, read, read_refusal,
     refused_by_body, refused_by_status,
 };
-pub(super) use client::{header_map, join_same_origin};
+pub(super) use client::{client_builder, header_map, join_same_origin};
 #[cfg(fuzzing)]
 pub use events::frames_of;
 pub(super) use events::{Frame, frames};
 pub(super) use failure::Failure;
-pub(super) use message::is_session_gone;
+pub(super) use message::{Passed, is_session_gone, passed_into};
 
-use super::error::ConnectError;
+use super::{credential::Courier, error::ConnectError};
 use crate::{config::Remote, secret::Redactor};
 
 /// Requests whose answers have not begun, at once; more wait. The bridge has its own bound.
@@ -51,14 +51,14 @@ pub type HttpTransport = StreamableHttpClientTransport<HttpEndpoint>;
 /// may have `result_bytes_max` bytes. The [`LastFailure`] is for [`connect_error`]. Must be called
 /// inside a runtime. Fails when a header cannot be sent.
 pub fn transport(
-    client: &reqwest::Client,
+    courier: &Courier,
     remote: &Remote,
     result_bytes_max: usize,
     redactor: &Redactor,
 ) -> Result<(HttpTransport, LastFailure), ConnectError> {
     let headers = header_map(&remote.headers)?;
     let endpoint = HttpEndpoint::new(
-        client.clone(),
+        courier.clone(),
         remote.url.clone(),
         headers,
         result_bytes_max,

@@ -17,8 +17,8 @@ use url::Url;
 
 use super::{call_error, http_client, install_tls};
 use crate::{
-    config::{Protocol, Remote, RemoteKind},
-    mcp::{decode::raw_result, error::CallError},
+    config::{Remote, RemoteKind},
+    mcp::{credential::Courier, decode::raw_result, error::CallError},
     secret::{Redactor, Secret},
 };
 
@@ -65,10 +65,8 @@ impl Drop for Server {
 /// The configuration of a server at `url`, with a credential.
 pub fn remote(url: &str, kind: RemoteKind) -> Remote {
     Remote {
-        url: Url::parse(url).unwrap(),
-        kind,
         headers: vec![(HeaderName::from_static("authorization"), Secret::new(TOKEN))],
-        protocol: Protocol::Auto,
+        ..Remote::new(Url::parse(url).unwrap(), kind)
     }
 }
 
@@ -80,9 +78,12 @@ pub fn redactor() -> Redactor {
 }
 
 /// The client of the process.
-pub fn client() -> reqwest::Client {
+pub fn courier() -> Courier {
     install_tls();
-    http_client().unwrap()
+    Courier {
+        client: http_client().unwrap(),
+        credential: None,
+    }
 }
 
 /// The session's side, as small as it can be.

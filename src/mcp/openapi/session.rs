@@ -14,6 +14,7 @@ use super::{
     schema::Document,
 };
 use crate::config::Remote;
+use crate::mcp::credential::Courier;
 use crate::mcp::error::{CallError, ConnectError};
 use crate::mcp::http::{
     Failure, Kind, content_type, header_map, join_same_origin, preview, read, read_refusal,
@@ -24,8 +25,8 @@ use crate::secret::Redactor;
 /// An HTTP service, described by its document.
 #[derive(Debug)]
 pub struct OpenApiSession {
-    /// The client of the process.
-    client: reqwest::Client,
+    /// Sends the requests.
+    courier: Courier,
     /// Sent with every request.
     headers: HeaderMap,
     /// Keeps secrets out of messages.
@@ -42,18 +43,19 @@ impl OpenApiSession {
     /// Fetches the document and reads its operations, within `limit`. The document and each
     /// answer may have `result_bytes_max` bytes.
     pub async fn connect(
-        client: &reqwest::Client,
+        courier: &Courier,
         remote: &Remote,
         result_bytes_max: usize,
         limit: Duration,
         redactor: &Redactor,
     ) -> Result<Self, ConnectError> {
         let headers = header_map(&remote.headers)?;
-        let request = client
+        let request = courier
+            .client
             .get(remote.url.clone())
             .headers(headers.clone())
             .header(ACCEPT, "application/json");
-        let fetching = fetch(request, result_bytes_max, redactor);
+        let fetching = fetch(courier, request, result_bytes_max, redactor);
         let Ok(fetched) = timeout(limit, fetching).await else {
             return Err(ConnectError::Timeout {
                 step: "OpenAPI document",
@@ -77,7 +79,7 @@ impl OpenApiSession {
             tracing::warn!("the OpenAPI document has no POST operation: there are no tools");
         }
         Ok(Self {
-            client: client.clone(),
+            courier: courier.clone(),
             headers,
             redactor: redactor.clone(),
             bytes_max: result_bytes_max,
@@ -97,6 +99,7 @@ impl OpenApiSession {
         &self,
         name: &str,
         arguments: Map<String, Value>,
+        passed: &HeaderMap,
     ) -> Result<String, CallError> {
         let Some((base, operation)) = self.operations.get(name) else {
             return Err(CallError::Rpc {
@@ -116,25 +119,32 @@ impl OpenApiSession {
             headers.remove(name);
         }
         headers.extend(self.headers.clone());
-        let mut request = self.client.post(prepared.url).headers(headers);
+        for (name, value) in passed {
+            if !headers.contains_key(name) {
+                headers.append(name, value.clone());
+            }
+        }
+        let mut request = self.courier.client.post(prepared.url).headers(headers);
         if let Some(body) = prepared.body {
             request = request.body(body);
         }
-        let response = request
-            .send()
+        let response = self
+            .courier
+            .send(request)
             .await
-            .map_err(|error| Failure::from(error).into_call_error())?;
+            .map_err(Failure::into_call_error)?;
         answer::result(response, self.bytes_max, &self.redactor).await
     }
 }
 
 /// Fetches the document, and where it was found after redirects.
 async fn fetch(
+    courier: &Courier,
     request: reqwest::RequestBuilder,
     bytes_max: usize,
     redactor: &Redactor,
 ) -> Result<(Url, Value), Failure> {
-    let response = request.send().await?;
+    let response = courier.send(request).await?;
     let status = response.status();
     if let Some(failure) = refused_by_status(status, response.headers()) {
         return Err(failure);

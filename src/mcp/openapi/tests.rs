@@ -16,7 +16,7 @@ use super::schema::{Definitions, Document};
 use super::*;
 use crate::config::RemoteKind;
 use crate::mcp::error::{CallError, ConnectError};
-use crate::mcp::http::testing::{LIMIT, Server, TOKEN, client, redactor};
+use crate::mcp::http::testing::{LIMIT, Server, TOKEN, courier, redactor};
 
 /// A service with everything that a document can ask of us.
 fn document() -> Value {
@@ -166,7 +166,7 @@ async fn answer(Path(kind): Path<String>) -> Response {
 async fn open(server: &Server, path: &str) -> Result<OpenApiSession, ConnectError> {
     let remote = server.remote(path, RemoteKind::OpenApi);
     let limit = Duration::from_millis(500);
-    OpenApiSession::connect(&client(), &remote, LIMIT, limit, &redactor()).await
+    OpenApiSession::connect(&courier(), &remote, LIMIT, limit, &redactor()).await
 }
 
 fn object(value: Value) -> Map<String, Value> {
@@ -218,7 +218,10 @@ async fn arguments_become_requests() {
         ),
     ];
     for (tool, arguments, expected) in cases {
-        let result = session.call(tool, object(arguments)).await.unwrap();
+        let result = session
+            .call(tool, object(arguments), &HeaderMap::new())
+            .await
+            .unwrap();
         let result: Value = serde_json::from_str(&result).unwrap();
         let mut seen: Value =
             serde_json::from_str(result["content"][0]["text"].as_str().unwrap()).unwrap();
@@ -240,7 +243,11 @@ async fn arguments_that_would_leave_the_operation_are_refused() {
     let session = open(&server, "/openapi.json").await.unwrap();
     for item in [json!(".."), json!("."), json!(""), Value::Null] {
         let refused = session
-            .call("move_item", object(json!({ "item id": item })))
+            .call(
+                "move_item",
+                object(json!({ "item id": item })),
+                &HeaderMap::new(),
+            )
             .await;
         assert!(
             matches!(refused, Err(CallError::Rpc { code: -32_602, .. })),
@@ -251,13 +258,16 @@ async fn arguments_that_would_leave_the_operation_are_refused() {
         .call(
             "move_item",
             object(json!({ "item id": "a", "X-Trace": "a\nb" })),
+            &HeaderMap::new(),
         )
         .await;
     assert!(
         matches!(refused, Err(CallError::Rpc { code: -32_602, .. })),
         "{refused:?}"
     );
-    let unknown = session.call("get_item", Map::new()).await;
+    let unknown = session
+        .call("get_item", Map::new(), &HeaderMap::new())
+        .await;
     assert!(
         matches!(unknown, Err(CallError::Rpc { code: -32_602, .. })),
         "{unknown:?}"
@@ -289,12 +299,20 @@ async fn answers_become_results() {
     ];
     for (kind, expected) in cases {
         let got = session
-            .call("answers", object(json!({ "kind": kind })))
+            .call(
+                "answers",
+                object(json!({ "kind": kind })),
+                &HeaderMap::new(),
+            )
             .await;
         assert_eq!(format!("{got:?}"), format!("{expected:?}"), "{kind}");
     }
     let followed = session
-        .call("answers", object(json!({ "kind": "307" })))
+        .call(
+            "answers",
+            object(json!({ "kind": "307" })),
+            &HeaderMap::new(),
+        )
         .await
         .unwrap();
     assert!(
@@ -304,7 +322,11 @@ async fn answers_become_results() {
     drop(server);
     tokio::time::sleep(Duration::from_millis(100)).await;
     let unsent = session
-        .call("answers", object(json!({ "kind": "json" })))
+        .call(
+            "answers",
+            object(json!({ "kind": "json" })),
+            &HeaderMap::new(),
+        )
         .await;
     assert!(matches!(unsent, Err(CallError::NotSent(_))), "{unsent:?}");
 }

@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use super::transport::{Address, SseTransport};
 use crate::config::Remote;
+use crate::mcp::credential::Courier;
 use crate::mcp::error::ConnectError;
 use crate::mcp::http::{
     Failure, Frame, Kind, content_type, frames, header_map, join_same_origin, preview,
@@ -21,14 +22,14 @@ use crate::secret::Redactor;
 /// `tracker` until the transport is closed or dropped. One answer may have `result_bytes_max`
 /// bytes.
 pub async fn connect(
-    client: &reqwest::Client,
+    courier: &Courier,
     remote: &Remote,
     result_bytes_max: usize,
     limit: Duration,
     redactor: &Redactor,
     tracker: &TaskTracker,
 ) -> Result<SseTransport, ConnectError> {
-    let opening = open(client, remote, result_bytes_max, redactor);
+    let opening = open(courier, remote, result_bytes_max, redactor);
     let Ok(opened) = timeout(limit, opening).await else {
         return Err(ConnectError::Timeout {
             step: "endpoint event",
@@ -46,7 +47,7 @@ pub async fn connect(
 
 /// Opens the stream.
 async fn open(
-    client: &reqwest::Client,
+    courier: &Courier,
     remote: &Remote,
     bytes_max: usize,
     redactor: &Redactor,
@@ -58,13 +59,15 @@ async fn open(
     ConnectError,
 > {
     let headers = header_map(&remote.headers)?;
-    let response = client
+    let request = courier
+        .client
         .get(remote.url.clone())
         .headers(headers.clone())
-        .header(ACCEPT, "text/event-stream")
-        .send()
+        .header(ACCEPT, "text/event-stream");
+    let response = courier
+        .send(request)
         .await
-        .map_err(|error| Failure::from(error).into_connect_error())?;
+        .map_err(Failure::into_connect_error)?;
     let response = check_opened(response, redactor)
         .await
         .map_err(Failure::into_connect_error)?;
@@ -78,7 +81,7 @@ async fn open(
                     ConnectError::Protocol(format!("its `endpoint` event {reason}"))
                 })?;
                 let address = Address {
-                    client: client.clone(),
+                    courier: courier.clone(),
                     url,
                     headers,
                     redactor: redactor.clone(),

@@ -28,7 +28,7 @@ use tower::ServiceExt as _;
 use super::{connect, transport::SseTransport};
 use crate::config::{Remote, RemoteKind};
 use crate::mcp::error::{CallError, ConnectError};
-use crate::mcp::http::testing::{LIMIT, Quiet, Server, TOKEN, call, client, redactor};
+use crate::mcp::http::testing::{LIMIT, Quiet, Server, TOKEN, call, courier, redactor};
 
 /// A result that rmcp's own decoder would lose.
 const ODD: &str = r#"{"action":"accept","content":[{"type":"hologram"}],"x":1e2}"#;
@@ -136,7 +136,7 @@ async fn post(
 async fn opened(remote: &Remote) -> Result<SseTransport, ConnectError> {
     let limit = Duration::from_millis(700);
     connect(
-        &client(),
+        &courier(),
         remote,
         LIMIT,
         limit,
@@ -309,10 +309,10 @@ async fn closing_stops_the_reader() {
     let tracker = TaskTracker::new();
     let limit = Duration::from_secs(5);
     let remote = server.remote("/sse", RemoteKind::Sse);
-    let mut closed = connect(&client(), &remote, LIMIT, limit, &redactor(), &tracker)
+    let mut closed = connect(&courier(), &remote, LIMIT, limit, &redactor(), &tracker)
         .await
         .unwrap();
-    let dropped = connect(&client(), &remote, LIMIT, limit, &redactor(), &tracker)
+    let dropped = connect(&courier(), &remote, LIMIT, limit, &redactor(), &tracker)
         .await
         .unwrap();
     assert_eq!(tracker.len(), 2);

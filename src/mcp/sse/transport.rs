@@ -17,10 +17,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use url::Url;
 
 use super::reader;
+use crate::mcp::credential::Courier;
 use crate::mcp::decode::Decoder;
 use crate::mcp::http::{
-    Failure, Frame, Kind, REFUSAL_BYTES_MAX, content_type, is_session_gone, json_rpc_error, read,
-    read_refusal, refused_by_body, refused_by_status,
+    Failure, Frame, Kind, REFUSAL_BYTES_MAX, content_type, is_session_gone, json_rpc_error,
+    passed_into, read, read_refusal, refused_by_body, refused_by_status,
 };
 use crate::secret::Redactor;
 
@@ -43,8 +44,8 @@ pub struct SseTransport {
 /// Where messages go.
 #[derive(Debug)]
 pub struct Address {
-    /// The client of the process.
-    pub client: reqwest::Client,
+    /// Sends the requests.
+    pub courier: Courier,
     /// What the `endpoint` event named.
     pub url: Url,
     /// Sent with every message.
@@ -157,13 +158,13 @@ impl Outbox {
         let body =
             serde_json::to_vec(message).map_err(|error| Failure::NotSent(error.to_string()))?;
         let address = &self.address;
+        let mut headers = address.headers.clone();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        passed_into(message, &mut headers);
+        let request = address.courier.client.post(address.url.clone());
         let response = address
-            .client
-            .post(address.url.clone())
-            .headers(address.headers.clone())
-            .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
-            .body(body)
-            .send()
+            .courier
+            .send(request.headers(headers).body(body))
             .await?;
         let status = response.status();
         if let Some(failure) = refused_by_status(status, response.headers()) {

@@ -39,7 +39,7 @@ async fn two_replicas_that_start_at_once_migrate_once() {
         let applied = futures::future::join_all(stores.iter().map(Store::migrate)).await;
         let mut counts: Vec<_> = applied.into_iter().map(|it| it.unwrap().len()).collect();
         counts.sort_unstable();
-        assert_eq!(counts, [0, 0, 0, 3], "{:?}", base.url);
+        assert_eq!(counts, [0, 0, 0, 4], "{:?}", base.url);
         for store in &stores {
             assert_eq!(store.health(), Health::Connected);
             store.grants().await.unwrap();
@@ -230,4 +230,74 @@ async fn tables(base: &Base) -> Tables {
         .await
         .unwrap();
     Tables(rows.into_iter().map(|(name,)| name).collect())
+}
+
+/// The Python proxy's tables of keys and endpoints, with rows, in a schema.
+fn inherited_keys(schema: &str) -> String {
+    format!(
+        "CREATE SCHEMA IF NOT EXISTS {schema};
+         CREATE TABLE {schema}.tenant_server_keys (tenant_id VARCHAR(255) NOT NULL, server_id VARCHAR(255) NOT NULL,
+            key_name VARCHAR(255) NOT NULL, key_value TEXT NOT NULL, created_at TIMESTAMP DEFAULT NOW(),
+            updated_at TIMESTAMP DEFAULT NOW(), PRIMARY KEY (tenant_id, server_id, key_name));
+         CREATE INDEX idx_keys_tenant ON {schema}.tenant_server_keys (tenant_id);
+         CREATE TABLE {schema}.tenant_endpoint_overrides (tenant_id VARCHAR(255) NOT NULL, server_id VARCHAR(255) NOT NULL,
+            endpoint_url TEXT NOT NULL, created_at TIMESTAMP DEFAULT NOW(), PRIMARY KEY (tenant_id, server_id));
+         INSERT INTO {schema}.tenant_server_keys VALUES ('MCP-GitHub', 'github', 'GITHUB_TOKEN', 'plain');
+         INSERT INTO {schema}.tenant_endpoint_overrides VALUES ('MCP-GitHub', 'github', 'https://a');"
+    )
+}
+
+/// The name that the proxy's code used.
+const ENDPOINTS: &str =
+    "CREATE TABLE mcp_proxy.tenant_server_endpoints (tenant_id VARCHAR(255), server_id VARCHAR(255), endpoint_url TEXT);
+     INSERT INTO mcp_proxy.tenant_server_endpoints VALUES ('MCP-GitHub', 'github', 'https://b'), ('MCP-Wiki', 'wiki', 'https://c')";
+
+/// All keys and endpoints, each as one text.
+async fn keys_and_endpoints(store: &Store) -> Vec<String> {
+    let rows: Vec<(String,)> = store
+        .read
+        .fetch(
+            "SELECT tenant_id || ' ' || server_id || ' ' || key_name || ' ' || key_value \
+             FROM tenant_server_keys UNION ALL \
+             SELECT tenant_id || ' ' || server_id || ' ' || endpoint_url \
+             FROM tenant_endpoint_overrides ORDER BY 1",
+            &[],
+        )
+        .await
+        .unwrap();
+    rows.into_iter().map(|(row,)| row).collect()
+}
+
+#[tokio::test]
+async fn keys_and_endpoints_of_the_python_proxy_are_taken_over() {
+    for schema in ["mcp_proxy", "public"] {
+        let base = Base::postgres().await;
+        base.execute(&inherited_keys(schema)).await;
+        base.execute("CREATE SCHEMA IF NOT EXISTS mcp_proxy").await;
+        base.execute(ENDPOINTS).await;
+        let store = base.store().await;
+        let expected = [
+            "MCP-GitHub github GITHUB_TOKEN plain",
+            // The row that stood there is the one that counts.
+            "MCP-GitHub github https://a",
+            "MCP-Wiki wiki https://c",
+        ];
+        assert_eq!(keys_and_endpoints(&store).await, expected, "{schema}");
+        // Once: what is deleted stays away.
+        base.execute("DELETE FROM mcp_proxy.tenant_endpoint_overrides")
+            .await;
+        let again = base.store().await;
+        assert_eq!(keys_and_endpoints(&again).await, expected[..1], "{schema}");
+        let Tables(indexes) = tables(&base).await;
+        let wanted = ["idx_tenant_server_keys_server_id"];
+        assert!(
+            wanted.iter().all(|it| indexes.contains(&(*it).to_owned())),
+            "{indexes:?}"
+        );
+        assert_eq!(
+            indexes.contains(&"idx_tenant_server_keys_tenant_id".to_owned()),
+            schema == "public",
+            "the index that was there is not doubled: {indexes:?}"
+        );
+    }
 }

@@ -1,6 +1,7 @@
 //! Every method on both databases.
 
 mod access;
+mod accounts;
 mod calls;
 mod directory;
 mod migrate;

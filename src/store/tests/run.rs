@@ -32,8 +32,8 @@ pub(super) fn seed() -> config::Access {
 }
 
 /// A store that runs; stopped when the test ends.
-struct Running {
-    store: Arc<Store>,
+pub(super) struct Running {
+    pub(super) store: Arc<Store>,
     stop: CancellationToken,
     task: JoinHandle<()>,
 }
@@ -48,7 +48,7 @@ impl Running {
     }
 
     /// Started and connected.
-    async fn connected(database: &Database) -> Self {
+    pub(super) async fn connected(database: &Database) -> Self {
         let running = Self::start(database, config::Access::default());
         running
             .until(|store| store.health() == Health::Connected)
@@ -66,7 +66,7 @@ impl Running {
         .unwrap_or_else(|_| panic!("it did not come to pass: {:?}", self.store.health()));
     }
 
-    async fn end(self) {
+    pub(super) async fn end(self) {
         self.stop.cancel();
         self.task.await.unwrap();
     }

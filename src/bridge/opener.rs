@@ -1,0 +1,165 @@
+//! [`Opener`]: makes the sessions of a bridge, whoever they belong to.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use super::{call::Failure, handle::Bridge, registry::Context, toolset::Toolset};
+use crate::{
+    config::{CredentialKind, Flavor},
+    credential::{Denied, Owner},
+    mcp::{ConnectError, Connector, Courier, Known, NoToken, Session},
+    secret::Redactor,
+};
+
+/// What sessions are made with.
+#[derive(Debug)]
+pub(super) struct Opener {
+    /// What all bridges share.
+    pub context: Context,
+    /// How tools are published.
+    pub flavor: Flavor,
+    /// The largest answer, in bytes.
+    pub result_bytes_max: usize,
+    /// Ends every session of the bridge.
+    pub stop: CancellationToken,
+}
+
+/// Why no session came about.
+#[derive(Debug, Clone)]
+pub(super) enum Unopened {
+    /// The owner has nothing to show.
+    Denied(Denied),
+    /// The server.
+    Connect(ConnectError),
+}
+
+impl Bridge {
+    /// What makes the sessions of an owner.
+    async fn connector(&self, owner: &Owner) -> Result<Connector, Denied> {
+        let opener = &self.opener;
+        let shown = opener
+            .context
+            .credentials
+            .shown(&self.config, owner)
+            .await?;
+        Ok(Connector {
+            bridge: self.name().clone(),
+            transport: shown.transport,
+            limit: self.config.connect_timeout,
+            result_bytes_max: opener.result_bytes_max,
+            courier: Courier {
+                client: shown.client.unwrap_or_else(|| opener.context.http.clone()),
+                credential: shown.credential,
+            },
+            redactor: opener.context.redactor.clone(),
+            tracker: opener.context.tracker.clone(),
+        })
+    }
+
+    /// Takes secrets out of what its servers say.
+    pub(super) fn redactor(&self) -> &Redactor {
+        &self.opener.context.redactor
+    }
+
+    /// Connects for an owner.
+    pub(super) async fn open(&self, owner: &Owner, known: Known) -> Result<Session, Unopened> {
+        let connector = self.connector(owner).await.map_err(Unopened::Denied)?;
+        connector.connect(known).await.map_err(Unopened::Connect)
+    }
+
+    /// Reads a session's tool list and swaps the published tools. Where sessions belong to callers,
+    /// what another of them was shown stays: a server may show less to some.
+    pub(super) async fn read_tools(&self, session: &Session) -> Result<(), ConnectError> {
+        let list = session.list_tools(self.config.connect_timeout).await?;
+        self.publish_tools(list).await
+    }
+
+    /// Publishes a tool list.
+    pub(super) async fn publish_tools(&self, mut list: Vec<Value>) -> Result<(), ConnectError> {
+        if self.config.credential != CredentialKind::Shared {
+            let old = self.live.listed.load();
+            merge(&mut list, &old);
+        }
+        self.live.listed.store(Arc::new(list.clone()));
+        let set = self.compile(list).await?;
+        for warning in &set.warnings {
+            tracing::warn!(bridge.name = %self.name(), %warning, "the server's tool list has a flaw");
+        }
+        self.live.tools.store(Arc::new(set));
+        self.changed.notify_one();
+        Ok(())
+    }
+
+    /// Compiles the tools where it does not hold up the runtime.
+    async fn compile(&self, list: Vec<Value>) -> Result<Toolset, ConnectError> {
+        let (config, flavor) = (self.config.clone(), self.opener.flavor);
+        let (old, redactor) = (self.live.tools.load_full(), self.redactor().clone());
+        let compiling = move || Toolset::compile(list, &config, flavor, &old, &redactor);
+        let compiled = self.opener.context.tracker.spawn_blocking(compiling);
+        compiled.await.map_err(|error| {
+            ConnectError::Protocol(format!("its tools cannot be compiled: {error}"))
+        })
+    }
+
+    /// What it means for a call that no session came about.
+    pub(super) fn unopened(&self, unopened: Unopened) -> Failure {
+        let bridge = self.name().to_string();
+        match unopened {
+            Unopened::Denied(denied) => self.denied(denied),
+            Unopened::Connect(ConnectError::NoToken(why)) => self.without_token(&why),
+            Unopened::Connect(error @ ConnectError::Auth(_)) => Failure::Refused {
+                bridge,
+                reason: error.to_string(),
+            },
+            Unopened::Connect(error) => Failure::Unavailable {
+                bridge,
+                reason: error.to_string(),
+                retry_after: 5,
+            },
+        }
+    }
+
+    /// What it means for a call that its owner has nothing to show.
+    pub fn denied(&self, denied: Denied) -> Failure {
+        let bridge = self.name().to_string();
+        match denied {
+            Denied::NoKeys(reason) => Failure::NoCredential { bridge, reason },
+            Denied::Unusable(reason) => Failure::Unavailable {
+                bridge,
+                reason,
+                retry_after: 60,
+            },
+        }
+    }
+
+    /// What it means for a call that there is no token to show.
+    pub(super) fn without_token(&self, why: &NoToken) -> Failure {
+        let bridge = self.name().to_string();
+        let reason = why.to_string();
+        match (why, self.config.credential) {
+            (NoToken::Refused(_), _) => Failure::Refused { bridge, reason },
+            (NoToken::Unavailable(_), _) => Failure::Unavailable {
+                bridge,
+                reason,
+                retry_after: 5,
+            },
+            (NoToken::NeedsLogin(_) | NoToken::NeedsScope(_), CredentialKind::Caller) => {
+                Failure::ConnectRequired { bridge, reason }
+            }
+            (
+                NoToken::NeedsLogin(_) | NoToken::NeedsScope(_),
+                CredentialKind::Shared | CredentialKind::Group,
+            ) => Failure::NeedsLogin { bridge, reason },
+        }
+    }
+}
+
+/// Adds the tools of an older list that a newer one does not have.
+fn merge(list: &mut Vec<Value>, old: &[Value]) {
+    let name = |tool: &Value| tool.get("name").cloned();
+    let known: Vec<_> = list.iter().map(name).collect();
+    let gone = old.iter().filter(|tool| !known.contains(&name(tool)));
+    list.extend(gone.cloned());
+}

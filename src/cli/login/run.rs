@@ -1,0 +1,301 @@
+//! Connects an account, forgets one, lists them.
+
+use std::{process::ExitCode, sync::Arc};
+
+use anyhow::{Context as _, bail};
+use serde_json::json;
+use tokio::{runtime::Runtime, sync::mpsc};
+use tokio_util::task::TaskTracker;
+use url::Url;
+
+use super::{
+    LoginArgs, LogoutArgs,
+    wait::{self, Door},
+};
+use crate::{
+    auth::Proof,
+    cli::{
+        args::Start,
+        output::{complain, fail_clean, print},
+        serve, sources,
+    },
+    config::{self, Config, CredentialKind, DEFAULT_WORKSPACE, Transport},
+    credential::{Keyring, Logins, Wish, oauth_of},
+    http::public_url,
+    mcp,
+    secret::Redactor,
+    store::{AccountKey, Actor, Store},
+};
+
+/// Where the client of a vendor's console has its redirect unless said otherwise: it has to be told
+/// there, so it cannot be any port.
+const REGISTERED_PORT: u16 = 3030;
+
+/// What the commands work with.
+struct Desk {
+    /// The configuration.
+    config: Config,
+    /// Our tables.
+    store: Arc<Store>,
+    /// What connects accounts.
+    logins: Logins,
+}
+
+/// `login`
+pub fn login(start: &Start, args: &LoginArgs) -> ExitCode {
+    run(start, async |desk| desk.login(args).await)
+}
+
+/// `logout`
+pub fn logout(start: &Start, args: &LogoutArgs) -> ExitCode {
+    run(start, async |desk| desk.logout(args).await)
+}
+
+/// `accounts`
+pub fn accounts(start: &Start, as_json: bool) -> ExitCode {
+    run(start, async |desk| desk.list(as_json).await)
+}
+
+fn run(start: &Start, work: impl AsyncFnOnce(Desk) -> anyhow::Result<()>) -> ExitCode {
+    let loaded = match (serve::plan(start).source)() {
+        Ok(loaded) => loaded,
+        Err(problems) => return serve::refuse(&problems),
+    };
+    let redactor = Redactor::default();
+    redactor.set_configured(loaded.secrets());
+    let result = Runtime::new()
+        .context("cannot start the runtime")
+        .and_then(|runtime| {
+            let redactor = redactor.clone();
+            let result =
+                runtime.block_on(async { work(Desk::open(loaded.config, redactor).await?).await });
+            // The thread that reads the terminal may never end.
+            runtime.shutdown_background();
+            result
+        });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail_clean(&error, &redactor),
+    }
+}
+
+/// Who makes the changes.
+fn operator() -> Actor {
+    Actor {
+        id: "operator".to_owned(),
+        proof: Proof::Operator.as_str().to_owned(),
+        workspace: DEFAULT_WORKSPACE.to_owned(),
+    }
+}
+
+impl Desk {
+    /// Opens the database; makes the tables in one that has none.
+    async fn open(config: Config, redactor: Redactor) -> anyhow::Result<Self> {
+        let sources = sources::open(&config, mcp::http_client()?, TaskTracker::new())?;
+        let store = sources.store.clone().context(
+            "this configuration keeps nothing, so nobody can log in: write it into a `bridges.toml`",
+        )?;
+        let applied = store.migrate().await?;
+        if !applied.is_empty() {
+            complain(&format!("applied migrations: {}", applied.join(", ")));
+            store.seed(&config.access).await?;
+        }
+        let keyring = config.database.as_ref().map(Keyring::new).map(Arc::new);
+        let accounts = sources::accounts(&sources, keyring, &redactor);
+        let logins = accounts.logins().context("nothing is kept here")?;
+        Ok(Self {
+            config,
+            store,
+            logins,
+        })
+    }
+
+    /// The bridge of a name.
+    fn bridge(&self, name: &str) -> anyhow::Result<&config::Bridge> {
+        let mut bridges = self.config.bridges.iter();
+        let found = bridges.find(|bridge| bridge.name.as_str() == name);
+        found.with_context(|| format!("there is no bridge `{name}`; `mcp-bridge check` lists them"))
+    }
+
+    /// Whose account is meant.
+    fn account(
+        bridge: &config::Bridge,
+        user: Option<&str>,
+        workspace: &str,
+    ) -> anyhow::Result<AccountKey> {
+        let name = bridge.name.as_str();
+        let (workspace, subject) = match (bridge.credential, user) {
+            (CredentialKind::Caller, Some(user)) => {
+                (workspace, format!("user:{}", user.to_lowercase()))
+            }
+            (CredentialKind::Caller, None) => bail!(
+                "each caller has their own account at `{name}`: say whose, `--user E-MAIL`; they may also connect it themselves, at /oauth/{name}/connect"
+            ),
+            (CredentialKind::Shared, None) => (DEFAULT_WORKSPACE, String::new()),
+            (CredentialKind::Shared, Some(_)) => bail!(
+                "the account at `{name}` is everybody's: leave `--user` out, or set `credential = \"caller\"` in [bridges.{name}]"
+            ),
+            (CredentialKind::Group, _) => bail!(
+                "`{name}` takes keys of groups: `mcp-bridge access group-key set GROUP {name} VARIABLE`"
+            ),
+        };
+        Ok(AccountKey {
+            workspace: workspace.to_owned(),
+            bridge: name.to_owned(),
+            subject,
+        })
+    }
+
+    async fn login(self, args: &LoginArgs) -> anyhow::Result<()> {
+        let bridge = self.bridge(&args.bridge)?;
+        let (_, settings) = oauth_of(bridge)?;
+        let account = Self::account(bridge, args.user.as_deref(), &args.workspace)?;
+        let public = self
+            .config
+            .server
+            .public_url
+            .as_ref()
+            .map(|_| callback(&self.config));
+        let door = if public.is_some() {
+            None
+        } else {
+            let fixed = settings.client_id.as_ref().map(|_| REGISTERED_PORT);
+            Some(Door::open(args.port.or(fixed).unwrap_or(0)).await?)
+        };
+        let redirect_url = match (&door, public) {
+            (Some(door), _) => door.redirect_url.clone(),
+            (None, Some(url)) => url,
+            (None, None) => bail!("there is no address to come back to"),
+        };
+        let wish = Wish {
+            bridge,
+            account: account.clone(),
+            redirect_url: &redirect_url,
+            browser: None,
+            actor: &operator(),
+        };
+        let begun = self.logins.begin(&wish).await;
+        let url = begun.with_context(|| format!("cannot begin to log in to `{}`", args.bridge))?;
+        instruct(&url, &redirect_url, settings.client_id.is_some());
+        let waiting = self.wait(door, &account);
+        let waited = tokio::time::timeout(args.timeout, waiting).await;
+        waited.with_context(|| {
+            let time = humantime::format_duration(args.timeout);
+            format!("nobody logged in within {time}; run the command again")
+        })??;
+        let whose = match &args.user {
+            Some(user) => format!(" for {user}"),
+            None => String::new(),
+        };
+        print(&format!("{} is connected{whose}\n", args.bridge));
+        Ok(())
+    }
+
+    /// Waits for an answer, wherever it comes.
+    async fn wait(&self, door: Option<Door>, account: &AccountKey) -> anyhow::Result<()> {
+        let (sender, mut answers) = mpsc::channel(4);
+        wait::pasted(sender.clone());
+        let serving = async {
+            match door {
+                Some(door) => door.answers(sender).await,
+                None => std::future::pending().await,
+            }
+        };
+        let find = |name: &str| self.bridge(name).ok().cloned();
+        let finishing = async {
+            while let Some(answer) = answers.recv().await {
+                match self.logins.finish(&answer, None, find).await {
+                    Ok(_finished) => return Ok(()),
+                    // Something stale was pasted, or a stranger knocked: the true answer may come.
+                    Err(error @ crate::credential::LoginError::Unknown) => {
+                        complain(&error.to_string());
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            std::future::pending().await
+        };
+        tokio::select! {
+            result = finishing => result,
+            result = wait::connected(&self.store, account) => result,
+            () = serving => std::future::pending().await,
+        }
+    }
+
+    async fn logout(self, args: &LogoutArgs) -> anyhow::Result<()> {
+        let bridge = self.bridge(&args.bridge)?;
+        let account = Self::account(bridge, args.user.as_deref(), &args.workspace)?;
+        let settings = match &bridge.transport {
+            Ok(Transport::Remote(remote)) => remote.oauth.as_ref(),
+            Ok(Transport::Stdio(_)) | Err(_) => None,
+        };
+        let actor = operator();
+        let gone = self.logins.disconnect(&actor, &account, settings).await?;
+        if !gone {
+            bail!("nobody is logged in to `{}`", args.bridge);
+        }
+        print(&format!("{} is disconnected\n", args.bridge));
+        Ok(())
+    }
+
+    async fn list(self, as_json: bool) -> anyhow::Result<()> {
+        let accounts = self.store.accounts().await?;
+        let accounts = accounts
+            .into_iter()
+            .filter(|it| !it.key.subject.starts_with("client:"));
+        let rows: Vec<_> = accounts
+            .map(|it| {
+                let whose = if it.key.subject.is_empty() {
+                    "everybody".to_owned()
+                } else {
+                    it.key.subject.trim_start_matches("user:").to_owned()
+                };
+                (it.key.bridge, whose, it.key.workspace)
+            })
+            .collect();
+        if as_json {
+            let shown: Vec<_> = rows
+                .iter()
+                .map(|(bridge, whose, workspace)| {
+                    json!({ "bridge": bridge, "account": whose, "workspace": workspace })
+                })
+                .collect();
+            print(&format!("{:#}\n", json!(shown)));
+            return Ok(());
+        }
+        if rows.is_empty() {
+            complain("nobody is logged in anywhere; `mcp-bridge login BRIDGE` changes that");
+        }
+        for (bridge, whose, workspace) in rows {
+            let workspace = if workspace == DEFAULT_WORKSPACE {
+                String::new()
+            } else {
+                format!("  ({workspace})")
+            };
+            print(&format!("{bridge}  {whose}{workspace}\n"));
+        }
+        Ok(())
+    }
+}
+
+/// Where the running bridge takes answers in.
+fn callback(config: &Config) -> Url {
+    let mut url = public_url(config);
+    let root = url.path().trim_end_matches('/').to_owned();
+    url.set_path(&format!("{root}/oauth/callback"));
+    url
+}
+
+/// Says what to do. On standard error, so that a script can still see the outcome alone.
+fn instruct(url: &Url, redirect_url: &Url, is_registered: bool) {
+    complain(&format!(
+        "Open this page in a browser, on any machine, and log in:\n\n  {url}\n\n\
+         The browser then comes back to {redirect_url}\n\
+         If it cannot, it shows an error: paste the address that it shows here, and press Enter."
+    ));
+    if is_registered {
+        complain(&format!(
+            "The vendor's console must know this redirect URL: {redirect_url}"
+        ));
+    }
+}

@@ -1,0 +1,274 @@
+//! The resolved part of the configuration that is about bridges: `[bridges.NAME]`.
+
+use std::{collections::BTreeMap, num::NonZeroU32, path::PathBuf, time::Duration};
+
+use globset::GlobSet;
+use http::HeaderName;
+use url::Url;
+
+use crate::{
+    name::{BridgeName, ToolName},
+    secret::Secret,
+};
+
+/// `[bridges.NAME]`.
+#[derive(Debug, Clone)]
+pub struct Bridge {
+    /// The key of the table.
+    pub name: BridgeName,
+    /// What people read in lists. Default: the server's own words.
+    pub description: Option<String>,
+    /// How to reach the server, or why the bridge is off.
+    pub transport: Result<Transport, Disabled>,
+    /// How long a connect, handshake and tool list included, may take. Default 60 s (a first
+    /// `npx` downloads).
+    pub connect_timeout: Duration,
+    /// How long one call may take. Default 5 min.
+    pub timeout: Duration,
+    /// Calls in flight at the server at once. Default 64.
+    pub concurrency: usize,
+    /// Calls that may wait for a slot; more get 503. Default 256.
+    pub queue: usize,
+    /// Calls a minute of all callers together; more get 429. Default: no bound.
+    pub calls_per_minute: Option<NonZeroU32>,
+    /// Connect at the start only to learn the tools, then rest until the first call. Default false.
+    pub lazy: bool,
+    /// Stop the session after this long without a call; the next call starts it. Default never.
+    pub idle_stop: Option<Duration>,
+    /// Which tools to publish.
+    pub tools: ToolFilter,
+    /// New name → server's name.
+    pub rename: BTreeMap<ToolName, ToolName>,
+    /// Second name → server's name: callable, unlisted.
+    pub aliases: BTreeMap<ToolName, ToolName>,
+    /// HTML resources are answered as `text/html`. Default false.
+    pub embed_html: bool,
+    /// Whether the configuration leaves it on; `transport` may still say that something is missing.
+    pub is_enabled: bool,
+    /// Whose credentials its calls carry. Default: the bridge's own.
+    pub credential: CredentialKind,
+    /// Sessions with credentials of their own, of groups or callers, at once. Default 64.
+    pub sessions_max: usize,
+    /// Such a session ends after this long without a call. Default 10 min.
+    pub session_idle: Duration,
+    /// Why it is off until somebody logs in for all callers (`enabled = "auto"`, OAuth in use):
+    /// `LINEAR_API_KEY is not set, and nobody has logged in: mcp-bridge login linear`.
+    pub waits_for_login: Option<String>,
+}
+
+impl PartialEq for Bridge {
+    fn eq(&self, other: &Self) -> bool {
+        // Exhaustive on purpose: a new field must be compared, or a reload would miss it.
+        let Self {
+            name,
+            description,
+            transport,
+            connect_timeout,
+            timeout,
+            concurrency,
+            queue,
+            calls_per_minute,
+            lazy,
+            idle_stop,
+            tools,
+            rename,
+            aliases,
+            embed_html,
+            is_enabled,
+            credential,
+            sessions_max,
+            session_idle,
+            waits_for_login,
+        } = self;
+        *name == other.name
+            && *description == other.description
+            && *transport == other.transport
+            && *connect_timeout == other.connect_timeout
+            && *timeout == other.timeout
+            && *concurrency == other.concurrency
+            && *queue == other.queue
+            && *calls_per_minute == other.calls_per_minute
+            && *lazy == other.lazy
+            && *idle_stop == other.idle_stop
+            && *tools == other.tools
+            && *rename == other.rename
+            && *aliases == other.aliases
+            && *embed_html == other.embed_html
+            && *is_enabled == other.is_enabled
+            && *credential == other.credential
+            && *sessions_max == other.sessions_max
+            && *session_idle == other.session_idle
+            && *waits_for_login == other.waits_for_login
+    }
+}
+
+impl Bridge {
+    /// Why it is off by the configuration alone: a login that is stored may still switch it on.
+    pub fn reason_off(&self) -> Option<&str> {
+        match &self.transport {
+            Err(Disabled(reason)) => Some(reason),
+            Ok(_) => self.waits_for_login.as_deref(),
+        }
+    }
+
+    /// Whether it lacks a key of its own and serves groups that have one.
+    pub fn is_for_groups_alone(&self) -> bool {
+        self.is_enabled && self.credential == CredentialKind::Group && self.transport.is_err()
+    }
+
+    /// How it signs in, where OAuth is in use.
+    pub fn oauth(&self) -> Option<&OAuth> {
+        match &self.transport {
+            Ok(Transport::Remote(remote)) => remote.oauth.as_ref(),
+            Ok(Transport::Stdio(_)) | Err(_) => None,
+        }
+    }
+}
+
+/// Whose credentials the calls of a bridge carry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CredentialKind {
+    /// The bridge's own: one session for everybody.
+    Shared,
+    /// Those of the caller's group; a group without any of its own uses the bridge's.
+    Group,
+    /// The caller's own: everybody logs in for themselves.
+    Caller,
+}
+
+/// Why a bridge is off: `GITHUB_TOKEN is not set`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Disabled(pub String);
+
+/// How to reach a server.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Transport {
+    /// A child process.
+    Stdio(Stdio),
+    /// A URL.
+    Remote(Remote),
+}
+
+/// A server that is a child process.
+#[derive(Clone, PartialEq)]
+pub struct Stdio {
+    /// The program, found on PATH.
+    pub command: String,
+    /// Its arguments, never through a shell.
+    pub args: Vec<String>,
+    /// Its environment, over the base.
+    pub env: BTreeMap<String, Secret>,
+    /// Whether the base is our whole environment (mcpo) or the small set of design §6.
+    pub inherit_env: bool,
+    /// Its working directory. Default: ours.
+    pub cwd: Option<PathBuf>,
+}
+
+/// A server behind a URL.
+#[derive(Clone, PartialEq)]
+pub struct Remote {
+    /// The MCP endpoint, the SSE stream, or the OpenAPI document.
+    pub url: Url,
+    /// What is spoken there.
+    pub kind: RemoteKind,
+    /// Sent with every request.
+    pub headers: Vec<(HeaderName, Secret)>,
+    /// Which MCP lifecycle to try.
+    pub protocol: Protocol,
+    /// How to sign in. `None`: not at all, or `headers` hold a key, which wins.
+    pub oauth: Option<OAuth>,
+    /// Headers of the caller's request that go on to the server with each call.
+    pub pass_headers: Vec<HeaderName>,
+}
+
+impl Remote {
+    /// A server of which nothing but its place is known.
+    pub fn new(url: Url, kind: RemoteKind) -> Self {
+        Self {
+            url,
+            kind,
+            headers: Vec::new(),
+            protocol: Protocol::Auto,
+            oauth: None,
+            pass_headers: Vec::new(),
+        }
+    }
+}
+
+/// Signing in by OAuth 2.1 (MCP 2025-11-25, authorization).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OAuth {
+    /// The client that the operator registered there. `None`: a metadata document, or dynamic
+    /// registration (RFC 7591).
+    pub client_id: Option<String>,
+    /// Its secret, if it has one.
+    pub client_secret: Option<Secret>,
+    /// What is asked for. Empty: what the server says it needs.
+    pub scopes: Vec<String>,
+    /// Who signs in.
+    pub grant: OAuthGrant,
+    /// Where a document about us stands that serves as client id; `https:`.
+    pub client_metadata_url: Option<Url>,
+    /// Whether discovery may lead to private addresses. Default false.
+    pub private_network: bool,
+}
+
+/// Who signs in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OAuthGrant {
+    /// A person, in a browser. The default.
+    AuthorizationCode,
+    /// We ourselves, by `client_id` and `client_secret`.
+    ClientCredentials,
+}
+
+/// What is spoken at a URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RemoteKind {
+    /// Not said: Streamable HTTP is tried first, then the old SSE (MCP 2025-11-25, transports,
+    /// backwards compatibility).
+    Auto,
+    /// Streamable HTTP.
+    StreamableHttp,
+    /// HTTP+SSE of MCP 2024-11-05.
+    Sse,
+    /// No MCP at all: the URL of an OpenAPI document whose POST operations become tools.
+    OpenApi,
+}
+
+/// Which MCP lifecycle to speak first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Protocol {
+    /// `initialize`, and `server/discover` (2026-07-28) where that is refused.
+    Auto,
+    /// `initialize` only.
+    Legacy,
+    /// `server/discover` only.
+    Modern,
+}
+
+/// Allow and deny globs over the server's tool names.
+#[derive(Debug, Clone, Default)]
+pub struct ToolFilter {
+    /// As written; empty allows all.
+    pub allow: Vec<String>,
+    /// As written; deny wins.
+    pub deny: Vec<String>,
+    /// `allow`, compiled.
+    pub allow_set: GlobSet,
+    /// `deny`, compiled.
+    pub deny_set: GlobSet,
+}
+
+impl PartialEq for ToolFilter {
+    fn eq(&self, other: &Self) -> bool {
+        self.allow == other.allow && self.deny == other.deny
+    }
+}
+
+impl ToolFilter {
+    /// Whether a tool passes.
+    pub fn allows(&self, tool: &str) -> bool {
+        (self.allow.is_empty() || self.allow_set.is_match(tool)) && !self.deny_set.is_match(tool)
+    }
+}

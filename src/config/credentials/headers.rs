@@ -1,0 +1,300 @@
+//! The headers of requests to a server behind a URL, and whether it signs in instead.
+
+use std::collections::BTreeMap;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use http::{HeaderName, HeaderValue, header::AUTHORIZATION};
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::oauth;
+use crate::config::bridge::{BridgeTable, Resolver};
+use crate::{
+    config::{CredentialKind, OAuth, lint, reader::Text, reference::variable_of, setting::List},
+    secret::Secret,
+};
+
+/// Headers of callers that stay here: what proves who they are to us, what belongs to one
+/// connection or one body, what MCP itself says.
+const KEPT: &[&str] = &[
+    "authorization",
+    "cookie",
+    "proxy-authorization",
+    "host",
+    "connection",
+    "transfer-encoding",
+    "x-openwebui-user-jwt",
+    "x-gateway-secret",
+];
+
+/// Families of such headers.
+const KEPT_PREFIXES: &[&str] = &["content-", "mcp-"];
+
+/// `basic_auth`, as it stands in the file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct BasicTable {
+    user: Option<Text>,
+    password: Option<Text>,
+}
+
+/// What is shown to the server.
+#[derive(Debug)]
+pub(in crate::config) struct Credentials {
+    /// Sent with every request.
+    pub(in crate::config) headers: Vec<(HeaderName, Secret)>,
+    /// How to sign in, if no key makes that needless.
+    pub(in crate::config) oauth: Option<OAuth>,
+}
+
+/// Reads all of it. Where there is `oauth`, a key whose variables are missing does not switch the
+/// bridge off: then it signs in. A complete key wins, unless everybody is to come as themselves:
+/// a key is an account that all share.
+pub(in crate::config) fn read(
+    resolver: &mut Resolver<'_, '_>,
+    table: &mut BridgeTable,
+    credential: CredentialKind,
+) -> Credentials {
+    let basic_auth = table.basic_auth.take();
+    let Some(sign_in) = table.oauth.take() else {
+        return Credentials {
+            headers: keys(resolver, &table.headers, basic_auth),
+            oauth: None,
+        };
+    };
+    let (mut headers, missing) =
+        resolver.apart(|resolver| keys(resolver, &table.headers, basic_auth));
+    let has_key = missing.is_empty() && headers.iter().any(|(name, _)| *name == AUTHORIZATION);
+    if has_key && credential != CredentialKind::Caller {
+        // Read all the same: what is wrong with it shows before the key is gone one day.
+        let (_unused, _missing) = resolver.apart(|resolver| oauth::resolve(resolver, sign_in));
+        return Credentials {
+            headers,
+            oauth: None,
+        };
+    }
+    headers.retain(|(name, _)| *name != AUTHORIZATION);
+    let (oauth, no_client) = resolver.apart(|resolver| oauth::resolve(resolver, sign_in));
+    if missing.is_empty() {
+        for why in no_client {
+            resolver.miss(why);
+        }
+    } else if !no_client.is_empty() {
+        // Whoever reads the reason may do either.
+        let (key, client) = (missing.join("; "), no_client.join("; "));
+        resolver.miss(format!("{key}, and for a login {client}"));
+    }
+    resolver.keys_missing = missing;
+    Credentials {
+        headers,
+        oauth: Some(oauth),
+    }
+}
+
+/// `headers`, and what becomes of `basic_auth`.
+fn keys(
+    resolver: &mut Resolver<'_, '_>,
+    table: &BTreeMap<Text, Text>,
+    basic_auth: Option<Spanned<BasicTable>>,
+) -> Vec<(HeaderName, Secret)> {
+    let mut found = headers(resolver, table);
+    let Some(basic_auth) = basic_auth else {
+        return found;
+    };
+    let mut names = table.keys().map(Text::get_ref);
+    if names.any(|name| name.eq_ignore_ascii_case(AUTHORIZATION.as_str())) {
+        resolver
+            .reader
+            .problems
+            .error(
+                &basic_auth.span(),
+                "`basic_auth` is the header `Authorization`, which stands in `headers` too",
+            )
+            .hint("keep one of them");
+    } else if let Some(value) = basic(resolver, basic_auth) {
+        found.push((AUTHORIZATION, value));
+    }
+    found
+}
+
+/// The value of the header (RFC 7617).
+fn basic(resolver: &mut Resolver<'_, '_>, table: Spanned<BasicTable>) -> Option<Secret> {
+    let span = table.span();
+    let table = table.into_inner();
+    let (Some(user), Some(password)) = (table.user, table.password) else {
+        resolver
+            .reader
+            .problems
+            .error(&span, "`basic_auth` needs `user` and `password`")
+            .hint("write `basic_auth = { user = \"${SOME_USER}\", password = \"${SOME_TOKEN}\" }`");
+        return None;
+    };
+    warn_of_literal(
+        resolver,
+        &Spanned::new(password.span(), "password".to_owned()),
+        &password,
+    );
+    // Both are read, so that both are named when both are missing.
+    let (user, password) = (needed(resolver, &user), needed(resolver, &password));
+    let (user, password) = (user?, password?);
+    if user.get_ref().contains(':') {
+        resolver
+            .reader
+            .problems
+            .error(
+                &user.span(),
+                "`basic_auth`: a user cannot have a `:` in it, since the password begins there",
+            )
+            .hint("put what follows the `:` into `password`");
+        return None;
+    }
+    let pair = format!("{}:{}", user.get_ref(), password.get_ref());
+    Some(Secret::new(format!("Basic {}", STANDARD.encode(pair))))
+}
+
+/// A value that may not be blank, whatever its default says.
+fn needed(resolver: &mut Resolver<'_, '_>, text: &Text) -> Option<Text> {
+    resolver
+        .optional(text)?
+        .map_err(|why| resolver.miss(why))
+        .ok()
+}
+
+/// Reads `pass_headers`.
+pub(in crate::config) fn passed(
+    resolver: &mut Resolver<'_, '_>,
+    list: Option<Spanned<List>>,
+    table: &BTreeMap<Text, Text>,
+) -> Vec<HeaderName> {
+    let mut passed = Vec::new();
+    for word in list
+        .map(|list| resolver.words(&list, &[',']))
+        .unwrap_or_default()
+    {
+        let written = word.get_ref();
+        let Ok(name) = HeaderName::from_bytes(written.as_bytes()) else {
+            resolver
+                .reader
+                .problems
+                .error(
+                    &word.span(),
+                    format!("`pass_headers`: {written:?} is no name of a header"),
+                )
+                .hint("write letters, digits and `-`: `X-Request-Source`");
+            continue;
+        };
+        let is_kept = KEPT.contains(&name.as_str())
+            || KEPT_PREFIXES
+                .iter()
+                .any(|prefix| name.as_str().starts_with(prefix));
+        let is_ours = table
+            .keys()
+            .any(|other| other.get_ref().eq_ignore_ascii_case(name.as_str()));
+        if is_kept || is_ours {
+            let (problem, hint) = if is_ours {
+                ("has its value in `headers`", "keep one of them")
+            } else {
+                (
+                    "is meant for us or for one connection, and never goes on",
+                    "let callers send a header of another name, and pass that on",
+                )
+            };
+            resolver
+                .reader
+                .problems
+                .error(
+                    &word.span(),
+                    format!("`pass_headers`: `{written}` {problem}"),
+                )
+                .hint(hint);
+        } else if !passed.contains(&name) {
+            passed.push(name);
+        }
+    }
+    passed
+}
+
+/// The headers that are sent with every request.
+fn headers(
+    resolver: &mut Resolver<'_, '_>,
+    table: &BTreeMap<Text, Text>,
+) -> Vec<(HeaderName, Secret)> {
+    let mut headers: Vec<(HeaderName, Secret)> = Vec::new();
+    for (name, written) in table {
+        let Ok(header) = HeaderName::from_bytes(name.get_ref().as_bytes()) else {
+            resolver
+                .reader
+                .problems
+                .error(
+                    &name.span(),
+                    format!("`headers`: {:?} is no name of a header", name.get_ref()),
+                )
+                .hint("write letters, digits and `-`: `X-Api-Key`");
+            continue;
+        };
+        if headers.iter().any(|(other, _)| *other == header) {
+            resolver
+                .reader
+                .problems
+                .error(
+                    &name.span(),
+                    format!("`headers`: `{header}` stands there twice, in other case"),
+                )
+                .hint("keep one of them");
+            continue;
+        }
+        warn_of_literal(resolver, name, written);
+        let Some(value) = resolver.expand(written) else {
+            continue;
+        };
+        let Some(value) = resolver.unless_blank(written, value) else {
+            continue;
+        };
+        if HeaderValue::from_str(value.get_ref()).is_err() {
+            resolver
+                .reader
+                .problems
+                .error(
+                    &value.span(),
+                    format!("`headers`: the value of `{header}` has a character that no header can carry"),
+                )
+                .hint("look for a line break at the end of the variable or file");
+            continue;
+        }
+        headers.push((header, Secret::new(value.into_inner())));
+    }
+    headers
+}
+
+/// A secret belongs into the environment, not into a file that is committed.
+pub(in crate::config) fn warn_of_literal(
+    resolver: &mut Resolver<'_, '_>,
+    name: &Text,
+    value: &Text,
+) {
+    let literal = !value.get_ref().contains("${") && !lint::is_plain_switch(value.get_ref());
+    if !literal || !(lint::looks_secret(name.get_ref()) || lint::has_token_prefix(value.get_ref()))
+    {
+        return;
+    }
+    let name = name.get_ref();
+    let variable = variable_of(name);
+    let reference = if name.eq_ignore_ascii_case("authorization") {
+        "Bearer ${SOME_TOKEN}".to_owned()
+    } else {
+        format!("${{{variable}}}")
+    };
+    let hint = if resolver.reader.lenient {
+        format!("move it to the environment: `\"{name}\": \"{reference}\"`")
+    } else {
+        format!("move it to the environment: `{name} = \"{reference}\"`")
+    };
+    resolver
+        .reader
+        .problems
+        .warning(
+            &value.span(),
+            format!("the value of `{name}` looks like a secret and stands in the file itself"),
+        )
+        .hint(hint);
+}

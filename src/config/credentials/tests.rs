@@ -1,0 +1,549 @@
+//! Tests over what bridges show their servers, and over what encrypts it.
+
+use std::{collections::BTreeMap, fs};
+
+use http::header::AUTHORIZATION;
+
+use crate::{
+    config::{
+        Bridge, Config, CredentialKind, Environment, OAuth, OAuthGrant, Overrides, Remote,
+        Transport, load_bridge,
+        tests::{load_named, refused, taken},
+    },
+    name::BridgeName,
+    secret::Secret,
+};
+
+/// Long enough to encrypt with.
+const KEY: &str = "0123456789abcdef0123456789abcdef";
+
+/// What was encrypted with before.
+const FORMER: &str = "fedcba9876543210fedcba9876543210";
+
+/// The bridge `x` with some keys, in an environment.
+fn bridge(keys: &str, vars: &[(&str, &str)]) -> Bridge {
+    let text = format!("[bridges.x]\nurl = 'https://x/mcp'\n{keys}\n");
+    let (result, shown) = load_named("bridges.toml", &text, vars);
+    let loaded = result.unwrap_or_else(|_| panic!("{text}\n{shown}"));
+    loaded.config.bridges.into_iter().next().unwrap()
+}
+
+fn remote(bridge: &Bridge) -> &Remote {
+    match &bridge.transport {
+        Ok(Transport::Remote(remote)) => remote,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn authorization(bridge: &Bridge) -> Option<&str> {
+    let headers = &remote(bridge).headers;
+    let found = headers.iter().find(|(name, _)| *name == AUTHORIZATION);
+    found.map(|(_, value)| value.expose())
+}
+
+/// Why the bridge is off, and whether it would sign in.
+fn state(bridge: &Bridge) -> (Option<&str>, bool) {
+    (bridge.reason_off(), bridge.oauth().is_some())
+}
+
+#[test]
+fn an_empty_table_is_enough_to_sign_in() {
+    let plain = OAuth {
+        client_id: None,
+        client_secret: None,
+        scopes: Vec::new(),
+        grant: OAuthGrant::AuthorizationCode,
+        client_metadata_url: None,
+        private_network: false,
+    };
+    let bare = bridge("oauth = {}", &[]);
+    assert_eq!(bare.oauth(), Some(&plain));
+    assert_eq!(bare.credential, CredentialKind::Shared);
+    assert_eq!((bare.sessions_max, bare.session_idle.as_secs()), (64, 600));
+    let blank = "oauth = { client_id = '${ID:-}', client_secret = '${S:-}', scopes = ['${SCOPES:-}'], client_metadata_url = '${U:-}' }";
+    assert_eq!(bridge(blank, &[]).oauth(), Some(&plain));
+    let full = "credential = 'Group'\nsessions_max = 3\nsession_idle = '1m'\noauth = { client_id = '${ID:-}', client_secret = '${S:-}', scopes = 'mcp, read write', grant = 'client-credentials', client_metadata_url = 'https://b.example.org/me.json', private_network = '${P:-true}' }";
+    let full = bridge(full, &[("ID", "id"), ("S", "hunter22")]);
+    assert_eq!(
+        full.oauth(),
+        Some(&OAuth {
+            client_id: Some("id".to_owned()),
+            client_secret: Some(Secret::new("hunter22")),
+            scopes: vec!["mcp".to_owned(), "read".to_owned(), "write".to_owned()],
+            grant: OAuthGrant::ClientCredentials,
+            client_metadata_url: Some("https://b.example.org/me.json".parse().unwrap()),
+            private_network: true,
+        })
+    );
+    assert_eq!(full.credential, CredentialKind::Group);
+    assert_eq!((full.sessions_max, full.session_idle.as_secs()), (3, 60));
+    assert!(full.secrets().iter().any(|it| it.expose() == "hunter22"));
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
+fn a_key_wins_and_without_it_somebody_logs_in() {
+    let key = "headers = { Authorization = 'Bearer ${K}', X-Team = '${TEAM}' }";
+    let all: &[(&str, &str)] = &[("K", "k"), ("TEAM", "t")];
+    let waits = |why: &str| format!("{why}nobody has logged in: mcp-bridge login x");
+    // Keys of the bridge, environment; why it is off, whether it signs in.
+    for (keys, vars, off, signs_in) in [
+        ("", all, None, false),
+        (
+            "",
+            &[],
+            Some("K is not set; TEAM is not set".to_owned()),
+            false,
+        ),
+        ("enabled = 'auto'", all, None, false),
+        (
+            "enabled = 'auto'",
+            &[("TEAM", "t")],
+            Some("K is not set".to_owned()),
+            false,
+        ),
+        ("oauth = {}", all, None, false),
+        ("oauth = {}", &[], None, true),
+        ("oauth = {}", &[("K", "k")], None, true),
+        ("enabled = 'auto'\noauth = {}", all, None, false),
+        (
+            "enabled = 'auto'\noauth = {}",
+            &[],
+            Some(waits("K is not set; TEAM is not set, and ")),
+            true,
+        ),
+        (
+            "enabled = 'auto'\ncredential = 'caller'\noauth = {}",
+            &[],
+            None,
+            true,
+        ),
+        // A key is an account that all share.
+        (
+            "enabled = 'auto'\ncredential = 'caller'\noauth = {}",
+            all,
+            None,
+            true,
+        ),
+        (
+            "enabled = 'auto'\ncredential = 'group'\noauth = {}",
+            &[],
+            None,
+            true,
+        ),
+        (
+            "enabled = 'auto'\noauth = { grant = 'client_credentials', client_id = 'i', client_secret = '${K}' }",
+            &[("K", "k")],
+            None,
+            true,
+        ),
+        // What a key makes needless does not have to be there.
+        (
+            "oauth = { client_id = '${ID}', client_secret = '${S}' }",
+            all,
+            None,
+            false,
+        ),
+        (
+            "enabled = 'auto'\noauth = { client_id = '${ID}', client_secret = '${S}' }",
+            &[],
+            Some(
+                "K is not set; TEAM is not set, and for a login ID is not set; S is not set"
+                    .to_owned(),
+            ),
+            false,
+        ),
+        (
+            "oauth = { client_id = '${ID:-}', client_secret = '${S:-}' }",
+            &[("S", "s")],
+            Some("K is not set; TEAM is not set, and for a login ID is not set".to_owned()),
+            false,
+        ),
+        (
+            "oauth = { grant = 'client_credentials', client_id = '${ID:-}', client_secret = '${S:-}' }",
+            &[],
+            Some(
+                "K is not set; TEAM is not set, and for a login ID is not set; S is not set"
+                    .to_owned(),
+            ),
+            false,
+        ),
+    ] {
+        let bridge = bridge(&format!("{key}\n{keys}"), vars);
+        assert_eq!(
+            state(&bridge),
+            (off.as_deref(), signs_in),
+            "{keys} {vars:?}"
+        );
+        if signs_in {
+            assert_eq!(authorization(&bridge), None, "{keys} {vars:?}");
+        }
+    }
+    let bare = bridge("enabled = 'auto'\noauth = {}", &[]);
+    assert_eq!(bare.waits_for_login, Some(waits("")));
+    assert_eq!(remote(&bare).headers, []);
+    let bare = bridge(
+        "oauth = { client_id = '${ID}', client_secret = '${S}' }",
+        &[],
+    );
+    assert_eq!(bare.reason_off(), Some("ID is not set; S is not set"));
+    // The other headers stay.
+    let other = bridge("headers = { X-A = 'a', X-B = '${B}' }\noauth = {}", &[]);
+    assert_eq!(remote(&other).headers.len(), 1);
+}
+
+#[test]
+fn a_switch_may_stand_in_the_environment() {
+    for (switch, vars, off, is_enabled) in [
+        ("true", &[][..], None, true),
+        (
+            "false",
+            &[],
+            Some("switched off in the configuration"),
+            false,
+        ),
+        ("'${ON}'", &[], Some("ON is not set"), false),
+        ("'${ON:-}'", &[], Some("ON is not set"), false),
+        ("'${ON}'", &[("ON", " ")], Some("ON is blank"), false),
+        ("'${ON}'", &[("ON", "Yes")], None, true),
+        (
+            "'${ON}'",
+            &[("ON", "0")],
+            Some("switched off in the configuration"),
+            false,
+        ),
+        ("'${ON:-auto}'", &[], None, true),
+        ("'auto'", &[], None, true),
+    ] {
+        let bridge = bridge(&format!("enabled = {switch}"), vars);
+        assert_eq!(bridge.reason_off(), off, "{switch} {vars:?}");
+        assert_eq!(bridge.is_enabled, is_enabled, "{switch} {vars:?}");
+    }
+}
+
+#[test]
+fn basic_is_a_header_and_its_password_a_secret() {
+    let keys = "basic_auth = { user = '${USER_NAME}', password = '${PASS}' }";
+    let on = bridge(keys, &[("USER_NAME", "a@b.c"), ("PASS", "pass:word")]);
+    assert_eq!(authorization(&on), Some("Basic YUBiLmM6cGFzczp3b3Jk"));
+    let secrets: Vec<_> = on.secrets();
+    let secrets: Vec<_> = secrets.iter().map(Secret::expose).collect();
+    for secret in ["Basic YUBiLmM6cGFzczp3b3Jk", "pass:word"] {
+        assert!(secrets.contains(&secret), "{secret}");
+    }
+    let off = bridge(keys, &[]);
+    assert_eq!(
+        off.reason_off(),
+        Some("USER_NAME is not set; PASS is not set")
+    );
+    let blank = "basic_auth = { user = '${USER_NAME:-}', password = '${PASS:-}' }";
+    assert_eq!(bridge(blank, &[]).reason_off(), off.reason_off());
+    let half = bridge(&format!("{keys}\noauth = {{}}"), &[("PASS", "p")]);
+    assert_eq!((authorization(&half), state(&half)), (None, (None, true)));
+}
+
+#[test]
+fn what_is_optional_is_left_out_while_it_is_blank() {
+    let far = bridge(
+        "headers = { X-A = '${A:-}', X-B = '${B:-}', X-C = '' }",
+        &[("B", "b")],
+    );
+    let names: Vec<_> = remote(&far).headers.iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["x-b", "x-c"]);
+    let text = "[bridges.x]\ncommand = 'x'\nenv = { A = '${A:-}', B = '${B:-}', C = '' }\n";
+    let (near, _) = config(text, &[("B", "b")]);
+    let Ok(Transport::Stdio(stdio)) = &near.bridges[0].transport else {
+        panic!("a program")
+    };
+    assert_eq!(stdio.env.keys().collect::<Vec<_>>(), ["B", "C"]);
+    let mcpo = r#"{"mcpServers": {"x": {"command": "x", "env": {"A": "${A:-}"}}}}"#;
+    let (result, _) = load_named("config.json", mcpo, &[("MCP_API_KEY", KEY)]);
+    let Ok(Transport::Stdio(stdio)) = &result.unwrap().config.bridges[0].transport else {
+        panic!("a program")
+    };
+    assert_eq!(stdio.env.len(), 1);
+}
+
+#[test]
+fn headers_of_callers_go_on_by_name() {
+    let some = bridge(
+        "pass_headers = ['X-Request-Source, x-request-source', 'X-Trace']",
+        &[],
+    );
+    assert_eq!(remote(&some).pass_headers, ["x-request-source", "x-trace"]);
+    for name in [
+        "Authorization",
+        "cookie",
+        "Proxy-Authorization",
+        "Host",
+        "Connection",
+        "Content-Type",
+        "content-length",
+        "Transfer-Encoding",
+        "Mcp-Session-Id",
+        "X-OpenWebUI-User-Jwt",
+        "X-Gateway-Secret",
+    ] {
+        let text = format!("[bridges.x]\nurl = 'https://x'\npass_headers = ['{name}']");
+        let shown = refused(&text);
+        assert!(shown.contains("never goes on"), "{shown}");
+    }
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "one snapshot")]
+fn what_cannot_be_meant_is_refused_with_a_way_out() {
+    insta::assert_snapshot!(refused(
+        "[bridges.a]\nurl = 'https://x'\nheaders = { authorization = '${K}', X-A = 'a' }\nbasic_auth = { user = 'u', password = '${P}' }\npass_headers = ['x-a', 'a b']\ncredential = 'mine'\nenabled = 'perhaps'\n\
+         [bridges.b]\nurl = 'https://x'\nbasic_auth = { user = 'u' }\noauth = { client_secret = '${S}' }\n\
+         [bridges.c]\nurl = 'https://x'\noauth = { grant = 'client_credentials', client_id = '${I}', client_metadata_url = 'http://x/y' }\n\
+         [bridges.d]\nurl = 'https://x'\ncredential = 'caller'\n\
+         [bridges.e]\ncommand = 'x'\ncredential = 'caller'\noauth = {}\n\
+         [bridges.f]\nurl = 'https://x'\nbasic_auth = { user = 'u:v', password = '${T_TOKEN}' }\noauth = { scope = 'x' }\n"
+    ), @r##"
+    bridges.toml:4:14: error: `basic_auth` is the header `Authorization`, which stands in `headers` too
+      |
+    4 | basic_auth = { user = 'u', password = '${P}' }
+      |              ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+    hint: keep one of them
+
+    bridges.toml:5:17: error: `pass_headers`: `x-a` has its value in `headers`
+      |
+    5 | pass_headers = ['x-a', 'a b']
+      |                 ^^^^^
+    hint: keep one of them
+
+    bridges.toml:5:24: error: `pass_headers`: "a b" is no name of a header
+      |
+    5 | pass_headers = ['x-a', 'a b']
+      |                        ^^^^^
+    hint: write letters, digits and `-`: `X-Request-Source`
+
+    bridges.toml:6:14: error: `credential`: there is no `mine`
+      |
+    6 | credential = 'mine'
+      |              ^^^^^^
+    hint: write one of `shared`, `group`, `caller`
+
+    bridges.toml:7:11: error: `enabled`: `perhaps` is neither true nor false
+      |
+    7 | enabled = 'perhaps'
+      |           ^^^^^^^^^
+    hint: write `true` or `false`
+
+    bridges.toml:10:14: error: `basic_auth` needs `user` and `password`
+       |
+    10 | basic_auth = { user = 'u' }
+       |              ^^^^^^^^^^^^^^
+    hint: write `basic_auth = { user = "${SOME_USER}", password = "${SOME_TOKEN}" }`
+
+    bridges.toml:11:9: error: `client_secret` needs `client_id` beside it
+       |
+    11 | oauth = { client_secret = '${S}' }
+       |         ^^^^^^^^^^^^^^^^^^^^^^^^^^
+    hint: write `oauth = { client_id = "${SOME_ID}", client_secret = "${SOME_SECRET}" }`
+
+    bridges.toml:14:9: error: `grant = "client_credentials"` needs `client_id` and `client_secret`
+       |
+    14 | oauth = { grant = 'client_credentials', client_id = '${I}', client_metadata_url = 'http://x/y' }
+       |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+    hint: write `oauth = { client_id = "${SOME_ID}", client_secret = "${SOME_SECRET}" }`
+
+    bridges.toml:14:83: error: `client_metadata_url` is an `https:` URL with a path, without user and fragment
+       |
+    14 | oauth = { grant = 'client_credentials', client_id = '${I}', client_metadata_url = 'http://x/y' }
+       |                                                                                   ^^^^^^^^^^^^
+    hint: write `"https://tools.example.org/mcp-bridge.json"`
+
+    bridges.toml:16:7: error: `credential = "caller"` needs a way for callers to come as themselves
+       |
+    16 | url = 'https://x'
+       |       ^^^^^^^^^^^
+    hint: add `oauth = {}`, so that everybody logs in, or name headers of theirs in `pass_headers`
+
+    bridges.toml:20:14: error: `credential = "caller"` goes with `url`, not with `command`
+       |
+    20 | credential = 'caller'
+       |              ^^^^^^^^
+    hint: write `"group"` for keys of groups, or leave it out
+
+    bridges.toml:21:9: error: `oauth` goes with `url`, not with `command`
+       |
+    21 | oauth = {}
+       |         ^^
+    hint: give credentials to a program by `env`
+
+    bridges.toml:24:23: error: `basic_auth`: a user cannot have a `:` in it, since the password begins there
+       |
+    24 | basic_auth = { user = 'u:v', password = '${T_TOKEN}' }
+       |                       ^^^^^
+    hint: put what follows the `:` into `password`
+
+    bridges.toml:25:11: error: unknown key `scope` in `[bridges.f]`
+       |
+    25 | oauth = { scope = 'x' }
+       |           ^^^^^
+    hint: did you mean `scopes`?
+    "##);
+    let gateway = "[identity.gateway]\nenabled = true\nsecret = '${SECRET}'\nsecret_header = 'X-Door'\n[bridges.a]\nurl = 'https://x'\npass_headers = ['x-door']\n";
+    let (result, shown) = load_named("bridges.toml", gateway, &[("SECRET", KEY)]);
+    assert!(
+        result.is_err() && shown.contains("what the gateway proves itself with"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn literal_passwords_draw_a_warning() {
+    let text = "[bridges.x]\nurl = 'https://x'\nbasic_auth = { user = 'u', password = 'hunter22' }\n\
+                [bridges.y]\nurl = 'https://x'\noauth = { client_id = 'i', client_secret = 'hunter22' }\n";
+    let (_, shown) = taken(text);
+    assert_eq!(
+        shown.matches("stands in the file itself").count(),
+        2,
+        "{shown}"
+    );
+    assert!(!shown.contains("hunter22"), "{shown}");
+}
+
+fn config(text: &str, vars: &[(&str, &str)]) -> (Config, String) {
+    let (result, shown) = load_named("bridges.toml", text, vars);
+    let loaded = result.unwrap_or_else(|_| panic!("{text}\n{shown}"));
+    (loaded.config, shown)
+}
+
+#[test]
+fn keys_that_encrypt_are_long_and_secret() {
+    let text = "[database]\nsecret_key = '${A:-}'\nsecret_keys_old = ['${B:-}']\n";
+    let (blank, _) = config(text, &[]);
+    let database = blank.database.unwrap();
+    assert_eq!(
+        (database.secret_key, database.secret_keys_old.len()),
+        (None, 0)
+    );
+    assert!(database.secret_key_file.ends_with("mcp-bridge.key"));
+    let (set, _) = config(text, &[("A", KEY), ("B", &format!("{FORMER}, {KEY}"))]);
+    let secrets = set.secrets();
+    let database = set.database.unwrap();
+    assert!(database.secret_key.unwrap().matches(KEY));
+    assert_eq!(database.secret_keys_old.len(), 2);
+    for secret in [KEY, FORMER] {
+        assert!(secrets.iter().any(|it| it.matches(secret)), "{secret}");
+    }
+    insta::assert_snapshot!(refused("[database]\nsecret_key = '${T_TOKEN}'\n"), @r##"
+    bridges.toml:2:14: error: `secret_key` has 2 characters, and what encrypts tokens has at least 32
+      |
+    2 | secret_key = '${T_TOKEN}'
+      |              ^^^^^^^^^^^^
+    hint: `openssl rand -hex 32` makes a good one
+    "##);
+    let short = refused("[database]\nsecret_keys_old = ['${T_TOKEN}']\n");
+    assert!(
+        short.contains("`secret_keys_old` has 2 characters"),
+        "{short}"
+    );
+    assert!(refused("[database]\nsecret_key = ''\n").contains("`secret_key` is empty"));
+    let (_, shown) = taken(&format!(
+        "[database]\nsecret_key = '{KEY}'\nsecret_keys_old = ['{KEY}']\nsecret_key_file = '/run/k'\n"
+    ));
+    assert_eq!(shown.matches("in the file itself").count(), 2, "{shown}");
+    assert!(!shown.contains(KEY), "{shown}");
+}
+
+#[test]
+fn where_browsers_reach_us_is_an_origin_and_a_path() {
+    for (written, url) in [
+        ("${P:-}", None),
+        ("https://t.example.org", Some("https://t.example.org/")),
+        (
+            "http://t.example.org:8000/api/mcp/",
+            Some("http://t.example.org:8000/api/mcp"),
+        ),
+    ] {
+        let (config, _) = config(&format!("[server]\npublic_url = '{written}'\n"), &[]);
+        let found = config.server.public_url.map(String::from);
+        assert_eq!(found.as_deref(), url);
+    }
+    for bad in [
+        "t.example.org",
+        "ftp://x",
+        "https://x/?a=b",
+        "https://x/#a",
+        "https://u:p@x/",
+    ] {
+        let shown = refused(&format!("[server]\npublic_url = '{bad}'\n"));
+        assert!(shown.contains("`public_url`"), "{shown}");
+    }
+}
+
+#[test]
+fn a_bridge_is_read_again_with_the_keys_of_a_group() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bridges.toml");
+    let text = "[bridges.far]\nurl = 'https://x'\ncredential = 'group'\nheaders = { Authorization = 'Bearer ${K}' }\noauth = {}\n\
+                [bridges.near]\ncommand = 'c'\ncredential = 'group'\nenv = { GITHUB_TOKEN = '${K}' }\n";
+    fs::write(&path, text).unwrap();
+    fs::write(folder.path().join(".env"), "K=of-all\n").unwrap();
+    let environment = Environment::of([("K", "of-the-process")]);
+    let read = |name: &str, key: Option<&str>| {
+        let values: BTreeMap<_, _> = key
+            .map(|key| ("K".to_owned(), Secret::new(key)))
+            .into_iter()
+            .collect();
+        let name = BridgeName::parse(name).unwrap();
+        load_bridge(&path, &environment, &Overrides::default(), &name, &values)
+    };
+    let far = read("far", Some("of-a-group")).unwrap();
+    assert_eq!(authorization(&far), Some("Bearer of-a-group"));
+    assert!(far.oauth().is_none());
+    let near = read("near", Some("of-a-group")).unwrap();
+    let secrets = near.secrets();
+    assert!(secrets.iter().any(|it| it.matches("of-a-group")));
+    let own = read("far", None).unwrap();
+    assert_eq!(authorization(&own), Some("Bearer of-the-process"));
+    let gone = read("gone", None).unwrap_err();
+    assert_eq!(
+        gone,
+        "there is no bridge `gone` in the configuration any more"
+    );
+    fs::write(&path, "[bridges.far]\n").unwrap();
+    let broken = read("far", None).unwrap_err();
+    assert_eq!(
+        broken,
+        "the configuration cannot be read: the bridge has neither `command` nor `url`"
+    );
+}
+
+#[test]
+fn a_bridge_for_groups_alone_is_kept_apart_from_one_that_is_off() {
+    let keys = "headers = { X-Api-Key = '${K}' }\ncredential = 'group'";
+    assert!(bridge(keys, &[]).is_for_groups_alone());
+    assert!(!bridge(keys, &[("K", "k")]).is_for_groups_alone());
+    assert!(!bridge(&format!("{keys}\nenabled = false"), &[]).is_for_groups_alone());
+}
+
+#[test]
+fn mcpo_files_sign_in_with_streamable_http() {
+    let json = r#"{"mcpServers": {
+        "a": {"type": "streamable-http", "url": "https://x/mcp", "oauth": {"server_url": "https://x", "storage_type": "file", "callback_port": 3030, "client_metadata": {"client_name": "n", "scope": "read write"}}},
+        "b": {"type": "streamable-http", "url": "https://x/mcp", "oauth": {}},
+        "c": {"command": "c", "oauth": {"server_url": "https://x"}},
+        "d": {"type": "streamable-http", "url": "https://x/mcp", "oauth": true}
+    }}"#;
+    let (result, shown) = load_named("config.json", json, &[("MCP_API_KEY", KEY)]);
+    let bridges = result.unwrap().config.bridges;
+    let scopes: Vec<_> = bridges
+        .iter()
+        .map(|bridge| bridge.oauth().map(|oauth| oauth.scopes.join(" ")))
+        .collect();
+    assert_eq!(
+        scopes,
+        [
+            Some("read write".to_owned()),
+            Some(String::new()),
+            None,
+            None
+        ]
+    );
+    assert_eq!(shown.matches("is ignored").count(), 2, "{shown}");
+}

@@ -1,0 +1,335 @@
+//! [`AccountToken`]: the token of one login, shared by all sessions of its owner, renewed once.
+
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use arc_swap::ArcSwapOption;
+use futures::future::BoxFuture;
+use tokio::{
+    sync::Mutex,
+    time::{Instant, sleep},
+};
+use url::Url;
+
+use super::accounts::Kept;
+use crate::{
+    config::OAuth,
+    mcp::{
+        Credential, NoToken,
+        oauth::{self, Account, OAuthError},
+    },
+    secret::Secret,
+    store::AccountKey,
+};
+
+/// How long one replica may take to renew a token before another may try.
+const CLAIM: Duration = Duration::from_secs(20);
+/// How often a replica looks whether another has renewed it.
+const CLAIM_POLL: Duration = Duration::from_millis(200);
+
+/// The token of one login.
+pub struct AccountToken {
+    /// Where it is kept.
+    pub(super) kept: Arc<Kept>,
+    /// Whose it is.
+    pub(super) key: AccountKey,
+    /// The server that it is for.
+    pub(super) server: Url,
+    /// What the operator wrote.
+    pub(super) settings: OAuth,
+    /// What was read last.
+    held: ArcSwapOption<Held>,
+    /// One reads or renews at a time.
+    turn: Mutex<()>,
+}
+
+/// What was read.
+#[derive(Debug, Clone)]
+struct Held {
+    /// As it stands in the database.
+    sealed: Arc<[u8]>,
+    /// It.
+    account: Arc<Account>,
+    /// The token.
+    token: Secret,
+    /// The number of changes when it was read.
+    seen: u64,
+    /// Whether the database has it; else it still has what this was made from, `sealed`.
+    is_saved: bool,
+    /// Why it counts no more, though the clock says it does: the server refuses it, and nothing
+    /// renews it.
+    over: Option<Arc<str>>,
+}
+
+impl fmt::Debug for AccountToken {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = formatter.debug_struct("AccountToken");
+        shown.field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
+impl Held {
+    /// The token, unless it counts no more.
+    fn token(&self) -> Result<Secret, NoToken> {
+        match &self.over {
+            Some(why) => Err(NoToken::NeedsLogin(why.to_string())),
+            None => Ok(self.token.clone()),
+        }
+    }
+
+    /// Whether it should be renewed.
+    fn is_due(&self) -> bool {
+        let at = self.account.renew_at();
+        at.is_some_and(|at| SystemTime::now() >= at)
+    }
+
+    /// Whether the server still takes it, by the clock.
+    fn is_valid(&self) -> bool {
+        let at = self.account.ends_at();
+        at.is_none_or(|at| SystemTime::now() < at)
+    }
+}
+
+impl AccountToken {
+    /// Of an owner; nothing is read yet.
+    pub(super) fn new(kept: Arc<Kept>, key: AccountKey, server: &Url, settings: &OAuth) -> Self {
+        Self {
+            kept,
+            key,
+            server: server.clone(),
+            settings: settings.clone(),
+            held: ArcSwapOption::empty(),
+            turn: Mutex::default(),
+        }
+    }
+
+    /// What counts without looking anywhere.
+    fn current(&self) -> Option<Arc<Held>> {
+        let held = self.held.load_full()?;
+        let counts = held.is_saved && held.seen == self.kept.version() && !held.is_due();
+        counts.then_some(held)
+    }
+
+    /// The token that counts, read or renewed where it has to be.
+    async fn fresh(&self) -> Result<Secret, NoToken> {
+        if let Some(held) = self.current() {
+            return held.token();
+        }
+        // While somebody renews it ahead of its end, the old one serves.
+        let _turn = match self.turn.try_lock() {
+            Ok(turn) => turn,
+            Err(_) => match self.held.load_full().filter(|held| held.is_valid()) {
+                Some(held) => return held.token(),
+                None => self.turn.lock().await,
+            },
+        };
+        if let Some(held) = self.current() {
+            return held.token();
+        }
+        let held = self.read().await?;
+        if !held.is_due() || held.over.is_some() {
+            return held.token();
+        }
+        match self.renew(&held).await {
+            Ok(renewed) => Ok(renewed.token.clone()),
+            Err(NoToken::NeedsLogin(why)) if !held.is_valid() => Err(self.end(&held, &why)),
+            // It was ahead of its end: there is time.
+            Err(error) if held.is_valid() => {
+                tracing::warn!(bridge.name = %self.key.bridge, %error, "a token cannot be renewed yet");
+                Ok(held.token.clone())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Another token than the one that the server refused.
+    async fn other_than(&self, refused: &Secret) -> Result<Secret, NoToken> {
+        let _turn = self.turn.lock().await;
+        let held = self.read().await?;
+        if held.token != *refused || held.over.is_some() {
+            return held.token();
+        }
+        match self.renew(&held).await {
+            Ok(renewed) => Ok(renewed.token.clone()),
+            Err(NoToken::NeedsLogin(why)) => Err(self.end(&held, &why)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Notes that a login has ended, so that nobody is asked again before there is another.
+    fn end(&self, held: &Held, why: &str) -> NoToken {
+        let over = Held {
+            over: Some(why.into()),
+            ..held.clone()
+        };
+        self.held.store(Some(Arc::new(over)));
+        NoToken::NeedsLogin(why.to_owned())
+    }
+
+    /// Reads the account as it stands now.
+    async fn read(&self) -> Result<Arc<Held>, NoToken> {
+        let seen = self.kept.version();
+        let held = self.held.load_full();
+        let sealed = self
+            .kept
+            .sealed(&self.key, &self.server, &self.settings)
+            .await?;
+        let Some(sealed) = sealed else {
+            self.held.store(None);
+            return Err(NoToken::NeedsLogin("nobody has logged in".to_owned()));
+        };
+        if let Some(held) = held.filter(|held| *held.sealed == *sealed) {
+            if !held.is_saved {
+                return self.save(&held, seen).await;
+            }
+            let same = Arc::new(Held {
+                seen,
+                ..Held::clone(&held)
+            });
+            self.held.store(Some(Arc::clone(&same)));
+            return Ok(same);
+        }
+        let account = self.kept.open(&self.key, &sealed)?;
+        if account.server() != &self.server {
+            let made_for = account.server().origin().ascii_serialization();
+            return Err(NoToken::NeedsLogin(format!(
+                "the login was made for `{made_for}`, and its `url` is another now"
+            )));
+        }
+        self.hold(account, sealed, seen, true)
+    }
+
+    /// Keeps in memory what was read or renewed.
+    fn hold(
+        &self,
+        account: Account,
+        sealed: Vec<u8>,
+        seen: u64,
+        is_saved: bool,
+    ) -> Result<Arc<Held>, NoToken> {
+        let token = account
+            .access_token()
+            .ok_or_else(|| NoToken::NeedsLogin("the login gave no token".to_owned()))?;
+        self.kept.hide(&account);
+        let held = Arc::new(Held {
+            sealed: sealed.into(),
+            account: Arc::new(account),
+            token,
+            seen,
+            is_saved,
+            over: None,
+        });
+        self.held.store(Some(Arc::clone(&held)));
+        Ok(held)
+    }
+
+    /// Renews the tokens: one flight in this process by the turn that is held, one over all replicas
+    /// by a claim in the database, because a refresh token often counts once.
+    async fn renew(&self, held: &Arc<Held>) -> Result<Arc<Held>, NoToken> {
+        let over = |why: &str| NoToken::NeedsLogin(format!("the login has ended: {why}"));
+        if !held.account.is_renewable() {
+            return Err(over(
+                "the server takes its token no more and gave none to renew it with",
+            ));
+        }
+        let patience = Instant::now() + CLAIM;
+        while !self.kept.claim(&self.key, CLAIM).await? {
+            // Another replica is at it.
+            let now = self.read().await?;
+            if now.sealed != held.sealed {
+                return Ok(now);
+            }
+            if Instant::now() >= patience {
+                let words = "another replica has been renewing the token for too long";
+                return Err(NoToken::Unavailable(words.to_owned()));
+            }
+            sleep(CLAIM_POLL).await;
+        }
+        let renewed = self.renew_claimed(held).await;
+        if renewed.is_err() {
+            self.kept.release(&self.key).await;
+        }
+        renewed
+    }
+
+    /// The same, as the only one.
+    async fn renew_claimed(&self, held: &Arc<Held>) -> Result<Arc<Held>, NoToken> {
+        let now = self.read().await?;
+        if now.sealed != held.sealed {
+            self.kept.release(&self.key).await;
+            return Ok(now);
+        }
+        let account = match oauth::refresh(&held.account, &self.settings).await {
+            Ok(account) => account,
+            Err(
+                error @ (OAuthError::Rejected(_) | OAuthError::Refused(_) | OAuthError::Client(_)),
+            ) => {
+                tracing::warn!(bridge.name = %self.key.bridge, %error, "a login has ended; somebody has to log in again");
+                return Err(NoToken::NeedsLogin(format!("the login has ended: {error}")));
+            }
+            Err(error) => return Err(NoToken::Unavailable(error.to_string())),
+        };
+        tracing::debug!(bridge.name = %self.key.bridge, "a token was renewed");
+        let seen = self.kept.version();
+        // The old refresh token may count no more: what cannot be written now is kept in memory, and
+        // written with the next look.
+        let renewed = self.hold(account, held.sealed.to_vec(), seen, false)?;
+        self.save(&renewed, seen).await
+    }
+
+    /// Writes down what was renewed. What cannot be written counts nevertheless.
+    async fn save(&self, held: &Arc<Held>, seen: u64) -> Result<Arc<Held>, NoToken> {
+        let replaced = self
+            .kept
+            .replace(&self.key, &held.sealed, &held.account)
+            .await;
+        match replaced {
+            Ok(sealed) => self.hold(Account::clone(&held.account), sealed, seen, true),
+            Err(error) => {
+                tracing::warn!(bridge.name = %self.key.bridge, %error, "a renewed token is in memory alone");
+                Ok(Arc::clone(held))
+            }
+        }
+    }
+
+    /// Notes scopes that the server asked for, for the next login.
+    async fn want(&self, scopes: &str) {
+        let _turn = self.turn.lock().await;
+        let Ok(held) = self.read().await else { return };
+        let mut account = Account::clone(&held.account);
+        if !account.want(scopes) {
+            return;
+        }
+        if let Err(error) = self.kept.replace(&self.key, &held.sealed, &account).await {
+            tracing::debug!(bridge.name = %self.key.bridge, %error, "the scopes that a server asked for are not noted");
+        }
+    }
+}
+
+impl Credential for AccountToken {
+    fn token(&self) -> BoxFuture<'_, Result<Secret, NoToken>> {
+        match self.current() {
+            Some(held) => Box::pin(std::future::ready(held.token())),
+            None => Box::pin(self.fresh()),
+        }
+    }
+
+    fn renewed<'a>(&'a self, refused: &'a Secret) -> BoxFuture<'a, Result<Secret, NoToken>> {
+        Box::pin(self.other_than(refused))
+    }
+
+    fn lacks<'a>(&'a self, scopes: &'a str) -> BoxFuture<'a, NoToken> {
+        Box::pin(async move {
+            self.want(scopes).await;
+            let words = if scopes.is_empty() {
+                "its server asks for more rights than were granted".to_owned()
+            } else {
+                format!("its server asks for more rights: {scopes}")
+            };
+            NoToken::NeedsScope(words)
+        })
+    }
+}

@@ -1,0 +1,381 @@
+//! [`Accounts`]: the logins that there are, each with one token for all its sessions.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use moka::sync::Cache;
+use tokio::sync::watch;
+use url::Url;
+
+use super::{
+    Logins, Tickets, account::AccountToken, key::Keyring, machine::Machine, mcpo_tokens::McpoLogin,
+    places,
+};
+use crate::{
+    config::OAuth,
+    mcp::{
+        Credential, NoToken,
+        oauth::{self, Account, Client, Imported},
+    },
+    secret::{Redactor, Secret},
+    store::{AccountKey, Store, StoreError},
+};
+
+/// Owners whose token is in memory, at most; who comes back later is read again.
+const OWNERS_MAX: u64 = 10_000;
+/// How long a token that nobody uses stays in memory.
+const OWNER_IDLE: Duration = Duration::from_hours(1);
+
+/// The logins that there are.
+#[derive(Debug)]
+pub struct Accounts {
+    /// Where they are kept.
+    kept: Arc<Kept>,
+    /// What is in use, by owner.
+    tokens: Cache<AccountKey, Arc<AccountToken>>,
+    /// Tokens that nobody logs in for, by bridge.
+    machines: Mutex<HashMap<String, Arc<Machine>>>,
+}
+
+/// Where logins are kept, and what opens them.
+pub struct Kept {
+    /// The place.
+    place: Backing,
+    /// What must not show.
+    redactor: Redactor,
+    /// Where mcpo keeps its logins.
+    mcpo: Option<PathBuf>,
+}
+
+/// The place.
+enum Backing {
+    /// Our tables, sealed.
+    Database {
+        /// They.
+        store: Arc<Store>,
+        /// What opens them.
+        keys: Arc<Keyring>,
+        /// Moves with each change.
+        changes: watch::Receiver<u64>,
+    },
+    /// Nothing is kept but what mcpo keeps.
+    Memory(Mutex<HashMap<AccountKey, Vec<u8>>>),
+}
+
+impl Accounts {
+    /// In our tables.
+    pub fn in_database(store: Arc<Store>, keys: Arc<Keyring>, redactor: Redactor) -> Self {
+        let changes = store.accounts_changed();
+        let place = Backing::Database {
+            store,
+            keys,
+            changes,
+        };
+        Self::at(place, redactor)
+    }
+
+    /// In memory, for whoever runs without a database.
+    pub fn in_memory(redactor: Redactor) -> Self {
+        Self::at(Backing::Memory(Mutex::default()), redactor)
+    }
+
+    /// And takes over what mcpo kept in a folder.
+    pub fn beside(mut self, mcpo: Option<PathBuf>) -> Arc<Self> {
+        if let Some(kept) = Arc::get_mut(&mut self.kept) {
+            kept.mcpo = mcpo;
+        }
+        Arc::new(self)
+    }
+
+    fn at(place: Backing, redactor: Redactor) -> Self {
+        Self {
+            kept: Arc::new(Kept {
+                place,
+                redactor,
+                mcpo: None,
+            }),
+            tokens: Cache::builder()
+                .max_capacity(OWNERS_MAX)
+                .time_to_idle(OWNER_IDLE)
+                .build(),
+            machines: Mutex::default(),
+        }
+    }
+
+    /// The token of a login; the same for all sessions of its owner.
+    pub(super) fn account(
+        &self,
+        key: AccountKey,
+        server: &Url,
+        settings: &OAuth,
+    ) -> Arc<dyn Credential> {
+        let known = self.tokens.get(&key);
+        if let Some(token) = known.filter(|it| it.server == *server && it.settings == *settings) {
+            return token;
+        }
+        let kept = Arc::clone(&self.kept);
+        let token = Arc::new(AccountToken::new(kept, key.clone(), server, settings));
+        self.tokens.insert(key, Arc::clone(&token));
+        token
+    }
+
+    /// The token that a bridge gets without anybody logging in.
+    pub(super) fn machine(
+        &self,
+        bridge: &str,
+        server: &Url,
+        settings: &OAuth,
+    ) -> Arc<dyn Credential> {
+        let mut machines = self.machines.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = machines.get(bridge)
+            && known.server == *server
+            && known.settings == *settings
+        {
+            return Arc::clone(known) as Arc<dyn Credential>;
+        }
+        let machine = Machine::new(server, settings, self.kept.redactor.clone());
+        machines.insert(bridge.to_owned(), Arc::clone(&machine));
+        machine
+    }
+
+    /// Keeps secrets out of every text.
+    pub(super) fn hide(&self, secrets: impl IntoIterator<Item = Secret>) {
+        self.kept.redactor.learn_all(secrets);
+    }
+
+    /// What connects accounts; `None` where nothing is kept.
+    pub fn logins(&self) -> Option<Logins> {
+        match &self.kept.place {
+            Backing::Database { store, keys, .. } => Some(Logins::new(
+                Arc::clone(store),
+                Arc::clone(&self.kept),
+                Arc::clone(keys),
+            )),
+            Backing::Memory(_) => None,
+        }
+    }
+
+    /// Leave to connect accounts; `None` where nothing is kept.
+    pub fn tickets(&self) -> Option<Tickets> {
+        match &self.kept.place {
+            Backing::Database { keys, .. } => Some(Tickets::new(Arc::clone(keys))),
+            Backing::Memory(_) => None,
+        }
+    }
+
+    /// Our tables, where anything is kept.
+    pub fn store(&self) -> Option<&Arc<Store>> {
+        match &self.kept.place {
+            Backing::Database { store, .. } => Some(store),
+            Backing::Memory(_) => None,
+        }
+    }
+
+    /// Moves with each change; `None` where nothing is kept.
+    pub fn changes(&self) -> Option<watch::Receiver<u64>> {
+        match &self.kept.place {
+            Backing::Database { changes, .. } => Some(changes.clone()),
+            Backing::Memory(_) => None,
+        }
+    }
+}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Kept").finish_non_exhaustive()
+    }
+}
+
+/// A database that does not answer: it may in a moment.
+fn down(error: &StoreError) -> NoToken {
+    NoToken::Unavailable(format!("the login cannot be read: {error}"))
+}
+
+/// The login that mcpo kept of a server. What is of no use is told and left where it is.
+fn left_by_mcpo(folder: &Path, server: &str) -> Option<Imported> {
+    let login = McpoLogin::read(folder, server).unwrap_or_else(|error| {
+        tracing::warn!(bridge.name = %server, %error, "mcpo's login is not taken over");
+        None
+    })?;
+    let Some(client) = login.client else {
+        tracing::warn!(
+            bridge.name = %server,
+            "mcpo's login is not taken over: it does not say which client it was given to"
+        );
+        return None;
+    };
+    let scopes = login.scope.unwrap_or_default();
+    Some(Imported {
+        access_token: login.access_token,
+        refresh_token: login.refresh_token,
+        ends_at: login.expires_at,
+        client_id: client.id,
+        client_secret: client.secret,
+        auth_method: client.auth_method,
+        redirect_url: client.redirect_uris.into_iter().next().unwrap_or_default(),
+        scopes: scopes.split_whitespace().map(str::to_owned).collect(),
+    })
+}
+
+impl Kept {
+    /// A number that moves with each change.
+    pub(super) fn version(&self) -> u64 {
+        match &self.place {
+            Backing::Database { changes, .. } => *changes.borrow(),
+            Backing::Memory(_) => 0,
+        }
+    }
+
+    /// A login as it stands; one that mcpo made is taken over.
+    pub(super) async fn sealed(
+        &self,
+        key: &AccountKey,
+        server: &Url,
+        settings: &OAuth,
+    ) -> Result<Option<Vec<u8>>, NoToken> {
+        let found = match &self.place {
+            Backing::Database { store, .. } => {
+                store.account(key).await.map_err(|error| down(&error))?
+            }
+            Backing::Memory(logins) => {
+                let logins = logins.lock().unwrap_or_else(PoisonError::into_inner);
+                logins.get(key).cloned()
+            }
+        };
+        match found {
+            None if key.subject.is_empty() => self.adopted(key, server, settings).await,
+            found => Ok(found),
+        }
+    }
+
+    /// Takes over what mcpo has of a server's login.
+    async fn adopted(
+        &self,
+        key: &AccountKey,
+        server: &Url,
+        settings: &OAuth,
+    ) -> Result<Option<Vec<u8>>, NoToken> {
+        let Some(folder) = &self.mcpo else {
+            return Ok(None);
+        };
+        let Some(login) = left_by_mcpo(folder, &key.bridge) else {
+            return Ok(None);
+        };
+        let adopted = oauth::adopt(server, settings, &login).await;
+        let account = adopted.map_err(|error| NoToken::Unavailable(error.to_string()))?;
+        tracing::info!(bridge.name = %key.bridge, "mcpo's login is taken over");
+        self.put(key, &account).await.map(Some)
+    }
+
+    /// Opens a login.
+    pub(super) fn open(&self, key: &AccountKey, sealed: &[u8]) -> Result<Account, NoToken> {
+        let unreadable =
+            |why: String| NoToken::Unavailable(format!("the stored login cannot be opened: {why}"));
+        let text = match &self.place {
+            Backing::Database { keys, .. } => keys
+                .to_open()
+                .map_err(|error| unreadable(error.to_string()))?
+                .open(&places::account(key), sealed)
+                .map_err(|error| unreadable(error.to_string()))?,
+            Backing::Memory(_) => Secret::new(String::from_utf8_lossy(sealed).into_owned()),
+        };
+        serde_json::from_str(text.expose()).map_err(|_| unreadable("it is malformed".to_owned()))
+    }
+
+    /// Writes a login down, whatever stood there.
+    pub(super) async fn put(
+        &self,
+        key: &AccountKey,
+        account: &Account,
+    ) -> Result<Vec<u8>, NoToken> {
+        let sealed = self.seal(key, account)?;
+        match &self.place {
+            Backing::Database { store, .. } => {
+                let put = store.put_account(None, key, &sealed).await;
+                put.map_err(|error| down(&error))?;
+            }
+            Backing::Memory(logins) => {
+                let mut logins = logins.lock().unwrap_or_else(PoisonError::into_inner);
+                logins.insert(key.clone(), sealed.clone());
+            }
+        }
+        Ok(sealed)
+    }
+
+    /// Seals a login.
+    pub(super) fn seal(&self, key: &AccountKey, account: &Account) -> Result<Vec<u8>, NoToken> {
+        let unkept = |why: String| NoToken::Unavailable(format!("a login cannot be kept: {why}"));
+        let text = serde_json::to_string(account).map_err(|error| unkept(error.to_string()))?;
+        match &self.place {
+            Backing::Database { keys, .. } => {
+                let vault = keys.to_seal().map_err(|error| unkept(error.to_string()))?;
+                Ok(vault.seal(&places::account(key), &text))
+            }
+            Backing::Memory(_) => Ok(text.into_bytes()),
+        }
+    }
+
+    /// Writes a renewed login down, unless somebody logged in meanwhile: then that counts.
+    pub(super) async fn replace(
+        &self,
+        key: &AccountKey,
+        old: &[u8],
+        account: &Account,
+    ) -> Result<Vec<u8>, NoToken> {
+        let sealed = self.seal(key, account)?;
+        let is_ours = match &self.place {
+            Backing::Database { store, .. } => {
+                let replaced = store.replace_account(key, old, &sealed).await;
+                replaced.map_err(|error| down(&error))?
+            }
+            Backing::Memory(logins) => {
+                let mut logins = logins.lock().unwrap_or_else(PoisonError::into_inner);
+                logins.insert(key.clone(), sealed.clone());
+                true
+            }
+        };
+        if is_ours {
+            return Ok(sealed);
+        }
+        Err(NoToken::Unavailable(
+            "the login was replaced while its token was renewed; try again".to_owned(),
+        ))
+    }
+
+    /// Whether the renewal is ours over all replicas.
+    pub(super) async fn claim(&self, key: &AccountKey, time: Duration) -> Result<bool, NoToken> {
+        match &self.place {
+            Backing::Database { store, .. } => {
+                let claimed = store.claim_refresh(key, time).await;
+                claimed.map_err(|error| down(&error))
+            }
+            Backing::Memory(_) => Ok(true),
+        }
+    }
+
+    /// Gives it back.
+    pub(super) async fn release(&self, key: &AccountKey) {
+        if let Backing::Database { store, .. } = &self.place
+            && let Err(error) = store.release_refresh(key).await
+        {
+            tracing::debug!(%error, "a claim ends by itself");
+        }
+    }
+
+    /// Keeps the tokens of a login out of every text.
+    pub(super) fn hide(&self, account: &Account) {
+        self.redactor.learn_all(account.secrets());
+    }
+
+    /// Keeps the secret of a client out of every text.
+    pub(super) fn hide_client(&self, client: &Client) {
+        if let Some(secret) = client.secret() {
+            self.redactor.learn(secret);
+        }
+    }
+}

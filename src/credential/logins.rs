@@ -1,0 +1,413 @@
+//! [`Logins`]: from the wish to connect an account to its tokens.
+//!
+//! Between the two somebody is away at the authorization server. What is needed when they come back is
+//! sealed in the database under the hash of their `state`, so that any replica takes them in, and is
+//! taken out once: a second answer finds nothing.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+use url::Url;
+
+use super::{
+    accounts::Kept,
+    key::{KeyError, Keyring},
+    places,
+};
+use crate::{
+    config::{self, OAuth, OAuthGrant, Transport},
+    mcp::oauth::{self, Account, Asked, Client, OAuthError, Pending},
+    secret::Secret,
+    store::{AccountKey, Actor, Store, StoreError},
+};
+
+/// How long somebody may be away.
+const AWAY_MAX: Duration = Duration::from_mins(10);
+/// The longest text of a stranger that a page repeats, in characters.
+const WORDS_MAX: usize = 200;
+
+/// The wish to connect an account.
+#[derive(Debug)]
+pub struct Wish<'a> {
+    /// The bridge.
+    pub bridge: &'a config::Bridge,
+    /// Whose account it becomes.
+    pub account: AccountKey,
+    /// Where the browser is sent back to.
+    pub redirect_url: &'a Url,
+    /// What the browser that began holds in a cookie; its answer must come from there. `None` where
+    /// somebody begins without a browser.
+    pub browser: Option<&'a Secret>,
+    /// Who asks, for the record.
+    pub actor: &'a Actor,
+}
+
+/// What came back, as the redirect carries it.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct Answer {
+    /// Which login it answers.
+    #[serde(default)]
+    pub state: String,
+    /// What is exchanged for tokens.
+    pub code: Option<String>,
+    /// Who speaks (RFC 9207).
+    pub iss: Option<String>,
+    /// Why there is no code (RFC 6749 §4.1.2.1).
+    pub error: Option<String>,
+    /// The same in words.
+    pub error_description: Option<String>,
+}
+
+/// An account that is connected.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finished {
+    /// It.
+    pub account: AccountKey,
+    /// Who connected it, as logs call them.
+    pub caller: String,
+}
+
+/// Why no account is connected.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum LoginError {
+    /// No login waits for this answer.
+    #[error("no login waits for this answer: it was finished already, is over {} minutes old, or began elsewhere; begin again", AWAY_MAX.as_secs() / 60)]
+    Unknown,
+    /// The answer came in another browser than the question.
+    #[error("this login began in another browser; begin again in this one")]
+    OtherBrowser,
+    /// Somebody said no, or the authorization server did.
+    #[error("the authorization server says no: {0}")]
+    Refused(String),
+    /// The bridge does not log in, or not there.
+    #[error("{0}")]
+    NotHere(String),
+    /// OAuth.
+    #[error(transparent)]
+    OAuth(#[from] OAuthError),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The key that seals.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// What is stored does not open.
+    #[error("{0}")]
+    Sealed(String),
+}
+
+/// Connects accounts.
+#[derive(Debug, Clone)]
+pub struct Logins {
+    /// Where logins wait.
+    store: Arc<Store>,
+    /// Where accounts are.
+    kept: Arc<Kept>,
+    /// What seals.
+    keys: Arc<Keyring>,
+}
+
+/// A login that waits.
+#[derive(Serialize, Deserialize)]
+struct Waiting {
+    /// OAuth's part.
+    pending: Pending,
+    /// Whose account it becomes.
+    workspace: String,
+    /// The bridge.
+    bridge: String,
+    /// See [`AccountKey`].
+    subject: String,
+    /// The hash of what the browser holds.
+    browser: Option<[u8; 32]>,
+    /// Who asked.
+    caller: String,
+    /// How they proved who they are.
+    proof: String,
+}
+
+/// A registration that is used again.
+#[derive(Serialize, Deserialize)]
+struct Registered {
+    /// It.
+    client: Client,
+    /// Whether the last login that used it came back. An authorization server that forgot it tells
+    /// the person before it, and never us; so after a login that did not come back there is a new one.
+    is_proven: bool,
+}
+
+impl Logins {
+    /// In these tables.
+    pub(super) fn new(store: Arc<Store>, kept: Arc<Kept>, keys: Arc<Keyring>) -> Self {
+        Self { store, kept, keys }
+    }
+
+    /// Begins a login: the URL to open.
+    pub async fn begin(&self, wish: &Wish<'_>) -> Result<Url, LoginError> {
+        let (server, settings) = oauth_of(wish.bridge)?;
+        // Before anybody is sent away.
+        let vault = self.keys.to_seal()?;
+        let earlier = self.earlier(&wish.account).await;
+        let scopes: Vec<String> = earlier.iter().flat_map(scopes_of).collect();
+        let registered = self.registered(wish, server, settings).await;
+        let begun = oauth::begin(&Asked {
+            server,
+            settings,
+            redirect_url: wish.redirect_url,
+            known: registered.as_ref().map(|it| &it.client),
+            scopes: &scopes,
+        })
+        .await?;
+        self.kept.hide_client(&begun.pending.client);
+        self.note_client(wish, settings, &begun.pending.client, false)
+            .await?;
+        let id = hash_of(begun.pending.state());
+        let waiting = Waiting {
+            workspace: wish.account.workspace.clone(),
+            bridge: wish.account.bridge.clone(),
+            subject: wish.account.subject.clone(),
+            browser: wish
+                .browser
+                .map(|held| Sha256::digest(held.expose()).into()),
+            caller: wish.actor.id.clone(),
+            proof: wish.actor.proof.clone(),
+            pending: begun.pending,
+        };
+        let text = serde_json::to_string(&waiting)
+            .map_err(|error| LoginError::Sealed(error.to_string()))?;
+        let sealed = vault.seal(&places::login(&id), &text);
+        self.store.save_login(&id, &sealed, ends_at()).await?;
+        Ok(begun.url)
+    }
+
+    /// Finishes the login that an answer belongs to. `browser` is what the browser holds that brings
+    /// it; `find` gives a bridge as it stands now.
+    pub async fn finish(
+        &self,
+        answer: &Answer,
+        browser: Option<&Secret>,
+        find: impl Fn(&str) -> Option<config::Bridge>,
+    ) -> Result<Finished, LoginError> {
+        let waiting = self.take(&answer.state).await?;
+        if let Some(expected) = waiting.browser {
+            let held: Option<[u8; 32]> = browser.map(|held| Sha256::digest(held.expose()).into());
+            let is_same = held.is_some_and(|held| held.ct_eq(&expected).into());
+            if !is_same {
+                return Err(LoginError::OtherBrowser);
+            }
+        }
+        let account = AccountKey {
+            workspace: waiting.workspace,
+            bridge: waiting.bridge,
+            subject: waiting.subject,
+        };
+        let bridge = find(&account.bridge).ok_or_else(|| {
+            LoginError::NotHere(format!("there is no bridge `{}` any more", account.bridge))
+        })?;
+        let (server, settings) = oauth_of(&bridge)?;
+        let client = waiting.pending.client.clone();
+        if client.server != *server {
+            return Err(LoginError::NotHere(format!(
+                "the `url` of bridge `{}` changed since this login began; begin again",
+                account.bridge
+            )));
+        }
+        let code = match (&answer.error, &answer.code) {
+            (Some(error), _) => return Err(LoginError::Refused(words(error, answer))),
+            (None, Some(code)) if !code.is_empty() => code,
+            (None, _) => {
+                return Err(LoginError::Refused("it sent no code".to_owned()));
+            }
+        };
+        let finished = oauth::finish(waiting.pending, settings, code, answer.iss.as_deref());
+        let tokens = finished.await?;
+        self.kept.hide(&tokens);
+        let actor = Actor {
+            id: waiting.caller.clone(),
+            proof: waiting.proof,
+            workspace: account.workspace.clone(),
+        };
+        self.put(&actor, &account, &tokens).await?;
+        let wish = Wish {
+            bridge: &bridge,
+            account: account.clone(),
+            redirect_url: &redirect_of(&client)?,
+            browser: None,
+            actor: &actor,
+        };
+        self.note_client(&wish, settings, &client, true).await?;
+        tracing::info!(bridge.name = %account.bridge, caller = %waiting.caller, "an account is connected");
+        Ok(Finished {
+            account,
+            caller: waiting.caller,
+        })
+    }
+
+    /// Forgets an account, and tells its authorization server. False if there is none.
+    pub async fn disconnect(
+        &self,
+        actor: &Actor,
+        account: &AccountKey,
+        settings: Option<&OAuth>,
+    ) -> Result<bool, LoginError> {
+        let earlier = self.earlier(account).await;
+        let is_gone = self.store.remove_account(actor, account).await?;
+        if let (true, Some(tokens), Some(settings)) = (is_gone, earlier, settings)
+            && let Err(error) = oauth::revoke(&tokens, settings).await
+        {
+            tracing::warn!(bridge.name = %account.bridge, %error, "the authorization server does not know that a login is over");
+        }
+        Ok(is_gone)
+    }
+
+    /// Takes the login out that waits for a state: once.
+    async fn take(&self, state: &str) -> Result<Waiting, LoginError> {
+        if state.is_empty() {
+            return Err(LoginError::Unknown);
+        }
+        let id = hash_of(state);
+        let sealed = self.store.take_login(&id).await?;
+        let sealed = sealed.ok_or(LoginError::Unknown)?;
+        let opened = self.keys.to_open()?.open(&places::login(&id), &sealed);
+        let opened = opened.map_err(|error| LoginError::Sealed(error.to_string()))?;
+        serde_json::from_str(opened.expose()).map_err(|error| LoginError::Sealed(error.to_string()))
+    }
+
+    /// The login that there is, if it opens.
+    async fn earlier(&self, account: &AccountKey) -> Option<Account> {
+        let sealed = self.store.account(account).await.ok().flatten()?;
+        self.kept.open(account, &sealed).ok()
+    }
+
+    /// Writes tokens down, with a record of who connected them.
+    async fn put(
+        &self,
+        actor: &Actor,
+        account: &AccountKey,
+        tokens: &Account,
+    ) -> Result<(), LoginError> {
+        let sealed = self.kept.seal(account, tokens);
+        let sealed = sealed.map_err(|error| LoginError::Sealed(error.to_string()))?;
+        self.store
+            .put_account(Some(actor), account, &sealed)
+            .await?;
+        Ok(())
+    }
+
+    /// The registration of an earlier login with the same redirect, unless the last one that used it
+    /// never came back.
+    async fn registered(
+        &self,
+        wish: &Wish<'_>,
+        server: &Url,
+        settings: &OAuth,
+    ) -> Option<Registered> {
+        if settings.client_id.is_some() {
+            return None;
+        }
+        let key = place_of_client(wish);
+        let sealed = self.store.account(&key).await.ok().flatten()?;
+        let opened = self
+            .keys
+            .to_open()
+            .ok()?
+            .open(&places::account(&key), &sealed)
+            .ok()?;
+        let registered: Registered = serde_json::from_str(opened.expose()).ok()?;
+        (registered.is_proven && registered.client.server == *server).then_some(registered)
+    }
+
+    /// Notes a registration, and whether a login with it came back.
+    async fn note_client(
+        &self,
+        wish: &Wish<'_>,
+        settings: &OAuth,
+        client: &Client,
+        is_proven: bool,
+    ) -> Result<(), LoginError> {
+        if settings.client_id.is_some() {
+            return Ok(());
+        }
+        let key = place_of_client(wish);
+        let registered = Registered {
+            client: client.clone(),
+            is_proven,
+        };
+        let text = serde_json::to_string(&registered)
+            .map_err(|error| LoginError::Sealed(error.to_string()))?;
+        let sealed = self.keys.to_seal()?.seal(&places::account(&key), &text);
+        self.store.put_account(None, &key, &sealed).await?;
+        Ok(())
+    }
+}
+
+/// What is logged in to.
+pub fn oauth_of(bridge: &config::Bridge) -> Result<(&Url, &OAuth), LoginError> {
+    let name = &bridge.name;
+    let not = |why: &str| LoginError::NotHere(format!("nobody logs in to bridge `{name}`: {why}"));
+    match &bridge.transport {
+        Err(disabled) => Err(not(&disabled.0)),
+        Ok(Transport::Stdio(_)) => Err(not("its server is a program")),
+        Ok(Transport::Remote(remote)) => match &remote.oauth {
+            None => Err(not("it has no `oauth`, or a key that comes before it")),
+            Some(settings) if settings.grant == OAuthGrant::ClientCredentials => {
+                Err(not("it gets its token by `client_credentials`"))
+            }
+            Some(settings) => Ok((&remote.url, settings)),
+        },
+    }
+}
+
+/// What was granted, and what was asked for since.
+fn scopes_of(account: &Account) -> Vec<String> {
+    let granted = account.scopes().iter();
+    granted.chain(&account.wanted).cloned().collect()
+}
+
+/// Where a registration stands: one for each redirect.
+fn place_of_client(wish: &Wish<'_>) -> AccountKey {
+    AccountKey {
+        workspace: config::DEFAULT_WORKSPACE.to_owned(),
+        bridge: wish.account.bridge.clone(),
+        subject: format!("client:{}", wish.redirect_url),
+    }
+}
+
+/// Where the browser was sent back to.
+fn redirect_of(client: &Client) -> Result<Url, LoginError> {
+    let parsed = client.redirect_url.parse();
+    parsed.map_err(|error: url::ParseError| LoginError::Sealed(error.to_string()))
+}
+
+/// The hash of a state, in hex: whoever reads the table cannot answer in its place.
+fn hash_of(state: &str) -> String {
+    let hash: [u8; 32] = Sha256::digest(state).into();
+    let (high, low) = hash.split_at(16);
+    let number = |half: &[u8]| {
+        half.iter()
+            .fold(0_u128, |number, byte| (number << 8) | u128::from(*byte))
+    };
+    format!("{:032x}{:032x}", number(high), number(low))
+}
+
+/// When a login that begins now is over, in microseconds since 1970.
+fn ends_at() -> i64 {
+    let end = SystemTime::now() + AWAY_MAX;
+    let end = end.duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(end.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// A refusal in the authorization server's words, cut.
+fn words(error: &str, answer: &Answer) -> String {
+    let text = match answer.error_description.as_deref() {
+        Some(description) if !description.is_empty() => format!("{error}: {description}"),
+        _ => error.to_owned(),
+    };
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    line.chars().take(WORDS_MAX).collect()
+}

@@ -1,0 +1,99 @@
+//! [`Machine`]: a token that the server gives us without anybody logging in (RFC 6749 §4.4).
+
+use std::{sync::Arc, time::SystemTime};
+
+use arc_swap::ArcSwapOption;
+use futures::future::BoxFuture;
+use tokio::sync::Mutex;
+use url::Url;
+
+use crate::{
+    config::OAuth,
+    mcp::{
+        Credential, NoToken,
+        oauth::{self, OAuthError},
+    },
+    secret::{Redactor, Secret},
+};
+
+/// A bridge's own token. It is never written down: another costs one request.
+#[derive(Debug)]
+pub struct Machine {
+    /// The server.
+    pub(super) server: Url,
+    /// Our id and secret there.
+    pub(super) settings: OAuth,
+    /// What must not show.
+    redactor: Redactor,
+    /// The token that counts, and when it should be renewed.
+    held: ArcSwapOption<(Secret, Option<SystemTime>)>,
+    /// One asks at a time.
+    turn: Mutex<()>,
+}
+
+impl Machine {
+    /// No token yet.
+    pub fn new(server: &Url, settings: &OAuth, redactor: Redactor) -> Arc<Self> {
+        Arc::new(Self {
+            server: server.clone(),
+            settings: settings.clone(),
+            redactor,
+            held: ArcSwapOption::empty(),
+            turn: Mutex::new(()),
+        })
+    }
+
+    /// The token that counts, unless it is this one.
+    fn other_than(&self, refused: Option<&Secret>) -> Option<Secret> {
+        let held = self.held.load();
+        let (token, renew_at) = held.as_deref()?;
+        let is_due = renew_at.is_some_and(|at| SystemTime::now() >= at);
+        (!is_due && refused != Some(token)).then(|| token.clone())
+    }
+
+    /// Asks for a token, unless another caller just did.
+    async fn ask(&self, refused: Option<&Secret>) -> Result<Secret, NoToken> {
+        let _turn = self.turn.lock().await;
+        if let Some(token) = self.other_than(refused) {
+            return Ok(token);
+        }
+        let asked = oauth::client_credentials(&self.server, &self.settings).await;
+        let account = asked.map_err(|error| match error {
+            OAuthError::Client(_) | OAuthError::Rejected(_) | OAuthError::Refused(_) => {
+                NoToken::Refused(error.to_string())
+            }
+            other => NoToken::Unavailable(other.to_string()),
+        })?;
+        for secret in account.secrets() {
+            self.redactor.learn(secret);
+        }
+        let token = account
+            .access_token()
+            .ok_or_else(|| NoToken::Unavailable("it gave no token".to_owned()))?;
+        let held = (token.clone(), account.renew_at());
+        self.held.store(Some(Arc::new(held)));
+        Ok(token)
+    }
+}
+
+impl Credential for Machine {
+    fn token(&self) -> BoxFuture<'_, Result<Secret, NoToken>> {
+        Box::pin(async {
+            match self.other_than(None) {
+                Some(token) => Ok(token),
+                None => self.ask(None).await,
+            }
+        })
+    }
+
+    fn renewed<'a>(&'a self, refused: &'a Secret) -> BoxFuture<'a, Result<Secret, NoToken>> {
+        Box::pin(self.ask(Some(refused)))
+    }
+
+    fn lacks<'a>(&'a self, scopes: &'a str) -> BoxFuture<'a, NoToken> {
+        let words = format!(
+            "the server asks for the scopes `{scopes}`; add them to `scopes` in its `oauth` table"
+        );
+        Box::pin(std::future::ready(NoToken::NeedsScope(words)))
+    }
+}

@@ -1,0 +1,83 @@
+//! Accounts at the servers of bridges: who is connected, and putting an end to it.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::guard::{Admin, Given, refused};
+use crate::{
+    config::DEFAULT_WORKSPACE,
+    credential::Owner,
+    http::{
+        AppState,
+        connect::{bridge, forget},
+        error::ApiError,
+    },
+    store::AccountKey,
+};
+
+/// Whose account, and where.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Which {
+    /// The bridge.
+    bridge: String,
+    /// As in the list; empty for everybody's.
+    subject: String,
+}
+
+/// `GET /accounts`: those of the administrator's workspace, and everybody's.
+pub async fn list(admin: Admin) -> Result<Json<Value>, ApiError> {
+    let accounts = admin.store()?.accounts().await.map_err(refused)?;
+    let own = &admin.actor.workspace;
+    let accounts: Vec<Value> = accounts
+        .into_iter()
+        // Registrations stand beside the accounts that they are for.
+        .filter(|it| !it.key.subject.starts_with("client:"))
+        .filter(|it| it.key.subject.is_empty() || it.key.workspace == *own)
+        .map(|it| {
+            json!({
+                "bridge": it.key.bridge,
+                "subject": it.key.subject,
+                "updated_at": it.updated_at,
+            })
+        })
+        .collect();
+    Ok(Json(
+        json!({ "count": accounts.len(), "accounts": accounts }),
+    ))
+}
+
+/// `DELETE /accounts`: forgets one, and tells its authorization server.
+pub async fn disconnect(
+    State(state): State<Arc<AppState>>,
+    admin: Admin,
+    Given(which): Given<Which>,
+) -> Result<Json<Value>, ApiError> {
+    let bridge = bridge(&state, &which.bridge)?;
+    let (owner, workspace) = if which.subject.is_empty() {
+        (Owner::Shared, DEFAULT_WORKSPACE.to_owned())
+    } else {
+        let owner = Owner::Caller {
+            workspace: admin.actor.workspace.as_str().into(),
+            subject: which.subject.as_str().into(),
+        };
+        (owner, admin.actor.workspace.clone())
+    };
+    let account = AccountKey {
+        workspace,
+        bridge: which.bridge.clone(),
+        subject: which.subject.clone(),
+    };
+    let is_gone = forget(&state, &bridge, &owner, &account, &admin.actor).await?;
+    let status = if is_gone {
+        "disconnected"
+    } else {
+        "not connected"
+    };
+    Ok(Json(
+        json!({ "status": status, "bridge": which.bridge, "subject": which.subject }),
+    ))
+}

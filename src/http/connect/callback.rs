@@ -1,0 +1,82 @@
+//! `GET /oauth/callback`: back from the authorization server.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{Query, State},
+    response::Response,
+};
+
+use super::{
+    cookie,
+    page::{self, Words},
+    routes::{failed, logins, root_of},
+};
+use crate::{
+    credential::{Answer, Finished, LoginError, Owner},
+    http::{AppState, sender::Sender},
+};
+
+/// Takes the answer of a login in.
+pub async fn callback(
+    State(state): State<Arc<AppState>>,
+    Query(answer): Query<Answer>,
+    sender: Sender,
+) -> Response {
+    match finish(&state, &answer, &sender).await {
+        Ok(finished) => welcome(&state, &finished),
+        Err(error) => {
+            tracing::warn!(%error, "a login came to nothing");
+            failed(&state, &error)
+        }
+    }
+}
+
+async fn finish(
+    state: &AppState,
+    answer: &Answer,
+    sender: &Sender,
+) -> Result<Finished, LoginError> {
+    let logins = logins(state).map_err(|_| LoginError::Unknown)?;
+    let held = cookie::held(&sender.headers);
+    let find = |name: &str| {
+        let roster = state.registry.roster();
+        roster.get(name).map(|bridge| bridge.config.clone())
+    };
+    logins.finish(answer, held.as_ref(), find).await
+}
+
+/// Says so, and has the bridge learn its tools meanwhile.
+fn welcome(state: &AppState, finished: &Finished) -> Response {
+    let account = &finished.account;
+    let text = if account.subject.is_empty() {
+        format!(
+            "Bridge {} now acts with this account for everybody who may use it. You can close this page.",
+            account.bridge
+        )
+    } else {
+        format!(
+            "Bridge {} now acts with this account for {}. You can close this page and try again what you were about to do.",
+            account.bridge, finished.caller
+        )
+    };
+    let bridge = state.registry.roster().get(&account.bridge).map(Arc::clone);
+    if let (Some(bridge), false) = (bridge, account.subject.is_empty()) {
+        let owner = Owner::Caller {
+            workspace: account.workspace.as_str().into(),
+            subject: account.subject.as_str().into(),
+        };
+        state.registry.tracker().spawn(async move {
+            // Its old session showed the old account.
+            bridge.dismiss(&owner);
+            if let Err(reason) = bridge.welcome(&owner).await {
+                tracing::warn!(bridge.name = %bridge.name(), %reason, "the account is connected, and its server is not reached");
+            }
+        });
+    }
+    let words = Words {
+        title: "Connected",
+        text: &text,
+    };
+    page::done(&root_of(state), words)
+}

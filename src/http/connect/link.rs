@@ -1,0 +1,101 @@
+//! Links that lead a person to the page where an account is connected.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use url::Url;
+
+use crate::{
+    auth::Caller,
+    bridge::Bridge,
+    config::{Config, DEFAULT_WORKSPACE},
+    credential::{Owner, Ticket},
+    http::{AppState, error::ApiError},
+    store::AccountKey,
+};
+
+/// Where browsers reach us: the operator's word, else this machine by the port that we listen on.
+pub fn public_url(config: &Config) -> Url {
+    if let Some(url) = &config.server.public_url {
+        return url.clone();
+    }
+    let scheme = if config.server.tls.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    let (port, root) = (config.server.listen.port(), &config.server.root_path);
+    let text = format!("{scheme}://localhost:{port}{root}");
+    text.parse().unwrap_or_else(|_| localhost())
+}
+
+/// `http://localhost`; a constant, so it parses.
+#[expect(clippy::expect_used, reason = "a constant")]
+fn localhost() -> Url {
+    "http://localhost".parse().expect("a URL")
+}
+
+/// A place below where browsers reach us.
+pub fn below(config: &Config, path: &str) -> Url {
+    let mut url = public_url(config);
+    let root = url.path().trim_end_matches('/').to_owned();
+    url.set_path(&format!("{root}{path}"));
+    url
+}
+
+/// A link with which a caller connects an account: their own, or with `shared` everybody's.
+pub fn connect_link(
+    state: &AppState,
+    bridge: &Bridge,
+    caller: &Caller,
+    shared: bool,
+) -> Result<Url, ApiError> {
+    let tickets = state.credentials.accounts().tickets().ok_or_else(|| {
+        let words = "nothing is kept here, so nobody can connect an account: this bridge was started without [database]";
+        ApiError::new(StatusCode::NOT_FOUND, "no_database", words)
+    })?;
+    let account = if shared {
+        AccountKey {
+            workspace: DEFAULT_WORKSPACE.to_owned(),
+            bridge: bridge.name().to_string(),
+            subject: String::new(),
+        }
+    } else {
+        let owner = Owner::caller(caller).and_then(|it| it.account(bridge.name().as_str()));
+        owner.ok_or_else(|| {
+            let words = "an account belongs to somebody, and who calls is not known";
+            ApiError::new(StatusCode::FORBIDDEN, "forbidden", words)
+        })?
+    };
+    let ticket = Ticket::new(&account, &caller.id, caller.proof.as_str());
+    let sealed = tickets.write(&ticket).map_err(|error| {
+        ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "no_secret_key",
+            error.to_string(),
+        )
+    })?;
+    let path = format!("/oauth/{}/connect", bridge.name());
+    let mut url = below(&state.settings.load().config, &path);
+    url.query_pairs_mut().append_pair("ticket", &sealed);
+    Ok(url)
+}
+
+/// A refusal that asks the caller to connect their account, with the link to it.
+pub fn with_link(
+    state: &AppState,
+    bridge: &Arc<Bridge>,
+    caller: &Caller,
+    error: ApiError,
+) -> ApiError {
+    if error.code != "connect_required" {
+        return error;
+    }
+    match connect_link(state, bridge, caller, false) {
+        Ok(url) => error.connect_at(&url),
+        Err(reason) => {
+            tracing::warn!(bridge.name = %bridge.name(), reason = %reason.detail, "no link to connect an account");
+            error
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! `/oauth`: people connect accounts at servers, in a browser or for a program that shows them a link.
+//!
+//! | route | what |
+//! |---|---|
+//! | `GET /oauth` | the bridges that somebody logs in to, and how that stands for the caller |
+//! | `POST /oauth/{bridge}/connect` with JSON | a link for the caller, good for some minutes |
+//! | `GET /oauth/{bridge}/connect` | the page behind the link: it asks, and names who it is for |
+//! | `POST /oauth/{bridge}/connect` from that page | on to the authorization server |
+//! | `GET /oauth/callback` | back from there |
+//! | `DELETE /oauth/{bridge}/connect` | forgets the caller's account |
+//! | `GET /oauth/client-metadata.json` | us as a client (OAuth client id metadata document) |
+//!
+//! An account of a caller is connected by that caller; one for everybody by an administrator. A link
+//! is a sealed [`Ticket`](crate::credential::Ticket), so it says for whom it is; whoever opens it and
+//! proves to be somebody else is refused, and whoever proves nothing sees the name before they go on
+//! (MCP security best practices, session hijacking).
+
+mod callback;
+mod cookie;
+mod link;
+mod page;
+mod routes;
+
+pub use link::{public_url, with_link};
+pub use routes::{bridge, forget, routes};

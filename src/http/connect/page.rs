@@ -1,0 +1,138 @@
+//! The pages that a person sees while they connect an account.
+
+use axum::{
+    body::Body,
+    response::{IntoResponse as _, Response},
+};
+use http::{
+    HeaderName, HeaderValue, StatusCode,
+    header::{
+        CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
+        X_CONTENT_TYPE_OPTIONS,
+    },
+};
+
+use crate::{
+    credential::Ticket,
+    http::{documents::escape, error::ApiError},
+};
+
+/// `{{root}}` is the path that a reverse proxy puts before ours.
+const PAGE: &str = include_str!("page.html");
+const STYLE: &str = include_str!("page.css");
+
+/// What a page may do: show itself. No script, no frame around it that could catch a click. The form
+/// may lead away, since the authorization server is elsewhere.
+const POLICY: &str =
+    "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; frame-ancestors 'none'";
+
+/// What a page says.
+#[derive(Debug, Clone, Copy)]
+pub struct Words<'a> {
+    /// In the title bar and above.
+    pub title: &'a str,
+    /// One sentence.
+    pub text: &'a str,
+}
+
+/// Asks whether to go on, and says who for.
+pub fn question(root: &str, ticket: &Ticket, sealed: &str, server: &str, name: &str) -> Response {
+    let (title, whose, warning) = if ticket.subject.is_empty() {
+        (
+            format!("Connect {name} for everybody"),
+            "everybody who may use it".to_owned(),
+            "Whoever may use this bridge will act there as the account that you log in with. Take one that is meant for it.".to_owned(),
+        )
+    } else {
+        (
+            format!("Connect your {name} account"),
+            ticket.caller.clone(),
+            format!(
+                "What {} does with this bridge will be done there as the account that you log in with. If that is not you, close this page: somebody sent you their link.",
+                ticket.caller
+            ),
+        )
+    };
+    let body = format!(
+        "<dl><dt>Account at</dt><dd>{}</dd><dt>For</dt><dd>{}</dd></dl>\
+         <form method=\"post\"><input type=\"hidden\" name=\"ticket\" value=\"{}\"><button>Continue to log in</button></form>\
+         <p class=\"soft\">{}</p>",
+        escape(server),
+        escape(&whose),
+        escape(sealed),
+        escape(&warning),
+    );
+    page(root, StatusCode::OK, "question", &title, &body)
+}
+
+/// Says that it is done.
+pub fn done(root: &str, words: Words<'_>) -> Response {
+    let body = format!("<p>{}</p>", escape(words.text));
+    page(root, StatusCode::OK, "done", words.title, &body)
+}
+
+/// Says why it is not.
+pub fn problem(root: &str, status: StatusCode, words: Words<'_>) -> Response {
+    let body = format!("<p>{}</p>", escape(&sentence(words.text)));
+    page(root, status, "problem", words.title, &body)
+}
+
+/// A clause as a sentence of its own.
+fn sentence(clause: &str) -> String {
+    let mut letters = clause.chars();
+    let first = letters.next().map(char::to_uppercase);
+    let mut text: String = first.into_iter().flatten().chain(letters).collect();
+    if !text.ends_with(['.', '!', '?', '…']) {
+        text.push('.');
+    }
+    text
+}
+
+/// An error of ours, as a page.
+pub fn refusal(root: &str, error: &ApiError) -> Response {
+    let text = error
+        .detail
+        .as_str()
+        .map_or_else(|| error.detail.to_string(), str::to_owned);
+    let title = match error.status {
+        StatusCode::UNAUTHORIZED => "Who are you?",
+        StatusCode::FORBIDDEN => "Not for you",
+        StatusCode::NOT_FOUND => "Not here",
+        _ => "This does not work",
+    };
+    problem(root, error.status, Words { title, text: &text })
+}
+
+/// `GET /oauth/page.css`
+pub async fn style() -> Response {
+    let mut response = Response::new(Body::from(STYLE));
+    harden(&mut response, "text/css; charset=utf-8");
+    response
+}
+
+fn page(root: &str, status: StatusCode, kind: &str, title: &str, body: &str) -> Response {
+    let html = PAGE
+        .replace("{{root}}", &escape(root))
+        .replace("{{kind}}", kind)
+        .replace("{{title}}", &escape(title))
+        .replace("{{body}}", body);
+    let mut response = (status, html).into_response();
+    harden(&mut response, "text/html; charset=utf-8");
+    response
+}
+
+/// A link in a page's address must not travel on, and a page of a login is not kept.
+fn harden(response: &mut Response, kind: &'static str) {
+    let fixed: [(HeaderName, &'static str); 5] = [
+        (CONTENT_TYPE, kind),
+        (CONTENT_SECURITY_POLICY, POLICY),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (REFERRER_POLICY, "no-referrer"),
+        (CACHE_CONTROL, "no-store"),
+    ];
+    for (name, value) in fixed {
+        response
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
+    }
+}

@@ -1,0 +1,426 @@
+//! Asking for a link, opening it, going on, and disconnecting.
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::{Path, Query, Request, State},
+    response::{IntoResponse as _, Redirect, Response},
+    routing::get,
+};
+use http::{
+    StatusCode,
+    header::{CONTENT_TYPE, SET_COOKIE},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use url::form_urlencoded;
+
+use super::{
+    callback, cookie,
+    link::{below, connect_link, public_url},
+    page::{self, Words},
+};
+use crate::{
+    access::View,
+    auth::Proof,
+    bridge::Bridge,
+    config::{CredentialKind, Transport},
+    credential::{LoginError, Logins, Owner, TICKET_TTL, Ticket, Wish, oauth_of},
+    http::{AppState, body, error::ApiError, identity, sender::Sender},
+    store::{AccountKey, Actor},
+};
+
+/// No request here is larger, in bytes.
+const BODY_BYTES_MAX: usize = 16 << 10;
+
+/// The routes. Only for the native flavor: `oauth` may name a server of mcpo.
+pub fn routes() -> Router<Arc<AppState>> {
+    Router::new()
+        .route("/oauth", get(list))
+        .route("/oauth/", get(list))
+        .route("/oauth/callback", get(callback::callback))
+        .route("/oauth/page.css", get(page::style))
+        .route("/oauth/client-metadata.json", get(client_metadata))
+        .route(
+            "/oauth/{bridge}/connect",
+            get(open).post(go_on).delete(disconnect),
+        )
+}
+
+/// What a link carries.
+#[derive(Debug, Deserialize)]
+struct Carried {
+    /// The sealed ticket.
+    ticket: Option<String>,
+}
+
+/// `GET /oauth`: the bridges that somebody logs in to.
+async fn list(State(state): State<Arc<AppState>>, sender: Sender) -> Result<Json<Value>, ApiError> {
+    let view = identity::view(&state.settings.load_full(), &sender).await?;
+    let mut bridges = Vec::new();
+    let roster = state.registry.roster().clone();
+    for bridge in roster.bridges() {
+        if oauth_of(&bridge.config).is_err() || view.enter(bridge.name()).is_err() {
+            continue;
+        }
+        let owner = match bridge.config.credential {
+            CredentialKind::Caller => Owner::caller(view.caller()),
+            CredentialKind::Shared | CredentialKind::Group => Some(Owner::Shared),
+        };
+        let is_connected = match owner.and_then(|it| it.account(bridge.name().as_str())) {
+            Some(account) => is_connected(&state, &account).await?,
+            None => false,
+        };
+        bridges.push(json!({
+            "bridge": bridge.name().as_str(),
+            "account": whose(bridge),
+            "connected": is_connected,
+            "connect": below(&state.settings.load().config, &format!("/oauth/{}/connect", bridge.name())).path(),
+        }));
+    }
+    Ok(Json(json!({ "bridges": bridges })))
+}
+
+/// Whether there is an account.
+async fn is_connected(state: &AppState, account: &AccountKey) -> Result<bool, ApiError> {
+    match state.credentials.accounts().store() {
+        Some(store) => {
+            let found = store.account(account).await.map_err(ApiError::store)?;
+            Ok(found.is_some())
+        }
+        None => Ok(false),
+    }
+}
+
+/// `GET /oauth/{bridge}/connect`: the page behind a link. Whoever has none and proves who they are
+/// gets one.
+async fn open(
+    State(state): State<Arc<AppState>>,
+    Path(name): Path<String>,
+    Query(carried): Query<Carried>,
+    sender: Sender,
+) -> Response {
+    let root = root_of(&state);
+    match opened(&state, &name, carried, &sender).await {
+        Ok(response) => response,
+        Err(error) => page::refusal(&root, &error),
+    }
+}
+
+async fn opened(
+    state: &AppState,
+    name: &str,
+    carried: Carried,
+    sender: &Sender,
+) -> Result<Response, ApiError> {
+    let bridge = bridge(state, name)?;
+    let (server, _) = oauth_of(&bridge.config).map_err(|error| refused(&error))?;
+    let sealed = if let Some(sealed) = carried.ticket {
+        sealed
+    } else {
+        let view = identity::view(&state.settings.load_full(), sender).await?;
+        let url = link_for(state, &bridge, &view)?;
+        let carried = url
+            .query_pairs()
+            .find_map(|(key, value)| (key == "ticket").then(|| value.into_owned()));
+        carried.unwrap_or_default()
+    };
+    let ticket = read(state, &bridge, &sealed, sender).await?;
+    let origin = server.origin().ascii_serialization();
+    let root = root_of(state);
+    Ok(page::question(&root, &ticket, &sealed, &origin, name))
+}
+
+/// `POST /oauth/{bridge}/connect`: with JSON, a link for the caller; from our page, on to the
+/// authorization server.
+async fn go_on(
+    State(state): State<Arc<AppState>>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let is_form = parts.headers.get(CONTENT_TYPE).is_some_and(|kind| {
+        kind.as_bytes()
+            .starts_with(b"application/x-www-form-urlencoded")
+    });
+    let sender = Sender::take(&mut parts);
+    if !is_form {
+        let link = ask(&state, &name, &sender).await;
+        return link.map_or_else(ApiError::into_response, |it| Json(it).into_response());
+    }
+    match begin(&state, &name, &sender, body).await {
+        Ok(response) => response,
+        Err(error) => page::refusal(&root_of(&state), &error),
+    }
+}
+
+/// A link for whoever asks.
+async fn ask(state: &AppState, name: &str, sender: &Sender) -> Result<Value, ApiError> {
+    let view = identity::view(&state.settings.load_full(), sender).await?;
+    let bridge = bridge(state, name)?;
+    oauth_of(&bridge.config).map_err(|error| refused(&error))?;
+    let url = link_for(state, &bridge, &view)?;
+    Ok(json!({
+        "bridge": name,
+        "account": whose(&bridge),
+        "connect_url": url.as_str(),
+        "expires_in": TICKET_TTL.as_secs(),
+    }))
+}
+
+/// Whoever may use a bridge connects their own account there; everybody's, an administrator.
+fn link_for(state: &AppState, bridge: &Bridge, view: &View) -> Result<url::Url, ApiError> {
+    let is_shared = bridge.config.credential != CredentialKind::Caller;
+    if is_shared && !view.is_admin() {
+        let detail = format!(
+            "the account of bridge `{}` is everybody's; an administrator connects it",
+            bridge.name()
+        );
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", detail));
+    }
+    if !is_shared {
+        let entered = view.enter(bridge.name());
+        entered.map_err(|denial| ApiError::denied(&denial, bridge.name(), None))?;
+    }
+    connect_link(state, bridge, view.caller(), is_shared)
+}
+
+/// Sends the browser to the authorization server.
+async fn begin(
+    state: &AppState,
+    name: &str,
+    sender: &Sender,
+    request: Body,
+) -> Result<Response, ApiError> {
+    if !identity::is_same_origin(&sender.headers) {
+        let words = "this page is opened by a link, and goes on by its own button";
+        return Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            "forbidden_origin",
+            words,
+        ));
+    }
+    let form = body::read(request, BODY_BYTES_MAX).await?;
+    let sealed = form_urlencoded::parse(&form)
+        .find_map(|(key, value)| (key == "ticket").then(|| value.into_owned()))
+        .unwrap_or_default();
+    let bridge = bridge(state, name)?;
+    let ticket = read(state, &bridge, &sealed, sender).await?;
+    let config = Arc::clone(&state.settings.load().config);
+    let held = cookie::held(&sender.headers).unwrap_or_else(cookie::fresh);
+    let wish = Wish {
+        bridge: &bridge.config,
+        account: ticket.account(),
+        redirect_url: &below(&config, "/oauth/callback"),
+        browser: Some(&held),
+        actor: &Actor {
+            id: ticket.caller.clone(),
+            proof: ticket.proof.clone(),
+            workspace: ticket.workspace.clone(),
+        },
+    };
+    let begun = logins(state)?.begin(&wish).await;
+    let url = begun.map_err(|error| refused(&error))?;
+    let mut response = Redirect::to(url.as_str()).into_response();
+    if let Some(value) = cookie::header(&held, &public_url(&config)) {
+        response.headers_mut().insert(SET_COOKIE, value);
+    }
+    Ok(response)
+}
+
+/// Reads a ticket for this bridge, and compares it with whoever brings it.
+async fn read(
+    state: &AppState,
+    bridge: &Bridge,
+    sealed: &str,
+    sender: &Sender,
+) -> Result<Ticket, ApiError> {
+    let tickets = state.credentials.accounts().tickets();
+    let tickets =
+        tickets.ok_or_else(|| ApiError::not_found("nobody can connect an account here"))?;
+    let ticket = tickets
+        .read(sealed)
+        .map_err(|error| ApiError::new(StatusCode::BAD_REQUEST, "bad_link", error.to_string()))?;
+    if ticket.bridge != bridge.name().as_str() {
+        let words = "this link is for another bridge; ask for a new one";
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, "bad_link", words));
+    }
+    is_theirs(state, bridge, &ticket, sender).await?;
+    Ok(ticket)
+}
+
+/// Refuses whoever proves to be somebody else than the link is for. A browser that proves nothing may
+/// go on: the page has told it the name.
+async fn is_theirs(
+    state: &AppState,
+    bridge: &Bridge,
+    ticket: &Ticket,
+    sender: &Sender,
+) -> Result<(), ApiError> {
+    let settings = state.settings.load_full();
+    let Ok(caller) = settings.proofs.identify(&sender.evidence()).await else {
+        return Ok(());
+    };
+    if matches!(caller.proof, Proof::Anonymous | Proof::Loopback) {
+        return Ok(());
+    }
+    let view = identity::view_of(&settings, &caller).await?;
+    let is_same = if ticket.subject.is_empty() {
+        view.is_admin()
+    } else {
+        let owner = Owner::caller(&caller).and_then(|it| it.account(bridge.name().as_str()));
+        owner == Some(ticket.account())
+    };
+    if is_same {
+        return Ok(());
+    }
+    tracing::warn!(bridge.name = %bridge.name(), caller = %caller.id, "a link to connect an account was opened by somebody else");
+    let detail = format!(
+        "this link is for {}, and you are {}; ask for one of your own",
+        ticket.caller, caller.id
+    );
+    Err(ApiError::new(
+        StatusCode::FORBIDDEN,
+        "not_your_link",
+        detail,
+    ))
+}
+
+/// `DELETE /oauth/{bridge}/connect`: forgets the caller's own account; everybody's, for an
+/// administrator.
+async fn disconnect(
+    State(state): State<Arc<AppState>>,
+    Path(name): Path<String>,
+    sender: Sender,
+) -> Result<Json<Value>, ApiError> {
+    let view = identity::view(&state.settings.load_full(), &sender).await?;
+    let bridge = bridge(&state, &name)?;
+    let is_shared = bridge.config.credential != CredentialKind::Caller;
+    if is_shared && !view.is_admin() {
+        let words = "the account is everybody's; an administrator disconnects it";
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", words));
+    }
+    let owner = if is_shared {
+        Some(Owner::Shared)
+    } else {
+        Owner::caller(view.caller())
+    };
+    let account = owner.as_ref().and_then(|it| it.account(&name));
+    let (Some(owner), Some(account)) = (owner, account) else {
+        let words = "an account belongs to somebody, and who calls is not known";
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", words));
+    };
+    let caller = view.caller();
+    let by = Actor {
+        id: caller.id.to_string(),
+        proof: caller.proof.as_str().to_owned(),
+        workspace: caller.workspace.to_string(),
+    };
+    let is_gone = forget(&state, &bridge, &owner, &account, &by).await?;
+    let status = if is_gone {
+        "disconnected"
+    } else {
+        "not connected"
+    };
+    Ok(Json(json!({ "status": status, "bridge": name })))
+}
+
+/// Forgets an account and ends its session.
+pub async fn forget(
+    state: &AppState,
+    bridge: &Arc<Bridge>,
+    owner: &Owner,
+    account: &AccountKey,
+    by: &Actor,
+) -> Result<bool, ApiError> {
+    let actor = Actor {
+        workspace: account.workspace.clone(),
+        ..by.clone()
+    };
+    let settings = match &bridge.config.transport {
+        Ok(Transport::Remote(remote)) => remote.oauth.as_ref(),
+        Ok(Transport::Stdio(_)) | Err(_) => None,
+    };
+    let gone = logins(state)?.disconnect(&actor, account, settings).await;
+    let is_gone = gone.map_err(|error| refused(&error))?;
+    match owner {
+        Owner::Shared if is_gone => bridge.reconnect(),
+        Owner::Shared => {}
+        Owner::Group { .. } | Owner::Caller { .. } => bridge.dismiss(owner),
+    }
+    Ok(is_gone)
+}
+
+/// `GET /oauth/client-metadata.json`: an authorization server reads who we are (draft-ietf-oauth-
+/// client-id-metadata-document). Its own address is our id.
+async fn client_metadata(State(state): State<Arc<AppState>>) -> Json<Value> {
+    let config = &state.settings.load().config;
+    Json(json!({
+        "client_id": below(config, "/oauth/client-metadata.json").as_str(),
+        "client_name": "mcp-bridge",
+        "redirect_uris": [below(config, "/oauth/callback").as_str()],
+        "grant_types": ["authorization_code", "refresh_token"],
+        "response_types": ["code"],
+        "token_endpoint_auth_method": "none",
+        "application_type": "web",
+    }))
+}
+
+/// The bridge of a name.
+pub fn bridge(state: &AppState, name: &str) -> Result<Arc<Bridge>, ApiError> {
+    let found = state.registry.roster().get(name).map(Arc::clone);
+    found.ok_or_else(|| {
+        let name = crate::http::error::shown(name);
+        ApiError::not_found(format!("there is no bridge `{name}`"))
+    })
+}
+
+/// What connects accounts.
+pub fn logins(state: &AppState) -> Result<Logins, ApiError> {
+    state.credentials.accounts().logins().ok_or_else(|| {
+        let words = "nothing is kept here, so nobody can connect an account: this bridge was started without [database]";
+        ApiError::new(StatusCode::NOT_FOUND, "no_database", words)
+    })
+}
+
+/// Whose account a bridge shows.
+fn whose(bridge: &Bridge) -> &'static str {
+    match bridge.config.credential {
+        CredentialKind::Shared | CredentialKind::Group => "shared",
+        CredentialKind::Caller => "caller",
+    }
+}
+
+/// A login that came to nothing.
+pub fn refused(error: &LoginError) -> ApiError {
+    let (status, code) = match error {
+        LoginError::Unknown => (StatusCode::BAD_REQUEST, "login_unknown"),
+        LoginError::OtherBrowser => (StatusCode::BAD_REQUEST, "other_browser"),
+        LoginError::Refused(_) => (StatusCode::FORBIDDEN, "login_refused"),
+        LoginError::NotHere(_) => (StatusCode::NOT_FOUND, "no_login_here"),
+        LoginError::OAuth(_) => (StatusCode::BAD_GATEWAY, "upstream_auth"),
+        LoginError::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"),
+        LoginError::Key(_) | LoginError::Sealed(_) => {
+            (StatusCode::SERVICE_UNAVAILABLE, "no_secret_key")
+        }
+    };
+    ApiError::new(status, code, error.to_string())
+}
+
+/// The path that a reverse proxy puts before ours.
+pub fn root_of(state: &AppState) -> String {
+    state.settings.load().config.server.root_path.clone()
+}
+
+/// A page that says why a login came to nothing.
+pub fn failed(state: &AppState, error: &LoginError) -> Response {
+    let error = refused(error);
+    let text = error.detail.as_str().unwrap_or_default().to_owned();
+    let words = Words {
+        title: "Not connected",
+        text: &text,
+    };
+    page::problem(&root_of(state), error.status, words)
+}

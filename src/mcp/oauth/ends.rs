@@ -1,0 +1,111 @@
+//! The two ends of a login that [`super::flow`] does not see: [`adopt`] one that another program made,
+//! and [`revoke`] one.
+
+use rmcp::transport::auth::StoredCredentials;
+use serde_json::{Value, json};
+use url::Url;
+
+use super::{
+    account::{AUTH_METHODS, Account, Client, Imported},
+    error::OAuthError,
+    flow::manager,
+    traffic::Traffic,
+};
+use crate::{config::OAuth, secret::Secret};
+
+/// Takes over a login that another program made: discovery tells where to renew it.
+pub async fn adopt(
+    server: &Url,
+    settings: &OAuth,
+    login: &Imported,
+) -> Result<Account, OAuthError> {
+    let traffic = Traffic::new(server, settings.private_network, None)?;
+    let resolving = async { manager(server, &traffic).await?.resolve_metadata().await };
+    let resolved = resolving
+        .await
+        .map_err(|error| OAuthError::new(&error, traffic.seen()))?;
+    let issuer = resolved.metadata.issuer.clone();
+    let ends_at = login
+        .ends_at
+        .map(|at| u64::try_from(at).unwrap_or_default());
+    let tokens = json!({
+        "access_token": login.access_token.expose(),
+        "token_type": "bearer",
+        "expires_in": ends_at,
+        "refresh_token": login.refresh_token.as_ref().map(Secret::expose),
+        "scope": login.scopes.join(" "),
+    });
+    let tokens = serde_json::from_value(without_nulls(tokens))
+        .map_err(|error| OAuthError::Refused(error.to_string()))?;
+    let credentials = StoredCredentials::new(
+        login.client_id.clone(),
+        Some(tokens),
+        login.scopes.clone(),
+        Some(0),
+    );
+    let mut metadata = resolved.metadata;
+    if let Some(method) = &login.auth_method {
+        let methods = json!([method]);
+        metadata
+            .additional_fields
+            .insert(AUTH_METHODS.to_owned(), methods);
+    }
+    Ok(Account {
+        client: Client {
+            server: server.clone(),
+            metadata,
+            client_id: login.client_id.clone(),
+            client_secret: login
+                .client_secret
+                .as_ref()
+                .map(|secret| secret.expose().to_owned()),
+            scopes: login.scopes.clone(),
+            redirect_url: login.redirect_url.clone(),
+            resource: server.to_string(),
+        },
+        credentials: credentials.with_issuer(issuer),
+        wanted: Vec::new(),
+    })
+}
+
+/// Tells the authorization server that a login is over (RFC 7009), where it takes that. What it
+/// answers changes nothing for us.
+pub async fn revoke(account: &Account, settings: &OAuth) -> Result<(), OAuthError> {
+    use oauth2::TokenResponse as _;
+    let client = &account.client;
+    let endpoint = client.metadata.additional_fields.get("revocation_endpoint");
+    let Some(endpoint) = endpoint.and_then(Value::as_str) else {
+        return Ok(());
+    };
+    let server: Url = client
+        .resource
+        .parse()
+        .map_err(|_| OAuthError::Discovery("its resource is no URL".to_owned()))?;
+    let traffic = Traffic::new(&server, settings.private_network, None)?;
+    let tokens = account.credentials.token_response.as_ref();
+    let Some(tokens) = tokens else { return Ok(()) };
+    let (token, hint) = match tokens.refresh_token() {
+        Some(token) => (token.secret(), "refresh_token"),
+        None => (tokens.access_token().secret(), "access_token"),
+    };
+    let mut fields = vec![
+        ("token", token.as_str()),
+        ("token_type_hint", hint),
+        ("client_id", client.client_id.as_str()),
+    ];
+    if let Some(secret) = &client.client_secret {
+        fields.push(("client_secret", secret));
+    }
+    traffic.post_form(endpoint, &fields).await
+}
+
+/// An object without its nulls.
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(members) => members
+            .into_iter()
+            .filter(|(_, value)| !value.is_null())
+            .collect(),
+        other => other,
+    }
+}

@@ -1,0 +1,13 @@
+//! OAuth 2.1 to a server (MCP 2026-07-28, authorization), by rmcp: discovery, registration, PKCE,
+//! tokens. Functions of what they are given: whoever calls them keeps the result.
+
+mod account;
+mod ends;
+mod error;
+mod flow;
+mod traffic;
+
+pub use account::{Account, Client, Imported, Pending};
+pub use ends::{adopt, revoke};
+pub use error::OAuthError;
+pub use flow::{Asked, begin, client_credentials, finish, refresh};

@@ -1,0 +1,327 @@
+//! Accounts at the servers of bridges: whose they are, and the sealed text that holds the tokens.
+//!
+//! The store seals and opens nothing; it sees to it that one replica renews tokens at a time.
+
+use std::time::Duration;
+
+use super::{
+    Actor, Store, StoreError,
+    admin::{fits, may_write},
+    open::{ALL, now},
+    pool::Value,
+};
+use crate::config::DEFAULT_WORKSPACE;
+
+/// The longest sealed text, in bytes. Tokens are some kilobytes.
+pub(super) const SEALED_MAX: usize = 256 * 1024;
+/// How long a claim lasts at most; one that reaches further was made by a clock that is wrong.
+const CLAIM_MAX: Duration = Duration::from_mins(10);
+
+const GET: &str = "SELECT sealed FROM bridge_account \
+    WHERE workspace_id = $1 AND bridge = $2 AND subject = $3";
+const PUT: &str = "INSERT INTO bridge_account \
+    (workspace_id, bridge, subject, sealed, refreshing_until, updated_at, created_at) \
+    VALUES ($1, $2, $3, $4, NULL, $5, $5) \
+    ON CONFLICT (workspace_id, bridge, subject) DO UPDATE SET sealed = excluded.sealed, \
+    refreshing_until = NULL, updated_at = excluded.updated_at";
+const REPLACE: &str = "UPDATE bridge_account \
+    SET sealed = $4, refreshing_until = NULL, updated_at = $5 \
+    WHERE workspace_id = $1 AND bridge = $2 AND subject = $3 AND sealed = $6";
+const CLAIM: &str = "UPDATE bridge_account SET refreshing_until = $4 \
+    WHERE workspace_id = $1 AND bridge = $2 AND subject = $3 \
+    AND (refreshing_until IS NULL OR refreshing_until <= $5 OR refreshing_until > $6)";
+const RELEASE: &str = "UPDATE bridge_account SET refreshing_until = NULL \
+    WHERE workspace_id = $1 AND bridge = $2 AND subject = $3";
+const REMOVE: &str = "DELETE FROM bridge_account \
+    WHERE workspace_id = $1 AND bridge = $2 AND subject = $3";
+const LIST: &str = "SELECT workspace_id, bridge, subject, updated_at FROM bridge_account \
+    ORDER BY workspace_id, bridge, subject";
+
+const RESEAL: &str = "UPDATE bridge_account SET sealed = $4 \
+    WHERE workspace_id = $1 AND bridge = $2 AND subject = $3 AND sealed = $5 \
+    AND (refreshing_until IS NULL OR refreshing_until <= $6 OR refreshing_until > $7)";
+const PAGE: &str = "SELECT workspace_id, bridge, subject, sealed FROM bridge_account \
+    WHERE (workspace_id, bridge, subject) > ($1, $2, $3) \
+    ORDER BY workspace_id, bridge, subject LIMIT $4";
+
+/// Whose account it is, and where.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AccountKey {
+    /// The workspace of those who use it.
+    pub workspace: String,
+    /// The bridge whose server knows the account.
+    pub bridge: String,
+    /// The user; empty for the account that all callers share.
+    pub subject: String,
+}
+
+/// An account in the list of accounts; what is sealed is not in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountInfo {
+    /// Whose it is.
+    pub key: AccountKey,
+    /// When its tokens last changed, microseconds since 1970.
+    pub updated_at: i64,
+}
+
+impl AccountKey {
+    /// The values of the first three places.
+    fn values(&self) -> [Value<'_>; 3] {
+        [
+            (&self.workspace).into(),
+            (&self.bridge).into(),
+            (&self.subject).into(),
+        ]
+    }
+
+    /// Refuses what no row can have.
+    fn check(&self) -> Result<(), StoreError> {
+        fits("the name of the workspace", &self.workspace)?;
+        fits("the name of the bridge", &self.bridge)?;
+        if self.subject.is_empty() {
+            return Ok(());
+        }
+        fits("the name of the user", &self.subject)
+    }
+
+    /// Whether the actor may connect or disconnect it. Administrators of the default workspace act
+    /// for what counts in every workspace too, as they do for grants.
+    fn check_actor(&self, actor: &Actor) -> Result<(), StoreError> {
+        if actor.workspace == DEFAULT_WORKSPACE && self.workspace == ALL {
+            return Ok(());
+        }
+        may_write(actor, &self.workspace)
+    }
+
+    /// The account as records tell it.
+    fn described(&self) -> String {
+        format!("{} {}", self.bridge, self.subject)
+            .trim_end()
+            .to_owned()
+    }
+}
+
+impl Store {
+    /// The sealed text of an account, if there is one.
+    pub async fn account(&self, key: &AccountKey) -> Result<Option<Vec<u8>>, StoreError> {
+        self.bounded(async {
+            let mut tx = self.begin_reading(&key.workspace).await?;
+            let rows: Vec<(Vec<u8>,)> = tx.fetch(GET, &key.values()).await?;
+            tx.commit().await?;
+            Ok(rows.into_iter().next().map(|(sealed,)| sealed))
+        })
+        .await
+    }
+
+    /// Stores an account over what may be there, and ends a claim on it. With an actor it is a
+    /// login and leaves a record.
+    pub async fn put_account(
+        &self,
+        actor: Option<&Actor>,
+        key: &AccountKey,
+        sealed: &[u8],
+    ) -> Result<(), StoreError> {
+        key.check()?;
+        short_enough(sealed)?;
+        if let Some(actor) = actor {
+            key.check_actor(actor)?;
+        }
+        self.bounded(async {
+            let mut tx = self.begin().await?;
+            self.scope(&mut tx, &key.workspace).await?;
+            let [workspace, bridge, subject] = key.values();
+            let sealed = Value::Bytes(sealed);
+            tx.execute(PUT, &[workspace, bridge, subject, sealed, now().into()])
+                .await?;
+            if let Some(actor) = actor {
+                self.commit_with(tx, actor, Some(("connect_account", key.described())))
+                    .await?;
+            } else {
+                tx.commit().await?;
+            }
+            self.bump_accounts();
+            Ok(())
+        })
+        .await
+    }
+
+    /// Puts `new` in the place of `old` and ends the claim on it; false if something else stands
+    /// there by now. Whoever renews reads `old` after their claim: until then a rotation of keys may
+    /// seal it anew, and while the claim lasts it does not.
+    pub async fn replace_account(
+        &self,
+        key: &AccountKey,
+        old: &[u8],
+        new: &[u8],
+    ) -> Result<bool, StoreError> {
+        short_enough(new)?;
+        self.bounded(async {
+            let [workspace, bridge, subject] = key.values();
+            let values = [
+                workspace,
+                bridge,
+                subject,
+                Value::Bytes(new),
+                now().into(),
+                Value::Bytes(old),
+            ];
+            let is_replaced = self.touch_account(key, REPLACE, &values).await?;
+            if is_replaced {
+                self.bump_accounts();
+            }
+            Ok(is_replaced)
+        })
+        .await
+    }
+
+    /// Claims the renewal of an account's tokens; false if another replica is at it, or there is no
+    /// such account. The claim ends by itself after a while (ten minutes at most), should its
+    /// replica die.
+    pub async fn claim_refresh(
+        &self,
+        key: &AccountKey,
+        for_: Duration,
+    ) -> Result<bool, StoreError> {
+        let now = now();
+        let [workspace, bridge, subject] = key.values();
+        let values = [
+            workspace,
+            bridge,
+            subject,
+            after(now, for_.min(CLAIM_MAX)).into(),
+            now.into(),
+            after(now, CLAIM_MAX).into(),
+        ];
+        self.bounded(self.touch_account(key, CLAIM, &values)).await
+    }
+
+    /// Gives a claim back: the renewal failed, and another replica may try.
+    pub async fn release_refresh(&self, key: &AccountKey) -> Result<(), StoreError> {
+        self.bounded(async {
+            self.touch_account(key, RELEASE, &key.values()).await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Forgets an account; false if there was none.
+    pub async fn remove_account(
+        &self,
+        actor: &Actor,
+        key: &AccountKey,
+    ) -> Result<bool, StoreError> {
+        key.check_actor(actor)?;
+        self.bounded(async {
+            let mut tx = self.begin().await?;
+            self.scope(&mut tx, &key.workspace).await?;
+            let is_gone = tx.execute(REMOVE, &key.values()).await? > 0;
+            let change = is_gone.then(|| ("disconnect_account", key.described()));
+            self.commit_with(tx, actor, change).await?;
+            if is_gone {
+                self.bump_accounts();
+            }
+            Ok(is_gone)
+        })
+        .await
+    }
+
+    /// All accounts of all workspaces.
+    pub async fn accounts(&self) -> Result<Vec<AccountInfo>, StoreError> {
+        self.bounded(async {
+            let mut tx = self.begin_reading(ALL).await?;
+            let rows: Vec<(String, String, String, i64)> = tx.fetch(LIST, &[]).await?;
+            tx.commit().await?;
+            Ok(rows
+                .into_iter()
+                .map(|(workspace, bridge, subject, updated_at)| AccountInfo {
+                    key: AccountKey {
+                        workspace,
+                        bridge,
+                        subject,
+                    },
+                    updated_at,
+                })
+                .collect())
+        })
+        .await
+    }
+
+    /// Up to `limit` accounts with what is sealed, those after `after`; the empty key is before all.
+    pub async fn sealed_accounts(
+        &self,
+        after: &AccountKey,
+        limit: u32,
+    ) -> Result<Vec<(AccountKey, Vec<u8>)>, StoreError> {
+        self.bounded(async {
+            let mut tx = self.begin_reading(ALL).await?;
+            let [workspace, bridge, subject] = after.values();
+            let values = [workspace, bridge, subject, i64::from(limit).into()];
+            let rows: Vec<(String, String, String, Vec<u8>)> = tx.fetch(PAGE, &values).await?;
+            tx.commit().await?;
+            Ok(rows
+                .into_iter()
+                .map(|(workspace, bridge, subject, sealed)| {
+                    let key = AccountKey {
+                        workspace,
+                        bridge,
+                        subject,
+                    };
+                    (key, sealed)
+                })
+                .collect())
+        })
+        .await
+    }
+
+    /// Puts another seal of the same text in the place of `old`; false if something else stands
+    /// there by now, or somebody has claimed the account and is about to change it.
+    pub async fn reseal_account(
+        &self,
+        key: &AccountKey,
+        old: &[u8],
+        new: &[u8],
+    ) -> Result<bool, StoreError> {
+        let now = now();
+        let [workspace, bridge, subject] = key.values();
+        let values = [
+            workspace,
+            bridge,
+            subject,
+            Value::Bytes(new),
+            Value::Bytes(old),
+            now.into(),
+            after(now, CLAIM_MAX).into(),
+        ];
+        self.bounded(self.touch_account(key, RESEAL, &values)).await
+    }
+
+    /// One statement over one account; whether it touched it.
+    async fn touch_account(
+        &self,
+        key: &AccountKey,
+        sql: &'static str,
+        values: &[Value<'_>],
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.begin().await?;
+        self.scope(&mut tx, &key.workspace).await?;
+        let touched = tx.execute(sql, values).await?;
+        tx.commit().await?;
+        Ok(touched > 0)
+    }
+}
+
+/// Refuses what is no sealed text by its length.
+pub(super) fn short_enough(sealed: &[u8]) -> Result<(), StoreError> {
+    if sealed.len() > SEALED_MAX {
+        return Err(StoreError::Invalid(format!(
+            "a sealed text has {} bytes; at most {SEALED_MAX} can be stored",
+            sealed.len()
+        )));
+    }
+    Ok(())
+}
+
+/// Microseconds since 1970, a while later.
+fn after(now: i64, duration: Duration) -> i64 {
+    now.saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,128 @@
+//! Logins that somebody began at a server, and the tools that servers last had for a caller.
+
+use super::{Store, StoreError, accounts::short_enough, admin::fits, open::now, pool::Value};
+
+/// How many logins may be open at once. Each is an answer to somebody we know, and ends within
+/// minutes.
+const LOGINS_MAX: i64 = 10_000;
+/// The longest list of tools, in bytes.
+const TOOLS_MAX: usize = 8 * 1024 * 1024;
+
+const SWEEP: &str = "DELETE FROM bridge_login WHERE expires_at <= $1";
+const COUNT: &str = "SELECT COUNT(*) FROM bridge_login";
+const SAVE: &str = "INSERT INTO bridge_login (id, sealed, expires_at, created_at) \
+    VALUES ($1, $2, $3, $4)";
+const TAKE: &str = "DELETE FROM bridge_login WHERE id = $1 RETURNING sealed, expires_at";
+const PAGE: &str = "SELECT id, sealed FROM bridge_login \
+    WHERE id > $1 AND expires_at > $2 ORDER BY id LIMIT $3";
+const RESEAL: &str = "UPDATE bridge_login SET sealed = $2 WHERE id = $1 AND sealed = $3";
+const TOOLS: &str = "SELECT tools FROM bridge_known_tools WHERE bridge = $1";
+const PUT_TOOLS: &str = "INSERT INTO bridge_known_tools (bridge, tools, updated_at) \
+    VALUES ($1, $2, $3) ON CONFLICT (bridge) DO UPDATE \
+    SET tools = excluded.tools, updated_at = excluded.updated_at \
+    WHERE bridge_known_tools.tools <> excluded.tools";
+
+impl Store {
+    /// Keeps a login until it is taken or over (microseconds since 1970). `id` is the SHA-256 of
+    /// its state in hex: who reads the table cannot go on with it.
+    pub async fn save_login(
+        &self,
+        id: &str,
+        sealed: &[u8],
+        expires_at: i64,
+    ) -> Result<(), StoreError> {
+        fits("the id of the login", id)?;
+        short_enough(sealed)?;
+        self.bounded(async {
+            let now = now();
+            let mut tx = self.begin().await?;
+            tx.execute(SWEEP, &[now.into()]).await?;
+            let open: Vec<(i64,)> = tx.fetch(COUNT, &[]).await?;
+            if open.first().is_some_and(|&(count,)| count >= LOGINS_MAX) {
+                return Err(StoreError::Full(format!(
+                    "{LOGINS_MAX} logins are open at once; try again in some minutes, when the \
+                     first of them are over"
+                )));
+            }
+            let values = [
+                id.into(),
+                Value::Bytes(sealed),
+                expires_at.into(),
+                now.into(),
+            ];
+            tx.execute(SAVE, &values).await?;
+            tx.commit().await
+        })
+        .await
+    }
+
+    /// Takes a login, which nobody can take again. One that is over never comes.
+    pub async fn take_login(&self, id: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        // No table holds such a text.
+        if id.contains('\0') {
+            return Ok(None);
+        }
+        self.bounded(async {
+            let mut tx = self.begin().await?;
+            let rows: Vec<(Vec<u8>, i64)> = tx.fetch(TAKE, &[id.into()]).await?;
+            tx.commit().await?;
+            Ok(rows
+                .into_iter()
+                .find(|(_, expires_at)| *expires_at > now())
+                .map(|(sealed, _)| sealed))
+        })
+        .await
+    }
+
+    /// Up to `limit` open logins with what is sealed, those after `after`; no id is before all.
+    pub async fn sealed_logins(
+        &self,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        self.bounded(async {
+            let values = [after.into(), now().into(), i64::from(limit).into()];
+            self.read.fetch(PAGE, &values).await
+        })
+        .await
+    }
+
+    /// Puts another seal of the same text in the place of `old`; false if the login was taken.
+    pub async fn reseal_login(&self, id: &str, old: &[u8], new: &[u8]) -> Result<bool, StoreError> {
+        self.bounded(async {
+            let mut tx = self.begin().await?;
+            let values = [id.into(), Value::Bytes(new), Value::Bytes(old)];
+            let touched = tx.execute(RESEAL, &values).await?;
+            tx.commit().await?;
+            Ok(touched > 0)
+        })
+        .await
+    }
+
+    /// The tools that a bridge last had, as JSON.
+    pub async fn known_tools(&self, bridge: &str) -> Result<Option<String>, StoreError> {
+        self.bounded(async {
+            let rows: Vec<(String,)> = self.read.fetch(TOOLS, &[bridge.into()]).await?;
+            Ok(rows.into_iter().next().map(|(tools,)| tools))
+        })
+        .await
+    }
+
+    /// Keeps the tools of a bridge, as JSON.
+    pub async fn put_known_tools(&self, bridge: &str, json: &str) -> Result<(), StoreError> {
+        fits("the name of the bridge", bridge)?;
+        if json.len() > TOOLS_MAX {
+            return Err(StoreError::Invalid(format!(
+                "the tools of `{bridge}` have {} bytes; at most {TOOLS_MAX} can be stored",
+                json.len()
+            )));
+        }
+        self.bounded(async {
+            let mut tx = self.begin().await?;
+            let values = [bridge.into(), json.into(), now().into()];
+            tx.execute(PUT_TOOLS, &values).await?;
+            tx.commit().await
+        })
+        .await
+    }
+}
