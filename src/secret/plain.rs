@@ -2,7 +2,9 @@
 //!
 //! Every program has its own idea of what it escapes, and some escape what others escaped. So escapes
 //! are undone rather than foreseen: whatever a backslash or a percent sign says of a character is
-//! replaced by the character, all other backslashes go, and secrets are looked for in that form.
+//! replaced by the character, all other backslashes go, and secrets are looked for in that form. It does
+//! not replace the search in the text as it is: `%` before a secret that begins with digits takes two
+//! of them for its own.
 
 use std::{iter::Peekable, ops::Range};
 

@@ -232,7 +232,7 @@ proptest! {
             .map(String::as_str)
             .collect();
         let redacted = redactor.redact(&text);
-        for secret in &secrets {
+        for secret in secrets.iter().filter(|secret| secret.trim().len() >= 6) {
             prop_assert!(!redacted.contains(secret.trim()), "{redacted:?} has {secret:?}");
         }
     }
@@ -240,9 +240,12 @@ proptest! {
     #[test]
     fn json_stays_json(
         secret in "[a-zA-Z0-9/+=é\\\\ <&-]{6,40}[0-9A-Z][0-9A-Z\\\\]",
-        texts in prop::collection::vec("[ -~é\n]{0,20}", 1..8),
+        // A percent sign could take the first letter for a digit of its own.
+        texts in prop::collection::vec("[ -$&-~é\n]{0,20}", 1..8),
         depth in 1usize..4,
     ) {
+        // Where escapes are undone backslashes do not count.
+        prop_assume!(secret.trim().replace('\\', "").len() >= 6);
         let redactor = knowing([secret.as_str()]);
         let texts: Vec<String> = texts.iter().map(|text| format!("{text}{secret}{text}")).collect();
         let mut written = json!(texts).to_string();
