@@ -101,7 +101,7 @@ impl fmt::Debug for Remote {
 
 /// Of the environment of a program, and of its arguments, where secrets do not belong.
 fn of_program(stdio: &Stdio) -> Vec<Secret> {
-    let mut secrets = Vec::new();
+    let mut secrets = of_text(&stdio.command);
     for (name, value) in &stdio.env {
         secrets.extend(of_value(name, value.expose()));
     }

@@ -33,7 +33,8 @@ pub(super) struct Texts {
 /// `x` wherever it goes on. So is each line of several: a key file is printed line by line.
 pub(super) fn of(secret: &str) -> Texts {
     let mut texts = Texts::default();
-    let secret = secret.trim();
+    // Half of an escape must not stay behind in a text in JSON.
+    let secret = secret.trim().trim_end_matches('\\');
     let bare = secret.split_once(' ').map(|(_scheme, token)| token.trim());
     for text in [Some(secret), bare].into_iter().flatten() {
         if !is_telling(text) {

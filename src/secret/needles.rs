@@ -112,11 +112,13 @@ impl Search {
     }
 
     /// Where secrets stand in a text, in no order; `plain` is it without escapes, if it has any.
-    pub(super) fn find(&self, text: &[u8], plain: Option<&Plain>) -> Vec<Range<usize>> {
+    pub(super) fn find(&self, text: &[u8], plain: Option<&Plain<'_>>) -> Vec<Range<usize>> {
         let mut found = self.anywhere.find(text);
         if let Some(plain) = plain {
-            let places = self.unescaped.find(&plain.text);
-            found.extend(places.iter().map(|place| plain.place(place)));
+            let pieces = self.unescaped.find(&plain.text);
+            if !pieces.is_empty() {
+                found.append(&mut plain.places(&pieces));
+            }
         }
         found
     }

@@ -1,27 +1,22 @@
-//! [`Plain`]: a text without the escapes of URLs, JSON and programs, and where its bytes stood before.
+//! [`Plain`]: a text without the escapes of URLs, JSON and programs.
 //!
 //! Every program has its own idea of what it escapes, and some escape what others escaped. So escapes
 //! are undone rather than foreseen: whatever a backslash or a percent sign says of a character is
-//! replaced by the character, all other backslashes go, and secrets are looked for in that form.
+//! replaced by the character, all other backslashes go, and secrets are looked for in that form. It does
+//! not replace the search in the text as it is: `%` before a secret that begins with digits takes two
+//! of them for its own.
 
-use std::ops::Range;
+use std::{iter::Peekable, ops::Range};
 
 use memchr::memchr2;
 
-/// A text without escapes.
-pub(super) struct Plain {
+/// A text without escapes. Where its bytes stood is found out anew for the few who ask: kept for a text
+/// of nothing but escapes, that would be many times its size.
+pub(super) struct Plain<'a> {
+    /// What it was made of.
+    original: &'a [u8],
     /// The bytes; they need not be UTF-8.
     pub(super) text: Vec<u8>,
-    /// What was taken out or replaced, in order; the rest is as it was.
-    escapes: Vec<Escape>,
-}
-
-/// A piece of the original that is not as it was.
-struct Escape {
-    /// What stands for it now; nothing for a backslash.
-    now: Range<usize>,
-    /// Where it stood.
-    was: Range<usize>,
 }
 
 /// The form in which a secret is looked for in a [`Plain`].
@@ -40,99 +35,179 @@ fn plain_of(character: char) -> Option<char> {
     }
 }
 
-impl Plain {
+impl<'a> Plain<'a> {
     /// `None` for a text without escapes, which is found out without a copy.
-    pub(super) fn of(original: &[u8]) -> Option<Self> {
-        let mut plain = Self {
-            text: Vec::new(),
-            escapes: Vec::new(),
+    pub(super) fn of(original: &'a [u8]) -> Option<Self> {
+        let mut escapes = Escapes::of(original).peekable();
+        escapes.peek()?;
+        let mut text = Vec::with_capacity(original.len());
+        let mut copied = 0;
+        for escape in escapes {
+            let before = original.get(copied..escape.was.start);
+            text.extend_from_slice(before.unwrap_or_default());
+            text.extend_from_slice(escape.instead.bytes());
+            copied = escape.was.end;
+        }
+        text.extend_from_slice(original.get(copied..).unwrap_or_default());
+        Some(Self { original, text })
+    }
+
+    /// Where pieces of it stood, each with its own escapes. They are in order and apart.
+    pub(super) fn places(&self, pieces: &[Range<usize>]) -> Vec<Range<usize>> {
+        let mut way = Way {
+            escapes: Escapes::of(self.original).peekable(),
+            now: 0,
+            was: 0,
         };
-        let (mut at, mut copied) = (0, 0);
-        while let Some(next) = original.get(at..).and_then(|it| memchr2(b'%', b'\\', it)) {
-            at += next;
-            let Some((bytes, length)) = original.get(at..).and_then(unescaped) else {
-                at += 1;
+        pieces
+            .iter()
+            .map(|piece| way.start(piece.start)..way.end(piece.end))
+            .collect()
+    }
+}
+
+/// A piece of the original that is not as it was.
+struct Escape {
+    /// What stands for it; nothing for a backslash.
+    instead: Instead,
+    /// Where that stands.
+    now: Range<usize>,
+    /// Where it stood.
+    was: Range<usize>,
+}
+
+/// One character at most, in UTF-8, or a byte of one.
+#[derive(Clone, Copy, Default)]
+struct Instead {
+    buffer: [u8; 4],
+    length: usize,
+}
+
+impl Instead {
+    fn byte(byte: u8) -> Self {
+        Self {
+            buffer: [byte, 0, 0, 0],
+            length: 1,
+        }
+    }
+
+    fn character(character: char) -> Self {
+        let mut instead = Self::default();
+        instead.length = character.encode_utf8(&mut instead.buffer).len();
+        instead
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.buffer.get(..self.length).unwrap_or_default()
+    }
+}
+
+/// The escapes of a text, one after the other.
+struct Escapes<'a> {
+    text: &'a [u8],
+    /// How far it was read.
+    at: usize,
+    /// How much shorter it became.
+    saved: usize,
+}
+
+impl<'a> Escapes<'a> {
+    fn of(text: &'a [u8]) -> Self {
+        Self {
+            text,
+            at: 0,
+            saved: 0,
+        }
+    }
+}
+
+impl Iterator for Escapes<'_> {
+    type Item = Escape;
+
+    fn next(&mut self) -> Option<Escape> {
+        loop {
+            let rest = self.text.get(self.at..)?;
+            let start = self.at + memchr2(b'%', b'\\', rest)?;
+            let Some((instead, length)) = self.text.get(start..).and_then(unescaped) else {
+                self.at = start + 1;
                 continue;
             };
-            let before = original.get(copied..at).unwrap_or_default();
-            plain.text.extend_from_slice(before);
-            let from = plain.text.len();
-            plain.text.extend_from_slice(&bytes);
-            plain.escapes.push(Escape {
-                now: from..plain.text.len(),
-                was: at..at + length,
+            let now = start - self.saved;
+            self.at = start + length;
+            self.saved += length - instead.length;
+            return Some(Escape {
+                instead,
+                now: now..now + instead.length,
+                was: start..self.at,
             });
-            at += length;
-            copied = at;
         }
-        if plain.escapes.is_empty() {
-            return None;
-        }
-        let rest = original.get(copied..).unwrap_or_default();
-        plain.text.extend_from_slice(rest);
-        Some(plain)
     }
+}
 
-    /// Where a piece of it stood, the backslashes before it included.
-    pub(super) fn place(&self, piece: &Range<usize>) -> Range<usize> {
-        self.start(piece.start)..self.end(piece.end)
-    }
+/// The way back through a text.
+struct Way<'a> {
+    /// Those ahead.
+    escapes: Peekable<Escapes<'a>>,
+    /// Behind the last one, without escapes.
+    now: usize,
+    /// The same place with them.
+    was: usize,
+}
 
-    /// Where what begins here began.
-    fn start(&self, at: usize) -> usize {
-        let next = self.escapes.partition_point(|it| it.now.start < at);
-        match self.escapes.get(next) {
+impl Way<'_> {
+    /// Where what begins here began, backslashes before it included.
+    fn start(&mut self, at: usize) -> usize {
+        self.pass(|escape| escape.now.start < at);
+        match self.escapes.peek() {
             Some(escape) if escape.now.start == at => escape.was.start,
-            Some(_) | None => self.beyond(next, at),
+            Some(_) | None => self.was + at.saturating_sub(self.now),
         }
     }
 
     /// Where what ends here ended.
-    fn end(&self, at: usize) -> usize {
-        let before = self.escapes.partition_point(|it| it.now.end < at);
-        let ending = self.escapes.get(before..).unwrap_or_default();
-        let decoded = ending
-            .iter()
-            .take_while(|it| it.now.end == at)
-            .find(|it| !it.now.is_empty());
-        match decoded {
-            Some(escape) => escape.was.end,
-            None => self.beyond(before, at),
+    fn end(&mut self, at: usize) -> usize {
+        self.pass(|escape| escape.now.end < at);
+        match self.escapes.peek() {
+            Some(escape) if escape.now.end == at && escape.instead.length > 0 => escape.was.end,
+            Some(_) | None => self.was + at.saturating_sub(self.now),
         }
     }
 
-    /// Where a byte stood that is as it was, behind so many escapes.
-    fn beyond(&self, escapes: usize, at: usize) -> usize {
-        let last = escapes.checked_sub(1).and_then(|it| self.escapes.get(it));
-        last.map_or(at, |it| it.was.end + (at - it.now.end))
+    /// Leaves escapes behind.
+    fn pass(&mut self, is_behind: impl Fn(&Escape) -> bool) {
+        while let Some(escape) = self.escapes.next_if(&is_behind) {
+            (self.now, self.was) = (escape.now.end, escape.was.end);
+        }
     }
 }
 
 /// What stands for the escape that a text begins with, and the length of that.
-fn unescaped(text: &[u8]) -> Option<(Vec<u8>, usize)> {
+fn unescaped(text: &[u8]) -> Option<(Instead, usize)> {
     match text {
         [b'%', high, low, ..] => {
             let byte = digit(*high)? << 4 | digit(*low)?;
-            let bytes = match plain_of(char::from(byte)) {
-                Some(plain) if byte.is_ascii() => plain.to_string().into_bytes(),
-                Some(_) => vec![byte],
-                None => Vec::new(),
+            let instead = if byte.is_ascii() {
+                let plain = plain_of(char::from(byte));
+                plain.map(Instead::character).unwrap_or_default()
+            } else {
+                Instead::byte(byte)
             };
-            Some((bytes, 3))
+            Some((instead, 3))
         }
-        [b'\\', ..] => Some(character(text).unwrap_or((Vec::new(), 1))),
+        [b'\\', ..] => Some(character(text).unwrap_or((Instead::default(), 1))),
         _ => None,
     }
 }
 
 /// The character of a `\uXXXX`, or of two of them.
-fn character(text: &[u8]) -> Option<(Vec<u8>, usize)> {
+fn character(text: &[u8]) -> Option<(Instead, usize)> {
     let first = unit(text)?;
     let second = text.get(6..).and_then(unit);
     let units = [Some(first), second].into_iter().flatten();
     let character = char::decode_utf16(units).next()?.ok()?;
-    let plain: String = plain_of(character).into_iter().collect();
-    Some((plain.into_bytes(), character.len_utf16() * 6))
+    let plain = plain_of(character);
+    let instead = plain.map(Instead::character).unwrap_or_default();
+    Some((instead, character.len_utf16() * 6))
 }
 
 /// The code of a `\uXXXX`.
@@ -172,7 +247,8 @@ mod tests {
         ] {
             let plain = Plain::of(original.as_bytes()).unwrap();
             assert_eq!(String::from_utf8_lossy(&plain.text), text);
-            assert_eq!(plain.place(&(0..plain.text.len())), 0..original.len());
+            let whole = 0..plain.text.len();
+            assert_eq!(plain.places(&[whole])[0], 0..original.len());
         }
         for text in ["", "%", "100 %", "%%%", "%u00e9", "plain"] {
             assert!(Plain::of(text.as_bytes()).is_none(), "{text}");
@@ -185,16 +261,14 @@ mod tests {
         let original = br#"{"a":"x\"y%2Fz\\\"","b":1}"#;
         let plain = Plain::of(original).unwrap();
         assert_eq!(plain.text, br#"{"a":"x"y/z"","b":1}"#);
-        let was = |now| {
-            let place = plain.place(&now);
-            String::from_utf8_lossy(&original[place]).into_owned()
+        let was = |pieces: &[Range<usize>]| -> Vec<String> {
+            let places = plain.places(pieces).into_iter();
+            let texts = places.map(|place| String::from_utf8_lossy(&original[place]));
+            texts.map(std::borrow::Cow::into_owned).collect()
         };
-        assert_eq!(was(6..7), "x");
-        assert_eq!(was(7..9), r#"\"y"#);
-        assert_eq!(was(8..9), "y");
-        assert_eq!(was(8..10), "y%2F");
-        assert_eq!(was(10..12), r#"z\\\""#);
-        assert_eq!(was(11..12), r#"\\\""#);
-        assert_eq!(was(13..20), r#","b":1}"#);
+        assert_eq!(was(&[6..7, 7..9]), ["x", r#"\"y"#]);
+        assert_eq!(was(&[8..9, 9..10]), ["y", "%2F"]);
+        assert_eq!(was(&[8..10, 10..12]), ["y%2F", r#"z\\\""#]);
+        assert_eq!(was(&[11..12, 13..20]), [r#"\\\""#, r#","b":1}"#]);
     }
 }

@@ -143,6 +143,22 @@ fn a_long_secret_is_told_from_one_that_ends_alike() {
 }
 
 #[test]
+fn what_was_cut_shows_no_half_of_a_secret() {
+    let secret = "a secret of several words";
+    let redactor = knowing([secret]);
+    for cut in 1..=secret.len() {
+        for before in [0, 1, 50, 500] {
+            let whole = format!("{secret} {}{secret}", "w ".repeat(before));
+            let beginning = whole.get(..whole.len() - secret.len() + cut).unwrap();
+            let shown = redactor.redact_beginning(beginning);
+            assert!(!shown.contains("a s"), "{shown}");
+            assert!(before < 500 || shown.starts_with("*** w w"), "{shown}");
+        }
+    }
+    assert_eq!(knowing([]).redact_beginning("all of it"), "all of it");
+}
+
+#[test]
 fn a_value_is_cleaned_to_its_names_and_long_numbers() {
     let redactor = knowing(["s3cret-token", "1234567890123456"]);
     let mut value = json!({
@@ -216,8 +232,31 @@ proptest! {
             .map(String::as_str)
             .collect();
         let redacted = redactor.redact(&text);
-        for secret in &secrets {
+        for secret in secrets.iter().filter(|secret| secret.trim().len() >= 6) {
             prop_assert!(!redacted.contains(secret.trim()), "{redacted:?} has {secret:?}");
         }
+    }
+
+    #[test]
+    fn json_stays_json(
+        secret in "[a-zA-Z0-9/+=é\\\\ <&-]{6,40}[0-9A-Z][0-9A-Z\\\\]",
+        // A percent sign could take the first letter for a digit of its own.
+        texts in prop::collection::vec("[ -$&-~é\n]{0,20}", 1..8),
+        depth in 1usize..4,
+    ) {
+        // Where escapes are undone backslashes do not count.
+        prop_assume!(secret.trim().replace('\\', "").len() >= 6);
+        let redactor = knowing([secret.as_str()]);
+        let texts: Vec<String> = texts.iter().map(|text| format!("{text}{secret}{text}")).collect();
+        let mut written = json!(texts).to_string();
+        for _ in 1..depth {
+            written = json!([written]).to_string();
+        }
+        let redacted = redactor.redact(&written);
+        let value: Result<serde_json::Value, _> = serde_json::from_str(&redacted);
+        prop_assert!(value.is_ok(), "{written} became {redacted}");
+        prop_assert!(redacted.contains("***"));
+        let inner = json!(secret.trim().trim_end_matches('\\')).to_string();
+        prop_assert!(!redacted.contains(inner.trim_matches('"')), "{redacted}");
     }
 }

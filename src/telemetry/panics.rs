@@ -33,3 +33,44 @@ fn told(panic: &PanicHookInfo<'_>) -> String {
         _ => told,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+    use crate::secret::Secret;
+
+    /// Set in the process that panics.
+    const PANICS: &str = "TEST_PANICS";
+
+    #[test]
+    fn a_panic_tells_no_secret() {
+        let secret = "s3cret-token";
+        if std::env::var_os(PANICS).is_some() {
+            let redactor = Redactor::default();
+            clean_panics(&redactor);
+            redactor.learn(Secret::new(secret));
+            panic!("no session with {secret}");
+        }
+        let myself = std::env::current_exe().unwrap();
+        let test = "telemetry::panics::tests::a_panic_tells_no_secret";
+        for backtrace in ["0", "1"] {
+            let ended = Command::new(&myself)
+                .args(["--exact", test, "--nocapture"])
+                .env(PANICS, "1")
+                .env("RUST_BACKTRACE", backtrace)
+                .output()
+                .unwrap();
+            let (out, err) = (ended.stdout, String::from_utf8(ended.stderr).unwrap());
+            assert!(!ended.status.success() && !String::from_utf8(out).unwrap().contains(secret));
+            assert!(!err.contains(secret), "{err}");
+            assert!(err.contains("no session with ***"), "{err}");
+            assert!(
+                err.contains("panicked at src/telemetry/panics.rs:"),
+                "{err}"
+            );
+            assert_eq!(err.contains("stack backtrace:"), backtrace == "1", "{err}");
+        }
+    }
+}

@@ -8,6 +8,7 @@ mod seen;
 use std::{collections::BTreeMap, fs, path::Path, process::Stdio};
 
 use base64::{Engine as _, prelude::*};
+use reqwest::Method;
 use serde_json::{Map, Value, json};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
@@ -137,10 +138,11 @@ fn setup(database: &str, telemetry: &str, file: &Path, port: u16) -> Setup {
     setup.env("BASIC", &BASE64_STANDARD.encode(basic))
 }
 
-/// What servers tell: all secrets but one.
-fn plant(file: &Path, but: &str) {
-    let planted = PLANTED.iter().filter(|it| it.name != but);
-    let all: Map<String, Value> = planted
+/// What servers tell: these secrets.
+fn plant(file: &Path, is_told: impl Fn(&str) -> bool) {
+    let all: Map<String, Value> = PLANTED
+        .iter()
+        .filter(|it| is_told(it.name))
         .map(|it| (it.name.to_owned(), json!(it.text)))
         .collect();
     fs::write(file, json!(all).to_string()).unwrap();
@@ -148,13 +150,14 @@ fn plant(file: &Path, but: &str) {
 
 /// The server behind a URL, and its port. It ends with the first.
 async fn remote(file: &Path) -> (Child, u16) {
-    plant(file, "NEXT_SECRET");
+    plant(file, |name| name != "NEXT_SECRET");
     let mut child = Command::new("python3")
         .arg(fixture("it/servers/leaky.py"))
         .arg("http")
         .arg(file)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
+        .stderr(Stdio::null())
         .kill_on_drop(true)
         .spawn()
         .unwrap();
@@ -168,23 +171,34 @@ async fn remote(file: &Path) -> (Child, u16) {
 /// Nothing was seen of the secrets, and of what may be seen everything.
 fn judge(seen: &Seen, extra: &[(&str, &str)]) {
     let secrets = PLANTED.iter().map(|it| (it.name, it.text));
-    let mut found = BTreeMap::new();
-    for (name, text) in secrets.chain(extra.iter().copied()) {
-        for it in seen.search(name, text) {
-            let places: &mut Vec<String> = found.entry((name, it.medium)).or_default();
-            places.push(it.report);
-        }
+    find_none(seen, secrets.chain(extra.iter().copied()));
+    let shown: Vec<Medium> = seen
+        .search([("shown", SHOWN)])
+        .iter()
+        .map(|it| it.medium)
+        .collect();
+    for medium in Medium::ALL {
+        assert!(shown.contains(&medium), "{medium:?} is not searched");
+    }
+    let left_out = "a tool is left out: its name holds a secret";
+    assert!(!seen.search([("a warning", left_out)]).is_empty());
+    assert!(seen.size() > 1 << 20, "{} bytes are not much", seen.size());
+}
+
+/// Nothing was seen of these.
+fn find_none<'a>(seen: &Seen, secrets: impl Iterator<Item = (&'a str, &'a str)>) {
+    let mut found: BTreeMap<_, Vec<String>> = BTreeMap::new();
+    for it in seen.search(secrets) {
+        found
+            .entry((it.what, it.medium))
+            .or_default()
+            .push(it.report);
     }
     let told: Vec<String> = found
         .values()
         .map(|it| format!("{} times: {}", it.len(), it[0]))
         .collect();
     assert!(told.is_empty(), "\n{}", told.join("\n"));
-    let shown: Vec<Medium> = seen.search("", SHOWN).iter().map(|it| it.medium).collect();
-    for medium in Medium::ALL {
-        assert!(shown.contains(&medium), "{medium:?} is not searched");
-    }
-    assert!(seen.size() > 1 << 20, "{} bytes are not much", seen.size());
 }
 
 /// Runs the whole of it on a configuration. Gives what was seen, and a key that was made meanwhile.
@@ -276,4 +290,112 @@ async fn redis_with_password() -> String {
         .await
         .unwrap();
     with_login(&redis_url(), "planted:<%REDIS_PASSWORD>")
+}
+
+/// What every command line of mcpo below holds, or finds in our environment.
+const OF_MCPO: [&str; 6] = [
+    "OPS_KEY",
+    "DEV_KEY",
+    "URL_TOKEN",
+    "STDIO_TOKEN",
+    "PIN_PASSWORD",
+    "UNUSED_API_KEY",
+];
+
+/// mcpo's command line with these words behind it.
+fn mcpo(words: &[String]) -> Setup {
+    let setup = Setup::bare();
+    let port = setup.port().to_string();
+    let setup = setup.args([
+        "mcpo",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        &port,
+        "--log-level",
+        "debug",
+    ]);
+    let setup = setup.args(["--api-key", text_of("OPS_KEY")]).args(words);
+    let of_environment = PLANTED.iter().filter(|it| it.place == Place::Environment);
+    of_environment.fold(setup, |setup, it| setup.env(it.name, it.text))
+}
+
+/// Starts it, calls and reads what it has, and finds nothing of what its servers tell.
+async fn find_none_of_mcpo(
+    setup: Setup,
+    file: &Path,
+    below: &[&str],
+    is_told: impl Fn(&str) -> bool,
+) {
+    plant(file, &is_told);
+    let mut run = Run::listen(setup, file.to_owned()).await;
+    for path in ["/", "/openapi.json", "/docs", "/nothing"] {
+        run.ask(Method::GET, path, "").await;
+    }
+    for below in below {
+        for path in ["/openapi.json", "/docs"] {
+            run.ask(Method::GET, &format!("{below}{path}"), "").await;
+        }
+        for tool in TOOLS {
+            run.ask(Method::POST, &format!("{below}/{tool}"), "{}")
+                .await;
+        }
+    }
+    run.end().await;
+    assert!(run.bridge.log().contains(SHOWN) && run.bridge.log().contains("***"));
+    find_none(
+        &run.seen,
+        OF_MCPO.map(|name| (name, text_of(name))).into_iter(),
+    );
+}
+
+#[tokio::test]
+async fn no_secret_is_seen_under_mcpos_rules() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("planted.json");
+    let (_server, port) = remote(&file).await;
+    let url = filled(&format!(
+        "http://user:<%URL_PASSWORD>@127.0.0.1:{port}/mcp/ok?token=<%URL_TOKEN>"
+    ));
+    let headers = json!({
+        "Authorization": format!("Bearer {}", text_of("REMOTE_BEARER")),
+        "X-Api-Key": text_of("REMOTE_API_KEY"),
+    });
+    let script = fixture("it/servers/leaky.py");
+    let env = json!({ "A_TOKEN": "${STDIO_TOKEN}", "A_SECRET": text_of("STDIO_SECRET") });
+    let servers = json!({ "mcpServers": {
+        "program": { "command": "python3", "args": [script, "stdio", file, SHOWN], "env": env },
+        "dies": { "command": "python3", "args": [script, "dies", file], "env": env },
+        "remote": { "type": "streamable-http", "url": url, "headers": headers },
+    } });
+    let config = folder.path().join("mcp.json");
+    fs::write(&config, servers.to_string()).unwrap();
+    let setup = mcpo(&["--config".to_owned(), config.display().to_string()]);
+    let remote = ["REMOTE_BEARER", "REMOTE_API_KEY", "URL_PASSWORD"];
+    let is_told =
+        |name: &str| OF_MCPO.contains(&name) || remote.contains(&name) || name == "STDIO_SECRET";
+    find_none_of_mcpo(setup, &file, &["/program", "/remote"], is_told).await;
+
+    let headers = headers.to_string();
+    let words = [
+        "--server-type",
+        "streamable-http",
+        "--header",
+        &headers,
+        "--",
+        &url,
+    ];
+    let setup = mcpo(&words.map(str::to_owned));
+    let is_told = |name: &str| OF_MCPO.contains(&name) || remote.contains(&name);
+    find_none_of_mcpo(setup, &file, &[""], is_told).await;
+
+    let token = filled("--token=<STDIO_TOKEN>");
+    let (script, planted) = (script.display().to_string(), file.display().to_string());
+    let secret = filled("A_SECRET=<STDIO_SECRET>");
+    let words = [
+        "--env", &secret, "--", "python3", &script, "stdio", &planted, SHOWN, &token,
+    ];
+    let setup = mcpo(&words.map(str::to_owned));
+    let is_told = |name: &str| OF_MCPO.contains(&name) || name == "STDIO_SECRET";
+    find_none_of_mcpo(setup, &file, &[""], is_told).await;
 }

@@ -1,7 +1,7 @@
 //! Everything that the program wrote, and the search for secrets in it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     fs,
     path::Path,
 };
@@ -44,6 +44,7 @@ impl Medium {
 /// A text that was found.
 #[derive(Debug)]
 pub struct Found {
+    pub what: String,
     pub medium: Medium,
     /// What it is, where, in which form, and what stands around it.
     pub report: String,
@@ -108,35 +109,79 @@ impl Seen {
         }
     }
 
-    /// Every place where a text stands, in any of its forms.
-    pub fn search(&self, what: &str, text: &str) -> Vec<Found> {
-        let forms = forms(text);
-        let forms: Vec<_> = forms
-            .iter()
-            .map(|(form, bytes)| (form, bytes.len(), memchr::memmem::Finder::new(bytes)))
-            .collect();
-        let mut found = Vec::new();
-        for (medium, place, bytes) in &self.0 {
-            for (form, length, finder) in &forms {
-                let Some(at) = finder.find(bytes) else {
-                    continue;
-                };
-                let around = at.saturating_sub(60)..(at + length + 60).min(bytes.len());
+    /// Every place where one of these texts stands, in any of its forms; each once a place.
+    pub fn search<'a>(&self, texts: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<Found> {
+        let wanted = Wanted::new(texts);
+        let mut found: BTreeMap<(usize, &str), Found> = BTreeMap::new();
+        for (number, (medium, place, bytes)) in self.0.iter().enumerate() {
+            for (at, it) in wanted.places(bytes) {
+                let around = at.saturating_sub(60)..(at + it.bytes.len() + 60).min(bytes.len());
                 let around = String::from_utf8_lossy(&bytes[around]);
-                found.push(Found {
+                found.entry((number, it.what)).or_insert_with(|| Found {
+                    what: it.what.to_owned(),
                     medium: *medium,
-                    report: format!("{what} ({form}) in {medium:?} {place}: …{around}…"),
+                    report: format!(
+                        "{} ({}) in {medium:?} {place}: …{around}…",
+                        it.what, it.form
+                    ),
                 });
-                break;
             }
         }
-        found
+        found.into_values().collect()
     }
 
     /// How much there is, in bytes.
     pub fn size(&self) -> usize {
         self.0.iter().map(|(_, _, bytes)| bytes.len()).sum()
     }
+}
+
+/// A text that is looked for.
+struct Sought<'a> {
+    what: &'a str,
+    form: &'static str,
+    bytes: Vec<u8>,
+}
+
+/// Many of them, by their first bytes: there is much to search.
+struct Wanted<'a> {
+    by_first: HashMap<[u8; 4], Vec<Sought<'a>>>,
+    /// Whether one begins with these two bytes.
+    is_first: Vec<bool>,
+}
+
+impl<'a> Wanted<'a> {
+    fn new(texts: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let mut wanted = Self {
+            by_first: HashMap::new(),
+            is_first: vec![false; 1 << 16],
+        };
+        for (what, text) in texts {
+            for (form, bytes) in forms(text) {
+                let first: [u8; 4] = *bytes.first_chunk().unwrap();
+                wanted.is_first[pair(&first)] = true;
+                let alike = wanted.by_first.entry(first).or_default();
+                alike.push(Sought { what, form, bytes });
+            }
+        }
+        wanted
+    }
+
+    fn places(&self, text: &[u8]) -> impl Iterator<Item = (usize, &Sought<'a>)> {
+        let firsts = text.windows(4).enumerate();
+        let firsts = firsts.filter(|(_, first)| self.is_first[pair(first)]);
+        firsts.flat_map(move |(at, first)| {
+            let alike = self.by_first.get(first).into_iter().flatten();
+            alike
+                .filter(move |form| text[at..].starts_with(&form.bytes))
+                .map(move |form| (at, form))
+        })
+    }
+}
+
+/// The number of the first two bytes.
+fn pair(bytes: &[u8]) -> usize {
+    usize::from(bytes[0]) << 8 | usize::from(bytes[1])
 }
 
 /// The forms of a text that give it away, two thirds of it included.
@@ -212,11 +257,11 @@ fn the_search_finds_what_is_there() {
         let mut seen = Seen::default();
         seen.add(Medium::Log, "log", "nothing");
         seen.add(Medium::Body, "here", format!("before {shown} after"));
-        let found = seen.search("it", text);
+        let found = seen.search([("it", text)]);
         assert_eq!(found.len(), 1, "{shown}: {found:?}");
         assert_eq!(found[0].medium, Medium::Body);
     }
     let mut seen = Seen::default();
     seen.add(Medium::Body, "here", "sEcret *** of it");
-    assert!(seen.search("it", text).is_empty());
+    assert!(seen.search([("it", text)]).is_empty());
 }

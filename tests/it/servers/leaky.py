@@ -144,7 +144,7 @@ def reply_to(message):
         return {**answer, "result": {"tools": tools()}}
     if method == "tools/call":
         name = params.get("name")
-        if name == "leak_die":
+        if name == "leak_die" and MODE != "http":
             shout()
             os._exit(9)
         result = result_of(name, params.get("arguments") or {})
@@ -158,9 +158,9 @@ def shout():
     """Everything on stderr: line by line, in one line, and in lines that are cut within a secret."""
     lines = ["shown-on-purpose-7Q", *everything("\n").split("\n"), everything()]
     for secret in secrets().values():
-        for half in (len(secret) // 2, 3, len(secret) - 1):
-            lines.append("w " * ((512 - half) // 2) + secret + " and so on" * 500)
-            lines.append("x" * (511 - half) + " " + secret + "y" * 5000)
+        half = len(secret) // 2
+        lines.append("w " * ((4096 - half) // 2) + secret + " and so on")
+        lines.append("x" * (4095 - half) + " " + secret + "y" * 100)
     sys.stderr.write("\n".join(lines) + "\n" + some() + " last words " + some())
     sys.stderr.flush()
 
