@@ -12,6 +12,8 @@
 mod catalogue;
 #[path = "peers/processes.rs"]
 mod processes;
+#[path = "peers/shipped.rs"]
+mod shipped;
 #[path = "peers/stage.rs"]
 mod stage;
 
@@ -24,7 +26,8 @@ use std::{
 };
 
 use catalogue::{Bridge, Call, Catalogue};
-use serde_json::Value;
+use serde_json::{Value, json};
+use shipped::Shipped;
 use stage::{Answer, Stage};
 
 /// How long after `/ready` a broken server may take to be found out.
@@ -69,6 +72,82 @@ async fn real_servers_work_side_by_side() {
         broken.len(),
         broken.join("\n- "),
         stage.log_tail(60),
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shipped_programs_start_and_answer() {
+    assert!(
+        Path::new(".peers/py/v1/stamp").exists(),
+        "the servers to test against are not installed: run `scripts/test`, or `scripts/peers` for them alone"
+    );
+    let shipped = Shipped::start().await;
+    let faults = shipped.faults().await;
+    assert!(
+        faults.is_empty(),
+        "{}\n{}",
+        faults.join("\n"),
+        shipped.log()
+    );
+
+    // Names that the team's documents use, by alias or not: a server without its service says so, it is found.
+    for (path, arguments, status, text) in [
+        (
+            "/sonarqube/search_projects",
+            json!({}),
+            500,
+            "Network request failed",
+        ),
+        ("/trello/list_boards", json!({}), 500, "Trello API Error"),
+        (
+            "/filesystem/list_directory",
+            json!({ "path": "." }),
+            200,
+            "hello.txt",
+        ),
+        (
+            "/excel/create_excel",
+            json!({ "path": "sales.xlsx" }),
+            200,
+            "sales.xlsx",
+        ),
+        (
+            "/postgresql/execute_query",
+            json!({ "query": "select 6 * 7 as answer" }),
+            200,
+            "answer: 42",
+        ),
+        (
+            "/postgresql/execute_query",
+            json!({ "query": "create table shipped (id int)" }),
+            200,
+            "read-only transaction",
+        ),
+    ] {
+        let answer = shipped.call(path, arguments).await;
+        assert_eq!(answer.0, status, "{path}: {}", answer.3);
+        assert!(answer.3.contains(text), "{path}: {}", answer.3);
+    }
+    assert!(shipped.folder().join("workbooks/sales.xlsx").exists());
+
+    let (status, kind, place, page) = shipped
+        .call("/dashboard/create_dashboard", shipped::board())
+        .await;
+    assert_eq!((status, place.as_str()), (200, "inline"), "{page}");
+    assert!(kind.starts_with("text/html"), "{kind}");
+    assert!(page.contains("<h1>Sales &lt;b&gt;</h1>"), "{page}");
+    assert!(page.contains("1,234.5") && page.contains("<svg"), "{page}");
+    let simple = json!({ "title": "t", "labels": ["a", "b"], "values": [1, null] });
+    let answer = shipped
+        .call("/dashboard/create_simple_dashboard", simple)
+        .await;
+    assert_eq!((answer.0, answer.2.as_str()), (200, "inline"));
+    let wrong = json!({ "title": "t", "charts": [{ "kind": "pie", "labels": ["a"], "series": [{ "values": [-1] }] }] });
+    let answer = shipped.call("/dashboard/create_dashboard", wrong).await;
+    assert!(
+        answer.0 == 500 && answer.3.contains("below zero"),
+        "{}",
+        answer.3
     );
 }
 

@@ -7,7 +7,10 @@ use std::{borrow::Cow, cell::RefCell};
 
 use serde::{Deserialize, Serialize};
 
-use crate::store::{CallRecord, ChangeRecord};
+use crate::{
+    secret::Redactor,
+    store::{CallRecord, ChangeRecord},
+};
 
 /// A buffer that grew beyond this for one large record is given back, in bytes.
 pub(super) const BUFFER_BYTES_KEPT: usize = 64 * 1024;
@@ -92,6 +95,33 @@ pub(super) fn with_bytes<T>(
         }
         Ok(written)
     })
+}
+
+/// Takes secrets out of what others choose, before it is cut: a caller may take one for the name of
+/// a tool.
+pub(super) fn clean(record: &mut CallRecord, redactor: &Redactor) {
+    let texts = [
+        &mut record.workspace,
+        &mut record.request_id,
+        &mut record.rule,
+        &mut record.bridge,
+        &mut record.tool,
+    ];
+    for text in texts
+        .into_iter()
+        .chain(&mut record.caller)
+        .chain(&mut record.groups)
+        .chain(&mut record.arguments)
+    {
+        redactor.clean(text);
+    }
+}
+
+/// The same for a change.
+pub(super) fn clean_change(change: &mut ChangeRecord, redactor: &Redactor) {
+    for text in [&mut change.workspace, &mut change.actor, &mut change.target] {
+        redactor.clean(text);
+    }
 }
 
 /// Cuts what callers choose, so that a record stays small whatever they send.

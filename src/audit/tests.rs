@@ -27,6 +27,7 @@ use super::{
 };
 use crate::{
     config::{self, OnFailure},
+    secret::Redactor,
     store::{CallFilter, CallRecord, ChangeFilter, ChangeRecord, Store, StoreError, testing::Base},
 };
 
@@ -145,7 +146,7 @@ fn call(tool: &str) -> CallRecord {
 
 /// An audit trail without the tasks that look after it.
 fn bare(config: &config::Audit) -> (Arc<Audit>, Arc<Writer>) {
-    let writer = Arc::new(Writer::new(config));
+    let writer = Arc::new(Writer::new(config, &Redactor::default()));
     (Audit::of(&writer), writer)
 }
 
@@ -720,7 +721,13 @@ async fn without_a_database_files_are_kept_and_the_old_ones_go() {
         .set_modified(past)
         .unwrap();
     let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
-    let audit = Audit::start(&settings, None, &tracker, stop.clone());
+    let audit = Audit::start(
+        &settings,
+        None,
+        &Redactor::default(),
+        &tracker,
+        stop.clone(),
+    );
     begin(&audit, call("search"))
         .unwrap()
         .end_now("ok", 200, 10);
@@ -742,7 +749,13 @@ fn nothing_is_written_while_it_is_off() {
     let mut settings = config(&scratch.path().join("audit"));
     settings.is_on = false;
     let tracker = TaskTracker::new();
-    let audit = Audit::start(&settings, None, &tracker, CancellationToken::new());
+    let audit = Audit::start(
+        &settings,
+        None,
+        &Redactor::default(),
+        &tracker,
+        CancellationToken::new(),
+    );
     begin(&audit, call("search"))
         .unwrap()
         .end_now("ok", 200, 10);

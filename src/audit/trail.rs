@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     config::{self, OnFailure},
+    secret::Redactor,
     store::{CallRecord, ChangeRecord, Store},
 };
 
@@ -59,6 +60,8 @@ pub(super) struct Writer {
     pub condition: Condition,
     /// What becomes of calls that cannot be recorded.
     on_failure: OnFailure,
+    /// Takes secrets out of what callers and servers say.
+    redactor: Redactor,
     /// The number of the next record.
     next: AtomicU64,
     /// Woken when a batch is full.
@@ -73,13 +76,14 @@ impl Audit {
     pub fn start(
         config: &config::Audit,
         store: Option<Arc<Store>>,
+        redactor: &Redactor,
         tracker: &TaskTracker,
         stop: CancellationToken,
     ) -> Arc<Self> {
         if !config.is_on {
             return Arc::new(Self { writer: None });
         }
-        let writer = Arc::new(Writer::new(config));
+        let writer = Arc::new(Writer::new(config, redactor));
         if let Err(error) = writer.journal.probe() {
             writer.condition.unwritten(&error.to_string(), false);
         }
@@ -153,6 +157,7 @@ impl Audit {
         if let Some(writer) = &self.writer {
             change.id = writer.id();
             change.time = Timestamp::now().as_microsecond();
+            line::clean_change(&mut change, &writer.redactor);
             writer.put(&Line::Change(&change), Room::Reserve);
         }
     }
@@ -167,11 +172,12 @@ impl Audit {
 }
 
 impl Writer {
-    pub(super) fn new(config: &config::Audit) -> Self {
+    pub(super) fn new(config: &config::Audit, redactor: &Redactor) -> Self {
         Self {
             journal: Journal::new(&config.journal, config.journal_bytes_max),
             condition: Condition::default(),
             on_failure: config.on_failure,
+            redactor: redactor.clone(),
             next: AtomicU64::new(0),
             full: Notify::new(),
         }
@@ -188,6 +194,7 @@ impl Writer {
         record.id = self.id();
         self.journal.instance().clone_into(&mut record.instance);
         record.time = Timestamp::now().as_microsecond();
+        line::clean(record, &self.redactor);
         line::bound(record);
     }
 

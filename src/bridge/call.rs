@@ -233,25 +233,9 @@ impl Bridge {
                 // What was left of the time is no use to the caller; the whole is.
                 CallError::Timeout(_) => Failure::Call(CallError::Timeout(self.config.timeout)),
                 CallError::NoToken(why) => self.without_token(&why),
-                error => Failure::Call(self.redacted(error)),
+                error => Failure::Call(error),
             }
         })
-    }
-
-    /// A server's error without the secrets that the bridge holds.
-    fn redacted(&self, error: CallError) -> CallError {
-        match error {
-            CallError::Rpc {
-                code,
-                message,
-                data,
-            } => CallError::Rpc {
-                code,
-                message: self.redactor.redact(&message).into_owned(),
-                data: data.map(|data| self.redactor.redact_json(data)),
-            },
-            error => error,
-        }
     }
 
     /// The session, or a short wait for one that is coming.

@@ -10,6 +10,7 @@ use crate::{
     config::{Config, Flavor},
     name::BridgeName,
     openapi::{self, Document, Frame, Style, available_tools, operation_ids},
+    secret::Redactor,
 };
 
 /// Documents of callers who may not call everything that are kept, in bytes.
@@ -22,6 +23,8 @@ pub struct Catalogue {
     is_settled: bool,
     /// The configuration that it was built by.
     config: Arc<Config>,
+    /// Takes secrets out of what stands around the tools, which have none.
+    redactor: Redactor,
     /// The bridges, in the order of the file.
     bridges: Vec<Arc<Bridge>>,
     /// Every tool, in the order of documents.
@@ -58,7 +61,11 @@ pub(super) struct Part {
 
 impl Catalogue {
     /// Builds everything from what the bridges know now. CPU-bound for thousands of tools.
-    pub(super) fn build(config: &Arc<Config>, bridges: &[Arc<Bridge>]) -> Self {
+    pub(super) fn build(
+        config: &Arc<Config>,
+        bridges: &[Arc<Bridge>],
+        redactor: &Redactor,
+    ) -> Self {
         // Asked before the tools are read: what settles in between is published next time.
         let is_settled = bridges.iter().all(|bridge| bridge.is_settled());
         let tools = published(bridges);
@@ -66,14 +73,14 @@ impl Catalogue {
         let by_bridge = bridges
             .iter()
             .map(|bridge| {
-                let document = of_bridge(config, bridge, &all);
+                let document = of_bridge(config, bridge, &all, redactor);
                 (bridge.name().clone(), document)
             })
             .collect();
         let size = |_: &Part, it: &Document| u32::try_from(it.body.len()).unwrap_or(u32::MAX);
         Self {
             is_settled,
-            merged: merged(config, bridges, &all),
+            merged: merged(config, bridges, &all, redactor),
             by_bridge,
             flat: flat(&tools),
             parts: Cache::builder()
@@ -81,6 +88,7 @@ impl Catalogue {
                 .weigher(size)
                 .build(),
             config: Arc::clone(config),
+            redactor: redactor.clone(),
             bridges: bridges.to_vec(),
             tools,
         }
@@ -138,8 +146,8 @@ impl Catalogue {
         let only = part.bridge.as_ref();
         let bridge = self.bridges.iter().find(|it| Some(it.name()) == only);
         match bridge {
-            Some(bridge) => of_bridge(&self.config, bridge, &tools),
-            None => merged(&self.config, &self.bridges, &tools),
+            Some(bridge) => of_bridge(&self.config, bridge, &tools, &self.redactor),
+            None => merged(&self.config, &self.bridges, &tools, &self.redactor),
         }
     }
 
@@ -197,10 +205,15 @@ fn flat(tools: &[Published]) -> HashMap<String, (Arc<Bridge>, Arc<Entry>)> {
 }
 
 /// The document at the root, with these tools.
-fn merged(config: &Config, bridges: &[Arc<Bridge>], tools: &[&Published]) -> Document {
+fn merged(
+    config: &Config,
+    bridges: &[Arc<Bridge>],
+    tools: &[&Published],
+    redactor: &Redactor,
+) -> Document {
     let server = &config.server;
     if let (Flavor::McpoSingle, Some(bridge)) = (config.flavor, bridges.first()) {
-        return of_bridge(config, bridge, tools);
+        return of_bridge(config, bridge, tools, redactor);
     }
     let connected = bridges
         .iter()
@@ -213,9 +226,9 @@ fn merged(config: &Config, bridges: &[Arc<Bridge>], tools: &[&Published]) -> Doc
         }
     };
     let frame = Frame {
-        title: &server.title,
-        version: &server.version,
-        description: &description,
+        title: &redactor.redact(&server.title),
+        version: &redactor.redact(&server.version),
+        description: &redactor.redact(&description),
         server: (!server.root_path.is_empty()).then_some(&server.root_path),
         path_prefix: server.path_prefix.trim_end_matches('/'),
         secured: !config.identity.keys.is_empty(),
@@ -228,7 +241,12 @@ fn merged(config: &Config, bridges: &[Arc<Bridge>], tools: &[&Published]) -> Doc
 
 /// The document of one bridge, with those of the tools that are its own: mcpo's where mcpo's rules
 /// are asked for, ours else.
-fn of_bridge(config: &Config, bridge: &Arc<Bridge>, tools: &[&Published]) -> Document {
+fn of_bridge(
+    config: &Config,
+    bridge: &Arc<Bridge>,
+    tools: &[&Published],
+    redactor: &Redactor,
+) -> Document {
     let own = tools.iter().filter(|it| Arc::ptr_eq(&it.bridge, bridge));
     let is_mcpo = config.flavor != Flavor::Native;
     let info = Info::of(config, bridge, is_mcpo);
@@ -242,9 +260,9 @@ fn of_bridge(config: &Config, bridge: &Arc<Bridge>, tools: &[&Published]) -> Doc
         ),
     };
     let frame = Frame {
-        title: &info.title,
-        version: &info.version,
-        description: &info.description,
+        title: &redactor.redact(&info.title),
+        version: &redactor.redact(&info.version),
+        description: &redactor.redact(&info.description),
         server: (!url.is_empty()).then_some(url.as_str()),
         path_prefix: "",
         secured: !config.identity.keys.is_empty(),

@@ -25,7 +25,6 @@ use crate::{
     config::{self, CredentialKind},
     mcp::{LastWords, ServerInfo, Session},
     name::BridgeName,
-    secret::Redactor,
 };
 
 /// What others ask of a bridge's task.
@@ -68,8 +67,6 @@ pub(super) struct Lease {
 pub struct Bridge {
     /// What the operator wrote.
     pub config: config::Bridge,
-    /// Takes configured secrets out of texts of the server.
-    pub redactor: Arc<Redactor>,
     /// What its task publishes.
     pub live: Live,
     /// Makes sessions.
@@ -106,7 +103,6 @@ impl Bridge {
         };
         let is_off = status.phase == Phase::Disabled;
         let bridge = Self {
-            redactor: Arc::new(Redactor::new(config.secrets())),
             live: Live {
                 session: ArcSwapOption::empty(),
                 tools: ArcSwap::from_pointee(Toolset::default()),

@@ -10,6 +10,7 @@ use crate::{
     config::{CredentialKind, Flavor},
     credential::{Denied, Owner},
     mcp::{ConnectError, Connector, Courier, Known, NoToken, Session},
+    secret::Redactor,
 };
 
 /// What sessions are made with.
@@ -52,9 +53,14 @@ impl Bridge {
                 client: shown.client.unwrap_or_else(|| opener.context.http.clone()),
                 credential: shown.credential,
             },
-            redactor: Arc::clone(&self.redactor),
+            redactor: opener.context.redactor.clone(),
             tracker: opener.context.tracker.clone(),
         })
+    }
+
+    /// Takes secrets out of what its servers say.
+    pub(super) fn redactor(&self) -> &Redactor {
+        &self.opener.context.redactor
     }
 
     /// Connects for an owner.
@@ -89,8 +95,8 @@ impl Bridge {
     /// Compiles the tools where it does not hold up the runtime.
     async fn compile(&self, list: Vec<Value>) -> Result<Toolset, ConnectError> {
         let (config, flavor) = (self.config.clone(), self.opener.flavor);
-        let old = self.live.tools.load_full();
-        let compiling = move || Toolset::compile(list, &config, flavor, &old);
+        let (old, redactor) = (self.live.tools.load_full(), self.redactor().clone());
+        let compiling = move || Toolset::compile(list, &config, flavor, &old, &redactor);
         let compiled = self.opener.context.tracker.spawn_blocking(compiling);
         compiled.await.map_err(|error| {
             ConnectError::Protocol(format!("its tools cannot be compiled: {error}"))
@@ -100,17 +106,16 @@ impl Bridge {
     /// What it means for a call that no session came about.
     pub(super) fn unopened(&self, unopened: Unopened) -> Failure {
         let bridge = self.name().to_string();
-        let reason = |text: String| self.redactor.redact(&text).into_owned();
         match unopened {
             Unopened::Denied(denied) => self.denied(denied),
             Unopened::Connect(ConnectError::NoToken(why)) => self.without_token(&why),
             Unopened::Connect(error @ ConnectError::Auth(_)) => Failure::Refused {
                 bridge,
-                reason: reason(error.to_string()),
+                reason: error.to_string(),
             },
             Unopened::Connect(error) => Failure::Unavailable {
                 bridge,
-                reason: reason(error.to_string()),
+                reason: error.to_string(),
                 retry_after: 5,
             },
         }
@@ -132,8 +137,9 @@ impl Bridge {
     /// What it means for a call that there is no token to show.
     pub(super) fn without_token(&self, why: &NoToken) -> Failure {
         let bridge = self.name().to_string();
-        let reason = self.redactor.redact(&why.to_string()).into_owned();
+        let reason = why.to_string();
         match (why, self.config.credential) {
+            (NoToken::Refused(_), _) => Failure::Refused { bridge, reason },
             (NoToken::Unavailable(_), _) => Failure::Unavailable {
                 bridge,
                 reason,

@@ -10,7 +10,7 @@ use tokio::{
 
 use super::{
     call::Failure,
-    handle::{Bridge, Command, Lease},
+    handle::{Bridge, Command, Lease, off},
     opener::Unopened,
     pool::{Seat, Seated},
     status::{Phase, Status},
@@ -86,12 +86,11 @@ impl Bridge {
         let before = self.live.listed.load_full();
         if publishes && let Err(error) = self.read_tools(&session).await {
             session.close().await;
-            return Err(Unopened::Connect(error));
+            return Err(self.explained(&seat.owner, error).await);
         }
         if publishes {
-            self.live
-                .server
-                .store(Some(Arc::new(session.server.clone())));
+            let server = session.server.without_secrets(self.redactor());
+            self.live.server.store(Some(Arc::new(server)));
             self.live.last_words.store(session.last_words.clone());
             if *self.live.listed.load_full() != *before {
                 self.remember_tools();
@@ -154,6 +153,13 @@ impl Bridge {
             }
         };
         self.set_status(status);
+    }
+
+    /// Whether its tools are not known yet, and those who call have to tell.
+    pub fn learns_from_callers(&self) -> bool {
+        self.config.credential != CredentialKind::Shared
+            && self.live.tools.load().entries.is_empty()
+            && off(&self.config).is_none()
     }
 
     /// Opens the session of an owner who has just connected an account, so that its tools are known
@@ -262,22 +268,29 @@ async fn changed(changes: &mut Option<watch::Receiver<u64>>) {
     {
         return;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 impl Bridge {
     /// Whether there is a token to show for everybody by now.
     async fn has_login(&self) -> bool {
+        !matches!(
+            self.no_token(&Owner::Shared).await,
+            Some(NoToken::NeedsLogin(_) | NoToken::NeedsScope(_))
+        )
+    }
+
+    /// Why an owner has no token to show, if they have none.
+    async fn no_token(&self, owner: &Owner) -> Option<NoToken> {
         let credentials = &self.opener.context.credentials;
-        match credentials.shown(&self.config, &Owner::Shared).await {
-            Ok(shown) => match shown.credential {
-                Some(credential) => !matches!(
-                    credential.token().await,
-                    Err(NoToken::NeedsLogin(_) | NoToken::NeedsScope(_))
-                ),
-                None => true,
-            },
-            Err(_) => false,
-        }
+        let shown = credentials.shown(&self.config, owner).await.ok()?;
+        shown.credential?.token().await.err()
+    }
+
+    /// Why a session did not come about: a token that was refused on the way says more than the
+    /// connection that closed over it.
+    pub(super) async fn explained(&self, owner: &Owner, error: ConnectError) -> Unopened {
+        let no_token = self.no_token(owner).await;
+        Unopened::Connect(no_token.map_or(error, ConnectError::NoToken))
     }
 }

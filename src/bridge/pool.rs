@@ -179,7 +179,8 @@ impl Pool {
 
     /// Ends all sessions.
     pub fn clear(&self) {
-        for (_, seat) in self.lock().drain() {
+        let seats: Vec<_> = std::mem::take(&mut *self.lock()).into_values().collect();
+        for seat in seats {
             seat.stop.cancel();
         }
     }

@@ -25,6 +25,7 @@ use crate::{
     mcp::Known,
     name::BridgeName,
     openapi::Document,
+    secret::Redactor,
 };
 
 /// Changes of several bridges within this time are published together: at the start all of them
@@ -38,6 +39,8 @@ pub struct Context {
     pub http: reqwest::Client,
     /// What sessions show to their servers.
     pub credentials: Arc<Credentials>,
+    /// Takes secrets out of what servers say.
+    pub redactor: Redactor,
     /// Runs every task.
     pub tracker: TaskTracker,
     /// Ends every bridge.
@@ -75,7 +78,7 @@ impl Registry {
     pub fn start(config: &Arc<Config>, context: Context) -> Arc<Self> {
         let registry = Arc::new(Self {
             roster: ArcSwap::from_pointee(Roster::default()),
-            catalogue: ArcSwap::from_pointee(Catalogue::build(config, &[])),
+            catalogue: ArcSwap::from_pointee(Catalogue::build(config, &[], &context.redactor)),
             config: ArcSwap::new(Arc::clone(config)),
             tasks: Mutex::default(),
             changed: Arc::new(Notify::new()),
@@ -176,6 +179,11 @@ impl Registry {
         &self.context.tracker
     }
 
+    /// Takes secrets out of what servers say.
+    pub fn redactor(&self) -> &Redactor {
+        &self.context.redactor
+    }
+
     /// The bridges there are.
     pub fn roster(&self) -> Guard<Arc<Roster>> {
         self.roster.load()
@@ -247,7 +255,7 @@ impl Registry {
     /// Builds the catalogue anew.
     fn publish(&self) {
         let config = self.config.load_full();
-        let catalogue = Catalogue::build(&config, self.roster().bridges());
+        let catalogue = Catalogue::build(&config, self.roster().bridges(), &self.context.redactor);
         self.catalogue.store(Arc::new(catalogue));
     }
 

@@ -104,6 +104,7 @@ impl Reloader {
     pub async fn reload(&self) -> Result<Applied, String> {
         let _turn = self.turn.lock().await;
         let loaded = (self.source)().map_err(|problems| render(&problems))?;
+        self.registry.redactor().set_configured(loaded.secrets());
         for warning in &loaded.warnings {
             warning.log();
         }

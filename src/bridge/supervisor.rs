@@ -124,6 +124,7 @@ impl Supervisor {
     /// Connects, reads the tools, publishes both.
     async fn start(&mut self) -> Result<Arc<Lease>, Unopened> {
         let session = self.bridge.open(&Owner::Shared, self.known).await?;
+        let redactor = self.bridge.redactor();
         self.known = session.known;
         self.bridge
             .live
@@ -132,10 +133,11 @@ impl Supervisor {
         self.bridge
             .live
             .server
-            .store(Some(Arc::new(session.server.clone())));
+            .store(Some(Arc::new(session.server.without_secrets(redactor))));
         if let Err(error) = self.bridge.read_tools(&session).await {
             session.close().await;
-            return Err(Unopened::Connect(Self::with_exit(error, &session)));
+            let error = Self::with_exit(error, &session);
+            return Err(self.bridge.explained(&Owner::Shared, error).await);
         }
         self.generation += 1;
         let lease = Arc::new(Lease {
@@ -263,7 +265,7 @@ impl Supervisor {
     async fn after_failure(&mut self, reason: String, lived: Duration, fault: Option<Fault>) {
         let (phase, delay) = self.backoff.ended(lived, rand::random());
         let retry_at = Instant::now() + delay;
-        let reason = self.bridge.redactor.redact(&reason).into_owned();
+        let reason = self.bridge.redactor().redact(&reason).into_owned();
         tracing::warn!(
             bridge.name = %self.bridge.name(),
             %reason,
@@ -299,7 +301,7 @@ impl Supervisor {
 fn fault_of(error: &ConnectError) -> Option<Fault> {
     match error {
         ConnectError::Spawn { .. } | ConnectError::Exited { .. } => Some(Fault::Stillborn),
-        ConnectError::Auth(_) => Some(Fault::Refused),
+        ConnectError::Auth(_) | ConnectError::NoToken(NoToken::Refused(_)) => Some(Fault::Refused),
         ConnectError::NoToken(_)
         | ConnectError::Unreachable(_)
         | ConnectError::Timeout { .. }

@@ -9,6 +9,7 @@ use crate::{
     name::ToolName,
     openapi::{Operation, Style},
     schema::ArgumentSchema,
+    secret::Redactor,
     tool::Tool,
 };
 
@@ -42,11 +43,23 @@ impl Toolset {
         self.by_name.get(name)
     }
 
-    /// Compiles a server's list: filters, renames, leaves out what cannot be served, and takes
-    /// over from `old` what did not change. CPU-bound: hundreds of schemas take a while.
-    pub fn compile(list: Vec<Value>, config: &config::Bridge, flavor: Flavor, old: &Self) -> Self {
+    /// Compiles a server's list: takes out secrets, filters, renames, leaves out what cannot be served,
+    /// and takes over from `old` what did not change. CPU-bound: hundreds of schemas take a while.
+    pub fn compile(
+        list: Vec<Value>,
+        config: &config::Bridge,
+        flavor: Flavor,
+        old: &Self,
+        redactor: &Redactor,
+    ) -> Self {
         let mut set = Self::default();
-        for entry in list {
+        for mut entry in list {
+            if holds_secret(entry.get("name"), redactor) {
+                let warning = "a tool is left out: its name holds a secret";
+                set.warnings.push(warning.to_owned());
+                continue;
+            }
+            redactor.clean_json(&mut entry);
             match Tool::from_wire(entry) {
                 Ok(tool) => set.add(tool, config, flavor, old),
                 Err(error) => set.warnings.push(error.to_string()),
@@ -141,4 +154,10 @@ impl Toolset {
             }
         }
     }
+}
+
+/// Whether the name of a tool holds a secret. It is called by that name, which cannot be changed.
+fn holds_secret(name: Option<&Value>, redactor: &Redactor) -> bool {
+    let name = name.and_then(Value::as_str);
+    name.is_some_and(|name| redactor.finds(name.as_bytes()))
 }

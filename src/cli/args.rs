@@ -9,6 +9,7 @@ use super::{
     access::AccessCommand,
     audit::AuditCommand,
     login::{LoginArgs, LogoutArgs},
+    secrets::SecretsCommand,
 };
 use crate::config;
 
@@ -108,7 +109,7 @@ pub enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Say and decide who may use what: groups, grants, members, administrators, API keys.
+    /// Say and decide who may use what: groups, grants, members, administrators, keys.
     Access {
         /// What to do.
         #[command(subcommand)]
@@ -121,6 +122,12 @@ pub enum Command {
         /// What to do.
         #[command(subcommand)]
         command: AuditCommand,
+    },
+    /// Look after what is sealed in the database: tokens, and keys of groups.
+    Secrets {
+        /// What to do.
+        #[command(subcommand)]
+        command: SecretsCommand,
     },
     /// Run the small MCP server inside this program, on standard input and output.
     DemoServer,

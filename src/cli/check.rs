@@ -8,6 +8,7 @@ use crate::config::{
     self, Anonymous, ApiKey, Bridge, Config, CredentialKind, DatabaseUrl, Diagnostic, Environment,
     Flavor, Loaded, Off, Severity, Transport,
 };
+use crate::secret::Redactor;
 
 /// What a check found, ready to print.
 #[derive(Debug, PartialEq, Eq)]
@@ -36,16 +37,21 @@ pub fn run(path: &Path, environment: &Environment) -> ExitCode {
 /// Renders what loading gave.
 pub fn report(path: &Path, loaded: Result<Loaded, Vec<Diagnostic>>) -> Report {
     match loaded {
-        Ok(loaded) => Report {
-            stdout: format!(
+        Ok(loaded) => {
+            let redactor = Redactor::default();
+            redactor.set_configured(loaded.secrets());
+            let text = format!(
                 "{}{}{}",
                 table(&loaded.config),
                 sections(&loaded.config, &loaded.off),
                 summary(path, &loaded.config, loaded.warnings.len())
-            ),
-            stderr: render(&loaded.warnings),
-            code: 0,
-        },
+            );
+            Report {
+                stdout: redactor.redact(&text).into_owned(),
+                stderr: render(&loaded.warnings),
+                code: 0,
+            }
+        }
         Err(diagnostics) => {
             let errors = diagnostics
                 .iter()

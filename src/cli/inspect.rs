@@ -9,7 +9,7 @@ use tokio::runtime::Runtime;
 
 use super::{
     args::Start,
-    output::{complain, fail, print},
+    output::{complain, fail, fail_clean, print},
     serve, sources,
 };
 use crate::{
@@ -20,6 +20,8 @@ use crate::{
     lifecycle::Lifecycle,
     mcp,
     reply::Reply,
+    secret::Redactor,
+    telemetry,
 };
 
 /// `tools`: lists what the servers offer.
@@ -111,6 +113,7 @@ pub fn call(start: &Start, bridge: &str, tool: &str, arguments: &str) -> ExitCod
         };
         let result = found.call(&grant, order, arguments.clone()).await?;
         let reply = Reply::from_result(serde_json::from_str(&result)?, false)?;
+        let reply = reply.without_secrets(registry.redactor());
         print(&format!("{}\n", String::from_utf8_lossy(&reply.body)));
         Ok(())
     })
@@ -148,6 +151,9 @@ fn with_bridges(
         Ok(loaded) => loaded,
         Err(problems) => return serve::refuse(&problems),
     };
+    let redactor = Redactor::default();
+    redactor.set_configured(loaded.secrets());
+    telemetry::clean_panics(&redactor);
     let config = Arc::new(narrowed(loaded.config, only));
     if let (Some(name), true) = (only, config.bridges.is_empty()) {
         return fail(&anyhow!(
@@ -166,9 +172,9 @@ fn with_bridges(
                 if let Some(store) = sources.store.clone().filter(|_| uses_accounts(&config)) {
                     store.migrate().await?;
                 }
-                let credentials =
-                    sources::credentials(&config, &sources, plan.variants, &lifecycle);
-                let context = serve::context(&lifecycle, &sources, &credentials);
+                let kept = sources::kept(&config, &sources, &lifecycle, &redactor);
+                let credentials = sources::credentials(&sources, &kept, plan.variants, &redactor);
+                let context = serve::context(&lifecycle, &sources, &credentials, &redactor);
                 let registry = Registry::start(&config, context);
                 registry.settled().await;
                 let result = work(registry).await;
@@ -178,7 +184,7 @@ fn with_bridges(
         });
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error),
+        Err(error) => fail_clean(&error, &redactor),
     }
 }
 

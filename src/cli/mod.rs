@@ -12,6 +12,7 @@ mod login;
 mod mcpo;
 mod migrate;
 mod output;
+mod secrets;
 mod serve;
 mod sources;
 
@@ -20,7 +21,7 @@ use std::{ffi::OsString, path::Path, process::ExitCode};
 use clap::Parser as _;
 
 use self::args::{Cli, Command};
-use crate::{config::Environment, mcp};
+use crate::{config::Environment, mcp, secret::Redactor};
 
 /// Runs the program.
 pub fn main() -> ExitCode {
@@ -62,8 +63,10 @@ fn run_mcpo(words: Vec<OsString>) -> ExitCode {
             return ExitCode::from(exit.code);
         }
     };
-    output::print(&format!("{}\n", command.first_line()));
     let environment = Environment::process();
+    let redactor = Redactor::default();
+    redactor.set_configured(command.secrets(&environment));
+    output::print(&redactor.redact(&format!("{}\n", command.first_line())));
     serve::run(serve::Plan {
         variants: serve::no_variants(),
         is_watched: command.hot_reload(),
@@ -94,6 +97,7 @@ fn run(cli: Cli) -> ExitCode {
         Some(Command::Access { command }) => access::main(&start, command),
         Some(Command::Migrate) => migrate::main(&start),
         Some(Command::Audit { command }) => audit::main(&start, command),
+        Some(Command::Secrets { command }) => secrets::main(&start, &command),
         Some(Command::DemoServer) => serve::demo_server(),
     }
 }

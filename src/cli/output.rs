@@ -5,7 +5,7 @@ use std::{
     process::ExitCode,
 };
 
-use crate::config::Diagnostic;
+use crate::{config::Diagnostic, secret::Redactor};
 
 /// The exit code for bad usage or configuration.
 pub const BAD_CONFIG: u8 = 2;
@@ -37,6 +37,12 @@ pub fn diagnose(diagnostics: &[Diagnostic]) {
 /// Prints one clear line and gives the exit code of a failure.
 pub fn fail(error: &anyhow::Error) -> ExitCode {
     complain(&format!("error: {error:#}"));
+    ExitCode::FAILURE
+}
+
+/// The same without secrets, for an error that may quote a server.
+pub fn fail_clean(error: &anyhow::Error, redactor: &Redactor) -> ExitCode {
+    complain(&redactor.redact(&format!("error: {error:#}")));
     ExitCode::FAILURE
 }
 

@@ -8,7 +8,7 @@ use tokio::{runtime::Runtime, sync::Notify};
 
 use super::{
     args::Start,
-    output::{BAD_CONFIG, complain, diagnose, fail},
+    output::{BAD_CONFIG, complain, diagnose, fail, fail_clean},
     sources,
 };
 use crate::{
@@ -19,7 +19,9 @@ use crate::{
     credential::{Credentials, Variants},
     http::{self, AppState, Settings},
     lifecycle::Lifecycle,
-    mcp, telemetry,
+    mcp,
+    secret::Redactor,
+    telemetry,
 };
 
 /// How long the servers may take to end after the last call.
@@ -84,7 +86,10 @@ pub fn run(plan: Plan) -> ExitCode {
             return ExitCode::from(plan.bad_config);
         }
     };
-    if let Err(problem) = telemetry::start(&loaded.config.telemetry) {
+    let redactor = Redactor::default();
+    redactor.set_configured(loaded.secrets());
+    telemetry::clean_panics(&redactor);
+    if let Err(problem) = telemetry::start(&loaded.config.telemetry, &redactor) {
         complain(&format!("error: {problem}"));
         return ExitCode::from(BAD_CONFIG);
     }
@@ -95,12 +100,12 @@ pub fn run(plan: Plan) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&error),
     };
-    let result = runtime.block_on(serve(plan, loaded));
+    let result = runtime.block_on(serve(plan, loaded, redactor.clone()));
     // Whatever still runs after a second signal ends here; child processes are killed on drop.
     runtime.shutdown_timeout(Duration::from_secs(1));
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error),
+        Err(error) => fail_clean(&error, &redactor),
     }
 }
 
@@ -132,7 +137,7 @@ pub fn demo_server() -> ExitCode {
 }
 
 /// From the bound socket to the last reaped server.
-async fn serve(plan: Plan, loaded: Loaded) -> anyhow::Result<()> {
+async fn serve(plan: Plan, loaded: Loaded, redactor: Redactor) -> anyhow::Result<()> {
     let config = Arc::new(loaded.config);
     let listening = http::bind(&config.server).await?;
     let lifecycle = Lifecycle::default();
@@ -147,10 +152,11 @@ async fn serve(plan: Plan, loaded: Loaded) -> anyhow::Result<()> {
         let run = Arc::clone(store).run(config.access.clone(), lifecycle.bridges.clone());
         tracker.spawn(run);
     }
+    let kept = sources::kept(&config, &sources, &lifecycle, &redactor);
     let (store, stop) = (sources.store.clone(), lifecycle.bridges.clone());
-    let audit = Audit::start(&config.audit, store.clone(), &tracker, stop);
-    let credentials = sources::credentials(&config, &sources, plan.variants, &lifecycle);
-    let context = context(&lifecycle, &sources, &credentials);
+    let audit = Audit::start(&config.audit, store.clone(), &redactor, &tracker, stop);
+    let credentials = sources::credentials(&sources, &kept, plan.variants, &redactor);
+    let context = context(&lifecycle, &sources, &credentials, &redactor);
     let registry = Registry::start(&config, context);
     let settings = Settings::new(Arc::clone(&config), &sources);
     let settings = Arc::new(ArcSwap::from_pointee(settings));
@@ -174,7 +180,10 @@ async fn serve(plan: Plan, loaded: Loaded) -> anyhow::Result<()> {
         settings,
         reloader,
         store,
+        keyring: kept.keyring,
+        group_keys: kept.group_keys,
         audit,
+        redactor,
         draining: lifecycle.soft.clone(),
     }));
     let serving = listening.serve(
@@ -232,10 +241,12 @@ pub fn context(
     lifecycle: &Lifecycle,
     sources: &Sources,
     credentials: &Arc<Credentials>,
+    redactor: &Redactor,
 ) -> Context {
     Context {
         http: sources.http.clone(),
         credentials: Arc::clone(credentials),
+        redactor: redactor.clone(),
         tracker: lifecycle.tracker.clone(),
         stop: lifecycle.bridges.clone(),
     }

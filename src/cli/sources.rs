@@ -8,9 +8,10 @@ use tokio_util::task::TaskTracker;
 use crate::{
     auth::Sources,
     config::Config,
-    credential::{Accounts, Credentials, Keyring, Variants},
+    credential::{Accounts, Credentials, GroupKeys, Keyring, Variants},
     lifecycle::Lifecycle,
     redis::Redis,
+    secret::Redactor,
     store::{Directory, Store},
 };
 
@@ -42,25 +43,65 @@ pub fn open(
     Ok(sources)
 }
 
-/// What sessions show to their servers.
-pub fn credentials(
-    config: &Config,
-    sources: &Sources,
-    variants: Box<Variants>,
-    _lifecycle: &Lifecycle,
-) -> Arc<Credentials> {
-    Arc::new(Credentials::new(accounts(config, sources), None, variants))
+/// What is kept of credentials.
+pub struct Kept {
+    /// What they are sealed with; `None` where nothing is kept.
+    pub keyring: Option<Arc<Keyring>>,
+    /// What groups call servers with.
+    pub group_keys: Arc<GroupKeys>,
 }
 
-/// The logins that a configuration keeps.
-pub fn accounts(config: &Config, sources: &Sources) -> Arc<Accounts> {
-    let redactor = crate::secret::Redactor::default();
-    match (&config.database, &sources.store) {
-        (Some(database), Some(store)) => Accounts::in_database(
-            Arc::clone(store),
-            Arc::new(Keyring::new(database)),
-            redactor,
-        ),
-        _ => Accounts::in_memory(redactor),
+/// Reads what is kept of credentials, from now on.
+pub fn kept(
+    config: &Config,
+    sources: &Sources,
+    lifecycle: &Lifecycle,
+    redactor: &Redactor,
+) -> Kept {
+    let (Some(database), Some(store)) = (&config.database, &sources.store) else {
+        return Kept {
+            keyring: None,
+            group_keys: Arc::new(GroupKeys::none()),
+        };
+    };
+    let keyring = Arc::new(Keyring::new(database));
+    let group_keys = Arc::new(GroupKeys::unread(redactor.clone()));
+    let run = Arc::clone(&group_keys).run(
+        Arc::clone(store),
+        Arc::clone(&keyring),
+        lifecycle.bridges.clone(),
+    );
+    lifecycle.tracker.spawn(run);
+    Kept {
+        keyring: Some(keyring),
+        group_keys,
     }
+}
+
+/// What sessions show to their servers.
+pub fn credentials(
+    sources: &Sources,
+    kept: &Kept,
+    variants: Box<Variants>,
+    redactor: &Redactor,
+) -> Arc<Credentials> {
+    let accounts = accounts(sources, kept.keyring.clone(), redactor);
+    let group_keys = Arc::clone(&kept.group_keys);
+    Arc::new(Credentials::new(accounts, group_keys, variants))
+}
+
+/// The logins that are kept.
+pub fn accounts(
+    sources: &Sources,
+    keyring: Option<Arc<Keyring>>,
+    redactor: &Redactor,
+) -> Arc<Accounts> {
+    let redactor = redactor.clone();
+    let accounts = match (&sources.store, keyring) {
+        (Some(store), Some(keyring)) => Accounts::in_database(Arc::clone(store), keyring, redactor),
+        (Some(_), None) | (None, _) => Accounts::in_memory(redactor),
+    };
+    // Where mcpo keeps its logins (mcpo contract §9.2).
+    let home = std::env::home_dir();
+    accounts.beside(home.map(|home| home.join(".mcpo").join("tokens")))
 }

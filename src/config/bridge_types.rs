@@ -150,7 +150,7 @@ pub enum Transport {
 }
 
 /// A server that is a child process.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Stdio {
     /// The program, found on PATH.
     pub command: String,
@@ -165,7 +165,7 @@ pub struct Stdio {
 }
 
 /// A server behind a URL.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Remote {
     /// The MCP endpoint, the SSE stream, or the OpenAPI document.
     pub url: Url,

@@ -123,7 +123,7 @@ fn url(reader: &mut Reader<'_>, key: &str, text: &Text) -> Option<DatabaseUrl> {
     let parsed = parse(text.get_ref(), key == "open_webui", &reader.folder);
     match parsed {
         Ok(url) => {
-            if is_literal && password(&url).is_some() {
+            if is_literal && has_password(&url) {
                 reader
                     .problems
                     .warning(
@@ -249,15 +249,12 @@ fn redis(reader: &mut Reader<'_>, url: Option<Text>, prefix: Option<Text>) -> Op
     })
 }
 
-/// The password of a URL, as it is written there.
-pub(super) fn password(url: &DatabaseUrl) -> Option<Secret> {
+/// Whether a URL has a password.
+fn has_password(url: &DatabaseUrl) -> bool {
     match url {
-        DatabaseUrl::Sqlite(_) => None,
-        DatabaseUrl::Postgres(secret) => password_of(secret),
+        DatabaseUrl::Sqlite(_) => false,
+        DatabaseUrl::Postgres(url) => {
+            Url::parse(url.expose()).is_ok_and(|url| url.password().is_some())
+        }
     }
-}
-
-/// The password of a URL, as it is written there.
-pub(super) fn password_of(url: &Secret) -> Option<Secret> {
-    Url::parse(url.expose()).ok()?.password().map(Secret::new)
 }

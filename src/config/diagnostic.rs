@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::lint;
+use crate::secret::Redactor;
 
 /// Where in a source, in bytes.
 pub(super) type Span = Range<usize>;
@@ -92,6 +93,18 @@ impl Diagnostic {
             .as_ref()
             .map(|place| format!("{}:{}:{}", place.file, place.line, place.column));
         tracing::warn!(at, hint = self.hint, "{}", self.message);
+    }
+
+    /// Takes secrets out: a message may quote what a reference brought in.
+    pub(super) fn clean(&mut self, redactor: &Redactor) {
+        redactor.clean(&mut self.message);
+        for text in self
+            .hint
+            .iter_mut()
+            .chain(self.place.as_mut().map(|it| &mut it.text))
+        {
+            redactor.clean(text);
+        }
     }
 
     /// Adds what to write instead.

@@ -9,7 +9,7 @@ use std::{
 
 use crate::secret::Secret;
 
-use super::Diagnostic;
+use super::{Diagnostic, lint};
 
 /// Variables, and the path of the running program.
 #[derive(Clone, Default)]
@@ -71,6 +71,17 @@ impl Environment {
     /// The value of a variable, if it is set, blank or not.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.vars.get(name).map(Secret::expose)
+    }
+
+    /// The values of the variables whose names look secret, shells' folders and paths to files
+    /// excepted. A child that inherits them may print them.
+    pub fn secrets(&self) -> Vec<Secret> {
+        let is_secret = |name: &str| {
+            let last = name.rsplit('_').next().unwrap_or_default();
+            lint::looks_secret(name) && !matches!(last, "PWD" | "OLDPWD" | "FILE" | "PATH" | "DIR")
+        };
+        let named = self.vars.iter().filter(|(name, _)| is_secret(name));
+        named.map(|(_, value)| value.clone()).collect()
     }
 
     /// The path of the running program, where the system tells it.

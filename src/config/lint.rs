@@ -72,9 +72,48 @@ pub(super) fn has_token_prefix(text: &str) -> bool {
     text.len() > 10 && TOKEN_PREFIXES.iter().any(|prefix| text.starts_with(prefix))
 }
 
+/// How long a run of letters and digits must be to look made by chance.
+const RANDOM_CHARS_MIN: usize = 20;
+/// The same for one of hexadecimal digits alone.
+const HEX_CHARS_MIN: usize = 32;
+
+/// Whether a value looks made by chance, as tokens do: a long run with capital letters, small ones and
+/// digits, or of hexadecimal digits. The id of a tenant or a project, a URL, a path does not.
+pub(super) fn looks_random(value: &str) -> bool {
+    let is_run = |character: char| character.is_ascii_alphanumeric() || "_-+~".contains(character);
+    value.split(|character| !is_run(character)).any(|run| {
+        let has = |kind: fn(&char) -> bool| run.chars().any(|character| kind(&character));
+        let (big, small) = (has(char::is_ascii_uppercase), has(char::is_ascii_lowercase));
+        let is_hex = run.len() >= HEX_CHARS_MIN && run.chars().all(|it| it.is_ascii_hexdigit());
+        let is_long = run.len() >= RANDOM_CHARS_MIN;
+        has(char::is_ascii_digit) && (is_hex && (big || small) || is_long && big && small)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tokens_are_told_from_addresses_and_ids() {
+        for token in [
+            "AbCdEfGhIj0123456789",
+            "https://hooks.example.org/services/T0/B0/a1B2c3D4e5F6g7H8i9J0k1L2",
+            "0123456789abcdef0123456789abcdef",
+        ] {
+            assert!(looks_random(token), "{token}");
+        }
+        for other in [
+            "https://Acme2.example.org/rest/api/3",
+            "3f2c1d4e-5a6b-7c8d-9e0f-1a2b3c4d5e6f",
+            "platform-team-2024-backend-services",
+            "eu-central-1",
+            "1234567890123456789012345678901234567890",
+            "/var/lib/mcp-bridge/data",
+        ] {
+            assert!(!looks_random(other), "{other}");
+        }
+    }
 
     #[test]
     fn names_of_secrets_are_told_from_others() {

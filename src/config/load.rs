@@ -14,7 +14,10 @@ use super::{
     identity, mcp_servers, native,
     reader::Reader,
 };
-use crate::{name::BridgeName, secret::Secret};
+use crate::{
+    name::BridgeName,
+    secret::{Redactor, Secret},
+};
 
 /// A configuration that can be used.
 #[derive(Debug)]
@@ -28,6 +31,19 @@ pub struct Loaded {
     pub sources: Vec<PathBuf>,
     /// What the file has beside bridges and blank values switch off.
     pub off: Vec<Off>,
+    /// What references to secrets brought in, and what our environment has under the name of a
+    /// secret: it must not show, wherever it went.
+    pub referenced: Vec<Secret>,
+}
+
+impl Loaded {
+    /// Everything that must never show.
+    pub fn secrets(&self) -> impl Iterator<Item = Secret> {
+        self.config
+            .secrets()
+            .into_iter()
+            .chain(self.referenced.iter().cloned())
+    }
 }
 
 /// A part of the configuration that is off.
@@ -151,11 +167,18 @@ fn with_reader(
         problems: Problems::new(Source { file, text }),
         files: BTreeSet::new(),
         off: Vec::new(),
+        referenced: environment.secrets(),
     };
     reader.add_all(warnings);
     let config = read(&mut reader);
     let failed = reader.problems.has_errors();
-    let diagnostics = reader.problems.finish();
+    let redactor = Redactor::default();
+    let secrets = config.secrets().into_iter();
+    redactor.set_configured(secrets.chain(reader.referenced.iter().cloned()));
+    let mut diagnostics = reader.problems.finish();
+    for diagnostic in &mut diagnostics {
+        diagnostic.clean(&redactor);
+    }
     if failed {
         return Err(diagnostics);
     }
@@ -172,6 +195,7 @@ fn with_reader(
         warnings: diagnostics,
         sources,
         off: reader.off,
+        referenced: reader.referenced,
     })
 }
 

@@ -35,6 +35,8 @@ mod types;
 mod watch;
 
 #[cfg(test)]
+mod shipped;
+#[cfg(test)]
 mod tests;
 
 pub(crate) use {

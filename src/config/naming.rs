@@ -2,6 +2,7 @@
 
 use url::Url;
 
+use super::lint;
 use crate::name::{BRIDGE_NAME_BYTES_MAX, BadName, BridgeName};
 
 /// What a bridge is called when nothing better is known.
@@ -67,7 +68,7 @@ pub fn name_of_command(words: &[String]) -> BridgeName {
             package = Some(value);
         } else if PACKAGE_OPTIONS.contains(&word) {
             package = rest.next();
-        } else if in_runner && VALUED_OPTIONS.contains(&word) {
+        } else if in_runner && (VALUED_OPTIONS.contains(&word) || takes_secret(word)) {
             rest.next();
         } else if in_runner
             && (word.starts_with('-') || RUNNER_WORDS.contains(&word) || is_setting(word))
@@ -117,6 +118,11 @@ fn parse_or(name: &str, other: impl Fn(BadName) -> String) -> BridgeName {
             Err(bad) => name = other(bad),
         }
     }
+}
+
+/// `--token`: what follows is nobody's name.
+fn takes_secret(word: &str) -> bool {
+    word.starts_with('-') && !word.contains('=') && lint::looks_secret(word)
 }
 
 /// `KEY=value`

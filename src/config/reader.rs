@@ -14,6 +14,7 @@ use super::{
     load::Off,
     reference::{Expansion, Scope},
 };
+use crate::secret::Secret;
 
 /// A string and where it stands.
 pub(super) type Text = Spanned<String>;
@@ -60,6 +61,8 @@ pub(super) struct Reader<'a> {
     pub(super) files: BTreeSet<PathBuf>,
     /// What the file has and a blank value switches off.
     pub(super) off: Vec<Off>,
+    /// What must not show, wherever it went.
+    pub(super) referenced: Vec<Secret>,
 }
 
 impl Reader<'_> {
@@ -176,6 +179,7 @@ impl Reader<'_> {
         match scope.expand(text.get_ref()) {
             Ok(expansion) => {
                 self.files.extend(expansion.files.iter().cloned());
+                self.referenced.extend(expansion.values.iter().cloned());
                 Some(expansion)
             }
             Err(bad) => {

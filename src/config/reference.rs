@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::{Environment, lint};
+use crate::secret::Secret;
 
 /// What references are looked up in.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +34,8 @@ pub(super) struct Expansion {
     pub(super) has_references: bool,
     /// References to what looks like a secret, as written.
     pub(super) secrets: Vec<String>,
+    /// What those brought in.
+    pub(super) values: Vec<Secret>,
     /// Every file asked for, there or not.
     pub(super) files: BTreeSet<PathBuf>,
 }
@@ -134,10 +137,12 @@ impl Scope<'_> {
                 }
                 return Err(BadReference::Name(inner.to_owned()));
             }
+            let found = self.variable(variable, self.lenient && default.is_none());
             if lint::looks_secret(variable) {
                 expansion.secrets.push(format!("${{{name}}}"));
+                expansion.values.extend(found.iter().map(Secret::new));
             }
-            self.variable(variable, self.lenient && default.is_none())
+            found
         };
         expansion.has_references = true;
         match (found, default) {
@@ -146,6 +151,10 @@ impl Scope<'_> {
                 let inner = self.expand_at(default, depth + 1)?;
                 expansion.text.push_str(&inner.text);
                 expansion.secrets.extend(inner.secrets);
+                expansion.values.extend(inner.values);
+                if lint::looks_secret(name) {
+                    expansion.values.push(Secret::new(inner.text));
+                }
                 expansion.files.extend(inner.files);
                 expansion.defaulted.push(missing.clone());
                 expansion.defaulted.extend(inner.defaulted);
@@ -190,7 +199,11 @@ impl Scope<'_> {
         expansion.files.insert(path);
         Ok(match text {
             Ok(text) if text.trim().is_empty() => Err(format!("{shown} is blank")),
-            Ok(text) => Ok(text.trim_end_matches(['\n', '\r']).to_owned()),
+            Ok(text) => {
+                let text = text.trim_end_matches(['\n', '\r']);
+                expansion.values.push(Secret::new(text));
+                Ok(text.to_owned())
+            }
             Err(error) => Err(format!("{shown} cannot be read: {error}")),
         })
     }

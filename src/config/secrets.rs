@@ -1,11 +1,26 @@
-//! [`Config::secrets`], [`Bridge::secrets`]: what must never show.
+//! [`Config::secrets`]: what must never show, and how what holds it is shown.
+//!
+//! Not every value of a header or a variable is one: stars in place of a tenant's id, a region or the
+//! address of a server would make answers useless. A secret is what stands under the name of one,
+//! what looks like one, and what a URL keeps for its server.
 
-use super::{Bridge, Config, KeyText, Transport, credentials::password_of_basic, database};
+use std::fmt;
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use http::HeaderName;
+use url::Url;
+
+use super::{Bridge, Config, DatabaseUrl, KeyText, Remote, Stdio, Transport, lint};
 use crate::secret::Secret;
 
+/// Headers by their last word that tell a server what to do, and prove nothing.
+const PLAIN_HEADERS: &[&str] = &[
+    "ACCEPT", "AGENT", "CONTROL", "ENCODING", "HOST", "ID", "LANGUAGE", "MODE", "NAME", "ORIGIN",
+    "READONLY", "REFERER", "REGION", "SITE", "TOOLS", "TOOLSETS", "TYPE", "URL", "VERSION",
+];
+
 impl Config {
-    /// Every secret of the configuration, those of bridges included, for redacting texts
-    /// from elsewhere. Of a URL it is the password.
+    /// Every secret of the configuration, those of bridges included, for taking them out of texts.
     pub fn secrets(&self) -> Vec<Secret> {
         let mut secrets: Vec<Secret> = self.bridges.iter().flat_map(Bridge::secrets).collect();
         let identity = &self.identity;
@@ -24,14 +39,15 @@ impl Config {
                 .and_then(|gateway| gateway.secret.clone()),
         );
         if let Some(kept) = &self.database {
-            let urls = [Some(&kept.url), kept.open_webui.as_ref()];
-            for password in urls.into_iter().flatten().filter_map(database::password) {
-                secrets.push(password);
+            for url in [Some(&kept.url), kept.open_webui.as_ref()] {
+                if let Some(DatabaseUrl::Postgres(url)) = url {
+                    secrets.extend(of_text(url.expose()));
+                }
             }
             secrets.extend(kept.secret_key.iter().cloned());
             secrets.extend(kept.secret_keys_old.iter().cloned());
             if let Some(redis) = &kept.redis {
-                secrets.extend(database::password_of(&redis.url));
+                secrets.extend(of_text(redis.url.expose()));
             }
         }
         secrets
@@ -39,19 +55,237 @@ impl Config {
 }
 
 impl Bridge {
-    /// What must never show of this bridge: the values of its headers and of its environment, the
-    /// password within a header of Basic, the secret of its OAuth client.
+    /// What must never show of this bridge.
     pub fn secrets(&self) -> Vec<Secret> {
         match &self.transport {
-            Ok(Transport::Stdio(stdio)) => stdio.env.values().cloned().collect(),
-            Ok(Transport::Remote(remote)) => {
-                let values = remote.headers.iter().map(|(_name, value)| value);
-                let passwords = values.clone().filter_map(password_of_basic);
-                let client = remote.oauth.iter();
-                let client = client.filter_map(|oauth| oauth.client_secret.clone());
-                values.cloned().chain(passwords).chain(client).collect()
-            }
+            Ok(Transport::Stdio(stdio)) => of_program(stdio),
+            Ok(Transport::Remote(remote)) => of_remote(remote),
             Err(_) => Vec::new(),
         }
+    }
+}
+
+/// Shows no argument: people put secrets there.
+impl fmt::Debug for Stdio {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Stdio")
+            .field("command", &self.command)
+            .field("args", &self.args.len())
+            .field("env", &self.env)
+            .field("inherit_env", &self.inherit_env)
+            .field("cwd", &self.cwd)
+            .finish()
+    }
+}
+
+/// Of the URL it shows the origin: the rest may be secret.
+impl fmt::Debug for Remote {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Remote")
+            .field("url", &self.url.origin().ascii_serialization())
+            .field("kind", &self.kind)
+            .field("headers", &self.headers)
+            .field("protocol", &self.protocol)
+            .field("oauth", &self.oauth)
+            .field("pass_headers", &self.pass_headers)
+            .finish()
+    }
+}
+
+/// Of the environment of a program, and of its arguments, where secrets do not belong.
+fn of_program(stdio: &Stdio) -> Vec<Secret> {
+    let mut secrets = Vec::new();
+    for (name, value) in &stdio.env {
+        secrets.extend(of_value(name, value.expose()));
+    }
+    let mut before = "";
+    for argument in &stdio.args {
+        secrets.extend(of_text(argument));
+        // `--token=x`, `--token x`, `--header "Authorization: x"`.
+        match argument.split_once(['=', ':']) {
+            Some((name, value)) => secrets.extend(of_value(name, value.trim())),
+            None if argument.starts_with('-') => {}
+            None => secrets.extend(of_value(before, argument)),
+        }
+        before = if argument.starts_with('-') {
+            argument
+        } else {
+            ""
+        };
+    }
+    secrets
+}
+
+/// Of a URL and of the headers that go there.
+fn of_remote(remote: &Remote) -> Vec<Secret> {
+    let mut secrets = of_url(&remote.url);
+    for (name, value) in &remote.headers {
+        secrets.extend(of_value("", value.expose()));
+        if !is_plain(name) || lint::looks_secret(name.as_str()) {
+            secrets.push(value.clone());
+        }
+    }
+    let client = remote.oauth.as_ref();
+    secrets.extend(client.and_then(|client| client.client_secret.clone()));
+    secrets
+}
+
+/// Whether a header is no credential.
+fn is_plain(name: &HeaderName) -> bool {
+    let name = name.as_str().to_uppercase();
+    let last = name.rsplit('-').next().unwrap_or_default();
+    PLAIN_HEADERS.contains(&last)
+}
+
+/// Of a value with a name.
+fn of_value(name: &str, value: &str) -> Vec<Secret> {
+    let mut secrets = of_text(value);
+    if lint::looks_secret(name) || lint::has_token_prefix(value) || lint::looks_random(value) {
+        secrets.push(Secret::new(value));
+    }
+    secrets
+}
+
+/// Of a text: what a URL keeps for its server, the password of Basic credentials.
+fn of_text(text: &str) -> Vec<Secret> {
+    if let Some(login) = text.trim().strip_prefix("Basic ") {
+        let login = BASE64_STANDARD.decode(login.trim()).ok();
+        let login = login.and_then(|login| String::from_utf8(login).ok());
+        let password = login.as_deref().and_then(|login| login.split_once(':'));
+        return password
+            .map(|(_user, password)| Secret::new(password))
+            .into_iter()
+            .collect();
+    }
+    match Url::parse(text.trim()) {
+        Ok(url) if text.contains("://") => of_url(&url),
+        Ok(_) | Err(_) => Vec::new(),
+    }
+}
+
+/// Of a URL: the password, a user without one, the values of its query that are keys, as they are and
+/// as they are written; and a part of its path that was made by chance.
+fn of_url(url: &Url) -> Vec<Secret> {
+    let mut secrets = Vec::new();
+    let login = match url.password() {
+        Some(password) => password,
+        None if matches!(url.scheme(), "http" | "https") => url.username(),
+        None => "",
+    };
+    let plain = percent_encoding::percent_decode_str(login).decode_utf8_lossy();
+    secrets.extend([Secret::new(login), Secret::new(plain)]);
+    let parts = url.path_segments().into_iter().flatten();
+    secrets.extend(
+        parts
+            .filter(|part| lint::looks_random(part))
+            .map(Secret::new),
+    );
+    let pairs = url.query().unwrap_or_default().split('&');
+    let written = pairs.map(|pair| pair.split_once('=').unwrap_or(("", pair)));
+    for ((name, value), (_, written)) in url.query_pairs().zip(written) {
+        if lint::looks_secret(&name) || lint::has_token_prefix(&value) || lint::looks_random(&value)
+        {
+            secrets.extend([Secret::new(value), Secret::new(written)]);
+        }
+    }
+    secrets
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::config::{Environment, Loaded, Overrides, load_with, single};
+
+    /// Everything that can hold a secret, each named `planted-NUMBER`.
+    const FILE: &str = r#"
+[database]
+url       = "postgres://bridge:planted%2D01@db.example.org/bridge?sslpassword=planted-02"
+redis_url = "redis://:planted-03@redis.example.org/0"
+
+[identity.keys.team]
+key = "planted-04"
+
+[identity.open_webui]
+secret_key = "planted-05"
+jwt_secret = "planted-06"
+
+[identity.gateway]
+enabled = true
+secret  = "planted-07"
+
+[bridges.program]
+command = "npx"
+args    = [
+    "--api-key=planted-08", "--token", "planted-09", "--header", "Authorization: Bearer planted-10",
+    "postgres://user:planted-11@db.example.org/x", "${ARG_TOKEN}",
+]
+env     = { X_TOKEN = "planted-13", DSN = "https://planted-14@sentry.example.org/7", PLAIN = "a-${PART_SECRET}-b" }
+
+[bridges.remote]
+url     = "https://user:planted-16@mcp.example.org/s/${PATH_KEY}/mcp?apiKey=planted-18&toolsets=repos,issues"
+headers = { Authorization = "Basic dXNlcjpwbGFudGVkLTE5", X-Api-Key = "planted-20", X-Grafana-Url = "https://plain-headers.example.org", X-Odd = "planted-21" }
+
+[bridges.files]
+command = "plain-command"
+env     = { A = "${file:secret}", TENANT_ID = "plain-tenant-id", REGION = "eu-central-1", GITHUB_PAT = "${UNSET_KEY:-planted-23}" }
+"#;
+
+    fn loaded() -> Loaded {
+        let folder = tempfile::tempdir().unwrap();
+        let write =
+            |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        write("bridges.toml", FILE);
+        write("secret", "planted-22\n");
+        write(".env", "PART_SECRET=planted-15\n");
+        let environment = Environment::of([
+            ("ARG_TOKEN", "planted-12"),
+            ("PATH_KEY", "planted-17"),
+            ("UNUSED_API_KEY", "planted-24"),
+            ("PWD", "/plain-folder"),
+            ("SECRET_KEY_FILE", "/run/plain-file"),
+        ]);
+        let path = folder.path().join("bridges.toml");
+        load_with(&path, &environment, &Overrides::default()).unwrap()
+    }
+
+    #[test]
+    fn every_secret_of_a_configuration_is_known() {
+        let secrets: BTreeSet<String> = loaded()
+            .secrets()
+            .map(|secret| secret.expose().to_owned())
+            .collect();
+        for number in 1..=24 {
+            let planted = format!("planted-{number:02}");
+            let is_known = secrets.iter().any(|it| it.ends_with(&planted));
+            assert!(is_known, "{planted} is not in {secrets:#?}");
+        }
+        let plain = secrets.iter().find(|it| it.contains("plain-"));
+        assert_eq!(plain, None);
+        assert!(!secrets.contains("eu-central-1") && !secrets.contains("repos,issues"));
+    }
+
+    #[test]
+    fn what_is_printed_for_debugging_shows_no_secret() {
+        let loaded = loaded();
+        let transports = loaded.config.bridges.iter().map(|it| &it.transport);
+        let mut shown = format!("{loaded:?}{loaded:#?}{:?}", loaded.config);
+        for transport in transports {
+            shown.push_str(&format!("{transport:?}{transport:#?}"));
+            match transport.as_ref().unwrap() {
+                Transport::Stdio(stdio) => shown.push_str(&format!("{stdio:?}{stdio:#?}")),
+                Transport::Remote(remote) => shown.push_str(&format!("{remote:?}{remote:#?}")),
+            }
+        }
+        let words = ["npx", "--token", "planted-25", "https://u:planted-26@h/"].map(str::to_owned);
+        let environment = Environment::of([("X_TOKEN", "planted-27")]);
+        let single = single(&words, &environment, &Overrides::default()).unwrap();
+        shown.push_str(&format!("{single:?}{single:#?}{environment:?}"));
+        let at = shown.find("planted");
+        assert_eq!(at.map(|at| &shown[at.saturating_sub(200)..at + 20]), None);
+        assert!(shown.contains("***"));
     }
 }

@@ -55,6 +55,7 @@ pub fn single(
         warnings,
         sources: Vec::new(),
         off: Vec::new(),
+        referenced: environment.secrets(),
     })
 }
 
@@ -83,7 +84,8 @@ pub fn remote(text: &str, kind: RemoteKind) -> Result<Bridge, Vec<Diagnostic>> {
         .filter(|_| is_url(text))
         .ok_or_else(|| {
             let hint = "write `https://host/mcp`";
-            vec![Diagnostic::error(format!("`{text}` is no URL of a server")).with_hint(hint)]
+            // It may hold a secret, so it is not repeated here.
+            vec![Diagnostic::error("this is no URL of a server").with_hint(hint)]
         })?;
     let name = name_of_url(&url);
     Ok(bridge(name, Transport::Remote(Remote::new(url, kind))))

@@ -767,6 +767,7 @@ fn the_shipped_file_and_the_examples_load() {
         "bridges.toml",
         "examples/laptop.toml",
         "examples/few-tools.toml",
+        "examples/catalogue.toml",
     ] {
         let text = fs::read_to_string(file).unwrap();
         let (config, warnings) = taken(&text);
@@ -803,7 +804,7 @@ fn the_shipped_file_and_the_examples_load() {
                 .is_some_and(|extension| extension == "toml")
         })
         .count();
-    assert_eq!(shipped, 4, "load the new one here");
+    assert_eq!(shipped, 5, "load the new one here");
 }
 
 #[test]

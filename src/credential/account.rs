@@ -42,9 +42,8 @@ pub struct AccountToken {
     pub(super) settings: OAuth,
     /// What was read last.
     held: ArcSwapOption<Held>,
-    /// One reads or renews at a time. The sealed text that was rejected last, so that the
-    /// authorization server is not asked again for what it refused.
-    turn: Mutex<Option<Vec<u8>>>,
+    /// One reads or renews at a time.
+    turn: Mutex<()>,
 }
 
 /// What was read.
@@ -60,6 +59,9 @@ struct Held {
     seen: u64,
     /// Whether the database has it; else it still has what this was made from, `sealed`.
     is_saved: bool,
+    /// Why it counts no more, though the clock says it does: the server refuses it, and nothing
+    /// renews it.
+    over: Option<Arc<str>>,
 }
 
 impl fmt::Debug for AccountToken {
@@ -70,6 +72,14 @@ impl fmt::Debug for AccountToken {
 }
 
 impl Held {
+    /// The token, unless it counts no more.
+    fn token(&self) -> Result<Secret, NoToken> {
+        match &self.over {
+            Some(why) => Err(NoToken::NeedsLogin(why.to_string())),
+            None => Ok(self.token.clone()),
+        }
+    }
+
     /// Whether it should be renewed.
     fn is_due(&self) -> bool {
         let at = self.account.renew_at();
@@ -106,26 +116,26 @@ impl AccountToken {
     /// The token that counts, read or renewed where it has to be.
     async fn fresh(&self) -> Result<Secret, NoToken> {
         if let Some(held) = self.current() {
-            return Ok(held.token.clone());
+            return held.token();
         }
         // While somebody renews it ahead of its end, the old one serves.
-        let mut rejected = match self.turn.try_lock() {
+        let _turn = match self.turn.try_lock() {
             Ok(turn) => turn,
             Err(_) => match self.held.load_full().filter(|held| held.is_valid()) {
-                Some(held) => return Ok(held.token.clone()),
+                Some(held) => return held.token(),
                 None => self.turn.lock().await,
             },
         };
         if let Some(held) = self.current() {
-            return Ok(held.token.clone());
+            return held.token();
         }
         let held = self.read().await?;
-        if !held.is_due() {
-            return Ok(held.token.clone());
+        if !held.is_due() || held.over.is_some() {
+            return held.token();
         }
-        let renewed = self.renew(&held, &mut rejected).await;
-        match renewed {
+        match self.renew(&held).await {
             Ok(renewed) => Ok(renewed.token.clone()),
+            Err(NoToken::NeedsLogin(why)) if !held.is_valid() => Err(self.end(&held, &why)),
             // It was ahead of its end: there is time.
             Err(error) if held.is_valid() => {
                 tracing::warn!(bridge.name = %self.key.bridge, %error, "a token cannot be renewed yet");
@@ -137,13 +147,26 @@ impl AccountToken {
 
     /// Another token than the one that the server refused.
     async fn other_than(&self, refused: &Secret) -> Result<Secret, NoToken> {
-        let mut rejected = self.turn.lock().await;
+        let _turn = self.turn.lock().await;
         let held = self.read().await?;
-        if held.token != *refused {
-            return Ok(held.token.clone());
+        if held.token != *refused || held.over.is_some() {
+            return held.token();
         }
-        let renewed = self.renew(&held, &mut rejected).await?;
-        Ok(renewed.token.clone())
+        match self.renew(&held).await {
+            Ok(renewed) => Ok(renewed.token.clone()),
+            Err(NoToken::NeedsLogin(why)) => Err(self.end(&held, &why)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Notes that a login has ended, so that nobody is asked again before there is another.
+    fn end(&self, held: &Held, why: &str) -> NoToken {
+        let over = Held {
+            over: Some(why.into()),
+            ..held.clone()
+        };
+        self.held.store(Some(Arc::new(over)));
+        NoToken::NeedsLogin(why.to_owned())
     }
 
     /// Reads the account as it stands now.
@@ -197,6 +220,7 @@ impl AccountToken {
             token,
             seen,
             is_saved,
+            over: None,
         });
         self.held.store(Some(Arc::clone(&held)));
         Ok(held)
@@ -204,20 +228,11 @@ impl AccountToken {
 
     /// Renews the tokens: one flight in this process by the turn that is held, one over all replicas
     /// by a claim in the database, because a refresh token often counts once.
-    async fn renew(
-        &self,
-        held: &Arc<Held>,
-        rejected: &mut Option<Vec<u8>>,
-    ) -> Result<Arc<Held>, NoToken> {
+    async fn renew(&self, held: &Arc<Held>) -> Result<Arc<Held>, NoToken> {
         let over = |why: &str| NoToken::NeedsLogin(format!("the login has ended: {why}"));
         if !held.account.is_renewable() {
             return Err(over(
                 "the server takes its token no more and gave none to renew it with",
-            ));
-        }
-        if rejected.as_deref() == Some(&*held.sealed) {
-            return Err(over(
-                "the authorization server no longer accepts what was granted",
             ));
         }
         let patience = Instant::now() + CLAIM;
@@ -233,7 +248,7 @@ impl AccountToken {
             }
             sleep(CLAIM_POLL).await;
         }
-        let renewed = self.renew_claimed(held, rejected).await;
+        let renewed = self.renew_claimed(held).await;
         if renewed.is_err() {
             self.kept.release(&self.key).await;
         }
@@ -241,11 +256,7 @@ impl AccountToken {
     }
 
     /// The same, as the only one.
-    async fn renew_claimed(
-        &self,
-        held: &Arc<Held>,
-        rejected: &mut Option<Vec<u8>>,
-    ) -> Result<Arc<Held>, NoToken> {
+    async fn renew_claimed(&self, held: &Arc<Held>) -> Result<Arc<Held>, NoToken> {
         let now = self.read().await?;
         if now.sealed != held.sealed {
             self.kept.release(&self.key).await;
@@ -253,8 +264,9 @@ impl AccountToken {
         }
         let account = match oauth::refresh(&held.account, &self.settings).await {
             Ok(account) => account,
-            Err(error @ (OAuthError::Rejected(_) | OAuthError::Refused(_))) => {
-                *rejected = Some(held.sealed.to_vec());
+            Err(
+                error @ (OAuthError::Rejected(_) | OAuthError::Refused(_) | OAuthError::Client(_)),
+            ) => {
                 tracing::warn!(bridge.name = %self.key.bridge, %error, "a login has ended; somebody has to log in again");
                 return Err(NoToken::NeedsLogin(format!("the login has ended: {error}")));
             }
@@ -300,7 +312,7 @@ impl AccountToken {
 impl Credential for AccountToken {
     fn token(&self) -> BoxFuture<'_, Result<Secret, NoToken>> {
         match self.current() {
-            Some(held) => Box::pin(std::future::ready(Ok(held.token.clone()))),
+            Some(held) => Box::pin(std::future::ready(held.token())),
             None => Box::pin(self.fresh()),
         }
     }

@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     fmt,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -12,13 +13,14 @@ use tokio::sync::watch;
 use url::Url;
 
 use super::{
-    Logins, Tickets, account::AccountToken, key::Keyring, machine::Machine, mcpo_tokens, places,
+    Logins, Tickets, account::AccountToken, key::Keyring, machine::Machine, mcpo_tokens::McpoLogin,
+    places,
 };
 use crate::{
     config::OAuth,
     mcp::{
         Credential, NoToken,
-        oauth::{self, Account, Client},
+        oauth::{self, Account, Client, Imported},
     },
     secret::{Redactor, Secret},
     store::{AccountKey, Store, StoreError},
@@ -46,6 +48,8 @@ pub struct Kept {
     place: Backing,
     /// What must not show.
     redactor: Redactor,
+    /// Where mcpo keeps its logins.
+    mcpo: Option<PathBuf>,
 }
 
 /// The place.
@@ -65,7 +69,7 @@ enum Backing {
 
 impl Accounts {
     /// In our tables.
-    pub fn in_database(store: Arc<Store>, keys: Arc<Keyring>, redactor: Redactor) -> Arc<Self> {
+    pub fn in_database(store: Arc<Store>, keys: Arc<Keyring>, redactor: Redactor) -> Self {
         let changes = store.accounts_changed();
         let place = Backing::Database {
             store,
@@ -76,19 +80,31 @@ impl Accounts {
     }
 
     /// In memory, for whoever runs without a database.
-    pub fn in_memory(redactor: Redactor) -> Arc<Self> {
+    pub fn in_memory(redactor: Redactor) -> Self {
         Self::at(Backing::Memory(Mutex::default()), redactor)
     }
 
-    fn at(place: Backing, redactor: Redactor) -> Arc<Self> {
-        Arc::new(Self {
-            kept: Arc::new(Kept { place, redactor }),
+    /// And takes over what mcpo kept in a folder.
+    pub fn beside(mut self, mcpo: Option<PathBuf>) -> Arc<Self> {
+        if let Some(kept) = Arc::get_mut(&mut self.kept) {
+            kept.mcpo = mcpo;
+        }
+        Arc::new(self)
+    }
+
+    fn at(place: Backing, redactor: Redactor) -> Self {
+        Self {
+            kept: Arc::new(Kept {
+                place,
+                redactor,
+                mcpo: None,
+            }),
             tokens: Cache::builder()
                 .max_capacity(OWNERS_MAX)
                 .time_to_idle(OWNER_IDLE)
                 .build(),
             machines: Mutex::default(),
-        })
+        }
     }
 
     /// The token of a login; the same for all sessions of its owner.
@@ -125,6 +141,11 @@ impl Accounts {
         let machine = Machine::new(server, settings, self.kept.redactor.clone());
         machines.insert(bridge.to_owned(), Arc::clone(&machine));
         machine
+    }
+
+    /// Keeps secrets out of every text.
+    pub(super) fn hide(&self, secrets: impl IntoIterator<Item = Secret>) {
+        self.kept.redactor.learn_all(secrets);
     }
 
     /// What connects accounts; `None` where nothing is kept.
@@ -175,6 +196,32 @@ fn down(error: &StoreError) -> NoToken {
     NoToken::Unavailable(format!("the login cannot be read: {error}"))
 }
 
+/// The login that mcpo kept of a server. What is of no use is told and left where it is.
+fn left_by_mcpo(folder: &Path, server: &str) -> Option<Imported> {
+    let login = McpoLogin::read(folder, server).unwrap_or_else(|error| {
+        tracing::warn!(bridge.name = %server, %error, "mcpo's login is not taken over");
+        None
+    })?;
+    let Some(client) = login.client else {
+        tracing::warn!(
+            bridge.name = %server,
+            "mcpo's login is not taken over: it does not say which client it was given to"
+        );
+        return None;
+    };
+    let scopes = login.scope.unwrap_or_default();
+    Some(Imported {
+        access_token: login.access_token,
+        refresh_token: login.refresh_token,
+        ends_at: login.expires_at,
+        client_id: client.id,
+        client_secret: client.secret,
+        auth_method: client.auth_method,
+        redirect_url: client.redirect_uris.into_iter().next().unwrap_or_default(),
+        scopes: scopes.split_whitespace().map(str::to_owned).collect(),
+    })
+}
+
 impl Kept {
     /// A number that moves with each change.
     pub(super) fn version(&self) -> u64 {
@@ -213,7 +260,10 @@ impl Kept {
         server: &Url,
         settings: &OAuth,
     ) -> Result<Option<Vec<u8>>, NoToken> {
-        let Some(login) = mcpo_tokens::find(&key.bridge) else {
+        let Some(folder) = &self.mcpo else {
+            return Ok(None);
+        };
+        let Some(login) = left_by_mcpo(folder, &key.bridge) else {
             return Ok(None);
         };
         let adopted = oauth::adopt(server, settings, &login).await;
@@ -319,9 +369,7 @@ impl Kept {
 
     /// Keeps the tokens of a login out of every text.
     pub(super) fn hide(&self, account: &Account) {
-        for secret in account.secrets() {
-            self.redactor.learn(secret);
-        }
+        self.redactor.learn_all(account.secrets());
     }
 
     /// Keeps the secret of a client out of every text.

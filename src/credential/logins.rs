@@ -386,8 +386,13 @@ fn redirect_of(client: &Client) -> Result<Url, LoginError> {
 
 /// The hash of a state, in hex: whoever reads the table cannot answer in its place.
 fn hash_of(state: &str) -> String {
-    let hash = Sha256::digest(state);
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    let hash: [u8; 32] = Sha256::digest(state).into();
+    let (high, low) = hash.split_at(16);
+    let number = |half: &[u8]| {
+        half.iter()
+            .fold(0_u128, |number, byte| (number << 8) | u128::from(*byte))
+    };
+    format!("{:032x}{:032x}", number(high), number(low))
 }
 
 /// When a login that begins now is over, in microseconds since 1970.

@@ -59,9 +59,9 @@ impl Machine {
         }
         let asked = oauth::client_credentials(&self.server, &self.settings).await;
         let account = asked.map_err(|error| match error {
-            OAuthError::Rejected(_) | OAuthError::Refused(_) => NoToken::NeedsLogin(format!(
-                "{error}; look at `client_id` and `client_secret` in its `oauth` table"
-            )),
+            OAuthError::Client(_) | OAuthError::Rejected(_) | OAuthError::Refused(_) => {
+                NoToken::Refused(error.to_string())
+            }
             other => NoToken::Unavailable(other.to_string()),
         })?;
         for secret in account.secrets() {

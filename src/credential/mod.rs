@@ -2,7 +2,7 @@
 //!
 //! [`Credentials`] answers the one question of a bridge: what does a session of this [`Owner`] show? Tokens
 //! come from logins ([`Logins`]) or from the server itself, keys of groups from the database; all of
-//! them are sealed there.
+//! them are sealed there, under the key of a [`Keyring`].
 
 mod account;
 mod accounts;
@@ -12,14 +12,21 @@ mod logins;
 mod machine;
 mod mcpo_tokens;
 mod owner;
-mod places;
+pub mod places;
+mod rotation;
 mod shown;
 mod ticket;
+mod words;
 
 pub use accounts::Accounts;
-pub use group_keys::{GroupKey, GroupKeys};
+pub use group_keys::{GroupKey, GroupKeyRefusal, GroupKeys, PutError, Stored, put_group_key};
 pub use key::{KeyError, Keyring};
 pub use logins::{Answer, Finished, LoginError, Logins, Wish, oauth_of};
 pub use owner::Owner;
-pub use shown::{Credentials, Denied, Shown, Variants};
+pub use rotation::{Rotation, Tally, holdings, rotate, survey};
+pub use shown::{Credentials, Denied, Variants};
 pub use ticket::{TICKET_TTL, Ticket, Tickets};
+pub use words::{endpoint, variable};
+
+#[cfg(test)]
+pub mod testing;

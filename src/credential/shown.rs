@@ -4,10 +4,11 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use tokio::{
     sync::watch,
+    task::spawn_blocking,
     time::{Instant, sleep},
 };
 
-use super::{Accounts, GroupKey, GroupKeys, Owner};
+use super::{Accounts, GroupKey, GroupKeyRefusal, GroupKeys, Owner};
 use crate::{
     auth::Caller,
     config::{self, CredentialKind, OAuthGrant, Transport},
@@ -52,10 +53,10 @@ pub enum Denied {
 pub struct Credentials {
     /// Logins.
     accounts: Arc<Accounts>,
-    /// Keys of groups; `None` where nothing is kept.
-    group_keys: Option<Arc<GroupKeys>>,
+    /// Keys of groups.
+    group_keys: Arc<GroupKeys>,
     /// Resolves a bridge with a group's keys.
-    variants: Box<Variants>,
+    variants: Arc<Variants>,
 }
 
 impl fmt::Debug for Credentials {
@@ -70,13 +71,13 @@ impl Credentials {
     /// From logins, keys of groups, and the configuration that these are put into.
     pub fn new(
         accounts: Arc<Accounts>,
-        group_keys: Option<Arc<GroupKeys>>,
+        group_keys: Arc<GroupKeys>,
         variants: Box<Variants>,
     ) -> Self {
         Self {
             accounts,
             group_keys,
-            variants,
+            variants: variants.into(),
         }
     }
 
@@ -87,7 +88,7 @@ impl Credentials {
 
     /// Whose session a call goes through. A group's keys come before the shared ones (requirements
     /// §1.4); what cannot be opened is refused, and never replaced by another's.
-    pub fn owner(
+    pub async fn owner(
         &self,
         bridge: &config::Bridge,
         caller: &Caller,
@@ -100,12 +101,12 @@ impl Credentials {
                 Denied::NoKeys(words.to_owned())
             });
         }
-        let keys = match &self.group_keys {
-            Some(keys) => keys
-                .of(groups, &bridge.name)
-                .map_err(|error| Denied::Unusable(error.to_string()))?,
-            None => None,
-        };
+        let mut keys = self.group_keys.of(groups, &bridge.name);
+        if keys == Err(GroupKeyRefusal::Unread) {
+            self.group_keys.ready().await;
+            keys = self.group_keys.of(groups, &bridge.name);
+        }
+        let keys = keys.map_err(|error| Denied::Unusable(error.to_string()))?;
         match (keys, bridge.credential) {
             (Some(key), _) => Ok(Owner::Group {
                 name: Arc::clone(&key.group),
@@ -122,7 +123,7 @@ impl Credentials {
     /// What a session of an owner shows.
     pub async fn shown(&self, bridge: &config::Bridge, owner: &Owner) -> Result<Shown, Denied> {
         if let Owner::Group { name, .. } = owner {
-            return self.shown_by_group(bridge, name);
+            return self.shown_by_group(bridge, name).await;
         }
         let transport = match &bridge.transport {
             Ok(transport) => transport.clone(),
@@ -160,14 +161,26 @@ impl Credentials {
     }
 
     /// A group's keys, put where the shared ones would be.
-    fn shown_by_group(&self, bridge: &config::Bridge, group: &Arc<str>) -> Result<Shown, Denied> {
+    async fn shown_by_group(
+        &self,
+        bridge: &config::Bridge,
+        group: &Arc<str>,
+    ) -> Result<Shown, Denied> {
         let gone = || Denied::NoKeys(format!("the keys of group `{group}` are gone"));
-        let keys = self.group_keys.as_ref().ok_or_else(gone)?;
-        let found = keys
+        let found = self
+            .group_keys
             .of(std::slice::from_ref(group), &bridge.name)
             .map_err(|error| Denied::Unusable(error.to_string()))?;
         let key: Arc<GroupKey> = found.ok_or_else(gone)?;
-        let variant = (self.variants)(&bridge.name, &key.values).map_err(Denied::Unusable)?;
+        self.accounts.hide(key.values.values().cloned());
+        let (variants, wanted) = (Arc::clone(&self.variants), Arc::clone(&key));
+        let name = bridge.name.clone();
+        // It reads the configuration anew.
+        let resolving = spawn_blocking(move || variants(&name, &wanted.values));
+        let variant = resolving
+            .await
+            .map_err(|error| Denied::Unusable(error.to_string()))?
+            .map_err(Denied::Unusable)?;
         let mut transport = variant.transport.map_err(|disabled| {
             let reason = disabled.0;
             Denied::NoKeys(format!(

@@ -20,6 +20,7 @@ use crate::{
     name::BridgeName,
     rate::TooMany,
     reply::{ToolError, status_of},
+    secret::Redactor,
     store::StoreError,
 };
 
@@ -276,6 +277,14 @@ impl ApiError {
             CallError::Http(_) | CallError::Protocol(_) => {
                 Self::new(StatusCode::BAD_GATEWAY, "upstream_error", text)
             }
+        }
+    }
+
+    /// Takes secrets out of what it says, and of what a server said of coming back.
+    pub fn clean(&mut self, redactor: &Redactor) {
+        redactor.clean_json(&mut self.detail);
+        if let Some(when) = &mut self.retry_after {
+            redactor.clean(when);
         }
     }
 

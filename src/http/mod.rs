@@ -41,6 +41,7 @@ use crate::config::Flavor;
 pub fn router(state: &Arc<AppState>) -> Router {
     let settings = state.settings.load();
     let gate = Gate::new(settings.config.limits.requests_max);
+    let observer = (gate, state.redactor.clone());
     let flavor = settings.config.flavor;
     let routes = Router::new()
         .route("/", get(lists::root))
@@ -72,7 +73,7 @@ pub fn router(state: &Arc<AppState>) -> Router {
     routes
         .layer(from_fn(catch_panic))
         .layer(layers::cors(Arc::clone(&state.settings)))
-        .layer(from_fn_with_state(gate, layers::observe))
+        .layer(from_fn_with_state(observer, layers::observe))
 }
 
 /// Under mcpo's rules our own routes give way to a server of that name.

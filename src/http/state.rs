@@ -11,7 +11,7 @@ use crate::{
     auth::{Proofs, Sources},
     bridge::{Registry, Reloader},
     config::Config,
-    credential::Credentials,
+    credential::{Credentials, GroupKeys, Keyring},
     rate::Rates,
     secret::Redactor,
     store::Store,
@@ -28,8 +28,6 @@ pub struct Settings {
     pub access: Access,
     /// How often.
     pub rates: Arc<Rates>,
-    /// Takes the secrets of the configuration out of arguments that are kept.
-    pub redactor: Redactor,
 }
 
 impl Settings {
@@ -39,7 +37,6 @@ impl Settings {
             access: Access::new(&config, sources.store.clone(), &sources.tracker),
             rates: Arc::new(Rates::new(&config, sources.redis.clone())),
             proofs: Arc::new(Proofs::new(&config, sources.clone())),
-            redactor: Redactor::new(config.secrets()),
             config,
         }
     }
@@ -59,7 +56,6 @@ impl Settings {
             access: access.renewed(&config, sources.store.clone(), &sources.tracker),
             proofs,
             rates: Arc::new(rates),
-            redactor: Redactor::new(config.secrets()),
             config,
         }
     }
@@ -78,8 +74,14 @@ pub struct AppState {
     pub reloader: Arc<Reloader>,
     /// Grants, members, records; `None` where nothing is kept.
     pub store: Option<Arc<Store>>,
+    /// The key of what is stored sealed; `None` where nothing is kept.
+    pub keyring: Option<Arc<Keyring>>,
+    /// What groups call servers with instead of the shared credentials.
+    pub group_keys: Arc<GroupKeys>,
     /// What happened.
     pub audit: Arc<Audit>,
+    /// Takes secrets out of answers.
+    pub redactor: Redactor,
     /// Cancelled when no new work is taken.
     pub draining: CancellationToken,
 }

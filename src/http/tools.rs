@@ -29,8 +29,9 @@ use crate::{
     credential::Owner,
     mcp::CallError,
     name::ToolName,
-    reply::{ContentType, Reply, ToolError},
+    reply::{ContentType, Reply},
     schema::Refusal,
+    secret::Redactor,
 };
 
 /// A tool as it was asked for; it may not exist.
@@ -136,11 +137,13 @@ pub async fn call(state: &AppState, asked: Asked, sender: Sender, body: Body) ->
         settings: &settings,
         asked: &asked,
         sender: &sender,
+        redactor: &state.redactor,
     };
     let result = call.run(body, &mut trail, &mut note).await;
     let mut response = match result {
         Ok(response) => response,
-        Err(Ended::Refused(error)) => {
+        Err(Ended::Refused(mut error)) => {
+            error.clean(&state.redactor);
             trail.refused(&error);
             error.into_response()
         }
@@ -174,6 +177,8 @@ struct Call<'a> {
     asked: &'a Asked,
     /// By whom.
     sender: &'a Sender,
+    /// Takes secrets out of what its server says.
+    redactor: &'a Redactor,
 }
 
 impl Call<'_> {
@@ -199,6 +204,10 @@ impl Call<'_> {
         let view = view_of(self.settings, &caller).await?;
         trail.viewed(&view);
         let bridge = &self.asked.bridge;
+        if bridge.learns_from_callers() {
+            // Boxed: it is large, and most bridges know their tools.
+            Box::pin(self.learn(&view)).await?;
+        }
         let authorised = self.asked.authorise(&view, trail);
         let (entry, grant) =
             authorised.map_err(|error| with_link(self.state, bridge, &caller, error))?;
@@ -213,12 +222,31 @@ impl Call<'_> {
             .state
             .credentials
             .owner(&bridge.config, &caller, view.groups())
+            .await
             .map_err(|denied| ApiError::call(bridge.denied(denied)))?;
         Ok(Granted {
             entry,
             grant,
             owner,
             caller,
+        })
+    }
+
+    /// The first caller with an account tells which tools there are; whoever may not use the bridge
+    /// learns nothing, and has nothing asked for.
+    async fn learn(&self, view: &View) -> Result<(), ApiError> {
+        let bridge = &self.asked.bridge;
+        if self.asked.enter(view).is_err() {
+            return Ok(());
+        }
+        let credentials = &self.state.credentials;
+        let owner = credentials.owner(&bridge.config, view.caller(), view.groups());
+        let owner = owner
+            .await
+            .map_err(|denied| ApiError::call(bridge.denied(denied)))?;
+        let welcomed = bridge.welcome(&owner).await;
+        welcomed.map_err(|failure| {
+            with_link(self.state, bridge, view.caller(), ApiError::call(failure))
         })
     }
 
@@ -261,7 +289,7 @@ impl Call<'_> {
             .accept(body)
             .map_err(|refusal| refused(&refusal))?;
         if self.settings.config.audit.arguments {
-            trail.received_arguments(&arguments, &self.settings.redactor);
+            trail.received_arguments(&arguments, self.redactor);
         }
         let begun = trail.begin().await?;
         // What was accepted once is accepted again.
@@ -277,14 +305,15 @@ impl Call<'_> {
             .map_err(|failure| {
                 with_link(self.state, bridge, &granted.caller, ApiError::call(failure))
             })
-            .and_then(|it| reply(bridge, &it))
+            .and_then(|it| reply(bridge, &it, self.redactor))
         {
             Ok(reply) => {
                 let size = u64::try_from(reply.body.len()).unwrap_or(u64::MAX);
                 begun.end("ok", StatusCode::OK.as_u16(), size).await;
                 Ok(respond(reply))
             }
-            Err(error) => {
+            Err(mut error) => {
+                error.clean(self.redactor);
                 let size = error.size(&self.sender.request_id);
                 begun.end(error.code, error.status.as_u16(), size).await;
                 Err(Ended::Failed(error))
@@ -293,20 +322,13 @@ impl Call<'_> {
     }
 }
 
-/// What a server's result says.
-fn reply(bridge: &Bridge, result: &str) -> Result<Reply, ApiError> {
+/// What a server's result says, without secrets.
+fn reply(bridge: &Bridge, result: &str, redactor: &Redactor) -> Result<Reply, ApiError> {
     let result = serde_json::from_str(result)
         .map_err(|error| ApiError::call(Failure::Call(CallError::Protocol(error.to_string()))))?;
     Reply::from_result(result, bridge.config.embed_html)
-        .map_err(|error| ApiError::tool(redacted(error, bridge)))
-}
-
-/// A tool's error without the secrets that its bridge holds.
-fn redacted(error: ToolError, bridge: &Bridge) -> ToolError {
-    ToolError {
-        message: bridge.redactor.redact(&error.message).into_owned(),
-        data: error.data.map(|data| bridge.redactor.redact_json(data)),
-    }
+        .map(|reply| reply.without_secrets(redactor))
+        .map_err(ApiError::tool)
 }
 
 /// Arguments that do not fit.

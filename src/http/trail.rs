@@ -75,7 +75,8 @@ impl Trail {
 
     /// What they sent, where that is kept: without our secrets and what looks like one.
     pub fn received_arguments(&mut self, arguments: &Map<String, Value>, redactor: &Redactor) {
-        let hidden = redactor.redact_json(without_secrets(Value::Object(arguments.clone())));
+        let mut hidden = without_secrets(Value::Object(arguments.clone()));
+        redactor.clean_json(&mut hidden);
         let mut text = hidden.to_string();
         if text.len() > ARGUMENTS_BYTES_MAX {
             text.truncate(text.floor_char_boundary(ARGUMENTS_BYTES_MAX));

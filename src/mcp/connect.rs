@@ -52,7 +52,7 @@ pub struct Connector {
     /// Sends the requests of a remote bridge.
     pub courier: Courier,
     /// Takes secrets out of what the server says.
-    pub redactor: Arc<Redactor>,
+    pub redactor: Redactor,
     /// Runs the tasks of the connection.
     pub tracker: TaskTracker,
 }
@@ -100,12 +100,8 @@ impl Connector {
 
     /// A child process with one lifecycle.
     async fn try_stdio(&self, stdio: &Stdio, is_modern: bool) -> Result<Session, ConnectError> {
-        let (process, pipes) = Process::start(
-            &self.bridge,
-            stdio,
-            Arc::clone(&self.redactor),
-            &self.tracker,
-        )?;
+        let (process, pipes) =
+            Process::start(&self.bridge, stdio, self.redactor.clone(), &self.tracker)?;
         let last_words = process.last_words();
         let process = Arc::new(Mutex::new(process));
         let transport = StdioTransport::new(Arc::clone(&process), pipes, self.result_bytes_max);
@@ -175,7 +171,8 @@ impl Connector {
 
     /// Streamable HTTP with one lifecycle.
     async fn try_http(&self, remote: &Remote, is_modern: bool) -> Result<Session, ConnectError> {
-        let (transport, last) = http::transport(&self.courier, remote, self.result_bytes_max)?;
+        let (transport, last) =
+            http::transport(&self.courier, remote, self.result_bytes_max, &self.redactor)?;
         let (service, listener) = shake_hands(transport, is_modern)
             .await
             .map_err(|error| http::connect_error(error, &last))?;
@@ -193,6 +190,7 @@ impl Connector {
             remote,
             self.result_bytes_max,
             self.limit,
+            &self.redactor,
             &self.tracker,
         )
         .await?;
@@ -208,9 +206,14 @@ impl Connector {
 
     /// A service that is no MCP server.
     async fn open_openapi(&self, remote: &Remote) -> Result<Session, ConnectError> {
-        let service =
-            OpenApiSession::connect(&self.courier, remote, self.result_bytes_max, self.limit)
-                .await?;
+        let service = OpenApiSession::connect(
+            &self.courier,
+            remote,
+            self.result_bytes_max,
+            self.limit,
+            &self.redactor,
+        )
+        .await?;
         let server = ServerInfo {
             protocol: "openapi".to_owned(),
             ..ServerInfo::default()

@@ -24,6 +24,9 @@ pub enum NoToken {
     /// somebody has to log in once more, for these scopes too.
     #[error("{0}")]
     NeedsScope(String),
+    /// The server gives us none, and nobody can log in for it: its settings are wrong.
+    #[error("{0}")]
+    Refused(String),
     /// It may work in a moment: the token endpoint or our database does not answer.
     #[error("{0}")]
     Unavailable(String),

@@ -171,11 +171,9 @@ fn is_private_v4(address: Ipv4Addr) -> bool {
 
 /// The IPv4 address within NAT64 (`64:ff9b::/96`) and 6to4 (`2002::/16`).
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
-    let [a, b, c, d, e, f, g, h] = address.segments();
     let of = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
-    match [a, b, c, d, e, f] {
-        [0x64, 0xff9b, 0, 0, 0, 0] => Some(of(g, h)),
-        [0x2002, ..] => Some(of(b, c)),
+    match address.segments() {
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => Some(of(high, low)),
         _ => None,
     }
 }

@@ -83,8 +83,12 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
     }
 
     /// What was read of a last line that has no end; nothing when there is none.
-    pub fn rest(&self) -> &[u8] {
-        if self.is_done { &[] } else { &self.line }
+    pub fn rest(&self) -> Line<'_> {
+        if self.is_done {
+            Line::Whole(&[])
+        } else {
+            self.current()
+        }
     }
 
     /// The line that was just completed.

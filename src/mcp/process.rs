@@ -102,7 +102,7 @@ impl Process {
     pub fn start(
         bridge: &BridgeName,
         stdio: &Stdio,
-        redactor: Arc<Redactor>,
+        redactor: Redactor,
         tracker: &TaskTracker,
     ) -> Result<(Self, Pipes), ConnectError> {
         let failed = |reason: String| ConnectError::Spawn {
@@ -242,7 +242,7 @@ async fn drain_stderr(
     bridge: BridgeName,
     stderr: ChildStderr,
     last_words: Arc<LastWords>,
-    redactor: Arc<Redactor>,
+    redactor: Redactor,
 ) {
     let lines = Lines::new(BufReader::new(stderr), STDERR_LINE_BYTES_MAX);
     if let Err(error) = copy_lines(&bridge, lines, &last_words, &redactor).await {
@@ -261,14 +261,12 @@ async fn copy_lines<R: AsyncBufRead + Unpin>(
     let (mut logged, mut muted) = (0_u32, 0_u64);
     let mut is_open = true;
     while is_open {
-        let text = match lines.next().await? {
-            Some(Line::Whole(line)) => String::from_utf8_lossy(line).trim_end().to_owned(),
-            Some(Line::TooLong { head, .. }) => format!("{} …", String::from_utf8_lossy(head)),
-            None => {
-                // Last words need no newline.
-                is_open = false;
-                String::from_utf8_lossy(lines.rest()).trim_end().to_owned()
-            }
+        let text = if let Some(line) = lines.next().await? {
+            words_of(&line)
+        } else {
+            // Last words need no newline.
+            is_open = false;
+            words_of(&lines.rest())
         };
         if text.is_empty() {
             continue;
@@ -289,4 +287,17 @@ async fn copy_lines<R: AsyncBufRead + Unpin>(
         last_words.push(text);
     }
     Ok(())
+}
+
+/// What is kept of a line. One that is too long may have been cut within a secret, and half of one is
+/// not known as such: its last word is left out.
+fn words_of(line: &Line<'_>) -> String {
+    match line {
+        Line::Whole(line) => String::from_utf8_lossy(line).trim_end().to_owned(),
+        Line::TooLong { head, .. } => {
+            let text = String::from_utf8_lossy(head);
+            let is_of_word = |it: char| it.is_alphanumeric() || "_-+/=.~%\u{fffd}".contains(it);
+            format!("{} …", text.trim_end_matches(is_of_word).trim_end())
+        }
+    }
 }

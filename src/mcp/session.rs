@@ -21,7 +21,7 @@ use super::{
     pages,
     process::LastWords,
 };
-use crate::name::ToolName;
+use crate::{name::ToolName, secret::Redactor};
 
 /// What a server says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -34,6 +34,19 @@ pub struct ServerInfo {
     pub instructions: Option<String>,
     /// The negotiated protocol, `2025-11-25`; `openapi` for a service without MCP.
     pub protocol: String,
+}
+
+impl ServerInfo {
+    /// The same without the secrets that a server puts into it.
+    pub fn without_secrets(&self, redactor: &Redactor) -> Self {
+        let clean = |text: &String| redactor.redact(text).into_owned();
+        Self {
+            name: self.name.as_ref().map(clean),
+            version: self.version.as_ref().map(clean),
+            instructions: self.instructions.as_ref().map(clean),
+            protocol: clean(&self.protocol),
+        }
+    }
 }
 
 /// A live connection. Cheap to share; it ends when the server goes or [`Session::close`] is called.

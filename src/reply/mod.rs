@@ -9,6 +9,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use self::block::Block;
+use crate::secret::Redactor;
 
 /// What mcpo says of a failed tool that gives no reason; saved prompts know the sentence.
 const NO_REASON: &str = "Unknown tool execution error";
@@ -102,6 +103,31 @@ impl Reply {
                 body
             }
         }))
+    }
+
+    /// The same without secrets: a server may give its own token back. What we send is searched, not
+    /// what came: there a character can be written in several ways. An answer without secrets is not
+    /// touched.
+    #[must_use]
+    pub fn without_secrets(self, redactor: &Redactor) -> Self {
+        if !redactor.finds(&self.body) {
+            return self;
+        }
+        let value = match self.content_type {
+            ContentType::Json => serde_json::from_slice::<Value>(&self.body).ok(),
+            ContentType::Html => None,
+        };
+        let body = if let Some(mut value) = value {
+            redactor.clean_json(&mut value);
+            value.to_string()
+        } else {
+            let text = String::from_utf8_lossy(&self.body);
+            redactor.redact(&text).into_owned()
+        };
+        Self {
+            content_type: self.content_type,
+            body: Bytes::from(body),
+        }
     }
 
     /// A JSON answer.

@@ -37,8 +37,15 @@ const REMOVE: &str = "DELETE FROM bridge_account \
 const LIST: &str = "SELECT workspace_id, bridge, subject, updated_at FROM bridge_account \
     ORDER BY workspace_id, bridge, subject";
 
+const RESEAL: &str = "UPDATE bridge_account SET sealed = $4 \
+    WHERE workspace_id = $1 AND bridge = $2 AND subject = $3 AND sealed = $5 \
+    AND (refreshing_until IS NULL OR refreshing_until <= $6 OR refreshing_until > $7)";
+const PAGE: &str = "SELECT workspace_id, bridge, subject, sealed FROM bridge_account \
+    WHERE (workspace_id, bridge, subject) > ($1, $2, $3) \
+    ORDER BY workspace_id, bridge, subject LIMIT $4";
+
 /// Whose account it is, and where.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AccountKey {
     /// The workspace of those who use it.
     pub workspace: String,
@@ -237,6 +244,55 @@ impl Store {
                 .collect())
         })
         .await
+    }
+
+    /// Up to `limit` accounts with what is sealed, those after `after`; the empty key is before all.
+    pub async fn sealed_accounts(
+        &self,
+        after: &AccountKey,
+        limit: u32,
+    ) -> Result<Vec<(AccountKey, Vec<u8>)>, StoreError> {
+        self.bounded(async {
+            let mut tx = self.begin_reading(ALL).await?;
+            let [workspace, bridge, subject] = after.values();
+            let values = [workspace, bridge, subject, i64::from(limit).into()];
+            let rows: Vec<(String, String, String, Vec<u8>)> = tx.fetch(PAGE, &values).await?;
+            tx.commit().await?;
+            Ok(rows
+                .into_iter()
+                .map(|(workspace, bridge, subject, sealed)| {
+                    let key = AccountKey {
+                        workspace,
+                        bridge,
+                        subject,
+                    };
+                    (key, sealed)
+                })
+                .collect())
+        })
+        .await
+    }
+
+    /// Puts another seal of the same text in the place of `old`; false if something else stands
+    /// there by now, or somebody has claimed the account and is about to change it.
+    pub async fn reseal_account(
+        &self,
+        key: &AccountKey,
+        old: &[u8],
+        new: &[u8],
+    ) -> Result<bool, StoreError> {
+        let now = now();
+        let [workspace, bridge, subject] = key.values();
+        let values = [
+            workspace,
+            bridge,
+            subject,
+            Value::Bytes(new),
+            Value::Bytes(old),
+            now.into(),
+            after(now, CLAIM_MAX).into(),
+        ];
+        self.bounded(self.touch_account(key, RESEAL, &values)).await
     }
 
     /// One statement over one account; whether it touched it.

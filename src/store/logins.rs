@@ -13,6 +13,9 @@ const COUNT: &str = "SELECT COUNT(*) FROM bridge_login";
 const SAVE: &str = "INSERT INTO bridge_login (id, sealed, expires_at, created_at) \
     VALUES ($1, $2, $3, $4)";
 const TAKE: &str = "DELETE FROM bridge_login WHERE id = $1 RETURNING sealed, expires_at";
+const PAGE: &str = "SELECT id, sealed FROM bridge_login \
+    WHERE id > $1 AND expires_at > $2 ORDER BY id LIMIT $3";
+const RESEAL: &str = "UPDATE bridge_login SET sealed = $2 WHERE id = $1 AND sealed = $3";
 const TOOLS: &str = "SELECT tools FROM bridge_known_tools WHERE bridge = $1";
 const PUT_TOOLS: &str = "INSERT INTO bridge_known_tools (bridge, tools, updated_at) \
     VALUES ($1, $2, $3) ON CONFLICT (bridge) DO UPDATE \
@@ -67,6 +70,31 @@ impl Store {
                 .into_iter()
                 .find(|(_, expires_at)| *expires_at > now())
                 .map(|(sealed, _)| sealed))
+        })
+        .await
+    }
+
+    /// Up to `limit` open logins with what is sealed, those after `after`; no id is before all.
+    pub async fn sealed_logins(
+        &self,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        self.bounded(async {
+            let values = [after.into(), now().into(), i64::from(limit).into()];
+            self.read.fetch(PAGE, &values).await
+        })
+        .await
+    }
+
+    /// Puts another seal of the same text in the place of `old`; false if the login was taken.
+    pub async fn reseal_login(&self, id: &str, old: &[u8], new: &[u8]) -> Result<bool, StoreError> {
+        self.bounded(async {
+            let mut tx = self.begin().await?;
+            let values = [id.into(), Value::Bytes(new), Value::Bytes(old)];
+            let touched = tx.execute(RESEAL, &values).await?;
+            tx.commit().await?;
+            Ok(touched > 0)
         })
         .await
     }

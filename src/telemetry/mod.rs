@@ -1,17 +1,25 @@
 //! What we say of ourselves: one line a request, and what changes; on stderr.
 
+mod panics;
+mod writer;
+
 use std::io::IsTerminal as _;
 
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
-use crate::config::{LogFormat, Telemetry};
+pub use self::panics::clean_panics;
+use self::writer::Clean;
+use crate::{
+    config::{LogFormat, Telemetry},
+    secret::Redactor,
+};
 
 /// rmcp logs whole notifications at INFO and bodies at DEBUG; its warnings are enough, at any
 /// level of ours that does not name it.
 const QUIET: &str = "rmcp=warn,hyper=warn,h2=warn,reqwest=warn,rustls=warn,sse_stream=warn";
 
-/// Starts the log. A filter that does not parse is an error in words.
-pub fn start(telemetry: &Telemetry) -> Result<(), String> {
+/// Starts the log; no line of it has a secret in it. A filter that does not parse is an error in words.
+pub fn start(telemetry: &Telemetry, redactor: &Redactor) -> Result<(), String> {
     let directives = format!("{QUIET},{}", telemetry.level);
     let filter = EnvFilter::try_new(directives)
         .map_err(|error| format!("the log level `{}` is no filter: {error}", telemetry.level))?;
@@ -24,7 +32,7 @@ pub fn start(telemetry: &Telemetry) -> Result<(), String> {
                     .flatten_event(true)
                     .with_current_span(false)
                     .with_span_list(false)
-                    .with_writer(std::io::stderr),
+                    .with_writer(Clean::new(redactor)),
             )
             .try_init(),
         LogFormat::Text => registry
@@ -32,7 +40,7 @@ pub fn start(telemetry: &Telemetry) -> Result<(), String> {
                 fmt::layer()
                     .with_target(false)
                     .with_ansi(std::io::stderr().is_terminal())
-                    .with_writer(std::io::stderr),
+                    .with_writer(Clean::new(redactor)),
             )
             .try_init(),
     };

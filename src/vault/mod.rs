@@ -119,7 +119,7 @@ impl Vault {
     pub fn is_current(&self, sealed: &[u8]) -> bool {
         sealed
             .first_chunk::<{ 1 + ID }>()
-            .and_then(|header| id_of(header))
+            .and_then(id_of)
             .is_some_and(|id| id == self.current.id())
     }
 

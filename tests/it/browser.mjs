@@ -98,6 +98,38 @@ async function makesKeys() {
   assert.equal(await page.locator("main .key").count(), 0, "the key is shown again");
 }
 
+async function keepsCredentials() {
+  const value = "the-value-of-this-key";
+  await go("credentials", "key_name");
+  const [keys, endpoints] = [page.locator("main form").first(), page.locator("main form").last()];
+  await keys.locator("[name=tenant_id]").fill(EVIL);
+  await keys.locator("[name=server_id]").fill("good");
+  await keys.locator("[name=key_name]").fill("GITHUB TOKEN");
+  await keys.locator("[name=key_value]").fill(value);
+  await keys.locator("button.main").click();
+  await says("form .error", "names no variable");
+  await keys.locator("[name=key_name]").fill("GITHUB_TOKEN");
+  await keys.locator("button.main").click();
+  await says("main td strong", EVIL);
+  await says("#toast", "with a GITHUB_TOKEN of its own");
+  assert.ok(!(await page.content()).includes(value), "the value is shown");
+  await endpoints.locator("[name=tenant_id]").fill("readers");
+  await endpoints.locator("[name=server_id]").fill("good");
+  await endpoints.locator("[name=endpoint_url]").fill("ftp://example.org");
+  await endpoints.locator("button.main").click();
+  await says("form .error", "only http:// and https://");
+  await endpoints.locator("[name=endpoint_url]").fill("https://readers.example.org/mcp");
+  await endpoints.locator("button.main").click();
+  await says("main td code", "https://readers.example.org/mcp");
+  await page.click(`[aria-label="Remove GITHUB_TOKEN of ${EVIL} for good"]`);
+  await says("#toast", "has no GITHUB_TOKEN");
+  await says("main .empty", "No group has a key");
+  await page.click(`[aria-label="Remove the endpoint of readers for good"]`);
+  await says("main .empty", "No group has an endpoint");
+  await page.click("#toast-button");
+  await says("main td code", "https://readers.example.org/mcp");
+}
+
 async function readsCalls() {
   await page.goto(`${origin}/admin#calls?outcome=not_found`);
   await says("main td", EVIL);
@@ -109,7 +141,7 @@ async function readsCalls() {
 }
 
 try {
-  for (const step of [signsIn, grants, explains, revokes, makesKeys, readsCalls]) {
+  for (const step of [signsIn, grants, explains, revokes, makesKeys, keepsCredentials, readsCalls]) {
     await step().catch(async (error) => {
       throw new Error(`${step.name}: ${error.message}\nthe page says:\n${await page.innerText("body")}`);
     });

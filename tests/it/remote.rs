@@ -240,6 +240,14 @@ async fn the_token_is_sent_and_never_shown() {
     let answer = bridge.post("/right/echo", r#"{"message": "hi"}"#).await;
     assert_eq!(answer.text, r#""hi""#);
     let seen = bridge.post("/right/headers", "{}").await.json();
+    assert_eq!(
+        seen["Authorization"]
+            .as_str()
+            .or(seen["authorization"].as_str()),
+        Some("***"),
+        "the server gives it back: {seen}"
+    );
+    let seen = server.read("headers").await;
     let header = |name: &str| {
         let found = seen.as_object().unwrap().iter();
         let mut found = found.filter(|(key, _)| key.eq_ignore_ascii_case(name));

@@ -29,7 +29,7 @@ const LOOPBACK: &str = concat!(
     "/tests/peers/loopback.cjs"
 );
 /// Python and Go servers have no such switch, but they heed these: nobody listens at port 1.
-const NO_INTERNET: [(&str, &str); 4] = [
+pub const NO_INTERNET: [(&str, &str); 4] = [
     ("HTTP_PROXY", "http://127.0.0.1:1"),
     ("HTTPS_PROXY", "http://127.0.0.1:1"),
     ("ALL_PROXY", "http://127.0.0.1:1"),
@@ -414,7 +414,7 @@ fn strings(texts: BTreeMap<String, String>) -> toml::Value {
 }
 
 /// `scripts/peers` brings a Node.js of its own where the system's is too old.
-fn path() -> String {
+pub fn path() -> String {
     let own = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.peers/node/bin"));
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = own
@@ -427,7 +427,7 @@ fn path() -> String {
 }
 
 /// Below the range that outgoing connections take their ports from.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = 20_000 + u16::try_from(std::process::id() % 100).unwrap_or_default() * 100;
     loop {

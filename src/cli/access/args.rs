@@ -79,6 +79,9 @@ pub enum AccessCommand {
     /// API keys that stand in the database instead of the configuration.
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Keys that groups have of their own for the servers of bridges, sealed in the database.
+    #[command(subcommand)]
+    GroupKey(GroupKeyCommand),
 }
 
 /// What `access grant` takes.
@@ -138,4 +141,38 @@ pub struct KeyArgs {
     /// Whose audit and grants it belongs to.
     #[arg(long, default_value = DEFAULT_WORKSPACE)]
     pub workspace: String,
+}
+
+/// What to do with the keys of groups.
+#[derive(Debug, Subcommand)]
+pub enum GroupKeyCommand {
+    /// Store a value that takes the place of a variable of the configuration when members of the
+    /// group call the bridge. It is asked for, or read from standard input.
+    #[command(
+        after_help = "Examples:\n  mcp-bridge access group-key set support github GITHUB_TOKEN\n  \
+        pass show github/support | mcp-bridge access group-key set support github GITHUB_TOKEN"
+    )]
+    Set(GroupKeyArgs),
+    /// List the keys; not their values.
+    List {
+        /// Only those of this group.
+        #[arg(long)]
+        group: Option<String>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove a key: the shared credentials count again.
+    Remove(GroupKeyArgs),
+}
+
+/// Which key of which group.
+#[derive(Debug, Args)]
+pub struct GroupKeyArgs {
+    /// The group.
+    pub group: String,
+    /// The bridge.
+    pub bridge: String,
+    /// The variable, as the bridge is configured with it.
+    pub variable: String,
 }

@@ -3,6 +3,7 @@
 
 mod args;
 mod explain;
+mod group_keys;
 mod keys;
 mod run;
 

@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{
     args::{AccessCommand, GrantArgs},
-    explain, keys,
+    explain, group_keys, keys,
 };
 use crate::{
     access::check_glob,
@@ -66,6 +66,7 @@ async fn run(config: Config, command: AccessCommand) -> anyhow::Result<()> {
         AccessCommand::Remove { user, group } => desk.remove(&user, &group).await,
         AccessCommand::Admin { user, remove } => desk.set_admin(&user, !remove).await,
         AccessCommand::Key(command) => keys::run(&desk, command).await,
+        AccessCommand::GroupKey(command) => group_keys::run(&desk, command).await,
     }
 }
 

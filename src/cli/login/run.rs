@@ -16,13 +16,14 @@ use crate::{
     auth::Proof,
     cli::{
         args::Start,
-        output::{complain, fail, print},
+        output::{complain, fail_clean, print},
         serve, sources,
     },
     config::{self, Config, CredentialKind, DEFAULT_WORKSPACE, Transport},
-    credential::{Logins, Wish, oauth_of},
+    credential::{Keyring, Logins, Wish, oauth_of},
     http::public_url,
     mcp,
+    secret::Redactor,
     store::{AccountKey, Actor, Store},
 };
 
@@ -60,17 +61,21 @@ fn run(start: &Start, work: impl AsyncFnOnce(Desk) -> anyhow::Result<()>) -> Exi
         Ok(loaded) => loaded,
         Err(problems) => return serve::refuse(&problems),
     };
+    let redactor = Redactor::default();
+    redactor.set_configured(loaded.secrets());
     let result = Runtime::new()
         .context("cannot start the runtime")
         .and_then(|runtime| {
-            let result = runtime.block_on(async { work(Desk::open(loaded.config).await?).await });
+            let redactor = redactor.clone();
+            let result =
+                runtime.block_on(async { work(Desk::open(loaded.config, redactor).await?).await });
             // The thread that reads the terminal may never end.
             runtime.shutdown_background();
             result
         });
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error),
+        Err(error) => fail_clean(&error, &redactor),
     }
 }
 
@@ -85,7 +90,7 @@ fn operator() -> Actor {
 
 impl Desk {
     /// Opens the database; makes the tables in one that has none.
-    async fn open(config: Config) -> anyhow::Result<Self> {
+    async fn open(config: Config, redactor: Redactor) -> anyhow::Result<Self> {
         let sources = sources::open(&config, mcp::http_client()?, TaskTracker::new())?;
         let store = sources.store.clone().context(
             "this configuration keeps nothing, so nobody can log in: write it into a `bridges.toml`",
@@ -95,7 +100,8 @@ impl Desk {
             complain(&format!("applied migrations: {}", applied.join(", ")));
             store.seed(&config.access).await?;
         }
-        let accounts = sources::accounts(&config, &sources);
+        let keyring = config.database.as_ref().map(Keyring::new).map(Arc::new);
+        let accounts = sources::accounts(&sources, keyring, &redactor);
         let logins = accounts.logins().context("nothing is kept here")?;
         Ok(Self {
             config,
@@ -113,7 +119,6 @@ impl Desk {
 
     /// Whose account is meant.
     fn account(
-        &self,
         bridge: &config::Bridge,
         user: Option<&str>,
         workspace: &str,
@@ -144,19 +149,18 @@ impl Desk {
     async fn login(self, args: &LoginArgs) -> anyhow::Result<()> {
         let bridge = self.bridge(&args.bridge)?;
         let (_, settings) = oauth_of(bridge)?;
-        let account = self.account(bridge, args.user.as_deref(), &args.workspace)?;
+        let account = Self::account(bridge, args.user.as_deref(), &args.workspace)?;
         let public = self
             .config
             .server
             .public_url
             .as_ref()
             .map(|_| callback(&self.config));
-        let door = match &public {
-            Some(_) => None,
-            None => {
-                let fixed = settings.client_id.as_ref().map(|_| REGISTERED_PORT);
-                Some(Door::open(args.port.or(fixed).unwrap_or(0)).await?)
-            }
+        let door = if public.is_some() {
+            None
+        } else {
+            let fixed = settings.client_id.as_ref().map(|_| REGISTERED_PORT);
+            Some(Door::open(args.port.or(fixed).unwrap_or(0)).await?)
         };
         let redirect_url = match (&door, public) {
             (Some(door), _) => door.redirect_url.clone(),
@@ -220,7 +224,7 @@ impl Desk {
 
     async fn logout(self, args: &LogoutArgs) -> anyhow::Result<()> {
         let bridge = self.bridge(&args.bridge)?;
-        let account = self.account(bridge, args.user.as_deref(), &args.workspace)?;
+        let account = Self::account(bridge, args.user.as_deref(), &args.workspace)?;
         let settings = match &bridge.transport {
             Ok(Transport::Remote(remote)) => remote.oauth.as_ref(),
             Ok(Transport::Stdio(_)) | Err(_) => None,

@@ -42,6 +42,13 @@ impl McpoCommand {
         }
     }
 
+    /// What must not show of the command line itself.
+    pub fn secrets(&self, environment: &Environment) -> Vec<Secret> {
+        let mut secrets = environment.secrets();
+        secrets.extend(config::stdio(&self.words, environment).secrets());
+        secrets
+    }
+
     /// Whether the file is watched.
     pub fn hot_reload(&self) -> bool {
         self.options.hot_reload && self.options.config().is_some()
@@ -115,6 +122,7 @@ impl McpoCommand {
         };
         Ok(Loaded {
             off: Vec::new(),
+            referenced: environment.secrets(),
             config: Config {
                 flavor: Flavor::McpoSingle,
                 server: Server::default(),

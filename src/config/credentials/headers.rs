@@ -82,14 +82,19 @@ pub(in crate::config) fn read(
     headers.retain(|(name, _)| *name != AUTHORIZATION);
     let (oauth, no_client) = resolver.apart(|resolver| oauth::resolve(resolver, sign_in));
     if missing.is_empty() {
-        no_client.into_iter().for_each(|why| resolver.miss(why));
+        for why in no_client {
+            resolver.miss(why);
+        }
     } else if !no_client.is_empty() {
         // Whoever reads the reason may do either.
         let (key, client) = (missing.join("; "), no_client.join("; "));
         resolver.miss(format!("{key}, and for a login {client}"));
     }
     resolver.keys_missing = missing;
-    Credentials { headers, oauth }
+    Credentials {
+        headers,
+        oauth: Some(oauth),
+    }
 }
 
 /// `headers`, and what becomes of `basic_auth`.
@@ -159,18 +164,6 @@ fn needed(resolver: &mut Resolver<'_, '_>, text: &Text) -> Option<Text> {
         .optional(text)?
         .map_err(|why| resolver.miss(why))
         .ok()
-}
-
-/// The password within the value of a header of Basic, which servers may echo.
-pub(in crate::config) fn password_of_basic(value: &Secret) -> Option<Secret> {
-    let (scheme, encoded) = value.expose().split_once(' ')?;
-    let pair = STANDARD
-        .decode(encoded.trim())
-        .ok()
-        .filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
-    let pair = String::from_utf8(pair).ok()?;
-    let (_user, password) = pair.split_once(':')?;
-    Some(Secret::new(password))
 }
 
 /// Reads `pass_headers`.

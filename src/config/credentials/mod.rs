@@ -6,6 +6,6 @@ mod oauth;
 mod tests;
 
 pub(super) use {
-    headers::{BasicTable, passed, password_of_basic, read, warn_of_literal},
+    headers::{BasicTable, passed, read, warn_of_literal},
     oauth::OAuthTable,
 };

@@ -33,11 +33,11 @@ pub(in crate::config) struct OAuthTable {
     pub(in crate::config) private_network: Option<Spanned<Flag>>,
 }
 
-/// Checks and resolves the table. `None` when something was reported or is missing.
+/// Checks and resolves the table.
 pub(in crate::config) fn resolve(
     resolver: &mut Resolver<'_, '_>,
     table: Spanned<OAuthTable>,
-) -> Option<OAuth> {
+) -> OAuth {
     let span = table.span();
     let table = table.into_inner();
     let grant = table.grant.and_then(|text| {
@@ -66,11 +66,13 @@ pub(in crate::config) fn resolve(
     let (client_id, no_id) = value(resolver, table.client_id);
     let (client_secret, no_secret) = value(resolver, table.client_secret);
     // A blank id is for servers that take us without one; a secret is nothing without its id.
-    if is_machine || client_secret.is_some() {
-        no_id.into_iter().for_each(|why| resolver.miss(why));
-    }
-    if is_machine {
-        no_secret.into_iter().for_each(|why| resolver.miss(why));
+    let is_id_needed = is_machine || client_secret.is_some();
+    let needed = [
+        no_id.filter(|_| is_id_needed),
+        no_secret.filter(|_| is_machine),
+    ];
+    for why in needed.into_iter().flatten() {
+        resolver.miss(why);
     }
     let scopes = table.scopes.map(|list| {
         let words = resolver.words(&list, &[',', ' ']);
@@ -78,7 +80,7 @@ pub(in crate::config) fn resolve(
     });
     let document = table.client_metadata_url;
     let private_network = table.private_network;
-    Some(OAuth {
+    OAuth {
         client_id: client_id.map(Text::into_inner),
         client_secret: client_secret.map(|text| Secret::new(text.into_inner())),
         scopes: scopes.unwrap_or_default(),
@@ -87,7 +89,7 @@ pub(in crate::config) fn resolve(
         private_network: private_network
             .and_then(|flag| resolver.reader.flag("private_network", &flag))
             .unwrap_or(false),
-    })
+    }
 }
 
 /// A value that may be blank, or why it is.

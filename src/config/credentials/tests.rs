@@ -224,7 +224,9 @@ fn basic_is_a_header_and_its_password_a_secret() {
     assert_eq!(authorization(&on), Some("Basic YUBiLmM6cGFzczp3b3Jk"));
     let secrets: Vec<_> = on.secrets();
     let secrets: Vec<_> = secrets.iter().map(Secret::expose).collect();
-    assert_eq!(secrets, ["Basic YUBiLmM6cGFzczp3b3Jk", "pass:word"]);
+    for secret in ["Basic YUBiLmM6cGFzczp3b3Jk", "pass:word"] {
+        assert!(secrets.contains(&secret), "{secret}");
+    }
     let off = bridge(keys, &[]);
     assert_eq!(
         off.reason_off(),

@@ -24,9 +24,9 @@ const KEY_MIN: usize = 32;
 /// The longest key file that is read, in bytes.
 const FILE_MAX: u64 = 4096;
 /// How often an empty key file is looked at again: another process may be writing it.
-const TRIES: u32 = 10;
+const TRIES: u32 = 3;
 /// The pause between such looks.
-const PAUSE: Duration = Duration::from_millis(50);
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// Why there is no key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -129,13 +129,13 @@ impl Keyring {
                 long_enough(key, "BRIDGE_SECRET_KEY")?;
                 key.clone()
             }
-            None => self.from_file(create)?,
+            None => self.in_file(create)?,
         };
         let vault = Arc::new(Vault::new(&key, &self.old));
         Ok(Arc::clone(self.vault.get_or_init(|| vault)))
     }
 
-    fn from_file(&self, create: bool) -> Result<Secret, KeyError> {
+    fn in_file(&self, create: bool) -> Result<Secret, KeyError> {
         match read(&self.file) {
             Ok(Some(key)) => Ok(key),
             Ok(None) if create => make(&self.file),

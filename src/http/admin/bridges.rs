@@ -15,6 +15,8 @@ use crate::{
     bridge::{Bridge, Phase},
     config::Transport,
     http::{AppState, error::ApiError},
+    mcp::LastWords,
+    secret::Redactor,
     store::ChangeRecord,
 };
 
@@ -43,7 +45,8 @@ pub async fn servers(State(state): State<Arc<AppState>>, _admin: Admin) -> Json<
 /// `GET /bridges`
 pub async fn list(State(state): State<Arc<AppState>>, _admin: Admin) -> Json<Value> {
     let roster = state.registry.roster();
-    let bridges: Vec<Value> = roster.bridges().iter().map(|it| shown(it)).collect();
+    let bridges = roster.bridges().iter();
+    let bridges: Vec<Value> = bridges.map(|it| shown(it, &state.redactor)).collect();
     Json(json!({ "count": bridges.len(), "bridges": bridges }))
 }
 
@@ -78,35 +81,36 @@ pub async fn restart(
         (true, false) => "failed",
         (false, _) => "starting",
     };
-    Ok(Json(json!({ "status": status, "bridge": shown(&bridge) })))
+    Ok(Json(
+        json!({ "status": status, "bridge": shown(&bridge, &state.redactor) }),
+    ))
 }
 
-/// A bridge on the wire. Texts of the server have been through the redactor, or go through it here.
-fn shown(bridge: &Bridge) -> Value {
+/// A bridge on the wire. Its texts were cleaned when they came; since then we may have learnt of more
+/// secrets.
+fn shown(bridge: &Bridge, redactor: &Redactor) -> Value {
     let status = bridge.status();
     let retry_after = status.retry_at.map(|_| status.retry_after());
     let server = bridge.live.server.load();
     let tools = bridge.live.tools.load();
     let words = bridge.live.last_words.load();
-    let redact = |text: &str| bridge.redactor.redact(text).into_owned();
-    let stderr: Vec<String> = words
-        .as_deref()
-        .map(|words| words.lines().iter().map(|line| redact(line)).collect())
-        .unwrap_or_default();
-    json!({
+    let stderr = words.as_deref().map(LastWords::lines);
+    let mut shown = json!({
         "name": bridge.name().as_str(),
         "enabled": bridge.is_on(),
         "transport": transport(bridge),
         "status": status.phase.as_str(),
-        "reason": status.reason.as_deref().map(redact),
+        "reason": status.reason,
         "retry_after": retry_after,
         "attempts": bridge.attempts(),
         "server": server.as_deref().map(|server| json!({ "name": server.name })),
         "tools": tools.entries.len(),
         "warnings": tools.warnings,
         "exit": words.as_deref().and_then(|words| words.exit().map(str::to_owned)),
-        "stderr": stderr,
-    })
+        "stderr": stderr.unwrap_or_default(),
+    });
+    redactor.clean_json(&mut shown);
+    shown
 }
 
 /// How the server is reached, without arguments and paths, which may hold secrets.

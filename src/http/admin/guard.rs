@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     access::View,
+    credential::Keyring,
     http::{AppState, Settings, body, error::ApiError, identity, sender::Sender},
     store::{Actor, Store, StoreError},
 };
@@ -31,18 +32,19 @@ pub struct Admin {
     pub actor: Actor,
     /// The tables.
     store: Option<Arc<Store>>,
+    /// The key of what is sealed there.
+    keyring: Option<Arc<Keyring>>,
 }
 
 impl Admin {
     /// The tables, where anything is kept.
     pub fn store(&self) -> Result<&Store, ApiError> {
-        self.store.as_deref().ok_or_else(|| {
-            ApiError::new(
-                StatusCode::NOT_FOUND,
-                "no_database",
-                "nothing is kept here: this bridge was started without bridges.toml, and without [database]",
-            )
-        })
+        self.store.as_deref().ok_or_else(nothing_kept)
+    }
+
+    /// The key of what is sealed in the tables.
+    pub fn keyring(&self) -> Result<&Keyring, ApiError> {
+        self.keyring.as_deref().ok_or_else(nothing_kept)
     }
 }
 
@@ -78,8 +80,17 @@ impl FromRequestParts<Arc<AppState>> for Admin {
             actor: actor(&view)?,
             settings,
             store: state.store.clone(),
+            keyring: state.keyring.clone(),
         })
     }
+}
+
+fn nothing_kept() -> ApiError {
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        "no_database",
+        "nothing is kept here: this bridge was started without bridges.toml, and without [database]",
+    )
 }
 
 /// Whether a content type is JSON, whatever its parameters.

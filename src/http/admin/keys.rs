@@ -1,6 +1,8 @@
 //! API keys: those of the tables, and those of the file to look at.
 
-use axum::Json;
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::StatusCode;
 use jiff::Timestamp;
@@ -12,7 +14,11 @@ use super::{
     guard::{Admin, Given, invalid, refused},
     words,
 };
-use crate::{http::error::ApiError, store::KeyRow};
+use crate::{
+    http::{AppState, error::ApiError},
+    secret::Secret,
+    store::KeyRow,
+};
 
 /// How the text of a key begins, so that scanners of source code know it.
 const PREFIX: &str = "mcpb_";
@@ -65,7 +71,11 @@ pub async fn list(admin: Admin) -> Result<Json<Value>, ApiError> {
 }
 
 /// `POST /keys`: the one answer that holds the text.
-pub async fn add(admin: Admin, Given(given): Given<NewKey>) -> Result<Json<Value>, ApiError> {
+pub async fn add(
+    State(state): State<Arc<AppState>>,
+    admin: Admin,
+    Given(given): Given<NewKey>,
+) -> Result<Json<Value>, ApiError> {
     let name = words::key_name(&given.name)?;
     if admin
         .settings
@@ -98,6 +108,7 @@ pub async fn add(admin: Admin, Given(given): Given<NewKey>) -> Result<Json<Value
     if !done.map_err(refused)? {
         return Err(taken(&key.name));
     }
+    state.redactor.learn(Secret::new(text.as_str()));
     Ok(Json(json!({
         "status": "created", "key": shown(&key), "text": text,
         "note": "the text is shown this once; only its hash is kept",

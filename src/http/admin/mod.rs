@@ -10,6 +10,8 @@
 //! | `GET`, `POST`, `DELETE /grants` | single grants, narrowed ones too |
 //! | `POST`, `DELETE /admins` | administrators by e-mail |
 //! | `GET`, `POST`, `DELETE /keys` | API keys; the text is shown once |
+//! | `GET`, `POST`, `DELETE /tenant-keys`, `GET /tenant-keys/{group}` | keys of groups for servers; never the values |
+//! | `GET`, `POST`, `DELETE /endpoints` | where a group's calls go instead |
 //! | `GET /servers`, `GET /bridges`, `POST /bridges/{name}/restart` | bridges and how they stand |
 //! | `GET /calls`, `GET /changes` | the audit trail |
 //! | `GET /explain` | why a user may or may not |
@@ -21,6 +23,7 @@
 mod bridges;
 mod calls;
 mod changes;
+mod endpoints;
 mod explain;
 mod grants;
 mod groups;
@@ -29,6 +32,7 @@ mod keys;
 mod me;
 mod page;
 mod plan;
+mod tenant_keys;
 mod users;
 mod words;
 
@@ -67,6 +71,19 @@ pub fn routes() -> Router<Arc<AppState>> {
         .route(
             "/keys",
             get(keys::list).post(keys::add).delete(keys::revoke),
+        )
+        .route(
+            "/tenant-keys",
+            get(tenant_keys::list)
+                .post(tenant_keys::set)
+                .delete(tenant_keys::remove),
+        )
+        .route("/tenant-keys/{group}", get(tenant_keys::of_group))
+        .route(
+            "/endpoints",
+            get(endpoints::list)
+                .post(endpoints::set)
+                .delete(endpoints::remove),
         )
         .route("/servers", get(bridges::servers))
         .route("/bridges", get(bridges::list))

@@ -495,6 +495,58 @@ function freshKey() {
       })));
 }
 
+// --- credentials ------------------------------------------------------------------------------
+
+pages.credentials = async () => {
+  const [{ keys }, { endpoints }, { groups }, { servers }] = await Promise.all(["/tenant-keys", "/endpoints", "/groups", "/servers"].map(get));
+  const who = [field("Group", "tenant_id", { list: "groups", required: true }), field("Bridge", "server_id", { list: "servers", required: true })];
+  const told = (it, { known }) => `${it.tenant_id} calls ${it.server_id}${known ? "" : ", which is not configured yet,"}`;
+  return [
+    heading("Credentials", "What a group calls a server with instead of the credentials that all share. A key takes the place of a variable in the bridge's configuration; it is sealed in the database and not shown again."),
+    suggestions("groups", groups.map((it) => it.group_name)), suggestions("servers", servers.map((it) => it.id)),
+    h("h3", {}, "Keys of groups"),
+    form([
+      who, field("Variable", "key_name", { placeholder: "GITHUB_TOKEN", spellcheck: "false", required: true }),
+      field("Value", "key_value", { type: "password", autocomplete: "new-password", spellcheck: "false", required: true }),
+    ], "Store", async (it) => {
+      const made = await api("POST", "/tenant-keys", it);
+      await done(`${told(it, made)} with a ${it.key_name} of its own`);
+    }),
+    table("Keys of groups", ["Group", "Bridge", "Variable", "Since", ["act", ""]], keys.map(groupKeyRow), "No group has a key of its own."),
+    h("h3", {}, "Endpoints of groups"),
+    form([who.map((it) => it.cloneNode(true)), field("Endpoint", "endpoint_url", { type: "url", placeholder: "where their calls go", required: true })], "Store", async (it) => {
+      const made = await api("POST", "/endpoints", it);
+      await done(`${told(it, made)} at ${made.endpoint_url}`);
+    }),
+    table("Endpoints of groups", ["Group", "Bridge", "Endpoint", ["act", ""]], endpoints.map(endpointRow), "No group has an endpoint of its own."),
+  ];
+};
+
+/** The group, and why its calls are refused if they are. */
+const ofGroup = ({ tenant_id, problem }) => [h("strong", {}, tenant_id), problem && h("small", {}, dot("bad"), `Refused: ${problem}`)];
+
+function groupKeyRow(it) {
+  const { tenant_id, server_id, key_name } = it;
+  return [ofGroup(it), server_id, h("code", {}, key_name), it.updated_at ? time(stamp(it.updated_at)) : "",
+    button("Remove", `Remove ${key_name} of ${tenant_id} for ${server_id}`, async () => {
+      if (!confirm(`Remove ${key_name} of ${tenant_id}? Its members call ${server_id} with the shared credentials then.`)) return;
+      await api("DELETE", "/tenant-keys", { tenant_id, server_id, key_name });
+      await done(`${tenant_id} has no ${key_name} for ${server_id} any more`);
+    })];
+}
+
+function endpointRow(it) {
+  const { tenant_id, server_id, endpoint_url } = it;
+  return [ofGroup(it), server_id, h("code", {}, endpoint_url),
+    button("Remove", `Remove the endpoint of ${tenant_id} for ${server_id}`, async () => {
+      await api("DELETE", "/endpoints", { tenant_id, server_id });
+      await done(`${tenant_id} calls ${server_id} where everybody does`, { undo: async () => {
+        await api("POST", "/endpoints", { tenant_id, server_id, endpoint_url });
+        await done(`${tenant_id} calls ${server_id} at ${endpoint_url} again`);
+      } });
+    })];
+}
+
 // --- calls ------------------------------------------------------------------------------------
 
 const OUTCOMES = ["ok", "forbidden", "unauthorized", "tool_error", "rate_limited", "timeout", "cancelled", "interrupted", "started"];

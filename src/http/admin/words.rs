@@ -4,7 +4,7 @@ use http::StatusCode;
 use jiff::Timestamp;
 
 use super::guard::invalid;
-use crate::{audit, config, http::error::ApiError, name::BridgeName};
+use crate::{audit, config, credential, http::error::ApiError, name::BridgeName};
 
 /// What the columns of the tables hold, in characters.
 const NAME_CHARS_MAX: usize = 255;
@@ -45,6 +45,12 @@ fn name(kind: &str, text: &str) -> Result<String, String> {
         "`{}` cannot name a {kind}: a name has 1 to {NAME_CHARS_MAX} characters, no comma, no control character and no blank at its ends",
         shown(text)
     ))
+}
+
+/// The name of a variable, as the environment has them.
+pub fn variable(text: &str) -> Result<String, ApiError> {
+    credential::variable(text).map_err(invalid)?;
+    Ok(text.to_owned())
 }
 
 /// The name of a bridge, there or not.

@@ -117,18 +117,17 @@ async fn opened(
 ) -> Result<Response, ApiError> {
     let bridge = bridge(state, name)?;
     let (server, _) = oauth_of(&bridge.config).map_err(|error| refused(&error))?;
-    let (ticket, sealed) = match carried.ticket {
-        Some(sealed) => (read(state, &bridge, &sealed, sender).await?, sealed),
-        None => {
-            let view = identity::view(&state.settings.load_full(), sender).await?;
-            let url = link_for(state, &bridge, &view)?;
-            let sealed = url
-                .query_pairs()
-                .find_map(|(key, value)| (key == "ticket").then(|| value.into_owned()))
-                .unwrap_or_default();
-            (read(state, &bridge, &sealed, sender).await?, sealed)
-        }
+    let sealed = if let Some(sealed) = carried.ticket {
+        sealed
+    } else {
+        let view = identity::view(&state.settings.load_full(), sender).await?;
+        let url = link_for(state, &bridge, &view)?;
+        let carried = url
+            .query_pairs()
+            .find_map(|(key, value)| (key == "ticket").then(|| value.into_owned()));
+        carried.unwrap_or_default()
     };
+    let ticket = read(state, &bridge, &sealed, sender).await?;
     let origin = server.origin().ascii_serialization();
     let root = root_of(state);
     Ok(page::question(&root, &ticket, &sealed, &origin, name))

@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use crate::{
     http::{error::ApiError, gate::Gate},
     name::{BridgeName, ToolName},
+    secret::Redactor,
 };
 
 /// The header that carries the request id, both ways.
@@ -40,8 +41,13 @@ pub struct Note {
     pub caller: Option<String>,
 }
 
-/// Serves one request within the bound on requests at once.
-pub async fn observe(State(gate): State<Gate>, mut request: Request, next: Next) -> Response {
+/// Serves one request within the bound on requests at once. No error leaves with a secret in it,
+/// wherever its text came from.
+pub async fn observe(
+    State((gate, redactor)): State<(Gate, Redactor)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let began = Instant::now();
     let request_id = request_id(request.headers());
     let shared = RequestId(request_id.clone());
@@ -57,7 +63,7 @@ pub async fn observe(State(gate): State<Gate>, mut request: Request, next: Next)
         }
     };
     let text = request_id.to_str().unwrap_or_default();
-    let mut response = render(response, text);
+    let mut response = render(response, text, &redactor);
     log(text, &method, uri.path(), &response, began);
     response.headers_mut().insert(REQUEST_ID, request_id);
     response
@@ -85,10 +91,11 @@ fn is_harmless(id: &str) -> bool {
 }
 
 /// Gives an [`ApiError`] its body, keeping headers that inner layers added.
-fn render(mut response: Response, request_id: &str) -> Response {
-    let Some(error) = response.extensions_mut().remove::<ApiError>() else {
+fn render(mut response: Response, request_id: &str, redactor: &Redactor) -> Response {
+    let Some(mut error) = response.extensions_mut().remove::<ApiError>() else {
         return response;
     };
+    error.clean(redactor);
     let mut rendered = error.render(request_id);
     let own: Vec<HeaderName> = rendered.headers().keys().cloned().collect();
     let (parts, _empty) = response.into_parts();

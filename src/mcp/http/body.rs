@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use url::Url;
 
 use super::failure::Failure;
+use crate::secret::Redactor;
 
 /// How much of a refusal is read, in bytes.
 pub const REFUSAL_BYTES_MAX: usize = 64 << 10;
@@ -30,49 +31,17 @@ pub enum Kind {
     Other,
 }
 
-/// Texts that must not appear in messages: the values of the headers we send.
-#[derive(Clone, Default)]
-pub struct Redaction(Vec<String>);
-
-impl std::fmt::Debug for Redaction {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("***")
+/// The beginning of a body on one line, for a message: secrets are taken out before it is cut.
+pub fn preview(body: &[u8], redactor: &Redactor) -> String {
+    let text = String::from_utf8_lossy(body);
+    let text = redactor.redact(&text);
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let line = words.join(" ");
+    let mut preview: String = line.chars().take(PREVIEW_CHARS).collect();
+    if preview.len() < line.len() {
+        preview.push('…');
     }
-}
-
-impl Redaction {
-    /// Hides the sensitive values of `headers` (the token behind `Bearer ` by itself too) and the
-    /// query values of `url`, which are keys more often than not.
-    pub fn new(headers: &HeaderMap, url: &Url) -> Self {
-        let sent = headers
-            .values()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| [Some(value), value.rsplit(' ').next()])
-            .flatten()
-            .map(str::to_owned);
-        let asked = url.query_pairs().map(|(_, value)| value.into_owned());
-        // Shorter ones are words, not secrets.
-        Self(sent.chain(asked).filter(|text| text.len() >= 6).collect())
-    }
-
-    /// The text without the secrets.
-    pub fn clean(&self, text: &str) -> String {
-        self.0
-            .iter()
-            .fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
-    }
-
-    /// The beginning of a body on one line, for a message.
-    pub fn preview(&self, body: &[u8]) -> String {
-        let text = self.clean(&String::from_utf8_lossy(body));
-        let words: Vec<&str> = text.split_whitespace().collect();
-        let line = words.join(" ");
-        let mut preview: String = line.chars().take(PREVIEW_CHARS).collect();
-        if preview.len() < line.len() {
-            preview.push('…');
-        }
-        preview
-    }
+    preview
 }
 
 /// The content type without its parameters, in lower case; empty when there is none.
@@ -156,8 +125,8 @@ pub fn refused_by_status(status: StatusCode, headers: &HeaderMap) -> Option<Fail
 }
 
 /// The failure for a status with a body that says no more than a person can read.
-pub fn refused_by_body(status: StatusCode, body: &[u8], redaction: &Redaction) -> Failure {
-    let preview = redaction.preview(body);
+pub fn refused_by_body(status: StatusCode, body: &[u8], redactor: &Redactor) -> Failure {
+    let preview = preview(body, redactor);
     let hint = if preview.is_empty() {
         preview
     } else {

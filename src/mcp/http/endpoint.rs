@@ -24,12 +24,12 @@ use url::Url;
 
 use super::{
     answers::{Asked, RawCalls, Rewriter, Stall, too_large},
-    body::{self, Kind, Redaction},
+    body::{self, Kind},
     events::frames,
     failure::{Failure, LastFailure},
     message::{First, cancelled, first_request, is_of_mcp, is_session_gone, passed_into},
 };
-use crate::mcp::credential::Courier;
+use crate::{mcp::credential::Courier, secret::Redactor};
 
 /// `MCP 2025-11-25, transports, session management`
 const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -62,8 +62,8 @@ struct Inner {
     moved: OnceLock<Url>,
     /// Sent with every request.
     headers: HeaderMap,
-    /// Keeps `headers` out of messages.
-    redaction: Redaction,
+    /// Keeps secrets out of messages.
+    redactor: Redactor,
     /// The largest answer, in bytes.
     bytes_max: usize,
     /// The tool calls in flight.
@@ -78,13 +78,19 @@ struct Inner {
 
 impl HttpEndpoint {
     /// Describes an endpoint; nothing is sent yet. `bytes_max` bounds one answer.
-    pub fn new(courier: Courier, url: Url, headers: HeaderMap, bytes_max: usize) -> Self {
+    pub fn new(
+        courier: Courier,
+        url: Url,
+        headers: HeaderMap,
+        bytes_max: usize,
+        redactor: Redactor,
+    ) -> Self {
         Self(Arc::new(Inner {
             courier,
-            redaction: Redaction::new(&headers, &url),
             url,
             moved: OnceLock::new(),
             headers,
+            redactor,
             bytes_max,
             calls: RawCalls::default(),
             last: LastFailure::default(),
@@ -239,7 +245,7 @@ impl HttpEndpoint {
         if body.is_empty() {
             return self.fail(Failure::Protocol("an empty answer".to_owned()));
         }
-        let preview = self.0.redaction.preview(&body);
+        let preview = body::preview(&body, &self.0.redactor);
         self.fail(Failure::Protocol(match Kind::of(&content_type) {
             Kind::Json => format!("its JSON is no answer to the request: {preview}"),
             Kind::Events | Kind::Other if content_type.is_empty() => {
@@ -273,7 +279,7 @@ impl HttpEndpoint {
         let first = first_request(message);
         let error = match (error, first) {
             (Some(error), Some(First::Initialize)) if !is_of_mcp(&error) => {
-                let hint = self.0.redaction.clean(&format!(": {}", error.message));
+                let hint = format!(": {}", self.0.redactor.redact(&error.message));
                 return self.fail(Failure::Http(status.as_u16(), hint));
             }
             // The lifecycle goes on with `initialize` after any refusal of a client's error.
@@ -284,7 +290,7 @@ impl HttpEndpoint {
         };
         match error.and_then(|error| asked.refuse(error)) {
             Some(answer) => Ok(StreamableHttpPostResponse::Json(answer, None)),
-            None => self.fail(body::refused_by_body(status, &body, &self.0.redaction)),
+            None => self.fail(body::refused_by_body(status, &body, &self.0.redactor)),
         }
     }
 

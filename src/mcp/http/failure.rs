@@ -187,7 +187,10 @@ pub fn unsent(error: &DynamicTransportError) -> ConnectError {
 pub fn connect_error(error: ClientInitializeError, last: &LastFailure) -> ConnectError {
     match error {
         ClientInitializeError::TransportError { error, .. } => {
-            Failure::behind(&error).into_connect_error()
+            // That the channel closed is no reason; what the transport saw before is.
+            let seen = last.get().filter(|_| is_closed(&error));
+            seen.unwrap_or_else(|| Failure::behind(&error))
+                .into_connect_error()
         }
         ClientInitializeError::JsonRpcError(error) => ConnectError::Refused {
             step: "initialize",
@@ -207,6 +210,12 @@ pub fn connect_error(error: ClientInitializeError, last: &LastFailure) -> Connec
         }
         other => ConnectError::Protocol(other.to_string()),
     }
+}
+
+/// Whether rmcp only says that its own channel is gone.
+fn is_closed(error: &DynamicTransportError) -> bool {
+    let error = error.error.downcast_ref::<StreamableHttpError<Failure>>();
+    matches!(error, Some(StreamableHttpError::TransportChannelClosed))
 }
 
 /// A JSON-RPC error, which is the server's own unless the transport wrote it.

@@ -24,7 +24,7 @@ pub use endpoint::HttpEndpoint;
 pub use failure::{LastFailure, call_error, connect_error, unsent};
 
 pub(super) use body::{
-    Kind, REFUSAL_BYTES_MAX, Redaction, content_type, json_rpc_error, read, read_refusal,
+    Kind, REFUSAL_BYTES_MAX, content_type, json_rpc_error, preview, read, read_refusal,
     refused_by_body, refused_by_status,
 };
 pub(super) use client::{client_builder, header_map, join_same_origin};
@@ -35,7 +35,7 @@ pub(super) use failure::Failure;
 pub(super) use message::{Passed, is_session_gone, passed_into};
 
 use super::{credential::Courier, error::ConnectError};
-use crate::config::Remote;
+use crate::{config::Remote, secret::Redactor};
 
 /// Requests whose answers have not begun, at once; more wait. The bridge has its own bound.
 const REQUESTS_MAX: usize = 256;
@@ -54,6 +54,7 @@ pub fn transport(
     courier: &Courier,
     remote: &Remote,
     result_bytes_max: usize,
+    redactor: &Redactor,
 ) -> Result<(HttpTransport, LastFailure), ConnectError> {
     let headers = header_map(&remote.headers)?;
     let endpoint = HttpEndpoint::new(
@@ -61,6 +62,7 @@ pub fn transport(
         remote.url.clone(),
         headers,
         result_bytes_max,
+        redactor.clone(),
     );
     let last = endpoint.last_failure();
     let mut resume = ExponentialBackoff::default();

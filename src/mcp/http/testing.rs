@@ -19,7 +19,7 @@ use super::{call_error, http_client, install_tls};
 use crate::{
     config::{Remote, RemoteKind},
     mcp::{credential::Courier, decode::raw_result, error::CallError},
-    secret::Secret,
+    secret::{Redactor, Secret},
 };
 
 /// The limit the tests use, in bytes.
@@ -68,6 +68,13 @@ pub fn remote(url: &str, kind: RemoteKind) -> Remote {
         headers: vec![(HeaderName::from_static("authorization"), Secret::new(TOKEN))],
         ..Remote::new(Url::parse(url).unwrap(), kind)
     }
+}
+
+/// Knows the credential.
+pub fn redactor() -> Redactor {
+    let redactor = Redactor::default();
+    redactor.set_configured([Secret::new(TOKEN)]);
+    redactor
 }
 
 /// The client of the process.

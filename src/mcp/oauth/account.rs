@@ -8,6 +8,7 @@ use std::{
 
 use rmcp::transport::auth::{AuthorizationMetadata, StoredAuthorizationState, StoredCredentials};
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use url::Url;
 
 use crate::secret::Secret;
@@ -15,13 +16,17 @@ use crate::secret::Secret;
 /// A token is renewed when less than this part of its life is left, or less than [`RENEWED_BEFORE`].
 const RENEWED_PART: u32 = 5;
 /// See [`RENEWED_PART`].
-const RENEWED_BEFORE: Duration = Duration::from_secs(60);
+const RENEWED_BEFORE: Duration = Duration::from_mins(1);
+
+/// How an authorization server takes the secret of a client (RFC 8414 §2); rmcp goes by it.
+pub(super) const AUTH_METHODS: &str = "token_endpoint_auth_methods_supported";
 
 /// Scopes that are noted at most.
 const WANTED_MAX: usize = 100;
 
 /// Us, as an authorization server knows us.
 #[derive(Clone, Serialize, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "OAuth's names")]
 pub struct Client {
     /// The URL of the server that we log in to.
     pub server: Url,
@@ -31,6 +36,9 @@ pub struct Client {
     pub client_id: String,
     /// Our secret there, if it gave one.
     pub(super) client_secret: Option<String>,
+    /// What we may ask for, as we registered.
+    #[serde(default)]
+    pub(super) scopes: Vec<String>,
     /// Where it sends browsers back to.
     pub redirect_url: String,
     /// The server, as it names itself (RFC 8707).
@@ -65,10 +73,14 @@ pub struct Imported {
     pub access_token: Secret,
     /// What renews it.
     pub refresh_token: Option<Secret>,
+    /// When the token ends, in seconds since 1970, if it says so.
+    pub ends_at: Option<i64>,
     /// The id it was given to.
     pub client_id: String,
     /// That client's secret.
     pub client_secret: Option<Secret>,
+    /// How it shows that secret (RFC 7591 `token_endpoint_auth_method`).
+    pub auth_method: Option<String>,
     /// Where browsers were sent back to.
     pub redirect_url: String,
     /// What was granted.
@@ -151,6 +163,28 @@ impl Account {
 }
 
 impl Client {
+    /// Shows the secret in the other of the two ways of RFC 6749 §2.3.1 from now on; servers name both
+    /// and mean one. False for a client without secret.
+    pub(super) fn show_secret_otherwise(&mut self) -> bool {
+        if self.client_secret.is_none() {
+            return false;
+        }
+        let methods = self.metadata.additional_fields.get(AUTH_METHODS);
+        let posts = methods.and_then(Value::as_array).is_some_and(|methods| {
+            let has = |name: &str| methods.iter().any(|it| it.as_str() == Some(name));
+            has("client_secret_post") && !has("client_secret_basic")
+        });
+        let other = if posts {
+            "client_secret_basic"
+        } else {
+            "client_secret_post"
+        };
+        self.metadata
+            .additional_fields
+            .insert(AUTH_METHODS.to_owned(), json!([other]));
+        true
+    }
+
     /// Our secret there.
     pub fn secret(&self) -> Option<Secret> {
         self.client_secret.clone().map(Secret::new)

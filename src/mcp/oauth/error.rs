@@ -5,7 +5,7 @@ use std::error::Error;
 use rmcp::transport::auth::AuthError;
 
 /// Longest text of a stranger that is repeated, in characters.
-const WORDS_MAX: usize = 200;
+const WORDS_MAX: usize = 400;
 
 /// Why there is no token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -18,6 +18,11 @@ pub enum OAuthError {
         "registering as a client failed: {0}; if the vendor gives out client ids, set `client_id` in its `oauth` table"
     )]
     Registration(String),
+    /// Our id there, or the secret to it, does not count.
+    #[error(
+        "the authorization server does not take us for its client ({0}); look at `client_id` and `client_secret` in its `oauth` table"
+    )]
+    Client(String),
     /// What was granted no longer counts; somebody has to log in again.
     #[error("the authorization server no longer accepts what was granted ({0})")]
     Rejected(String),
@@ -37,12 +42,15 @@ impl OAuthError {
             match error {
                 AuthError::RegistrationFailed(_) => return Self::Registration(text.clone()),
                 _ if *status == 429 || *status >= 500 => return Self::Unavailable(text.clone()),
+                _ if code.as_deref() == Some("invalid_grant") => {
+                    return Self::Rejected(text.clone());
+                }
                 _ if matches!(
                     code.as_deref(),
-                    Some("invalid_grant" | "invalid_client" | "unauthorized_client")
+                    Some("invalid_client" | "unauthorized_client")
                 ) =>
                 {
-                    return Self::Rejected(text.clone());
+                    return Self::Client(text.clone());
                 }
                 AuthError::TokenExchangeFailed(_)
                 | AuthError::TokenRefreshFailed(_)

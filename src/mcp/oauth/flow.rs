@@ -13,11 +13,11 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{
-    account::{Account, Client, Imported, Pending},
+    account::{AUTH_METHODS, Account, Client, Imported, Pending},
     error::OAuthError,
     traffic::Traffic,
 };
-use crate::config::OAuth;
+use crate::{config::OAuth, secret::Secret};
 
 /// How authorization servers and the people before them read our name.
 const CLIENT_NAME: &str = "mcp-bridge";
@@ -67,6 +67,7 @@ pub async fn begin(asked: &Asked<'_>) -> Result<Begun, OAuthError> {
         metadata: config.metadata,
         client_id: config.client.client_id,
         client_secret: config.client.client_secret,
+        scopes: config.scopes,
         redirect_url: asked.redirect_url.to_string(),
         resource: resource.unwrap_or_else(|| asked.server.to_string()),
     };
@@ -82,6 +83,8 @@ struct Registered {
     metadata: AuthorizationMetadata,
     /// It.
     client: OAuthClientConfig,
+    /// What it may ask for.
+    scopes: Vec<String>,
 }
 
 /// The steps of [`begin`], in rmcp's errors.
@@ -103,7 +106,7 @@ async fn attempt(
     let client = register(asked, &mut manager, &metadata, &scopes).await?;
     let mut request = AuthorizationRequest::new(asked.redirect_url.as_str())
         .with_preregistered_client(client.client_id.clone())
-        .with_scopes(scopes);
+        .with_scopes(scopes.clone());
     if let Some(secret) = &client.client_secret {
         request = request.with_client_secret(secret.clone());
     }
@@ -112,7 +115,12 @@ async fn attempt(
     let state = kept
         .take()
         .ok_or_else(|| AuthError::InternalError("the login has no state".to_owned()))?;
-    Ok((session, Registered { metadata, client }, state))
+    let registered = Registered {
+        metadata,
+        client,
+        scopes,
+    };
+    Ok((session, registered, state))
 }
 
 /// The operator's scopes, else those that the server names; with what was granted and asked for
@@ -147,7 +155,9 @@ async fn register(
             None => client,
         });
     }
-    if let Some(known) = asked.known {
+    // One that registered for less may not ask for more.
+    let covers = |known: &&Client| scopes.iter().all(|scope| known.scopes.contains(scope));
+    if let Some(known) = asked.known.filter(covers) {
         let client = OAuthClientConfig::new(&known.client_id, redirect);
         return Ok(match &known.client_secret {
             Some(secret) => client.with_client_secret(secret),
@@ -181,8 +191,27 @@ pub async fn finish(
     code: &str,
     issuer: Option<&str>,
 ) -> Result<Account, OAuthError> {
-    let Pending { client, state } = pending;
-    let known = Known::new(&client, settings).await?;
+    let Pending { mut client, state } = pending;
+    match exchange(&client, state.clone(), settings, code, issuer).await {
+        // A server checks the client before the code (RFC 6749 §4.1.3), which is not spent.
+        Err(OAuthError::Client(_)) if client.show_secret_otherwise() => {
+            exchange(&client, state, settings, code, issuer).await
+        }
+        // Nothing was granted yet.
+        Err(OAuthError::Rejected(words)) => Err(OAuthError::Refused(words)),
+        exchanged => exchanged,
+    }
+}
+
+/// Exchanges a code once.
+async fn exchange(
+    client: &Client,
+    state: StoredAuthorizationState,
+    settings: &OAuth,
+    code: &str,
+    issuer: Option<&str>,
+) -> Result<Account, OAuthError> {
+    let known = Known::new(client, settings).await?;
     let csrf = state.csrf_token.clone();
     let mut manager = known.manager;
     manager.set_state_store(Kept::of(state));
@@ -190,7 +219,7 @@ pub async fn finish(
         .exchange_code_for_token_with_issuer(code, &csrf, issuer)
         .await;
     exchanged.map_err(|error| OAuthError::new(&error, known.traffic.seen()))?;
-    account(client, &known.store, Vec::new()).await
+    account(client.clone(), &known.store, Vec::new()).await
 }
 
 /// Renews the tokens of an account.
@@ -246,6 +275,7 @@ pub async fn client_credentials(server: &Url, settings: &OAuth) -> Result<Accoun
         metadata,
         client_id: client_id.clone(),
         client_secret: Some(secret.expose().to_owned()),
+        scopes: Vec::new(),
         redirect_url: String::new(),
         resource: server.to_string(),
     };
@@ -264,12 +294,14 @@ pub async fn adopt(
         .await
         .map_err(|error| OAuthError::new(&error, traffic.seen()))?;
     let issuer = resolved.metadata.issuer.clone();
-    // The file does not say when the token was received: it is renewed at once where that can be.
+    let ends_at = login
+        .ends_at
+        .map(|at| u64::try_from(at).unwrap_or_default());
     let tokens = json!({
         "access_token": login.access_token.expose(),
         "token_type": "bearer",
-        "expires_in": login.refresh_token.as_ref().map(|_| 0),
-        "refresh_token": login.refresh_token.as_ref().map(|token| token.expose()),
+        "expires_in": ends_at,
+        "refresh_token": login.refresh_token.as_ref().map(Secret::expose),
         "scope": login.scopes.join(" "),
     });
     let tokens = serde_json::from_value(without_nulls(tokens))
@@ -280,15 +312,23 @@ pub async fn adopt(
         login.scopes.clone(),
         Some(0),
     );
+    let mut metadata = resolved.metadata;
+    if let Some(method) = &login.auth_method {
+        let methods = json!([method]);
+        metadata
+            .additional_fields
+            .insert(AUTH_METHODS.to_owned(), methods);
+    }
     Ok(Account {
         client: Client {
             server: server.clone(),
-            metadata: resolved.metadata,
+            metadata,
             client_id: login.client_id.clone(),
             client_secret: login
                 .client_secret
                 .as_ref()
                 .map(|secret| secret.expose().to_owned()),
+            scopes: login.scopes.clone(),
             redirect_url: login.redirect_url.clone(),
             resource: server.to_string(),
         },

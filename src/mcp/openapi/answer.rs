@@ -5,9 +5,8 @@ use reqwest::Response;
 use serde_json::{Value, json};
 
 use crate::mcp::error::CallError;
-use crate::mcp::http::{
-    Failure, Kind, Redaction, content_type, read, read_refusal, refused_by_status,
-};
+use crate::mcp::http::{Failure, Kind, content_type, read, read_refusal, refused_by_status};
+use crate::secret::Redactor;
 
 /// How much of a refusal reaches the caller, in characters.
 const REFUSAL_CHARS_MAX: usize = 2_000;
@@ -17,7 +16,7 @@ const REFUSAL_CHARS_MAX: usize = 2_000;
 pub async fn result(
     response: Response,
     bytes_max: usize,
-    redaction: &Redaction,
+    redactor: &Redactor,
 ) -> Result<String, CallError> {
     let status = response.status();
     if let Some(failure) = refused_by_status(status, response.headers()) {
@@ -25,7 +24,8 @@ pub async fn result(
     }
     if !status.is_success() {
         let body = read_refusal(response).await;
-        let text = redaction.clean(&String::from_utf8_lossy(&body));
+        let text = String::from_utf8_lossy(&body);
+        let text = redactor.redact(&text);
         let text: String = text.trim().chars().take(REFUSAL_CHARS_MAX).collect();
         let message = match text.as_str() {
             "" => format!("HTTP {status}"),

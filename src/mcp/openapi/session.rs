@@ -17,9 +17,10 @@ use crate::config::Remote;
 use crate::mcp::credential::Courier;
 use crate::mcp::error::{CallError, ConnectError};
 use crate::mcp::http::{
-    Failure, Kind, Redaction, content_type, header_map, join_same_origin, read, read_refusal,
+    Failure, Kind, content_type, header_map, join_same_origin, preview, read, read_refusal,
     refused_by_body, refused_by_status,
 };
+use crate::secret::Redactor;
 
 /// An HTTP service, described by its document.
 #[derive(Debug)]
@@ -28,8 +29,8 @@ pub struct OpenApiSession {
     courier: Courier,
     /// Sent with every request.
     headers: HeaderMap,
-    /// Keeps `headers` out of messages.
-    redaction: Redaction,
+    /// Keeps secrets out of messages.
+    redactor: Redactor,
     /// The largest answer, in bytes.
     bytes_max: usize,
     /// Tool → where its operation is and how it is called.
@@ -46,15 +47,15 @@ impl OpenApiSession {
         remote: &Remote,
         result_bytes_max: usize,
         limit: Duration,
+        redactor: &Redactor,
     ) -> Result<Self, ConnectError> {
         let headers = header_map(&remote.headers)?;
-        let redaction = Redaction::new(&headers, &remote.url);
         let request = courier
             .client
             .get(remote.url.clone())
             .headers(headers.clone())
             .header(ACCEPT, "application/json");
-        let fetching = fetch(courier, request, result_bytes_max, &redaction);
+        let fetching = fetch(courier, request, result_bytes_max, redactor);
         let Ok(fetched) = timeout(limit, fetching).await else {
             return Err(ConnectError::Timeout {
                 step: "OpenAPI document",
@@ -80,7 +81,7 @@ impl OpenApiSession {
         Ok(Self {
             courier: courier.clone(),
             headers,
-            redaction,
+            redactor: redactor.clone(),
             bytes_max: result_bytes_max,
             operations,
             tools,
@@ -132,7 +133,7 @@ impl OpenApiSession {
             .send(request)
             .await
             .map_err(Failure::into_call_error)?;
-        answer::result(response, self.bytes_max, &self.redaction).await
+        answer::result(response, self.bytes_max, &self.redactor).await
     }
 }
 
@@ -141,7 +142,7 @@ async fn fetch(
     courier: &Courier,
     request: reqwest::RequestBuilder,
     bytes_max: usize,
-    redaction: &Redaction,
+    redactor: &Redactor,
 ) -> Result<(Url, Value), Failure> {
     let response = courier.send(request).await?;
     let status = response.status();
@@ -152,7 +153,7 @@ async fn fetch(
         return Err(refused_by_body(
             status,
             &read_refusal(response).await,
-            redaction,
+            redactor,
         ));
     }
     let location = response.url().clone();
@@ -161,7 +162,7 @@ async fn fetch(
     if let Ok(document @ Value::Object(_)) = serde_json::from_slice(&body) {
         return Ok((location, document));
     }
-    let preview = redaction.preview(&body);
+    let preview = preview(&body, redactor);
     Err(Failure::Protocol(
         if preview.starts_with("openapi:") || kind.ends_with("yaml") {
             "its OpenAPI document is YAML; the URL of the JSON one is needed".to_owned()

@@ -16,7 +16,7 @@ use super::schema::{Definitions, Document};
 use super::*;
 use crate::config::RemoteKind;
 use crate::mcp::error::{CallError, ConnectError};
-use crate::mcp::http::testing::{LIMIT, Server, TOKEN, courier};
+use crate::mcp::http::testing::{LIMIT, Server, TOKEN, courier, redactor};
 
 /// A service with everything that a document can ask of us.
 fn document() -> Value {
@@ -166,7 +166,7 @@ async fn answer(Path(kind): Path<String>) -> Response {
 async fn open(server: &Server, path: &str) -> Result<OpenApiSession, ConnectError> {
     let remote = server.remote(path, RemoteKind::OpenApi);
     let limit = Duration::from_millis(500);
-    OpenApiSession::connect(&courier(), &remote, LIMIT, limit).await
+    OpenApiSession::connect(&courier(), &remote, LIMIT, limit, &redactor()).await
 }
 
 fn object(value: Value) -> Map<String, Value> {

@@ -13,9 +13,10 @@ use crate::config::Remote;
 use crate::mcp::credential::Courier;
 use crate::mcp::error::ConnectError;
 use crate::mcp::http::{
-    Failure, Frame, Kind, Redaction, content_type, frames, header_map, join_same_origin,
+    Failure, Frame, Kind, content_type, frames, header_map, join_same_origin, preview,
     read_refusal, refused_by_body, refused_by_status,
 };
+use crate::secret::Redactor;
 
 /// Opens the stream and waits for the `endpoint` event, within `limit`. The reader runs on
 /// `tracker` until the transport is closed or dropped. One answer may have `result_bytes_max`
@@ -25,9 +26,10 @@ pub async fn connect(
     remote: &Remote,
     result_bytes_max: usize,
     limit: Duration,
+    redactor: &Redactor,
     tracker: &TaskTracker,
 ) -> Result<SseTransport, ConnectError> {
-    let opening = open(courier, remote, result_bytes_max);
+    let opening = open(courier, remote, result_bytes_max, redactor);
     let Ok(opened) = timeout(limit, opening).await else {
         return Err(ConnectError::Timeout {
             step: "endpoint event",
@@ -48,6 +50,7 @@ async fn open(
     courier: &Courier,
     remote: &Remote,
     bytes_max: usize,
+    redactor: &Redactor,
 ) -> Result<
     (
         Address,
@@ -56,7 +59,6 @@ async fn open(
     ConnectError,
 > {
     let headers = header_map(&remote.headers)?;
-    let redaction = Redaction::new(&headers, &remote.url);
     let request = courier
         .client
         .get(remote.url.clone())
@@ -66,7 +68,7 @@ async fn open(
         .send(request)
         .await
         .map_err(Failure::into_connect_error)?;
-    let response = check_opened(response, &redaction)
+    let response = check_opened(response, redactor)
         .await
         .map_err(Failure::into_connect_error)?;
     let base = response.url().clone();
@@ -82,7 +84,7 @@ async fn open(
                     courier: courier.clone(),
                     url,
                     headers,
-                    redaction,
+                    redactor: redactor.clone(),
                 };
                 return Ok((address, stream));
             }
@@ -97,20 +99,20 @@ async fn open(
 }
 
 /// Refuses what is no event stream.
-async fn check_opened(response: Response, redaction: &Redaction) -> Result<Response, Failure> {
+async fn check_opened(response: Response, redactor: &Redactor) -> Result<Response, Failure> {
     let status = response.status();
     if let Some(failure) = refused_by_status(status, response.headers()) {
         return Err(failure);
     }
     if !status.is_success() {
         let body = read_refusal(response).await;
-        return Err(refused_by_body(status, &body, redaction));
+        return Err(refused_by_body(status, &body, redactor));
     }
     let content_type = content_type(&response);
     if Kind::of(&content_type) == Kind::Events {
         return Ok(response);
     }
-    let preview = redaction.preview(&read_refusal(response).await);
+    let preview = preview(&read_refusal(response).await, redactor);
     Err(Failure::Protocol(format!(
         "`{content_type}` instead of an event stream: {preview}"
     )))

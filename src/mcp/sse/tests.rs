@@ -28,7 +28,7 @@ use tower::ServiceExt as _;
 use super::{connect, transport::SseTransport};
 use crate::config::{Remote, RemoteKind};
 use crate::mcp::error::{CallError, ConnectError};
-use crate::mcp::http::testing::{LIMIT, Quiet, Server, TOKEN, call, courier};
+use crate::mcp::http::testing::{LIMIT, Quiet, Server, TOKEN, call, courier, redactor};
 
 /// A result that rmcp's own decoder would lose.
 const ODD: &str = r#"{"action":"accept","content":[{"type":"hologram"}],"x":1e2}"#;
@@ -135,7 +135,15 @@ async fn post(
 
 async fn opened(remote: &Remote) -> Result<SseTransport, ConnectError> {
     let limit = Duration::from_millis(700);
-    connect(&courier(), remote, LIMIT, limit, &TaskTracker::new()).await
+    connect(
+        &courier(),
+        remote,
+        LIMIT,
+        limit,
+        &redactor(),
+        &TaskTracker::new(),
+    )
+    .await
 }
 
 async fn serve(remote: &Remote) -> RunningService<RoleClient, Quiet> {
@@ -301,10 +309,10 @@ async fn closing_stops_the_reader() {
     let tracker = TaskTracker::new();
     let limit = Duration::from_secs(5);
     let remote = server.remote("/sse", RemoteKind::Sse);
-    let mut closed = connect(&courier(), &remote, LIMIT, limit, &tracker)
+    let mut closed = connect(&courier(), &remote, LIMIT, limit, &redactor(), &tracker)
         .await
         .unwrap();
-    let dropped = connect(&courier(), &remote, LIMIT, limit, &tracker)
+    let dropped = connect(&courier(), &remote, LIMIT, limit, &redactor(), &tracker)
         .await
         .unwrap();
     assert_eq!(tracker.len(), 2);

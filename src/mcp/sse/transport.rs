@@ -20,9 +20,10 @@ use super::reader;
 use crate::mcp::credential::Courier;
 use crate::mcp::decode::Decoder;
 use crate::mcp::http::{
-    Failure, Frame, Kind, REFUSAL_BYTES_MAX, Redaction, content_type, is_session_gone,
-    json_rpc_error, passed_into, read, read_refusal, refused_by_body, refused_by_status,
+    Failure, Frame, Kind, REFUSAL_BYTES_MAX, content_type, is_session_gone, json_rpc_error,
+    passed_into, read, read_refusal, refused_by_body, refused_by_status,
 };
+use crate::secret::Redactor;
 
 /// Messages that wait for the session loop; the stream is not read on while they are this many.
 const QUEUE: usize = 64;
@@ -49,8 +50,8 @@ pub struct Address {
     pub url: Url,
     /// Sent with every message.
     pub headers: HeaderMap,
-    /// Keeps `headers` out of messages.
-    pub redaction: Redaction,
+    /// Keeps secrets out of messages.
+    pub redactor: Redactor,
 }
 
 /// The sending half.
@@ -241,7 +242,7 @@ impl Outbox {
                     .await;
                 Ok(())
             }
-            _ => Err(refused_by_body(status, body, &self.address.redaction)),
+            _ => Err(refused_by_body(status, body, &self.address.redactor)),
         }
     }
 }

@@ -220,8 +220,8 @@ async fn a_login_is_taken_once() {
         let store = Arc::new(base.store().await);
         store.save_login("a", b"one", in_seconds(60)).await.unwrap();
         store.save_login("b", b"two", in_seconds(60)).await.unwrap();
-        let takes = (0..8).map(|_| store.take_login("a"));
-        let taken: Vec<_> = futures::future::join_all(takes)
+        let at_once = (0..8).map(|_| store.take_login("a"));
+        let taken: Vec<_> = futures::future::join_all(at_once)
             .await
             .into_iter()
             .filter_map(Result::unwrap)

@@ -70,6 +70,12 @@ async fn assert_workspaces_apart(store: &Store) {
             ..CallRecord::default()
         };
         store.put_calls(&[call]).await.unwrap();
+        let account = AccountKey {
+            workspace: workspace.to_owned(),
+            bridge: "linear".to_owned(),
+            subject: "ann@example.com".to_owned(),
+        };
+        store.put_account(None, &account, b"x").await.unwrap();
     }
     let filter = CallFilter {
         workspace: Some("other".to_owned()),
@@ -134,34 +140,47 @@ async fn superusers_step_down_into_the_scoped_role() {
     assert_eq!(rows, [("other".to_owned(),)]);
 }
 
-/// Two calls, one of `default` and one of `other`: seen by what the connection says it is.
+/// Two rows a table, one of `default` and one of `other`: seen by what the connection says it is.
 async fn assert_raw(connection: &mut PgConnection, role: &'static str) {
     sqlx::raw_sql(role).execute(&mut *connection).await.unwrap();
-    for (setting, seen) in [
-        (None, 0),
-        (Some(""), 0),
-        (Some("other"), 1),
-        (Some("x"), 0),
-        (Some("*"), 2),
-    ] {
-        if let Some(setting) = setting {
-            sqlx::query("SELECT set_config('mcp_bridge.workspace', $1, false)")
-                .bind(setting)
-                .execute(&mut *connection)
-                .await
-                .unwrap();
-        }
-        let (count,): (i64,) = sqlx::query_as("SELECT COUNT(*) FROM mcp_proxy.bridge_call")
+    let (count,): (i64,) = sqlx::query_as(
+        "SELECT (SELECT COUNT(*) FROM mcp_proxy.bridge_call) \
+         + (SELECT COUNT(*) FROM mcp_proxy.bridge_account)",
+    )
+    .fetch_one(&mut *connection)
+    .await
+    .unwrap();
+    assert_eq!(
+        count, 0,
+        "a connection that names no workspace sees nothing"
+    );
+    for table in ["mcp_proxy.bridge_call", "mcp_proxy.bridge_account"] {
+        assert_table(connection, table).await;
+    }
+}
+
+async fn assert_table(connection: &mut PgConnection, table: &str) {
+    let raw = |sql: String| sqlx::raw_sql(sqlx::AssertSqlSafe(sql));
+    let scope = "SELECT set_config('mcp_bridge.workspace', $1, false)";
+    for (setting, seen) in [("", 0), ("other", 1), ("x", 0), ("*", 2)] {
+        sqlx::query(scope)
+            .bind(setting)
+            .execute(&mut *connection)
+            .await
+            .unwrap();
+        let count = format!("SELECT COUNT(*) FROM {table}");
+        let (count,): (i64,) = sqlx::query_as(sqlx::AssertSqlSafe(count))
             .fetch_one(&mut *connection)
             .await
             .unwrap();
-        assert_eq!(count, seen, "{setting:?}");
+        assert_eq!(count, seen, "{table} {setting:?}");
     }
-    sqlx::raw_sql("SELECT set_config('mcp_bridge.workspace', 'other', false)")
+    sqlx::query(scope)
+        .bind("other")
         .execute(&mut *connection)
         .await
         .unwrap();
-    let moved = sqlx::raw_sql("UPDATE mcp_proxy.bridge_call SET workspace_id = 'default'")
+    let moved = raw(format!("UPDATE {table} SET workspace_id = 'default'"))
         .execute(&mut *connection)
         .await;
     assert!(
@@ -170,11 +189,13 @@ async fn assert_raw(connection: &mut PgConnection, role: &'static str) {
             .to_string()
             .contains("row-level security")
     );
-    let gone = sqlx::raw_sql("DELETE FROM mcp_proxy.bridge_call WHERE workspace_id = 'default'")
-        .execute(&mut *connection)
-        .await
-        .unwrap();
-    assert_eq!(gone.rows_affected(), 0);
+    let gone = raw(format!(
+        "DELETE FROM {table} WHERE workspace_id = 'default'"
+    ))
+    .execute(&mut *connection)
+    .await
+    .unwrap();
+    assert_eq!(gone.rows_affected(), 0, "{table}");
 }
 
 /// Narrowed grants of the operator, who takes them away.

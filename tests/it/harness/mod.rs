@@ -3,12 +3,14 @@
 mod bad_http;
 mod databases;
 mod issuer;
+mod oauth_peer;
 mod open_webui;
 mod upstream;
 
 pub use bad_http::BadHttp;
 pub use databases::{Postgres, redis_url};
 pub use issuer::Issuer;
+pub use oauth_peer::{Browser, OAuthPeer, Page};
 pub use open_webui::{OpenWebUi, User, token};
 pub use upstream::Upstream;
 
@@ -50,6 +52,8 @@ struct Start {
     program: PathBuf,
     args: Vec<String>,
     env: Vec<(String, String)>,
+    /// Whether it gets nothing of our environment but PATH.
+    is_alone: bool,
     port: u16,
 }
 
@@ -108,6 +112,7 @@ impl Setup {
                 program: env!("CARGO_BIN_EXE_mcp-bridge").into(),
                 args: Vec::new(),
                 env: Vec::new(),
+                is_alone: false,
                 port,
             },
             dir: tempfile::tempdir().unwrap(),
@@ -137,6 +142,12 @@ impl Setup {
     /// Sets a variable.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.start.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Keeps our environment from it, PATH apart.
+    pub fn alone(mut self) -> Self {
+        self.start.is_alone = true;
         self
     }
 
@@ -188,14 +199,24 @@ impl Setup {
 }
 
 impl Start {
+    /// The program with the environment it is given.
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.env_remove("MCP_API_KEY");
+        if self.is_alone {
+            command.env_clear();
+            command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        }
+        command
+    }
+
     /// Starts it in a folder; what it prints is added to the log there.
     fn spawn(&self, dir: &Path) -> Child {
         let log = dir.join("log");
         let log = fs::File::options().create(true).append(true).open(log);
         let log = log.unwrap();
-        Command::new(&self.program)
+        self.command()
             .args(&self.args)
-            .env_remove("MCP_API_KEY")
             .env("BRIDGE_LISTEN", format!("127.0.0.1:{}", self.port))
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .current_dir(dir)
@@ -220,12 +241,18 @@ impl Bridge {
         self.wait_for("/ready", |status| status == 200).await;
     }
 
+    /// Sets a variable for the next start.
+    pub fn set_env(&mut self, name: &str, value: &str) {
+        self.start.env.retain(|(known, _)| known != name);
+        self.start.env.push((name.to_owned(), value.to_owned()));
+    }
+
     /// Starts another command of the program in the folder, with the same variables.
     pub fn begin_command(&self, words: &[&str]) -> Child {
-        Command::new(&self.start.program)
+        self.start
+            .command()
             .args(["--config", "bridges.toml"])
             .args(words)
-            .env_remove("MCP_API_KEY")
             .envs(self.start.env.iter().map(|(name, value)| (name, value)))
             .current_dir(self.dir.path())
             .stdin(Stdio::null())

@@ -2,6 +2,7 @@
 
 use std::process::Stdio;
 
+use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     process::{Child, Command},
@@ -32,6 +33,13 @@ impl Upstream {
     /// Starts it where it was.
     pub async fn start_again(&mut self, mode: &str) {
         (self.child, _) = spawn(mode, self.port).await;
+    }
+
+    /// The headers of the last request that it got.
+    pub async fn headers(&self) -> Value {
+        let url = format!("http://127.0.0.1:{}/__headers", self.port);
+        let answer = client().get(url).send().await.unwrap();
+        serde_json::from_str(&answer.text().await.unwrap()).unwrap()
     }
 
     /// Tells it something: its own `/__` paths.

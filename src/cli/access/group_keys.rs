@@ -1,0 +1,124 @@
+//! `access group-key`: keys that groups have of their own for the servers of bridges.
+
+use std::io::{self, IsTerminal as _, Read as _};
+
+use anyhow::{Context as _, anyhow, bail, ensure};
+use serde_json::{Value, json};
+
+use super::{
+    args::{GroupKeyArgs, GroupKeyCommand},
+    run::{Desk, columns},
+};
+use crate::{
+    cli::output::{complain, print},
+    credential::{self, Keyring},
+    secret::Secret,
+    store::GroupKeyName,
+};
+
+/// The longest value that is read, in bytes.
+const VALUE_MAX: u64 = 64 * 1024;
+
+/// Runs one command.
+pub async fn run(desk: &Desk, command: GroupKeyCommand) -> anyhow::Result<()> {
+    match command {
+        GroupKeyCommand::Set(args) => set(desk, &args.into_name()).await,
+        GroupKeyCommand::List { group, json } => list(desk, group.as_deref(), json).await,
+        GroupKeyCommand::Remove(args) => remove(desk, &args.into_name()).await,
+    }
+}
+
+impl GroupKeyArgs {
+    fn into_name(self) -> GroupKeyName {
+        GroupKeyName {
+            group: self.group,
+            bridge: self.bridge,
+            variable: self.variable,
+        }
+    }
+}
+
+async fn set(desk: &Desk, name: &GroupKeyName) -> anyhow::Result<()> {
+    credential::variable(&name.variable).map_err(|why| anyhow!(why))?;
+    desk.warn_of_bridge(&name.bridge);
+    let database = desk.config.database.as_ref();
+    let keyring = Keyring::new(database.context("there is no [database]")?);
+    // Before anybody is asked for a secret that could not be kept.
+    keyring.to_seal()?;
+    let value = value(&name.variable)?;
+    credential::put_group_key(&desk.store, &keyring, &Desk::actor(), name, &value).await?;
+    complain(&format!(
+        "group `{}` now calls `{}` with a `{}` of its own",
+        name.group, name.bridge, name.variable
+    ));
+    Ok(())
+}
+
+/// Asks for a value, or reads what is piped in. Arguments would show in lists of processes.
+fn value(variable: &str) -> anyhow::Result<Secret> {
+    let mut stdin = io::stdin().lock();
+    if stdin.is_terminal() {
+        drop(stdin);
+        let text = rpassword::prompt_password(format!("{variable} (not shown): "))
+            .context("cannot ask for the value")?;
+        return Ok(Secret::new(text));
+    }
+    let mut text = String::new();
+    stdin
+        .by_ref()
+        .take(VALUE_MAX + 1)
+        .read_to_string(&mut text)
+        .context("cannot read the value from standard input")?;
+    ensure!(
+        text.len() as u64 <= VALUE_MAX,
+        "the value on standard input has more than {VALUE_MAX} bytes"
+    );
+    // The line break of `echo`, and no more: a key of several lines keeps its own.
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(Secret::new(text.strip_suffix('\r').unwrap_or(text)))
+}
+
+async fn list(desk: &Desk, group: Option<&str>, as_json: bool) -> anyhow::Result<()> {
+    let mut keys = desk.store.group_key_names().await?;
+    keys.retain(|(name, _)| group.is_none_or(|group| name.group == group));
+    if as_json {
+        let rows = keys.iter().map(|(name, updated_at)| {
+            json!({
+                "group": name.group, "bridge": name.bridge, "variable": name.variable,
+                "updated_at": updated_at,
+            })
+        });
+        print(&format!("{:#}\n", rows.collect::<Value>()));
+        return Ok(());
+    }
+    if keys.is_empty() {
+        complain(
+            "there are no keys of groups; `mcp-bridge access group-key set GROUP BRIDGE VARIABLE` stores one",
+        );
+    }
+    let rows: Vec<_> = keys
+        .into_iter()
+        .map(|(name, updated_at)| {
+            let changed = updated_at.map_or_else(String::new, |time| format!("since {time}"));
+            [name.group, name.bridge, name.variable, changed]
+        })
+        .collect();
+    print(&columns(&rows));
+    Ok(())
+}
+
+async fn remove(desk: &Desk, name: &GroupKeyName) -> anyhow::Result<()> {
+    if !desk.store.remove_group_key(&Desk::actor(), name).await? {
+        bail!(
+            "group `{}` has no `{}` for `{}`; `mcp-bridge access group-key list` shows those there are",
+            name.group,
+            name.variable,
+            name.bridge
+        );
+    }
+    complain(&format!(
+        "group `{}` calls `{}` without a `{}` of its own again",
+        name.group, name.bridge, name.variable
+    ));
+    Ok(())
+}

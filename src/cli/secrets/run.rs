@@ -1,0 +1,150 @@
+//! Opens the database and its keys, and says what it finds.
+
+use std::{fmt::Write as _, process::ExitCode, sync::Arc};
+
+use anyhow::{Context as _, bail};
+use tokio::runtime::Runtime;
+
+use super::SecretsCommand;
+use crate::{
+    cli::{
+        args::Start,
+        output::{complain, fail, print},
+        serve,
+    },
+    config::Config,
+    credential::{self, Keyring, Rotation, Tally},
+    store::Store,
+    vault::Vault,
+};
+
+/// What does not open and is named; there may be thousands.
+const NAMED_MAX: usize = 20;
+
+/// Runs one command.
+pub fn main(start: &Start, command: &SecretsCommand) -> ExitCode {
+    let loaded = match (serve::plan(start).source)() {
+        Ok(loaded) => loaded,
+        Err(problems) => return serve::refuse(&problems),
+    };
+    let result = Runtime::new()
+        .context("cannot start the runtime")
+        .and_then(|runtime| runtime.block_on(run(&loaded.config, command)));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+async fn run(config: &Config, command: &SecretsCommand) -> anyhow::Result<()> {
+    let database = config.database.as_ref().context(
+        "nothing is kept under this configuration, so nothing is sealed: that needs a bridges.toml",
+    )?;
+    let store = Store::open(database)?;
+    store.migrate().await?;
+    let keyring = Keyring::new(database);
+    let Some(vault) = vault(&keyring, &store, command).await? else {
+        print("nothing is sealed, and there is no key yet\n");
+        return Ok(());
+    };
+    let rotation = match command {
+        SecretsCommand::Check => credential::survey(&store, &vault).await?,
+        SecretsCommand::Rotate => credential::rotate(&store, &vault).await?,
+    };
+    print(&told(&vault, &rotation));
+    conclude(command, &rotation)
+}
+
+/// The keys; `None` where there are none and nothing misses them.
+async fn vault(
+    keyring: &Keyring,
+    store: &Store,
+    command: &SecretsCommand,
+) -> anyhow::Result<Option<Arc<Vault>>> {
+    let error = match keyring.to_open() {
+        Ok(vault) => return Ok(Some(vault)),
+        Err(error) => error,
+    };
+    let holdings = credential::holdings(store).await?;
+    if holdings.has_sealed {
+        return Err(error).context("what is sealed in the database cannot be opened");
+    }
+    match (holdings.has_plain, command) {
+        (false, _) => Ok(None),
+        (true, SecretsCommand::Rotate) => Ok(Some(keyring.to_seal()?)),
+        (true, SecretsCommand::Check) => {
+            Err(error).context("keys of groups stand in the database as plain text")
+        }
+    }
+}
+
+/// What was found, for people.
+fn told(vault: &Vault, rotation: &Rotation) -> String {
+    let mut ids = vault.ids().into_iter();
+    let current = ids.next().unwrap_or_default();
+    let mut text = format!("the current key is `{current}`");
+    let old: Vec<_> = ids.map(|id| format!("`{id}`")).collect();
+    if !old.is_empty() {
+        text.push_str(", old ones are ");
+        text.push_str(&old.join(", "));
+    }
+    text.push('\n');
+    for (kind, tally) in rotation.kinds() {
+        // Writing to a string cannot fail.
+        let _ok = writeln!(text, "{kind}: {}", counted(tally)).is_ok();
+    }
+    text
+}
+
+/// `3, of which 2 under the current key, 1 does not open`
+fn counted(tally: &Tally) -> String {
+    if tally.all() == 0 {
+        return "none".to_owned();
+    }
+    let parts: Vec<_> = [
+        (tally.current, "under the current key"),
+        (tally.sealed_anew, "sealed anew under it"),
+        (tally.old, "under an old key"),
+        (tally.plain, "in plain text"),
+        (tally.unopened.len() as u64, "not to be opened"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, what)| format!("{count} {what}"))
+    .collect();
+    parts.join(", ")
+}
+
+/// What is to be done about it; an error if something does not open.
+fn conclude(command: &SecretsCommand, rotation: &Rotation) -> anyhow::Result<()> {
+    let kinds = rotation.kinds();
+    let stale: u64 = kinds.iter().map(|(_, tally)| tally.old + tally.plain).sum();
+    match (command, stale) {
+        (_, 0) => {}
+        (SecretsCommand::Check, _) => {
+            complain("`mcp-bridge secrets rotate` seals all of it under the current key");
+        }
+        (SecretsCommand::Rotate, _) => {
+            complain(&format!(
+                "{stale} were being changed by a running bridge; run this once more"
+            ));
+        }
+    }
+    let unopened: Vec<_> = kinds
+        .iter()
+        .flat_map(|(_, tally)| &tally.unopened)
+        .collect();
+    if unopened.is_empty() {
+        return Ok(());
+    }
+    for (what, why) in unopened.iter().take(NAMED_MAX) {
+        complain(&format!("{what}: {why}"));
+    }
+    if let Some(more) = unopened.len().checked_sub(NAMED_MAX).filter(|it| *it > 0) {
+        complain(&format!("and {more} more"));
+    }
+    bail!(
+        "{} could not be opened and stand as they stood",
+        unopened.len()
+    )
+}

@@ -1,0 +1,247 @@
+//! Tests over what is shipped: `bridges.toml`, `examples/catalogue.toml`, `.env.example`.
+
+use std::{collections::BTreeSet, fs};
+
+use super::{Bridge, Config, tests::load_named};
+
+const SHIPPED: &str = "bridges.toml";
+const CATALOGUE: &str = "examples/catalogue.toml";
+
+/// The bridges that are on in an empty environment.
+const ON: [&str; 2] = ["demo", "filesystem"];
+
+fn read(file: &str) -> String {
+    fs::read_to_string(file).unwrap()
+}
+
+fn config(file: &str, pairs: &[(&str, &str)]) -> Config {
+    let (result, shown) = load_named("bridges.toml", &read(file), pairs);
+    result.unwrap_or_else(|_| panic!("{file}: {shown}")).config
+}
+
+fn bridges(file: &str) -> Vec<Bridge> {
+    config(file, &[]).bridges
+}
+
+/// The variables a file refers to: those that come first, and older names that are asked after them.
+fn variables(file: &str) -> (BTreeSet<String>, BTreeSet<String>) {
+    let document: toml::Table = read(file).parse().unwrap();
+    let (mut first, mut second) = (BTreeSet::new(), BTreeSet::new());
+    strings(&toml::Value::Table(document), &mut |text| {
+        references(text, 0, &mut first, &mut second);
+    });
+    (first, second)
+}
+
+fn strings(value: &toml::Value, visit: &mut impl FnMut(&str)) {
+    match value {
+        toml::Value::String(text) => visit(text),
+        toml::Value::Array(items) => items.iter().for_each(|item| strings(item, visit)),
+        toml::Value::Table(table) => table.values().for_each(|item| strings(item, visit)),
+        _ => {}
+    }
+}
+
+fn references(
+    text: &str,
+    depth: usize,
+    first: &mut BTreeSet<String>,
+    second: &mut BTreeSet<String>,
+) {
+    let mut rest = text;
+    while let Some((_, after)) = rest.split_once("${") {
+        let mut open = 1;
+        let close = after.char_indices().find(|&(at, character)| {
+            match character {
+                '{' if after[..at].ends_with('$') => open += 1,
+                '}' => open -= 1,
+                _ => {}
+            }
+            open == 0
+        });
+        let (inner, tail) = after.split_at(close.unwrap().0);
+        let (name, default) = inner.split_once(":-").unwrap_or((inner, ""));
+        let names = if depth == 0 {
+            &mut *first
+        } else {
+            &mut *second
+        };
+        names.insert(name.to_owned());
+        references(default, depth + 1, first, second);
+        rest = tail;
+    }
+}
+
+#[test]
+fn exactly_two_bridges_are_on_with_nothing_in_the_environment() {
+    let (known, older) = variables(SHIPPED);
+    for bridge in bridges(SHIPPED) {
+        let name = bridge.name.as_str();
+        let Some(reason) = bridge.reason_off() else {
+            assert!(ON.contains(&name), "{name} is on");
+            continue;
+        };
+        assert!(!ON.contains(&name), "{name} is off: {reason}");
+        let names_a_variable = reason
+            .split(|character: char| !(character.is_ascii_alphanumeric() || character == '_'))
+            .any(|word| known.contains(word) || older.contains(word));
+        let asks_for_a_login =
+            reason.ends_with(&format!("nobody has logged in: mcp-bridge login {name}"));
+        assert!(names_a_variable || asks_for_a_login, "{name}: {reason}");
+    }
+}
+
+#[test]
+fn every_bridge_of_the_team_is_there() {
+    let bridges = bridges(SHIPPED);
+    let names: BTreeSet<_> = bridges.iter().map(|bridge| bridge.name.as_str()).collect();
+    for name in [
+        "demo",
+        "filesystem",
+        "atlassian",
+        "linear",
+        "notion",
+        "notion-token",
+        "github",
+        "sonarqube",
+        "trello",
+        "clickup",
+        "gitlab",
+        "hubspot",
+        "pulumi",
+        "asana",
+        "slack",
+        "sentry",
+        "snowflake",
+        "datadog",
+        "google-drive",
+        "microsoft-365",
+        "excel",
+        "dashboard",
+        "postgresql",
+        "playwright",
+        "grafana",
+        "monday",
+        "airtable",
+        "dbt",
+    ] {
+        assert!(names.contains(name), "{name}");
+    }
+}
+
+#[test]
+fn every_package_is_pinned() {
+    for file in [SHIPPED, CATALOGUE] {
+        let document: toml::Table = read(file).parse().unwrap();
+        for (name, bridge) in document["bridges"].as_table().unwrap() {
+            let command = bridge.get("command").and_then(toml::Value::as_str);
+            let is_fetched = command.is_some_and(|command| ["npx", "uvx"].contains(&command));
+            let is_pinned = |word: &str| {
+                let version = word.trim_start_matches('@').split_once('@');
+                version.is_some_and(|(_, version)| {
+                    version.starts_with(|first: char| first.is_ascii_digit())
+                })
+            };
+            let mut pins = 0;
+            if let Some(args) = bridge.get("args") {
+                strings(args, &mut |word| pins += usize::from(is_pinned(word)));
+            }
+            assert_eq!(pins, usize::from(is_fetched), "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_catalogue_adds_servers_that_are_off() {
+    let shipped: BTreeSet<_> = bridges(SHIPPED)
+        .into_iter()
+        .map(|bridge| bridge.name)
+        .collect();
+    let more = bridges(CATALOGUE);
+    assert!(
+        shipped.len() + more.len() >= 70,
+        "{} and {}",
+        shipped.len(),
+        more.len()
+    );
+    for bridge in &more {
+        assert!(
+            !shipped.contains(&bridge.name),
+            "{} is in both",
+            bridge.name
+        );
+        assert!(bridge.reason_off().is_some(), "{} is on", bridge.name);
+    }
+    // What is switched off by hand is what would be on otherwise.
+    let document: toml::Table = read(CATALOGUE).parse().unwrap();
+    for (name, bridge) in document["bridges"].as_table().unwrap() {
+        let mut refers = false;
+        strings(bridge, &mut |text| refers |= text.contains("${"));
+        let is_open = !refers && bridge.get("oauth").is_none();
+        let is_switched_off = bridge.get("enabled").and_then(toml::Value::as_bool) == Some(false);
+        assert_eq!(is_open, is_switched_off, "{name}");
+    }
+}
+
+#[test]
+fn everything_is_on_when_every_variable_is_set() {
+    for file in [SHIPPED, CATALOGUE] {
+        let (first, second) = variables(file);
+        let text = "true-value-of-32-characters-or-so".to_owned();
+        let pairs: Vec<(String, String)> = first
+            .union(&second)
+            .map(|name| {
+                let value = match name.as_str() {
+                    "DATABASE_URL" | "OPEN_WEBUI_DATABASE_URL" => "postgresql://h/n",
+                    "REDIS_URL" => "redis://h",
+                    "API_GATEWAY_MODE" | "MCP_PLAYWRIGHT" => "true",
+                    "TRUSTED_PROXIES" => "10.0.0.1",
+                    "ADMIN_EMAILS" => "a@example.com",
+                    name if name.ends_with("_CREDENTIAL") => "caller",
+                    name if name.ends_with("_URL") || name == "OIDC_ISSUER" => {
+                        "https://h.example.org"
+                    }
+                    name if name.ends_with("_HOST") || name.ends_with("_DOMAIN") => "h.example.org",
+                    _ => &text,
+                };
+                (name.clone(), value.to_owned())
+            })
+            .collect();
+        let pairs: Vec<(&str, &str)> = pairs
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        for bridge in config(file, &pairs).bridges {
+            if let Some(reason) = bridge.reason_off() {
+                let is_meant =
+                    reason.starts_with("switched off") || reason.starts_with("nobody has");
+                assert!(is_meant, "{}: {reason}", bridge.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_example_environment_names_every_variable_and_no_other() {
+    let (mut first, mut second) = variables(SHIPPED);
+    let (more, older) = variables(CATALOGUE);
+    first.extend(more);
+    second.extend(older);
+    let text = read(".env.example");
+    let mut named = BTreeSet::new();
+    for line in text
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+    {
+        let (name, value) = line.split_once('=').unwrap_or_else(|| panic!("{line}"));
+        assert_eq!(value, "", "{name} has a value");
+        assert!(named.insert(name.to_owned()), "{name} stands there twice");
+    }
+    assert_eq!(named, first);
+    for name in second.difference(&first) {
+        assert!(
+            text.contains(name.as_str()),
+            "the older name {name} is not told"
+        );
+    }
+}

@@ -1,0 +1,272 @@
+//! [`rotate`]: seals everything under the current key. [`survey`]: says what would open.
+//!
+//! What does not open is left as it stands: the key for it may come back.
+
+use std::time::Duration;
+
+use super::{Stored, places};
+use crate::{
+    secret::Secret,
+    store::{AccountKey, GroupKeyRow, Store, StoreError},
+    vault::{Place, Unsealable, Vault},
+};
+
+/// Rows that are read at once.
+const PAGE: u32 = 200;
+/// How often what somebody else was changing is looked at again.
+const TRIES: u32 = 10;
+/// The pause between such looks; a renewal of tokens takes a few seconds.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What was found of one kind.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Sealed under the current key.
+    pub current: u64,
+    /// Sealed under an old key, and left so.
+    pub old: u64,
+    /// In plain text, and left so.
+    pub plain: u64,
+    /// Sealed under the current key just now.
+    pub sealed_anew: u64,
+    /// What does not open, and why.
+    pub unopened: Vec<(String, String)>,
+}
+
+/// What was found, by kind.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Rotation {
+    /// Accounts at servers.
+    pub accounts: Tally,
+    /// Logins that somebody began.
+    pub logins: Tally,
+    /// Keys of groups.
+    pub group_keys: Tally,
+}
+
+/// What is stored, as far as it shows without a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Holdings {
+    /// Something that only a key opens.
+    pub has_sealed: bool,
+    /// Something in plain text that a key should seal.
+    pub has_plain: bool,
+}
+
+/// What is to be done with one row.
+enum Finding {
+    /// Nothing.
+    Current,
+    /// It opens and is to be sealed anew; so it would read.
+    Stale(Secret),
+    /// It does not open.
+    Unopened(Unsealable),
+}
+
+impl Rotation {
+    /// The kinds by their names.
+    pub fn kinds(&self) -> [(&'static str, &Tally); 3] {
+        [
+            ("accounts", &self.accounts),
+            ("open logins", &self.logins),
+            ("keys of groups", &self.group_keys),
+        ]
+    }
+
+    /// Whether something waits to be sealed under the current key.
+    fn has_stale(&self) -> bool {
+        self.kinds()
+            .iter()
+            .any(|(_, tally)| tally.old + tally.plain > 0)
+    }
+
+    /// Counts what an earlier pass sealed anew as that, where this one found it current.
+    fn after(mut self, before: &Self) -> Self {
+        for (now, before) in [
+            (&mut self.accounts, &before.accounts),
+            (&mut self.logins, &before.logins),
+            (&mut self.group_keys, &before.group_keys),
+        ] {
+            now.current = now.current.saturating_sub(before.sealed_anew);
+            now.sealed_anew += before.sealed_anew;
+        }
+        self
+    }
+}
+
+impl Tally {
+    /// How many there are.
+    pub fn all(&self) -> u64 {
+        let unopened = u64::try_from(self.unopened.len()).unwrap_or(u64::MAX);
+        self.current + self.old + self.plain + self.sealed_anew + unopened
+    }
+}
+
+/// Opens everything and changes nothing.
+pub async fn survey(store: &Store, vault: &Vault) -> Result<Rotation, StoreError> {
+    pass(store, vault, false).await
+}
+
+/// Seals everything that opens under the current key. What others are changing meanwhile is waited
+/// for, some seconds; what is still `old` at the end is to be rotated again.
+pub async fn rotate(store: &Store, vault: &Vault) -> Result<Rotation, StoreError> {
+    let mut rotation = pass(store, vault, true).await?;
+    for _ in 1..TRIES {
+        if !rotation.has_stale() {
+            break;
+        }
+        tokio::time::sleep(PAUSE).await;
+        rotation = pass(store, vault, true).await?.after(&rotation);
+    }
+    Ok(rotation)
+}
+
+/// What is stored, without opening any of it.
+pub async fn holdings(store: &Store) -> Result<Holdings, StoreError> {
+    let accounts = store.sealed_accounts(&AccountKey::default(), 1).await?;
+    let logins = store.sealed_logins("", 1).await?;
+    let keys = store.group_keys().await?;
+    let is_plain = |row| matches!(Stored::read(row), Stored::Plain(..));
+    let has_plain = keys.iter().any(is_plain);
+    let has_sealed_key = keys.iter().any(|row| !is_plain(row));
+    Ok(Holdings {
+        has_sealed: !accounts.is_empty() || !logins.is_empty() || has_sealed_key,
+        has_plain,
+    })
+}
+
+/// Once through everything.
+async fn pass(store: &Store, vault: &Vault, seals: bool) -> Result<Rotation, StoreError> {
+    Ok(Rotation {
+        accounts: accounts(store, vault, seals).await?,
+        logins: logins(store, vault, seals).await?,
+        group_keys: group_keys(store, vault, seals).await?,
+    })
+}
+
+async fn accounts(store: &Store, vault: &Vault, seals: bool) -> Result<Tally, StoreError> {
+    let mut tally = Tally::default();
+    let mut after = AccountKey::default();
+    loop {
+        let page = store.sealed_accounts(&after, PAGE).await?;
+        let Some((last, _)) = page.last() else {
+            return Ok(tally);
+        };
+        after = last.clone();
+        for (key, sealed) in page {
+            let place = places::account(&key);
+            match find(vault, &place, &sealed) {
+                Finding::Stale(text) if seals => {
+                    let new = vault.seal(&place, text.expose());
+                    tally.tried(store.reseal_account(&key, &sealed, &new).await?);
+                }
+                other => tally.note(other, || {
+                    let whose = if key.subject.is_empty() {
+                        "shared by all"
+                    } else {
+                        &key.subject
+                    };
+                    format!("account of `{}`, {whose}", key.bridge)
+                }),
+            }
+        }
+    }
+}
+
+async fn logins(store: &Store, vault: &Vault, seals: bool) -> Result<Tally, StoreError> {
+    let mut tally = Tally::default();
+    let mut after = String::new();
+    loop {
+        let page = store.sealed_logins(&after, PAGE).await?;
+        let Some((last, _)) = page.last() else {
+            return Ok(tally);
+        };
+        after.clone_from(last);
+        for (id, sealed) in page {
+            let place = places::login(&id);
+            match find(vault, &place, &sealed) {
+                Finding::Stale(text) if seals => {
+                    let new = vault.seal(&place, text.expose());
+                    tally.tried(store.reseal_login(&id, &sealed, &new).await?);
+                }
+                other => tally.note(other, || "a login that somebody began".to_owned()),
+            }
+        }
+    }
+}
+
+async fn group_keys(store: &Store, vault: &Vault, seals: bool) -> Result<Tally, StoreError> {
+    let mut tally = Tally::default();
+    for row in store.group_keys().await? {
+        let value = match Stored::read(&row) {
+            Stored::Plain(value) => {
+                if !seals {
+                    tally.plain += 1;
+                    continue;
+                }
+                value.clone()
+            }
+            Stored::Sealed(name, sealed) => {
+                let place = places::group_key(name);
+                match find_text(vault, &place, sealed) {
+                    Finding::Stale(value) if seals => value,
+                    other => {
+                        tally.note(other, || described(&row));
+                        continue;
+                    }
+                }
+            }
+        };
+        let new = Stored::seal(vault, &row.name, &value);
+        let is_done = store.reseal_group_key(&row.name, &row.stored, &new).await?;
+        tally.tried(is_done);
+    }
+    Ok(tally)
+}
+
+fn described(row: &GroupKeyRow) -> String {
+    let name = &row.name;
+    format!(
+        "`{}` of group `{}` for `{}`",
+        name.variable, name.group, name.bridge
+    )
+}
+
+fn find(vault: &Vault, place: &Place<'_>, sealed: &[u8]) -> Finding {
+    match vault.open(place, sealed) {
+        Ok(_) if vault.is_current(sealed) => Finding::Current,
+        Ok(text) => Finding::Stale(text),
+        Err(why) => Finding::Unopened(why),
+    }
+}
+
+fn find_text(vault: &Vault, place: &Place<'_>, sealed: &str) -> Finding {
+    match vault.open_text(place, sealed) {
+        Ok(_) if vault.is_current_text(sealed) => Finding::Current,
+        Ok(text) => Finding::Stale(text),
+        Err(why) => Finding::Unopened(why),
+    }
+}
+
+impl Tally {
+    /// Notes a row that is left as it is.
+    fn note(&mut self, finding: Finding, what: impl FnOnce() -> String) {
+        match finding {
+            Finding::Current => self.current += 1,
+            Finding::Stale(_) => self.old += 1,
+            Finding::Unopened(why) => self.unopened.push((what(), why.to_string())),
+        }
+    }
+
+    /// Notes a row that was sealed anew, or that somebody else changed just then.
+    fn tried(&mut self, is_done: bool) {
+        if is_done {
+            self.sealed_anew += 1;
+        } else {
+            self.old += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,31 @@
+//! Keys for tests.
+
+use std::path::Path;
+
+use super::Keyring;
+use crate::{
+    config::{Database, DatabaseUrl},
+    secret::Secret,
+};
+
+/// A key that is long enough, made of this text.
+pub fn key(text: &str) -> Secret {
+    Secret::new(text.repeat(32))
+}
+
+/// A keyring with these keys and no file.
+pub fn keyring(current: &str, old: &[&str]) -> Keyring {
+    Keyring::new(&Database {
+        secret_key: Some(key(current)),
+        secret_keys_old: old.iter().map(|text| key(text)).collect(),
+        ..Database::beside(Path::new("/nowhere"))
+    })
+}
+
+/// One without any key, as beside a PostgreSQL database.
+pub fn no_key() -> Keyring {
+    Keyring::new(&Database {
+        url: DatabaseUrl::Postgres(Secret::new("postgres://localhost/x")),
+        ..Database::beside(Path::new("/nowhere"))
+    })
+}

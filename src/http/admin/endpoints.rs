@@ -1,0 +1,101 @@
+//! Where the calls of groups to bridges go instead of where the configuration says.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    guard::{Admin, Given, refused},
+    tenant_keys::problem,
+    words,
+};
+use crate::{
+    credential,
+    http::{AppState, error::ApiError},
+    store::EndpointRow,
+};
+
+/// An endpoint to set.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewEndpoint {
+    /// The group.
+    tenant_id: String,
+    /// The bridge, there or not.
+    server_id: String,
+    /// Where to.
+    endpoint_url: String,
+}
+
+/// An endpoint to remove.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OldEndpoint {
+    /// The group.
+    tenant_id: String,
+    /// The bridge.
+    server_id: String,
+}
+
+/// `GET /endpoints`
+pub async fn list(
+    State(state): State<Arc<AppState>>,
+    admin: Admin,
+) -> Result<Json<Value>, ApiError> {
+    let endpoints = admin.store()?.endpoints().await.map_err(refused)?;
+    let endpoints: Vec<Value> = endpoints
+        .into_iter()
+        .map(|it| {
+            json!({
+                "problem": problem(&state, &it.group, &it.bridge),
+                "tenant_id": it.group, "server_id": it.bridge, "endpoint_url": it.url,
+            })
+        })
+        .collect();
+    Ok(Json(
+        json!({ "count": endpoints.len(), "endpoints": endpoints }),
+    ))
+}
+
+/// `POST /endpoints`: over one that may be there.
+pub async fn set(
+    State(state): State<Arc<AppState>>,
+    admin: Admin,
+    Given(given): Given<NewEndpoint>,
+) -> Result<Json<Value>, ApiError> {
+    let url = credential::endpoint(&given.endpoint_url)
+        .map_err(|why| ApiError::new(StatusCode::BAD_REQUEST, "invalid_endpoint", why))?;
+    let endpoint = EndpointRow {
+        group: words::group(&given.tenant_id)?,
+        bridge: words::bridge(&given.server_id)?.to_string(),
+        url: url.to_string(),
+    };
+    let done = admin.store()?.put_endpoint(&admin.actor, &endpoint).await;
+    done.map_err(refused)?;
+    let is_known = state.registry.roster().get(&endpoint.bridge).is_some();
+    Ok(Json(json!({
+        "status": "created", "tenant_id": endpoint.group, "server_id": endpoint.bridge,
+        "endpoint_url": endpoint.url, "known": is_known,
+    })))
+}
+
+/// `DELETE /endpoints`
+pub async fn remove(
+    admin: Admin,
+    Given(given): Given<OldEndpoint>,
+) -> Result<Json<Value>, ApiError> {
+    let (group, bridge) = (given.tenant_id, given.server_id);
+    let store = admin.store()?;
+    let done = store.remove_endpoint(&admin.actor, &group, &bridge).await;
+    if !done.map_err(refused)? {
+        return Err(ApiError::not_found(
+            "that group has no endpoint for that bridge; GET /admin/api/endpoints lists them",
+        ));
+    }
+    Ok(Json(json!({
+        "status": "deleted", "tenant_id": group, "server_id": bridge,
+    })))
+}
