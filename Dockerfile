@@ -13,15 +13,17 @@ FROM rust:1.95-bookworm AS build
 WORKDIR /src
 # The dependencies are a layer of their own, built again only when Cargo.lock changes.
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir src \
-    && echo 'fn main() {}' > src/main.rs \
+RUN mkdir -p src examples/dashboard \
+    && echo 'fn main() {}' | tee src/main.rs > examples/dashboard/main.rs \
     && touch src/lib.rs \
-    && cargo build --release --locked \
-    && rm -r src
+    && cargo build --release --locked --bin mcp-bridge --example dashboard \
+    && rm -r src examples
 COPY migrations migrations
+COPY examples/dashboard examples/dashboard
 COPY src src
-# Cargo looks at the times of files, and ours may be older than those it just built.
-RUN touch src/main.rs src/lib.rs && cargo build --release --locked
+# Cargo looks at the times of files, and ours may be older than what it just built.
+RUN touch src/main.rs src/lib.rs examples/dashboard/main.rs \
+    && cargo build --release --locked --bin mcp-bridge --example dashboard
 
 # --- the image without Node.js and Python
 
@@ -34,6 +36,8 @@ RUN apt-get update \
 RUN useradd --uid 1000 --user-group --home-dir /data --no-create-home --shell /bin/sh bridge \
     && install -d -o 1000 -g 0 -m 2775 /data /data/files
 COPY --from=build /src/target/release/mcp-bridge /usr/local/bin/mcp-bridge
+# MCP_DASHBOARD_COMMAND=mcp-dashboard switches its bridge on.
+COPY --from=build /src/target/release/examples/dashboard /usr/local/bin/mcp-dashboard
 # Under mcpo's name it takes mcpo's command line.
 RUN ln -s mcp-bridge /usr/local/bin/mcpo
 COPY bridges.toml /data/bridges.toml
