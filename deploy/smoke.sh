@@ -190,7 +190,7 @@ ask "$key" "$url/health"
 if [ "$(number lost)" = 0 ] && grep -q '"failing":false' "$answer"; then ok "no record was lost" "$(own audit query --limit 1000 2>/dev/null | grep -c "$call") of these calls are in the trail"; else bad "no record was lost" "$(said)"; fi
 
 # --- Open WebUI
-if [ -z "$process" ] && $COMPOSE ps --status running --services 2>/dev/null | grep -qx open-webui; then
+if [ -z "$process" ] && $COMPOSE ps --services --filter status=running 2>/dev/null | grep -qx open-webui; then
     expect "Open WebUI" 200 "" "http://127.0.0.1:$(setting OPEN_WEBUI_PORT 3100)/health"
     if $COMPOSE exec -T open-webui curl -fsS -o /dev/null http://mcp-proxy:8000/openapi.json; then ok "it reaches the bridge" "as mcp-proxy"; else bad "it reaches the bridge" "as mcp-proxy"; fi
 else
