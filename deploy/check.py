@@ -1,0 +1,189 @@
+"""Holds the deployment files to their schemas and to each other.
+
+    check.py [MCP_BRIDGE]    with the program, the configuration of the pods is checked by it too
+
+Needs kubernetes-validate (tests/peers/py/deploy.txt); `kubectl`, where it is there, builds the manifests a second time.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import kubernetes_validate
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+KUBERNETES = ROOT / "deploy" / "kubernetes"
+VERSION = "1.37"
+# Of an operator, so in no schema of Kubernetes itself.
+FOREIGN = {"ServiceMonitor"}
+
+broken = []
+
+
+def check(holds, message):
+    if not holds:
+        broken.append(message)
+
+
+def read(path):
+    return (ROOT / path).read_text()
+
+
+def documents(path):
+    return [document for document in yaml.safe_load_all(path.read_text()) if document]
+
+
+def manifests():
+    """What kustomization.yaml names, every field of it known to Kubernetes."""
+    kustomization = yaml.safe_load((KUBERNETES / "kustomization.yaml").read_text())
+    files = [KUBERNETES / name for name in kustomization["resources"]]
+    files += [KUBERNETES / "secret.example.yaml", KUBERNETES / "monitoring" / "servicemonitor.yaml"]
+    found = []
+    for file in files:
+        for document in documents(file):
+            found.append(document)
+            if document["kind"] not in FOREIGN:
+                validate(file.name, document)
+    listed = {file.name for file in files} | {"kustomization.yaml"}
+    for file in KUBERNETES.glob("*.yaml"):
+        check(file.name in listed, f"{file.name} is not in kustomization.yaml")
+    for generator in kustomization["configMapGenerator"]:
+        for name in generator["files"]:
+            check((KUBERNETES / name).exists(), f"kustomization.yaml: there is no {name}")
+        found.append({"kind": "ConfigMap", "metadata": {"name": generator["name"]}})
+    return found
+
+
+def validate(name, document):
+    try:
+        kubernetes_validate.validate(document, VERSION, strict=True)
+    except kubernetes_validate.ValidationError as error:
+        broken.append(f"{name}: {document['kind']}: {'.'.join(map(str, error.path))}: {error.message}")
+
+
+def references(found):
+    """What one manifest says of another is so."""
+    by = {(document["kind"], document["metadata"]["name"]): document for document in found}
+    deployment = by["Deployment", "mcp-bridge"]
+    pod = deployment["spec"]["template"]
+    labels = pod["metadata"]["labels"].items()
+    (container,) = pod["spec"]["containers"]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+
+    def selects(selector, who):
+        check(selector.items() <= labels, f"{who} selects other pods")
+
+    selects(deployment["spec"]["selector"]["matchLabels"], "the deployment")
+    selects(by["PodDisruptionBudget", "mcp-bridge"]["spec"]["selector"]["matchLabels"], "the budget")
+    selects(by["NetworkPolicy", "mcp-bridge"]["spec"]["podSelector"]["matchLabels"], "the network policy")
+    for (kind, name), document in by.items():
+        if kind == "Service":
+            selects(document["spec"]["selector"], f"service {name}")
+            for port in document["spec"]["ports"]:
+                check(port["targetPort"] in ports, f"service {name}: no port {port['targetPort']}")
+    check(by["NetworkPolicy", "mcp-bridge"]["spec"]["ingress"][0]["ports"][0]["port"] in ports, "network policy: port")
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        check(container[probe]["httpGet"]["port"] in ports, f"{probe}: no such port")
+    target = by["HorizontalPodAutoscaler", "mcp-bridge"]["spec"]["scaleTargetRef"]
+    check((target["kind"], target["name"]) in by, "the autoscaler scales nothing")
+    for rule in by["Ingress", "mcp-bridge"]["spec"]["rules"]:
+        for path in rule["http"]["paths"]:
+            check(("Service", path["backend"]["service"]["name"]) in by, "the ingress leads nowhere")
+    monitor = by["ServiceMonitor", "mcp-bridge"]["spec"]
+    service = by["Service", "mcp-bridge"]
+    check(monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items(), "ServiceMonitor: service")
+    check(monitor["endpoints"][0]["port"] in {port["name"] for port in service["spec"]["ports"]}, "ServiceMonitor: port")
+    volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
+    for mount in container["volumeMounts"]:
+        check(mount["name"] in volumes, f"volume {mount['name']} is not there")
+    check(("ConfigMap", volumes["config"]["configMap"]["name"]) in by, "there is no such ConfigMap")
+    for source in container["envFrom"]:
+        check(("Secret", source["secretRef"]["name"]) in by, f"no example of the secret {source['secretRef']['name']}")
+    # Stopping: what preStop and the drain may take fits into what the pod is given.
+    drain = int(tomllib.loads((KUBERNETES / "bridges.toml").read_text())["server"]["drain_timeout"].rstrip("s"))
+    stop = container["lifecycle"]["preStop"]["sleep"]["seconds"] + drain + 5
+    check(stop <= pod["spec"]["terminationGracePeriodSeconds"], "stopping takes longer than the grace period")
+
+
+def kustomize():
+    """The same through the real thing."""
+    if not shutil.which("kubectl"):
+        return "no kubectl here"
+    run = subprocess.run(["kubectl", "kustomize", str(KUBERNETES)], capture_output=True, text=True, check=False)
+    check(run.returncode == 0, f"kubectl kustomize: {run.stderr.strip()}")
+    built = list(yaml.safe_load_all(run.stdout))
+    for document in built:
+        validate("kubectl kustomize", document)
+        check(document["metadata"].get("namespace") == "open-webui", f"{document['kind']} is in another namespace")
+    return f"{len(built)} objects by kubectl kustomize"
+
+
+def compose():
+    """Every variable has a default or a message, and is explained."""
+    text = read("compose.hetzner.yml")
+    stack = yaml.safe_load(text)
+    explained = read("docs/hetzner.md")
+    code = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    for name, kind in re.findall(r"\$\{([A-Z_]+)(:[-?])?", code):
+        check(kind, f"compose.hetzner.yml: {name} has neither a default nor a message")
+        check(re.search(rf"`{name}[`=]", explained), f"docs/hetzner.md does not explain {name}")
+    named = set(stack["volumes"])
+    for name, service in stack["services"].items():
+        for volume in service.get("volumes", []):
+            source = volume.split(":")[0]
+            check(source in named or source.startswith("./"), f"{name}: volume {source} is not declared")
+            if source.startswith("./"):
+                check((ROOT / source).exists(), f"{name}: there is no {source}")
+        check("logging" in service and "restart" in service, f"{name}: no log rotation or restart")
+    for name in ("bridge", "open-webui", "postgres", "redis"):
+        service = stack["services"][name]
+        for key in ("healthcheck", "mem_limit", "cpus", "pids_limit"):
+            check(key in service, f"{name}: no {key}")
+    return f"{len(stack['services'])} services"
+
+
+def image():
+    """The image has what bridges.toml starts, at these versions, and is built by the compiler of the repository."""
+    npm = yaml.safe_load(read("deploy/image/npm/package.json"))["dependencies"]
+    asked = 0
+    for name, bridge in tomllib.loads(read("bridges.toml"))["bridges"].items():
+        if bridge.get("command") not in ("npx", "uvx"):
+            continue
+        asked += 1
+        package, version = next(word for word in bridge["args"] if not word.startswith("-")).rsplit("@", 1)
+        if bridge["command"] == "npx":
+            check(npm.get(package) == version, f"{name}: deploy/image/npm has {package} {npm.get(package)}")
+        else:
+            lock = ROOT / "deploy" / "image" / "python" / f"{package}.txt"
+            lines = lock.read_text().splitlines() if lock.exists() else []
+            check(f"{package}=={version}" in lines, f"{name}: {lock.name} has no {package}=={version}")
+    channel = tomllib.loads(read("rust-toolchain.toml"))["toolchain"]["channel"]
+    check(f"FROM rust:{channel.rsplit('.', 1)[0]}-" in read("Dockerfile"), "Dockerfile and rust-toolchain.toml differ")
+    excel = re.search(r"excel-mcp-server@[0-9.]+", read("compose.hetzner.yml")).group()
+    check(excel in read("bridges.toml"), f"compose.hetzner.yml starts {excel}")
+    return f"{asked} programs in the image"
+
+
+def configuration(program):
+    run = subprocess.run([program, "check", "--config", str(KUBERNETES / "bridges.toml")], capture_output=True,
+                         text=True, check=False, env={"DATABASE_URL": "postgresql://u:p@postgresql/db", "PATH": "/usr/bin:/bin"})
+    check(run.returncode == 0, f"mcp-bridge check: {run.stdout}{run.stderr}")
+
+
+def main():
+    found = manifests()
+    references(found)
+    facts = [f"{len(found)} manifests of Kubernetes {VERSION}", kustomize(), compose(), image()]
+    if len(sys.argv) > 1:
+        configuration(sys.argv[1])
+        facts.append("mcp-bridge check")
+    if broken:
+        sys.exit("\n".join(f"error: {line}" for line in broken))
+    print(", ".join(facts))
+
+
+main()

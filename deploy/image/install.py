@@ -1,0 +1,100 @@
+"""Puts the programs that bridges.toml starts by npx and uvx into the image, with all they need at locked versions.
+
+    install.py BRIDGES_TOML
+
+`npm/` and `python/` beside this file are the locks. What a bridge asks for and a lock does not have is an error: both
+change together. `start`, which stands in the place of npx and uvx, finds the programs in /opt/servers.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+HERE = Path(__file__).parent
+SERVERS = Path("/opt/servers")
+PYTHON = "/usr/bin/python3"
+
+
+def run(*command):
+    subprocess.run(command, check=True)
+
+
+def asked(words):
+    """What `start` looks up, and the package in it: the options and the first word that is none."""
+    key = []
+    for word in words:
+        if word in ("-y", "--yes"):
+            continue
+        key.append(word)
+        if not word.startswith("-"):
+            return " ".join(key), *word.rsplit("@", 1)
+    sys.exit(f"error: no package in {words}")
+
+
+def link(command, key, program):
+    place = SERVERS / command / key
+    place.parent.mkdir(parents=True, exist_ok=True)
+    program = program.resolve(strict=True)
+    program.chmod(0o755)
+    place.symlink_to(program)
+    print(f"{command} {key}: {program}")
+
+
+def install_node():
+    """All npm packages, without running what they bring."""
+    folder = SERVERS / "node"
+    shutil.copytree(HERE / "npm", folder)
+    run("npm", "ci", f"--prefix={folder}", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier",
+        "--loglevel=error")
+    for pattern in ("*.map", "*.d.ts", "*.d.mts", "*.d.cts"):
+        for file in folder.rglob(pattern):
+            file.unlink()
+    return folder / "node_modules"
+
+
+def node_program(modules, name, version):
+    about = json.loads((modules / name / "package.json").read_text())
+    if about["version"] != version:
+        sys.exit(f"error: bridges.toml asks for {name}@{version}, deploy/image/npm has {about['version']}")
+    programs = about["bin"]
+    program = programs if isinstance(programs, str) else next(iter(programs.values()))
+    return modules / name / program
+
+
+def install_python(folder, lock):
+    """One environment, for good: bytecode included, since nothing can be written later."""
+    run("uv", "venv", "--quiet", f"--python={PYTHON}", str(folder))
+    run("uv", "pip", "sync", "--quiet", "--compile-bytecode", "--link-mode=hardlink",
+        f"--python={folder}/bin/python3", str(lock))
+
+
+def python_program(name, version):
+    lock = HERE / "python" / f"{name}.txt"
+    if not lock.exists() or f"{name}=={version}" not in lock.read_text().splitlines():
+        sys.exit(f"error: bridges.toml asks for {name}@{version}, {lock} has no such line")
+    folder = SERVERS / "python" / name
+    install_python(folder, lock)
+    return folder / "bin" / name
+
+
+def main():
+    os.environ["UV_CACHE_DIR"] = str(SERVERS / "cache")
+    bridges = tomllib.loads(Path(sys.argv[1]).read_text())["bridges"]
+    # The SDK that mcpo's image has: `python3 server.py` finds it.
+    install_python(Path("/app/.venv"), HERE / "python" / "mcp.txt")
+    modules = install_node()
+    for bridge in bridges.values():
+        command = bridge.get("command")
+        if command not in ("npx", "uvx"):
+            continue
+        key, name, version = asked(bridge["args"])
+        link(command, key, node_program(modules, name, version) if command == "npx" else python_program(name, version))
+    for leftover in (SERVERS / "cache", Path.home() / ".npm", Path.home() / ".cache"):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+main()
