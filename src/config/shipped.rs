@@ -230,6 +230,15 @@ fn the_example_environment_names_every_variable_and_no_other() {
     first.extend(more);
     second.extend(older);
     let text = read(".env.example");
+    let (_, of_compose) = text.split_once("\n# --- compose.hetzner.yml").unwrap();
+    let compose = read("compose.hetzner.yml");
+    for (name, _) in of_compose.lines().filter_map(|line| line.split_once('=')) {
+        assert!(
+            compose.contains(&format!("${{{name}:")),
+            "{name} is not in compose.hetzner.yml"
+        );
+        first.insert(name.to_owned());
+    }
     let mut named = BTreeSet::new();
     for line in text
         .lines()

@@ -104,7 +104,7 @@ fn configuration(database: &str, telemetry: &str, file: &Path, port: u16) -> Str
         )
     }));
     filled(&format!(
-        "[database]\n{database}\nredis_url = '${{REDIS_URL}}'\n\
+        "[database]\n{database}\nredis_url = '${{REDIS_URL}}'\nsecret_key = '${{BRIDGE_SECRET_KEY}}'\n\
          [telemetry]\n{telemetry}\n\
          [audit]\narguments = true\n\
          [identity.keys.ops]\nkey = '<OPS_KEY>'\ngroups = ['MCP-Admin']\n\

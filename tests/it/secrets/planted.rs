@@ -55,6 +55,11 @@ pub const PLANTED: &[Planted] = &[
     ),
     // Of databases.
     planted("DB_PASSWORD", Place::Part, "dB6@data:base/pass#w0rd"),
+    planted(
+        "BRIDGE_SECRET_KEY",
+        Place::Environment,
+        "bS1-key-of-the-vault/29+of=32 characters-or-more",
+    ),
     planted("REDIS_PASSWORD", Place::Part, "rE1+redis=pass/w0rd-81"),
     planted(
         "DIRECTORY_PASSWORD",
