@@ -132,6 +132,9 @@ impl Reader<'_> {
             ("a list", None) if found == "string" => {
                 Some("put it in brackets: `[\"…\"]`".to_owned())
             }
+            ("a table", Some(("boolean ", "true`"))) if key == "`oauth`: " => {
+                Some("an empty table is enough: `oauth = {}`".to_owned())
+            }
             _ => None,
         };
         let found = match found {

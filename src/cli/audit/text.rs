@@ -10,7 +10,7 @@ pub const CALLS: &str = "TIME (UTC)           CALLER                    BRIDGE/T
 
 /// The line above changes.
 pub const CHANGES: &str =
-    "TIME (UTC)           ACTOR                     PROOF         ACTION           TARGET";
+    "TIME (UTC)           ACTOR                     PROOF         ACTION              TARGET";
 
 /// One call.
 pub fn call(record: &CallRecord) -> String {
@@ -40,7 +40,7 @@ pub fn call(record: &CallRecord) -> String {
 /// One change.
 pub fn change(record: &ChangeRecord) -> String {
     let line = format!(
-        "{}  {:<24}  {:<12}  {:<15}  {}",
+        "{}  {:<24}  {:<12}  {:<18}  {}",
         time(record.time),
         clean(&record.actor),
         clean(&record.proof),

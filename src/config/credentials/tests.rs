@@ -515,6 +515,20 @@ fn a_bridge_is_read_again_with_the_keys_of_a_group() {
 }
 
 #[test]
+fn who_says_yes_to_a_login_is_told_of_the_empty_table() {
+    let text = "[bridges.a]\nurl = 'https://x/mcp'\noauth = true\n";
+    let (_result, shown) = load_named("bridges.toml", text, &[("MCP_API_KEY", KEY)]);
+    assert!(
+        shown.contains("`oauth`: expected a table, found boolean `true`"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("hint: an empty table is enough: `oauth = {}`"),
+        "{shown}"
+    );
+}
+
+#[test]
 fn a_bridge_for_groups_alone_is_kept_apart_from_one_that_is_off() {
     let keys = "headers = { X-Api-Key = '${K}' }\ncredential = 'group'";
     assert!(bridge(keys, &[]).is_for_groups_alone());
