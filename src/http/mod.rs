@@ -74,6 +74,7 @@ pub fn router(state: &Arc<AppState>) -> Router {
         .layer(from_fn(catch_panic))
         .layer(layers::cors(Arc::clone(&state.settings)))
         .layer(from_fn_with_state(observer, layers::observe))
+        .layer(from_fn(layers::read_leftover))
 }
 
 /// Under mcpo's rules our own routes give way to a server of that name.

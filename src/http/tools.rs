@@ -184,13 +184,7 @@ struct Call<'a> {
 impl Call<'_> {
     /// The steps, one after the other.
     async fn run(&self, body: Body, trail: &mut Trail, note: &mut Note) -> Result<Response, Ended> {
-        let granted = match self.decide(trail, note).await {
-            Ok(granted) => granted,
-            Err(refusal) => {
-                body::discard(body.into_data_stream()).await;
-                return Err(refusal.into());
-            }
-        };
+        let granted = self.decide(trail, note).await?;
         let body = body::read(body, self.settings.config.limits.body_bytes_max).await?;
         trail.received(body.len());
         self.send(&granted, &body, trail).await
