@@ -34,14 +34,21 @@ pub use connect::public_url;
 pub use serve::bind;
 pub use state::{AppState, Settings};
 
-use self::{error::ApiError, gate::Gate, path::Target, sender::Sender, tools::Asked, trail::Trail};
+use self::{
+    error::ApiError, gate::Gate, layers::Observer, path::Target, sender::Sender, tools::Asked,
+    trail::Trail,
+};
 use crate::config::Flavor;
 
 /// The whole route table, and the layers around it from the innermost out.
 pub fn router(state: &Arc<AppState>) -> Router {
     let settings = state.settings.load();
     let gate = Gate::new(settings.config.limits.requests_max);
-    let observer = (gate, state.redactor.clone());
+    let observer = Observer {
+        gate,
+        redactor: state.redactor.clone(),
+        draining: state.draining.clone(),
+    };
     let flavor = settings.config.flavor;
     let routes = Router::new()
         .route("/", get(lists::root))

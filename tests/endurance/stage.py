@@ -49,14 +49,16 @@ def databases(folder):
 
 
 class Caller:
-    """Sends requests over a connection that it keeps, one at a time."""
+    """Sends requests over a connection that it keeps, one at a time. `headers` are those of the last answer."""
 
     def __init__(self, port):
-        self.port, self.connection = port, None
+        self.port, self.connection, self.headers = port, None, None
 
-    def send(self, method, path, body=None, key=None, timeout=60):
+    def send(self, method, path, body=None, key=None, timeout=60, request_id=None):
         """The status and the body; raises OSError or HTTPException when there is no answer."""
         headers = {} if key is None else {"authorization": f"Bearer {key}"}
+        if request_id is not None:
+            headers["x-request-id"] = request_id
         if body is not None:
             headers["content-type"] = "application/json"
             body = body if isinstance(body, str) else json.dumps(body)
@@ -69,6 +71,7 @@ class Caller:
         except BaseException:
             self.close()
             raise
+        self.headers = answer.headers
         if answer.will_close:
             self.close()
         return answer.status, text

@@ -7,5 +7,5 @@ mod root_path;
 
 pub use cors::cors;
 pub use leftover::read_leftover;
-pub use request::{Note, RequestId, observe};
+pub use request::{Note, Observer, RequestId, observe};
 pub use root_path::strip_root_path;

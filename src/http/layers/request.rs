@@ -7,7 +7,8 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     http::{error::ApiError, gate::Gate},
@@ -41,14 +42,31 @@ pub struct Note {
     pub caller: Option<String>,
 }
 
+/// What [`observe`] needs to know.
+#[derive(Debug, Clone)]
+pub struct Observer {
+    /// Bounds requests at once.
+    pub gate: Gate,
+    /// Takes secrets out of errors.
+    pub redactor: Redactor,
+    /// Cancelled when we were told to stop.
+    pub draining: CancellationToken,
+}
+
 /// Serves one request within the bound on requests at once. No error leaves with a secret in it,
 /// wherever its text came from.
 pub async fn observe(
-    State((gate, redactor)): State<(Gate, Redactor)>,
+    State(observer): State<Observer>,
     mut request: Request,
     next: Next,
 ) -> Response {
+    let Observer {
+        gate,
+        redactor,
+        draining,
+    } = observer;
     let began = Instant::now();
+    let version = request.version();
     let request_id = request_id(request.headers(), &redactor);
     let shared = RequestId(request_id.clone());
     request.extensions_mut().insert(shared);
@@ -65,7 +83,12 @@ pub async fn observe(
     let text = request_id.to_str().unwrap_or_default();
     let mut response = render(response, text, &redactor);
     log(text, &method, uri.path(), &response, began);
-    response.headers_mut().insert(REQUEST_ID, request_id);
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, request_id);
+    // Whoever keeps the connection would lose the next request on it. HTTP/2 has a frame for that.
+    if draining.is_cancelled() && version <= Version::HTTP_11 {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }
 
@@ -101,7 +124,7 @@ fn render(mut response: Response, request_id: &str, redactor: &Redactor) -> Resp
     let own: Vec<HeaderName> = rendered.headers().keys().cloned().collect();
     let (parts, _empty) = response.into_parts();
     for (name, value) in &parts.headers {
-        if !own.contains(name) && *name != http::header::CONTENT_LENGTH {
+        if !own.contains(name) && *name != header::CONTENT_LENGTH {
             rendered.headers_mut().append(name.clone(), value.clone());
         }
     }
