@@ -188,7 +188,6 @@ impl Bridge {
     /// Publishes the tools that were known before the start.
     async fn recall_tools(&self) -> Result<(), ConnectError> {
         let credentials = &self.opener.context.credentials;
-        credentials.ready().await;
         let Ok(Some(written)) = credentials.known_tools(self.name()).await else {
             return Ok(());
         };
