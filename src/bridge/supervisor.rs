@@ -103,6 +103,7 @@ impl Supervisor {
             }
             is_first = false;
         }
+        self.bridge.pool.ended().await;
         self.replaced();
     }
 
