@@ -224,7 +224,10 @@ impl Bridge {
         attempt.map_err(|error| {
             // Its task finds out what is the matter.
             if is_lost(&error) && *order.owner == Owner::Shared {
-                self.tell(Command::Suspect(lease.generation));
+                self.tell(match error {
+                    CallError::NoToken(_) => Command::SignedOut(lease.generation),
+                    _ => Command::Suspect(lease.generation),
+                });
             }
             self.failed(error)
         })

@@ -36,6 +36,8 @@ pub(super) enum Command {
     Restart,
     /// A call found the session of this generation broken.
     Suspect(u64),
+    /// The token that the session of this generation showed counts no more.
+    SignedOut(u64),
 }
 
 /// The live side of a bridge, written by its task and read by everyone.

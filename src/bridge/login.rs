@@ -101,7 +101,7 @@ impl Supervisor {
                 () = at(again) => return,
                 command = self.inbox.recv() => match command {
                     Some(Command::Restart) | None => return,
-                    Some(Command::Wake | Command::Suspect(_)) => {}
+                    Some(Command::Wake | Command::Suspect(_) | Command::SignedOut(_)) => {}
                 },
             }
         }

@@ -256,7 +256,7 @@ impl Supervisor {
                 () = stop.cancelled() => break,
                 command = self.inbox.recv() => match command {
                     Some(Command::Restart) => self.bridge.pool.clear(),
-                    Some(Command::Wake | Command::Suspect(_)) => {}
+                    Some(Command::Wake | Command::Suspect(_) | Command::SignedOut(_)) => {}
                     None => break,
                 }
             }

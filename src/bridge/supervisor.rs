@@ -181,7 +181,11 @@ impl Supervisor {
                     Some(Command::Suspect(generation)) if generation == lease.generation => {
                         return Parting::Lost("the server could not be reached".to_owned());
                     }
-                    Some(Command::Suspect(_) | Command::Wake) => {}
+                    // The next attempt finds out who has to log in.
+                    Some(Command::SignedOut(generation)) if generation == lease.generation => {
+                        return Parting::Restart;
+                    }
+                    Some(Command::Suspect(_) | Command::SignedOut(_) | Command::Wake) => {}
                 },
                 () = session.tools_changed.notified() => {
                     tokio::select! {
@@ -295,7 +299,7 @@ impl Supervisor {
                         self.backoff.reset();
                         return;
                     }
-                    Some(Command::Wake | Command::Suspect(_)) => {}
+                    Some(Command::Wake | Command::Suspect(_) | Command::SignedOut(_)) => {}
                     None => return,
                 },
             }

@@ -130,6 +130,11 @@ async fn a_login_that_was_revoked_is_told_and_a_new_one_helps() {
         (503, "needs_login")
     );
     until_status(&bridge, "team", "needs_login").await;
+    assert!(
+        !bridge.log().contains("could not be reached"),
+        "{}",
+        bridge.log()
+    );
     // Its tools stay published, and it is not asked again and again.
     assert!(
         bridge
