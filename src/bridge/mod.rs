@@ -6,6 +6,7 @@
 
 mod call;
 mod catalogue;
+mod count;
 mod handle;
 mod login;
 mod opener;
@@ -17,6 +18,7 @@ mod roster;
 mod status;
 mod supervisor;
 mod toolset;
+mod traced;
 
 pub use call::{Failure, Order};
 pub use handle::Bridge;

@@ -69,6 +69,7 @@ impl Bridge {
                     self.pool.leave(seat);
                 } else {
                     trouble.failed(&failure);
+                    self.tally.failures.one();
                 }
                 Err(failure)
             }
@@ -95,6 +96,7 @@ impl Bridge {
             }
         }
         let lease = self.pool.seat(seat, session);
+        self.tally.sessions.one();
         self.tell_own_status();
         let (bridge, attended, seat) = (Arc::clone(self), Arc::clone(&lease), Arc::clone(seat));
         self.opener.context.tracker.spawn(async move {
@@ -112,7 +114,7 @@ impl Bridge {
         loop {
             tokio::select! {
                 () = self.opener.stop.cancelled() => return,
-                () = session.ended() => return,
+                () = session.ended() => return self.tally.failures.one(),
                 () = &mut over => return,
                 () = session.tools_changed.notified() => {}
             }

@@ -4,9 +4,11 @@ use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    LogFormat, Telemetry,
+    Diagnostic, LogFormat, MetricsFor, Otlp, Telemetry,
     diagnostic::nearest,
+    otlp,
     reader::{Reader, Text},
+    server::parse_listen,
 };
 
 /// The levels of tracing.
@@ -18,6 +20,10 @@ const LEVELS: &[&str] = &["off", "error", "warn", "info", "debug", "trace"];
 pub(super) struct TelemetryTable {
     format: Option<Text>,
     level: Option<Text>,
+    metrics: Option<Text>,
+    metrics_listen: Option<Text>,
+    otlp_endpoint: Option<Text>,
+    otlp_headers: Option<Text>,
 }
 
 impl Default for Telemetry {
@@ -25,14 +31,41 @@ impl Default for Telemetry {
         Self {
             format: LogFormat::Text,
             level: "info".to_owned(),
+            metrics: MetricsFor::Admins,
+            metrics_listen: None,
+            otlp: None,
         }
+    }
+}
+
+impl Telemetry {
+    /// Whether nothing differs that is read at the start alone.
+    pub fn is_started_like(&self, other: &Self) -> bool {
+        let alike = Self {
+            metrics: other.metrics,
+            ..self.clone()
+        };
+        alike == *other
     }
 }
 
 impl TelemetryTable {
     /// Checks and resolves the section.
-    pub(super) fn resolve(self, reader: &mut Reader<'_>) -> Telemetry {
+    pub(super) fn resolve(mut self, reader: &mut Reader<'_>) -> Telemetry {
         let mut telemetry = Telemetry::default();
+        if let Some(text) = self.metrics.take().and_then(|text| reader.required(&text)) {
+            let choices = [
+                ("off", MetricsFor::Nobody),
+                ("admin", MetricsFor::Admins),
+                ("open", MetricsFor::Everybody),
+            ];
+            let choice = reader.choice("metrics", &text, &choices);
+            telemetry.metrics = choice.unwrap_or(telemetry.metrics);
+        }
+        if let Some(Some(Ok(text))) = self.metrics_listen.take().map(|it| reader.optional(&it)) {
+            telemetry.metrics_listen = reader.told("metrics_listen", &text, parse_listen);
+        }
+        telemetry.otlp = self.otlp(reader);
         if let Some(text) = self.format.and_then(|text| reader.required(&text)) {
             let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
             telemetry.format = reader
@@ -56,6 +89,47 @@ impl TelemetryTable {
             }
         }
         telemetry
+    }
+
+    /// Where traces go: by the file, or else by the environment. A blank endpoint in the file is off.
+    fn otlp(&mut self, reader: &mut Reader<'_>) -> Option<Otlp> {
+        let Some(endpoint) = self.otlp_endpoint.take() else {
+            return reader.or_report(otlp::of_environment(reader.environment))?;
+        };
+        let endpoint = reader.optional(&endpoint)?.ok()?;
+        let url = reader.told("otlp_endpoint", &endpoint, otlp::below)?;
+        let headers = match self.otlp_headers.take() {
+            None => reader.or_report(otlp::headers_of(reader.environment))?,
+            Some(text) => match reader.optional(&text)? {
+                Err(_blank) => Vec::new(),
+                Ok(text) => reader.told("otlp_headers", &text, otlp::headers)?,
+            },
+        };
+        Some(Otlp { url, headers })
+    }
+}
+
+impl Reader<'_> {
+    /// Reads a value, or reports what is wrong with it.
+    fn told<T>(
+        &mut self,
+        key: &str,
+        text: &Text,
+        read: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        match read(text.get_ref()) {
+            Ok(value) => Some(value),
+            Err(reason) => {
+                let message = format!("`{key}`: {reason}");
+                self.problems.error(&text.span(), message);
+                None
+            }
+        }
+    }
+
+    /// Reports what the environment says wrong.
+    fn or_report<T>(&mut self, read: Result<T, Box<Diagnostic>>) -> Option<T> {
+        read.map_err(|problem| self.problems.add(*problem)).ok()
     }
 }
 
