@@ -103,36 +103,36 @@ mod tests {
 
     #[test]
     fn the_variables_of_open_telemetry_mean_what_its_specification_says() {
-        let table: &[(&[(&str, &str)], Option<&str>)] = &[
-            (&[], None),
-            (&[(ENDPOINT, " ")], None),
+        let table = [
+            (vec![], None),
+            (vec![(ENDPOINT, " ")], None),
             (
-                &[(ENDPOINT, "http://c:4318")],
+                vec![(ENDPOINT, "http://c:4318")],
                 Some("http://c:4318/v1/traces"),
             ),
             (
-                &[(ENDPOINT, "http://c:4318/")],
+                vec![(ENDPOINT, "http://c:4318/")],
                 Some("http://c:4318/v1/traces"),
             ),
             (
-                &[(ENDPOINT, "https://c/otlp/")],
+                vec![(ENDPOINT, "https://c/otlp/")],
                 Some("https://c/otlp/v1/traces"),
             ),
             (
-                &[(ENDPOINT, "http://c/v1/traces")],
+                vec![(ENDPOINT, "http://c/v1/traces")],
                 Some("http://c/v1/traces"),
             ),
-            (&[(TRACES_ENDPOINT, "http://c/in")], Some("http://c/in")),
+            (vec![(TRACES_ENDPOINT, "http://c/in")], Some("http://c/in")),
             (
-                &[(TRACES_ENDPOINT, "http://c/in"), (ENDPOINT, "http://d")],
+                vec![(TRACES_ENDPOINT, "http://c/in"), (ENDPOINT, "http://d")],
                 Some("http://c/in"),
             ),
-            (&[(ENDPOINT, "http://c"), (DISABLED, "TRUE")], None),
+            (vec![(ENDPOINT, "http://c"), (DISABLED, "TRUE")], None),
         ];
         for (pairs, expected) in table {
-            let read = of_environment(&Environment::of(pairs.iter().copied())).unwrap();
+            let read = of_environment(&Environment::of(pairs.clone())).unwrap();
             let url = read.map(|otlp| otlp.url.to_string());
-            assert_eq!(url.as_deref(), *expected, "{pairs:?}");
+            assert_eq!(url.as_deref(), expected, "{pairs:?}");
         }
         for bad in ["c:4318", "ftp://c", "collector"] {
             let read = of_environment(&Environment::of([(ENDPOINT, bad)]));
