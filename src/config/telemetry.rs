@@ -91,12 +91,15 @@ impl TelemetryTable {
         telemetry
     }
 
-    /// Where traces go: by the file, or else by the environment. A blank endpoint in the file is off.
+    /// Where traces go: by the file, or where that is blank by the environment.
     fn otlp(&mut self, reader: &mut Reader<'_>) -> Option<Otlp> {
-        let Some(endpoint) = self.otlp_endpoint.take() else {
+        let said = match self.otlp_endpoint.take() {
+            Some(text) => reader.optional(&text)?.ok(),
+            None => None,
+        };
+        let Some(endpoint) = said else {
             return reader.or_report(otlp::of_environment(reader.environment))?;
         };
-        let endpoint = reader.optional(&endpoint)?.ok()?;
         let url = reader.told("otlp_endpoint", &endpoint, otlp::below)?;
         let headers = match self.otlp_headers.take() {
             None => reader.or_report(otlp::headers_of(reader.environment))?,
