@@ -156,6 +156,7 @@ pub(crate) fn level(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::tests::load_named;
 
     #[test]
     fn levels_are_those_of_tracing_and_python() {
@@ -168,6 +169,101 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(level(text).as_deref(), read, "{text}");
+        }
+    }
+
+    /// The section in a file, and variables beside it.
+    fn read(lines: &str, pairs: &[(&str, &str)]) -> Result<Telemetry, String> {
+        let text = format!("[telemetry]\n{lines}\n");
+        let (result, shown) = load_named("bridges.toml", &text, pairs);
+        result.map_or(Err(shown), |loaded| Ok(loaded.config.telemetry))
+    }
+
+    #[test]
+    fn traces_go_where_the_file_says_or_else_the_environment() {
+        const ENDPOINT: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://env:4318");
+        const HEADERS: (&str, &str) = ("OTEL_EXPORTER_OTLP_HEADERS", "a=one");
+        for (lines, pairs, url, headers) in [
+            ("", &[][..], None, 0),
+            (
+                "",
+                &[ENDPOINT, HEADERS],
+                Some("http://env:4318/v1/traces"),
+                1,
+            ),
+            (
+                "otlp_endpoint = ' '",
+                &[ENDPOINT],
+                Some("http://env:4318/v1/traces"),
+                0,
+            ),
+            (
+                "otlp_endpoint = 'http://file'",
+                &[ENDPOINT, HEADERS],
+                Some("http://file/v1/traces"),
+                1,
+            ),
+            (
+                "otlp_endpoint = 'http://file'\notlp_headers = ''",
+                &[HEADERS],
+                Some("http://file/v1/traces"),
+                0,
+            ),
+            (
+                "otlp_endpoint = 'http://file'\notlp_headers = 'a=b,c=d'",
+                &[],
+                Some("http://file/v1/traces"),
+                2,
+            ),
+        ] {
+            let otlp = read(lines, pairs).unwrap().otlp;
+            let read = otlp.as_ref().map(|otlp| otlp.url.as_str());
+            assert_eq!(read, url, "{lines} {pairs:?}");
+            assert_eq!(
+                otlp.map_or(0, |otlp| otlp.headers.len()),
+                headers,
+                "{lines}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_telemetry_is_told_without_secrets() {
+        for (lines, pairs, expected) in [
+            ("metrics = 'opne'", &[][..], "did you mean `open`?"),
+            (
+                "metrics_listen = '9464'",
+                &[],
+                "`metrics_listen`: `9464` has no port",
+            ),
+            (
+                "otlp_endpoint = 'grpc://c:4317'",
+                &[],
+                "`otlp_endpoint`: speaks `grpc:`",
+            ),
+            (
+                "otlp_endpoint = 'http://c'\notlp_headers = 'S3CRET-value'",
+                &[],
+                "`otlp_headers`: has a part without `=`",
+            ),
+            (
+                "",
+                &[("OTEL_EXPORTER_OTLP_ENDPOINT", "c:4318")],
+                "`OTEL_EXPORTER_OTLP_ENDPOINT` speaks `c:`",
+            ),
+        ] {
+            let shown = read(lines, pairs).unwrap_err();
+            assert!(shown.contains(expected), "{lines}: {shown}");
+        }
+    }
+
+    #[test]
+    fn what_goes_to_the_collector_is_a_secret() {
+        let text = "[telemetry]\notlp_endpoint = 'http://u:s3cret-of-the-url@c'\notlp_headers = 'authorization=Bearer%20s3cret-of-the-header'\n";
+        let (result, _shown) = load_named("bridges.toml", text, &[]);
+        let secrets: Vec<_> = result.unwrap().secrets().collect();
+        for secret in ["s3cret-of-the-url", "Bearer s3cret-of-the-header"] {
+            assert!(secrets.iter().any(|it| it.expose() == secret), "{secret}");
         }
     }
 }
