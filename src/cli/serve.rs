@@ -207,7 +207,11 @@ async fn serve(plan: Plan, loaded: Loaded, redactor: Redactor) -> anyhow::Result
         reason = stillborn => Err(reason),
     };
     end(&lifecycle).await;
-    traces.end().await;
+    // A second signal waits for nothing.
+    tokio::select! {
+        () = traces.end() => {}
+        () = lifecycle.hard.cancelled() => {}
+    }
     served
 }
 
