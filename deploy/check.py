@@ -202,6 +202,7 @@ def monitoring(program):
 
     known = {name: labels for name, (_kind, labels) in series.documented(read("docs/metrics.md")).items()}
     check(known, "docs/metrics.md names no series")
+    unseen = set(known)
     for place, expression, label in asked:
         try:
             selectors = series.selectors(expression)
@@ -211,11 +212,10 @@ def monitoring(program):
         for name, labels in selectors:
             if name in series.FOREIGN_SERIES:
                 continue
-            labels = labels | {label} - {None} if label else labels
+            unseen.discard(series.family(name))
             check(series.family(name) in known, f"{place}: docs/metrics.md has no {name}")
-            odd = labels - known.get(series.family(name), set()) - series.FOREIGN_LABELS
+            odd = (labels | {label}) - {None} - known.get(series.family(name), set()) - series.FOREIGN_LABELS
             check(not odd, f"{place}: {name} has no label {', '.join(odd)}")
-    unseen = known.keys() - {series.family(name) for _, expression, _ in asked for name, _ in series.selectors(expression)}
     check(not unseen, f"neither alerts nor dashboard show {', '.join(sorted(unseen))}")
     facts = f"{len(asked)} expressions over {len(known)} series"
     text = series.scrape(program) if program else None
