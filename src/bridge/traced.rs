@@ -7,7 +7,6 @@ use serde_json::{Map, Value};
 
 use super::{call::Order, handle::Bridge};
 use crate::{
-    config::Transport,
     mcp::{CallError, Session},
     telemetry::Called,
 };
@@ -38,7 +37,7 @@ impl Bridge {
             bridge: self.name(),
             tool: order.tool,
             protocol: &session.server.protocol,
-            is_child: matches!(self.config.transport, Ok(Transport::Stdio(_))),
+            is_child: session.group.is_some(),
         });
         let mut passed = order.passed.clone();
         span.put_into(&mut passed);

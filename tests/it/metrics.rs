@@ -240,6 +240,56 @@ async fn a_bridge_that_a_reload_removes_is_gone_and_one_that_it_changes_counts_o
 }
 
 #[tokio::test]
+async fn sessions_of_groups_are_counted_and_their_processes_are_measured_together() {
+    const ADMIN: &str = "the-key-of-the-admin";
+    let key = |name: &str, group: &str| {
+        format!("[identity.keys.{name}]\nkey = 'the-key-of-the-{name}'\ngroups = ['{group}']\n")
+    };
+    let keys = [
+        key("admin", "MCP-Admin"),
+        key("one", "scarlet"),
+        key("two", "azure"),
+    ]
+    .concat();
+    let bridge = Setup::toml(&format!(
+        "{keys}[access.groups]\nscarlet = ['own']\nazure = ['own']\n\
+         [bridges.own]\n{{bad good}}\nenv = {{ TOKEN = '${{OWN_TOKEN}}' }}\ncredential = 'group'\nsessions_max = 7\n"
+    ))
+    .ready()
+    .await;
+    let send = async |key: &str, path: &str, body: &str| {
+        let authorization = format!("Bearer {key}");
+        let headers = [
+            ("authorization", authorization.as_str()),
+            ("content-type", "application/json"),
+        ];
+        bridge.send(Method::POST, path, &headers, body).await
+    };
+    for group in ["scarlet", "azure"] {
+        let body = format!(
+            r#"{{"tenant_id": "{group}", "server_id": "own", "key_name": "OWN_TOKEN", "key_value": "t0ken-of-{group}"}}"#
+        );
+        until(async || send(ADMIN, "/admin/api/tenant-keys", &body).await.status == 200).await;
+    }
+    for key in ["the-key-of-the-one", "the-key-of-the-two"] {
+        until(async || send(key, "/own/pid", "{}").await.status == 200).await;
+    }
+    let authorization = format!("Bearer {ADMIN}");
+    let headers = [("authorization", authorization.as_str())];
+    let answer = bridge.send(Method::GET, "/metrics", &headers, "").await;
+    let series = Series::read(&answer.text);
+    assert_counted(&series, "mcp_bridge_owned_sessions{bridge=own}", 2);
+    assert_counted(&series, "mcp_bridge_owned_sessions_max{bridge=own}", 7);
+    assert_counted(&series, "mcp_bridge_sessions{bridge=own}", 2);
+    assert_counted(&series, "mcp_bridge_server_processes{bridge=own}", 2);
+    // Grants were read, and remembered.
+    assert!(series.get("mcp_bridge_lookups_total{memory=grants,result=hit}") > 0.5);
+    for told in ["scarlet", "azure", "the-key", "t0ken"] {
+        assert!(!answer.text.contains(told), "{told}");
+    }
+}
+
+#[tokio::test]
 async fn whoever_is_no_administrator_reads_no_metrics_unless_the_operator_says_so() {
     let keys = "[identity.keys.admin]\nkey = 'the-key-of-the-admin'\ngroups = ['MCP-Admin']\n\
         [identity.keys.other]\nkey = 'the-key-of-another'\ngroups = ['devs']\n\

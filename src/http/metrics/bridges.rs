@@ -115,11 +115,13 @@ fn add_sessions(page: &mut Page, bridges: &[Arc<Bridge>]) {
 
 /// What the processes of children use: the whole group.
 fn add_servers(page: &mut Page, bridges: &[Arc<Bridge>], usage: &HashMap<u32, Usage>) {
-    let children = bridges
+    let used: Vec<(&Arc<Bridge>, Usage)> = bridges
         .iter()
-        .filter(|bridge| matches!(bridge.config.transport, Ok(Transport::Stdio(_))));
-    let used: Vec<(&Arc<Bridge>, Usage)> = children
         .map(|bridge| (bridge, used(bridge, usage)))
+        .filter(|(bridge, used)| {
+            // Where groups bring their keys, the file alone does not say what is started.
+            matches!(bridge.config.transport, Ok(Transport::Stdio(_))) || *used != Usage::default()
+        })
         .collect();
     let series = |value: fn(&Usage) -> f64, make: fn(&[(&str, &str)], f64) -> Metric| {
         used.iter()
