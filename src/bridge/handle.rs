@@ -9,13 +9,13 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use serde_json::Value;
 use tokio::{
     sync::{Notify, Semaphore, mpsc, watch},
     time::Instant,
 };
 
 use super::{
+    gathered::Gathered,
     opener::Opener,
     pool::Pool,
     status::{Fault, Phase, Status},
@@ -46,8 +46,6 @@ pub struct Live {
     pub(super) session: ArcSwapOption<Lease>,
     /// The last known tools; they stay while the server is down.
     pub tools: ArcSwap<Toolset>,
-    /// The same as the server listed them.
-    pub(super) listed: ArcSwap<Vec<Value>>,
     /// What the server last said of itself.
     pub server: ArcSwapOption<ServerInfo>,
     /// The last words of the last child.
@@ -76,6 +74,10 @@ pub struct Bridge {
     pub(super) opener: Opener,
     /// The sessions that belong to somebody.
     pub(super) pool: Pool,
+    /// The tools that these were shown.
+    pub(super) gathered: std::sync::Mutex<Gathered>,
+    /// One list is published at a time.
+    pub(super) publishing: tokio::sync::Mutex<()>,
     /// Where it stands.
     pub(super) status: watch::Sender<Status>,
     /// Attempts to connect that have an outcome; the rest after a lazy one belongs to it.
@@ -109,7 +111,6 @@ impl Bridge {
             live: Live {
                 session: ArcSwapOption::empty(),
                 tools: ArcSwap::from_pointee(Toolset::default()),
-                listed: ArcSwap::default(),
                 server: ArcSwapOption::empty(),
                 last_words: ArcSwapOption::empty(),
             },
@@ -121,6 +122,8 @@ impl Bridge {
             waiting: AtomicUsize::new(0),
             last_call: std::sync::Mutex::new(Instant::now()),
             pool: Pool::new(config.sessions_max, config.session_idle),
+            gathered: std::sync::Mutex::default(),
+            publishing: tokio::sync::Mutex::default(),
             opener,
             changed,
             config,

@@ -7,10 +7,12 @@
 mod call;
 mod catalogue;
 mod count;
+mod gathered;
 mod handle;
 mod login;
 mod opener;
 mod own;
+mod own_tools;
 mod pool;
 mod registry;
 mod reload;

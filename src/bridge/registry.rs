@@ -145,7 +145,7 @@ impl Registry {
         }
         if let Some(known) = known.filter(|known| publishes_alike(&known.config, wanted)) {
             bridge.live.tools.store(known.live.tools.load_full());
-            bridge.live.listed.store(known.live.listed.load_full());
+            bridge.take_over_gathered(known);
             bridge.live.server.store(known.live.server.load_full());
         }
         let bridge = Arc::new(bridge);

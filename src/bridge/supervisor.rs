@@ -62,10 +62,6 @@ impl Supervisor {
         if self.bridge.config.credential != CredentialKind::Shared {
             return self.run_owned().await;
         }
-        if self.bridge.config.oauth().is_some() {
-            // Logins are in the database, which connects beside us.
-            self.bridge.opener.context.credentials.ready().await;
-        }
         let stop = self.stop.clone();
         let mut is_first = true;
         while !stop.is_cancelled() {
@@ -107,6 +103,7 @@ impl Supervisor {
             }
             is_first = false;
         }
+        self.bridge.pool.ended().await;
         self.replaced();
     }
 

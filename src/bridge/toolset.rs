@@ -163,6 +163,14 @@ impl Toolset {
     }
 }
 
+/// Takes out what [`Toolset::compile`] would: for a list that is kept as the server wrote it.
+pub(super) fn without_secrets(list: &mut Vec<Value>, redactor: &Redactor) {
+    list.retain(|tool| !holds_secret(tool.get("name"), redactor));
+    for tool in list {
+        redactor.clean_json(tool);
+    }
+}
+
 /// Whether the name of a tool holds a secret. It is called by that name, which cannot be changed.
 fn holds_secret(name: Option<&Value>, redactor: &Redactor) -> bool {
     let name = name.and_then(Value::as_str);

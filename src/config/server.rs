@@ -26,6 +26,7 @@ pub(super) struct ServerTable {
     cors_allow_origins: Option<Vec<Text>>,
     tls_cert: Option<Text>,
     tls_key: Option<Text>,
+    drain_delay: Option<Text>,
     drain_timeout: Option<Text>,
     title: Option<Text>,
     description: Option<Text>,
@@ -50,6 +51,7 @@ impl Default for Server {
             public_spec: true,
             cors_allow_origins: Vec::new(),
             tls: None,
+            drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(30),
             title: "mcp-bridge".to_owned(),
             description: "The tools of every MCP server behind one OpenAPI document".to_owned(),
@@ -101,10 +103,19 @@ impl ServerTable {
             .filter_map(|text| origin(reader, text))
             .collect();
         server.tls = tls(reader, self.tls_cert, self.tls_key);
-        if let Some(text) = self.drain_timeout.and_then(|text| reader.required(&text))
-            && let Some(duration) = reader.duration("drain_timeout", &text)
-        {
-            server.drain_timeout = duration;
+        for (name, text, place) in [
+            ("drain_delay", self.drain_delay, &mut server.drain_delay),
+            (
+                "drain_timeout",
+                self.drain_timeout,
+                &mut server.drain_timeout,
+            ),
+        ] {
+            if let Some(text) = text.and_then(|text| reader.required(&text))
+                && let Some(duration) = reader.duration(name, &text)
+            {
+                *place = duration;
+            }
         }
         for (text, place) in [
             (self.title, &mut server.title),

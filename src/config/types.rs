@@ -68,7 +68,10 @@ pub struct Server {
     pub cors_allow_origins: Vec<String>,
     /// Certificate and key, PEM. Default none: plain HTTP.
     pub tls: Option<Tls>,
-    /// How long calls in flight may take after SIGTERM. Default 30 s.
+    /// How long new calls are still taken after SIGTERM, while `/ready` already answers 503: until
+    /// whoever sends them has noticed. Default none.
+    pub drain_delay: Duration,
+    /// How long calls in flight may take after that. Default 30 s.
     pub drain_timeout: Duration,
     /// `info.title` of the merged document.
     pub title: String,

@@ -228,13 +228,7 @@ struct Call<'a> {
 impl Call<'_> {
     /// The steps, one after the other.
     async fn run(&self, body: Body, trail: &mut Trail, note: &mut Note) -> Result<Response, Ended> {
-        let granted = match self.decide(trail, note).await {
-            Ok(granted) => granted,
-            Err(refusal) => {
-                body::discard(body.into_data_stream()).await;
-                return Err(refusal.into());
-            }
-        };
+        let granted = self.decide(trail, note).await?;
         let body = body::read(body, self.settings.config.limits.body_bytes_max).await?;
         trail.received(body.len());
         self.send(&granted, &body, trail).await
@@ -248,20 +242,19 @@ impl Call<'_> {
         let view = view_of(self.settings, &caller).await?;
         trail.viewed(&view);
         let bridge = &self.asked.bridge;
-        if bridge.learns_from_callers() {
+        // Whoever may not use the bridge learns nothing, and has nothing asked for.
+        let learns = bridge.learns_from_callers() && self.asked.enter(&view).is_ok();
+        if learns {
+            self.count(&caller, &view).await?;
             // Boxed: it is large, and most bridges know their tools.
             Box::pin(self.learn(&view)).await?;
         }
         let authorised = self.asked.authorise(&view, trail);
         let (entry, grant) =
             authorised.map_err(|error| with_link(self.state, bridge, &caller, error))?;
-        let counted = self
-            .settings
-            .rates
-            .count(&caller, view.groups(), bridge.name());
-        counted
-            .await
-            .map_err(|refused| ApiError::too_many(&refused))?;
+        if !learns {
+            self.count(&caller, &view).await?;
+        }
         let owner = self
             .state
             .credentials
@@ -276,13 +269,16 @@ impl Call<'_> {
         })
     }
 
-    /// The first caller with an account tells which tools there are; whoever may not use the bridge
-    /// learns nothing, and has nothing asked for.
+    /// Counts the call, unless it is one too many.
+    async fn count(&self, caller: &Caller, view: &View) -> Result<(), ApiError> {
+        let name = self.asked.bridge.name();
+        let counted = self.settings.rates.count(caller, view.groups(), name).await;
+        counted.map_err(|refused| ApiError::too_many(&refused))
+    }
+
+    /// The first caller with an account tells which tools there are.
     async fn learn(&self, view: &View) -> Result<(), ApiError> {
         let bridge = &self.asked.bridge;
-        if self.asked.enter(view).is_err() {
-            return Ok(());
-        }
         let credentials = &self.state.credentials;
         let owner = credentials.owner(&bridge.config, view.caller(), view.groups());
         let owner = owner

@@ -7,7 +7,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 
 use crate::{
     http::{error::ApiError, gate::Gate, state::AppState},
@@ -42,15 +42,26 @@ pub struct Note {
     pub caller: Option<String>,
 }
 
+/// What [`observe`] needs to know.
+#[derive(Debug, Clone)]
+pub struct Observer {
+    /// Bounds requests at once.
+    pub gate: Gate,
+    /// What handlers share: what takes secrets out, whether we are to stop, what is counted.
+    pub state: Arc<AppState>,
+}
+
 /// Serves one request within the bound on requests at once. No error leaves with a secret in it,
 /// wherever its text came from.
 pub async fn observe(
-    State((gate, state)): State<(Gate, Arc<AppState>)>,
+    State(observer): State<Observer>,
     mut request: Request,
     next: Next,
 ) -> Response {
+    let Observer { gate, state } = observer;
     let began = Instant::now();
     let redactor = &state.redactor;
+    let version = request.version();
     let request_id = request_id(request.headers(), redactor);
     let shared = RequestId(request_id.clone());
     request.extensions_mut().insert(shared);
@@ -77,7 +88,12 @@ pub async fn observe(
         &response,
         began,
     );
-    response.headers_mut().insert(REQUEST_ID, request_id);
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, request_id);
+    // Whoever keeps the connection would lose the next request on it. HTTP/2 has a frame for that.
+    if state.draining.is_cancelled() && version <= Version::HTTP_11 {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }
 
@@ -113,7 +129,7 @@ fn render(mut response: Response, request_id: &str, redactor: &Redactor) -> Resp
     let own: Vec<HeaderName> = rendered.headers().keys().cloned().collect();
     let (parts, _empty) = response.into_parts();
     for (name, value) in &parts.headers {
-        if !own.contains(name) && *name != http::header::CONTENT_LENGTH {
+        if !own.contains(name) && *name != header::CONTENT_LENGTH {
             rendered.headers_mut().append(name.clone(), value.clone());
         }
     }
