@@ -19,6 +19,7 @@ use crate::{
     credential::Owner,
     mcp::{CallError, NoToken},
     name::ToolName,
+    telemetry::RequestSpan,
 };
 
 /// How long a call waits for a session that is being started. A first `npx` may take longer; the
@@ -40,6 +41,8 @@ pub struct Order<'a> {
     pub owner: &'a Owner,
     /// Headers of the caller that go on to a server behind a URL.
     pub passed: &'a HeaderMap,
+    /// What it is a part of, where traces are collected.
+    pub span: Option<&'a RequestSpan>,
     /// Makes the arguments once more.
     pub again: &'a Again<'a>,
 }
@@ -242,10 +245,7 @@ impl Bridge {
         deadline: Instant,
     ) -> Result<String, CallError> {
         let left = deadline.saturating_duration_since(Instant::now());
-        let calling = lease
-            .session
-            .call(order.tool, arguments, order.passed, left);
-        calling.await
+        self.traced(&lease.session, order, arguments, left).await
     }
 
     /// What it means for a call that its attempt failed.

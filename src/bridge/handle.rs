@@ -25,6 +25,7 @@ use crate::{
     config::{self, CredentialKind},
     mcp::{LastWords, ServerInfo, Session},
     name::BridgeName,
+    telemetry::Tally,
 };
 
 /// What others ask of a bridge's task.
@@ -69,6 +70,8 @@ pub struct Bridge {
     pub config: config::Bridge,
     /// What its task publishes.
     pub live: Live,
+    /// What is counted of it.
+    pub tally: Arc<Tally>,
     /// Makes sessions.
     pub(super) opener: Opener,
     /// The sessions that belong to somebody.
@@ -113,6 +116,7 @@ impl Bridge {
                 server: ArcSwapOption::empty(),
                 last_words: ArcSwapOption::empty(),
             },
+            tally: Arc::default(),
             status: watch::Sender::new(status),
             attempts: watch::Sender::new(u64::from(is_off)),
             commands,

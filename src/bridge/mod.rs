@@ -6,6 +6,7 @@
 
 mod call;
 mod catalogue;
+mod count;
 mod gathered;
 mod handle;
 mod login;
@@ -19,6 +20,7 @@ mod roster;
 mod status;
 mod supervisor;
 mod toolset;
+mod traced;
 
 pub use call::{Failure, Order};
 pub use handle::Bridge;

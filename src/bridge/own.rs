@@ -116,6 +116,7 @@ impl Bridge {
             }
             Err(failure) => {
                 trouble.failed(&failure);
+                self.tally.failures.one();
                 Err(failure)
             }
         }
@@ -159,6 +160,7 @@ impl Bridge {
             self.live.last_words.store(session.last_words.clone());
         }
         let lease = self.pool.seat(seat, session);
+        self.tally.sessions.one();
         self.tell_own_status();
         let (bridge, attended, seat) = (Arc::clone(self), Arc::clone(&lease), Arc::clone(seat));
         self.spawn_owned(async move {
@@ -184,7 +186,7 @@ impl Bridge {
         };
         tokio::select! {
             () = self.opener.stop.cancelled() => {}
-            () = session.ended() => {}
+            () = session.ended() => self.tally.failures.one(),
             () = self.pool.over(seat) => {}
             () = following => {}
         }

@@ -129,6 +129,12 @@ impl Pool {
             .count()
     }
 
+    /// The sessions there are.
+    pub fn leases(&self) -> Vec<Arc<Lease>> {
+        let seats = self.lock();
+        seats.values().filter_map(|seat| seat.lease()).collect()
+    }
+
     /// What is known of the server.
     pub fn known(&self) -> Known {
         *self.known.lock().unwrap_or_else(PoisonError::into_inner)

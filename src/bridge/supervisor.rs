@@ -143,6 +143,7 @@ impl Supervisor {
             session,
         });
         self.bridge.live.session.store(Some(Arc::clone(&lease)));
+        self.bridge.tally.sessions.one();
         self.bridge.set_status(Status::plain(Phase::Ready));
         tracing::info!(
             bridge.name = %self.bridge.name(),
@@ -265,6 +266,7 @@ impl Supervisor {
 
     /// Waits before the next attempt.
     async fn after_failure(&mut self, reason: String, lived: Duration, fault: Option<Fault>) {
+        self.bridge.tally.failures.one();
         let (phase, delay) = self.backoff.ended(lived, rand::random());
         let retry_at = Instant::now() + delay;
         let reason = self.bridge.redactor().redact(&reason).into_owned();

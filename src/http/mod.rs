@@ -11,6 +11,7 @@ mod health;
 mod identity;
 mod layers;
 mod lists;
+mod metrics;
 mod path;
 mod refresh;
 mod sender;
@@ -31,7 +32,8 @@ use axum::{
 use http::Method;
 
 pub use connect::public_url;
-pub use serve::bind;
+pub use metrics::{Metering, open_router as metrics_router};
+pub use serve::{Listening, bind};
 pub use state::{AppState, Settings};
 
 use self::{
@@ -46,8 +48,7 @@ pub fn router(state: &Arc<AppState>) -> Router {
     let gate = Gate::new(settings.config.limits.requests_max);
     let observer = Observer {
         gate,
-        redactor: state.redactor.clone(),
-        draining: state.draining.clone(),
+        state: Arc::clone(state),
     };
     let flavor = settings.config.flavor;
     let routes = Router::new()
@@ -56,6 +57,7 @@ pub fn router(state: &Arc<AppState>) -> Router {
         .route("/health", get(health::health))
         .route("/ready", get(health::ready))
         .route("/refresh", post(refresh::refresh))
+        .route("/metrics", get(metrics::metrics))
         .route("/openapi.json", get(documents::merged))
         .route("/docs", get(documents::docs))
         .route("/docs/", get(documents::docs))

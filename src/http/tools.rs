@@ -1,6 +1,6 @@
 //! `POST /{bridge}/{tool}`: the call.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use axum::{
     body::{Body, Bytes},
@@ -124,6 +124,7 @@ impl Asked {
 /// Calls a tool: identity, access, rate, arguments, server, answer; in this order (design §3). Every
 /// outcome is written down.
 pub async fn call(state: &AppState, asked: Asked, sender: Sender, body: Body) -> Response {
+    let began = Instant::now();
     let settings = state.settings.load_full();
     let mut note = Note {
         bridge: Some(asked.bridge.name().clone()),
@@ -139,7 +140,9 @@ pub async fn call(state: &AppState, asked: Asked, sender: Sender, body: Body) ->
         sender: &sender,
         redactor: &state.redactor,
     };
+    let counted = Counted::begin(&asked, began);
     let result = call.run(body, &mut trail, &mut note).await;
+    counted.end(&result);
     let mut response = match result {
         Ok(response) => response,
         Err(Ended::Refused(mut error)) => {
@@ -151,6 +154,47 @@ pub async fn call(state: &AppState, asked: Asked, sender: Sender, body: Body) ->
     };
     response.extensions_mut().insert(note);
     response
+}
+
+/// A call that is counted when it ends, also when its caller hangs up.
+struct Counted<'a> {
+    asked: &'a Asked,
+    began: Instant,
+    is_open: bool,
+}
+
+impl<'a> Counted<'a> {
+    fn begin(asked: &'a Asked, began: Instant) -> Self {
+        let is_open = true;
+        Self {
+            asked,
+            began,
+            is_open,
+        }
+    }
+
+    /// Counts it. How long a refusal took says nothing of the server.
+    fn end(mut self, result: &Result<Response, Ended>) {
+        self.is_open = false;
+        let (code, is_made) = match result {
+            Ok(_) => ("ok", true),
+            Err(Ended::Refused(error)) => (error.code, false),
+            Err(Ended::Failed(error)) => (error.code, true),
+        };
+        let Self { asked, began, .. } = &self;
+        let time = is_made.then(|| began.elapsed());
+        asked.bridge.note_call(&asked.tool, code, time);
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        if self.is_open {
+            self.asked
+                .bridge
+                .note_call(&self.asked.tool, "cancelled", None);
+        }
+    }
 }
 
 /// A call that did not come to a result.
@@ -294,6 +338,7 @@ impl Call<'_> {
             tool: &entry.tool.server_name,
             owner: &granted.owner,
             passed: &self.passed(),
+            span: self.sender.span.as_ref(),
             again: &again,
         };
         let result = bridge.call(&granted.grant, order, arguments).await;
