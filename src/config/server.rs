@@ -14,6 +14,9 @@ use super::{
     reader::{Reader, Text},
 };
 
+/// The longest `drain_delay`: whoever stops us would have killed us long before.
+const DELAY_MAX: Duration = Duration::from_mins(10);
+
 /// As it stands in the file. Defaults are those of [`Server`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -103,19 +106,15 @@ impl ServerTable {
             .filter_map(|text| origin(reader, text))
             .collect();
         server.tls = tls(reader, self.tls_cert, self.tls_key);
-        for (name, text, place) in [
-            ("drain_delay", self.drain_delay, &mut server.drain_delay),
-            (
-                "drain_timeout",
-                self.drain_timeout,
-                &mut server.drain_timeout,
-            ),
-        ] {
-            if let Some(text) = text.and_then(|text| reader.required(&text))
-                && let Some(duration) = reader.duration(name, &text)
-            {
-                *place = duration;
-            }
+        if let Some(text) = self.drain_delay.and_then(|text| reader.required(&text))
+            && let Some(delay) = reader.duration_from_zero("drain_delay", &text, DELAY_MAX)
+        {
+            server.drain_delay = delay;
+        }
+        if let Some(text) = self.drain_timeout.and_then(|text| reader.required(&text))
+            && let Some(duration) = reader.duration("drain_timeout", &text)
+        {
+            server.drain_timeout = duration;
         }
         for (text, place) in [
             (self.title, &mut server.title),
