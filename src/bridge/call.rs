@@ -17,7 +17,7 @@ use crate::{
     access::Grant,
     config::CredentialKind,
     credential::Owner,
-    mcp::{CallError, NoToken},
+    mcp::{CallError, Ear, NoToken},
     name::ToolName,
 };
 
@@ -40,6 +40,8 @@ pub struct Order<'a> {
     pub owner: &'a Owner,
     /// Headers of the caller that go on to a server behind a URL.
     pub passed: &'a HeaderMap,
+    /// Who wants to hear what the server says in between.
+    pub ear: Option<&'a Arc<Ear>>,
     /// Makes the arguments once more.
     pub again: &'a Again<'a>,
 }
@@ -208,7 +210,7 @@ impl Bridge {
         let left = deadline.saturating_duration_since(Instant::now());
         let calling = lease
             .session
-            .call(order.tool, arguments, order.passed, left);
+            .call(order.tool, arguments, order.passed, order.ear, left);
         calling.await.map_err(|error| {
             match &error {
                 // Its task finds out what is the matter; that of an owner has no other.
