@@ -44,6 +44,9 @@ mod credential;
 mod access;
 mod rate;
 
+// What they see of a call while it runs.
+mod chat;
+
 // Heart: one supervised task for each bridge.
 mod bridge;
 

@@ -17,7 +17,7 @@ use crate::{
     access::Grant,
     config::CredentialKind,
     credential::Owner,
-    mcp::{CallError, NoToken},
+    mcp::{CallError, Ear, NoToken},
     name::ToolName,
     telemetry::RequestSpan,
 };
@@ -43,6 +43,8 @@ pub struct Order<'a> {
     pub passed: &'a HeaderMap,
     /// What it is a part of, where traces are collected.
     pub span: Option<&'a RequestSpan>,
+    /// Who wants to hear what the server says in between.
+    pub ear: Option<&'a Arc<Ear>>,
     /// Makes the arguments once more.
     pub again: &'a Again<'a>,
 }

@@ -30,7 +30,7 @@ impl Bridge {
     ) -> Result<String, CallError> {
         let Some(request) = order.span else {
             return session
-                .call(order.tool, arguments, order.passed, limit)
+                .call(order.tool, arguments, order.passed, order.ear, limit)
                 .await;
         };
         let span = request.call(&Called {
@@ -41,7 +41,9 @@ impl Bridge {
         });
         let mut passed = order.passed.clone();
         span.put_into(&mut passed);
-        let result = session.call(order.tool, arguments, &passed, limit).await;
+        let result = session
+            .call(order.tool, arguments, &passed, order.ear, limit)
+            .await;
         let (error, rpc) = match &result {
             Ok(result) => (is_error(result).then_some("tool_error"), None),
             Err(error) => (Some(word(error)), code(error)),

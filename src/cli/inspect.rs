@@ -110,6 +110,7 @@ pub fn call(start: &Start, bridge: &str, tool: &str, arguments: &str) -> ExitCod
             tool: &entry.tool.server_name,
             owner: &Owner::Shared,
             passed: &HeaderMap::new(),
+            ear: None,
             again: &again,
         };
         let result = found.call(&grant, order, arguments.clone()).await?;

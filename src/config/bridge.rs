@@ -64,6 +64,7 @@ pub(super) struct BridgeTable {
     pub(super) rename: BTreeMap<Text, Text>,
     pub(super) aliases: BTreeMap<Text, Text>,
     pub(super) embed_html: Option<bool>,
+    pub(super) progress: Option<bool>,
     /// Whether a key was left out because it did not fit, and has been reported.
     #[serde(skip)]
     pub(super) is_partial: bool,
@@ -262,6 +263,7 @@ impl BridgeTable {
         let (rename, aliases) = names(resolver, &self.rename, &self.aliases);
         let lazy = self.lazy.unwrap_or(false);
         let embed_html = self.embed_html.unwrap_or(false);
+        let progress = self.progress;
         let sessions_max = resolver.count("sessions_max", self.sessions_max.take(), 1);
         let session_idle = resolver.duration("session_idle", self.session_idle.take());
         let switch = resolver.switch(self.enabled.take());
@@ -290,6 +292,7 @@ impl BridgeTable {
             rename,
             aliases,
             embed_html,
+            progress,
             is_enabled,
             credential,
             sessions_max: sessions_max.unwrap_or(SESSIONS),

@@ -43,6 +43,9 @@ pub struct Bridge {
     pub aliases: BTreeMap<ToolName, ToolName>,
     /// HTML resources are answered as `text/html`. Default false.
     pub embed_html: bool,
+    /// Whether the progress of its calls is told in Open WebUI's chats. Default: as
+    /// `[identity.open_webui]` says.
+    pub progress: Option<bool>,
     /// Whether the configuration leaves it on; `transport` may still say that something is missing.
     pub is_enabled: bool,
     /// Whose credentials its calls carry. Default: the bridge's own.
@@ -74,6 +77,7 @@ impl PartialEq for Bridge {
             rename,
             aliases,
             embed_html,
+            progress,
             is_enabled,
             credential,
             sessions_max,
@@ -94,6 +98,7 @@ impl PartialEq for Bridge {
             && *rename == other.rename
             && *aliases == other.aliases
             && *embed_html == other.embed_html
+            && *progress == other.progress
             && *is_enabled == other.is_enabled
             && *credential == other.credential
             && *sessions_max == other.sessions_max

@@ -61,6 +61,7 @@ impl Default for OpenWebUi {
             url: None,
             jwt_secret: None,
             cache_ttl: Duration::from_secs(30),
+            progress: true,
         }
     }
 }

@@ -121,6 +121,7 @@ fn bridge(name: BridgeName, transport: Transport) -> Bridge {
         rename: BTreeMap::new(),
         aliases: BTreeMap::new(),
         embed_html: false,
+        progress: None,
         is_enabled: true,
         credential: CredentialKind::Shared,
         sessions_max: super::bridge::SESSIONS,

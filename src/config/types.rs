@@ -160,6 +160,9 @@ pub struct OpenWebUi {
     pub jwt_secret: Option<Secret>,
     /// How long a user that was found counts without another look. Default 30 s, at most 60 s.
     pub cache_ttl: Duration,
+    /// Whether the progress of a call is told in the chat it came from, where `url` is known.
+    /// Default true; a bridge may say otherwise.
+    pub progress: bool,
 }
 
 /// `[identity.gateway]`: a gateway before us names the user in headers (requirements §1.5 row 2).

@@ -11,6 +11,7 @@ use crate::{
     audit::Audit,
     auth::{Proofs, Sources},
     bridge::{Registry, Reloader},
+    chat::Chats,
     config::Config,
     credential::{Credentials, GroupKeys, Keyring},
     rate::Rates,
@@ -30,6 +31,8 @@ pub struct Settings {
     pub access: Access,
     /// How often.
     pub rates: Arc<Rates>,
+    /// Where the progress of calls is told; `None` where Open WebUI's address is not known.
+    pub chats: Option<Arc<Chats>>,
 }
 
 impl Settings {
@@ -39,6 +42,7 @@ impl Settings {
             access: Access::new(&config, sources.store.clone(), &sources.tracker),
             rates: Arc::new(Rates::new(&config, sources.redis.clone())),
             proofs: Arc::new(Proofs::new(&config, sources.clone())),
+            chats: chats(&config, sources),
             config,
         }
     }
@@ -54,13 +58,26 @@ impl Settings {
         };
         let rates = self.rates.renew(&config, sources.redis.clone());
         let access = &self.access;
+        let is_same = old.identity.open_webui.url == config.identity.open_webui.url;
+        let chats = if is_same {
+            self.chats.clone()
+        } else {
+            chats(&config, sources)
+        };
         Self {
             access: access.renewed(&config, sources.store.clone(), &sources.tracker),
             proofs,
             rates: Arc::new(rates),
+            chats,
             config,
         }
     }
+}
+
+/// The chats of the Open WebUI that the operator named, and of no other.
+fn chats(config: &Config, sources: &Sources) -> Option<Arc<Chats>> {
+    let url = config.identity.open_webui.url.as_ref()?;
+    Chats::new(sources.http.clone(), url, sources.tracker.clone()).map(Arc::new)
 }
 
 /// The state of the router.

@@ -23,8 +23,9 @@ use super::{
 };
 use crate::{
     access::{Grant, View},
-    auth::Caller,
+    auth::{Caller, SessionToken},
     bridge::{Bridge, Entry, Failure, Order, Phase},
+    chat::{End, Place, Talk},
     config::{Flavor, Transport},
     credential::Owner,
     mcp::CallError,
@@ -303,6 +304,17 @@ impl Call<'_> {
         passed
     }
 
+    /// Has the call's progress told in the chat that it comes from: only where the headers name one,
+    /// and the caller's own token may write there.
+    fn talk(&self, caller: &Caller) -> Option<Talk> {
+        let chats = self.settings.chats.as_ref()?;
+        let place = Place::of(&self.sender.headers)?;
+        let by_default = self.settings.config.identity.open_webui.progress;
+        let is_on = self.asked.bridge.config.progress.unwrap_or(by_default);
+        let token = SessionToken::of(caller, &self.sender.headers).filter(|_| is_on)?;
+        chats.follow(&place, token, &self.asked.tool, self.redactor)
+    }
+
     /// Who calls. Under mcpo's rules a missing route is 404 to everyone.
     async fn identify(&self) -> Result<Arc<Caller>, ApiError> {
         let config = &self.settings.config;
@@ -334,20 +346,25 @@ impl Call<'_> {
         let begun = trail.begin().await?;
         // What was accepted once is accepted again.
         let again = || entry.arguments.accept(body).unwrap_or_default();
+        let talk = self.talk(&granted.caller);
         let order = Order {
             tool: &entry.tool.server_name,
             owner: &granted.owner,
             passed: &self.passed(),
             span: self.sender.span.as_ref(),
+            ear: talk.as_ref().map(Talk::ear),
             again: &again,
         };
         let result = bridge.call(&granted.grant, order, arguments).await;
-        match result
+        let result = result
             .map_err(|failure| {
                 with_link(self.state, bridge, &granted.caller, ApiError::call(failure))
             })
-            .and_then(|it| reply(bridge, &it, self.redactor))
-        {
+            .and_then(|it| reply(bridge, &it, self.redactor));
+        if let Some(talk) = talk {
+            talk.end(end_of(&result));
+        }
+        match result {
             Ok(reply) => {
                 let size = u64::try_from(reply.body.len()).unwrap_or(u64::MAX);
                 begun.end("ok", StatusCode::OK.as_u16(), size).await;
@@ -370,6 +387,15 @@ fn reply(bridge: &Bridge, result: &str, redactor: &Redactor) -> Result<Reply, Ap
     Reply::from_result(result, bridge.config.embed_html)
         .map(|reply| reply.without_secrets(redactor))
         .map_err(ApiError::tool)
+}
+
+/// How a call ended, as its chat is told.
+fn end_of(result: &Result<Reply, ApiError>) -> End {
+    match result {
+        Ok(_) => End::Done,
+        Err(error) if error.status == StatusCode::GATEWAY_TIMEOUT => End::TimedOut,
+        Err(_) => End::Failed,
+    }
 }
 
 /// Arguments that do not fit.

@@ -9,7 +9,10 @@
 use std::{
     borrow::Cow,
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use rmcp::{
@@ -22,6 +25,8 @@ use rmcp::{
 };
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
+
+use super::progress::{Ears, is_progress};
 
 /// Our JSON-RPC error code for an answer that is larger than the limit; in the range the
 /// specification leaves to implementations.
@@ -62,6 +67,10 @@ struct Envelope<'a> {
 pub struct Decoder {
     /// The requests in flight.
     kinds: Mutex<HashMap<RequestId, Kind>>,
+    /// Who wants to hear of them.
+    ears: Ears,
+    /// Whether a request was given up: the server may still speak of it.
+    has_given_up: AtomicBool,
     /// Whether a number that comes back as text is the same id.
     takes_text_ids: bool,
 }
@@ -82,6 +91,7 @@ impl Decoder {
             JsonRpcMessage::Request(request) => {
                 self.kinds()
                     .insert(request.id.clone(), Kind::of(&request.request));
+                self.ears.note(message);
             }
             JsonRpcMessage::Notification(notification) => {
                 // No answer is awaited after a cancellation, though one may come.
@@ -90,6 +100,7 @@ impl Decoder {
                     && let Some(id) = &cancelled.params.request_id
                 {
                     self.forget(id);
+                    self.has_given_up.store(true, Ordering::Relaxed);
                 }
             }
             JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_) => {}
@@ -111,6 +122,10 @@ impl Decoder {
     pub fn received(&self, message: &[u8]) -> Option<RxJsonRpcMessage<RoleClient>> {
         let envelope: Envelope<'_> = serde_json::from_slice(message).ok()?;
         if let Some(method) = &envelope.method {
+            if envelope.id.is_none() && is_progress(method) {
+                self.ears.hear(message, || self.only_one());
+                return None;
+            }
             let wanted = envelope.id.is_some() || is_wanted(method);
             return if wanted {
                 serde_json::from_slice(message).ok()
@@ -137,6 +152,13 @@ impl Decoder {
             None,
         );
         JsonRpcMessage::error(error, Some(id))
+    }
+
+    /// The request in flight, if there is one alone and the server can speak of no other.
+    fn only_one(&self) -> Option<RequestId> {
+        let kinds = self.kinds();
+        let is_clear = kinds.len() == 1 && !self.has_given_up.load(Ordering::Relaxed);
+        kinds.keys().next().filter(|_| is_clear).cloned()
     }
 
     /// Finds the request an id answers.
@@ -201,8 +223,8 @@ pub fn raw_result(result: ServerResult) -> Result<String, serde_json::Error> {
     }
 }
 
-/// Whether anybody listens to a notification: the rest (logs, progress, resources) would only cost
-/// a task each, and a server may send them by the thousand.
+/// Whether rmcp is to hear of a notification: the rest (resources, prompts) would only cost a task
+/// each, and a server may send them by the thousand.
 fn is_wanted(method: &str) -> bool {
     matches!(
         method,

@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use http::HeaderMap;
 use rmcp::{
     Peer, RoleClient,
-    model::{CallToolRequest, CallToolRequestParams, ClientRequest, RequestParamsMeta as _},
+    model::{
+        CallToolRequest, CallToolRequestParams, ClientRequest, RequestMetaObject,
+        RequestParamsMeta as _,
+    },
     service::{PeerRequestOptions, RequestHandle},
 };
 use serde_json::{Map, Value};
@@ -20,6 +23,7 @@ use super::{
     openapi::OpenApiSession,
     pages,
     process::LastWords,
+    progress::{Ear, Heard},
 };
 use crate::{name::ToolName, secret::Redactor};
 
@@ -118,13 +122,14 @@ impl Session {
     }
 
     /// Calls a tool and gives the JSON text of its result. `passed` are headers of the caller that go
-    /// on to a server behind a URL. Dropping the future, like the deadline,
-    /// tells the server to cancel (MCP 2025-11-25, cancellation).
+    /// on to a server behind a URL; `ear` hears what the server says in between. Dropping the
+    /// future, like the deadline, tells the server to cancel (MCP 2025-11-25, cancellation).
     pub async fn call(
         &self,
         tool: &ToolName,
         arguments: Map<String, Value>,
         passed: &HeaderMap,
+        ear: Option<&Arc<Ear>>,
         limit: Duration,
     ) -> Result<String, CallError> {
         match &self.link {
@@ -140,8 +145,17 @@ impl Session {
                 if !passed.is_empty() {
                     request.extensions.insert(Passed(passed.clone()));
                 }
+                let mut options = PeerRequestOptions::no_options();
+                if let Some(ear) = ear {
+                    request.extensions.insert(Heard(Arc::downgrade(ear)));
+                    options.meta = self.known.is_modern.then(asks_for_log);
+                }
                 let request = ClientRequest::CallToolRequest(request);
-                send(peer, tracker, request, limit, *result_bytes_max).await
+                let sending = peer.send_request_with_option(request, options);
+                let handle = sending
+                    .await
+                    .map_err(|_| CallError::NotSent("the connection has ended".to_owned()))?;
+                answer(handle, tracker, limit, *result_bytes_max).await
             }
             Link::OpenApi(session) => {
                 timeout(limit, session.call(tool.as_str(), arguments, passed))
@@ -187,18 +201,21 @@ fn trace_into(passed: &HeaderMap, params: &mut CallToolRequestParams) {
     }
 }
 
-/// Sends a request and waits for its answer.
-async fn send(
-    peer: &Peer<RoleClient>,
+/// Since 2026-07-28 a server logs nothing unless the request asks for it.
+#[expect(deprecated, reason = "servers log until it is gone")]
+fn asks_for_log() -> RequestMetaObject {
+    let mut meta = RequestMetaObject::new();
+    meta.set_log_level(rmcp::model::LoggingLevel::Info);
+    meta
+}
+
+/// Waits for the answer to a request that was sent.
+async fn answer(
+    handle: RequestHandle<RoleClient>,
     tracker: &TaskTracker,
-    request: ClientRequest,
     limit: Duration,
     result_bytes_max: usize,
 ) -> Result<String, CallError> {
-    let handle = peer
-        .send_request_with_option(request, PeerRequestOptions::no_options())
-        .await
-        .map_err(|_| CallError::NotSent("the connection has ended".to_owned()))?;
     let mut flight = Flight {
         handle: Some(handle),
         tracker,

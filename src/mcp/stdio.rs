@@ -21,6 +21,7 @@ use super::{
     lines::{Line, Lines},
     outbox::Outbox,
     process::{Pipes, Process},
+    progress::Heard,
 };
 
 /// How long one message may take to go into the pipe. A server that reads nothing for this long is
@@ -149,7 +150,7 @@ impl Transport<RoleClient> for StdioTransport {
 }
 
 /// A `tools/call` of the revisions before 2026-07-28, as it goes over the wire. rmcp would build a
-/// tree of it first, to add a progress token that nobody here listens to.
+/// tree of it first, to add a progress token that nobody listens to.
 #[derive(Serialize)]
 struct PlainCall<'a> {
     /// Always `2.0`.
@@ -172,7 +173,8 @@ impl<'a> PlainCall<'a> {
             return None;
         };
         let meta = call.extensions.get::<RequestMetaObject>();
-        if meta.is_some_and(|meta| meta.protocol_version().is_some()) {
+        let is_heard = call.extensions.get::<Heard>().is_some();
+        if is_heard || meta.is_some_and(|meta| meta.protocol_version().is_some()) {
             return None;
         }
         Some(Self {

@@ -642,6 +642,9 @@ def parse_args(argv=None):
     g.add_argument('--scenario', help='JSON list of {user,tool,args,expect,expect_not,offered,not_offered,calls,auth}')
     g.add_argument('--function-calling', choices=['native', 'legacy'], default='native')
     g.add_argument('--parallel', type=int, default=0, metavar='N', help='extra pass: N simultaneous chats per user')
+    g.add_argument('--slow', action='append', default=[], metavar='TOOL[:N]',
+                   help='extra pass: N chats with this tool, all at once; it is given a label, and says it while it works')
+    g.add_argument('--status', action='store_true', help='those chats are told of it, each of its own label (else none is)')
 
     g = p.add_argument_group('Open WebUI')
     g.add_argument('--owui-bin', default=env('OWUI_BIN', 'open-webui'), help='open-webui executable')
@@ -1000,7 +1003,8 @@ class Run:
             rep.check(f'{who}: Authorization is the connection key', sent == f'Bearer {self.bearer}', clip(str(sent), 60))
         elif auth == 'none':
             rep.check(f'{who}: no Authorization header', sent is None, clip(str(sent), 60))
-        forwarded = {k.lower(): v for k, v in entry['headers'] if k.lower().startswith('x-openwebui-')}
+        own = {k.lower() for k in json.loads(a.connection_headers or '{}')}
+        forwarded = {k.lower(): v for k, v in entry['headers'] if k.lower().startswith('x-openwebui-') and k.lower() not in own}
         if a.forward_jwt_secret:
             claims, valid = read_jwt(forwarded.get('x-openwebui-user-jwt', ''), a.forward_jwt_secret)
             ok = bool(valid) and claims.get('sub') == user['id'] and 'x-openwebui-user-id' not in forwarded
@@ -1153,7 +1157,11 @@ class Run:
         for case in cases:
             self.run_case(case, auth, tool_id, '')
 
-        # 5. simultaneous chats
+        # 5. tools that tell how far they are
+        if a.slow:
+            self.slow_chats(auth, tool_id)
+
+        # 6. simultaneous chats
         if a.parallel:
             mark = self.recorder.mark()
             active = [c for c in cases if c.get('calls', 1)]
@@ -1170,6 +1178,45 @@ class Run:
                 if same_tool:
                     rep.check(f'{auth}: parallel calls carry each caller\'s identity', got == want,
                               f'{len(got)} of {len(want)} calls')
+
+    def slow_chats(self, auth: str, tool_id: str) -> None:
+        """Tools that take their time, all at once: what each says is stored with the message of its own chat."""
+        name, user = next((n, u) for n, u in self.users.items() if n not in self.a.deny_user)
+        jobs = []
+        for item in self.a.slow:
+            tool, _, times = item.partition(':')
+            jobs += [(tool, f'label-{uuid.uuid4().hex[:12]}') for _ in range(int(times or 1))]
+        with ThreadPoolExecutor(max_workers=len(jobs)) as pool:
+            list(pool.map(lambda job: self.slow_chat(f'{auth}/{name}', user, tool_id, *job), jobs))
+
+    def slow_chat(self, who: str, user: dict, tool_id: str, tool: str, label: str) -> None:
+        rep, a = self.report, self.a
+        who = f'{who} {tool} {label}'
+        arguments = json.dumps({'label': label, 'count': 4, 'pause': 0.7})
+        prompt = f'CALL {tool} {arguments} END [nonce-{uuid.uuid4().hex}]'
+        message = self.ui.chat(user['token'], prompt, [tool_id], 'native', a.chat_timeout)
+        if not rep.check(f'{who}: chat finishes', not message.get('failed') and not message.get('error'), clip(message)):
+            return
+        rep.check(f'{who}: the result came back', label in message_text(message), clip(message_text(message)))
+        short, told = tool.rsplit('_', 1)[-1], []
+        until = time.time() + (5 if a.status else 0)
+        while True:
+            _, chat = self.ui.call('GET', f'/api/v1/chats/{message["chat_id"]}', user['token'])
+            stored = chat['chat']['history']['messages'][message['message_id']]
+            # Open WebUI tells of its own work there too.
+            told = [line for line in stored.get('statusHistory') or [] if (line.get('description') or '').startswith(f'{short}: ')]
+            if (told and told[-1].get('done')) or time.time() > until:
+                break
+            time.sleep(0.2)
+        shown = [line['description'] for line in told]
+        if not a.status:
+            rep.check(f'{who}: nothing is told of it', not shown, str(shown))
+            return
+        ends = [line['description'] for line in told if line.get('done')]
+        rep.check(f'{who}: its lines are in its chat', len(shown) >= 3 and all(label in line for line in shown[:-1]), str(shown))
+        end = f'{short}: failed' if short == 'trip' else f'{short}: done'
+        rep.check(f'{who}: the last of them ends it', ends == [end] and shown[-1] == end, str(told))
+        rep.check(f'{who}: none of them comes twice, and they are few', len(set(shown)) == len(shown) <= 5, str(shown))
 
     def after(self):
         """What the tool server wrote down, asked of it by a command."""

@@ -22,6 +22,7 @@ struct OpenWebUiTable {
     url: Option<Text>,
     jwt_secret: Option<Text>,
     cache_ttl: Option<Text>,
+    progress: Option<bool>,
 }
 
 /// Reads the section. A session token names an id and nothing more (Open WebUI contract §7.1), so
@@ -37,6 +38,9 @@ pub(super) fn read(
     let Some(table) = reader.table::<OpenWebUiTable>("identity.open_webui", span, table) else {
         return open_webui;
     };
+    if let Some(progress) = table.progress {
+        open_webui.progress = progress;
+    }
     let url = table.url.as_ref().map(|text| reader.optional(text));
     if let Some(Some(Ok(text))) = &url {
         open_webui.url = reader.web_url("url", text, "http://open-webui:8080");

@@ -29,7 +29,10 @@ use super::{
     failure::{Failure, LastFailure},
     message::{First, cancelled, first_request, is_of_mcp, is_session_gone, passed_into},
 };
-use crate::{mcp::credential::Courier, secret::Redactor};
+use crate::{
+    mcp::{credential::Courier, progress::Ears},
+    secret::Redactor,
+};
 
 /// `MCP 2025-11-25, transports, session management`
 const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -68,6 +71,8 @@ struct Inner {
     bytes_max: usize,
     /// The tool calls in flight.
     calls: RawCalls,
+    /// Who wants to hear of them.
+    ears: Ears,
     /// For errors that rmcp swallows.
     last: LastFailure,
     /// Whether connections may be reused.
@@ -93,6 +98,7 @@ impl HttpEndpoint {
             redactor,
             bytes_max,
             calls: RawCalls::default(),
+            ears: Ears::default(),
             last: LastFailure::default(),
             stall: Stall::default(),
             reopened: Mutex::new((None, 0)),
@@ -176,6 +182,7 @@ impl HttpEndpoint {
             .is_some_and(|version| version.as_bytes() >= MODERN);
         self.forget_ended(&message);
         let asked = Asked::new(&message, modern, &self.0.calls);
+        self.0.ears.note(&message);
         let accept = "application/json, text/event-stream";
         let mut headers = self.headers(accept, session, token, extra)?;
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -303,6 +310,7 @@ impl HttpEndpoint {
     ) -> BoxStream<'static, Result<Sse, SseError>> {
         let mut rewriter = Rewriter {
             calls: self.0.calls.clone(),
+            ears: self.0.ears.clone(),
             asked,
             bytes_max: self.0.bytes_max,
             sessions,

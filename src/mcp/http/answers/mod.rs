@@ -20,7 +20,10 @@ use rmcp::model::{
 use sse_stream::Sse;
 
 use super::{
-    super::decode::{Decoder, TOO_LARGE},
+    super::{
+        decode::{Decoder, TOO_LARGE},
+        progress::{Ears, is_progress},
+    },
     body::{Envelope, json_rpc_error},
     events::{Ends, Event, Frame},
 };
@@ -163,6 +166,8 @@ pub fn too_large(bytes_max: usize) -> ErrorData {
 pub struct Rewriter {
     /// The requests whose results stay text.
     pub calls: RawCalls,
+    /// Who wants to hear of requests on their way.
+    pub ears: Ears,
     /// The request this stream answers; `None` for a stream that the client opened by GET.
     pub asked: Option<Asked>,
     /// The limit on one event, for its message.
@@ -217,8 +222,15 @@ impl Rewriter {
             );
             return None;
         };
-        if envelope.method.is_some() {
-            return Some(data);
+        if let Some(method) = envelope.method {
+            let method = method.get().trim_matches('"');
+            if envelope.id.is_some() || !is_progress(method) {
+                return Some(data);
+            }
+            // What comes on the stream of a request is about that request.
+            let own = self.asked.as_ref().and_then(|asked| asked.id.clone());
+            self.ears.hear(data.as_bytes(), || own);
+            return None;
         }
         let Envelope { id, result, .. } = envelope;
         let Some(result) = result else {

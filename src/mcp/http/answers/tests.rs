@@ -29,6 +29,7 @@ fn call(id: i64) -> ClientJsonRpcMessage {
 /// A rewriter whose stream answers request `asked`.
 fn rewriter(calls: &RawCalls, asked: Option<i64>) -> Rewriter {
     Rewriter {
+        ears: Ears::default(),
         calls: calls.clone(),
         asked: asked.map(|id| Asked::new(&call(id), false, calls)),
         bytes_max: 10,
