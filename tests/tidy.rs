@@ -1,7 +1,7 @@
 //! House rules that rustc and clippy cannot check.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -52,6 +52,81 @@ fn every_file_opens_with_its_purpose_and_stays_readable() {
         }
     }
     assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+/// Whoever gets a code finds it in the documentation, and nothing there was ever only planned.
+#[test]
+fn every_code_is_explained_in_troubleshooting() {
+    let text = fs::read_to_string("docs/troubleshooting.md").expect("the page is there");
+    let explained: BTreeSet<&str> = text
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .filter_map(|line| line.split('|').nth(1))
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .filter(|name| is_code(name))
+        .collect();
+    let sources = sources();
+    // Refusals of callers and of arguments bring their codes with them.
+    let refusals = sources
+        .iter()
+        .filter(|(path, _)| path.ends_with("refusal.rs"));
+    let made: BTreeSet<&str> = sources
+        .iter()
+        .filter(|(path, _)| path.starts_with("src/http"))
+        .flat_map(|(_, text)| codes(without_tests(text)))
+        .chain(refusals.flat_map(|(_, text)| arms(without_tests(text))))
+        .collect();
+    assert!(made.len() > 30, "found {made:?}");
+    let missing: Vec<_> = made.difference(&explained).collect();
+    let invented: Vec<_> = explained.difference(&made).collect();
+    assert!(
+        missing.is_empty() && invented.is_empty(),
+        "docs/troubleshooting.md has no row for {missing:?}, and rows for {invented:?}, which nothing answers"
+    );
+}
+
+/// The codes of errors in a source: the text after a status.
+fn codes(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        loop {
+            let at = rest.find(", \"").or_else(|| rest.find(",\n"))?;
+            let next = rest.find(",\n").map_or(at, |other| at.min(other));
+            let (before, after) = rest.split_at(next);
+            rest = after.get(1..)?;
+            let word = before
+                .rsplit(|letter: char| !(letter.is_ascii_uppercase() || letter == '_'))
+                .next()
+                .unwrap_or_default();
+            let is_status = before.ends_with("new(status")
+                || before.ends_with("with_detail(status")
+                || (!["", "OK"].contains(&word)
+                    && before.ends_with(&format!("StatusCode::{word}")));
+            let Some(quoted) = rest.trim_start().strip_prefix('"') else {
+                continue;
+            };
+            let code = quoted.split('"').next().unwrap_or_default();
+            if is_status && is_code(code) {
+                return Some(code);
+            }
+        }
+    })
+}
+
+/// What the arms of a match give that could be codes.
+fn arms(text: &str) -> impl Iterator<Item = &str> {
+    let texts = text.split("=> \"").skip(1);
+    texts
+        .filter_map(|rest| rest.split('"').next())
+        .filter(|text| is_code(text))
+}
+
+/// `not_found`
+fn is_code(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte == b'_')
 }
 
 /// Reads the layers off `src/lib.rs`: each blank-line-separated group of `mod`
