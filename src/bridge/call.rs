@@ -6,7 +6,7 @@ use http::HeaderMap;
 use serde_json::{Map, Value};
 use tokio::{
     sync::SemaphorePermit,
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 
 use super::{
@@ -258,6 +258,20 @@ impl Bridge {
             CallError::NoToken(why) => self.without_token(&why),
             error => Failure::Call(error),
         }
+    }
+
+    /// Waits for the outcome of the first attempt to connect, as a call waits for a session that is
+    /// coming: before it nobody knows which tools there are.
+    pub async fn introduced(&self) -> Result<(), Failure> {
+        if self.is_settled() {
+            return Ok(());
+        }
+        let busy = || Failure::Busy(self.name().to_string(), self.config.concurrency);
+        let _place = self.queue().ok_or_else(busy)?;
+        let patience = self.config.timeout.min(START_WAIT_MAX);
+        // What it is like then is told by whoever looks for the tool.
+        timeout(patience, self.settled()).await.ok();
+        Ok(())
     }
 
     /// The session, or a short wait for one that is coming.

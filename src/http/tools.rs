@@ -243,8 +243,13 @@ impl Call<'_> {
         let view = view_of(self.settings, &caller).await?;
         trail.viewed(&view);
         let bridge = &self.asked.bridge;
-        // Whoever may not use the bridge learns nothing, and has nothing asked for.
-        let learns = bridge.learns_from_callers() && self.asked.enter(&view).is_ok();
+        // Whoever may not use the bridge waits for nothing, learns nothing, and has nothing asked for.
+        let is_new = bridge.live.tools.load().entries.is_empty() && self.asked.enter(&view).is_ok();
+        if is_new {
+            let introduced = bridge.introduced().await;
+            introduced.map_err(ApiError::call)?;
+        }
+        let learns = is_new && bridge.learns_from_callers();
         if learns {
             self.count(&caller, &view).await?;
             // Boxed: it is large, and most bridges know their tools.
