@@ -16,6 +16,7 @@ from pathlib import Path
 
 import kubernetes_validate
 import series
+import variables
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -184,6 +185,12 @@ def image():
     return f"{asked} programs in the image"
 
 
+def documented_variables():
+    """Every variable is in .env.example and in docs/variables.md, with the bridges, needs and defaults that it has."""
+    broken.extend(variables.problems(read))
+    return f"{len(variables.example(read('.env.example')))} variables"
+
+
 def monitoring(program):
     """Alerts and dashboard are PromQL over series that are documented, and that the program prints."""
     rules = yaml.safe_load((MONITORING / "alerts.yaml").read_text())
@@ -263,7 +270,8 @@ def main():
     found = manifests()
     references(found)
     program = sys.argv[1] if len(sys.argv) > 1 else None
-    facts = [f"{len(found)} manifests of Kubernetes {VERSION}", kustomize(), compose(), image(), monitoring(program)]
+    facts = [f"{len(found)} manifests of Kubernetes {VERSION}", kustomize(), compose(), image(), documented_variables(),
+             monitoring(program)]
     if program:
         configuration(program)
         facts.append("mcp-bridge check")
