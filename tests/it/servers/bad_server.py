@@ -304,7 +304,8 @@ def chatter(request, params):
         if token is not None and "log" not in given:
             words = {"message": given["words"]} if "words" in given else {}
             notify("notifications/progress", progressToken=token, progress=number, total=count, **words)
-        notify("notifications/message", level="info", data=given.get("log", {"n": number}))
+        if "log" in given or "words" not in given:
+            notify("notifications/message", level="info", data=given.get("log", {"n": number}))
         time.sleep(given.get("pause", 0))
     if given.get("then") == "hang":
         return wait(request, None)
