@@ -17,6 +17,7 @@ mod bad_identity;
 mod calls;
 mod calls_load;
 mod catalogue;
+mod chat_lines;
 mod cli;
 mod dashboard;
 mod identity;

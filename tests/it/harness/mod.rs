@@ -1,6 +1,7 @@
 //! Starts the real binary in a folder of its own and talks to it.
 
 mod bad_http;
+mod chat_api;
 mod collector;
 mod databases;
 mod issuer;
@@ -10,6 +11,7 @@ mod open_webui;
 mod upstream;
 
 pub use bad_http::BadHttp;
+pub use chat_api::ChatApi;
 pub use collector::{Collector, Seen};
 pub use databases::{Postgres, redis_url};
 pub use issuer::Issuer;

@@ -119,7 +119,8 @@ TOOLS = [
     },
     {"name": "fail", "description": "isError", "inputSchema": schema(message=STRING)},
     {"name": "rpc_error", "description": "A JSON-RPC error", "inputSchema": schema(code=INTEGER, message=STRING, data={})},
-    {"name": "notify", "description": "Progress and log messages first", "inputSchema": schema(count=INTEGER)},
+    {"name": "notify", "description": "Progress and log messages first", "inputSchema": schema(
+        count=INTEGER, pause=NUMBER, words=STRING, log=STRING, then={"enum": ["answer", "hang", "fail"]})},
     {"name": "content", "description": "One of each kind of content, or those named", "inputSchema": schema(
         kinds={"type": "array", "items": STRING}, structured={"type": "object"})},
     {"name": "measure", "description": "Has an output schema", "inputSchema": schema(
@@ -270,7 +271,9 @@ def call(request):
     if name == "rpc_error":
         return refuse(request, given.get("code", -32603), given.get("message", "it went wrong"), given.get("data"))
     if name == "notify":
-        return chatter(request, params, int(given.get("count", 3)))
+        if "pause" in given:
+            return threading.Thread(target=chatter, args=(request, params), daemon=True).start()
+        return chatter(request, params)
     if name == "content":
         content = [CONTENT[kind] for kind in given.get("kinds", list(CONTENT))]
         return answer(request, {"content": content, **({"structuredContent": given["structured"]} if "structured" in given else {})})
@@ -294,13 +297,22 @@ def wait(request, seconds):
     answer(request, text(f"waited {seconds} s"))
 
 
-def chatter(request, params, count):
-    token = (params.get("_meta") or {}).get("progressToken")
+def chatter(request, params):
+    """Says something again and again, and then answers, fails, or hangs."""
+    token, given = (params.get("_meta") or {}).get("progressToken"), params.get("arguments") or {}
+    count = int(given.get("count", 3))
     for number in range(count):
-        notify("notifications/message", level="info", data={"n": number})
-        if token is not None:
-            notify("notifications/progress", progressToken=token, progress=number, total=count)
-    answer(request, text(f"said {count}"))
+        if token is not None and "log" not in given:
+            words = {"message": given["words"]} if "words" in given else {}
+            notify("notifications/progress", progressToken=token, progress=number, total=count, **words)
+        if "log" in given or "words" not in given:
+            notify("notifications/message", level="info", data=given.get("log", {"n": number}))
+        time.sleep(given.get("pause", 0))
+    if given.get("then") == "hang":
+        return wait(request, None)
+    if given.get("then") == "fail":
+        return answer(request, text("it went wrong", error=True))
+    return answer(request, text(f"said {count}"))
 
 
 def grandchild(own_session):
