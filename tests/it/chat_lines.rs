@@ -106,7 +106,7 @@ async fn a_chat_that_cannot_be_written_to_neither_delays_nor_fails_a_call() {
         assert!(answer.text.contains("said 3"), "{chat}: {}", answer.text);
         // A line may take two seconds, and the call takes one and a half.
         let took = begun.elapsed();
-        assert!(took < Duration::from_millis(3_000), "{chat} took {took:?}");
+        assert!(took < Duration::from_secs(3), "{chat} took {took:?}");
     });
     join_all(calls).await;
     for taken in ["endless-0", "endless-1"] {

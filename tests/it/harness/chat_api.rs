@@ -110,7 +110,7 @@ async fn take(
             Json(json!(true)).into_response()
         }
         "endless" => {
-            let chunk = Bytes::from_static(&[b'x'; 1 << 16]);
+            let chunk = Bytes::from(vec![b'x'; 1 << 16]);
             let endless = futures::stream::repeat_with(move || std::io::Result::Ok(chunk.clone()));
             Body::from_stream(endless).into_response()
         }
