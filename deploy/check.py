@@ -1,8 +1,10 @@
 """Holds the deployment files to their schemas and to each other.
 
-    check.py [MCP_BRIDGE]    with the program, the configuration of the pods is checked by it too
+    check.py [MCP_BRIDGE]    with the program, the configuration of the pods is checked by it too, and that it prints
+                             every series that alerts, dashboard and docs name
 
-Needs kubernetes-validate (tests/peers/py/deploy.txt); `kubectl`, where it is there, builds the manifests a second time.
+Needs kubernetes-validate and promql-parser (tests/peers/py/deploy.txt); `kubectl`, where it is there, builds the manifests
+a second time, and `promtool` (in Debian's package prometheus) checks the rules and has them fire.
 """
 
 import re
@@ -13,13 +15,18 @@ import tomllib
 from pathlib import Path
 
 import kubernetes_validate
+import series
+import variables
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 KUBERNETES = ROOT / "deploy" / "kubernetes"
+MONITORING = ROOT / "deploy" / "monitoring"
 VERSION = "1.37"
+# What Prometheus calls the bridge, in rules and on the dashboard.
+JOB = "mcp-bridge"
 # Of an operator, so in no schema of Kubernetes itself.
-FOREIGN = {"ServiceMonitor"}
+FOREIGN = {"PrometheusRule", "ServiceMonitor"}
 
 broken = []
 
@@ -41,7 +48,9 @@ def manifests():
     """What kustomization.yaml names, every field of it known to Kubernetes."""
     kustomization = yaml.safe_load((KUBERNETES / "kustomization.yaml").read_text())
     files = [KUBERNETES / name for name in kustomization["resources"]]
-    files += [KUBERNETES / "secret.example.yaml", KUBERNETES / "monitoring" / "servicemonitor.yaml"]
+    monitoring = yaml.safe_load((KUBERNETES / "monitoring" / "kustomization.yaml").read_text())
+    files += [KUBERNETES / "secret.example.yaml"]
+    files += [KUBERNETES / "monitoring" / name for name in monitoring["resources"]]
     found = []
     for file in files:
         for document in documents(file):
@@ -85,7 +94,11 @@ def references(found):
             selects(document["spec"]["selector"], f"service {name}")
             for port in document["spec"]["ports"]:
                 check(port["targetPort"] in ports, f"service {name}: no port {port['targetPort']}")
-    check(by["NetworkPolicy", "mcp-bridge"]["spec"]["ingress"][0]["ports"][0]["port"] in ports, "network policy: port")
+    for rule in by["NetworkPolicy", "mcp-bridge"]["spec"]["ingress"]:
+        for port in rule["ports"]:
+            check(port["port"] in ports, f"network policy: no port {port['port']}")
+    listen = tomllib.loads((KUBERNETES / "bridges.toml").read_text())["telemetry"]["metrics_listen"]
+    check(listen == f"0.0.0.0:{ports['metrics']}", "the pods show metrics elsewhere than at their port")
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         check(container[probe]["httpGet"]["port"] in ports, f"{probe}: no such port")
     target = by["HorizontalPodAutoscaler", "mcp-bridge"]["spec"]["scaleTargetRef"]
@@ -94,9 +107,13 @@ def references(found):
         for path in rule["http"]["paths"]:
             check(("Service", path["backend"]["service"]["name"]) in by, "the ingress leads nowhere")
     monitor = by["ServiceMonitor", "mcp-bridge"]["spec"]
-    service = by["Service", "mcp-bridge"]
-    check(monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items(), "ServiceMonitor: service")
-    check(monitor["endpoints"][0]["port"] in {port["name"] for port in service["spec"]["ports"]}, "ServiceMonitor: port")
+    wanted = monitor["selector"]["matchLabels"].items()
+    selected = [it for it in found if it["kind"] == "Service" and wanted <= it["metadata"].get("labels", {}).items()]
+    check(len(selected) == 1, f"ServiceMonitor: {len(selected)} services")
+    for service in selected:
+        names = {port["name"] for port in service["spec"]["ports"]}
+        check(monitor["endpoints"][0]["port"] in names, "ServiceMonitor: port")
+        check(service["metadata"]["labels"].get(monitor["jobLabel"]) == JOB, "ServiceMonitor: the job has another name")
     volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
     for mount in container["volumeMounts"]:
         check(mount["name"] in volumes, f"volume {mount['name']} is not there")
@@ -168,6 +185,81 @@ def image():
     return f"{asked} programs in the image"
 
 
+def documented_variables():
+    """Every variable is in .env.example and in docs/variables.md, with the bridges, needs and defaults that it has."""
+    broken.extend(variables.problems(read))
+    return f"{len(variables.example(read('.env.example')))} variables"
+
+
+def monitoring(program):
+    """Alerts and dashboard are PromQL over series that are documented, and that the program prints."""
+    rules = yaml.safe_load((MONITORING / "alerts.yaml").read_text())
+    operator = yaml.safe_load((KUBERNETES / "monitoring" / "prometheusrule.yaml").read_text())
+    check(operator["spec"] == rules, "prometheusrule.yaml and alerts.yaml differ")
+    (job,) = yaml.safe_load((MONITORING / "prometheus.yml").read_text())["scrape_configs"]
+    check(job["job_name"] == JOB, "prometheus.yml: the job has another name")
+    alerts = [rule for group in rules["groups"] for rule in group["rules"]]
+    for rule in alerts:
+        complete = {"summary", "description"} <= rule["annotations"].keys() and "severity" in rule["labels"]
+        check(complete, f"{rule['alert']}: no summary, description or severity")
+    wrong, shown = series.dashboard(MONITORING / "dashboard.json")
+    broken.extend(f"dashboard.json: {line}" for line in wrong)
+    asked = [(f"alerts.yaml: {rule['alert']}", rule["expr"], None) for rule in alerts]
+    asked += [(f"dashboard.json: {name}", expression, label) for name, expression, label in shown]
+
+    known = {name: labels for name, (_kind, labels) in series.documented(read("docs/metrics.md")).items()}
+    check(known, "docs/metrics.md names no series")
+    unseen = set(known)
+    for place, expression, label in asked:
+        try:
+            selectors = series.selectors(expression)
+        except ValueError as error:
+            broken.append(f"{place}: {error}")
+            continue
+        for name, labels in selectors:
+            if name in series.FOREIGN_SERIES:
+                continue
+            unseen.discard(series.family(name))
+            check(series.family(name) in known, f"{place}: docs/metrics.md has no {name}")
+            odd = (labels | {label}) - {None} - known.get(series.family(name), set()) - series.FOREIGN_LABELS
+            check(not odd, f"{place}: {name} has no label {', '.join(odd)}")
+    check(not unseen, f"neither alerts nor dashboard show {', '.join(sorted(unseen))}")
+    facts = f"{len(asked)} expressions over {len(known)} series"
+    text = series.scrape(program) if program else None
+    if text:
+        printed(text)
+        facts += ", all of them printed"
+    return facts + promtool(text)
+
+
+def printed(text):
+    """What the program prints is what is documented."""
+    known = series.documented(read("docs/metrics.md"))
+    found, kinds = series.labels_of(text)
+    families = {}
+    for name, labels in found.items():
+        families.setdefault(series.family(name), set()).update(labels - {"le"})
+    for name in families.keys() ^ known.keys():
+        check(False, f"{name}: {'not documented' if name in families else 'not printed'}")
+    for name in families.keys() & known.keys():
+        kind, labels = known[name]
+        check(kinds[name] == kind, f"docs/metrics.md: {name} is a {kinds[name]}")
+        check(families[name] == labels, f"docs/metrics.md: {name} has the labels {', '.join(sorted(families[name]))}")
+
+
+def promtool(text):
+    """The same through the real thing."""
+    if not shutil.which("promtool"):
+        return ", no promtool here"
+    for words in (["check", "config", "prometheus.yml"], ["check", "rules", "alerts.yaml"], ["test", "rules", "alerts.test.yaml"]):
+        run = subprocess.run(["promtool", *words], cwd=MONITORING, capture_output=True, text=True, check=False)
+        check(run.returncode == 0, f"promtool {' '.join(words)}: {run.stdout}{run.stderr}")
+    if text:
+        run = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False)
+        check(run.returncode == 0, f"promtool check metrics: {run.stdout}{run.stderr}")
+    return ", by promtool too"
+
+
 def configuration(program):
     run = subprocess.run([program, "check", "--config", str(KUBERNETES / "bridges.toml")], capture_output=True,
                          text=True, check=False, env={"DATABASE_URL": "postgresql://u:p@postgresql/db", "PATH": "/usr/bin:/bin"})
@@ -177,9 +269,11 @@ def configuration(program):
 def main():
     found = manifests()
     references(found)
-    facts = [f"{len(found)} manifests of Kubernetes {VERSION}", kustomize(), compose(), image()]
-    if len(sys.argv) > 1:
-        configuration(sys.argv[1])
+    program = sys.argv[1] if len(sys.argv) > 1 else None
+    facts = [f"{len(found)} manifests of Kubernetes {VERSION}", kustomize(), compose(), image(), documented_variables(),
+             monitoring(program)]
+    if program:
+        configuration(program)
         facts.append("mcp-bridge check")
     if broken:
         sys.exit("\n".join(f"error: {line}" for line in broken))

@@ -19,7 +19,10 @@ use moka::future::Cache;
 use tokio_util::task::TaskTracker;
 
 use super::{policy::Policy, view::Standing};
-use crate::store::{Member, Store, StoreError};
+use crate::{
+    store::{Member, Store, StoreError},
+    telemetry::Lookups,
+};
 
 /// Members that are remembered at most.
 const MEMBERS_MAX: u64 = 10_000;
@@ -64,8 +67,8 @@ impl Memory {
     pub fn new(store: Arc<Store>, ttl: Duration, tracker: &TaskTracker) -> Self {
         Self {
             store,
-            policy: Kept::new(POLICIES_MAX, ttl, tracker),
-            members: Kept::new(MEMBERS_MAX, ttl, tracker),
+            policy: Kept::new(POLICIES_MAX, ttl, tracker, Lookups::Grants),
+            members: Kept::new(MEMBERS_MAX, ttl, tracker, Lookups::Members),
         }
     }
 
@@ -119,6 +122,8 @@ struct Kept<K, T> {
     ttl: Duration,
     /// Runs what reads ahead.
     tracker: TaskTracker,
+    /// What looks are counted as.
+    lookups: Lookups,
 }
 
 /// A value that was read.
@@ -138,11 +143,12 @@ where
     T: PartialEq + Send + Sync + 'static,
 {
     /// Nothing yet; so many values at most.
-    fn new(max: u64, ttl: Duration, tracker: &TaskTracker) -> Self {
+    fn new(max: u64, ttl: Duration, tracker: &TaskTracker, lookups: Lookups) -> Self {
         Self {
             cache: Cache::builder().max_capacity(max).time_to_live(ttl).build(),
             ttl,
             tracker: tracker.clone(),
+            lookups,
         }
     }
 
@@ -165,9 +171,11 @@ where
                 if is_old && !kept.is_renewing.swap(true, Ordering::Relaxed) {
                     self.renew(key, Arc::clone(&kept), read());
                 }
+                self.lookups.note(true);
                 return Ok(Arc::clone(&kept.value));
             }
         }
+        self.lookups.note(false);
         // Boxed: it is large, and a warm path does not come here.
         Box::pin(self.read(key, read())).await
     }

@@ -20,6 +20,7 @@ use super::{
     token,
     users::REMEMBERED_MAX,
 };
+use crate::telemetry::Lookups;
 
 /// Users who are asked for at once.
 const QUESTIONS_MAX: usize = 16;
@@ -84,7 +85,9 @@ impl Introspection {
             return Err(Refusal::Expired);
         }
         let hash: [u8; 32] = Sha256::digest(sent).into();
-        if let Some(session) = self.known.get(&hash).await {
+        let known = self.known.get(&hash).await;
+        Lookups::Sessions.note(known.is_some());
+        if let Some(session) = known {
             return Ok(session);
         }
         let asked = async {

@@ -22,7 +22,7 @@ use super::{
     token,
     users::{REMEMBERED_MAX, User, Users},
 };
-use crate::{config::OpenWebUi, redis::Redis};
+use crate::{config::OpenWebUi, redis::Redis, telemetry::Lookups};
 
 /// How long a signature that was right is not looked at again. Its claims are, each time.
 const VERIFIED: Duration = Duration::from_mins(1);
@@ -117,7 +117,9 @@ impl Sessions {
         // Nothing to remember where the API is asked.
         self.key.as_ref()?;
         let hash: [u8; 32] = Sha256::digest(sent).into();
-        let claims = self.verified.get(&hash)?;
+        let claims = self.verified.get(&hash);
+        Lookups::Tokens.note(claims.is_some());
+        let claims = claims?;
         Some(match claims.check_end() {
             Ok(()) => self.alive(sent, &claims).await,
             Err(refusal) => Err(refusal),

@@ -13,7 +13,10 @@ use super::{
     Refusal,
     caller::{Caller, Proof},
 };
-use crate::store::{Account, Directory, StoreError};
+use crate::{
+    store::{Account, Directory, StoreError},
+    telemetry::Lookups,
+};
 
 /// Users remembered at once.
 pub const REMEMBERED_MAX: u64 = 10_000;
@@ -110,7 +113,9 @@ impl Users {
     where
         F: Future<Output = Result<Option<Account>, StoreError>>,
     {
-        if let Some(user) = self.found.get(&lookup).await {
+        let found = self.found.get(&lookup).await;
+        Lookups::Users.note(found.is_some());
+        if let Some(user) = found {
             return Ok(Some(user));
         }
         // Boxed: it is large, and a warm path does not come here.

@@ -6,7 +6,7 @@ use http::HeaderMap;
 use serde_json::{Map, Value};
 use tokio::{
     sync::SemaphorePermit,
-    time::{Instant, timeout_at},
+    time::{Instant, timeout, timeout_at},
 };
 
 use super::{
@@ -19,11 +19,12 @@ use crate::{
     credential::Owner,
     mcp::{CallError, Ear, NoToken},
     name::ToolName,
+    telemetry::RequestSpan,
 };
 
 /// How long a call waits for a session that is being started. A first `npx` may take longer; the
 /// caller is told to come back.
-const START_WAIT_MAX: Duration = Duration::from_secs(30);
+pub(super) const START_WAIT_MAX: Duration = Duration::from_secs(30);
 /// How near the next attempt to connect must be for a call to wait for it.
 const RETRY_WAIT_MAX: Duration = Duration::from_secs(2);
 
@@ -40,6 +41,8 @@ pub struct Order<'a> {
     pub owner: &'a Owner,
     /// Headers of the caller that go on to a server behind a URL.
     pub passed: &'a HeaderMap,
+    /// What it is a part of, where traces are collected.
+    pub span: Option<&'a RequestSpan>,
     /// Who wants to hear what the server says in between.
     pub ear: Option<&'a Arc<Ear>>,
     /// Makes the arguments once more.
@@ -115,6 +118,16 @@ pub enum Failure {
     Call(CallError),
 }
 
+impl Failure {
+    /// Whether somebody has to log in, or be given keys, before a call can do better.
+    pub(super) fn wants_login(&self) -> bool {
+        matches!(
+            self,
+            Self::ConnectRequired { .. } | Self::NeedsLogin { .. } | Self::NoCredential { .. }
+        )
+    }
+}
+
 impl Bridge {
     /// Calls a tool and gives the JSON text of its result. The grant is the proof that access to this
     /// very tool was decided before.
@@ -187,19 +200,24 @@ impl Bridge {
         deadline: Instant,
     ) -> Result<String, Failure> {
         let (seated, lease) = self.owned(order.owner, deadline).await?;
-        let first = self.call_on(&lease, order, arguments, deadline).await;
-        if is_lost(&first) {
-            self.pool.leave(&seated.seat);
-        }
-        if !matches!(&first, Err(Failure::Call(CallError::NotSent(_)))) {
-            return first;
+        let first = self.attempt(&lease, order, arguments, deadline).await;
+        match first {
+            Ok(result) => return Ok(result),
+            Err(error) => {
+                if is_lost(&error) {
+                    self.pool.leave(&seated.seat);
+                }
+                if !matches!(error, CallError::NotSent(_)) {
+                    return Err(self.failed(error));
+                }
+            }
         }
         drop(seated);
         let (_seated, lease) = self.owned(order.owner, deadline).await?;
         self.call_on(&lease, order, (order.again)(), deadline).await
     }
 
-    /// One attempt on one session.
+    /// One attempt on the session that all share.
     async fn call_on(
         &self,
         lease: &Lease,
@@ -207,37 +225,53 @@ impl Bridge {
         arguments: Map<String, Value>,
         deadline: Instant,
     ) -> Result<String, Failure> {
-        let left = deadline.saturating_duration_since(Instant::now());
-        let calling = lease
-            .session
-            .call(order.tool, arguments, order.passed, order.ear, left);
-        calling.await.map_err(|error| {
-            match &error {
-                // Its task finds out what is the matter; that of an owner has no other.
-                CallError::NotSent(_) | CallError::NoToken(NoToken::NeedsLogin(_))
-                    if *order.owner == Owner::Shared =>
-                {
-                    self.tell(Command::Suspect(lease.generation));
-                }
-                // One lost answer is no lost session; that one reports itself.
-                CallError::NotSent(_)
-                | CallError::NoToken(_)
-                | CallError::Lost
-                | CallError::Rpc { .. }
-                | CallError::Timeout(_)
-                | CallError::Auth(_)
-                | CallError::RateLimited { .. }
-                | CallError::Http(_)
-                | CallError::TooLarge(_)
-                | CallError::Protocol(_) => {}
+        let attempt = self.attempt(lease, order, arguments, deadline).await;
+        attempt.map_err(|error| {
+            // Its task finds out what is the matter.
+            if is_lost(&error) && *order.owner == Owner::Shared {
+                self.tell(match error {
+                    CallError::NoToken(_) => Command::SignedOut(lease.generation),
+                    _ => Command::Suspect(lease.generation),
+                });
             }
-            match error {
-                // What was left of the time is no use to the caller; the whole is.
-                CallError::Timeout(_) => Failure::Call(CallError::Timeout(self.config.timeout)),
-                CallError::NoToken(why) => self.without_token(&why),
-                error => Failure::Call(error),
-            }
+            self.failed(error)
         })
+    }
+
+    /// One attempt on one session.
+    async fn attempt(
+        &self,
+        lease: &Lease,
+        order: Order<'_>,
+        arguments: Map<String, Value>,
+        deadline: Instant,
+    ) -> Result<String, CallError> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        self.traced(&lease.session, order, arguments, left).await
+    }
+
+    /// What it means for a call that its attempt failed.
+    fn failed(&self, error: CallError) -> Failure {
+        match error {
+            // What was left of the time is no use to the caller; the whole is.
+            CallError::Timeout(_) => Failure::Call(CallError::Timeout(self.config.timeout)),
+            CallError::NoToken(why) => self.without_token(&why),
+            error => Failure::Call(error),
+        }
+    }
+
+    /// Waits for the outcome of the first attempt to connect, as a call waits for a session that is
+    /// coming: before it nobody knows which tools there are.
+    pub async fn introduced(&self) -> Result<(), Failure> {
+        if self.is_settled() {
+            return Ok(());
+        }
+        let busy = || Failure::Busy(self.name().to_string(), self.config.concurrency);
+        let _place = self.queue().ok_or_else(busy)?;
+        let patience = self.config.timeout.min(START_WAIT_MAX);
+        // What it is like then is told by whoever looks for the tool.
+        timeout(patience, self.settled()).await.ok();
+        Ok(())
     }
 
     /// The session, or a short wait for one that is coming.
@@ -322,12 +356,19 @@ impl Bridge {
     }
 }
 
-/// Whether the session is of no more use after this.
-fn is_lost(result: &Result<String, Failure>) -> bool {
-    matches!(
-        result,
-        Err(Failure::ConnectRequired { .. }
-            | Failure::NeedsLogin { .. }
-            | Failure::Call(CallError::NotSent(_)))
-    )
+/// Whether the session is of no more use after this. One lost answer is no lost session, which reports
+/// itself; and more rights for one call are no other rights for the others.
+fn is_lost(error: &CallError) -> bool {
+    match error {
+        CallError::NotSent(_) | CallError::NoToken(NoToken::NeedsLogin(_)) => true,
+        CallError::NoToken(_)
+        | CallError::Lost
+        | CallError::Rpc { .. }
+        | CallError::Timeout(_)
+        | CallError::Auth(_)
+        | CallError::RateLimited { .. }
+        | CallError::Http(_)
+        | CallError::TooLarge(_)
+        | CallError::Protocol(_) => false,
+    }
 }

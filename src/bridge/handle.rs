@@ -9,13 +9,13 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use serde_json::Value;
 use tokio::{
     sync::{Notify, Semaphore, mpsc, watch},
     time::Instant,
 };
 
 use super::{
+    gathered::Gathered,
     opener::Opener,
     pool::Pool,
     status::{Fault, Phase, Status},
@@ -25,6 +25,7 @@ use crate::{
     config::{self, CredentialKind},
     mcp::{LastWords, ServerInfo, Session},
     name::BridgeName,
+    telemetry::Tally,
 };
 
 /// What others ask of a bridge's task.
@@ -36,6 +37,8 @@ pub(super) enum Command {
     Restart,
     /// A call found the session of this generation broken.
     Suspect(u64),
+    /// The token that the session of this generation showed counts no more.
+    SignedOut(u64),
 }
 
 /// The live side of a bridge, written by its task and read by everyone.
@@ -45,8 +48,6 @@ pub struct Live {
     pub(super) session: ArcSwapOption<Lease>,
     /// The last known tools; they stay while the server is down.
     pub tools: ArcSwap<Toolset>,
-    /// The same as the server listed them.
-    pub(super) listed: ArcSwap<Vec<Value>>,
     /// What the server last said of itself.
     pub server: ArcSwapOption<ServerInfo>,
     /// The last words of the last child.
@@ -69,10 +70,16 @@ pub struct Bridge {
     pub config: config::Bridge,
     /// What its task publishes.
     pub live: Live,
+    /// What is counted of it.
+    pub tally: Arc<Tally>,
     /// Makes sessions.
     pub(super) opener: Opener,
     /// The sessions that belong to somebody.
     pub(super) pool: Pool,
+    /// The tools that these were shown.
+    pub(super) gathered: std::sync::Mutex<Gathered>,
+    /// One list is published at a time.
+    pub(super) publishing: tokio::sync::Mutex<()>,
     /// Where it stands.
     pub(super) status: watch::Sender<Status>,
     /// Attempts to connect that have an outcome; the rest after a lazy one belongs to it.
@@ -106,10 +113,10 @@ impl Bridge {
             live: Live {
                 session: ArcSwapOption::empty(),
                 tools: ArcSwap::from_pointee(Toolset::default()),
-                listed: ArcSwap::default(),
                 server: ArcSwapOption::empty(),
                 last_words: ArcSwapOption::empty(),
             },
+            tally: Arc::default(),
             status: watch::Sender::new(status),
             attempts: watch::Sender::new(u64::from(is_off)),
             commands,
@@ -117,6 +124,8 @@ impl Bridge {
             waiting: AtomicUsize::new(0),
             last_call: std::sync::Mutex::new(Instant::now()),
             pool: Pool::new(config.sessions_max, config.session_idle),
+            gathered: std::sync::Mutex::default(),
+            publishing: tokio::sync::Mutex::default(),
             opener,
             changed,
             config,

@@ -16,7 +16,7 @@ use crate::{config::OAuthGrant, credential::Owner, mcp::NoToken, secret::Secret}
 
 /// A token that its server refused is shown again after this time: the server's mind may change
 /// without anybody logging in anew, and it is not asked about it again and again.
-const SAME_AGAIN: Duration = Duration::from_mins(5);
+pub(super) const SAME_AGAIN: Duration = Duration::from_mins(5);
 
 /// A login that may come.
 #[derive(Debug)]
@@ -101,7 +101,7 @@ impl Supervisor {
                 () = at(again) => return,
                 command = self.inbox.recv() => match command {
                     Some(Command::Restart) | None => return,
-                    Some(Command::Wake | Command::Suspect(_)) => {}
+                    Some(Command::Wake | Command::Suspect(_) | Command::SignedOut(_)) => {}
                 },
             }
         }

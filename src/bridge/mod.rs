@@ -6,10 +6,13 @@
 
 mod call;
 mod catalogue;
+mod count;
+mod gathered;
 mod handle;
 mod login;
 mod opener;
 mod own;
+mod own_tools;
 mod pool;
 mod registry;
 mod reload;
@@ -17,6 +20,7 @@ mod roster;
 mod status;
 mod supervisor;
 mod toolset;
+mod traced;
 
 pub use call::{Failure, Order};
 pub use handle::Bridge;

@@ -69,20 +69,14 @@ impl Bridge {
         connector.connect(known).await.map_err(Unopened::Connect)
     }
 
-    /// Reads a session's tool list and swaps the published tools. Where sessions belong to callers,
-    /// what another of them was shown stays: a server may show less to some.
+    /// Reads the tool list of the session that all share, and swaps the published tools.
     pub(super) async fn read_tools(&self, session: &Session) -> Result<(), ConnectError> {
         let list = session.list_tools(self.config.connect_timeout).await?;
         self.publish_tools(list).await
     }
 
     /// Publishes a tool list.
-    pub(super) async fn publish_tools(&self, mut list: Vec<Value>) -> Result<(), ConnectError> {
-        if self.config.credential != CredentialKind::Shared {
-            let old = self.live.listed.load();
-            merge(&mut list, &old);
-        }
-        self.live.listed.store(Arc::new(list.clone()));
+    pub(super) async fn publish_tools(&self, list: Vec<Value>) -> Result<(), ConnectError> {
         let set = self.compile(list).await?;
         for warning in &set.warnings {
             tracing::warn!(bridge.name = %self.name(), %warning, "the server's tool list has a flaw");
@@ -154,12 +148,4 @@ impl Bridge {
             ) => Failure::NeedsLogin { bridge, reason },
         }
     }
-}
-
-/// Adds the tools of an older list that a newer one does not have.
-fn merge(list: &mut Vec<Value>, old: &[Value]) {
-    let name = |tool: &Value| tool.get("name").cloned();
-    let known: Vec<_> = list.iter().map(name).collect();
-    let gone = old.iter().filter(|tool| !known.contains(&name(tool)));
-    list.extend(gone.cloned());
 }

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep, timeout_at},
+};
 
 use super::{
-    call::Failure,
+    call::{Failure, START_WAIT_MAX},
     handle::{Bridge, Command, Lease, off},
     opener::Unopened,
-    pool::{Seat, Seated},
+    pool::{Seat, Seated, Turn},
     status::{Phase, Status},
     supervisor::{LIST_DEBOUNCE, Supervisor},
 };
@@ -20,6 +22,12 @@ use crate::{
     secret::Secret,
 };
 
+/// How often a call looks for another seat, because its own was given up while it waited.
+const SEATS_MAX: usize = 3;
+
+/// What is opened at a seat; nothing where the seat was given up meanwhile.
+type Opened = Result<Option<Arc<Lease>>, Failure>;
+
 impl Bridge {
     /// The session of an owner, opened now if there is none.
     pub(super) async fn owned(
@@ -27,52 +35,113 @@ impl Bridge {
         owner: &Owner,
         deadline: Instant,
     ) -> Result<(Seated, Arc<Lease>), Failure> {
-        let busy = || Failure::Busy(self.name().to_string(), self.config.sessions_max);
-        let seated = self.pool.sit(owner).ok_or_else(busy)?;
-        if let Some(lease) = seated.seat.lease() {
-            return Ok((seated, lease));
+        let patience = deadline.min(Instant::now() + START_WAIT_MAX);
+        for _ in 0..SEATS_MAX {
+            let busy = || Failure::Busy(self.name().to_string(), self.config.sessions_max);
+            let seated = self.pool.sit(owner).ok_or_else(busy)?;
+            if let Some(lease) = seated.seat.lease() {
+                return Ok((seated, lease));
+            }
+            let opened = timeout_at(patience, Box::pin(self.opened(&seated.seat))).await;
+            let opened = opened.map_err(|_| self.not_yet("its server is still starting"))?;
+            if let Some(lease) = opened? {
+                return Ok((seated, lease));
+            }
         }
-        let opening = Box::pin(self.open_at(&seated.seat));
-        let lease = timeout_at(deadline, opening)
-            .await
-            .map_err(|_| Failure::Unavailable {
-                bridge: self.name().to_string(),
-                reason: "its server is still starting".to_owned(),
-                retry_after: 1,
-            })??;
-        Ok((seated, lease))
+        Err(self.not_yet("its session was ended while it was being opened"))
     }
 
-    /// Opens the session of a seat, one caller at a time.
-    async fn open_at(self: &Arc<Self>, seat: &Arc<Seat>) -> Result<Arc<Lease>, Failure> {
-        let mut trouble = seat.turn.lock().await;
+    /// A refusal after which coming back is of use.
+    fn not_yet(&self, reason: &str) -> Failure {
+        Failure::Unavailable {
+            bridge: self.name().to_string(),
+            reason: reason.to_owned(),
+            retry_after: 1,
+        }
+    }
+
+    /// The session of a seat, opened in a task of its own by the first who wants it: they may hang up,
+    /// and a server that is slow to start would never come up if it were ended with each of them.
+    async fn opened(self: &Arc<Self>, seat: &Arc<Seat>) -> Opened {
+        let trouble = Arc::clone(&seat.turn).lock_owned().await;
         if let Some(lease) = seat.lease() {
-            return Ok(lease);
+            return Ok(Some(lease));
         }
         if let Some(failure) = trouble.told() {
             return Err(failure);
         }
-        match self.connect_at(seat).await {
+        if seat.is_given_up() {
+            return Ok(None);
+        }
+        let opening = Arc::clone(self).open_at(Arc::clone(seat), trouble);
+        let opened = self.spawn_owned(opening).await;
+        opened.unwrap_or_else(|_| Err(self.not_yet("its session could not be opened")))
+    }
+
+    /// Runs a task that the end of the bridge waits for.
+    fn spawn_owned<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        let task = self.pool.tasks.track_future(task);
+        self.opener.context.tracker.spawn(task)
+    }
+
+    /// Opens the session of a seat, whose turn it has.
+    async fn open_at(self: Arc<Self>, seat: Arc<Seat>, mut trouble: Turn) -> Opened {
+        let connecting = async {
+            match self.refused_before(&seat.owner).await {
+                Some(failure) => Err(failure),
+                None => match self.connect_at(&seat).await {
+                    Ok(lease) => Ok(lease),
+                    Err(unopened) => Err(self.noted(&seat.owner, unopened).await),
+                },
+            }
+        };
+        let connected = tokio::select! {
+            connected = connecting => connected,
+            () = seat.given_up() => return Ok(None),
+            () = self.opener.stop.cancelled() => return Err(self.not_yet("it is being replaced")),
+        };
+        match connected {
             Ok(lease) => {
                 trouble.over();
-                Ok(lease)
+                Ok(Some(lease))
             }
-            Err(unopened) => {
-                let failure = self.unopened(unopened);
-                // Whoever has to log in may have done so by the next call; the server was not asked.
-                if matches!(
-                    failure,
-                    Failure::ConnectRequired { .. }
-                        | Failure::NeedsLogin { .. }
-                        | Failure::NoCredential { .. }
-                ) {
-                    self.pool.leave(seat);
-                } else {
-                    trouble.failed(&failure);
-                }
+            // Whoever has to log in may have done so by the next call; those who wait here are told.
+            Err(failure) if failure.wants_login() => {
+                trouble.told_to_all(&failure);
+                self.pool.leave(&seat);
+                Err(failure)
+            }
+            Err(failure) => {
+                trouble.failed(&failure);
+                self.tally.failures.one();
                 Err(failure)
             }
         }
+    }
+
+    /// What an owner was told whose token the server refused, while it is the token that they have.
+    async fn refused_before(&self, owner: &Owner) -> Option<Failure> {
+        let (refused, failure) = self.pool.refused.get(owner)?;
+        match self.token(owner).await {
+            Some(Ok(token)) if token == refused => Some(failure),
+            _ => None,
+        }
+    }
+
+    /// What it means for calls that no session came about. A token that counts by our books, and not
+    /// for the server, is noted: neither is asked about it with every call.
+    async fn noted(&self, owner: &Owner, unopened: Unopened) -> Failure {
+        let failure = self.unopened(unopened);
+        if failure.wants_login()
+            && let Some(Ok(token)) = self.token(owner).await
+        {
+            let noted = (token, failure.clone());
+            self.pool.refused.insert(owner.clone(), noted);
+        }
+        failure
     }
 
     /// Connects, reads the tools, and has a task stay with the session.
@@ -81,45 +150,45 @@ impl Bridge {
         self.pool.learn(session.known);
         // A shared session publishes the tools, where there is one.
         let publishes = self.config.credential != CredentialKind::Shared;
-        let before = self.live.listed.load_full();
-        if publishes && let Err(error) = self.read_tools(&session).await {
-            session.close().await;
-            return Err(self.explained(&seat.owner, error).await);
-        }
         if publishes {
+            if let Err(error) = self.read_owned_tools(&seat.owner, &session).await {
+                session.close().await;
+                return Err(self.explained(&seat.owner, error).await);
+            }
             let server = session.server.without_secrets(self.redactor());
             self.live.server.store(Some(Arc::new(server)));
             self.live.last_words.store(session.last_words.clone());
-            if *self.live.listed.load_full() != *before {
-                self.remember_tools();
-            }
         }
         let lease = self.pool.seat(seat, session);
+        self.tally.sessions.one();
         self.tell_own_status();
         let (bridge, attended, seat) = (Arc::clone(self), Arc::clone(&lease), Arc::clone(seat));
-        self.opener.context.tracker.spawn(async move {
+        self.spawn_owned(async move {
             bridge.attend(&seat, &attended, publishes).await;
             bridge.pool.retire(&seat, &attended).await;
+            bridge.forget_shown(&seat.owner);
             bridge.tell_own_status();
         });
         Ok(lease)
     }
 
     /// Stays with an owner's session until it ends or has to.
-    async fn attend(&self, seat: &Seat, lease: &Lease, publishes: bool) {
+    async fn attend(self: &Arc<Self>, seat: &Seat, lease: &Lease, publishes: bool) {
         let session = &lease.session;
-        let mut over = std::pin::pin!(self.pool.over(seat));
-        loop {
-            tokio::select! {
-                () = self.opener.stop.cancelled() => return,
-                () = session.ended() => return,
-                () = &mut over => return,
-                () = session.tools_changed.notified() => {}
+        let following = async {
+            loop {
+                session.tools_changed.notified().await;
+                sleep(LIST_DEBOUNCE).await;
+                if publishes && let Err(error) = self.read_owned_tools(&seat.owner, session).await {
+                    tracing::warn!(bridge.name = %self.name(), %error, "the changed tool list cannot be read; the old one stays");
+                }
             }
-            sleep(LIST_DEBOUNCE).await;
-            if publishes && let Err(error) = self.read_tools(session).await {
-                tracing::warn!(bridge.name = %self.name(), %error, "the changed tool list cannot be read; the old one stays");
-            }
+        };
+        tokio::select! {
+            () = self.opener.stop.cancelled() => {}
+            () = session.ended() => self.tally.failures.one(),
+            () = self.pool.over(seat) => {}
+            () = following => {}
         }
     }
 
@@ -163,6 +232,8 @@ impl Bridge {
     /// Opens the session of an owner who has just connected an account, so that its tools are known
     /// before the first call.
     pub async fn welcome(self: &Arc<Self>, owner: &Owner) -> Result<(), Failure> {
+        let busy = || Failure::Busy(self.name().to_string(), self.config.concurrency);
+        let _place = self.queue().ok_or_else(busy)?;
         let deadline = Instant::now() + self.config.connect_timeout;
         self.owned(owner, deadline).await.map(|_seated| ())
     }
@@ -170,32 +241,6 @@ impl Bridge {
     /// Ends the session of an owner who has disconnected.
     pub fn dismiss(&self, owner: &Owner) {
         self.pool.dismiss(owner);
-    }
-
-    /// Writes down which tools there are, for the next start.
-    fn remember_tools(self: &Arc<Self>) {
-        let bridge = Arc::clone(self);
-        self.opener.context.tracker.spawn(async move {
-            let listed = bridge.live.listed.load_full();
-            let written = Value::Array(listed.to_vec()).to_string();
-            let credentials = &bridge.opener.context.credentials;
-            if let Err(error) = credentials.remember_tools(bridge.name(), &written).await {
-                tracing::debug!(bridge.name = %bridge.name(), %error, "the tools are not known after a restart");
-            }
-        });
-    }
-
-    /// Publishes the tools that were known before the start.
-    async fn recall_tools(&self) -> Result<(), ConnectError> {
-        let credentials = &self.opener.context.credentials;
-        credentials.ready().await;
-        let Ok(Some(written)) = credentials.known_tools(self.name()).await else {
-            return Ok(());
-        };
-        match serde_json::from_str(&written) {
-            Ok(Value::Array(list)) => self.publish_tools(list).await,
-            Ok(_) | Err(_) => Ok(()),
-        }
     }
 }
 
@@ -213,11 +258,12 @@ impl Supervisor {
                 () = stop.cancelled() => break,
                 command = self.inbox.recv() => match command {
                     Some(Command::Restart) => self.bridge.pool.clear(),
-                    Some(Command::Wake | Command::Suspect(_)) => {}
+                    Some(Command::Wake | Command::Suspect(_) | Command::SignedOut(_)) => {}
                     None => break,
                 }
             }
         }
+        self.bridge.pool.ended().await;
         self.replaced();
     }
 }

@@ -13,19 +13,28 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use tokio::time::{Instant, sleep};
-use tokio_util::sync::CancellationToken;
+use moka::sync::Cache;
+use tokio::{
+    sync::OwnedMutexGuard,
+    time::{Instant, sleep},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{call::Failure, handle::Lease, status::Backoff};
+use super::{call::Failure, handle::Lease, login::SAME_AGAIN, status::Backoff};
 use crate::{
     credential::Owner,
     mcp::{Known, Session},
+    secret::Secret,
 };
 
 /// How long a session that ends waits for the calls it still has.
 const FINISH_MAX: Duration = Duration::from_secs(5);
 /// How often it looks.
 const FINISH_POLL: Duration = Duration::from_millis(20);
+/// How long those who waited while a session was opened are told why it was not.
+const TOLD: Duration = Duration::from_secs(1);
+/// Owners whose refused token is remembered, at most.
+const REFUSED_MAX: u64 = 10_000;
 
 /// The sessions of one bridge that belong to somebody.
 #[derive(Debug)]
@@ -40,6 +49,10 @@ pub(super) struct Pool {
     generation: AtomicU64,
     /// What one connect found out, for the next.
     known: Mutex<Known>,
+    /// Tokens that the server refused though they count by our books, and what their owner was told.
+    pub refused: Cache<Owner, (Secret, Failure)>,
+    /// What opens sessions and stays with them.
+    pub tasks: TaskTracker,
 }
 
 /// The place of one owner.
@@ -48,7 +61,7 @@ pub(super) struct Seat {
     /// Whose it is.
     pub owner: Owner,
     /// One opens the session at a time.
-    pub turn: tokio::sync::Mutex<Trouble>,
+    pub turn: Arc<tokio::sync::Mutex<Trouble>>,
     /// The session, while there is one.
     lease: ArcSwapOption<Lease>,
     /// Calls that use it or are about to.
@@ -58,6 +71,9 @@ pub(super) struct Seat {
     /// Ends the session.
     stop: CancellationToken,
 }
+
+/// The turn to open a session.
+pub(super) type Turn = OwnedMutexGuard<Trouble>;
 
 /// What went wrong when the session was opened last.
 #[derive(Debug, Default)]
@@ -84,7 +100,24 @@ impl Pool {
             idle,
             generation: AtomicU64::new(0),
             known: Mutex::default(),
+            refused: Cache::builder()
+                .max_capacity(REFUSED_MAX)
+                .time_to_live(SAME_AGAIN)
+                .build(),
+            tasks: TaskTracker::new(),
         }
+    }
+
+    /// Ends all sessions and waits until they have.
+    pub async fn ended(&self) {
+        self.clear();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    /// Whether an owner has a place.
+    pub fn has(&self, owner: &Owner) -> bool {
+        self.lock().contains_key(owner)
     }
 
     /// How many sessions there are.
@@ -94,6 +127,12 @@ impl Pool {
             .values()
             .filter(|seat| seat.lease.load().is_some())
             .count()
+    }
+
+    /// The sessions there are.
+    pub fn leases(&self) -> Vec<Arc<Lease>> {
+        let seats = self.lock();
+        seats.values().filter_map(|seat| seat.lease()).collect()
     }
 
     /// What is known of the server.
@@ -124,7 +163,7 @@ impl Pool {
         }
         let seat = Arc::new(Seat {
             owner: owner.clone(),
-            turn: tokio::sync::Mutex::default(),
+            turn: Arc::default(),
             lease: ArcSwapOption::empty(),
             calls: AtomicUsize::new(0),
             last_call: Mutex::new(Instant::now()),
@@ -208,6 +247,16 @@ impl Seat {
         self.lease.load_full()
     }
 
+    /// Whether its owner lost it.
+    pub fn is_given_up(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    /// Waits until its owner loses it.
+    pub async fn given_up(&self) {
+        self.stop.cancelled().await;
+    }
+
     /// How long nobody has called.
     fn rested(&self) -> Duration {
         if self.calls.load(Ordering::Acquire) > 0 {
@@ -231,6 +280,11 @@ impl Trouble {
     pub fn told(&self) -> Option<Failure> {
         let (until, failure) = self.last.as_ref()?;
         (Instant::now() < *until).then(|| failure.clone())
+    }
+
+    /// Has those who wait for the same turn told the same.
+    pub fn told_to_all(&mut self, failure: &Failure) {
+        self.last = Some((Instant::now() + TOLD, failure.clone()));
     }
 
     /// Notes a failure and when the next attempt may be made.

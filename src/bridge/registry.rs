@@ -139,10 +139,13 @@ impl Registry {
             result_bytes_max: config.limits.result_bytes_max,
             stop: stop.clone(),
         };
-        let (bridge, inbox) = Bridge::new(wanted.clone(), opener, Arc::clone(&self.changed));
+        let (mut bridge, inbox) = Bridge::new(wanted.clone(), opener, Arc::clone(&self.changed));
+        if let Some(known) = known {
+            bridge.tally = Arc::clone(&known.tally);
+        }
         if let Some(known) = known.filter(|known| publishes_alike(&known.config, wanted)) {
             bridge.live.tools.store(known.live.tools.load_full());
-            bridge.live.listed.store(known.live.listed.load_full());
+            bridge.take_over_gathered(known);
             bridge.live.server.store(known.live.server.load_full());
         }
         let bridge = Arc::new(bridge);

@@ -10,6 +10,7 @@ use crate::{
     bridge::Phase,
     config::{Config, Diagnostic, Loaded, Plan, Watch, plan},
     name::BridgeName,
+    telemetry::Reloads,
 };
 
 /// Reads the configuration: the file, the environment, the command line's word over both.
@@ -43,6 +44,8 @@ pub struct Reloader {
     watch: std::sync::Mutex<Option<Watch>>,
     /// One reload at a time.
     turn: tokio::sync::Mutex<()>,
+    /// What came of them.
+    pub reloads: Reloads,
 }
 
 impl std::fmt::Debug for Reloader {
@@ -60,6 +63,7 @@ impl Reloader {
             listener,
             watch: std::sync::Mutex::default(),
             turn: tokio::sync::Mutex::default(),
+            reloads: Reloads::default(),
         }
     }
 
@@ -103,7 +107,9 @@ impl Reloader {
     /// Reads the configuration and applies what changed. The error is every diagnostic, rendered.
     pub async fn reload(&self) -> Result<Applied, String> {
         let _turn = self.turn.lock().await;
-        let loaded = (self.source)().map_err(|problems| render(&problems))?;
+        let loaded = (self.source)();
+        self.reloads.note(loaded.is_ok());
+        let loaded = loaded.map_err(|problems| render(&problems))?;
         self.registry.redactor().set_configured(loaded.secrets());
         for warning in &loaded.warnings {
             warning.log();
@@ -122,6 +128,11 @@ impl Reloader {
         if changes.database_changed || changes.audit_changed {
             tracing::warn!(
                 "[database] or [audit] changed: they apply after a restart of the process"
+            );
+        }
+        if !old.telemetry.is_started_like(&new.telemetry) {
+            tracing::warn!(
+                "[telemetry] changed: all of it but `metrics` applies after a restart of the process"
             );
         }
         self.registry.apply(&new);

@@ -25,6 +25,17 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// Every status there is.
+    pub const ALL: [Self; 7] = [
+        Self::Disabled,
+        Self::Starting,
+        Self::Ready,
+        Self::BackingOff,
+        Self::Failed,
+        Self::Idle,
+        Self::NeedsLogin,
+    ];
+
     /// The word in lists, logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {

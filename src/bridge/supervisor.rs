@@ -62,10 +62,6 @@ impl Supervisor {
         if self.bridge.config.credential != CredentialKind::Shared {
             return self.run_owned().await;
         }
-        if self.bridge.config.oauth().is_some() {
-            // Logins are in the database, which connects beside us.
-            self.bridge.opener.context.credentials.ready().await;
-        }
         let stop = self.stop.clone();
         let mut is_first = true;
         while !stop.is_cancelled() {
@@ -107,6 +103,7 @@ impl Supervisor {
             }
             is_first = false;
         }
+        self.bridge.pool.ended().await;
         self.replaced();
     }
 
@@ -146,6 +143,7 @@ impl Supervisor {
             session,
         });
         self.bridge.live.session.store(Some(Arc::clone(&lease)));
+        self.bridge.tally.sessions.one();
         self.bridge.set_status(Status::plain(Phase::Ready));
         tracing::info!(
             bridge.name = %self.bridge.name(),
@@ -184,7 +182,11 @@ impl Supervisor {
                     Some(Command::Suspect(generation)) if generation == lease.generation => {
                         return Parting::Lost("the server could not be reached".to_owned());
                     }
-                    Some(Command::Suspect(_) | Command::Wake) => {}
+                    // The next attempt finds out who has to log in.
+                    Some(Command::SignedOut(generation)) if generation == lease.generation => {
+                        return Parting::Restart;
+                    }
+                    Some(Command::Suspect(_) | Command::SignedOut(_) | Command::Wake) => {}
                 },
                 () = session.tools_changed.notified() => {
                     tokio::select! {
@@ -264,6 +266,7 @@ impl Supervisor {
 
     /// Waits before the next attempt.
     async fn after_failure(&mut self, reason: String, lived: Duration, fault: Option<Fault>) {
+        self.bridge.tally.failures.one();
         let (phase, delay) = self.backoff.ended(lived, rand::random());
         let retry_at = Instant::now() + delay;
         let reason = self.bridge.redactor().redact(&reason).into_owned();
@@ -298,7 +301,7 @@ impl Supervisor {
                         self.backoff.reset();
                         return;
                     }
-                    Some(Command::Wake | Command::Suspect(_)) => {}
+                    Some(Command::Wake | Command::Suspect(_) | Command::SignedOut(_)) => {}
                     None => return,
                 },
             }

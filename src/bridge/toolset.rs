@@ -1,6 +1,9 @@
 //! [`Toolset`]: the published tools of one bridge, compiled once and swapped as one value.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+};
 
 use serde_json::Value;
 
@@ -10,6 +13,7 @@ use crate::{
     openapi::{Operation, Style},
     schema::ArgumentSchema,
     secret::Redactor,
+    telemetry::Outcome,
     tool::Tool,
 };
 
@@ -24,6 +28,8 @@ pub struct Entry {
     pub operation: Arc<Operation>,
     /// Its part of the bridge's document in mcpo's shape, where that is asked for.
     pub mcpo: Option<Arc<Operation>>,
+    /// How its calls ended, from the first on.
+    pub(super) outcome: OnceLock<Arc<Outcome>>,
 }
 
 /// The tools of one bridge.
@@ -118,6 +124,7 @@ impl Toolset {
             arguments,
             operation: Arc::new(operation),
             mcpo,
+            outcome: OnceLock::new(),
         }
     }
 
@@ -153,6 +160,14 @@ impl Toolset {
                 ));
             }
         }
+    }
+}
+
+/// Takes out what [`Toolset::compile`] would: for a list that is kept as the server wrote it.
+pub(super) fn without_secrets(list: &mut Vec<Value>, redactor: &Redactor) {
+    list.retain(|tool| !holds_secret(tool.get("name"), redactor));
+    for tool in list {
+        redactor.clean_json(tool);
     }
 }
 

@@ -106,6 +106,7 @@ pub fn call(start: &Start, bridge: &str, tool: &str, arguments: &str) -> ExitCod
             .context("not allowed")?;
         let again = || arguments.clone();
         let order = Order {
+            span: None,
             tool: &entry.tool.server_name,
             owner: &Owner::Shared,
             passed: &HeaderMap::new(),

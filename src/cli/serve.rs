@@ -15,13 +15,15 @@ use crate::{
     audit::Audit,
     auth::Sources,
     bridge::{Context, Registry, Reloader, Source},
-    config::{self, Anonymous, Config, Diagnostic, Environment, Flavor, Loaded, Overrides, Watch},
+    config::{
+        self, Anonymous, Config, Diagnostic, Environment, Flavor, Loaded, Overrides, Server, Watch,
+    },
     credential::{Credentials, Variants},
-    http::{self, AppState, Settings},
+    http::{self, AppState, Listening, Metering, Settings},
     lifecycle::Lifecycle,
     mcp,
     secret::Redactor,
-    telemetry,
+    telemetry::{self, Traces},
 };
 
 /// How long the servers may take to end after the last call.
@@ -140,6 +142,7 @@ pub fn demo_server() -> ExitCode {
 async fn serve(plan: Plan, loaded: Loaded, redactor: Redactor) -> anyhow::Result<()> {
     let config = Arc::new(loaded.config);
     let listening = http::bind(&config.server).await?;
+    let metrics = metrics_address(&config).await?;
     let lifecycle = Lifecycle::default();
     let asked = Arc::new(Notify::new());
     lifecycle
@@ -147,6 +150,7 @@ async fn serve(plan: Plan, loaded: Loaded, redactor: Redactor) -> anyhow::Result
         .context("cannot listen to signals")?;
     let tracker = lifecycle.tracker.clone();
     let sources = sources::open(&config, mcp::http_client()?, tracker.clone())?;
+    let traces = traces(&config, &sources, &redactor)?;
     // Nothing waits for the database: it connects behind the open port, and ends after the calls.
     if let Some(store) = &sources.store {
         let run = Arc::clone(store).run(config.access.clone(), lifecycle.bridges.clone());
@@ -174,7 +178,7 @@ async fn serve(plan: Plan, loaded: Loaded, redactor: Redactor) -> anyhow::Result
         .spawn(Arc::clone(&reloader).run(watch, asked, lifecycle.soft.clone()));
     announce(&config, listening.address);
     let stillborn = stillborn(config.flavor, Arc::clone(&registry));
-    let router = http::router(&Arc::new(AppState {
+    let state = Arc::new(AppState {
         registry,
         credentials,
         settings,
@@ -185,7 +189,13 @@ async fn serve(plan: Plan, loaded: Loaded, redactor: Redactor) -> anyhow::Result
         audit,
         redactor,
         draining: lifecycle.soft.clone(),
-    }));
+        traces: traces.clone(),
+        metering: Metering::default(),
+    });
+    if let Some(metrics) = metrics {
+        serve_metrics(metrics, &state, &lifecycle);
+    }
+    let router = http::router(&state);
     let serving = listening.serve(
         router,
         &config.server,
@@ -197,7 +207,53 @@ async fn serve(plan: Plan, loaded: Loaded, redactor: Redactor) -> anyhow::Result
         reason = stillborn => Err(reason),
     };
     end(&lifecycle).await;
+    // A second signal waits for nothing.
+    tokio::select! {
+        () = traces.end() => {}
+        () = lifecycle.hard.cancelled() => {}
+    }
     served
+}
+
+/// Binds the address that is for metrics alone, where there is one.
+async fn metrics_address(config: &Config) -> anyhow::Result<Option<(Listening, Server)>> {
+    let Some(listen) = config.telemetry.metrics_listen else {
+        return Ok(None);
+    };
+    let server = Server {
+        listen,
+        drain_timeout: Duration::from_secs(1),
+        ..Server::default()
+    };
+    let listening = http::bind(&server).await;
+    let listening = listening.context("`metrics_listen` in [telemetry]")?;
+    tracing::info!("metrics are at http://{}/metrics", listening.address);
+    Ok(Some((listening, server)))
+}
+
+/// Serves metrics on an address of their own until the bridges have ended: what happens while we stop
+/// is worth a look.
+fn serve_metrics(
+    (listening, server): (Listening, Server),
+    state: &Arc<AppState>,
+    lifecycle: &Lifecycle,
+) {
+    let router = http::metrics_router(state);
+    let (soft, hard) = (lifecycle.bridges.clone(), lifecycle.hard.clone());
+    lifecycle.tracker.spawn(async move {
+        if let Err(error) = listening.serve(router, &server, soft, hard).await {
+            tracing::error!(%error, "metrics are no longer served on their own address");
+        }
+    });
+}
+
+/// Makes spans, where a collector is named.
+fn traces(config: &Config, sources: &Sources, redactor: &Redactor) -> anyhow::Result<Traces> {
+    let Some(otlp) = &config.telemetry.otlp else {
+        return Ok(Traces::default());
+    };
+    let traces = Traces::start(otlp, sources.http.clone(), redactor);
+    traces.map_err(|problem| anyhow::anyhow!(problem))
 }
 
 /// Puts a changed configuration in force. What `[access.groups]` adds is sown; nothing waits for it.

@@ -96,10 +96,12 @@ pub fn accounts(
     keyring: Option<Arc<Keyring>>,
     redactor: &Redactor,
 ) -> Arc<Accounts> {
-    let redactor = redactor.clone();
+    let (redactor, tracker) = (redactor.clone(), sources.tracker.clone());
     let accounts = match (&sources.store, keyring) {
-        (Some(store), Some(keyring)) => Accounts::in_database(Arc::clone(store), keyring, redactor),
-        (Some(_), None) | (None, _) => Accounts::in_memory(redactor),
+        (Some(store), Some(keyring)) => {
+            Accounts::in_database(Arc::clone(store), keyring, redactor, tracker)
+        }
+        (Some(_), None) | (None, _) => Accounts::in_memory(redactor, tracker),
     };
     // Where mcpo keeps its logins (mcpo contract §9.2).
     let home = std::env::home_dir();

@@ -9,10 +9,11 @@ use std::{
 
 use super::{
     Access, Anonymous, Audit, Bridge, Config, Diagnostic, Environment, Flavor, Identity, Limits,
-    Server, Telemetry,
+    Server,
     diagnostic::{Problems, Severity, Source},
     identity, mcp_servers, native,
     reader::Reader,
+    telemetry::TelemetryTable,
 };
 use crate::{
     name::BridgeName,
@@ -131,6 +132,7 @@ pub fn load_mcpo(
 }
 
 fn of_servers(reader: &mut Reader<'_>, children: &BTreeMap<String, Secret>) -> Config {
+    let telemetry = TelemetryTable::default().resolve(reader);
     Config {
         flavor: Flavor::Mcpo,
         server: Server::default(),
@@ -142,7 +144,7 @@ fn of_servers(reader: &mut Reader<'_>, children: &BTreeMap<String, Secret>) -> C
         access: Access::default(),
         limits: Limits::default(),
         audit: Audit::off(),
-        telemetry: Telemetry::default(),
+        telemetry,
         bridges: mcp_servers::read(reader, children),
     }
 }

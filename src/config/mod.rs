@@ -22,6 +22,7 @@ mod mcp_checks;
 mod mcp_servers;
 mod naming;
 mod native;
+mod otlp;
 mod plan;
 mod reader;
 mod reference;

@@ -226,6 +226,21 @@ impl Reader<'_> {
         text: &Text,
         most: Duration,
     ) -> Option<Duration> {
+        let duration = self.duration_from_zero(key, text, most)?;
+        if duration.is_zero() {
+            self.not_within(key, text, most);
+            return None;
+        }
+        Some(duration)
+    }
+
+    /// The same where nothing is a time too.
+    pub(super) fn duration_from_zero(
+        &mut self,
+        key: &str,
+        text: &Text,
+        most: Duration,
+    ) -> Option<Duration> {
         let written = text.get_ref().trim();
         let Ok(duration) = humantime::parse_duration(written) else {
             let hint = match written.parse::<u64>() {
@@ -237,19 +252,20 @@ impl Reader<'_> {
                 .hint(hint);
             return None;
         };
-        if duration.is_zero() || duration > most {
-            self.problems
-                .error(
-                    &text.span(),
-                    format!(
-                        "`{key}` must be more than zero and at most {}",
-                        span_of_time(most)
-                    ),
-                )
-                .hint(format!("leave `{key}` out for its default"));
+        if duration > most {
+            self.not_within(key, text, most);
             return None;
         }
         Some(duration)
+    }
+
+    /// A time that is too short or too long.
+    fn not_within(&mut self, key: &str, text: &Text, most: Duration) {
+        let most = span_of_time(most);
+        let words = format!("`{key}` must be more than zero and at most {most}");
+        self.problems
+            .error(&text.span(), words)
+            .hint(format!("leave `{key}` out for its default"));
     }
 
     /// Reads one of some words, in any spelling of case, dash and underscore.

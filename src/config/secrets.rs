@@ -43,6 +43,10 @@ impl Config {
                 .as_ref()
                 .and_then(|gateway| gateway.secret.clone()),
         );
+        if let Some(otlp) = &self.telemetry.otlp {
+            secrets.extend(of_url(&otlp.url));
+            secrets.extend(otlp.headers.iter().map(|(_name, value)| value.clone()));
+        }
         if let Some(kept) = &self.database {
             for url in [Some(&kept.url), kept.open_webui.as_ref()] {
                 if let Some(DatabaseUrl::Postgres(url)) = url {

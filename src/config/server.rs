@@ -14,6 +14,9 @@ use super::{
     reader::{Reader, Text},
 };
 
+/// The longest `drain_delay`: whoever stops us would have killed us long before.
+const DELAY_MAX: Duration = Duration::from_mins(10);
+
 /// As it stands in the file. Defaults are those of [`Server`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -26,6 +29,7 @@ pub(super) struct ServerTable {
     cors_allow_origins: Option<Vec<Text>>,
     tls_cert: Option<Text>,
     tls_key: Option<Text>,
+    drain_delay: Option<Text>,
     drain_timeout: Option<Text>,
     title: Option<Text>,
     description: Option<Text>,
@@ -50,6 +54,7 @@ impl Default for Server {
             public_spec: true,
             cors_allow_origins: Vec::new(),
             tls: None,
+            drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(30),
             title: "mcp-bridge".to_owned(),
             description: "The tools of every MCP server behind one OpenAPI document".to_owned(),
@@ -101,6 +106,11 @@ impl ServerTable {
             .filter_map(|text| origin(reader, text))
             .collect();
         server.tls = tls(reader, self.tls_cert, self.tls_key);
+        if let Some(text) = self.drain_delay.and_then(|text| reader.required(&text))
+            && let Some(delay) = reader.duration_from_zero("drain_delay", &text, DELAY_MAX)
+        {
+            server.drain_delay = delay;
+        }
         if let Some(text) = self.drain_timeout.and_then(|text| reader.required(&text))
             && let Some(duration) = reader.duration("drain_timeout", &text)
         {

@@ -198,6 +198,9 @@ fn everything_is_on_when_every_variable_is_set() {
                     "REDIS_URL" => "redis://h",
                     "API_GATEWAY_MODE" | "MCP_PLAYWRIGHT" => "true",
                     "TRUSTED_PROXIES" => "10.0.0.1",
+                    "BRIDGE_METRICS_LISTEN" => "0.0.0.0:9464",
+                    "OTEL_EXPORTER_OTLP_ENDPOINT" => "http://h:4318",
+                    "OTEL_EXPORTER_OTLP_HEADERS" => "a=b",
                     "ADMIN_EMAILS" => "a@example.com",
                     name if name.ends_with("_CREDENTIAL") => "caller",
                     name if name.ends_with("_URL") || name == "OIDC_ISSUER" => {

@@ -10,6 +10,7 @@ use super::{
     diagnostic::Severity,
     identity::Draft,
     naming::{name_of_command, name_of_url},
+    otlp,
     transport::OWN_NAME,
 };
 use crate::name::BridgeName;
@@ -33,6 +34,10 @@ pub fn single(
         [word] if is_url(word) => remote(word, RemoteKind::Auto)?,
         words => stdio(words, environment),
     };
+    let telemetry = Telemetry {
+        otlp: otlp::of_environment(environment).map_err(|problem| vec![*problem])?,
+        ..Telemetry::default()
+    };
     let mut server = Server::default();
     server.listen = overrides.listen.unwrap_or(server.listen);
     let (identity, complaint) = Draft::of_environment(environment).resolve(server.listen);
@@ -49,7 +54,7 @@ pub fn single(
             access: Access::default(),
             limits: Limits::default(),
             audit: Audit::off(),
-            telemetry: Telemetry::default(),
+            telemetry,
             bridges: vec![bridge],
         },
         warnings,

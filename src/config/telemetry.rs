@@ -4,9 +4,11 @@ use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    LogFormat, Telemetry,
+    Diagnostic, LogFormat, MetricsFor, Otlp, Telemetry,
     diagnostic::nearest,
+    otlp,
     reader::{Reader, Text},
+    server::parse_listen,
 };
 
 /// The levels of tracing.
@@ -18,6 +20,10 @@ const LEVELS: &[&str] = &["off", "error", "warn", "info", "debug", "trace"];
 pub(super) struct TelemetryTable {
     format: Option<Text>,
     level: Option<Text>,
+    metrics: Option<Text>,
+    metrics_listen: Option<Text>,
+    otlp_endpoint: Option<Text>,
+    otlp_headers: Option<Text>,
 }
 
 impl Default for Telemetry {
@@ -25,14 +31,41 @@ impl Default for Telemetry {
         Self {
             format: LogFormat::Text,
             level: "info".to_owned(),
+            metrics: MetricsFor::Admins,
+            metrics_listen: None,
+            otlp: None,
         }
+    }
+}
+
+impl Telemetry {
+    /// Whether nothing differs that is read at the start alone.
+    pub fn is_started_like(&self, other: &Self) -> bool {
+        let alike = Self {
+            metrics: other.metrics,
+            ..self.clone()
+        };
+        alike == *other
     }
 }
 
 impl TelemetryTable {
     /// Checks and resolves the section.
-    pub(super) fn resolve(self, reader: &mut Reader<'_>) -> Telemetry {
+    pub(super) fn resolve(mut self, reader: &mut Reader<'_>) -> Telemetry {
         let mut telemetry = Telemetry::default();
+        if let Some(text) = self.metrics.take().and_then(|text| reader.required(&text)) {
+            let choices = [
+                ("off", MetricsFor::Nobody),
+                ("admin", MetricsFor::Admins),
+                ("open", MetricsFor::Everybody),
+            ];
+            let choice = reader.choice("metrics", &text, &choices);
+            telemetry.metrics = choice.unwrap_or(telemetry.metrics);
+        }
+        if let Some(Some(Ok(text))) = self.metrics_listen.take().map(|it| reader.optional(&it)) {
+            telemetry.metrics_listen = reader.told("metrics_listen", &text, parse_listen);
+        }
+        telemetry.otlp = self.otlp(reader);
         if let Some(text) = self.format.and_then(|text| reader.required(&text)) {
             let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
             telemetry.format = reader
@@ -57,6 +90,50 @@ impl TelemetryTable {
         }
         telemetry
     }
+
+    /// Where traces go: by the file, or where that is blank by the environment.
+    fn otlp(&mut self, reader: &mut Reader<'_>) -> Option<Otlp> {
+        let said = match self.otlp_endpoint.take() {
+            Some(text) => reader.optional(&text)?.ok(),
+            None => None,
+        };
+        let Some(endpoint) = said else {
+            return reader.or_report(otlp::of_environment(reader.environment))?;
+        };
+        let url = reader.told("otlp_endpoint", &endpoint, otlp::below)?;
+        let headers = match self.otlp_headers.take() {
+            None => reader.or_report(otlp::headers_of(reader.environment))?,
+            Some(text) => match reader.optional(&text)? {
+                Err(_blank) => Vec::new(),
+                Ok(text) => reader.told("otlp_headers", &text, otlp::headers)?,
+            },
+        };
+        Some(Otlp { url, headers })
+    }
+}
+
+impl Reader<'_> {
+    /// Reads a value, or reports what is wrong with it.
+    fn told<T>(
+        &mut self,
+        key: &str,
+        text: &Text,
+        read: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        match read(text.get_ref()) {
+            Ok(value) => Some(value),
+            Err(reason) => {
+                let message = format!("`{key}`: {reason}");
+                self.problems.error(&text.span(), message);
+                None
+            }
+        }
+    }
+
+    /// Reports what the environment says wrong.
+    fn or_report<T>(&mut self, read: Result<T, Box<Diagnostic>>) -> Option<T> {
+        read.map_err(|problem| self.problems.add(*problem)).ok()
+    }
 }
 
 /// A level or filter as tracing knows it, Python's names of levels included.
@@ -79,6 +156,7 @@ pub(crate) fn level(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::tests::load_named;
 
     #[test]
     fn levels_are_those_of_tracing_and_python() {
@@ -91,6 +169,101 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(level(text).as_deref(), read, "{text}");
+        }
+    }
+
+    /// The section in a file, and variables beside it.
+    fn read(lines: &str, pairs: &[(&str, &str)]) -> Result<Telemetry, String> {
+        let text = format!("[telemetry]\n{lines}\n");
+        let (result, shown) = load_named("bridges.toml", &text, pairs);
+        result.map_or(Err(shown), |loaded| Ok(loaded.config.telemetry))
+    }
+
+    #[test]
+    fn traces_go_where_the_file_says_or_else_the_environment() {
+        const ENDPOINT: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://env:4318");
+        const HEADERS: (&str, &str) = ("OTEL_EXPORTER_OTLP_HEADERS", "a=one");
+        for (lines, pairs, url, headers) in [
+            ("", &[][..], None, 0),
+            (
+                "",
+                &[ENDPOINT, HEADERS],
+                Some("http://env:4318/v1/traces"),
+                1,
+            ),
+            (
+                "otlp_endpoint = ' '",
+                &[ENDPOINT],
+                Some("http://env:4318/v1/traces"),
+                0,
+            ),
+            (
+                "otlp_endpoint = 'http://file'",
+                &[ENDPOINT, HEADERS],
+                Some("http://file/v1/traces"),
+                1,
+            ),
+            (
+                "otlp_endpoint = 'http://file'\notlp_headers = ''",
+                &[HEADERS],
+                Some("http://file/v1/traces"),
+                0,
+            ),
+            (
+                "otlp_endpoint = 'http://file'\notlp_headers = 'a=b,c=d'",
+                &[],
+                Some("http://file/v1/traces"),
+                2,
+            ),
+        ] {
+            let otlp = read(lines, pairs).unwrap().otlp;
+            let read = otlp.as_ref().map(|otlp| otlp.url.as_str());
+            assert_eq!(read, url, "{lines} {pairs:?}");
+            assert_eq!(
+                otlp.map_or(0, |otlp| otlp.headers.len()),
+                headers,
+                "{lines}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_telemetry_is_told_without_secrets() {
+        for (lines, pairs, expected) in [
+            ("metrics = 'opne'", &[][..], "did you mean `open`?"),
+            (
+                "metrics_listen = '9464'",
+                &[],
+                "`metrics_listen`: `9464` has no port",
+            ),
+            (
+                "otlp_endpoint = 'grpc://c:4317'",
+                &[],
+                "`otlp_endpoint`: speaks `grpc:`",
+            ),
+            (
+                "otlp_endpoint = 'http://c'\notlp_headers = 'S3CRET-value'",
+                &[],
+                "`otlp_headers`: has a part without `=`",
+            ),
+            (
+                "",
+                &[("OTEL_EXPORTER_OTLP_ENDPOINT", "c:4318")],
+                "`OTEL_EXPORTER_OTLP_ENDPOINT` speaks `c:`",
+            ),
+        ] {
+            let shown = read(lines, pairs).unwrap_err();
+            assert!(shown.contains(expected), "{lines}: {shown}");
+        }
+    }
+
+    #[test]
+    fn what_goes_to_the_collector_is_a_secret() {
+        let text = "[telemetry]\notlp_endpoint = 'http://u:s3cret-of-the-url@c'\notlp_headers = 'authorization=Bearer%20s3cret-of-the-header'\n";
+        let (result, _shown) = load_named("bridges.toml", text, &[]);
+        let secrets: Vec<_> = result.unwrap().secrets().collect();
+        for secret in ["s3cret-of-the-url", "Bearer s3cret-of-the-header"] {
+            assert!(secrets.iter().any(|it| it.expose() == secret), "{secret}");
         }
     }
 }

@@ -768,6 +768,9 @@ fn the_shipped_file_and_the_examples_load() {
         "examples/laptop.toml",
         "examples/few-tools.toml",
         "examples/catalogue.toml",
+        "examples/remote-only.toml",
+        "examples/per-person.toml",
+        "examples/read-only.toml",
     ] {
         let text = fs::read_to_string(file).unwrap();
         let (config, warnings) = taken(&text);
@@ -796,6 +799,11 @@ fn the_shipped_file_and_the_examples_load() {
                 .any(|bridge| bridge.transport.is_err())
         );
     }
+    let text = fs::read_to_string("examples/behind-a-proxy.toml").unwrap();
+    let secret = [("GATEWAY_SECRET", "0123456789abcdef0123456789abcdef")];
+    let (result, shown) = load_named("bridges.toml", &text, &secret);
+    assert_eq!(shown, "");
+    assert!(result.is_ok());
     let shipped = fs::read_dir("examples")
         .unwrap()
         .filter(|entry| {
@@ -804,7 +812,7 @@ fn the_shipped_file_and_the_examples_load() {
                 .is_some_and(|extension| extension == "toml")
         })
         .count();
-    assert_eq!(shipped, 5, "load the new one here");
+    assert_eq!(shipped, 9, "load the new one here");
 }
 
 #[test]

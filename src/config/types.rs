@@ -68,7 +68,10 @@ pub struct Server {
     pub cors_allow_origins: Vec<String>,
     /// Certificate and key, PEM. Default none: plain HTTP.
     pub tls: Option<Tls>,
-    /// How long calls in flight may take after SIGTERM. Default 30 s.
+    /// How long new calls are still taken after SIGTERM, while `/ready` already answers 503: until
+    /// whoever sends them has noticed. Default none.
+    pub drain_delay: Duration,
+    /// How long calls in flight may take after that. Default 30 s.
     pub drain_timeout: Duration,
     /// `info.title` of the merged document.
     pub title: String,
@@ -335,6 +338,32 @@ pub struct Telemetry {
     pub format: LogFormat,
     /// A tracing filter: `info` (default), `debug`, `mcp_bridge=debug,rmcp=warn`.
     pub level: String,
+    /// Who may read `/metrics`. Default: administrators.
+    pub metrics: MetricsFor,
+    /// Where `/metrics` stands besides, for whoever reaches it. Default nowhere.
+    pub metrics_listen: Option<SocketAddr>,
+    /// Where spans are sent. Default nowhere.
+    pub otlp: Option<Otlp>,
+}
+
+/// Who may read `/metrics` where we listen for callers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MetricsFor {
+    /// Nobody: it is not there.
+    Nobody,
+    /// Administrators, with a key say. The default.
+    Admins,
+    /// Everybody.
+    Everybody,
+}
+
+/// A collector of traces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Otlp {
+    /// Where spans are posted, path included.
+    pub url: Url,
+    /// What goes with them, credentials say.
+    pub headers: Vec<(HeaderName, Secret)>,
 }
 
 /// How log lines look.

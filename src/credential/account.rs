@@ -2,14 +2,14 @@
 
 use std::{
     fmt,
-    sync::Arc,
+    sync::{Arc, Weak},
     time::{Duration, SystemTime},
 };
 
 use arc_swap::ArcSwapOption;
 use futures::future::BoxFuture;
 use tokio::{
-    sync::Mutex,
+    sync::{Mutex, OwnedMutexGuard},
     time::{Instant, sleep},
 };
 use url::Url;
@@ -43,8 +43,13 @@ pub struct AccountToken {
     /// What was read last.
     held: ArcSwapOption<Held>,
     /// One reads or renews at a time.
-    turn: Mutex<()>,
+    turn: Arc<Mutex<()>>,
+    /// Itself, for the task that renews.
+    me: Weak<Self>,
 }
+
+/// The turn to read or renew.
+type Turn = OwnedMutexGuard<()>;
 
 /// What was read.
 #[derive(Debug, Clone)]
@@ -95,15 +100,21 @@ impl Held {
 
 impl AccountToken {
     /// Of an owner; nothing is read yet.
-    pub(super) fn new(kept: Arc<Kept>, key: AccountKey, server: &Url, settings: &OAuth) -> Self {
-        Self {
+    pub(super) fn new(
+        kept: Arc<Kept>,
+        key: AccountKey,
+        server: &Url,
+        settings: &OAuth,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|me| Self {
             kept,
             key,
             server: server.clone(),
             settings: settings.clone(),
             held: ArcSwapOption::empty(),
-            turn: Mutex::default(),
-        }
+            turn: Arc::default(),
+            me: Weak::clone(me),
+        })
     }
 
     /// What counts without looking anywhere.
@@ -119,11 +130,11 @@ impl AccountToken {
             return held.token();
         }
         // While somebody renews it ahead of its end, the old one serves.
-        let _turn = match self.turn.try_lock() {
+        let turn = match Arc::clone(&self.turn).try_lock_owned() {
             Ok(turn) => turn,
             Err(_) => match self.held.load_full().filter(|held| held.is_valid()) {
                 Some(held) => return held.token(),
-                None => self.turn.lock().await,
+                None => self.turn().await,
             },
         };
         if let Some(held) = self.current() {
@@ -133,9 +144,8 @@ impl AccountToken {
         if !held.is_due() || held.over.is_some() {
             return held.token();
         }
-        match self.renew(&held).await {
+        match self.renew_apart(&held, turn, false).await {
             Ok(renewed) => Ok(renewed.token.clone()),
-            Err(NoToken::NeedsLogin(why)) if !held.is_valid() => Err(self.end(&held, &why)),
             // It was ahead of its end: there is time.
             Err(error) if held.is_valid() => {
                 tracing::warn!(bridge.name = %self.key.bridge, %error, "a token cannot be renewed yet");
@@ -147,16 +157,45 @@ impl AccountToken {
 
     /// Another token than the one that the server refused.
     async fn other_than(&self, refused: &Secret) -> Result<Secret, NoToken> {
-        let _turn = self.turn.lock().await;
+        let turn = self.turn().await;
         let held = self.read().await?;
         if held.token != *refused || held.over.is_some() {
             return held.token();
         }
-        match self.renew(&held).await {
-            Ok(renewed) => Ok(renewed.token.clone()),
-            Err(NoToken::NeedsLogin(why)) => Err(self.end(&held, &why)),
-            Err(error) => Err(error),
-        }
+        let renewed = self.renew_apart(&held, turn, true).await?;
+        Ok(renewed.token.clone())
+    }
+
+    /// Waits for the turn.
+    async fn turn(&self) -> Turn {
+        Arc::clone(&self.turn).lock_owned().await
+    }
+
+    /// Renews in a task of its own, which has the turn: whoever asked may go away, by hanging up or
+    /// by a reload, between the answer of the authorization server and the database; the refresh
+    /// token that counts now would go with them. An end is noted where the server takes the token
+    /// no more: because it said so (`is_refused`), or by the clock.
+    async fn renew_apart(
+        &self,
+        held: &Arc<Held>,
+        turn: Turn,
+        is_refused: bool,
+    ) -> Result<Arc<Held>, NoToken> {
+        let gone = || NoToken::Unavailable("the token could not be renewed; try again".to_owned());
+        let me = self.me.upgrade().ok_or_else(gone)?;
+        let held = Arc::clone(held);
+        let renewing = self.kept.tracker().spawn(async move {
+            let renewed = me.renew(&held).await;
+            let renewed = match renewed {
+                Err(NoToken::NeedsLogin(why)) if is_refused || !held.is_valid() => {
+                    Err(me.end(&held, &why))
+                }
+                other => other,
+            };
+            drop(turn);
+            renewed
+        });
+        renewing.await.map_err(|_| gone())?
     }
 
     /// Notes that a login has ended, so that nobody is asked again before there is another.
@@ -297,7 +336,7 @@ impl AccountToken {
 
     /// Notes scopes that the server asked for, for the next login.
     async fn want(&self, scopes: &str) {
-        let _turn = self.turn.lock().await;
+        let _turn = self.turn().await;
         let Ok(held) = self.read().await else { return };
         let mut account = Account::clone(&held.account);
         if !account.want(scopes) {

@@ -10,6 +10,7 @@ use std::{
 
 use moka::sync::Cache;
 use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
 use url::Url;
 
 use super::{
@@ -50,6 +51,8 @@ pub struct Kept {
     redactor: Redactor,
     /// Where mcpo keeps its logins.
     mcpo: Option<PathBuf>,
+    /// Runs what must not end half-way.
+    tracker: TaskTracker,
 }
 
 /// The place.
@@ -69,19 +72,24 @@ enum Backing {
 
 impl Accounts {
     /// In our tables.
-    pub fn in_database(store: Arc<Store>, keys: Arc<Keyring>, redactor: Redactor) -> Self {
+    pub fn in_database(
+        store: Arc<Store>,
+        keys: Arc<Keyring>,
+        redactor: Redactor,
+        tracker: TaskTracker,
+    ) -> Self {
         let changes = store.accounts_changed();
         let place = Backing::Database {
             store,
             keys,
             changes,
         };
-        Self::at(place, redactor)
+        Self::at(place, redactor, tracker)
     }
 
     /// In memory, for whoever runs without a database.
-    pub fn in_memory(redactor: Redactor) -> Self {
-        Self::at(Backing::Memory(Mutex::default()), redactor)
+    pub fn in_memory(redactor: Redactor, tracker: TaskTracker) -> Self {
+        Self::at(Backing::Memory(Mutex::default()), redactor, tracker)
     }
 
     /// And takes over what mcpo kept in a folder.
@@ -92,12 +100,13 @@ impl Accounts {
         Arc::new(self)
     }
 
-    fn at(place: Backing, redactor: Redactor) -> Self {
+    fn at(place: Backing, redactor: Redactor, tracker: TaskTracker) -> Self {
         Self {
             kept: Arc::new(Kept {
                 place,
                 redactor,
                 mcpo: None,
+                tracker,
             }),
             tokens: Cache::builder()
                 .max_capacity(OWNERS_MAX)
@@ -119,7 +128,7 @@ impl Accounts {
             return token;
         }
         let kept = Arc::clone(&self.kept);
-        let token = Arc::new(AccountToken::new(kept, key.clone(), server, settings));
+        let token = AccountToken::new(kept, key.clone(), server, settings);
         self.tokens.insert(key, Arc::clone(&token));
         token
     }
@@ -223,6 +232,11 @@ fn left_by_mcpo(folder: &Path, server: &str) -> Option<Imported> {
 }
 
 impl Kept {
+    /// Runs what must not end half-way.
+    pub(super) fn tracker(&self) -> &TaskTracker {
+        &self.tracker
+    }
+
     /// A number that moves with each change.
     pub(super) fn version(&self) -> u64 {
         match &self.place {

@@ -1,12 +1,8 @@
 //! [`Credentials`]: what a session shows to its server.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use tokio::{
-    sync::watch,
-    task::spawn_blocking,
-    time::{Instant, sleep},
-};
+use tokio::{sync::watch, task::spawn_blocking};
 
 use super::{Accounts, GroupKey, GroupKeyRefusal, GroupKeys, Owner};
 use crate::{
@@ -15,13 +11,8 @@ use crate::{
     mcp::{self, Credential},
     name::BridgeName,
     secret::Secret,
-    store::{Health, StoreError},
+    store::StoreError,
 };
-
-/// How long a start waits for the database.
-const READY_MAX: Duration = Duration::from_secs(5);
-/// How often it looks.
-const READY_POLL: Duration = Duration::from_millis(20);
 
 /// Resolves a bridge anew, with other values for some variables.
 pub type Variants =
@@ -210,18 +201,6 @@ impl Credentials {
     /// Moves when an account, a group's key or an endpoint changed; `None` where nothing is kept.
     pub fn changes(&self) -> Option<watch::Receiver<u64>> {
         self.accounts.changes()
-    }
-
-    /// Waits for the database to have connected, for a while: what comes after a start would otherwise
-    /// find it away.
-    pub async fn ready(&self) {
-        let Some(store) = self.accounts.store() else {
-            return;
-        };
-        let until = Instant::now() + READY_MAX;
-        while store.health() != Health::Connected && Instant::now() < until {
-            sleep(READY_POLL).await;
-        }
     }
 
     /// The tools of a bridge that were known before the start.

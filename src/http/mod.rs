@@ -11,6 +11,7 @@ mod health;
 mod identity;
 mod layers;
 mod lists;
+mod metrics;
 mod path;
 mod refresh;
 mod sender;
@@ -31,17 +32,24 @@ use axum::{
 use http::Method;
 
 pub use connect::public_url;
-pub use serve::bind;
+pub use metrics::{Metering, open_router as metrics_router};
+pub use serve::{Listening, bind};
 pub use state::{AppState, Settings};
 
-use self::{error::ApiError, gate::Gate, path::Target, sender::Sender, tools::Asked, trail::Trail};
+use self::{
+    error::ApiError, gate::Gate, layers::Observer, path::Target, sender::Sender, tools::Asked,
+    trail::Trail,
+};
 use crate::config::Flavor;
 
 /// The whole route table, and the layers around it from the innermost out.
 pub fn router(state: &Arc<AppState>) -> Router {
     let settings = state.settings.load();
     let gate = Gate::new(settings.config.limits.requests_max);
-    let observer = (gate, state.redactor.clone());
+    let observer = Observer {
+        gate,
+        state: Arc::clone(state),
+    };
     let flavor = settings.config.flavor;
     let routes = Router::new()
         .route("/", get(lists::root))
@@ -49,6 +57,7 @@ pub fn router(state: &Arc<AppState>) -> Router {
         .route("/health", get(health::health))
         .route("/ready", get(health::ready))
         .route("/refresh", post(refresh::refresh))
+        .route("/metrics", get(metrics::metrics))
         .route("/openapi.json", get(documents::merged))
         .route("/docs", get(documents::docs))
         .route("/docs/", get(documents::docs))
@@ -74,6 +83,7 @@ pub fn router(state: &Arc<AppState>) -> Router {
         .layer(from_fn(catch_panic))
         .layer(layers::cors(Arc::clone(&state.settings)))
         .layer(from_fn_with_state(observer, layers::observe))
+        .layer(from_fn(layers::read_leftover))
 }
 
 /// Under mcpo's rules our own routes give way to a server of that name.

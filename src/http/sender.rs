@@ -9,7 +9,7 @@ use axum::extract::{ConnectInfo, FromRequestParts};
 use http::{HeaderMap, request::Parts};
 
 use super::layers::RequestId;
-use crate::auth::Evidence;
+use crate::{auth::Evidence, telemetry::RequestSpan};
 
 /// The other end.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub struct Sender {
     pub peer: Option<IpAddr>,
     /// As in the answer's `X-Request-Id`.
     pub request_id: String,
+    /// What a call is a part of, where traces are collected.
+    pub span: Option<RequestSpan>,
 }
 
 impl Sender {
@@ -31,6 +33,7 @@ impl Sender {
             // An IPv4 client of an IPv6 socket is written as what it is.
             peer: peer.map(|ConnectInfo(address)| address.ip().to_canonical()),
             request_id: id.map(RequestId::to_string).unwrap_or_default(),
+            span: parts.extensions.remove::<RequestSpan>(),
             headers: std::mem::take(&mut parts.headers),
         }
     }

@@ -99,8 +99,8 @@ pub async fn bind(server: &Server) -> Result<Listening, ServeError> {
 }
 
 impl Listening {
-    /// Serves until `soft` is cancelled and the calls in flight are done, or `drain_timeout` has
-    /// passed, or `hard` is cancelled.
+    /// Serves until `soft` is cancelled, for `drain_delay` more, and until the calls in flight are
+    /// done, or `drain_timeout` has passed, or `hard` is cancelled.
     pub async fn serve(
         self,
         router: Router,
@@ -111,7 +111,7 @@ impl Listening {
         let service = under_root_path(router, &server.root_path)
             .into_make_service_with_connect_info::<SocketAddr>();
         let handle = Handle::new();
-        let drain = drain(handle.clone(), server.drain_timeout, soft, hard);
+        let drain = drain(handle.clone(), server.clone(), soft, hard);
         let serving = async move {
             let (plain, limit) = (NoDelayAcceptor::new(), self.head_timeout);
             let mut server = axum_server::from_tcp(self.listener)?.handle(handle);
@@ -177,12 +177,18 @@ fn bound_idle(
 /// Waits for the stages of the end; returns when serving must be dropped.
 async fn drain(
     handle: Handle<SocketAddr>,
-    limit: Duration,
+    server: Server,
     soft: CancellationToken,
     hard: CancellationToken,
 ) {
+    let told = async {
+        soft.cancelled().await;
+        // Connections that wait to be taken when listening ends are reset, and their calls lost:
+        // whoever balances over us is given the time to see that we are not ready.
+        tokio::time::sleep(server.drain_delay).await;
+    };
     tokio::select! {
-        () = soft.cancelled() => handle.graceful_shutdown(Some(limit)),
+        () = told => handle.graceful_shutdown(Some(server.drain_timeout)),
         () = hard.cancelled() => {}
     }
     hard.cancelled().await;

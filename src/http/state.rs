@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 
+use super::metrics::Metering;
 use crate::{
     access::Access,
     audit::Audit,
@@ -16,6 +17,7 @@ use crate::{
     rate::Rates,
     secret::Redactor,
     store::Store,
+    telemetry::Traces,
 };
 
 /// What a reload replaces.
@@ -99,6 +101,10 @@ pub struct AppState {
     pub audit: Arc<Audit>,
     /// Takes secrets out of answers.
     pub redactor: Redactor,
+    /// Makes spans of requests.
+    pub traces: Traces,
+    /// What is kept for metrics.
+    pub metering: Metering,
     /// Cancelled when no new work is taken.
     pub draining: CancellationToken,
 }

@@ -1,6 +1,6 @@
 //! `POST /{bridge}/{tool}`: the call.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use axum::{
     body::{Body, Bytes},
@@ -125,6 +125,7 @@ impl Asked {
 /// Calls a tool: identity, access, rate, arguments, server, answer; in this order (design §3). Every
 /// outcome is written down.
 pub async fn call(state: &AppState, asked: Asked, sender: Sender, body: Body) -> Response {
+    let began = Instant::now();
     let settings = state.settings.load_full();
     let mut note = Note {
         bridge: Some(asked.bridge.name().clone()),
@@ -140,7 +141,9 @@ pub async fn call(state: &AppState, asked: Asked, sender: Sender, body: Body) ->
         sender: &sender,
         redactor: &state.redactor,
     };
+    let counted = Counted::begin(&asked, began);
     let result = call.run(body, &mut trail, &mut note).await;
+    counted.end(&result);
     let mut response = match result {
         Ok(response) => response,
         Err(Ended::Refused(mut error)) => {
@@ -152,6 +155,47 @@ pub async fn call(state: &AppState, asked: Asked, sender: Sender, body: Body) ->
     };
     response.extensions_mut().insert(note);
     response
+}
+
+/// A call that is counted when it ends, also when its caller hangs up.
+struct Counted<'a> {
+    asked: &'a Asked,
+    began: Instant,
+    is_open: bool,
+}
+
+impl<'a> Counted<'a> {
+    fn begin(asked: &'a Asked, began: Instant) -> Self {
+        let is_open = true;
+        Self {
+            asked,
+            began,
+            is_open,
+        }
+    }
+
+    /// Counts it. How long a refusal took says nothing of the server.
+    fn end(mut self, result: &Result<Response, Ended>) {
+        self.is_open = false;
+        let (code, is_made) = match result {
+            Ok(_) => ("ok", true),
+            Err(Ended::Refused(error)) => (error.code, false),
+            Err(Ended::Failed(error)) => (error.code, true),
+        };
+        let Self { asked, began, .. } = &self;
+        let time = is_made.then(|| began.elapsed());
+        asked.bridge.note_call(&asked.tool, code, time);
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        if self.is_open {
+            self.asked
+                .bridge
+                .note_call(&self.asked.tool, "cancelled", None);
+        }
+    }
 }
 
 /// A call that did not come to a result.
@@ -185,13 +229,7 @@ struct Call<'a> {
 impl Call<'_> {
     /// The steps, one after the other.
     async fn run(&self, body: Body, trail: &mut Trail, note: &mut Note) -> Result<Response, Ended> {
-        let granted = match self.decide(trail, note).await {
-            Ok(granted) => granted,
-            Err(refusal) => {
-                body::discard(body.into_data_stream()).await;
-                return Err(refusal.into());
-            }
-        };
+        let granted = self.decide(trail, note).await?;
         let body = body::read(body, self.settings.config.limits.body_bytes_max).await?;
         trail.received(body.len());
         self.send(&granted, &body, trail).await
@@ -205,20 +243,24 @@ impl Call<'_> {
         let view = view_of(self.settings, &caller).await?;
         trail.viewed(&view);
         let bridge = &self.asked.bridge;
-        if bridge.learns_from_callers() {
+        // Whoever may not use the bridge waits for nothing, learns nothing, and has nothing asked for.
+        let is_new = bridge.live.tools.load().entries.is_empty() && self.asked.enter(&view).is_ok();
+        if is_new {
+            let introduced = bridge.introduced().await;
+            introduced.map_err(ApiError::call)?;
+        }
+        let learns = is_new && bridge.learns_from_callers();
+        if learns {
+            self.count(&caller, &view).await?;
             // Boxed: it is large, and most bridges know their tools.
             Box::pin(self.learn(&view)).await?;
         }
         let authorised = self.asked.authorise(&view, trail);
         let (entry, grant) =
             authorised.map_err(|error| with_link(self.state, bridge, &caller, error))?;
-        let counted = self
-            .settings
-            .rates
-            .count(&caller, view.groups(), bridge.name());
-        counted
-            .await
-            .map_err(|refused| ApiError::too_many(&refused))?;
+        if !learns {
+            self.count(&caller, &view).await?;
+        }
         let owner = self
             .state
             .credentials
@@ -233,13 +275,16 @@ impl Call<'_> {
         })
     }
 
-    /// The first caller with an account tells which tools there are; whoever may not use the bridge
-    /// learns nothing, and has nothing asked for.
+    /// Counts the call, unless it is one too many.
+    async fn count(&self, caller: &Caller, view: &View) -> Result<(), ApiError> {
+        let name = self.asked.bridge.name();
+        let counted = self.settings.rates.count(caller, view.groups(), name).await;
+        counted.map_err(|refused| ApiError::too_many(&refused))
+    }
+
+    /// The first caller with an account tells which tools there are.
     async fn learn(&self, view: &View) -> Result<(), ApiError> {
         let bridge = &self.asked.bridge;
-        if self.asked.enter(view).is_err() {
-            return Ok(());
-        }
         let credentials = &self.state.credentials;
         let owner = credentials.owner(&bridge.config, view.caller(), view.groups());
         let owner = owner
@@ -311,6 +356,7 @@ impl Call<'_> {
             tool: &entry.tool.server_name,
             owner: &granted.owner,
             passed: &self.passed(),
+            span: self.sender.span.as_ref(),
             ear: talk.as_ref().map(Talk::ear),
             again: &again,
         };

@@ -102,7 +102,7 @@ impl Connector {
     async fn try_stdio(&self, stdio: &Stdio, is_modern: bool) -> Result<Session, ConnectError> {
         let (process, pipes) =
             Process::start(&self.bridge, stdio, self.redactor.clone(), &self.tracker)?;
-        let last_words = process.last_words();
+        let (last_words, group) = (process.last_words(), process.group());
         let process = Arc::new(Mutex::new(process));
         let transport = StdioTransport::new(Arc::clone(&process), pipes, self.result_bytes_max);
         let known = Known {
@@ -110,9 +110,12 @@ impl Connector {
             is_sse: false,
         };
         match shake_hands(transport, is_modern).await {
-            Ok((service, listener)) => Ok(self
-                .session((service, listener, Some(last_words)), known)
-                .await),
+            Ok((service, listener)) => {
+                let up = (service, listener, Some(last_words));
+                let mut session = self.session(up, known).await;
+                session.group = group;
+                Ok(session)
+            }
             Err(error) => {
                 // A server that ended before our first message leaves a broken pipe behind.
                 process.lock().await.note_exit().await;

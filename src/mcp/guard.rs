@@ -97,7 +97,7 @@ impl Guard {
 
     /// Whether an address may be called.
     fn allows(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
+        let address = unwrapped(address);
         if address.is_loopback() {
             return self.is_local;
         }
@@ -135,26 +135,32 @@ fn is_localhost(host: &str) -> bool {
     host == "localhost" || host.ends_with(".localhost")
 }
 
+/// The metadata services of clouds that are not link-local: Alibaba's, and those of AWS and Google
+/// over IPv6.
+const METADATA: [IpAddr; 3] = [
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
+];
+
 /// Addresses that no configuration opens: the metadata services of clouds, and what is no host.
 fn is_never_called(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => {
-            v4.is_link_local() || v4.is_unspecified() || v4.is_broadcast() || v4.is_multicast()
+    METADATA.contains(&address)
+        || match address {
+            IpAddr::V4(v4) => {
+                v4.is_link_local() || v4.is_unspecified() || v4.is_broadcast() || v4.is_multicast()
+            }
+            IpAddr::V6(v6) => {
+                (v6.segments()[0] & 0xffc0) == 0xfe80 || v6.is_unspecified() || v6.is_multicast()
+            }
         }
-        IpAddr::V6(v6) => {
-            (v6.segments()[0] & 0xffc0) == 0xfe80 || v6.is_unspecified() || v6.is_multicast()
-        }
-    }
 }
 
 /// Addresses of networks that are not the internet (RFC 6890).
 fn is_private(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => is_private_v4(v4),
-        IpAddr::V6(v6) => {
-            let first = v6.segments()[0];
-            (first & 0xfe00) == 0xfc00 || embedded(v6).is_some_and(is_private_v4)
-        }
+        IpAddr::V6(v6) => (v6.segments()[0] & 0xfe00) == 0xfc00,
     }
 }
 
@@ -167,6 +173,14 @@ fn is_private_v4(address: Ipv4Addr) -> bool {
         || a == 0
         || (a == 100 && (64..128).contains(&b))
         || (a == 198 && (18..20).contains(&b))
+}
+
+/// An address as a packet to it ends up: the IPv4 address that one of IPv6 stands for.
+fn unwrapped(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => embedded(v6).map_or(IpAddr::V6(v6), IpAddr::V4),
+        v4 @ IpAddr::V4(_) => v4,
+    }
 }
 
 /// The IPv4 address within NAT64 (`64:ff9b::/96`) and 6to4 (`2002::/16`).
@@ -207,6 +221,14 @@ mod tests {
             (public, true, "http://[fd00::1]/", true),
             (public, false, "http://[::ffff:10.0.0.1]/", false),
             (public, false, "http://[64:ff9b::a00:1]/", false),
+            (public, true, "http://[64:ff9b::a00:1]/", true),
+            (public, true, "http://[64:ff9b::a9fe:a9fe]/", false),
+            (public, true, "http://[2002:a9fe:a9fe::1]/", false),
+            (public, true, "http://[64:ff9b::7f00:1]/", false),
+            (public, true, "http://[fd00:ec2::254]/", false),
+            (public, true, "http://[fd20:ce::254]/", false),
+            (public, true, "http://100.100.100.200/", false),
+            (public, true, "http://100.100.100.201/", true),
             (public, false, "http://0.0.0.0/", false),
             (
                 "http://127.0.0.1:9/mcp",

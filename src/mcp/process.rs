@@ -145,6 +145,11 @@ impl Process {
         Arc::clone(&self.last_words)
     }
 
+    /// The number of its process group, which is its own.
+    pub fn group(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// Waits a moment for an exit that is about to happen, so that its status is known.
     pub async fn note_exit(&mut self) {
         if let Ok(status) = timeout(Duration::from_millis(500), self.child.wait()).await {

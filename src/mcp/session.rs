@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use http::HeaderMap;
 use rmcp::{
     Peer, RoleClient,
-    model::{CallToolRequest, CallToolRequestParams, ClientRequest, RequestMetaObject},
+    model::{
+        CallToolRequest, CallToolRequestParams, ClientRequest, RequestMetaObject,
+        RequestParamsMeta as _,
+    },
     service::{PeerRequestOptions, RequestHandle},
 };
 use serde_json::{Map, Value};
@@ -61,6 +64,8 @@ pub struct Session {
     pub known: Known,
     /// The child's last words, for a stdio server.
     pub last_words: Option<Arc<LastWords>>,
+    /// The process group behind it, for a stdio server.
+    pub group: Option<u32>,
     /// Woken when the server's tool list changed.
     pub tools_changed: Arc<Notify>,
     /// Cancelled when the connection has ended and everything of it is cleaned up.
@@ -93,6 +98,7 @@ impl Session {
             server,
             known,
             last_words: None,
+            group: None,
             tools_changed: Arc::default(),
             ended: CancellationToken::new(),
             stop: CancellationToken::new(),
@@ -132,7 +138,9 @@ impl Session {
                 tracker,
                 result_bytes_max,
             } => {
-                let params = CallToolRequestParams::new(tool.to_string()).with_arguments(arguments);
+                let mut params =
+                    CallToolRequestParams::new(tool.to_string()).with_arguments(arguments);
+                trace_into(passed, &mut params);
                 let mut request = CallToolRequest::new(params);
                 if !passed.is_empty() {
                     request.extensions.insert(Passed(passed.clone()));
@@ -177,6 +185,19 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         self.stop.cancel();
+    }
+}
+
+/// Goes on with the caller's trace in `_meta` too, where servers of every transport find it (MCP
+/// SEP-414).
+fn trace_into(passed: &HeaderMap, params: &mut CallToolRequestParams) {
+    let text = |name| passed.get(name).and_then(|value| value.to_str().ok());
+    let Some(parent) = text("traceparent") else {
+        return;
+    };
+    params.set_traceparent(parent);
+    if let Some(state) = text("tracestate") {
+        params.set_tracestate(state);
     }
 }
 

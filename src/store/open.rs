@@ -11,6 +11,7 @@ use std::{
 use arc_swap::ArcSwap;
 use futures::future::BoxFuture;
 use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     StoreError,
@@ -57,6 +58,8 @@ pub struct Store {
     /// Told when a method found the database out of reach, so that it is looked at now.
     pub(super) doubt: Notify,
     health: ArcSwap<Health>,
+    /// Cancelled once the first try to connect has ended, either way.
+    tried: CancellationToken,
     version: AtomicU64,
     accounts: watch::Sender<u64>,
 }
@@ -84,6 +87,7 @@ impl Store {
             was_warned: AtomicBool::new(false),
             doubt: Notify::new(),
             health: ArcSwap::from_pointee(Health::Disconnected("not connected yet".to_owned())),
+            tried: CancellationToken::new(),
             version: AtomicU64::new(0),
             accounts: watch::Sender::new(0),
         })
@@ -130,11 +134,12 @@ impl Store {
         if is_news {
             self.health.store(Arc::new(health));
         }
+        self.tried.cancel();
         is_news
     }
 
     /// Does the work of a method: at once refused while the database is known to be down, and
-    /// within the timeout.
+    /// within the timeout. Whoever comes before the first try has ended waits for it as long.
     pub(super) fn bounded<'a, T: 'a>(
         &'a self,
         work: impl Future<Output = Result<T, StoreError>> + Send + 'a,
@@ -150,6 +155,10 @@ impl Store {
     ) -> impl Future<Output = Result<T, StoreError>> + Send + 'a {
         let work = self.within(limit, work);
         async move {
+            if !self.tried.is_cancelled() {
+                let tried = tokio::time::timeout(limit, self.tried.cancelled());
+                tried.await.ok();
+            }
             if let Health::Disconnected(reason) = &**self.health.load() {
                 return Err(StoreError::Down(reason.clone()));
             }

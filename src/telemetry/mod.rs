@@ -1,14 +1,29 @@
-//! What we say of ourselves: one line a request, and what changes; on stderr.
+//! What we say of ourselves: one line a request, and what changes, on stderr; numbers, for whoever
+//! asks; spans, for a collector.
 
+mod count;
+mod lookups;
 mod panics;
+mod processes;
+mod reloads;
+mod tally;
+mod trace;
 mod writer;
 
 use std::io::IsTerminal as _;
 
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
-pub use self::panics::clean_panics;
 use self::writer::Clean;
+pub use self::{
+    count::Count,
+    lookups::{Lookups, lookups},
+    panics::clean_panics,
+    processes::{Usage, by_group, myself},
+    reloads::Reloads,
+    tally::{BOUNDS, Outcome, Tally},
+    trace::{Called, RequestSpan, Traces},
+};
 use crate::{
     config::{LogFormat, Telemetry},
     secret::Redactor,

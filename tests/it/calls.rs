@@ -1,7 +1,13 @@
 //! One call: its path, its body, its answer.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 use crate::harness::{Bridge, Setup};
 
@@ -128,6 +134,42 @@ async fn a_body_is_taken_by_its_content_and_bounded_by_its_length() {
     let chunks = format!("4e20\r\n{}\r\n0\r\n\r\n", " ".repeat(20_000));
     let (status, text) = bridge.raw(&format!("{head}{chunks}")).await;
     assert_eq!(status, 413, "{text}");
+}
+
+/// Clients that keep connections found theirs dead at the next request, without having been told.
+#[tokio::test]
+async fn a_connection_lives_on_after_an_answer_that_did_not_want_the_body() {
+    let bridge = bridge().await;
+    let address = bridge.base.trim_start_matches("http://");
+    for (path, status) in [
+        ("/good/none", 404),
+        ("/nowhere/echo", 404),
+        ("/", 405),
+        ("/openapi.json", 405),
+        ("/refresh", 200),
+    ] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let head = format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        // Time enough for an answer that does not wait for the body.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        stream.write_all(br#"{"a": 12}"#).await.unwrap();
+        assert_eq!(next_status(&mut stream).await, status, "{path}");
+        let second = b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\n";
+        stream.write_all(second).await.unwrap();
+        assert_eq!(next_status(&mut stream).await, 200, "after {path}");
+    }
+}
+
+/// The status of an answer that arrives in one piece, as small ones do on loopback.
+async fn next_status(stream: &mut TcpStream) -> u16 {
+    let mut buffer = vec![0; 65_536];
+    let read = stream.read(&mut buffer).await.unwrap();
+    let text = String::from_utf8_lossy(&buffer[..read]);
+    let status = text.split(' ').nth(1).unwrap_or_default();
+    status
+        .parse()
+        .unwrap_or_else(|_| panic!("no answer: {text:?}"))
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Setup, client, is_alive, until_gone};
+use crate::harness::{Setup, client, is_alive, until, until_gone};
 
 const SLOW: &str = "
 [server]
@@ -38,6 +38,22 @@ async fn while_draining_it_is_not_ready_and_takes_no_connections() {
     assert_eq!(answer.status, 200);
     assert!(probe.is_err() || probe.unwrap().status() == 503);
     assert_eq!(bridge.exit_code().await, 0);
+}
+
+/// A balancer that had not noticed yet lost the calls it went on to send.
+#[tokio::test]
+async fn in_its_delay_it_is_not_ready_and_goes_on_to_serve() {
+    let toml = SLOW.replace("drain_timeout", "drain_delay = '2s'\ndrain_timeout");
+    let mut bridge = Setup::toml(&toml).ready().await;
+    bridge.signal("TERM");
+    until(async || bridge.get("/ready").await.status == 503).await;
+    let began = Instant::now();
+    let answer = bridge.post("/slow/slow", r#"{"seconds": 0}"#).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!(answer.headers["connection"], "close");
+    assert_eq!(bridge.exit_code().await, 0);
+    let took = began.elapsed();
+    assert!(took > Duration::from_secs(1), "{took:?}");
 }
 
 #[tokio::test]

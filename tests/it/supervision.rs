@@ -81,6 +81,22 @@ async fn servers_that_do_not_start_say_why() {
     }
 }
 
+/// The calls that came within the first moments after every start were refused.
+#[tokio::test]
+async fn a_call_waits_for_the_first_connect_within_its_time() {
+    let toml = "[bridges.late]\n{bad late 2}\n[bridges.mute]\n{bad silent}\ntimeout = '1s'\n";
+    let bridge = Setup::toml(toml).listening().await;
+    let call = async |path: &str| bridge.post(path, r#"{"message": "hi"}"#).await;
+    let (late, mute, none) = tokio::join!(
+        call("/late/echo"),
+        call("/mute/echo"),
+        call("/late/no-such-tool")
+    );
+    assert_eq!((late.status, late.text.as_str()), (200, "\"hi\""));
+    assert_eq!((mute.status, mute.code().as_str()), (503, "unavailable"));
+    assert_eq!((none.status, none.code().as_str()), (404, "not_found"));
+}
+
 #[tokio::test]
 async fn a_slow_starter_holds_up_nobody() {
     let began = Instant::now();

@@ -69,7 +69,10 @@ impl McpoCommand {
         let mut errors = Vec::new();
         loaded.config.server = self.server(loaded.config.flavor, &mut errors);
         loaded.config.identity = self.identity();
-        loaded.config.telemetry = self.telemetry(&environment, &mut warnings);
+        loaded.config.telemetry = Telemetry {
+            otlp: loaded.config.telemetry.otlp.take(),
+            ..self.telemetry(&environment, &mut warnings)
+        };
         if let Some(path) = path(self.options.env_path.as_ref()) {
             loaded.sources.push(path.to_path_buf());
         }
@@ -273,6 +276,7 @@ impl McpoCommand {
         Telemetry {
             format: LogFormat::Text,
             level: level.unwrap_or_else(|| "info".to_owned()),
+            ..Telemetry::default()
         }
     }
 }

@@ -67,7 +67,7 @@ impl Rotation {
     /// The kinds by their names.
     pub fn kinds(&self) -> [(&'static str, &Tally); 3] {
         [
-            ("accounts", &self.accounts),
+            ("accounts and registrations", &self.accounts),
             ("open logins", &self.logins),
             ("keys of groups", &self.group_keys),
         ]

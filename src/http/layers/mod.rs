@@ -1,9 +1,11 @@
 //! What happens to every request, around the routes.
 
 mod cors;
+mod leftover;
 mod request;
 mod root_path;
 
 pub use cors::cors;
-pub use request::{Note, RequestId, observe};
+pub use leftover::read_leftover;
+pub use request::{Note, Observer, RequestId, observe};
 pub use root_path::strip_root_path;

@@ -1,18 +1,19 @@
 //! The outermost layer: a request id, one log line, errors in their wire shape.
 
-use std::{fmt, time::Instant};
+use std::{fmt, sync::Arc, time::Instant};
 
 use axum::{
-    extract::{Request, State},
+    extract::{MatchedPath, Request, State},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
 
 use crate::{
-    http::{error::ApiError, gate::Gate},
+    http::{error::ApiError, gate::Gate, state::AppState},
     name::{BridgeName, ToolName},
     secret::Redactor,
+    telemetry::RequestSpan,
 };
 
 /// The header that carries the request id, both ways.
@@ -41,18 +42,31 @@ pub struct Note {
     pub caller: Option<String>,
 }
 
+/// What [`observe`] needs to know.
+#[derive(Debug, Clone)]
+pub struct Observer {
+    /// Bounds requests at once.
+    pub gate: Gate,
+    /// What handlers share: what takes secrets out, whether we are to stop, what is counted.
+    pub state: Arc<AppState>,
+}
+
 /// Serves one request within the bound on requests at once. No error leaves with a secret in it,
 /// wherever its text came from.
 pub async fn observe(
-    State((gate, redactor)): State<(Gate, Redactor)>,
+    State(observer): State<Observer>,
     mut request: Request,
     next: Next,
 ) -> Response {
+    let Observer { gate, state } = observer;
     let began = Instant::now();
-    let request_id = request_id(request.headers(), &redactor);
+    let redactor = &state.redactor;
+    let version = request.version();
+    let request_id = request_id(request.headers(), redactor);
     let shared = RequestId(request_id.clone());
     request.extensions_mut().insert(shared);
     let (method, uri) = (request.method().clone(), request.uri().clone());
+    let span = begin_span(&state, &mut request);
     // A probe that fails would have a busy process restarted.
     let response = if is_probe(uri.path()) {
         next.run(request).await
@@ -63,9 +77,23 @@ pub async fn observe(
         }
     };
     let text = request_id.to_str().unwrap_or_default();
-    let mut response = render(response, text, &redactor);
-    log(text, &method, uri.path(), &response, began);
-    response.headers_mut().insert(REQUEST_ID, request_id);
+    let mut response = render(response, text, redactor);
+    state.metering.answered(response.status());
+    let trace = span.map(|span| end_span(&span, text, &method, &response));
+    log(
+        text,
+        trace.as_deref(),
+        &method,
+        uri.path(),
+        &response,
+        began,
+    );
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, request_id);
+    // Whoever keeps the connection would lose the next request on it. HTTP/2 has a frame for that.
+    if state.draining.is_cancelled() && version <= Version::HTTP_11 {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }
 
@@ -101,7 +129,7 @@ fn render(mut response: Response, request_id: &str, redactor: &Redactor) -> Resp
     let own: Vec<HeaderName> = rendered.headers().keys().cloned().collect();
     let (parts, _empty) = response.into_parts();
     for (name, value) in &parts.headers {
-        if !own.contains(name) && *name != http::header::CONTENT_LENGTH {
+        if !own.contains(name) && *name != header::CONTENT_LENGTH {
             rendered.headers_mut().append(name.clone(), value.clone());
         }
     }
@@ -114,9 +142,54 @@ fn render(mut response: Response, request_id: &str, redactor: &Redactor) -> Resp
 #[derive(Debug, Clone, Copy)]
 struct Code(&'static str);
 
+/// The span of a request, where traces are collected. What looks after us makes none.
+fn begin_span(state: &AppState, request: &mut Request) -> Option<Traced> {
+    let path = request.uri().path();
+    if is_probe(path) || path == "/metrics" {
+        return None;
+    }
+    let span = state
+        .traces
+        .request(request.method(), path, request.headers())?;
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    request.extensions_mut().insert(span.clone());
+    Some(Traced { span, route })
+}
+
+/// A span under way.
+struct Traced {
+    /// It.
+    span: RequestSpan,
+    /// The route that was asked for; a call has none.
+    route: Option<MatchedPath>,
+}
+
+/// Ends the span of a request; the number of its trace.
+fn end_span(traced: &Traced, request_id: &str, method: &Method, response: &Response) -> String {
+    let Traced { span, route } = traced;
+    let note = response.extensions().get::<Note>();
+    if let Some(note) = note {
+        span.called(note.bridge.as_ref(), note.tool.as_ref());
+    }
+    let route = route.as_ref().map(MatchedPath::as_str);
+    if let Some(route) = route.or(note.map(|_call| "/{bridge}/{tool}")) {
+        span.routed(method.as_str(), route);
+    }
+    let code = response.extensions().get::<Code>().map(|code| code.0);
+    span.answered(request_id, response.status().as_u16(), code);
+    span.trace_id()
+}
+
 /// The one line of a request. Calls are INFO; pages, documents and probes are DEBUG, so that an
 /// idle bridge behind a health check is quiet.
-fn log(request_id: &str, method: &Method, path: &str, response: &Response, began: Instant) {
+fn log(
+    request_id: &str,
+    trace: Option<&str>,
+    method: &Method,
+    path: &str,
+    response: &Response,
+    began: Instant,
+) {
     let status = response.status();
     let note = response.extensions().get::<Note>();
     let code = response.extensions().get::<Code>().map(|code| code.0);
@@ -124,6 +197,7 @@ fn log(request_id: &str, method: &Method, path: &str, response: &Response, began
     match note {
         Some(note) => tracing::info!(
             request.id = request_id,
+            trace.id = trace,
             bridge.name = note.bridge.as_ref().map(BridgeName::as_str),
             tool.name = note.tool.as_ref().map(ToolName::as_str),
             caller.id = note.caller.as_deref(),
@@ -133,10 +207,10 @@ fn log(request_id: &str, method: &Method, path: &str, response: &Response, began
             "call"
         ),
         None if status == StatusCode::NOT_FOUND || status.is_success() || is_probe(path) => {
-            tracing::debug!(request.id = request_id, %method, path, status = status.as_u16(), duration_ms, "request");
+            tracing::debug!(request.id = request_id, trace.id = trace, %method, path, status = status.as_u16(), duration_ms, "request");
         }
         None => {
-            tracing::info!(request.id = request_id, %method, path, status = status.as_u16(), code, duration_ms, "request");
+            tracing::info!(request.id = request_id, trace.id = trace, %method, path, status = status.as_u16(), code, duration_ms, "request");
         }
     }
 }

@@ -8,7 +8,7 @@ use url::Url;
 use super::{
     account::{AUTH_METHODS, Account, Client, Imported},
     error::OAuthError,
-    flow::manager,
+    flow::{manager, secret_of},
     traffic::Traffic,
 };
 use crate::{config::OAuth, secret::Secret};
@@ -94,7 +94,7 @@ pub async fn revoke(account: &Account, settings: &OAuth) -> Result<(), OAuthErro
         ("token_type_hint", hint),
         ("client_id", id),
     ];
-    let secret = client.client_secret.as_deref();
+    let secret = secret_of(client, settings);
     let with = |secret| [&fields[..], &[("client_secret", secret)]].concat();
     let first = match secret {
         Some(secret) => traffic.post_form(endpoint, &with(secret), None).await,

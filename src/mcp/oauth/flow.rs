@@ -334,7 +334,7 @@ impl Known {
             let mut manager = manager(&server, &traffic).await?;
             manager.set_metadata(client.metadata.clone());
             let config = OAuthClientConfig::new(&client.client_id, &client.redirect_url);
-            manager.configure_client(match &client.client_secret {
+            manager.configure_client(match secret_of(client, settings) {
                 Some(secret) => config.with_client_secret(secret),
                 None => config,
             })?;
@@ -349,6 +349,16 @@ impl Known {
             manager,
             store,
         })
+    }
+}
+
+/// The secret of a client: of the operator's own the one that stands in the configuration now, since
+/// vendors' consoles give new ones.
+pub(super) fn secret_of<'a>(client: &'a Client, settings: &'a OAuth) -> Option<&'a str> {
+    let is_operators = settings.client_id.as_deref() == Some(client.client_id.as_str());
+    match &settings.client_secret {
+        Some(secret) if is_operators => Some(secret.expose()),
+        Some(_) | None => client.client_secret.as_deref(),
     }
 }
 
@@ -413,5 +423,50 @@ impl StateStore for Kept {
     async fn delete(&self, _csrf: &str) -> Result<(), AuthError> {
         self.take();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{config::OAuthGrant, secret::Secret};
+
+    /// Logins that there were went on to show the secret that they had begun with.
+    #[test]
+    fn a_secret_that_was_changed_in_the_configuration_counts_for_logins_made_before() {
+        let client: Client = serde_json::from_value(json!({
+            "server": "https://mcp.example.com/mcp",
+            "metadata": {
+                "authorization_endpoint": "https://auth.example.com/authorize",
+                "token_endpoint": "https://auth.example.com/token",
+            },
+            "client_id": "ours",
+            "client_secret": "the old one",
+            "redirect_url": "http://localhost/oauth/callback",
+            "resource": "https://mcp.example.com/mcp",
+        }))
+        .unwrap();
+        let settings = |id: Option<&str>, secret: Option<&str>| OAuth {
+            client_id: id.map(str::to_owned),
+            client_secret: secret.map(Secret::new),
+            scopes: Vec::new(),
+            grant: OAuthGrant::AuthorizationCode,
+            client_metadata_url: None,
+            private_network: false,
+        };
+        for (id, secret, shown) in [
+            (Some("ours"), Some("the new one"), "the new one"),
+            (Some("another"), Some("the new one"), "the old one"),
+            (Some("ours"), None, "the old one"),
+            (None, None, "the old one"),
+        ] {
+            assert_eq!(
+                secret_of(&client, &settings(id, secret)),
+                Some(shown),
+                "{id:?} {secret:?}"
+            );
+        }
     }
 }

@@ -72,6 +72,17 @@ impl Running {
     }
 }
 
+/// The first calls after every start were refused.
+#[tokio::test]
+async fn who_asks_before_the_first_try_has_ended_waits_for_it() {
+    for base in Base::both().await {
+        let running = Running::start(&base.config(), config::Access::default());
+        let member = running.store.member("a@b").await;
+        assert!(member.is_ok(), "{member:?}, {:?}", base.url);
+        running.end().await;
+    }
+}
+
 #[tokio::test]
 async fn another_replica_hears_of_a_change_within_a_second() {
     for base in Base::both().await {

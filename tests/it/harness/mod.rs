@@ -2,6 +2,7 @@
 
 mod bad_http;
 mod chat_api;
+mod collector;
 mod databases;
 mod issuer;
 mod oauth_peer;
@@ -11,6 +12,7 @@ mod upstream;
 
 pub use bad_http::BadHttp;
 pub use chat_api::ChatApi;
+pub use collector::{Collector, Seen};
 pub use databases::{Postgres, redis_url};
 pub use issuer::Issuer;
 pub use oauth_peer::{Browser, OAuthPeer, Page};

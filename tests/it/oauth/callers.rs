@@ -213,6 +213,72 @@ async fn whoever_disconnects_is_asked_again() {
     link_in(&whoami(&bridge, ALICE, "mine").await);
 }
 
+/// More rights for one call ended the session for all others.
+#[tokio::test]
+async fn a_call_that_lacks_rights_leaves_the_session_to_the_others() {
+    let peer = OAuthPeer::start(&[]).await;
+    let bridge = setup(&peer, "").ready().await;
+    let link = link_in(&whoami(&bridge, ALICE, "mine").await);
+    Browser::new().connect(&link, "alice-there").await;
+    assert_eq!(whoami(&bridge, ALICE, "mine").await.status, 200);
+    let lacks = r#"Bearer error="insufficient_scope", scope="mcp:write""#;
+    let fault = json!({"status": 403, "headers": {"www-authenticate": lacks}, "times": 1});
+    peer.fault("/mcp", fault).await;
+    link_in(&whoami(&bridge, ALICE, "mine").await);
+    let before = peer.stat("requests").await;
+    assert_eq!(whoami(&bridge, ALICE, "mine").await.status, 200);
+    assert_eq!(
+        peer.stat("requests").await,
+        before + 1,
+        "the call alone, and no new session"
+    );
+}
+
+/// Each call renewed a token that the server refused however new it was.
+#[tokio::test]
+async fn a_token_that_is_refused_however_new_is_not_renewed_with_every_call() {
+    let peer = OAuthPeer::start(&[]).await;
+    let bridge = setup(&peer, "").ready().await;
+    let link = link_in(&whoami(&bridge, ALICE, "mine").await);
+    Browser::new().connect(&link, "alice-there").await;
+    assert_eq!(whoami(&bridge, ALICE, "mine").await.status, 200);
+    let refuses = json!({"status": 401, "headers": {"www-authenticate": "Bearer"}});
+    peer.fault("/mcp", refuses).await;
+    // The session that there was, and the one that was to take its place.
+    for _ in 0..2 {
+        link_in(&whoami(&bridge, ALICE, "mine").await);
+    }
+    let before = (peer.stat("refreshes").await, peer.stat("requests").await);
+    for _ in 0..5 {
+        link_in(&whoami(&bridge, ALICE, "mine").await);
+    }
+    let after = (peer.stat("refreshes").await, peer.stat("requests").await);
+    assert_eq!(after, before, "renewals and requests");
+    // Another login helps at once.
+    peer.well().await;
+    let link = link_in(&whoami(&bridge, ALICE, "mine").await);
+    Browser::new().connect(&link, "alice-again").await;
+    let called = whoami(&bridge, ALICE, "mine").await;
+    assert_eq!(called.text, "\"alice-again mcp:tools\"");
+}
+
+/// The first calls of a bridge whose tools are not known came before the limit.
+#[tokio::test]
+async fn who_may_not_call_again_has_nothing_asked_for() {
+    let peer = OAuthPeer::start(&[]).await;
+    let bridge = setup(&peer, "[limits]\ncalls_per_minute = 2\n")
+        .ready()
+        .await;
+    for _ in 0..2 {
+        link_in(&whoami(&bridge, ALICE, "mine").await);
+    }
+    let refused = whoami(&bridge, ALICE, "mine").await;
+    assert_eq!(
+        (refused.status, refused.code().as_str()),
+        (429, "rate_limited")
+    );
+}
+
 #[tokio::test]
 async fn a_caller_without_grant_gets_no_link() {
     let peer = OAuthPeer::start(&[]).await;

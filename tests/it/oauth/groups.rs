@@ -1,10 +1,15 @@
 //! Keys of groups, headers that go on, logins that mcpo left.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{ADMIN, FORWARDER, SEAL, until_status};
-use crate::harness::{Answer, Bridge, Browser, OAuthPeer, Setup, Upstream, until};
+use crate::harness::{Answer, Bridge, Browser, OAuthPeer, Setup, Upstream, is_alive, until};
+
+/// The patience of a caller.
+const MOMENT: Duration = Duration::from_millis(700);
 
 /// Users of group `red` and group `blue`, and one of none.
 const GROUPS: &[(&str, &str)] = &[("rita@example.org", "red"), ("bob@example.org", "blue")];
@@ -82,6 +87,83 @@ async fn a_groups_key_comes_before_the_shared_one_in_a_child_of_its_own() {
     let body = json!({"tenant_id": "red", "server_id": "child", "key_name": "OA_KEY"});
     change(&bridge, Method::DELETE, "/tenant-keys", body).await;
     until(async || pid("rita@example.org").await == pid("bob@example.org").await).await;
+}
+
+/// A server that is slow to start was ended with each caller who lost patience, and never came up.
+#[tokio::test]
+async fn a_slow_server_comes_up_though_its_caller_hung_up() {
+    let more = "[bridges.own]\n{bad late 2 --record {dir}/own.jsonl}\nenv = { KEY = '${OA_KEY}' }\ncredential = 'group'\n";
+    let bridge = setup(more).ready().await;
+    members(&bridge).await;
+    set_key(&bridge, "red", "own", "the-key-of-red").await;
+    let call = async || call(&bridge, "rita@example.org", "/own/echo", &[]).await;
+    // The change of the key is heard of within a moment.
+    until(async || tokio::time::timeout(MOMENT, call()).await.is_err()).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let answer = tokio::time::timeout(MOMENT, call()).await;
+    let answer = answer.expect("the session is there by now");
+    assert_eq!(answer.status, 422, "no message: {}", answer.text);
+    let record = bridge.read("own.jsonl");
+    assert_eq!(record.matches("\"start\"").count(), 1, "{record}");
+}
+
+/// Two of one server at once fight for its files and ports.
+#[tokio::test]
+async fn a_session_has_ended_before_the_changed_bridge_opens_another() {
+    let own = |timeout: u32| {
+        format!(
+            "[bridges.own]\n{{bad ends-slowly 1.5}}\nenv = {{ KEY = '${{OA_KEY}}' }}\ncredential = 'group'\ntimeout = '{timeout}s'\n"
+        )
+    };
+    let bridge = setup(&own(20)).ready().await;
+    members(&bridge).await;
+    set_key(&bridge, "red", "own", "the-key-of-red").await;
+    let pid = async || {
+        let answer = call(&bridge, "rita@example.org", "/own/pid", &[]).await;
+        answer.text.trim_matches('"').parse::<u64>().unwrap_or(0)
+    };
+    until(async || pid().await != 0).await;
+    let before = pid().await;
+    let text = bridge.read("bridges.toml").replace("'20s'", "'21s'");
+    bridge.write("bridges.toml", &text);
+    let key = format!("Bearer {ADMIN}");
+    let headers = [("authorization", key.as_str())];
+    let changed = bridge.send(Method::POST, "/refresh", &headers, "").await;
+    assert_eq!(changed.status, 200, "{}", changed.text);
+    until(async || !matches!(pid().await, 0) && pid().await != before).await;
+    assert!(!is_alive(before), "{before} runs beside its successor");
+}
+
+/// What a server told of its tools was written down with the credential in it.
+#[tokio::test]
+async fn a_groups_key_does_not_reach_the_tools_that_are_written_down() {
+    let own = "[bridges.own]\ncommand = 'python3'\nargs = ['{tests}/it/servers/leaky.py', 'stdio', '{dir}/planted.json']\n\
+        env = { KEY = '${OA_KEY}' }\ncredential = 'group'\n";
+    let setup = setup(own);
+    setup.write("planted.json", r#"{"KEY": "a-planted-text-of-no-use"}"#);
+    let bridge = setup.ready().await;
+    members(&bridge).await;
+    let key = "the-key-of-red-that-nobody-may-see";
+    set_key(&bridge, "red", "own", key).await;
+    bridge_knows_tools(&bridge).await;
+    let mut bytes = Vec::new();
+    for name in ["mcp-bridge.db", "mcp-bridge.db-wal"] {
+        bytes.extend(std::fs::read(bridge.dir.path().join(name)).unwrap_or_default());
+    }
+    let holds = |text: &str| bytes.windows(text.len()).any(|it| it == text.as_bytes());
+    assert!(holds("inputSchema"), "the tools are written down");
+    assert!(!holds(key), "and so is the key");
+}
+
+/// Calls until the tools of `own` are known and written down.
+async fn bridge_knows_tools(bridge: &Bridge) {
+    until(async || {
+        call(bridge, "rita@example.org", "/own/nothing", &[]).await;
+        let path = bridge.dir.path().join("mcp-bridge.db-wal");
+        let wal = std::fs::read(path).unwrap_or_default();
+        wal.windows(11).any(|it| it == b"inputSchema")
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -97,6 +97,25 @@ async fn a_clock_that_is_wrong_costs_one_renewal() {
     assert_eq!(peer.stat("refreshes").await, 1);
 }
 
+/// The refresh token counts once: a login was lost with the caller for whom it was being renewed.
+#[tokio::test]
+async fn a_login_outlives_a_caller_who_hangs_up_while_it_is_renewed() {
+    let peer = OAuthPeer::start(&["--access-ttl", "4", "--says-ttl", "3600"]).await;
+    let bridge = setup(&peer, "").ready().await;
+    let link = shared_link(&bridge, "team").await;
+    Browser::new().connect(&link, "the-team").await;
+    until_status(&bridge, "team", "ready").await;
+    sleep(Duration::from_millis(4500)).await;
+    peer.fault("/token", json!({"delay": 1, "times": 1})).await;
+    let call = whoami(&bridge, "bob@example.org", "team");
+    let given_up = tokio::time::timeout(Duration::from_millis(500), call).await;
+    assert!(given_up.is_err(), "the renewal takes longer than that");
+    until(async || peer.stat("refreshes").await == 1).await;
+    let called = whoami(&bridge, "bob@example.org", "team").await;
+    assert_eq!(called.status, 200, "{}\n{}", called.text, bridge.log());
+    assert_eq!(peer.stat("refreshes").await, 1);
+}
+
 #[tokio::test]
 async fn a_login_that_was_revoked_is_told_and_a_new_one_helps() {
     let peer = OAuthPeer::start(&[]).await;
@@ -111,6 +130,11 @@ async fn a_login_that_was_revoked_is_told_and_a_new_one_helps() {
         (503, "needs_login")
     );
     until_status(&bridge, "team", "needs_login").await;
+    assert!(
+        !bridge.log().contains("could not be reached"),
+        "{}",
+        bridge.log()
+    );
     // Its tools stay published, and it is not asked again and again.
     assert!(
         bridge

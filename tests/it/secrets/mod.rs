@@ -105,7 +105,8 @@ fn configuration(database: &str, telemetry: &str, file: &Path, port: u16) -> Str
     }));
     filled(&format!(
         "[database]\n{database}\nredis_url = '${{REDIS_URL}}'\nsecret_key = '${{BRIDGE_SECRET_KEY}}'\n\
-         [telemetry]\n{telemetry}\n\
+         [telemetry]\n{telemetry}\notlp_endpoint = 'http://127.0.0.1:{port}/collector'\n\
+         otlp_headers = 'authorization=Bearer%20<COLLECTOR_TOKEN>'\n\
          [audit]\narguments = true\n\
          [identity.keys.ops]\nkey = '<OPS_KEY>'\ngroups = ['MCP-Admin']\n\
          [identity.keys.dev]\nkey = '${{DEV_KEY}}'\n\

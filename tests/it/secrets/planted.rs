@@ -66,6 +66,12 @@ pub const PLANTED: &[Planted] = &[
         Place::Literal,
         "dI3-directory-password-5",
     ),
+    // Of the collector of traces.
+    planted(
+        "COLLECTOR_TOKEN",
+        Place::Literal,
+        "cT4-token-of-the-collector-66",
+    ),
     // Of servers behind a URL.
     planted(
         "REMOTE_BEARER",

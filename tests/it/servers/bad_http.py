@@ -33,6 +33,7 @@ Prints `PORT n` when it listens. The endpoint is /mcp, that of the old HTTP+SSE 
 
 For tests:  GET /__stats          {"GET": 1, "POST": 3, "initialize": 1, "tools/call": 1, …, "other_origin": 0}
             GET /__headers        the headers of the last request with a JSON-RPC method
+            GET /__meta           its `_meta`
             POST /__mode MODE     changes the mode (and `MODE METHOD` what it holds for)
             POST /__expire        forgets every session: 404 from then on for their ids
             POST /__changed       sends tools/list_changed on every open stream
@@ -56,7 +57,7 @@ MODE = sys.argv[1] if len(sys.argv) > 1 and not sys.argv[1].startswith("--") els
 STATUSES = {"401", "403", "404", "429", "500", "502", "503"}
 TOKEN = option("--token")
 
-state = {"mode": MODE, "on": option("--on"), "sessions": set(), "changed": False, "headers": {}}
+state = {"mode": MODE, "on": option("--on"), "sessions": set(), "changed": False, "headers": {}, "meta": {}}
 stats = {"GET": 0, "POST": 0, "DELETE": 0, "other_origin": 0}
 streams = {}
 lock = threading.Lock()
@@ -148,6 +149,8 @@ class Bad(http.server.BaseHTTPRequestHandler):
             return self.reply(200, stats)
         if path.path == "/__headers":
             return self.reply(200, state["headers"])
+        if path.path == "/__meta":
+            return self.reply(200, state["meta"])
         count("GET")
         mode = state["mode"]
         if path.path == "/sse" and mode.startswith("legacy"):
@@ -202,6 +205,7 @@ class Bad(http.server.BaseHTTPRequestHandler):
         method = message.get("method", "answer")
         count(method)
         state["headers"] = {name.lower(): value for name, value in self.headers.items()}
+        state["meta"] = (message.get("params") or {}).get("_meta") or {}
         if TOKEN and self.headers.get("authorization") != f"Bearer {TOKEN}":
             return self.reply(401, {"error": "invalid_token"}, www_authenticate='Bearer error="invalid_token"')
         mode = state["mode"] if state["on"] in (None, method) else "json"

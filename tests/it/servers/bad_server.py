@@ -242,7 +242,8 @@ def call(request):
     params = request.get("params") or {}
     name, given = params.get("name"), params.get("arguments") or {}
     before, state["calls"] = state["calls"], state["calls"] + 1
-    record("call", tool=name, arguments=given, id=request["id"], meta=params.get("_meta"))
+    meta = {"meta": params["_meta"]} if "_meta" in params else {}
+    record("call", tool=name, arguments=given, id=request["id"], **meta)
     if name == "echo":
         return answer(request, text(str(given.get("message"))))
     if name == "env":

@@ -1,0 +1,194 @@
+"""Which variables the configurations, the compose file and the program itself read, and what docs/variables.md says of them."""
+
+import re
+import tomllib
+
+# `${NAME}`, `${NAME:-text}`; text may begin with another reference.
+REFERENCE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)(:[-?])?([^{}]*)")
+# Read by libraries in the program, so that no line of ours names it.
+LIBRARIES = {"RUST_BACKTRACE"}
+# As the program tells secrets by the name (src/config/lint.rs), and Open WebUI's and Snowflake's words for them.
+SECRET = re.compile(r"(TOKEN|SECRET|PASSWORD|KEY|PAT|HEADERS|SECRET_KEY_OLD)$")
+# URLs with a password in them.
+SECRET_URL = {
+    "DATABASE_URL", "REDIS_URL", "OPEN_WEBUI_DATABASE_URL", "POSTGRES_MCP_URL", "MONGODB_URL", "MYSQL_URL",
+    "CB_CONNECTION_STRING", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy",
+}
+
+
+def strings(value, path=()):
+    """Every text of a table, with where it stands."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from strings(item, (*path, key))
+    elif isinstance(value, list):
+        for item in value:
+            yield from strings(item, path)
+
+
+def references(text):
+    """The names in a text: (name, default, older names). A default that refers again is none, but another name."""
+    outer = []
+    depth = []
+    for part in re.finditer(r"\$\{([A-Z][A-Z0-9_]*)|\}", text):
+        if part.group(1) is None:
+            if depth:
+                depth.pop()
+            continue
+        if depth:
+            outer[-1][2].append(part.group(1))
+        else:
+            after = REFERENCE.match(text, part.start())
+            outer.append([part.group(1), after.group(3) if after.group(2) else None, []])
+        depth.append(part.group(1))
+    for name, default, older in outer:
+        if older:
+            # The last name decides whether there is a default.
+            inner = re.search(rf"\$\{{{older[-1]}(:-([^{{}}]*))?", text)
+            default = inner.group(2) if inner.group(1) else None
+        yield name, default, older
+
+
+def need(bridge, path, default):
+    """Whether a bridge is off without it."""
+    if default is not None:
+        return "no"
+    if "oauth" not in bridge:
+        return "yes"
+    if path[0] == "oauth":
+        return "for a login" if "headers" in bridge or "basic_auth" in bridge else "yes"
+    is_proof = path[0] == "basic_auth" or path[-1] == "Authorization"
+    return "or a login" if is_proof else "yes"
+
+
+def of_file(text):
+    """name: {"default", "needs": {bridge: need}, "older"} of a configuration; the bridge of a section is `[section]`."""
+    found = {}
+    document = tomllib.loads(text)
+    bridges = document.pop("bridges", {})
+    tables = [(name, bridge, bridge) for name, bridge in bridges.items()]
+    tables += [(f"[{name}]", {}, table) for name, table in document.items()]
+    for name, bridge, table in tables:
+        for path, value in strings(table):
+            for variable, default, older in references(value):
+                entry = found.setdefault(variable, {"default": default or "", "needs": {}, "older": set()})
+                entry["needs"].setdefault(name, need(bridge, path, default))
+                entry["older"].update(older)
+    return found
+
+
+def of_compose(text):
+    """The same of the compose file, its own comments left out."""
+    code = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    found = {}
+    for name, kind, default in REFERENCE.findall(code):
+        found.setdefault(name, {"default": default if kind == ":-" else "", "needed": kind == ":?"})
+    return found
+
+
+def of_program(read):
+    """What the program reads by itself, by the lines that do so."""
+    names = set(re.findall(r'env = "([A-Z_]+)"', read("src/cli/args.rs")))
+    names |= set(re.findall(r'^(?:pub\(super\) )?const \w+: &str = "([A-Z_]+)";', read("src/config/otlp.rs"), re.M))
+    for path in ("src/cli/mcpo/command.rs", "src/config/identity/draft.rs"):
+        names |= set(re.findall(r'environment\.get\("([A-Z_]+)"\)', read(path)))
+    passed = re.search(r"PASSED_ON.*?\];", read("src/config/child_env.rs"), re.S).group()
+    return names | set(re.findall(r'"(\w+)"', passed)) | LIBRARIES
+
+
+def tables(text):
+    """The tables of the page by the heading above them: {variable: cells}, cells without backticks."""
+    found = {}
+    rows = None
+    for line in text.splitlines():
+        if line.startswith("## "):
+            rows = found.setdefault(line[3:], {})
+        cells = [cell.strip() for cell in line.strip("|").split("|")] if line.startswith("| `") else []
+        if rows is None or not cells:
+            continue
+        for name in re.findall(r"`(\w+)`", cells[0]):
+            assert name not in rows, f"{name} stands twice in a table"
+            rows[name] = [cell.replace("`", "") for cell in cells]
+    return found
+
+
+def example(text):
+    """The variables of .env.example."""
+    return set(re.findall(r"^([A-Z][A-Z0-9_]*)=", text, re.M))
+
+
+def needs(entry):
+    """The cell of a variable: what its bridges say, each word once."""
+    return ", ".join(dict.fromkeys(entry["needs"].values()))
+
+
+def problems(read):
+    """Where docs/variables.md and .env.example are not what is read."""
+    page = read("docs/variables.md")
+    found = tables(page)
+    shipped, more = of_file(read("bridges.toml")), of_file(read("examples/catalogue.toml"))
+    own = {name: entry for name, entry in shipped.items() if any(it.startswith("[") for it in entry["needs"])}
+    servers = {name: entry for name, entry in shipped.items() if name not in own}
+    accounts = {name for name in {**servers, **more} if name.endswith("_CREDENTIAL")}
+    expected = {
+        "The bridge itself": own,
+        "Servers of bridges.toml": {name: it for name, it in servers.items() if name not in accounts},
+        "Servers of examples/catalogue.toml": {name: it for name, it in more.items() if name not in accounts},
+        "Whose account": {name: {**more, **servers}[name] for name in accounts},
+    }
+    for heading, entries in expected.items():
+        rows = found.get(heading, {})
+        yield from differences(heading, set(entries), set(rows))
+        for name in entries.keys() & rows.keys():
+            yield from row(heading, name, entries[name], rows[name])
+            for older in entries[name]["older"]:
+                if f"`{older}`" not in page:
+                    yield f"docs/variables.md does not tell the older name {older} of {name}"
+
+    compose = of_compose(read("compose.hetzner.yml"))
+    rows = found.get("The compose file", {})
+    yield from differences("The compose file", set(compose), set(rows))
+    for name in compose.keys() & rows.keys():
+        _, needed, secret, default, *_ = rows[name]
+        yield from cell(name, "needed", "yes" if compose[name]["needed"] else "no", needed)
+        yield from cell(name, "default", compose[name]["default"], default)
+        yield from cell(name, "secret", secrecy(name), secret)
+
+    yield from differences("Read without a reference", of_program(read), set(found.get("Read without a reference", {})))
+    known = set(shipped) | set(more) | set(compose)
+    told = example(read(".env.example"))
+    yield from (f".env.example lacks {name}" for name in sorted(known - told))
+    yield from (f".env.example has {name}, which nothing reads" for name in sorted(told - known))
+
+
+def differences(heading, read, told):
+    yield from (f"docs/variables.md, {heading}: {name} is missing" for name in sorted(read - told))
+    yield from (f"docs/variables.md, {heading}: nothing reads {name}" for name in sorted(told - read))
+
+
+def row(heading, name, entry, cells):
+    """A row of a variable that a configuration refers to."""
+    if heading == "Whose account":
+        _, bridges, default, *_ = cells
+    elif heading == "The bridge itself":
+        _, secret, default, *_ = cells
+        bridges = None
+        yield from cell(name, "secret", secrecy(name), secret)
+    else:
+        _, bridges, needed, secret, default, *_ = cells
+        yield from cell(name, "needed", needs(entry), needed)
+        yield from cell(name, "secret", secrecy(name), secret)
+    if bridges is not None:
+        yield from cell(name, "bridges", ", ".join(entry["needs"]), bridges)
+    yield from cell(name, "default", entry["default"], default)
+
+
+def cell(name, column, expected, told):
+    if expected != told:
+        yield f"docs/variables.md: {name}, {column}: it is `{expected}`, not `{told}`"
+
+
+def secrecy(name):
+    return "yes" if SECRET.search(name) or name in SECRET_URL else "no"

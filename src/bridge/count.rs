@@ -1,0 +1,54 @@
+//! What can be counted of a bridge: its calls as they end, and what it holds now.
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use super::handle::Bridge;
+
+impl Bridge {
+    /// Counts how a call ended: `ok` or the code of the error, and how long it took if it was made. A
+    /// name that is no tool makes no series.
+    pub fn note_call(&self, tool: &str, code: &'static str, time: Option<Duration>) {
+        match self.live.tools.load().get(tool) {
+            Some(entry) => {
+                let outcome = || self.tally.of_tool(&entry.tool.name);
+                entry.outcome.get_or_init(outcome).note(code);
+            }
+            None => self.tally.others().note(code),
+        }
+        if let Some(time) = time {
+            self.tally.times.note(time);
+        }
+    }
+
+    /// Calls that have a slot.
+    pub fn in_flight(&self) -> usize {
+        let free = self.slots.available_permits();
+        self.config.concurrency.saturating_sub(free)
+    }
+
+    /// Calls that wait for a slot or for the server.
+    pub fn queued(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Sessions that belong to somebody.
+    pub fn owned_sessions(&self) -> usize {
+        self.pool.len()
+    }
+
+    /// Whether there is a session for all.
+    pub fn is_connected(&self) -> bool {
+        self.live.session.load().is_some()
+    }
+
+    /// The process groups of its servers.
+    pub fn process_groups(&self) -> Vec<u32> {
+        let shared = self.live.session.load_full();
+        let leases = shared.into_iter().chain(self.pool.leases());
+        let group = |lease: Arc<super::handle::Lease>| lease.session.group;
+        leases.filter_map(group).collect()
+    }
+}

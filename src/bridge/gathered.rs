@@ -1,0 +1,174 @@
+//! [`Gathered`]: the tools of a bridge whose sessions belong to somebody, put together from what each of
+//! them was shown: a server may show less to some.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::credential::Owner;
+
+/// Tools that are gathered at most; as many as one session may list.
+const GATHERED_MAX: usize = 10_000;
+/// A tool that was in nobody's list for this long is forgotten.
+const FORGOTTEN_AFTER: Duration = Duration::from_hours(24);
+
+/// The tools, and who was shown which.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Gathered {
+    /// The newest list first, then what only others were shown.
+    tools: Vec<Listed>,
+    /// The names that each session was shown last.
+    shown: HashMap<Owner, HashSet<String>>,
+}
+
+/// A tool as a server listed it.
+#[derive(Debug, Clone)]
+struct Listed {
+    /// Its name.
+    name: String,
+    /// All of it.
+    tool: Value,
+    /// When it was last in a list.
+    at: Instant,
+}
+
+impl Gathered {
+    /// Takes the list that an owner's session was shown, or that was known before the start; whether
+    /// anything is another now. What this owner was shown before, and nobody else is, is gone with it.
+    pub fn add(&mut self, owner: Option<&Owner>, list: Vec<Value>, now: Instant) -> bool {
+        let mut names = HashSet::with_capacity(list.len());
+        let mut tools: Vec<Listed> = list
+            .into_iter()
+            .filter_map(|tool| Listed::new(tool, now))
+            .filter(|listed| names.insert(listed.name.clone()))
+            .collect();
+        let before = match owner {
+            Some(owner) => self.shown.insert(owner.clone(), names.clone()),
+            None => None,
+        };
+        let before = before.unwrap_or_default();
+        let old = std::mem::take(&mut self.tools);
+        let was: Vec<(&str, &Value)> = old.iter().map(Listed::pair).collect();
+        for listed in &old {
+            if names.contains(&listed.name) {
+                continue;
+            }
+            let is_shown = self.shown.values().any(|it| it.contains(&listed.name));
+            let is_recent = now.saturating_duration_since(listed.at) < FORGOTTEN_AFTER;
+            if is_shown || (is_recent && !before.contains(&listed.name)) {
+                tools.push(Listed {
+                    at: if is_shown { now } else { listed.at },
+                    ..listed.clone()
+                });
+            }
+        }
+        tools.truncate(GATHERED_MAX);
+        let is_new = !tools.iter().map(Listed::pair).eq(was);
+        self.tools = tools;
+        is_new
+    }
+
+    /// The session of an owner has ended; its tools stay.
+    pub fn leave(&mut self, owner: &Owner) {
+        self.shown.remove(owner);
+    }
+
+    /// The same tools, without the sessions: for another run of the same bridge.
+    pub fn without_sessions(&self) -> Self {
+        Self {
+            tools: self.tools.clone(),
+            shown: HashMap::new(),
+        }
+    }
+
+    /// All of them.
+    pub fn list(&self) -> Vec<Value> {
+        self.tools.iter().map(|it| it.tool.clone()).collect()
+    }
+}
+
+impl Listed {
+    /// What has no name is no tool.
+    fn new(tool: Value, at: Instant) -> Option<Self> {
+        let name = tool.get("name")?.as_str()?.to_owned();
+        Some(Self { name, tool, at })
+    }
+
+    fn pair(&self) -> (&str, &Value) {
+        (&self.name, &self.tool)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn owner(name: &str) -> Owner {
+        Owner::Group {
+            name: name.into(),
+            revision: 1,
+        }
+    }
+
+    fn list(names: &[&str]) -> Vec<Value> {
+        names.iter().map(|name| json!({ "name": name })).collect()
+    }
+
+    fn names(gathered: &Gathered) -> Vec<String> {
+        let list = gathered.list();
+        let names = list.iter().filter_map(|tool| tool["name"].as_str());
+        names.map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn what_others_were_shown_stays_and_what_nobody_is_shown_goes() {
+        let (mut gathered, now) = (Gathered::default(), Instant::now());
+        let (a, b) = (owner("a"), owner("b"));
+        assert!(gathered.add(Some(&a), list(&["x", "y"]), now));
+        assert!(gathered.add(Some(&b), list(&["y", "z"]), now));
+        assert_eq!(names(&gathered), ["y", "z", "x"]);
+        assert!(!gathered.add(Some(&b), list(&["y", "z"]), now));
+        // Its own are withdrawn, those of others are not.
+        gathered.add(Some(&a), list(&["w"]), now);
+        assert_eq!(names(&gathered), ["w", "y", "z"]);
+        // With the session that was shown them gone, they stay for a day.
+        gathered.leave(&b);
+        gathered.add(Some(&a), list(&["w"]), now);
+        assert_eq!(names(&gathered), ["w", "y", "z"]);
+        gathered.add(Some(&a), list(&["w"]), now + FORGOTTEN_AFTER);
+        assert_eq!(names(&gathered), ["w"]);
+    }
+
+    #[test]
+    fn a_server_with_new_names_for_each_session_does_not_grow_without_end() {
+        let (mut gathered, now) = (Gathered::default(), Instant::now());
+        for round in 0..30 {
+            let fresh: Vec<_> = (0..1_000)
+                .map(|it| json!({"name": format!("{round}-{it}")}))
+                .collect();
+            gathered.add(Some(&owner("a")), fresh, now);
+            gathered.leave(&owner("a"));
+        }
+        assert_eq!(gathered.list().len(), GATHERED_MAX);
+        assert_eq!(names(&gathered)[0], "29-0");
+    }
+
+    #[test]
+    fn what_has_no_name_or_one_for_the_second_time_is_left_out() {
+        let mut gathered = Gathered::default();
+        let odd = vec![
+            json!({}),
+            json!({"name": 1}),
+            json!({"name": "a"}),
+            json!({"name": "a", "b": 1}),
+        ];
+        gathered.add(None, odd, Instant::now());
+        assert_eq!(gathered.list(), [json!({"name": "a"})]);
+    }
+}

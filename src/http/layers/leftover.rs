@@ -1,0 +1,112 @@
+//! Reads what a handler left of a request's body, before the answer goes out.
+//!
+//! A connection with unread bytes in it is closed after the answer, without a word of that in the
+//! answer: a client that is still writing sees a broken pipe in its place, and one that keeps
+//! connections finds this one dead at its next request.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::{
+    body::{Body, Bytes, HttpBody},
+    extract::Request,
+    middleware::Next,
+    response::Response,
+};
+use futures::StreamExt as _;
+use http::{StatusCode, header};
+use http_body::{Frame, SizeHint};
+use tokio::{sync::oneshot, time::timeout};
+
+/// How long a body that nobody wants is read on.
+const LEFTOVER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How much of it, in bytes.
+const LEFTOVER_BYTES_MAX: usize = 64 << 20;
+
+/// Answers once the request was read to its end, within bounds.
+pub async fn read_leftover(request: Request, next: Next) -> Response {
+    // Whoever waits for our word has not sent anything yet, and need not.
+    if request.body().is_end_stream() || request.headers().contains_key(header::EXPECT) {
+        return next.run(request).await;
+    }
+    let (give_back, mut left) = oneshot::channel();
+    let request = request.map(|body| {
+        Body::new(Lent {
+            body: Some(body),
+            give_back: Some(give_back),
+        })
+    });
+    let response = next.run(request).await;
+    // Who was too slow for us once is not waited for again.
+    if response.status() != StatusCode::REQUEST_TIMEOUT
+        && let Ok(body) = left.try_recv()
+    {
+        discard(body).await;
+    }
+    response
+}
+
+/// Reads a body without keeping it.
+async fn discard(body: Body) {
+    let mut chunks = body.into_data_stream();
+    let mut left = LEFTOVER_BYTES_MAX;
+    let reading = async {
+        while let Some(Ok(chunk)) = chunks.next().await {
+            left = left.saturating_sub(chunk.len());
+            if left == 0 {
+                return;
+            }
+        }
+    };
+    if timeout(LEFTOVER_TIMEOUT, reading).await.is_err() {
+        tracing::debug!("a refused client goes on sending; its connection is closed");
+    }
+}
+
+/// A body that comes back when its reader lets go of it before its end.
+struct Lent {
+    /// There until dropped.
+    body: Option<Body>,
+    /// Where it goes then.
+    give_back: Option<oneshot::Sender<Body>>,
+}
+
+impl HttpBody for Lent {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        match &mut self.body {
+            Some(body) => Pin::new(body).poll_frame(context),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(HttpBody::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body
+            .as_ref()
+            .map_or_else(SizeHint::default, HttpBody::size_hint)
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let (Some(body), Some(give_back)) = (self.body.take(), self.give_back.take())
+            && !body.is_end_stream()
+        {
+            // Nobody waits for it when the client is gone.
+            drop(give_back.send(body));
+        }
+    }
+}

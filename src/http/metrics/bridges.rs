@@ -1,0 +1,204 @@
+//! What is counted of each bridge that is configured.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use prometheus::proto::Metric;
+
+use super::page::{Page, counter, gauge, histogram, number, size};
+use crate::{
+    bridge::{Bridge, Phase},
+    config::{CredentialKind, Transport},
+    telemetry::{BOUNDS, Usage},
+};
+
+/// What stands for tools that are not told apart, and for names that are none.
+const OTHERS: &str = "*";
+
+/// Adds the series of all bridges.
+pub fn add(page: &mut Page, bridges: &[Arc<Bridge>], usage: &HashMap<u32, Usage>) {
+    add_calls(page, bridges);
+    add_sessions(page, bridges);
+    add_servers(page, bridges, usage);
+}
+
+/// Calls: how they end, how long they take, how many there are now.
+fn add_calls(page: &mut Page, bridges: &[Arc<Bridge>]) {
+    page.counter(
+        "mcp_bridge_calls_total",
+        "Calls by how they ended: ok, or the code of the error. `*` stands for all tools that are not told apart.",
+        bridges.iter().flat_map(outcomes).collect(),
+    );
+    page.histogram(
+        "mcp_bridge_call_duration_seconds",
+        "How long calls took that were made, the wait for a slot included.",
+        bridges.iter().map(|bridge| times(bridge)).collect(),
+    );
+    page.gauge(
+        "mcp_bridge_calls_in_flight",
+        "Calls that are being made.",
+        each(bridges, |bridge| size(bridge.in_flight())),
+    );
+    page.gauge(
+        "mcp_bridge_calls_in_flight_max",
+        "So many may be made at once.",
+        each(bridges, |bridge| size(bridge.config.concurrency)),
+    );
+    page.gauge(
+        "mcp_bridge_calls_queued",
+        "Calls that wait for a slot or for the server.",
+        each(bridges, |bridge| size(bridge.queued())),
+    );
+    page.gauge(
+        "mcp_bridge_calls_queued_max",
+        "So many may wait.",
+        each(bridges, |bridge| size(bridge.config.queue)),
+    );
+}
+
+/// Sessions: where the bridge stands, and how it came there.
+fn add_sessions(page: &mut Page, bridges: &[Arc<Bridge>]) {
+    let status = |bridge: &Arc<Bridge>| {
+        let now = bridge.status().phase;
+        Phase::ALL.map(|phase| {
+            let labels = [
+                ("bridge", bridge.name().as_str()),
+                ("status", phase.as_str()),
+            ];
+            gauge(&labels, f64::from(u8::from(phase == now)))
+        })
+    };
+    page.gauge(
+        "mcp_bridge_status",
+        "Where the bridge stands: 1 for one status, 0 for the others.",
+        bridges.iter().flat_map(status).collect(),
+    );
+    page.gauge(
+        "mcp_bridge_tools",
+        "Tools that are published.",
+        each(bridges, |bridge| {
+            size(bridge.live.tools.load().entries.len())
+        }),
+    );
+    page.gauge(
+        "mcp_bridge_sessions",
+        "Sessions that are up.",
+        each(bridges, |bridge| {
+            size(usize::from(bridge.is_connected()) + bridge.owned_sessions())
+        }),
+    );
+    page.counter(
+        "mcp_bridge_sessions_started_total",
+        "Sessions that came up.",
+        count(bridges, |bridge| number(bridge.tally.sessions.get())),
+    );
+    page.counter(
+        "mcp_bridge_restarts_total",
+        "Times a session was lost or did not come about, after which it is tried again.",
+        count(bridges, |bridge| number(bridge.tally.failures.get())),
+    );
+    let owned = bridges.iter().filter(|bridge| is_owned(bridge));
+    let owned: Vec<_> = owned.map(Arc::clone).collect();
+    page.gauge(
+        "mcp_bridge_owned_sessions",
+        "Sessions that belong to a caller or a group.",
+        each(&owned, |bridge| size(bridge.owned_sessions())),
+    );
+    page.gauge(
+        "mcp_bridge_owned_sessions_max",
+        "So many may be up at once.",
+        each(&owned, |bridge| size(bridge.config.sessions_max)),
+    );
+}
+
+/// What the processes of children use: the whole group.
+fn add_servers(page: &mut Page, bridges: &[Arc<Bridge>], usage: &HashMap<u32, Usage>) {
+    let used: Vec<(&Arc<Bridge>, Usage)> = bridges
+        .iter()
+        .map(|bridge| (bridge, used(bridge, usage)))
+        .filter(|(bridge, used)| {
+            // Where groups bring their keys, the file alone does not say what is started.
+            matches!(bridge.config.transport, Ok(Transport::Stdio(_))) || *used != Usage::default()
+        })
+        .collect();
+    let series = |value: fn(&Usage) -> f64, make: fn(&[(&str, &str)], f64) -> Metric| {
+        used.iter()
+            .map(|(bridge, usage)| make(&[("bridge", bridge.name().as_str())], value(usage)))
+            .collect()
+    };
+    page.gauge(
+        "mcp_bridge_server_processes",
+        "Processes of its servers.",
+        series(|usage| f64::from(usage.processes), gauge),
+    );
+    page.gauge(
+        "mcp_bridge_server_resident_memory_bytes",
+        "Memory of its servers' processes.",
+        series(|usage| number(usage.resident_bytes), gauge),
+    );
+    page.counter(
+        "mcp_bridge_server_cpu_seconds_total",
+        "Processor time of its servers' processes, as seen at each reading.",
+        series(|usage| usage.cpu.as_secs_f64(), counter),
+    );
+}
+
+/// What the servers of a bridge use together.
+fn used(bridge: &Bridge, usage: &HashMap<u32, Usage>) -> Usage {
+    let groups = bridge.process_groups().into_iter();
+    let groups: BTreeMap<u32, Usage> = groups
+        .filter_map(|group| Some((group, *usage.get(&group)?)))
+        .collect();
+    let cpu = groups.iter().map(|(group, usage)| (*group, usage.cpu));
+    Usage {
+        processes: groups.values().map(|usage| usage.processes).sum(),
+        resident_bytes: groups.values().map(|usage| usage.resident_bytes).sum(),
+        cpu: bridge.tally.cpu.note(cpu.collect()),
+    }
+}
+
+/// How the calls of each tool ended.
+fn outcomes(bridge: &Arc<Bridge>) -> Vec<Metric> {
+    let mut found = BTreeMap::new();
+    for (tool, outcome) in bridge.tally.outcomes() {
+        let tool = tool.map_or_else(|| OTHERS.to_owned(), |tool| tool.to_string());
+        for (code, count) in outcome.counts() {
+            // A tool may have the name that stands for the others.
+            *found.entry((tool.clone(), code)).or_insert(0) += count;
+        }
+    }
+    let bridge = bridge.name().as_str();
+    let series = |((tool, code), count): (&(String, &'static str), &u64)| {
+        let labels = [("bridge", bridge), ("tool", tool.as_str()), ("code", code)];
+        counter(&labels, number(*count))
+    };
+    found.iter().map(series).collect()
+}
+
+/// How long its calls took.
+fn times(bridge: &Bridge) -> Metric {
+    let (cumulated, count, sum) = bridge.tally.times.read();
+    let buckets: Vec<_> = BOUNDS.into_iter().zip(cumulated).collect();
+    let labels = [("bridge", bridge.name().as_str())];
+    histogram(&labels, &buckets, count, sum.as_secs_f64())
+}
+
+/// One series of what goes up and down for each bridge.
+fn each(bridges: &[Arc<Bridge>], value: impl Fn(&Arc<Bridge>) -> f64) -> Vec<Metric> {
+    let series = |bridge: &Arc<Bridge>| gauge(&[("bridge", bridge.name().as_str())], value(bridge));
+    bridges.iter().map(series).collect()
+}
+
+/// One series of what only grows for each bridge.
+fn count(bridges: &[Arc<Bridge>], value: impl Fn(&Arc<Bridge>) -> f64) -> Vec<Metric> {
+    let series =
+        |bridge: &Arc<Bridge>| counter(&[("bridge", bridge.name().as_str())], value(bridge));
+    bridges.iter().map(series).collect()
+}
+
+/// Whether its sessions belong to somebody.
+fn is_owned(bridge: &Bridge) -> bool {
+    bridge.config.credential != CredentialKind::Shared || bridge.owned_sessions() > 0
+}

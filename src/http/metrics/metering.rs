@@ -1,0 +1,65 @@
+//! [`Metering`]: what is kept for metrics between two of their readings.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use http::StatusCode;
+use tokio::sync::Mutex;
+use tokio_util::task::TaskTracker;
+
+use crate::telemetry::{Count, Usage, by_group};
+
+/// A look at all processes counts for so long: whoever reads in a loop does not keep us busy.
+const LOOK_TTL: Duration = Duration::from_secs(1);
+
+/// The classes of statuses.
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// What is kept between readings.
+#[derive(Debug, Default)]
+pub struct Metering {
+    /// Answers by the class of their status.
+    answers: [Count; CLASSES.len()],
+    /// The last look at all processes.
+    look: Mutex<Option<Look>>,
+}
+
+/// A look at all processes.
+#[derive(Debug, Clone)]
+struct Look {
+    at: Instant,
+    groups: Arc<HashMap<u32, Usage>>,
+}
+
+impl Metering {
+    /// Counts an answer.
+    pub fn answered(&self, status: StatusCode) {
+        let class = usize::from(status.as_u16() / 100).saturating_sub(1);
+        if let Some(count) = self.answers.get(class) {
+            count.one();
+        }
+    }
+
+    /// The answers by the class of their status.
+    pub(super) fn answers(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        CLASSES.into_iter().zip(self.answers.iter().map(Count::get))
+    }
+
+    /// What every process group uses; one looks at a time, and not more often than once a second.
+    pub(super) async fn usage(&self, tracker: &TaskTracker) -> Arc<HashMap<u32, Usage>> {
+        let mut look = self.look.lock().await;
+        if let Some(look) = look.as_ref().filter(|look| look.at.elapsed() < LOOK_TTL) {
+            return Arc::clone(&look.groups);
+        }
+        let groups = tracker.spawn_blocking(by_group).await;
+        let groups = Arc::new(groups.unwrap_or_default());
+        *look = Some(Look {
+            at: Instant::now(),
+            groups: Arc::clone(&groups),
+        });
+        groups
+    }
+}

@@ -1,0 +1,64 @@
+//! Who may read, and what they get.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::State,
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
+use http::{StatusCode, header::CONTENT_TYPE};
+
+use super::{bridges, page::Page, process};
+use crate::{
+    config::MetricsFor,
+    http::{AppState, error::ApiError, identity, sender::Sender},
+};
+
+/// `GET /metrics` where we listen for callers.
+pub async fn metrics(
+    State(state): State<Arc<AppState>>,
+    sender: Sender,
+) -> Result<Response, ApiError> {
+    let settings = state.settings.load_full();
+    match settings.config.telemetry.metrics {
+        MetricsFor::Everybody => {}
+        MetricsFor::Nobody => {
+            let detail = "nothing is at `/metrics` here; `metrics` in [telemetry] decides";
+            return Err(ApiError::not_found(detail));
+        }
+        MetricsFor::Admins => {
+            let view = identity::view(&settings, &sender).await;
+            if !view.map_err(ApiError::without_prompt)?.is_admin() {
+                let detail = "only an administrator may read metrics; `metrics = \"open\"` in [telemetry] shows them to everybody, `metrics_listen` on another address";
+                return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", detail));
+            }
+        }
+    }
+    page(&state).await
+}
+
+/// The routes of the address that is for metrics alone: whoever reaches it may read.
+pub fn open_router(state: &Arc<AppState>) -> Router {
+    let open = async |State(state): State<Arc<AppState>>| {
+        let page = page(&state).await;
+        page.unwrap_or_else(|error| error.render("none"))
+    };
+    let routes = Router::new().route("/metrics", get(open));
+    routes.with_state(Arc::clone(state))
+}
+
+/// Gathers everything.
+async fn page(state: &AppState) -> Result<Response, ApiError> {
+    let usage = state.metering.usage(state.registry.tracker()).await;
+    let mut page = Page::default();
+    process::add(&mut page, state);
+    bridges::add(&mut page, state.registry.roster().bridges(), &usage);
+    let (content_type, text) = page.render().map_err(|error| {
+        tracing::error!(%error, "the metrics cannot be written");
+        let detail = "the metrics cannot be written; the log says why";
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+    })?;
+    Ok(([(CONTENT_TYPE, content_type)], text).into_response())
+}

@@ -1,0 +1,135 @@
+//! [`Clean`]: the way of spans to the collector, which no secret passes.
+
+use std::{
+    borrow::Cow,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use opentelemetry::{KeyValue, Value, trace::Status};
+use opentelemetry_sdk::{
+    Resource,
+    error::OTelSdkResult,
+    trace::{SpanData, SpanExporter},
+};
+
+use super::{Sent, sender::Trouble};
+use crate::secret::Redactor;
+
+/// Cleans spans, sends them, and says in the log when that does not work: once, and once when it does
+/// again.
+pub(super) struct Clean<E> {
+    /// Sends them.
+    inner: E,
+    /// Knows the secrets.
+    redactor: Redactor,
+    /// Where they go, for the log.
+    collector: String,
+    /// Why they do not get there.
+    trouble: Trouble,
+    /// Counts them.
+    sent: Arc<Sent>,
+    /// Whether the log knows that they do not get there.
+    is_told: AtomicBool,
+}
+
+impl<E: SpanExporter> Clean<E> {
+    /// Before another exporter.
+    pub(super) fn new(
+        inner: E,
+        redactor: &Redactor,
+        collector: String,
+        trouble: Trouble,
+        sent: Arc<Sent>,
+    ) -> Self {
+        Self {
+            inner,
+            redactor: redactor.clone(),
+            collector,
+            trouble,
+            sent,
+            is_told: AtomicBool::new(false),
+        }
+    }
+
+    /// Takes the secrets out of a span.
+    fn clean(&self, span: &mut SpanData) {
+        self.clean_text(&mut span.name);
+        if let Status::Error { description } = &mut span.status {
+            self.clean_text(description);
+        }
+        for KeyValue { value, .. } in &mut span.attributes {
+            if let Value::String(text) = value
+                && let Cow::Owned(clean) = self.redactor.redact(text.as_str())
+            {
+                *value = Value::from(clean);
+            }
+        }
+    }
+
+    fn clean_text(&self, text: &mut Cow<'static, str>) {
+        if let Cow::Owned(clean) = self.redactor.redact(text) {
+            *text = Cow::Owned(clean);
+        }
+    }
+
+    /// Counts, and tells of a change.
+    fn tell(&self, result: &OTelSdkResult, count: u64) {
+        let collector = self.collector.as_str();
+        match result {
+            Ok(()) => {
+                self.sent.taken.add(count);
+                if self.is_told.swap(false, Ordering::Relaxed) {
+                    tracing::info!(collector, "spans reach the collector again");
+                }
+            }
+            Err(error) => {
+                self.sent.lost.add(count);
+                if !self.is_told.swap(true, Ordering::Relaxed) {
+                    let reason = self.trouble.last().unwrap_or_else(|| error.to_string());
+                    tracing::warn!(
+                        collector,
+                        %reason,
+                        "spans do not reach the collector; they are dropped until they do"
+                    );
+                }
+            }
+        }
+    }
+}
+
+impl<E: SpanExporter> SpanExporter for Clean<E> {
+    async fn export(&self, mut batch: Vec<SpanData>) -> OTelSdkResult {
+        for span in &mut batch {
+            self.clean(span);
+        }
+        let count = u64::try_from(batch.len()).unwrap_or(u64::MAX);
+        let result = self.inner.export(batch).await;
+        self.tell(&result, count);
+        result
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.inner.shutdown_with_timeout(timeout)
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.inner.force_flush()
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.inner.set_resource(resource);
+    }
+}
+
+impl<E> fmt::Debug for Clean<E> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = formatter.debug_struct("Clean");
+        shown.field("collector", &self.collector);
+        shown.finish_non_exhaustive()
+    }
+}
