@@ -40,6 +40,9 @@ pub struct Cli {
     pub start: Start,
 }
 
+/// The arguments that a variable may stand for.
+pub const VARIABLES: [(&str, &str); 2] = [("config", "BRIDGE_CONFIG"), ("listen", "BRIDGE_LISTEN")];
+
 /// Where the configuration comes from, for every command that needs one.
 #[derive(Debug, Clone, Args)]
 pub struct Start {

@@ -468,3 +468,24 @@ fn the_demo_server_speaks_mcp() {
     assert_eq!(answers[3]["error"]["code"], -32602);
     assert_eq!(answers[4]["result"], json!({}));
 }
+
+/// A compose file that passes on a variable which `.env` does not have kept the program from starting.
+#[test]
+fn a_blank_variable_is_as_good_as_none() {
+    let dir = TempDir::new().unwrap();
+    let toml = "[bridges.demo]\ncommand = 'mcp-bridge'\nargs = ['demo-server']\n";
+    fs::write(dir.path().join("bridges.toml"), toml).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_mcp-bridge"))
+        .arg("check")
+        .envs([("BRIDGE_CONFIG", ""), ("BRIDGE_LISTEN", " ")])
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(
+        String::from_utf8(output.stdout)
+            .unwrap()
+            .contains("demo  on")
+    );
+}
