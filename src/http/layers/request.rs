@@ -193,7 +193,8 @@ fn log(
     let status = response.status();
     let note = response.extensions().get::<Note>();
     let code = response.extensions().get::<Code>().map(|code| code.0);
-    let duration_ms = began.elapsed().as_secs_f64() * 1_000.0;
+    // Whole microseconds: more digits are noise.
+    let duration_ms = (began.elapsed().as_secs_f64() * 1_000_000.0).round() / 1_000.0;
     match note {
         Some(note) => tracing::info!(
             request.id = request_id,
@@ -203,7 +204,7 @@ fn log(
             caller.id = note.caller.as_deref(),
             status = status.as_u16(),
             code,
-            duration_ms = (duration_ms * 1_000.0).round() / 1_000.0,
+            duration_ms,
             "call"
         ),
         None if status == StatusCode::NOT_FOUND || status.is_success() || is_probe(path) => {
