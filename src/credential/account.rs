@@ -14,7 +14,7 @@ use tokio::{
 };
 use url::Url;
 
-use super::accounts::Kept;
+use super::accounts::{Claimed, Kept};
 use crate::{
     config::OAuth,
     mcp::{
@@ -275,7 +275,10 @@ impl AccountToken {
             ));
         }
         let patience = Instant::now() + CLAIM;
-        while !self.kept.claim(&self.key, CLAIM).await? {
+        let claimed = loop {
+            if let Some(claimed) = self.kept.claim(&self.key, CLAIM).await? {
+                break claimed;
+            }
             // Another replica is at it.
             let now = self.read().await?;
             if now.sealed != held.sealed {
@@ -286,19 +289,23 @@ impl AccountToken {
                 return Err(NoToken::Unavailable(words.to_owned()));
             }
             sleep(CLAIM_POLL).await;
-        }
-        let renewed = self.renew_claimed(held).await;
+        };
+        let renewed = self.renew_claimed(held, claimed).await;
         if renewed.is_err() {
-            self.kept.release(&self.key).await;
+            self.kept.release(&self.key, claimed).await;
         }
         renewed
     }
 
     /// The same, as the only one.
-    async fn renew_claimed(&self, held: &Arc<Held>) -> Result<Arc<Held>, NoToken> {
+    async fn renew_claimed(
+        &self,
+        held: &Arc<Held>,
+        claimed: Claimed,
+    ) -> Result<Arc<Held>, NoToken> {
         let now = self.read().await?;
         if now.sealed != held.sealed {
-            self.kept.release(&self.key).await;
+            self.kept.release(&self.key, claimed).await;
             return Ok(now);
         }
         let account = match oauth::refresh(&held.account, &self.settings).await {

@@ -24,7 +24,7 @@ use crate::{
         oauth::{self, Account, Client, Imported},
     },
     secret::{Redactor, Secret},
-    store::{AccountKey, Store, StoreError},
+    store::{AccountKey, Claim, Store, StoreError},
 };
 
 /// Owners whose token is in memory, at most; who comes back later is read again.
@@ -54,6 +54,10 @@ pub struct Kept {
     /// Runs what must not end half-way.
     tracker: TaskTracker,
 }
+
+/// The renewal is ours: by a claim where there are replicas.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Claimed(Option<Claim>);
 
 /// The place.
 enum Backing {
@@ -361,21 +365,26 @@ impl Kept {
         ))
     }
 
-    /// Whether the renewal is ours over all replicas.
-    pub(super) async fn claim(&self, key: &AccountKey, time: Duration) -> Result<bool, NoToken> {
+    /// Claims the renewal over all replicas; `None` while it is another's.
+    pub(super) async fn claim(
+        &self,
+        key: &AccountKey,
+        time: Duration,
+    ) -> Result<Option<Claimed>, NoToken> {
         match &self.place {
             Backing::Database { store, .. } => {
                 let claimed = store.claim_refresh(key, time).await;
-                claimed.map_err(|error| down(&error))
+                let claimed = claimed.map_err(|error| down(&error))?;
+                Ok(claimed.map(|claim| Claimed(Some(claim))))
             }
-            Backing::Memory(_) => Ok(true),
+            Backing::Memory(_) => Ok(Some(Claimed(None))),
         }
     }
 
     /// Gives it back.
-    pub(super) async fn release(&self, key: &AccountKey) {
-        if let Backing::Database { store, .. } = &self.place
-            && let Err(error) = store.release_refresh(key).await
+    pub(super) async fn release(&self, key: &AccountKey, Claimed(claim): Claimed) {
+        if let (Backing::Database { store, .. }, Some(claim)) = (&self.place, claim)
+            && let Err(error) = store.release_refresh(key, claim).await
         {
             tracing::debug!(%error, "a claim ends by itself");
         }

@@ -31,7 +31,7 @@ const CLAIM: &str = "UPDATE bridge_account SET refreshing_until = $4 \
     WHERE workspace_id = $1 AND bridge = $2 AND subject = $3 \
     AND (refreshing_until IS NULL OR refreshing_until <= $5 OR refreshing_until > $6)";
 const RELEASE: &str = "UPDATE bridge_account SET refreshing_until = NULL \
-    WHERE workspace_id = $1 AND bridge = $2 AND subject = $3";
+    WHERE workspace_id = $1 AND bridge = $2 AND subject = $3 AND refreshing_until = $4";
 const REMOVE: &str = "DELETE FROM bridge_account \
     WHERE workspace_id = $1 AND bridge = $2 AND subject = $3";
 const LIST: &str = "SELECT workspace_id, bridge, subject, updated_at FROM bridge_account \
@@ -63,6 +63,11 @@ pub struct AccountInfo {
     /// When its tokens last changed, microseconds since 1970.
     pub updated_at: i64,
 }
+
+/// The claim of one replica on the renewal of an account's tokens: when it ends by itself, in
+/// microseconds since 1970, by which it is told from the next one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim(i64);
 
 impl AccountKey {
     /// The values of the first three places.
@@ -174,31 +179,38 @@ impl Store {
         .await
     }
 
-    /// Claims the renewal of an account's tokens; false if another replica is at it, or there is no
+    /// Claims the renewal of an account's tokens; `None` if another replica is at it, or there is no
     /// such account. The claim ends by itself after a while (ten minutes at most), should its
     /// replica die.
     pub async fn claim_refresh(
         &self,
         key: &AccountKey,
         for_: Duration,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<Claim>, StoreError> {
         let now = now();
+        let until = after(now, for_.min(CLAIM_MAX));
         let [workspace, bridge, subject] = key.values();
         let values = [
             workspace,
             bridge,
             subject,
-            after(now, for_.min(CLAIM_MAX)).into(),
+            until.into(),
             now.into(),
             after(now, CLAIM_MAX).into(),
         ];
-        self.bounded(self.touch_account(key, CLAIM, &values)).await
+        let claimed = self
+            .bounded(self.touch_account(key, CLAIM, &values))
+            .await?;
+        Ok(claimed.then_some(Claim(until)))
     }
 
-    /// Gives a claim back: the renewal failed, and another replica may try.
-    pub async fn release_refresh(&self, key: &AccountKey) -> Result<(), StoreError> {
+    /// Gives a claim back: the renewal failed, and another replica may try. One that has ended by
+    /// itself, and is another replica's by now, is left alone.
+    pub async fn release_refresh(&self, key: &AccountKey, claim: Claim) -> Result<(), StoreError> {
         self.bounded(async {
-            self.touch_account(key, RELEASE, &key.values()).await?;
+            let [workspace, bridge, subject] = key.values();
+            let values = [workspace, bridge, subject, claim.0.into()];
+            self.touch_account(key, RELEASE, &values).await?;
             Ok(())
         })
         .await

@@ -22,7 +22,7 @@ mod rows;
 mod run;
 mod seed;
 
-pub use accounts::AccountKey;
+pub use accounts::{AccountKey, Claim};
 pub use directory::{Account, Directory};
 pub use error::StoreError;
 pub use group_keys::{EndpointRow, GroupKeyName, GroupKeyRow};

@@ -75,6 +75,11 @@ async fn an_account_is_put_renewed_and_removed() {
     }
 }
 
+/// Whether an account can be claimed.
+async fn claims_it(store: &Store, key: &AccountKey, time: Duration) -> bool {
+    store.claim_refresh(key, time).await.unwrap().is_some()
+}
+
 #[tokio::test]
 async fn one_of_many_renews() {
     for base in Base::both().await {
@@ -82,27 +87,33 @@ async fn one_of_many_renews() {
         let ann = key("ann");
         let minute = Duration::from_mins(1);
         assert!(
-            !store.claim_refresh(&ann, minute).await.unwrap(),
+            store.claim_refresh(&ann, minute).await.unwrap().is_none(),
             "there is no account"
         );
         store.put_account(None, &ann, b"one").await.unwrap();
         let claims = (0..8).map(|_| store.claim_refresh(&ann, minute));
         let claims = futures::future::join_all(claims).await;
-        assert_eq!(claims.iter().filter(|it| *it == &Ok(true)).count(), 1);
+        let claims: Vec<_> = claims.into_iter().filter_map(Result::unwrap).collect();
+        let [first] = claims[..] else {
+            panic!("{claims:?}")
+        };
 
-        store.release_refresh(&ann).await.unwrap();
-        assert!(store.claim_refresh(&ann, minute).await.unwrap());
+        store.release_refresh(&ann, first).await.unwrap();
+        assert!(claims_it(&store, &ann, minute).await);
+        // It was given back; the next one is not its to give back.
+        store.release_refresh(&ann, first).await.unwrap();
+        assert!(!claims_it(&store, &ann, minute).await);
         // Each way of storing ends the claim.
         assert!(store.replace_account(&ann, b"one", b"two").await.unwrap());
-        assert!(store.claim_refresh(&ann, minute).await.unwrap());
+        assert!(claims_it(&store, &ann, minute).await);
         store.put_account(None, &ann, b"three").await.unwrap();
 
         // The claim of a replica that died is over by itself.
         let short = Duration::from_millis(50);
-        assert!(store.claim_refresh(&ann, short).await.unwrap());
-        assert!(!store.claim_refresh(&ann, short).await.unwrap());
+        assert!(claims_it(&store, &ann, short).await);
+        assert!(!claims_it(&store, &ann, short).await);
         tokio::time::sleep(short * 2).await;
-        assert!(store.claim_refresh(&ann, minute).await.unwrap());
+        assert!(claims_it(&store, &ann, minute).await);
 
         // So is one that a wrong clock put years ahead.
         let schema = if base.is_sqlite() { "" } else { "mcp_proxy." };
@@ -111,8 +122,8 @@ async fn one_of_many_renews() {
             "UPDATE {schema}bridge_account SET refreshing_until = {years}"
         ))
         .await;
-        assert!(store.claim_refresh(&ann, Duration::MAX).await.unwrap());
-        assert!(!store.claim_refresh(&ann, minute).await.unwrap());
+        assert!(claims_it(&store, &ann, Duration::MAX).await);
+        assert!(!claims_it(&store, &ann, minute).await);
     }
 }
 
@@ -336,8 +347,8 @@ async fn another_replica_hears_of_accounts_and_keeps_what_it_knows_of_access() {
         tokio::time::sleep(Duration::from_millis(600)).await;
         accounts.mark_unchanged();
         let minute = Duration::from_mins(1);
-        assert!(writing.claim_refresh(&ann, minute).await.unwrap());
-        writing.release_refresh(&ann).await.unwrap();
+        let claim = writing.claim_refresh(&ann, minute).await.unwrap();
+        writing.release_refresh(&ann, claim.unwrap()).await.unwrap();
         writing.save_login("a", b"x", in_seconds(60)).await.unwrap();
         writing.add_member(&actor(), "a@b", "devs").await.unwrap();
         tokio::time::sleep(Duration::from_millis(600)).await;
