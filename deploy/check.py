@@ -16,6 +16,7 @@ from pathlib import Path
 
 import kubernetes_validate
 import series
+import supply
 import variables
 import yaml
 
@@ -106,6 +107,10 @@ def references(found):
     for rule in by["Ingress", "mcp-bridge"]["spec"]["rules"]:
         for path in rule["http"]["paths"]:
             check(("Service", path["backend"]["service"]["name"]) in by, "the ingress leads nowhere")
+        published(rule["http"]["paths"])
+    for rule in by["NetworkPolicy", "mcp-bridge"]["spec"]["ingress"] + by["NetworkPolicy", "mcp-bridge"]["spec"]["egress"]:
+        for peer in rule.get("from", []) + rule.get("to", []):
+            check(all(peer.values()), "network policy: an empty selector is every pod")
     monitor = by["ServiceMonitor", "mcp-bridge"]["spec"]
     wanted = monitor["selector"]["matchLabels"].items()
     selected = [it for it in found if it["kind"] == "Service" and wanted <= it["metadata"].get("labels", {}).items()]
@@ -126,6 +131,32 @@ def references(found):
     check(stop <= pod["spec"]["terminationGracePeriodSeconds"], "stopping takes longer than the grace period")
 
 
+def published(paths):
+    """The Ingress lets outsiders call and log in, and see nothing else. nginx matches such paths without regard to case."""
+    patterns = [re.compile(path["path"], re.IGNORECASE) for path in paths]
+    bridges = tomllib.loads((KUBERNETES / "bridges.toml").read_text())["bridges"]
+    wanted = [f"/{name}/some_tool" for name in bridges] + ["/oauth/connect", "/oauth/callback"]
+    unwanted = ["/", "/metrics", "/admin", "/admin/api/me", "/docs", "/docs/assets/swagger-ui.css", "/redoc", "/refresh",
+                "/servers", "/openapi.json", "/health", "/ready"]
+    for name in bridges:
+        unwanted += [f"/{name}", f"/{name}/docs", f"/{name}/docs/", f"/{name}/openapi.json", f"/{name}/openapi.json/"]
+    for path in wanted:
+        check(any(pattern.match(path) for pattern in patterns), f"ingress.yaml does not publish {path}")
+    for path in unwanted:
+        check(not any(pattern.match(path) for pattern in patterns), f"ingress.yaml publishes {path}")
+
+
+def edge():
+    """Traefik publishes the logins, and the administration where it is chosen."""
+    text = read("deploy/edge/routes.yml")
+    rule = re.search(r"rule: '(.*mcp-bridge.*)'", text).group(1)
+    condition = re.compile(r"{{ if eq \(env \"EDGE_PUBLISH_ADMIN\"\) \"true\" }}(.*?){{ end }}")
+    always = re.findall(r"PathPrefix\(`([^`]*)`\)", condition.sub("", rule))
+    chosen = re.findall(r"PathPrefix\(`([^`]*)`\)", condition.search(rule).group(1))
+    check(always == ["/mcp-bridge/oauth"], f"routes.yml publishes {', '.join(always)}")
+    check(chosen == ["/mcp-bridge/admin"], f"routes.yml publishes {', '.join(chosen)} where administration is chosen")
+
+
 def kustomize():
     """The same through the real thing."""
     if not shutil.which("kubectl"):
@@ -144,7 +175,7 @@ def compose():
     text = read("compose.hetzner.yml")
     stack = yaml.safe_load(text)
     explained = read("docs/hetzner.md")
-    code = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    code, _passed = variables.split_compose(text)
     for name, kind in re.findall(r"\$\{([A-Z_]+)(:[-?])?", code):
         check(kind, f"compose.hetzner.yml: {name} has neither a default nor a message")
         check(re.search(rf"`{name}[`=]", explained), f"docs/hetzner.md does not explain {name}")
@@ -160,7 +191,48 @@ def compose():
         service = stack["services"][name]
         for key in ("healthcheck", "mem_limit", "cpus", "pids_limit"):
             check(key in service, f"{name}: no {key}")
+    confined(stack)
     return f"{len(stack['services'])} services"
+
+
+# What runs with a root file system that it may write: Open WebUI writes into its program, Ollama is not ours to say.
+WRITABLE = {"open-webui", "ollama"}
+# What the bridge reads without a reference in bridges.toml, and what the compose file must set for it.
+OWN = {"BRIDGE_LISTEN"}
+
+
+def confined(stack):
+    """No service has more than it needs: privileges, variables, networks."""
+    services = stack["services"]
+    for name, service in services.items():
+        check(service.get("cap_drop") == ["ALL"], f"{name}: cap_drop is not [ALL]")
+        check("no-new-privileges:true" in service.get("security_opt", []), f"{name}: no no-new-privileges")
+        check(service.get("read_only") or name in WRITABLE, f"{name}: the root file system is not read-only")
+        for key in ("mem_limit", "pids_limit"):
+            check(key in service, f"{name}: no {key}")
+        check("env_file" not in service, f"{name}: env_file hands it variables of others")
+        on_data = "data" in service.get("networks", [])
+        allowed = {"bridge", "open-webui", "postgres", "redis", "database-role"}
+        check(on_data == (name in allowed), f"{name}: the network of the databases is not for it, or it is not on it")
+    for name in ("postgres", "redis"):
+        check(services[name]["networks"] == ["data"], f"{name}: it is on another network than `data`")
+        check("ports" not in services[name], f"{name}: it publishes a port")
+    check(stack["networks"]["data"].get("internal") is True, "network data: it leads outside")
+    passed = set(services["bridge"]["environment"])
+    referred = set()
+    for entry_name, entry in variables.of_file(read("bridges.toml")).items():
+        referred |= {entry_name} | entry["older"]
+    check(passed >= referred, f"bridge: {', '.join(sorted(referred - passed))} of bridges.toml is not passed")
+    check(passed <= referred | OWN, f"bridge: {', '.join(sorted(passed - referred - OWN))} is not in bridges.toml")
+    bridge = services["bridge"]["environment"]
+    check("//mcp_bridge:" in bridge["DATABASE_URL"], "bridge: it has no database role of its own")
+    for name in ("bridge", "open-webui"):
+        url = services[name]["environment"]["REDIS_URL"]
+        check("//:${REDIS_PASSWORD:?" in url, f"{name}: REDIS_URL has no password")
+    redis = services["redis"]
+    check("requirepass" in str(redis["command"]), "redis: no password")
+    words = f"{redis['command']} {redis['healthcheck']['test']}"
+    check("REDIS_PASSWORD" not in words, "redis: the password is in a command line")
 
 
 def image():
@@ -176,10 +248,19 @@ def image():
             check(npm.get(package) == version, f"{name}: deploy/image/npm has {package} {npm.get(package)}")
         else:
             lock = ROOT / "deploy" / "image" / "python" / f"{package}.txt"
-            lines = lock.read_text().splitlines() if lock.exists() else []
-            check(f"{package}=={version}" in lines, f"{name}: {lock.name} has no {package}=={version}")
+            text = lock.read_text() if lock.exists() else ""
+            check(re.search(rf"^{re.escape(package)}=={re.escape(version)} ", text, re.M),
+                  f"{name}: {lock.name} has no {package}=={version}")
+    for lock in (ROOT / "deploy" / "image").rglob("*.txt"):
+        for entry in re.split(r"\n(?=\S)", lock.read_text().strip()):
+            check("--hash=sha256:" in entry, f"{lock.name}: {entry.split()[0]} has no hash")
+    dockerfile = read("Dockerfile")
+    for line in re.findall(r"(?:^RUN|&&) pip3? install .*", dockerfile, re.M):
+        check("--require-hashes" in line, f"Dockerfile installs without hashes: {line}")
     channel = tomllib.loads(read("rust-toolchain.toml"))["toolchain"]["channel"]
-    check(f"FROM rust:{channel.rsplit('.', 1)[0]}-" in read("Dockerfile"), "Dockerfile and rust-toolchain.toml differ")
+    check(f"RUST_IMAGE=rust:{channel.rsplit('.', 1)[0]}-" in dockerfile, "Dockerfile and rust-toolchain.toml differ")
+    for base in re.findall(r"^FROM (\S+)", dockerfile, re.M):
+        check(base in ("${RUST_IMAGE}", "${DEBIAN_IMAGE}", "slim", "full"), f"Dockerfile: {base} cannot be named by digest")
     excel = re.search(r"excel-mcp-server@[0-9.]+", read("compose.hetzner.yml")).group()
     check(excel in read("bridges.toml"), f"compose.hetzner.yml starts {excel}")
     return f"{asked} programs in the image"
@@ -269,8 +350,10 @@ def configuration(program):
 def main():
     found = manifests()
     references(found)
+    edge()
     program = sys.argv[1] if len(sys.argv) > 1 else None
     facts = [f"{len(found)} manifests of Kubernetes {VERSION}", kustomize(), compose(), image(), documented_variables(),
+             supply.chain(ROOT, check),
              monitoring(program)]
     if program:
         configuration(program)

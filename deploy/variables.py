@@ -79,9 +79,18 @@ def of_file(text):
     return found
 
 
-def of_compose(text):
-    """The same of the compose file, its own comments left out."""
+def split_compose(text):
+    """The compose file without comments and without its block of variables for the bridge, and the names in that block."""
     code = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    block = re.search(r"^x-bridge-variables:.*\n((?:  .*\n)+)", code, re.M)
+    passed = re.findall(r"^  ([A-Z][A-Z0-9_]*): \$\{\1:-\}$", block.group(1), re.M)
+    assert len(passed) == block.group(1).count("\n"), "x-bridge-variables has a line of another form than NAME: ${NAME:-}"
+    return code.replace(block.group(), ""), passed
+
+
+def of_compose(text):
+    """The same of the compose file; the variables that it only passes to the bridge are those of bridges.toml."""
+    code, _passed = split_compose(text)
     found = {}
     for name, kind, default in REFERENCE.findall(code):
         found.setdefault(name, {"default": default if kind == ":-" else "", "needed": kind == ":?"})

@@ -68,13 +68,13 @@ def node_program(modules, name, version):
 def install_python(folder, lock):
     """One environment, for good: bytecode included, since nothing can be written later."""
     run("uv", "venv", "--quiet", f"--python={PYTHON}", str(folder))
-    run("uv", "pip", "sync", "--quiet", "--compile-bytecode", "--link-mode=hardlink",
+    run("uv", "pip", "sync", "--quiet", "--require-hashes", "--compile-bytecode", "--link-mode=hardlink",
         f"--python={folder}/bin/python3", str(lock))
 
 
 def python_program(name, version):
     lock = HERE / "python" / f"{name}.txt"
-    if not lock.exists() or f"{name}=={version}" not in lock.read_text().splitlines():
+    if not lock.exists() or f"{name}=={version} \\" not in lock.read_text().splitlines():
         sys.exit(f"error: bridges.toml asks for {name}@{version}, {lock} has no such line")
     folder = SERVERS / "python" / name
     install_python(folder, lock)

@@ -20,6 +20,7 @@ mod catalogue;
 mod chat_lines;
 mod cli;
 mod dashboard;
+mod database_role;
 mod identity;
 mod keyring;
 mod metrics;
