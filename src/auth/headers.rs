@@ -23,6 +23,46 @@ pub const GROUP_IDS: HeaderName = HeaderName::from_static("x-user-group-ids");
 /// The workspace, where the gateway has no name of its own for it.
 pub const WORKSPACE: HeaderName = HeaderName::from_static("x-tenant-id");
 
+/// Headers that only a proxy writes.
+const PROXIED: [&str; 14] = [
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "true-client-ip",
+    "client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
+    "x-forwarded",
+    "cdn-loop",
+    "remote-user",
+    "remote-groups",
+    "remote-email",
+    "x-rewrite-url",
+    "x-scheme",
+];
+
+/// How names of headers begin that only a proxy writes.
+const PROXIED_PREFIXES: [&str; 18] = [
+    "x-forwarded-",
+    "x-original-",
+    "x-real-",
+    "x-envoy-",
+    "x-azure-",
+    "x-arr-",
+    "x-amzn-",
+    "x-appengine-",
+    "x-proxyuser-",
+    "x-proxy-",
+    "x-remote-",
+    "x-auth-request-",
+    "x-webauth-",
+    "x-cloud-trace-",
+    "cf-",
+    "fly-",
+    "fastly-",
+    "tailscale-",
+];
+
 /// Open WebUI's cookie with the session token.
 const COOKIE_NAME: &str = "token";
 
@@ -109,6 +149,15 @@ pub fn cookie(headers: &HeaderMap) -> Option<&str> {
         .find(|(name, _)| *name == COOKIE_NAME)
         .map(|(_, value)| value.trim().trim_matches('"'))
         .filter(|value| !value.is_empty())
+}
+
+/// The header that says that a proxy passed the request on: the client is then somewhere else than
+/// the peer. Blank ones count too.
+pub fn proxied(headers: &HeaderMap) -> Option<&HeaderName> {
+    headers.keys().find(|name| {
+        let name = name.as_str();
+        PROXIED.contains(&name) || PROXIED_PREFIXES.iter().any(|it| name.starts_with(it))
+    })
 }
 
 /// Refuses a request whose user headers name somebody else than its credentials do (requirements

@@ -165,7 +165,7 @@ impl Proofs {
             (None, Some(signed)) => Box::pin(self.signed(&signed, named, sent)).await,
             (None, None) => match (named.and_then(Named::caller), &self.fallback) {
                 (Some(caller), _) => Box::pin(self.complete(caller, None)).await,
-                (None, Some(fallback)) => Ok(Arc::clone(fallback)),
+                (None, Some(fallback)) => anybody(fallback, sent),
                 (None, None) if vouched == Vouched::Untrusted(true) => Err(Refusal::Untrusted),
                 (None, None) => Err(Refusal::Missing),
             },
@@ -384,6 +384,15 @@ impl Proofs {
         }
         caller.open_webui_groups = Arc::clone(&user.caller.open_webui_groups);
         Ok(Arc::new(caller))
+    }
+}
+
+/// A caller who proves nothing. Where that is allowed to this machine alone, a proxy on this machine
+/// is not: it brings in others.
+fn anybody(fallback: &Arc<Caller>, sent: &HeaderMap) -> Result<Arc<Caller>, Refusal> {
+    match headers::proxied(sent) {
+        Some(name) if fallback.proof == Proof::Loopback => Err(Refusal::Proxied(name.to_string())),
+        _ => Ok(Arc::clone(fallback)),
     }
 }
 

@@ -59,6 +59,11 @@ pub enum Refusal {
         "user headers are taken from the configured gateway only; send an Authorization header, or call through the gateway"
     )]
     Untrusted,
+    /// Without any key only this machine is served, and a proxy brings in others.
+    #[error(
+        "the header `{0}` says that a proxy passed this request on, and without a key only this machine may call; set a key in [identity.keys], or `anonymous = true` in [identity] if everybody who reaches the proxy may call"
+    )]
+    Proxied(String),
     /// Open WebUI sent a template as it stands in its settings.
     #[error(
         "the header `{0}` holds a template that was not filled in; correct the headers of the connection in Open WebUI, or update it"

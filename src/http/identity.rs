@@ -1,32 +1,29 @@
-//! From a request to a caller and what they may, with the checks that browsers need.
+//! From a request to a caller and what they may. The checks on browsers are in `browser`.
 
 use std::sync::Arc;
 
 use http::{
-    HeaderMap, StatusCode,
-    header::{AUTHORIZATION, COOKIE, HOST, ORIGIN},
+    HeaderMap,
+    header::{AUTHORIZATION, COOKIE},
 };
 
-use super::{error::ApiError, sender::Sender, state::Settings};
+use super::{browser, error::ApiError, sender::Sender, state::Settings};
 use crate::{
     access::View,
     auth::{Caller, Proof, Refusal},
     config::Flavor,
 };
 
-/// Where a browser says that a request comes from (W3C Fetch Metadata); pages cannot set it.
-const SEC_FETCH_SITE: &str = "sec-fetch-site";
-
 /// Who sent the request, or why nobody may have.
 pub async fn identify(settings: &Settings, sender: &Sender) -> Result<Arc<Caller>, ApiError> {
     let config = &settings.config;
     let caller = settings.proofs.identify(&sender.evidence()).await;
     let caller = caller.map_err(|refusal| unidentified(settings, refusal))?;
-    if config.flavor == Flavor::Native && may_be_forged(&caller) {
-        check_origin(&config.server.cors_allow_origins, &sender.headers)?;
+    if config.flavor == Flavor::Native && browser::may_be_forged(&caller) {
+        browser::check_origin(&config.server.cors_allow_origins, sender)?;
     }
     if caller.proof == Proof::Loopback && config.flavor == Flavor::Native {
-        check_host(&sender.headers)?;
+        browser::check_host(sender)?;
     }
     Ok(caller)
 }
@@ -52,8 +49,13 @@ pub async fn reader(settings: &Settings, sender: &Sender) -> Result<Option<View>
     // A page from elsewhere may read what is public, and only CORS lets it read anything.
     match settings.proofs.identify(&sender.evidence()).await {
         Ok(caller) if is_somebody(&caller) => view_of(settings, &caller).await.map(vouched),
+        // Without any key there is no public either: a page whose name was moved here reads nothing.
+        Ok(caller) if caller.proof == Proof::Loopback && config.flavor == Flavor::Native => {
+            browser::check_host(sender).map(|()| None)
+        }
         // User headers that nobody vouches for prove nothing and hide nothing.
         Ok(_) | Err(Refusal::Missing | Refusal::Untrusted) => Ok(None),
+        Err(refusal @ Refusal::Proxied(_)) => Err(unidentified(settings, refusal)),
         // A cookie is sent by the browser, which knows no better.
         Err(_) if is_cookie_alone(&sender.headers) => Ok(None),
         // mcpo's documents are for everybody, whatever they send.
@@ -83,77 +85,4 @@ fn is_somebody(caller: &Caller) -> bool {
 fn unidentified(settings: &Settings, refusal: Refusal) -> ApiError {
     let config = &settings.config;
     ApiError::unidentified(refusal, config.flavor, config.identity.strict)
-}
-
-/// Whether any page in a browser could speak for this caller: nothing was proved, or it is proved
-/// by what browsers send by themselves, to us or to the gateway before us.
-pub fn may_be_forged(caller: &Caller) -> bool {
-    let is_ambient = matches!(
-        caller.proof,
-        Proof::Anonymous | Proof::Loopback | Proof::Gateway
-    );
-    is_ambient || caller.via_cookie
-}
-
-/// Whether CORS lets a page of this origin call us.
-pub fn is_allowed_origin(allowed: &[String], origin: &str) -> bool {
-    allowed.iter().any(|it| it == "*" || it == origin)
-}
-
-/// Whether a request comes from a page of ours, or from no page.
-pub fn is_same_origin(headers: &HeaderMap) -> bool {
-    let Some(origin) = headers.get(ORIGIN) else {
-        return true;
-    };
-    let origin = origin.to_str().unwrap_or_default();
-    let host = headers
-        .get(HOST)
-        .and_then(|host| host.to_str().ok())
-        .unwrap_or_default();
-    let is_same = origin
-        .split_once("://")
-        .is_some_and(|(_scheme, authority)| authority == host);
-    // What the browser says itself: a gateway may have changed the host.
-    let site = headers.get(SEC_FETCH_SITE);
-    is_same || site.is_some_and(|site| site == "same-origin")
-}
-
-/// Refuses a page from elsewhere (cross-site request forgery).
-fn check_origin(allowed: &[String], headers: &HeaderMap) -> Result<(), ApiError> {
-    let origin = headers.get(ORIGIN).and_then(|origin| origin.to_str().ok());
-    if is_same_origin(headers) || is_allowed_origin(allowed, origin.unwrap_or_default()) {
-        return Ok(());
-    }
-    Err(ApiError::new(
-        StatusCode::FORBIDDEN,
-        "forbidden_origin",
-        "a page of this origin may not call without a key; add it to `cors_allow_origins` in [server]",
-    ))
-}
-
-/// Refuses a name that only pretends to be this machine (DNS rebinding).
-fn check_host(headers: &HeaderMap) -> Result<(), ApiError> {
-    let host = headers
-        .get(HOST)
-        .and_then(|host| host.to_str().ok())
-        .unwrap_or("localhost");
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
-    let name = name.to_ascii_lowercase();
-    let is_local = name == "localhost"
-        || name.ends_with(".localhost")
-        || name
-            .trim_matches(['[', ']'])
-            .parse::<std::net::IpAddr>()
-            .is_ok();
-    if is_local {
-        return Ok(());
-    }
-    Err(ApiError::new(
-        StatusCode::FORBIDDEN,
-        "forbidden_host",
-        "without a key this bridge answers to `localhost` and IP addresses only; set a key in [identity.keys]",
-    ))
 }

@@ -3,6 +3,7 @@
 mod accept;
 mod admin;
 mod body;
+mod browser;
 mod connect;
 mod documents;
 mod error;
@@ -75,7 +76,7 @@ pub fn router(state: &Arc<AppState>) -> Router {
         .method_not_allowed_fallback(async || ApiError::method_not_allowed(None))
         .with_state(Arc::clone(state));
     let routes = if flavor == Flavor::Native {
-        routes
+        routes.layer(from_fn_with_state(Arc::clone(state), browser::check_hosts))
     } else {
         routes.layer(from_fn_with_state(Arc::clone(state), servers_first))
     };

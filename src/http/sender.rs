@@ -6,7 +6,7 @@ use std::{
 };
 
 use axum::extract::{ConnectInfo, FromRequestParts};
-use http::{HeaderMap, request::Parts};
+use http::{HeaderMap, Method, request::Parts, uri::Authority};
 
 use super::layers::RequestId;
 use crate::{auth::Evidence, telemetry::RequestSpan};
@@ -16,6 +16,10 @@ use crate::{auth::Evidence, telemetry::RequestSpan};
 pub struct Sender {
     /// The headers.
     pub headers: HeaderMap,
+    /// What it asks to be done.
+    pub method: Method,
+    /// The host in the request target: `:authority` of HTTP/2.
+    pub authority: Option<Authority>,
     /// The address that the connection came from.
     pub peer: Option<IpAddr>,
     /// As in the answer's `X-Request-Id`.
@@ -33,6 +37,8 @@ impl Sender {
             // An IPv4 client of an IPv6 socket is written as what it is.
             peer: peer.map(|ConnectInfo(address)| address.ip().to_canonical()),
             request_id: id.map(RequestId::to_string).unwrap_or_default(),
+            method: parts.method.clone(),
+            authority: parts.uri.authority().cloned(),
             span: parts.extensions.remove::<RequestSpan>(),
             headers: std::mem::take(&mut parts.headers),
         }

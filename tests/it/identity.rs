@@ -161,6 +161,90 @@ async fn without_a_key_pages_from_elsewhere_may_do_nothing() {
 }
 
 #[tokio::test]
+async fn without_a_key_a_foreign_host_reads_no_route() {
+    let bridge = Setup::toml(OPEN).ready().await;
+    let get = async |path: &str, headers: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\n{headers}connection: close\r\n\r\n");
+        bridge.raw(&request).await
+    };
+    let paths = [
+        "/",
+        "/servers",
+        "/openapi.json",
+        "/good/openapi.json",
+        "/docs",
+        "/good/docs",
+        "/docs/assets/swagger-ui.css",
+        "/admin",
+        "/oauth",
+        "/nothing",
+    ];
+    for path in paths {
+        for host in [
+            "host: evil.example\r\n",
+            "host: localhost\r\nhost: evil.example\r\n",
+            "host: evil.example\r\nauthorization: Bearer x\r\n",
+        ] {
+            if path == "/admin" || path.contains("assets") {
+                // The same bytes for everybody: there is nothing to read.
+                continue;
+            }
+            let (status, text) = get(path, host).await;
+            assert!(
+                status == 403 && text.contains("forbidden_host"),
+                "{path} {host}: {text}"
+            );
+        }
+    }
+    let (status, text) = get("/admin", "host: evil.example\r\n").await;
+    assert_eq!(status, 403, "{text}");
+    let (status, text) = get("http://evil.example/openapi.json", "host: localhost\r\n").await;
+    assert!(status == 403 && text.contains("forbidden_host"), "{text}");
+    let (status, text) = get("/health", "host: evil.example\r\n").await;
+    assert_eq!(status, 200, "{text}");
+}
+
+#[tokio::test]
+async fn without_a_key_nothing_is_done_for_other_sites_or_behind_a_proxy() {
+    let bridge = Setup::toml(OPEN).ready().await;
+    let hi = r#"{"message": "hi"}"#;
+    let cases = [
+        (("sec-fetch-site", "same-origin"), 200),
+        (("sec-fetch-site", "none"), 200),
+        (("sec-fetch-site", "cross-site"), 403),
+        (("sec-fetch-site", "same-site"), 403),
+        (("x-forwarded-for", "203.0.113.7"), 401),
+        (("x-forwarded-proto", "https"), 401),
+        (("x-forwarded-for", ""), 401),
+        (("forwarded", "for=203.0.113.7"), 401),
+        (("via", "1.1 proxy"), 401),
+        (("x-real-ip", "203.0.113.7"), 401),
+        (("cf-connecting-ip", "203.0.113.7"), 401),
+        (("true-client-ip", "203.0.113.7"), 401),
+        (("x-original-forwarded-for", "203.0.113.7"), 401),
+        (("x-request-id", "r1"), 200),
+    ];
+    for (header, status) in cases {
+        let sent = [header];
+        let answer = bridge.send(Method::POST, "/good/echo", &sent, hi).await;
+        assert_eq!(answer.status, status, "{header:?}: {}", answer.text);
+        if status == 401 {
+            assert!(answer.text.contains("anonymous = true"), "{}", answer.text);
+            for path in ["/openapi.json", "/admin/api/bridges", "/servers"] {
+                let answer = bridge.send(Method::GET, path, &[header], "").await;
+                assert_eq!(answer.status, 401, "{path} {header:?}: {}", answer.text);
+            }
+        }
+    }
+    // The operator may say that everybody is meant.
+    let open = format!("[identity]\nanonymous = true\n{OPEN}");
+    let bridge = Setup::toml(&open).ready().await;
+    let proxied = [("x-forwarded-for", "203.0.113.7")];
+    let answer = bridge.send(Method::POST, "/good/echo", &proxied, hi).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+}
+
+#[tokio::test]
 async fn cors_is_off_until_it_is_configured() {
     let origin = ("origin", "https://chat.example.org");
     let preflight = [

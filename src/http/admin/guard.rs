@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use crate::{
     access::View,
     credential::Keyring,
-    http::{AppState, Settings, body, error::ApiError, identity, sender::Sender},
+    http::{AppState, Settings, body, browser, error::ApiError, identity, sender::Sender},
     store::{Actor, Store, StoreError},
 };
 
@@ -116,7 +116,7 @@ fn actor(view: &View) -> Result<Actor, ApiError> {
 /// No page but our own speaks for an administrator, whatever `cors_allow_origins` lets it do
 /// elsewhere.
 fn refuse_pages(view: &View, sender: &Sender, method: &Method) -> Result<(), ApiError> {
-    if identity::may_be_forged(view.caller()) && !identity::is_same_origin(&sender.headers) {
+    if browser::may_be_forged(view.caller()) && !browser::is_same_origin(sender) {
         tracing::warn!(%method, "a page of another origin tried the admin API");
         return Err(ApiError::new(
             StatusCode::FORBIDDEN,

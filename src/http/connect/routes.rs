@@ -28,7 +28,7 @@ use crate::{
     bridge::Bridge,
     config::{CredentialKind, Transport},
     credential::{LoginError, Logins, Owner, TICKET_TTL, Ticket, Wish, oauth_of},
-    http::{AppState, body, error::ApiError, identity, sender::Sender},
+    http::{AppState, body, browser, error::ApiError, identity, sender::Sender},
     store::{AccountKey, Actor},
 };
 
@@ -194,7 +194,7 @@ async fn begin(
     sender: &Sender,
     request: Body,
 ) -> Result<Response, ApiError> {
-    if !identity::is_same_origin(&sender.headers) {
+    if !browser::is_same_origin(sender) {
         let words = "this page is opened by a link, and goes on by its own button";
         return Err(ApiError::new(
             StatusCode::FORBIDDEN,

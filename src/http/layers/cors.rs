@@ -7,7 +7,7 @@ use tower_http::cors::{AllowHeaders, AllowMethods, AllowOrigin, CorsLayer};
 
 use crate::{
     config::{Config, Flavor},
-    http::{identity::is_allowed_origin, state::Settings},
+    http::{browser::is_allowed_origin, state::Settings},
 };
 
 /// Administration is for pages of our own. Allowed origins are echoed, with credentials: pages of `Open WebUI` send them. The list is read

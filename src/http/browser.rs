@@ -1,0 +1,271 @@
+//! Checks on what a browser sends by itself: the host it looked up, and the page it speaks for.
+//!
+//! A page of another origin can make a browser send requests (cross-site request forgery), and a
+//! page whose name was moved to our address can read the answers (DNS rebinding). Where the caller
+//! has to prove nothing, these checks are all that stops such a page.
+
+use std::{net::IpAddr, sync::Arc};
+
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use http::{
+    HeaderMap, StatusCode,
+    header::{AUTHORIZATION, HOST, ORIGIN},
+    uri::Authority,
+};
+
+use super::{error::ApiError, sender::Sender, state::AppState};
+use crate::{
+    auth::{Caller, Proof},
+    config::{Anonymous, Flavor},
+};
+
+/// Where a browser says that a request comes from (W3C Fetch Metadata); pages cannot set it.
+const SEC_FETCH_SITE: &str = "sec-fetch-site";
+
+/// Refuses requests that name two hosts, and in open loopback mode requests for a foreign host on
+/// every route. A request with credentials goes on: the host is checked again if they prove
+/// nothing. Probes are answered always.
+pub async fn check_hosts(
+    State(state): State<Arc<AppState>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let is_probe = matches!(request.uri().path(), "/health" | "/ready");
+    let settings = state.settings.load();
+    let is_open = settings.config.identity.anonymous == Anonymous::Loopback;
+    let is_native = settings.config.flavor == Flavor::Native;
+    drop(settings);
+    if is_native && !is_probe {
+        let found = host(request.headers(), request.uri().authority());
+        let checked = match found {
+            Ok(host) if is_open && !request.headers().contains_key(AUTHORIZATION) => {
+                check_name(host)
+            }
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = checked {
+            return error.into_response();
+        }
+    }
+    next.run(request).await
+}
+
+/// The host that a request names: `:authority` of HTTP/2 (RFC 9113 §8.3.1), the authority of an
+/// absolute request target (RFC 9112 §3.2.2), or the header `Host`. Two different ones are refused.
+pub fn host<'a>(
+    headers: &'a HeaderMap,
+    authority: Option<&'a Authority>,
+) -> Result<Option<&'a str>, ApiError> {
+    let mut named = authority.map(Authority::as_str);
+    for value in headers.get_all(HOST) {
+        let text = value.to_str().map_err(|_| two_hosts())?;
+        match named {
+            Some(other) if !other.eq_ignore_ascii_case(text) => return Err(two_hosts()),
+            Some(_) => {}
+            None => named = Some(text),
+        }
+    }
+    Ok(named)
+}
+
+/// Refuses a host that only pretends to be this machine (DNS rebinding).
+pub fn check_host(sender: &Sender) -> Result<(), ApiError> {
+    check_name(host(&sender.headers, sender.authority.as_ref())?)
+}
+
+/// Refuses a request that a page of another origin may have caused, unless CORS allows that origin.
+pub fn check_origin(allowed: &[String], sender: &Sender) -> Result<(), ApiError> {
+    let origin = sender.headers.get(ORIGIN);
+    let origin = origin.and_then(|origin| origin.to_str().ok());
+    if is_same_origin(sender) || is_allowed_origin(allowed, origin.unwrap_or_default()) {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        StatusCode::FORBIDDEN,
+        "forbidden_origin",
+        "a page of this origin may not call without a key; add it to `cors_allow_origins` in [server]",
+    ))
+}
+
+/// Whether a request comes from a page of ours, or from no page. What the browser itself says
+/// counts first: a gateway may have changed the host. A link from another site may be followed
+/// (`Sec-Fetch-Site: cross-site`, no `Origin`, a method that changes nothing).
+pub fn is_same_origin(sender: &Sender) -> bool {
+    let headers = &sender.headers;
+    let mut sites = headers.get_all(SEC_FETCH_SITE).iter();
+    let site = sites.next();
+    let has_origin = headers.contains_key(ORIGIN);
+    if let Some(site) = site {
+        let is_own = matches!(site.as_bytes(), b"same-origin" | b"none") && sites.next().is_none();
+        return is_own || (!has_origin && sender.method.is_safe());
+    }
+    if !has_origin {
+        return true;
+    }
+    let mut origins = headers.get_all(ORIGIN).iter();
+    let (Some(origin), None) = (origins.next(), origins.next()) else {
+        return false;
+    };
+    let Ok(Some(host)) = host(headers, sender.authority.as_ref()) else {
+        return false;
+    };
+    origin.to_str().is_ok_and(|origin| {
+        origin
+            .split_once("://")
+            .is_some_and(|(_scheme, authority)| authority.eq_ignore_ascii_case(host))
+    })
+}
+
+/// Whether CORS lets a page of this origin call us.
+pub fn is_allowed_origin(allowed: &[String], origin: &str) -> bool {
+    allowed.iter().any(|it| it == "*" || it == origin)
+}
+
+/// Whether any page in a browser could speak for this caller: nothing was proved, or it is proved
+/// by what browsers send by themselves, to us or to the gateway before us.
+pub fn may_be_forged(caller: &Caller) -> bool {
+    let is_ambient = matches!(
+        caller.proof,
+        Proof::Anonymous | Proof::Loopback | Proof::Gateway
+    );
+    is_ambient || caller.via_cookie
+}
+
+/// Refuses a host name that is not this machine's own. A client that names no host is no browser.
+fn check_name(host: Option<&str>) -> Result<(), ApiError> {
+    let Some(host) = host else {
+        return Ok(());
+    };
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let name = name.to_ascii_lowercase();
+    let is_local = name == "localhost"
+        || name.ends_with(".localhost")
+        || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    if is_local {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        StatusCode::FORBIDDEN,
+        "forbidden_host",
+        "without a key this bridge answers to `localhost` and IP addresses only; set a key in [identity.keys]",
+    ))
+}
+
+fn two_hosts() -> ApiError {
+    ApiError::new(
+        StatusCode::FORBIDDEN,
+        "forbidden_host",
+        "the request names two hosts, or one that is not readable; send one `Host`, the same as in the request target",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue, Method};
+
+    use super::*;
+
+    fn sender(method: Method, authority: Option<&str>, all: &[(&str, &str)]) -> Sender {
+        let mut headers = HeaderMap::new();
+        for (name, value) in all {
+            headers.append(
+                HeaderName::from_bytes(name.as_bytes()).unwrap(),
+                HeaderValue::from_bytes(value.as_bytes()).unwrap(),
+            );
+        }
+        Sender {
+            headers,
+            method,
+            authority: authority.map(|it| it.parse().unwrap()),
+            peer: None,
+            request_id: String::new(),
+            span: None,
+        }
+    }
+
+    /// The request target's host, and the headers.
+    type Sent<'a> = (Option<&'a str>, &'a [(&'a str, &'a str)]);
+
+    #[test]
+    fn only_this_machine_is_a_host_without_keys() {
+        let localhost = ("host", "localhost");
+        let cases: [(Sent<'_>, bool); 15] = [
+            ((None, &[]), true),
+            ((None, &[localhost]), true),
+            ((None, &[("host", "[::1]:8000")]), true),
+            ((None, &[("host", "")]), false),
+            ((None, &[("host", "evil.example")]), false),
+            ((None, &[("host", "evil.example:8000")]), false),
+            ((None, &[("host", "b\u{fc}cher.example")]), false),
+            ((None, &[localhost, localhost]), true),
+            ((None, &[localhost, ("host", "evil.example")]), false),
+            ((Some("localhost:8000"), &[]), true),
+            ((Some("evil.example"), &[]), false),
+            ((Some("evil.example:8000"), &[]), false),
+            ((Some("evil.example"), &[localhost]), false),
+            ((Some("localhost"), &[("host", "evil.example")]), false),
+            ((Some("localhost@evil.example"), &[]), false),
+        ];
+        for ((authority, headers), expected) in cases {
+            let found = check_host(&sender(Method::GET, authority, headers));
+            assert_eq!(found.is_ok(), expected, "{authority:?} {headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_browser_says_whose_page_it_speaks_for() {
+        let site = |value| (SEC_FETCH_SITE, value);
+        let (host, own) = (("host", "b.example"), ("origin", "https://b.example"));
+        let other = ("origin", "https://evil.example");
+        let cases: [(Method, Sent<'_>, bool); 18] = [
+            (Method::POST, (None, &[host]), true),
+            (Method::POST, (None, &[host, own]), true),
+            (Method::POST, (Some("b.example"), &[own]), true),
+            (Method::POST, (Some("b.example"), &[other]), false),
+            (Method::POST, (Some("evil.example"), &[host, other]), false),
+            (Method::POST, (None, &[host, other]), false),
+            (Method::POST, (None, &[host, own, other]), false),
+            (Method::POST, (None, &[host, ("origin", "null")]), false),
+            (Method::POST, (None, &[own]), false),
+            (Method::POST, (None, &[host, site("same-origin")]), true),
+            (Method::POST, (None, &[host, site("none")]), true),
+            (
+                Method::POST,
+                None,
+                &[host, other, site("same-origin")],
+                true,
+            ),
+            (Method::POST, (None, &[host, site("cross-site")]), false),
+            (Method::DELETE, (None, &[host, site("same-site")]), false),
+            (
+                Method::POST,
+                (None, &[host, own, site("cross-site")]),
+                false,
+            ),
+            (
+                Method::POST,
+                None,
+                &[host, site("none"), site("cross-site")],
+                false,
+            ),
+            (Method::GET, (None, &[host, site("cross-site")]), true),
+            (
+                Method::GET,
+                (None, &[host, other, site("cross-site")]),
+                false,
+            ),
+        ];
+        for (method, (authority, headers), expected) in cases {
+            let found = is_same_origin(&sender(method, authority, headers));
+            assert_eq!(found, expected, "{authority:?} {headers:?}");
+        }
+    }
+}
