@@ -30,6 +30,8 @@ pub struct Holder {
     pub caller: Arc<Caller>,
     /// Whether they vouch for the user named in the headers beside the key.
     pub forwards: bool,
+    /// Whether it stands in the tables, where an administrator of one workspace may have put it.
+    pub is_stored: bool,
     /// When the key ends, seconds since 1970.
     expires_at: Option<i64>,
 }
@@ -69,6 +71,7 @@ impl Keys {
         let holder = |key: &ApiKey| Holder {
             caller: caller(&key.name, &key.groups, &key.workspace, key.forwards),
             forwards: key.forwards,
+            is_stored: false,
             expires_at: None,
         };
         Self {
@@ -172,6 +175,7 @@ impl Snapshot {
             let holder = Holder {
                 caller: caller(&row.name, &row.groups, &row.workspace, row.forwards),
                 forwards: row.forwards,
+                is_stored: true,
                 expires_at: row.expires_at,
             };
             (row.hash, holder)
@@ -185,7 +189,14 @@ impl Snapshot {
 
 /// A key as a caller.
 fn caller(name: &str, groups: &[String], workspace: &str, vouches: bool) -> Arc<Caller> {
-    let mut caller = Caller::named(name, Proof::ApiKey);
+    // A record must not read as if a person had called: names like e-mails are refused for new keys,
+    // and tables may hold old ones.
+    let shown = if name.contains('@') {
+        format!("key:{name}")
+    } else {
+        name.to_owned()
+    };
+    let mut caller = Caller::named(&shown, Proof::ApiKey);
     caller.groups =
         (!groups.is_empty()).then(|| groups.iter().map(|it| Arc::from(it.as_str())).collect());
     caller.workspace = workspace.into();

@@ -51,7 +51,7 @@ impl Proof {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     /// What logs and records call them: their e-mail in lower case, else the key's name, else the
-    /// user's id, else `anonymous`.
+    /// user's id, else `anonymous`. Only an e-mail reads like one.
     pub id: Arc<str>,
     /// Their e-mail in lower case.
     pub email: Option<Arc<str>>,
@@ -89,9 +89,10 @@ impl Caller {
         }
     }
 
-    /// A user: their e-mail names them, else their id.
+    /// A user: their e-mail names them, else their id. Case is folded for ASCII letters alone:
+    /// `\u{212A}` (the Kelvin sign) is not `k`, and an issuer tells them apart.
     pub fn user(id: Option<&str>, email: Option<&str>, proof: Proof) -> Self {
-        let email: Option<Arc<str>> = email.map(|email| email.to_lowercase().into());
+        let email: Option<Arc<str>> = email.map(|email| email.to_ascii_lowercase().into());
         let name = email.clone().or_else(|| id.map(Arc::from));
         let mut caller = Self::named("", proof);
         caller.id = name.unwrap_or_default();

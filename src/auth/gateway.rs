@@ -3,7 +3,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 use super::{
     Evidence, Refusal,
@@ -50,6 +50,10 @@ impl Gateway {
     pub fn read(&self, evidence: &Evidence<'_>) -> Result<Vouched, Refusal> {
         let sent = evidence.headers;
         if !self.is_trusted(evidence) {
+            // It means to be the gateway and is not.
+            if self.config.secret.is_some() && sent.contains_key(&self.config.secret_header) {
+                return Err(Refusal::Untrusted);
+            }
             let value = sent.get(&self.config.email_header);
             return Ok(Vouched::Untrusted(value.is_some_and(|it| !it.is_empty())));
         }
@@ -60,6 +64,26 @@ impl Gateway {
             is_admin: admin.is_some_and(|it| it.eq_ignore_ascii_case("true")),
             workspace: self.workspace(sent)?,
         }))
+    }
+
+    /// The headers that the gateway writes, but for the secret.
+    pub fn names(&self) -> [&HeaderName; 4] {
+        [
+            &self.config.email_header,
+            &self.config.groups_header,
+            &self.config.admin_header,
+            &self.config.workspace_header,
+        ]
+    }
+
+    /// Whether credentials are for the gateway alone where it names the user.
+    pub fn ignores_credentials(&self) -> bool {
+        self.config.ignore_credentials
+    }
+
+    /// Whether the headers are certainly the gateway's own, and not passed on from the client.
+    pub fn strips_headers(&self) -> bool {
+        self.config.strips_headers
     }
 
     /// The workspace that a request names, which its sender must be trusted with.

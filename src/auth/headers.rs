@@ -5,6 +5,7 @@ use std::{borrow::Cow, collections::HashSet, sync::Arc};
 use http::{HeaderMap, HeaderName, header::AUTHORIZATION, header::COOKIE};
 
 use super::Refusal;
+use crate::name::is_hidden;
 
 /// The user's id in Open WebUI.
 pub const USER_ID: HeaderName = HeaderName::from_static("x-openwebui-user-id");
@@ -103,7 +104,7 @@ pub fn name<'a>(
 
 /// Whether a text can be the name of one user.
 pub fn is_name(text: &str) -> bool {
-    let is_odd = |c: char| c.is_control() || c.is_whitespace() || matches!(c, ',' | ';');
+    let is_odd = |c: char| is_hidden(c) || c.is_whitespace() || matches!(c, ',' | ';');
     // `*` is every workspace to the tables, and nobody's name.
     !text.is_empty() && text != "*" && text.len() <= NAME_BYTES_MAX && !text.contains(is_odd)
 }
@@ -128,27 +129,68 @@ pub fn unique<'a>(groups: impl Iterator<Item = &'a str>) -> Vec<Arc<str>> {
         .collect()
 }
 
-/// What the client sent as `Authorization`, trimmed; empty if nothing.
-pub fn authorization(headers: &HeaderMap) -> Result<&str, Refusal> {
-    let Some(value) = headers.get(AUTHORIZATION) else {
-        return Ok("");
-    };
-    let text = value.to_str().map_err(|_| Refusal::Missing)?;
-    Ok(text.trim())
+/// Refuses a second header that says who sent a request: which one counts would be a guess.
+pub fn check_single<'a>(
+    headers: &HeaderMap,
+    mut more: impl Iterator<Item = &'a HeaderName>,
+) -> Result<(), Refusal> {
+    // Most requests repeat no header at all.
+    if headers.len() == headers.keys_len() {
+        return Ok(());
+    }
+    let own = [
+        AUTHORIZATION,
+        USER_ID,
+        USER_EMAIL,
+        USER_ROLE,
+        USER_JWT,
+        EMAIL,
+        GROUPS,
+        GROUP_IDS,
+        WORKSPACE,
+    ];
+    let repeated = |name: &&HeaderName| headers.get_all(*name).iter().nth(1).is_some();
+    let found = own.iter().find(repeated).map(ToString::to_string);
+    let found = found.or_else(|| more.find(repeated).map(ToString::to_string));
+    match found {
+        Some(name) => Err(Refusal::Repeated(name)),
+        None => Ok(()),
+    }
 }
 
-/// The session token in Open WebUI's cookie. A second cookie of that name comes from a wider path
-/// or domain and counts less (RFC 6265 §5.4), as in every cookie parser.
-pub fn cookie(headers: &HeaderMap) -> Option<&str> {
-    headers
+/// What the client sent as `Authorization`, trimmed: `None` if there is no such header.
+pub fn authorization(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+    let Some(value) = headers.get(AUTHORIZATION) else {
+        return Ok(None);
+    };
+    let text = value.to_str().map_err(|_| Refusal::Missing)?;
+    Ok(Some(text.trim()))
+}
+
+/// The session token in Open WebUI's cookie; a blank one is none, since that is how some servers
+/// delete it. HTTP/2 may send each cookie in a header of its own (RFC 9113 §8.2.3). A second cookie
+/// of that name may have been planted from another path or a parent domain, so both are refused.
+pub fn cookie(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
+    let mut found = headers
         .get_all(COOKIE)
         .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(name, _)| *name == COOKIE_NAME)
-        .map(|(_, value)| value.trim().trim_matches('"'))
-        .filter(|value| !value.is_empty())
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b';'))
+        .filter_map(|pair| {
+            let pair = pair.trim_ascii_start();
+            let value = pair
+                .strip_prefix(COOKIE_NAME.as_bytes())?
+                .trim_ascii_start();
+            value.strip_prefix(b"=")
+        });
+    let Some(value) = found.next() else {
+        return Ok(None);
+    };
+    if found.next().is_some() {
+        return Err(Refusal::Repeated(format!("cookie `{COOKIE_NAME}`")));
+    }
+    let value = str::from_utf8(value).map_err(|_| Refusal::Header("cookie".to_owned()))?;
+    let value = value.trim().trim_matches('"');
+    Ok((!value.is_empty()).then_some(value))
 }
 
 /// The header that says that a proxy passed the request on: the client is then somewhere else than
@@ -182,9 +224,9 @@ pub fn check_user(
     Ok(())
 }
 
-/// Whether two e-mails are one, in any case of letters.
+/// Whether two e-mails are one, in any case of ASCII letters.
 pub fn is_same_email(one: &str, other: &str) -> bool {
-    one == other || one.to_lowercase() == other.to_lowercase()
+    one.eq_ignore_ascii_case(other)
 }
 
 /// Undoes what Open WebUI does to non-ASCII characters and to nothing else: `%C3%A9` is `é`, but
@@ -298,16 +340,28 @@ mod tests {
     #[test]
     fn the_cookie_is_found_among_others() {
         let cases = [
-            ("token=abc", Some("abc")),
-            ("theme=dark; token=abc; x=y", Some("abc")),
-            ("token=\"abc\"", Some("abc")),
-            ("mytoken=abc", None),
-            ("token=", None),
-            ("token", None),
-            ("token=one; token=two", Some("one")),
+            ("token=abc", Ok(Some("abc"))),
+            ("theme=dark; token=abc; x=y", Ok(Some("abc"))),
+            ("größe=1; token=abc", Ok(Some("abc"))),
+            ("token=\"abc\"", Ok(Some("abc"))),
+            ("mytoken=abc", Ok(None)),
+            ("tokens=abc", Ok(None)),
+            ("token=", Ok(None)),
+            ("token", Ok(None)),
+            (
+                "token=one; token=two",
+                Err(Refusal::Repeated("cookie `token`".to_owned())),
+            ),
+            ("token=ö", Ok(Some("ö"))),
         ];
         for (sent, expected) in cases {
             assert_eq!(cookie(&with(&COOKIE, sent.as_bytes())), expected, "{sent}");
         }
+        // HTTP/2 sends crumbs.
+        let mut crumbs = with(&COOKIE, b"theme=dark");
+        crumbs.append(COOKIE, HeaderValue::from_static("token=abc"));
+        assert_eq!(cookie(&crumbs), Ok(Some("abc")));
+        crumbs.append(COOKIE, HeaderValue::from_static("token=x"));
+        assert!(cookie(&crumbs).is_err());
     }
 }

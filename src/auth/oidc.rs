@@ -16,7 +16,10 @@ use super::{
     issuer_keys::{KeySet, names},
     token,
 };
-use crate::config::Issuer;
+use crate::config::{Issuer, is_email};
+
+/// Claims that once counted as e-mails where `email` was missing.
+const NAME_CLAIMS: [&str; 3] = ["preferred_username", "upn", "unique_name"];
 
 /// An issuer whose tokens are accepted.
 #[derive(Debug)]
@@ -27,6 +30,17 @@ pub struct Oidc {
     validations: [(AlgorithmFamily, Validation); 3],
     /// Whether it was logged that groups were left out of a token.
     is_told: AtomicBool,
+}
+
+/// What a token says of the user's e-mail.
+#[derive(Debug)]
+enum Email<'a> {
+    /// It is theirs.
+    Proven(&'a str),
+    /// It says nothing.
+    Absent,
+    /// It names one and does not prove it.
+    Refused(Refusal),
 }
 
 /// What a token says.
@@ -90,14 +104,29 @@ impl Oidc {
 
     fn read(&self, claims: &Claims) -> Result<Caller, Refusal> {
         token::check_issued(claims.get("iat").and_then(Value::as_f64))?;
-        let email = self.email(claims);
+        let groups = self.groups(claims);
+        let email = match self.email(claims)? {
+            Email::Proven(email) => Some(email),
+            Email::Absent => None,
+            // Groups of the token decide without the e-mail; otherwise it would have to.
+            Email::Refused(_) if groups.is_some() => None,
+            Email::Refused(refusal) => return Err(refusal),
+        };
         let id = claims.get("sub").and_then(Value::as_str);
         let id = id.filter(|id| is_name(id));
         if email.is_none() && id.is_none() {
             return Err(token::flaw("it names no user"));
         }
-        let mut caller = Caller::user(id, email, Proof::Oidc);
-        caller.groups = self.groups(claims);
+        // A subject that reads like an e-mail is not one.
+        let id = id.map(|id| {
+            if id.contains('@') {
+                format!("{}:{id}", self.config.name)
+            } else {
+                id.to_owned()
+            }
+        });
+        let mut caller = Caller::user(id.as_deref(), email, Proof::Oidc);
+        caller.groups = groups;
         let workspace = claims.get(&self.config.workspace_claim);
         if let Some(workspace) = workspace.and_then(Value::as_str).filter(|it| is_name(it)) {
             caller.workspace = workspace.into();
@@ -105,17 +134,51 @@ impl Oidc {
         Ok(caller)
     }
 
-    /// The first claim that is an e-mail. One that the issuer itself has not verified is nobody's.
-    fn email<'a>(&self, claims: &'a Claims) -> Option<&'a str> {
-        let is_unverified = matches!(claims.get("email_verified"), Some(Value::Bool(false)))
-            || claims.get("email_verified").and_then(Value::as_str) == Some("false");
-        self.config
-            .email_claims
-            .iter()
-            .filter(|claim| !(is_unverified && claim.as_str() == "email"))
-            .filter_map(|claim| claims.get(claim)?.as_str())
-            .map(str::trim)
-            .find(|email| email.contains('@') && is_name(email))
+    /// The e-mail of the first claim that has a value. One that does not hold ends the search: a
+    /// weaker claim is not asked after it. The claim `email` needs `email_verified` (OpenID Connect
+    /// Core 1.0 §5.1, §5.7); another one is here because the operator says that it is an e-mail.
+    fn email<'a>(&self, claims: &'a Claims) -> Result<Email<'a>, Refusal> {
+        for claim in &self.config.email_claims {
+            let text = match claims.get(claim) {
+                None | Some(Value::Null) => continue,
+                Some(Value::String(text)) => text.trim(),
+                Some(_) => return Err(token::flaw("its e-mail is not a text")),
+            };
+            let is_standard = claim == "email";
+            // Names need not be e-mails, whatever claim holds them.
+            if text.is_empty() || (!is_standard && !text.contains('@')) {
+                continue;
+            }
+            if !is_email(text) || !is_name(text) {
+                return Err(token::flaw("its e-mail is malformed"));
+            }
+            return Ok(if !is_standard || self.is_verified(claims) {
+                Email::Proven(text)
+            } else {
+                Email::Refused(Refusal::EmailUnverified)
+            });
+        }
+        let is_default = *self.config.email_claims == ["email"];
+        let mut names = NAME_CLAIMS.iter().copied().filter(|_| is_default);
+        let is_like_email = |name: &&str| {
+            let text = claims.get(*name).and_then(Value::as_str);
+            text.is_some_and(|text| text.contains('@'))
+        };
+        Ok(match names.find(is_like_email) {
+            Some(name) => Email::Refused(Refusal::EmailUnproven(name)),
+            None => Email::Absent,
+        })
+    }
+
+    /// Whether the issuer says that it has verified the e-mail; some write the word as a text. Where
+    /// it says nothing, the operator may have said so for all of its tokens.
+    fn is_verified(&self, claims: &Claims) -> bool {
+        match claims.get("email_verified") {
+            None | Some(Value::Null) => self.config.emails_verified,
+            Some(Value::Bool(is_verified)) => *is_verified,
+            Some(Value::String(text)) => text == "true",
+            Some(_) => false,
+        }
     }
 
     /// The groups of all claims that hold some; `None` if the token leaves them unsaid.

@@ -29,7 +29,7 @@ use super::{
     users::Users,
 };
 use crate::{
-    config::{Anonymous, Config},
+    config::{Anonymous, Config, DEFAULT_WORKSPACE},
     redis::Redis,
     store::{Directory, Store, StoreError},
 };
@@ -111,7 +111,7 @@ impl Proofs {
             issuers: issuers.collect(),
             keys: Keys::new(&identity.keys, sources.store),
             sessions: Sessions::new(open_webui, users.clone(), api, sources.redis),
-            signed: open_webui.jwt_secret.as_ref().map(Signed::new),
+            signed: Signed::new(open_webui),
             gateway: identity.gateway.clone().map(Gateway::new),
             users,
             fallback: match identity.anonymous {
@@ -123,10 +123,13 @@ impl Proofs {
         }
     }
 
-    /// Who sent a request (design §7). Credentials that are wrong are refused also where none are
-    /// needed: their sender means to be someone. Two proofs of different users are refused too.
+    /// Who sent a request (design §7). A proof that is there and does not hold ends the
+    /// identification: nothing weaker is tried after it, and it is refused also where no proof is
+    /// needed. Two proofs of different users are refused too.
     pub async fn identify(&self, evidence: &Evidence<'_>) -> Result<Arc<Caller>, Refusal> {
         let sent = evidence.headers;
+        let more = self.gateway.iter().flat_map(Gateway::names);
+        headers::check_single(sent, more)?;
         let vouched = match &self.gateway {
             Some(gateway) => gateway.read(evidence)?,
             None => Vouched::Untrusted(false),
@@ -136,10 +139,11 @@ impl Proofs {
             Vouched::Untrusted(_) => None,
         };
         let is_named = named.is_some_and(|named| named.email.is_some());
-        let proven = match self.credentials(sent).await {
-            // The gateway has seen these credentials and says who it is; they are not for us.
-            Err(refusal) if is_named && is_elsewhere(&refusal, sent) => None,
-            proven => proven?,
+        let is_for_gateway = |gateway: &Gateway| is_named && gateway.ignores_credentials();
+        let proven = if self.gateway.as_ref().is_some_and(is_for_gateway) {
+            None
+        } else {
+            self.credentials(sent).await?
         };
         let signed = match &self.signed {
             Some(signed) => signed.read(sent)?,
@@ -154,7 +158,8 @@ impl Proofs {
                 Box::pin(self.holder(holder, signed.as_ref(), named, sent)).await
             }
             (Some(Proven::User(session)), signed) => {
-                let caller = user(session, signed.as_ref(), named, sent)?;
+                let strips = self.gateway.as_ref().is_some_and(Gateway::strips_headers);
+                let caller = user(session, signed.as_ref(), named, strips, sent)?;
                 match caller.proof {
                     Proof::Oidc => {
                         Box::pin(self.complete(Arc::unwrap_or_clone(caller), None)).await
@@ -165,8 +170,8 @@ impl Proofs {
             (None, Some(signed)) => Box::pin(self.signed(&signed, named, sent)).await,
             (None, None) => match (named.and_then(Named::caller), &self.fallback) {
                 (Some(caller), _) => Box::pin(self.complete(caller, None)).await,
+                (None, _) if vouched == Vouched::Untrusted(true) => Err(Refusal::Untrusted),
                 (None, Some(fallback)) => anybody(fallback, sent),
-                (None, None) if vouched == Vouched::Untrusted(true) => Err(Refusal::Untrusted),
                 (None, None) => Err(Refusal::Missing),
             },
         }
@@ -187,14 +192,16 @@ impl Proofs {
 
     /// What `Authorization` proves, else the cookie.
     async fn credentials(&self, sent: &HeaderMap) -> Result<Option<Proven>, Refusal> {
-        let authorization = headers::authorization(sent)?;
-        if authorization.is_empty() {
+        let Some(authorization) = headers::authorization(sent)? else {
             return Box::pin(self.cookie(sent)).await;
-        }
+        };
         // Where nothing is checked, the header is for somebody else.
         let takes_tokens = self.sessions.is_some() || !self.issuers.is_empty();
         if !takes_tokens && !self.keys.any().await? {
             return Ok(None);
+        }
+        if authorization.is_empty() {
+            return Err(Refusal::Missing);
         }
         let (scheme, text) = authorization.split_once(' ').ok_or(Refusal::Scheme)?;
         let text = text.trim();
@@ -214,7 +221,10 @@ impl Proofs {
 
     /// Browsers send Open WebUI's cookie to us where both live on one host.
     async fn cookie(&self, sent: &HeaderMap) -> Result<Option<Proven>, Refusal> {
-        let (Some(sessions), Some(cookie)) = (&self.sessions, headers::cookie(sent)) else {
+        let Some(sessions) = &self.sessions else {
+            return Ok(None);
+        };
+        let Some(cookie) = headers::cookie(sent)? else {
             return Ok(None);
         };
         token::check_length(cookie)?;
@@ -303,6 +313,8 @@ impl Proofs {
             Some(gateway) => gateway.workspace(sent)?,
             None => headers::name(sent, &headers::WORKSPACE)?.map(Into::into),
         };
+        let is_stored = holder.is_stored;
+        let own_workspace = Arc::clone(&holder.caller.workspace);
         let (mut caller, id) = match forwarded {
             Some(forwarded) => forwarded,
             None if workspace.is_none() => return Ok(holder.caller),
@@ -314,6 +326,10 @@ impl Proofs {
             return Err(Refusal::Contradiction);
         }
         if let Some(workspace) = workspace {
+            // Only a key of the operator speaks for all workspaces.
+            if is_stored && *own_workspace != *DEFAULT_WORKSPACE && *own_workspace != *workspace {
+                return Err(Refusal::Workspace);
+            }
             caller.workspace = workspace.into();
         }
         match caller.proof {
@@ -338,7 +354,13 @@ impl Proofs {
             {
                 return Err(Refusal::Contradiction);
             }
-            named.add_to(&mut caller);
+            if self.gateway.as_ref().is_some_and(Gateway::strips_headers) {
+                named.add_to(&mut caller);
+            }
+        }
+        let is_vouched = named.is_some_and(|named| named.email.is_some());
+        if let Some(own) = self.signed.as_ref().filter(|_| !is_vouched) {
+            own.check_alone(signed)?;
         }
         self.complete(caller, Some(&signed.id)).await
     }
@@ -396,11 +418,13 @@ fn anybody(fallback: &Arc<Caller>, sent: &HeaderMap) -> Result<Arc<Caller>, Refu
     }
 }
 
-/// The user of a token is the caller; a gateway may add what it knows of them.
+/// The user of a token is the caller; a gateway that strips these headers from what clients send may
+/// add what it knows of them.
 fn user(
     session: Session,
     signed: Option<&SignedUser>,
     named: Option<&Named>,
+    strips: bool,
     sent: &HeaderMap,
 ) -> Result<Arc<Caller>, Refusal> {
     let Session { caller, id } = session;
@@ -424,19 +448,13 @@ fn user(
     {
         return Err(Refusal::Contradiction);
     }
-    if !named.adds() {
+    // A gateway that only proves itself may pass on what the client wrote.
+    if !strips || !named.adds() {
         return Ok(caller);
     }
     let mut caller = Arc::unwrap_or_clone(caller);
     named.add_to(&mut caller);
     Ok(Arc::new(caller))
-}
-
-/// Whether credentials that prove nothing here may be meant for the gateway before us. A cookie is
-/// sent by the browser, which knows no better.
-fn is_elsewhere(refusal: &Refusal, sent: &HeaderMap) -> bool {
-    let is_cookie = headers::authorization(sent).is_ok_and(str::is_empty);
-    refusal.is_foreign() || (is_cookie && !refusal.is_outage())
 }
 
 /// The password of Basic credentials; the user name is free.

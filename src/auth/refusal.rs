@@ -59,6 +59,31 @@ pub enum Refusal {
         "user headers are taken from the configured gateway only; send an Authorization header, or call through the gateway"
     )]
     Untrusted,
+    /// The signed header alone: whoever received it for another purpose can send it here.
+    #[error(
+        "`X-OpenWebUI-User-Jwt` alone does not prove that this request is meant for this bridge; send the key of the connection beside it (`forwards = true` in [identity.keys]), or see `jwt_alone` in [identity.open_webui]"
+    )]
+    SignedAlone,
+    /// The signed header, where no secret is configured to check it with.
+    #[error(
+        "`X-OpenWebUI-User-Jwt` cannot be checked here; set `jwt_secret` in [identity.open_webui] to Open WebUI's FORWARD_USER_INFO_HEADER_JWT_SECRET"
+    )]
+    Uncheckable,
+    /// The issuer does not say that the e-mail is the user's own.
+    #[error(
+        "the issuer does not say that the e-mail of this token is verified (`email_verified`), so that it names nobody; verify it at the issuer, or see `emails_verified` in [identity.oidc]"
+    )]
+    EmailUnverified,
+    /// A name that looks like an e-mail, and nothing better.
+    #[error(
+        "this token names its user in `{0}` alone, which is a name and does not prove an e-mail; if the issuer alone assigns these names, set `email_claims = [\"{0}\"]` in [identity.oidc]"
+    )]
+    EmailUnproven(&'static str),
+    /// A key of one workspace, and a header that names another.
+    #[error(
+        "the key of this request speaks for its own workspace alone, and the header names another"
+    )]
+    Workspace,
     /// Without any key only this machine is served, and a proxy brings in others.
     #[error(
         "the header `{0}` says that a proxy passed this request on, and without a key only this machine may call; set a key in [identity.keys], or `anonymous = true` in [identity] if everybody who reaches the proxy may call"
@@ -107,15 +132,6 @@ impl Refusal {
     /// Whether nobody is to blame but us: the same request may succeed later.
     pub fn is_outage(&self) -> bool {
         matches!(self, Self::Store(_) | Self::Unavailable(_))
-    }
-
-    /// Whether the credentials may belong to somebody else's door, like a password that the
-    /// gateway has already looked at. They prove nothing, but they claim nothing of ours either.
-    pub(super) fn is_foreign(&self) -> bool {
-        matches!(
-            self,
-            Self::Scheme | Self::Format | Self::Key | Self::Password | Self::Issuer
-        )
     }
 }
 

@@ -19,7 +19,7 @@ impl SessionToken {
         if caller.proof != Proof::Session || caller.via_cookie {
             return None;
         }
-        let (_bearer, token) = headers::authorization(headers).ok()?.split_once(' ')?;
+        let (_bearer, token) = headers::authorization(headers).ok()??.split_once(' ')?;
         Some(Self(Secret::new(token.trim())))
     }
 

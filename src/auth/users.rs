@@ -85,11 +85,11 @@ impl Users {
             .await
     }
 
-    /// The user of an e-mail, in any case of letters.
+    /// The user of an e-mail, in any case of ASCII letters.
     pub async fn by_email(&self, email: &str) -> Result<Option<Arc<User>>, Refusal> {
         let question = || self.directory.user_of_email(email);
         self.look_up(
-            Lookup::Email(email.to_lowercase()),
+            Lookup::Email(email.to_ascii_lowercase()),
             Proof::Session,
             question,
         )

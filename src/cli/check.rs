@@ -6,7 +6,7 @@ use url::Url;
 
 use crate::config::{
     self, Anonymous, ApiKey, Bridge, Config, CredentialKind, DatabaseUrl, Diagnostic, Environment,
-    Flavor, Loaded, Off, Severity, Transport,
+    Flavor, Issuer, Loaded, Off, OpenWebUi, Severity, Transport,
 };
 use crate::secret::Redactor;
 
@@ -179,7 +179,7 @@ fn proofs(config: &Config) -> Vec<String> {
         (Some(_) | None, None) => {}
     }
     if open_webui.jwt_secret.is_some() {
-        proofs.push("Open WebUI's signed headers".to_owned());
+        proofs.push(signed(open_webui).to_owned());
     }
     if let Some(gateway) = &identity.gateway {
         let mut from: Vec<String> = gateway
@@ -202,7 +202,11 @@ fn proofs(config: &Config) -> Vec<String> {
     }
     for issuer in &identity.oidc {
         let url = issuer.issuer.as_str();
-        proofs.push(format!("OpenID issuer `{}`: {url}", issuer.name));
+        proofs.push(format!(
+            "OpenID issuer `{}`: {url}, {}",
+            issuer.name,
+            emails(issuer)
+        ));
     }
     match identity.anonymous {
         Anonymous::Allowed => proofs.push("everybody: `anonymous = true`".to_owned()),
@@ -214,6 +218,28 @@ fn proofs(config: &Config) -> Vec<String> {
         Anonymous::Refused => {}
     }
     proofs
+}
+
+/// What Open WebUI's signed header is worth.
+fn signed(open_webui: &OpenWebUi) -> &'static str {
+    match (open_webui.jwt_alone, &open_webui.jwt_audience) {
+        (true, _) => "Open WebUI's signed headers, also without a key (`jwt_alone`)",
+        (false, Some(_)) => {
+            "Open WebUI's signed headers, beside a key that forwards or for our audience"
+        }
+        (false, None) => "Open WebUI's signed headers, beside a key that forwards",
+    }
+}
+
+/// How an issuer's tokens name users.
+fn emails(issuer: &Issuer) -> String {
+    let claims = issuer.email_claims.join("`, then `");
+    match (&*claims, issuer.emails_verified) {
+        ("", _) => "users by their subject alone".to_owned(),
+        ("email", false) => "e-mails that it calls verified (`email_verified`)".to_owned(),
+        ("email", true) => "e-mails, unless it calls them unverified".to_owned(),
+        _ => format!("e-mails from `{claims}`"),
+    }
 }
 
 fn key(key: &ApiKey) -> String {

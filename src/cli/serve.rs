@@ -56,8 +56,8 @@ pub fn plan(start: &Start) -> Plan {
         let (path, again) = (start.config.clone(), start.config.clone());
         let (here, listen) = (environment.clone(), overrides.clone());
         Plan {
-            variants: Box::new(move |name, values| {
-                config::load_bridge(&again, &here, &listen, name, values)
+            variants: Box::new(move |name, values, headers| {
+                config::load_bridge(&again, &here, &listen, name, values, headers)
             }),
             source: Box::new(move || config::load_with(&path, &environment, &overrides)),
             is_watched: true,
@@ -76,7 +76,7 @@ pub fn plan(start: &Start) -> Plan {
 
 /// For whoever runs without a database: no group has keys.
 pub fn no_variants() -> Box<Variants> {
-    Box::new(|_, _| Err("groups have no keys without bridges.toml".to_owned()))
+    Box::new(|_, _, _| Err("groups have no keys without bridges.toml".to_owned()))
 }
 
 /// Reads the configuration, serves until a signal, and says how it ended.
@@ -179,6 +179,7 @@ async fn serve(plan: Plan, loaded: Loaded, redactor: Redactor) -> anyhow::Result
     announce(&config, listening.address);
     let stillborn = stillborn(config.flavor, Arc::clone(&registry));
     let state = Arc::new(AppState {
+        openers: http::Openers::default(),
         registry,
         credentials,
         settings,

@@ -14,7 +14,7 @@ use super::{
     reader::{Reader, Text},
     setting::List,
 };
-use crate::name::BridgeName;
+use crate::name::{BridgeName, is_hidden};
 
 /// As it stands in the file, `groups` aside. Defaults are those of [`Access`].
 #[derive(Debug, Default, Deserialize)]
@@ -80,7 +80,7 @@ pub(super) fn read(
 fn read_admins(reader: &mut Reader<'_>, list: &Spanned<List>) -> Vec<String> {
     let mut admins = Vec::new();
     for word in reader.words(list) {
-        let email = word.get_ref().to_lowercase();
+        let email = word.get_ref().to_ascii_lowercase();
         if !is_email(&email) {
             reader
                 .problems
@@ -98,13 +98,14 @@ fn read_admins(reader: &mut Reader<'_>, list: &Spanned<List>) -> Vec<String> {
 
 /// Whether a text looks like an e-mail. Only the mail server knows better.
 pub(crate) fn is_email(text: &str) -> bool {
-    let odd = |character: char| character.is_whitespace() || character.is_control();
+    let odd = |character: char| character.is_whitespace() || is_hidden(character);
     text.len() <= NAME_BYTES_MAX
         && !text.contains(odd)
         && !text.contains([',', ';', '<', '>'])
-        && text
-            .split_once('@')
-            .is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'))
+        && text.split_once('@').is_some_and(|(name, host)| {
+            let is_host = !host.is_empty() && !host.starts_with('.') && !host.ends_with('.');
+            !name.is_empty() && is_host && !host.contains('@')
+        })
 }
 
 fn read_groups(
@@ -128,6 +129,16 @@ fn read_groups(
                 &key.span(),
                 format!("a group has a name of 1 to {NAME_BYTES_MAX} characters"),
             );
+            continue;
+        }
+        if name.contains(is_hidden) {
+            reader
+                .problems
+                .error(
+                    &key.span(),
+                    format!("the group {name:?} has a character that cannot be seen, and may look like another one"),
+                )
+                .hint("type the name anew, without control, zero-width and text-direction characters");
             continue;
         }
         let at = value.span();

@@ -60,6 +60,8 @@ impl Default for OpenWebUi {
             secret_key: None,
             url: None,
             jwt_secret: None,
+            jwt_audience: None,
+            jwt_alone: false,
             cache_ttl: Duration::from_secs(30),
             progress: true,
         }

@@ -15,6 +15,8 @@ use super::{Diagnostic, lint};
 #[derive(Clone, Default)]
 pub struct Environment {
     vars: BTreeMap<String, Secret>,
+    /// The only variables that may go into headers, where the server is not the operator's own.
+    group_only: Option<BTreeMap<String, Secret>>,
     executable: Option<PathBuf>,
 }
 
@@ -27,6 +29,7 @@ impl Environment {
             .collect();
         Self {
             vars,
+            group_only: None,
             executable: env::current_exe().ok(),
         }
     }
@@ -68,6 +71,22 @@ impl Environment {
         over
     }
 
+    /// This one, where headers may hold these values and nothing of ours.
+    #[must_use]
+    pub(super) fn with_headers_of(mut self, values: &BTreeMap<String, Secret>) -> Self {
+        self.group_only = Some(values.clone());
+        self
+    }
+
+    /// What headers may hold, if that is less than everything.
+    pub(super) fn for_headers(&self) -> Option<Self> {
+        let vars = self.group_only.clone()?;
+        Some(Self {
+            vars,
+            ..Self::default()
+        })
+    }
+
     /// The value of a variable, if it is set, blank or not.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.vars.get(name).map(Secret::expose)
@@ -106,6 +125,7 @@ impl fmt::Debug for Environment {
         formatter
             .debug_struct("Environment")
             .field("vars", &self.vars.keys())
+            .field("group_only", &self.group_only.as_ref().map(BTreeMap::keys))
             .field("executable", &self.executable)
             .finish()
     }

@@ -95,6 +95,16 @@ pub fn load_with(
     })
 }
 
+/// Where the headers of a group's requests may come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeaderSource {
+    /// The file and the environment, and over them the keys of the group: the server is the one that
+    /// the operator named.
+    Operator,
+    /// The keys of the group alone: the server is one that an administrator named.
+    Group,
+}
+
 /// Reads one bridge of a file that [`load_with`] takes, with some variables replaced: what a group
 /// has for keys of its own. They win over the environment and over `.env`. The error is one
 /// sentence.
@@ -104,8 +114,13 @@ pub fn load_bridge(
     overrides: &Overrides,
     name: &BridgeName,
     values: &BTreeMap<String, Secret>,
+    headers: HeaderSource,
 ) -> Result<Bridge, String> {
-    let loaded = load_with(path, &environment.over(values), overrides).map_err(|problems| {
+    let mut environment = environment.over(values);
+    if headers == HeaderSource::Group {
+        environment = environment.with_headers_of(values);
+    }
+    let loaded = load_with(path, &environment, overrides).map_err(|problems| {
         let first = problems
             .into_iter()
             .find(|problem| problem.severity == Severity::Error);

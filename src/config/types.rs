@@ -158,6 +158,11 @@ pub struct OpenWebUi {
     pub url: Option<Url>,
     /// Its `FORWARD_USER_INFO_HEADER_JWT_SECRET`, which signs `X-OpenWebUI-User-Jwt`.
     pub jwt_secret: Option<Secret>,
+    /// `aud` of the signed header, where it counts without a forwarder's key. Default none.
+    pub jwt_audience: Option<String>,
+    /// Whether the signed header counts without a forwarder's key and without an audience.
+    /// Default false: each server that Open WebUI sends the header to could send it here.
+    pub jwt_alone: bool,
     /// How long a user that was found counts without another look. Default 30 s, at most 60 s.
     pub cache_ttl: Duration,
     /// Whether the progress of a call is told in the chat it came from, where `url` is known.
@@ -182,6 +187,12 @@ pub struct Gateway {
     pub admin_header: HeaderName,
     /// The workspace. Default `X-Tenant-ID`.
     pub workspace_header: HeaderName,
+    /// Whether it removes these headers from what clients send, so that groups and the workspace
+    /// count beside a user's own session too. Default false.
+    pub strips_headers: bool,
+    /// Whether `Authorization` and the cookie are for the gateway alone where it names the user, and
+    /// are not looked at. Default false: credentials that do not hold are refused.
+    pub ignore_credentials: bool,
 }
 
 /// `[identity.oidc.NAME]`: whose bearer tokens are accepted (OpenID Connect Discovery 1.0, RFC 9068).
@@ -196,9 +207,11 @@ pub struct Issuer {
     pub audiences: Vec<String>,
     /// Where its keys are, if discovery should not be asked.
     pub jwks_url: Option<Url>,
-    /// Claims with the e-mail, the first that is there counts. Default `email`,
-    /// `preferred_username`, `upn`, `unique_name`.
+    /// Claims with the e-mail, the first that is there counts. `email` needs `email_verified`; others
+    /// are the operator's word. Default `email`.
     pub email_claims: Vec<String>,
+    /// Whether `email` counts where the token leaves `email_verified` out. Default false.
+    pub emails_verified: bool,
     /// Claims with groups, all count. Default `groups`, `roles`.
     pub groups_claims: Vec<String>,
     /// The claim with the workspace. Default `tid`.

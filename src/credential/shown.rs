@@ -7,7 +7,7 @@ use tokio::{sync::watch, task::spawn_blocking};
 use super::{Accounts, GroupKey, GroupKeyRefusal, GroupKeys, Owner};
 use crate::{
     auth::Caller,
-    config::{self, CredentialKind, OAuthGrant, Transport},
+    config::{self, CredentialKind, HeaderSource, OAuthGrant, Transport},
     mcp::{self, Credential},
     name::BridgeName,
     secret::Secret,
@@ -15,8 +15,9 @@ use crate::{
 };
 
 /// Resolves a bridge anew, with other values for some variables.
-pub type Variants =
-    dyn Fn(&BridgeName, &BTreeMap<String, Secret>) -> Result<config::Bridge, String> + Send + Sync;
+pub type Variants = dyn Fn(&BridgeName, &BTreeMap<String, Secret>, HeaderSource) -> Result<config::Bridge, String>
+    + Send
+    + Sync;
 
 /// How a session reaches its server, and what it shows there.
 #[derive(Debug)]
@@ -156,7 +157,9 @@ impl Credentials {
         })
     }
 
-    /// A group's keys, put where the shared ones would be.
+    /// A group's keys, put where the shared ones would be. Where an administrator has named another
+    /// server for the group, none of the operator's credentials goes there: not a header of the file,
+    /// not a variable of the environment, not a login.
     async fn shown_by_group(
         &self,
         bridge: &config::Bridge,
@@ -171,8 +174,13 @@ impl Credentials {
         self.accounts.hide(key.values.values().cloned());
         let (variants, wanted) = (Arc::clone(&self.variants), Arc::clone(&key));
         let name = bridge.name.clone();
+        let headers = if key.endpoint.is_some() {
+            HeaderSource::Group
+        } else {
+            HeaderSource::Operator
+        };
         // It reads the configuration anew.
-        let resolving = spawn_blocking(move || variants(&name, &wanted.values));
+        let resolving = spawn_blocking(move || variants(&name, &wanted.values, headers));
         let variant = resolving
             .await
             .map_err(|error| Denied::Unusable(error.to_string()))?

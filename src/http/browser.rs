@@ -239,8 +239,7 @@ mod tests {
             (Method::POST, (None, &[host, site("none")]), true),
             (
                 Method::POST,
-                None,
-                &[host, other, site("same-origin")],
+                (None, &[host, other, site("same-origin")]),
                 true,
             ),
             (Method::POST, (None, &[host, site("cross-site")]), false),
@@ -252,8 +251,7 @@ mod tests {
             ),
             (
                 Method::POST,
-                None,
-                &[host, site("none"), site("cross-site")],
+                (None, &[host, site("none"), site("cross-site")]),
                 false,
             ),
             (Method::GET, (None, &[host, site("cross-site")]), true),

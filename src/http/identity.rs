@@ -11,7 +11,7 @@ use super::{browser, error::ApiError, sender::Sender, state::Settings};
 use crate::{
     access::View,
     auth::{Caller, Proof, Refusal},
-    config::Flavor,
+    config::{DEFAULT_WORKSPACE, Flavor},
 };
 
 /// Who sent the request, or why nobody may have.
@@ -38,6 +38,13 @@ pub async fn view(settings: &Settings, sender: &Sender) -> Result<View, ApiError
 pub async fn view_of(settings: &Settings, caller: &Arc<Caller>) -> Result<View, ApiError> {
     let view = settings.access.view(caller).await;
     view.map_err(ApiError::store)
+}
+
+/// Whether a caller administers every workspace, and not only their own: what has no workspace, and
+/// what sends the operator's credentials elsewhere, is for the operator and for administrators of
+/// the default workspace.
+pub fn administers_all(view: &View) -> bool {
+    view.is_admin() && *view.caller().workspace == *DEFAULT_WORKSPACE
 }
 
 /// Who reads a document or a page; `None` is the public, where those are for all.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 
-use super::metrics::Metering;
+use super::{connect::Openers, metrics::Metering};
 use crate::{
     access::Access,
     audit::Audit,
@@ -95,6 +95,8 @@ pub struct AppState {
     pub store: Option<Arc<Store>>,
     /// The key of what is stored sealed; `None` where nothing is kept.
     pub keyring: Option<Arc<Keyring>>,
+    /// Which browsers went on with links to connect accounts.
+    pub openers: Openers,
     /// What groups call servers with instead of the shared credentials.
     pub group_keys: Arc<GroupKeys>,
     /// What happened.

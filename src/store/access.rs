@@ -8,18 +8,19 @@ const MAPPINGS: &str =
     "SELECT group_name, tenant_id FROM group_tenant_mapping ORDER BY group_name, tenant_id";
 const NARROWED: &str = "SELECT workspace_id, group_name, bridge, tools, read_only \
     FROM bridge_grant ORDER BY group_name, bridge, workspace_id, tools, read_only";
-/// One query: the groups, and a row without a group that tells of the administrator.
-const MEMBER: &str = "SELECT group_name, FALSE FROM user_group_membership \
-    WHERE lower(user_email) = $1 \
-    UNION ALL SELECT NULL, TRUE FROM user_admin_status \
-    WHERE lower(user_email) = $1 AND is_admin";
+/// One query: the groups, and a row without a group that tells of the administrator. What `lower`
+/// makes equal depends on the database and its locale, so each e-mail is compared again.
+const MEMBER: &str = "SELECT user_email, group_name, FALSE FROM user_group_membership \
+    WHERE lower(user_email) = lower($1) \
+    UNION ALL SELECT user_email, NULL, TRUE FROM user_admin_status \
+    WHERE lower(user_email) = lower($1) AND is_admin";
 const KEYS: &str = "SELECT name, hash, group_names, forwards, workspace_id, expires_at \
     FROM bridge_key ORDER BY workspace_id, name";
-const USERS: &str = "SELECT lower(user_email), group_name, FALSE, CAST(created_at AS TEXT) \
+const USERS: &str = "SELECT user_email, group_name, FALSE, CAST(created_at AS TEXT) \
     FROM user_group_membership \
-    UNION ALL SELECT lower(user_email), NULL, COALESCE(is_admin, FALSE), CAST(updated_at AS TEXT) \
+    UNION ALL SELECT user_email, NULL, COALESCE(is_admin, FALSE), CAST(updated_at AS TEXT) \
     FROM user_admin_status";
-const MEMBERS: &str = "SELECT group_name, lower(user_email) FROM user_group_membership";
+const MEMBERS: &str = "SELECT group_name, user_email FROM user_group_membership";
 
 /// Microseconds a second.
 pub(super) const MICROS: i64 = 1_000_000;
@@ -44,12 +45,11 @@ impl Store {
             return Ok(Member::default());
         }
         self.bounded(async {
-            let rows: Vec<(Option<String>, bool)> = self
-                .read
-                .fetch(MEMBER, &[email.to_lowercase().into()])
-                .await?;
-            let is_admin = rows.iter().any(|(_, is_admin)| *is_admin);
-            let mut groups: Vec<_> = rows.into_iter().filter_map(|(group, _)| group).collect();
+            let mut rows: Vec<(String, Option<String>, bool)> =
+                self.read.fetch(MEMBER, &[email.into()]).await?;
+            rows.retain(|(stored, _, _)| stored.eq_ignore_ascii_case(email));
+            let is_admin = rows.iter().any(|(_, _, is_admin)| *is_admin);
+            let mut groups: Vec<_> = rows.into_iter().filter_map(|(_, group, _)| group).collect();
             groups.sort();
             groups.dedup();
             Ok(Member { groups, is_admin })
@@ -75,6 +75,7 @@ impl Store {
             let rows: Vec<Row> = self.read.fetch(USERS, &[]).await?;
             let mut users = BTreeMap::<String, UserRow>::new();
             for (email, group, is_admin, updated_at) in rows {
+                let email = email.to_ascii_lowercase();
                 let user = users.entry(email.clone()).or_insert_with(|| UserRow {
                     email,
                     groups: Vec::new(),
@@ -111,6 +112,7 @@ impl Store {
                 group(&mut groups, &grant.group).grants.push(grant);
             }
             for (name, email) in members {
+                let email = email.to_ascii_lowercase();
                 group(&mut groups, &name).users.push(email);
             }
             Ok(groups

@@ -13,25 +13,30 @@ use super::{
     access::json,
     changes::record,
     open::{ALL, now},
-    pool::Tx,
+    pool::{Tx, Value},
 };
-use crate::config::DEFAULT_WORKSPACE;
+use crate::{config::DEFAULT_WORKSPACE, name::is_hidden};
 
 /// The inherited columns are VARCHAR(255).
 const TEXT_MAX: usize = 255;
 
+/// How a member's e-mail may be written. What `lower` makes equal depends on the database and its
+/// locale, so [`written`] compares again.
+const WRITTEN_MEMBER: &str = "SELECT user_email FROM user_group_membership \
+    WHERE lower(user_email) = lower($1) AND group_name = $2";
 const ADD_MEMBER: &str = "INSERT INTO user_group_membership (user_email, group_name) \
-    SELECT $1, $2 WHERE NOT EXISTS (SELECT 1 FROM user_group_membership \
-    WHERE lower(user_email) = $1 AND group_name = $2) ON CONFLICT DO NOTHING";
+    VALUES ($1, $2) ON CONFLICT DO NOTHING";
 const REMOVE_MEMBER: &str =
-    "DELETE FROM user_group_membership WHERE lower(user_email) = $1 AND group_name = $2";
+    "DELETE FROM user_group_membership WHERE user_email = $1 AND group_name = $2";
+/// The same of administrators.
+const WRITTEN_ADMIN: &str =
+    "SELECT user_email FROM user_admin_status WHERE lower(user_email) = lower($1)";
 const PROMOTE: &str = "UPDATE user_admin_status SET is_admin = TRUE, updated_at = CURRENT_TIMESTAMP \
-    WHERE lower(user_email) = $1 AND NOT COALESCE(is_admin, FALSE)";
+    WHERE user_email = $1 AND NOT COALESCE(is_admin, FALSE)";
 const ADD_ADMIN: &str = "INSERT INTO user_admin_status (user_email, is_admin) \
-    SELECT $1, TRUE WHERE NOT EXISTS (SELECT 1 FROM user_admin_status \
-    WHERE lower(user_email) = $1) ON CONFLICT DO NOTHING";
+    VALUES ($1, TRUE) ON CONFLICT DO NOTHING";
 const DEMOTE: &str = "UPDATE user_admin_status SET is_admin = FALSE, updated_at = CURRENT_TIMESTAMP \
-    WHERE lower(user_email) = $1 AND is_admin";
+    WHERE user_email = $1 AND is_admin";
 const ADD_MAPPING: &str = "INSERT INTO group_tenant_mapping (group_name, tenant_id) \
     SELECT $1, $2 WHERE NOT EXISTS (SELECT 1 FROM group_tenant_mapping \
     WHERE group_name = $1 AND tenant_id = $2) ON CONFLICT DO NOTHING";
@@ -45,6 +50,8 @@ const REMOVE_NARROWED: &str = "DELETE FROM bridge_grant WHERE group_name = $1 AN
     AND ($3 = '*' OR workspace_id = $3 OR ($3 = 'default' AND workspace_id = '*'))";
 const EVERYWHERE: &str = "SELECT COUNT(*) FROM bridge_grant \
     WHERE group_name = $1 AND bridge = $2 AND workspace_id = '*'";
+const WHOLE: &str =
+    "SELECT COUNT(*) FROM group_tenant_mapping WHERE group_name = $1 AND tenant_id = $2";
 const REMOVE_MEMBERS: &str = "DELETE FROM user_group_membership WHERE group_name = $1";
 const REMOVE_MAPPINGS: &str = "DELETE FROM group_tenant_mapping WHERE group_name = $1";
 const REMOVE_ALL_NARROWED: &str = "DELETE FROM bridge_grant WHERE group_name = $1 \
@@ -58,8 +65,15 @@ impl Store {
         email: &str,
         group: &str,
     ) -> Result<bool, StoreError> {
-        self.change_row(actor, ADD_MEMBER, "add_member", email, group)
-            .await
+        let email = &lower_email(email)?;
+        fits("the name of the group", group)?;
+        self.bounded(async {
+            let mut tx = self.begin().await?;
+            let is_change = self.put_member(&mut tx, email, group).await?;
+            let change = is_change.then(|| ("add_member", format!("{email} {group}")));
+            self.finish(tx, actor, change).await
+        })
+        .await
     }
 
     /// Removes a member; false if they were none.
@@ -69,30 +83,18 @@ impl Store {
         email: &str,
         group: &str,
     ) -> Result<bool, StoreError> {
-        self.change_row(actor, REMOVE_MEMBER, "remove_member", email, group)
-            .await
-    }
-
-    /// One statement over an e-mail and a group.
-    async fn change_row(
-        &self,
-        actor: &Actor,
-        sql: &'static str,
-        action: &str,
-        email: &str,
-        group: &str,
-    ) -> Result<bool, StoreError> {
         let email = &lower_email(email)?;
         fits("the name of the group", group)?;
         self.bounded(async {
             let mut tx = self.begin().await?;
-            let touched = tx.execute(sql, &[email.into(), group.into()]).await?;
-            self.finish(
-                tx,
-                actor,
-                (touched > 0).then(|| (action, format!("{email} {group}"))),
-            )
-            .await
+            let mut touched = 0;
+            let values = [email.into(), group.into()];
+            for found in written(&mut tx, WRITTEN_MEMBER, &values, email).await? {
+                let values = [found.into(), group.into()];
+                touched += tx.execute(REMOVE_MEMBER, &values).await?;
+            }
+            let change = (touched > 0).then(|| ("remove_member", format!("{email} {group}")));
+            self.finish(tx, actor, change).await
         })
         .await
     }
@@ -110,7 +112,11 @@ impl Store {
             let (action, is_change) = if is_admin {
                 ("set_admin", self.put_admin(&mut tx, &email).await?)
             } else {
-                let touched = tx.execute(DEMOTE, &[(&email).into()]).await?;
+                let mut touched = 0;
+                let values = [(&email).into()];
+                for found in written(&mut tx, WRITTEN_ADMIN, &values, &email).await? {
+                    touched += tx.execute(DEMOTE, &[found.into()]).await?;
+                }
                 ("unset_admin", touched > 0)
             };
             self.finish(tx, actor, is_change.then_some((action, email)))
@@ -140,6 +146,7 @@ impl Store {
         grant: &GrantRow,
     ) -> Result<bool, StoreError> {
         fits("the name of the group", &grant.group)?;
+        shows("the name of the group", &grant.group)?;
         fits("the name of the bridge", &grant.bridge)?;
         if grant.tools.is_empty() && !grant.read_only {
             let values = [(&grant.group).into(), (&grant.bridge).into()];
@@ -170,7 +177,7 @@ impl Store {
 
     /// Revokes all that a group may do with a bridge, narrowed or not; says how many grants went.
     ///
-    /// What is narrowed and counts in every workspace goes by the operator's word, or by that of an
+    /// What counts in every workspace goes by the operator's word, or by that of an
     /// administrator of the default workspace; it stays when those of others revoke. If nothing
     /// else is there to revoke they are refused, so that nobody believes it gone.
     pub async fn revoke(
@@ -181,14 +188,19 @@ impl Store {
     ) -> Result<u64, StoreError> {
         self.bounded(async {
             let mut tx = self.begin().await?;
-            let mut gone = tx
-                .execute(REMOVE_MAPPING, &[group.into(), bridge.into()])
-                .await?;
+            let mut gone = 0;
+            let mut left: Vec<(i64,)> = Vec::new();
+            let whole = [group.into(), bridge.into()];
+            if reach(actor) == ALL || actor.workspace == ALL {
+                gone += tx.execute(REMOVE_MAPPING, &whole).await?;
+            } else {
+                left = tx.fetch(WHOLE, &whole).await?;
+            }
             self.scope(&mut tx, reach(actor)).await?;
             let values = [group.into(), bridge.into(), (&actor.workspace).into()];
             gone += tx.execute(REMOVE_NARROWED, &values).await?;
             if gone == 0 {
-                let left: Vec<(i64,)> = tx.fetch(EVERYWHERE, &values[..2]).await?;
+                left.extend(tx.fetch::<(i64,)>(EVERYWHERE, &values[..2]).await?);
                 must_be_none(group, bridge, &left)?;
             }
             self.finish(
@@ -210,6 +222,9 @@ impl Store {
         bridges: &[String],
     ) -> Result<(), StoreError> {
         fits("the name of the group", group)?;
+        if !bridges.is_empty() {
+            shows("the name of the group", group)?;
+        }
         for bridge in bridges {
             fits("the name of the bridge", bridge)?;
         }
@@ -298,9 +313,13 @@ impl Store {
 
     /// Makes a user an administrator; false if they were one.
     pub(super) async fn put_admin(&self, tx: &mut Tx, email: &str) -> Result<bool, StoreError> {
-        let mut touched = tx.execute(PROMOTE, &[email.into()]).await?;
-        if touched == 0 {
-            touched = tx.execute(ADD_ADMIN, &[email.into()]).await?;
+        let found = written(tx, WRITTEN_ADMIN, &[email.into()], email).await?;
+        if found.is_empty() {
+            return Ok(tx.execute(ADD_ADMIN, &[email.into()]).await? > 0);
+        }
+        let mut touched = 0;
+        for email in found {
+            touched += tx.execute(PROMOTE, &[email.into()]).await?;
         }
         Ok(touched > 0)
     }
@@ -312,10 +331,11 @@ impl Store {
         email: &str,
         group: &str,
     ) -> Result<bool, StoreError> {
-        Ok(tx
-            .execute(ADD_MEMBER, &[email.into(), group.into()])
-            .await?
-            > 0)
+        shows("the name of the group", group)?;
+        shows("the e-mail", email)?;
+        let values = [email.into(), group.into()];
+        let found = written(tx, WRITTEN_MEMBER, &values, email).await?;
+        Ok(found.is_empty() && tx.execute(ADD_MEMBER, &values).await? > 0)
     }
 }
 
@@ -360,9 +380,23 @@ pub(super) fn tools_of(grant: &GrantRow) -> String {
     json(&tools)
 }
 
+/// How rows write an e-mail: with any case of ASCII letters, and nothing else that differs.
+async fn written(
+    tx: &mut Tx,
+    sql: &'static str,
+    values: &[Value<'_>],
+    email: &str,
+) -> Result<Vec<String>, StoreError> {
+    let rows: Vec<(String,)> = tx.fetch(sql, values).await?;
+    let same = rows.into_iter().map(|(found,)| found);
+    Ok(same
+        .filter(|found| found.eq_ignore_ascii_case(email))
+        .collect())
+}
+
 /// The e-mail as it is stored.
 pub(super) fn lower_email(email: &str) -> Result<String, StoreError> {
-    let email = email.to_lowercase();
+    let email = email.to_ascii_lowercase();
     fits("the e-mail", &email)?;
     Ok(email)
 }
@@ -380,6 +414,17 @@ pub(super) fn fits(what: &str, text: &str) -> Result<(), StoreError> {
     }
     if text.contains('\0') {
         return Err(StoreError::Invalid(format!("{what} has a NUL byte")));
+    }
+    Ok(())
+}
+
+/// Refuses a new name that could look like another one. What stands in the tables already can still
+/// be removed.
+pub(super) fn shows(what: &str, text: &str) -> Result<(), StoreError> {
+    if text.contains(is_hidden) {
+        return Err(StoreError::Invalid(format!(
+            "{what} {text:?} has a control, zero-width or text-direction character; type it anew"
+        )));
     }
     Ok(())
 }

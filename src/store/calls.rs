@@ -211,7 +211,10 @@ fn query(filter: &CallFilter) -> (String, Vec<Value<'_>>) {
         if caller.chars().count() <= INDEXED_MAX {
             conditions.literal("length(caller) <= 320");
         }
-        conditions.and("lower(caller) = ?", replaced(caller).to_lowercase().into());
+        conditions.and(
+            "lower(caller) = lower(?)",
+            replaced(caller).into_owned().into(),
+        );
     }
     for (text, condition, indexed) in [
         (&filter.bridge, "bridge = ?", "length(bridge) <= 255"),

@@ -49,7 +49,7 @@ impl Store {
             conditions.and("changed_at < ?", until.into());
         }
         if let Some(actor) = &filter.actor {
-            conditions.and("lower(actor) = ?", actor.to_lowercase().into());
+            conditions.and("lower(actor) = lower(?)", actor.into());
         }
         let (sql, values) =
             conditions.finish(SELECT, "ORDER BY changed_at DESC, id DESC", filter.limit);

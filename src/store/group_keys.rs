@@ -4,7 +4,11 @@
 //! Values stand there sealed; one that the proxy left as it was is sealed when it is found. The
 //! tables know no workspaces.
 
-use super::{Actor, Store, StoreError, admin::fits, pool::Value};
+use super::{
+    Actor, Store, StoreError,
+    admin::{fits, shows},
+    pool::Value,
+};
 use crate::secret::Secret;
 
 /// The longest text in `key_value`, in bytes.
@@ -126,6 +130,7 @@ impl Store {
         stored: &str,
     ) -> Result<(), StoreError> {
         fits("the name of the group", &name.group)?;
+        shows("the name of the group", &name.group)?;
         fits("the name of the bridge", &name.bridge)?;
         fits("the name of the variable", &name.variable)?;
         if stored.len() > STORED_MAX {
@@ -197,6 +202,7 @@ impl Store {
         endpoint: &EndpointRow,
     ) -> Result<(), StoreError> {
         fits("the name of the group", &endpoint.group)?;
+        shows("the name of the group", &endpoint.group)?;
         fits("the name of the bridge", &endpoint.bridge)?;
         if endpoint.url.len() > URL_MAX {
             return Err(StoreError::Invalid(format!(

@@ -3,7 +3,7 @@
 use super::{
     Actor, KeyRow, Store, StoreError,
     access::{MICROS, json},
-    admin::{fits, may_write},
+    admin::{fits, may_write, shows},
     open::now,
     pool::Value,
 };
@@ -17,6 +17,9 @@ impl Store {
     /// Stores an API key by its hash; false if the name is taken, or the key is stored already.
     pub async fn add_key(&self, actor: &Actor, key: &KeyRow) -> Result<bool, StoreError> {
         fits("the name of the API key", &key.name)?;
+        for group in &key.groups {
+            shows("the name of the group", group)?;
+        }
         may_write(actor, &key.workspace)?;
         self.bounded(async {
             let mut tx = self.begin().await?;

@@ -19,6 +19,7 @@ const BRIDGES: &str = "
 [identity.open_webui]
 secret_key = '${WHO_SECRET}'
 jwt_secret = '${WHO_JWT_SECRET}'
+jwt_alone = true
 [identity.gateway]
 enabled = true
 secret = '${WHO_GATEWAY_SECRET}'

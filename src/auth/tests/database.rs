@@ -27,6 +27,7 @@ fn identity(ttl: Duration) -> Identity {
         keys: vec![key("chat", "chat-key", true)],
         open_webui: OpenWebUi {
             jwt_secret: Some(Secret::new(JWT_SECRET)),
+            jwt_alone: true,
             cache_ttl: ttl,
             ..open_webui()
         },
@@ -38,6 +39,8 @@ fn identity(ttl: Duration) -> Identity {
             groups_header: name("x-user-groups"),
             admin_header: name("x-user-admin"),
             workspace_header: name("x-tenant-id"),
+            strips_headers: true,
+            ignore_credentials: false,
         }),
         oidc: Vec::<Issuer>::new(),
         ..Identity::default()

@@ -6,7 +6,7 @@ use crate::config::Gateway;
 const ANN: (&str, &str) = ("x-user-email", "ann@example.org");
 const PEER: Option<&str> = Some("10.1.2.3");
 
-fn gateway(peers: &[&str], secret: Option<&str>) -> Gateway {
+pub(super) fn gateway(peers: &[&str], secret: Option<&str>) -> Gateway {
     Gateway {
         trusted_peers: peers.iter().map(|peer| peer.parse().unwrap()).collect(),
         secret: secret.map(Secret::new),
@@ -15,6 +15,8 @@ fn gateway(peers: &[&str], secret: Option<&str>) -> Gateway {
         groups_header: HeaderName::from_static("x-user-groups"),
         admin_header: HeaderName::from_static("x-user-admin"),
         workspace_header: HeaderName::from_static("x-tenant-id"),
+        strips_headers: false,
+        ignore_credentials: false,
     }
 }
 
@@ -127,9 +129,9 @@ async fn the_gateway_and_credentials_must_agree() {
             Ok(("ann@example.org", Proof::ForwardedHeaders)),
         ),
         (
-            "credentials for the gateway",
+            "credentials that do not hold",
             vec![("authorization", "Basic dTpwdw=="), ANN],
-            Ok(("ann@example.org", Proof::Gateway)),
+            Err(Refusal::Password),
         ),
         (
             "credentials for the gateway, without a user",
@@ -161,7 +163,11 @@ async fn the_gateway_and_credentials_must_agree() {
             vec![("authorization", "Bearer x"), ANN],
             Err(Refusal::Key),
         ),
-        ("twice", vec![ANN, ANN], Err(Refusal::Untrusted)),
+        (
+            "twice",
+            vec![ANN, ANN],
+            Err(Refusal::Repeated("x-user-email".to_owned())),
+        ),
         ("nobody", vec![("x-user-email", "")], Err(Refusal::Missing)),
     ];
     check(
@@ -180,8 +186,10 @@ async fn others_may_be_anonymous() {
         ..Identity::default()
     };
     let proofs = proofs(identity, sources());
-    let caller = ask(&proofs, &[ANN], Some("9.9.9.9")).await.unwrap();
+    let caller = ask(&proofs, &[], Some("9.9.9.9")).await.unwrap();
     assert_eq!(caller.proof, Proof::Anonymous);
+    let refusal = ask(&proofs, &[ANN], Some("9.9.9.9")).await.unwrap_err();
+    assert_eq!(refusal, Refusal::Untrusted, "who names a user means one");
     let caller = ask(&proofs, &[ANN], PEER).await.unwrap();
     assert_eq!(caller.proof, Proof::Gateway);
 }

@@ -1,7 +1,9 @@
 //! Whole requests against whole configurations.
 
 mod database;
+mod emails;
 mod gateway;
+mod holds;
 mod keys;
 mod oidc;
 mod sessions;

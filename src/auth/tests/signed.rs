@@ -5,14 +5,68 @@ use serde_json::json;
 use super::*;
 
 fn signing() -> Proofs {
+    with(None, true)
+}
+
+fn with(audience: Option<&str>, alone: bool) -> Proofs {
     let identity = Identity {
         open_webui: OpenWebUi {
             jwt_secret: Some(Secret::new(JWT_SECRET)),
+            jwt_audience: audience.map(str::to_owned),
+            jwt_alone: alone,
             ..OpenWebUi::default()
         },
+        keys: vec![key("team", "own-key", false), key("chat", "chat-key", true)],
         ..Identity::default()
     };
     proofs(identity, sources())
+}
+
+fn jwt(token: &str) -> (&'static str, &str) {
+    ("x-openwebui-user-jwt", token)
+}
+
+#[tokio::test]
+async fn the_signed_header_needs_somebody_beside_it() {
+    let own = hs256(JWT_SECRET, &claims(json!({"aud": "the-bridge"})));
+    let listed = hs256(JWT_SECRET, &claims(json!({"aud": ["x", "the-bridge"]})));
+    let other = hs256(JWT_SECRET, &claims(json!({"aud": "other"})));
+    let odd = hs256(JWT_SECRET, &claims(json!({"aud": 1})));
+    let plain = hs256(JWT_SECRET, &claims(json!({})));
+    let chat = ("authorization", "Bearer chat-key");
+    let ann = Ok(("ann@example.org", Proof::SignedHeader));
+    let alone = Err(Refusal::SignedAlone);
+    let flaw = Err(Refusal::Token);
+    let cases: Vec<Case<'_>> = vec![
+        ("alone", vec![jwt(&plain)], alone.clone()),
+        ("beside a forwarder", vec![chat, jwt(&plain)], ann.clone()),
+        (
+            "beside another key",
+            vec![("authorization", "Bearer own-key"), jwt(&plain)],
+            Ok(("team", Proof::ApiKey)),
+        ),
+        (
+            "beside a wrong key",
+            vec![("authorization", "Bearer x"), jwt(&plain)],
+            Err(Refusal::Key),
+        ),
+        ("for an audience", vec![jwt(&own)], flaw.clone()),
+        (
+            "for an audience, beside a forwarder",
+            vec![chat, jwt(&own)],
+            flaw.clone(),
+        ),
+    ];
+    check(&with(None, false), None, &cases).await;
+    let cases: Vec<Case<'_>> = vec![
+        ("alone", vec![jwt(&plain)], alone),
+        ("for us", vec![jwt(&own)], ann.clone()),
+        ("for us and others", vec![jwt(&listed)], ann.clone()),
+        ("for others", vec![jwt(&other)], flaw.clone()),
+        ("for a number", vec![jwt(&odd)], flaw),
+        ("for all, beside a forwarder", vec![chat, jwt(&plain)], ann),
+    ];
+    check(&with(Some("the-bridge"), false), None, &cases).await;
 }
 
 /// Good claims with some of them replaced; null takes one away.
@@ -31,7 +85,7 @@ fn claims(changes: Value) -> Value {
 }
 
 #[tokio::test]
-async fn the_signed_header_is_a_proof_by_itself() {
+async fn the_signed_header_is_a_proof_by_itself_where_the_operator_says_so() {
     let proofs = signing();
     let good = hs256(JWT_SECRET, &claims(json!({})));
     let sent = [("x-openwebui-user-jwt", good.as_str())];

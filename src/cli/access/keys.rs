@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     cli::output::{complain, print},
+    config,
     store::KeyRow,
 };
 
@@ -29,6 +30,7 @@ pub async fn run(desk: &Desk, command: KeyCommand) -> anyhow::Result<()> {
 
 /// Makes a key of 256 random bits; only its hash is kept.
 async fn add(desk: &Desk, args: KeyArgs) -> anyhow::Result<()> {
+    config::check_key_name(&args.name).map_err(anyhow::Error::msg)?;
     let mut configured = desk.config.identity.keys.iter();
     ensure!(
         !configured.any(|key| key.name == args.name),

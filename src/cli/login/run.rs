@@ -126,7 +126,7 @@ impl Desk {
         let name = bridge.name.as_str();
         let (workspace, subject) = match (bridge.credential, user) {
             (CredentialKind::Caller, Some(user)) => {
-                (workspace, format!("user:{}", user.to_lowercase()))
+                (workspace, format!("user:{}", user.to_ascii_lowercase()))
             }
             (CredentialKind::Caller, None) => bail!(
                 "each caller has their own account at `{name}`: say whose, `--user E-MAIL`; they may also connect it themselves, at /oauth/{name}/connect"

@@ -10,7 +10,12 @@ use toml::Spanned;
 use super::oauth;
 use crate::config::bridge::{BridgeTable, Resolver};
 use crate::{
-    config::{CredentialKind, OAuth, lint, reader::Text, reference::variable_of, setting::List},
+    config::{
+        CredentialKind, Environment, OAuth, lint,
+        reader::Text,
+        reference::{Scope, variable_of},
+        setting::List,
+    },
     secret::Secret,
 };
 
@@ -135,7 +140,14 @@ fn basic(resolver: &mut Resolver<'_, '_>, table: Spanned<BasicTable>) -> Option<
         &password,
     );
     // Both are read, so that both are named when both are missing.
-    let (user, password) = (needed(resolver, &user), needed(resolver, &password));
+    let (user, password) = if is_elsewhere(resolver) {
+        (
+            of_group(resolver, &user, false),
+            of_group(resolver, &password, true),
+        )
+    } else {
+        (needed(resolver, &user), needed(resolver, &password))
+    };
     let (user, password) = (user?, password?);
     if user.get_ref().contains(':') {
         resolver
@@ -150,6 +162,30 @@ fn basic(resolver: &mut Resolver<'_, '_>, table: Spanned<BasicTable>) -> Option<
     }
     let pair = format!("{}:{}", user.get_ref(), password.get_ref());
     Some(Secret::new(format!("Basic {}", STANDARD.encode(pair))))
+}
+
+/// Whether headers go to a server that the operator did not name.
+fn is_elsewhere(resolver: &Resolver<'_, '_>) -> bool {
+    resolver.reader.environment.for_headers().is_some()
+}
+
+/// A text for such a server, made of the keys of the group alone: `None` if it needs anything else
+/// that is the operator's. Where it must be `keyed`, it is nothing without a key either.
+fn of_group(resolver: &Resolver<'_, '_>, text: &Text, keyed: bool) -> Option<Text> {
+    let own = resolver.reader.environment.for_headers()?;
+    let expand = |environment: &Environment| {
+        let scope = Scope {
+            environment,
+            folder: &resolver.reader.folder,
+            lenient: false,
+        };
+        scope.expand(text.get_ref()).ok()
+    };
+    let (with, without) = (expand(&own)?, expand(&Environment::default())?);
+    let is_own = with.missing.is_empty() && with.files.is_empty();
+    let has_key = !without.missing.is_empty() || with.text != without.text;
+    let is_plain = !keyed && !with.has_references;
+    (is_own && (has_key || is_plain)).then(|| Text::new(text.span(), with.text))
 }
 
 /// A value that may not be blank, whatever its default says.
@@ -244,10 +280,13 @@ fn headers(
             continue;
         }
         warn_of_literal(resolver, name, written);
-        let Some(value) = resolver.expand(written) else {
-            continue;
+        let value = if is_elsewhere(resolver) {
+            of_group(resolver, written, true)
+        } else {
+            let value = resolver.expand(written);
+            value.and_then(|value| resolver.unless_blank(written, value))
         };
-        let Some(value) = resolver.unless_blank(written, value) else {
+        let Some(value) = value else {
             continue;
         };
         if HeaderValue::from_str(value.get_ref()).is_err() {

@@ -6,8 +6,8 @@ use http::header::AUTHORIZATION;
 
 use crate::{
     config::{
-        Bridge, Config, CredentialKind, Environment, OAuth, OAuthGrant, Overrides, Remote,
-        Transport, load_bridge,
+        Bridge, Config, CredentialKind, Environment, HeaderSource, OAuth, OAuthGrant, Overrides,
+        Remote, Transport, load_bridge,
         tests::{load_named, refused, taken},
     },
     name::BridgeName,
@@ -491,7 +491,14 @@ fn a_bridge_is_read_again_with_the_keys_of_a_group() {
             .into_iter()
             .collect();
         let name = BridgeName::parse(name).unwrap();
-        load_bridge(&path, &environment, &Overrides::default(), &name, &values)
+        load_bridge(
+            &path,
+            &environment,
+            &Overrides::default(),
+            &name,
+            &values,
+            HeaderSource::Operator,
+        )
     };
     let far = read("far", Some("of-a-group")).unwrap();
     assert_eq!(authorization(&far), Some("Bearer of-a-group"));
@@ -512,6 +519,61 @@ fn a_bridge_is_read_again_with_the_keys_of_a_group() {
         broken,
         "the configuration cannot be read: the bridge has neither `command` nor `url`"
     );
+}
+
+#[test]
+fn headers_for_the_server_of_a_group_hold_its_own_keys_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bridges.toml");
+    fs::write(folder.path().join("key"), "of-a-file").unwrap();
+    let text = "[bridges.far]\nurl = 'https://x'\n[bridges.far.headers]\nX-Own = 'Bearer ${K}'\n\
+                X-Second = '${NONE:-${K}}'\nX-Ours = '${OURS}'\nX-Mixed = '${K} ${OURS}'\n\
+                X-Default = '${NONE:-secret}'\nX-Fallback = '${OURS:-${K}}'\nX-File = '${file:key}'\n\
+                X-Literal = 'literal'\nX-Both = '${K}${file:key}'\n\
+                [bridges.basic]\nurl = 'https://x'\nbasic_auth = { user = '${OURS}', password = '${K}' }\n\
+                [bridges.plain]\nurl = 'https://x'\nbasic_auth = { user = 'bot', password = '${K}' }\n\
+                [bridges.theirs]\nurl = 'https://x'\nbasic_auth = { user = 'bot', password = '${OURS}' }\n";
+    fs::write(&path, text).unwrap();
+    fs::write(folder.path().join(".env"), "OURS=of-dotenv\n").unwrap();
+    let environment = Environment::of([("OURS", "of-the-operator"), ("K", "of-all")]);
+    let values = BTreeMap::from([("K".to_owned(), Secret::new("of-a-group"))]);
+    let read = |name: &str, values: &BTreeMap<String, Secret>, source| {
+        let name = BridgeName::parse(name).unwrap();
+        let overrides = Overrides::default();
+        let bridge = load_bridge(&path, &environment, &overrides, &name, values, source).unwrap();
+        let Ok(Transport::Remote(remote)) = bridge.transport else {
+            panic!("a remote one")
+        };
+        let mut names: Vec<_> = remote
+            .headers
+            .iter()
+            .map(|(name, _)| name.to_string())
+            .collect();
+        names.sort();
+        names
+    };
+    let group = HeaderSource::Group;
+    assert_eq!(
+        read("far", &values, group),
+        ["x-fallback", "x-own", "x-second"]
+    );
+    let name = BridgeName::parse("far").unwrap();
+    let far = load_bridge(
+        &path,
+        &environment,
+        &Overrides::default(),
+        &name,
+        &values,
+        group,
+    );
+    for secret in far.unwrap().secrets() {
+        assert!(!secret.matches("of-the-operator") && !secret.matches("of-all"));
+    }
+    assert!(read("basic", &values, group).is_empty());
+    assert_eq!(read("plain", &values, group), ["authorization"]);
+    assert!(read("theirs", &values, group).is_empty());
+    assert!(read("far", &BTreeMap::new(), group).is_empty());
+    assert_eq!(read("far", &values, HeaderSource::Operator).len(), 9);
 }
 
 #[test]

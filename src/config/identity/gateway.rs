@@ -25,6 +25,8 @@ struct GatewayTable {
     groups_header: Option<Text>,
     admin_header: Option<Text>,
     workspace_header: Option<Text>,
+    strips_headers: bool,
+    ignore_credentials: bool,
 }
 
 /// Reads the section. Mistakes are told also while it is off.
@@ -49,6 +51,8 @@ pub(super) fn read(reader: &mut Reader<'_>, span: &Span, table: DeTable<'_>) -> 
         groups_header: header("groups_header", &table.groups_header, "x-user-groups"),
         admin_header: header("admin_header", &table.admin_header, "x-user-admin"),
         workspace_header: header("workspace_header", &table.workspace_header, "x-tenant-id"),
+        strips_headers: table.strips_headers,
+        ignore_credentials: table.ignore_credentials,
     };
     if is_on != Some(true) {
         if is_on == Some(false) {

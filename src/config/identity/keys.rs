@@ -13,6 +13,7 @@ use crate::config::{
     reader::{Reader, Text},
     setting::{List, plain},
 };
+use crate::name::is_hidden;
 
 /// As it stands in the file.
 #[derive(Debug, Default, Deserialize)]
@@ -60,6 +61,13 @@ impl Keys {
     }
 
     fn read_table(&mut self, reader: &mut Reader<'_>, name: &str, at: &Span, table: DeTable<'_>) {
+        if let Err(problem) = check_key_name(name) {
+            reader
+                .problems
+                .error(at, problem)
+                .hint("write `[identity.keys.NAME]` with another name");
+            return;
+        }
         let section = format!("identity.keys.{name}");
         let before = reader.problems.len();
         let Some(table) = reader.table::<KeyTable>(&section, at, table) else {
@@ -139,6 +147,21 @@ impl Keys {
                 ));
         }
     }
+}
+
+/// Refuses a name that would read as a person in logs, records and limits.
+pub(crate) fn check_key_name(name: &str) -> Result<(), String> {
+    let reason = if name.contains('@') {
+        "reads like the e-mail of a person"
+    } else if name.contains(is_hidden) {
+        "has a character that cannot be seen"
+    } else {
+        return Ok(());
+    };
+    let shown: String = name.chars().take(100).collect();
+    Err(format!(
+        "the key {shown:?} needs another name: this one {reason}, and records would show it"
+    ))
 }
 
 fn read_hash(reader: &mut Reader<'_>, text: &Text) -> Option<Result<KeyText, String>> {

@@ -10,3 +10,4 @@ mod open_webui;
 mod tests;
 
 pub(super) use draft::{Draft, read};
+pub(crate) use keys::check_key_name;

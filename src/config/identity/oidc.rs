@@ -22,6 +22,7 @@ struct IssuerTable {
     audience: Option<Spanned<List>>,
     jwks_url: Option<Text>,
     email_claims: Option<Spanned<List>>,
+    emails_verified: bool,
     groups_claims: Option<Spanned<List>>,
     workspace_claim: Option<Text>,
 }
@@ -86,23 +87,54 @@ fn read_table(
     let jwks_url = table.jwks_url.as_ref();
     let jwks_url = jwks_url.and_then(|text| reader.optional(text)?.ok());
     let jwks_url = jwks_url.and_then(|text| secure_url(reader, "jwks_url", &text));
-    let emails = ["email", "preferred_username", "upn", "unique_name"];
-    let email_claims = reader.names("email_claims", table.email_claims.as_ref(), &emails);
+    let email_claims = match &table.email_claims {
+        // An empty list is an answer too: tokens name no e-mail.
+        Some(list) => plain(reader.words(list)),
+        None => vec!["email".to_owned()],
+    };
+    if let Some(issuer) = &issuer
+        && table.email_claims.is_none()
+        && is_entra(issuer)
+    {
+        reader
+            .problems
+            .warning(
+                at,
+                "tokens of Microsoft Entra do not say whether an e-mail is verified, so that users are known by their subject alone",
+            )
+            .hint("write `email_claims = [\"upn\"]`: within one tenant its administrators alone assign that name (docs/access.md)");
+    }
     let groups_claims = match &table.groups_claims {
         Some(list) => plain(reader.words(list)),
         None => vec!["groups".to_owned(), "roles".to_owned()],
     };
+    // Blank is an answer too: no claim names a workspace.
     let workspace = table.workspace_claim.as_ref();
-    let workspace = workspace.and_then(|text| reader.optional(text)?.ok());
+    let workspace = workspace.and_then(|text| reader.optional(text));
     Some(Issuer {
         name: name.to_owned(),
         issuer: issuer?,
         audiences,
         jwks_url,
         email_claims,
+        emails_verified: table.emails_verified,
         groups_claims,
-        workspace_claim: workspace.map_or_else(|| "tid".to_owned(), Text::into_inner),
+        workspace_claim: workspace.map_or_else(
+            || "tid".to_owned(),
+            |text| text.map(Text::into_inner).unwrap_or_default(),
+        ),
     })
+}
+
+/// Whether an issuer is Microsoft Entra.
+fn is_entra(issuer: &Url) -> bool {
+    let hosts = [
+        "login.microsoftonline.com",
+        "login.microsoftonline.us",
+        "login.partner.microsoftonline.cn",
+        "sts.windows.net",
+    ];
+    issuer.host_str().is_some_and(|host| hosts.contains(&host))
 }
 
 /// Keys that came over plain HTTP are anybody's; on this machine that does not matter.

@@ -21,6 +21,8 @@ struct OpenWebUiTable {
     secret_key: Option<Text>,
     url: Option<Text>,
     jwt_secret: Option<Text>,
+    jwt_audience: Option<Text>,
+    jwt_alone: bool,
     cache_ttl: Option<Text>,
     progress: Option<bool>,
 }
@@ -77,6 +79,10 @@ pub(super) fn read(
             None => {}
         }
     }
+    if let Some(Some(Ok(text))) = table.jwt_audience.map(|text| reader.optional(&text)) {
+        open_webui.jwt_audience = Some(text.into_inner());
+    }
+    open_webui.jwt_alone = table.jwt_alone;
     if let Some(text) = table.cache_ttl.and_then(|text| reader.required(&text))
         && let Some(duration) = reader.duration_up_to("cache_ttl", &text, CACHE_TTL_MAX)
     {

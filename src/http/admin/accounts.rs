@@ -57,6 +57,9 @@ pub async fn disconnect(
     Given(which): Given<Which>,
 ) -> Result<Json<Value>, ApiError> {
     let bridge = bridge(&state, &which.bridge)?;
+    if which.subject.is_empty() {
+        admin.check_all("an account that everybody shares")?;
+    }
     let (owner, workspace) = if which.subject.is_empty() {
         (Owner::Shared, DEFAULT_WORKSPACE.to_owned())
     } else {

@@ -10,7 +10,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::guard::Admin;
+use super::guard::{Admin, Operator};
 use crate::{
     bridge::{Bridge, Phase},
     config::{CredentialKind, Transport},
@@ -54,7 +54,7 @@ pub async fn list(State(state): State<Arc<AppState>>, _admin: Admin) -> Json<Val
 /// `POST /bridges/{name}/restart`: ends the session, connects anew, and says what came of it.
 pub async fn restart(
     State(state): State<Arc<AppState>>,
-    admin: Admin,
+    Operator(admin): Operator,
     Path(name): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
     let bridge = state.registry.roster().get(&name).map(Arc::clone);

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    guard::{Admin, Given, refused},
+    guard::{Given, Operator, refused},
     tenant_keys::problem,
     words,
 };
@@ -43,7 +43,7 @@ pub struct OldEndpoint {
 /// `GET /endpoints`
 pub async fn list(
     State(state): State<Arc<AppState>>,
-    admin: Admin,
+    Operator(admin): Operator,
 ) -> Result<Json<Value>, ApiError> {
     let endpoints = admin.store()?.endpoints().await.map_err(refused)?;
     let endpoints: Vec<Value> = endpoints
@@ -63,7 +63,7 @@ pub async fn list(
 /// `POST /endpoints`: over one that may be there.
 pub async fn set(
     State(state): State<Arc<AppState>>,
-    admin: Admin,
+    Operator(admin): Operator,
     Given(given): Given<NewEndpoint>,
 ) -> Result<Json<Value>, ApiError> {
     let url = credential::endpoint(&given.endpoint_url)
@@ -84,7 +84,7 @@ pub async fn set(
 
 /// `DELETE /endpoints`
 pub async fn remove(
-    admin: Admin,
+    Operator(admin): Operator,
     Given(given): Given<OldEndpoint>,
 ) -> Result<Json<Value>, ApiError> {
     let (group, bridge) = (given.tenant_id, given.server_id);

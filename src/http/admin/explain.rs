@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    guard::{Admin, Asked},
+    guard::{Asked, Operator},
     words,
 };
 use crate::{
@@ -31,7 +31,7 @@ pub struct Question {
 /// their groups is not known here.
 pub async fn explain(
     State(state): State<Arc<AppState>>,
-    admin: Admin,
+    Operator(admin): Operator,
     Asked(question): Asked<Question>,
 ) -> Result<Json<Value>, ApiError> {
     let email = words::email(&question.user)?;

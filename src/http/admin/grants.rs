@@ -75,7 +75,9 @@ pub async fn add(admin: Admin, Given(given): Given<NewGrant>) -> Result<Json<Val
         tools: words::patterns(given.tools)?,
         read_only: given.read_only,
     };
-    if !is_whole(&grant) {
+    if is_whole(&grant) {
+        admin.check_all("a grant without bounds")?;
+    } else {
         grant.workspace = Some(admin.actor.workspace.clone());
     }
     let done = admin.store()?.grant(&admin.actor, &grant).await;

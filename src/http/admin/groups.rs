@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::{
     grants,
-    guard::{Admin, Given, refused},
+    guard::{Admin, Given, Operator, refused},
     words,
 };
 use crate::{
@@ -39,7 +39,7 @@ pub struct Bridges {
 }
 
 /// `GET /groups`
-pub async fn list(admin: Admin) -> Result<Json<Value>, ApiError> {
+pub async fn list(Operator(admin): Operator) -> Result<Json<Value>, ApiError> {
     let groups = admin.store()?.groups().await.map_err(refused)?;
     let groups: Vec<Value> = groups
         .into_iter()
@@ -49,7 +49,10 @@ pub async fn list(admin: Admin) -> Result<Json<Value>, ApiError> {
 }
 
 /// `GET /groups/{name}`
-pub async fn one(admin: Admin, Path(name): Path<String>) -> Result<Json<Value>, ApiError> {
+pub async fn one(
+    Operator(admin): Operator,
+    Path(name): Path<String>,
+) -> Result<Json<Value>, ApiError> {
     let groups = admin.store()?.groups().await.map_err(refused)?;
     let group = groups.into_iter().find(|group| group.name == name);
     let group = group.ok_or_else(|| unknown(&name))?;
@@ -59,7 +62,7 @@ pub async fn one(admin: Admin, Path(name): Path<String>) -> Result<Json<Value>, 
 /// `POST /groups`: grants are added to those that stand; without any, nothing is created.
 pub async fn create(
     State(state): State<Arc<AppState>>,
-    admin: Admin,
+    Operator(admin): Operator,
     Given(given): Given<NewGroup>,
 ) -> Result<Json<Value>, ApiError> {
     let group = words::group(&given.group_name)?;
@@ -84,7 +87,7 @@ pub async fn create(
 /// `PUT /groups/{name}`: replaces the grants without bounds; narrowed ones stay.
 pub async fn update(
     State(state): State<Arc<AppState>>,
-    admin: Admin,
+    Operator(admin): Operator,
     Path(name): Path<String>,
     Given(given): Given<Bridges>,
 ) -> Result<Json<Value>, ApiError> {
@@ -102,7 +105,10 @@ pub async fn update(
 }
 
 /// `DELETE /groups/{name}`: its members and grants.
-pub async fn delete(admin: Admin, Path(name): Path<String>) -> Result<Json<Value>, ApiError> {
+pub async fn delete(
+    Operator(admin): Operator,
+    Path(name): Path<String>,
+) -> Result<Json<Value>, ApiError> {
     if admin.settings.config.access.admin_groups.contains(&name) {
         let detail = format!(
             "`{name}` is a group of administrators and stays; it stands in `admin_groups` of [access]"

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     access::View,
+    config::DEFAULT_WORKSPACE,
     credential::Keyring,
     http::{AppState, Settings, body, browser, error::ApiError, identity, sender::Sender},
     store::{Actor, Store, StoreError},
@@ -30,6 +31,8 @@ pub struct Admin {
     pub settings: Arc<Settings>,
     /// Who they are, for records and for what they see.
     pub actor: Actor,
+    /// Whether they administer every workspace.
+    pub administers_all: bool,
     /// The tables.
     store: Option<Arc<Store>>,
     /// The key of what is sealed there.
@@ -45,6 +48,38 @@ impl Admin {
     /// The key of what is sealed in the tables.
     pub fn keyring(&self) -> Result<&Keyring, ApiError> {
         self.keyring.as_deref().ok_or_else(nothing_kept)
+    }
+}
+
+/// An administrator of every workspace. What knows no workspace is theirs alone (groups, members,
+/// administrators, keys and endpoints of groups, bridges, the configuration), and so is what makes
+/// the operator's credentials travel.
+#[derive(Debug)]
+pub struct Operator(pub Admin);
+
+impl Admin {
+    /// Refuses administrators of one workspace.
+    pub fn check_all(&self, what: &str) -> Result<(), ApiError> {
+        if self.administers_all {
+            return Ok(());
+        }
+        let detail = format!(
+            "{what} counts in every workspace; only the operator (`mcp-bridge access`) and administrators of the workspace `{DEFAULT_WORKSPACE}` may do this"
+        );
+        Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", detail))
+    }
+}
+
+impl FromRequestParts<Arc<AppState>> for Operator {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        state: &Arc<AppState>,
+    ) -> Result<Self, ApiError> {
+        let admin = Admin::from_request_parts(parts, state).await?;
+        admin.check_all("what this route shows or changes")?;
+        Ok(Self(admin))
     }
 }
 
@@ -77,6 +112,7 @@ impl FromRequestParts<Arc<AppState>> for Admin {
             return Err(ApiError::new(status, "unsupported_media_type", detail));
         }
         Ok(Self {
+            administers_all: identity::administers_all(&view),
             actor: actor(&view)?,
             settings,
             store: state.store.clone(),

@@ -87,6 +87,17 @@ pub async fn add(
     {
         return Err(taken(&name));
     }
+    if given.forwards {
+        admin.check_all("a key that speaks for users")?;
+    }
+    let admin_groups = &admin.settings.config.access.admin_groups;
+    if given
+        .groups
+        .iter()
+        .any(|group| admin_groups.contains(group))
+    {
+        admin.check_all("a key in a group of administrators")?;
+    }
     let groups: Result<Vec<_>, _> = given
         .groups
         .iter()

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use axum::{Json, extract::State};
 use serde_json::{Value, json};
 
-use super::guard::Admin;
+use super::guard::Operator;
 use crate::{config::Diagnostic, http::AppState, name::BridgeName};
 
 /// Sections whose change applies when the process starts again.
 const AFTER_RESTART: &[&str] = &["server", "database", "audit"];
 
 /// The changes by bridge and section, or all that is wrong.
-pub async fn plan(State(state): State<Arc<AppState>>, _admin: Admin) -> Json<Value> {
+pub async fn plan(State(state): State<Arc<AppState>>, _admin: Operator) -> Json<Value> {
     let (plan, warnings) = match state.reloader.preview() {
         Ok(preview) => preview,
         Err(problems) => {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::{
-    guard::{Admin, Given, invalid, refused},
+    guard::{Admin, Given, Operator, invalid, refused},
     words,
 };
 use crate::{
@@ -53,7 +53,7 @@ pub struct OldKey {
 /// `GET /tenant-keys`
 pub async fn list(
     State(state): State<Arc<AppState>>,
-    admin: Admin,
+    Operator(admin): Operator,
 ) -> Result<Json<Value>, ApiError> {
     shown(&state, &admin, |_| true).await
 }
@@ -61,7 +61,7 @@ pub async fn list(
 /// `GET /tenant-keys/{group}`: none is an empty list.
 pub async fn of_group(
     State(state): State<Arc<AppState>>,
-    admin: Admin,
+    Operator(admin): Operator,
     Path(group): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
     shown(&state, &admin, |name| name.group == group).await
@@ -70,7 +70,7 @@ pub async fn of_group(
 /// `POST /tenant-keys`: over a value that may be there.
 pub async fn set(
     State(state): State<Arc<AppState>>,
-    admin: Admin,
+    Operator(admin): Operator,
     Given(given): Given<NewKey>,
 ) -> Result<Json<Value>, ApiError> {
     let name = GroupKeyName {
@@ -94,7 +94,10 @@ pub async fn set(
 }
 
 /// `DELETE /tenant-keys`
-pub async fn remove(admin: Admin, Given(given): Given<OldKey>) -> Result<Json<Value>, ApiError> {
+pub async fn remove(
+    Operator(admin): Operator,
+    Given(given): Given<OldKey>,
+) -> Result<Json<Value>, ApiError> {
     let name = GroupKeyName {
         group: given.tenant_id,
         bridge: given.server_id,

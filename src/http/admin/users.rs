@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    guard::{Admin, Given, refused},
+    guard::{Given, Operator, refused},
     words,
 };
 use crate::http::error::ApiError;
@@ -29,7 +29,7 @@ pub struct Person {
 }
 
 /// `GET /users`
-pub async fn list(admin: Admin) -> Result<Json<Value>, ApiError> {
+pub async fn list(Operator(admin): Operator) -> Result<Json<Value>, ApiError> {
     let users = admin.store()?.users().await.map_err(refused)?;
     let users: Vec<Value> = users
         .into_iter()
@@ -45,7 +45,7 @@ pub async fn list(admin: Admin) -> Result<Json<Value>, ApiError> {
 
 /// `POST /users/groups`
 pub async fn add_to_group(
-    admin: Admin,
+    Operator(admin): Operator,
     Given(given): Given<Membership>,
 ) -> Result<Json<Value>, ApiError> {
     let (email, group) = (
@@ -64,11 +64,11 @@ pub async fn add_to_group(
 
 /// `DELETE /users/groups`
 pub async fn remove_from_group(
-    admin: Admin,
+    Operator(admin): Operator,
     Given(given): Given<Membership>,
 ) -> Result<Json<Value>, ApiError> {
     // Whatever stands in the tables can be removed, well named or not.
-    let (email, group) = (given.email.trim().to_lowercase(), given.group_name);
+    let (email, group) = (given.email.trim().to_ascii_lowercase(), given.group_name);
     let done = admin
         .store()?
         .remove_member(&admin.actor, &email, &group)
@@ -80,7 +80,10 @@ pub async fn remove_from_group(
 }
 
 /// `POST /admins`
-pub async fn add_admin(admin: Admin, Given(given): Given<Person>) -> Result<Json<Value>, ApiError> {
+pub async fn add_admin(
+    Operator(admin): Operator,
+    Given(given): Given<Person>,
+) -> Result<Json<Value>, ApiError> {
     let email = words::email(&given.email)?;
     let done = admin.store()?.set_admin(&admin.actor, &email, true).await;
     let changed = done.map_err(refused)?;
@@ -91,10 +94,10 @@ pub async fn add_admin(admin: Admin, Given(given): Given<Person>) -> Result<Json
 
 /// `DELETE /admins`
 pub async fn remove_admin(
-    admin: Admin,
+    Operator(admin): Operator,
     Given(given): Given<Person>,
 ) -> Result<Json<Value>, ApiError> {
-    let email = given.email.trim().to_lowercase();
+    let email = given.email.trim().to_ascii_lowercase();
     let done = admin.store()?.set_admin(&admin.actor, &email, false).await;
     let changed = done.map_err(refused)?;
     Ok(Json(

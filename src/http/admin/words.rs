@@ -4,14 +4,18 @@ use http::StatusCode;
 use jiff::Timestamp;
 
 use super::guard::invalid;
-use crate::{audit, config, credential, http::error::ApiError, name::BridgeName};
+use crate::{
+    audit, config, credential,
+    http::error::ApiError,
+    name::{BridgeName, is_hidden},
+};
 
 /// What the columns of the tables hold, in characters.
 const NAME_CHARS_MAX: usize = 255;
 
 /// An e-mail in lower case.
 pub fn email(text: &str) -> Result<String, ApiError> {
-    let email = text.trim().to_lowercase();
+    let email = text.trim().to_ascii_lowercase();
     if config::is_email(&email) {
         Ok(email)
     } else {
@@ -26,13 +30,14 @@ pub fn group(text: &str) -> Result<String, ApiError> {
         .map_err(|detail| ApiError::new(StatusCode::BAD_REQUEST, "invalid_name", detail))
 }
 
-/// The name of a key; logs show it.
+/// The name of a key; logs and records show it, and it must not read there as a person.
 pub fn key_name(text: &str) -> Result<String, ApiError> {
+    config::check_key_name(text).map_err(invalid)?;
     name("key", text).map_err(invalid)
 }
 
 fn name(kind: &str, text: &str) -> Result<String, String> {
-    let is_seen = !text.chars().any(char::is_control);
+    let is_seen = !text.chars().any(is_hidden);
     let length = text.chars().count();
     if is_seen
         && text.trim() == text
@@ -42,7 +47,7 @@ fn name(kind: &str, text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     Err(format!(
-        "`{}` cannot name a {kind}: a name has 1 to {NAME_CHARS_MAX} characters, no comma, no control character and no blank at its ends",
+        "`{}` cannot name a {kind}: a name has 1 to {NAME_CHARS_MAX} characters, no comma, no control, zero-width or text-direction character, and no blank at its ends",
         shown(text)
     ))
 }
@@ -103,7 +108,19 @@ mod tests {
         ] {
             assert_eq!(group(good).unwrap(), good);
         }
-        for bad in ["", " ", "a,b", " a", "a\n", "a\u{0}", &"x".repeat(256)] {
+        for bad in [
+            "",
+            " ",
+            "a,b",
+            " a",
+            "a\n",
+            "a\u{0}",
+            "a\u{200b}b",
+            "a\u{202e}b",
+            "a\u{2066}b",
+            "\u{feff}a",
+            &"x".repeat(256),
+        ] {
             assert!(group(bad).is_err(), "{bad:?} was taken");
         }
     }

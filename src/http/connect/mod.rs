@@ -18,8 +18,10 @@
 mod callback;
 mod cookie;
 mod link;
+mod openers;
 mod page;
 mod routes;
 
 pub use link::{public_url, with_link};
+pub use openers::Openers;
 pub use routes::{bridge, forget, routes};

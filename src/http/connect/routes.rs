@@ -173,9 +173,9 @@ async fn ask(state: &AppState, name: &str, sender: &Sender) -> Result<Value, Api
 /// Whoever may use a bridge connects their own account there; everybody's, an administrator.
 fn link_for(state: &AppState, bridge: &Bridge, view: &View) -> Result<url::Url, ApiError> {
     let is_shared = bridge.config.credential != CredentialKind::Caller;
-    if is_shared && !view.is_admin() {
+    if is_shared && !identity::administers_all(view) {
         let detail = format!(
-            "the account of bridge `{}` is everybody's; an administrator connects it",
+            "the account of bridge `{}` is shared by everybody; an administrator of all workspaces connects it",
             bridge.name()
         );
         return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", detail));
@@ -210,6 +210,10 @@ async fn begin(
     let ticket = read(state, &bridge, &sealed, sender).await?;
     let config = Arc::clone(&state.settings.load().config);
     let held = cookie::held(&sender.headers).unwrap_or_else(cookie::fresh);
+    if !state.openers.is_first(&sealed, &held) {
+        let words = "this link was opened in another browser already; ask for a new one";
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "not_your_link", words));
+    }
     let wish = Wish {
         bridge: &bridge.config,
         account: ticket.account(),
@@ -268,7 +272,7 @@ async fn is_theirs(
     }
     let view = identity::view_of(&settings, &caller).await?;
     let is_same = if ticket.subject.is_empty() {
-        view.is_admin()
+        identity::administers_all(&view)
     } else {
         let owner = Owner::caller(&caller).and_then(|it| it.account(bridge.name().as_str()));
         owner == Some(ticket.account())
@@ -298,8 +302,9 @@ async fn disconnect(
     let view = identity::view(&state.settings.load_full(), &sender).await?;
     let bridge = bridge(&state, &name)?;
     let is_shared = bridge.config.credential != CredentialKind::Caller;
-    if is_shared && !view.is_admin() {
-        let words = "the account is everybody's; an administrator disconnects it";
+    if is_shared && !identity::administers_all(&view) {
+        let words =
+            "the account is shared by everybody; an administrator of all workspaces disconnects it";
         return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", words));
     }
     let owner = if is_shared {

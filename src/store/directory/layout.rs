@@ -56,7 +56,7 @@ impl Layout {
         }
         let condition = match by {
             By::Id => "u.id = $1",
-            By::Email => "lower(u.email) = $1",
+            By::Email => "lower(u.email) = lower($1)",
             By::Key if self.has("api_key", "key") => {
                 "u.id IN (SELECT k.user_id FROM api_key k WHERE k.key = $1)"
             }

@@ -63,7 +63,9 @@ impl Directory {
     /// The user of an e-mail, in any case of letters. Old releases let two users have e-mails that
     /// differ in case alone: then only the one written exactly so is meant.
     pub async fn user_of_email(&self, email: &str) -> Result<Option<Account>, StoreError> {
-        let mut found = self.find(By::Email, &email.to_lowercase()).await?;
+        let mut found = self.find(By::Email, email).await?;
+        // What the database makes equal depends on its locale.
+        found.retain(|account| account.email.trim().eq_ignore_ascii_case(email.trim()));
         if found.len() > 1 {
             found.retain(|account| account.email == email);
             if found.len() != 1 {

@@ -244,6 +244,12 @@ async fn any_text_is_text() {
             };
             assert_eq!(store.calls(&known).await.unwrap(), [record]);
 
+            if text.contains(crate::name::is_hidden) {
+                // A name that could look like another one is not taken.
+                let refused = store.add_member(&actor(), text, text).await;
+                assert!(matches!(refused, Err(StoreError::Invalid(_))), "{text:?}");
+                continue;
+            }
             assert!(store.add_member(&actor(), text, text).await.unwrap());
             assert!(store.set_admin(&actor(), text, true).await.unwrap());
             let member = store.member(text).await.unwrap();

@@ -303,7 +303,7 @@ async fn tokens_that_prove_nothing_are_refused() {
     for headers in [
         bearer(User::Alice.token(SECRET)),
         bearer(of_issuer.as_str()),
-        vec![("x-openwebui-user-jwt", of_header.clone())],
+        and(bearer(FORWARDER), "x-openwebui-user-jwt", &of_header),
     ] {
         let answer = call(&bridge, &headers).await;
         assert_eq!(answer.status, 200, "{headers:?}: {}", answer.text);

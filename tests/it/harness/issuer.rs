@@ -65,6 +65,9 @@ impl Issuer {
     pub fn token(&self, audience: &str, mut claims: Value) -> String {
         claims["iss"] = self.url.clone().into();
         claims["aud"] = audience.into();
+        if claims.get("email").is_some() && claims.get("email_verified").is_none() {
+            claims["email_verified"] = true.into();
+        }
         claims["exp"] = (jsonwebtoken::get_current_timestamp() + 600).into();
         self.sign("one", &claims)
     }
