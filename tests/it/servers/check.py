@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Checks the two misbehaving servers: each mode does what it says. Standard library only."""
+"""Checks the misbehaving and the hostile servers: each mode does what it says. Standard library only."""
 
 import json
 import os
@@ -30,9 +30,9 @@ def check(what, right):
 class Stdio:
     """A client that collects every line."""
 
-    def __init__(self, *arguments):
+    def __init__(self, *arguments, program="bad_server.py"):
         self.process = subprocess.Popen(
-            [sys.executable, HERE / "bad_server.py", *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            [sys.executable, HERE / program, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, start_new_session=True)
         self.lines, self.errors, self.number = queue.Queue(10_000), [], 0
         threading.Thread(target=self.read, daemon=True).start()
@@ -306,6 +306,31 @@ def legacy(mode):
     server.close()
 
 
+def hostile():
+    """They behave well until the switch says `go`, and again when it says `over`."""
+    sys.dont_write_bytecode = True
+    import hostile_shapes as shapes
+    for name, make in {**shapes.FLOODS, **shapes.JUNK}.items():
+        check(f"{name} is bytes", isinstance(make(0), bytes) and len(make(1)) > 500)
+    with tempfile.TemporaryDirectory() as folder:
+        switch = pathlib.Path(folder) / "switch"
+        server = Stdio("flood:list-changed", str(switch), program="hostile_stdio.py")
+        check("hostile: initialize", "result" in server.ask("initialize", INITIALIZE))
+        check("hostile: tools", len(server.ask("tools/list")["result"]["tools"]) == 4)
+        check("hostile: well-behaved before", server.said("echo", message="hi") == "hi" and server.lines.empty())
+        switch.write_text("go")
+        time.sleep(1)
+        check("hostile: floods", server.lines.qsize() > 5_000)
+        switch.write_text("over")
+        server.process.kill()
+        server = Stdio("schema:allOf-28", str(switch), program="hostile_stdio.py")
+        server.ask("initialize", INITIALIZE)
+        check("hostile: schema", "$defs" in server.ask("tools/list")["result"]["tools"][-1]["inputSchema"])
+        check("hostile: arguments", json.loads(switch.with_suffix(".arguments").read_text()) == {"a": 6, "b": 8})
+        server.process.kill()
+
+
 stdio()
 http()
+hostile()
 print(f"misbehaving servers: {done} checks passed")
