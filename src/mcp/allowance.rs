@@ -2,15 +2,20 @@
 
 use std::time::{Duration, Instant};
 
-/// Bytes that a server may send at once without being asked. An honest server that logs, prints a
-/// banner or reports progress stays far below it.
-const BURST: u64 = 16 << 20;
-/// Bytes that come back each second, up to [`BURST`]. In the long run a server gets this much.
-const PER_SECOND: u64 = 1 << 20;
+/// How fast something may go.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// Bytes at once.
+    pub burst: u64,
+    /// Bytes that come back each second, up to `burst`.
+    pub per_second: u64,
+}
 
 /// A token bucket: it starts full, each unasked byte takes from it, and time fills it again.
 #[derive(Debug)]
 pub struct Allowance {
+    /// How fast it is used up and filled.
+    pace: Pace,
     /// Bytes left.
     left: u64,
     /// When it was last filled.
@@ -19,9 +24,10 @@ pub struct Allowance {
 
 impl Allowance {
     /// A full one.
-    pub fn new(now: Instant) -> Self {
+    pub fn new(pace: Pace, now: Instant) -> Self {
         Self {
-            left: BURST,
+            pace,
+            left: pace.burst,
             filled: now,
         }
     }
@@ -36,14 +42,14 @@ impl Allowance {
 
     /// Gives bytes back.
     pub fn earn(&mut self, bytes: u64) {
-        self.left = self.left.saturating_add(bytes).min(BURST);
+        self.left = self.left.saturating_add(bytes).min(self.pace.burst);
     }
 
-    /// How long it takes until so many bytes are left, at most [`BURST`].
+    /// How long it takes until so many bytes are left, at most a burst.
     pub fn wait_for(&mut self, bytes: u64, now: Instant) -> Duration {
         self.fill(now);
-        let missing = bytes.min(BURST).saturating_sub(self.left);
-        Duration::from_millis(missing.saturating_mul(1_000).div_ceil(PER_SECOND))
+        let missing = bytes.min(self.pace.burst).saturating_sub(self.left);
+        Duration::from_millis(missing.saturating_mul(1_000).div_ceil(self.pace.per_second))
     }
 
     /// Adds what came back since the last time.
@@ -52,7 +58,7 @@ impl Allowance {
         // Less than a millisecond is kept for the next time, so that nothing is lost to rounding.
         if passed > 0 {
             let passed = u64::try_from(passed).unwrap_or(u64::MAX);
-            self.earn(passed.saturating_mul(PER_SECOND) / 1_000);
+            self.earn(passed.saturating_mul(self.pace.per_second) / 1_000);
             self.filled = now;
         }
     }
@@ -62,10 +68,17 @@ impl Allowance {
 mod tests {
     use super::*;
 
+    const BURST: u64 = 1_000_000;
+    const PER_SECOND: u64 = 50_000;
+    const PACE: Pace = Pace {
+        burst: BURST,
+        per_second: PER_SECOND,
+    };
+
     #[test]
     fn a_burst_is_allowed_and_a_flood_is_not() {
         let begun = Instant::now();
-        let mut allowance = Allowance::new(begun);
+        let mut allowance = Allowance::new(PACE, begun);
         assert!(allowance.take(BURST, begun));
         assert!(!allowance.take(1, begun));
         assert!(allowance.take(PER_SECOND, begun + Duration::from_secs(1)));
@@ -74,7 +87,7 @@ mod tests {
     #[test]
     fn a_server_that_logs_all_day_never_uses_it_up() {
         let begun = Instant::now();
-        let mut allowance = Allowance::new(begun);
+        let mut allowance = Allowance::new(PACE, begun);
         for second in 0..100_000 {
             let now = begun + Duration::from_secs(second);
             assert!(allowance.take(PER_SECOND / 2, now), "second {second}");
@@ -84,7 +97,7 @@ mod tests {
     #[test]
     fn what_is_earned_is_bounded() {
         let begun = Instant::now();
-        let mut allowance = Allowance::new(begun);
+        let mut allowance = Allowance::new(PACE, begun);
         allowance.earn(u64::MAX);
         assert!(allowance.take(BURST, begun));
         assert!(!allowance.take(1, begun));
@@ -95,7 +108,7 @@ mod tests {
     #[test]
     fn the_wait_is_as_long_as_it_takes_to_fill() {
         let begun = Instant::now();
-        let mut allowance = Allowance::new(begun);
+        let mut allowance = Allowance::new(PACE, begun);
         assert_eq!(allowance.wait_for(BURST, begun), Duration::ZERO);
         assert!(allowance.take(BURST, begun));
         assert_eq!(

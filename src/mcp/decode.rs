@@ -395,8 +395,8 @@ pub fn raw_result(result: ServerResult) -> Result<String, serde_json::Error> {
     }
 }
 
-/// One request of each kind, with its id, for the fuzz target.
-#[cfg(fuzzing)]
+/// One request of each kind, with its id, for the fuzz target and the property test.
+#[cfg(any(test, fuzzing))]
 pub fn requests_of_each_kind() -> [(i64, ClientRequest); 3] {
     use rmcp::model::{
         CallToolRequest, CallToolRequestParams, ClientConfig, InitializeRequest, ListToolsRequest,

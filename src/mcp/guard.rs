@@ -197,9 +197,7 @@ fn is_never_called(address: IpAddr) -> bool {
     METADATA.contains(&address)
         || match address {
             // 0.0.0.0/8, 169.254.0.0/16, 224.0.0.0/4, 240.0.0.0/4
-            IpAddr::V4(v4) => {
-                v4.is_link_local() || matches!(v4.octets(), [0, ..] | [224..=255, ..])
-            }
+            IpAddr::V4(v4) => v4.is_link_local() || matches!(v4.octets(), [0 | 224..=255, ..]),
             // fe80::/10, ff00::/8, ::, 100::/64
             IpAddr::V6(v6) => {
                 (v6.segments()[0] & 0xffc0) == 0xfe80
@@ -235,9 +233,8 @@ fn is_private_v6(address: Ipv6Addr) -> bool {
     match address.segments() {
         // Local NAT64 (RFC 8215), Teredo, benchmarking, ORCHID, documentation.
         [0x64, 0xff9b, 1, ..]
-        | [0x2001, 0 | 0xdb8, ..]
+        | [0x2001, 0 | 0xdb8 | 0x10..=0x2f, ..]
         | [0x2001, 2, 0, ..]
-        | [0x2001, 0x10..=0x2f, ..]
         | [0x3fff, 0..=0xfff, ..]
         | [0x5f00, ..] => true,
         // Unique local (fc00::/7), and site-local as it was (fec0::/10).
@@ -266,8 +263,7 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
         }
         [0x64, 0xff9b, 0 | 1, .., high, low]
         | [0x2002, high, low, ..]
-        | [0, 0, 0, 0, 0, 0, high, low]
-        | [0, 0, 0, 0, 0xffff, 0, high, low]
+        | [0, 0, 0, 0, 0 | 0xffff, 0, high, low]
         | [.., 0 | 0x200, 0x5efe, high, low] => Some(of(high, low)),
         [0x2001, 0, .., high, low] => Some(of(!high, !low)),
         _ => None,

@@ -115,8 +115,8 @@ fn overlong_id(pending: &[RequestId], head: &[u8], tail: &[u8]) -> Option<Reques
     }
 }
 
-/// What became of a server's output, for the fuzz target.
-#[cfg(fuzzing)]
+/// What became of a server's output, for the fuzz target and the property test.
+#[cfg(any(test, fuzzing))]
 #[derive(Debug, Default)]
 pub struct Seen {
     /// The messages that rmcp gets.
@@ -128,12 +128,12 @@ pub struct Seen {
 }
 
 /// The most bytes that [`stdio_of`] may keep of one line.
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub const STDIO_KEPT_MAX: usize = 8 << 10;
 
 /// Reads the output of a server that was asked to initialize (0), for its tools (1) and for a call (2);
 /// it comes in pieces of `piece` bytes, and no message may have more than a kilobyte.
-#[cfg(fuzzing)]
+#[cfg(any(test, fuzzing))]
 pub fn stdio_of(output: &[u8], piece: usize) -> Seen {
     use futures::FutureExt as _;
     use rmcp::model::{ClientJsonRpcMessage, JsonRpcMessage};
@@ -163,6 +163,42 @@ pub fn stdio_of(output: &[u8], piece: usize) -> Seen {
             Some(None) => return seen,
             // It waits for the answers that were just taken, or gave others their turn.
             None => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    /// Pieces of a server's output, so that chance finds more than noise.
+    fn piece() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            Just(br#"{"jsonrpc":"2.0","id":0,"result":{}}"#.to_vec()),
+            Just(br#"{"jsonrpc":"2.0","id":1,"result":{"tools":[]}}"#.to_vec()),
+            Just(br#"{"jsonrpc":"2.0","id":2,"error":{"code":1,"message":"no"}}"#.to_vec()),
+            Just(br#"{"jsonrpc":"2.0","id":7,"method":"ping"}"#.to_vec()),
+            Just(br#"{"method":"notifications/cancelled"}"#.to_vec()),
+            Just(br#"{"id":[1,2],"method":"ping"}"#.to_vec()),
+            Just(b"x".repeat(3_000)),
+            Just(b"\n".to_vec()),
+            Just(b"\n\n".to_vec()),
+            vec(any::<u8>(), 0..40),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn any_output_is_read_within_bounds(pieces in vec(piece(), 0..120), size in 1_usize..300) {
+            let output = pieces.concat();
+            let whole = stdio_of(&output, usize::from(u16::MAX));
+            let cut = stdio_of(&output, size);
+            prop_assert_eq!(&whole.messages, &cut.messages);
+            prop_assert_eq!(whole.owed, cut.owed);
+            prop_assert!(whole.kept_bytes_max.max(cut.kept_bytes_max) <= STDIO_KEPT_MAX);
+            prop_assert!(whole.messages.len() <= 3 + 16, "three answers, and what rmcp needs");
         }
     }
 }

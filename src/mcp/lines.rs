@@ -103,7 +103,7 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
     }
 
     /// Bytes that are kept of the current line.
-    #[cfg(fuzzing)]
+    #[cfg(any(test, fuzzing))]
     pub fn kept_bytes(&self) -> usize {
         self.line.capacity() + self.tail.capacity()
     }

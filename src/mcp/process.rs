@@ -18,7 +18,7 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use super::{
-    allowance::Allowance,
+    allowance::{Allowance, Pace},
     error::ConnectError,
     lines::{Line, Lines},
 };
@@ -34,6 +34,11 @@ const STDERR_GRACE: Duration = Duration::from_millis(200);
 const TAIL_LINES: usize = 50;
 /// The longest line of stderr kept, in bytes.
 const STDERR_LINE_BYTES_MAX: usize = 4 << 10;
+/// How much stderr is read at once and in the long run.
+const STDERR_PACE: Pace = Pace {
+    burst: 16 << 20,
+    per_second: 1 << 20,
+};
 /// Counted for each line of stderr beside its bytes, because a line is searched for secrets.
 const STDERR_LINE_COST: usize = 256;
 /// Bytes of a line that is too long cost one of this many: they are only passed over.
@@ -285,7 +290,7 @@ async fn copy_lines<R: AsyncBufRead + Unpin>(
     let mut second = tokio::time::Instant::now();
     let (mut logged, mut muted) = (0_u32, 0_u64);
     let mut is_open = true;
-    let mut allowance = Allowance::new(std::time::Instant::now());
+    let mut allowance = Allowance::new(STDERR_PACE, std::time::Instant::now());
     while is_open {
         rest(&mut allowance).await;
         let text = if let Some(line) = lines.next().await? {

@@ -23,12 +23,19 @@ use rmcp::{
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::allowance::Allowance;
+use super::allowance::{Allowance, Pace};
+
+/// What a server may send at once and in the long run. An honest server that logs, prints a banner or
+/// reports progress stays far below it.
+const PACE: Pace = Pace {
+    burst: 8 << 20,
+    per_second: 256 << 10,
+};
 
 /// Counted for each message beside its bytes, because reading a message costs something of its own.
 const MESSAGE_COST: usize = 128;
 /// Counted for each request of the server, because it wants an answer.
-const REQUEST_COST: usize = 16 << 10;
+const REQUEST_COST: usize = 4 << 10;
 /// Given back for each answer to a request of ours, so that a server may print something at each call.
 const ANSWER_EARNS: usize = 64 << 10;
 /// Bytes that are passed over unread cost one of this many.
@@ -47,8 +54,8 @@ const PASSED_ON_BYTES_MAX: usize = 16 << 10;
 const IDLE_BYTES_MAX: usize = 4 << 20;
 
 /// Why a session is ended that sent too much.
-const TOO_MUCH: &str = "the server sent too much that was not asked for (16 MiB at once, or more than \
-                        1 MiB a second for long); it must print less on stdout and send fewer \
+const TOO_MUCH: &str = "the server sent too much that was not asked for (8 MiB at once, or more than \
+                        256 KiB a second for long); it must print less on stdout and send fewer \
                         notifications and requests";
 /// Why a session is ended whose server does not read.
 pub const DOES_NOT_READ: &str = "the server sent 64 requests and does not read the answers";
@@ -115,7 +122,7 @@ impl Unasked {
     pub fn new(bounds: Bounds) -> Self {
         Self(Arc::new(Inner {
             bounds,
-            allowance: Mutex::new(Allowance::new(Instant::now())),
+            allowance: Mutex::new(Allowance::new(PACE, Instant::now())),
             is_touched: AtomicBool::new(false),
             expected: AtomicUsize::new(0),
             tools_changed: Arc::default(),

@@ -329,6 +329,8 @@ impl HttpEndpoint {
                 let unasked = unasked.clone();
                 async move {
                     unasked.room().await;
+                    // A flood in one piece must not hold up the other tasks of this thread.
+                    tokio::task::coop::consume_budget().await;
                     frame
                 }
             })

@@ -22,6 +22,8 @@ pub async fn run(
     while let Some(frame) = stream.next().await {
         // A server that does not take our answers is not read further.
         unasked.room().await;
+        // A flood in one piece must not hold up the other tasks of this thread.
+        tokio::task::coop::consume_budget().await;
         let message = match frame {
             Ok(Frame::Event(event)) if event.event == "message" => {
                 let message = decoder.received(event.data.as_bytes());

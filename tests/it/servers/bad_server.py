@@ -26,7 +26,7 @@ rpc_error notify content measure unknown_content. What a mode does besides:
     flood KIND           answers, and sends one kind of message that nobody asked for, as fast as it can: see FLOODS
     flood-early KIND     the same from the start, before the handshake
     unread               sends pings, and stops to read
-    chatty               a log line, a progress notification, a ping and junk, 150 of each a second
+    chatty               a log line, a progress notification and junk, 100 of each a second, and ten pings
     drip                 answers one byte a second
     heavy-list           a page of tools with millions of tiny values
     heavy-pages          pages of tools of 1 MB, without end
@@ -386,7 +386,7 @@ def initialize(message):
             send({"jsonrpc": "2.0", "id": "p" * 240 + str(number), "method": "ping"})
         time.sleep(600)
     if MODE == "chatty":
-        for_ever(chat, 1 / 150)
+        for_ever(chat, 1 / 100)
     if MODE == "dies-initialized":
         time.sleep(0.2)
         sys.stderr.write("the database is away\n")
@@ -438,7 +438,9 @@ def chat():
     raw(b"DEBUG handled a request in 3 ms " + b"x" * 200 + b"\n")
     notify("notifications/message", level="debug", data={"msg": "handled a request", "took": 3})
     notify("notifications/progress", progressToken=1, progress=1)
-    send({"jsonrpc": "2.0", "id": state["calls"], "method": "ping"})
+    state["said"] = state.get("said", 0) + 1
+    if state["said"] % 10 == 0:
+        send({"jsonrpc": "2.0", "id": state["said"], "method": "ping"})
 
 
 def for_ever(what, pause=0.0):
@@ -476,7 +478,7 @@ def begin():
     if MODE == "flood-stderr":
         for_ever(lambda: (sys.stderr.write("noise " * 100 + "\n"), sys.stderr.flush()))
     if MODE == "flood-notifications":
-        for_ever(lambda: notify("notifications/message", level="info", data="noise"), 0.0002)
+        for_ever(lambda: notify("notifications/message", level="info", data="noise"), 0.002)
     if MODE == "stubborn":
         for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(each, signal.SIG_IGN)

@@ -116,6 +116,8 @@ struct Lines<S> {
     at_start: bool,
     /// The body is over.
     ended: bool,
+    /// A piece of the body was read, and others had no turn since.
+    has_read: bool,
 }
 
 impl<S> Lines<S> {
@@ -134,6 +136,7 @@ impl<S> Lines<S> {
             after_cr: false,
             at_start: true,
             ended: false,
+            has_read: false,
         }
     }
 
@@ -257,8 +260,16 @@ where
             if this.ended {
                 return Poll::Ready(None);
             }
+            // What was read may have been all comments, so that nobody else had a turn.
+            if std::mem::take(&mut this.has_read) {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             match ready!(this.body.poll_next_unpin(context)) {
-                Some(Ok(chunk)) => this.chunk = chunk,
+                Some(Ok(chunk)) => {
+                    this.has_read = true;
+                    this.chunk = chunk;
+                }
                 Some(Err(error)) => {
                     this.ended = true;
                     return Poll::Ready(Some(Err(Stop::Body(error))));
@@ -287,7 +298,7 @@ impl Ends {
 /// The events of a stream that comes in these pieces, within a limit of a kilobyte an event.
 #[cfg(fuzzing)]
 pub fn frames_of(pieces: &[&[u8]]) -> Vec<Frame> {
-    use futures::{FutureExt as _, StreamExt as _};
+    use futures::{StreamExt as _, executor::block_on};
     let pieces: Vec<Result<Bytes, std::convert::Infallible>> = pieces
         .iter()
         .map(|piece| Ok(Bytes::copy_from_slice(piece)))
@@ -297,11 +308,7 @@ pub fn frames_of(pieces: &[&[u8]]) -> Vec<Frame> {
         tools_bytes_max: 1_024,
     });
     let frames = frames(futures::stream::iter(pieces), unasked);
-    // Nothing here waits for anything.
-    let all: Vec<_> = frames
-        .collect::<Vec<_>>()
-        .now_or_never()
-        .unwrap_or_default();
+    let all = block_on(frames.collect::<Vec<_>>());
     let all: Vec<Frame> = all.into_iter().filter_map(Result::ok).collect();
     for frame in &all {
         // An invalid byte becomes a character of three.
