@@ -298,7 +298,7 @@ impl Ends {
 /// The events of a stream that comes in these pieces, within a limit of a kilobyte an event.
 #[cfg(fuzzing)]
 pub fn frames_of(pieces: &[&[u8]]) -> Vec<Frame> {
-    use futures::{StreamExt as _, executor::block_on};
+    use futures::{FutureExt as _, StreamExt as _};
     let pieces: Vec<Result<Bytes, std::convert::Infallible>> = pieces
         .iter()
         .map(|piece| Ok(Bytes::copy_from_slice(piece)))
@@ -308,7 +308,13 @@ pub fn frames_of(pieces: &[&[u8]]) -> Vec<Frame> {
         tools_bytes_max: 1_024,
     });
     let frames = frames(futures::stream::iter(pieces), unasked);
-    let all = block_on(frames.collect::<Vec<_>>());
+    // It waits for nothing but to give others their turn.
+    let mut collected = Box::pin(frames.collect::<Vec<_>>());
+    let all = loop {
+        if let Some(all) = collected.as_mut().now_or_never() {
+            break all;
+        }
+    };
     let all: Vec<Frame> = all.into_iter().filter_map(Result::ok).collect();
     for frame in &all {
         // An invalid byte becomes a character of three.
