@@ -285,6 +285,57 @@ mod tests {
         for (server, private_network, url, is_allowed) in [
             (public, false, "https://auth.example.com/", true),
             (public, false, "https://93.184.215.14/", true),
+            (public, false, "http://127.0.0.1:8000/", false),
+            (public, true, "http://127.0.0.1:8000/", false),
+            (public, false, "http://localhost/", false),
+            (public, false, "http://a.localhost./", false),
+            (public, false, "http://10.0.0.9/", false),
+            (public, true, "http://10.0.0.9/", true),
+            (public, false, "http://169.254.169.254/latest", false),
+            (public, true, "http://169.254.169.254/latest", false),
+            (public, false, "http://100.64.1.1/", false),
+            (public, false, "http://[::1]/", false),
+            (public, false, "http://[fd00::1]/", false),
+            (public, true, "http://[fd00::1]/", true),
+            (public, false, "http://[::ffff:10.0.0.1]/", false),
+            (public, false, "http://[64:ff9b::a00:1]/", false),
+            (public, true, "http://[64:ff9b::a00:1]/", true),
+            (public, true, "http://[64:ff9b::a9fe:a9fe]/", false),
+            (public, true, "http://[2002:a9fe:a9fe::1]/", false),
+            (public, true, "http://[64:ff9b::7f00:1]/", false),
+            (public, true, "http://[fd00:ec2::254]/", false),
+            (public, true, "http://[fd20:ce::254]/", false),
+            (public, true, "http://100.100.100.200/", false),
+            (public, true, "http://100.100.100.201/", true),
+            (public, false, "http://0.0.0.0/", false),
+            (
+                "http://127.0.0.1:9/mcp",
+                false,
+                "http://localhost:10/",
+                true,
+            ),
+            (
+                "http://localhost:9/mcp",
+                false,
+                "http://127.0.0.1:10/",
+                true,
+            ),
+            ("http://localhost:9/mcp", false, "http://10.0.0.1/", false),
+            ("http://10.0.0.1/mcp", false, "http://10.0.0.2/", true),
+            ("http://keycloak:9/mcp", false, "http://keycloak:10/", true),
+        ] {
+            assert_eq!(
+                allows(server, private_network, url),
+                is_allowed,
+                "{server} {private_network} {url}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_special_address_is_taken_for_one_of_the_internet() {
+        let public = "https://mcp.example.com/mcp";
+        for (server, private_network, url, is_allowed) in [
             (public, false, "https://[2606:2800:21f:cb07::1]/", true),
             (public, false, "https://203.0.113.9/", false),
             (public, true, "https://203.0.113.9/", true),
@@ -328,44 +379,6 @@ mod tests {
                 "http://169.254.169.254/token",
                 false,
             ),
-            (public, false, "http://127.0.0.1:8000/", false),
-            (public, true, "http://127.0.0.1:8000/", false),
-            (public, false, "http://localhost/", false),
-            (public, false, "http://a.localhost./", false),
-            (public, false, "http://10.0.0.9/", false),
-            (public, true, "http://10.0.0.9/", true),
-            (public, false, "http://169.254.169.254/latest", false),
-            (public, true, "http://169.254.169.254/latest", false),
-            (public, false, "http://100.64.1.1/", false),
-            (public, false, "http://[::1]/", false),
-            (public, false, "http://[fd00::1]/", false),
-            (public, true, "http://[fd00::1]/", true),
-            (public, false, "http://[::ffff:10.0.0.1]/", false),
-            (public, false, "http://[64:ff9b::a00:1]/", false),
-            (public, true, "http://[64:ff9b::a00:1]/", true),
-            (public, true, "http://[64:ff9b::a9fe:a9fe]/", false),
-            (public, true, "http://[2002:a9fe:a9fe::1]/", false),
-            (public, true, "http://[64:ff9b::7f00:1]/", false),
-            (public, true, "http://[fd00:ec2::254]/", false),
-            (public, true, "http://[fd20:ce::254]/", false),
-            (public, true, "http://100.100.100.200/", false),
-            (public, true, "http://100.100.100.201/", true),
-            (public, false, "http://0.0.0.0/", false),
-            (
-                "http://127.0.0.1:9/mcp",
-                false,
-                "http://localhost:10/",
-                true,
-            ),
-            (
-                "http://localhost:9/mcp",
-                false,
-                "http://127.0.0.1:10/",
-                true,
-            ),
-            ("http://localhost:9/mcp", false, "http://10.0.0.1/", false),
-            ("http://10.0.0.1/mcp", false, "http://10.0.0.2/", true),
-            ("http://keycloak:9/mcp", false, "http://keycloak:10/", true),
         ] {
             assert_eq!(
                 allows(server, private_network, url),

@@ -18,6 +18,9 @@ use super::unasked::{DOES_NOT_READ, Unasked};
 /// [`OWED_MAX`]: super::unasked::OWED_MAX
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// A message on its way.
+type Sending<E> = BoxFuture<'static, Result<(), E>>;
+
 /// A transport and what its server sends unasked.
 pub struct Watched<T: Transport<RoleClient>> {
     /// The transport.
@@ -25,7 +28,7 @@ pub struct Watched<T: Transport<RoleClient>> {
     /// What the server sends unasked; the transport hands it over.
     unasked: Unasked,
     /// The answer that is on its way, and since when.
-    sending: Option<(BoxFuture<'static, Result<(), T::Error>>, Instant)>,
+    sending: Option<(Sending<T::Error>, Instant)>,
 }
 
 impl<T: Transport<RoleClient>> Watched<T> {

@@ -93,6 +93,10 @@ enum Stop<E> {
 }
 
 /// A body as clean lines, each ending in one line feed, handed on as soon as their event is whole.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one thing that is known of the stream"
+)]
 struct Lines<S> {
     /// The body.
     body: S,
