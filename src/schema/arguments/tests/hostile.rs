@@ -1,6 +1,6 @@
 //! Schemas and bodies that would take for ever, or all memory.
 
-use std::{fmt::Write as _, fs, time::Duration};
+use std::{fmt::Write as _, fs};
 
 use super::*;
 
