@@ -65,6 +65,41 @@ pub fn has_long_digits(text: &[u8]) -> bool {
     })
 }
 
+/// An upper bound for the number of values in a JSON text, found without reading them into memory:
+/// what is in strings does not count, so that prose costs nothing.
+///
+/// A value takes 72 bytes or more in memory, and two bytes of text: the size of a text says little.
+pub fn values_at_most(text: &[u8]) -> usize {
+    let mut values = 1;
+    let mut rest = text;
+    while let Some(quote) = memchr::memchr(b'"', rest) {
+        let (before, string) = rest.split_at(quote);
+        values += separators(before);
+        rest = after_string(string.get(1..).unwrap_or_default());
+    }
+    values + separators(rest)
+}
+
+/// How many values begin in a text without strings: one after each comma, one in each container,
+/// and one after each colon, since a member takes more than an element.
+fn separators(text: &[u8]) -> usize {
+    let begins = |byte: &&u8| matches!(**byte, b',' | b'[' | b'{' | b':');
+    text.iter().filter(begins).count()
+}
+
+/// What follows the end of a string.
+fn after_string(mut text: &[u8]) -> &[u8] {
+    while let Some(place) = memchr::memchr2(b'"', b'\\', text) {
+        let is_end = text.get(place) == Some(&b'"');
+        let skipped = if is_end { 1 } else { 2 };
+        text = text.get(place + skipped..).unwrap_or_default();
+        if is_end {
+            return text;
+        }
+    }
+    &[]
+}
+
 /// Writes a JSON text compactly: no white space, key order kept, UTF-8 unescaped, of repeated
 /// keys the last, floats in their shortest form, integers with all their digits.
 ///
@@ -374,6 +409,23 @@ mod tests {
             let done = compact(text, &mut out).map(|()| String::from_utf8(out).unwrap());
             assert_eq!(done.ok().as_deref(), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn values_are_counted_without_reading_them() {
+        let table = [
+            ("1", 1),
+            ("[]", 2),
+            ("[1,2,3]", 4),
+            (r#"{"a":1}"#, 3),
+            (r#"{"a,b\"[[[":"[[,,::","c":[[],[]]}"#, 9),
+            (r#""unfinished,,,,"#, 1),
+            (r#""a\\",[]"#, 3),
+        ];
+        for (text, values) in table {
+            assert_eq!(values_at_most(text.as_bytes()), values, "{text}");
+        }
+        assert_eq!(values_at_most("[],".repeat(1_000).as_bytes()), 2_001);
     }
 
     #[test]

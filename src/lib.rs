@@ -9,6 +9,9 @@ mod json;
 mod name;
 mod secret;
 
+// Threads for work on strangers' data.
+mod compute;
+
 // Seals what stands in the database.
 mod vault;
 

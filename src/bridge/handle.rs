@@ -88,6 +88,8 @@ pub struct Bridge {
     pub(super) commands: mpsc::Sender<Command>,
     /// Calls in flight.
     pub(super) slots: Semaphore,
+    /// Its part of the threads that check arguments.
+    pub(super) checks: Arc<Semaphore>,
     /// Calls that wait for a slot or for the server.
     pub(super) waiting: AtomicUsize,
     /// When the last call ended.
@@ -121,6 +123,7 @@ impl Bridge {
             attempts: watch::Sender::new(u64::from(is_off)),
             commands,
             slots: Semaphore::new(config.concurrency),
+            checks: Arc::new(Semaphore::new(1)),
             waiting: AtomicUsize::new(0),
             last_call: std::sync::Mutex::new(Instant::now()),
             pool: Pool::new(config.sessions_max, config.session_idle),

@@ -6,6 +6,7 @@
 
 mod call;
 mod catalogue;
+mod checks;
 mod count;
 mod gathered;
 mod handle;
@@ -24,6 +25,7 @@ mod toolset;
 mod traced;
 
 pub use call::{Failure, Order};
+pub use checks::Unaccepted;
 pub use handle::Bridge;
 pub use registry::{Context, Registry};
 pub use reload::{Reloader, Source};

@@ -7,7 +7,7 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, Guard};
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     access::View,
+    compute::ComputePool,
     config::{self, Config, Flavor},
     credential::Credentials,
     mcp::{Bounds, Known},
@@ -32,6 +33,13 @@ use crate::{
 /// arrive at once.
 const PUBLISH_DEBOUNCE: Duration = Duration::from_millis(20);
 
+/// Building the documents is followed by a pause of so many times as long: a server that changes its
+/// tools all the time takes a fifth of a core at most.
+const PUBLISH_REST: u32 = 4;
+
+/// The longest pause after building the documents.
+const PUBLISH_PAUSE_MAX: Duration = Duration::from_secs(30);
+
 /// What all bridges share.
 #[derive(Debug, Clone)]
 pub struct Context {
@@ -41,6 +49,10 @@ pub struct Context {
     pub credentials: Arc<Credentials>,
     /// Takes secrets out of what servers say.
     pub redactor: Redactor,
+    /// Checks arguments that take long.
+    pub checks: ComputePool,
+    /// Reads results that are large.
+    pub replies: ComputePool,
     /// Runs every task.
     pub tracker: TaskTracker,
     /// Ends every bridge.
@@ -264,12 +276,14 @@ impl Registry {
 
     /// Publishes after each change, until the end.
     async fn publish_changes(self: Arc<Self>) {
+        let mut pause = Duration::ZERO;
         loop {
             tokio::select! {
                 () = self.changed.notified() => {}
                 () = self.context.stop.cancelled() => return,
             }
-            tokio::time::sleep(PUBLISH_DEBOUNCE).await;
+            tokio::time::sleep(PUBLISH_DEBOUNCE.max(pause)).await;
+            let began = Instant::now();
             let registry = Arc::clone(&self);
             let published = self
                 .context
@@ -278,6 +292,7 @@ impl Registry {
             if let Err(error) = published.await {
                 tracing::error!(%error, "the documents could not be built; the old ones stay");
             }
+            pause = (began.elapsed() * PUBLISH_REST).min(PUBLISH_PAUSE_MAX);
         }
     }
 }

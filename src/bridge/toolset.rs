@@ -2,10 +2,11 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, OnceLock},
+    sync::{Arc, Mutex, OnceLock},
 };
 
 use serde_json::Value;
+use tokio::time::Instant;
 
 use crate::{
     config::{self, Flavor},
@@ -16,6 +17,9 @@ use crate::{
     telemetry::Outcome,
     tool::Tool,
 };
+
+/// Steps for compiling the schemas of one list: about ten seconds. Tools past that accept any object.
+const LIST_STEPS: u64 = 1_000_000_000;
 
 /// One published tool with everything a call needs.
 #[derive(Debug)]
@@ -28,6 +32,8 @@ pub struct Entry {
     pub operation: Arc<Operation>,
     /// Its part of the bridge's document in mcpo's shape, where that is asked for.
     pub mcpo: Option<Arc<Operation>>,
+    /// Until when arguments that take long are refused: its schema is too complex.
+    pub(super) rests_until: Mutex<Option<Instant>>,
     /// How its calls ended, from the first on.
     pub(super) outcome: OnceLock<Arc<Outcome>>,
 }
@@ -59,6 +65,7 @@ impl Toolset {
         redactor: &Redactor,
     ) -> Self {
         let mut set = Self::default();
+        let mut steps_left = LIST_STEPS;
         for mut entry in list {
             if holds_secret(entry.get("name"), redactor) {
                 let warning = "a tool is left out: its name holds a secret";
@@ -67,19 +74,31 @@ impl Toolset {
             }
             redactor.clean_json(&mut entry);
             match Tool::from_wire(entry) {
-                Ok(tool) => set.add(tool, config, flavor, old),
+                Ok(tool) => set.add(tool, config, flavor, old, &mut steps_left),
                 Err(error) => set.warnings.push(error.to_string()),
             }
         }
         for (alias, server_name) in &config.aliases {
-            set.add_alias(alias, server_name);
+            if config.tools.denies(alias.as_str()) {
+                let warning = format!("alias `{alias}` is left out: `tools_deny` matches it");
+                set.warnings.push(warning);
+            } else {
+                set.add_alias(alias, server_name);
+            }
         }
         set.warn_of_unused_names(config);
         set
     }
 
     /// Adds one tool unless it is filtered out or its name is taken.
-    fn add(&mut self, mut tool: Tool, config: &config::Bridge, flavor: Flavor, old: &Self) {
+    fn add(
+        &mut self,
+        mut tool: Tool,
+        config: &config::Bridge,
+        flavor: Flavor,
+        old: &Self,
+        steps_left: &mut u64,
+    ) {
         if !config.tools.allows(tool.server_name.as_str()) {
             return;
         }
@@ -89,6 +108,10 @@ impl Toolset {
             .find(|(_new, server_name)| **server_name == tool.server_name);
         if let Some((new, _)) = renamed {
             tool.name = new.clone();
+        }
+        // Under its new name it may be one that the operator does not want either.
+        if config.tools.denies(tool.name.as_str()) {
+            return;
         }
         if self.by_name.contains_key(&tool.name) {
             let name = &tool.name;
@@ -102,7 +125,7 @@ impl Toolset {
             .filter(|entry| entry.tool == tool);
         let entry = match same {
             Some(entry) => Arc::clone(entry),
-            None => Arc::new(self.compile_entry(tool, config, flavor)),
+            None => Arc::new(self.compile_entry(tool, config, flavor, steps_left)),
         };
         self.by_name
             .insert(entry.tool.name.clone(), Arc::clone(&entry));
@@ -110,8 +133,14 @@ impl Toolset {
     }
 
     /// Compiles one tool; what cannot be kept of its schema becomes a warning.
-    fn compile_entry(&mut self, tool: Tool, config: &config::Bridge, flavor: Flavor) -> Entry {
-        let (arguments, lost) = ArgumentSchema::compile(&tool.input_schema);
+    fn compile_entry(
+        &mut self,
+        tool: Tool,
+        config: &config::Bridge,
+        flavor: Flavor,
+        steps_left: &mut u64,
+    ) -> Entry {
+        let (arguments, lost) = ArgumentSchema::compile(&tool.input_schema, steps_left);
         let operation = Operation::new(&config.name, &tool, Style::Native);
         let mcpo = (flavor != Flavor::Native)
             .then(|| Arc::new(Operation::new(&config.name, &tool, Style::Mcpo)));
@@ -124,6 +153,7 @@ impl Toolset {
             arguments,
             operation: Arc::new(operation),
             mcpo,
+            rests_until: Mutex::new(None),
             outcome: OnceLock::new(),
         }
     }

@@ -20,6 +20,7 @@ use crate::{
     lifecycle::Lifecycle,
     mcp,
     reply::Reply,
+    schema::Effort,
     secret::Redactor,
     telemetry,
 };
@@ -98,7 +99,7 @@ pub fn call(start: &Start, bridge: &str, tool: &str, arguments: &str) -> ExitCod
         };
         let arguments = entry
             .arguments
-            .accept(arguments.as_bytes())
+            .accept(arguments.as_bytes(), Effort::Full)
             .map_err(|refusal| anyhow!("{}", refusal.detail()))?;
         let grant = View::operator()
             .authorise(found.name(), &entry.tool)

@@ -15,13 +15,14 @@ use crate::{
     audit::Audit,
     auth::Sources,
     bridge::{Context, Registry, Reloader, Source},
+    compute::ComputePool,
     config::{
         self, Anonymous, Config, Diagnostic, Environment, Flavor, Loaded, Overrides, Server, Watch,
     },
     credential::{Credentials, Variants},
     http::{self, AppState, Listening, Metering, Settings},
     lifecycle::Lifecycle,
-    mcp,
+    mcp, schema,
     secret::Redactor,
     telemetry::{self, Traces},
 };
@@ -117,6 +118,8 @@ fn runtime() -> std::io::Result<Runtime> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores.saturating_sub(1).max(1))
+        // Schemas of strangers may be nested deeply; what is not used takes no memory.
+        .thread_stack_size(schema::STACK_BYTES)
         .enable_all()
         .build()
 }
@@ -304,6 +307,8 @@ pub fn context(
         http: sources.http.clone(),
         credentials: Arc::clone(credentials),
         redactor: redactor.clone(),
+        checks: ComputePool::new(),
+        replies: ComputePool::new(),
         tracker: lifecycle.tracker.clone(),
         stop: lifecycle.bridges.clone(),
     }

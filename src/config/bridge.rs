@@ -361,7 +361,13 @@ fn globs(resolver: &mut Resolver<'_, '_>, key: &str, texts: Vec<Text>) -> (Vec<S
         let Some(text) = resolver.expand(&text) else {
             continue;
         };
-        if let Some(glob) = resolver.reader.glob(key, &text) {
+        // What closes is compared without regard to case: `delete_*` means `Delete_All` too.
+        let glob = if key == "tools_deny" {
+            resolver.reader.caseless_glob(key, &text)
+        } else {
+            resolver.reader.glob(key, &text)
+        };
+        if let Some(glob) = glob {
             set.add(glob);
             written.push(text.into_inner());
         }

@@ -252,16 +252,16 @@ pub enum Protocol {
     Modern,
 }
 
-/// Allow and deny globs over the server's tool names.
+/// Allow and deny globs over tool names.
 #[derive(Debug, Clone, Default)]
 pub struct ToolFilter {
-    /// As written; empty allows all.
+    /// As written, over the server's names; empty allows all.
     pub allow: Vec<String>,
-    /// As written; deny wins.
+    /// As written, over the server's names and the published ones, in any case; deny wins.
     pub deny: Vec<String>,
     /// `allow`, compiled.
     pub allow_set: GlobSet,
-    /// `deny`, compiled.
+    /// `deny`, in lower case, compiled.
     pub deny_set: GlobSet,
 }
 
@@ -272,8 +272,13 @@ impl PartialEq for ToolFilter {
 }
 
 impl ToolFilter {
-    /// Whether a tool passes.
+    /// Whether a tool passes by the name that its server gives it.
     pub fn allows(&self, tool: &str) -> bool {
-        (self.allow.is_empty() || self.allow_set.is_match(tool)) && !self.deny_set.is_match(tool)
+        (self.allow.is_empty() || self.allow_set.is_match(tool)) && !self.denies(tool)
+    }
+
+    /// Whether a name is denied: the server's own, or one under which the tool is published.
+    pub fn denies(&self, name: &str) -> bool {
+        self.deny_set.is_match(name.to_lowercase())
     }
 }

@@ -223,7 +223,22 @@ impl Reader<'_> {
 
     /// A pattern over tool names, the same on every system.
     pub(super) fn glob(&mut self, key: &str, text: &Text) -> Option<Glob> {
-        match build_glob(text.get_ref()) {
+        self.checked_glob(key, text, build_glob(text.get_ref()))
+    }
+
+    /// The same for names in lower case, written in any case.
+    pub(super) fn caseless_glob(&mut self, key: &str, text: &Text) -> Option<Glob> {
+        self.checked_glob(key, text, build_glob(&text.get_ref().to_lowercase()))
+    }
+
+    /// A pattern, or what is wrong with it.
+    fn checked_glob(
+        &mut self,
+        key: &str,
+        text: &Text,
+        built: Result<Glob, String>,
+    ) -> Option<Glob> {
+        match built {
             Ok(glob) => Some(glob),
             Err(problem) => {
                 self.problems

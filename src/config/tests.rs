@@ -120,6 +120,29 @@ rename = { short = "a long name" }
 }
 
 #[test]
+fn what_is_denied_is_denied_in_any_case_and_what_is_allowed_as_written() {
+    let (config, _) = taken(
+        "[bridges.a]\ncommand = 'npx'\ntools_deny = ['delete_*', 'Écrire', 'exact?']\n\
+         [bridges.b]\ncommand = 'npx'\ntools_allow = ['get_*']\n",
+    );
+    let (denying, allowing) = (&config.bridges[0].tools, &config.bridges[1].tools);
+    for name in [
+        "delete_all",
+        "Delete_All",
+        "DELETE_X",
+        "écrire",
+        "ÉCRIRE",
+        "EXACT1",
+    ] {
+        assert!(denying.denies(name) && !denying.allows(name), "{name}");
+    }
+    for name in ["undelete", "exact", "read"] {
+        assert!(denying.allows(name), "{name}");
+    }
+    assert!(allowing.allows("get_x") && !allowing.allows("Get_X"));
+}
+
+#[test]
 fn broken_toml_is_shown_where_it_breaks() {
     insta::assert_snapshot!(refused("[bridges.x\ncommand = 'a'\n[server]\nlisten = \n"), @r##"
     bridges.toml:1:11: error: unclosed table, expected `]`

@@ -95,7 +95,7 @@ impl ApiError {
     }
 
     /// Says when to come back.
-    fn retry_after(mut self, when: impl Into<String>) -> Self {
+    pub fn retry_after(mut self, when: impl Into<String>) -> Self {
         self.retry_after = Some(when.into());
         self
     }

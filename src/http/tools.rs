@@ -24,16 +24,24 @@ use super::{
 use crate::{
     access::{Grant, View},
     auth::{Caller, SessionToken},
-    bridge::{Bridge, Entry, Failure, Order, Phase},
+    bridge::{Bridge, Entry, Failure, Order, Phase, Unaccepted},
     chat::{End, Place, Talk},
     config::{Flavor, Transport},
     credential::Owner,
+    json,
     mcp::CallError,
     name::ToolName,
     reply::{ContentType, Reply},
     schema::Refusal,
     secret::Redactor,
 };
+
+/// Results up to so many bytes are read at once, which takes about a millisecond.
+const SMALL_RESULT_BYTES: usize = 128 << 10;
+
+/// How many values a result may hold: each takes 72 bytes of memory or more, and as little as two of
+/// text.
+const RESULT_VALUES_MAX: usize = 1_500_000;
 
 /// A tool as it was asked for; it may not exist.
 #[derive(Debug, Clone)]
@@ -341,16 +349,16 @@ impl Call<'_> {
         trail: &mut Trail,
     ) -> Result<Response, Ended> {
         let (bridge, entry) = (&self.asked.bridge, &granted.entry);
-        let arguments = entry
-            .arguments
-            .accept(body)
-            .map_err(|refusal| refused(&refusal))?;
+        let mut accepted = bridge
+            .accept(entry, body)
+            .await
+            .map_err(|error| unaccepted(&error))?;
+        let arguments = std::mem::take(&mut accepted.arguments);
         if self.settings.config.audit.arguments {
             trail.received_arguments(&arguments, self.redactor);
         }
         let begun = trail.begin().await?;
-        // What was accepted once is accepted again.
-        let again = || entry.arguments.accept(body).unwrap_or_default();
+        let again = || accepted.again(entry, body);
         let talk = self.talk(&granted.caller);
         let order = Order {
             tool: &entry.tool.server_name,
@@ -361,11 +369,15 @@ impl Call<'_> {
             again: &again,
         };
         let result = bridge.call(&granted.grant, order, arguments).await;
-        let result = result
-            .map_err(|failure| {
-                with_link(self.state, bridge, &granted.caller, ApiError::call(failure))
-            })
-            .and_then(|it| reply(bridge, &it, self.redactor));
+        let result = match result {
+            Ok(text) => self.reply(text).await,
+            Err(failure) => Err(with_link(
+                self.state,
+                bridge,
+                &granted.caller,
+                ApiError::call(failure),
+            )),
+        };
         if let Some(talk) = talk {
             talk.end(end_of(&result));
         }
@@ -385,11 +397,38 @@ impl Call<'_> {
     }
 }
 
+impl Call<'_> {
+    /// What a server's result says, without secrets. A large one is read where nobody waits for it.
+    async fn reply(&self, result: String) -> Result<Reply, ApiError> {
+        let bridge = &self.asked.bridge;
+        let embed_html = bridge.config.embed_html;
+        if result.len() <= SMALL_RESULT_BYTES {
+            return reply(embed_html, &result, self.redactor);
+        }
+        let redactor = self.redactor.clone();
+        let reading = move || reply(embed_html, &result, &redactor);
+        let read = bridge.digest(reading).await;
+        read.unwrap_or_else(|error| {
+            let text = format!("the result cannot be read: {error}");
+            Err(ApiError::call(Failure::Call(CallError::Protocol(text))))
+        })
+    }
+}
+
 /// What a server's result says, without secrets.
-fn reply(bridge: &Bridge, result: &str, redactor: &Redactor) -> Result<Reply, ApiError> {
+fn reply(embed_html: bool, result: &str, redactor: &Redactor) -> Result<Reply, ApiError> {
+    if result.len() > SMALL_RESULT_BYTES
+        && json::values_at_most(result.as_bytes()) > RESULT_VALUES_MAX
+    {
+        return Err(ApiError::new(
+            StatusCode::BAD_GATEWAY,
+            "result_too_large",
+            format!("the result holds more than {RESULT_VALUES_MAX} values; ask the tool for less"),
+        ));
+    }
     let result = serde_json::from_str(result)
         .map_err(|error| ApiError::call(Failure::Call(CallError::Protocol(error.to_string()))))?;
-    Reply::from_result(result, bridge.config.embed_html)
+    Reply::from_result(result, embed_html)
         .map(|reply| reply.without_secrets(redactor))
         .map_err(ApiError::tool)
 }
@@ -403,7 +442,18 @@ fn end_of(result: &Result<Reply, ApiError>) -> End {
     }
 }
 
-/// Arguments that do not fit.
+/// Arguments that are not passed on.
+fn unaccepted(error: &Unaccepted) -> ApiError {
+    match error {
+        Unaccepted::Refused(refusal) => refused(refusal),
+        Unaccepted::Busy => {
+            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "busy", error.to_string())
+                .retry_after("1")
+        }
+    }
+}
+
+/// Arguments that do not fit, or cannot be checked.
 fn refused(refusal: &Refusal) -> ApiError {
     let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST);
     ApiError::with_detail(status, refusal.code(), refusal.detail())

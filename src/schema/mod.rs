@@ -1,7 +1,9 @@
 //! JSON Schema, as servers write it: published for OpenAPI clients, and applied to arguments.
 
 mod arguments;
+mod meter;
 mod publish;
 
-pub use arguments::{ArgumentSchema, Refusal};
+pub use arguments::{ArgumentSchema, Effort, Refusal};
+pub use meter::STACK_BYTES;
 pub use publish::{Published, publish_input, publish_output};

@@ -5,7 +5,10 @@ use std::fmt::Write as _;
 use jsonschema::{Registry, Validator};
 use serde_json::{Value, json};
 
+use crate::schema::meter::charge;
+
 use super::{
+    counted::{Counted, Seen},
     plan::{NodeId, Plan},
     repair,
     types::Types,
@@ -20,18 +23,23 @@ pub fn is_valid(plan: &Plan, id: NodeId, value: &Value) -> bool {
     if node.whole.contains(Types::of(value)) {
         return true;
     }
-    if !node.possible.contains(Types::of(value)) {
+    if !node.possible.contains(Types::of(value)) || !plan.judges_branches() {
         return false;
     }
     // A part that does not compile takes nothing: then nothing is converted for its sake.
     let validator = node.validator.get_or_init(|| compile(plan, &node.pointer));
     validator
         .as_ref()
-        .is_some_and(|validator| validator.is_valid(value))
+        .is_some_and(|validator| validator.is_valid(Seen(value)))
 }
 
 /// Compiles the part of the document at a pointer.
-fn compile(plan: &Plan, pointer: &str) -> Option<Validator> {
+fn compile(plan: &Plan, pointer: &str) -> Option<Validator<Counted>> {
+    charge(
+        u64::try_from(plan.size())
+            .unwrap_or(u64::MAX)
+            .saturating_mul(4),
+    );
     let draft = plan.draft();
     let document = draft.create_resource(plan.schema().clone());
     let registry = Registry::new()

@@ -7,6 +7,10 @@ use super::{
     body,
     types::{Types, same},
 };
+use crate::json;
+
+/// How many values JSON in a string may hold to be read: each takes 72 bytes or more.
+const TEXT_VALUES_MAX: usize = 500_000;
 
 /// One conversion; `None` if the value does not lend itself to it.
 type Conversion = fn(&Value) -> Option<Value>;
@@ -92,7 +96,8 @@ fn parse(value: &Value) -> Option<Value> {
 
 /// JSON in a string, unless it holds a number that would not survive.
 fn parse_text(text: &str) -> Option<Value> {
-    let is_container = text.trim_start().starts_with(['[', '{']);
+    let is_container = text.trim_start().starts_with(['[', '{'])
+        && json::values_at_most(text.as_bytes()) <= TEXT_VALUES_MAX;
     (is_container && body::inexact(text).is_empty())
         .then(|| serde_json::from_str(text).ok())
         .flatten()

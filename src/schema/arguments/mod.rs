@@ -3,10 +3,15 @@
 //! A body is parsed, unwrapped, settled (optional nulls dropped, lax conversions, defaults filled
 //! in: mcpo's habits, `mcpo §11.1`) and then validated once. Settling only touches what could not
 //! be valid as it stands, so valid arguments pass unchanged. Nothing here does I/O.
+//!
+//! The schema is a stranger's and the arguments are a caller's, so everything here runs on a budget
+//! of steps (`schema::meter`), both when a schema is compiled and when it is applied.
 
 mod body;
 mod branch;
+mod counted;
 mod lax;
+mod patterns;
 mod plan;
 mod refusal;
 mod repair;
@@ -15,14 +20,62 @@ mod survey;
 mod types;
 mod words;
 
+use std::time::Duration;
+
 use serde_json::{Map, Value};
 
-use self::{plan::Plan, settle::Settle};
+use self::{
+    counted::{Counted, Seen},
+    plan::Plan,
+    settle::Settle,
+};
+use super::meter::{Budget, within};
+use crate::json;
 
 pub use self::refusal::Refusal;
 
 /// The key under which callers may wrap their arguments (`requirements §1.4`).
 const WRAPPER: &str = "arguments";
+
+/// Steps for compiling one schema: about a second.
+const COMPILE_STEPS: u64 = 100_000_000;
+
+/// Time for compiling one schema.
+const COMPILE_TIME: Duration = Duration::from_secs(3);
+
+/// Steps of a light check: less than a millisecond.
+const LIGHT_STEPS: u64 = 50_000;
+
+/// The largest body of a light check, in bytes.
+const LIGHT_BYTES_MAX: usize = 128 << 10;
+
+/// Matches of a light check take so much less time than those of a full one.
+const LIGHT_TEXT_DIVISOR: usize = 20;
+
+/// Steps of a full check, beside those for the size of the body.
+const FULL_STEPS: u64 = 20_000_000;
+
+/// More steps of a full check, for each byte of the body.
+const FULL_STEPS_PER_BYTE: u64 = 8;
+
+/// Time of a full check. A match that is under way is not interrupted, and takes 0.2 s at most.
+const FULL_TIME: Duration = Duration::from_millis(600);
+
+/// Steps for saying what is wrong with arguments, where each copy of a value counts. It also bounds
+/// the memory of the answer.
+const EXPLAIN_STEPS: u64 = 200_000;
+
+/// How many values the body of a call may hold: each takes 72 bytes or more.
+const BODY_VALUES_MAX: usize = 1_500_000;
+
+/// How much work a check may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effort {
+    /// On a thread that others wait for: less than a millisecond.
+    Light,
+    /// On a thread of its own: less than a second.
+    Full,
+}
 
 /// What a tool accepts.
 #[derive(Debug)]
@@ -30,9 +83,11 @@ pub struct ArgumentSchema {
     /// How values are settled, and the schema's parts.
     plan: Plan,
     /// The judge; none if any object is accepted.
-    validator: Option<jsonschema::Validator>,
+    validator: Option<jsonschema::Validator<Counted>>,
     /// The tool has an argument that is called [`WRAPPER`] itself.
     takes_wrapper: bool,
+    /// The longest string that the schema's patterns may be applied to, in bytes.
+    text_bytes_max: usize,
 }
 
 impl ArgumentSchema {
@@ -41,18 +96,36 @@ impl ArgumentSchema {
     /// Never fails: a keyword that makes no sense is dropped, and a schema that still does not
     /// compile accepts any object. References are never fetched, formats are not asserted, and
     /// the dialect is the one `$schema` names, else 2020-12.
-    pub fn compile(schema: &Value) -> (Self, Vec<String>) {
+    ///
+    /// A schema that takes more than its share of `steps_left` to compile accepts any object as well;
+    /// what it took is subtracted.
+    pub fn compile(schema: &Value, steps_left: &mut u64) -> (Self, Vec<String>) {
         let mut warnings = Vec::new();
-        let Some(repaired) = repair::repair(schema, &mut warnings) else {
-            return (Self::any_object(), warnings);
+        let budget = Budget {
+            time: Some(COMPILE_TIME),
+            ..Budget::steps(COMPILE_STEPS.min(*steps_left))
         };
-        let plan = Plan::compile(repaired.schema, repaired.draft, &mut warnings);
-        let schema = Self {
+        let (compiled, used) = within(budget, || Self::compiled(schema, &mut warnings));
+        *steps_left = steps_left.saturating_sub(used);
+        let compiled = compiled.unwrap_or_else(|_spent| {
+            warnings.push(
+                "the input schema is too complex to be compiled, any object is accepted".to_owned(),
+            );
+            None
+        });
+        (compiled.unwrap_or_else(Self::any_object), warnings)
+    }
+
+    /// The schema, unless any object is accepted.
+    fn compiled(schema: &Value, warnings: &mut Vec<String>) -> Option<Self> {
+        let repaired = repair::repair(schema, warnings)?;
+        let plan = Plan::compile(repaired.schema, repaired.draft, warnings);
+        Some(Self {
             takes_wrapper: plan.has_property(WRAPPER),
             plan,
             validator: Some(repaired.validator),
-        };
-        (schema, warnings)
+            text_bytes_max: repaired.text_bytes_max,
+        })
     }
 
     /// Accepts any object as it is.
@@ -61,6 +134,7 @@ impl ArgumentSchema {
             plan: Plan::any(),
             validator: None,
             takes_wrapper: false,
+            text_bytes_max: usize::MAX,
         }
     }
 
@@ -68,7 +142,44 @@ impl ArgumentSchema {
     ///
     /// The body is judged by its content, not by its header. Nothing and `null` stand for `{}`
     /// where no argument is needed. Arguments may be wrapped: `{"arguments": {…}}`.
-    pub fn accept(&self, body: &[u8]) -> Result<Map<String, Value>, Refusal> {
+    ///
+    /// [`Refusal::TooCostly`] after a light effort says only that it takes a full one.
+    pub fn accept(&self, body: &[u8], effort: Effort) -> Result<Map<String, Value>, Refusal> {
+        if body.len() > LIGHT_BYTES_MAX {
+            if effort == Effort::Light {
+                return Err(Refusal::TooCostly);
+            }
+            if json::values_at_most(body) > BODY_VALUES_MAX {
+                return Err(Refusal::TooManyValues(BODY_VALUES_MAX));
+            }
+        }
+        let budget = self.budget(effort, body.len());
+        let (outcome, _) = within(budget, || self.accept_within(body));
+        outcome.unwrap_or(Err(Refusal::TooCostly))
+    }
+
+    /// What a check of so many bytes may cost.
+    fn budget(&self, effort: Effort, bytes: usize) -> Budget {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        match effort {
+            Effort::Light => Budget {
+                text_bytes_max: self.text_bytes_max / LIGHT_TEXT_DIVISOR,
+                ..Budget::steps(LIGHT_STEPS)
+            },
+            Effort::Full => Budget {
+                time: Some(FULL_TIME),
+                text_bytes_max: self.text_bytes_max,
+                ..Budget::steps(
+                    bytes
+                        .saturating_mul(FULL_STEPS_PER_BYTE)
+                        .saturating_add(FULL_STEPS),
+                )
+            },
+        }
+    }
+
+    /// [`ArgumentSchema::accept`], on a budget.
+    fn accept_within(&self, body: &[u8]) -> Result<Map<String, Value>, Refusal> {
         let Some(value) = body::parse(body)? else {
             let nothing = Value::Object(Map::new());
             return self.judge(nothing).map_err(|_| Refusal::missing_body());
@@ -147,7 +258,7 @@ impl ArgumentSchema {
     fn is_valid(&self, value: &Value) -> bool {
         self.validator
             .as_ref()
-            .is_none_or(|validator| validator.is_valid(value))
+            .is_none_or(|validator| validator.is_valid(Seen(value)))
     }
 
     /// The arguments that are not valid on their own.
@@ -168,7 +279,14 @@ impl ArgumentSchema {
         match &self.validator {
             _ if !settled.is_object() => Refusal::not_an_object(sent),
             Some(validator) if self.plan.can_explain(settled) => {
-                Refusal::of(validator, self.plan.schema(), settled, sent)
+                let budget = Budget {
+                    counts_copies: true,
+                    ..Budget::steps(EXPLAIN_STEPS)
+                };
+                let (told, _) = within(budget, || {
+                    Refusal::of(validator, self.plan.schema(), settled, sent)
+                });
+                told.unwrap_or_else(|_spent| Refusal::of_properties(&self.misfits(settled), sent))
             }
             _ => Refusal::of_properties(&self.misfits(settled), sent),
         }

@@ -8,8 +8,11 @@ use std::{
 use jsonschema::{Draft, Validator};
 use serde_json::Value;
 
+use crate::schema::meter::charge;
+
 use super::{
     branch,
+    counted::Counted,
     repair::pointer_of,
     survey::Survey,
     types::{Types, same},
@@ -20,6 +23,10 @@ pub type NodeId = usize;
 
 /// How many mistakes the validator may collect for one refusal.
 const MISTAKES_MAX: usize = 4_096;
+
+/// How many values all documents may have together that are compiled for the branches of one plan,
+/// each of which takes its own copy.
+const BRANCH_VALUES_MAX: usize = 4_000_000;
 
 /// A schema as the steps that settle a value. Node 0 is the root.
 #[derive(Debug)]
@@ -34,6 +41,10 @@ pub struct Plan {
     defaults_may_conflict: bool,
     /// See [`Plan::can_explain`].
     recursive_width: usize,
+    /// How many values the schema is made of.
+    size: usize,
+    /// See [`Plan::judges_branches`].
+    judges_branches: bool,
 }
 
 /// One schema.
@@ -68,7 +79,7 @@ pub struct Node {
     /// Adding a key to a value at this place or below may make it invalid.
     pub guarded: bool,
     /// The schema on its own, compiled when a union first needs it.
-    pub(super) validator: OnceLock<Option<Validator>>,
+    pub(super) validator: OnceLock<Option<Validator<Counted>>>,
 }
 
 /// One property of an object.
@@ -86,7 +97,15 @@ impl Plan {
     /// Plans a schema that compiles.
     pub fn compile(schema: Value, draft: Draft, warnings: &mut Vec<String>) -> Self {
         let nodes = Survey::of(&schema, draft);
+        let size = size(&schema);
+        let branches: usize = nodes
+            .iter()
+            .flat_map(|node| &node.any_of)
+            .map(Vec::len)
+            .sum();
         let mut plan = Self {
+            size,
+            judges_branches: branches.saturating_mul(size) <= BRANCH_VALUES_MAX,
             schema,
             draft,
             nodes,
@@ -120,6 +139,17 @@ impl Plan {
         self.draft
     }
 
+    /// How many values the schema is made of.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Whether the branches of unions are compiled; where they are too many, what is sent for a union
+    /// is not converted.
+    pub fn judges_branches(&self) -> bool {
+        self.judges_branches
+    }
+
     /// One node. All ids come from the plan itself.
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id]
@@ -128,12 +158,14 @@ impl Plan {
     /// True if the tool has an argument of that name.
     pub fn has_property(&self, name: &str) -> bool {
         let mut open = vec![0];
+        let mut seen = HashSet::from([0]);
         while let Some(id) = open.pop() {
             let node = self.node(id);
             if node.properties.contains_key(name) {
                 return true;
             }
-            open.extend(node.all_of.iter().chain(node.any_of.iter().flatten()));
+            let beside = node.all_of.iter().chain(node.any_of.iter().flatten());
+            open.extend(beside.copied().filter(|next| seen.insert(*next)));
         }
         false
     }
@@ -163,6 +195,7 @@ impl Plan {
         for start in 0..self.nodes.len() {
             let mut path = vec![(start, false)];
             while let Some((id, leaving)) = path.pop() {
+                charge(1);
                 if leaving {
                     marks[id] = DONE;
                     continue;
@@ -198,6 +231,7 @@ impl Plan {
 
     /// [`Plan::break_circles`] from one node on; `path` is the way there.
     fn cut_below(&mut self, id: NodeId, path: &mut Vec<NodeId>, done: &mut [bool]) {
+        charge(1 + u64::try_from(path.len() / 16).unwrap_or(u64::MAX));
         if done[id] {
             return;
         }
@@ -243,8 +277,10 @@ impl Plan {
     /// One step of [`Plan::spread_types`]; `whole` starts with what the node says itself.
     fn types_of(&self, id: NodeId, mut whole: Types) -> (Types, Types) {
         let node = &self.nodes[id];
+        charge(1 + u64::try_from(node.all_of.len() + node.any_of.len()).unwrap_or(u64::MAX));
         let mut possible = node.possible;
         let union = |group: &[NodeId], of: fn(&Node) -> Types| {
+            charge(u64::try_from(group.len()).unwrap_or(u64::MAX));
             group
                 .iter()
                 .fold(Types::NONE, |sum, id| sum.or(of(&self.nodes[*id])))
@@ -304,6 +340,7 @@ impl Plan {
         let mut schema = self.schema.pointer(&self.nodes[id].pointer)?;
         // A chain of references longer than the document has nodes is a circle.
         for _ in 0..=self.nodes.len() {
+            charge(4);
             if let Some(default) = schema.get("default") {
                 return (!default.is_null()).then_some(default);
             }
@@ -319,7 +356,12 @@ impl Plan {
             let mut changed = false;
             for id in 0..self.nodes.len() {
                 let node = &self.nodes[id];
-                let quiet = node.idle && self.children(id).all(|child| self.nodes[child].idle);
+                let quiet = node.idle
+                    && self.children(id).all(|child| {
+                        charge(1);
+                        self.nodes[child].idle
+                    });
+                charge(1);
                 if node.idle && !quiet {
                     self.nodes[id].idle = false;
                     changed = true;
@@ -353,6 +395,7 @@ impl Plan {
         let mut seen = HashSet::new();
         let mut open = vec![(0, false)];
         while let Some((id, guarded)) = open.pop() {
+            charge(2);
             let node = self.node(id);
             let guarded = guarded || node.guarded;
             if guarded && !node.defaults.is_empty() {
@@ -402,8 +445,17 @@ impl Node {
     }
 }
 
+/// How many values a value is made of.
+fn size(value: &Value) -> usize {
+    match value {
+        Value::Array(elements) => elements.iter().map(size).sum::<usize>() + 1,
+        Value::Object(members) => members.values().map(size).sum::<usize>() + 1,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 1,
+    }
+}
+
 /// How deep a value is nested.
-fn depth(value: &Value) -> usize {
+pub(super) fn depth(value: &Value) -> usize {
     match value {
         Value::Array(elements) => elements.iter().map(depth).max().unwrap_or(0) + 1,
         Value::Object(members) => members.values().map(depth).max().unwrap_or(0) + 1,

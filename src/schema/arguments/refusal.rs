@@ -5,7 +5,10 @@ use std::io;
 use jsonschema::Validator;
 use serde_json::{Value, json};
 
-use super::words::{self, Words};
+use super::{
+    counted::{Counted, Seen},
+    words::{self, Words},
+};
 
 /// How many details one refusal gives: a model corrects itself by a few.
 pub const DETAILS_MAX: usize = 20;
@@ -25,6 +28,16 @@ pub enum Refusal {
     /// The arguments do not fit the tool's schema: status 422, code `invalid_arguments`.
     #[error("{n} of the arguments cannot be accepted", n = .0.len())]
     Invalid(Vec<Detail>),
+    /// Checking the arguments takes more work than a call may: status 422, code
+    /// `arguments_too_costly`.
+    #[error(
+        "these arguments cannot be checked in reasonable time, because the tool's input schema is too complex; calling again will not help: use another tool, or tell the administrator that the schema of this tool has to be simplified"
+    )]
+    TooCostly,
+    /// The body holds too many values for the memory of a call: status 413, code
+    /// `body_too_large`.
+    #[error("the request body holds more than {0} values; send fewer")]
+    TooManyValues(usize),
 }
 
 /// What is wrong at one place, in pydantic's words.
@@ -47,7 +60,8 @@ impl Refusal {
     pub fn status(&self) -> u16 {
         match self {
             Self::InvalidJson(_) => 400,
-            Self::Invalid(_) => 422,
+            Self::TooManyValues(_) => 413,
+            Self::Invalid(_) | Self::TooCostly => 422,
         }
     }
 
@@ -56,13 +70,17 @@ impl Refusal {
         match self {
             Self::InvalidJson(_) => "invalid_json",
             Self::Invalid(_) => "invalid_arguments",
+            Self::TooCostly => "arguments_too_costly",
+            Self::TooManyValues(_) => "body_too_large",
         }
     }
 
     /// The `detail` of the answer: a sentence, or FastAPI's list.
     pub fn detail(&self) -> Value {
         match self {
-            Self::InvalidJson(message) => Value::String(message.clone()),
+            Self::InvalidJson(_) | Self::TooCostly | Self::TooManyValues(_) => {
+                Value::String(self.to_string())
+            }
             Self::Invalid(details) => details.iter().map(Detail::to_json).collect(),
         }
     }
@@ -100,13 +118,13 @@ impl Refusal {
 
     /// What a validator says of arguments, the outermost first; inputs are shown as `sent`.
     pub(super) fn of(
-        validator: &Validator,
+        validator: &Validator<Counted>,
         schema: &Value,
         arguments: &Value,
         sent: &Value,
     ) -> Self {
         let words = Words { schema, sent };
-        let mut errors: Vec<_> = validator.iter_errors(arguments).collect();
+        let mut errors: Vec<_> = validator.iter_errors(Seen(arguments)).collect();
         errors.sort_by_key(words::depth);
         let mut details = Vec::new();
         for error in &errors {

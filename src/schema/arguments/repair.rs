@@ -1,20 +1,33 @@
 //! From a schema as servers write it to one that compiles.
 
-use jsonschema::{Draft, PatternOptions, ValidationOptions, Validator};
-use percent_encoding::percent_decode_str;
-use serde_json::{Map, Value};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
-use super::types::Types;
+use jsonschema::{Draft, PatternOptions, Retrieve, ValidationOptions, Validator};
+use percent_encoding::percent_decode_str;
+use serde_json::{Map, Value, json};
+
+use super::{counted::Counted, patterns, types::Types};
+use crate::schema::meter::charge;
 
 /// How many keywords are dropped before the whole schema is.
 const REPAIRS_MAX: usize = 32;
 
-/// How often a pattern with look-around may try again: enough for any honest one, at most some
-/// milliseconds. All other patterns run in linear time.
-const BACKTRACK_MAX: usize = 50_000;
+/// How many schemas a document may hold.
+const SCHEMAS_MAX: usize = 20_000;
 
-/// The memory a compiled pattern may take, in bytes.
-const PATTERN_BYTES_MAX: usize = 2 << 20;
+/// How many references may follow one upon the other where nothing else can stand beside them.
+const HOPS_MAX: usize = 64;
+
+/// How many ways there may be from a schema with an `unevaluated` keyword to those that look at the
+/// same value.
+const PATHS_MAX: u64 = 256;
+
+/// How many lists and objects a list of choices or names may hold. Each is compared with all others,
+/// by code that has no budget.
+const CONTAINERS_MAX: usize = 64;
 
 /// Keywords that hold one schema.
 const ONE: &[&str] = &[
@@ -44,6 +57,28 @@ const NAMED: &[&str] = &[
     "properties",
 ];
 
+/// Keywords whose lists must hold each element once.
+const UNIQUE_LISTS: &[&str] = &["enum", "required", "type"];
+
+/// Keywords that look at what the schemas beside them have looked at.
+const UNEVALUATED: &[&str] = &["unevaluatedItems", "unevaluatedProperties"];
+
+/// Keywords that have several schemas look at the same value.
+const IN_PLACE: &[&str] = &[
+    "$dynamicRef",
+    "$recursiveRef",
+    "$ref",
+    "allOf",
+    "anyOf",
+    "dependencies",
+    "dependentSchemas",
+    "if",
+    "not",
+    "oneOf",
+    "unevaluatedItems",
+    "unevaluatedProperties",
+];
+
 /// A schema that compiles.
 #[derive(Debug)]
 pub struct Repaired {
@@ -52,7 +87,9 @@ pub struct Repaired {
     /// Its dialect.
     pub draft: Draft,
     /// The whole of it, compiled.
-    pub validator: Validator,
+    pub validator: Validator<Counted>,
+    /// The longest string that its patterns may be applied to, in bytes.
+    pub text_bytes_max: usize,
 }
 
 /// Drops what does not compile and says so; `None` if nothing sensible is left.
@@ -72,14 +109,43 @@ pub fn repair(schema: &Value, warnings: &mut Vec<String>) -> Option<Repaired> {
     require_declared_only(&mut schema, warnings);
     let mut schema = Value::Object(schema);
     let bad_refs = dangling(&schema);
-    tidy(&mut schema, draft, &bad_refs, warnings);
+    if !bad_refs.has_refs {
+        // Nothing is looked at twice.
+    } else if is_old(draft) && has_long_chain(&schema) {
+        warnings.push("the input schema refers on and on, any object is accepted".to_owned());
+        return None;
+    }
+    if drops_unevaluated(&mut schema) {
+        warnings.push("`unevaluatedProperties` and `unevaluatedItems` of the input schema are ignored: too many schemas apply to one value".to_owned());
+    }
+    let mut tidying = Tidying {
+        draft,
+        refs: &bad_refs,
+        warnings,
+        schemas: 0,
+        text_bytes_max: usize::MAX,
+    };
+    tidying.schema(&mut schema);
+    let (schemas, text_bytes_max) = (tidying.schemas, tidying.text_bytes_max);
+    if schemas > SCHEMAS_MAX {
+        warnings.push(format!(
+            "the input schema holds {schemas} schemas, at most {SCHEMAS_MAX} are read; any object is accepted"
+        ));
+        return None;
+    }
     for _ in 0..REPAIRS_MAX {
+        charge(
+            u64::try_from(schemas)
+                .unwrap_or(u64::MAX)
+                .saturating_mul(100),
+        );
         let error = match options(draft).build(&schema) {
             Ok(validator) => {
                 return Some(Repaired {
                     schema,
                     draft,
                     validator,
+                    text_bytes_max,
                 });
             }
             Err(error) => error,
@@ -98,11 +164,11 @@ pub fn repair(schema: &Value, warnings: &mut Vec<String>) -> Option<Repaired> {
 }
 
 /// How we validate, in a dialect.
-pub fn options(draft: Draft) -> ValidationOptions<'static> {
+pub fn options(draft: Draft) -> ValidationOptions<'static, Arc<dyn Retrieve>, Counted> {
     let patterns = PatternOptions::fancy_regex()
-        .backtrack_limit(BACKTRACK_MAX)
-        .size_limit(PATTERN_BYTES_MAX);
-    jsonschema::options()
+        .backtrack_limit(patterns::BACKTRACK_MAX)
+        .size_limit(patterns::PROGRAM_BYTES_MAX);
+    jsonschema::options_for::<Counted>()
         .with_draft(draft)
         .offline()
         .should_validate_formats(false)
@@ -160,18 +226,31 @@ fn require_declared_only(schema: &mut Map<String, Value>, warnings: &mut Vec<Str
     });
 }
 
-/// The references that lead nowhere, or out of the document: those are never followed.
-fn dangling(schema: &Value) -> Vec<String> {
-    let mut found = Vec::new();
+/// The references of a document.
+#[derive(Debug, Default)]
+struct References {
+    /// Those that lead nowhere, or out of the document: they are never followed.
+    dangling: HashSet<String>,
+    /// There is one at all.
+    has_refs: bool,
+}
+
+/// Finds the references.
+fn dangling(schema: &Value) -> References {
+    let mut found = References::default();
     let mut open = vec![schema];
     while let Some(value) = open.pop() {
+        charge(1);
         match value {
             Value::Object(members) => {
+                found.has_refs |= members.contains_key("$ref")
+                    || members.contains_key("$dynamicRef")
+                    || members.contains_key("$recursiveRef");
                 if let Some(Value::String(reference)) = members.get("$ref") {
                     let target = pointer_of(reference).map(|pointer| schema.pointer(&pointer));
                     let anchor = reference.starts_with('#') && target.is_none();
                     if !anchor && target.flatten().is_none() {
-                        found.push(reference.clone());
+                        found.dangling.insert(reference.clone());
                     }
                 }
                 open.extend(members.values());
@@ -183,48 +262,254 @@ fn dangling(schema: &Value) -> Vec<String> {
     found
 }
 
-/// Puts each schema in the form its dialect wants.
-fn tidy(schema: &mut Value, draft: Draft, bad_refs: &[String], warnings: &mut Vec<String>) {
-    let Value::Object(members) = schema else {
-        return;
-    };
-    // A dialect is chosen for the whole document.
-    members.remove("$schema");
-    if let Some(Value::String(reference)) = members.get("$ref")
-        && bad_refs.contains(reference)
-    {
-        warnings.push(format!(
-            "the reference `{reference}` leads nowhere and is ignored"
-        ));
-        members.remove("$ref");
-    }
-    if draft == Draft::Draft202012 && members.get("items").is_some_and(Value::is_array) {
-        let tuple = members.remove("items").unwrap_or_default();
-        members.insert("prefixItems".to_owned(), tuple);
-        if let Some(rest) = members.remove("additionalItems") {
-            members.insert("items".to_owned(), rest);
+/// Whether a dialect ignores what stands beside a `$ref`.
+fn is_old(draft: Draft) -> bool {
+    matches!(draft, Draft::Draft4 | Draft::Draft6 | Draft::Draft7)
+}
+
+/// Whether a reference leads to a reference, and so on, more than [`HOPS_MAX`] times.
+fn has_long_chain(schema: &Value) -> bool {
+    let mut open = vec![schema];
+    while let Some(value) = open.pop() {
+        charge(1);
+        match value {
+            Value::Object(members) => {
+                // A circle is cut where it closes.
+                let mut passed = HashSet::new();
+                let mut at = Some(value);
+                while let Some(reference) = at.and_then(|at| at.get("$ref")?.as_str())
+                    && passed.insert(reference)
+                {
+                    charge(1);
+                    if passed.len() > HOPS_MAX {
+                        return true;
+                    }
+                    at = pointer_of(reference).and_then(|pointer| schema.pointer(&pointer));
+                }
+                open.extend(members.values());
+            }
+            Value::Array(items) => open.extend(items),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
     }
-    for (key, value) in members.iter_mut() {
-        let key = key.as_str();
+    false
+}
+
+/// Takes out all `unevaluated` keywords if one of them stands where very many schemas apply to one value:
+/// the library compiles each way to each of them for its own.
+fn drops_unevaluated(schema: &mut Value) -> bool {
+    let mut paths = Paths {
+        document: schema,
+        known: HashMap::new(),
+    };
+    let mut is_costly = false;
+    let mut open = vec![&*schema];
+    while let Some(value) = open.pop() {
+        charge(1);
         match value {
-            Value::Object(named) if NAMED.contains(&key) => {
-                for (_, schema) in named.iter_mut() {
-                    tidy(schema, draft, bad_refs, warnings);
-                }
+            Value::Object(members) => {
+                let is_one = UNEVALUATED.iter().any(|key| members.contains_key(*key));
+                is_costly |= is_one && paths.of(value) > PATHS_MAX;
+                open.extend(members.values());
             }
-            Value::Array(list) if LIST.contains(&key) => {
-                for schema in list {
-                    tidy(schema, draft, bad_refs, warnings);
-                }
+            Value::Array(items) => open.extend(items),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    if is_costly {
+        drop_keywords(schema, UNEVALUATED);
+    }
+    is_costly
+}
+
+/// Takes keywords out of all objects. Some of them may be no schemas, which matters little in a document
+/// that is made to harm.
+fn drop_keywords(value: &mut Value, keywords: &[&str]) {
+    charge(1);
+    match value {
+        Value::Object(members) => {
+            members.retain(|key, _| !keywords.contains(&key.as_str()));
+            for (_, value) in members.iter_mut() {
+                drop_keywords(value, keywords);
             }
-            one if ONE.contains(&key) => tidy(one, draft, bad_refs, warnings),
-            Value::Null
-            | Value::Bool(_)
-            | Value::Number(_)
-            | Value::String(_)
-            | Value::Array(_)
-            | Value::Object(_) => {}
+        }
+        Value::Array(items) => items
+            .iter_mut()
+            .for_each(|item| drop_keywords(item, keywords)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Counts the ways from a schema to those that look at the same value.
+struct Paths<'d> {
+    /// The document.
+    document: &'d Value,
+    /// The ways from each schema, by its address; one where it is being counted.
+    known: HashMap<usize, u64>,
+}
+
+impl<'d> Paths<'d> {
+    /// The ways from one schema, its own included.
+    fn of(&mut self, schema: &'d Value) -> u64 {
+        charge(1);
+        let address = std::ptr::from_ref(schema).addr();
+        if let Some(known) = self.known.get(&address) {
+            return *known;
+        }
+        self.known.insert(address, 1);
+        let mut ways = 1_u64;
+        for (key, value) in schema.as_object().into_iter().flatten() {
+            match (key.as_str(), value) {
+                ("$ref", Value::String(reference)) => {
+                    let document = self.document;
+                    let target = pointer_of(reference).and_then(|it| document.pointer(&it));
+                    let below = target.map_or(0, |target| self.of(target));
+                    ways = ways.saturating_add(below);
+                }
+                // Each leads to a place that only the library knows, the root in most cases.
+                ("$dynamicRef" | "$recursiveRef", _) => ways = ways.saturating_add(PATHS_MAX / 8),
+                ("allOf" | "anyOf" | "oneOf", Value::Array(list)) => {
+                    for schema in list {
+                        ways = ways.saturating_add(self.of(schema));
+                    }
+                }
+                ("if" | "then" | "else" | "not", schema) => {
+                    ways = ways.saturating_add(self.of(schema));
+                }
+                ("dependentSchemas" | "dependencies", Value::Object(named)) => {
+                    for schema in named.values() {
+                        ways = ways.saturating_add(self.of(schema));
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.known.insert(address, ways);
+        ways
+    }
+}
+
+/// Puts each schema in the form its dialect wants, and takes out what would cost too much.
+struct Tidying<'t> {
+    /// The dialect.
+    draft: Draft,
+    /// The references of the document.
+    refs: &'t References,
+    /// What was taken out.
+    warnings: &'t mut Vec<String>,
+    /// How many schemas were seen.
+    schemas: usize,
+    /// The longest string that the patterns may be applied to, in bytes.
+    text_bytes_max: usize,
+}
+
+impl Tidying<'_> {
+    /// One schema, and those in it.
+    fn schema(&mut self, schema: &mut Value) {
+        charge(1);
+        self.schemas += 1;
+        let Value::Object(members) = schema else {
+            return;
+        };
+        // A dialect is chosen for the whole document, and references count from its root.
+        members.remove("$schema");
+        members.remove("$id");
+        if let Some(Value::String(reference)) = members.get("$ref")
+            && self.refs.dangling.contains(reference)
+        {
+            self.warnings.push(format!(
+                "the reference `{reference}` leads nowhere and is ignored"
+            ));
+            members.remove("$ref");
+        }
+        if self.draft == Draft::Draft202012 && members.get("items").is_some_and(Value::is_array) {
+            let tuple = members.remove("items").unwrap_or_default();
+            members.insert("prefixItems".to_owned(), tuple);
+            if let Some(rest) = members.remove("additionalItems") {
+                members.insert("items".to_owned(), rest);
+            }
+        }
+        self.patterns(members);
+        self.unique_lists(members);
+        self.watch(members);
+        for (key, value) in members.iter_mut() {
+            let key = key.as_str();
+            match value {
+                Value::Object(named) if NAMED.contains(&key) => {
+                    for (_, schema) in named.iter_mut() {
+                        self.schema(schema);
+                    }
+                }
+                Value::Array(list) if LIST.contains(&key) => {
+                    for schema in list {
+                        self.schema(schema);
+                    }
+                }
+                one if ONE.contains(&key) => self.schema(one),
+                Value::Null
+                | Value::Bool(_)
+                | Value::Number(_)
+                | Value::String(_)
+                | Value::Array(_)
+                | Value::Object(_) => {}
+            }
+        }
+    }
+
+    /// Has the validator look at a value, which is counted, before several schemas do: every type is
+    /// allowed.
+    fn watch(&self, members: &mut Map<String, Value>) {
+        let is_alone = is_old(self.draft) && members.contains_key("$ref");
+        let repeats = IN_PLACE.iter().any(|key| members.contains_key(*key));
+        if self.refs.has_refs && repeats && !is_alone && !members.contains_key("type") {
+            let all = json!(["null", "boolean", "number", "string", "array", "object"]);
+            members.insert("type".to_owned(), all);
+        }
+    }
+
+    /// Takes out patterns that are too large, and notes what the others may be applied to.
+    fn patterns(&mut self, members: &mut Map<String, Value>) {
+        let own = members.get("pattern").and_then(Value::as_str);
+        if own.is_some_and(|pattern| !self.admits(pattern)) {
+            members.shift_remove("pattern");
+        }
+        if let Some(Value::Object(named)) = members.get_mut("patternProperties") {
+            named.retain(|pattern, _| self.admits(pattern));
+        }
+    }
+
+    /// Whether a pattern is used.
+    fn admits(&mut self, pattern: &str) -> bool {
+        if let Some(most) = patterns::text_bytes_max(pattern) {
+            self.text_bytes_max = self.text_bytes_max.min(most);
+            return true;
+        }
+        let start: String = pattern.chars().take(60).collect();
+        self.warnings
+            .push(format!("the pattern `{start}` is too large and is ignored"));
+        false
+    }
+
+    /// Takes out lists that would be compared element by element, each with all others.
+    fn unique_lists(&mut self, members: &mut Map<String, Value>) {
+        for key in UNIQUE_LISTS {
+            let list = members.get(*key).and_then(Value::as_array);
+            let containers = list.into_iter().flatten();
+            let containers = containers.filter(|it| it.is_array() || it.is_object());
+            if containers.count() > CONTAINERS_MAX {
+                members.shift_remove(*key);
+                self.warnings.push(format!(
+                    "`{key}` of the input schema lists more than {CONTAINERS_MAX} lists and objects and is ignored"
+                ));
+            }
+        }
+        for key in ["dependencies", "dependentRequired"] {
+            if let Some(Value::Object(named)) = members.get_mut(key) {
+                named.retain(|_, list| {
+                    let list = list.as_array().into_iter().flatten();
+                    list.filter(|it| !it.is_string()).count() <= CONTAINERS_MAX
+                });
+            }
         }
     }
 }

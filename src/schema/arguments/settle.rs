@@ -4,14 +4,23 @@
 
 use serde_json::{Map, Value};
 
+use crate::{
+    json,
+    schema::meter::{Budget, charge, charge_each, give_up, per, within},
+};
+
 use super::{
     branch, lax,
-    plan::{NodeId, Plan},
+    plan::{NodeId, Plan, depth},
     types::Types,
 };
 
 /// How many values may be copied to try the branches of unions, in one call.
 const TRIAL_VALUES_MAX: usize = 200_000;
+
+/// How many values may be filled in as defaults, in one call: each takes 72 bytes or more, and a
+/// default of a list's elements is filled in once for each of them.
+const DEFAULT_VALUES_MAX: u64 = 500_000;
 
 /// One walk.
 #[derive(Debug)]
@@ -24,6 +33,10 @@ pub struct Settle<'p> {
     filled: bool,
     /// What is left of [`TRIAL_VALUES_MAX`].
     trials: usize,
+    /// How deep in the value it is.
+    depth: usize,
+    /// What is left of [`DEFAULT_VALUES_MAX`].
+    defaults: u64,
 }
 
 impl<'p> Settle<'p> {
@@ -34,6 +47,8 @@ impl<'p> Settle<'p> {
             fill,
             filled: false,
             trials: TRIAL_VALUES_MAX,
+            depth: 0,
+            defaults: DEFAULT_VALUES_MAX,
         }
     }
 
@@ -50,15 +65,20 @@ impl<'p> Settle<'p> {
     /// Settles one value.
     fn value(&mut self, id: NodeId, value: &mut Value) {
         let node = self.plan.node(id);
+        charge(2);
         if node.idle {
             return;
         }
-        if !node.admits(value)
-            && let Some(new) = lax::toward(value, node.declared, node.choices.as_deref())
-        {
-            *value = new;
+        if !node.admits(value) {
+            charge(per(value.as_str().map_or(0, str::len), 8));
+            let new = lax::toward(value, node.declared, node.choices.as_deref());
+            // JSON in strings in JSON in strings would become deeper than what is read.
+            if let Some(new) = new.filter(|new| self.depth + depth(new) <= json::DEPTH_MAX) {
+                *value = new;
+            }
         }
         unfraction(node.possible, value);
+        self.depth += 1;
         match value {
             Value::Object(members) => self.object(id, members),
             Value::Array(elements) => {
@@ -70,6 +90,7 @@ impl<'p> Settle<'p> {
             }
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
+        self.depth -= 1;
         for other in &node.all_of {
             self.value(*other, value);
         }
@@ -83,6 +104,7 @@ impl<'p> Settle<'p> {
         let node = self.plan.node(id);
         let mut nulls = false;
         for (key, value) in members.iter_mut() {
+            charge(1);
             match node.properties.get(key) {
                 Some(property) if value.is_null() && property.drops_null => nulls = true,
                 Some(property) => self.value(property.node, value),
@@ -106,7 +128,13 @@ impl<'p> Settle<'p> {
             return;
         }
         for (name, default) in &node.defaults {
+            charge(1);
             if !members.contains_key(name) {
+                let (copied, used) = within(Budget::steps(self.defaults), || charge_each(default));
+                self.defaults -= used;
+                if copied.is_err() {
+                    give_up();
+                }
                 members.insert(name.clone(), default.clone());
                 self.filled = true;
             }
@@ -117,6 +145,7 @@ impl<'p> Settle<'p> {
     /// first branch that takes it once settled.
     fn union(&mut self, group: &[NodeId], value: &mut Value) {
         let plan = self.plan;
+        charge(u64::try_from(group.len()).unwrap_or(u64::MAX));
         let kind = Types::of(value);
         let is_container = value.is_array() || value.is_object();
         if group.iter().any(|id| plan.node(*id).whole.contains(kind)) {
@@ -142,6 +171,7 @@ impl<'p> Settle<'p> {
                 self.trials = left;
             }
             let filled = self.filled;
+            charge_each(value);
             let mut attempt = value.clone();
             self.value(*id, &mut attempt);
             if branch::is_valid(plan, *id, &attempt) {

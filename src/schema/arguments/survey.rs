@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use jsonschema::Draft;
 use serde_json::{Map, Value};
 
+use crate::schema::meter::{charge, per};
+
 use super::{
     plan::{Node, NodeId, Property},
     repair::pointer_of,
@@ -110,6 +112,7 @@ impl<'s> Survey<'s> {
 
     /// The node of the schema at a pointer; made with all it leads to when first asked for.
     fn node(&mut self, pointer: &str) -> NodeId {
+        charge(2 + per(pointer.len(), 16));
         if let Some(id) = self.places.get(pointer) {
             return *id;
         }

@@ -9,14 +9,20 @@ mod golden;
 mod hostile;
 mod properties;
 
+/// Compiles one schema, as long as that takes.
+fn compile_alone(schema: &Value) -> (ArgumentSchema, Vec<String>) {
+    ArgumentSchema::compile(schema, &mut u64::MAX.clone())
+}
+
 /// Accepts a body of a tool with some properties; what is refused reads `type loc`.
 fn accept(schema: &Value, body: &str) -> Result<Value, Vec<String>> {
-    let (schema, _) = ArgumentSchema::compile(schema);
+    let (schema, _) = compile_alone(schema);
     schema
-        .accept(body.as_bytes())
+        .accept(body.as_bytes(), Effort::Full)
         .map(Value::Object)
         .map_err(|refusal| match refusal {
             Refusal::InvalidJson(message) => vec![message],
+            Refusal::TooCostly | Refusal::TooManyValues(_) => vec![refusal.to_string()],
             Refusal::Invalid(details) => details
                 .iter()
                 .map(|detail| format!("{} {}", detail.kind, Value::from(detail.loc.clone())))
@@ -224,7 +230,7 @@ fn references_are_followed_in_every_form() {
             "old": false, "same": true, "pair": [1, true, 2.5], "gone": "1", "far": "1", "loop": 1
         });
         assert_eq!(accept(&schema, body), Ok(expected), "{draft:?}");
-        let (_, warnings) = ArgumentSchema::compile(&schema);
+        let (_, warnings) = compile_alone(&schema);
         assert_eq!(
             warnings,
             [
@@ -239,10 +245,10 @@ fn references_are_followed_in_every_form() {
 fn broken_schemas_keep_what_makes_sense() {
     let any = ["null", "true", "false", "[]", r#"{"type":"string"}"#];
     for schema in any {
-        let (schema, warnings) = ArgumentSchema::compile(&serde_json::from_str(schema).unwrap());
+        let (schema, warnings) = compile_alone(&serde_json::from_str(schema).unwrap());
         assert_eq!(warnings.len(), 1, "{warnings:?}");
         assert_eq!(
-            schema.accept(br#"{"x":null}"#),
+            schema.accept(br#"{"x":null}"#, Effort::Full),
             Ok(Map::from_iter([("x".to_owned(), Value::Null)]))
         );
     }
@@ -282,7 +288,7 @@ fn broken_schemas_keep_what_makes_sense() {
         ),
     ];
     for (schema, place) in cases {
-        let (compiled, warnings) = ArgumentSchema::compile(&schema);
+        let (compiled, warnings) = compile_alone(&schema);
         assert!(
             warnings.len() == 1
                 && warnings[0].starts_with(&format!("`{place}` of the input schema is ignored: ")),
@@ -290,7 +296,9 @@ fn broken_schemas_keep_what_makes_sense() {
         );
         if schema["properties"]["a"].is_object() {
             assert_eq!(
-                compiled.accept(br#"{"a":"1"}"#).map(Value::Object),
+                compiled
+                    .accept(br#"{"a":"1"}"#, Effort::Full)
+                    .map(Value::Object),
                 Ok(json!({"a": 1})),
                 "{schema}"
             );
@@ -401,10 +409,12 @@ fn refusals_stay_readable() {
         "s": {"type": "integer"},
         "o": {"type": "integer"}
     }});
-    let (compiled, _) = ArgumentSchema::compile(&schema);
+    let (compiled, _) = compile_alone(&schema);
     let body =
         json!({"l": vec!["x"; 100], "s": "é".repeat(10_000), "o": {"k": "v".repeat(10_000)}});
-    let refusal = compiled.accept(body.to_string().as_bytes()).unwrap_err();
+    let refusal = compiled
+        .accept(body.to_string().as_bytes(), Effort::Full)
+        .unwrap_err();
     let detail = refusal.detail();
     assert_eq!(
         (refusal.status(), refusal.code()),
@@ -439,8 +449,10 @@ fn every_keyword_has_words() {
         "N": {"type": "integer"}}});
     let body = json!({"i": -3, "n": 0.5, "s": "b", "l": [1, 1], "o": {}, "b": "perhaps", "t": "x", "u": 1,
         "c": [], "m": [{}], "z": 1});
-    let (compiled, _) = ArgumentSchema::compile(&schema);
-    let refusal = compiled.accept(body.to_string().as_bytes()).unwrap_err();
+    let (compiled, _) = compile_alone(&schema);
+    let refusal = compiled
+        .accept(body.to_string().as_bytes(), Effort::Full)
+        .unwrap_err();
     let lines: Vec<String> = refusal
         .detail()
         .as_array()

@@ -1,0 +1,135 @@
+//! [`ComputePool`]: CPU-bound work on strangers' data, off the async workers.
+//!
+//! A bounded number of pieces of work runs at once. The place of each is held by the work itself and
+//! not by who waits for it, so that callers who hang up free no place that is still in use.
+
+use std::{sync::Arc, thread::available_parallelism, time::Duration};
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout_at},
+};
+
+/// The threads that compute, for one kind of work.
+#[derive(Debug, Clone)]
+pub struct ComputePool {
+    /// One permit for each piece of work that may run at once.
+    places: Arc<Semaphore>,
+}
+
+/// Why there is no result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ComputeError {
+    /// All places were taken for as long as the caller waits.
+    #[error("too much of this work is under way")]
+    Busy,
+    /// The work panicked, or the runtime ends.
+    #[error("the work did not end well")]
+    Failed,
+}
+
+impl ComputePool {
+    /// A pool with half as many places as there are cores, and at least one.
+    pub fn new() -> Self {
+        let cores = available_parallelism().map_or(1, std::num::NonZero::get);
+        Self::with_places((cores / 2).max(1))
+    }
+
+    /// A pool with so many places.
+    pub fn with_places(places: usize) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(places)),
+        }
+    }
+
+    /// Runs work as soon as there is a place.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, ComputeError> {
+        let place = Arc::clone(&self.places).acquire_owned().await;
+        start(place.map_err(|_closed| ComputeError::Failed)?, work).await
+    }
+
+    /// Runs work if there is a place both here and among `share`, which is one party's part of all
+    /// places, within so much time.
+    pub async fn run_soon<T: Send + 'static>(
+        &self,
+        share: &Arc<Semaphore>,
+        patience: Duration,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, ComputeError> {
+        let until = Instant::now() + patience;
+        let own = place(share, until).await?;
+        let place = place(&self.places, until).await?;
+        start((own, place), work).await
+    }
+}
+
+/// A place, if one becomes free in time.
+async fn place(
+    places: &Arc<Semaphore>,
+    until: Instant,
+) -> Result<OwnedSemaphorePermit, ComputeError> {
+    match timeout_at(until, Arc::clone(places).acquire_owned()).await {
+        Ok(place) => place.map_err(|_closed| ComputeError::Failed),
+        Err(_) => Err(ComputeError::Busy),
+    }
+}
+
+/// Runs work that holds its place.
+async fn start<T: Send + 'static>(
+    place: impl Send + 'static,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ComputeError> {
+    let running = tokio::task::spawn_blocking(move || {
+        let result = work();
+        drop(place);
+        result
+    });
+    running.await.map_err(|_failed| ComputeError::Failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_place_is_held_until_the_work_ends_whoever_waits() {
+        let pool = ComputePool::with_places(1);
+        let share = Arc::new(Semaphore::new(2));
+        let soon = Duration::from_millis(20);
+        let (end, ended) = mpsc::channel::<()>();
+        let work = pool.run_soon(&share, soon, move || ended.recv().is_ok());
+        let left = tokio::time::timeout(soon * 3, work).await;
+        assert!(left.is_err(), "the work goes on, its caller is gone");
+        let second = pool.run_soon(&share, soon, || ()).await;
+        assert_eq!(second, Err(ComputeError::Busy));
+        end.send(()).unwrap();
+        assert_eq!(pool.run(|| 7).await, Ok(7));
+        assert_eq!(share.available_permits(), 2);
+    }
+
+    #[tokio::test]
+    async fn one_party_does_not_take_the_places_of_others() {
+        let pool = ComputePool::with_places(2);
+        let (mine, yours) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(1)));
+        let soon = Duration::from_millis(20);
+        let (end, ended) = mpsc::channel::<()>();
+        let (first_pool, share) = (pool.clone(), Arc::clone(&mine));
+        let first = tokio::spawn(async move {
+            let work = move || ended.recv().is_ok();
+            first_pool.run_soon(&share, soon, work).await
+        });
+        tokio::time::sleep(soon).await;
+        assert_eq!(
+            pool.run_soon(&mine, soon, || ()).await,
+            Err(ComputeError::Busy)
+        );
+        assert_eq!(pool.run_soon(&yours, soon, || ()).await, Ok(()));
+        end.send(()).unwrap();
+        assert_eq!(first.await.unwrap(), Ok(true));
+    }
+}

@@ -1,0 +1,311 @@
+//! The meter: bounds the work that a stranger's schema and a caller's arguments may cost.
+//!
+//! A thread that computes cannot be stopped from outside, so the work counts its own steps: code
+//! that runs under [`within`] calls [`charge`], and once the budget is spent `charge` unwinds the
+//! stack up to `within`, which returns [`Spent`]. This also ends work inside the validator's
+//! library, whose every look at a value is charged (see `arguments::counted`).
+
+use std::{
+    cell::Cell,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    time::{Duration, Instant},
+};
+
+/// The clock is read once in so many steps, as a power of two.
+const CLOCK_SHIFT: u32 = 10;
+
+/// How much of the thread's stack the work may use, in bytes. Threads have 2 MiB or more.
+const STACK_BYTES_MAX: usize = 1 << 20;
+
+/// Where strings may not be longer than this, in bytes, the patterns they meet are costly.
+const COSTLY_TEXT_BYTES: usize = 64 << 10;
+
+/// The stack of each thread of the runtime, in bytes: the library that compiles schemas counts no
+/// steps, and nests as deep as they do.
+pub const STACK_BYTES: usize = 8 << 20;
+
+/// What some work may cost.
+#[derive(Debug, Clone, Copy)]
+pub struct Budget {
+    /// Steps; one takes about 10 ns.
+    pub steps: u64,
+    /// Wall-clock time, for work whose steps are slower than they should be.
+    pub time: Option<Duration>,
+    /// The longest string that patterns may be applied to, in bytes.
+    pub text_bytes_max: usize,
+    /// Charges for the copies of values that error messages keep.
+    pub counts_copies: bool,
+}
+
+/// The budget is spent before the work was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the work takes more steps than it may")]
+pub struct Spent;
+
+/// Where the work of this thread stands.
+struct Meter {
+    /// Steps that are left.
+    left: Cell<u64>,
+    /// When the time is over.
+    deadline: Cell<Option<Instant>>,
+    /// An address at the start of the work; zero where the stack is not watched.
+    stack: Cell<usize>,
+    /// See [`Budget::text_bytes_max`].
+    text_bytes_max: Cell<usize>,
+    /// See [`Budget::counts_copies`].
+    counts_copies: Cell<bool>,
+}
+
+thread_local! {
+    static METER: Meter = const {
+        Meter {
+            left: Cell::new(u64::MAX),
+            deadline: Cell::new(None),
+            stack: Cell::new(0),
+            text_bytes_max: Cell::new(usize::MAX),
+            counts_copies: Cell::new(false),
+        }
+    };
+}
+
+impl Budget {
+    /// A budget of steps alone.
+    pub const fn steps(steps: u64) -> Self {
+        Self {
+            steps,
+            time: None,
+            text_bytes_max: usize::MAX,
+            counts_copies: false,
+        }
+    }
+}
+
+/// Runs `work` within a budget, and within what is left of the budget around it. Also tells how many
+/// steps it took.
+pub fn within<T>(budget: Budget, work: impl FnOnce() -> T) -> (Result<T, Spent>, u64) {
+    let outer = METER.with(Meter::snapshot);
+    let steps = budget.steps.min(outer.left);
+    METER.with(|meter| meter.begin(&outer, steps, budget));
+    let outcome = catch_unwind(AssertUnwindSafe(work));
+    let used = METER.with(|meter| steps.saturating_sub(meter.left.get()));
+    METER.with(|meter| meter.restore(&outer));
+    match outcome {
+        Ok(value) => {
+            charge(used);
+            (Ok(value), used)
+        }
+        Err(cause) if cause.is::<Spent>() => {
+            charge(used);
+            (Err(Spent), used)
+        }
+        // A defect: reported where it happened, and passed on.
+        Err(cause) => resume_unwind(cause),
+    }
+}
+
+/// Counts steps, and ends the work if they are too many, if its time is over, or if it is nested too
+/// deeply for the stack. Costs about a nanosecond.
+pub fn charge(steps: u64) {
+    METER.with(|meter| {
+        let before = meter.left.get();
+        let Some(after) = before.checked_sub(steps) else {
+            meter.left.set(0);
+            give_up();
+        };
+        meter.left.set(after);
+        let base = meter.stack.get();
+        let is_deep = base != 0 && address().abs_diff(base) > STACK_BYTES_MAX;
+        if is_deep || before >> CLOCK_SHIFT != after >> CLOCK_SHIFT {
+            meter.look(is_deep);
+        }
+    });
+}
+
+/// Ends the work as if its budget were spent.
+pub fn give_up() -> ! {
+    resume_unwind(Box::new(Spent))
+}
+
+/// Counts what it takes to read a text.
+pub fn charge_text(text: &str) {
+    let most = METER.with(|meter| meter.text_bytes_max.get());
+    if text.len() > most {
+        give_up();
+    }
+    // One match of a costly pattern may take long: the clock is read before each.
+    let base = if most < COSTLY_TEXT_BYTES {
+        1 << CLOCK_SHIFT
+    } else {
+        1
+    };
+    charge(base + per(text.len(), 64));
+}
+
+/// Counts the copy of a value that an error keeps, where those are counted.
+pub fn charge_copy(value: &serde_json::Value) {
+    if METER.with(|meter| meter.counts_copies.get()) {
+        charge(16);
+        charge_each(value);
+    }
+}
+
+/// Counts the copy of a value: a step for each of its parts.
+pub fn charge_each(value: &serde_json::Value) {
+    use serde_json::Value;
+    match value {
+        Value::String(text) => charge(1 + per(text.len(), 64)),
+        Value::Array(elements) => {
+            charge(1);
+            elements.iter().for_each(charge_each);
+        }
+        Value::Object(members) => {
+            charge(1);
+            for (key, value) in members {
+                charge(2 + per(key.len(), 64));
+                charge_each(value);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => charge(1),
+    }
+}
+
+/// How many steps so many bytes are.
+pub fn per(bytes: usize, a_step: usize) -> u64 {
+    u64::try_from(bytes / a_step).unwrap_or(u64::MAX)
+}
+
+/// Where the stack is now.
+#[inline(never)]
+fn address() -> usize {
+    let here = 0_u8;
+    std::ptr::from_ref(std::hint::black_box(&here)).addr()
+}
+
+/// A copy of the meter's state.
+struct State {
+    /// See [`Meter::left`].
+    left: u64,
+    /// See [`Meter::deadline`].
+    deadline: Option<Instant>,
+    /// See [`Meter::stack`].
+    stack: usize,
+    /// See [`Meter::text_bytes_max`].
+    text_bytes_max: usize,
+    /// See [`Meter::counts_copies`].
+    counts_copies: bool,
+}
+
+impl Meter {
+    /// What is to be put back later.
+    fn snapshot(&self) -> State {
+        State {
+            left: self.left.get(),
+            deadline: self.deadline.get(),
+            stack: self.stack.get(),
+            text_bytes_max: self.text_bytes_max.get(),
+            counts_copies: self.counts_copies.get(),
+        }
+    }
+
+    /// Starts a piece of work inside of another.
+    fn begin(&self, outer: &State, steps: u64, budget: Budget) {
+        let own = budget.time.map(|time| Instant::now() + time);
+        let deadline = match (own, outer.deadline) {
+            (Some(own), Some(outer)) => Some(own.min(outer)),
+            (own, outer) => own.or(outer),
+        };
+        self.left.set(steps);
+        self.deadline.set(deadline);
+        self.stack.set(if outer.stack == 0 {
+            address()
+        } else {
+            outer.stack
+        });
+        let text_bytes_max = budget.text_bytes_max.min(outer.text_bytes_max);
+        self.text_bytes_max.set(text_bytes_max);
+        self.counts_copies
+            .set(budget.counts_copies || outer.counts_copies);
+    }
+
+    /// Puts a state back.
+    fn restore(&self, state: &State) {
+        self.left.set(state.left);
+        self.deadline.set(state.deadline);
+        self.stack.set(state.stack);
+        self.text_bytes_max.set(state.text_bytes_max);
+        self.counts_copies.set(state.counts_copies);
+    }
+
+    /// Ends the work if its time is over, or `is_deep`.
+    fn look(&self, is_deep: bool) {
+        let deadline = self.deadline.get();
+        if is_deep || deadline.is_some_and(|at| Instant::now() >= at) {
+            give_up();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn work(steps: u64) -> u64 {
+        (0..steps).for_each(|_| charge(1));
+        steps
+    }
+
+    #[test]
+    fn work_ends_where_its_budget_does() {
+        let (done, used) = within(Budget::steps(100), || work(100));
+        assert_eq!((done, used), (Ok(100), 100));
+        let (done, used) = within(Budget::steps(100), || work(101));
+        assert_eq!((done, used), (Err(Spent), 100));
+        // Nothing is counted outside.
+        work(1_000);
+    }
+
+    #[test]
+    fn work_inside_of_other_work_spends_its_budget_too() {
+        let (done, used) = within(Budget::steps(100), || {
+            let (inner, _) = within(Budget::steps(60), || work(70));
+            assert_eq!(inner, Err(Spent));
+            work(40)
+        });
+        assert_eq!((done, used), (Ok(40), 100));
+        let (done, _) = within(Budget::steps(100), || {
+            let (inner, _) = within(Budget::steps(1_000), || work(200));
+            assert_eq!(inner, Err(Spent));
+            work(1)
+        });
+        assert_eq!(done, Err(Spent));
+    }
+
+    #[test]
+    fn time_and_depth_end_it_as_well() {
+        let budget = Budget {
+            time: Some(Duration::from_millis(20)),
+            ..Budget::steps(u64::MAX)
+        };
+        assert_eq!(within(budget, || work(u64::MAX)).0, Err(Spent));
+        fn down(levels: u64) -> u64 {
+            charge(1);
+            let room = std::hint::black_box([0_u8; 512]);
+            if levels == u64::MAX {
+                return 0;
+            }
+            down(levels + 1) + u64::from(room[3])
+        }
+        let deep = std::thread::Builder::new().stack_size(STACK_BYTES);
+        let ended = deep
+            .spawn(|| within(Budget::steps(u64::MAX), || down(0)).0)
+            .unwrap();
+        assert_eq!(ended.join().unwrap(), Err(Spent));
+    }
+
+    #[test]
+    fn a_defect_is_not_taken_for_a_spent_budget() {
+        let failed = catch_unwind(|| within(Budget::steps(10), || std::panic::panic_any("defect")));
+        assert!(failed.is_err());
+        work(100);
+    }
+}
