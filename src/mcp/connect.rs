@@ -101,7 +101,7 @@ impl Connector {
     /// A child process with one lifecycle.
     async fn try_stdio(&self, stdio: &Stdio, is_modern: bool) -> Result<Session, ConnectError> {
         let (process, pipes) =
-            Process::start(&self.bridge, stdio, self.redactor.clone(), &self.tracker)?;
+            Process::start(&self.bridge, stdio, self.redactor.clone(), &self.tracker).await?;
         let (last_words, group) = (process.last_words(), process.group());
         let process = Arc::new(Mutex::new(process));
         let transport = StdioTransport::new(Arc::clone(&process), pipes, self.result_bytes_max);
@@ -119,7 +119,8 @@ impl Connector {
             Err(error) => {
                 // A server that ended before our first message leaves a broken pipe behind.
                 process.lock().await.note_exit().await;
-                Err(self.stdio_error(error, &last_words))
+                let not_started = last_words.not_started(stdio);
+                Err(not_started.unwrap_or_else(|| self.stdio_error(error, &last_words)))
             }
         }
     }

@@ -22,6 +22,7 @@ mod cli;
 mod dashboard;
 mod database_role;
 mod identity;
+mod isolation;
 mod keyring;
 mod metrics;
 mod oauth;
