@@ -29,6 +29,9 @@ mod openapi;
 // What we say of ourselves.
 mod telemetry;
 
+// What keeps the programs that we start apart from us, and ends them with us.
+mod isolation;
+
 // Edges: the only code that speaks MCP, SQL and Redis.
 mod mcp;
 mod redis;

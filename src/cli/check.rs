@@ -4,6 +4,7 @@ use std::{fmt::Write as _, path::Path, process::ExitCode};
 
 use url::Url;
 
+use super::exposure;
 use crate::config::{
     self, Anonymous, ApiKey, Bridge, Config, CredentialKind, DatabaseUrl, Diagnostic, Environment,
     Flavor, Issuer, Loaded, Off, OpenWebUi, Severity, Transport,
@@ -28,7 +29,12 @@ pub struct Report {
     reason = "this is the command line"
 )]
 pub fn run(path: &Path, environment: &Environment) -> ExitCode {
-    let report = report(path, config::load(path, environment));
+    let mut loaded = config::load(path, environment);
+    if let Ok(loaded) = &mut loaded {
+        let warnings = exposure::warnings(path, loaded, environment);
+        loaded.warnings.extend(warnings);
+    }
+    let report = report(path, loaded);
     eprint!("{}", report.stderr);
     print!("{}", report.stdout);
     ExitCode::from(report.code)
@@ -109,7 +115,10 @@ fn describe(bridge: &Bridge) -> (&'static str, String) {
         };
     }
     let how = match &bridge.transport {
-        Ok(Transport::Stdio(stdio)) => stdio.command.clone(),
+        Ok(Transport::Stdio(stdio)) => match &stdio.user {
+            Some(user) => format!("{}, as user {}", stdio.command, user.name),
+            None => stdio.command.clone(),
+        },
         Ok(Transport::Remote(remote)) => {
             let origin = remote.url.origin().ascii_serialization();
             match &remote.oauth {

@@ -5,6 +5,7 @@ mod access;
 mod args;
 mod audit;
 mod check;
+mod exposure;
 mod healthcheck;
 mod import;
 mod inspect;
@@ -21,13 +22,20 @@ use std::{ffi::OsString, path::Path, process::ExitCode};
 use clap::{CommandFactory as _, FromArgMatches as _};
 
 use self::args::{Cli, Command};
-use crate::{config::Environment, mcp, secret::Redactor};
+use crate::{config::Environment, isolation, mcp, secret::Redactor};
 
 /// Runs the program.
 pub fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    if let Some(code) = isolation::run_own_stage(&arguments) {
+        return code;
+    }
+    // Before anything secret is read.
+    if let Err(problem) = isolation::harden() {
+        output::complain(&format!("warning: {problem}"));
+    }
     // Both TLS ends of ours, the listener and the client, take the provider of the process.
     mcp::install_tls();
-    let arguments: Vec<OsString> = std::env::args_os().collect();
     if is_mcpo(arguments.first()) {
         return run_mcpo(arguments.into_iter().skip(1).collect());
     }

@@ -42,6 +42,7 @@ pub(super) struct BridgeTable {
     pub(super) env: BTreeMap<Text, Text>,
     pub(super) inherit_env: Option<Spanned<bool>>,
     pub(super) cwd: Option<Text>,
+    pub(super) user: Option<Spanned<Scalar>>,
     pub(super) url: Option<Text>,
     pub(super) transport: Option<Text>,
     pub(super) headers: BTreeMap<Text, Text>,
@@ -221,7 +222,7 @@ impl Resolver<'_, '_> {
         self.reader.per_minute("calls_per_minute", &scalar)
     }
 
-    fn scalar(&mut self, scalar: Spanned<Scalar>) -> Option<Spanned<Scalar>> {
+    pub(super) fn scalar(&mut self, scalar: Spanned<Scalar>) -> Option<Spanned<Scalar>> {
         let span = scalar.span();
         let scalar = match scalar.into_inner() {
             Scalar::Text(text) => {

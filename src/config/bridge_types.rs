@@ -6,6 +6,7 @@ use globset::GlobSet;
 use http::HeaderName;
 use url::Url;
 
+use super::RunAs;
 use crate::{
     name::{BridgeName, ToolName},
     secret::Secret,
@@ -121,6 +122,14 @@ impl Bridge {
         self.is_enabled && self.credential == CredentialKind::Group && self.transport.is_err()
     }
 
+    /// The user of the system as which its program runs, where that is another than ours.
+    pub fn user(&self) -> Option<&RunAs> {
+        match &self.transport {
+            Ok(Transport::Stdio(stdio)) => stdio.user.as_ref(),
+            Ok(Transport::Remote(_)) | Err(_) => None,
+        }
+    }
+
     /// How it signs in, where OAuth is in use.
     pub fn oauth(&self) -> Option<&OAuth> {
         match &self.transport {
@@ -165,8 +174,10 @@ pub struct Stdio {
     pub env: BTreeMap<String, Secret>,
     /// Whether the base is our whole environment (mcpo) or the small set of design §6.
     pub inherit_env: bool,
-    /// Its working directory. Default: ours.
+    /// Its working directory. Default: ours, or the home of `user`.
     pub cwd: Option<PathBuf>,
+    /// The user of the system as which it runs. Default: ours.
+    pub user: Option<RunAs>,
 }
 
 /// A server behind a URL.

@@ -2,8 +2,9 @@
 
 use std::ffi::OsString;
 
-/// What a program needs to find itself, its language, its proxy and its certificates. Everything
-/// else of ours, keys above all, stays with us (design §6).
+/// What a program needs to find itself, its language, its proxy and its certificates. It gets no other
+/// variable of ours (design §6). That alone hides little from a program of our own user: our memory and
+/// environment are closed by [`crate::isolation::harden`], and our files by `user` alone.
 const PASSED_ON: &[&str] = &[
     "PATH",
     "HOME",
@@ -34,6 +35,23 @@ const PASSED_ON: &[&str] = &[
     "CURL_CA_BUNDLE",
     "NODE_EXTRA_CA_CERTS",
     "NODE_OPTIONS",
+    "NPM_CONFIG_CACHE",
+    "npm_config_cache",
+    "UV_CACHE_DIR",
+    "PIP_CACHE_DIR",
+];
+
+/// The variables that name folders of our user, or the user: a program that runs as another user does
+/// not get them.
+pub const OWN_FOLDERS: &[&str] = &[
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "TMPDIR",
+    "XDG_CACHE_HOME",
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+    "XDG_RUNTIME_DIR",
     "NPM_CONFIG_CACHE",
     "npm_config_cache",
     "UV_CACHE_DIR",

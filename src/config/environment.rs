@@ -11,13 +11,14 @@ use crate::secret::Secret;
 
 use super::{Diagnostic, lint};
 
-/// Variables, and the path of the running program.
+/// Variables, the path of the running program, and its user.
 #[derive(Clone, Default)]
 pub struct Environment {
     vars: BTreeMap<String, Secret>,
     /// The only variables that may go into headers, where the server is not the operator's own.
     group_only: Option<BTreeMap<String, Secret>>,
     executable: Option<PathBuf>,
+    uid: Option<u32>,
 }
 
 impl Environment {
@@ -31,6 +32,7 @@ impl Environment {
             vars,
             group_only: None,
             executable: env::current_exe().ok(),
+            uid: Some(nix::unistd::geteuid().as_raw()),
         }
     }
 
@@ -57,6 +59,14 @@ impl Environment {
     #[must_use]
     pub fn with_executable(mut self, executable: impl Into<PathBuf>) -> Self {
         self.executable = Some(executable.into());
+        self
+    }
+
+    /// The user that we run as.
+    #[cfg(test)]
+    #[must_use]
+    pub fn with_uid(mut self, uid: u32) -> Self {
+        self.uid = Some(uid);
         self
     }
 
@@ -108,6 +118,11 @@ impl Environment {
         self.executable.as_deref()
     }
 
+    /// The effective user that we run as, where it is known.
+    pub fn uid(&self) -> Option<u32> {
+        self.uid
+    }
+
     /// This one, and under it the variables of a dotenv file. No file, no change.
     pub(super) fn over_dotenv(&self, path: &Path) -> (Self, Vec<Diagnostic>) {
         let (file, warnings) = read_dotenv(path);
@@ -127,6 +142,7 @@ impl fmt::Debug for Environment {
             .field("vars", &self.vars.keys())
             .field("group_only", &self.group_only.as_ref().map(BTreeMap::keys))
             .field("executable", &self.executable)
+            .field("uid", &self.uid)
             .finish()
     }
 }

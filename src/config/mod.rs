@@ -26,6 +26,7 @@ mod otlp;
 mod plan;
 mod reader;
 mod reference;
+mod run_as;
 mod secrets;
 mod server;
 mod setting;
@@ -54,13 +55,14 @@ pub(crate) use {
 };
 pub use {
     bridge_types::*,
-    child_env::child_environment,
+    child_env::{OWN_FOLDERS, child_environment},
     defaults::DEFAULT_WORKSPACE,
     diagnostic::{Diagnostic, Severity},
     environment::Environment,
     load::{HeaderSource, Loaded, Off, Overrides, load, load_bridge, load_mcpo, load_with},
     naming::nearest_name,
     plan::{Plan, plan},
+    run_as::RunAs,
     single::{is_url, remote, single, stdio},
     types::*,
     watch::Watch,

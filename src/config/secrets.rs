@@ -84,6 +84,7 @@ impl fmt::Debug for Stdio {
             .field("env", &self.env)
             .field("inherit_env", &self.inherit_env)
             .field("cwd", &self.cwd)
+            .field("user", &self.user)
             .finish()
     }
 }

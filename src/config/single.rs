@@ -78,6 +78,7 @@ pub fn stdio(words: &[String], environment: &Environment) -> Bridge {
         env: BTreeMap::new(),
         inherit_env: true,
         cwd: None,
+        user: None,
     });
     bridge(name_of_command(words), transport)
 }

@@ -221,7 +221,7 @@ fn unknown_keys_are_told_with_the_nearest_known_one() {
        |
     12 | zzz = 1
        | ^^^
-    hint: the keys are `enabled`, `description`, `command`, `args`, `env`, `inherit_env`, `cwd`, `url`, `transport`, `headers`, `basic_auth`, `oauth`, `pass_headers`, `credential`, `sessions_max`, `session_idle`, `protocol`, `connect_timeout`, `timeout`, `concurrency`, `queue`, `calls_per_minute`, `lazy`, `idle_stop`, `tools_allow`, `tools_deny`, `rename`, `aliases`, `embed_html`, `progress`
+    hint: the keys are `enabled`, `description`, `command`, `args`, `env`, `inherit_env`, `cwd`, `user`, `url`, `transport`, `headers`, `basic_auth`, `oauth`, `pass_headers`, `credential`, `sessions_max`, `session_idle`, `protocol`, `connect_timeout`, `timeout`, `concurrency`, `queue`, `calls_per_minute`, `lazy`, `idle_stop`, `tools_allow`, `tools_deny`, `rename`, `aliases`, `embed_html`, `progress`
     "##);
 }
 
@@ -1658,4 +1658,45 @@ fn calls_a_minute_are_read_and_checked() {
       |                    ^^^^^^^^^^^
     hint: leave `calls_per_minute` out for no bound
     "##);
+}
+
+#[test]
+fn a_user_that_cannot_be_had_switches_its_bridge_off() {
+    let text = |user: &str| {
+        format!("[bridges.a]\ncommand = 'a'\nenv = {{ HOME = '/tmp' }}\nuser = {user}\n")
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bridges.toml");
+    let load_as = |user: &str, uid: u32| {
+        fs::write(&path, text(user)).unwrap();
+        load(&path, &Environment::default().with_uid(uid))
+    };
+    for (user, uid, reason) in [
+        ("'nobody'", 0, None),
+        ("65534", 0, None),
+        (
+            "'nobody'",
+            1000,
+            Some("`user = \"nobody\"` needs mcp-bridge to run as root, and it runs as user 1000"),
+        ),
+        (
+            "'no-such-user-x'",
+            0,
+            Some("the system has no user `no-such-user-x`"),
+        ),
+        ("'${NOT_SET}'", 0, Some("NOT_SET is not set")),
+    ] {
+        let loaded = load_as(user, uid).unwrap();
+        assert_eq!(
+            loaded.config.bridges[0].reason_off(),
+            reason,
+            "{user} {uid}"
+        );
+        assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
+    }
+    let refused = load_as("'root'", 0).unwrap_err();
+    assert_eq!(
+        refused[0].message,
+        "`user` must be another user and group than root"
+    );
 }

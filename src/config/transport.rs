@@ -6,11 +6,12 @@ use toml::Spanned;
 use url::Url;
 
 use super::{
-    CredentialKind, Protocol, Remote, RemoteKind, Stdio, Transport,
+    CredentialKind, Protocol, Remote, RemoteKind, RunAs, Stdio, Transport,
     bridge::{BridgeTable, Resolver},
     credentials::{self, warn_of_literal},
     diagnostic::Span,
-    reader::Text,
+    reader::{Scalar, Text},
+    run_as::Unusable,
 };
 use crate::secret::Secret;
 
@@ -146,6 +147,7 @@ fn refuse_keys_of_programs(resolver: &mut Resolver<'_, '_>, table: &BridgeTable)
         (table.env.keys().next().map(Text::span), "env"),
         (table.cwd.as_ref().map(Text::span), "cwd"),
         (inherit_env.map(Spanned::span), "inherit_env"),
+        (table.user.as_ref().map(Spanned::span), "user"),
     ] {
         if let Some(span) = span {
             let message = format!("`{key}` goes with `command`, not with `url`");
@@ -207,6 +209,12 @@ fn stdio(resolver: &mut Resolver<'_, '_>, table: BridgeTable) -> Option<Stdio> {
     let env = environment(resolver, &table.env);
     let cwd = table.cwd.and_then(|text| resolver.expand(&text));
     let cwd = cwd.map(|text| resolver.reader.folder.join(text.into_inner()));
+    let user = table.user.and_then(|user| run_as(resolver, user));
+    if let Some(user) = &user
+        && !env.contains_key("HOME")
+    {
+        warn_of_no_home(resolver, user);
+    }
     let mut command = command?.into_inner();
     if command == OWN_NAME
         && let Some(own) = resolver.reader.environment.executable()
@@ -220,7 +228,55 @@ fn stdio(resolver: &mut Resolver<'_, '_>, table: BridgeTable) -> Option<Stdio> {
         env,
         inherit_env: inherit_env.unwrap_or(resolver.reader.lenient),
         cwd,
+        user: user.map(Spanned::into_inner),
     })
+}
+
+/// The user as which the program runs. A user that cannot be had here switches the bridge off: with
+/// another user it would run with rights that it should not have.
+fn run_as(resolver: &mut Resolver<'_, '_>, written: Spanned<Scalar>) -> Option<Spanned<RunAs>> {
+    let scalar = resolver.scalar(written)?;
+    let span = scalar.span();
+    let text = match scalar.into_inner() {
+        Scalar::Text(text) => text,
+        Scalar::Integer(number) => number.to_string(),
+    };
+    match RunAs::find(&text) {
+        Err(Unusable::Wrong(message)) => {
+            let hint = "write `user = \"nobody\"` or `user = \"1001:1001\"`";
+            refuse(resolver, &span, &message, hint);
+            None
+        }
+        found => match (found, resolver.reader.environment.uid()) {
+            (Ok(user), Some(0)) => Some(Spanned::new(span, user)),
+            (Err(Unusable::Here(why) | Unusable::Wrong(why)), Some(0)) => {
+                resolver.miss(why);
+                None
+            }
+            (_, uid) => {
+                let who = uid.map_or("another user".to_owned(), |uid| format!("user {uid}"));
+                resolver.miss(format!(
+                    "`user = \"{text}\"` needs mcp-bridge to run as root, and it runs as {who}"
+                ));
+                None
+            }
+        },
+    }
+}
+
+/// `npx` and `uvx` end with an error that does not name the folder's setting.
+fn warn_of_no_home(resolver: &mut Resolver<'_, '_>, user: &Spanned<RunAs>) {
+    let found = user.get_ref();
+    let home = found.home.as_deref().filter(|home| home.is_dir());
+    if home.is_none() {
+        let message = format!(
+            "the user `{}` has no home folder on this system",
+            found.name
+        );
+        let hint = "`npx` and `uvx` keep their packages there: name a folder that this user may write to, `env = { HOME = \"/var/lib/mcp\" }`";
+        let problems = &mut resolver.reader.problems;
+        problems.warning(&user.span(), message).hint(hint);
+    }
 }
 
 fn environment(

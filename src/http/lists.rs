@@ -32,6 +32,9 @@ struct Listed {
     description: String,
     /// Whether it is on.
     enabled: bool,
+    /// The user of the system as which its program runs, where that is another than ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
     /// Where its tools are called.
     endpoint: String,
     /// Where its tools are listed.
@@ -183,6 +186,7 @@ fn list(state: &AppState, bridge: &Bridge, view: &View) -> Listed {
             .or_else(|| own.and_then(|server| server.instructions.clone()))
             .unwrap_or_default(),
         enabled: bridge.is_on(),
+        user: bridge.config.user().map(|user| user.name.clone()),
         endpoint: format!("{prefix}/"),
         tools_endpoint: if prefix.is_empty() {
             "/".to_owned()

@@ -108,7 +108,7 @@ impl Connector {
     /// A child process with one lifecycle.
     async fn try_stdio(&self, stdio: &Stdio, is_modern: bool) -> Result<Session, ConnectError> {
         let (process, pipes) =
-            Process::start(&self.bridge, stdio, self.redactor.clone(), &self.tracker)?;
+            Process::start(&self.bridge, stdio, self.redactor.clone(), &self.tracker).await?;
         let (last_words, group) = (process.last_words(), process.group());
         let process = Arc::new(Mutex::new(process));
         let unasked = Unasked::new(self.bounds);
@@ -127,7 +127,9 @@ impl Connector {
             Err(error) => {
                 // A server that ended before our first message leaves a broken pipe behind.
                 process.lock().await.note_exit().await;
-                Err(ended_or(&unasked, self.stdio_error(error, &last_words)))
+                let not_started = last_words.not_started(stdio);
+                let told = || ended_or(&unasked, self.stdio_error(error, &last_words));
+                Err(not_started.unwrap_or_else(told))
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     io,
+    path::Path,
     process::{ExitStatus, Stdio as Pipe},
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Duration,
@@ -22,7 +23,12 @@ use super::{
     error::ConnectError,
     lines::{Line, Lines},
 };
-use crate::{config::Stdio, name::BridgeName, secret::Redactor};
+use crate::{
+    config::{RunAs, Stdio},
+    isolation::{self, Registration},
+    name::BridgeName,
+    secret::Redactor,
+};
 
 /// How long a server may take to end after its stdin closed, before SIGTERM.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
@@ -55,6 +61,8 @@ pub struct LastWords {
     lines: Mutex<VecDeque<String>>,
     /// How the process ended, once it has.
     exit: OnceLock<String>,
+    /// Why the program could not be executed (errno), if it could not.
+    not_started: OnceLock<i32>,
 }
 
 impl LastWords {
@@ -67,6 +75,13 @@ impl LastWords {
     /// `exit status: 1`, once the process has ended.
     pub fn exit(&self) -> Option<&str> {
         self.exit.get().map(String::as_str)
+    }
+
+    /// What to say about a program that could not be executed.
+    pub fn not_started(&self, stdio: &Stdio) -> Option<ConnectError> {
+        let number = *self.not_started.get()?;
+        let error = io::Error::from_raw_os_error(number);
+        Some(spawn_error(stdio, exec_reason(&error, stdio)))
     }
 
     /// Adds a line and drops the oldest over the bound.
@@ -100,6 +115,8 @@ pub struct Process {
     stderr: Option<JoinHandle<()>>,
     /// How long it may take to end after its stdin closed.
     grace: Duration,
+    /// Dropped when the group has ended, so that what left the group is ended too.
+    registration: Option<Registration>,
 }
 
 /// The pipes of a started server.
@@ -112,27 +129,27 @@ pub struct Pipes {
 }
 
 impl Process {
-    /// Starts the program, with a task that drains its stderr.
-    pub fn start(
+    /// Starts the program, with a task that drains its stderr. A program that does not exist is
+    /// noticed later: [`LastWords::not_started`].
+    pub async fn start(
         bridge: &BridgeName,
         stdio: &Stdio,
         redactor: Redactor,
         tracker: &TaskTracker,
     ) -> Result<(Self, Pipes), ConnectError> {
-        let failed = |reason: String| ConnectError::Spawn {
-            command: stdio.command.clone(),
-            reason,
-        };
-        let mut child = command(stdio)
-            .spawn()
-            .map_err(|error| failed(spawn_reason(&error, stdio)))?;
+        let started = isolation::spawn(command(stdio)).await;
+        let isolation::Started {
+            mut child,
+            registration,
+        } = started.map_err(|error| spawn_error(stdio, spawn_reason(&error, stdio)))?;
         let group = child
             .id()
             .and_then(|id| i32::try_from(id).ok())
             .and_then(Pid::from_raw);
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (Some(input), Some(output), Some(errors)) = pipes else {
-            return Err(failed("the system gave it no pipes".to_owned()));
+            let reason = "the system gave it no pipes".to_owned();
+            return Err(spawn_error(stdio, reason));
         };
         let last_words = Arc::new(LastWords::default());
         let stderr = tracker.spawn(drain_stderr(
@@ -147,6 +164,7 @@ impl Process {
             last_words,
             stderr: Some(stderr),
             grace: CLOSE_GRACE,
+            registration: Some(registration),
         };
         let pipes = Pipes {
             stdin: input,
@@ -202,6 +220,7 @@ impl Process {
             Err(_) => self.child.wait().await,
         };
         self.group = None;
+        self.registration = None;
         self.hear_out().await;
         self.last_words.ended(status);
     }
@@ -227,16 +246,23 @@ impl Drop for Process {
 
 /// The command as configured, in a new process group.
 fn command(stdio: &Stdio) -> Command {
-    let mut command = Command::new(&stdio.command);
-    command.args(&stdio.args);
+    let mut command = isolation::command(&stdio.command, &stdio.args);
     if !stdio.inherit_env {
         command.env_clear().envs(crate::config::child_environment());
+    }
+    if let Some(user) = &stdio.user {
+        for name in crate::config::OWN_FOLDERS {
+            command.env_remove(name);
+        }
+        command.envs(user.environment());
+        // The standard library gives up all supplementary groups with it.
+        command.uid(user.uid).gid(user.gid);
     }
     for (name, value) in &stdio.env {
         command.env(name, value.expose());
     }
-    if let Some(cwd) = &stdio.cwd {
-        command.current_dir(cwd);
+    if let Some(folder) = working_folder(stdio) {
+        command.current_dir(folder);
     }
     command
         .stdin(Pipe::piped())
@@ -247,16 +273,54 @@ fn command(stdio: &Stdio) -> Command {
     command
 }
 
-/// Says what to do about a program that does not start.
+/// Where the program runs. `None`: where we do; another user may not be able to enter that folder.
+fn working_folder(stdio: &Stdio) -> Option<&Path> {
+    let home = || stdio.user.as_ref().map(RunAs::folder);
+    stdio.cwd.as_deref().or_else(home)
+}
+
+fn spawn_error(stdio: &Stdio, reason: String) -> ConnectError {
+    ConnectError::Spawn {
+        command: stdio.command.clone(),
+        reason,
+    }
+}
+
+/// Says what to do about a process that does not start: its folder, or the program where no stage of
+/// ours starts it.
 fn spawn_reason(error: &io::Error, stdio: &Stdio) -> String {
-    match (error.kind(), &stdio.cwd) {
-        (io::ErrorKind::NotFound, Some(cwd)) if !cwd.is_dir() => {
-            format!("its working directory `{}` does not exist", cwd.display())
+    match (error.kind(), working_folder(stdio)) {
+        (io::ErrorKind::NotFound, Some(folder)) if !folder.is_dir() => {
+            format!(
+                "its working directory `{}` does not exist",
+                folder.display()
+            )
         }
+        (io::ErrorKind::PermissionDenied, Some(folder)) if stdio.user.is_some() => {
+            format!(
+                "its user may not enter its working directory `{}`, or may not execute mcp-bridge itself",
+                folder.display()
+            )
+        }
+        _ => exec_reason(error, stdio),
+    }
+}
+
+/// Says what to do about a program that cannot be executed.
+fn exec_reason(error: &io::Error, stdio: &Stdio) -> String {
+    match (error.kind(), &stdio.user) {
         (io::ErrorKind::NotFound, _) => {
             "no such program on PATH; install it or write its full path".to_owned()
         }
-        (io::ErrorKind::PermissionDenied, _) => "the file is not executable for us".to_owned(),
+        (io::ErrorKind::PermissionDenied, None) => "the file is not executable for us".to_owned(),
+        // A folder on PATH that the user may not enter counts as well.
+        (io::ErrorKind::PermissionDenied, Some(user)) if !stdio.command.contains('/') => {
+            let name = &user.name;
+            format!("there is no program of this name on PATH that the user `{name}` may execute")
+        }
+        (io::ErrorKind::PermissionDenied, Some(user)) => {
+            format!("the file is not executable for the user `{}`", user.name)
+        }
         _ => error.to_string(),
     }
 }
@@ -289,12 +353,18 @@ async fn copy_lines<R: AsyncBufRead + Unpin>(
 ) -> io::Result<()> {
     let mut second = tokio::time::Instant::now();
     let (mut logged, mut muted) = (0_u32, 0_u64);
-    let mut is_open = true;
+    let (mut is_open, mut is_first) = (true, true);
     let mut allowance = Allowance::new(STDERR_PACE, std::time::Instant::now());
     while is_open {
         rest(&mut allowance).await;
         let text = if let Some(line) = lines.next().await? {
             allowance.take(cost_of(&line), std::time::Instant::now());
+            if let (Line::Whole(line), true) = (&line, std::mem::take(&mut is_first))
+                && let Some(number) = isolation::not_started(line)
+            {
+                last_words.not_started.get_or_init(|| number);
+                continue;
+            }
             words_of(&line, redactor)
         } else {
             // Last words need no newline.

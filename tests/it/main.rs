@@ -24,6 +24,7 @@ mod dashboard;
 mod database_role;
 mod floods;
 mod identity;
+mod isolation;
 mod keyring;
 mod metrics;
 mod oauth;

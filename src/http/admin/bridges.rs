@@ -121,7 +121,11 @@ fn shown(bridge: &Bridge, redactor: &Redactor) -> Value {
 /// How the server is reached, without arguments and paths, which may hold secrets.
 fn transport(bridge: &Bridge) -> Value {
     match &bridge.config.transport {
-        Ok(Transport::Stdio(stdio)) => json!({ "kind": "stdio", "command": stdio.command }),
+        Ok(Transport::Stdio(stdio)) => json!({
+            "kind": "stdio",
+            "command": stdio.command,
+            "user": stdio.user.as_ref().map(|user| &user.name),
+        }),
         Ok(Transport::Remote(remote)) => {
             json!({ "kind": "url", "origin": remote.url.origin().ascii_serialization() })
         }

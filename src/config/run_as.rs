@@ -1,0 +1,171 @@
+//! `user` of a bridge: the user of the system as which its program runs.
+
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{Gid, Group, Uid, User};
+
+/// A user of the system, with the group and the home of the programs that run as this user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunAs {
+    /// The login name; the number of a user without one.
+    pub name: String,
+    /// The user.
+    pub uid: u32,
+    /// The only group.
+    pub gid: u32,
+    /// The home folder in the system's list of users.
+    pub home: Option<PathBuf>,
+}
+
+/// Why a value of `user` cannot be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Unusable {
+    /// It can be right nowhere.
+    Wrong(String),
+    /// It does not fit this system.
+    Here(String),
+}
+
+impl RunAs {
+    /// Finds `USER` or `USER:GROUP`, each a name or a number, in the system's lists of users and groups.
+    pub(super) fn find(text: &str) -> Result<Self, Unusable> {
+        let (user, group) = match text.split_once(':') {
+            Some((user, group)) => (user.trim(), Some(group.trim())),
+            None => (text.trim(), None),
+        };
+        if user.is_empty() || group == Some("") {
+            return Err(Unusable::Wrong(
+                "`user` is neither `USER` nor `USER:GROUP`".to_owned(),
+            ));
+        }
+        let found = match number(user)? {
+            Some(uid) => User::from_uid(Uid::from_raw(uid)),
+            None => User::from_name(user),
+        };
+        let found = found.map_err(|error| Unusable::Here(format!("`user`: {error}")))?;
+        let uid = match (&found, number(user)?) {
+            (Some(found), _) => found.uid.as_raw(),
+            (None, Some(uid)) => uid,
+            (None, None) => {
+                return Err(Unusable::Here(format!("the system has no user `{user}`")));
+            }
+        };
+        let gid = match (group, &found) {
+            (Some(group), _) => group_of(group)?,
+            (None, Some(found)) => found.gid.as_raw(),
+            (None, None) => {
+                return Err(Unusable::Here(format!(
+                    "the system has no user {uid}, so its group is not known: write `user = \"{uid}:GROUP\"`"
+                )));
+            }
+        };
+        if uid == 0 || gid == 0 {
+            return Err(Unusable::Wrong(
+                "`user` must be another user and group than root".to_owned(),
+            ));
+        }
+        Ok(Self {
+            name: found
+                .as_ref()
+                .map_or_else(|| uid.to_string(), |found| found.name.clone()),
+            uid,
+            gid,
+            home: found.map(|found| found.dir),
+        })
+    }
+
+    /// What tells the program who and where its user is.
+    pub fn environment(&self) -> [(&'static str, PathBuf); 3] {
+        let home = self.home.as_deref().unwrap_or(Path::new("/"));
+        [
+            ("HOME", home.to_owned()),
+            ("USER", self.name.clone().into()),
+            ("LOGNAME", self.name.clone().into()),
+        ]
+    }
+
+    /// Where the program runs unless `cwd` is set: the home, or `/` where there is none.
+    pub fn folder(&self) -> &Path {
+        let home = self.home.as_deref().filter(|home| home.is_dir());
+        home.unwrap_or(Path::new("/"))
+    }
+}
+
+/// The number that a text is. The largest means "no change" to the system.
+fn number(text: &str) -> Result<Option<u32>, Unusable> {
+    if !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(None);
+    }
+    let number = text.parse().ok().filter(|number| *number != u32::MAX);
+    let wrong = || {
+        Unusable::Wrong(format!(
+            "`user`: {text} is not the number of a user or group"
+        ))
+    };
+    number.map(Some).ok_or_else(wrong)
+}
+
+fn group_of(group: &str) -> Result<u32, Unusable> {
+    if let Some(gid) = number(group)? {
+        return Ok(gid);
+    }
+    let found =
+        Group::from_name(group).map_err(|error| Unusable::Here(format!("`user`: {error}")))?;
+    found
+        .map(|found| found.gid)
+        .map(Gid::as_raw)
+        .ok_or_else(|| Unusable::Here(format!("the system has no group `{group}`")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn users_and_groups_are_names_or_numbers() {
+        let nobody = RunAs::find("nobody").unwrap();
+        assert_eq!(nobody.name, "nobody");
+        assert!(nobody.uid > 0 && nobody.gid > 0);
+        assert_eq!(RunAs::find(&nobody.uid.to_string()).unwrap(), nobody);
+        let other = RunAs::find("nobody:4711").unwrap();
+        assert_eq!((other.uid, other.gid), (nobody.uid, 4711));
+        let unlisted = RunAs::find("47114:4712").unwrap();
+        assert_eq!(
+            (unlisted.name.as_str(), unlisted.uid, unlisted.gid),
+            ("47114", 47114, 4712)
+        );
+        assert_eq!(
+            (unlisted.home.as_ref(), unlisted.folder()),
+            (None, Path::new("/"))
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_a_user_says_why() {
+        for (text, why) in [
+            ("", "neither `USER` nor `USER:GROUP`"),
+            ("nobody:", "neither `USER` nor `USER:GROUP`"),
+            ("root", "than root"),
+            ("0:1", "than root"),
+            ("nobody:0", "than root"),
+            ("nobody:root", "than root"),
+            ("4294967295:1", "is not the number"),
+            ("99999999999:1", "is not the number"),
+        ] {
+            let Err(Unusable::Wrong(told)) = RunAs::find(text) else {
+                panic!("{text}");
+            };
+            assert!(told.contains(why), "{text}: {told}");
+        }
+        for (text, why) in [
+            ("no-such-user-x", "no user `no-such-user-x`"),
+            ("nobody:no-such-group-x", "no group `no-such-group-x`"),
+            ("47114", "write `user = \"47114:GROUP\"`"),
+        ] {
+            let Err(Unusable::Here(told)) = RunAs::find(text) else {
+                panic!("{text}");
+            };
+            assert!(told.contains(why), "{text}: {told}");
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The cleaner: this binary, started as `mcp-bridge __cleaner RUN`, reads from its stdin which programs
+//! run. When the pipe closes, because the bridge ended in whatever way, it ends what is left of them.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fs,
+    io::{self, BufRead as _},
+    process::ExitCode,
+    thread,
+    time::Duration,
+};
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+
+/// The argument that asks for the cleaner.
+pub const WORD: &str = "__cleaner";
+/// The variable that every program of a bridge has in its environment, and with it all that the program
+/// starts: `RUN.NUMBER`. The mark stays with a process that leaves its parent, group and session.
+pub const MARK: &str = "MCP_BRIDGE_CHILD";
+/// How often the processes are looked through; one that forks meanwhile is found by the next look.
+const LOOKS: u32 = 20;
+/// Between two looks that found something.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// What the cleaner is told, one line each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notice {
+    /// A program runs: its number, and its process group.
+    Started(u64, i32),
+    /// The program and its group have ended.
+    Ended(u64),
+}
+
+impl Notice {
+    /// As a line.
+    pub fn line(self) -> String {
+        match self {
+            Self::Started(number, group) => format!("+{number} {group}\n"),
+            Self::Ended(number) => format!("-{number}\n"),
+        }
+    }
+
+    fn parse(line: &str) -> Option<Self> {
+        if let Some(number) = line.strip_prefix('-') {
+            return number.parse().ok().map(Self::Ended);
+        }
+        let (number, group) = line.strip_prefix('+')?.split_once(' ')?;
+        Some(Self::Started(number.parse().ok()?, group.parse().ok()?))
+    }
+}
+
+/// Reads notices until the pipe closes, then ends all that is left.
+pub fn run(words: &[OsString]) -> ExitCode {
+    let Some(run) = words.first().and_then(|word| word.to_str()) else {
+        return ExitCode::from(2);
+    };
+    // Nobody but root may make us believe things; without it we are still of use.
+    let _is_hard = super::harden().is_ok();
+    let mut groups = BTreeMap::new();
+    for line in io::stdin().lock().lines().map_while(Result::ok) {
+        match Notice::parse(&line) {
+            Some(Notice::Started(number, group)) => {
+                groups.insert(number, group);
+            }
+            Some(Notice::Ended(number)) => {
+                groups.remove(&number);
+                end_marked(|mark| mark == format!("{run}.{number}"));
+            }
+            None => {}
+        }
+    }
+    for group in groups.into_values().filter_map(Pid::from_raw) {
+        // One that is gone already is fine.
+        let _killed = kill_process_group(group, Signal::KILL).is_ok();
+    }
+    end_marked(|mark| mark.strip_prefix(run).is_some_and(|it| it.starts_with('.')));
+    ExitCode::SUCCESS
+}
+
+/// Kills every process with a mark that is meant, until there is none.
+fn end_marked(is_meant: impl Fn(&str) -> bool) {
+    for _ in 0..LOOKS {
+        let mut found = false;
+        for pid in processes().filter(|pid| mark_of(*pid).is_some_and(|mark| is_meant(&mark))) {
+            let Some(pid) = Pid::from_raw(pid) else {
+                continue;
+            };
+            found |= kill_process(pid, Signal::KILL).is_ok();
+        }
+        if !found {
+            return;
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+fn processes() -> impl Iterator<Item = i32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+/// The mark of a process. A zombie has none any more, and a process of another user shows none.
+fn mark_of(pid: i32) -> Option<String> {
+    let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
+    mark_in(&environment).map(str::to_owned)
+}
+
+/// The mark in an environment, `NAME=value` with a NUL after each.
+fn mark_in(environment: &[u8]) -> Option<&str> {
+    let mut variables = environment.split(|byte| *byte == 0);
+    let value = variables
+        .find_map(|variable| variable.strip_prefix(MARK.as_bytes())?.strip_prefix(b"="))?;
+    str::from_utf8(value).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notices_are_read_as_they_were_written() {
+        for notice in [Notice::Started(3, 4711), Notice::Ended(3)] {
+            assert_eq!(Notice::parse(notice.line().trim_end()), Some(notice));
+        }
+        for bad in ["", "+", "-", "+1", "+1 x", "-x", "1 2"] {
+            assert_eq!(Notice::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_mark_is_the_value_of_its_variable_alone() {
+        for (environment, mark) in [
+            ("A=1\0MCP_BRIDGE_CHILD=x.1\0B=2\0", Some("x.1")),
+            ("MCP_BRIDGE_CHILD=x.12", Some("x.12")),
+            ("MCP_BRIDGE_CHILDREN=x.1\0", None),
+            ("A=MCP_BRIDGE_CHILD=x.1\0", None),
+            ("", None),
+        ] {
+            assert_eq!(mark_in(environment.as_bytes()), mark, "{environment:?}");
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Starts programs, from one thread that lives as long as we do.
+//!
+//! The kernel's parent-death signal comes when the *thread* that started a program ends (prctl(2)), and
+//! the threads of the runtime may end long before the process.
+
+use std::io;
+
+use tokio::process::{Child, Command};
+
+/// A program that runs.
+#[derive(Debug)]
+pub struct Started {
+    /// The process, the leader of a group of its own.
+    pub child: Child,
+    /// Keep it until the group has ended.
+    pub registration: Registration,
+}
+
+/// Says that a program runs. When it is dropped, processes that have left the program's group are ended.
+#[derive(Debug)]
+pub struct Registration(
+    #[cfg_attr(
+        not(target_os = "linux"),
+        expect(dead_code, reason = "is always `None`")
+    )]
+    Option<u64>,
+);
+
+#[cfg(target_os = "linux")]
+pub(super) use linux::OURSELVES;
+#[cfg(target_os = "linux")]
+pub use linux::{command, spawn};
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::{
+        path::Path,
+        sync::{OnceLock, mpsc},
+        thread,
+    };
+
+    use tokio::{runtime::Handle, sync::oneshot};
+
+    use super::{
+        super::{cleaner::MARK, cleaning::Cleaning, harden, stage},
+        Child, Command, Registration, Started, io,
+    };
+
+    /// The file that runs, also after an upgrade has put another in its place.
+    pub const OURSELVES: &str = "/proc/self/exe";
+    /// The thread needs little.
+    const STACK_BYTES: usize = 128 << 10;
+
+    /// What the thread is asked for.
+    enum Order {
+        /// To start a program.
+        Start {
+            command: Box<Command>,
+            /// The runtime that looks after its pipes.
+            runtime: Handle,
+            reply: oneshot::Sender<io::Result<Started>>,
+        },
+        /// To note that a program has ended.
+        Ended(u64),
+    }
+
+    /// The way to the thread.
+    static STARTER: OnceLock<mpsc::Sender<Order>> = OnceLock::new();
+
+    /// A command that runs a program through the stage. In a process that is not ours alone, where
+    /// [`harden()`](super::super::harden()) was not called, and without `/proc`, it runs the program directly.
+    pub fn command(program: &str, args: &[String]) -> Command {
+        let Some(limits) = harden::before().filter(|_| Path::new(OURSELVES).exists()) else {
+            let mut command = Command::new(program);
+            command.args(args);
+            return command;
+        };
+        let mut command = Command::new(OURSELVES);
+        let order = stage::order(std::process::id(), limits);
+        command.arg0("mcp-bridge");
+        command.args([stage::WORD, &order, program]).args(args);
+        command
+    }
+
+    /// Starts what [`command`] made, which must ask for a process group of its own.
+    pub async fn spawn(mut command: Command) -> io::Result<Started> {
+        if harden::before().is_none() || !Path::new(OURSELVES).exists() {
+            let child = command.spawn()?;
+            let registration = Registration(None);
+            return Ok(Started {
+                child,
+                registration,
+            });
+        }
+        let (reply, answer) = oneshot::channel();
+        let order = Order::Start {
+            command: Box::new(command),
+            runtime: Handle::current(),
+            reply,
+        };
+        let gone = || io::Error::other("the thread that starts programs is gone");
+        starter()?.send(order).map_err(|_| gone())?;
+        answer.await.unwrap_or_else(|_| Err(gone()))
+    }
+
+    /// The thread, started with the first program.
+    fn starter() -> io::Result<&'static mpsc::Sender<Order>> {
+        if let Some(starter) = STARTER.get() {
+            return Ok(starter);
+        }
+        let (sender, orders) = mpsc::channel();
+        let run = format!("{:016x}", rand::random::<u64>());
+        thread::Builder::new()
+            .name("starter".to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn(move || work(&orders, &run))?;
+        // Of two threads that come first at once, one has no sender and ends before it starts anything.
+        Ok(STARTER.get_or_init(|| sender))
+    }
+
+    fn work(orders: &mpsc::Receiver<Order>, run: &str) {
+        let mut cleaning = Cleaning::new(run.to_owned());
+        let mut number = 0;
+        for order in orders {
+            match order {
+                Order::Start {
+                    mut command,
+                    runtime,
+                    reply,
+                } => {
+                    number += 1;
+                    command.env(MARK, format!("{run}.{number}"));
+                    let _in_runtime = runtime.enter();
+                    let started = command.spawn().map(|child| {
+                        note(&mut cleaning, number, &child);
+                        let registration = Registration(Some(number));
+                        Started {
+                            child,
+                            registration,
+                        }
+                    });
+                    // If nobody waits any more, the child is killed when it is dropped here.
+                    drop(reply.send(started));
+                }
+                Order::Ended(number) => cleaning.remove(number),
+            }
+        }
+    }
+
+    /// The child leads a group of its own number.
+    fn note(cleaning: &mut Cleaning, number: u64, child: &Child) {
+        if let Some(group) = child.id().and_then(|id| i32::try_from(id).ok()) {
+            cleaning.add(number, group);
+        }
+    }
+
+    impl Drop for Registration {
+        fn drop(&mut self) {
+            if let (Some(number), Some(starter)) = (self.0, STARTER.get()) {
+                // The thread ends with the process only.
+                let _sent = starter.send(Order::Ended(number)).is_ok();
+            }
+        }
+    }
+}
+
+/// A command that runs a program.
+#[cfg(not(target_os = "linux"))]
+pub fn command(program: &str, args: &[String]) -> Command {
+    let mut command = Command::new(program);
+    command.args(args);
+    command
+}
+
+/// Starts what [`command`] made.
+#[cfg(not(target_os = "linux"))]
+#[expect(clippy::unused_async, reason = "as on Linux")]
+pub async fn spawn(mut command: Command) -> io::Result<Started> {
+    let child = command.spawn()?;
+    let registration = Registration(None);
+    Ok(Started {
+        child,
+        registration,
+    })
+}
