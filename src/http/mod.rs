@@ -183,21 +183,17 @@ async fn show(
     }
 }
 
-/// The tool of an operation id or of the Python proxy's form, `{bridge}_{tool}`. What is not in the
-/// catalogue may be a tool of a bridge that has only just come up, or is not up.
+/// The tool of an operation id, or of the Python proxy's form `{bridge}_{tool}`. A path without a tool
+/// may name one of a bridge that has just come up, or is not up.
 fn flat(state: &AppState, path: &str) -> Option<Asked> {
-    if let Some((bridge, entry)) = state.registry.catalogue().flat(path) {
+    if let Some((bridge, entry)) = state.registry.catalogue().by_id(path) {
         let tool = entry.tool.name.to_string();
         return Some(Asked { bridge, tool });
     }
     let roster = state.registry.roster();
-    let owners = roster.bridges().iter().filter_map(|bridge| {
-        let tool = path.strip_prefix(bridge.name().as_str())?;
-        Some((bridge, tool.strip_prefix('_')?))
-    });
-    let (bridge, tool) = owners.max_by_key(|(bridge, _)| bridge.name().as_str().len())?;
+    let (owner, tool) = roster.id_owners().owner(path)?;
     Some(Asked {
-        bridge: Arc::clone(bridge),
+        bridge: Arc::clone(roster.get(owner.as_str())?),
         tool: tool.to_owned(),
     })
 }
