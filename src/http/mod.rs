@@ -117,21 +117,15 @@ async fn dispatch(State(state): State<Arc<AppState>>, request: Request) -> Respo
     answer(&state, target, request).await
 }
 
-/// What a request's path means. Whoever asks for a secret is not told it again, and no record either:
-/// no tool has such a name.
+/// What a request's path means. No secret decides about it: an answer that depends on one tells whoever
+/// asks that they guessed it.
 fn target(state: &AppState, request: &Request) -> Target {
-    let settings = state.settings.load();
-    let mut target = path::resolve(
+    path::resolve(
         &state.registry.roster(),
-        &settings.config,
+        &state.settings.load().config,
         request.method(),
         request.uri().path(),
-    );
-    match &mut target {
-        Target::Tool(_, name) | Target::Unknown(name) => state.redactor.clean(name),
-        Target::Bridge(_) | Target::Document(_) | Target::Docs(_) => {}
-    }
-    target
+    )
 }
 
 /// Serves one target.
@@ -227,7 +221,9 @@ async fn unknown(state: &AppState, path: &str, sender: &Sender, is_call: bool) -
         Err(error) => error,
     };
     if is_call && let Ok(caller) = settings.proofs.identify(&sender.evidence()).await {
-        let (bridge, tool) = path.split_once('/').unwrap_or((path, ""));
+        // Before it is split: half of a secret is not found.
+        let path = state.redactor.redact(path);
+        let (bridge, tool) = path.split_once('/').unwrap_or((&path, ""));
         let mut trail = Trail::new(&state.audit, sender, bridge, tool);
         trail.identified(&caller);
         trail.refused(&error);

@@ -139,7 +139,6 @@ pub async fn call(state: &AppState, asked: Asked, sender: Sender, body: Body) ->
         settings: &settings,
         asked: &asked,
         sender: &sender,
-        redactor: &state.redactor,
     };
     let counted = Counted::begin(&asked, began);
     let result = call.run(body, &mut trail, &mut note).await;
@@ -147,7 +146,7 @@ pub async fn call(state: &AppState, asked: Asked, sender: Sender, body: Body) ->
     let mut response = match result {
         Ok(response) => response,
         Err(Ended::Refused(mut error)) => {
-            error.clean(&state.redactor);
+            error.clean(&call.redactor(&Bytes::new()));
             trail.refused(&error);
             error.into_response()
         }
@@ -222,8 +221,6 @@ struct Call<'a> {
     asked: &'a Asked,
     /// By whom.
     sender: &'a Sender,
-    /// Takes secrets out of what its server says.
-    redactor: &'a Redactor,
 }
 
 impl Call<'_> {
@@ -232,7 +229,29 @@ impl Call<'_> {
         let granted = self.decide(trail, note).await?;
         let body = body::read(body, self.settings.config.limits.body_bytes_max).await?;
         trail.received(body.len());
-        self.send(&granted, &body, trail).await
+        let redactor = self.redactor(&body);
+        let sent = self.send(&granted, &body, trail, &redactor).await;
+        sent.map_err(|ended| match ended {
+            Ended::Refused(mut error) => {
+                error.clean(&redactor);
+                Ended::Refused(error)
+            }
+            Ended::Failed(error) => Ended::Failed(error),
+        })
+    }
+
+    /// Takes secrets out of what the caller is answered, but for what they sent: the name of the tool, the
+    /// arguments, and the headers that go on to the server.
+    fn redactor(&self, body: &Bytes) -> Redactor {
+        let mut sent = vec![self.asked.tool.as_bytes()];
+        if let Ok(Transport::Remote(remote)) = &self.asked.bridge.config.transport {
+            let passed = remote.pass_headers.iter();
+            let passed = passed.flat_map(|name| self.sender.headers.get_all(name));
+            sent.extend(passed.map(HeaderValue::as_bytes));
+        }
+        let traced = ["traceparent", "tracestate"].map(|name| self.sender.headers.get_all(name));
+        sent.extend(traced.iter().flatten().map(HeaderValue::as_bytes));
+        self.state.redactor.for_caller(&sent, body.clone())
     }
 
     /// Who calls, whether they may, and whether they may once more.
@@ -311,13 +330,13 @@ impl Call<'_> {
 
     /// Has the call's progress told in the chat that it comes from: only where the headers name one,
     /// and the caller's own token may write there.
-    fn talk(&self, caller: &Caller) -> Option<Talk> {
+    fn talk(&self, caller: &Caller, redactor: &Redactor) -> Option<Talk> {
         let chats = self.settings.chats.as_ref()?;
         let place = Place::of(&self.sender.headers)?;
         let by_default = self.settings.config.identity.open_webui.progress;
         let is_on = self.asked.bridge.config.progress.unwrap_or(by_default);
         let token = SessionToken::of(caller, &self.sender.headers).filter(|_| is_on)?;
-        chats.follow(&place, token, &self.asked.tool, self.redactor)
+        chats.follow(&place, token, &self.asked.tool, redactor)
     }
 
     /// Who calls. Under mcpo's rules a missing route is 404 to everyone.
@@ -339,6 +358,7 @@ impl Call<'_> {
         granted: &Granted,
         body: &Bytes,
         trail: &mut Trail,
+        redactor: &Redactor,
     ) -> Result<Response, Ended> {
         let (bridge, entry) = (&self.asked.bridge, &granted.entry);
         let arguments = entry
@@ -346,12 +366,12 @@ impl Call<'_> {
             .accept(body)
             .map_err(|refusal| refused(&refusal))?;
         if self.settings.config.audit.arguments {
-            trail.received_arguments(&arguments, self.redactor);
+            trail.received_arguments(&arguments, &self.state.redactor);
         }
         let begun = trail.begin().await?;
         // What was accepted once is accepted again.
         let again = || entry.arguments.accept(body).unwrap_or_default();
-        let talk = self.talk(&granted.caller);
+        let talk = self.talk(&granted.caller, redactor);
         let order = Order {
             tool: &entry.tool.server_name,
             owner: &granted.owner,
@@ -365,7 +385,7 @@ impl Call<'_> {
             .map_err(|failure| {
                 with_link(self.state, bridge, &granted.caller, ApiError::call(failure))
             })
-            .and_then(|it| reply(bridge, &it, self.redactor));
+            .and_then(|it| reply(bridge, &it, redactor));
         if let Some(talk) = talk {
             talk.end(end_of(&result));
         }
@@ -376,7 +396,7 @@ impl Call<'_> {
                 Ok(respond(reply))
             }
             Err(mut error) => {
-                error.clean(self.redactor);
+                error.clean(redactor);
                 let size = error.size(&self.sender.request_id);
                 begun.end(error.code, error.status.as_u16(), size).await;
                 Err(Ended::Failed(error))

@@ -21,7 +21,7 @@ use super::{
     error::ConnectError,
     lines::{Line, Lines},
 };
-use crate::{config::Stdio, name::BridgeName, secret::Redactor};
+use crate::{config::Stdio, name::BridgeName, plain_text, secret::Redactor};
 
 /// How long a server may take to end after its stdin closed, before SIGTERM.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
@@ -294,16 +294,18 @@ async fn copy_lines<R: AsyncBufRead + Unpin>(
     Ok(())
 }
 
-/// What is kept of a line, without secrets.
+/// What is kept of a line: plain text without secrets. Colors go first, because they may stand within a
+/// secret.
 fn words_of(line: &Line<'_>, redactor: &Redactor) -> String {
-    match line {
-        Line::Whole(line) => {
-            let text = String::from_utf8_lossy(line);
-            redactor.redact(text.trim_end()).into_owned()
-        }
-        Line::TooLong { head, .. } => {
-            let text = String::from_utf8_lossy(head);
-            format!("{} …", redactor.redact_beginning(&text))
-        }
+    let (bytes, is_whole) = match line {
+        Line::Whole(line) => (line, true),
+        Line::TooLong { head, .. } => (head, false),
+    };
+    let text = String::from_utf8_lossy(bytes);
+    let text = plain_text::without_escape_sequences(text.trim_end());
+    if is_whole {
+        plain_text::line(&redactor.redact(&text)).into_owned()
+    } else {
+        format!("{} …", plain_text::line(&redactor.redact_beginning(&text)))
     }
 }
