@@ -4,6 +4,9 @@
 //! layers above its own in this list and nothing else; `tests/tidy.rs` holds
 //! us to it. `ARCHITECTURE.md` tells how they work together.
 
+// Characters: which of them people can see.
+mod plain_text;
+
 // Words: what everything else is written in.
 mod json;
 mod name;

@@ -6,6 +6,8 @@ use std::{
     sync::Arc,
 };
 
+use crate::plain_text::is_harmful;
+
 /// First path segments of our own routes (design §2); a native bridge cannot take them.
 pub const RESERVED: &[&str] = &[
     "admin",
@@ -53,30 +55,10 @@ pub enum BadName {
     },
 }
 
-/// Whether a character cannot be seen, or changes the order of those that can: control characters,
-/// characters without width, variation selectors, tags, and Unicode's bidirectional controls (Unicode
-/// Standard Annex #9). A name that holds one may look like another name.
+/// Whether a character has no place in a name: one that people cannot see or that changes the order of
+/// others ([`is_harmful`]), or a variation selector. A name that holds one may look like another name.
 pub fn is_hidden(character: char) -> bool {
-    character.is_control()
-        || matches!(
-            character,
-            '\u{ad}'
-                | '\u{34f}'
-                | '\u{61c}'
-                | '\u{115f}'..='\u{1160}'
-                | '\u{17b4}'..='\u{17b5}'
-                | '\u{180b}'..='\u{180f}'
-                | '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{3164}'
-                | '\u{fe00}'..='\u{fe0f}'
-                | '\u{feff}'
-                | '\u{ffa0}'
-                | '\u{fff0}'..='\u{fffb}'
-                | '\u{1d173}'..='\u{1d17a}'
-                | '\u{e0000}'..='\u{e0fff}'
-        )
+    is_harmful(character) || matches!(character, '\u{fe00}'..='\u{fe0f}')
 }
 
 /// The name of a bridge: the key in `[bridges.NAME]` and the first segment of its routes.

@@ -4,7 +4,10 @@
 use serde_json::{Map, Value, json};
 
 use super::when::readable;
-use crate::store::{CallFilter, CallRecord, ChangeRecord};
+use crate::{
+    plain_text,
+    store::{CallFilter, CallRecord, ChangeRecord},
+};
 
 /// Records of one page: what an export holds in memory.
 const PAGE: u32 = 1000;
@@ -172,23 +175,59 @@ fn csv<R: Exported>(records: &[R], is_first: bool) -> Vec<u8> {
     writer.into_inner().unwrap_or_default()
 }
 
-/// A field as a cell. Spreadsheets take some texts for formulas and run them: a quote before such
-/// a text makes it one again (OWASP, CSV injection).
+/// A field as a cell.
 fn cell(field: &Value) -> String {
-    let text = match field {
+    match field {
         Value::Null => String::new(),
-        Value::String(text) => text.clone(),
+        Value::String(text) => harmless(text),
         Value::Array(items) => {
             let items: Vec<_> = items.iter().filter_map(Value::as_str).collect();
-            items.join("; ")
+            harmless(&items.join("; "))
         }
-        other @ (Value::Bool(_) | Value::Number(_) | Value::Object(_)) => return other.to_string(),
-    };
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) {
-        format!("'{text}")
-    } else {
-        text
+        Value::Bool(_) | Value::Number(_) | Value::Object(_) => field.to_string(),
     }
+}
+
+/// A text that no spreadsheet runs. They take what begins with `=`, `+`, `-`, `@` or a full-width form of
+/// these for a formula: a quote before it makes it a text again (OWASP, CSV injection). Some programs
+/// begin a cell also after `;`, `,`, a tab, or a line break within a cell, and drop blanks and quotes
+/// before the text of a cell.
+fn harmless(text: &str) -> String {
+    let text = plain_text::lines(text);
+    let mut harmless = String::with_capacity(text.len() + 1);
+    let mut begins = true;
+    for (at, character) in text.char_indices() {
+        let is_first = at == 0;
+        let runs = is_formula(character) && (is_first || !is_number(&text, at));
+        if begins && runs || is_first && matches!(character, '\t' | '\r' | '\n') {
+            harmless.push('\'');
+        }
+        begins = match character {
+            // The quote before it is that of the cell.
+            '\t' | '\n' if is_first => false,
+            ';' | ',' | '|' | '\t' | '\n' => true,
+            '"' | '\'' => begins,
+            blank if blank.is_whitespace() => begins,
+            _ => false,
+        };
+        harmless.push(character);
+    }
+    harmless
+}
+
+/// Whether a formula begins with this character, in one spreadsheet or another.
+fn is_formula(character: char) -> bool {
+    const FORMULA: &str =
+        "=+-@\u{ff1d}\u{ff0b}\u{ff0d}\u{ff20}\u{fe66}\u{fe62}\u{fe63}\u{fe6b}\u{2212}";
+    FORMULA.contains(character)
+}
+
+/// Whether a number stands at a place of a text, such as `-1.5`.
+fn is_number(text: &str, at: usize) -> bool {
+    let rest = text.get(at..).unwrap_or_default();
+    let end = rest.find([';', ',', '|', ' ', ']', '}', '\t', '\n']);
+    let word = end.map_or(rest, |end| rest.get(..end).unwrap_or_default());
+    word.bytes().all(|byte| b"+-.0123456789eE".contains(&byte)) && word.parse::<f64>().is_ok()
 }
 
 #[cfg(test)]
@@ -219,6 +258,30 @@ mod tests {
             ("-1", "'-1"),
             ("@SUM(A1)", "'@SUM(A1)"),
             ("\t=1", "'\t=1"),
+            // As spreadsheets that split at other places read it.
+            ("x;=1+1", "x;'=1+1"),
+            ("x; =1+1", "x; '=1+1"),
+            ("x;\"=1", "\"x;\"\"'=1\""),
+            ("x\t@SUM(A1)", "x\t'@SUM(A1)"),
+            ("x,=1", "\"x,'=1\""),
+            ("a\n+cmd", "\"a\n'+cmd\""),
+            (" =1", " '=1"),
+            ("\"=1", "\"\"\"'=1\""),
+            ("\u{ff1d}1+1", "'\u{ff1d}1+1"),
+            ("\u{ff0b}1", "'\u{ff0b}1"),
+            ("\u{ff0d}1", "'\u{ff0d}1"),
+            ("\u{ff20}SUM", "'\u{ff20}SUM"),
+            ("x;\u{ff1d}1", "x;'\u{ff1d}1"),
+            ("\r=1", "\\r=1"),
+            ("\u{feff}=1", "\\ufeff=1"),
+            ("\u{200b}=1\u{202e}", "\\u200b=1\\u202e"),
+            // What is no formula.
+            ("a-b=c", "a-b=c"),
+            ("a - b", "a - b"),
+            ("x;-1.5", "x;-1.5"),
+            ("x;-1+cmd", "x;'-1+cmd"),
+            ("[1, -2]", "\"[1, -2]\""),
+            ("größe", "größe"),
         ] {
             let bytes = render(Format::Csv, &[record(tool)], true);
             let text = String::from_utf8(bytes).unwrap();

@@ -8,6 +8,7 @@ use std::{borrow::Cow, cell::RefCell};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    plain_text,
     secret::Redactor,
     store::{CallRecord, ChangeRecord},
 };
@@ -98,7 +99,7 @@ pub(super) fn with_bytes<T>(
 }
 
 /// Takes secrets out of what others choose, before it is cut: a caller may take one for the name of
-/// a tool.
+/// a tool. Characters that change how a record is read are written out.
 pub(super) fn clean(record: &mut CallRecord, redactor: &Redactor) {
     let texts = [
         &mut record.workspace,
@@ -113,14 +114,26 @@ pub(super) fn clean(record: &mut CallRecord, redactor: &Redactor) {
         .chain(&mut record.groups)
         .chain(&mut record.arguments)
     {
-        redactor.clean(text);
+        clean_text(text, redactor);
     }
 }
 
 /// The same for a change.
 pub(super) fn clean_change(change: &mut ChangeRecord, redactor: &Redactor) {
     for text in [&mut change.workspace, &mut change.actor, &mut change.target] {
-        redactor.clean(text);
+        clean_text(text, redactor);
+    }
+}
+
+/// The same for a text.
+fn clean_text(text: &mut String, redactor: &Redactor) {
+    redactor.clean(text);
+    // PostgreSQL stores no NUL.
+    if text.contains('\0') {
+        *text = text.replace('\0', "\u{fffd}");
+    }
+    if let Cow::Owned(plain) = plain_text::line(text) {
+        *text = plain;
     }
 }
 

@@ -4,12 +4,12 @@ use std::{collections::HashMap, sync::Arc};
 
 use moka::future::Cache;
 
-use super::{handle::Bridge, toolset::Entry};
+use super::{handle::Bridge, roster::Roster, toolset::Entry};
 use crate::{
     access::View,
     config::{Config, Flavor},
     name::BridgeName,
-    openapi::{self, Document, Frame, Style, available_tools, operation_ids},
+    openapi::{self, Document, Frame, Style, available_tools, mcpo_ids},
     secret::Redactor,
 };
 
@@ -33,8 +33,8 @@ pub struct Catalogue {
     merged: Document,
     /// `/{bridge}/openapi.json`
     by_bridge: HashMap<BridgeName, Document>,
-    /// `/{bridge}_{tool}`, the Python proxy's old form, and every operation id.
-    flat: HashMap<String, (Arc<Bridge>, Arc<Entry>)>,
+    /// Every tool by its operation id.
+    by_id: HashMap<String, (Arc<Bridge>, Arc<Entry>)>,
     /// Documents with some of the tools: of callers who may call no others.
     parts: Cache<Part, Document>,
 }
@@ -61,14 +61,11 @@ pub(super) struct Part {
 
 impl Catalogue {
     /// Builds everything from what the bridges know now. CPU-bound for thousands of tools.
-    pub(super) fn build(
-        config: &Arc<Config>,
-        bridges: &[Arc<Bridge>],
-        redactor: &Redactor,
-    ) -> Self {
+    pub(super) fn build(config: &Arc<Config>, roster: &Roster, redactor: &Redactor) -> Self {
+        let bridges = roster.bridges();
         // Asked before the tools are read: what settles in between is published next time.
         let is_settled = bridges.iter().all(|bridge| bridge.is_settled());
-        let tools = published(bridges);
+        let tools = published(roster);
         let all: Vec<_> = tools.iter().collect();
         let by_bridge = bridges
             .iter()
@@ -82,7 +79,7 @@ impl Catalogue {
             is_settled,
             merged: merged(config, bridges, &all, redactor),
             by_bridge,
-            flat: flat(&tools),
+            by_id: by_id(&tools),
             parts: Cache::builder()
                 .max_capacity(PARTS_BYTES_MAX)
                 .weigher(size)
@@ -151,9 +148,9 @@ impl Catalogue {
         }
     }
 
-    /// The tool of a flat path or operation id.
-    pub fn flat(&self, name: &str) -> Option<(Arc<Bridge>, Arc<Entry>)> {
-        self.flat.get(name).cloned()
+    /// The tool of an operation id.
+    pub fn by_id(&self, id: &str) -> Option<(Arc<Bridge>, Arc<Entry>)> {
+        self.by_id.get(id).cloned()
     }
 }
 
@@ -166,42 +163,29 @@ impl Part {
 }
 
 /// Every tool with its operation id.
-fn published(bridges: &[Arc<Bridge>]) -> Vec<Published> {
-    let sets: Vec<_> = bridges
-        .iter()
-        .map(|bridge| (bridge, bridge.live.tools.load_full()))
-        .collect();
-    let tools: Vec<(&Arc<Bridge>, &Arc<Entry>)> = sets
-        .iter()
-        .flat_map(|(bridge, set)| set.entries.iter().map(move |entry| (*bridge, entry)))
-        .collect();
-    let names = tools
-        .iter()
-        .map(|(bridge, entry)| (bridge.name(), &entry.tool.name));
-    let ids = operation_ids(Style::Native, names);
-    tools
-        .into_iter()
-        .zip(ids)
-        .map(|((bridge, entry), id)| Published {
+fn published(roster: &Roster) -> Vec<Published> {
+    let mut published = Vec::new();
+    for bridge in roster.bridges() {
+        let set = bridge.live.tools.load_full();
+        let names = set.entries.iter().map(|entry| &entry.tool.name);
+        let ids = roster.id_owners().ids(bridge.name(), names);
+        let tools = set.entries.iter().zip(ids);
+        published.extend(tools.map(|(entry, id)| Published {
             bridge: Arc::clone(bridge),
             entry: Arc::clone(entry),
             id,
-        })
-        .collect()
+        }));
+    }
+    published
 }
 
-/// Every operation id, and the Python proxy's form where it is not an id of another tool.
-fn flat(tools: &[Published]) -> HashMap<String, (Arc<Bridge>, Arc<Entry>)> {
-    let mut flat = HashMap::with_capacity(tools.len() * 2);
+/// Every tool by its operation id.
+fn by_id(tools: &[Published]) -> HashMap<String, (Arc<Bridge>, Arc<Entry>)> {
     let target = |it: &Published| (Arc::clone(&it.bridge), Arc::clone(&it.entry));
-    for tool in tools {
-        flat.insert(tool.id.clone(), target(tool));
-    }
-    for tool in tools {
-        let name = format!("{}_{}", tool.bridge.name(), tool.entry.tool.name);
-        flat.entry(name).or_insert_with(|| target(tool));
-    }
-    flat
+    tools
+        .iter()
+        .map(|tool| (tool.id.clone(), target(tool)))
+        .collect()
 }
 
 /// The document at the root, with these tools.
@@ -269,10 +253,8 @@ fn of_bridge(
     };
     if is_mcpo {
         let entries: Vec<_> = own.map(|it| &it.entry).collect();
-        let names = entries
-            .iter()
-            .map(|entry| (bridge.name(), &entry.tool.name));
-        let ids = operation_ids(Style::Mcpo, names);
+        let names = entries.iter().map(|entry| &entry.tool.name);
+        let ids = mcpo_ids(bridge.name(), names);
         let operations = entries
             .iter()
             .zip(&ids)

@@ -35,7 +35,7 @@ impl Bridge {
     ) -> Result<bool, ConnectError> {
         let _turn = self.publishing.lock().await;
         // It is written down, and an owner's own credential is none of the others' business.
-        without_secrets(&mut list, self.redactor());
+        without_secrets(&mut list, &self.config, self.redactor());
         let (is_new, all) = {
             let mut gathered = self.gathered();
             let is_new = gathered.add(owner, list, Instant::now());

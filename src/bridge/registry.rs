@@ -90,7 +90,11 @@ impl Registry {
     pub fn start(config: &Arc<Config>, context: Context) -> Arc<Self> {
         let registry = Arc::new(Self {
             roster: ArcSwap::from_pointee(Roster::default()),
-            catalogue: ArcSwap::from_pointee(Catalogue::build(config, &[], &context.redactor)),
+            catalogue: ArcSwap::from_pointee(Catalogue::build(
+                config,
+                &Roster::default(),
+                &context.redactor,
+            )),
             config: ArcSwap::new(Arc::clone(config)),
             tasks: Mutex::default(),
             changed: Arc::new(Notify::new()),
@@ -270,7 +274,7 @@ impl Registry {
     /// Builds the catalogue anew.
     fn publish(&self) {
         let config = self.config.load_full();
-        let catalogue = Catalogue::build(&config, self.roster().bridges(), &self.context.redactor);
+        let catalogue = Catalogue::build(&config, &self.roster(), &self.context.redactor);
         self.catalogue.store(Arc::new(catalogue));
     }
 

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use super::handle::Bridge;
-use crate::name::BridgeName;
+use crate::{name::BridgeName, openapi::IdOwners};
 
 /// The bridges of one configuration; replaced as a whole.
 #[derive(Debug, Default)]
@@ -12,6 +12,8 @@ pub struct Roster {
     bridges: Vec<Arc<Bridge>>,
     /// By name.
     by_name: HashMap<BridgeName, Arc<Bridge>>,
+    /// Whose an operation id or a flat path is.
+    id_owners: IdOwners,
 }
 
 impl Roster {
@@ -21,7 +23,17 @@ impl Roster {
             .iter()
             .map(|bridge| (bridge.name().clone(), Arc::clone(bridge)))
             .collect();
-        Self { bridges, by_name }
+        let id_owners = IdOwners::new(bridges.iter().map(|bridge| bridge.name()));
+        Self {
+            bridges,
+            by_name,
+            id_owners,
+        }
+    }
+
+    /// Decides which bridge an operation id or a flat path belongs to.
+    pub fn id_owners(&self) -> &IdOwners {
+        &self.id_owners
     }
 
     /// All of them, in the order of the file.

@@ -66,13 +66,14 @@ impl Toolset {
     ) -> Self {
         let mut set = Self::default();
         let mut steps_left = LIST_STEPS;
+        let own = own_secrets(config);
         for mut entry in list {
-            if holds_secret(entry.get("name"), redactor) {
-                let warning = "a tool is left out: its name holds a secret";
+            if holds_secret(&entry, &own) {
+                let warning = "a tool is left out: its name holds a secret of its own bridge";
                 set.warnings.push(warning.to_owned());
                 continue;
             }
-            redactor.clean_json(&mut entry);
+            clean(&mut entry, redactor);
             match Tool::from_wire(entry) {
                 Ok(tool) => set.add(tool, config, flavor, old, &mut steps_left),
                 Err(error) => set.warnings.push(error.to_string()),
@@ -194,15 +195,34 @@ impl Toolset {
 }
 
 /// Takes out what [`Toolset::compile`] would: for a list that is kept as the server wrote it.
-pub(super) fn without_secrets(list: &mut Vec<Value>, redactor: &Redactor) {
-    list.retain(|tool| !holds_secret(tool.get("name"), redactor));
+pub(super) fn without_secrets(list: &mut Vec<Value>, config: &config::Bridge, redactor: &Redactor) {
+    let own = own_secrets(config);
+    list.retain(|tool| !holds_secret(tool, &own));
     for tool in list {
-        redactor.clean_json(tool);
+        clean(tool, redactor);
     }
 }
 
-/// Whether the name of a tool holds a secret. It is called by that name, which cannot be changed.
-fn holds_secret(name: Option<&Value>, redactor: &Redactor) -> bool {
-    let name = name.and_then(Value::as_str);
-    name.is_some_and(|name| redactor.finds(name.as_bytes()))
+/// Finds the secrets that the configuration gives to the server of a bridge.
+fn own_secrets(config: &config::Bridge) -> Redactor {
+    let own = Redactor::default();
+    own.set_configured(config.secrets());
+    own
+}
+
+/// Whether the name of a tool holds a secret that its server was given. It is called by that name, which
+/// cannot be changed. Other secrets do not count: a server could find out which they are by the tools
+/// that are missing, and no other server decides about these tools.
+fn holds_secret(tool: &Value, own: &Redactor) -> bool {
+    let name = tool.get("name").and_then(Value::as_str);
+    name.is_some_and(|name| own.finds(name.as_bytes()))
+}
+
+/// Takes secrets out of what a server says of a tool, but for its name.
+fn clean(tool: &mut Value, redactor: &Redactor) {
+    let name = tool.get_mut("name").map(Value::take);
+    redactor.clean_json(tool);
+    if let (Some(name), Some(place)) = (name, tool.get_mut("name")) {
+        *place = name;
+    }
 }

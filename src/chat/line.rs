@@ -1,6 +1,6 @@
 //! One line: what a server said, made fit to be read in a chat. Pure.
 
-use crate::{mcp::Progress, secret::Redactor};
+use crate::{mcp::Progress, plain_text::is_harmful, secret::Redactor};
 
 /// The longest line, in characters: more does not fit one of the chat's.
 const LINE_CHARS_MAX: usize = 200;
@@ -35,20 +35,10 @@ fn clean(progress: &Progress, redactor: &Redactor) -> String {
         if !plain.is_empty() {
             plain.push(' ');
         }
-        plain.extend(word.chars().filter(|c| !is_odd(*c)));
+        plain.extend(word.chars().filter(|c| !is_harmful(*c)));
     }
     redactor.clean(&mut plain);
     plain.trim().to_owned()
-}
-
-/// Whether a character is none that is read: controls, and marks that turn or hide text (Unicode
-/// Bidirectional Algorithm §2; the byte order mark).
-fn is_odd(c: char) -> bool {
-    c.is_control()
-        || matches!(
-            c,
-            '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}'
-        )
 }
 
 /// The beginning of a text, of so many characters at most.

@@ -1,11 +1,12 @@
-//! Printing: the one place that writes to standard output and standard error.
+//! Printing: the one place that writes to standard output and standard error. What servers and callers
+//! said is in many a text, so each is written as plain text.
 
 use std::{
     io::{self, Write as _},
     process::ExitCode,
 };
 
-use crate::{config::Diagnostic, secret::Redactor};
+use crate::{config::Diagnostic, plain_text, secret::Redactor};
 
 /// The exit code for bad usage or configuration.
 pub const BAD_CONFIG: u8 = 2;
@@ -18,13 +19,13 @@ pub fn print(text: &str) {
 /// Prints a text to standard output, for what is long or must be whole: says so when it cannot.
 pub fn write(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
+    stdout.write_all(plain_text::lines(text).as_bytes())?;
     stdout.flush()
 }
 
 /// Prints a line to standard error.
 pub fn complain(text: &str) {
-    ignore_broken_pipe(writeln!(io::stderr().lock(), "{text}"));
+    ignore_broken_pipe(writeln!(io::stderr().lock(), "{}", plain_text::lines(text)));
 }
 
 /// Prints diagnostics to standard error, apart by an empty line.

@@ -252,7 +252,7 @@ impl AccountToken {
         let token = account
             .access_token()
             .ok_or_else(|| NoToken::NeedsLogin("the login gave no token".to_owned()))?;
-        self.kept.hide(&account);
+        self.kept.hide(&self.key, &account);
         let held = Arc::new(Held {
             sealed: sealed.into(),
             account: Arc::new(account),

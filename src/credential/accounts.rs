@@ -23,7 +23,7 @@ use crate::{
         Credential, NoToken,
         oauth::{self, Account, Client, Imported},
     },
-    secret::{Redactor, Secret},
+    secret::{Giver, Redactor, Secret},
     store::{AccountKey, Claim, Store, StoreError},
 };
 
@@ -151,14 +151,20 @@ impl Accounts {
         {
             return Arc::clone(known) as Arc<dyn Credential>;
         }
-        let machine = Machine::new(server, settings, self.kept.redactor.clone());
+        let machine = Machine::new(bridge, server, settings, self.kept.redactor.clone());
         machines.insert(bridge.to_owned(), Arc::clone(&machine));
         machine
     }
 
-    /// Keeps secrets out of every text.
-    pub(super) fn hide(&self, secrets: impl IntoIterator<Item = Secret>) {
-        self.kept.redactor.learn_all(secrets);
+    /// Keeps the secrets that a group has for a bridge out of every text.
+    pub(super) fn hide(
+        &self,
+        bridge: &str,
+        group: &str,
+        secrets: impl IntoIterator<Item = Secret>,
+    ) {
+        let giver = Giver::stranger(bridge, group);
+        self.kept.redactor.learn_from(&giver, secrets);
     }
 
     /// What connects accounts; `None` where nothing is kept.
@@ -391,14 +397,14 @@ impl Kept {
     }
 
     /// Keeps the tokens of a login out of every text.
-    pub(super) fn hide(&self, account: &Account) {
-        self.redactor.learn_all(account.secrets());
+    pub(super) fn hide(&self, key: &AccountKey, account: &Account) {
+        let giver = Giver::stranger(&key.bridge, &key.subject);
+        self.redactor.learn_from(&giver, account.secrets());
     }
 
     /// Keeps the secret of a client out of every text.
-    pub(super) fn hide_client(&self, client: &Client) {
-        if let Some(secret) = client.secret() {
-            self.redactor.learn(secret);
-        }
+    pub(super) fn hide_client(&self, key: &AccountKey, client: &Client) {
+        let giver = Giver::stranger(&key.bridge, &key.subject);
+        self.redactor.learn_from(&giver, client.secret());
     }
 }

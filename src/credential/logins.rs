@@ -163,7 +163,7 @@ impl Logins {
             scopes: &scopes,
         })
         .await?;
-        self.kept.hide_client(&begun.pending.client);
+        self.kept.hide_client(&wish.account, &begun.pending.client);
         self.note_client(wish, settings, &begun.pending.client, false)
             .await?;
         let id = hash_of(begun.pending.state());
@@ -226,7 +226,7 @@ impl Logins {
         };
         let finished = oauth::finish(waiting.pending, settings, code, answer.iss.as_deref());
         let tokens = finished.await?;
-        self.kept.hide(&tokens);
+        self.kept.hide(&account, &tokens);
         let actor = Actor {
             id: waiting.caller.clone(),
             proof: waiting.proof,

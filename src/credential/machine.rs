@@ -13,7 +13,7 @@ use crate::{
         Credential, NoToken,
         oauth::{self, OAuthError},
     },
-    secret::{Redactor, Secret},
+    secret::{Giver, Redactor, Secret},
 };
 
 /// A bridge's own token. It is never written down: another costs one request.
@@ -25,6 +25,8 @@ pub struct Machine {
     pub(super) settings: OAuth,
     /// What must not show.
     redactor: Redactor,
+    /// The bridge, which gives us tokens.
+    giver: Giver,
     /// The token that counts, and when it should be renewed.
     held: ArcSwapOption<(Secret, Option<SystemTime>)>,
     /// One asks at a time.
@@ -33,11 +35,12 @@ pub struct Machine {
 
 impl Machine {
     /// No token yet.
-    pub fn new(server: &Url, settings: &OAuth, redactor: Redactor) -> Arc<Self> {
+    pub fn new(bridge: &str, server: &Url, settings: &OAuth, redactor: Redactor) -> Arc<Self> {
         Arc::new(Self {
             server: server.clone(),
             settings: settings.clone(),
             redactor,
+            giver: Giver::stranger(bridge, ""),
             held: ArcSwapOption::empty(),
             turn: Mutex::new(()),
         })
@@ -64,9 +67,7 @@ impl Machine {
             }
             other => NoToken::Unavailable(other.to_string()),
         })?;
-        for secret in account.secrets() {
-            self.redactor.learn(secret);
-        }
+        self.redactor.learn_from(&self.giver, account.secrets());
         let token = account
             .access_token()
             .ok_or_else(|| NoToken::Unavailable("it gave no token".to_owned()))?;

@@ -171,7 +171,8 @@ impl Credentials {
             .of(std::slice::from_ref(group), &bridge.name)
             .map_err(|error| Denied::Unusable(error.to_string()))?;
         let key: Arc<GroupKey> = found.ok_or_else(gone)?;
-        self.accounts.hide(key.values.values().cloned());
+        let values = key.values.values().cloned();
+        self.accounts.hide(bridge.name.as_str(), group, values);
         let (variants, wanted) = (Arc::clone(&self.variants), Arc::clone(&key));
         let name = bridge.name.clone();
         let headers = if key.endpoint.is_some() {

@@ -18,6 +18,7 @@ use crate::{
     credential::TICKET_TTL,
     mcp::CallError,
     name::BridgeName,
+    plain_text,
     rate::TooMany,
     reply::{ToolError, status_of},
     secret::Redactor,
@@ -42,6 +43,8 @@ pub struct ApiError {
     pub allow: Option<&'static str>,
     /// Where the caller connects an account.
     pub connect_url: Option<Box<str>>,
+    /// Whether its texts were cleaned, or need not be.
+    is_clean: bool,
 }
 
 /// What tools are called with.
@@ -79,7 +82,16 @@ impl ApiError {
             challenge: None,
             allow: None,
             connect_url: None,
+            is_clean: false,
         }
+    }
+
+    /// Says that its texts are ours and the caller's alone. What a caller sent comes back as they sent
+    /// it, also if it holds a secret: stars would tell them that it does.
+    #[must_use]
+    pub fn of_caller(mut self) -> Self {
+        self.is_clean = true;
+        self
     }
 
     /// Says where the caller connects their account, in words that a model passes on.
@@ -102,7 +114,7 @@ impl ApiError {
 
     /// 404 with a sentence.
     pub fn not_found(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", detail)
+        Self::new(StatusCode::NOT_FOUND, "not_found", detail).of_caller()
     }
 
     /// 405, and the methods that are understood; `None` where the router names them.
@@ -178,7 +190,7 @@ impl ApiError {
             text.push_str("; members of these groups may: ");
             text.push_str(&denial.allowing.join(", "));
         }
-        Self::new(StatusCode::FORBIDDEN, "forbidden", text)
+        Self::new(StatusCode::FORBIDDEN, "forbidden", text).of_caller()
     }
 
     /// One call too many.
@@ -280,8 +292,11 @@ impl ApiError {
         }
     }
 
-    /// Takes secrets out of what it says, and of what a server said of coming back.
+    /// Takes secrets out of what it says, and of what a server said of coming back; once.
     pub fn clean(&mut self, redactor: &Redactor) {
+        if std::mem::replace(&mut self.is_clean, true) {
+            return;
+        }
         redactor.clean_json(&mut self.detail);
         if let Some(when) = &mut self.retry_after {
             redactor.clean(when);
@@ -334,9 +349,10 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// A name that a caller sent, as much of it as goes into a sentence.
+/// A name that a caller sent, as much of it as goes into a sentence, and on one line.
 pub fn shown(name: &str) -> String {
-    name.chars().take(100).collect()
+    let name: String = name.chars().take(100).collect();
+    plain_text::line(&name).into_owned()
 }
 
 /// The shape of a server's own error: `{"message"[,"data"]}`.

@@ -70,7 +70,7 @@ pub async fn root(
             })
         })
         .collect();
-    Ok(Json(clean(&state, json!({ "servers": servers }))))
+    Ok(Json(json!({ "servers": servers })))
 }
 
 /// `GET /servers`
@@ -94,7 +94,7 @@ pub async fn servers(
             "example": example(&state, &view),
         },
     });
-    Ok(Json(clean(&state, body)))
+    Ok(Json(body))
 }
 
 /// `GET /{bridge}`
@@ -116,7 +116,7 @@ pub async fn bridge(
         .map(|entry| {
             json!({
                 "name": entry.tool.name.as_str(),
-                "description": entry.tool.description,
+                "description": entry.tool.description.as_deref().map(|it| state.redactor.redact(it)),
                 "endpoint": format!("{base}{}", entry.tool.name),
             })
         })
@@ -134,14 +134,7 @@ pub async fn bridge(
             "example": format!("POST {}", example.as_str().unwrap_or_default()),
         },
     });
-    Ok(Json(clean(state, body)).into_response())
-}
-
-/// An answer without secrets: the operator may have written one into a description, and since a server
-/// spoke we may have learnt of more.
-fn clean(state: &AppState, mut body: Value) -> Value {
-    state.redactor.clean_json(&mut body);
-    body
+    Ok(Json(body).into_response())
 }
 
 /// The bridges that a caller may use anything of, in the order of the file.
@@ -166,25 +159,36 @@ fn list(state: &AppState, bridge: &Bridge, view: &View) -> Listed {
     let count = tools.entries.iter().filter(may_call).count();
     // Warnings name tools.
     let warnings = if count == tools.entries.len() {
-        tools.warnings.clone()
+        tools
+            .warnings
+            .iter()
+            .map(|it| state.redactor.redact(it).into_owned())
+            .collect()
     } else {
         Vec::new()
     };
     let prefix = state
         .registry
         .bridge_path(bridge, &config.server.path_prefix);
+    // The operator may have written a secret into a description, and since the server spoke we may have
+    // learnt of more. Names of bridges and tools are what callers ask for: they stay.
+    let clean = |text: &str| state.redactor.redact(text).into_owned();
+    let description = match (&bridge.config.description, own) {
+        (Some(description), _) => clean(description),
+        (None, Some(server)) => server
+            .instructions
+            .as_deref()
+            .map(clean)
+            .unwrap_or_default(),
+        (None, None) => String::new(),
+    };
     Listed {
         id: bridge.name().to_string(),
         name: own
-            .and_then(|server| server.name.clone())
+            .and_then(|server| server.name.as_deref().map(clean))
             .unwrap_or_else(|| bridge.name().to_string()),
         tier: tier(bridge),
-        description: bridge
-            .config
-            .description
-            .clone()
-            .or_else(|| own.and_then(|server| server.instructions.clone()))
-            .unwrap_or_default(),
+        description,
         enabled: bridge.is_on(),
         user: bridge.config.user().map(|user| user.name.clone()),
         endpoint: format!("{prefix}/"),
@@ -194,7 +198,7 @@ fn list(state: &AppState, bridge: &Bridge, view: &View) -> Listed {
             prefix
         },
         status: status.phase.as_str(),
-        reason: status.reason,
+        reason: status.reason.as_deref().map(clean),
         connect: oauth_of(&bridge.config).is_ok().then(|| {
             format!(
                 "{}/oauth/{}/connect",

@@ -117,21 +117,15 @@ async fn dispatch(State(state): State<Arc<AppState>>, request: Request) -> Respo
     answer(&state, target, request).await
 }
 
-/// What a request's path means. Whoever asks for a secret is not told it again, and no record either:
-/// no tool has such a name.
+/// What a request's path means. No secret decides about it: an answer that depends on one tells whoever
+/// asks that they guessed it.
 fn target(state: &AppState, request: &Request) -> Target {
-    let settings = state.settings.load();
-    let mut target = path::resolve(
+    path::resolve(
         &state.registry.roster(),
-        &settings.config,
+        &state.settings.load().config,
         request.method(),
         request.uri().path(),
-    );
-    match &mut target {
-        Target::Tool(_, name) | Target::Unknown(name) => state.redactor.clean(name),
-        Target::Bridge(_) | Target::Document(_) | Target::Docs(_) => {}
-    }
-    target
+    )
 }
 
 /// Serves one target.
@@ -183,21 +177,17 @@ async fn show(
     }
 }
 
-/// The tool of an operation id or of the Python proxy's form, `{bridge}_{tool}`. What is not in the
-/// catalogue may be a tool of a bridge that has only just come up, or is not up.
+/// The tool of an operation id, or of the Python proxy's form `{bridge}_{tool}`. A path without a tool
+/// may name one of a bridge that has just come up, or is not up.
 fn flat(state: &AppState, path: &str) -> Option<Asked> {
-    if let Some((bridge, entry)) = state.registry.catalogue().flat(path) {
+    if let Some((bridge, entry)) = state.registry.catalogue().by_id(path) {
         let tool = entry.tool.name.to_string();
         return Some(Asked { bridge, tool });
     }
     let roster = state.registry.roster();
-    let owners = roster.bridges().iter().filter_map(|bridge| {
-        let tool = path.strip_prefix(bridge.name().as_str())?;
-        Some((bridge, tool.strip_prefix('_')?))
-    });
-    let (bridge, tool) = owners.max_by_key(|(bridge, _)| bridge.name().as_str().len())?;
+    let (owner, tool) = roster.id_owners().owner(path)?;
     Some(Asked {
-        bridge: Arc::clone(bridge),
+        bridge: Arc::clone(roster.get(owner.as_str())?),
         tool: tool.to_owned(),
     })
 }
@@ -231,7 +221,9 @@ async fn unknown(state: &AppState, path: &str, sender: &Sender, is_call: bool) -
         Err(error) => error,
     };
     if is_call && let Ok(caller) = settings.proofs.identify(&sender.evidence()).await {
-        let (bridge, tool) = path.split_once('/').unwrap_or((path, ""));
+        // Before it is split: half of a secret is not found.
+        let path = state.redactor.redact(path);
+        let (bridge, tool) = path.split_once('/').unwrap_or((&path, ""));
         let mut trail = Trail::new(&state.audit, sender, bridge, tool);
         trail.identified(&caller);
         trail.refused(&error);

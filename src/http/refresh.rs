@@ -41,11 +41,8 @@ pub async fn refresh(
     let mut tools = Vec::new();
     for bridge in roster.bridges() {
         let set = bridge.live.tools.load();
-        tools.extend(
-            set.entries
-                .iter()
-                .map(|entry| format!("{}_{}", bridge.name(), entry.tool.name)),
-        );
+        let names = set.entries.iter().map(|entry| &entry.tool.name);
+        tools.extend(roster.id_owners().ids(bridge.name(), names));
     }
     Ok(Json(json!({
         "status": "refreshed",

@@ -147,7 +147,6 @@ pub async fn call(state: &AppState, asked: Asked, sender: Sender, body: Body) ->
         settings: &settings,
         asked: &asked,
         sender: &sender,
-        redactor: &state.redactor,
     };
     let counted = Counted::begin(&asked, began);
     let result = call.run(body, &mut trail, &mut note).await;
@@ -155,7 +154,7 @@ pub async fn call(state: &AppState, asked: Asked, sender: Sender, body: Body) ->
     let mut response = match result {
         Ok(response) => response,
         Err(Ended::Refused(mut error)) => {
-            error.clean(&state.redactor);
+            error.clean(&call.redactor(&Bytes::new()));
             trail.refused(&error);
             error.into_response()
         }
@@ -230,8 +229,6 @@ struct Call<'a> {
     asked: &'a Asked,
     /// By whom.
     sender: &'a Sender,
-    /// Takes secrets out of what its server says.
-    redactor: &'a Redactor,
 }
 
 impl Call<'_> {
@@ -240,7 +237,29 @@ impl Call<'_> {
         let granted = self.decide(trail, note).await?;
         let body = body::read(body, self.settings.config.limits.body_bytes_max).await?;
         trail.received(body.len());
-        self.send(&granted, &body, trail).await
+        let redactor = self.redactor(&body);
+        let sent = self.send(&granted, &body, trail, &redactor).await;
+        sent.map_err(|ended| match ended {
+            Ended::Refused(mut error) => {
+                error.clean(&redactor);
+                Ended::Refused(error)
+            }
+            Ended::Failed(error) => Ended::Failed(error),
+        })
+    }
+
+    /// Takes secrets out of what the caller is answered, but for what they sent: the name of the tool, the
+    /// arguments, and the headers that go on to the server.
+    fn redactor(&self, body: &Bytes) -> Redactor {
+        let mut sent = vec![self.asked.tool.as_bytes()];
+        if let Ok(Transport::Remote(remote)) = &self.asked.bridge.config.transport {
+            let passed = remote.pass_headers.iter();
+            let passed = passed.flat_map(|name| self.sender.headers.get_all(name));
+            sent.extend(passed.map(HeaderValue::as_bytes));
+        }
+        let traced = ["traceparent", "tracestate"].map(|name| self.sender.headers.get_all(name));
+        sent.extend(traced.iter().flatten().map(HeaderValue::as_bytes));
+        self.state.redactor.for_caller(&sent, body.clone())
     }
 
     /// Who calls, whether they may, and whether they may once more.
@@ -319,13 +338,13 @@ impl Call<'_> {
 
     /// Has the call's progress told in the chat that it comes from: only where the headers name one,
     /// and the caller's own token may write there.
-    fn talk(&self, caller: &Caller) -> Option<Talk> {
+    fn talk(&self, caller: &Caller, redactor: &Redactor) -> Option<Talk> {
         let chats = self.settings.chats.as_ref()?;
         let place = Place::of(&self.sender.headers)?;
         let by_default = self.settings.config.identity.open_webui.progress;
         let is_on = self.asked.bridge.config.progress.unwrap_or(by_default);
         let token = SessionToken::of(caller, &self.sender.headers).filter(|_| is_on)?;
-        chats.follow(&place, token, &self.asked.tool, self.redactor)
+        chats.follow(&place, token, &self.asked.tool, redactor)
     }
 
     /// Who calls. Under mcpo's rules a missing route is 404 to everyone.
@@ -347,6 +366,7 @@ impl Call<'_> {
         granted: &Granted,
         body: &Bytes,
         trail: &mut Trail,
+        redactor: &Redactor,
     ) -> Result<Response, Ended> {
         let (bridge, entry) = (&self.asked.bridge, &granted.entry);
         let mut accepted = bridge
@@ -355,11 +375,11 @@ impl Call<'_> {
             .map_err(|error| unaccepted(&error))?;
         let arguments = std::mem::take(&mut accepted.arguments);
         if self.settings.config.audit.arguments {
-            trail.received_arguments(&arguments, self.redactor);
+            trail.received_arguments(&arguments, &self.state.redactor);
         }
         let begun = trail.begin().await?;
         let again = || accepted.again(entry, body);
-        let talk = self.talk(&granted.caller);
+        let talk = self.talk(&granted.caller, redactor);
         let order = Order {
             tool: &entry.tool.server_name,
             owner: &granted.owner,
@@ -370,7 +390,7 @@ impl Call<'_> {
         };
         let result = bridge.call(&granted.grant, order, arguments).await;
         let result = match result {
-            Ok(text) => self.reply(text).await,
+            Ok(text) => self.reply(text, redactor).await,
             Err(failure) => Err(with_link(
                 self.state,
                 bridge,
@@ -388,7 +408,7 @@ impl Call<'_> {
                 Ok(respond(reply))
             }
             Err(mut error) => {
-                error.clean(self.redactor);
+                error.clean(redactor);
                 let size = error.size(&self.sender.request_id);
                 begun.end(error.code, error.status.as_u16(), size).await;
                 Err(Ended::Failed(error))
@@ -399,13 +419,13 @@ impl Call<'_> {
 
 impl Call<'_> {
     /// What a server's result says, without secrets. A large one is read where nobody waits for it.
-    async fn reply(&self, result: String) -> Result<Reply, ApiError> {
+    async fn reply(&self, result: String, redactor: &Redactor) -> Result<Reply, ApiError> {
         let bridge = &self.asked.bridge;
         let embed_html = bridge.config.embed_html;
         if result.len() <= SMALL_RESULT_BYTES {
-            return reply(embed_html, &result, self.redactor);
+            return reply(embed_html, &result, redactor);
         }
-        let redactor = self.redactor.clone();
+        let redactor = redactor.clone();
         let reading = move || reply(embed_html, &result, &redactor);
         let read = bridge.digest(reading).await;
         read.unwrap_or_else(|error| {

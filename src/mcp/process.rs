@@ -27,6 +27,7 @@ use crate::{
     config::{RunAs, Stdio},
     isolation::{self, Registration},
     name::BridgeName,
+    plain_text,
     secret::Redactor,
 };
 
@@ -409,17 +410,19 @@ fn cost_of(line: &Line<'_>) -> u64 {
     u64::try_from(cost).unwrap_or(u64::MAX)
 }
 
-/// What is kept of a line, without secrets.
+/// What is kept of a line: plain text without secrets. Colors go first, because they may stand within a
+/// secret.
 fn words_of(line: &Line<'_>, redactor: &Redactor) -> String {
-    match line {
-        Line::Passing(_) => String::new(),
-        Line::Whole(line) => {
-            let text = String::from_utf8_lossy(line);
-            redactor.redact(text.trim_end()).into_owned()
-        }
-        Line::TooLong { head, .. } => {
-            let text = String::from_utf8_lossy(head);
-            format!("{} …", redactor.redact_beginning(&text))
-        }
+    let (bytes, is_whole) = match line {
+        Line::Passing(_) => return String::new(),
+        Line::Whole(line) => (line, true),
+        Line::TooLong { head, .. } => (head, false),
+    };
+    let text = String::from_utf8_lossy(bytes);
+    let text = plain_text::without_escape_sequences(text.trim_end());
+    if is_whole {
+        plain_text::line(&redactor.redact(&text)).into_owned()
+    } else {
+        format!("{} …", plain_text::line(&redactor.redact_beginning(&text)))
     }
 }

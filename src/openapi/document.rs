@@ -41,7 +41,7 @@ pub struct Frame<'a> {
 }
 
 /// One document of the tools of all bridges, at `{path_prefix}/{bridge}/{tool}`. Takes operations
-/// of [`Style::Native`] with the ids that [`super::operation_ids`] gave them.
+/// of [`Style::Native`] with the ids that [`super::IdOwners::ids`] gave them.
 pub fn merged<'a>(
     frame: &Frame<'_>,
     operations: impl IntoIterator<Item = (&'a Operation, &'a str)>,

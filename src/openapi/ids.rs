@@ -1,78 +1,248 @@
-//! The names that models call tools by: operation ids, unique in a document.
+//! The names that models call tools by: operation ids, and the bridge that each of them belongs to.
 
 use std::{
     collections::{HashMap, HashSet},
     fmt::Write,
+    sync::Arc,
 };
 
 use sha2::{Digest, Sha256};
 
-use super::{Style, mcpo};
+use super::mcpo;
 use crate::name::{BridgeName, ToolName};
 
 /// The longest name that model providers take, in characters (openwebui §3).
 pub const ID_CHARACTERS_MAX: usize = 64;
 
-/// Names each tool, in the order given.
-///
-/// [`Style::Native`]: `{bridge}_{tool}`, where a tool that already starts with `{bridge}_` keeps
-/// its name; other characters than `[A-Za-z0-9_-]` become `_`; what is longer than 64 characters
-/// is cut and gets a hash. Where two tools come out the same, the one that needed the least
-/// change keeps the name (then the first by bridge and tool), whatever the order given, and the
-/// others get a hash; so a tool's name depends on other bridges only where theirs collide with it.
-/// These are also the names of the old flat route `POST /{bridge}_{tool}`.
-///
-/// [`Style::Mcpo`]: `tool_{tool}_post`, of any length and with any letters, as mcpo names them;
-/// the first tool of a name keeps it.
-pub fn operation_ids<'a>(
-    style: Style,
-    tools: impl IntoIterator<Item = (&'a BridgeName, &'a ToolName)>,
-) -> Vec<String> {
-    let tools: Vec<_> = tools.into_iter().collect();
-    let mut claims: Vec<Claim> = tools
-        .iter()
-        .map(|(bridge, tool)| match style {
-            Style::Native => native(bridge.as_str(), tool.as_str()),
-            Style::Mcpo => Claim {
-                id: mcpo::operation_id(tool.as_str()),
-                changes: 0,
-            },
-        })
-        .collect();
+/// The longest text before a tool in an operation id, in characters. The start of a shortened id is
+/// longer, so that shortening never changes the bridge that an id belongs to.
+const PREFIX_CHARACTERS_MAX: usize = 40;
 
-    let mut order: Vec<usize> = (0..tools.len()).collect();
-    if style == Style::Native {
-        order.sort_by_key(|&at| (claims.get(at).map(|claim| claim.changes), tools.get(at)));
-    }
-    let mut taken: HashSet<String> = HashSet::with_capacity(tools.len());
-    let mut beaten = Vec::new();
-    for at in order {
-        if let Some(claim) = claims.get(at)
-            && !taken.insert(claim.id.clone())
-        {
-            beaten.push(at);
-        }
-    }
-    let mut tries: HashMap<usize, u32> = HashMap::new();
-    while let Some(at) = beaten.pop() {
-        let (Some(claim), Some((bridge, tool))) = (claims.get_mut(at), tools.get(at)) else {
-            continue;
-        };
-        let attempt = tries.entry(at).or_default();
-        let id = hashed(&claim.id, &format!("{bridge}\0{tool}\0{attempt}"));
-        *attempt += 1;
-        if taken.insert(id.clone()) {
-            claim.id = id;
-        } else {
-            beaten.push(at);
-        }
-    }
-    claims.into_iter().map(|claim| claim.id).collect()
+/// The hexadecimal digits of a hash within an id.
+const DIGITS: usize = 8;
+
+/// Decides which bridge an operation id or a flat path `{bridge}_{tool}` belongs to.
+///
+/// Each bridge has a prefix: its name with `_` for other characters than `[A-Za-z0-9_-]`. A text
+/// belongs to the bridge with the longest name or prefix that it starts with, followed by `_`. Every
+/// id of a tool belongs to the bridge of that tool: with the bridges `git` and `git_hub`, tool
+/// `hub_get_me` of `git` is not `git_hub_get_me`.
+///
+/// Only the names of the configured bridges decide, never their tools nor whether a bridge is up.
+#[derive(Debug, Clone, Default)]
+pub struct IdOwners {
+    /// The bridges, by name and by prefix.
+    by_start: HashMap<Arc<str>, BridgeName>,
+    /// The prefixes, by bridge.
+    prefixes: HashMap<BridgeName, Arc<str>>,
+    /// The longest name or prefix, in bytes.
+    longest: usize,
 }
 
-/// The id that a tool of ours would have if it were the only one.
+impl IdOwners {
+    /// For the bridges of a configuration, in any order.
+    pub fn new<'a>(bridges: impl IntoIterator<Item = &'a BridgeName>) -> Self {
+        let mut bridges: Vec<&BridgeName> = bridges.into_iter().collect();
+        bridges.sort_unstable();
+        bridges.dedup();
+        let mut owners = Self::default();
+        for bridge in &bridges {
+            let name = Arc::from(bridge.as_str());
+            owners.by_start.insert(name, (*bridge).clone());
+        }
+        for bridge in bridges {
+            let prefix = owners.free_prefix(bridge);
+            owners.by_start.insert(Arc::clone(&prefix), bridge.clone());
+            owners.prefixes.insert(bridge.clone(), prefix);
+        }
+        let lengths = owners.by_start.keys().map(|start| start.len());
+        owners.longest = lengths.max().unwrap_or_default();
+        owners
+    }
+
+    /// The bridge that a text belongs to, and the text after `{bridge}_`.
+    pub fn owner<'a>(&self, text: &'a str) -> Option<(&BridgeName, &'a str)> {
+        // No longer start than the longest is looked up: a caller chooses how long a path is.
+        let end = text.floor_char_boundary(self.longest + 1);
+        let places = text.get(..end)?.rmatch_indices('_');
+        places
+            .filter_map(|(at, _)| {
+                let bridge = self.by_start.get(text.get(..at)?)?;
+                Some((bridge, text.get(at + 1..)?))
+            })
+            .next()
+    }
+
+    /// The operation ids of the tools of a bridge, in the order given: at most 64 of
+    /// `[A-Za-z0-9_-]`, unique over all bridges.
+    ///
+    /// An id is `{prefix}_{tool}`; a tool whose name already starts with `{bridge}_` keeps it. Where
+    /// that would belong to another bridge, the id is `{prefix}_{hash}_{tool}`. What is longer than 64
+    /// characters is cut and gets a hash. Where two tools come out the same, the one that needed the
+    /// least change keeps the id (then the first by name), and the other gets a hash. So an id depends
+    /// on the names of the bridges and on the tools of its own bridge alone.
+    pub fn ids<'a>(
+        &self,
+        bridge: &BridgeName,
+        tools: impl IntoIterator<Item = &'a ToolName>,
+    ) -> Vec<String> {
+        let tools: Vec<_> = tools.into_iter().collect();
+        let mut claims: Vec<Claim> = tools
+            .iter()
+            .map(|tool| self.claim(bridge, tool.as_str()))
+            .collect();
+        let mut order: Vec<usize> = (0..tools.len()).collect();
+        order.sort_by_key(|&at| (claims.get(at).map(|claim| claim.changes), tools.get(at)));
+        let mut taken: HashSet<String> = HashSet::with_capacity(tools.len());
+        let mut beaten = Vec::new();
+        for at in order {
+            if let Some(claim) = claims.get(at)
+                && !taken.insert(claim.id.clone())
+            {
+                beaten.push(at);
+            }
+        }
+        for at in beaten {
+            let (Some(claim), Some(tool)) = (claims.get_mut(at), tools.get(at)) else {
+                continue;
+            };
+            let near = |attempt| hashed(&claim.id, &format!("{bridge}\0{tool}\0{attempt}"));
+            let free = (0_u32..)
+                .flat_map(|attempt| [near(attempt), self.far_id(bridge, tool.as_str(), attempt)])
+                .find(|id| self.belongs(id, bridge) && !taken.contains(id));
+            if let Some(id) = free {
+                taken.insert(id.clone());
+                claim.id = id;
+            }
+        }
+        claims.into_iter().map(|claim| claim.id).collect()
+    }
+
+    /// The id that a tool asks for: one that belongs to its bridge.
+    fn claim(&self, bridge: &BridgeName, tool: &str) -> Claim {
+        let full = format!("{}_{tool}", self.prefix(bridge));
+        let is_named_after_bridge = tool
+            .strip_prefix(bridge.as_str())
+            .and_then(|rest| rest.strip_prefix('_'))
+            .is_some_and(|rest| !rest.is_empty());
+        let changes = |kind: u8, id: &str, wanted: &str| if id == wanted { kind } else { 2 };
+        if is_named_after_bridge {
+            let id = shortened(plain(tool), tool);
+            if self.belongs(&id, bridge) {
+                let changes = changes(0, &id, tool);
+                return Claim { id, changes };
+            }
+        }
+        let id = shortened(plain(&full), &full);
+        if self.belongs(&id, bridge) {
+            let changes = changes(1, &id, &full);
+            return Claim { id, changes };
+        }
+        // The names of bridges are the operator's: no server can choose them so that this goes on.
+        let id = (0_u32..)
+            .map(|attempt| self.far_id(bridge, tool, attempt))
+            .find(|id| self.belongs(id, bridge));
+        Claim {
+            id: id.unwrap_or_default(),
+            changes: 3,
+        }
+    }
+
+    /// `{prefix}_{hash}_{tool}`
+    fn far_id(&self, bridge: &BridgeName, tool: &str, attempt: u32) -> String {
+        let hash = digits(&format!("{bridge}\0{tool}\0{attempt}"));
+        let full = format!("{}_{hash}_{tool}", self.prefix(bridge));
+        shortened(plain(&full), &full)
+    }
+
+    /// The text that the ids of a bridge start with, before `_`.
+    fn prefix(&self, bridge: &BridgeName) -> &str {
+        self.prefixes.get(bridge).map_or("", |prefix| prefix)
+    }
+
+    /// Whether an id belongs to a bridge.
+    fn belongs(&self, id: &str, bridge: &BridgeName) -> bool {
+        self.owner(id).is_some_and(|(owner, _)| owner == bridge)
+    }
+
+    /// The text that the ids of a bridge start with. Where it is the name or the prefix of another
+    /// bridge already, it gets a hash.
+    fn free_prefix(&self, bridge: &BridgeName) -> Arc<str> {
+        let name = bridge.as_str();
+        let is_free = |prefix: &str| {
+            self.by_start
+                .get(prefix)
+                .is_none_or(|owner| owner == bridge)
+        };
+        let wanted = plain(name);
+        if wanted.len() <= PREFIX_CHARACTERS_MAX && is_free(&wanted) {
+            return Arc::from(wanted);
+        }
+        let start: String = wanted
+            .chars()
+            .take(PREFIX_CHARACTERS_MAX - DIGITS - 1)
+            .collect();
+        (0_u32..)
+            .map(|attempt| format!("{start}-{}", digits(&format!("{name}\0{attempt}"))))
+            .find(|prefix| is_free(prefix))
+            .map_or_else(|| Arc::from(wanted), Arc::from)
+    }
+}
+
+/// The operation ids of mcpo in the document of one bridge: `tool_{tool}_post`, of any length and with
+/// any letters; the first tool of a name keeps it.
+pub fn mcpo_ids<'a>(
+    bridge: &BridgeName,
+    tools: impl IntoIterator<Item = &'a ToolName>,
+) -> Vec<String> {
+    let mut taken: HashSet<String> = HashSet::new();
+    tools
+        .into_iter()
+        .map(|tool| {
+            let mut id = mcpo::operation_id(tool.as_str());
+            let mut attempt = 0_u32;
+            while !taken.insert(id.clone()) {
+                id = hashed(&id, &format!("{bridge}\0{tool}\0{attempt}"));
+                attempt += 1;
+            }
+            id
+        })
+        .collect()
+}
+
+/// The id that a tool of ours would have if its bridge were the only one.
 pub fn native_id(bridge: &BridgeName, tool: &ToolName) -> String {
-    native(bridge.as_str(), tool.as_str()).id
+    IdOwners::new([bridge]).claim(bridge, tool.as_str()).id
+}
+
+/// The id that a tool asks for.
+struct Claim {
+    /// The id.
+    id: String,
+    /// How far it is from `{bridge}_{tool}`; less goes first.
+    changes: u8,
+}
+
+/// An id of at most 64 characters; `meaning` is what it stands for.
+fn shortened(id: String, meaning: &str) -> String {
+    if id.len() > ID_CHARACTERS_MAX {
+        hashed(&id, meaning)
+    } else {
+        id
+    }
+}
+
+/// Cuts an id to make room for the hash of what it stands for.
+fn hashed(id: &str, meaning: &str) -> String {
+    let start: String = id.chars().take(ID_CHARACTERS_MAX - DIGITS - 1).collect();
+    format!("{start}_{}", digits(meaning))
+}
+
+/// Eight hexadecimal digits that stand for a text.
+fn digits(meaning: &str) -> String {
+    let mut digits = fingerprint(meaning.as_bytes());
+    digits.truncate(DIGITS);
+    digits
 }
 
 /// Sixteen hexadecimal digits that stand for `text`.
@@ -95,46 +265,5 @@ pub fn plain(text: &str) -> String {
         .collect()
 }
 
-/// The id that a tool asks for.
-struct Claim {
-    /// The id.
-    id: String,
-    /// How far it is from `{bridge}_{tool}`; less goes first.
-    changes: u8,
-}
-
-/// The claim of a tool of ours.
-fn native(bridge: &str, tool: &str) -> Claim {
-    let full = format!("{bridge}_{tool}");
-    let is_named_after_bridge = tool
-        .strip_prefix(bridge)
-        .and_then(|rest| rest.strip_prefix('_'))
-        .is_some_and(|rest| !rest.is_empty());
-    let wanted = if is_named_after_bridge { tool } else { &full };
-    let id = plain(wanted);
-    let changes = match (is_named_after_bridge, id == *wanted) {
-        (true, true) => 0,
-        (false, true) => 1,
-        (_, false) => 2,
-    };
-    if id.len() > ID_CHARACTERS_MAX {
-        return Claim {
-            id: hashed(&id, &full),
-            changes: 3,
-        };
-    }
-    Claim { id, changes }
-}
-
-/// Cuts an id to make room for the hash of what it stands for.
-fn hashed(id: &str, meaning: &str) -> String {
-    /// Digits of the hash.
-    const DIGITS: usize = 8;
-
-    let start: String = id.chars().take(ID_CHARACTERS_MAX - DIGITS - 1).collect();
-    let hash: String = fingerprint(meaning.as_bytes())
-        .chars()
-        .take(DIGITS)
-        .collect();
-    format!("{start}_{hash}")
-}
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,6 @@ mod operation;
 mod tests;
 
 pub use document::{Document, Frame, for_bridge, merged};
-pub use ids::operation_ids;
+pub use ids::{IdOwners, mcpo_ids};
 pub use mcpo::available_tools;
 pub use operation::{Operation, Style};

@@ -307,7 +307,6 @@ fn is_empty(schema: &Value, keyword: &str) -> bool {
 /// What opens the keys of a tool's components: no other tool's do. A name that does not survive
 /// as a key gets a hash.
 fn component_prefix(bridge: &BridgeName, tool: &Tool) -> String {
-    let id = native_id(bridge, &tool.name);
     let full = format!("{bridge}.{}", tool.name);
     let is_kept = plain(bridge.as_str()) == bridge.as_str()
         && plain(tool.name.as_str()) == tool.name.as_str()
@@ -315,6 +314,7 @@ fn component_prefix(bridge: &BridgeName, tool: &Tool) -> String {
     if is_kept {
         full
     } else {
+        let id = native_id(bridge, &tool.name);
         format!("{id}.{}", fingerprint(full.as_bytes()))
     }
 }

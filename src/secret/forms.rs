@@ -19,9 +19,11 @@ const LINE_BYTES_MIN: usize = 16;
 /// How many of them are.
 const LINES_MAX: usize = 256;
 
-/// Texts that give a secret away; none for one that is not looked for.
-#[derive(Default)]
+/// Texts that give one text away; none for one that is not looked for.
+#[derive(Debug, Default)]
 pub(super) struct Texts {
+    /// What they give away.
+    pub(super) of: String,
     /// To be looked for in any text.
     pub(super) anywhere: BTreeSet<String>,
     /// To be looked for where escapes were undone ([`super::plain`]); none for one of letters and
@@ -29,36 +31,62 @@ pub(super) struct Texts {
     pub(super) unescaped: BTreeSet<String>,
 }
 
-/// The texts of a secret. What follows the first space is looked for by itself: `Bearer x` is known as
-/// `x` wherever it goes on. So is each line of several: a key file is printed line by line.
-pub(super) fn of(secret: &str) -> Texts {
-    let mut texts = Texts::default();
+/// The texts of a secret of the operator. What follows the first space is looked for by itself:
+/// `Bearer x` is known as `x` wherever it goes on. So is each line of several: a key file is printed
+/// line by line.
+pub(super) fn of(secret: &str) -> Vec<Texts> {
     // Half of an escape must not stay behind in a text in JSON.
     let secret = secret.trim().trim_end_matches('\\');
-    let bare = secret.split_once(' ').map(|(_scheme, token)| token.trim());
-    for text in [Some(secret), bare].into_iter().flatten() {
-        if !is_telling(text) {
-            continue;
-        }
-        texts.anywhere.insert(text.to_owned());
-        texts.anywhere.extend(base64(text.as_bytes()));
-        // Letters and digits nobody escapes.
-        if !text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-            let plain = plain(text);
-            // The fields of a form have a plus for a space.
-            texts.unescaped.insert(plain.replace(' ', "+"));
-            texts.unescaped.insert(plain);
-        }
-    }
+    let split = secret.split_once(' ');
+    let bare = split.map(|(_scheme, token)| token.trim());
+    // Who knows the token knows the whole of `Bearer x`.
+    let is_scheme = |word: &str| {
+        word.bytes()
+            .all(|byte| byte.is_ascii_alphabetic() || byte == b'-')
+    };
+    let whole = match (split, bare) {
+        (Some((scheme, _)), Some(bare)) if is_scheme(scheme) && is_telling(bare) => bare,
+        _ => secret,
+    };
+    let all = [(Some(secret), whole), (bare, bare.unwrap_or_default())];
     let lines = secret
         .split(['\n', '\r'])
         .flat_map(|line| line.split("\\n"));
     let lines = lines
         .map(str::trim)
-        .filter(|line| line.len() >= LINE_BYTES_MIN);
-    texts
-        .anywhere
-        .extend(lines.take(LINES_MAX).map(str::to_owned));
+        .filter(|line| line.len() >= LINE_BYTES_MIN && *line != secret);
+    all.into_iter()
+        .filter_map(|(text, of)| Some((text?, of)))
+        .filter(|(text, _)| is_telling(text))
+        .map(|(text, of)| forms_of(text, of))
+        .chain(lines.take(LINES_MAX).map(|line| Texts {
+            of: line.to_owned(),
+            anywhere: BTreeSet::from([line.to_owned()]),
+            unescaped: BTreeSet::new(),
+        }))
+        .collect()
+}
+
+/// The texts of a token that a stranger gave: of the whole of it, as it is one.
+pub(super) fn of_token(token: &str) -> Vec<Texts> {
+    vec![forms_of(token, token)]
+}
+
+/// Every form of a text.
+fn forms_of(text: &str, of: &str) -> Texts {
+    let mut texts = Texts {
+        of: of.to_owned(),
+        ..Texts::default()
+    };
+    texts.anywhere.insert(text.to_owned());
+    texts.anywhere.extend(base64(text.as_bytes()));
+    // Letters and digits nobody escapes.
+    if !text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        let plain = plain(text);
+        // The fields of a form have a plus for a space.
+        texts.unescaped.insert(plain.replace(' ', "+"));
+        texts.unescaped.insert(plain);
+    }
     texts
 }
 

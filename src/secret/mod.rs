@@ -4,8 +4,10 @@
 mod forms;
 mod memory;
 mod needles;
+mod own;
 mod plain;
 mod redactor;
+mod shape;
 
 #[cfg(test)]
 mod tests;
@@ -15,6 +17,7 @@ use std::fmt;
 use secrecy::{ExposeSecret as _, SecretString};
 use subtle::ConstantTimeEq as _;
 
+pub use memory::Giver;
 pub use redactor::Redactor;
 
 /// A key, token or password. `Debug` shows stars, the memory is wiped on drop, and the one way to

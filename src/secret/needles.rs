@@ -6,14 +6,14 @@
 //! (Aho-Corasick) took two to five times as long for a text, and twenty times as long to make.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     hash::{BuildHasher as _, RandomState},
     ops::Range,
     sync::Arc,
 };
 
 use super::{
-    forms::{self, BYTES_MIN},
+    forms::{BYTES_MIN, Texts},
     plain::Plain,
 };
 
@@ -35,7 +35,12 @@ struct Needle {
     tail: Box<[u8]>,
     /// How many bytes stand before that, and their digest by the hasher of the process.
     head: Option<(usize, u64)>,
+    /// The digest of the text that it gives away.
+    of: u64,
 }
+
+/// Texts that a caller knows, by their digests.
+pub(super) type Known = HashSet<u64>;
 
 /// What is looked for on behalf of one secret.
 pub(super) struct Forms {
@@ -46,18 +51,20 @@ pub(super) struct Forms {
 }
 
 impl Forms {
-    /// Of a secret.
-    pub(super) fn of(secret: &str, hasher: &RandomState) -> Self {
-        let texts = forms::of(secret);
-        let needles = |texts: BTreeSet<String>| {
-            let needles = texts
-                .iter()
-                .map(|text| Needle::new(text.as_bytes(), hasher));
+    /// What to look for, of these texts.
+    pub(super) fn of(texts: &[Texts], hasher: &RandomState) -> Self {
+        let needles = |which: fn(&Texts) -> &BTreeSet<String>| {
+            let needles = texts.iter().flat_map(|texts| {
+                let of = hasher.hash_one(texts.of.as_str());
+                which(texts)
+                    .iter()
+                    .map(move |text| Needle::new(text.as_bytes(), of, hasher))
+            });
             needles.map(Arc::new).collect()
         };
         Self {
-            anywhere: needles(texts.anywhere),
-            unescaped: needles(texts.unescaped),
+            anywhere: needles(|texts| &texts.anywhere),
+            unescaped: needles(|texts| &texts.unescaped),
         }
     }
 
@@ -68,12 +75,13 @@ impl Forms {
 }
 
 impl Needle {
-    fn new(bytes: &[u8], hasher: &RandomState) -> Self {
+    fn new(bytes: &[u8], of: u64, hasher: &RandomState) -> Self {
         let at = bytes.len().saturating_sub(TAIL_BYTES_MAX);
         let (head, tail) = bytes.split_at(at);
         Self {
             tail: tail.into(),
             head: (at > 0).then(|| (at, hasher.hash_one(head))),
+            of,
         }
     }
 }
@@ -111,16 +119,30 @@ impl Search {
         !self.unescaped.is_empty()
     }
 
-    /// Where secrets stand in a text, in no order; `plain` is it without escapes, if it has any.
-    pub(super) fn find(&self, text: &[u8], plain: Option<&Plain<'_>>) -> Vec<Range<usize>> {
-        let mut found = self.anywhere.find(text);
+    /// Where secrets stand in a text, in no order; `plain` is it without escapes, if it has any. What
+    /// is known is not looked for.
+    pub(super) fn find(
+        &self,
+        text: &[u8],
+        plain: Option<&Plain<'_>>,
+        known: &Known,
+    ) -> Vec<Range<usize>> {
+        let mut found = self.anywhere.find(text, known);
         if let Some(plain) = plain {
-            let pieces = self.unescaped.find(&plain.text);
+            let pieces = self.unescaped.find(&plain.text, known);
             if !pieces.is_empty() {
                 found.append(&mut plain.places(&pieces));
             }
         }
         found
+    }
+
+    /// Adds what a text gives away.
+    pub(super) fn add_known(&self, text: &[u8], plain: Option<&Plain<'_>>, known: &mut Known) {
+        self.anywhere.add_known(text, known);
+        if let Some(plain) = plain {
+            self.unescaped.add_known(&plain.text, known);
+        }
     }
 }
 
@@ -182,49 +204,70 @@ impl Needles {
     }
 
     /// Where they stand in a text, in order and apart: of two that meet nothing remains.
-    fn find(&self, text: &[u8]) -> Vec<Range<usize>> {
-        let mut found = Vec::new();
+    fn find(&self, text: &[u8], known: &Known) -> Vec<Range<usize>> {
+        let mut found: Vec<Range<usize>> = Vec::new();
+        self.scan(text, |alike, end| {
+            let before = text.get(..end).unwrap_or_default();
+            let starts = alike
+                .iter()
+                .filter(|needle| !known.contains(&needle.of))
+                .filter_map(|needle| self.start(needle, before));
+            let Some(mut start) = starts.min() else {
+                return;
+            };
+            while let Some(last) = found.pop_if(|last| last.end >= start) {
+                start = start.min(last.start);
+            }
+            found.push(start..end);
+        });
+        found
+    }
+
+    /// Adds what a text gives away.
+    fn add_known(&self, text: &[u8], known: &mut Known) {
+        self.scan(text, |alike, end| {
+            let before = text.get(..end).unwrap_or_default();
+            let found = alike
+                .iter()
+                .filter(|needle| self.start(needle, before).is_some());
+            known.extend(found.map(|needle| needle.of));
+        });
+    }
+
+    /// Tells of every place where one may end: of those with these last bytes, and of the place.
+    #[inline]
+    fn scan(&self, text: &[u8], mut tell: impl FnMut(&[Arc<Needle>], usize)) {
         if self.is_empty() {
-            return found;
+            return;
         }
         // The first ends have no eight bytes before them.
         for end in BYTES_MIN..=text.len().min(7) {
             let bytes = text.get(..end).and_then(|it| it.last_chunk::<BYTES_MIN>());
             if let Some(bytes) = bytes {
-                self.look(key(*bytes), end, text, &mut found);
+                self.look(key(*bytes), end, &mut tell);
             }
         }
         for (at, window) in text.windows(8).enumerate() {
             let bytes = <[u8; 8]>::try_from(window).unwrap_or_default();
-            self.look(u64::from_le_bytes(bytes) >> 16, at + 8, text, &mut found);
+            self.look(u64::from_le_bytes(bytes) >> 16, at + 8, &mut tell);
         }
-        found
     }
 
-    /// Looks whether a secret ends at a place.
+    /// Looks whether one may end at a place.
     #[inline]
-    fn look(&self, key: u64, end: usize, text: &[u8], found: &mut Vec<Range<usize>>) {
+    fn look(&self, key: u64, end: usize, tell: &mut impl FnMut(&[Arc<Needle>], usize)) {
         let (word, bit) = self.bit(key);
         if self.bits.get(word).is_some_and(|word| word & bit != 0) {
-            self.look_closer(key, end, text, found);
+            self.look_closer(key, end, tell);
         }
     }
 
     /// The same, beyond the table.
     #[cold]
-    fn look_closer(&self, key: u64, end: usize, text: &[u8], found: &mut Vec<Range<usize>>) {
-        let Some(alike) = self.by_end.get(&key) else {
-            return;
-        };
-        let before = text.get(..end).unwrap_or_default();
-        let starts = alike.iter().filter_map(|needle| self.start(needle, before));
-        let Some(mut start) = starts.min() else {
-            return;
-        };
-        while let Some(last) = found.pop_if(|last| last.end >= start) {
-            start = start.min(last.start);
+    fn look_closer(&self, key: u64, end: usize, tell: &mut impl FnMut(&[Arc<Needle>], usize)) {
+        if let Some(alike) = self.by_end.get(&key) {
+            tell(alike, end);
         }
-        found.push(start..end);
     }
 
     /// Where a needle begins that a text ends in.

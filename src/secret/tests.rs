@@ -1,12 +1,15 @@
 //! What is found of a secret, and what is left alone.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, hash::RandomState};
 
 use base64::{Engine as _, prelude::*};
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::{Redactor, Secret};
+use super::{
+    Giver, Redactor, Secret,
+    memory::{Memory, News},
+};
 
 /// One that knows these.
 fn knowing<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Redactor {
@@ -259,4 +262,153 @@ proptest! {
         let inner = json!(secret.trim().trim_end_matches('\\')).to_string();
         prop_assert!(!redacted.contains(inner.trim_matches('"')), "{redacted}");
     }
+}
+
+/// A token as servers make them.
+fn token(number: u64) -> String {
+    format!(
+        "tK{:016x}q9Z{number:06}xV",
+        number.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    )
+}
+
+#[test]
+fn a_stranger_does_not_decide_which_words_others_say() {
+    let redactor = knowing(["configured-1"]);
+    let giver = Giver::stranger("evil", "");
+    let words = [
+        "create_pull_request",
+        "https://example.com/",
+        "2026-11-28T02:05:14Z",
+        "\"type\":\"text\"",
+        "application/json",
+        "short",
+        "Bearer https://example.com/",
+        "ghp_16C7e42F292c6912E7710c838347Ae178B4a\nhttps://example.com/",
+    ];
+    redactor.learn_from(&giver, words.map(Secret::new));
+    let text = words.join(" ");
+    assert!(
+        matches!(redactor.redact(&text), Cow::Borrowed(_)),
+        "{}",
+        redactor.redact(&text)
+    );
+    // What has the shape of a token is found in all its forms.
+    redactor.learn_from(&giver, [Secret::new(token(1))]);
+    for text in [token(1), BASE64_STANDARD.encode(token(1))] {
+        assert!(redactor.redact(&text).contains("***"), "{text}");
+    }
+}
+
+#[test]
+fn a_server_that_gives_many_tokens_pushes_out_none_of_others() {
+    let (mut memory, hasher) = (Memory::default(), RandomState::new());
+    let mut is_new = |giver: &Giver, secret: &str| {
+        let news = memory.learn(&Secret::new(secret), giver, &hasher);
+        matches!(news, News::New(_))
+    };
+    let (quiet, noisy) = (
+        Giver::stranger("quiet", "alice"),
+        Giver::stranger("noisy", ""),
+    );
+    assert!(is_new(&quiet, &token(1)) && is_new(&Giver::Ourselves, "own-key-0aB"));
+    // One login, a new token a second.
+    for number in 100..200 {
+        assert!(is_new(&noisy, &token(number)));
+    }
+    assert!(!is_new(&noisy, &token(199)) && !is_new(&noisy, &token(184)));
+    assert!(is_new(&noisy, &token(183)), "more than sixteen are known");
+    // Many logins.
+    for number in 1_000..22_000_u64 {
+        let giver = Giver::stranger("noisy", &number.to_string());
+        is_new(&giver, &token(number));
+    }
+    assert!(!is_new(&quiet, &token(1)) && !is_new(&Giver::Ourselves, "own-key-0aB"));
+    assert!(!is_new(&noisy, &token(21_999)));
+    assert!(is_new(&noisy, &token(1_000)), "more than are remembered");
+    assert!(memory.len() <= 20_000);
+}
+
+#[test]
+fn what_a_caller_sent_stays_in_the_answer_to_them() {
+    let redactor = knowing([
+        "Bearer s3cret-t0ken-A",
+        "s3cret/t0ken B",
+        "UPPER-S3CRET-9",
+        "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEF\n-----END PRIVATE KEY-----",
+    ]);
+    let of = |texts: &[&str], body: &str, answer: &str| {
+        let texts: Vec<&[u8]> = texts.iter().map(|text| text.as_bytes()).collect();
+        let caller = redactor.for_caller(&texts, body.to_owned().into());
+        caller.redact(answer).into_owned()
+    };
+    let base64 = BASE64_STANDARD.encode("s3cret-t0ken-A");
+    for (texts, body, answer, expected) in [
+        (
+            &["s3cret-t0ken-A"][..],
+            "",
+            "it is s3cret-t0ken-A",
+            "it is s3cret-t0ken-A",
+        ),
+        (
+            &[],
+            r#"{"a":"s3cret-t0ken-A"}"#,
+            "Bearer s3cret-t0ken-A",
+            "Bearer s3cret-t0ken-A",
+        ),
+        (
+            &[],
+            r#"{"a":"s3cret-t0ken-A"}"#,
+            base64.as_str(),
+            base64.as_str(),
+        ),
+        (
+            &[],
+            r#"{"a":"s3cret\/t0ken B"}"#,
+            "s3cret/t0ken B",
+            "s3cret/t0ken B",
+        ),
+        (
+            &["s3cret%2Ft0ken%20B"],
+            "",
+            "s3cret/t0ken B",
+            "s3cret/t0ken B",
+        ),
+        // Put together, and in capitals.
+        (
+            &[],
+            r#"{"a":"s3cret-","b":["t0ken","-A"]}"#,
+            "s3cret-t0ken-A",
+            "s3cret-t0ken-A",
+        ),
+        (
+            &[],
+            r#"{"a":"upper-s3cret-9"}"#,
+            "UPPER-S3CRET-9",
+            "UPPER-S3CRET-9",
+        ),
+        // Of others nothing is told.
+        (
+            &["s3cret-t0ken-B"],
+            r#"{"a":"s3cret-t0ken"}"#,
+            "s3cret-t0ken-A",
+            "***",
+        ),
+        (
+            &["s3cret-t0ken-A"],
+            "",
+            "s3cret-t0ken-A UPPER-S3CRET-9",
+            "s3cret-t0ken-A ***",
+        ),
+        (
+            &["-----BEGIN PRIVATE KEY-----"],
+            "",
+            "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEF",
+            "-----BEGIN PRIVATE KEY-----\n***",
+        ),
+    ] {
+        assert_eq!(of(texts, body, answer), expected, "{texts:?} {body}");
+    }
+    // For everybody else it is a secret.
+    assert_eq!(redactor.redact("s3cret-t0ken-A"), "***");
 }

@@ -2,6 +2,7 @@
 //! asks; spans, for a collector.
 
 mod count;
+mod fields;
 mod lookups;
 mod panics;
 mod processes;
@@ -14,7 +15,6 @@ use std::io::IsTerminal as _;
 
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
-use self::writer::Clean;
 pub use self::{
     count::Count,
     lookups::{Lookups, lookups},
@@ -24,6 +24,7 @@ pub use self::{
     tally::{BOUNDS, Outcome, Tally},
     trace::{Called, RequestSpan, Traces},
 };
+use self::{fields::PlainFields, writer::Clean};
 use crate::{
     config::{LogFormat, Telemetry},
     secret::Redactor,
@@ -33,7 +34,7 @@ use crate::{
 /// level of ours that does not name it.
 const QUIET: &str = "rmcp=warn,hyper=warn,h2=warn,reqwest=warn,rustls=warn,sse_stream=warn";
 
-/// Starts the log; no line of it has a secret in it. A filter that does not parse is an error in words.
+/// Starts the log; no line of it has a secret in it, or a character that changes how it is read. A filter that does not parse is an error in words.
 pub fn start(telemetry: &Telemetry, redactor: &Redactor) -> Result<(), String> {
     let directives = format!("{QUIET},{}", telemetry.level);
     let filter = EnvFilter::try_new(directives)
@@ -47,15 +48,24 @@ pub fn start(telemetry: &Telemetry, redactor: &Redactor) -> Result<(), String> {
                     .flatten_event(true)
                     .with_current_span(false)
                     .with_span_list(false)
-                    .with_writer(Clean::new(redactor)),
+                    .with_writer(Clean::new(redactor, false)),
+            )
+            .try_init(),
+        LogFormat::Text if std::io::stderr().is_terminal() => registry
+            .with(
+                fmt::layer()
+                    .with_target(false)
+                    .with_ansi(true)
+                    .fmt_fields(PlainFields)
+                    .with_writer(Clean::new(redactor, true)),
             )
             .try_init(),
         LogFormat::Text => registry
             .with(
                 fmt::layer()
                     .with_target(false)
-                    .with_ansi(std::io::stderr().is_terminal())
-                    .with_writer(Clean::new(redactor)),
+                    .with_ansi(false)
+                    .with_writer(Clean::new(redactor, false)),
             )
             .try_init(),
     };

@@ -6,7 +6,7 @@ use std::{
     panic::{self, PanicHookInfo},
 };
 
-use crate::secret::Redactor;
+use crate::{plain_text, secret::Redactor};
 
 /// Has panics tell on stderr what they always do, secrets taken out: a message may quote whatever the
 /// code had in hand.
@@ -15,7 +15,8 @@ pub fn clean_panics(redactor: &Redactor) {
     panic::set_hook(Box::new(move |panic| {
         let told = told(panic);
         // Where stderr is gone there is nobody to tell.
-        let _written = writeln!(io::stderr().lock(), "{}", redactor.redact(&told)).is_ok();
+        let told = redactor.redact(&told);
+        let _written = writeln!(io::stderr().lock(), "{}", plain_text::lines(&told)).is_ok();
     }));
 }
 

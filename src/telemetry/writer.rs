@@ -1,23 +1,32 @@
-//! [`Clean`]: the way of log lines to stderr, which no secret passes.
+//! [`Clean`]: the way of log lines to stderr, which no secret passes, and no character that changes how
+//! others are read.
 
-use std::io::{self, Write};
+use std::{
+    borrow::Cow,
+    io::{self, Write},
+};
 
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::secret::Redactor;
+use crate::{plain_text, secret::Redactor};
 
 /// Makes the writer of one event.
 #[derive(Debug, Clone)]
 pub struct Clean {
     /// Knows the secrets.
     redactor: Redactor,
+    /// Whether lines have colors: their fields are plain text already ([`super::fields`]).
+    is_colored: bool,
 }
 
 impl Clean {
     /// For these secrets.
-    pub fn new(redactor: &Redactor) -> Self {
+    pub fn new(redactor: &Redactor, is_colored: bool) -> Self {
         let redactor = redactor.clone();
-        Self { redactor }
+        Self {
+            redactor,
+            is_colored,
+        }
     }
 }
 
@@ -27,6 +36,7 @@ impl MakeWriter<'_> for Clean {
     fn make_writer(&self) -> Self::Writer {
         Event {
             redactor: self.redactor.clone(),
+            is_colored: self.is_colored,
             text: Vec::new(),
             out: io::stderr(),
         }
@@ -38,6 +48,8 @@ impl MakeWriter<'_> for Clean {
 pub struct Event<W: Write> {
     /// Knows the secrets.
     redactor: Redactor,
+    /// See [`Clean::is_colored`].
+    is_colored: bool,
     /// What came of it.
     text: Vec<u8>,
     /// Where it goes.
@@ -58,11 +70,15 @@ impl<W: Write> Write for Event<W> {
 impl<W: Write> Drop for Event<W> {
     fn drop(&mut self) {
         let text = String::from_utf8_lossy(&self.text);
+        let text = self.redactor.redact(&text);
+        let line = if self.is_colored {
+            text
+        } else {
+            let event = text.strip_suffix('\n').unwrap_or(&text);
+            Cow::Owned(format!("{}\n", plain_text::line(event)))
+        };
         // Where the log cannot be written there is nobody to tell.
-        let _written = self
-            .out
-            .write_all(self.redactor.redact(&text).as_bytes())
-            .is_ok();
+        let _written = self.out.write_all(line.as_bytes()).is_ok();
     }
 }
 
@@ -78,6 +94,7 @@ mod tests {
         let mut out = Vec::new();
         let mut event = Event {
             redactor,
+            is_colored: false,
             text: Vec::new(),
             out: &mut out,
         };
@@ -88,5 +105,24 @@ mod tests {
         drop(event);
         let text = String::from_utf8(out).unwrap();
         assert_eq!(text, "WARN the server says stderr=*** \u{fffd}\n");
+    }
+
+    #[test]
+    fn an_event_is_one_line_of_plain_text() {
+        let mut out = Vec::new();
+        let mut event = Event {
+            redactor: Redactor::default(),
+            is_colored: false,
+            text: Vec::new(),
+            out: &mut out,
+        };
+        let said =
+            "INFO stderr=a\u{1b}[2Jb\rc\u{1b}]8;;https://x\u{7}\nINFO fake\u{202e}\u{200b}\n";
+        event.write_all(said.as_bytes()).unwrap();
+        drop(event);
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "INFO stderr=a\\u001b[2Jb\\rc\\u001b]8;;https://x\\u0007\\nINFO fake\\u202e\\u200b\n"
+        );
     }
 }

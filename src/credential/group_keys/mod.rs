@@ -26,7 +26,7 @@ use self::table::{Entry, Table};
 use super::Keyring;
 use crate::{
     name::BridgeName,
-    secret::{Redactor, Secret},
+    secret::{Giver, Redactor, Secret},
     store::{GroupKeyRow, Store, StoreError},
 };
 
@@ -195,7 +195,11 @@ impl GroupKeys {
         let open = |row: &GroupKeyRow| Stored::read(row).open(keyring);
         let new = Table::build(old, &rows, &endpoints, open);
         // Before anybody can call with them.
-        self.redactor.learn_all(new.values().cloned());
+        for (bridge, group, key) in new.usable() {
+            let giver = Giver::stranger(bridge, group);
+            self.redactor
+                .learn_from(&giver, key.values.values().cloned());
+        }
         new.log(old);
         let is_empty = new.is_empty();
         self.table.store(Arc::new(Some(new)));

@@ -75,14 +75,14 @@ impl Table {
         groups.iter().find_map(|group| known.get_key_value(group))
     }
 
-    /// Every value that can be used.
-    pub(super) fn values(&self) -> impl Iterator<Item = &Secret> {
-        let entries = self.bridges.values().flat_map(BTreeMap::values);
-        let keys = entries.filter_map(|entry| match entry {
-            Entry::Usable(key) => Some(key),
-            Entry::Unusable(_) => None,
-        });
-        keys.flat_map(|key| key.values.values())
+    /// Everything that can be used, with its bridge and its group.
+    pub(super) fn usable(&self) -> impl Iterator<Item = (&str, &str, &GroupKey)> {
+        self.bridges.iter().flat_map(|(bridge, groups)| {
+            groups.iter().filter_map(move |(group, entry)| match entry {
+                Entry::Usable(key) => Some((bridge.as_str(), &**group, &**key)),
+                Entry::Unusable(_) => None,
+            })
+        })
     }
 
     /// Whether no group has anything at all.

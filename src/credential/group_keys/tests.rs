@@ -107,7 +107,7 @@ async fn the_first_group_that_has_anything_decides() {
             &store,
             &ring,
             &name("devs", "github", "TOKEN"),
-            "secret-of-devs",
+            "sEcr3t0fD3vs-9xQ2kVb7",
         )
         .await;
         put(&store, &ring, &name("devs", "github", "HOST"), "host").await;
@@ -132,7 +132,7 @@ async fn the_first_group_that_has_anything_decides() {
         assert_eq!(values(&keys, &["all", "none", "ops"]), ops);
         assert_eq!(
             values(&keys, &["devs"]).unwrap(),
-            [one("HOST", "host"), one("TOKEN", "secret-of-devs")].concat()
+            [one("HOST", "host"), one("TOKEN", "sEcr3t0fD3vs-9xQ2kVb7")].concat()
         );
         assert_eq!(values(&keys, &["all"]), None);
         assert_eq!(values(&keys, &["Devs"]), None, "groups have a case");
@@ -142,7 +142,10 @@ async fn the_first_group_that_has_anything_decides() {
         assert_eq!((&*guests.group, guests.values.len()), ("guests", 0));
         assert_eq!(guests.endpoint.as_ref().unwrap().as_str(), elsewhere.url);
         assert!(keys.is_sound());
-        assert_eq!(keys.redactor.redact("it is secret-of-devs"), "it is ***");
+        assert_eq!(
+            keys.redactor.redact("it is sEcr3t0fD3vs-9xQ2kVb7"),
+            "it is ***"
+        );
     }
 }
 
@@ -211,7 +214,7 @@ async fn rows_that_were_swapped_or_cut_are_refused() {
             &store,
             &ring,
             &name("devs", "github", "TOKEN"),
-            "secret-of-devs",
+            "sEcr3t0fD3vs-9xQ2kVb7",
         )
         .await;
         put(&store, &ring, &name("ops", "github", "TOKEN"), "of-ops").await;
@@ -243,7 +246,7 @@ async fn a_bad_endpoint_refuses_its_group() {
         &store,
         &ring,
         &name("devs", "github", "TOKEN"),
-        "secret-of-devs",
+        "sEcr3t0fD3vs-9xQ2kVb7",
     )
     .await;
     base.execute("INSERT INTO tenant_endpoint_overrides VALUES ('devs', 'github', 'file:///x', 0)")

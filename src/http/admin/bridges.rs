@@ -96,26 +96,28 @@ fn shown(bridge: &Bridge, redactor: &Redactor) -> Value {
     let tools = bridge.live.tools.load();
     let words = bridge.live.last_words.load();
     let stderr = words.as_deref().map(LastWords::lines);
-    let mut shown = json!({
+    let clean = |text: &str| redactor.redact(text).into_owned();
+    let all_clean = |texts: &[String]| texts.iter().map(|it| clean(it)).collect::<Vec<_>>();
+    let mut transport = transport(bridge);
+    redactor.clean_json(&mut transport);
+    json!({
         "name": bridge.name().as_str(),
         "enabled": bridge.is_on(),
-        "transport": transport(bridge),
+        "transport": transport,
         "status": status.phase.as_str(),
-        "reason": status.reason,
+        "reason": status.reason.as_deref().map(clean),
         "retry_after": retry_after,
         "attempts": bridge.attempts(),
         "login": oauth_of(&bridge.config).ok().map(|_| match bridge.config.credential {
             CredentialKind::Caller => "caller",
             CredentialKind::Shared | CredentialKind::Group => "shared",
         }),
-        "server": server.as_deref().map(|server| json!({ "name": server.name })),
+        "server": server.as_deref().map(|server| json!({ "name": server.name.as_deref().map(clean) })),
         "tools": tools.entries.len(),
-        "warnings": tools.warnings,
-        "exit": words.as_deref().and_then(|words| words.exit().map(str::to_owned)),
-        "stderr": stderr.unwrap_or_default(),
-    });
-    redactor.clean_json(&mut shown);
-    shown
+        "warnings": all_clean(&tools.warnings),
+        "exit": words.as_deref().and_then(|words| words.exit().map(clean)),
+        "stderr": all_clean(&stderr.unwrap_or_default()),
+    })
 }
 
 /// How the server is reached, without arguments and paths, which may hold secrets.

@@ -66,8 +66,9 @@ pub async fn set(
     Operator(admin): Operator,
     Given(given): Given<NewEndpoint>,
 ) -> Result<Json<Value>, ApiError> {
-    let url = credential::endpoint(&given.endpoint_url)
-        .map_err(|why| ApiError::new(StatusCode::BAD_REQUEST, "invalid_endpoint", why))?;
+    let url = credential::endpoint(&given.endpoint_url).map_err(|why| {
+        ApiError::new(StatusCode::BAD_REQUEST, "invalid_endpoint", why).of_caller()
+    })?;
     let endpoint = EndpointRow {
         group: words::group(&given.tenant_id)?,
         bridge: words::bridge(&given.server_id)?.to_string(),

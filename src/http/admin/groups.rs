@@ -113,11 +113,7 @@ pub async fn delete(
         let detail = format!(
             "`{name}` is a group of administrators and stays; it stands in `admin_groups` of [access]"
         );
-        return Err(ApiError::new(
-            StatusCode::BAD_REQUEST,
-            "admin_group",
-            detail,
-        ));
+        return Err(ApiError::new(StatusCode::BAD_REQUEST, "admin_group", detail).of_caller());
     }
     let done = admin.store()?.delete_group(&admin.actor, &name).await;
     let (users, servers) = done.map_err(refused)?;

@@ -177,7 +177,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<AppState>> for Given<T> {
                 invalid(error.to_string())
             } else {
                 let detail = format!("the body is no JSON: {error}");
-                ApiError::new(StatusCode::BAD_REQUEST, "invalid_json", detail)
+                ApiError::new(StatusCode::BAD_REQUEST, "invalid_json", detail).of_caller()
             }
         })
     }
@@ -202,7 +202,7 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<AppState>> for Asked<T> {
 
 /// 422: understood, but not what can be done.
 pub fn invalid(detail: impl Into<String>) -> ApiError {
-    ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", detail)
+    ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", detail).of_caller()
 }
 
 /// What the store says, told apart by whose fault it is.

@@ -144,6 +144,7 @@ fn taken(name: &str) -> ApiError {
         "taken",
         format!("there is a key `{name}` already; revoke it first, or choose another name"),
     )
+    .of_caller()
 }
 
 /// A moment to come, in seconds since 1970.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::guard::invalid;
 use crate::{
     audit, config, credential,
-    http::error::ApiError,
+    http::error::{ApiError, shown},
     name::{BridgeName, is_hidden},
 };
 
@@ -26,8 +26,9 @@ pub fn email(text: &str) -> Result<String, ApiError> {
 /// The name of a group: any text of identity providers (`Ärzte & Co`, a GUID), but without comma,
 /// which separates groups in headers and variables, and without what cannot be seen.
 pub fn group(text: &str) -> Result<String, ApiError> {
-    name("group", text)
-        .map_err(|detail| ApiError::new(StatusCode::BAD_REQUEST, "invalid_name", detail))
+    name("group", text).map_err(|detail| {
+        ApiError::new(StatusCode::BAD_REQUEST, "invalid_name", detail).of_caller()
+    })
 }
 
 /// The name of a key; logs and records show it, and it must not read there as a person.
@@ -86,11 +87,6 @@ pub fn moment(key: &str, text: Option<&str>, now: Timestamp) -> Result<Option<i6
     text.map(|text| audit::instant(text, now))
         .transpose()
         .map_err(|problem| invalid(format!("`{key}`: {problem}")))
-}
-
-/// As much of a text as an answer repeats.
-fn shown(text: &str) -> String {
-    text.chars().take(100).collect()
 }
 
 #[cfg(test)]

@@ -3,11 +3,12 @@
 use std::{fmt, sync::Arc, time::Instant};
 
 use axum::{
+    body::Bytes,
     extract::{MatchedPath, Request, State},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 
 use crate::{
     http::{error::ApiError, gate::Gate, state::AppState},
@@ -62,7 +63,7 @@ pub async fn observe(
     let began = Instant::now();
     let redactor = &state.redactor;
     let version = request.version();
-    let request_id = request_id(request.headers(), redactor);
+    let request_id = request_id(request.headers());
     let shared = RequestId(request_id.clone());
     request.extensions_mut().insert(shared);
     let (method, uri) = (request.method().clone(), request.uri().clone());
@@ -77,7 +78,7 @@ pub async fn observe(
         }
     };
     let text = request_id.to_str().unwrap_or_default();
-    let mut response = render(response, text, redactor);
+    let mut response = render(response, text, &uri, redactor);
     state.metering.answered(response.status());
     let trace = span.map(|span| end_span(&span, text, &method, &response));
     log(
@@ -102,9 +103,9 @@ fn is_probe(path: &str) -> bool {
     matches!(path, "/health" | "/ready")
 }
 
-/// The caller's id if it is a harmless one, else a fresh one of 64 random bits.
-fn request_id(headers: &HeaderMap, redactor: &Redactor) -> HeaderValue {
-    let is_harmless = |id: &str| is_harmless(id) && !redactor.finds(id.as_bytes());
+/// The caller's id if it is a harmless one, else a fresh one of 64 random bits. Whether it holds a secret
+/// does not count: they would learn it.
+fn request_id(headers: &HeaderMap) -> HeaderValue {
     let sent = headers.get(REQUEST_ID);
     match sent {
         Some(id) if id.to_str().is_ok_and(is_harmless) => id.clone(),
@@ -120,11 +121,13 @@ fn is_harmless(id: &str) -> bool {
 }
 
 /// Gives an [`ApiError`] its body, keeping headers that inner layers added.
-fn render(mut response: Response, request_id: &str, redactor: &Redactor) -> Response {
+fn render(mut response: Response, request_id: &str, uri: &Uri, redactor: &Redactor) -> Response {
     let Some(mut error) = response.extensions_mut().remove::<ApiError>() else {
         return response;
     };
-    error.clean(redactor);
+    // What the caller asked for comes back as they wrote it.
+    let asked = [uri.path(), uri.query().unwrap_or_default()].map(str::as_bytes);
+    error.clean(&redactor.for_caller(&asked, Bytes::new()));
     let mut rendered = error.render(request_id);
     let own: Vec<HeaderName> = rendered.headers().keys().cloned().collect();
     let (parts, _empty) = response.into_parts();

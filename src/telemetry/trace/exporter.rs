@@ -10,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use opentelemetry::{KeyValue, Value, trace::Status};
+use opentelemetry::{
+    KeyValue, Value,
+    trace::{SpanContext, Status, TraceState},
+};
 use opentelemetry_sdk::{
     Resource,
     error::OTelSdkResult,
@@ -59,6 +62,7 @@ impl<E: SpanExporter> Clean<E> {
     /// Takes the secrets out of a span.
     fn clean(&self, span: &mut SpanData) {
         self.clean_text(&mut span.name);
+        self.clean_state(span);
         if let Status::Error { description } = &mut span.status {
             self.clean_text(description);
         }
@@ -68,6 +72,21 @@ impl<E: SpanExporter> Clean<E> {
             {
                 *value = Value::from(clean);
             }
+        }
+    }
+
+    /// Drops what a caller has a span carry along, where there is a secret in it.
+    fn clean_state(&self, span: &mut SpanData) {
+        let context = &span.span_context;
+        let state = context.trace_state().header();
+        if self.redactor.finds(state.as_bytes()) {
+            span.span_context = SpanContext::new(
+                context.trace_id(),
+                context.span_id(),
+                context.trace_flags(),
+                context.is_remote(),
+                TraceState::NONE,
+            );
         }
     }
 

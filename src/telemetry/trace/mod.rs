@@ -60,8 +60,6 @@ struct Inner {
     provider: SdkTracerProvider,
     /// Makes the spans.
     tracer: SdkTracer,
-    /// Knows what must not be sent on.
-    redactor: Redactor,
     /// What became of the spans.
     sent: Arc<Sent>,
 }
@@ -106,11 +104,9 @@ impl Traces {
             .with_span_processor(BatchSpanProcessor::builder(exporter).build())
             .build();
         let tracer = provider.tracer("mcp-bridge");
-        let redactor = redactor.clone();
         Ok(Self(Some(Arc::new(Inner {
             provider,
             tracer,
-            redactor,
             sent,
         }))))
     }
@@ -118,7 +114,7 @@ impl Traces {
     /// The span of a request, under that of the caller if they name one (W3C Trace Context).
     pub fn request(&self, method: &Method, path: &str, headers: &HeaderMap) -> Option<RequestSpan> {
         let inner = self.0.as_ref()?;
-        let parent = inner.parent(headers);
+        let parent = Inner::parent(headers);
         let method = METHODS.iter().find(|known| *known == method);
         let name = method.map_or("HTTP", Method::as_str);
         let path = path.get(..path.floor_char_boundary(PATH_BYTES_MAX));
@@ -159,13 +155,8 @@ impl Traces {
 }
 
 impl Inner {
-    /// The caller's span. One that would carry a secret on is as good as none.
-    fn parent(&self, headers: &HeaderMap) -> Context {
-        let names = ["traceparent", "tracestate"];
-        let mut values = names.iter().flat_map(|name| headers.get_all(*name));
-        if values.any(|value| self.redactor.finds(value.as_bytes())) {
-            return Context::new();
-        }
+    /// The caller's span, as they sent it.
+    fn parent(headers: &HeaderMap) -> Context {
         TraceContextPropagator::new()
             .extract_with_context(&Context::new(), &HeaderExtractor(headers))
     }

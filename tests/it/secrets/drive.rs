@@ -71,7 +71,12 @@ impl Run {
     ) -> u16 {
         let place = format!("{method} {path}");
         let answer = self.bridge.send(method, path, headers, body).await;
-        self.seen.answer(&place, &answer);
+        // What they sent comes back as they sent it.
+        let id = headers.iter().find(|(name, _)| *name == "x-request-id");
+        let id = id.map_or("", |(_, value)| value);
+        let path = percent_encoding::percent_decode_str(path).decode_utf8_lossy();
+        let sent = format!("{path} {id} {body}");
+        self.seen.answer_to(&sent, &place, &answer);
         answer.status
     }
 

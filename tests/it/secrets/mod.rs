@@ -174,7 +174,7 @@ fn judge(seen: &Seen, extra: &[(&str, &str)]) {
     let secrets = PLANTED.iter().map(|it| (it.name, it.text));
     find_none(seen, secrets.chain(extra.iter().copied()));
     let shown: Vec<Medium> = seen
-        .search([("shown", SHOWN)])
+        .search_all([("shown", SHOWN)])
         .iter()
         .map(|it| it.medium)
         .collect();

@@ -14,7 +14,16 @@ use crate::harness::Answer;
 
 /// What was seen where.
 #[derive(Default)]
-pub struct Seen(Vec<(Medium, String, Vec<u8>)>);
+pub struct Seen(Vec<Noted>);
+
+/// Bytes that were seen.
+struct Noted {
+    medium: Medium,
+    place: String,
+    bytes: Vec<u8>,
+    /// What the caller sent to whom they were shown.
+    sent: String,
+}
 
 /// Where something can be seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,11 +62,21 @@ pub struct Found {
 impl Seen {
     /// Notes bytes.
     pub fn add(&mut self, medium: Medium, place: &str, bytes: impl Into<Vec<u8>>) {
-        self.0.push((medium, place.to_owned(), bytes.into()));
+        self.add_to("", medium, place, bytes);
     }
 
-    /// Notes an answer, head and body.
-    pub fn answer(&mut self, place: &str, answer: &Answer) {
+    /// Notes bytes that are shown to a caller who sent something.
+    fn add_to(&mut self, sent: &str, medium: Medium, place: &str, bytes: impl Into<Vec<u8>>) {
+        self.0.push(Noted {
+            medium,
+            place: place.to_owned(),
+            bytes: bytes.into(),
+            sent: sent.to_owned(),
+        });
+    }
+
+    /// Notes an answer, head and body. What the caller sent is no news to them.
+    pub fn answer_to(&mut self, sent: &str, place: &str, answer: &Answer) {
         let mut head = format!("{}\n", answer.status).into_bytes();
         for (name, value) in &answer.headers {
             head.extend_from_slice(name.as_str().as_bytes());
@@ -65,8 +84,8 @@ impl Seen {
             head.extend_from_slice(value.as_bytes());
             head.push(b'\n');
         }
-        self.add(Medium::Head, place, head);
-        self.add(Medium::Body, place, answer.text.as_bytes());
+        self.add_to(sent, Medium::Head, place, head);
+        self.add_to(sent, Medium::Body, place, answer.text.as_bytes());
     }
 
     /// Notes the files of a folder whose names begin so.
@@ -110,11 +129,41 @@ impl Seen {
     }
 
     /// Every place where one of these texts stands, in any of its forms; each once a place.
+    /// What a caller sent counts as seen.
+    pub fn search_all<'a>(
+        &self,
+        texts: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Vec<Found> {
+        self.find(texts, false)
+    }
+
+    /// The same, without what callers sent themselves.
     pub fn search<'a>(&self, texts: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<Found> {
+        self.find(texts, true)
+    }
+
+    fn find<'a>(
+        &self,
+        texts: impl IntoIterator<Item = (&'a str, &'a str)>,
+        is_news: bool,
+    ) -> Vec<Found> {
         let wanted = Wanted::new(texts);
         let mut found: BTreeMap<(usize, &str), Found> = BTreeMap::new();
-        for (number, (medium, place, bytes)) in self.0.iter().enumerate() {
-            for (at, it) in wanted.places(bytes) {
+        for (number, noted) in self.0.iter().enumerate() {
+            let Noted {
+                medium,
+                place,
+                bytes,
+                sent,
+            } = noted;
+            let known: BTreeSet<&str> = wanted
+                .places(sent.as_bytes())
+                .map(|(_, it)| it.what)
+                .collect();
+            let news = wanted
+                .places(bytes)
+                .filter(|(_, it)| !is_news || !known.contains(it.what));
+            for (at, it) in news {
                 let around = at.saturating_sub(60)..(at + it.bytes.len() + 60).min(bytes.len());
                 let around = String::from_utf8_lossy(&bytes[around]);
                 found.entry((number, it.what)).or_insert_with(|| Found {
@@ -132,7 +181,7 @@ impl Seen {
 
     /// How much there is, in bytes.
     pub fn size(&self) -> usize {
-        self.0.iter().map(|(_, _, bytes)| bytes.len()).sum()
+        self.0.iter().map(|noted| noted.bytes.len()).sum()
     }
 }
 

@@ -69,6 +69,13 @@ def own():
     return {**known, **{name: value for name, value in os.environ.items() if name in known or name in ("DSN", "PART")}}
 
 
+def own_secret():
+    """One that the configuration gives to this very server."""
+    if MODE == "http":
+        return secrets()["URL_TOKEN"]
+    return next(os.environ[name] for name in ("STDIO_TOKEN", "A_TOKEN", "A_SECRET") if name in os.environ)
+
+
 def everything(apart=" "):
     return apart.join(spelling for text in own().values() for spelling in spellings(text))
 
@@ -88,15 +95,15 @@ def schema(**properties):
 
 def tools():
     text = everything()
-    first = next(iter(secrets().values()))
+    mine = own_secret()
     told = {"type": "string", "description": text, "default": some(), "enum": [some(), "plain"], "examples": [text], "pattern": ".*"}
     return [
         {"name": "leak_text", "title": text, "description": text, "inputSchema": schema(told=told, **{some(): {"type": "string"}}),
          "annotations": {"title": text}, "outputSchema": schema(out={"type": "string", "description": text, "const": some()})},
         *({"name": f"leak_{kind}", "description": "shown-on-purpose-7Q " + text, "inputSchema": schema(x={"type": "integer", "default": some()})}
           for kind in ("structured", "blob", "fail", "rpc", "json", "number", "die", "odd", "strange")),
-        {"name": f"leak_{first}", "description": "its name is a secret", "inputSchema": schema()},
-        {"name": f"leak {base64.b64encode(first.encode()).decode()}", "inputSchema": schema()},
+        {"name": f"leak_{mine}", "description": "its name is a secret", "inputSchema": schema()},
+        {"name": f"leak {base64.b64encode(mine.encode()).decode()}", "inputSchema": schema()},
         {"name": 7, "description": text},
     ]
 
