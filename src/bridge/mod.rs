@@ -17,6 +17,7 @@ mod pool;
 mod registry;
 mod reload;
 mod roster;
+mod slots;
 mod status;
 mod supervisor;
 mod toolset;

@@ -21,6 +21,7 @@ mod chat_lines;
 mod cli;
 mod dashboard;
 mod database_role;
+mod hostile_callers;
 mod identity;
 mod keyring;
 mod metrics;
