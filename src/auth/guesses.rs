@@ -147,8 +147,8 @@ impl Guesses {
     pub fn shown(&self, evidence: &Evidence<'_>) -> Option<Shown> {
         let sent = evidence.headers;
         let credential = match headers::authorization(sent) {
-            Ok("") => headers::cookie(sent)?,
-            Ok(authorization) => authorization,
+            Ok(None) => headers::cookie(sent).ok().flatten()?,
+            Ok(Some(authorization)) => authorization,
             Err(_) => return None,
         };
         let bytes = credential.as_bytes();

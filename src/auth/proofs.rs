@@ -148,13 +148,16 @@ impl Proofs {
     /// Whether it takes a guess, or a question to others, to find out what the credentials are: they
     /// are no key of ours that is long, and no token whose signature we check.
     async fn is_guessable(&self, sent: &HeaderMap) -> bool {
-        let authorization = headers::authorization(sent).unwrap_or_default();
-        let text = match authorization.split_once(' ') {
+        let authorization = headers::authorization(sent).ok().flatten();
+        let text = match authorization.and_then(|text| text.split_once(' ')) {
             Some((scheme, text)) if scheme.eq_ignore_ascii_case("basic") => {
                 basic_password(text.trim()).unwrap_or_default()
             }
             Some((_, text)) => text.trim().to_owned(),
-            None => headers::cookie(sent).unwrap_or_default().to_owned(),
+            None => {
+                let cookie = headers::cookie(sent).ok().flatten();
+                cookie.unwrap_or_default().to_owned()
+            }
         };
         if token::is_token(&text) && !self.is_asked_elsewhere(&text) {
             return false;
