@@ -89,6 +89,7 @@ impl Exported for CallRecord {
         "instance",
         "id",
         "arguments",
+        "count",
     ];
 
     fn fields(&self) -> Vec<Value> {
@@ -111,6 +112,7 @@ impl Exported for CallRecord {
             json!(self.instance),
             json!(self.id),
             json!(self.arguments),
+            json!(self.repeats.saturating_add(1)),
         ]
     }
 }
@@ -290,7 +292,7 @@ mod tests {
             assert_eq!(
                 row,
                 format!(
-                    "2026-11-20T10:00:00.123456Z,,alice@example.com,,developers; analysts,,github,{expected},ok,200,0,0,0,,,,a-1,\n"
+                    "2026-11-20T10:00:00.123456Z,,alice@example.com,,developers; analysts,,github,{expected},ok,200,0,0,0,,,,a-1,,1\n"
                 )
             );
         }

@@ -37,6 +37,7 @@ pub(super) async fn run(writer: Arc<Writer>, files: Files, stop: CancellationTok
         let writer = Arc::clone(&writer);
         // The disk may take its time; no call should wait for it.
         let kept = tokio::task::spawn_blocking(move || {
+            writer.put_refusals(is_last);
             let number = keep(&writer, synced);
             if let Files::Kept(retention) = files {
                 writer.journal.release_finished();

@@ -10,6 +10,7 @@ mod journal;
 mod keeper;
 mod line;
 mod reader;
+mod refusals;
 mod rejects;
 mod segment;
 mod shipper;

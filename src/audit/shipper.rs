@@ -172,6 +172,7 @@ impl<S: Sink> Shipper<S> {
 
     /// The last round: until every call has ended and is shipped.
     async fn finish(&mut self) {
+        self.writer.put_refusals(true);
         let mut retry = RETRY.0;
         loop {
             let result = self.round(false).await;

@@ -17,6 +17,7 @@ use super::{
     journal::{Gathered, Journal, Room},
     keeper::{self, Files},
     line::{self, End, Line},
+    refusals::Refusals,
     shipper::{self, Shipper},
 };
 use crate::{
@@ -66,6 +67,8 @@ pub(super) struct Writer {
     next: AtomicU64,
     /// Woken when a batch is full.
     pub full: Notify,
+    /// Refused calls that wait to be one record.
+    refusals: Refusals,
 }
 
 impl Audit {
@@ -142,12 +145,13 @@ impl Audit {
     }
 
     /// Writes down a call that was refused before it began: `outcome` and `status` are the
-    /// record's own, `id`, `instance` and `time` are filled in here. What fails is logged and
-    /// counted.
-    pub fn refused(&self, mut record: CallRecord) {
-        if let Some(writer) = &self.writer {
-            writer.name(&mut record);
-            writer.put(&Line::Call(&record), Room::Normal);
+    /// record's own, `id`, `instance` and `time` are filled in here. Many of one sender become one
+    /// record a minute. What fails is logged and counted.
+    pub fn refused(&self, record: CallRecord) {
+        if let Some(writer) = &self.writer
+            && let Some(record) = writer.refusals.take(record, Instant::now())
+        {
+            writer.put_refused(record);
         }
     }
 
@@ -180,6 +184,7 @@ impl Writer {
             redactor: redactor.clone(),
             next: AtomicU64::new(0),
             full: Notify::new(),
+            refusals: Refusals::default(),
         }
     }
 
@@ -196,6 +201,19 @@ impl Writer {
         record.time = Timestamp::now().as_microsecond();
         line::clean(record, &self.redactor);
         line::bound(record);
+    }
+
+    /// Writes the record of one refused call, or of several.
+    fn put_refused(&self, mut record: CallRecord) {
+        self.name(&mut record);
+        self.put(&Line::Call(&record), Room::Normal);
+    }
+
+    /// Writes the records of refused calls that were gathered long enough; of all at the end.
+    pub(super) fn put_refusals(&self, is_end: bool) {
+        for record in self.refusals.due(Instant::now(), is_end) {
+            self.put_refused(record);
+        }
     }
 
     /// Writes a line, or tells the log.

@@ -22,14 +22,38 @@ use super::{
 };
 use crate::telemetry::Lookups;
 
-/// Users who are asked for at once.
-const QUESTIONS_MAX: usize = 16;
+/// Questions at once about tokens that were right before.
+const QUESTIONS_MAX: usize = 12;
+
+/// Questions at once about tokens that were never right: made-up ones must not make users wait.
+const NEW_QUESTIONS_MAX: usize = 4;
+
+/// How many of these may wait. A question takes about 20 ms.
+const NEW_WAITING_MAX: usize = 32;
+
+/// How long a token that was right counts as one of a user.
+const KNOWN_FOR: Duration = Duration::from_hours(12);
+
+/// How long a token that Open WebUI refused is refused without a question.
+const REFUSED_FOR: Duration = Duration::from_secs(10);
 
 /// How long a question may wait for its turn.
 const TURN: Duration = Duration::from_secs(3);
 
 /// What is said when Open WebUI does not answer.
 const SILENT: Refusal = Refusal::Unavailable("Open WebUI does not answer");
+
+/// What is said when too many new tokens wait.
+const CROWDED: Refusal =
+    Refusal::Unavailable("too many sessions that were not seen before are being checked");
+
+/// Tokens by their SHA-256.
+fn remember(ttl: Duration) -> Cache<[u8; 32], ()> {
+    Cache::builder()
+        .max_capacity(REMEMBERED_MAX)
+        .time_to_live(ttl)
+        .build()
+}
 
 /// Open WebUI's API.
 #[derive(Debug)]
@@ -39,7 +63,13 @@ pub struct Introspection {
     user: Url,
     /// Answers by the SHA-256 of the token: the token itself is not kept.
     known: Cache<[u8; 32], Session>,
+    /// Tokens that were right once.
+    seen: Cache<[u8; 32], ()>,
+    /// Tokens that were refused a moment ago.
+    refused: Cache<[u8; 32], ()>,
     turns: Semaphore,
+    new_turns: Semaphore,
+    new_places: Semaphore,
 }
 
 /// `GET /api/v1/auths/`
@@ -72,7 +102,11 @@ impl Introspection {
                 .max_capacity(REMEMBERED_MAX)
                 .time_to_live(ttl)
                 .build(),
+            seen: remember(KNOWN_FOR),
+            refused: remember(REFUSED_FOR),
             turns: Semaphore::new(QUESTIONS_MAX),
+            new_turns: Semaphore::new(NEW_QUESTIONS_MAX),
+            new_places: Semaphore::new(NEW_WAITING_MAX),
         })
     }
 
@@ -90,14 +124,38 @@ impl Introspection {
         if let Some(session) = known {
             return Ok(session);
         }
-        let asked = async {
-            let Ok(Ok(_turn)) = timeout(TURN, self.turns.acquire()).await else {
-                return Err(SILENT);
-            };
-            self.ask(sent, claims).await
-        };
-        let known = self.known.try_get_with(hash, asked).await;
+        if self.refused.contains_key(&hash) {
+            return Err(Refusal::SignedOut);
+        }
+        let known = self
+            .known
+            .try_get_with(hash, self.asked(hash, sent, claims))
+            .await;
         known.map_err(|refusal| refusal.as_ref().clone())
+    }
+
+    /// Asks when it is the token's turn, and remembers how it went.
+    async fn asked(&self, hash: [u8; 32], sent: &str, claims: &Claims) -> Result<Session, Refusal> {
+        let is_new = !self.seen.contains_key(&hash);
+        let _place = if is_new {
+            Some(self.new_places.try_acquire().map_err(|_| CROWDED)?)
+        } else {
+            None
+        };
+        let turns = if is_new { &self.new_turns } else { &self.turns };
+        let Ok(Ok(_turn)) = timeout(TURN, turns.acquire()).await else {
+            return Err(if is_new { CROWDED } else { SILENT });
+        };
+        let asked = self.ask(sent, claims).await;
+        match &asked {
+            Ok(_) => self.seen.insert(hash, ()).await,
+            Err(Refusal::SignedOut) => {
+                self.seen.invalidate(&hash).await;
+                self.refused.insert(hash, ()).await;
+            }
+            Err(_) => {}
+        }
+        asked
     }
 
     /// Groups first: that route refuses whoever may not come in. Automations and sub-agents may

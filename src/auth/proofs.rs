@@ -19,6 +19,7 @@ use super::{
     caller::{Caller, Proof},
     forwarded,
     gateway::{Gateway, Named, Vouched},
+    guesses::{self, Guesses},
     headers,
     introspection::Introspection,
     issuer_keys::KeyRing,
@@ -73,6 +74,8 @@ pub struct Proofs {
     fallback: Option<Arc<Caller>>,
     /// Whether it was logged that the database is not Open WebUI's.
     is_told: AtomicBool,
+    /// How often credentials may be guessed.
+    guesses: Guesses,
 }
 
 /// Who issued a token.
@@ -120,13 +123,68 @@ impl Proofs {
                 Anonymous::Allowed => anonymous(Proof::Anonymous),
             },
             is_told: AtomicBool::new(false),
+            guesses: Guesses::new(match &identity.gateway {
+                Some(gateway) => gateway.trusted_peers.clone(),
+                None => Vec::new(),
+            }),
         }
+    }
+
+    /// Who sent a request. Wrong credentials are counted, and an address that sent many of them waits
+    /// before others of its are looked at.
+    pub async fn identify(&self, evidence: &Evidence<'_>) -> Result<Arc<Caller>, Refusal> {
+        let Some(shown) = self.guesses.shown(evidence) else {
+            return self.identified(evidence).await;
+        };
+        if self.guesses.is_suspect(&shown) && self.is_guessable(evidence.headers).await {
+            // Boxed: it is large, and honest callers do not come here.
+            Box::pin(self.guesses.turn(&shown)).await?;
+        }
+        let outcome = self.identified(evidence).await;
+        self.guesses.note(&shown, &outcome);
+        outcome
+    }
+
+    /// Whether it takes a guess, or a question to others, to find out what the credentials are: they
+    /// are no key of ours that is long, and no token whose signature we check.
+    async fn is_guessable(&self, sent: &HeaderMap) -> bool {
+        let authorization = headers::authorization(sent).ok().flatten();
+        let text = match authorization.and_then(|text| text.split_once(' ')) {
+            Some((scheme, text)) if scheme.eq_ignore_ascii_case("basic") => {
+                basic_password(text.trim()).unwrap_or_default()
+            }
+            Some((_, text)) => text.trim().to_owned(),
+            None => {
+                let cookie = headers::cookie(sent).ok().flatten();
+                cookie.unwrap_or_default().to_owned()
+            }
+        };
+        if token::is_token(&text) && !self.is_asked_elsewhere(&text) {
+            return false;
+        }
+        if guesses::is_guessable(&text) {
+            return true;
+        }
+        let is_ours = self.keys.configured(&text).is_some()
+            || self
+                .keys
+                .stored(&text)
+                .await
+                .is_ok_and(|found| found.is_some());
+        !is_ours
+    }
+
+    /// Whether only Open WebUI can say whether a token is right.
+    fn is_asked_elsewhere(&self, text: &str) -> bool {
+        let is_named = token::unproven::<Origin>(text).is_ok_and(|origin| origin.iss.is_some());
+        let asks = self.sessions.as_ref().is_some_and(Sessions::asks);
+        asks && !is_named
     }
 
     /// Who sent a request (design §7). A proof that is there and does not hold ends the
     /// identification: nothing weaker is tried after it, and it is refused also where no proof is
     /// needed. Two proofs of different users are refused too.
-    pub async fn identify(&self, evidence: &Evidence<'_>) -> Result<Arc<Caller>, Refusal> {
+    async fn identified(&self, evidence: &Evidence<'_>) -> Result<Arc<Caller>, Refusal> {
         let sent = evidence.headers;
         let more = self.gateway.iter().flat_map(Gateway::names);
         headers::check_single(sent, more)?;

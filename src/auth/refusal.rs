@@ -109,6 +109,12 @@ pub enum Refusal {
     /// Groups without anybody to be in them.
     #[error("groups were sent without a user; send `X-User-Email` or `X-OpenWebUI-User-Id` too")]
     Nobody,
+    /// Many different wrong credentials came from this address, and this one was never right before.
+    /// In seconds: when it may be tried again.
+    #[error(
+        "too many different wrong credentials were sent from your address; wait {0} s and try again"
+    )]
+    TooManyFailures(u64),
     /// The database does not answer, and nothing is decided without it.
     #[error(
         "who is calling cannot be looked up: the database does not answer; try again in a moment"
@@ -125,8 +131,17 @@ impl Refusal {
         match self {
             Self::Store(_) => "store_unavailable",
             Self::Unavailable(_) => "identity_unavailable",
+            Self::TooManyFailures(_) => "too_many_failures",
             _ => "unauthorized",
         }
+    }
+
+    /// Whether the credentials are wrong, and may have been guessed.
+    pub(super) fn is_wrong(&self) -> bool {
+        matches!(
+            self,
+            Self::Key | Self::Password | Self::Token | Self::SignedOut | Self::Issuer
+        )
     }
 
     /// Whether nobody is to blame but us: the same request may succeed later.

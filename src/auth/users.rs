@@ -22,7 +22,10 @@ use crate::{
 pub const REMEMBERED_MAX: u64 = 10_000;
 
 /// Questions to the database at once.
-const QUESTIONS_MAX: usize = 16;
+const QUESTIONS_MAX: usize = 12;
+
+/// Questions at once about API keys.
+const KEY_QUESTIONS_MAX: usize = 4;
 
 /// How long a question may wait for its turn.
 const TURN: Duration = Duration::from_secs(2);
@@ -33,6 +36,8 @@ pub struct Users {
     directory: Arc<Directory>,
     found: Cache<Lookup, Arc<User>>,
     turns: Semaphore,
+    /// For API keys, which anybody can make up.
+    key_turns: Semaphore,
 }
 
 /// What a user is looked up by.
@@ -75,6 +80,7 @@ impl Users {
                 .time_to_live(ttl)
                 .build(),
             turns: Semaphore::new(QUESTIONS_MAX),
+            key_turns: Semaphore::new(KEY_QUESTIONS_MAX),
         }
     }
 
@@ -129,9 +135,13 @@ impl Users {
         proof: Proof,
         question: impl Future<Output = Result<Option<Account>, StoreError>>,
     ) -> Result<Option<Arc<User>>, Refusal> {
+        let turns = match &lookup {
+            Lookup::Key(_) => &self.key_turns,
+            Lookup::Id(_) | Lookup::Email(_) => &self.turns,
+        };
         let asked = async {
             let busy = StoreError::Down("too many questions wait for it".to_owned());
-            let Ok(Ok(_turn)) = timeout(TURN, self.turns.acquire()).await else {
+            let Ok(Ok(_turn)) = timeout(TURN, turns.acquire()).await else {
                 return Err(Miss::Down(busy.into()));
             };
             let account = question.await.map_err(|error| Miss::Down(error.into()))?;

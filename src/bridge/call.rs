@@ -4,10 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use http::HeaderMap;
 use serde_json::{Map, Value};
-use tokio::{
-    sync::SemaphorePermit,
-    time::{Instant, timeout, timeout_at},
-};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{
     handle::{Bridge, Command, Lease, off},
@@ -19,6 +16,7 @@ use crate::{
     credential::Owner,
     mcp::{CallError, Ear, NoToken},
     name::ToolName,
+    rate::CallerKey,
     telemetry::RequestSpan,
 };
 
@@ -37,6 +35,8 @@ pub type Again<'a> = dyn Fn() -> Map<String, Value> + Send + Sync + 'a;
 pub struct Order<'a> {
     /// The server's name for the tool.
     pub tool: &'a ToolName,
+    /// Who calls, in the counts of slots and of those who wait.
+    pub caller: CallerKey,
     /// Whose session it goes through.
     pub owner: &'a Owner,
     /// Headers of the caller that go on to a server behind a URL.
@@ -113,6 +113,11 @@ pub enum Failure {
     /// All slots are taken and enough callers wait already.
     #[error("bridge `{0}` is busy with {1} calls and as many wait as may; try again in a moment")]
     Busy(String, usize),
+    /// The caller holds its share of the slots and waits as often as one caller may.
+    #[error(
+        "you have as many calls of bridge `{0}` running and waiting as one caller may have; wait until one of them has ended, then try again"
+    )]
+    OwnShare(String),
     /// The server was reached, or may have been.
     #[error(transparent)]
     Call(CallError),
@@ -150,7 +155,8 @@ impl Bridge {
             ));
         }
         let deadline = Instant::now() + self.config.timeout;
-        let _slot = self.slot(deadline).await?;
+        let slot = self.slots.take(order.caller, deadline).await;
+        let _slot = slot.map_err(|full| self.busy(full))?;
         let result = match order.owner {
             Owner::Shared => self.call_with_retry(order, arguments, deadline).await,
             // Boxed: it is large, and most bridges have one session.
@@ -162,19 +168,6 @@ impl Bridge {
         result
     }
 
-    /// A slot, now or after a bounded wait in a bounded queue.
-    async fn slot(&self, deadline: Instant) -> Result<SemaphorePermit<'_>, Failure> {
-        if let Ok(permit) = self.slots.try_acquire() {
-            return Ok(permit);
-        }
-        let busy = || Failure::Busy(self.name().to_string(), self.config.concurrency);
-        let _place = self.queue().ok_or_else(busy)?;
-        match timeout_at(deadline, self.slots.acquire()).await {
-            Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) | Err(_) => Err(busy()),
-        }
-    }
-
     /// The call itself, once more on a fresh session when it provably did not reach the server.
     async fn call_with_retry(
         &self,
@@ -182,13 +175,14 @@ impl Bridge {
         arguments: Map<String, Value>,
         deadline: Instant,
     ) -> Result<String, Failure> {
-        let lease = self.lease(deadline).await?;
+        let lease = self.lease(order.caller, deadline).await?;
         let first = self.call_on(&lease, order, arguments, deadline).await;
         let Err(Failure::Call(CallError::NotSent(reason))) = &first else {
             return first;
         };
         tracing::debug!(bridge.name = %self.name(), %reason, "the call did not leave; it is sent once more");
-        let lease = self.lease_after(lease.generation, deadline).await?;
+        let lease = self.lease_after(order.caller, lease.generation, deadline);
+        let lease = lease.await?;
         self.call_on(&lease, order, (order.again)(), deadline).await
     }
 
@@ -262,12 +256,11 @@ impl Bridge {
 
     /// Waits for the outcome of the first attempt to connect, as a call waits for a session that is
     /// coming: before it nobody knows which tools there are.
-    pub async fn introduced(&self) -> Result<(), Failure> {
+    pub async fn introduced(&self, caller: CallerKey) -> Result<(), Failure> {
         if self.is_settled() {
             return Ok(());
         }
-        let busy = || Failure::Busy(self.name().to_string(), self.config.concurrency);
-        let _place = self.queue().ok_or_else(busy)?;
+        let _place = self.queue(caller)?;
         let patience = self.config.timeout.min(START_WAIT_MAX);
         // What it is like then is told by whoever looks for the tool.
         timeout(patience, self.settled()).await.ok();
@@ -275,18 +268,21 @@ impl Bridge {
     }
 
     /// The session, or a short wait for one that is coming.
-    async fn lease(&self, deadline: Instant) -> Result<Arc<Lease>, Failure> {
+    async fn lease(&self, caller: CallerKey, deadline: Instant) -> Result<Arc<Lease>, Failure> {
         match self.live.session.load_full() {
             Some(lease) => Ok(lease),
-            None => self.lease_after(0, deadline).await,
+            None => self.lease_after(caller, 0, deadline).await,
         }
     }
 
     /// A session newer than `generation`, or a short wait for one.
-    async fn lease_after(&self, generation: u64, deadline: Instant) -> Result<Arc<Lease>, Failure> {
-        let _place = self
-            .queue()
-            .ok_or_else(|| Failure::Busy(self.name().to_string(), self.config.concurrency))?;
+    async fn lease_after(
+        &self,
+        caller: CallerKey,
+        generation: u64,
+        deadline: Instant,
+    ) -> Result<Arc<Lease>, Failure> {
+        let _place = self.queue(caller)?;
         let mut status = self.status.subscribe();
         let patience = deadline.min(Instant::now() + START_WAIT_MAX);
         self.tell(Command::Wake);

@@ -1,9 +1,6 @@
 //! What can be counted of a bridge: its calls as they end, and what it holds now.
 
-use std::{
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use super::handle::Bridge;
 
@@ -25,13 +22,12 @@ impl Bridge {
 
     /// Calls that have a slot.
     pub fn in_flight(&self) -> usize {
-        let free = self.slots.available_permits();
-        self.config.concurrency.saturating_sub(free)
+        self.slots.running()
     }
 
     /// Calls that wait for a slot or for the server.
     pub fn queued(&self) -> usize {
-        self.waiting.load(Ordering::Relaxed)
+        self.slots.waiting()
     }
 
     /// Sessions that belong to somebody.

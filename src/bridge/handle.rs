@@ -1,12 +1,6 @@
 //! [`Bridge`]: the cheap handle that the rest of the program holds.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::{
@@ -15,9 +9,11 @@ use tokio::{
 };
 
 use super::{
+    call::Failure,
     gathered::Gathered,
     opener::Opener,
     pool::Pool,
+    slots::{Queued, Slots},
     status::{Fault, Phase, Status},
     toolset::Toolset,
 };
@@ -25,6 +21,7 @@ use crate::{
     config::{self, CredentialKind},
     mcp::{LastWords, ServerInfo, Session},
     name::BridgeName,
+    rate::{CallerKey, Full},
     telemetry::Tally,
 };
 
@@ -86,12 +83,10 @@ pub struct Bridge {
     pub(super) attempts: watch::Sender<u64>,
     /// To its task.
     pub(super) commands: mpsc::Sender<Command>,
-    /// Calls in flight.
-    pub(super) slots: Semaphore,
+    /// Calls in flight, and those that wait for a slot or for the server.
+    pub(super) slots: Arc<Slots>,
     /// Its part of the threads that check arguments.
     pub(super) checks: Arc<Semaphore>,
-    /// Calls that wait for a slot or for the server.
-    pub(super) waiting: AtomicUsize,
     /// When the last call ended.
     pub(super) last_call: std::sync::Mutex<Instant>,
     /// Woken when the published tools or the status changed.
@@ -122,9 +117,8 @@ impl Bridge {
             status: watch::Sender::new(status),
             attempts: watch::Sender::new(u64::from(is_off)),
             commands,
-            slots: Semaphore::new(config.concurrency),
+            slots: Slots::new(config.concurrency, config.queue),
             checks: Arc::new(Semaphore::new(1)),
-            waiting: AtomicUsize::new(0),
             last_call: std::sync::Mutex::new(Instant::now()),
             pool: Pool::new(config.sessions_max, config.session_idle),
             gathered: std::sync::Mutex::default(),
@@ -208,7 +202,7 @@ impl Bridge {
 
     /// How long ago the last call ended.
     pub(super) fn idle_for(&self) -> Duration {
-        if self.slots.available_permits() < self.config.concurrency {
+        if self.slots.running() > 0 {
             return Duration::ZERO;
         }
         let last = self
@@ -240,10 +234,18 @@ impl Bridge {
     }
 
     /// Counts a caller that waits, unless too many do.
-    pub(super) fn queue(&self) -> Option<Queued<'_>> {
-        let before = self.waiting.fetch_add(1, Ordering::Relaxed);
-        let queued = Queued(&self.waiting);
-        (before < self.config.queue).then_some(queued)
+    pub(super) fn queue(&self, caller: CallerKey) -> Result<Queued, Failure> {
+        let queued = self.slots.wait(caller);
+        queued.map_err(|full| self.busy(full))
+    }
+
+    /// The refusal of a call for which there is no place.
+    pub(super) fn busy(&self, full: Full) -> Failure {
+        let name = self.name().to_string();
+        match full {
+            Full::All => Failure::Busy(name, self.config.concurrency),
+            Full::Own => Failure::OwnShare(name),
+        }
     }
 }
 
@@ -254,15 +256,5 @@ pub(super) fn off(config: &config::Bridge) -> Option<&str> {
             Some(&disabled.0)
         }
         Ok(_) | Err(_) => None,
-    }
-}
-
-/// One place among the waiting; given back on drop.
-#[derive(Debug)]
-pub(super) struct Queued<'a>(&'a AtomicUsize);
-
-impl Drop for Queued<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

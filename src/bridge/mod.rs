@@ -19,6 +19,7 @@ mod registry;
 mod relist;
 mod reload;
 mod roster;
+mod slots;
 mod status;
 mod supervisor;
 mod toolset;

@@ -20,6 +20,7 @@ use crate::{
     config::CredentialKind,
     credential::Owner,
     mcp::{ConnectError, NoToken, Session},
+    rate::CallerKey,
     secret::Secret,
 };
 
@@ -254,9 +255,12 @@ impl Bridge {
 
     /// Opens the session of an owner who has just connected an account, so that its tools are known
     /// before the first call.
-    pub async fn welcome(self: &Arc<Self>, owner: &Owner) -> Result<(), Failure> {
-        let busy = || Failure::Busy(self.name().to_string(), self.config.concurrency);
-        let _place = self.queue().ok_or_else(busy)?;
+    pub async fn welcome(
+        self: &Arc<Self>,
+        owner: &Owner,
+        caller: CallerKey,
+    ) -> Result<(), Failure> {
+        let _place = self.queue(caller)?;
         let deadline = Instant::now() + self.config.connect_timeout;
         self.owned(owner, deadline).await.map(|_seated| ())
     }

@@ -243,8 +243,7 @@ impl Supervisor {
 
     /// Waits until no call is in flight, for a while. At the end of the process none is.
     async fn finish_calls(&self) {
-        let all = u32::try_from(self.bridge.config.concurrency).unwrap_or(u32::MAX);
-        let idle = self.bridge.slots.acquire_many(all);
+        let idle = self.bridge.slots.idle();
         if tokio::time::timeout(FINISH_MAX, idle).await.is_err() {
             tracing::warn!(bridge.name = %self.bridge.name(), "calls in flight are cut: the bridge changed");
         }

@@ -14,11 +14,13 @@ use super::{
 };
 use crate::{
     access::View,
+    auth::Caller,
     bridge::{Order, Phase, Registry},
     config::{Config, CredentialKind, Transport},
     credential::Owner,
     lifecycle::Lifecycle,
     mcp,
+    rate::CallerKey,
     reply::Reply,
     schema::Effort,
     secret::Redactor,
@@ -109,6 +111,7 @@ pub fn call(start: &Start, bridge: &str, tool: &str, arguments: &str) -> ExitCod
         let order = Order {
             span: None,
             tool: &entry.tool.server_name,
+            caller: CallerKey::of(&Caller::operator(), None),
             owner: &Owner::Shared,
             passed: &HeaderMap::new(),
             ear: None,

@@ -144,7 +144,10 @@ pub fn demo_server() -> ExitCode {
 /// From the bound socket to the last reaped server.
 async fn serve(plan: Plan, loaded: Loaded, redactor: Redactor) -> anyhow::Result<()> {
     let config = Arc::new(loaded.config);
-    let listening = http::bind(&config.server).await?;
+    let mut listening = http::bind(&config.server).await?;
+    if let Some(gateway) = &config.identity.gateway {
+        listening.trust(&gateway.trusted_peers);
+    }
     let metrics = metrics_address(&config).await?;
     let lifecycle = Lifecycle::default();
     let asked = Arc::new(Notify::new());

@@ -6,16 +6,20 @@ use std::{
 };
 
 use serde::Deserialize;
+use toml::Spanned;
 use url::Url;
 
 use super::{
     Server, Tls,
     diagnostic::Span,
-    reader::{Reader, Text},
+    reader::{Reader, Scalar, Text},
 };
 
 /// The longest `drain_delay`: whoever stops us would have killed us long before.
 const DELAY_MAX: Duration = Duration::from_mins(10);
+
+/// With fewer connections one busy client would keep all others out.
+const CONNECTIONS_MIN: usize = 16;
 
 /// As it stands in the file. Defaults are those of [`Server`].
 #[derive(Debug, Default, Deserialize)]
@@ -29,6 +33,7 @@ pub(super) struct ServerTable {
     cors_allow_origins: Option<Vec<Text>>,
     tls_cert: Option<Text>,
     tls_key: Option<Text>,
+    connections_max: Option<Spanned<Scalar>>,
     drain_delay: Option<Text>,
     drain_timeout: Option<Text>,
     title: Option<Text>,
@@ -54,6 +59,7 @@ impl Default for Server {
             public_spec: true,
             cors_allow_origins: Vec::new(),
             tls: None,
+            connections_max: 4096,
             drain_delay: Duration::ZERO,
             drain_timeout: Duration::from_secs(30),
             title: "mcp-bridge".to_owned(),
@@ -105,6 +111,11 @@ impl ServerTable {
             .iter()
             .filter_map(|text| origin(reader, text))
             .collect();
+        if let Some(scalar) = self.connections_max
+            && let Some(number) = reader.count("connections_max", &scalar, CONNECTIONS_MIN)
+        {
+            server.connections_max = number;
+        }
         server.tls = tls(reader, self.tls_cert, self.tls_key);
         if let Some(text) = self.drain_delay.and_then(|text| reader.required(&text))
             && let Some(delay) = reader.duration_from_zero("drain_delay", &text, DELAY_MAX)

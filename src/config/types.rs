@@ -68,6 +68,9 @@ pub struct Server {
     pub cors_allow_origins: Vec<String>,
     /// Certificate and key, PEM. Default none: plain HTTP.
     pub tls: Option<Tls>,
+    /// Connections at once; when there are as many, the one that has been idle for the longest is
+    /// closed. Default 4,096, or what the bound on open files leaves.
+    pub connections_max: usize,
     /// How long new calls are still taken after SIGTERM, while `/ready` already answers 503: until
     /// whoever sends them has noticed. Default none.
     pub drain_delay: Duration,

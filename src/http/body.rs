@@ -8,49 +8,76 @@ use futures::StreamExt as _;
 use http::StatusCode;
 use tokio::time::timeout;
 
-use super::error::ApiError;
+use super::{
+    error::ApiError,
+    gate::{Seat, UNCOUNTED_BYTES},
+};
 
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Reads the whole body, within the limit.
-pub async fn read(body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
+/// Why there is no body.
+enum Unread {
+    /// It is larger than the limit.
+    TooLarge,
+    /// It ended early.
+    Broken,
+    /// There is no room for it.
+    NoRoom(ApiError),
+}
+
+/// Reads the whole body, within the limit. What a large one holds is counted for its caller.
+pub async fn read(body: Body, bytes_max: usize, seat: Option<&Seat>) -> Result<Bytes, ApiError> {
     let mut chunks = body.into_data_stream();
-    match timeout(BODY_TIMEOUT, collect(&mut chunks, bytes_max)).await {
-        Ok(Ok(Some(bytes))) => Ok(bytes),
-        Ok(Ok(None)) => Err(ApiError::new(
+    let unread = match timeout(BODY_TIMEOUT, collect(&mut chunks, bytes_max, seat)).await {
+        Ok(Ok(bytes)) => return Ok(bytes),
+        Ok(Err(unread)) => unread,
+        Err(_) => {
+            return Err(ApiError::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "body_timeout",
+                format!(
+                    "the request body did not arrive within {}",
+                    humantime::format_duration(BODY_TIMEOUT)
+                ),
+            ));
+        }
+    };
+    Err(match unread {
+        Unread::TooLarge => ApiError::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "body_too_large",
             format!("the request body is larger than {bytes_max} bytes"),
-        )),
-        Ok(Err(_)) => Err(ApiError::new(
+        ),
+        Unread::Broken => ApiError::new(
             StatusCode::BAD_REQUEST,
             "body_incomplete",
             "the request body ended early",
-        )),
-        Err(_) => Err(ApiError::new(
-            StatusCode::REQUEST_TIMEOUT,
-            "body_timeout",
-            format!(
-                "the request body did not arrive within {}",
-                humantime::format_duration(BODY_TIMEOUT)
-            ),
-        )),
-    }
+        ),
+        Unread::NoRoom(error) => error,
+    })
 }
 
-/// The whole body, or `None` as soon as it passes the limit. Most come in one piece, which needs
-/// no copy.
+/// The whole body. Most come in one piece, which needs no copy.
 async fn collect(
     chunks: &mut BodyDataStream,
     bytes_max: usize,
-) -> Result<Option<Bytes>, axum::Error> {
+    seat: Option<&Seat>,
+) -> Result<Bytes, Unread> {
     let mut whole = Bytes::new();
     let mut more = BytesMut::new();
+    let mut counted = UNCOUNTED_BYTES;
     while let Some(chunk) = chunks.next().await {
-        let chunk = chunk?;
-        if whole.len() + more.len() + chunk.len() > bytes_max {
-            return Ok(None);
+        let chunk = chunk.map_err(|_| Unread::Broken)?;
+        let size = whole.len() + more.len() + chunk.len();
+        if size > bytes_max {
+            return Err(Unread::TooLarge);
+        }
+        if size > counted {
+            if let Some(seat) = seat {
+                seat.hold_body(size - counted).map_err(Unread::NoRoom)?;
+            }
+            counted = size;
         }
         if whole.is_empty() && more.is_empty() {
             whole = chunk;
@@ -59,9 +86,9 @@ async fn collect(
             more.extend_from_slice(&chunk);
         }
     }
-    Ok(Some(if more.is_empty() {
+    Ok(if more.is_empty() {
         whole
     } else {
         more.freeze()
-    }))
+    })
 }

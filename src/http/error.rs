@@ -136,6 +136,10 @@ impl ApiError {
         if let Refusal::Store(error) = refusal {
             return Self::store(error);
         }
+        if let Refusal::TooManyFailures(wait) = refusal {
+            let (status, detail) = (StatusCode::TOO_MANY_REQUESTS, refusal.to_string());
+            return Self::new(status, "too_many_failures", detail).retry_after(wait.to_string());
+        }
         if refusal.is_outage() {
             tracing::warn!("{refusal}");
             return Self::new(
@@ -253,7 +257,7 @@ impl ApiError {
                 Self::new(StatusCode::UNAUTHORIZED, "connect_required", text)
             }
             Failure::NoCredential { .. } => Self::new(StatusCode::FORBIDDEN, "no_credential", text),
-            Failure::Busy(..) => {
+            Failure::Busy(..) | Failure::OwnShare(_) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", text).retry_after("1")
             }
             Failure::Call(error) => Self::server(error),

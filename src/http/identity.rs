@@ -1,23 +1,28 @@
 //! From a request to a caller and what they may. The checks on browsers are in `browser`.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::{
     HeaderMap,
     header::{AUTHORIZATION, COOKIE},
 };
+use tokio::time::timeout;
 
-use super::{browser, error::ApiError, sender::Sender, state::Settings};
+use super::{browser, error::ApiError, gate, sender::Sender, state::Settings};
 use crate::{
     access::View,
     auth::{Caller, Proof, Refusal},
     config::{DEFAULT_WORKSPACE, Flavor},
+    rate::CallerKey,
 };
+
+/// How long it may take to find out who sent a request. Until then it holds one of few places.
+const IDENTIFY_MAX: Duration = Duration::from_secs(10);
 
 /// Who sent the request, or why nobody may have.
 pub async fn identify(settings: &Settings, sender: &Sender) -> Result<Arc<Caller>, ApiError> {
     let config = &settings.config;
-    let caller = settings.proofs.identify(&sender.evidence()).await;
+    let caller = proven(settings, sender).await;
     let caller = caller.map_err(|refusal| unidentified(settings, refusal))?;
     if config.flavor == Flavor::Native && browser::may_be_forged(&caller) {
         browser::check_origin(&config.server.cors_allow_origins, sender)?;
@@ -28,10 +33,43 @@ pub async fn identify(settings: &Settings, sender: &Sender) -> Result<Arc<Caller
     Ok(caller)
 }
 
-/// Who sent the request, and what they may.
+/// Who sent the request, and what they may. The request takes a place of theirs.
 pub async fn view(settings: &Settings, sender: &Sender) -> Result<View, ApiError> {
     let caller = identify(settings, sender).await?;
+    take_place(settings, sender, &caller).await?;
     view_of(settings, &caller).await
+}
+
+/// Makes the request's place the caller's, within their share of all. An administrator gets one out
+/// of what is reserved for them when there is no other.
+pub async fn take_place(
+    settings: &Settings,
+    sender: &Sender,
+    caller: &Arc<Caller>,
+) -> Result<(), ApiError> {
+    let Some(seat) = &sender.seat else {
+        return Ok(());
+    };
+    let key = CallerKey::of(caller, sender.peer);
+    let Err(full) = seat.claim(key) else {
+        return Ok(());
+    };
+    // Where everybody may do everything nobody is an administrator among others.
+    let is_admin = settings.access.is_enforced()
+        && is_somebody(caller)
+        && Box::pin(view_of(settings, caller)).await?.is_admin();
+    if is_admin && seat.claim_reserved(key).is_ok() {
+        return Ok(());
+    }
+    Err(gate::refusal(full))
+}
+
+/// Who sent the request, within a bounded time.
+async fn proven(settings: &Settings, sender: &Sender) -> Result<Arc<Caller>, Refusal> {
+    let evidence = sender.evidence();
+    let identified = settings.proofs.identify(&evidence);
+    let identified = timeout(IDENTIFY_MAX, identified).await;
+    identified.unwrap_or(Err(Refusal::Unavailable("it takes too long to look up")))
 }
 
 /// What a caller may.
@@ -54,8 +92,11 @@ pub async fn reader(settings: &Settings, sender: &Sender) -> Result<Option<View>
         return view(settings, sender).await.map(vouched);
     }
     // A page from elsewhere may read what is public, and only CORS lets it read anything.
-    match settings.proofs.identify(&sender.evidence()).await {
-        Ok(caller) if is_somebody(&caller) => view_of(settings, &caller).await.map(vouched),
+    match proven(settings, sender).await {
+        Ok(caller) if is_somebody(&caller) => {
+            take_place(settings, sender, &caller).await?;
+            view_of(settings, &caller).await.map(vouched)
+        }
         // Without any key there is no public either: a page whose name was moved here reads nothing.
         Ok(caller) if caller.proof == Proof::Loopback && config.flavor == Flavor::Native => {
             browser::check_host(sender).map(|()| None)

@@ -2,9 +2,11 @@
 
 mod accept;
 mod admin;
+mod answer;
 mod body;
 mod browser;
 mod connect;
+mod connections;
 mod documents;
 mod error;
 mod gate;
@@ -20,6 +22,7 @@ mod serve;
 mod state;
 mod tools;
 mod trail;
+mod watched;
 
 use std::sync::Arc;
 
@@ -46,9 +49,13 @@ use crate::config::Flavor;
 /// The whole route table, and the layers around it from the innermost out.
 pub fn router(state: &Arc<AppState>) -> Router {
     let settings = state.settings.load();
-    let gate = Gate::new(settings.config.limits.requests_max);
+    let gate = Gate::new(
+        serve::requests_max(&settings.config),
+        &settings.config.limits,
+    );
     let observer = Observer {
         gate,
+        quiet: Arc::default(),
         state: Arc::clone(state),
     };
     let flavor = settings.config.flavor;

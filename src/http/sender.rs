@@ -1,14 +1,15 @@
 //! [`Sender`]: what a request brings to say who sent it, before anything of it is believed.
 
-use std::{
-    convert::Infallible,
-    net::{IpAddr, SocketAddr},
-};
+use std::{convert::Infallible, net::IpAddr, sync::Arc};
 
 use axum::extract::{ConnectInfo, FromRequestParts};
-use http::{HeaderMap, Method, request::Parts, uri::Authority};
+use http::{HeaderMap, Method, Version, request::Parts, uri::Authority};
 
-use super::layers::RequestId;
+use super::{
+    connections::{Connection, Peer},
+    gate::Seat,
+    layers::RequestId,
+};
 use crate::{auth::Evidence, telemetry::RequestSpan};
 
 /// The other end.
@@ -26,16 +27,25 @@ pub struct Sender {
     pub request_id: String,
     /// What a call is a part of, where traces are collected.
     pub span: Option<RequestSpan>,
+    /// The connection that it came on.
+    pub connection: Option<Arc<Connection>>,
+    /// Its place among the requests that are served at once.
+    pub seat: Option<Arc<Seat>>,
+    /// Whether other requests share its connection with it (HTTP/2).
+    pub is_multiplexed: bool,
 }
 
 impl Sender {
     /// Takes the headers out of a request.
     pub fn take(parts: &mut Parts) -> Self {
-        let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>();
+        let peer = parts.extensions.get::<ConnectInfo<Peer>>();
         let id = parts.extensions.get::<RequestId>();
         Self {
             // An IPv4 client of an IPv6 socket is written as what it is.
-            peer: peer.map(|ConnectInfo(address)| address.ip().to_canonical()),
+            peer: peer.map(|ConnectInfo(peer)| peer.address.ip().to_canonical()),
+            connection: peer.map(|ConnectInfo(peer)| Arc::clone(&peer.connection)),
+            seat: parts.extensions.get::<Arc<Seat>>().map(Arc::clone),
+            is_multiplexed: parts.version > Version::HTTP_11,
             request_id: id.map(RequestId::to_string).unwrap_or_default(),
             method: parts.method.clone(),
             authority: parts.uri.authority().cloned(),

@@ -3,20 +3,27 @@
 use std::{
     io,
     net::{SocketAddr, TcpListener},
+    sync::Arc,
     time::Duration,
 };
 
 use axum::Router;
 use axum_server::{
-    Handle,
-    accept::NoDelayAcceptor,
+    Handle, Server as HttpServer,
+    accept::DefaultAcceptor,
     tls_rustls::{RustlsAcceptor, RustlsConfig},
 };
+use ipnet::IpNet;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::{accept::Acceptor, layers::strip_root_path};
-use crate::config::{Server, Tls};
+use super::{
+    accept::Acceptor,
+    connections::{Connections, Listener, Peer},
+    layers::strip_root_path,
+};
+use crate::config::{Config, Server, Tls};
 
 /// How long a client may take to send its request head, in plain and TLS connections.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -25,6 +32,28 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// after each read, so what is a read larger may still pass; beyond that it answers 431. Nobody has
 /// been identified by then, so this is what anybody may make us hold.
 const HEAD_BYTES_MAX: u32 = 96 << 10;
+
+/// Requests of one HTTP/2 connection at once; RFC 9113 §6.5.2 advises against fewer than 100.
+const STREAMS_MAX: u32 = 100;
+
+/// Streams that were reset and are not yet forgotten; with more of them the connection is closed.
+const RESETS_MAX: usize = 20;
+
+/// What a client may send of a body that is not read yet, on a stream, in bytes.
+const STREAM_WINDOW_BYTES: u32 = 256 << 10;
+
+/// The same on all streams of a connection, in bytes.
+const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
+
+/// What is kept of an answer for a client that does not read it, on a stream, in bytes.
+const SEND_BUFFER_BYTES: usize = 64 << 10;
+
+/// Descriptors that are not for connections: the journal, the database, pipes of servers, requests
+/// to others. A quarter of all, within these bounds.
+const RESERVED_DESCRIPTORS: (u64, u64) = (32, 1024);
+
+/// More descriptors are not asked for: each child has the same bound, and some walk through all.
+const DESCRIPTORS_MAX: u64 = 65_536;
 
 /// Why we cannot listen.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +90,8 @@ pub struct Listening {
     tls: Option<RustlsConfig>,
     /// How long a client may take to send its request head.
     head_timeout: Duration,
+    /// Proxies, behind which many clients have one address.
+    trusted: Vec<IpNet>,
     /// Where it is: the port that the system chose, for port 0.
     pub address: SocketAddr,
 }
@@ -68,6 +99,7 @@ pub struct Listening {
 /// Reads the certificate and binds before anything else is started, so that a taken port or a
 /// broken file costs nothing.
 pub async fn bind(server: &Server) -> Result<Listening, ServeError> {
+    raise_descriptors();
     let tls = match &server.tls {
         None => None,
         Some(tls) => Some(read_tls(tls).await?),
@@ -94,11 +126,17 @@ pub async fn bind(server: &Server) -> Result<Listening, ServeError> {
         listener,
         tls,
         head_timeout: HEAD_TIMEOUT,
+        trusted: Vec::new(),
         address,
     })
 }
 
 impl Listening {
+    /// Has proxies connect as often as they want.
+    pub fn trust(&mut self, proxies: &[IpNet]) {
+        self.trusted = proxies.to_vec();
+    }
+
     /// Serves until `soft` is cancelled, for `drain_delay` more, and until the calls in flight are
     /// done, or `drain_timeout` has passed, or `hard` is cancelled.
     pub async fn serve(
@@ -109,12 +147,18 @@ impl Listening {
         hard: CancellationToken,
     ) -> Result<(), ServeError> {
         let service = under_root_path(router, &server.root_path)
-            .into_make_service_with_connect_info::<SocketAddr>();
+            .into_make_service_with_connect_info::<Peer>();
         let handle = Handle::new();
         let drain = drain(handle.clone(), server.clone(), soft, hard);
+        let connections = Connections::new(connections_max(server), self.trusted);
+        let sweeping = Arc::clone(&connections).sweep();
         let serving = async move {
-            let (plain, limit) = (NoDelayAcceptor::new(), self.head_timeout);
-            let mut server = axum_server::from_tcp(self.listener)?.handle(handle);
+            let (plain, limit) = (DefaultAcceptor::new(), self.head_timeout);
+            let listener = Listener {
+                socket: tokio::net::TcpListener::from_std(self.listener)?,
+                connections: Arc::clone(&connections),
+            };
+            let mut server = HttpServer::from_listener(listener).handle(handle);
             bound_idle(server.http_builder(), limit);
             match self.tls {
                 None => {
@@ -131,7 +175,49 @@ impl Listening {
         tokio::select! {
             result = serving => Ok(result?),
             () = drain => Ok(()),
+            () = sweeping => Ok(()),
         }
+    }
+}
+
+/// How many connections there may be, by the settings and by the descriptors that we may have.
+pub fn connections_max(server: &Server) -> usize {
+    let descriptors = getrlimit(Resource::Nofile).current;
+    server
+        .connections_max
+        .min(connections_for(descriptors.unwrap_or(DESCRIPTORS_MAX)))
+}
+
+/// How many connections so many descriptors are good for.
+fn connections_for(descriptors: u64) -> usize {
+    let (least, most) = RESERVED_DESCRIPTORS;
+    let reserved = (descriptors / 4).clamp(least, most);
+    let left = descriptors.saturating_sub(reserved).max(8);
+    usize::try_from(left).unwrap_or(usize::MAX)
+}
+
+/// How many requests there may be: a request on each of the connections must leave some for others.
+pub fn requests_max(config: &Config) -> usize {
+    let connections = connections_max(&config.server);
+    config.limits.requests_max.min((connections / 4 * 3).max(1))
+}
+
+/// Asks for as many descriptors as we may have: many systems begin with 1,024 and allow more.
+fn raise_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = limit
+        .maximum
+        .unwrap_or(DESCRIPTORS_MAX)
+        .min(DESCRIPTORS_MAX);
+    if limit.current.is_none_or(|current| current >= wanted) {
+        return;
+    }
+    let raised = Rlimit {
+        current: Some(wanted),
+        maximum: limit.maximum,
+    };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::debug!(%error, "the number of open files cannot be raised");
     }
 }
 
@@ -171,12 +257,19 @@ fn bound_idle(
         .max_header_list_size(HEAD_BYTES_MAX)
         .timer(hyper_util::rt::TokioTimer::new())
         .keep_alive_interval(Some(head_timeout))
-        .keep_alive_timeout(head_timeout);
+        .keep_alive_timeout(head_timeout)
+        .max_concurrent_streams(STREAMS_MAX)
+        // A client that opens streams and resets them has us work for nothing (CVE-2023-44487).
+        .max_pending_accept_reset_streams(RESETS_MAX)
+        .max_local_error_reset_streams(RESETS_MAX)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_send_buf_size(SEND_BUFFER_BYTES);
 }
 
 /// Waits for the stages of the end; returns when serving must be dropped.
 async fn drain(
-    handle: Handle<SocketAddr>,
+    handle: Handle<Peer>,
     server: Server,
     soft: CancellationToken,
     hard: CancellationToken,

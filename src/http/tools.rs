@@ -12,10 +12,13 @@ use http::{
 };
 
 use super::{
+    answer::Answer,
     body,
     connect::with_link,
+    connections::Connection,
     error::{ApiError, shown},
-    identity::{identify, view_of},
+    gate::UNCOUNTED_BYTES,
+    identity::{identify, take_place, view_of},
     layers::Note,
     sender::Sender,
     state::{AppState, Settings},
@@ -31,6 +34,7 @@ use crate::{
     json,
     mcp::CallError,
     name::ToolName,
+    rate::CallerKey,
     reply::{ContentType, Reply},
     schema::Refusal,
     secret::Redactor,
@@ -235,7 +239,8 @@ impl Call<'_> {
     /// The steps, one after the other.
     async fn run(&self, body: Body, trail: &mut Trail, note: &mut Note) -> Result<Response, Ended> {
         let granted = self.decide(trail, note).await?;
-        let body = body::read(body, self.settings.config.limits.body_bytes_max).await?;
+        let bytes_max = self.settings.config.limits.body_bytes_max;
+        let body = body::read(body, bytes_max, self.sender.seat.as_deref()).await?;
         trail.received(body.len());
         let redactor = self.redactor(&body);
         let sent = self.send(&granted, &body, trail, &redactor).await;
@@ -267,13 +272,14 @@ impl Call<'_> {
         let caller = self.identify().await?;
         note.caller = Some(caller.id.to_string());
         trail.identified(&caller);
+        take_place(self.settings, self.sender, &caller).await?;
         let view = view_of(self.settings, &caller).await?;
         trail.viewed(&view);
         let bridge = &self.asked.bridge;
         // Whoever may not use the bridge waits for nothing, learns nothing, and has nothing asked for.
         let is_new = bridge.live.tools.load().entries.is_empty() && self.asked.enter(&view).is_ok();
         if is_new {
-            let introduced = bridge.introduced().await;
+            let introduced = bridge.introduced(self.key(&caller)).await;
             introduced.map_err(ApiError::call)?;
         }
         let learns = is_new && bridge.learns_from_callers();
@@ -302,6 +308,11 @@ impl Call<'_> {
         })
     }
 
+    /// The caller in the counts of who holds how much.
+    fn key(&self, caller: &Caller) -> CallerKey {
+        CallerKey::of(caller, self.sender.peer)
+    }
+
     /// Counts the call, unless it is one too many.
     async fn count(&self, caller: &Caller, view: &View) -> Result<(), ApiError> {
         let name = self.asked.bridge.name();
@@ -317,7 +328,7 @@ impl Call<'_> {
         let owner = owner
             .await
             .map_err(|denied| ApiError::call(bridge.denied(denied)))?;
-        let welcomed = bridge.welcome(&owner).await;
+        let welcomed = bridge.welcome(&owner, self.key(view.caller())).await;
         welcomed.map_err(|failure| {
             with_link(self.state, bridge, view.caller(), ApiError::call(failure))
         })
@@ -382,6 +393,7 @@ impl Call<'_> {
         let talk = self.talk(&granted.caller, redactor);
         let order = Order {
             tool: &entry.tool.server_name,
+            caller: self.key(&granted.caller),
             owner: &granted.owner,
             passed: &self.passed(),
             span: self.sender.span.as_ref(),
@@ -401,11 +413,15 @@ impl Call<'_> {
         if let Some(talk) = talk {
             talk.end(end_of(&result));
         }
+        let result = match result {
+            Ok(reply) => self.body_of(&reply).await.map(|body| (reply, body)),
+            Err(error) => Err(error),
+        };
         match result {
-            Ok(reply) => {
+            Ok((reply, body)) => {
                 let size = u64::try_from(reply.body.len()).unwrap_or(u64::MAX);
                 begun.end("ok", StatusCode::OK.as_u16(), size).await;
-                Ok(respond(reply))
+                Ok(respond(reply.content_type, body))
             }
             Err(mut error) => {
                 error.clean(redactor);
@@ -432,6 +448,22 @@ impl Call<'_> {
             let text = format!("the result cannot be read: {error}");
             Err(ApiError::call(Failure::Call(CallError::Protocol(text))))
         })
+    }
+
+    /// The body of an answer. A large one is counted until its caller has read it, and so is every one
+    /// that shares its connection with others: there a client decides for each when it reads.
+    async fn body_of(&self, reply: &Reply) -> Result<Body, ApiError> {
+        let size = reply.body.len();
+        let Some(seat) = &self.sender.seat else {
+            return Ok(Body::from(Bytes::clone(&reply.body)));
+        };
+        if size <= UNCOUNTED_BYTES && !self.sender.is_multiplexed {
+            return Ok(Body::from(Bytes::clone(&reply.body)));
+        }
+        // Boxed: it is large, and most answers are small.
+        let held = Box::pin(seat.hold_answer(size)).await?;
+        let unread = self.sender.connection.as_ref().map(Connection::unread);
+        Ok(Answer::body(Bytes::clone(&reply.body), unread, held))
     }
 }
 
@@ -480,14 +512,14 @@ fn refused(refusal: &Refusal) -> ApiError {
 }
 
 /// The answer on the wire.
-fn respond(reply: Reply) -> Response {
-    let mut response = Response::new(Body::from(reply.body));
+fn respond(content_type: ContentType, body: Body) -> Response {
+    let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(
         CONTENT_TYPE,
-        HeaderValue::from_static(reply.content_type.as_str()),
+        HeaderValue::from_static(content_type.as_str()),
     );
-    if reply.content_type == ContentType::Html {
+    if content_type == ContentType::Html {
         headers.insert(CONTENT_DISPOSITION, HeaderValue::from_static("inline"));
     }
     response

@@ -2,8 +2,10 @@
 
 mod local;
 mod rates;
+mod shares;
 
 #[cfg(test)]
 mod tests;
 
 pub use rates::{Rates, TooMany};
+pub use shares::{CallerKey, Full, Policy, Share, Shares};

@@ -22,8 +22,8 @@ const INDEXED_MAX: usize = 255;
 
 const INSERT: &str = "INSERT INTO bridge_call (id, instance, workspace_id, called_at, request_id, \
     caller, proof, group_names, rule, bridge, tool, peer, outcome, status, duration_us, \
-    request_bytes, response_bytes, arguments) VALUES ";
-const COLUMNS: usize = 18;
+    request_bytes, response_bytes, arguments, repeats) VALUES ";
+const COLUMNS: usize = 19;
 /// A call that ended stays as it ended.
 const REPLACE: &str = " ON CONFLICT (id) DO UPDATE SET instance = excluded.instance, \
     workspace_id = excluded.workspace_id, called_at = excluded.called_at, \
@@ -32,10 +32,10 @@ const REPLACE: &str = " ON CONFLICT (id) DO UPDATE SET instance = excluded.insta
     tool = excluded.tool, peer = excluded.peer, outcome = excluded.outcome, \
     status = excluded.status, duration_us = excluded.duration_us, \
     request_bytes = excluded.request_bytes, response_bytes = excluded.response_bytes, \
-    arguments = excluded.arguments WHERE bridge_call.outcome = 'started'";
+    arguments = excluded.arguments, repeats = excluded.repeats WHERE bridge_call.outcome = 'started'";
 const SELECT: &str = "SELECT id, instance, workspace_id, called_at, request_id, caller, proof, \
     group_names, rule, bridge, tool, peer, outcome, status, duration_us, request_bytes, \
-    response_bytes, arguments FROM bridge_call";
+    response_bytes, arguments, repeats FROM bridge_call";
 const INTERRUPT: &str = "UPDATE bridge_call SET outcome = 'interrupted' \
     WHERE instance = $1 AND outcome = 'started'";
 const PURGE: &str = "DELETE FROM bridge_call WHERE id IN \
@@ -159,6 +159,7 @@ fn row(call: &CallRecord) -> [Value<'_>; COLUMNS] {
         call.request_bytes.into(),
         call.response_bytes.into(),
         optional(call.arguments.as_deref()),
+        call.repeats.into(),
     ]
 }
 
@@ -330,6 +331,7 @@ where
             request_bytes: row.try_get(15)?,
             response_bytes: row.try_get(16)?,
             arguments: row.try_get(17)?,
+            repeats: row.try_get(18)?,
         };
         Ok(Self(record, row.try_get(7)?))
     }

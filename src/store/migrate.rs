@@ -54,6 +54,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(2, "0002", "bridge_tables"),
     migration!(3, "0003", "change_notice"),
     migration!(4, "0004", "credentials"),
+    migration!(5, "0005", "call_repeats"),
 ];
 
 /// What was applied, and when (microseconds since 1970).

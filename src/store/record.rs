@@ -50,6 +50,9 @@ pub struct CallRecord {
     /// The arguments, redacted and cut; only when the operator asked for them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub arguments: Option<String>,
+    /// How many more refusals this record stands for: those of one address or caller are gathered.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub repeats: i64,
 }
 
 /// Whether the journal can do without a number.

@@ -29,7 +29,7 @@ async fn until_recorded(bridge: &Bridge, event: &str, count: usize) {
 }
 
 /// Kilobytes of memory of a process.
-fn memory(bridge: &Bridge) -> u64 {
+pub fn memory(bridge: &Bridge) -> u64 {
     let id = bridge.child.id().unwrap();
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmRSS:"));
@@ -112,7 +112,8 @@ timeout = '4s'
     let mut calls: FuturesUnordered<_> =
         (0..1_000).map(|_| bridge.post("/bad/hang", "{}")).collect();
     let mut busy = 0;
-    while busy < 988 {
+    // Four run. Of the eight that may wait, one caller has six.
+    while busy < 990 {
         let answer = calls.next().await.unwrap();
         assert_eq!(
             (answer.status, answer.code().as_str()),
@@ -136,12 +137,12 @@ timeout = '4s'
     assert!(good[4] < Duration::from_millis(100), "{good:?}");
     let grown = memory(&bridge).saturating_sub(before);
     assert!(grown < 80_000, "{grown} kB more");
-    // Four were made and got no answer, eight never got a turn.
+    // Four were made and got no answer, six never got a turn.
     let mut last: Vec<u16> = Vec::new();
     while let Some(answer) = calls.next().await {
         last.push(answer.status);
     }
-    assert_eq!(last.len(), 12);
+    assert_eq!(last.len(), 10);
     assert!(
         last.iter().all(|status| [503, 504].contains(status)),
         "{last:?}"

@@ -23,6 +23,7 @@ mod costly_schemas;
 mod dashboard;
 mod database_role;
 mod floods;
+mod hostile_callers;
 mod identity;
 mod isolation;
 mod keyring;

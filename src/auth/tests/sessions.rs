@@ -1,9 +1,12 @@
 //! Session tokens that Open WebUI's API is asked about.
 
-use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
+use axum::{Json, Router, extract::State, http::StatusCode, middleware::Next, routing::get};
 use serde_json::json;
 
-use super::*;
+use super::{
+    super::{introspection::Introspection, session::Claims},
+    *,
+};
 use crate::config::Gateway;
 
 /// What the stand-in says of tokens: `Bearer x` → user and groups, each a status and a body.
@@ -169,6 +172,49 @@ async fn an_answer_counts_for_a_while_and_silence_does_not() {
     );
     let _stand = Stand::serve(&address.to_string(), routes(answers())).await;
     assert!(ask(&proofs, &sent, None).await.is_ok(), "it is back");
+}
+
+#[tokio::test]
+async fn made_up_tokens_do_not_make_users_wait() {
+    async fn slowly(request: axum::extract::Request, next: Next) -> axum::response::Response {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        next.run(request).await
+    }
+    let routes = routes(answers()).layer(axum::middleware::from_fn(slowly));
+    let stand = Stand::serve("127.0.0.1:0", routes).await;
+    let api = Introspection::new(
+        sources().http,
+        &stand.url("/chat"),
+        Duration::from_millis(300),
+    );
+    let api = api.unwrap();
+    let known = session("u1");
+    let claims = Claims::default();
+    api.session(&known, &claims).await.unwrap();
+    // What was known is asked for again.
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    let flood = (0..250).map(|number| {
+        let (api, claims) = (&api, &claims);
+        async move { api.session(&format!("made-up-{number}"), claims).await }
+    });
+    let user = async {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let began = std::time::Instant::now();
+        (api.session(&known, &claims).await, began.elapsed())
+    };
+    let (flood, (user, took)) = tokio::join!(futures::future::join_all(flood), user);
+    assert!(user.is_ok(), "{user:?}");
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    let refused = |is: fn(&Refusal) -> bool| {
+        let refusals = flood.iter().filter_map(|it| it.as_ref().err());
+        refusals.filter(|it| is(it)).count()
+    };
+    assert_eq!(refused(Refusal::is_outage), 250 - 32, "few may wait");
+    assert_eq!(refused(|it| *it == Refusal::SignedOut), 32);
+    // Those are known for a moment.
+    let asked = stand.asked();
+    assert!(api.session("made-up-0", &claims).await.is_err());
+    assert_eq!(stand.asked(), asked);
 }
 
 #[tokio::test]

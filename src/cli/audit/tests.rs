@@ -74,10 +74,10 @@ async fn calls_are_found_shown_and_exported() {
             2026-11-20 10:00:00  alice@example.com         github/search                     ok 200               12.3 ms  grant developers      r0
             ");
             insta::assert_snapshot!(csv, @r"
-            time,request_id,caller,proof,groups,rule,bridge,tool,outcome,status,duration_us,request_bytes,response_bytes,peer,workspace,instance,id,arguments
-            2026-11-20T10:00:00.000000Z,r0,alice@example.com,session,,grant developers,github,search,ok,200,12345,0,0,,default,a,a-00000,
+            time,request_id,caller,proof,groups,rule,bridge,tool,outcome,status,duration_us,request_bytes,response_bytes,peer,workspace,instance,id,arguments,count
+            2026-11-20T10:00:00.000000Z,r0,alice@example.com,session,,grant developers,github,search,ok,200,12345,0,0,,default,a,a-00000,,1
             ");
-            insta::assert_snapshot!(lines, @r#"{"time":"2026-11-20T10:00:01.000000Z","request_id":"r1","caller":"=1+1","proof":"session","groups":[],"rule":"grant developers","bridge":"github","tool":"search","outcome":"tool_error","status":500,"duration_us":12345,"request_bytes":0,"response_bytes":0,"peer":null,"workspace":"default","instance":"a","id":"a-00001","arguments":null}"#);
+            insta::assert_snapshot!(lines, @r#"{"time":"2026-11-20T10:00:01.000000Z","request_id":"r1","caller":"=1+1","proof":"session","groups":[],"rule":"grant developers","bridge":"github","tool":"search","outcome":"tool_error","status":500,"duration_us":12345,"request_bytes":0,"response_bytes":0,"peer":null,"workspace":"default","instance":"a","id":"a-00001","arguments":null,"count":1}"#);
         }
         let csv = output(&store, "query --format csv").await;
         assert!(csv.contains(",'=1+1,"), "{csv}");

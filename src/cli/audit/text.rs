@@ -15,9 +15,18 @@ pub const CHANGES: &str =
 /// One call.
 pub fn call(record: &CallRecord) -> String {
     let tool = format!("{}/{}", record.bridge, record.tool);
-    let outcome = match record.status {
+    let mut outcome = match record.status {
         0 => record.outcome.clone(),
         status => format!("{} {status}", record.outcome),
+    };
+    if record.repeats > 0 {
+        outcome = format!("{outcome} x{}", record.repeats.saturating_add(1));
+    }
+    let caller = match (&record.caller, &record.peer) {
+        (Some(caller), _) => caller.clone(),
+        // Without an identity the address is all that is known.
+        (None, Some(peer)) => format!("({peer})"),
+        (None, None) => "-".to_owned(),
     };
     let taken = if record.outcome == "started" {
         String::new()
@@ -27,7 +36,7 @@ pub fn call(record: &CallRecord) -> String {
     let line = format!(
         "{}  {:<24}  {:<32}  {:<16}  {:>10}  {:<20}  {}",
         time(record.time),
-        clean(record.caller.as_deref().unwrap_or("-")),
+        clean(&caller),
         clean(&tool),
         clean(&outcome),
         taken,

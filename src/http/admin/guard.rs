@@ -171,7 +171,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<AppState>> for Given<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _state: &Arc<AppState>) -> Result<Self, ApiError> {
-        let bytes = body::read(request.into_body(), BODY_BYTES_MAX).await?;
+        let bytes = body::read(request.into_body(), BODY_BYTES_MAX, None).await?;
         serde_json::from_slice(&bytes).map(Given).map_err(|error| {
             if error.is_data() {
                 invalid(error.to_string())

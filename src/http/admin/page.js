@@ -620,6 +620,7 @@ function callRow(it, filter) {
   const more = {
     Request: it.request_id, Rule: it.rule, Groups: (it.groups ?? []).join(", ") || "none", Status: it.status || "", From: it.peer,
     Sizes: `${size(it.request_bytes)} in, ${size(it.response_bytes)} out`, Workspace: it.workspace, Arguments: it.arguments,
+    Requests: it.count > 1 ? it.count : "",
   };
   return [
     time(it.time),

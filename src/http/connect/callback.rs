@@ -13,8 +13,10 @@ use super::{
     routes::{failed, logins, root_of},
 };
 use crate::{
+    auth::{Caller, Proof},
     credential::{Answer, Finished, LoginError, Owner},
     http::{AppState, sender::Sender},
+    rate::CallerKey,
 };
 
 /// Takes the answer of a login in.
@@ -66,10 +68,12 @@ fn welcome(state: &AppState, finished: &Finished) -> Response {
             workspace: account.workspace.as_str().into(),
             subject: account.subject.as_str().into(),
         };
+        let caller = Caller::named(&account.subject, Proof::Session);
+        let caller = CallerKey::of(&caller, None);
         state.registry.tracker().spawn(async move {
             // Its old session showed the old account.
             bridge.dismiss(&owner);
-            if let Err(reason) = bridge.welcome(&owner).await {
+            if let Err(reason) = bridge.welcome(&owner, caller).await {
                 tracing::warn!(bridge.name = %bridge.name(), %reason, "the account is connected, and its server is not reached");
             }
         });

@@ -202,7 +202,7 @@ async fn begin(
             words,
         ));
     }
-    let form = body::read(request, BODY_BYTES_MAX).await?;
+    let form = body::read(request, BODY_BYTES_MAX, None).await?;
     let sealed = form_urlencoded::parse(&form)
         .find_map(|(key, value)| (key == "ticket").then(|| value.into_owned()))
         .unwrap_or_default();

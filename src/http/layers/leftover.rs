@@ -12,7 +12,7 @@ use std::{
 
 use axum::{
     body::{Body, Bytes, HttpBody},
-    extract::Request,
+    extract::{ConnectInfo, Request},
     middleware::Next,
     response::Response,
 };
@@ -20,6 +20,8 @@ use futures::StreamExt as _;
 use http::{StatusCode, header};
 use http_body::{Frame, SizeHint};
 use tokio::{sync::oneshot, time::timeout};
+
+use crate::http::connections::Peer;
 
 /// How long a body that nobody wants is read on.
 const LEFTOVER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -29,6 +31,9 @@ const LEFTOVER_BYTES_MAX: usize = 64 << 20;
 
 /// Answers once the request was read to its end, within bounds.
 pub async fn read_leftover(request: Request, next: Next) -> Response {
+    // Until it is read on, also where no handler wants it.
+    let peer = request.extensions().get::<ConnectInfo<Peer>>();
+    let _open = peer.map(|ConnectInfo(peer)| peer.connection.open());
     // Whoever waits for our word has not sent anything yet, and need not.
     if request.body().is_end_stream() || request.headers().contains_key(header::EXPECT) {
         return next.run(request).await;

@@ -2,10 +2,12 @@
 
 mod cors;
 mod leftover;
+mod quiet;
 mod request;
 mod root_path;
 
 pub use cors::cors;
 pub use leftover::read_leftover;
+pub use quiet::Quiet;
 pub use request::{Note, Observer, RequestId, observe};
 pub use root_path::strip_root_path;

@@ -4,14 +4,15 @@ use std::{fmt, sync::Arc, time::Instant};
 
 use axum::{
     body::Bytes,
-    extract::{MatchedPath, Request, State},
+    extract::{ConnectInfo, MatchedPath, Request, State},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 
+use super::Quiet;
 use crate::{
-    http::{error::ApiError, gate::Gate, state::AppState},
+    http::{connections::Peer, error::ApiError, gate::Gate, state::AppState},
     name::{BridgeName, ToolName},
     secret::Redactor,
     telemetry::RequestSpan,
@@ -48,6 +49,8 @@ pub struct Note {
 pub struct Observer {
     /// Bounds requests at once.
     pub gate: Gate,
+    /// Bounds the log lines of refused requests.
+    pub quiet: Arc<Quiet>,
     /// What handlers share: what takes secrets out, whether we are to stop, what is counted.
     pub state: Arc<AppState>,
 }
@@ -59,8 +62,10 @@ pub async fn observe(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let Observer { gate, state } = observer;
+    let Observer { gate, quiet, state } = observer;
     let began = Instant::now();
+    let peer = request.extensions().get::<ConnectInfo<Peer>>();
+    let _busy = peer.map(|ConnectInfo(peer)| peer.connection.busy());
     let redactor = &state.redactor;
     let version = request.version();
     let request_id = request_id(request.headers());
@@ -69,11 +74,16 @@ pub async fn observe(
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let span = begin_span(&state, &mut request);
     // A probe that fails would have a busy process restarted.
-    let response = if is_probe(uri.path()) {
+    let response = if is_probe(uri.path()) || uri.path() == "/metrics" {
         next.run(request).await
     } else {
         match gate.enter() {
-            Some(_place) => next.run(request).await,
+            Some(seat) => {
+                request.extensions_mut().insert(Arc::clone(&seat));
+                let response = next.run(request).await;
+                drop(seat);
+                response
+            }
             None => Gate::refusal().into_response(),
         }
     };
@@ -81,14 +91,18 @@ pub async fn observe(
     let mut response = render(response, text, &uri, redactor);
     state.metering.answered(response.status());
     let trace = span.map(|span| end_span(&span, text, &method, &response));
-    log(
-        text,
-        trace.as_deref(),
-        &method,
-        uri.path(),
-        &response,
-        began,
-    );
+    let note = response.extensions().get::<Note>();
+    let is_identified = note.is_some_and(|note| note.caller.is_some());
+    if is_probe(uri.path()) || quiet.is_logged(response.status(), is_identified) {
+        log(
+            text,
+            trace.as_deref(),
+            &method,
+            uri.path(),
+            &response,
+            began,
+        );
+    }
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, request_id);
     // Whoever keeps the connection would lose the next request on it. HTTP/2 has a frame for that.

@@ -23,6 +23,7 @@ fn call(number: i64, outcome: &str) -> CallRecord {
         duration_us: 12,
         request_bytes: 3,
         response_bytes: 4,
+        repeats: 2,
         arguments: Some("{}".to_owned()),
     }
 }

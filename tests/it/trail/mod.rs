@@ -279,6 +279,7 @@ async fn every_field_is_right(kept: &Kept) {
         assert_eq!(
             rest,
             json!({
+                "count": 1,
                 "request_id": id, "caller": caller,
                 "proof": if caller.is_null() { "none" } else { "api_key" },
                 "groups": groups, "rule": rule, "bridge": bridge_name, "tool": tool,

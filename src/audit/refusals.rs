@@ -1,0 +1,261 @@
+//! [`Refusals`]: refused calls are gathered, so that a caller who is refused cannot fill the disk.
+//!
+//! A request costs its sender nothing, and a record of it would cost us 500 bytes for 90 days. The
+//! first refusals of an address or of a caller are recorded one by one; those that follow within a
+//! minute become one record with their number.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use super::line;
+use crate::store::CallRecord;
+
+/// How long refusals are gathered before they become a record.
+const WINDOW: Duration = Duration::from_mins(1);
+
+/// Refusals of one address without an identity that are recorded one by one in a window: the
+/// operator sees the first one at once.
+const ALONE_UNIDENTIFIED: u64 = 1;
+
+/// The same for an identified caller, whose refusals say who tried what.
+const ALONE_IDENTIFIED: u64 = 60;
+
+/// Addresses and callers that are told apart at once. The rest is counted together.
+const SENDERS_MAX: usize = 256;
+
+/// Gathers refused calls by their sender.
+#[derive(Debug, Default)]
+pub(super) struct Refusals(Mutex<HashMap<Sender, Window>>);
+
+/// Who was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Sender {
+    /// A caller: workspace and id.
+    Caller(String, String),
+    /// Requests without an identity from one address. IPv6 counts by /64, which one host has.
+    Address(Option<IpAddr>),
+    /// All that came when there were too many to tell apart.
+    Others,
+}
+
+/// The refusals of a sender since the last record.
+#[derive(Debug)]
+struct Window {
+    began: Instant,
+    /// Recorded one by one.
+    alone: u64,
+    /// The last of those that were not.
+    last: Option<CallRecord>,
+    /// How many of each code were not, with its status.
+    codes: BTreeMap<String, (u64, u16)>,
+}
+
+impl Refusals {
+    /// Takes a refused call. It comes back if it is to be recorded by itself.
+    pub(super) fn take(&self, record: CallRecord, now: Instant) -> Option<CallRecord> {
+        let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sender = Sender::of(&record);
+        if !windows.contains_key(&sender) && windows.len() >= SENDERS_MAX {
+            sender = Sender::Others;
+        }
+        let alone = sender.alone();
+        let window = windows.entry(sender).or_insert_with(|| Window::new(now));
+        if window.alone < alone {
+            window.alone += 1;
+            return Some(record);
+        }
+        window.count(record);
+        None
+    }
+
+    /// The records of the windows that are over; of all windows at the end.
+    pub(super) fn due(&self, now: Instant, is_end: bool) -> Vec<CallRecord> {
+        let mut due = Vec::new();
+        let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        windows.retain(|sender, window| {
+            let is_over = now.saturating_duration_since(window.began) >= WINDOW;
+            if !is_over && !is_end {
+                return true;
+            }
+            match window.close(sender, now) {
+                Some(record) => {
+                    due.push(record);
+                    // If the sender goes on, nothing is recorded one by one any more.
+                    !is_end
+                }
+                None => false,
+            }
+        });
+        due
+    }
+}
+
+impl Sender {
+    fn of(record: &CallRecord) -> Self {
+        if let Some(caller) = &record.caller {
+            return Self::Caller(record.workspace.clone(), caller.clone());
+        }
+        let address = record.peer.as_deref().and_then(|peer| peer.parse().ok());
+        Self::Address(address.map(network))
+    }
+
+    /// How many are recorded one by one in a window.
+    fn alone(&self) -> u64 {
+        match self {
+            Self::Caller(..) => ALONE_IDENTIFIED,
+            Self::Address(_) => ALONE_UNIDENTIFIED,
+            Self::Others => 0,
+        }
+    }
+}
+
+/// The part of an address that its holder cannot choose.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),
+    }
+}
+
+impl Window {
+    fn new(now: Instant) -> Self {
+        Self {
+            began: now,
+            alone: 0,
+            last: None,
+            codes: BTreeMap::new(),
+        }
+    }
+
+    /// Counts a refusal that is not recorded by itself.
+    fn count(&mut self, mut record: CallRecord) {
+        let code = self.codes.entry(record.outcome.clone()).or_default();
+        *code = (code.0.saturating_add(1), record.status);
+        line::bound(&mut record);
+        self.last = Some(record);
+    }
+
+    /// The record of what was counted, if anything was; begins the next window.
+    fn close(&mut self, sender: &Sender, now: Instant) -> Option<CallRecord> {
+        let mut record = self.last.take()?;
+        let codes = std::mem::take(&mut self.codes);
+        let total: u64 = codes.values().map(|(count, _)| count).sum();
+        let most = codes.iter().max_by_key(|(_, (count, _))| *count);
+        if let Some((code, (_, status))) = most {
+            record.outcome.clone_from(code);
+            record.status = *status;
+        }
+        if codes.len() > 1 {
+            let counts = codes
+                .iter()
+                .map(|(code, (count, _))| format!("{code} {count}"));
+            record.rule = counts.collect::<Vec<_>>().join(", ");
+        }
+        if *sender == Sender::Others {
+            record.caller = None;
+            "none".clone_into(&mut record.proof);
+            record.groups.clear();
+            record.peer = Some("others".to_owned());
+        }
+        record.repeats = i64::try_from(total.saturating_sub(1)).unwrap_or(i64::MAX);
+        self.began = now;
+        self.alone = sender.alone();
+        Some(record)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(caller: Option<&str>, peer: &str, code: &str) -> CallRecord {
+        CallRecord {
+            workspace: "default".to_owned(),
+            caller: caller.map(str::to_owned),
+            peer: Some(peer.to_owned()),
+            outcome: code.to_owned(),
+            status: if code == "forbidden" { 403 } else { 401 },
+            ..CallRecord::default()
+        }
+    }
+
+    #[test]
+    fn a_flood_without_identity_is_two_records_in_the_first_minute_and_one_in_each_after_it() {
+        let refusals = Refusals::default();
+        let began = Instant::now();
+        for minute in 0..3_u32 {
+            let now = began + WINDOW * minute;
+            let mut alone = 0;
+            for _ in 0..1_000 {
+                let record = refused(None, "192.0.2.1", "unauthorized");
+                alone += u32::from(refusals.take(record, now).is_some());
+            }
+            assert_eq!(alone, u32::from(minute == 0));
+            assert_eq!(refusals.due(now, false), []);
+            let due = refusals.due(now + WINDOW, false);
+            let repeats: Vec<_> = due.iter().map(|it| it.repeats).collect();
+            assert_eq!(repeats, [999 - i64::from(alone)]);
+        }
+        assert_eq!(refusals.due(began + WINDOW * 4, false), []);
+        let again = refused(None, "192.0.2.1", "unauthorized");
+        assert!(refusals.take(again, began + WINDOW * 5).is_some());
+    }
+
+    #[test]
+    fn a_record_says_which_codes_there_were() {
+        let refusals = Refusals::default();
+        let now = Instant::now();
+        for (code, count) in [("unauthorized", 3), ("too_many_failures", 5)] {
+            for _ in 0..count {
+                refusals.take(refused(None, "192.0.2.1", code), now);
+            }
+        }
+        let due = refusals.due(now, true);
+        assert_eq!(due.len(), 1);
+        assert_eq!(due[0].outcome, "too_many_failures");
+        assert_eq!(due[0].rule, "too_many_failures 5, unauthorized 2");
+        assert_eq!(due[0].repeats, 6);
+    }
+
+    #[test]
+    fn addresses_and_callers_are_told_apart_up_to_a_bound() {
+        let refusals = Refusals::default();
+        let now = Instant::now();
+        for number in 0..1_000_u32 {
+            for _ in 0..2 {
+                let peer = std::net::Ipv4Addr::from(number).to_string();
+                refusals.take(refused(None, &peer, "unauthorized"), now);
+            }
+        }
+        // The addresses of one /64 are one sender.
+        let refusals_v6 = Refusals::default();
+        for peer in ["2001:db8::1", "2001:db8::2", "2001:db8::3"] {
+            refusals_v6.take(refused(None, peer, "unauthorized"), now);
+        }
+        assert_eq!(refusals_v6.due(now, true)[0].repeats, 1);
+        let due = refusals.due(now, true);
+        assert_eq!(due.len(), SENDERS_MAX + 1);
+        let others = due.iter().find(|it| it.peer.as_deref() == Some("others"));
+        assert_eq!(others.unwrap().repeats, 2 * (1_000 - 256) - 1);
+    }
+
+    #[test]
+    fn an_identified_caller_is_recorded_one_by_one_for_a_while() {
+        let refusals = Refusals::default();
+        let now = Instant::now();
+        let alone = (0..100)
+            .filter(|_| {
+                let record = refused(Some("alice"), "192.0.2.1", "forbidden");
+                refusals.take(record, now).is_some()
+            })
+            .count();
+        assert_eq!(alone, 60);
+        let due = refusals.due(now, true);
+        assert_eq!((due.len(), due[0].repeats), (1, 39));
+        assert_eq!(due[0].caller.as_deref(), Some("alice"));
+    }
+}

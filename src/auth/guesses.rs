@@ -1,0 +1,383 @@
+//! [`Guesses`]: how often an address may try credentials that are wrong.
+//!
+//! What could be guessed is a short key of the configuration, and a token that only Open WebUI can
+//! check. Once an address has sent many different wrong credentials, each further one from there that
+//! was never right before waits for its turn, a few a second, before it is looked at. All else passes
+//! at once, whatever its address sent before: a credential that was right before, a signature that we
+//! check ourselves, a key too long to be guessed. So Open WebUI, or a proxy behind which everybody has
+//! one address, is not locked out by what others send through it.
+
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    net::IpAddr,
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use governor::{
+    DefaultKeyedRateLimiter, Quota,
+    clock::{Clock as _, DefaultClock},
+};
+use http::HeaderMap;
+use ipnet::IpNet;
+use moka::sync::Cache;
+use tokio::time::sleep;
+
+use super::{Evidence, Refusal, headers};
+
+/// Different wrong credentials of one address a minute that cost nothing.
+const FREE_A_MINUTE: NonZeroU32 = NonZeroU32::new(30).unwrap();
+
+/// Credentials of an address that are looked at a second, once it has sent more wrong ones.
+const PACED_A_SECOND: NonZeroU32 = NonZeroU32::new(5).unwrap();
+
+/// How long an address is watched after its last wrong credential too many.
+const WATCHED: Duration = Duration::from_secs(30);
+
+/// Credentials of one address that wait for their turn.
+const WAITING_OF_ADDRESS: usize = 16;
+
+/// Credentials of all addresses that wait.
+const WAITING: usize = 128;
+
+/// The longest wait.
+const WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// Addresses that are counted at once; what comes from others is counted together.
+const ADDRESSES_MAX: usize = 10_000;
+
+/// Counters of addresses that rest are swept out after so many wrong credentials.
+const SWEEP: u32 = 1024;
+
+/// Credentials that are remembered as right, or as wrong.
+const REMEMBERED: usize = 1 << 13;
+
+/// How much of a credential tells it from others, from its end: the whole of a key, the signature of a
+/// token.
+const TOLD_BYTES: usize = 64;
+
+/// Keys from this length on are taken for ones that cannot be guessed, in bytes.
+const GUESSABLE_BYTES: usize = 16;
+
+/// Counts wrong credentials by their address.
+#[derive(Debug)]
+pub struct Guesses {
+    /// Proxies, whose word for the address of their client is taken.
+    trusted: Vec<IpNet>,
+    hash: RandomState,
+    right: Memory,
+    wrong: Memory,
+    counted: DefaultKeyedRateLimiter<IpAddr>,
+    paced: DefaultKeyedRateLimiter<IpAddr>,
+    /// Addresses that sent too many.
+    watched: Cache<IpAddr, Arc<AtomicUsize>>,
+    waiting: AtomicUsize,
+    sweep: AtomicU32,
+    clock: DefaultClock,
+}
+
+/// A set of hashes that forgets the older of two with the same place. Reading and writing it is one
+/// atomic operation.
+#[derive(Debug)]
+struct Memory(Box<[AtomicU64]>);
+
+/// What a request shows, as far as it is counted.
+#[derive(Debug, Clone, Copy)]
+pub struct Shown {
+    hash: u64,
+    address: IpAddr,
+}
+
+impl Memory {
+    fn new() -> Self {
+        Self((0..REMEMBERED).map(|_| AtomicU64::new(0)).collect())
+    }
+
+    fn place(&self, hash: u64) -> Option<&AtomicU64> {
+        let place = usize::try_from(hash % self.0.len() as u64).unwrap_or_default();
+        self.0.get(place)
+    }
+
+    fn has(&self, hash: u64) -> bool {
+        self.place(hash)
+            .is_some_and(|it| it.load(Ordering::Relaxed) == hash)
+    }
+
+    fn add(&self, hash: u64) {
+        if let Some(place) = self.place(hash) {
+            place.store(hash, Ordering::Relaxed);
+        }
+    }
+
+    fn remove(&self, hash: u64) {
+        if let Some(place) = self.place(hash) {
+            // Another one may have taken its place, and stays.
+            place
+                .compare_exchange(hash, 0, Ordering::Relaxed, Ordering::Relaxed)
+                .ok();
+        }
+    }
+}
+
+impl Guesses {
+    /// Counts; the addresses of clients are told by these proxies.
+    pub fn new(trusted: Vec<IpNet>) -> Self {
+        Self {
+            trusted,
+            hash: RandomState::new(),
+            right: Memory::new(),
+            wrong: Memory::new(),
+            counted: DefaultKeyedRateLimiter::keyed(Quota::per_minute(FREE_A_MINUTE)),
+            paced: DefaultKeyedRateLimiter::keyed(Quota::per_second(PACED_A_SECOND)),
+            watched: Cache::builder()
+                .max_capacity(ADDRESSES_MAX as u64)
+                .time_to_live(WATCHED)
+                .build(),
+            waiting: AtomicUsize::new(0),
+            sweep: AtomicU32::new(0),
+            clock: DefaultClock::default(),
+        }
+    }
+
+    /// What a request shows; `None` where it shows nothing that could be guessed.
+    pub fn shown(&self, evidence: &Evidence<'_>) -> Option<Shown> {
+        let sent = evidence.headers;
+        let credential = match headers::authorization(sent) {
+            Ok(None) => headers::cookie(sent).ok().flatten()?,
+            Ok(Some(authorization)) => authorization,
+            Err(_) => return None,
+        };
+        let bytes = credential.as_bytes();
+        let told = bytes.get(bytes.len().saturating_sub(TOLD_BYTES)..)?;
+        let hash = self.hash.hash_one((told, bytes.len()));
+        Some(Shown {
+            // Zero stands for an empty place.
+            hash: hash.max(1),
+            address: self.address(sent, evidence.peer?),
+        })
+    }
+
+    /// The address that a request came from: the last one that no trusted proxy has.
+    fn address(&self, sent: &HeaderMap, peer: IpAddr) -> IpAddr {
+        let is_trusted = |address: &IpAddr| self.trusted.iter().any(|it| it.contains(address));
+        if !is_trusted(&peer) {
+            return network(peer);
+        }
+        let lists = sent.get_all("x-forwarded-for").iter();
+        let addresses: Vec<IpAddr> = lists
+            .filter_map(|list| list.to_str().ok())
+            .flat_map(|list| list.split(','))
+            .filter_map(|address| address.trim().parse().ok())
+            .collect();
+        let client = addresses.into_iter().rev().find(|it| !is_trusted(it));
+        network(client.unwrap_or(peer))
+    }
+
+    /// Whether a credential has to wait for its turn, unless it turns out that it cannot be guessed.
+    pub fn is_suspect(&self, shown: &Shown) -> bool {
+        !self.right.has(shown.hash)
+            && !self.wrong.has(shown.hash)
+            && self.watched.contains_key(&shown.address)
+    }
+
+    /// Waits until a credential may be looked at.
+    pub async fn turn(&self, shown: &Shown) -> Result<(), Refusal> {
+        let waiting = self.watched.get(&shown.address).unwrap_or_default();
+        let Some(_place) = Place::take([&waiting, &self.waiting], [WAITING_OF_ADDRESS, WAITING])
+        else {
+            return Err(self.too_many());
+        };
+        let deadline = Instant::now() + WAIT_MAX;
+        loop {
+            let Err(until) = self.paced.check_key(&shown.address) else {
+                return Ok(());
+            };
+            let wait = until.wait_time_from(self.clock.now());
+            if Instant::now() + wait > deadline {
+                return Err(self.too_many());
+            }
+            sleep(wait).await;
+        }
+    }
+
+    #[expect(clippy::unused_self, reason = "the wait is the same for all")]
+    fn too_many(&self) -> Refusal {
+        Refusal::TooManyFailures(WAIT_MAX.as_secs())
+    }
+
+    /// Notes how it went.
+    pub fn note<T>(&self, shown: &Shown, outcome: &Result<T, Refusal>) {
+        match outcome {
+            Ok(_) if self.right.has(shown.hash) => {}
+            Ok(_) => {
+                self.wrong.remove(shown.hash);
+                self.right.add(shown.hash);
+            }
+            Err(refusal) if refusal.is_wrong() && !self.wrong.has(shown.hash) => {
+                self.right.remove(shown.hash);
+                self.wrong.add(shown.hash);
+                self.count(shown.address);
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Counts one more wrong credential that was not seen before.
+    fn count(&self, address: IpAddr) {
+        if self.sweep.fetch_add(1, Ordering::Relaxed) % SWEEP == SWEEP - 1 {
+            for counters in [&self.counted, &self.paced] {
+                counters.retain_recent();
+                counters.shrink_to_fit();
+            }
+        }
+        let crowd = IpAddr::from([0, 0, 0, 0]);
+        let is_full = self.counted.len() >= ADDRESSES_MAX;
+        let counted = if is_full { crowd } else { address };
+        if self.counted.check_key(&counted).is_err() {
+            let before = self.watched.get(&address).unwrap_or_default();
+            if before.load(Ordering::Relaxed) == 0 {
+                tracing::warn!(%address, "many wrong credentials come from this address; further ones that were never right wait for their turn");
+            }
+            self.watched.insert(address, before);
+        }
+    }
+}
+
+/// Whether a key could be guessed at a few tries a second.
+pub fn is_guessable(key: &str) -> bool {
+    key.len() < GUESSABLE_BYTES
+}
+
+/// The part of an address that its holder cannot choose: IPv6 counts by /64.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),
+        v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+/// A place among those that wait, of an address and of all; given back on drop.
+struct Place<'a>([&'a AtomicUsize; 2]);
+
+impl<'a> Place<'a> {
+    fn take(counts: [&'a AtomicUsize; 2], bounds: [usize; 2]) -> Option<Self> {
+        let place = Self(counts);
+        let taken = counts.map(|count| count.fetch_add(1, Ordering::Relaxed));
+        let is_free = taken
+            .iter()
+            .zip(bounds)
+            .all(|(taken, bound)| *taken < bound);
+        is_free.then_some(place)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        for count in self.0 {
+            count.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderValue, header::AUTHORIZATION};
+
+    use super::*;
+
+    fn guesses() -> Guesses {
+        Guesses::new(vec!["10.0.0.0/8".parse().unwrap()])
+    }
+
+    fn shown(guesses: &Guesses, text: &str, peer: &str, forwarded: Option<&str>) -> Shown {
+        let mut sent = HeaderMap::new();
+        let value = HeaderValue::try_from(format!("Bearer {text}")).unwrap();
+        sent.insert(AUTHORIZATION, value);
+        if let Some(forwarded) = forwarded {
+            let value = HeaderValue::try_from(forwarded).unwrap();
+            sent.insert("x-forwarded-for", value);
+        }
+        let peer = Some(peer.parse().unwrap());
+        let evidence = Evidence {
+            headers: &sent,
+            peer,
+        };
+        guesses.shown(&evidence).unwrap()
+    }
+
+    fn wrong(guesses: &Guesses, text: &str, peer: &str) {
+        let shown = shown(guesses, text, peer, None);
+        guesses.note(&shown, &Err::<(), _>(Refusal::Key));
+    }
+
+    #[tokio::test]
+    async fn an_address_with_many_wrong_credentials_is_paced_and_others_are_not() {
+        let guesses = guesses();
+        let right = shown(&guesses, "right", "192.0.2.1", None);
+        guesses.note(&right, &Ok(()));
+        for number in 0..200 {
+            wrong(&guesses, &format!("guess {number}"), "192.0.2.1");
+        }
+        let fresh = shown(&guesses, "fresh", "192.0.2.1", None);
+        assert!(guesses.is_suspect(&fresh));
+        assert!(!guesses.is_suspect(&right), "it was right before");
+        let elsewhere = shown(&guesses, "fresh", "192.0.2.2", None);
+        assert!(!guesses.is_suspect(&elsewhere));
+        let began = Instant::now();
+        let turns = (0..200).map(|number| {
+            let one = shown(&guesses, &format!("more {number}"), "192.0.2.1", None);
+            let guesses = &guesses;
+            async move { guesses.turn(&one).await }
+        });
+        let turns = futures::future::join_all(turns).await;
+        let taken = turns.iter().filter(|turn| turn.is_ok()).count();
+        // Those of the first second do not wait.
+        assert_eq!(taken, 5 + WAITING_OF_ADDRESS, "the rest is refused at once");
+        assert!(
+            began.elapsed() > Duration::from_secs(2),
+            "{:?}",
+            began.elapsed()
+        );
+        assert_eq!(guesses.waiting.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn the_same_wrong_credential_is_counted_once() {
+        let guesses = guesses();
+        for _ in 0..10_000 {
+            wrong(&guesses, "a session that has ended", "192.0.2.1");
+        }
+        assert!(!guesses.is_suspect(&shown(&guesses, "fresh", "192.0.2.1", None)));
+        let ended = shown(&guesses, "a session that has ended", "192.0.2.1", None);
+        assert!(!guesses.is_suspect(&ended), "its answer costs nothing");
+        guesses.note(&ended, &Ok(()));
+        assert!(!guesses.wrong.has(ended.hash));
+    }
+
+    #[test]
+    fn the_client_of_a_trusted_proxy_is_the_address() {
+        let guesses = guesses();
+        let table = [
+            ("192.0.2.1", None, "192.0.2.1"),
+            ("192.0.2.1", Some("198.51.100.1"), "192.0.2.1"),
+            ("10.0.0.1", None, "10.0.0.1"),
+            ("10.0.0.1", Some("198.51.100.1"), "198.51.100.1"),
+            (
+                "10.0.0.1",
+                Some("1.1.1.1, 198.51.100.1, 10.0.0.2"),
+                "198.51.100.1",
+            ),
+            ("10.0.0.1", Some("made up"), "10.0.0.1"),
+            ("2001:db8::1", None, "2001:db8::"),
+            ("::ffff:192.0.2.1", None, "192.0.2.1"),
+        ];
+        for (peer, forwarded, address) in table {
+            let shown = shown(&guesses, "x", peer, forwarded);
+            assert_eq!(shown.address.to_string(), address, "{peer} {forwarded:?}");
+        }
+    }
+}

@@ -1,0 +1,346 @@
+//! [`Slots`]: the calls of a bridge in flight and those that wait, shared out among callers.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::{
+    sync::{Notify, oneshot},
+    time::{Instant, timeout_at},
+};
+
+use crate::rate::{CallerKey, Full, Policy};
+
+/// Calls in flight, and calls that wait for their turn or for the server.
+#[derive(Debug)]
+pub(super) struct Slots {
+    /// How many calls at once.
+    max: usize,
+    /// How many may wait.
+    queue_max: usize,
+    state: Mutex<State>,
+    /// Woken when no call runs.
+    idle: Notify,
+}
+
+/// Who has what.
+#[derive(Debug, Default)]
+struct State {
+    running: Count,
+    waiting: Count,
+    /// Those of the waiting that wait for a slot, in the order in which they came.
+    line: VecDeque<Waiter>,
+    /// The number of the last turn that each caller was given while others waited.
+    turns: HashMap<CallerKey, u64>,
+    turn: u64,
+}
+
+/// A number, all together and by caller.
+#[derive(Debug, Default)]
+struct Count {
+    total: usize,
+    by_caller: HashMap<CallerKey, usize>,
+}
+
+/// A call that waits for a slot.
+#[derive(Debug)]
+struct Waiter {
+    caller: CallerKey,
+    turn: oneshot::Sender<Slot>,
+}
+
+/// A slot; given on to the next on drop.
+#[derive(Debug)]
+pub(super) struct Slot {
+    /// `None` for one that was not taken after all.
+    slots: Option<Arc<Slots>>,
+    caller: CallerKey,
+}
+
+/// A place among the waiting; given back on drop.
+#[derive(Debug)]
+pub(super) struct Queued {
+    slots: Arc<Slots>,
+    caller: CallerKey,
+}
+
+impl Slots {
+    /// So many calls at once, and so many that wait.
+    pub(super) fn new(max: usize, queue_max: usize) -> Arc<Self> {
+        Arc::new(Self {
+            max,
+            queue_max,
+            state: Mutex::default(),
+            idle: Notify::new(),
+        })
+    }
+
+    /// A slot, now or after a bounded wait in a bounded queue.
+    pub(super) async fn take(
+        self: &Arc<Self>,
+        caller: CallerKey,
+        deadline: Instant,
+    ) -> Result<Slot, Full> {
+        let (queued, mine) = {
+            let mut state = self.lock();
+            if state.line.is_empty() && self.may_run(&state, caller) {
+                state.running.add(caller);
+                return Ok(self.slot(caller));
+            }
+            self.join(&mut state, caller)?;
+            let (turn, mine) = oneshot::channel();
+            state.line.push_back(Waiter { caller, turn });
+            // A caller with less than those before it need not wait for them.
+            self.give_turns(&mut state);
+            (self.queued(caller), mine)
+        };
+        let slot = timeout_at(deadline, mine).await;
+        drop(queued);
+        match slot {
+            Ok(Ok(slot)) => Ok(slot),
+            Ok(Err(_)) | Err(_) => {
+                let mut state = self.lock();
+                state.line.retain(|waiter| !waiter.turn.is_closed());
+                Err(Full::All)
+            }
+        }
+    }
+
+    /// A place among the waiting, unless too many of them or of this caller's do.
+    pub(super) fn wait(self: &Arc<Self>, caller: CallerKey) -> Result<Queued, Full> {
+        self.join(&mut self.lock(), caller)?;
+        Ok(self.queued(caller))
+    }
+
+    /// Waits until no call has a slot.
+    pub(super) async fn idle(&self) {
+        loop {
+            let idle = self.idle.notified();
+            if self.running() == 0 {
+                return;
+            }
+            idle.await;
+        }
+    }
+
+    /// Calls that have a slot.
+    pub(super) fn running(&self) -> usize {
+        self.lock().running.total
+    }
+
+    /// Calls that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.lock().waiting.total
+    }
+
+    /// Whether a caller may have another slot.
+    fn may_run(&self, state: &State, caller: CallerKey) -> bool {
+        let free = self.max.saturating_sub(state.running.total);
+        free > 0 && Policy::Dynamic.allows(state.running.of(caller), 1, free, self.max)
+    }
+
+    /// Counts one more that waits.
+    fn join(&self, state: &mut State, caller: CallerKey) -> Result<(), Full> {
+        let free = self.queue_max.saturating_sub(state.waiting.total);
+        let own = state.waiting.of(caller);
+        if free == 0 {
+            let is_mostly_own = own > 0 && own * 2 >= state.waiting.total;
+            return Err(if is_mostly_own { Full::Own } else { Full::All });
+        }
+        if !Policy::Dynamic.allows(own, 1, free, self.queue_max) {
+            return Err(Full::Own);
+        }
+        state.waiting.add(caller);
+        Ok(())
+    }
+
+    /// Gives free slots to those who wait. The caller who has the fewest is next, of two alike the one
+    /// whose last turn is longer ago, and of those the one who came first.
+    fn give_turns(self: &Arc<Self>, state: &mut State) {
+        while state.running.total < self.max && !state.line.is_empty() {
+            let waiters = state.line.iter().enumerate();
+            let next = waiters
+                .filter(|(_, waiter)| self.may_run(state, waiter.caller))
+                .min_by_key(|(place, Waiter { caller, .. })| {
+                    let last = state.turns.get(caller).copied().unwrap_or_default();
+                    (state.running.of(*caller), last, *place)
+                })
+                .map(|(place, _)| place);
+            let Some(waiter) = next.and_then(|place| state.line.remove(place)) else {
+                return;
+            };
+            state.running.add(waiter.caller);
+            state.turn += 1;
+            state.turns.insert(waiter.caller, state.turn);
+            if let Err(mut unwanted) = waiter.turn.send(self.slot(waiter.caller)) {
+                // Its caller hung up. Its drop would take the lock, which is held here.
+                unwanted.slots = None;
+                state.running.remove(waiter.caller);
+            }
+        }
+        if state.line.is_empty() {
+            state.turns.clear();
+        }
+    }
+
+    fn slot(self: &Arc<Self>, caller: CallerKey) -> Slot {
+        Slot {
+            slots: Some(Arc::clone(self)),
+            caller,
+        }
+    }
+
+    fn queued(self: &Arc<Self>, caller: CallerKey) -> Queued {
+        Queued {
+            slots: Arc::clone(self),
+            caller,
+        }
+    }
+
+    /// A thread that panicked in here left nothing half done.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Count {
+    fn of(&self, caller: CallerKey) -> usize {
+        self.by_caller.get(&caller).copied().unwrap_or_default()
+    }
+
+    fn add(&mut self, caller: CallerKey) {
+        self.total += 1;
+        *self.by_caller.entry(caller).or_default() += 1;
+    }
+
+    fn remove(&mut self, caller: CallerKey) {
+        self.total = self.total.saturating_sub(1);
+        if let Some(own) = self.by_caller.get_mut(&caller) {
+            *own = own.saturating_sub(1);
+            if *own == 0 {
+                self.by_caller.remove(&caller);
+            }
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let Some(slots) = &self.slots else { return };
+        let mut state = slots.lock();
+        state.running.remove(self.caller);
+        if state.running.total == 0 {
+            slots.idle.notify_waiters();
+        }
+        if !state.line.is_empty() {
+            slots.give_turns(&mut state);
+        }
+    }
+}
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        self.slots.lock().waiting.remove(self.caller);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::auth::{Caller, Proof};
+
+    fn key(name: &str) -> CallerKey {
+        CallerKey::of(&Caller::named(name, Proof::ApiKey), None)
+    }
+
+    fn soon() -> Instant {
+        Instant::now() + Duration::from_millis(50)
+    }
+
+    fn later() -> Instant {
+        Instant::now() + Duration::from_secs(30)
+    }
+
+    #[tokio::test]
+    async fn one_caller_leaves_slots_and_places_of_the_queue_to_others() {
+        let slots = Slots::new(64, 256);
+        let mut held = Vec::new();
+        for _ in 0..48 {
+            held.push(slots.take(key("hostile"), soon()).await.unwrap());
+        }
+        let waits: Vec<_> = (0..400)
+            .map(|_| slots.take(key("hostile"), soon()))
+            .collect();
+        let waits = futures::future::join_all(waits).await;
+        let refused = |full| {
+            waits
+                .iter()
+                .filter(|it| it.as_ref().err() == Some(&full))
+                .count()
+        };
+        assert_eq!((refused(Full::Own), refused(Full::All)), (400 - 192, 192));
+        assert_eq!((slots.running(), slots.waiting()), (48, 0));
+        let honest = slots.take(key("honest"), soon()).await;
+        assert!(honest.is_ok(), "{honest:?}");
+        drop((honest, held));
+        assert_eq!((slots.running(), slots.waiting()), (0, 0));
+        assert!(slots.lock().line.is_empty());
+    }
+
+    #[tokio::test]
+    async fn the_caller_with_the_fewest_is_next() {
+        let slots = Slots::new(2, 100);
+        let first = slots.take(key("greedy"), soon()).await.unwrap();
+        let second = slots.take(key("greedy"), soon()).await.unwrap();
+        let greedy = (0..20).map(|_| slots.take(key("greedy"), later()));
+        let mut greedy = Box::pin(futures::future::join_all(greedy));
+        let mut modest = Box::pin(slots.take(key("modest"), later()));
+        assert!(futures::poll!(&mut greedy).is_pending());
+        assert!(futures::poll!(&mut modest).is_pending());
+        drop(first);
+        assert!(futures::poll!(&mut modest).is_ready(), "it had none");
+        drop((greedy, modest, second));
+        assert_eq!((slots.running(), slots.waiting()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn of_one_slot_callers_take_turns() {
+        let slots = Slots::new(1, 64);
+        let mut held = slots.take(key("greedy"), soon()).await.unwrap();
+        let mut greedy: Vec<_> = (0..10)
+            .map(|_| Box::pin(slots.take(key("greedy"), later())))
+            .collect();
+        for wait in &mut greedy {
+            assert!(futures::poll!(wait).is_pending());
+        }
+        let mut modest = Box::pin(slots.take(key("modest"), later()));
+        assert!(futures::poll!(&mut modest).is_pending());
+        drop(held);
+        held = greedy.remove(0).await.unwrap();
+        assert!(futures::poll!(&mut modest).is_pending());
+        drop(held);
+        assert!(
+            futures::poll!(&mut modest).is_ready(),
+            "after one of the others"
+        );
+    }
+
+    #[tokio::test]
+    async fn what_is_given_to_a_caller_who_hung_up_is_given_on() {
+        let slots = Slots::new(1, 8);
+        let held = slots.take(key("a"), soon()).await.unwrap();
+        let mut gone = Box::pin(slots.take(key("b"), later()));
+        assert!(futures::poll!(&mut gone).is_pending());
+        drop(gone);
+        let mut next = Box::pin(slots.take(key("c"), later()));
+        assert!(futures::poll!(&mut next).is_pending());
+        drop(held);
+        let next = futures::poll!(&mut next);
+        assert!(next.is_ready(), "{next:?}");
+        drop(next);
+        assert!(slots.take(key("d"), soon()).await.is_ok());
+    }
+}

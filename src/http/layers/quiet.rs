@@ -1,0 +1,81 @@
+//! [`Quiet`]: refused requests do not fill the log.
+
+use std::{
+    num::NonZeroU32,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use governor::{DefaultDirectRateLimiter, Quota};
+use http::StatusCode;
+
+/// Lines a minute of refused requests without an identity.
+const UNIDENTIFIED: NonZeroU32 = NonZeroU32::new(60).unwrap();
+
+/// Lines a minute of refused requests of callers.
+const IDENTIFIED: NonZeroU32 = NonZeroU32::new(600).unwrap();
+
+/// Bounds the lines of refused requests. The audit trail and the metrics count all of them.
+#[derive(Debug)]
+pub struct Quiet {
+    unidentified: DefaultDirectRateLimiter,
+    identified: DefaultDirectRateLimiter,
+    left_out: AtomicU64,
+}
+
+impl Default for Quiet {
+    fn default() -> Self {
+        let limiter = |lines| DefaultDirectRateLimiter::direct(Quota::per_minute(lines));
+        Self {
+            unidentified: limiter(UNIDENTIFIED),
+            identified: limiter(IDENTIFIED),
+            left_out: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Quiet {
+    /// Whether the line of a request is written.
+    pub fn is_logged(&self, status: StatusCode, is_identified: bool) -> bool {
+        let is_refused = status.is_client_error() || status == StatusCode::SERVICE_UNAVAILABLE;
+        if !is_refused {
+            return true;
+        }
+        let limiter = if is_identified {
+            &self.identified
+        } else {
+            &self.unidentified
+        };
+        if limiter.check().is_err() {
+            self.left_out.fetch_add(1, Ordering::Relaxed);
+            return false;
+        }
+        let left_out = self.left_out.swap(0, Ordering::Relaxed);
+        if left_out > 0 {
+            tracing::info!(
+                count = left_out,
+                "refused requests that were not logged one by one"
+            );
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_bounded_and_nothing_else_is() {
+        let quiet = Quiet::default();
+        let lines = |status, is_identified| {
+            (0..10_000)
+                .filter(|_| quiet.is_logged(status, is_identified))
+                .count()
+        };
+        assert_eq!(lines(StatusCode::OK, false), 10_000);
+        assert_eq!(lines(StatusCode::BAD_GATEWAY, true), 10_000);
+        assert!((60..70).contains(&lines(StatusCode::UNAUTHORIZED, false)));
+        assert!((600..700).contains(&lines(StatusCode::FORBIDDEN, true)));
+        assert!(quiet.left_out.load(Ordering::Relaxed) > 9_000);
+    }
+}

@@ -1,0 +1,238 @@
+//! [`Shares`]: one caller cannot take all of what is there for everybody.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher as _, RandomState},
+    net::IpAddr,
+    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
+};
+
+use crate::auth::{Caller, Proof};
+
+/// Below this many units everything is for all: there is no fair part of four places.
+const SHARED_FROM: usize = 8;
+
+/// A caller may hold this many times what is still free.
+const TIMES_FREE: usize = 3;
+
+/// A caller in the tables of who holds how much: a hash with a key that the process makes at its
+/// start, so that a caller cannot choose an id that meets the hash of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CallerKey(u64);
+
+/// The hash of [`CallerKey`].
+static HASH: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
+impl CallerKey {
+    /// The key of a caller. Callers without an identity are told apart by their address.
+    pub fn of(caller: &Caller, peer: Option<IpAddr>) -> Self {
+        let address = match caller.proof {
+            Proof::Anonymous | Proof::Loopback => peer,
+            _ => None,
+        };
+        Self(HASH.hash_one((&*caller.workspace, &*caller.id, address)))
+    }
+}
+
+/// Why nothing was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Full {
+    /// The caller holds its share.
+    Own,
+    /// Nothing is left.
+    All,
+}
+
+/// How much one caller may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    /// Three times as much as is still free (the dynamic thresholds of Choudhury and Hahne, IEEE/ACM
+    /// Transactions on Networking 6(2), 1998). A caller who is alone gets three quarters. However
+    /// many callers take as much as they can, a part stays free for the next one.
+    Dynamic,
+    /// This much, and always one piece of any size.
+    Capped(usize),
+}
+
+/// A number of places, slots or bytes, and who holds how many of them.
+#[derive(Debug)]
+pub struct Shares {
+    max: usize,
+    policy: Policy,
+    state: Mutex<Held>,
+}
+
+/// Who holds how much.
+#[derive(Debug, Default)]
+struct Held {
+    total: usize,
+    by_caller: HashMap<CallerKey, usize>,
+}
+
+/// What a caller was given; it goes back on drop.
+#[derive(Debug)]
+pub struct Share {
+    shares: Arc<Shares>,
+    caller: CallerKey,
+    amount: usize,
+}
+
+impl Policy {
+    /// Whether a caller who holds `held` may have `amount` more, where `free` of `max` are left.
+    pub fn allows(self, held: usize, amount: usize, free: usize, max: usize) -> bool {
+        match self {
+            Self::Dynamic => max < SHARED_FROM || held < free.saturating_mul(TIMES_FREE),
+            Self::Capped(cap) => held == 0 || held.saturating_add(amount) <= cap,
+        }
+    }
+}
+
+impl Shares {
+    /// So many, given out by this policy.
+    pub fn new(max: usize, policy: Policy) -> Arc<Self> {
+        Arc::new(Self {
+            max,
+            policy,
+            state: Mutex::default(),
+        })
+    }
+
+    /// Gives a caller some of it, now or not at all.
+    pub fn take(self: &Arc<Self>, caller: CallerKey, amount: usize) -> Result<Share, Full> {
+        self.lock().take(self, caller, amount)?;
+        Ok(Share {
+            shares: Arc::clone(self),
+            caller,
+            amount,
+        })
+    }
+
+    /// How much is held by all callers.
+    #[cfg(test)]
+    pub fn held(&self) -> usize {
+        self.lock().total
+    }
+
+    /// A thread that panicked in here left nothing half done.
+    fn lock(&self) -> MutexGuard<'_, Held> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held {
+    fn take(&mut self, shares: &Shares, caller: CallerKey, amount: usize) -> Result<(), Full> {
+        let free = shares.max.saturating_sub(self.total);
+        let held = self.by_caller.get(&caller).copied().unwrap_or_default();
+        if amount > free {
+            let is_mostly_own = held.saturating_mul(2) >= self.total && held > 0;
+            return Err(if is_mostly_own { Full::Own } else { Full::All });
+        }
+        if !shares.policy.allows(held, amount, free, shares.max) {
+            return Err(Full::Own);
+        }
+        self.total += amount;
+        self.by_caller.insert(caller, held + amount);
+        Ok(())
+    }
+}
+
+impl Share {
+    /// Takes more of the same.
+    pub fn grow(&mut self, amount: usize) -> Result<(), Full> {
+        let shares = &*self.shares;
+        shares.lock().take(shares, self.caller, amount)?;
+        self.amount += amount;
+        Ok(())
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut held = self.shares.lock();
+        held.total = held.total.saturating_sub(self.amount);
+        if let Some(own) = held.by_caller.get_mut(&self.caller) {
+            *own = own.saturating_sub(self.amount);
+            if *own == 0 {
+                held.by_caller.remove(&self.caller);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(name: &str) -> CallerKey {
+        CallerKey::of(&Caller::named(name, Proof::ApiKey), None)
+    }
+
+    /// Takes single units until there is no more.
+    fn all(shares: &Arc<Shares>, name: &str) -> (Vec<Share>, Full) {
+        let mut held = Vec::new();
+        loop {
+            match shares.take(key(name), 1) {
+                Ok(share) => held.push(share),
+                Err(full) => return (held, full),
+            }
+        }
+    }
+
+    #[test]
+    fn a_caller_who_is_alone_gets_three_quarters_and_others_always_find_a_place() {
+        for (max, alone) in [
+            (1, 1),
+            (2, 2),
+            (4, 4),
+            (7, 7),
+            (8, 6),
+            (64, 48),
+            (2048, 1536),
+        ] {
+            let shares = Shares::new(max, Policy::Dynamic);
+            let (held, full) = all(&shares, "alice");
+            assert_eq!((held.len(), full), (alone, Full::Own), "of {max}");
+        }
+        let shares = Shares::new(2048, Policy::Dynamic);
+        let mut taken = Vec::new();
+        for hostile in ["a", "b", "c", "d"] {
+            taken.push(all(&shares, hostile).0);
+            assert!(shares.take(key("honest"), 1).is_ok(), "beside {hostile}");
+        }
+        drop(taken);
+        assert_eq!(shares.held(), 0);
+        assert!(shares.lock().by_caller.is_empty());
+    }
+
+    #[test]
+    fn the_refusal_says_whose_fault_it_is() {
+        let shares = Shares::new(4, Policy::Dynamic);
+        let (held, _) = all(&shares, "alice");
+        assert_eq!(shares.take(key("bob"), 1).unwrap_err(), Full::All);
+        drop(held);
+        assert!(shares.take(key("bob"), 1).is_ok());
+    }
+
+    #[test]
+    fn a_cap_leaves_one_piece_of_any_size() {
+        let shares = Shares::new(100, Policy::Capped(40));
+        let mut large = shares.take(key("alice"), 60).unwrap();
+        assert_eq!(shares.take(key("alice"), 1).unwrap_err(), Full::Own);
+        assert_eq!(large.grow(1), Err(Full::Own));
+        let mut small = shares.take(key("bob"), 30).unwrap();
+        assert_eq!(small.grow(10), Ok(()));
+        assert_eq!(shares.take(key("carol"), 1).unwrap_err(), Full::All);
+        drop(large);
+        assert_eq!(small.grow(1), Err(Full::Own));
+        drop(small);
+        assert_eq!(shares.held(), 0);
+    }
+
+    #[test]
+    fn callers_without_identity_are_told_apart_by_their_address() {
+        let anonymous = Caller::named("anonymous", Proof::Anonymous);
+        let at = |text: &str| CallerKey::of(&anonymous, Some(text.parse().unwrap()));
+        assert_ne!(at("192.0.2.1"), at("192.0.2.2"));
+        assert_eq!(at("192.0.2.1"), at("192.0.2.1"));
+    }
+}
