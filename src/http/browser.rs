@@ -186,6 +186,9 @@ mod tests {
             method,
             authority: authority.map(|it| it.parse().unwrap()),
             peer: None,
+            connection: None,
+            seat: None,
+            is_multiplexed: false,
             request_id: String::new(),
             span: None,
         }
