@@ -186,7 +186,7 @@ impl Connector {
 
     /// Streamable HTTP with one lifecycle.
     async fn try_http(&self, remote: &Remote, is_modern: bool) -> Result<Session, ConnectError> {
-        let unasked = Unasked::new(self.bounds);
+        let unasked = Unasked::of_events(self.bounds);
         let (transport, last) = http::transport(&self.courier, remote, &unasked, &self.redactor)?;
         let service = shake_hands(transport, is_modern, &unasked)
             .await
@@ -200,7 +200,7 @@ impl Connector {
 
     /// The old HTTP+SSE; it knows `initialize` only.
     async fn open_sse(&self, remote: &Remote) -> Result<Session, ConnectError> {
-        let unasked = Unasked::new(self.bounds);
+        let unasked = Unasked::of_events(self.bounds);
         let transport = sse::connect(
             &self.courier,
             remote,

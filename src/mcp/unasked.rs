@@ -32,14 +32,20 @@ const PACE: Pace = Pace {
     per_second: 256 << 10,
 };
 
-/// Counted for each message beside its bytes, because reading a message costs something of its own.
-const MESSAGE_COST: usize = 128;
+/// Counted for each line of a program beside its bytes, because reading a message costs something of its
+/// own.
+const LINE_COST: usize = 128;
+/// The same for each event, comment and odd line of an event stream, which cost more.
+const EVENT_COST: usize = 512;
 /// Counted for each request of the server, because it wants an answer.
 const REQUEST_COST: usize = 4 << 10;
 /// Given back for each answer to a request of ours, so that a server may print something at each call.
 const ANSWER_EARNS: usize = 64 << 10;
 /// Bytes that are passed over unread cost one of this many.
 const SKIPPED_DIVISOR: usize = 16;
+
+/// Counted for each piece of them.
+const SKIP_COST: usize = 16;
 
 /// Answers that wait to be sent to the server; it is not read further while they are this many.
 pub const OWED_MAX: usize = 64;
@@ -58,7 +64,8 @@ const TOO_MUCH: &str = "the server sent too much that was not asked for (8 MiB a
                         256 KiB a second for long); it must print less on stdout and send fewer \
                         notifications and requests";
 /// Why a session is ended whose server does not read.
-pub const DOES_NOT_READ: &str = "the server sent 64 requests and does not read the answers";
+pub const DOES_NOT_READ: &str = "the server sent requests faster than it reads the answers: 64 of them \
+                                 were waiting for long";
 
 /// The bounds of what one answer may weigh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +85,8 @@ pub struct Unasked(Arc<Inner>);
 struct Inner {
     /// What one answer may weigh.
     bounds: Bounds,
+    /// Counted for each message beside its bytes.
+    message_cost: usize,
     /// What may still come unasked.
     allowance: Mutex<Allowance>,
     /// Whether anything was taken from it: an answer need not look at a full one.
@@ -118,10 +127,21 @@ impl Default for Unasked {
 }
 
 impl Unasked {
-    /// For a session that begins.
+    /// For a session with a program.
     pub fn new(bounds: Bounds) -> Self {
+        Self::with_cost(bounds, LINE_COST)
+    }
+
+    /// For a session over HTTP.
+    pub fn of_events(bounds: Bounds) -> Self {
+        Self::with_cost(bounds, EVENT_COST)
+    }
+
+    /// For a session that begins.
+    fn with_cost(bounds: Bounds, message_cost: usize) -> Self {
         Self(Arc::new(Inner {
             bounds,
+            message_cost,
             allowance: Mutex::new(Allowance::new(PACE, Instant::now())),
             is_touched: AtomicBool::new(false),
             expected: AtomicUsize::new(0),
@@ -148,12 +168,12 @@ impl Unasked {
 
     /// Counts a message that no request asked for.
     pub fn note(&self, bytes: usize) {
-        self.take(bytes.saturating_add(MESSAGE_COST));
+        self.take(bytes.saturating_add(self.0.message_cost));
     }
 
     /// Counts bytes that were passed over without being read, as those of a message that is too large.
     pub fn skipped(&self, bytes: usize) {
-        self.take(bytes.div_ceil(SKIPPED_DIVISOR));
+        self.take(bytes.div_ceil(SKIPPED_DIVISOR).saturating_add(SKIP_COST));
     }
 
     /// Counts an answer to a request of ours: what it brought may come once more for nothing.
@@ -217,6 +237,11 @@ impl Unasked {
     /// Whether so many answers wait that the server is not read further.
     pub fn owes_too_many(&self) -> bool {
         self.0.owed_count.load(Ordering::Acquire) >= OWED_MAX
+    }
+
+    /// Whether so few answers wait that the server keeps up with them.
+    pub fn owes_few(&self) -> bool {
+        self.0.owed_count.load(Ordering::Acquire) <= OWED_MAX / 4
     }
 
     /// Waits until an answer is due.

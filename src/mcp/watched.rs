@@ -13,10 +13,12 @@ use tokio::time::{Instant, sleep_until};
 
 use super::unasked::{DOES_NOT_READ, Unasked};
 
-/// How long one answer may take on its way to a server that waits for [`OWED_MAX`] of them.
-///
-/// [`OWED_MAX`]: super::unasked::OWED_MAX
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long as many answers may wait as there is room for: the server sends requests faster than it reads
+/// what comes back, or reads nothing.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A message on its way.
+type Sending<E> = BoxFuture<'static, Result<(), E>>;
 
 /// A message on its way.
 type Sending<E> = BoxFuture<'static, Result<(), E>>;
@@ -27,8 +29,10 @@ pub struct Watched<T: Transport<RoleClient>> {
     inner: T,
     /// What the server sends unasked; the transport hands it over.
     unasked: Unasked,
-    /// The answer that is on its way, and since when.
-    sending: Option<(Sending<T::Error>, Instant)>,
+    /// The answer that is on its way.
+    sending: Option<Sending<T::Error>>,
+    /// Since when there is no room for more answers.
+    full_since: Option<Instant>,
 }
 
 impl<T: Transport<RoleClient>> Watched<T> {
@@ -38,6 +42,7 @@ impl<T: Transport<RoleClient>> Watched<T> {
             inner,
             unasked,
             sending: None,
+            full_since: None,
         }
     }
 
@@ -46,7 +51,12 @@ impl<T: Transport<RoleClient>> Watched<T> {
         if self.sending.is_none()
             && let Some(owed) = self.unasked.take_owed()
         {
-            self.sending = Some((Box::pin(self.inner.send(owed)), Instant::now()));
+            self.sending = Some(Box::pin(self.inner.send(owed)));
+        }
+        if self.unasked.owes_too_many() {
+            self.full_since.get_or_insert_with(Instant::now);
+        } else if self.unasked.owes_few() {
+            self.full_since = None;
         }
     }
 }
@@ -65,12 +75,8 @@ impl<T: Transport<RoleClient>> Transport<RoleClient> for Watched<T> {
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleClient>> {
         loop {
             self.begin();
-            let is_full = self.unasked.owes_too_many();
-            let (sending, since) = match &mut self.sending {
-                Some((sending, since)) => (Some(sending), *since),
-                None => (None, Instant::now()),
-            };
-            let is_sending = sending.is_some();
+            let sending = self.sending.as_mut();
+            let full_since = self.full_since;
             tokio::select! {
                 biased;
                 () = self.unasked.over() => return None,
@@ -85,9 +91,12 @@ impl<T: Transport<RoleClient>> Transport<RoleClient> for Watched<T> {
                         tracing::debug!(%error, "could not answer a request of the server");
                     }
                 }
-                () = sleep_until(since + PATIENCE), if is_sending && is_full => {
-                    self.unasked.end(DOES_NOT_READ);
-                }
+                () = async {
+                    match full_since {
+                        Some(since) => sleep_until(since + PATIENCE).await,
+                        None => std::future::pending().await,
+                    }
+                } => self.unasked.end(DOES_NOT_READ),
                 message = self.inner.receive() => return message,
                 () = self.unasked.owing() => {}
             }

@@ -116,7 +116,7 @@ async fn a_server_that_reads_no_answers_has_its_session_ended() {
     let reason = reason(&bridge, "bad").await;
     assert!(
         reason.contains(
-            "the session was ended: the server sent 64 requests and does not read the answers"
+            "the session was ended: the server sent requests faster than it reads the answers"
         ),
         "{reason}"
     );

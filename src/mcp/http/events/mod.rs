@@ -25,6 +25,9 @@ const KEPT: usize = 96;
 /// follows, and it goes into a header when the stream is resumed.
 const ID_LINE_BYTES_MAX: usize = 1 << 10;
 
+/// Lines that are handed on before others have a turn.
+const LINES_AT_ONCE: u32 = 512;
+
 /// What a stream holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Frame {
@@ -118,6 +121,8 @@ struct Lines<S> {
     after_cr: bool,
     /// No line was read yet: a byte order mark may stand here.
     at_start: bool,
+    /// Lines that were handed on since others had a turn.
+    handed_on: u32,
     /// The body is over.
     ended: bool,
     /// A piece of the body was read, and others had no turn since.
@@ -139,6 +144,7 @@ impl<S> Lines<S> {
             refused: None,
             after_cr: false,
             at_start: true,
+            handed_on: 0,
             ended: false,
             has_read: false,
         }
@@ -203,9 +209,12 @@ impl<S> Lines<S> {
         self.clean_line();
         let line = self.event.get(self.line_start..).unwrap_or_default();
         let empty = line.is_empty();
-        // Comments would add up: servers keep a stream alive with them.
-        let is_left_out =
-            line.starts_with(b":") || (line.starts_with(b"id") && line.len() > ID_LINE_BYTES_MAX);
+        // Comments and unknown fields would add up: servers keep a stream alive with them.
+        let is_known = [&b"data"[..], b"event", b"id", b"retry"]
+            .iter()
+            .any(|field| line.starts_with(field));
+        let is_long_id = line.starts_with(b"id") && line.len() > ID_LINE_BYTES_MAX;
+        let is_left_out = !empty && (!is_known || is_long_id);
         if is_left_out {
             self.unasked.note(line.len());
             self.event.truncate(self.line_start);
@@ -250,6 +259,12 @@ where
         let this = self.get_mut();
         loop {
             if let Some(end) = memchr::memchr(b'\n', &this.ready) {
+                // An event of many lines must not hold up the other tasks of this thread either.
+                this.handed_on = (this.handed_on + 1) % LINES_AT_ONCE;
+                if this.handed_on == 0 {
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 return Poll::Ready(Some(Ok(this.ready.split_to(end + 1))));
             }
             if this.unasked.is_over() {
