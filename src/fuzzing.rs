@@ -50,7 +50,8 @@ pub fn reply(data: &[u8]) {
     }
 }
 
-/// Any bytes as an event stream: the events do not depend on how the bytes come.
+/// Any bytes as an event stream: the events do not depend on how the bytes come, and none is larger than
+/// it may be (an invalid byte becomes a character of three).
 pub fn events(data: &[u8]) {
     let Some((&size, stream)) = data.split_first() else {
         return;
@@ -58,4 +59,24 @@ pub fn events(data: &[u8]) {
     let whole = crate::mcp::frames_of(&[stream]);
     let chunks: Vec<&[u8]> = stream.chunks(usize::from(size).max(1)).collect();
     assert_eq!(whole, crate::mcp::frames_of(&chunks));
+}
+
+/// Any bytes as the output of a server on stdio: what is kept of them is bounded, the messages do not
+/// depend on how the bytes come, and a ping is never answered more often than it was sent.
+pub fn stdio(data: &[u8]) {
+    let Some((&size, output)) = data.split_first() else {
+        return;
+    };
+    let whole = crate::mcp::stdio_of(output, usize::from(u16::MAX));
+    let pieces = crate::mcp::stdio_of(output, usize::from(size).max(1));
+    assert_eq!(whole.messages, pieces.messages);
+    assert_eq!(whole.owed, pieces.owed);
+    for seen in [whole, pieces] {
+        assert!(
+            seen.kept_bytes_max <= crate::mcp::STDIO_KEPT_MAX,
+            "{seen:?}"
+        );
+        let lines = output.iter().filter(|&&byte| byte == b'\n').count();
+        assert!(seen.owed + seen.messages.len() <= lines, "{seen:?}");
+    }
 }

@@ -15,6 +15,7 @@ mod own;
 mod own_tools;
 mod pool;
 mod registry;
+mod relist;
 mod reload;
 mod roster;
 mod status;

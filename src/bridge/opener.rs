@@ -9,7 +9,7 @@ use super::{call::Failure, handle::Bridge, registry::Context, toolset::Toolset};
 use crate::{
     config::{CredentialKind, Flavor},
     credential::{Denied, Owner},
-    mcp::{ConnectError, Connector, Courier, Known, NoToken, Session},
+    mcp::{Bounds, ConnectError, Connector, Courier, Known, NoToken, Session},
     secret::Redactor,
 };
 
@@ -20,8 +20,8 @@ pub(super) struct Opener {
     pub context: Context,
     /// How tools are published.
     pub flavor: Flavor,
-    /// The largest answer, in bytes.
-    pub result_bytes_max: usize,
+    /// What an answer and a tool list may weigh.
+    pub bounds: Bounds,
     /// Ends every session of the bridge.
     pub stop: CancellationToken,
 }
@@ -48,7 +48,7 @@ impl Bridge {
             bridge: self.name().clone(),
             transport: shown.transport,
             limit: self.config.connect_timeout,
-            result_bytes_max: opener.result_bytes_max,
+            bounds: opener.bounds,
             courier: Courier {
                 client: shown.client.unwrap_or_else(|| opener.context.http.clone()),
                 credential: shown.credential,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::{
     task::JoinHandle,
-    time::{Instant, sleep, timeout_at},
+    time::{Instant, sleep_until, timeout_at},
 };
 
 use super::{
@@ -12,13 +12,14 @@ use super::{
     handle::{Bridge, Command, Lease, off},
     opener::Unopened,
     pool::{Seat, Seated, Turn},
+    relist::Relist,
     status::{Phase, Status},
-    supervisor::{LIST_DEBOUNCE, Supervisor},
+    supervisor::Supervisor,
 };
 use crate::{
     config::CredentialKind,
     credential::Owner,
-    mcp::{ConnectError, NoToken},
+    mcp::{ConnectError, NoToken, Session},
     secret::Secret,
 };
 
@@ -122,8 +123,12 @@ impl Bridge {
         }
     }
 
-    /// What an owner was told whose token the server refused, while it is the token that they have.
+    /// What an owner was told whose last session sent too much a moment ago, or whose token the server
+    /// refused, while it is the token that they have.
     async fn refused_before(&self, owner: &Owner) -> Option<Failure> {
+        if let Some(failure) = self.pool.unruly.get(owner) {
+            return Some(failure);
+        }
         let (refused, failure) = self.pool.refused.get(owner)?;
         match self.token(owner).await {
             Some(Ok(token)) if token == refused => Some(failure),
@@ -176,19 +181,37 @@ impl Bridge {
     async fn attend(self: &Arc<Self>, seat: &Seat, lease: &Lease, publishes: bool) {
         let session = &lease.session;
         let following = async {
+            let mut relist = Relist::default();
             loop {
                 session.tools_changed.notified().await;
-                sleep(LIST_DEBOUNCE).await;
+                let began = Instant::now();
+                relist.changed(began);
+                sleep_until(relist.due().unwrap_or(began)).await;
+                let began = Instant::now();
                 if publishes && let Err(error) = self.read_owned_tools(&seat.owner, session).await {
                     tracing::warn!(bridge.name = %self.name(), %error, "the changed tool list cannot be read; the old one stays");
                 }
+                relist.was_read(began, Instant::now());
             }
         };
         tokio::select! {
             () = self.opener.stop.cancelled() => {}
-            () = session.ended() => self.tally.failures.one(),
+            () = session.ended() => {
+                self.tally.failures.one();
+                self.note_ended(&seat.owner, session);
+            }
             () = self.pool.over(seat) => {}
             () = following => {}
+        }
+    }
+
+    /// Notes why a session was ended by us: the next one of its owner would be flooded like this one.
+    fn note_ended(&self, owner: &Owner, session: &Session) {
+        if let Some(reason) = session.ended_because() {
+            let error = ConnectError::Ended(reason);
+            tracing::warn!(bridge.name = %self.name(), %error, "a session of the bridge is over");
+            let failure = self.unopened(Unopened::Connect(error));
+            self.pool.unruly.insert(owner.clone(), failure);
         }
     }
 

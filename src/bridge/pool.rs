@@ -33,6 +33,8 @@ const FINISH_MAX: Duration = Duration::from_secs(5);
 const FINISH_POLL: Duration = Duration::from_millis(20);
 /// How long those who waited while a session was opened are told why it was not.
 const TOLD: Duration = Duration::from_secs(1);
+/// How long no new session is opened for the owner of one that was ended because of what its server sent.
+const UNRULY_FOR: Duration = Duration::from_secs(10);
 /// Owners whose refused token is remembered, at most.
 const REFUSED_MAX: u64 = 10_000;
 
@@ -51,6 +53,8 @@ pub(super) struct Pool {
     known: Mutex<Known>,
     /// Tokens that the server refused though they count by our books, and what their owner was told.
     pub refused: Cache<Owner, (Secret, Failure)>,
+    /// Owners whose session was ended because of what its server sent, and what they are told for a while.
+    pub unruly: Cache<Owner, Failure>,
     /// What opens sessions and stays with them.
     pub tasks: TaskTracker,
 }
@@ -103,6 +107,10 @@ impl Pool {
             refused: Cache::builder()
                 .max_capacity(REFUSED_MAX)
                 .time_to_live(SAME_AGAIN)
+                .build(),
+            unruly: Cache::builder()
+                .max_capacity(REFUSED_MAX)
+                .time_to_live(UNRULY_FOR)
                 .build(),
             tasks: TaskTracker::new(),
         }

@@ -22,7 +22,7 @@ use crate::{
     access::View,
     config::{self, Config, Flavor},
     credential::Credentials,
-    mcp::Known,
+    mcp::{Bounds, Known},
     name::BridgeName,
     openapi::Document,
     secret::Redactor,
@@ -102,8 +102,8 @@ impl Registry {
         let old = self.roster.load_full();
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
         // What sessions are made with, besides what stands in the table of their bridge.
-        let is_all_new = old_config.flavor != config.flavor
-            || old_config.limits.result_bytes_max != config.limits.result_bytes_max;
+        let is_all_new =
+            old_config.flavor != config.flavor || bounds(&old_config) != bounds(config);
         let mut bridges = Vec::with_capacity(config.bridges.len());
         let mut running = BTreeMap::new();
         for wanted in &config.bridges {
@@ -140,7 +140,7 @@ impl Registry {
         let opener = Opener {
             context: self.context.clone(),
             flavor: config.flavor,
-            result_bytes_max: config.limits.result_bytes_max,
+            bounds: bounds(config),
             stop: stop.clone(),
         };
         let (mut bridge, inbox) = Bridge::new(wanted.clone(), opener, Arc::clone(&self.changed));
@@ -283,6 +283,14 @@ impl Registry {
                 tracing::error!(%error, "the documents could not be built; the old ones stay");
             }
         }
+    }
+}
+
+/// What an answer and a tool list may weigh.
+fn bounds(config: &Config) -> Bounds {
+    Bounds {
+        result_bytes_max: config.limits.result_bytes_max,
+        tools_bytes_max: config.limits.tools_bytes_max,
     }
 }
 

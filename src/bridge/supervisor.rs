@@ -12,6 +12,7 @@ use super::{
     handle::{Bridge, Command, Lease},
     login,
     opener::Unopened,
+    relist::Relist,
     status::{Backoff, Fault, Phase, Status},
 };
 use crate::{
@@ -20,8 +21,11 @@ use crate::{
     mcp::{ConnectError, Known, NoToken, Session},
 };
 
-/// After `tools/list_changed`, how long to wait for more of them before the list is read.
-pub(super) const LIST_DEBOUNCE: Duration = Duration::from_millis(200);
+/// A session that lived this long before its server sent too much is replaced as after any other loss.
+const WELL_BEHAVED_FOR: Duration = Duration::from_mins(10);
+
+/// The longest reason of a status, in bytes; it holds words of the server.
+const REASON_BYTES_MAX: usize = 1 << 10;
 
 /// How long the calls in flight of a bridge that a reload ends may take; its successor waits.
 const FINISH_MAX: Duration = Duration::from_secs(5);
@@ -54,6 +58,8 @@ enum Parting {
     Idle,
     /// It ended by itself, and why.
     Lost(String),
+    /// It was ended because of what its server sent.
+    Ended(&'static str),
 }
 
 impl Supervisor {
@@ -171,11 +177,12 @@ impl Supervisor {
     /// Stays with a session until it ends or has to.
     async fn attend(&mut self, lease: &Lease) -> Parting {
         let session = &lease.session;
+        let mut relist = Relist::default();
         loop {
             let idle = idle_timer(&self.bridge);
             tokio::select! {
                 () = self.stop.cancelled() => return Parting::Stopped,
-                () = session.ended() => return Parting::Lost(Self::loss(session)),
+                () = session.ended() => return Self::loss(session),
                 command = self.inbox.recv() => match command {
                     None => return Parting::Stopped,
                     Some(Command::Restart) => return Parting::Restart,
@@ -188,10 +195,12 @@ impl Supervisor {
                     }
                     Some(Command::Suspect(_) | Command::SignedOut(_) | Command::Wake) => {}
                 },
-                () = session.tools_changed.notified() => {
+                () = session.tools_changed.notified() => relist.changed(Instant::now()),
+                () = list_is_due(&relist) => {
                     tokio::select! {
-                        () = self.reread_tools(session) => {}
+                        () = self.reread_tools(session, &mut relist) => {}
                         () = self.stop.cancelled() => return Parting::Stopped,
+                        () = session.ended() => return Self::loss(session),
                     }
                 }
                 () = idle => {
@@ -203,12 +212,13 @@ impl Supervisor {
         }
     }
 
-    /// The tool list changed: read it once the server has calmed down. A failure keeps the old.
-    async fn reread_tools(&self, session: &Session) {
-        sleep(LIST_DEBOUNCE).await;
+    /// The tool list changed: read it. A failure keeps the old.
+    async fn reread_tools(&self, session: &Session, relist: &mut Relist) {
+        let began = Instant::now();
         if let Err(error) = self.bridge.read_tools(session).await {
             tracing::warn!(bridge.name = %self.bridge.name(), %error, "the changed tool list cannot be read; the old one stays");
         }
+        relist.was_read(began, Instant::now());
     }
 
     /// Whether `idle_stop` has passed since the last call.
@@ -220,12 +230,15 @@ impl Supervisor {
     }
 
     /// Why a session ended by itself.
-    fn loss(session: &Session) -> String {
+    fn loss(session: &Session) -> Parting {
+        if let Some(reason) = session.ended_because() {
+            return Parting::Ended(reason);
+        }
         let words = session.last_words.as_ref();
-        match words.and_then(|words| words.exit()) {
+        Parting::Lost(match words.and_then(|words| words.exit()) {
             Some(exit) => format!("the server ended ({exit})"),
             None => "the server closed the connection".to_owned(),
-        }
+        })
     }
 
     /// Waits until no call is in flight, for a while. At the end of the process none is.
@@ -252,6 +265,13 @@ impl Supervisor {
                 let lived = born.elapsed().max(Duration::from_millis(1));
                 self.after_failure(reason, lived, None).await;
             }
+            Parting::Ended(reason) => {
+                // Not replaced at once: the next session would be flooded like this one.
+                let lived = Some(born.elapsed()).filter(|lived| *lived >= WELL_BEHAVED_FOR);
+                let reason = ConnectError::Ended(reason).to_string();
+                self.after_failure(reason, lived.unwrap_or_default(), None)
+                    .await;
+            }
             Parting::Idle => {
                 self.bridge.set_status(Status::plain(Phase::Idle));
                 self.bridge.note_attempt();
@@ -269,7 +289,8 @@ impl Supervisor {
         self.bridge.tally.failures.one();
         let (phase, delay) = self.backoff.ended(lived, rand::random());
         let retry_at = Instant::now() + delay;
-        let reason = self.bridge.redactor().redact(&reason).into_owned();
+        let mut reason = self.bridge.redactor().redact(&reason).into_owned();
+        reason.truncate(reason.floor_char_boundary(REASON_BYTES_MAX));
         tracing::warn!(
             bridge.name = %self.bridge.name(),
             %reason,
@@ -319,7 +340,17 @@ fn fault_of(error: &ConnectError) -> Option<Fault> {
         | ConnectError::Timeout { .. }
         | ConnectError::Http(..)
         | ConnectError::Refused { .. }
-        | ConnectError::Protocol(_) => None,
+        | ConnectError::Protocol(_)
+        | ConnectError::TooLarge { .. }
+        | ConnectError::Ended(_) => None,
+    }
+}
+
+/// Fires when the changed tool list may be read; never while it has not changed.
+async fn list_is_due(relist: &Relist) {
+    match relist.due() {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
     }
 }
 

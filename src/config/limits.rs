@@ -16,6 +16,7 @@ use super::{
 pub(super) struct LimitsTable {
     body_bytes_max: Option<Spanned<Scalar>>,
     result_bytes_max: Option<Spanned<Scalar>>,
+    tools_bytes_max: Option<Spanned<Scalar>>,
     requests_max: Option<Spanned<Scalar>>,
     calls_per_minute: Option<Spanned<Scalar>>,
     groups: BTreeMap<Text, Spanned<Scalar>>,
@@ -26,6 +27,7 @@ impl Default for Limits {
         Self {
             body_bytes_max: 10 << 20,
             result_bytes_max: 32 << 20,
+            tools_bytes_max: 16 << 20,
             requests_max: 2048,
             calls_per_minute: None,
             groups: BTreeMap::new(),
@@ -49,6 +51,12 @@ impl LimitsTable {
                 self.result_bytes_max,
                 1024,
                 &mut limits.result_bytes_max,
+            ),
+            (
+                "tools_bytes_max",
+                self.tools_bytes_max,
+                1024,
+                &mut limits.tools_bytes_max,
             ),
             (
                 "requests_max",

@@ -336,6 +336,8 @@ pub struct Limits {
     pub body_bytes_max: usize,
     /// The largest answer of a server, in bytes. Default 32 MiB.
     pub result_bytes_max: usize,
+    /// All pages of a server's tool list together, or its OpenAPI document, in bytes. Default 16 MiB.
+    pub tools_bytes_max: usize,
     /// Requests served at once. Default 2,048; more get 503.
     pub requests_max: usize,
     /// Calls a minute of one caller; more get 429. Default: no bound.

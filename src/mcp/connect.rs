@@ -21,6 +21,8 @@ use super::{
     session::{Link, ServerInfo, Session},
     sse,
     stdio::StdioTransport,
+    unasked::{Bounds, Unasked},
+    watched::Watched,
 };
 use crate::{
     config::{Protocol, Remote, RemoteKind, Stdio, Transport},
@@ -47,8 +49,8 @@ pub struct Connector {
     pub transport: Transport,
     /// Limit for each step: spawn and handshake, then the tool list.
     pub limit: Duration,
-    /// The largest answer, in bytes.
-    pub result_bytes_max: usize,
+    /// What an answer and a tool list may weigh.
+    pub bounds: Bounds,
     /// Sends the requests of a remote bridge.
     pub courier: Courier,
     /// Takes secrets out of what the server says.
@@ -57,12 +59,17 @@ pub struct Connector {
     pub tracker: TaskTracker,
 }
 
-/// A service loop that is up, and the child behind it.
+/// A service loop that is up, what its server sends unasked, and the child behind it.
 type Up = (
     RunningService<RoleClient, Listener>,
-    Listener,
+    Unasked,
     Option<Arc<LastWords>>,
 );
+
+/// The longest name and version of a server, in bytes.
+const NAME_BYTES_MAX: usize = 256;
+/// The longest `instructions` of a server, in bytes.
+const INSTRUCTIONS_BYTES_MAX: usize = 64 << 10;
 
 impl Connector {
     /// Connects and shakes hands within the limit.
@@ -104,14 +111,15 @@ impl Connector {
             Process::start(&self.bridge, stdio, self.redactor.clone(), &self.tracker)?;
         let (last_words, group) = (process.last_words(), process.group());
         let process = Arc::new(Mutex::new(process));
-        let transport = StdioTransport::new(Arc::clone(&process), pipes, self.result_bytes_max);
+        let unasked = Unasked::new(self.bounds);
+        let transport = StdioTransport::new(Arc::clone(&process), pipes, unasked.clone());
         let known = Known {
             is_modern,
             is_sse: false,
         };
-        match shake_hands(transport, is_modern).await {
-            Ok((service, listener)) => {
-                let up = (service, listener, Some(last_words));
+        match shake_hands(transport, is_modern, &unasked).await {
+            Ok(service) => {
+                let up = (service, unasked, Some(last_words));
                 let mut session = self.session(up, known).await;
                 session.group = group;
                 Ok(session)
@@ -119,7 +127,7 @@ impl Connector {
             Err(error) => {
                 // A server that ended before our first message leaves a broken pipe behind.
                 process.lock().await.note_exit().await;
-                Err(self.stdio_error(error, &last_words))
+                Err(ended_or(&unasked, self.stdio_error(error, &last_words)))
             }
         }
     }
@@ -176,37 +184,40 @@ impl Connector {
 
     /// Streamable HTTP with one lifecycle.
     async fn try_http(&self, remote: &Remote, is_modern: bool) -> Result<Session, ConnectError> {
-        let (transport, last) =
-            http::transport(&self.courier, remote, self.result_bytes_max, &self.redactor)?;
-        let (service, listener) = shake_hands(transport, is_modern)
+        let unasked = Unasked::of_events(self.bounds);
+        let (transport, last) = http::transport(&self.courier, remote, &unasked, &self.redactor)?;
+        let service = shake_hands(transport, is_modern, &unasked)
             .await
-            .map_err(|error| http::connect_error(error, &last))?;
+            .map_err(|error| ended_or(&unasked, http::connect_error(error, &last)))?;
         let known = Known {
             is_modern,
             is_sse: false,
         };
-        Ok(self.session((service, listener, None), known).await)
+        Ok(self.session((service, unasked, None), known).await)
     }
 
     /// The old HTTP+SSE; it knows `initialize` only.
     async fn open_sse(&self, remote: &Remote) -> Result<Session, ConnectError> {
+        let unasked = Unasked::of_events(self.bounds);
         let transport = sse::connect(
             &self.courier,
             remote,
-            self.result_bytes_max,
+            &unasked,
             self.limit,
             &self.redactor,
             &self.tracker,
         )
-        .await?;
-        let (service, listener) = shake_hands(transport, false)
+        .await
+        .map_err(|error| ended_or(&unasked, error))?;
+        let last = LastFailure::default();
+        let service = shake_hands(transport, false, &unasked)
             .await
-            .map_err(|error| http::connect_error(error, &LastFailure::default()))?;
+            .map_err(|error| ended_or(&unasked, http::connect_error(error, &last)))?;
         let known = Known {
             is_modern: false,
             is_sse: true,
         };
-        Ok(self.session((service, listener, None), known).await)
+        Ok(self.session((service, unasked, None), known).await)
     }
 
     /// A service that is no MCP server.
@@ -214,9 +225,10 @@ impl Connector {
         let service = OpenApiSession::connect(
             &self.courier,
             remote,
-            self.result_bytes_max,
+            self.bounds,
             self.limit,
             &self.redactor,
+            &self.tracker,
         )
         .await?;
         let server = ServerInfo {
@@ -233,7 +245,7 @@ impl Connector {
     }
 
     /// Wraps a running service loop; a task of its own waits for its end and cleans up.
-    async fn session(&self, (service, listener, last_words): Up, known: Known) -> Session {
+    async fn session(&self, (service, unasked, last_words): Up, known: Known) -> Session {
         let peer = service.peer().clone();
         // A cached tool list would hide the change we were just told of.
         peer.set_response_cache_config(rmcp::service::ClientCacheConfig::disabled())
@@ -241,14 +253,15 @@ impl Connector {
         let link = Link::Mcp {
             peer: peer.clone(),
             tracker: self.tracker.clone(),
-            result_bytes_max: self.result_bytes_max,
+            result_bytes_max: self.bounds.result_bytes_max,
         };
         let mut session = Session::new(link, server_info(&service), known);
         session.last_words = last_words;
-        session.tools_changed = Arc::clone(&listener.tools_changed);
+        session.tools_changed = unasked.tools_changed();
+        session.unasked = unasked;
         if known.is_modern {
             let ended = session.ended.clone();
-            let subscription = subscribe(peer, listener.tools_changed);
+            let subscription = subscribe(peer);
             self.tracker.spawn(async move {
                 tokio::select! {
                     () = subscription => {}
@@ -276,27 +289,32 @@ impl Connector {
     }
 }
 
-/// Runs the handshake of one lifecycle over a transport.
+/// Runs the handshake of one lifecycle over a transport that hands over to `unasked`.
 async fn shake_hands<T>(
     transport: T,
     is_modern: bool,
-) -> Result<(RunningService<RoleClient, Listener>, Listener), ClientInitializeError>
+    unasked: &Unasked,
+) -> Result<RunningService<RoleClient, Listener>, ClientInitializeError>
 where
     T: McpTransport<RoleClient> + 'static,
 {
-    let listener = Listener::default();
-    let service = if is_modern {
+    let transport = Watched::new(transport, unasked.clone());
+    if is_modern {
         let lifecycle = ClientLifecycleMode::Discover {
             preferred_versions: vec![ProtocolVersion::V_2026_07_28],
         };
-        listener
-            .clone()
-            .serve_with_lifecycle(transport, lifecycle)
-            .await?
+        Listener.serve_with_lifecycle(transport, lifecycle).await
     } else {
-        listener.clone().serve(transport).await?
-    };
-    Ok((service, listener))
+        Listener.serve(transport).await
+    }
+}
+
+/// Why a session that was ended for what its server sends did not come about; else the error.
+fn ended_or(unasked: &Unasked, error: ConnectError) -> ConnectError {
+    match unasked.reason() {
+        Some(reason) => ConnectError::Ended(reason),
+        None => error,
+    }
 }
 
 /// The error of two attempts that says what to do: the first, unless the second got as far as our
@@ -314,11 +332,19 @@ fn server_info(service: &RunningService<RoleClient, Listener>) -> ServerInfo {
         return ServerInfo::default();
     };
     let implementation = info.server_info.as_ref();
-    let text = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+    let text = |text: &String, bytes_max: usize| {
+        let end = text.floor_char_boundary(bytes_max);
+        let text = text.get(..end).unwrap_or_default();
+        Some(text.to_owned()).filter(|text| !text.is_empty())
+    };
+    let name = |name: &String| text(name, NAME_BYTES_MAX);
     ServerInfo {
-        name: implementation.and_then(|it| text(&it.name)),
-        version: implementation.and_then(|it| text(&it.version)),
-        instructions: info.instructions.as_ref().and_then(text),
+        name: implementation.and_then(|it| name(&it.name)),
+        version: implementation.and_then(|it| name(&it.version)),
+        instructions: info
+            .instructions
+            .as_ref()
+            .and_then(|it| text(it, INSTRUCTIONS_BYTES_MAX)),
         protocol: info.protocol_version.to_string(),
     }
 }

@@ -8,7 +8,7 @@
 
 use std::{
     borrow::Cow,
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -26,21 +26,36 @@ use rmcp::{
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
-use super::progress::{Ears, is_progress};
+use super::{
+    progress::{Ears, is_progress},
+    unasked::{Bounds, ID_BYTES_MAX, Unasked},
+    weight::{weight, weight_max},
+};
 
 /// Our JSON-RPC error code for an answer that is larger than the limit; in the range the
 /// specification leaves to implementations.
 pub const TOO_LARGE: ErrorCode = ErrorCode(-32_090);
 
+/// The largest answer to anything but `tools/call` and `tools/list`, in bytes.
+const OTHER_BYTES_MAX: usize = 256 << 10;
+/// As much of the message of an error is kept, in bytes.
+const ERROR_TEXT_BYTES_MAX: usize = 64 << 10;
+/// The largest `data` of an error that is kept, in bytes; more is left out.
+const ERROR_DATA_BYTES_MAX: usize = 256 << 10;
+/// Requests that were given up and whose answers may still come.
+const GIVEN_UP_MAX: usize = 1_024;
+
 /// What a request asked for, as far as its answer is decoded differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub enum Kind {
     /// `initialize`
     Initialize,
     /// `server/discover`
     Discover,
-    /// `tools/call` and `tools/list`
-    Raw,
+    /// `tools/call`
+    Call,
+    /// `tools/list`
+    List,
     /// The rest: rmcp decides.
     Other,
 }
@@ -49,8 +64,8 @@ enum Kind {
 #[derive(Deserialize)]
 struct Envelope<'a> {
     /// Absent in notifications and in errors that nobody asked for.
-    #[serde(default)]
-    id: Option<RequestId>,
+    #[serde(borrow, default)]
+    id: Option<&'a RawValue>,
     /// Present in requests and notifications.
     #[serde(borrow, default)]
     method: Option<Cow<'a, str>>,
@@ -58,8 +73,21 @@ struct Envelope<'a> {
     #[serde(borrow, default)]
     result: Option<&'a RawValue>,
     /// Present in refusals.
-    #[serde(default)]
-    error: Option<ErrorData>,
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
+}
+
+/// A JSON-RPC error; the data stays text until it is known to be small.
+#[derive(Deserialize)]
+struct RawError<'a> {
+    /// The code.
+    code: ErrorCode,
+    /// The server's words.
+    #[serde(borrow)]
+    message: Cow<'a, str>,
+    /// Anything.
+    #[serde(borrow, default)]
+    data: Option<&'a RawValue>,
 }
 
 /// The decoder of one connection.
@@ -67,6 +95,10 @@ struct Envelope<'a> {
 pub struct Decoder {
     /// The requests in flight.
     kinds: Mutex<HashMap<RequestId, Kind>>,
+    /// Requests that were given up, the oldest first: an answer that comes late is no flood.
+    given_up: Mutex<VecDeque<RequestId>>,
+    /// What the server sends unasked.
+    unasked: Unasked,
     /// Who wants to hear of them.
     ears: Ears,
     /// Whether a request was given up: the server may still speak of it.
@@ -76,12 +108,20 @@ pub struct Decoder {
 }
 
 impl Decoder {
+    /// A decoder for a connection; what its server sends unasked goes to `unasked`.
+    pub fn new(unasked: Unasked) -> Self {
+        Self {
+            unasked,
+            ..Self::default()
+        }
+    }
+
     /// A decoder for answers that can only be to one request: there a number that some servers
     /// send back as text is as good as the number. Among many requests it is not.
-    pub fn of_one() -> Self {
+    pub fn of_one(unasked: Unasked) -> Self {
         Self {
             takes_text_ids: true,
-            ..Self::default()
+            ..Self::new(unasked)
         }
     }
 
@@ -89,8 +129,9 @@ impl Decoder {
     pub fn sent(&self, message: &TxJsonRpcMessage<RoleClient>) {
         match message {
             JsonRpcMessage::Request(request) => {
-                self.kinds()
-                    .insert(request.id.clone(), Kind::of(&request.request));
+                self.change(|kinds| {
+                    kinds.insert(request.id.clone(), Kind::of(&request.request));
+                });
                 self.ears.note(message);
             }
             JsonRpcMessage::Notification(notification) => {
@@ -99,8 +140,7 @@ impl Decoder {
                     &notification.notification
                     && let Some(id) = &cancelled.params.request_id
                 {
-                    self.forget(id);
-                    self.has_given_up.store(true, Ordering::Relaxed);
+                    self.give_up(id);
                 }
             }
             JsonRpcMessage::Response(_) | JsonRpcMessage::Error(_) => {}
@@ -109,7 +149,30 @@ impl Decoder {
 
     /// Forgets a request whose answer will not come or no longer matters.
     pub fn forget(&self, id: &RequestId) {
-        self.kinds().remove(id);
+        self.change(|kinds| {
+            kinds.remove(id);
+        });
+    }
+
+    /// Forgets a request that was cancelled; its answer may be on its way.
+    fn give_up(&self, id: &RequestId) {
+        self.forget(id);
+        self.has_given_up.store(true, Ordering::Relaxed);
+        let mut given_up = lock(&self.given_up);
+        if given_up.len() == GIVEN_UP_MAX {
+            given_up.pop_front();
+        }
+        given_up.push_back(id.clone());
+    }
+
+    /// Whether an id is of a request that was given up. It is then forgotten.
+    fn is_late(&self, id: &RequestId) -> bool {
+        if !self.has_given_up.load(Ordering::Relaxed) {
+            return false;
+        }
+        let mut given_up = lock(&self.given_up);
+        let found = given_up.iter().position(|late| late == id);
+        found.is_some_and(|place| given_up.remove(place).is_some())
     }
 
     /// The requests in flight.
@@ -117,29 +180,69 @@ impl Decoder {
         self.kinds().keys().cloned().collect()
     }
 
-    /// Decodes one message. `None` for what is no JSON-RPC, for an answer to a question we never
-    /// asked, and for notifications that nobody here listens to.
+    /// Decodes one message. `None` for all that is no answer to a request of ours: it is counted, and
+    /// answered where it has to be, by [`Unasked`].
     pub fn received(&self, message: &[u8]) -> Option<RxJsonRpcMessage<RoleClient>> {
-        let envelope: Envelope<'_> = serde_json::from_slice(message).ok()?;
-        if let Some(method) = &envelope.method {
-            if envelope.id.is_none() && is_progress(method) {
-                self.ears.hear(message, || self.only_one());
-                return None;
-            }
-            let wanted = envelope.id.is_some() || is_wanted(method);
-            return if wanted {
-                serde_json::from_slice(message).ok()
-            } else {
+        let size = message.len();
+        // An array would be read as the members of the envelope, in order.
+        let is_object = message.trim_ascii_start().starts_with(b"{");
+        let envelope = is_object.then(|| serde_json::from_slice::<Envelope<'_>>(message));
+        let Some(Ok(envelope)) = envelope else {
+            self.unasked.note(size);
+            return None;
+        };
+        match (envelope.method, envelope.id.map(read_id)) {
+            (Some(method), Some(Some(id))) => {
+                self.unasked.request(id, &method, size);
                 None
-            };
+            }
+            (Some(method), None) => self.notified(&method, message),
+            (None, Some(Some(id))) => {
+                let answer = self.answer(&id, envelope.result, envelope.error);
+                if answer.is_some() || self.is_late(&id) {
+                    self.unasked.answered(size);
+                } else {
+                    self.unasked.note(size);
+                }
+                answer
+            }
+            (_, Some(None)) | (None, None) => {
+                self.unasked.note(size);
+                None
+            }
         }
-        let id = self.own_id(envelope.id?)?;
-        if let Some(error) = envelope.error {
+    }
+
+    /// Takes a notification; rmcp gets what it needs itself.
+    fn notified(&self, method: &str, message: &[u8]) -> Option<RxJsonRpcMessage<RoleClient>> {
+        let is_for_rmcp = self.unasked.notification(method, message.len());
+        if is_progress(method) {
+            self.ears.hear(message, || self.only_one());
+        }
+        is_for_rmcp
+            .then(|| serde_json::from_slice(message).ok())
+            .flatten()
+    }
+
+    /// The answer to a request in flight.
+    fn answer(
+        &self,
+        id: &RequestId,
+        result: Option<&RawValue>,
+        error: Option<&RawValue>,
+    ) -> Option<RxJsonRpcMessage<RoleClient>> {
+        let id = self.own_id(id)?;
+        if let Some(error) = error {
+            let error = read_error(error.get())?;
             self.forget(&id);
             return Some(JsonRpcMessage::error(error, Some(id)));
         }
-        let raw = envelope.result?.get();
-        let kind = self.kinds().remove(&id)?;
+        let raw = result?.get();
+        let kind = self.change(|kinds| kinds.remove(&id))?;
+        let limit = kind.bytes_max(self.unasked.bounds());
+        if raw.len() > limit || (!kind.is_text() && weight(raw.as_bytes()) > weight_max(limit)) {
+            return Some(self.too_large(id, limit));
+        }
         Some(JsonRpcMessage::response(kind.decode(raw), id))
     }
 
@@ -162,12 +265,12 @@ impl Decoder {
     }
 
     /// Finds the request an id answers.
-    fn own_id(&self, id: RequestId) -> Option<RequestId> {
+    fn own_id(&self, id: &RequestId) -> Option<RequestId> {
         let kinds = self.kinds();
-        if kinds.contains_key(&id) {
-            return Some(id);
+        if kinds.contains_key(id) {
+            return Some(id.clone());
         }
-        match &id {
+        match id {
             RequestId::String(text) if self.takes_text_ids => {
                 let number = RequestId::Number(text.parse().ok()?);
                 kinds.contains_key(&number).then_some(number)
@@ -176,27 +279,96 @@ impl Decoder {
         }
     }
 
-    /// The table, also after a panic elsewhere: it is always whole between two statements.
-    fn kinds(&self) -> MutexGuard<'_, HashMap<RequestId, Kind>> {
-        self.kinds.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Changes the table, and notes how large an answer may come now.
+    fn change<T>(&self, change: impl FnOnce(&mut HashMap<RequestId, Kind>) -> T) -> T {
+        let mut kinds = self.kinds();
+        let changed = change(&mut kinds);
+        // One for a single answer knows nothing of the others on its connection.
+        if !self.takes_text_ids {
+            let bounds = self.unasked.bounds();
+            self.unasked.expect(Kind::largest(kinds.values(), bounds));
+        }
+        changed
     }
+
+    /// The table.
+    fn kinds(&self) -> MutexGuard<'_, HashMap<RequestId, Kind>> {
+        lock(&self.kinds)
+    }
+}
+
+/// Locks a table, also after a panic elsewhere: they are whole between two statements.
+fn lock<T>(table: &Mutex<T>) -> MutexGuard<'_, T> {
+    table.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Reads an id; `None` for what is none, or is longer than any that is answered. rmcp would read it into
+/// a value first, and a list of numbers in its place would take all memory.
+pub fn read_id(raw: &RawValue) -> Option<RequestId> {
+    let text = raw.get();
+    match text.parse() {
+        Ok(number) => Some(RequestId::Number(number)),
+        Err(_) if text.len() > ID_BYTES_MAX => None,
+        Err(_) => serde_json::from_str(text).ok(),
+    }
+}
+
+/// Reads a JSON-RPC error. A long message is cut, and `data` that is large is left out.
+pub fn read_error(raw: &str) -> Option<ErrorData> {
+    let error: RawError<'_> = serde_json::from_str(raw).ok()?;
+    let mut message = error.message.into_owned();
+    message.truncate(message.floor_char_boundary(ERROR_TEXT_BYTES_MAX));
+    let data = error
+        .data
+        .filter(|data| data.get().len() <= ERROR_DATA_BYTES_MAX)
+        .and_then(|data| serde_json::from_str(data.get()).ok());
+    Some(ErrorData::new(error.code, message, data))
 }
 
 impl Kind {
     /// What a request asks for.
-    fn of(request: &ClientRequest) -> Self {
+    pub fn of(request: &ClientRequest) -> Self {
         match request {
-            ClientRequest::CallToolRequest(_) | ClientRequest::ListToolsRequest(_) => Self::Raw,
+            ClientRequest::CallToolRequest(_) => Self::Call,
+            ClientRequest::ListToolsRequest(_) => Self::List,
             ClientRequest::InitializeRequest(_) => Self::Initialize,
             ClientRequest::DiscoverRequest(_) => Self::Discover,
             _ => Self::Other,
         }
     }
 
+    /// Whether its result stays text, which weighs what it has in bytes.
+    fn is_text(self) -> bool {
+        matches!(self, Self::Call | Self::List)
+    }
+
+    /// The largest result of such a request, in bytes.
+    pub fn bytes_max(self, bounds: Bounds) -> usize {
+        let bytes = match self {
+            Self::Call => bounds.result_bytes_max,
+            Self::List => bounds.tools_bytes_max,
+            Self::Initialize | Self::Discover | Self::Other => OTHER_BYTES_MAX,
+        };
+        bytes.min(bounds.result_bytes_max)
+    }
+
+    /// The largest answer to any of these, in bytes; 0 for none.
+    pub fn largest<'a>(kinds: impl Iterator<Item = &'a Self>, bounds: Bounds) -> usize {
+        let mut largest = 0;
+        for kind in kinds {
+            largest = largest.max(kind.bytes_max(bounds));
+            // The common case, and nothing is larger.
+            if *kind == Self::Call {
+                break;
+            }
+        }
+        largest
+    }
+
     /// Decodes the answer to such a request; what does not fit stays raw.
     fn decode(self, raw: &str) -> ServerResult {
         let typed = match self {
-            Self::Raw => None,
+            Self::Call | Self::List => None,
             Self::Initialize => serde_json::from_str::<InitializeResult>(raw)
                 .ok()
                 .map(ServerResult::InitializeResult),
@@ -223,13 +395,96 @@ pub fn raw_result(result: ServerResult) -> Result<String, serde_json::Error> {
     }
 }
 
-/// Whether rmcp is to hear of a notification: the rest (resources, prompts) would only cost a task
-/// each, and a server may send them by the thousand.
-fn is_wanted(method: &str) -> bool {
-    matches!(
-        method,
-        "notifications/tools/list_changed"
-            | "notifications/subscriptions/acknowledged"
-            | "notifications/cancelled"
-    )
+/// One request of each kind, with its id, for the fuzz target and the property test.
+#[cfg(any(test, fuzzing))]
+pub fn requests_of_each_kind() -> [(i64, ClientRequest); 3] {
+    use rmcp::model::{
+        CallToolRequest, CallToolRequestParams, ClientConfig, InitializeRequest, ListToolsRequest,
+    };
+    let call = CallToolRequest::new(CallToolRequestParams::new("t"));
+    [
+        (
+            0,
+            ClientRequest::InitializeRequest(InitializeRequest::new(ClientConfig::default())),
+        ),
+        (
+            1,
+            ClientRequest::ListToolsRequest(ListToolsRequest::default()),
+        ),
+        (2, ClientRequest::CallToolRequest(call)),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use rmcp::model::{
+        CallToolRequest, CallToolRequestParams, CancelledNotification, CancelledNotificationParam,
+        ClientJsonRpcMessage,
+    };
+
+    use super::*;
+
+    /// A decoder that was asked for a call with this id.
+    fn asked(id: i64) -> Decoder {
+        let decoder = Decoder::default();
+        let call = CallToolRequest::new(CallToolRequestParams::new("t"));
+        let request = ClientRequest::CallToolRequest(call);
+        let message: ClientJsonRpcMessage = JsonRpcMessage::request(request, RequestId::Number(id));
+        decoder.sent(&message);
+        decoder
+    }
+
+    #[test]
+    fn what_was_not_asked_for_is_no_message() {
+        let decoder = asked(1);
+        let list_id = format!(r#"{{"id":[{}0],"method":"ping"}}"#, "0,".repeat(1_000));
+        let long_id = format!(r#"{{"id":"{}","method":"ping"}}"#, "i".repeat(1_000));
+        for text in [
+            r#"{"jsonrpc":"2.0","id":2,"result":{}}"#,
+            r#"{"jsonrpc":"2.0","id":null,"error":{"code":1,"message":"no"}}"#,
+            r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#,
+            r#"[{"jsonrpc":"2.0","id":1,"result":{}}]"#,
+            r#"[1,"ping"]"#,
+            "null",
+            "",
+            &list_id,
+            &long_id,
+        ] {
+            assert!(decoder.received(text.as_bytes()).is_none(), "{text}");
+        }
+        assert!(decoder.unasked.take_owed().is_none());
+        let answer = br#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
+        assert!(decoder.received(answer).is_some());
+        assert!(decoder.received(answer).is_none(), "once");
+    }
+
+    #[test]
+    fn an_error_brings_few_words_and_little_data() {
+        let decoder = asked(1);
+        let text = format!(
+            r#"{{"jsonrpc":"2.0","id":1,"error":{{"code":-1,"message":"{}","data":[{}0]}}}}"#,
+            "ü".repeat(100_000),
+            "0,".repeat(200_000)
+        );
+        let Some(JsonRpcMessage::Error(error)) = decoder.received(text.as_bytes()) else {
+            panic!("no error");
+        };
+        assert!(error.error.message.len() <= ERROR_TEXT_BYTES_MAX);
+        assert_eq!(error.error.data, None);
+    }
+
+    #[test]
+    fn a_late_answer_to_a_cancelled_call_is_no_flood() {
+        for id in 0..100 {
+            let decoder = asked(id);
+            let param = CancelledNotificationParam::new(Some(RequestId::Number(id)), None);
+            let cancelled = CancelledNotification::new(param);
+            let message: ClientJsonRpcMessage = JsonRpcMessage::notification(cancelled.into());
+            decoder.sent(&message);
+            let late = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{{}}}}"#);
+            assert!(decoder.is_late(&RequestId::Number(id)));
+            assert!(!decoder.is_late(&RequestId::Number(id)), "once");
+            assert!(decoder.received(late.as_bytes()).is_none());
+        }
+    }
 }

@@ -58,6 +58,20 @@ pub enum ConnectError {
     /// What came back is no MCP.
     #[error("the server does not speak MCP: {0}")]
     Protocol(String),
+    /// The list of tools, or the document in place of one, is too large to be read.
+    #[error(
+        "{what} is too large: with all its pages it may have {bytes_max} bytes, and fewer where they are \
+         many small values; if you trust the server, raise `tools_bytes_max` in `[limits]`"
+    )]
+    TooLarge {
+        /// `its tool list`, `its OpenAPI document`.
+        what: &'static str,
+        /// The bound, in bytes.
+        bytes_max: usize,
+    },
+    /// The bridge ended the session because of what the server sent.
+    #[error("the session was ended: {0}")]
+    Ended(&'static str),
 }
 
 /// Why a call has no result.

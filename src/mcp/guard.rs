@@ -2,7 +2,9 @@
 //!
 //! What a server says of its authorization server is a list of URLs that we then call (MCP security
 //! best practices, server-side request forgery): they must not lead into our own network unless the
-//! operator said so. The host of the operator's own URL is trusted wherever it leads.
+//! operator said so. The host of the operator's own URL is trusted where it leads into a network of the
+//! operator; no name leads to the metadata service of a cloud or to another address that is never a
+//! server, unless the operator's URL has that very address.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -47,6 +49,14 @@ pub struct Guard {
     allows_private: bool,
 }
 
+/// A name that leads nowhere but to addresses that are never a server.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` leads to an address that is reserved, as those of cloud metadata services are; if that is \
+     right, make the address itself the `url`"
+)]
+pub struct NeverCalled(pub String);
+
 /// An address that is not called.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -67,7 +77,7 @@ impl Guard {
             || named.is_some_and(|address| address.is_loopback());
         Self {
             is_local,
-            allows_private: private_network || named.is_some_and(is_private),
+            allows_private: private_network || named.is_some_and(|it| is_private(unwrapped(it))),
             own: own.map(Arc::from),
         }
     }
@@ -76,6 +86,12 @@ impl Guard {
     /// checked when it is ([`Resolve`]).
     pub fn check(&self, url: &Url) -> Result<(), Forbidden> {
         let allowed = match url.host() {
+            // The address that the operator wrote is what the operator wants.
+            Some(Host::Ipv4(_) | Host::Ipv6(_))
+                if url.host_str().is_some_and(|it| self.is_own(it)) =>
+            {
+                true
+            }
             Some(Host::Ipv4(address)) => self.allows(IpAddr::V4(address)),
             Some(Host::Ipv6(address)) => self.allows(IpAddr::V6(address)),
             Some(Host::Domain(name)) => self.is_own(name) || self.is_local || !is_localhost(name),
@@ -97,15 +113,50 @@ impl Guard {
 
     /// Whether an address may be called.
     fn allows(&self, address: IpAddr) -> bool {
-        let address = unwrapped(address);
+        // Before it is unwrapped, `::` and `::1` are addresses of this machine, and not of IPv4.
+        if is_never_called(address) {
+            return false;
+        }
+        let (outer, address) = (address, unwrapped(address));
         if address.is_loopback() {
             return self.is_local;
         }
         if is_never_called(address) {
             return false;
         }
-        self.allows_private || !is_private(address)
+        self.allows_private || !(is_private(address) || is_private(outer))
     }
+
+    /// Whether the operator's own host may lead to an address: into any network, but nowhere that is
+    /// never a server.
+    fn allows_own(address: IpAddr) -> bool {
+        !is_never_called(address) && !is_never_called(unwrapped(address))
+    }
+}
+
+/// Looks up the hosts of the operator's own URLs and leaves out the addresses that are never a server:
+/// whoever controls a name must not have us ask the metadata service of a cloud.
+#[derive(Debug)]
+pub struct OwnHosts;
+
+impl Resolve for OwnHosts {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move { lookup(name.as_str(), Guard::allows_own, NeverCalled).await })
+    }
+}
+
+/// Looks a host up and leaves out the addresses that may not be called; an error where none is left.
+async fn lookup<E: std::error::Error + Send + Sync + 'static>(
+    host: &str,
+    allows: impl Fn(IpAddr) -> bool,
+    forbidden: impl FnOnce(String) -> E,
+) -> Result<Addrs, Box<dyn std::error::Error + Send + Sync>> {
+    let found = tokio::net::lookup_host((host, 0)).await?;
+    let allowed: Vec<SocketAddr> = found.filter(|found| allows(found.ip())).collect();
+    if allowed.is_empty() {
+        return Err(forbidden(host.to_owned()).into());
+    }
+    Ok(Box::new(allowed.into_iter()))
 }
 
 /// Looks hosts up and leaves out what may not be called, so that a name which changes its address
@@ -115,16 +166,9 @@ impl Resolve for Guard {
         let guard = self.clone();
         Box::pin(async move {
             let host = name.as_str();
-            let found: Vec<SocketAddr> = tokio::net::lookup_host((host, 0)).await?.collect();
             let is_own = guard.is_own(host);
-            let allowed: Vec<_> = found
-                .into_iter()
-                .filter(|found| is_own || guard.allows(found.ip()))
-                .collect();
-            if allowed.is_empty() {
-                return Err(Forbidden(host.to_owned()).into());
-            }
-            Ok(Box::new(allowed.into_iter()) as Addrs)
+            let allows = |address| guard.allows(address) || (is_own && Self::allows_own(address));
+            lookup(host, allows, Forbidden).await
         })
     }
 }
@@ -135,44 +179,67 @@ fn is_localhost(host: &str) -> bool {
     host == "localhost" || host.ends_with(".localhost")
 }
 
-/// The metadata services of clouds that are not link-local: Alibaba's, and those of AWS and Google
-/// over IPv6.
-const METADATA: [IpAddr; 3] = [
+/// The metadata services of clouds that are not link-local: those of Alibaba, Oracle and Azure, and
+/// those of AWS (instances and pods), Google and Scaleway over IPv6.
+const METADATA: [IpAddr; 7] = [
     IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
+    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23)),
     IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42)),
 ];
 
-/// Addresses that no configuration opens: the metadata services of clouds, and what is no host.
+/// Addresses that no configuration opens: the metadata services of clouds, and what is no host (IANA
+/// special-purpose address registries).
 fn is_never_called(address: IpAddr) -> bool {
     METADATA.contains(&address)
         || match address {
-            IpAddr::V4(v4) => {
-                v4.is_link_local() || v4.is_unspecified() || v4.is_broadcast() || v4.is_multicast()
-            }
+            // 0.0.0.0/8, 169.254.0.0/16, 224.0.0.0/4, 240.0.0.0/4
+            IpAddr::V4(v4) => v4.is_link_local() || matches!(v4.octets(), [0 | 224..=255, ..]),
+            // fe80::/10, ff00::/8, ::, 100::/64
             IpAddr::V6(v6) => {
-                (v6.segments()[0] & 0xffc0) == 0xfe80 || v6.is_unspecified() || v6.is_multicast()
+                (v6.segments()[0] & 0xffc0) == 0xfe80
+                    || v6.is_unspecified()
+                    || v6.is_multicast()
+                    || matches!(v6.segments(), [0x100, 0, 0, 0, ..])
             }
         }
 }
 
-/// Addresses of networks that are not the internet (RFC 6890).
+/// Addresses of networks that are not the internet (IANA special-purpose address registries).
 fn is_private(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => is_private_v4(v4),
-        IpAddr::V6(v6) => (v6.segments()[0] & 0xfe00) == 0xfc00,
+        IpAddr::V6(v6) => is_private_v6(v6),
     }
 }
 
-/// The same for IPv4, with carrier-grade NAT and benchmarking networks.
+/// The same for IPv4, with carrier-grade NAT, benchmarking, documentation and the old 6to4 relays.
 fn is_private_v4(address: Ipv4Addr) -> bool {
-    let [a, b, ..] = address.octets();
     address.is_private()
         || address.is_loopback()
         || address.is_link_local()
-        || a == 0
-        || (a == 100 && (64..128).contains(&b))
-        || (a == 198 && (18..20).contains(&b))
+        || address.is_documentation()
+        || matches!(
+            address.octets(),
+            [0, ..] | [100, 64..=127, ..] | [198, 18..=19, ..] | [192, 0, 0, _] | [192, 88, 99, _]
+        )
+}
+
+/// The same for IPv6.
+fn is_private_v6(address: Ipv6Addr) -> bool {
+    match address.segments() {
+        // Local NAT64 (RFC 8215), Teredo, benchmarking, ORCHID, documentation.
+        [0x64, 0xff9b, 1, ..]
+        | [0x2001, 0 | 0xdb8 | 0x10..=0x2f, ..]
+        | [0x2001, 2, 0, ..]
+        | [0x3fff, 0..=0xfff, ..]
+        | [0x5f00, ..] => true,
+        // Unique local (fc00::/7), and site-local as it was (fec0::/10).
+        [first, ..] => (first & 0xfe00) == 0xfc00 || (first & 0xffc0) == 0xfec0,
+    }
 }
 
 /// An address as a packet to it ends up: the IPv4 address that one of IPv6 stands for.
@@ -183,11 +250,22 @@ fn unwrapped(address: IpAddr) -> IpAddr {
     }
 }
 
-/// The IPv4 address within NAT64 (`64:ff9b::/96`) and 6to4 (`2002::/16`).
+/// The IPv4 address within NAT64 (`64:ff9b::/96` and `64:ff9b:1::/48`, RFC 6052), 6to4 (`2002::/16`),
+/// Teredo (`2001::/32`), ISATAP, and those that are IPv4-compatible (`::a.b.c.d`) or translated
+/// (`::ffff:0:a.b.c.d`). `::` and `::1` hold none.
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let of = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
     match address.segments() {
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => Some(of(high, low)),
+        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None,
+        // RFC 6052 puts bits 64 to 71 of a /48 aside.
+        [0x64, 0xff9b, 1, high, third, last, 0, 0] if third >> 8 == 0 => {
+            Some(of(high, (third << 8) | (last >> 8)))
+        }
+        [0x64, 0xff9b, 0 | 1, .., high, low]
+        | [0x2002, high, low, ..]
+        | [0, 0, 0, 0, 0 | 0xffff, 0, high, low]
+        | [.., 0 | 0x200, 0x5efe, high, low] => Some(of(high, low)),
+        [0x2001, 0, .., high, low] => Some(of(!high, !low)),
         _ => None,
     }
 }
@@ -206,7 +284,7 @@ mod tests {
         let public = "https://mcp.example.com/mcp";
         for (server, private_network, url, is_allowed) in [
             (public, false, "https://auth.example.com/", true),
-            (public, false, "https://203.0.113.9/", true),
+            (public, false, "https://93.184.215.14/", true),
             (public, false, "http://127.0.0.1:8000/", false),
             (public, true, "http://127.0.0.1:8000/", false),
             (public, false, "http://localhost/", false),
@@ -254,6 +332,62 @@ mod tests {
         }
     }
 
+    #[test]
+    fn no_special_address_is_taken_for_one_of_the_internet() {
+        let public = "https://mcp.example.com/mcp";
+        for (server, private_network, url, is_allowed) in [
+            (public, false, "https://[2606:2800:21f:cb07::1]/", true),
+            (public, false, "https://203.0.113.9/", false),
+            (public, true, "https://203.0.113.9/", true),
+            (public, true, "http://0.1.2.3/", false),
+            (public, true, "http://240.0.0.1/", false),
+            (public, true, "http://224.0.0.251/", false),
+            (public, false, "http://198.18.0.1/", false),
+            (public, false, "http://192.0.0.8/", false),
+            (public, true, "http://192.0.0.192/", false),
+            (public, true, "http://168.63.129.16/", false),
+            (public, false, "http://[fec0::1]/", false),
+            (public, true, "http://[fec0::1]/", true),
+            (public, true, "http://[fe80::1]/", false),
+            (public, true, "http://[ff02::1]/", false),
+            (public, true, "http://[100::1]/", false),
+            (public, false, "http://[2001:db8::1]/", false),
+            (public, false, "http://[64:ff9b:1::1]/", false),
+            (public, true, "http://[64:ff9b:1::a9fe:a9fe]/", false),
+            (public, true, "http://[64:ff9b:1:a9fe:a9:fe00::]/", false),
+            (public, true, "http://[64:ff9b:1::7f00:1]/", false),
+            (public, false, "http://[::10.0.0.1]/", false),
+            (public, true, "http://[::127.0.0.1]/", false),
+            (public, true, "http://[::169.254.169.254]/", false),
+            (public, true, "http://[::ffff:169.254.169.254]/", false),
+            (public, true, "http://[::ffff:0:a9fe:a9fe]/", false),
+            (public, true, "http://[2001:0:1::5601:5601]/", false),
+            (public, false, "http://[2001:0:1::a247:27f1]/", false),
+            (public, true, "http://[2606::5efe:169.254.169.254]/", false),
+            (public, false, "http://[2002:a00:1::]/", false),
+            (public, true, "http://[::]/", false),
+            (public, true, "http://[::1]/", false),
+            (
+                "http://169.254.169.254/mcp",
+                false,
+                "http://169.254.169.254/token",
+                true,
+            ),
+            (
+                "http://169.254.1.1/mcp",
+                true,
+                "http://169.254.169.254/token",
+                false,
+            ),
+        ] {
+            assert_eq!(
+                allows(server, private_network, url),
+                is_allowed,
+                "{server} {private_network} {url}"
+            );
+        }
+    }
+
     #[tokio::test]
     async fn a_name_that_leads_to_this_machine_is_not_looked_up_for_strangers() {
         let name = || "localhost".parse::<Name>().unwrap();
@@ -261,5 +395,32 @@ mod tests {
         assert!(public.resolve(name()).await.is_err());
         let local = Guard::new(&"http://localhost:1".parse().unwrap(), false);
         assert!(local.resolve(name()).await.is_ok());
+    }
+
+    #[test]
+    fn the_operators_own_host_leads_into_a_network_but_to_no_metadata() {
+        for (address, is_allowed) in [
+            ("127.0.0.1", true),
+            ("::1", true),
+            ("10.1.2.3", true),
+            ("172.18.0.5", true),
+            ("192.168.1.10", true),
+            ("100.64.0.7", true),
+            ("fd12:3456::1", true),
+            ("93.184.215.14", true),
+            ("169.254.169.254", false),
+            ("169.254.170.2", false),
+            ("::ffff:169.254.169.254", false),
+            ("64:ff9b::a9fe:a9fe", false),
+            ("fe80::1", false),
+            ("fd00:ec2::254", false),
+            ("100.100.100.200", false),
+            ("0.0.0.0", false),
+            ("::", false),
+            ("255.255.255.255", false),
+        ] {
+            let address: IpAddr = address.parse().unwrap();
+            assert_eq!(Guard::allows_own(address), is_allowed, "{address}");
+        }
     }
 }

@@ -20,6 +20,8 @@ pub enum Line<'a> {
         /// The last of them.
         tail: &'a [u8],
     },
+    /// So many bytes of a line over the limit were thrown away; its end has not come yet.
+    Passing(usize),
 }
 
 /// A line reader whose state survives a dropped `next`.
@@ -61,6 +63,11 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
         self
     }
 
+    /// Changes the longest line, in bytes. A line that is being read is held to it from here on.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
     /// The next line; `None` at the end of the stream. A last line without its end is dropped: a
     /// server that died while writing did not finish its message.
     ///
@@ -89,7 +96,16 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
                 self.is_done = true;
                 return Ok(Some(self.current()));
             }
+            if self.is_overlong {
+                return Ok(Some(Line::Passing(used)));
+            }
         }
+    }
+
+    /// Bytes that are kept of the current line.
+    #[cfg(any(test, fuzzing))]
+    pub fn kept_bytes(&self) -> usize {
+        self.line.capacity() + self.tail.capacity()
     }
 
     /// What was read of a last line that has no end; nothing when there is none.
@@ -159,6 +175,7 @@ mod tests {
         let mut found = Vec::new();
         while let Some(line) = lines.next().await.unwrap() {
             found.push(match line {
+                Line::Passing(_) => continue,
                 Line::Whole(line) => String::from_utf8_lossy(line).into_owned(),
                 Line::TooLong { head, tail } => format!(
                     "{}…{}",

@@ -1,23 +1,17 @@
-//! Our side of an MCP session: who we say we are, and what we hear.
-
-use std::sync::Arc;
+//! Our side of an MCP session: who we say we are.
 
 use rmcp::{
     ClientHandler, Peer, RoleClient,
     model::{
         ClientCapabilities, ClientConfig, Implementation, ProtocolVersion, SubscriptionFilter,
     },
-    service::NotificationContext,
 };
-use tokio::sync::Notify;
 
-/// Hears `tools/list_changed`; declares no capability, for nobody here could answer a server's
-/// question.
+/// Says who we are. It hears of nothing: what a server sends unasked is dealt with by the transports
+/// ([`Unasked`](super::unasked::Unasked)). It declares no capability, because nothing here could answer
+/// a server's question.
 #[derive(Debug, Clone, Default)]
-pub struct Listener {
-    /// Woken when the server's tool list changed.
-    pub tools_changed: Arc<Notify>,
-}
+pub struct Listener;
 
 impl ClientHandler for Listener {
     fn get_info(&self) -> ClientConfig {
@@ -28,15 +22,12 @@ impl ClientHandler for Listener {
         // rmcp's default offers 2026-07-28, which has no `initialize`.
         .with_protocol_version(ProtocolVersion::LATEST_WITH_INITIALIZE)
     }
-
-    async fn on_tool_list_changed(&self, _context: NotificationContext<RoleClient>) {
-        self.tools_changed.notify_one();
-    }
 }
 
 /// Since 2026-07-28 a server tells of changes only on a stream that the client opened
-/// (`subscriptions/listen`). Ends with the session, or when the server wants no subscription.
-pub async fn subscribe(peer: Peer<RoleClient>, tools_changed: Arc<Notify>) {
+/// (`subscriptions/listen`). The transports hear of them before rmcp does; this keeps the stream open.
+/// Ends with the session, or when the server wants no subscription.
+pub async fn subscribe(peer: Peer<RoleClient>) {
     let filter = SubscriptionFilter::builder().tools_list_changed().build();
     let mut subscription = match peer.listen(filter).await {
         Ok(subscription) => subscription,
@@ -45,7 +36,5 @@ pub async fn subscribe(peer: Peer<RoleClient>, tools_changed: Arc<Notify>) {
             return;
         }
     };
-    while let Ok(Some(_notification)) = subscription.next().await {
-        tools_changed.notify_one();
-    }
+    while let Ok(Some(_notification)) = subscription.next().await {}
 }

@@ -6,6 +6,7 @@
 //!        stdio · Streamable HTTP · HTTP+SSE · OpenAPI service
 //! ```
 
+mod allowance;
 mod connect;
 mod credential;
 mod decode;
@@ -13,6 +14,7 @@ mod demo;
 mod error;
 mod guard;
 mod http;
+mod inbox;
 mod lines;
 mod listener;
 pub mod oauth;
@@ -24,6 +26,9 @@ mod progress;
 mod session;
 mod sse;
 mod stdio;
+mod unasked;
+mod watched;
+mod weight;
 
 pub use connect::{Connector, Known};
 pub use credential::{Courier, Credential, NoToken};
@@ -33,6 +38,9 @@ pub use guard::guarded_client;
 #[cfg(fuzzing)]
 pub use http::frames_of;
 pub use http::{http_client, install_tls};
+#[cfg(fuzzing)]
+pub use inbox::{STDIO_KEPT_MAX, stdio_of};
 pub use process::LastWords;
 pub use progress::{Ear, Progress};
 pub use session::{ServerInfo, Session};
+pub use unasked::Bounds;

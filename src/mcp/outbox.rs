@@ -47,6 +47,9 @@ struct Pipe {
     spare: Vec<u8>,
 }
 
+/// Bytes that wait for a server which does not read. A message that would be on top of that is refused.
+const WAITING_BYTES_MAX: usize = 32 << 20;
+
 /// Buffers above this many bytes are given back after a large message.
 const BUFFER_BYTES_KEPT: usize = 64 << 10;
 
@@ -63,11 +66,14 @@ impl Outbox {
         }
     }
 
-    /// Puts a message into the queue, as one line, and gives its ticket. The callers' number is
-    /// bounded by the bridge's slots, and so is the queue.
+    /// Puts a message into the queue, as one line, and gives its ticket. Fails when the server reads so
+    /// slowly that [`WAITING_BYTES_MAX`] wait already.
     pub fn queue(&self, message: &impl Serialize) -> io::Result<u64> {
         let mut waiting = self.waiting();
         let before = waiting.lines.len();
+        if before >= WAITING_BYTES_MAX {
+            return Err(io::ErrorKind::QuotaExceeded.into());
+        }
         if let Err(error) = serde_json::to_writer(&mut waiting.lines, message) {
             waiting.lines.truncate(before);
             return Err(error.into());

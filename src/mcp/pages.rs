@@ -10,7 +10,12 @@ use rmcp::{
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{decode::raw_result, error::ConnectError, http};
+use super::{
+    decode::{TOO_LARGE, raw_result},
+    error::ConnectError,
+    http,
+    weight::{weight, weight_max},
+};
 
 /// Pages read of one list.
 const PAGES_MAX: usize = 1_000;
@@ -28,13 +33,18 @@ struct Page {
     next_cursor: Option<String>,
 }
 
-/// All entries of the server's tool list.
-pub async fn list_tools(peer: &Peer<RoleClient>) -> Result<Vec<Value>, ConnectError> {
+/// All entries of the server's tool list. All pages together may have `bytes_max` bytes, and weigh what
+/// so many bytes of schemas weigh.
+pub async fn list_tools(
+    peer: &Peer<RoleClient>,
+    bytes_max: usize,
+) -> Result<Vec<Value>, ConnectError> {
+    let mut budget = Budget::new(bytes_max);
     let mut tools = Vec::new();
     let mut seen = HashSet::new();
     let mut cursor = None;
     for _ in 0..PAGES_MAX {
-        let page = list_page(peer, cursor).await?;
+        let page = list_page(peer, cursor, &mut budget).await?;
         tools.extend(page.tools);
         let Some(next) = page.next_cursor.filter(|next| !next.is_empty()) else {
             break;
@@ -52,8 +62,53 @@ pub async fn list_tools(peer: &Peer<RoleClient>) -> Result<Vec<Value>, ConnectEr
     Ok(tools)
 }
 
+/// What is left for the pages to come.
+#[derive(Debug)]
+struct Budget {
+    /// The bytes of all pages.
+    bytes_max: usize,
+    /// Bytes that are left.
+    bytes: usize,
+    /// Weight that is left.
+    weight: usize,
+}
+
+impl Budget {
+    /// A whole one.
+    fn new(bytes_max: usize) -> Self {
+        Self {
+            bytes_max,
+            bytes: bytes_max,
+            weight: weight_max(bytes_max),
+        }
+    }
+
+    /// Takes a page, before it is read into values.
+    fn take(&mut self, page: &str) -> Result<(), ConnectError> {
+        let bytes = self.bytes.checked_sub(page.len());
+        let weight = self.weight.checked_sub(weight(page.as_bytes()));
+        let (Some(bytes), Some(weight)) = (bytes, weight) else {
+            return Err(self.used_up());
+        };
+        (self.bytes, self.weight) = (bytes, weight);
+        Ok(())
+    }
+
+    /// The error of a list that is larger.
+    fn used_up(&self) -> ConnectError {
+        ConnectError::TooLarge {
+            what: "its tool list",
+            bytes_max: self.bytes_max,
+        }
+    }
+}
+
 /// One page.
-async fn list_page(peer: &Peer<RoleClient>, cursor: Option<String>) -> Result<Page, ConnectError> {
+async fn list_page(
+    peer: &Peer<RoleClient>,
+    cursor: Option<String>,
+    budget: &mut Budget,
+) -> Result<Page, ConnectError> {
     let mut request = ListToolsRequest::default();
     if cursor.is_some() {
         let mut params = PaginatedRequestParams::default();
@@ -63,11 +118,15 @@ async fn list_page(peer: &Peer<RoleClient>, cursor: Option<String>) -> Result<Pa
     let result = peer
         .send_request(ClientRequest::ListToolsRequest(request))
         .await
-        .map_err(list_error)?;
+        .map_err(|error| match error {
+            ServiceError::McpError(error) if error.code == TOO_LARGE => budget.used_up(),
+            error => list_error(error),
+        })?;
     let odd = |error: serde_json::Error| {
         ConnectError::Protocol(format!("its tool list cannot be read: {error}"))
     };
     let raw = raw_result(result).map_err(odd)?;
+    budget.take(&raw)?;
     serde_json::from_str(&raw).map_err(odd)
 }
 
@@ -84,5 +143,27 @@ fn list_error(error: ServiceError) -> ConnectError {
             ConnectError::Protocol("it closed the connection during `tools/list`".to_owned())
         }
         other => ConnectError::Protocol(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_pages_share_one_budget() {
+        let page = format!(r#"{{"tools":["{}"]}}"#, "x".repeat(99_986));
+        let mut budget = Budget::new(1_000_000);
+        for number in 0..10 {
+            assert!(budget.take(&page).is_ok(), "page {number}");
+        }
+        assert!(budget.take(&page).is_err());
+    }
+
+    #[test]
+    fn a_page_of_tiny_values_is_refused_before_it_is_read() {
+        let page = format!(r#"{{"tools":[{}0]}}"#, "0,".repeat(200_000));
+        assert!(Budget::new(1_000_000).take(&page).is_err());
+        assert!(Budget::new(16 << 20).take(&page).is_ok());
     }
 }

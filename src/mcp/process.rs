@@ -18,6 +18,7 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use super::{
+    allowance::{Allowance, Pace},
     error::ConnectError,
     lines::{Line, Lines},
 };
@@ -33,6 +34,17 @@ const STDERR_GRACE: Duration = Duration::from_millis(200);
 const TAIL_LINES: usize = 50;
 /// The longest line of stderr kept, in bytes.
 const STDERR_LINE_BYTES_MAX: usize = 4 << 10;
+/// How much stderr is read at once and in the long run.
+const STDERR_PACE: Pace = Pace {
+    burst: 16 << 20,
+    per_second: 1 << 20,
+};
+/// Counted for each line of stderr beside its bytes, because a line is searched for secrets.
+const STDERR_LINE_COST: usize = 256;
+/// Bytes of a line that is too long cost one of this many: they are only passed over.
+const STDERR_PASSED_DIVISOR: usize = 16;
+/// What is read of stderr before the reader looks again whether it has to rest, in bytes.
+const STDERR_STEP: u64 = 64 << 10;
 /// Lines of stderr logged in one second; a flood is counted instead.
 const LOGGED_LINES_PER_SECOND: u32 = 50;
 
@@ -86,6 +98,8 @@ pub struct Process {
     last_words: Arc<LastWords>,
     /// Reads its stderr, until that ended.
     stderr: Option<JoinHandle<()>>,
+    /// How long it may take to end after its stdin closed.
+    grace: Duration,
 }
 
 /// The pipes of a started server.
@@ -132,6 +146,7 @@ impl Process {
             group,
             last_words,
             stderr: Some(stderr),
+            grace: CLOSE_GRACE,
         };
         let pipes = Pipes {
             stdin: input,
@@ -167,10 +182,15 @@ impl Process {
         }
     }
 
+    /// Has [`Self::end`] send SIGTERM at once: the server misbehaves.
+    pub fn hurry(&mut self) {
+        self.grace = Duration::ZERO;
+    }
+
     /// Ends the group: waits for the leader, whose stdin must be closed by now; then SIGTERM;
     /// then SIGKILL for all that is left (MCP 2025-11-25, lifecycle, shutdown).
     pub async fn end(&mut self) {
-        let mut ended = timeout(CLOSE_GRACE, self.child.wait()).await;
+        let mut ended = timeout(self.grace, self.child.wait()).await;
         if ended.is_err() {
             self.signal(Signal::TERM);
             ended = timeout(TERM_GRACE, self.child.wait()).await;
@@ -241,16 +261,20 @@ fn spawn_reason(error: &io::Error, stdio: &Stdio) -> String {
     }
 }
 
-/// Reads stderr to its end, so that a full pipe never blocks the server: the last lines are kept,
-/// a bounded number a second is logged.
+/// Reads stderr to its end, so that a full pipe does not block the server: the last lines are kept,
+/// a bounded number a second is logged. A server that floods it (16 MiB at once, or more than 1 MiB a
+/// second for long) is read at that rate alone, so that it waits for us and not our other servers.
 async fn drain_stderr(
     bridge: BridgeName,
     stderr: ChildStderr,
     last_words: Arc<LastWords>,
     redactor: Redactor,
 ) {
-    let lines =
-        Lines::new(BufReader::new(stderr), STDERR_LINE_BYTES_MAX).with_ends(STDERR_LINE_BYTES_MAX);
+    let lines = Lines::new(
+        BufReader::with_capacity(64 << 10, stderr),
+        STDERR_LINE_BYTES_MAX,
+    )
+    .with_ends(STDERR_LINE_BYTES_MAX);
     if let Err(error) = copy_lines(&bridge, lines, &last_words, &redactor).await {
         tracing::debug!(bridge.name = %bridge, %error, "a server's stderr broke");
     }
@@ -266,8 +290,11 @@ async fn copy_lines<R: AsyncBufRead + Unpin>(
     let mut second = tokio::time::Instant::now();
     let (mut logged, mut muted) = (0_u32, 0_u64);
     let mut is_open = true;
+    let mut allowance = Allowance::new(STDERR_PACE, std::time::Instant::now());
     while is_open {
+        rest(&mut allowance).await;
         let text = if let Some(line) = lines.next().await? {
+            allowance.take(cost_of(&line), std::time::Instant::now());
             words_of(&line, redactor)
         } else {
             // Last words need no newline.
@@ -294,12 +321,31 @@ async fn copy_lines<R: AsyncBufRead + Unpin>(
     Ok(())
 }
 
+/// Waits until stderr may be read on.
+async fn rest(allowance: &mut Allowance) {
+    let wait = allowance.wait_for(STDERR_STEP, std::time::Instant::now());
+    if !wait.is_zero() {
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// What a line of stderr costs us.
+fn cost_of(line: &Line<'_>) -> u64 {
+    let cost = match line {
+        Line::Whole(line) => line.len() + STDERR_LINE_COST,
+        Line::TooLong { head, .. } => head.len() + STDERR_LINE_COST,
+        Line::Passing(bytes) => bytes.div_ceil(STDERR_PASSED_DIVISOR),
+    };
+    u64::try_from(cost).unwrap_or(u64::MAX)
+}
+
 /// What is kept of a line: plain text without secrets. Colors go first, because they may stand within a
 /// secret.
 fn words_of(line: &Line<'_>, redactor: &Redactor) -> String {
     let (bytes, is_whole) = match line {
         Line::Whole(line) => (line, true),
         Line::TooLong { head, .. } => (head, false),
+        Line::Passing(_) => return String::new(),
     };
     let text = String::from_utf8_lossy(bytes);
     let text = plain_text::without_escape_sequences(text.trim_end());

@@ -27,6 +27,8 @@ const PROGRESS: &str = "notifications/progress";
 /// The notification that names no call; deprecated in 2026-07-28, and sent until it is gone.
 const MESSAGE: &str = "notifications/message";
 
+/// The largest notification that is read, in bytes: read into values, it would be many times as large.
+const MESSAGE_BYTES_MAX: usize = 64 << 10;
 /// As much of a server's words is kept, in bytes.
 const TEXT_BYTES_MAX: usize = 4 << 10;
 
@@ -122,7 +124,7 @@ impl Ears {
     /// none itself; `None`: nobody can tell.
     pub fn hear(&self, message: &[u8], request: impl FnOnce() -> Option<RequestId>) {
         let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if table.is_empty() {
+        if table.is_empty() || message.len() > MESSAGE_BYTES_MAX {
             return;
         }
         if let Some(params) = params::<ProgressNotificationParam>(PROGRESS, message) {

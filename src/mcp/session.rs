@@ -24,6 +24,7 @@ use super::{
     pages,
     process::LastWords,
     progress::{Ear, Heard},
+    unasked::Unasked,
 };
 use crate::{name::ToolName, secret::Redactor};
 
@@ -68,6 +69,8 @@ pub struct Session {
     pub group: Option<u32>,
     /// Woken when the server's tool list changed.
     pub tools_changed: Arc<Notify>,
+    /// What the server sends unasked.
+    pub(super) unasked: Unasked,
     /// Cancelled when the connection has ended and everything of it is cleaned up.
     pub(super) ended: CancellationToken,
     /// Cancel to end the connection.
@@ -100,6 +103,7 @@ impl Session {
             last_words: None,
             group: None,
             tools_changed: Arc::default(),
+            unasked: Unasked::default(),
             ended: CancellationToken::new(),
             stop: CancellationToken::new(),
         }
@@ -113,9 +117,12 @@ impl Session {
                     step: "tools/list",
                     after: limit,
                 };
-                timeout(limit, pages::list_tools(peer))
-                    .await
-                    .map_err(late)?
+                let bytes_max = self.unasked.bounds().tools_bytes_max;
+                let listed = timeout(limit, pages::list_tools(peer, bytes_max)).await;
+                match (listed, self.ended_because()) {
+                    (Ok(Err(_)), Some(reason)) => Err(ConnectError::Ended(reason)),
+                    (listed, _) => listed.map_err(late)?,
+                }
             }
             Link::OpenApi(session) => Ok(session.list_tools()),
         }
@@ -163,6 +170,11 @@ impl Session {
                     .unwrap_or(Err(CallError::Timeout(limit)))
             }
         }
+    }
+
+    /// Why the bridge ended the session itself, because of what the server sent; `None` where it did not.
+    pub fn ended_because(&self) -> Option<&'static str> {
+        self.unasked.reason()
     }
 
     /// Waits until the connection is over.

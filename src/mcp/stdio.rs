@@ -18,10 +18,11 @@ use tokio::{
 
 use super::{
     decode::Decoder,
-    lines::{Line, Lines},
+    inbox::Inbox,
     outbox::Outbox,
     process::{Pipes, Process},
     progress::Heard,
+    unasked::Unasked,
 };
 
 /// How long one message may take to go into the pipe. A server that reads nothing for this long is
@@ -29,8 +30,6 @@ use super::{
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long closing stdin may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(100);
-/// Lines that are no JSON-RPC which are logged; servers print banners, and some never stop.
-const JUNK_LOGGED_MAX: u64 = 5;
 
 /// The transport of one child process.
 #[derive(Debug)]
@@ -40,57 +39,28 @@ pub struct StdioTransport {
     /// Its stdin, until `close`.
     outbox: Arc<Outbox>,
     /// Its stdout.
-    stdout: Lines<BufReader<ChildStdout>>,
+    inbox: Inbox<BufReader<ChildStdout>>,
     /// Knows what was asked.
     decoder: Arc<Decoder>,
     /// Woken when a write fails: the session is over though stdout may stay open.
     broken: Arc<Notify>,
-    /// Lines that were no JSON-RPC.
-    junk: u64,
-    /// The largest answer, in bytes.
-    result_bytes_max: usize,
+    /// What the server sends unasked.
+    unasked: Unasked,
 }
 
 impl StdioTransport {
-    /// Speaks to a started process.
-    pub fn new(process: Arc<Mutex<Process>>, pipes: Pipes, result_bytes_max: usize) -> Self {
+    /// Speaks to a started process. What it sends unasked goes to `unasked`, which also knows how large
+    /// an answer may be.
+    pub fn new(process: Arc<Mutex<Process>>, pipes: Pipes, unasked: Unasked) -> Self {
         let stdout = BufReader::with_capacity(64 << 10, pipes.stdout);
+        let decoder = Arc::new(Decoder::new(unasked.clone()));
         Self {
             process,
             outbox: Arc::new(Outbox::new(pipes.stdin)),
-            stdout: Lines::new(stdout, result_bytes_max),
-            decoder: Arc::new(Decoder::default()),
+            inbox: Inbox::new(stdout, Arc::clone(&decoder), unasked.clone()),
+            decoder,
             broken: Arc::new(Notify::new()),
-            junk: 0,
-            result_bytes_max,
-        }
-    }
-
-    /// The next message, or `None` when stdout ended.
-    async fn next_message(&mut self) -> Option<RxJsonRpcMessage<RoleClient>> {
-        loop {
-            let message = match self.stdout.next().await.ok()?? {
-                Line::Whole(line) => {
-                    let message = self.decoder.received(line);
-                    if message.is_none() && !line.trim_ascii_start().starts_with(b"{") {
-                        note_junk(&mut self.junk, line);
-                    }
-                    message
-                }
-                Line::TooLong { head, tail } => {
-                    let id = overlong_id(&self.decoder.pending(), head, tail);
-                    if id.is_none() {
-                        tracing::warn!(
-                            bytes_max = self.result_bytes_max,
-                            "dropped a message that is too large and whose id is unknown"
-                        );
-                    }
-                    id.map(|id| self.decoder.too_large(id, self.result_bytes_max))
-                }
-            };
-            if message.is_some() {
-                return message;
-            }
+            unasked,
         }
     }
 }
@@ -126,11 +96,11 @@ impl Transport<RoleClient> for StdioTransport {
         }
     }
 
-    /// Cancel-safe, as rmcp asks: a partial line stays in `stdout`.
+    /// Cancel-safe, as rmcp asks: a partial line stays in `inbox`.
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleClient>> {
         let broken = Arc::clone(&self.broken);
         let message = tokio::select! {
-            message = self.next_message() => message,
+            message = self.inbox.next() => message,
             () = broken.notified() => None,
         };
         if message.is_none() {
@@ -144,7 +114,11 @@ impl Transport<RoleClient> for StdioTransport {
         if timeout(CLOSE_TIMEOUT, self.outbox.close()).await.is_err() {
             tracing::debug!("the server's stdin is stuck");
         }
-        self.process.lock().await.end().await;
+        let mut process = self.process.lock().await;
+        if self.unasked.is_over() {
+            process.hurry();
+        }
+        process.end().await;
         Ok(())
     }
 }
@@ -183,40 +157,5 @@ impl<'a> PlainCall<'a> {
             method: "tools/call",
             params: &call.params,
         })
-    }
-}
-
-/// Logs the first few lines that are no JSON-RPC; their text is not ours to log.
-fn note_junk(junk: &mut u64, line: &[u8]) {
-    *junk += 1;
-    if *junk <= JUNK_LOGGED_MAX && !line.trim_ascii().is_empty() {
-        tracing::debug!(
-            bytes = line.len(),
-            "the server printed a line on stdout that is no JSON-RPC"
-        );
-    }
-}
-
-/// Finds whose answer an overlong line is: SDKs write `"id":N` first or last. What does not look
-/// like a message is nobody's.
-fn overlong_id(pending: &[RequestId], head: &[u8], tail: &[u8]) -> Option<RequestId> {
-    let ends = [head, tail].map(|end| String::from_utf8_lossy(end).replace(' ', ""));
-    let is_message = ends[0].starts_with('{') && ends.iter().any(|end| end.contains("\"jsonrpc\""));
-    if !is_message {
-        return None;
-    }
-    let mut found = pending.iter().filter(|id| {
-        let text = id.to_string();
-        let is_in = |end: &String| {
-            [",", "}"].iter().any(|after| {
-                end.contains(&format!("\"id\":{text}{after}"))
-                    || end.contains(&format!("\"id\":\"{text}\"{after}"))
-            })
-        };
-        ends.iter().any(is_in)
-    });
-    match (found.next(), found.next(), pending) {
-        (Some(id), None, _) | (None, None, [id]) => Some(id.clone()),
-        _ => None,
     }
 }

@@ -21,6 +21,7 @@ mod chat_lines;
 mod cli;
 mod dashboard;
 mod database_role;
+mod floods;
 mod identity;
 mod keyring;
 mod metrics;

@@ -123,8 +123,9 @@ async fn noise_on_the_pipes_is_passed_over() {
         "dies-on-discover",
         "asks",
         "long-line",
-        "flood-stdout",
         "flood-stderr",
+        "chatty",
+        "long-words",
         "flood-notifications",
     ] {
         let bridge = beside_a_good_one(&format!("{{bad {mode}}}"))

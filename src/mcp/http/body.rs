@@ -1,17 +1,19 @@
 //! Reads the head and the body of an answer: statuses, content types, never more than the limit.
 
+use std::borrow::Cow;
+
 use bytes::{Bytes, BytesMut};
 use http::{
     HeaderMap, StatusCode,
     header::{CONTENT_TYPE, LOCATION, RETRY_AFTER},
 };
 use reqwest::Response;
-use rmcp::model::{ErrorData, RequestId};
+use rmcp::model::ErrorData;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use url::Url;
 
-use super::failure::Failure;
+use super::{super::decode::read_error, failure::Failure};
 use crate::secret::Redactor;
 
 /// How much of a refusal is read, in bytes.
@@ -138,30 +140,33 @@ pub fn refused_by_body(status: StatusCode, body: &[u8], redactor: &Redactor) -> 
 
 /// A JSON-RPC answer as far as a refusal goes.
 #[derive(Deserialize)]
-struct Refusal {
+struct Refusal<'a> {
     /// The error.
-    error: ErrorData,
+    #[serde(borrow)]
+    error: &'a RawValue,
 }
 
 /// The JSON-RPC error that a body holds, whatever id it carries: middleware cannot know ours.
 pub fn json_rpc_error(body: &[u8]) -> Option<ErrorData> {
-    serde_json::from_slice::<Refusal>(body)
-        .ok()
-        .map(|refusal| refusal.error)
+    let refusal = serde_json::from_slice::<Refusal<'_>>(body).ok()?;
+    read_error(refusal.error.get())
 }
 
 /// The envelope of a JSON-RPC message, its id and result as text.
 #[derive(Debug, Deserialize)]
 pub struct Envelope<'a> {
     /// Absent in notifications.
-    #[serde(default)]
-    pub id: Option<RequestId>,
+    #[serde(borrow, default)]
+    pub id: Option<&'a RawValue>,
     /// Present in requests and notifications.
     #[serde(borrow, default)]
-    pub method: Option<&'a RawValue>,
+    pub method: Option<Cow<'a, str>>,
     /// Present in answers.
     #[serde(borrow, default)]
     pub result: Option<&'a RawValue>,
+    /// Present in refusals.
+    #[serde(borrow, default)]
+    pub error: Option<&'a RawValue>,
 }
 
 /// `: it redirects to …`, without the query and the user, which may be secret.

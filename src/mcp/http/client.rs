@@ -1,12 +1,15 @@
 //! The HTTP client that all remote servers share, and the headers of one of them.
 
-use std::{sync::OnceLock, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use reqwest::redirect::{Attempt, Policy};
 use url::Url;
 
-use super::super::error::ConnectError;
+use super::super::{error::ConnectError, guard::OwnHosts};
 use crate::secret::Secret;
 
 /// How long a TCP and TLS handshake may take.
@@ -39,7 +42,7 @@ pub fn install_tls() {
 /// total timeout (the calls have deadlines), proxies from the environment. Fails when the system's
 /// certificates cannot be read. [`install_tls`] comes first.
 pub fn http_client() -> Result<reqwest::Client, reqwest::Error> {
-    client_builder().build()
+    client_builder().dns_resolver(Arc::new(OwnHosts)).build()
 }
 
 /// What every client of servers has in common.

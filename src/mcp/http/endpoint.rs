@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, OnceLock, PoisonError},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use futures::{StreamExt as _, stream::BoxStream};
@@ -28,14 +28,17 @@ use super::{
     events::frames,
     failure::{Failure, LastFailure},
     message::{First, cancelled, first_request, is_of_mcp, is_session_gone, passed_into},
+    pace::Pace,
 };
 use crate::{
-    mcp::{credential::Courier, progress::Ears},
+    mcp::{credential::Courier, progress::Ears, unasked::Unasked},
     secret::Redactor,
 };
 
 /// `MCP 2025-11-25, transports, session management`
 const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
+/// The longest session id, in bytes: it goes with every request.
+const SESSION_ID_BYTES_MAX: usize = 1 << 10;
 /// `MCP 2025-11-25, transports, protocol version header`
 const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 /// `HTML, server-sent events`
@@ -43,9 +46,6 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// The first revision in which rmcp itself must read the tool list.
 const MODERN: &[u8] = b"2026-07-28";
-
-/// A notification stream that ends sooner than this is reopened slower and slower.
-const SHORT_LIVED: Duration = Duration::from_secs(5);
 
 /// What rmcp's transport gets.
 type Answer<T> = Result<T, StreamableHttpError<Failure>>;
@@ -67,9 +67,9 @@ struct Inner {
     headers: HeaderMap,
     /// Keeps secrets out of messages.
     redactor: Redactor,
-    /// The largest answer, in bytes.
-    bytes_max: usize,
-    /// The tool calls in flight.
+    /// What the server sends unasked.
+    unasked: Unasked,
+    /// The requests in flight.
     calls: RawCalls,
     /// Who wants to hear of them.
     ears: Ears,
@@ -77,17 +77,18 @@ struct Inner {
     last: LastFailure,
     /// Whether connections may be reused.
     stall: Stall,
-    /// When the notification stream was opened last, and how often in a row it was short-lived.
-    reopened: Mutex<(Option<Instant>, u32)>,
+    /// How soon streams are opened again.
+    pace: Mutex<Pace>,
 }
 
 impl HttpEndpoint {
-    /// Describes an endpoint; nothing is sent yet. `bytes_max` bounds one answer.
+    /// Describes an endpoint; nothing is sent yet. What the server sends unasked goes to `unasked`, which
+    /// also bounds an answer.
     pub fn new(
         courier: Courier,
         url: Url,
         headers: HeaderMap,
-        bytes_max: usize,
+        unasked: Unasked,
         redactor: Redactor,
     ) -> Self {
         Self(Arc::new(Inner {
@@ -96,12 +97,12 @@ impl HttpEndpoint {
             moved: OnceLock::new(),
             headers,
             redactor,
-            bytes_max,
-            calls: RawCalls::default(),
+            calls: RawCalls::new(unasked.clone()),
+            unasked,
             ears: Ears::default(),
             last: LastFailure::default(),
             stall: Stall::default(),
-            reopened: Mutex::new((None, 0)),
+            pace: Mutex::default(),
         }))
     }
 
@@ -209,9 +210,12 @@ impl HttpEndpoint {
         if matches!(status, StatusCode::ACCEPTED | StatusCode::NO_CONTENT) {
             return Ok(accepted(asked));
         }
-        let given = response
-            .headers()
-            .get(&SESSION_ID)
+        let given = response.headers().get(&SESSION_ID);
+        if given.is_some_and(|id| id.len() > SESSION_ID_BYTES_MAX) {
+            let reason = format!("its session id has more than {SESSION_ID_BYTES_MAX} bytes");
+            return self.fail(Failure::Protocol(reason));
+        }
+        let given = given
             .and_then(|value| value.to_str().ok())
             .map(str::to_owned);
         let content_type = body::content_type(&response);
@@ -232,7 +236,8 @@ impl HttpEndpoint {
         (session, content_type): (Option<String>, String),
         response: Response,
     ) -> Answer<StreamableHttpPostResponse> {
-        let body = match body::read(response, self.0.bytes_max).await {
+        let limit = self.0.unasked.message_bytes_max();
+        let body = match body::read(response, limit).await {
             Ok(body) => body,
             Err(Failure::TooLarge(limit)) => {
                 return match asked.refuse(too_large(limit)) {
@@ -312,13 +317,23 @@ impl HttpEndpoint {
             calls: self.0.calls.clone(),
             ears: self.0.ears.clone(),
             asked,
-            bytes_max: self.0.bytes_max,
             sessions,
             stall: self.0.stall.clone(),
             opened: Instant::now(),
         };
         let last = self.0.last.clone();
-        frames(Box::pin(response.bytes_stream()), self.0.bytes_max)
+        let unasked = self.0.unasked.clone();
+        frames(Box::pin(response.bytes_stream()), unasked.clone())
+            .then(move |frame| {
+                // A server that does not take our answers is not read further.
+                let unasked = unasked.clone();
+                async move {
+                    unasked.room().await;
+                    // A flood in one piece must not hold up the other tasks of this thread.
+                    tokio::task::coop::consume_budget().await;
+                    frame
+                }
+            })
             .map(move |frame| match frame {
                 Ok(frame) => Ok(rewriter.frame(frame)),
                 Err(error) => Err(SseError::Body(Box::new(last.note(error.into())))),
@@ -335,12 +350,10 @@ impl HttpEndpoint {
         extra: HashMap<HeaderName, HeaderValue>,
     ) -> Answer<BoxStream<'static, Result<Sse, SseError>>> {
         let mut headers = self.headers("text/event-stream", session, token, extra)?;
-        match &last_event_id {
-            Some(id) => {
-                headers.insert(LAST_EVENT_ID, header_value(id)?);
-            }
-            None => self.pace().await,
+        if let Some(id) = &last_event_id {
+            headers.insert(LAST_EVENT_ID, header_value(id)?);
         }
+        self.keep_pace(last_event_id.is_some()).await;
         let request = self.0.courier.client.get(self.url().clone());
         let response = match self.0.courier.send(request.headers(headers)).await {
             Ok(response) => response,
@@ -361,21 +374,15 @@ impl HttpEndpoint {
         Ok(self.stream(response, None, true))
     }
 
-    /// Waits before the notification stream is opened again, the longer the more often in a row
-    /// the server closed it at once: rmcp would reopen it twice a second for ever.
-    async fn pace(&self) {
+    /// Waits before a stream is opened again, the longer the more often the server closes it.
+    async fn keep_pace(&self, is_resumed: bool) {
         let wait = {
-            let mut reopened = self
-                .0
-                .reopened
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            let (opened, count) = &mut *reopened;
-            let short_lived = opened.is_some_and(|opened| opened.elapsed() < SHORT_LIVED);
-            *count = if short_lived { (*count + 1).min(6) } else { 0 };
-            let wait = Duration::from_secs(if short_lived { 1 << *count } else { 0 });
-            *opened = Some(Instant::now() + wait);
-            wait
+            let mut pace = self.0.pace.lock().unwrap_or_else(PoisonError::into_inner);
+            if is_resumed {
+                pace.before_resuming(Instant::now())
+            } else {
+                pace.before_opening(Instant::now())
+            }
         };
         tokio::time::sleep(wait).await;
     }

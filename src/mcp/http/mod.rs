@@ -11,6 +11,7 @@ mod endpoint;
 mod events;
 mod failure;
 mod message;
+mod pace;
 
 use std::{sync::Arc, time::Duration};
 
@@ -34,7 +35,7 @@ pub(super) use events::{Frame, frames};
 pub(super) use failure::Failure;
 pub(super) use message::{Passed, is_session_gone, passed_into};
 
-use super::{credential::Courier, error::ConnectError};
+use super::{credential::Courier, error::ConnectError, unasked::Unasked};
 use crate::{config::Remote, secret::Redactor};
 
 /// Requests whose answers have not begun, at once; more wait. The bridge has its own bound.
@@ -47,13 +48,13 @@ const RECOVERY: Duration = Duration::from_secs(10);
 /// rmcp's transport on our client.
 pub type HttpTransport = StreamableHttpClientTransport<HttpEndpoint>;
 
-/// Prepares the transport to a remote server; nothing is sent before rmcp's `serve`. One answer
-/// may have `result_bytes_max` bytes. The [`LastFailure`] is for [`connect_error`]. Must be called
-/// inside a runtime. Fails when a header cannot be sent.
+/// Prepares the transport to a remote server; nothing is sent before rmcp's `serve`. What the server
+/// sends unasked goes to `unasked`, which also bounds an answer. The [`LastFailure`] is for
+/// [`connect_error`]. Must be called inside a runtime. Fails when a header cannot be sent.
 pub fn transport(
     courier: &Courier,
     remote: &Remote,
-    result_bytes_max: usize,
+    unasked: &Unasked,
     redactor: &Redactor,
 ) -> Result<(HttpTransport, LastFailure), ConnectError> {
     let headers = header_map(&remote.headers)?;
@@ -61,7 +62,7 @@ pub fn transport(
         courier.clone(),
         remote.url.clone(),
         headers,
-        result_bytes_max,
+        unasked.clone(),
         redactor.clone(),
     );
     let last = endpoint.last_failure();
@@ -72,7 +73,7 @@ pub fn transport(
     let mut config = StreamableHttpClientTransportConfig::with_uri(remote.url.as_str())
         .max_concurrent_requests(REQUESTS_MAX)
         .session_recovery_timeout(RECOVERY)
-        .max_sse_event_size(result_bytes_max);
+        .max_sse_event_size(unasked.bounds().result_bytes_max);
     config.retry_config = Arc::new(resume);
     Ok((HttpTransport::with_client(endpoint, config), last))
 }

@@ -18,7 +18,7 @@ use url::Url;
 use super::{call_error, http_client, install_tls};
 use crate::{
     config::{Remote, RemoteKind},
-    mcp::{credential::Courier, decode::raw_result, error::CallError},
+    mcp::{Bounds, credential::Courier, decode::raw_result, error::CallError, unasked::Unasked},
     secret::{Redactor, Secret},
 };
 
@@ -75,6 +75,14 @@ pub fn redactor() -> Redactor {
     let redactor = Redactor::default();
     redactor.set_configured([Secret::new(TOKEN)]);
     redactor
+}
+
+/// For a session whose answers have the limit of the tests.
+pub fn unasked() -> Unasked {
+    Unasked::new(Bounds {
+        result_bytes_max: LIMIT,
+        tools_bytes_max: LIMIT,
+    })
 }
 
 /// The client of the process.

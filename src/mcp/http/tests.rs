@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 
 use super::{
     connect_error, suggests_sse,
-    testing::{LIMIT, Quiet, Server, TOKEN, call, courier, redactor, remote},
+    testing::{LIMIT, Quiet, Server, TOKEN, call, courier, redactor, remote, unasked},
     transport,
 };
 use crate::config::{Remote, RemoteKind};
@@ -239,7 +239,7 @@ async fn refused(memory: &Memory, name: &str, id: &Value) -> Response {
 }
 
 async fn serve(remote: &Remote) -> Result<RunningService<RoleClient, Quiet>, ConnectError> {
-    let (transport, last) = transport(&courier(), remote, LIMIT, &redactor())?;
+    let (transport, last) = transport(&courier(), remote, &unasked(), &redactor())?;
     Quiet
         .serve(transport)
         .await

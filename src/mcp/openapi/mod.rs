@@ -3,6 +3,7 @@
 //! There is no connection to keep. The document is read once; each call is one request.
 
 mod answer;
+mod names;
 mod operation;
 mod request;
 mod schema;

@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use http::HeaderName;
 use serde_json::{Map, Value, json};
 
+use super::names::Names;
 use super::schema::{Definitions, Document};
 use crate::mcp::http::Kind;
+use crate::mcp::weight::weight_of;
 
 /// The argument that holds a body which is no plain object.
 pub const BODY: &str = "body";
@@ -91,10 +93,16 @@ pub enum Body {
     Whole,
 }
 
-/// The POST operations of a document. Those that cannot be called are left out with a warning.
-pub fn operations(document: Document<'_>, root: &Value) -> Vec<Operation> {
-    let mut names = BTreeSet::new();
+/// The POST operations of a document. Those that cannot be called are left out with a warning. `None`
+/// when their tools weigh more than `weight_max`: each has all definitions that it needs.
+pub fn operations(
+    document: Document<'_>,
+    root: &Value,
+    weight_max: usize,
+) -> Option<Vec<Operation>> {
+    let mut names = Names::default();
     let mut found = Vec::new();
+    let mut left = weight_max;
     let paths = root.get("paths").and_then(Value::as_object);
     for (path, item) in paths.into_iter().flatten() {
         let item = document.resolve(item);
@@ -104,23 +112,19 @@ pub fn operations(document: Document<'_>, root: &Value) -> Vec<Operation> {
         match read(document, path, item, operation) {
             Ok(mut operation) => {
                 operation.rename(&mut names);
+                left = left.checked_sub(weight_of(&operation.tool))?;
                 found.push(operation);
             }
             Err(reason) => tracing::warn!(path, reason, "left an operation out"),
         }
     }
-    found
+    Some(found)
 }
 
 impl Operation {
     /// Makes the name unique.
-    fn rename(&mut self, names: &mut BTreeSet<String>) {
-        let first = self.name.clone();
-        let mut number = 2;
-        while !names.insert(self.name.clone()) {
-            self.name = format!("{first}_{number}");
-            number += 1;
-        }
+    fn rename(&mut self, names: &mut Names) {
+        self.name = names.free(&self.name, |name, number| format!("{name}_{number}"));
         self.tool["name"] = json!(self.name);
     }
 }

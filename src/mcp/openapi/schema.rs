@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, VecDeque};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
+use super::names::Names;
+
 /// Keywords whose value is a map of schemas.
 const MAPS: [&str; 5] = [
     "properties",
@@ -54,6 +56,8 @@ pub struct Document<'a> {
 pub struct Definitions {
     /// Pointer → name.
     names: BTreeMap<String, String>,
+    /// The names that are taken.
+    free: Names,
     /// Pointers whose schemas are still to be taken.
     open: VecDeque<String>,
     /// Name → schema.
@@ -166,7 +170,7 @@ impl Definitions {
             let short = pointer
                 .strip_prefix("#/components/schemas/")
                 .unwrap_or(pointer.trim_start_matches("#/"));
-            let mut name: String = percent_decode_str(short)
+            let name: String = percent_decode_str(short)
                 .decode_utf8_lossy()
                 .chars()
                 .map(|c| {
@@ -177,9 +181,9 @@ impl Definitions {
                     }
                 })
                 .collect();
-            while self.names.values().any(|taken| *taken == name) {
-                name.push('_');
-            }
+            let name = self
+                .free
+                .free(&name, |name, number| format!("{name}_{number}"));
             self.names.insert(pointer.to_owned(), name);
             self.open.push_back(pointer.to_owned());
         }

@@ -2,9 +2,11 @@
 
 use std::{collections::HashMap, time::Duration};
 
+use bytes::Bytes;
 use http::{HeaderMap, header::ACCEPT};
 use serde_json::{Map, Value};
 use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
 use url::Url;
 
 use super::{
@@ -20,6 +22,8 @@ use crate::mcp::http::{
     Failure, Kind, content_type, header_map, join_same_origin, preview, read, read_refusal,
     refused_by_body, refused_by_status,
 };
+use crate::mcp::unasked::Bounds;
+use crate::mcp::weight::{weight, weight_max};
 use crate::secret::Redactor;
 
 /// An HTTP service, described by its document.
@@ -40,14 +44,15 @@ pub struct OpenApiSession {
 }
 
 impl OpenApiSession {
-    /// Fetches the document and reads its operations, within `limit`. The document and each
-    /// answer may have `result_bytes_max` bytes.
+    /// Fetches the document and reads its operations, within `limit`. `bounds` holds for the document
+    /// and for each answer.
     pub async fn connect(
         courier: &Courier,
         remote: &Remote,
-        result_bytes_max: usize,
+        bounds: Bounds,
         limit: Duration,
         redactor: &Redactor,
+        tracker: &TaskTracker,
     ) -> Result<Self, ConnectError> {
         let headers = header_map(&remote.headers)?;
         let request = courier
@@ -55,26 +60,26 @@ impl OpenApiSession {
             .get(remote.url.clone())
             .headers(headers.clone())
             .header(ACCEPT, "application/json");
-        let fetching = fetch(courier, request, result_bytes_max, redactor);
+        let bytes_max = bounds.tools_bytes_max;
+        let fetching = fetch(courier, request, bytes_max, redactor);
         let Ok(fetched) = timeout(limit, fetching).await else {
             return Err(ConnectError::Timeout {
                 step: "OpenAPI document",
                 after: limit,
             });
         };
-        let (location, document) = fetched.map_err(Failure::into_connect_error)?;
-        let is_3_0 = check_version(&document)?;
-        let root = operation::server_of(&document).unwrap_or_else(|| "/".to_owned());
-        let mut operations = HashMap::new();
-        let mut tools = Vec::new();
-        for operation in operation::operations(Document::new(&document, is_3_0), &document) {
-            let server = operation.server.as_deref().unwrap_or(&root);
-            let base = join_same_origin(&location, server).map_err(|reason| {
-                ConnectError::Protocol(format!("`servers[0].url` of its document {reason}"))
-            })?;
-            tools.push(operation.tool.clone());
-            operations.insert(operation.name.clone(), (base, operation));
-        }
+        let (location, body) = match fetched {
+            Err(Failure::TooLarge(_)) => return Err(too_large(bytes_max)),
+            fetched => fetched.map_err(Failure::into_connect_error)?,
+        };
+        // Reading a document of thousands of operations takes a while.
+        let cleaner = redactor.clone();
+        let reading =
+            tracker.spawn_blocking(move || read_tools(&location, &body, bytes_max, &cleaner));
+        let read = reading.await.map_err(|error| {
+            ConnectError::Protocol(format!("its OpenAPI document cannot be read: {error}"))
+        })?;
+        let (operations, tools) = read?;
         if tools.is_empty() {
             tracing::warn!("the OpenAPI document has no POST operation: there are no tools");
         }
@@ -82,7 +87,7 @@ impl OpenApiSession {
             courier: courier.clone(),
             headers,
             redactor: redactor.clone(),
-            bytes_max: result_bytes_max,
+            bytes_max: bounds.result_bytes_max,
             operations,
             tools,
         })
@@ -137,13 +142,22 @@ impl OpenApiSession {
     }
 }
 
-/// Fetches the document, and where it was found after redirects.
+/// What was fetched.
+#[derive(Debug)]
+struct Fetched {
+    /// The content type.
+    kind: String,
+    /// The document.
+    body: Bytes,
+}
+
+/// Fetches the document, and tells where it was found after redirects.
 async fn fetch(
     courier: &Courier,
     request: reqwest::RequestBuilder,
     bytes_max: usize,
     redactor: &Redactor,
-) -> Result<(Url, Value), Failure> {
+) -> Result<(Url, Fetched), Failure> {
     let response = courier.send(request).await?;
     let status = response.status();
     if let Some(failure) = refused_by_status(status, response.headers()) {
@@ -159,19 +173,66 @@ async fn fetch(
     let location = response.url().clone();
     let kind = content_type(&response);
     let body = read(response, bytes_max).await?;
-    if let Ok(document @ Value::Object(_)) = serde_json::from_slice(&body) {
-        return Ok((location, document));
+    Ok((location, Fetched { kind, body }))
+}
+
+/// Operations by the names of their tools, and the tools.
+type Tools = (HashMap<String, (Url, Operation)>, Vec<Value>);
+
+/// Reads the tools of a document. CPU-bound.
+fn read_tools(
+    location: &Url,
+    fetched: &Fetched,
+    bytes_max: usize,
+    redactor: &Redactor,
+) -> Result<Tools, ConnectError> {
+    if weight(&fetched.body) > weight_max(bytes_max) {
+        return Err(too_large(bytes_max));
     }
-    let preview = preview(&body, redactor);
+    let document = parse(fetched, redactor).map_err(Failure::into_connect_error)?;
+    let is_3_0 = check_version(&document)?;
+    let root = operation::server_of(&document).unwrap_or_else(|| "/".to_owned());
+    let found = operation::operations(
+        Document::new(&document, is_3_0),
+        &document,
+        weight_max(bytes_max),
+    );
+    let (mut operations, mut tools) = (HashMap::new(), Vec::new());
+    for operation in found.ok_or_else(|| too_large(bytes_max))? {
+        let server = operation.server.as_deref().unwrap_or(&root);
+        let base = join_same_origin(location, server).map_err(|reason| {
+            ConnectError::Protocol(format!("`servers[0].url` of its document {reason}"))
+        })?;
+        tools.push(operation.tool.clone());
+        operations.insert(operation.name.clone(), (base, operation));
+    }
+    Ok((operations, tools))
+}
+
+/// Parses the document, or says what it is instead.
+fn parse(fetched: &Fetched, redactor: &Redactor) -> Result<Value, Failure> {
+    let Fetched { kind, body } = fetched;
+    if let Ok(document @ Value::Object(_)) = serde_json::from_slice(body) {
+        return Ok(document);
+    }
+    let preview = preview(body, redactor);
     Err(Failure::Protocol(
         if preview.starts_with("openapi:") || kind.ends_with("yaml") {
             "its OpenAPI document is YAML; the URL of the JSON one is needed".to_owned()
-        } else if Kind::of(&kind) == Kind::Json {
+        } else if Kind::of(kind) == Kind::Json {
             format!("its OpenAPI document is no JSON object: {preview}")
         } else {
             format!("`{kind}` instead of an OpenAPI document in JSON: {preview}")
         },
     ))
+}
+
+/// The error of a document that is too large, or whose operations are once they stand alone.
+fn too_large(bytes_max: usize) -> ConnectError {
+    ConnectError::TooLarge {
+        what: "its OpenAPI document",
+        bytes_max,
+    }
 }
 
 /// Whether the document is OpenAPI 3.0; anything but 3.x is refused.

@@ -11,12 +11,13 @@ use axum::{
 };
 use http::{HeaderMap, StatusCode, header};
 use serde_json::{Map, Value, json};
+use tokio_util::task::TaskTracker;
 
 use super::schema::{Definitions, Document};
 use super::*;
 use crate::config::RemoteKind;
 use crate::mcp::error::{CallError, ConnectError};
-use crate::mcp::http::testing::{LIMIT, Server, TOKEN, courier, redactor};
+use crate::mcp::http::testing::{LIMIT, Server, TOKEN, courier, redactor, unasked};
 
 /// A service with everything that a document can ask of us.
 fn document() -> Value {
@@ -166,7 +167,9 @@ async fn answer(Path(kind): Path<String>) -> Response {
 async fn open(server: &Server, path: &str) -> Result<OpenApiSession, ConnectError> {
     let remote = server.remote(path, RemoteKind::OpenApi);
     let limit = Duration::from_millis(500);
-    OpenApiSession::connect(&courier(), &remote, LIMIT, limit, &redactor()).await
+    let bounds = unasked().bounds();
+    let tracker = TaskTracker::new();
+    OpenApiSession::connect(&courier(), &remote, bounds, limit, &redactor(), &tracker).await
 }
 
 fn object(value: Value) -> Map<String, Value> {

@@ -16,20 +16,21 @@ use crate::mcp::http::{
     Failure, Frame, Kind, content_type, frames, header_map, join_same_origin, preview,
     read_refusal, refused_by_body, refused_by_status,
 };
+use crate::mcp::unasked::Unasked;
 use crate::secret::Redactor;
 
 /// Opens the stream and waits for the `endpoint` event, within `limit`. The reader runs on
-/// `tracker` until the transport is closed or dropped. One answer may have `result_bytes_max`
-/// bytes.
+/// `tracker` until the transport is closed or dropped. What the server sends unasked goes to `unasked`,
+/// which also bounds an answer.
 pub async fn connect(
     courier: &Courier,
     remote: &Remote,
-    result_bytes_max: usize,
+    unasked: &Unasked,
     limit: Duration,
     redactor: &Redactor,
     tracker: &TaskTracker,
 ) -> Result<SseTransport, ConnectError> {
-    let opening = open(courier, remote, result_bytes_max, redactor);
+    let opening = open(courier, remote, unasked, redactor);
     let Ok(opened) = timeout(limit, opening).await else {
         return Err(ConnectError::Timeout {
             step: "endpoint event",
@@ -40,7 +41,7 @@ pub async fn connect(
     Ok(SseTransport::start(
         address,
         stream,
-        result_bytes_max,
+        unasked.clone(),
         tracker,
     ))
 }
@@ -49,7 +50,7 @@ pub async fn connect(
 async fn open(
     courier: &Courier,
     remote: &Remote,
-    bytes_max: usize,
+    unasked: &Unasked,
     redactor: &Redactor,
 ) -> Result<
     (
@@ -73,7 +74,7 @@ async fn open(
         .map_err(Failure::into_connect_error)?;
     let base = response.url().clone();
     let body = Box::pin(response.bytes_stream());
-    let mut stream = Box::pin(frames(body, bytes_max));
+    let mut stream = Box::pin(frames(body, unasked.clone()));
     loop {
         match stream.next().await {
             Some(Ok(Frame::Event(event))) if event.event == "endpoint" => {
@@ -88,7 +89,8 @@ async fn open(
                 };
                 return Ok((address, stream));
             }
-            Some(Ok(_)) => {}
+            Some(Ok(Frame::Event(event))) => unasked.note(event.data.len()),
+            Some(Ok(Frame::TooLarge(_))) => unasked.note(0),
             Some(Err(error)) => return Err(Failure::from(error).into_connect_error()),
             None => {
                 let reason = "its event stream ended before the `endpoint` event";

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::mcp::decode::Decoder;
 use crate::mcp::http::{Failure, Frame};
+use crate::mcp::unasked::Unasked;
 
 /// Hands every message of `stream` to `queue`, in order. Returns when the stream has ended, and
 /// the queue closes with it.
@@ -15,10 +16,14 @@ pub async fn run(
     stream: impl Stream<Item = Result<Frame, reqwest::Error>> + Send,
     decoder: Arc<Decoder>,
     queue: mpsc::Sender<RxJsonRpcMessage<RoleClient>>,
-    bytes_max: usize,
+    unasked: Unasked,
 ) {
     let mut stream = pin!(stream);
     while let Some(frame) = stream.next().await {
+        // A server that does not take our answers is not read further.
+        unasked.room().await;
+        // A flood in one piece must not hold up the other tasks of this thread.
+        tokio::task::coop::consume_budget().await;
         let message = match frame {
             Ok(Frame::Event(event)) if event.event == "message" => {
                 let message = decoder.received(event.data.as_bytes());
@@ -27,8 +32,11 @@ pub async fn run(
                 }
                 message
             }
-            Ok(Frame::Event(_)) => None,
-            Ok(Frame::TooLarge(ends)) => refusal(&decoder, ends.id(), bytes_max),
+            Ok(Frame::Event(event)) => {
+                unasked.note(event.data.len());
+                None
+            }
+            Ok(Frame::TooLarge(ends)) => refusal(&decoder, ends.id(), &unasked),
             Err(error) => {
                 tracing::debug!(reason = %Failure::from(error), "the event stream broke");
                 return;
@@ -46,7 +54,7 @@ pub async fn run(
 fn refusal(
     decoder: &Decoder,
     id: Option<i64>,
-    bytes_max: usize,
+    unasked: &Unasked,
 ) -> Option<RxJsonRpcMessage<RoleClient>> {
     let mut pending = decoder.pending();
     let named = id.map(RequestId::Number).filter(|id| pending.contains(id));
@@ -56,7 +64,8 @@ fn refusal(
         (None, _) => None,
     };
     if id.is_none() {
-        tracing::warn!(limit = bytes_max, "skipped an event that is too large");
+        unasked.note(0);
+        tracing::debug!("skipped an event that is too large");
     }
-    Some(decoder.too_large(id?, bytes_max))
+    Some(decoder.too_large(id?, unasked.message_bytes_max()))
 }

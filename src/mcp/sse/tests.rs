@@ -28,7 +28,7 @@ use tower::ServiceExt as _;
 use super::{connect, transport::SseTransport};
 use crate::config::{Remote, RemoteKind};
 use crate::mcp::error::{CallError, ConnectError};
-use crate::mcp::http::testing::{LIMIT, Quiet, Server, TOKEN, call, courier, redactor};
+use crate::mcp::http::testing::{LIMIT, Quiet, Server, TOKEN, call, courier, redactor, unasked};
 
 /// A result that rmcp's own decoder would lose.
 const ODD: &str = r#"{"action":"accept","content":[{"type":"hologram"}],"x":1e2}"#;
@@ -138,7 +138,7 @@ async fn opened(remote: &Remote) -> Result<SseTransport, ConnectError> {
     connect(
         &courier(),
         remote,
-        LIMIT,
+        &unasked(),
         limit,
         &redactor(),
         &TaskTracker::new(),
@@ -309,12 +309,26 @@ async fn closing_stops_the_reader() {
     let tracker = TaskTracker::new();
     let limit = Duration::from_secs(5);
     let remote = server.remote("/sse", RemoteKind::Sse);
-    let mut closed = connect(&courier(), &remote, LIMIT, limit, &redactor(), &tracker)
-        .await
-        .unwrap();
-    let dropped = connect(&courier(), &remote, LIMIT, limit, &redactor(), &tracker)
-        .await
-        .unwrap();
+    let mut closed = connect(
+        &courier(),
+        &remote,
+        &unasked(),
+        limit,
+        &redactor(),
+        &tracker,
+    )
+    .await
+    .unwrap();
+    let dropped = connect(
+        &courier(),
+        &remote,
+        &unasked(),
+        limit,
+        &redactor(),
+        &tracker,
+    )
+    .await
+    .unwrap();
     assert_eq!(tracker.len(), 2);
     closed.close().await.unwrap();
     assert!(closed.receive().await.is_none());

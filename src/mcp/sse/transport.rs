@@ -23,6 +23,7 @@ use crate::mcp::http::{
     Failure, Frame, Kind, REFUSAL_BYTES_MAX, content_type, is_session_gone, json_rpc_error,
     passed_into, read, read_refusal, refused_by_body, refused_by_status,
 };
+use crate::mcp::unasked::Unasked;
 use crate::secret::Redactor;
 
 /// Messages that wait for the session loop; the stream is not read on while they are this many.
@@ -59,8 +60,8 @@ pub struct Address {
 struct Outbox {
     /// Where messages go.
     address: Address,
-    /// The largest answer, in bytes.
-    bytes_max: usize,
+    /// Bounds an answer.
+    unasked: Unasked,
     /// Knows the requests in flight.
     decoder: Arc<Decoder>,
     /// For servers that answer in the body of the POST. Weak, so that the queue closes with the
@@ -71,23 +72,23 @@ struct Outbox {
 }
 
 impl SseTransport {
-    /// Begins to read `stream`, on `tracker`. One answer may have `bytes_max` bytes.
+    /// Begins to read `stream`, on `tracker`. What the server sends unasked goes to `unasked`.
     pub fn start(
         address: Address,
         stream: impl Stream<Item = Result<Frame, reqwest::Error>> + Send + 'static,
-        bytes_max: usize,
+        unasked: Unasked,
         tracker: &TaskTracker,
     ) -> Self {
         let (sender, inbox) = mpsc::channel(QUEUE);
         let stop = CancellationToken::new();
         let outbox = Arc::new(Outbox {
             address,
-            bytes_max,
-            decoder: Arc::new(Decoder::default()),
+            decoder: Arc::new(Decoder::new(unasked.clone())),
+            unasked: unasked.clone(),
             queue: sender.downgrade(),
             stop: stop.clone(),
         });
-        let reading = reader::run(stream, Arc::clone(&outbox.decoder), sender, bytes_max);
+        let reading = reader::run(stream, Arc::clone(&outbox.decoder), sender, unasked);
         let stopped = stop.clone();
         let reader = tracker.spawn(async move {
             if stopped.run_until_cancelled(reading).await.is_none() {
@@ -186,7 +187,8 @@ impl Outbox {
 
     /// Takes an answer out of the body of the POST. Anything else there is only a receipt.
     async fn answered(&self, response: Response, id: &RequestId) -> Result<(), Failure> {
-        let answer = match read(response, self.bytes_max).await {
+        let limit = self.unasked.message_bytes_max();
+        let answer = match read(response, limit).await {
             Ok(body) => self.received(&body),
             Err(Failure::TooLarge(limit)) => Some(self.decoder.too_large(id.clone(), limit)),
             // The receipt does not matter: the answer is due on the stream.

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """An HTTP MCP server that misbehaves on demand. Standard library only.
 
-    bad_http.py [MODE] [--port N] [--on METHOD] [--token TEXT]
+    bad_http.py [MODE] [--port N] [--on METHOD] [--token TEXT] [--flood KIND] [--in PLACE]
 
 Prints `PORT n` when it listens. The endpoint is /mcp, that of the old HTTP+SSE is /sse.
 
@@ -26,9 +26,13 @@ Prints `PORT n` when it listens. The endpoint is /mcp, that of the old HTTP+SSE 
     empty         200 without a body
     big           answers with 50 MB
     bad-json      200, application/json, half an object
+    storm         each stream that the client opens ends at once, with an id and `retry: 0`
+    heavy-list    a tool list with millions of tiny values
     bad-sse       an event stream with comments, odd fields, CRLF, and data that is no JSON, around the answer
 
 --on METHOD   the mode holds for this JSON-RPC method alone, `json` for all others (`--on tools/call`).
+--flood KIND  sends one kind of event that nobody asked for, as fast as it can: see FLOODS
+--in PLACE    where: `get` (the stream that the client opened, default), `call` (the answer to a call)
 --token TEXT  401 without `Authorization: Bearer TEXT`.
 
 For tests:  GET /__stats          {"GET": 1, "POST": 3, "initialize": 1, "tools/call": 1, …, "other_origin": 0}
@@ -61,6 +65,34 @@ state = {"mode": MODE, "on": option("--on"), "sessions": set(), "changed": False
 stats = {"GET": 0, "POST": 0, "DELETE": 0, "other_origin": 0}
 streams = {}
 lock = threading.Lock()
+
+
+FLOOD, PLACE = option("--flood"), option("--in", "get")
+
+
+def event_of(**message):
+    return b"data: " + json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n\n"
+
+
+FLOODS = {
+    "ping": event_of(id=7, method="ping"),
+    "unknown": event_of(id="x-1", method="no/such", params={"a": [1, 2, 3]}),
+    "list-changed": event_of(method="notifications/tools/list_changed"),
+    "cancelled": event_of(method="notifications/cancelled", params={"requestId": 1}),
+    "acknowledged": event_of(method="notifications/subscriptions/acknowledged", params={}),
+    "progress": event_of(method="notifications/progress", params={"progressToken": 1, "progress": 1}),
+    "stray": event_of(id=999_999, result={"content": []}),
+    "stray-error": event_of(id=None, error={"code": 1, "message": "no"}),
+    "huge-params": event_of(method="notifications/message", params={"level": "info", "data": [0] * 1_000_000}),
+    "huge-stray": event_of(id=999_999, result={"content": [0] * 1_000_000}),
+    "comments": b": still here\n",
+    "blank": b"\n",
+    "retry": b"retry: 0\n\n",
+    "ids": b"id: " + b"i" * 100_000 + b"\ndata: x\n\n",
+    "no-data": b"event: message\nid: 1\n\n",
+    "lines": b"a\n" * 1_000,
+    "endless-event": b"data: " + b"x" * 65_536,
+}
 
 
 def count(key):
@@ -169,12 +201,27 @@ class Bad(http.server.BaseHTTPRequestHandler):
         origin = {"legacy-absolute": f"http://127.0.0.1:{PORT}", "legacy-foreign": f"http://127.0.0.1:{OTHER_PORT}"}.get(mode, "")
         if mode != "legacy-mute":
             self.event(f"{origin}/messages?session={session}", "endpoint")
-        self.stay_open(session)
+        if FLOOD and PLACE == "get":
+            return self.flood()
+        return self.stay_open(session)
 
     def listen(self, session):
         self.begin_stream()
+        if state["mode"] == "storm":
+            self.wfile.write(b"id: 1\nretry: 0\ndata: x\n\n")
+            return self.wfile.flush()
         streams[session] = self
-        self.stay_open(session)
+        if FLOOD and PLACE == "get":
+            return self.flood()
+        return self.stay_open(session)
+
+    def flood(self):
+        chunk = FLOODS[FLOOD] * max(1, 65_536 // len(FLOODS[FLOOD]))
+        try:
+            while True:
+                self.wfile.write(chunk)
+        except OSError:
+            count("flood_ended")
 
     def stay_open(self, session):
         try:
@@ -294,6 +341,11 @@ class Bad(http.server.BaseHTTPRequestHandler):
             self.event({"jsonrpc": "2.0", "method": "notifications/message", "params": {"level": "info", "data": "soon"}})
             return self.cut()
         reply = reply_to(message, dict(self.headers))
+        if FLOOD and PLACE == "call" and message["method"] == "tools/call":
+            self.begin_stream(**headers)
+            return self.flood()
+        if mode == "heavy-list" and "tools" in reply.get("result", {}):
+            reply["result"]["tools"][0]["inputSchema"]["enum"] = [0] * 2_000_000
         if mode == "wrong-id":
             reply["id"] = "nobody asked"
         if mode == "big" and "result" in reply and "content" in reply["result"]:

@@ -21,9 +21,16 @@ rpc_error notify content measure unknown_content. What a mode does besides:
     error-list           answers `tools/list` with an error
     garbage              lines on stdout that are no JSON, and JSON that is no JSON-RPC, before and between messages
     wrong-ids            each answer comes with others around it, for ids nobody used, and twice
-    flood-stdout         garbage on stdout without end
     flood-stderr         lines on stderr without end
     flood-notifications  notifications without end
+    flood KIND           answers, and sends one kind of message that nobody asked for, as fast as it can: see FLOODS
+    flood-early KIND     the same from the start, before the handshake
+    unread               sends pings, and stops to read
+    chatty               a log line, a progress notification and junk, 100 of each a second, and ten pings
+    drip                 answers one byte a second
+    heavy-list           a page of tools with millions of tiny values
+    heavy-pages          pages of tools of 1 MB, without end
+    long-words           answers `initialize` and errors with words that are much too long
     long-line            a line of 64 MB on stdout without a message in it, before the first answer
     bad-tools            `tools/list` with every odd schema and name there is
     pages [N]            one tool a page, N pages
@@ -70,6 +77,11 @@ def raw(data):
 
 def send(message):
     """Writes a message, with what the mode adds to it."""
+    if MODE == "drip":
+        for byte in json.dumps(message).encode() + b"\n":
+            raw(bytes([byte]))
+            time.sleep(1)
+        return
     if MODE == "garbage":
         raw(b"[INFO] about to answer\n\n" + b'{"level": "info", "msg": "json, but no message"}\n' + b"[1, 2\n\xff\xfe\n")
     if MODE == "wrong-ids" and "id" in message and "method" not in message:
@@ -220,6 +232,11 @@ def list_tools(request):
             paged += [{"name": f"endless_{page}", "inputSchema": schema()}]
         one = tools if page == 0 else [{"name": f"page_{page}", "inputSchema": schema()}]
         return answer(request, {"tools": one, **({} if last else {"nextCursor": str(page + 1)})})
+    if MODE == "heavy-list":
+        return answer(request, {"tools": [{**tools[0], "inputSchema": {"type": "object", "enum": [0] * 2_000_000}}]})
+    if MODE == "heavy-pages":
+        one = {"name": f"page_{page}", "description": "d" * 1_000_000, "inputSchema": schema()}
+        return answer(request, {"tools": [one], "nextCursor": str(page + 1)})
     if MODE == "same-cursor":
         return answer(request, {"tools": tools, "nextCursor": "1"})
     return answer(request, {"tools": tools})
@@ -358,9 +375,18 @@ def initialize(message):
     if MODE == "modern":
         return refuse(message, -32601, "Method not found: initialize")
     asked = (message.get("params") or {}).get("protocolVersion", "2025-06-18")
+    long = 100_000 if MODE == "long-words" else 1
     answer(message, {
         "protocolVersion": asked, "capabilities": {"tools": {"listChanged": True}},
-        "serverInfo": {"name": "bad-server", "version": "1"}, "instructions": "Be careful."})
+        "serverInfo": {"name": "bad-server" * long, "version": "1" * long}, "instructions": "Be careful." + "!" * (long - 1)})
+    if MODE == "flood":
+        flood(ARGUMENT)
+    if MODE == "unread":
+        for number in range(1_000):
+            send({"jsonrpc": "2.0", "id": "p" * 240 + str(number), "method": "ping"})
+        time.sleep(600)
+    if MODE == "chatty":
+        for_ever(chat, 1 / 100)
     if MODE == "dies-initialized":
         time.sleep(0.2)
         sys.stderr.write("the database is away\n")
@@ -370,6 +396,51 @@ def initialize(message):
         for number, method in enumerate(["ping", "roots/list", "sampling/createMessage", "elicitation/create", "log"]):
             send({"jsonrpc": "2.0", "id": f"ask-{number}", "method": method, "params": {}})
     return None
+
+
+def line_of(**message):
+    return json.dumps({"jsonrpc": "2.0", **message}).encode() + b"\n"
+
+
+FLOODS = {
+    "ping": line_of(id=7, method="ping"),
+    "unknown": line_of(id="x-1", method="no/such", params={"a": [1, 2, 3]}),
+    "sampling": line_of(id=8, method="sampling/createMessage", params={"messages": [], "maxTokens": 1}),
+    "list-changed": line_of(method="notifications/tools/list_changed"),
+    "cancelled": line_of(method="notifications/cancelled", params={"requestId": 1, "reason": "so"}),
+    "acknowledged": line_of(method="notifications/subscriptions/acknowledged", params={"_meta": {"a": 1}}),
+    "progress": line_of(method="notifications/progress", params={"progressToken": {"odd": []}, "progress": "x"}),
+    "message": line_of(method="notifications/message", params={"level": "info", "data": "words"}),
+    "stray": line_of(id=999_999, result={"content": []}),
+    "stray-error": line_of(id=999_999, error={"code": 1, "message": "no"}),
+    "idless-error": line_of(id=None, error={"code": 1, "message": "no"}),
+    "batch": b"[" + b",".join([line_of(id=7, method="ping").strip()] * 100) + b"]\n",
+    "huge-params": line_of(method="notifications/message", params={"level": "info", "data": [0] * 1_000_000}),
+    "huge-id": line_of(id="i" * 1_000_000, method="ping"),
+    "list-id": b'{"jsonrpc": "2.0", "id": [' + b"0," * 1_500_000 + b'0], "method": "ping"}\n',
+    "junk": b"noise " * 100 + b"\n",
+    "json": b'{"level": "info", "msg": "json, but no message"}\n',
+    "newlines": b"\n",
+    "spaces": b" " * 100_000 + b"\n",
+    "nul": b"\0" * 1_000 + b"\n",
+    "endless-line": b"x" * 65_536,
+}
+
+
+def flood(kind):
+    """Writes one kind of message as fast as the pipe takes it, past the lock: answers go between."""
+    chunk = FLOODS[kind] * max(1, 65_536 // len(FLOODS[kind]))
+    for_ever(lambda: raw(chunk))
+
+
+def chat():
+    """What an honest server with a lot to say sends."""
+    raw(b"DEBUG handled a request in 3 ms " + b"x" * 200 + b"\n")
+    notify("notifications/message", level="debug", data={"msg": "handled a request", "took": 3})
+    notify("notifications/progress", progressToken=1, progress=1)
+    state["said"] = state.get("said", 0) + 1
+    if state["said"] % 10 == 0:
+        send({"jsonrpc": "2.0", "id": state["said"], "method": "ping"})
 
 
 def for_ever(what, pause=0.0):
@@ -400,14 +471,14 @@ def begin():
         time.sleep(float(ARGUMENT or 2))
     if MODE == "garbage":
         raw(b"Starting up...\n{\"otel\": {\"resource\": []}}\n\x1b[32mready\x1b[0m\nnull\n[]\n{}\n\"text\"\n")
+    if MODE == "flood-early":
+        flood(ARGUMENT)
     if MODE == "long-line":
         raw(b"z" * 64_000_000 + b"\n")
-    if MODE == "flood-stdout":
-        for_ever(lambda: raw(b"noise " * 100 + b"\n"))
     if MODE == "flood-stderr":
         for_ever(lambda: (sys.stderr.write("noise " * 100 + "\n"), sys.stderr.flush()))
     if MODE == "flood-notifications":
-        for_ever(lambda: notify("notifications/message", level="info", data="noise"), 0.0002)
+        for_ever(lambda: notify("notifications/message", level="info", data="noise"), 0.002)
     if MODE == "stubborn":
         for each in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(each, signal.SIG_IGN)

@@ -6,7 +6,7 @@
 //! [`raw_result`](crate::mcp::decode::raw_result) finds it.
 
 use std::{
-    collections::HashSet,
+    collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU8, Ordering},
@@ -17,47 +17,95 @@ use std::{
 use rmcp::model::{
     ClientJsonRpcMessage, ClientRequest, ErrorData, JsonRpcMessage, RequestId, ServerJsonRpcMessage,
 };
+use serde_json::value::RawValue;
 use sse_stream::Sse;
 
 use super::{
     super::{
-        decode::{Decoder, TOO_LARGE},
+        decode::{Decoder, Kind, TOO_LARGE, read_id},
         progress::{Ears, is_progress},
+        unasked::Unasked,
+        weight::{weight, weight_max},
     },
     body::{Envelope, json_rpc_error},
     events::{Ends, Event, Frame},
 };
 
-/// The ids of the requests in flight whose results travel as text.
+/// The shortest wait before a stream is opened again that a server can ask for.
+const RETRY_MIN: Duration = Duration::from_millis(250);
+/// The longest one.
+const RETRY_MAX: Duration = Duration::from_mins(1);
+
+/// The requests in flight on one connection.
 #[derive(Debug, Clone, Default)]
-pub struct RawCalls(Arc<Mutex<HashSet<RequestId>>>);
+pub struct RawCalls {
+    /// By id.
+    asked: Arc<Mutex<HashMap<RequestId, Noted>>>,
+    /// What the server sends unasked.
+    unasked: Unasked,
+}
+
+/// What is known of a request in flight.
+#[derive(Debug, Clone, Copy)]
+struct Noted {
+    /// What it asked for.
+    kind: Kind,
+    /// Whether its result travels as text.
+    raw: bool,
+}
 
 impl RawCalls {
+    /// None yet. What the server sends unasked goes to `unasked`.
+    pub fn new(unasked: Unasked) -> Self {
+        Self {
+            asked: Arc::default(),
+            unasked,
+        }
+    }
+
     /// Forgets one: its answer came, or will not come.
     pub fn forget(&self, id: &RequestId) {
-        self.ids().remove(id);
+        self.change(|asked| asked.remove(id));
     }
 
     /// Forgets all: the session they belong to is over.
     pub fn clear(&self) {
-        self.ids().clear();
+        self.change(HashMap::clear);
     }
 
     /// Takes out the request that an id answers. Some servers send a numeric id back as text.
-    fn take(&self, id: &RequestId) -> Option<RequestId> {
-        let mut ids = self.ids();
-        if let Some(id) = ids.take(id) {
-            return Some(id);
-        }
-        match id {
-            RequestId::String(text) => ids.take(&RequestId::Number(text.parse().ok()?)),
-            RequestId::Number(_) => None,
-        }
+    fn take(&self, id: &RequestId) -> Option<(RequestId, Noted)> {
+        self.change(|asked| {
+            if let Some(found) = asked.remove_entry(id) {
+                return Some(found);
+            }
+            match id {
+                RequestId::String(text) => {
+                    asked.remove_entry(&RequestId::Number(text.parse().ok()?))
+                }
+                RequestId::Number(_) => None,
+            }
+        })
+    }
+
+    /// Whether a request is in flight.
+    fn has(&self, id: &RequestId) -> bool {
+        self.lock().contains_key(id)
+    }
+
+    /// Changes the table, and notes how large an answer may come now.
+    fn change<T>(&self, change: impl FnOnce(&mut HashMap<RequestId, Noted>) -> T) -> T {
+        let mut asked = self.lock();
+        let changed = change(&mut asked);
+        let kinds = asked.values().map(|noted| &noted.kind);
+        self.unasked
+            .expect(Kind::largest(kinds, self.unasked.bounds()));
+        changed
     }
 
     /// The table; it is whole between two statements, also after a panic elsewhere.
-    fn ids(&self) -> MutexGuard<'_, HashSet<RequestId>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<RequestId, Noted>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -79,17 +127,18 @@ impl Asked {
     /// must read the tool list itself to know the `x-mcp-header` annotations.
     pub fn new(message: &ClientJsonRpcMessage, modern: bool, calls: &RawCalls) -> Self {
         let (id, raw) = match message {
-            JsonRpcMessage::Request(request) => (
-                Some(request.id.clone()),
-                stays_raw(&request.request, modern),
-            ),
+            JsonRpcMessage::Request(request) => {
+                let noted = Noted {
+                    kind: Kind::of(&request.request),
+                    raw: stays_raw(&request.request, modern),
+                };
+                calls.change(|asked| asked.insert(request.id.clone(), noted));
+                (Some(request.id.clone()), noted.raw)
+            }
             JsonRpcMessage::Notification(_)
             | JsonRpcMessage::Response(_)
             | JsonRpcMessage::Error(_) => (None, false),
         };
-        if let (Some(id), true) = (&id, raw) {
-            calls.ids().insert(id.clone());
-        }
         Self {
             id,
             raw,
@@ -119,10 +168,15 @@ impl Asked {
             JsonRpcMessage::Request(request)
                 if matches!(request.request, ClientRequest::ListToolsRequest(_))
         );
+        let unasked = &self.calls.unasked;
         let decoded = if is_list && !self.raw {
+            let limit = unasked.bounds().tools_bytes_max;
+            if weight(body) > weight_max(limit) {
+                return self.refuse(too_large(limit));
+            }
             serde_json::from_slice(body).ok()
         } else {
-            let decoder = Decoder::of_one();
+            let decoder = Decoder::of_one(unasked.clone());
             decoder.sent(message);
             decoder.received(body)
         };
@@ -137,7 +191,7 @@ impl Asked {
 
 impl Drop for Asked {
     fn drop(&mut self) {
-        if let (Some(id), true, false) = (&self.id, self.raw, self.resumable) {
+        if let (Some(id), false) = (&self.id, self.resumable) {
             self.calls.forget(id);
         }
     }
@@ -161,6 +215,12 @@ pub fn too_large(bytes_max: usize) -> ErrorData {
     )
 }
 
+/// The text of a refusal.
+fn refusal(error: ErrorData, id: RequestId) -> Option<String> {
+    let refusal: ServerJsonRpcMessage = JsonRpcMessage::error(error, Some(id));
+    serde_json::to_string(&refusal).ok()
+}
+
 /// Rewrites the events of one stream.
 #[derive(Debug)]
 pub struct Rewriter {
@@ -170,8 +230,6 @@ pub struct Rewriter {
     pub ears: Ears,
     /// The request this stream answers; `None` for a stream that the client opened by GET.
     pub asked: Option<Asked>,
-    /// The limit on one event, for its message.
-    pub bytes_max: usize,
     /// Whether a broken stream can be resumed: the session is one of MCP 2025-11-25 or older.
     pub sessions: bool,
     /// Where the time to the answer is noted.
@@ -199,64 +257,103 @@ impl Rewriter {
             self.asked.iter_mut().for_each(Asked::resumable);
         }
         let is_message = event.event == "message" && event.data.trim_ascii_start().starts_with('{');
+        let data = if is_message {
+            self.message(event.data)
+        } else {
+            self.unasked().note(event.data.len());
+            None
+        };
+        let retry = event.retry.map(|wait| wait.clamp(RETRY_MIN, RETRY_MAX));
         Sse {
             event: None,
-            data: if is_message {
-                self.message(event.data)
-            } else {
-                None
-            },
+            data,
             id: (!event.id.is_empty()).then_some(event.id),
-            retry: event
-                .retry
-                .and_then(|wait| u64::try_from(wait.as_millis()).ok()),
+            retry: retry.and_then(|wait| u64::try_from(wait.as_millis()).ok()),
         }
     }
 
-    /// Rewrites a JSON-RPC message.
+    /// Rewrites a JSON-RPC message. Nothing but the answers to requests in flight, and the few
+    /// notifications that rmcp needs, goes on.
     fn message(&mut self, data: String) -> Option<String> {
         let Ok(envelope) = serde_json::from_str::<Envelope<'_>>(&data) else {
+            self.unasked().note(data.len());
             tracing::debug!(
                 bytes = data.len(),
                 "skipped an event that is no JSON-RPC message"
             );
             return None;
         };
-        if let Some(method) = envelope.method {
-            let method = method.get().trim_matches('"');
-            if envelope.id.is_some() || !is_progress(method) {
-                return Some(data);
+        let Envelope {
+            id,
+            method,
+            result,
+            error,
+        } = envelope;
+        let has_id = id.is_some();
+        match (method, id.and_then(read_id)) {
+            (Some(method), Some(id)) => {
+                self.unasked().request(id, &method, data.len());
+                None
             }
-            // What comes on the stream of a request is about that request.
-            let own = self.asked.as_ref().and_then(|asked| asked.id.clone());
-            self.ears.hear(data.as_bytes(), || own);
-            return None;
+            (Some(method), None) if !has_id => {
+                let is_for_rmcp = self.unasked().notification(&method, data.len());
+                if is_progress(&method) {
+                    // What comes on the stream of a request is about that request.
+                    let own = self.asked.as_ref().and_then(|asked| asked.id.clone());
+                    self.ears.hear(data.as_bytes(), || own);
+                }
+                is_for_rmcp.then_some(data)
+            }
+            (None, Some(id)) if result.is_some() => {
+                let result = result.map(RawValue::get).unwrap_or_default();
+                self.result(&id, result, &data)
+            }
+            (None, id) if error.is_some() => self.error(&data, id.as_ref()),
+            (None, _) | (Some(_), None) => {
+                self.unasked().note(data.len());
+                None
+            }
         }
-        let Envelope { id, result, .. } = envelope;
-        let Some(result) = result else {
-            return self.error(data, id.as_ref());
+    }
+
+    /// Rewrites the result of a request in flight.
+    fn result(&mut self, id: &RequestId, result: &str, data: &str) -> Option<String> {
+        let Some((id, noted)) = self.calls.take(id) else {
+            self.unasked().note(data.len());
+            return None;
         };
-        let Some(id) = id.and_then(|id| self.calls.take(&id)) else {
-            return Some(data);
-        };
+        self.unasked().answered(data.len());
+        let limit = noted.kind.bytes_max(self.unasked().bounds());
+        let is_heavy = !noted.raw && weight(result.as_bytes()) > weight_max(limit);
+        if result.len() > limit || is_heavy {
+            return refusal(too_large(limit), id);
+        }
+        if !noted.raw {
+            return Some(data.to_owned());
+        }
         self.answered();
         let id = serde_json::to_string(&id).ok()?;
-        let text = serde_json::to_string(result.get()).ok()?;
+        let text = serde_json::to_string(result).ok()?;
         Some(format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{text}}}"#))
     }
 
     /// An error answers the request of this stream, whatever id it carries.
-    fn error(&self, data: String, id: Option<&RequestId>) -> Option<String> {
-        if let Some(id) = id {
-            self.calls.forget(id);
-        }
-        match self.asked.as_ref() {
-            Some(asked) if asked.id.is_some() && asked.id.as_ref() != id => {
-                let refusal = asked.refuse(json_rpc_error(data.as_bytes())?)?;
-                serde_json::to_string(&refusal).ok()
-            }
-            _ => Some(data),
-        }
+    fn error(&self, data: &str, id: Option<&RequestId>) -> Option<String> {
+        let own = self.asked.as_ref().and_then(|asked| asked.id.clone());
+        let own = own.filter(|own| self.calls.has(own));
+        let answered = id.and_then(|id| self.calls.take(id)).map(|(id, _)| id);
+        let Some(id) = answered.or(own) else {
+            self.unasked().note(data.len());
+            return None;
+        };
+        self.calls.forget(&id);
+        self.unasked().answered(data.len());
+        refusal(json_rpc_error(data.as_bytes())?, id)
+    }
+
+    /// What the server sends unasked.
+    fn unasked(&self) -> &Unasked {
+        &self.calls.unasked
     }
 
     /// Answers in place of an event that is too large.
@@ -264,13 +361,15 @@ impl Rewriter {
         let own = self.asked.as_ref().and_then(|asked| asked.id.clone());
         let id = own.or_else(|| ends.id().map(RequestId::Number));
         let Some(id) = id else {
-            tracing::warn!(limit = self.bytes_max, "skipped an event that is too large");
+            tracing::debug!("skipped an event that is too large");
             return None;
         };
-        self.calls.forget(&id);
-        let refusal: ServerJsonRpcMessage =
-            JsonRpcMessage::error(too_large(self.bytes_max), Some(id));
-        serde_json::to_string(&refusal).ok()
+        let limit = self.unasked().message_bytes_max();
+        if self.calls.take(&id).is_none() {
+            self.unasked().note(0);
+            return None;
+        }
+        refusal(too_large(limit), id)
     }
 
     /// Notes that the stream has done its work.

@@ -1,5 +1,6 @@
 //! That rmcp's own decoder leaves a rewritten answer alone.
 
+use futures::FutureExt as _;
 use rmcp::model::{CallToolRequest, CallToolRequestParams, CustomResult, ServerResult};
 use serde_json::Value;
 
@@ -32,7 +33,6 @@ fn rewriter(calls: &RawCalls, asked: Option<i64>) -> Rewriter {
         ears: Ears::default(),
         calls: calls.clone(),
         asked: asked.map(|id| Asked::new(&call(id), false, calls)),
-        bytes_max: 10,
         sessions: true,
         stall: Stall::default(),
         opened: Instant::now(),
@@ -68,7 +68,7 @@ fn rmcp_reads_a_rewritten_result_as_text() {
             response.result
         );
         assert_eq!(raw_result(response.result).unwrap(), result);
-        assert!(calls.ids().is_empty());
+        assert!(calls.lock().is_empty());
     }
 }
 
@@ -88,11 +88,11 @@ fn an_answer_on_another_stream_is_known() {
     assert_eq!(resumed, r#"{"jsonrpc":"2.0","id":5,"result":"{}"}"#);
     // Without an event id a broken stream is not resumed, and nothing is kept.
     drop(rewriter(&calls, Some(6)));
-    assert!(calls.ids().is_empty());
+    assert!(calls.lock().is_empty());
 }
 
 #[test]
-fn what_is_no_answer_to_a_call_passes() {
+fn what_was_not_asked_for_goes_nowhere() {
     let calls = RawCalls::default();
     let mut rewriter = rewriter(&calls, None);
     for data in [
@@ -100,12 +100,73 @@ fn what_is_no_answer_to_a_call_passes() {
         r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#,
         r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#,
         r#"{"jsonrpc":"2.0","id":9,"error":{"code":1,"message":"no"}}"#,
+        r#"{"jsonrpc":"2.0","id":null,"error":{"code":1,"message":"no"}}"#,
+        r#"{"jsonrpc":"2.0","method":"notifications/resources/updated"}"#,
+        "",
+        " ",
+        "pong",
+        "[]",
+        "1",
     ] {
-        assert_eq!(rewriter.frame(event(data)).data.as_deref(), Some(data));
-    }
-    for data in ["", " ", "pong", "[]", "1"] {
         assert_eq!(rewriter.frame(event(data)).data, None, "{data}");
     }
+    let ping = serde_json::to_value(calls.unasked.take_owed().unwrap()).unwrap();
+    assert_eq!(
+        ping,
+        serde_json::json!({"jsonrpc": "2.0", "id": 1, "result": {}})
+    );
+    assert!(calls.unasked.take_owed().is_none());
+    assert!(
+        calls
+            .unasked
+            .tools_changed()
+            .notified()
+            .now_or_never()
+            .is_some()
+    );
+    let acknowledged = r#"{"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged"}"#;
+    let passed = rewriter.frame(event(acknowledged)).data;
+    assert_eq!(passed.as_deref(), Some(acknowledged), "rmcp waits for it");
+}
+
+#[test]
+fn an_answer_that_came_once_is_no_answer_any_more() {
+    let calls = RawCalls::default();
+    let mut rewriter = rewriter(&calls, Some(3));
+    let data = r#"{"jsonrpc":"2.0","id":3,"result":{}}"#;
+    assert!(rewriter.frame(event(data)).data.is_some());
+    assert_eq!(rewriter.frame(event(data)).data, None);
+}
+
+#[test]
+fn a_server_decides_little_about_when_its_stream_is_opened_again() {
+    let calls = RawCalls::default();
+    for (asked, kept) in [(0, 250), (900, 900), (u64::MAX, 60_000)] {
+        let retry = Frame::Event(Event {
+            retry: Some(Duration::from_millis(asked)),
+            ..Event::default()
+        });
+        assert_eq!(rewriter(&calls, None).frame(retry).retry, Some(kept));
+    }
+}
+
+#[test]
+fn a_modern_tool_list_of_tiny_values_is_not_read() {
+    let calls = RawCalls::default();
+    let request = ClientRequest::ListToolsRequest(rmcp::model::ListToolsRequest::default());
+    let message: ClientJsonRpcMessage = JsonRpcMessage::request(request, RequestId::Number(1));
+    let data = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"result":{{"tools":[{}0]}}}}"#,
+        "0,".repeat(1_000_000)
+    );
+    let asked = Asked::new(&message, true, &calls);
+    let answer = asked.decode(&message, data.as_bytes()).unwrap();
+    let is_refusal = |text: &str| text.contains("-32090");
+    assert!(is_refusal(&serde_json::to_string(&answer).unwrap()));
+    let mut rewriter = rewriter(&calls, None);
+    rewriter.asked = Some(asked);
+    let event = rewriter.frame(event(&data));
+    assert!(is_refusal(&event.data.unwrap()));
 }
 
 #[test]

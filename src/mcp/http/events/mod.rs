@@ -6,7 +6,6 @@
 //! gathers a whole event, counts its bytes, and hands it over line by line, clean.
 
 use std::{
-    collections::VecDeque,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -17,8 +16,17 @@ use futures::{Stream, StreamExt as _, future};
 
 pub use eventsource_stream::Event;
 
+use crate::mcp::unasked::Unasked;
+
 /// How much of either end of a refused event is kept, in bytes: enough to find a JSON-RPC id.
 const KEPT: usize = 96;
+
+/// The longest line with the id of an event, in bytes. The parser copies the id into each event that
+/// follows, and it goes into a header when the stream is resumed.
+const ID_LINE_BYTES_MAX: usize = 1 << 10;
+
+/// Lines that are handed on before others have a turn.
+const LINES_AT_ONCE: u32 = 512;
 
 /// What a stream holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,14 +65,15 @@ impl Ends {
     }
 }
 
-/// Reads the events of a body. No event larger than `bytes_max` is ever held in memory. The stream
-/// ends after the first error of the body.
-pub fn frames<S, E>(body: S, bytes_max: usize) -> impl Stream<Item = Result<Frame, E>> + Send
+/// Reads the events of a body. No event larger than `unasked` expects is ever held in memory, and what
+/// is no event with data is counted there. The stream ends after the first error of the body, and when
+/// the session is over.
+pub fn frames<S, E>(body: S, unasked: Unasked) -> impl Stream<Item = Result<Frame, E>> + Send
 where
     S: Stream<Item = Result<Bytes, E>> + Send + Unpin,
     E: Send,
 {
-    EventStream::new(Lines::new(body, bytes_max)).filter_map(|event| {
+    EventStream::new(Lines::new(body, unasked)).filter_map(|event| {
         future::ready(match event {
             Ok(event) => Some(Ok(Frame::Event(event))),
             Err(EventStreamError::Transport(Stop::TooLarge(ends))) => {
@@ -87,6 +96,10 @@ enum Stop<E> {
 }
 
 /// A body as clean lines, each ending in one line feed, handed on as soon as their event is whole.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one thing that is known of the stream"
+)]
 struct Lines<S> {
     /// The body.
     body: S,
@@ -96,35 +109,44 @@ struct Lines<S> {
     event: BytesMut,
     /// Where the unfinished line begins in `event`.
     line_start: usize,
-    /// Lines of a whole event that wait to be handed on.
-    ready: VecDeque<Bytes>,
-    /// The limit on `event`.
-    bytes_max: usize,
+    /// A whole event that is handed on line by line.
+    ready: Bytes,
+    /// Whether the event that is being received has data.
+    has_data: bool,
+    /// Knows the limit on `event`, and counts what is no event.
+    unasked: Unasked,
     /// Set while the rest of an event that is too large passes by.
     refused: Option<Ends>,
     /// The last byte was a carriage return: a line feed that follows belongs to it.
     after_cr: bool,
     /// No line was read yet: a byte order mark may stand here.
     at_start: bool,
+    /// Lines that were handed on since others had a turn.
+    handed_on: u32,
     /// The body is over.
     ended: bool,
+    /// A piece of the body was read, and others had no turn since.
+    has_read: bool,
 }
 
 impl<S> Lines<S> {
     /// Begins to read.
-    fn new(body: S, bytes_max: usize) -> Self {
+    fn new(body: S, unasked: Unasked) -> Self {
         Self {
             body,
             chunk: Bytes::new(),
             event: BytesMut::new(),
             line_start: 0,
             // Whatever comes after an empty line is not taken for the byte order mark.
-            ready: VecDeque::from([Bytes::from_static(b"\n")]),
-            bytes_max,
+            ready: Bytes::from_static(b"\n"),
+            has_data: false,
+            unasked,
             refused: None,
             after_cr: false,
             at_start: true,
+            handed_on: 0,
             ended: false,
+            has_read: false,
         }
     }
 
@@ -155,15 +177,21 @@ impl<S> Lines<S> {
 
     /// Adds to the unfinished line, or to what is left of a refused event.
     fn append(&mut self, piece: &[u8]) {
-        if self.refused.is_none() && self.event.len() + piece.len() > self.bytes_max {
+        if self.refused.is_none()
+            && self.event.len() + piece.len() > self.unasked.message_bytes_max()
+        {
             let line = self.event.split_off(self.line_start);
             self.refused = Some(Ends::default());
+            self.has_data = false;
             self.event = BytesMut::new();
             self.line_start = 0;
             self.append(&line);
         }
         match &mut self.refused {
-            Some(ends) => ends.push(piece),
+            Some(ends) => {
+                self.unasked.skipped(piece.len());
+                ends.push(piece);
+            }
             None => self.event.extend_from_slice(piece),
         }
         // In a refused event this only tells an empty line from one with content.
@@ -179,19 +207,28 @@ impl<S> Lines<S> {
             return if empty { self.refused.take() } else { None };
         }
         self.clean_line();
-        let empty = self.event.len() == self.line_start;
-        if self.event.get(self.line_start) == Some(&b':') {
-            // A comment: keep-alives would add up.
+        let line = self.event.get(self.line_start..).unwrap_or_default();
+        let empty = line.is_empty();
+        // Comments and unknown fields would add up: servers keep a stream alive with them.
+        let is_known = [&b"data"[..], b"event", b"id", b"retry"]
+            .iter()
+            .any(|field| line.starts_with(field));
+        let is_long_id = line.starts_with(b"id") && line.len() > ID_LINE_BYTES_MAX;
+        let is_left_out = !empty && (!is_known || is_long_id);
+        if is_left_out {
+            self.unasked.note(line.len());
             self.event.truncate(self.line_start);
             return None;
         }
+        self.has_data |= line.starts_with(b"data");
         self.event.extend_from_slice(b"\n");
         self.line_start = self.event.len();
         if empty {
             self.line_start = 0;
-            let mut event = self.event.split().freeze();
-            while let Some(end) = event.iter().position(|byte| *byte == b'\n') {
-                self.ready.push_back(event.split_to(end + 1));
+            self.ready = self.event.split().freeze();
+            // Whoever reads the events counts those that have data.
+            if !std::mem::take(&mut self.has_data) {
+                self.unasked.note(self.ready.len());
             }
         }
         None
@@ -221,8 +258,17 @@ where
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         loop {
-            if let Some(line) = this.ready.pop_front() {
-                return Poll::Ready(Some(Ok(line)));
+            if let Some(end) = memchr::memchr(b'\n', &this.ready) {
+                // An event of many lines must not hold up the other tasks of this thread either.
+                this.handed_on = (this.handed_on + 1) % LINES_AT_ONCE;
+                if this.handed_on == 0 {
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                return Poll::Ready(Some(Ok(this.ready.split_to(end + 1))));
+            }
+            if this.unasked.is_over() {
+                return Poll::Ready(None);
             }
             if let Some(ends) = this.advance() {
                 return Poll::Ready(Some(Err(Stop::TooLarge(ends))));
@@ -233,8 +279,16 @@ where
             if this.ended {
                 return Poll::Ready(None);
             }
+            // What was read may have been all comments, so that nobody else had a turn.
+            if std::mem::take(&mut this.has_read) {
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             match ready!(this.body.poll_next_unpin(context)) {
-                Some(Ok(chunk)) => this.chunk = chunk,
+                Some(Ok(chunk)) => {
+                    this.has_read = true;
+                    this.chunk = chunk;
+                }
                 Some(Err(error)) => {
                     this.ended = true;
                     return Poll::Ready(Some(Err(Stop::Body(error))));
@@ -268,13 +322,30 @@ pub fn frames_of(pieces: &[&[u8]]) -> Vec<Frame> {
         .iter()
         .map(|piece| Ok(Bytes::copy_from_slice(piece)))
         .collect();
-    let frames = frames(futures::stream::iter(pieces), 1_024);
-    // Nothing here waits for anything.
-    let all: Vec<_> = frames
-        .collect::<Vec<_>>()
-        .now_or_never()
-        .unwrap_or_default();
-    all.into_iter().filter_map(Result::ok).collect()
+    let unasked = Unasked::new(crate::mcp::Bounds {
+        result_bytes_max: 1_024,
+        tools_bytes_max: 1_024,
+    });
+    let frames = frames(futures::stream::iter(pieces), unasked);
+    // It waits for nothing but to give others their turn.
+    let mut collected = Box::pin(frames.collect::<Vec<_>>());
+    let all = loop {
+        if let Some(all) = collected.as_mut().now_or_never() {
+            break all;
+        }
+    };
+    let all: Vec<Frame> = all.into_iter().filter_map(Result::ok).collect();
+    for frame in &all {
+        // An invalid byte becomes a character of three.
+        let is_bounded = match frame {
+            Frame::Event(event) => {
+                event.data.len() <= 3 * 1_024 && event.id.len() <= 3 * ID_LINE_BYTES_MAX
+            }
+            Frame::TooLarge(ends) => ends.head.len() + ends.tail.len() <= 2 * KEPT,
+        };
+        assert!(is_bounded, "{frame:?}");
+    }
+    all
 }
 
 #[cfg(test)]

@@ -4,13 +4,19 @@ use futures::{StreamExt as _, executor::block_on, stream};
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
+use crate::mcp::Bounds;
 
 /// Reads a body that arrives in these pieces.
 fn read(pieces: Vec<Vec<u8>>, bytes_max: usize) -> Vec<Frame> {
     let pieces = pieces
         .into_iter()
         .map(|piece| Ok::<_, ()>(Bytes::from(piece)));
-    block_on(frames(stream::iter(pieces), bytes_max).collect::<Vec<_>>())
+    let unasked = Unasked::new(Bounds {
+        result_bytes_max: bytes_max,
+        tools_bytes_max: bytes_max,
+    });
+    unasked.expect(bytes_max);
+    block_on(frames(stream::iter(pieces), unasked).collect::<Vec<_>>())
         .into_iter()
         .map(Result::unwrap)
         .collect()

@@ -1,0 +1,204 @@
+//! [`Inbox`]: the messages that a server writes to its stdout, one a line.
+
+use std::sync::Arc;
+
+use rmcp::{RoleClient, model::RequestId, service::RxJsonRpcMessage};
+use tokio::io::AsyncBufRead;
+
+use super::{
+    decode::Decoder,
+    lines::{Line, Lines},
+    unasked::Unasked,
+};
+
+/// Lines that are no JSON-RPC which are logged; servers print banners, and some never stop.
+const JUNK_LOGGED_MAX: u64 = 5;
+
+/// What a server writes.
+#[derive(Debug)]
+pub struct Inbox<R> {
+    /// Its lines.
+    lines: Lines<R>,
+    /// Knows what was asked.
+    decoder: Arc<Decoder>,
+    /// What the server sends unasked.
+    unasked: Unasked,
+    /// Lines that were no JSON-RPC.
+    junk: u64,
+}
+
+impl<R: AsyncBufRead + Unpin> Inbox<R> {
+    /// Reads a server's output. What was not asked for goes to `unasked`, which also knows how large a
+    /// message may be.
+    pub fn new(output: R, decoder: Arc<Decoder>, unasked: Unasked) -> Self {
+        Self {
+            lines: Lines::new(output, unasked.message_bytes_max()),
+            decoder,
+            unasked,
+            junk: 0,
+        }
+    }
+
+    /// The next message for rmcp, or `None` when the output ended or the session is over. Cancel-safe.
+    pub async fn next(&mut self) -> Option<RxJsonRpcMessage<RoleClient>> {
+        while !self.unasked.is_over() {
+            // A server that does not take our answers is not read further.
+            self.unasked.room().await;
+            self.lines.set_limit(self.unasked.message_bytes_max());
+            let message = match self.lines.next().await.ok()?? {
+                Line::Whole(line) => {
+                    let message = self.decoder.received(line);
+                    if message.is_none() && !line.trim_ascii_start().starts_with(b"{") {
+                        note_junk(&mut self.junk, line);
+                    }
+                    message
+                }
+                Line::Passing(bytes) => {
+                    self.unasked.skipped(bytes);
+                    None
+                }
+                Line::TooLong { head, tail } => {
+                    let id = overlong_id(&self.decoder.pending(), head, tail);
+                    let limit = self.unasked.message_bytes_max();
+                    if id.is_none() {
+                        self.unasked.note(0);
+                        tracing::debug!(
+                            bytes_max = limit,
+                            "dropped a message that is too large and whose id is unknown"
+                        );
+                    }
+                    id.map(|id| self.decoder.too_large(id, limit))
+                }
+            };
+            if message.is_some() {
+                return message;
+            }
+            // A flood in one piece must not hold up the other tasks of this thread.
+            tokio::task::coop::consume_budget().await;
+        }
+        None
+    }
+}
+
+/// Logs the first few lines that are no JSON-RPC; their text is not ours to log.
+fn note_junk(junk: &mut u64, line: &[u8]) {
+    *junk += 1;
+    if *junk <= JUNK_LOGGED_MAX && !line.trim_ascii().is_empty() {
+        tracing::debug!(
+            bytes = line.len(),
+            "the server printed a line on stdout that is no JSON-RPC"
+        );
+    }
+}
+
+/// Finds whose answer an overlong line is: SDKs write `"id":N` first or last. What does not look
+/// like a message is nobody's.
+fn overlong_id(pending: &[RequestId], head: &[u8], tail: &[u8]) -> Option<RequestId> {
+    let ends = [head, tail].map(|end| String::from_utf8_lossy(end).replace(' ', ""));
+    let is_message = ends[0].starts_with('{') && ends.iter().any(|end| end.contains("\"jsonrpc\""));
+    if !is_message {
+        return None;
+    }
+    let mut found = pending.iter().filter(|id| {
+        let text = id.to_string();
+        let is_in = |end: &String| {
+            [",", "}"].iter().any(|after| {
+                end.contains(&format!("\"id\":{text}{after}"))
+                    || end.contains(&format!("\"id\":\"{text}\"{after}"))
+            })
+        };
+        ends.iter().any(is_in)
+    });
+    match (found.next(), found.next(), pending) {
+        (Some(id), None, _) | (None, None, [id]) => Some(id.clone()),
+        _ => None,
+    }
+}
+
+/// What became of a server's output, for the fuzz target and the property test.
+#[cfg(any(test, fuzzing))]
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// The messages that rmcp gets.
+    pub messages: Vec<String>,
+    /// Answers to requests of the server.
+    pub owed: usize,
+    /// The most bytes that were kept of one line.
+    pub kept_bytes_max: usize,
+}
+
+/// The most bytes that [`stdio_of`] may keep of one line.
+#[cfg(any(test, fuzzing))]
+pub const STDIO_KEPT_MAX: usize = 8 << 10;
+
+/// Reads the output of a server that was asked to initialize (0), for its tools (1) and for a call (2);
+/// it comes in pieces of `piece` bytes, and no message may have more than a kilobyte.
+#[cfg(any(test, fuzzing))]
+pub fn stdio_of(output: &[u8], piece: usize) -> Seen {
+    use futures::FutureExt as _;
+    use rmcp::model::{ClientJsonRpcMessage, JsonRpcMessage};
+
+    let unasked = Unasked::new(super::Bounds {
+        result_bytes_max: 1 << 10,
+        tools_bytes_max: 1 << 10,
+    });
+    let decoder = Arc::new(Decoder::new(unasked.clone()));
+    for (id, request) in super::decode::requests_of_each_kind() {
+        let message: ClientJsonRpcMessage = JsonRpcMessage::request(request, RequestId::Number(id));
+        decoder.sent(&message);
+    }
+    let reader = tokio::io::BufReader::with_capacity(piece, output);
+    let mut inbox = Inbox::new(reader, decoder, unasked.clone());
+    let mut seen = Seen::default();
+    loop {
+        let next = inbox.next().now_or_never();
+        seen.kept_bytes_max = seen.kept_bytes_max.max(inbox.lines.kept_bytes());
+        let owed = std::iter::from_fn(|| unasked.take_owed()).count();
+        seen.owed += owed;
+        match next {
+            Some(Some(message)) => {
+                let text = serde_json::to_string(&message).unwrap_or_default();
+                seen.messages.push(text);
+            }
+            Some(None) => return seen,
+            // It waits for the answers that were just taken, or gave others their turn.
+            None => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+
+    /// Pieces of a server's output, so that chance finds more than noise.
+    fn piece() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            Just(br#"{"jsonrpc":"2.0","id":0,"result":{}}"#.to_vec()),
+            Just(br#"{"jsonrpc":"2.0","id":1,"result":{"tools":[]}}"#.to_vec()),
+            Just(br#"{"jsonrpc":"2.0","id":2,"error":{"code":1,"message":"no"}}"#.to_vec()),
+            Just(br#"{"jsonrpc":"2.0","id":7,"method":"ping"}"#.to_vec()),
+            Just(br#"{"method":"notifications/cancelled"}"#.to_vec()),
+            Just(br#"{"id":[1,2],"method":"ping"}"#.to_vec()),
+            Just(b"x".repeat(3_000)),
+            Just(b"\n".to_vec()),
+            Just(b"\n\n".to_vec()),
+            vec(any::<u8>(), 0..40),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn any_output_is_read_within_bounds(pieces in vec(piece(), 0..120), size in 1_usize..300) {
+            let output = pieces.concat();
+            let whole = stdio_of(&output, usize::from(u16::MAX));
+            let cut = stdio_of(&output, size);
+            prop_assert_eq!(&whole.messages, &cut.messages);
+            prop_assert_eq!(whole.owed, cut.owed);
+            prop_assert!(whole.kept_bytes_max.max(cut.kept_bytes_max) <= STDIO_KEPT_MAX);
+            prop_assert!(whole.messages.len() <= 3 + 16, "three answers, and what rmcp needs");
+        }
+    }
+}

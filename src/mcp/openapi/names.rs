@@ -1,0 +1,51 @@
+//! [`Names`]: gives each thing a name that no other has, in a time that does not grow with their number.
+
+use std::collections::HashMap;
+
+/// Names that are taken, each with the number that was tried last.
+#[derive(Debug, Default)]
+pub struct Names(HashMap<String, usize>);
+
+impl Names {
+    /// The name, or what `numbered` makes of it and the next free number, from 2 on.
+    pub fn free(&mut self, name: &str, numbered: impl Fn(&str, usize) -> String) -> String {
+        if !self.0.contains_key(name) {
+            self.0.insert(name.to_owned(), 1);
+            return name.to_owned();
+        }
+        loop {
+            // Numbers that were tried once are taken for good, so none is tried twice.
+            let number = self.0.entry(name.to_owned()).or_insert(1);
+            *number += 1;
+            let other = numbered(name, *number);
+            if !self.0.contains_key(&other) {
+                self.0.insert(other.clone(), 1);
+                return other;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_numbered_and_none_is_given_twice() {
+        let mut names = Names::default();
+        let mut free = |name: &str| names.free(name, |name, number| format!("{name}_{number}"));
+        let given: Vec<_> = ["a", "a", "a_2", "a", "b"].map(&mut free).into();
+        assert_eq!(given, ["a", "a_2", "a_2_2", "a_3", "b"]);
+    }
+
+    #[test]
+    fn a_hundred_thousand_of_one_name_take_no_time() {
+        let begun = std::time::Instant::now();
+        let mut names = Names::default();
+        for _ in 0..100_000 {
+            names.free("x", |name, number| format!("{name}_{number}"));
+        }
+        // Trying each number again would take minutes.
+        assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
+    }
+}

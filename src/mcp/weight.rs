@@ -1,0 +1,98 @@
+//! How much memory a JSON text needs once it is read into values; pure.
+//!
+//! A text of 8 MB that is all `0,0,0,…` becomes hundreds of megabytes of values. So what a server sends
+//! is weighed before it is read.
+
+use serde_json::Value;
+
+/// Bytes of one value in memory: itself, and its share of the list or object around it.
+const VALUE_BYTES: usize = 96;
+
+/// A list of tools may weigh so many times the bytes that it may have. Schemas as servers write them
+/// weigh six times their bytes at most.
+const WEIGHT_FACTOR: usize = 3;
+
+/// The weight of a JSON text in bytes, from above. The text need not be valid.
+pub fn weight(json: &[u8]) -> usize {
+    let mut values = 1_usize;
+    let mut rest = json;
+    let mut is_text = false;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        match (is_text, byte) {
+            (true, b'\\') => rest = rest.get(1..).unwrap_or_default(),
+            (_, b'"') => is_text = !is_text,
+            (false, b',' | b'[' | b'{') => values += 1,
+            _ => {}
+        }
+    }
+    json.len()
+        .saturating_add(values.saturating_mul(VALUE_BYTES))
+}
+
+/// The largest weight of what may have so many bytes.
+pub fn weight_max(bytes_max: usize) -> usize {
+    bytes_max.saturating_mul(WEIGHT_FACTOR)
+}
+
+/// The weight of a value in bytes, as [`weight`] tells it of its text.
+pub fn weight_of(value: &Value) -> usize {
+    let mut weight = 0_usize;
+    let mut open = vec![value];
+    while let Some(value) = open.pop() {
+        weight = weight.saturating_add(VALUE_BYTES);
+        match value {
+            Value::String(text) => weight = weight.saturating_add(text.len()),
+            Value::Array(items) => open.extend(items),
+            Value::Object(members) => {
+                let names: usize = members.keys().map(String::len).sum();
+                weight = weight.saturating_add(names);
+                open.extend(members.values());
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+    weight
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// How many values there are.
+    fn count(value: &Value) -> usize {
+        match value {
+            Value::Array(items) => 1 + items.iter().map(count).sum::<usize>(),
+            Value::Object(members) => 1 + members.values().map(count).sum::<usize>(),
+            _ => 1,
+        }
+    }
+
+    #[test]
+    fn tiny_values_are_heavy_and_text_is_not() {
+        let numbers = format!("[{}0]", "0,".repeat(1_000_000));
+        assert!(weight(numbers.as_bytes()) > 90_000_000);
+        let text = format!("\"{}\"", r#",[{\"\\"#.repeat(100_000));
+        assert!(weight(text.as_bytes()) < text.len() + 200);
+    }
+
+    proptest! {
+        #[test]
+        fn no_value_is_overlooked(texts in prop::collection::vec(".*", 0..5), depth in 0_usize..5) {
+            let mut value = Value::from(texts);
+            for _ in 0..depth {
+                value = serde_json::json!({ "a": value, "b,[{": [1, {}, []] });
+            }
+            let text = value.to_string();
+            prop_assert!(weight(text.as_bytes()) >= text.len() + count(&value) * VALUE_BYTES);
+            prop_assert!(weight_of(&value) <= weight(text.as_bytes()));
+        }
+
+        #[test]
+        fn any_bytes_are_weighed(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(weight(&bytes) > bytes.len());
+        }
+    }
+}
