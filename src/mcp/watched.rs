@@ -20,9 +20,6 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// A message on its way.
 type Sending<E> = BoxFuture<'static, Result<(), E>>;
 
-/// A message on its way.
-type Sending<E> = BoxFuture<'static, Result<(), E>>;
-
 /// A transport and what its server sends unasked.
 pub struct Watched<T: Transport<RoleClient>> {
     /// The transport.
