@@ -26,9 +26,23 @@ use crate::{
 /// Where a browser says that a request comes from (W3C Fetch Metadata); pages cannot set it.
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 
+/// Names that no public DNS server answers for: of this network, or of a cluster. A page on the
+/// internet cannot have such a name, so it cannot move it here (RFC 6762 §3, RFC 8375, ICANN's
+/// `internal`, Kubernetes' `svc`).
+const PRIVATE_SUFFIXES: [&str; 7] = [
+    ".localhost",
+    ".local",
+    ".internal",
+    ".lan",
+    ".home.arpa",
+    ".svc",
+    ".svc.cluster.local",
+];
+
 /// Refuses requests that name two hosts, and in open loopback mode requests for a foreign host on
 /// every route. A request with credentials goes on: the host is checked again if they prove
-/// nothing. Probes are answered always.
+/// nothing. Probes are answered always. Under mcpo's rules without a key, public names are foreign
+/// unless the operator allows their origin.
 pub async fn check_hosts(
     State(state): State<Arc<AppState>>,
     request: Request,
@@ -36,8 +50,16 @@ pub async fn check_hosts(
 ) -> Response {
     let is_probe = matches!(request.uri().path(), "/health" | "/ready");
     let settings = state.settings.load();
-    let is_open = settings.config.identity.anonymous == Anonymous::Loopback;
-    let is_native = settings.config.flavor == Flavor::Native;
+    let config = &settings.config;
+    let is_open = config.identity.anonymous == Anonymous::Loopback;
+    let is_native = config.flavor == Flavor::Native;
+    if !is_native && config.identity.anonymous == Anonymous::Allowed {
+        let allowed = &config.server.cors_allow_origins;
+        let found = host(request.headers(), request.uri().authority());
+        if let Err(error) = found.and_then(|host| check_public_name(host, allowed)) {
+            return error.into_response();
+        }
+    }
     drop(settings);
     if is_native && !is_probe {
         let found = host(request.headers(), request.uri().authority());
@@ -88,7 +110,7 @@ pub fn check_origin(allowed: &[String], sender: &Sender) -> Result<(), ApiError>
     Err(ApiError::new(
         StatusCode::FORBIDDEN,
         "forbidden_origin",
-        "a page of this origin may not call without a key; add it to `cors_allow_origins` in [server]",
+        "a page of this origin may not call without a key; set a key, or allow the origin: `cors_allow_origins` in [server], `--cors-allow-origins` under mcpo's command line",
     ))
 }
 
@@ -141,11 +163,7 @@ fn check_name(host: Option<&str>) -> Result<(), ApiError> {
     let Some(host) = host else {
         return Ok(());
     };
-    let name = match host.rsplit_once(':') {
-        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
-        _ => host,
-    };
-    let name = name.to_ascii_lowercase();
+    let name = without_port(host);
     let is_local = name == "localhost"
         || name.ends_with(".localhost")
         || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
@@ -157,6 +175,42 @@ fn check_name(host: Option<&str>) -> Result<(), ApiError> {
         "forbidden_host",
         "without a key this bridge answers to `localhost` and IP addresses only; set a key in [identity.keys]",
     ))
+}
+
+/// Refuses a public name that may have been moved to our address (DNS rebinding), unless the
+/// operator allows its origin. Clients within a network call us by an address, by a name without
+/// a dot (a service of a compose file), or by a private name.
+fn check_public_name(host: Option<&str>, allowed: &[String]) -> Result<(), ApiError> {
+    let Some(host) = host else {
+        return Ok(());
+    };
+    let name = without_port(host);
+    let name = name.strip_suffix('.').unwrap_or(&name);
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    let is_label = !name.is_empty() && name.bytes().all(is_plain);
+    let is_private = PRIVATE_SUFFIXES.iter().any(|it| name.ends_with(it));
+    let is_address = name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    let is_named = allowed.iter().any(|origin| {
+        let authority = origin.split_once("://").map(|(_scheme, it)| it);
+        origin == "*" || authority.is_some_and(|it| without_port(it) == name)
+    });
+    if is_label || is_private || is_address || is_named {
+        return Ok(());
+    }
+    Err(ApiError::new(
+        StatusCode::FORBIDDEN,
+        "forbidden_host",
+        "without a key this name is not answered, since a page on the internet could have it; give `--api-key`, or name the origin with `--cors-allow-origins http://NAME`",
+    ))
+}
+
+/// A host in lower case, its port left out.
+fn without_port(host: &str) -> String {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    name.to_ascii_lowercase()
 }
 
 fn two_hosts() -> ApiError {
@@ -221,6 +275,42 @@ mod tests {
             let found = check_host(&sender(Method::GET, authority, headers));
             assert_eq!(found.is_ok(), expected, "{authority:?} {headers:?}");
         }
+    }
+
+    #[test]
+    fn a_public_name_is_foreign_under_mcpos_rules_without_a_key() {
+        let named: &[&str] = &["https://tools.example.com", "http://x.example:3000"];
+        let cases: [(&str, &[&str], bool); 23] = [
+            ("127.0.0.1:8000", &[], true),
+            ("192.168.1.7", &[], true),
+            ("[::1]:8000", &[], true),
+            ("localhost:8000", &[], true),
+            ("mcpo:8000", &[], true),
+            ("MCPO_1", &[], true),
+            ("host.docker.internal:8000", &[], true),
+            ("mcpo.tools.svc.cluster.local:8000", &[], true),
+            ("mcpo.tools.svc", &[], true),
+            ("nas.lan", &[], true),
+            ("", &[], false),
+            ("evil.example", &[], false),
+            ("evil.example.:8000", &[], false),
+            ("127.0.0.1.evil.example:8000", &[], false),
+            ("localhost.evil.example", &[], false),
+            ("evil.example/localhost", &[], false),
+            ("evil@localhost", &[], false),
+            ("b\u{fc}cher", &[], false),
+            ("tools.example.com:8000", named, true),
+            ("x.example", named, true),
+            ("evil.example", named, false),
+            ("example.com", named, false),
+            ("evil.example", &["*"], true),
+        ];
+        for (host, allowed, expected) in cases {
+            let allowed: Vec<String> = allowed.iter().map(|it| (*it).to_owned()).collect();
+            let found = check_public_name(Some(host), &allowed);
+            assert_eq!(found.is_ok(), expected, "{host} {allowed:?}");
+        }
+        assert!(check_public_name(None, &[]).is_ok());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use axum::{
 };
 use http::{
     HeaderMap, HeaderValue, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY},
+    header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY},
 };
 
 use super::{error::ApiError, identity::reader, sender::Sender, state::AppState};
@@ -23,6 +23,20 @@ use crate::{
 
 /// The page; its placeholders are [`page`]'s business.
 const PAGE: &str = include_str!("docs.html");
+/// What starts it; a file, because the page may hold no script of its own.
+const SCRIPT: &str = include_str!("docs.js");
+/// What the page may do: run Swagger UI from our files, and ask our own host. Descriptions are texts
+/// of servers, so images in them are not loaded from elsewhere, and no frame may hold the page.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+    img-src 'self' data:; font-src 'self' data:; form-action 'none'; base-uri 'none'; \
+    frame-ancestors 'none'";
+/// The files of Swagger UI that the page loads. The others are pages with scripts in them.
+const FILES: [&str; 4] = [
+    "swagger-ui.css",
+    "swagger-ui-bundle.js",
+    "favicon-32x32.png",
+    "favicon-16x16.png",
+];
 /// The way from the page to the admin page.
 const ADMIN: &str = r#"<p class="wrapper"><a href="{{root}}/admin">Administration</a></p>
 "#;
@@ -151,10 +165,15 @@ fn page(config: &Config, title: &str, url: &str) -> Response {
         .replace("{{assets}}", &escape(&format!("{root_path}/docs/assets")))
         .replace("{{url}}", &escape(url));
     let mut response = Response::new(Body::from(html));
-    response.headers_mut().insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("text/html; charset=utf-8"),
-    );
+    let fixed = [
+        (CONTENT_TYPE, "text/html; charset=utf-8"),
+        (CONTENT_SECURITY_POLICY, POLICY),
+        (CACHE_CONTROL, "no-cache"),
+    ];
+    for (name, value) in fixed {
+        let headers = response.headers_mut();
+        headers.insert(name, HeaderValue::from_static(value));
+    }
     response
 }
 
@@ -172,16 +191,29 @@ pub async fn asset(Path(file): Path<String>) -> Result<Response, ApiError> {
     static CONFIG: LazyLock<Arc<utoipa_swagger_ui::Config<'static>>> =
         LazyLock::new(|| Arc::new(utoipa_swagger_ui::Config::from("openapi.json")));
     let missing = || ApiError::not_found(format!("no file `{file}` among the page's assets"));
+    if file == "docs.js" {
+        return Ok(kept(
+            Body::from(SCRIPT),
+            "text/javascript; charset=utf-8",
+            "no-cache",
+        ));
+    }
+    if !FILES.contains(&file.as_str()) {
+        return Err(missing());
+    }
     let found = utoipa_swagger_ui::serve(&file, Arc::clone(&CONFIG)).map_err(|_| missing())?;
     let found = found.ok_or_else(missing)?;
-    let mut response = Response::new(Body::from(found.bytes.into_owned()));
+    let body = Body::from(found.bytes.into_owned());
+    Ok(kept(body, &found.content_type, "public, max-age=3600"))
+}
+
+/// A file that browsers may keep.
+fn kept(body: Body, kind: &str, keep: &'static str) -> Response {
+    let mut response = Response::new(body);
     let headers = response.headers_mut();
-    if let Ok(kind) = HeaderValue::from_str(&found.content_type) {
+    if let Ok(kind) = HeaderValue::from_str(kind) {
         headers.insert(CONTENT_TYPE, kind);
     }
-    headers.insert(
-        CACHE_CONTROL,
-        HeaderValue::from_static("public, max-age=3600"),
-    );
-    Ok(response)
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static(keep));
+    response
 }

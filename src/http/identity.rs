@@ -24,7 +24,7 @@ pub async fn identify(settings: &Settings, sender: &Sender) -> Result<Arc<Caller
     let config = &settings.config;
     let caller = proven(settings, sender).await;
     let caller = caller.map_err(|refusal| unidentified(settings, refusal))?;
-    if config.flavor == Flavor::Native && browser::may_be_forged(&caller) {
+    if browser::may_be_forged(&caller) {
         browser::check_origin(&config.server.cors_allow_origins, sender)?;
     }
     if caller.proof == Proof::Loopback && config.flavor == Flavor::Native {

@@ -83,11 +83,12 @@ pub fn router(state: &Arc<AppState>) -> Router {
         .method_not_allowed_fallback(async || ApiError::method_not_allowed(None))
         .with_state(Arc::clone(state));
     let routes = if flavor == Flavor::Native {
-        routes.layer(from_fn_with_state(Arc::clone(state), browser::check_hosts))
+        routes
     } else {
         routes.layer(from_fn_with_state(Arc::clone(state), servers_first))
     };
     routes
+        .layer(from_fn_with_state(Arc::clone(state), browser::check_hosts))
         .layer(from_fn(catch_panic))
         .layer(layers::cors(Arc::clone(&state.settings)))
         .layer(from_fn_with_state(observer, layers::observe))

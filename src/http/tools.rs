@@ -8,7 +8,7 @@ use axum::{
 };
 use http::{
     HeaderMap, HeaderValue, StatusCode,
-    header::{CONTENT_DISPOSITION, CONTENT_TYPE},
+    header::{CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE},
 };
 
 use super::{
@@ -511,6 +511,11 @@ fn refused(refusal: &Refusal) -> ApiError {
     ApiError::with_detail(status, refusal.code(), refusal.detail())
 }
 
+/// What a page of a server may do where a browser shows it from our address: run its scripts as an
+/// origin of its own, which can neither read our pages nor call us with their cookies. Clients that
+/// show the body themselves, as Open WebUI does in a frame with a sandbox, do not ask for it.
+const PAGE_POLICY: &str = "sandbox allow-scripts; frame-ancestors 'none'";
+
 /// The answer on the wire.
 fn respond(content_type: ContentType, body: Body) -> Response {
     let mut response = Response::new(body);
@@ -521,6 +526,10 @@ fn respond(content_type: ContentType, body: Body) -> Response {
     );
     if content_type == ContentType::Html {
         headers.insert(CONTENT_DISPOSITION, HeaderValue::from_static("inline"));
+        headers.insert(
+            CONTENT_SECURITY_POLICY,
+            HeaderValue::from_static(PAGE_POLICY),
+        );
     }
     response
 }

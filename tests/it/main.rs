@@ -41,6 +41,7 @@ mod remote_openapi;
 mod remote_sessions;
 mod replicas;
 mod routes;
+mod safety;
 mod secrets;
 mod seeds;
 mod shutdown;

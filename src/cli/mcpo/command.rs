@@ -209,7 +209,9 @@ impl McpoCommand {
             root_path: config::root_path(&options.root_path),
             path_prefix: config::path_prefix(prefix.unwrap_or_default()),
             public_spec: !(options.strict_auth && options.api_key().is_some()),
-            cors_allow_origins: if origins.is_empty() {
+            // mcpo lets every page call, also without a key. Here a page needs a key, or an
+            // operator who names it.
+            cors_allow_origins: if origins.is_empty() && options.api_key().is_some() {
                 vec!["*".to_owned()]
             } else {
                 origins.clone()

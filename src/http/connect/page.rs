@@ -21,10 +21,13 @@ use crate::{
 const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 
-/// What a page may do: show itself. No script, no frame around it that could catch a click. The form
-/// may lead away, since the authorization server is elsewhere.
-const POLICY: &str =
-    "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; frame-ancestors 'none'";
+/// What a page may do: show itself. No script, no frame around it that could catch a click.
+const POLICY: &str = "default-src 'none'; style-src 'self'; img-src data:; form-action 'none'; \
+    base-uri 'none'; frame-ancestors 'none'";
+/// The same for the question, whose form leads on to the authorization server: browsers hold
+/// redirects of a form to this too, and where that server is, is found out after the form was sent.
+const ASKING: &str = "default-src 'none'; style-src 'self'; img-src data:; \
+    form-action 'self' https: http:; base-uri 'none'; frame-ancestors 'none'";
 
 /// What a page says.
 #[derive(Debug, Clone, Copy)]
@@ -62,7 +65,11 @@ pub fn question(root: &str, ticket: &Ticket, sealed: &str, server: &str, name: &
         escape(sealed),
         escape(&warning),
     );
-    page(root, StatusCode::OK, "question", &title, &body)
+    let mut response = page(root, StatusCode::OK, "question", &title, &body);
+    response
+        .headers_mut()
+        .insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(ASKING));
+    response
 }
 
 /// Says that it is done.

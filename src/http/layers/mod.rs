@@ -5,6 +5,7 @@ mod leftover;
 mod quiet;
 mod request;
 mod root_path;
+mod safety;
 
 pub use cors::cors;
 pub use leftover::read_leftover;

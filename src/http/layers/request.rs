@@ -10,7 +10,7 @@ use axum::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 
-use super::Quiet;
+use super::{Quiet, safety::protect};
 use crate::{
     http::{connections::Peer, error::ApiError, gate::Gate, state::AppState},
     name::{BridgeName, ToolName},
@@ -89,6 +89,7 @@ pub async fn observe(
     };
     let text = request_id.to_str().unwrap_or_default();
     let mut response = render(response, text, &uri, redactor);
+    protect(&mut response, &method);
     state.metering.answered(response.status());
     let trace = span.map(|span| end_span(&span, text, &method, &response));
     let note = response.extensions().get::<Note>();
