@@ -8,6 +8,7 @@ mod caller;
 mod fetch;
 mod forwarded;
 mod gateway;
+mod guessable;
 mod guesses;
 mod headers;
 mod introspection;
