@@ -94,6 +94,8 @@ async fn start<T: Send + 'static>(
 mod tests {
     use std::sync::mpsc;
 
+    use tokio_util::task::TaskTracker;
+
     use super::*;
 
     #[tokio::test]
@@ -119,7 +121,7 @@ mod tests {
         let soon = Duration::from_millis(20);
         let (end, ended) = mpsc::channel::<()>();
         let (first_pool, share) = (pool.clone(), Arc::clone(&mine));
-        let first = tokio::spawn(async move {
+        let first = TaskTracker::new().spawn(async move {
             let work = move || ended.recv().is_ok();
             first_pool.run_soon(&share, soon, work).await
         });

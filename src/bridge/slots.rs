@@ -97,14 +97,12 @@ impl Slots {
         };
         let slot = timeout_at(deadline, mine).await;
         drop(queued);
-        match slot {
-            Ok(Ok(slot)) => Ok(slot),
-            Ok(Err(_)) | Err(_) => {
-                let mut state = self.lock();
-                state.line.retain(|waiter| !waiter.turn.is_closed());
-                Err(Full::All)
-            }
+        if let Ok(Ok(slot)) = slot {
+            return Ok(slot);
         }
+        let mut state = self.lock();
+        state.line.retain(|waiter| !waiter.turn.is_closed());
+        Err(Full::All)
     }
 
     /// A place among the waiting, unless too many of them or of this caller's do.

@@ -191,15 +191,10 @@ impl Seat {
             Ok(unread) => unread,
             Err(full) => {
                 let _patient = bounds.patient.take(caller, 1).map_err(|_| refused(full))?;
-                let waited = timeout(ANSWER_WAIT, async {
-                    loop {
-                        sleep(ANSWER_LOOK).await;
-                        if let Ok(unread) = bounds.answers.take(caller, bytes) {
-                            return unread;
-                        }
-                    }
-                });
-                waited.await.map_err(|_| refused(full))?
+                let room = room_for(&bounds.answers, caller, bytes);
+                timeout(ANSWER_WAIT, room)
+                    .await
+                    .map_err(|_| refused(full))?
             }
         };
         Ok(Some(Held {
@@ -218,6 +213,16 @@ impl Drop for Seat {
     fn drop(&mut self) {
         if self.lock().place.is_none() {
             self.bounds.entering.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Waits until there is room for so many bytes of a caller.
+async fn room_for(shares: &Arc<Shares>, caller: CallerKey, bytes: usize) -> Share {
+    loop {
+        sleep(ANSWER_LOOK).await;
+        if let Ok(share) = shares.take(caller, bytes) {
+            return share;
         }
     }
 }

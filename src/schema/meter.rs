@@ -280,6 +280,16 @@ mod tests {
         assert_eq!(done, Err(Spent));
     }
 
+    /// Goes down until the budget ends it.
+    fn down(levels: u64) -> u64 {
+        charge(1);
+        let room = std::hint::black_box([0_u8; 512]);
+        if levels == u64::MAX {
+            return 0;
+        }
+        down(levels + 1) + u64::from(room[3])
+    }
+
     #[test]
     fn time_and_depth_end_it_as_well() {
         let budget = Budget {
@@ -287,14 +297,6 @@ mod tests {
             ..Budget::steps(u64::MAX)
         };
         assert_eq!(within(budget, || work(u64::MAX)).0, Err(Spent));
-        fn down(levels: u64) -> u64 {
-            charge(1);
-            let room = std::hint::black_box([0_u8; 512]);
-            if levels == u64::MAX {
-                return 0;
-            }
-            down(levels + 1) + u64::from(room[3])
-        }
         let deep = std::thread::Builder::new().stack_size(STACK_BYTES);
         let ended = deep
             .spawn(|| within(Budget::steps(u64::MAX), || down(0)).0)
