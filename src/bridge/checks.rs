@@ -1,13 +1,15 @@
 //! Checks the arguments of calls: at once where it costs little, else on a thread of its own.
 
 use std::{
-    sync::{Arc, PoisonError},
-    time::Duration,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
-use tokio::time::Instant;
 
 use super::{handle::Bridge, toolset::Entry};
 use crate::{
@@ -18,7 +20,7 @@ use crate::{
 /// How long a call waits for its check to begin, where that takes a thread of its own.
 const CHECK_WAIT_MAX: Duration = Duration::from_millis(200);
 
-/// A tool whose schema was too complex for small arguments gets no thread for so long.
+/// For how long it counts that the schema of a tool was too complex for small arguments.
 const REST: Duration = Duration::from_secs(5);
 
 /// Bodies up to so many bytes are not to blame for the cost of their check.
@@ -51,7 +53,7 @@ impl Accepted {
     pub fn again(&self, entry: &Entry, body: &[u8]) -> Map<String, Value> {
         match &self.spare {
             Some(spare) => spare.clone(),
-            // What was accepted once is accepted again.
+            // What was accepted once is accepted again: it took a light effort.
             None => entry
                 .arguments
                 .accept(body, Effort::Light)
@@ -71,7 +73,7 @@ impl Bridge {
 
     /// Checks the body of a call of a tool.
     pub async fn accept(&self, entry: &Arc<Entry>, body: &Bytes) -> Result<Accepted, Unaccepted> {
-        match entry.arguments.accept(body, Effort::Light) {
+        match entry.accept_at_once(body) {
             Err(Refusal::TooCostly) => {}
             checked => {
                 let arguments = checked.map_err(Unaccepted::Refused)?;
@@ -79,7 +81,7 @@ impl Bridge {
                 return Ok(Accepted { arguments, spare });
             }
         }
-        if entry.rests() {
+        if entry.checking.rests.is_running() {
             return Err(Unaccepted::Refused(Refusal::TooCostly));
         }
         let (checked, bytes) = (Arc::clone(entry), body.clone());
@@ -87,7 +89,9 @@ impl Bridge {
         let pool = &self.opener.context.checks;
         match pool.run_soon(&self.checks, CHECK_WAIT_MAX, work).await {
             Ok(outcome) => outcome.map_err(Unaccepted::Refused),
-            Err(_) if entry.rests() => Err(Unaccepted::Refused(Refusal::TooCostly)),
+            Err(_) if entry.checking.rests.is_running() => {
+                Err(Unaccepted::Refused(Refusal::TooCostly))
+            }
             Err(ComputeError::Busy | ComputeError::Failed) => Err(Unaccepted::Busy),
         }
     }
@@ -96,28 +100,66 @@ impl Bridge {
 impl Entry {
     /// Checks a body with all the effort that one call may cost.
     fn accept_fully(&self, body: &[u8]) -> Result<Accepted, Refusal> {
-        if self.rests() {
+        if self.checking.rests.is_running() {
             return Err(Refusal::TooCostly);
         }
         let checked = self.arguments.accept(body, Effort::Full);
         if checked == Err(Refusal::TooCostly) && body.len() <= SMALL_BODY_BYTES {
-            let mut rests_until = self
-                .rests_until
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            *rests_until = Some(Instant::now() + REST);
+            self.checking.rests.start();
         }
         let arguments = checked?;
         let spare = Some(arguments.clone());
         Ok(Accepted { arguments, spare })
     }
 
-    /// Whether its schema was too complex a moment ago.
-    fn rests(&self) -> bool {
-        let rests_until = self
-            .rests_until
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        rests_until.is_some_and(|until| Instant::now() < until)
+    /// Checks a body with the effort that it may cost on a thread that others wait for.
+    fn accept_at_once(&self, body: &[u8]) -> Result<Map<String, Value>, Refusal> {
+        if self.checking.is_costly.is_running() {
+            return self.arguments.accept(body, Effort::Minimal);
+        }
+        let checked = self.arguments.accept(body, Effort::Light);
+        if checked == Err(Refusal::TooCostly) && body.len() <= SMALL_BODY_BYTES {
+            self.checking.is_costly.start();
+        }
+        checked
     }
+}
+
+/// What the costly checks of a tool mean for the next ones, for [`REST`].
+#[derive(Debug, Default)]
+pub(super) struct Checking {
+    /// Checks that others wait for take the minimal effort.
+    is_costly: Timer,
+    /// Checks on a thread of their own are refused: the schema is too complex.
+    rests: Timer,
+}
+
+/// Runs for [`REST`] after each start: milliseconds since the first start of any, or zero.
+#[derive(Debug, Default)]
+struct Timer(AtomicU64);
+
+/// When the first timer was started.
+static FIRST: OnceLock<Instant> = OnceLock::new();
+
+impl Timer {
+    /// Starts it.
+    fn start(&self) {
+        self.0.store(Self::now() + millis(REST), Ordering::Relaxed);
+    }
+
+    /// Whether it was started a moment ago.
+    fn is_running(&self) -> bool {
+        let until = self.0.load(Ordering::Relaxed);
+        until != 0 && Self::now() < until
+    }
+
+    /// Milliseconds since the first start.
+    fn now() -> u64 {
+        millis(FIRST.get_or_init(Instant::now).elapsed())
+    }
+}
+
+/// Whole milliseconds.
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -2,12 +2,12 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, OnceLock},
+    sync::{Arc, OnceLock},
 };
 
 use serde_json::Value;
-use tokio::time::Instant;
 
+use super::checks::Checking;
 use crate::{
     config::{self, Flavor},
     name::ToolName,
@@ -32,8 +32,8 @@ pub struct Entry {
     pub operation: Arc<Operation>,
     /// Its part of the bridge's document in mcpo's shape, where that is asked for.
     pub mcpo: Option<Arc<Operation>>,
-    /// Until when arguments that take long are refused: its schema is too complex.
-    pub(super) rests_until: Mutex<Option<Instant>>,
+    /// What its last costly checks mean for the next ones.
+    pub(super) checking: Checking,
     /// How its calls ended, from the first on.
     pub(super) outcome: OnceLock<Arc<Outcome>>,
 }
@@ -154,7 +154,7 @@ impl Toolset {
             arguments,
             operation: Arc::new(operation),
             mcpo,
-            rests_until: Mutex::new(None),
+            checking: Checking::default(),
             outcome: OnceLock::new(),
         }
     }

@@ -43,8 +43,11 @@ const COMPILE_STEPS: u64 = 100_000_000;
 /// Time for compiling one schema.
 const COMPILE_TIME: Duration = Duration::from_secs(3);
 
-/// Steps of a light check: less than a millisecond.
-const LIGHT_STEPS: u64 = 50_000;
+/// Steps of a light check: less than half a millisecond.
+const LIGHT_STEPS: u64 = 20_000;
+
+/// Steps of a minimal check.
+const MINIMAL_STEPS: u64 = 2_000;
 
 /// The largest body of a light check, in bytes.
 const LIGHT_BYTES_MAX: usize = 128 << 10;
@@ -71,7 +74,10 @@ const BODY_VALUES_MAX: usize = 1_500_000;
 /// How much work a check may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effort {
-    /// On a thread that others wait for: less than a millisecond.
+    /// On a thread that others wait for, for a schema that was costly a moment ago: enough for a few
+    /// simple arguments.
+    Minimal,
+    /// On a thread that others wait for: less than half a millisecond.
     Light,
     /// On a thread of its own: less than a second.
     Full,
@@ -143,10 +149,10 @@ impl ArgumentSchema {
     /// The body is judged by its content, not by its header. Nothing and `null` stand for `{}`
     /// where no argument is needed. Arguments may be wrapped: `{"arguments": {…}}`.
     ///
-    /// [`Refusal::TooCostly`] after a light effort says only that it takes a full one.
+    /// [`Refusal::TooCostly`] after less than a full effort says only that it takes a full one.
     pub fn accept(&self, body: &[u8], effort: Effort) -> Result<Map<String, Value>, Refusal> {
         if body.len() > LIGHT_BYTES_MAX {
-            if effort == Effort::Light {
+            if effort != Effort::Full {
                 return Err(Refusal::TooCostly);
             }
             if json::values_at_most(body) > BODY_VALUES_MAX {
@@ -162,9 +168,13 @@ impl ArgumentSchema {
     fn budget(&self, effort: Effort, bytes: usize) -> Budget {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         match effort {
-            Effort::Light => Budget {
+            Effort::Minimal | Effort::Light => Budget {
                 text_bytes_max: self.text_bytes_max / LIGHT_TEXT_DIVISOR,
-                ..Budget::steps(LIGHT_STEPS)
+                ..Budget::steps(if effort == Effort::Light {
+                    LIGHT_STEPS
+                } else {
+                    MINIMAL_STEPS
+                })
             },
             Effort::Full => Budget {
                 time: Some(FULL_TIME),
