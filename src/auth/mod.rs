@@ -7,6 +7,8 @@ mod api_key;
 mod caller;
 mod fetch;
 mod forwarded;
+#[cfg(fuzzing)]
+mod fuzz;
 mod gateway;
 mod guessable;
 mod guesses;
@@ -26,6 +28,8 @@ mod users;
 mod tests;
 
 pub use caller::{Caller, Proof};
+#[cfg(fuzzing)]
+pub use fuzz::fuzz_headers;
 pub use proofs::{Evidence, Proofs, Sources};
 pub use refusal::Refusal;
 pub use session_token::SessionToken;

@@ -50,3 +50,4 @@ mod tls;
 mod traces;
 mod trail;
 mod who;
+mod workspaces;
