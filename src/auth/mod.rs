@@ -10,6 +10,7 @@ mod forwarded;
 #[cfg(fuzzing)]
 mod fuzz;
 mod gateway;
+mod guessable;
 mod guesses;
 mod headers;
 mod introspection;

@@ -19,7 +19,7 @@ use super::{
     caller::{Caller, Proof},
     forwarded,
     gateway::{Gateway, Named, Vouched},
-    guesses::{self, Guesses},
+    guesses::Guesses,
     headers,
     introspection::Introspection,
     issuer_keys::KeyRing,
@@ -64,8 +64,8 @@ pub struct Sources {
 /// What a request is checked against.
 #[derive(Debug)]
 pub struct Proofs {
-    keys: Keys,
-    sessions: Option<Sessions>,
+    pub(super) keys: Keys,
+    pub(super) sessions: Option<Sessions>,
     signed: Option<Signed>,
     gateway: Option<Gateway>,
     issuers: Vec<Oidc>,
@@ -80,8 +80,8 @@ pub struct Proofs {
 
 /// Who issued a token.
 #[derive(Debug, Deserialize)]
-struct Origin {
-    iss: Option<String>,
+pub(super) struct Origin {
+    pub(super) iss: Option<String>,
 }
 
 /// What `Authorization` or the cookie proves.
@@ -143,42 +143,6 @@ impl Proofs {
         let outcome = self.identified(evidence).await;
         self.guesses.note(&shown, &outcome);
         outcome
-    }
-
-    /// Whether it takes a guess, or a question to others, to find out what the credentials are: they
-    /// are no key of ours that is long, and no token whose signature we check.
-    async fn is_guessable(&self, sent: &HeaderMap) -> bool {
-        let authorization = headers::authorization(sent).ok().flatten();
-        let text = match authorization.and_then(|text| text.split_once(' ')) {
-            Some((scheme, text)) if scheme.eq_ignore_ascii_case("basic") => {
-                basic_password(text.trim()).unwrap_or_default()
-            }
-            Some((_, text)) => text.trim().to_owned(),
-            None => {
-                let cookie = headers::cookie(sent).ok().flatten();
-                cookie.unwrap_or_default().to_owned()
-            }
-        };
-        if token::is_token(&text) && !self.is_asked_elsewhere(&text) {
-            return false;
-        }
-        if guesses::is_guessable(&text) {
-            return true;
-        }
-        let is_ours = self.keys.configured(&text).is_some()
-            || self
-                .keys
-                .stored(&text)
-                .await
-                .is_ok_and(|found| found.is_some());
-        !is_ours
-    }
-
-    /// Whether only Open WebUI can say whether a token is right.
-    fn is_asked_elsewhere(&self, text: &str) -> bool {
-        let is_named = token::unproven::<Origin>(text).is_ok_and(|origin| origin.iss.is_some());
-        let asks = self.sessions.as_ref().is_some_and(Sessions::asks);
-        asks && !is_named
     }
 
     /// Who sent a request (design §7). A proof that is there and does not hold ends the
@@ -516,7 +480,7 @@ fn user(
 }
 
 /// The password of Basic credentials; the user name is free.
-fn basic_password(credentials: &str) -> Result<String, Refusal> {
+pub(super) fn basic_password(credentials: &str) -> Result<String, Refusal> {
     let decoded = STANDARD.decode(credentials).map_err(|_| Refusal::Format)?;
     let text = String::from_utf8(decoded).map_err(|_| Refusal::Format)?;
     let (_user, password) = text.split_once(':').ok_or(Refusal::Format)?;

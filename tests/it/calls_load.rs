@@ -118,7 +118,8 @@ timeout = '4s'
         assert_eq!(
             (answer.status, answer.code().as_str()),
             (503, "busy"),
-            "{}",
+            "after {busy} in {:?}: {}",
+            began.elapsed(),
             answer.text
         );
         assert!(answer.header("retry-after").parse::<u64>().unwrap() >= 1);
