@@ -1663,7 +1663,9 @@ fn calls_a_minute_are_read_and_checked() {
 #[test]
 fn a_user_that_cannot_be_had_switches_its_bridge_off() {
     let text = |user: &str| {
-        format!("[bridges.a]\ncommand = 'a'\nenv = {{ HOME = '/tmp' }}\nuser = {user}\n")
+        format!(
+            "[identity]\nanonymous = true\n[bridges.a]\ncommand = 'a'\nenv = {{ HOME = '/tmp' }}\nuser = {user}\n"
+        )
     };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("bridges.toml");
