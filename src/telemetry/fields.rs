@@ -46,7 +46,7 @@ impl Visit for Line {
 mod tests {
     use std::{
         io,
-        sync::{Arc, Mutex},
+        sync::{Arc, Mutex, PoisonError},
     };
 
     use tracing_subscriber::fmt;
@@ -58,7 +58,8 @@ mod tests {
 
     impl io::Write for Shown {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
+            let mut shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            shown.extend_from_slice(bytes);
             Ok(bytes.len())
         }
 

@@ -96,15 +96,16 @@ fn a_server_that_makes_names_collide_hurts_itself_alone() {
     // The name that the other one would be given.
     for attempt in 0..3 {
         let hash = fingerprint(format!("x\0a.b\0{attempt}").as_bytes());
-        names.push(format!("a_b_{}", &hash[..8]));
-        names.push(format!("{}_a_b", &hash[..8]));
+        let digits = hash.get(..8).unwrap();
+        names.push(format!("a_b_{digits}"));
+        names.push(format!("{digits}_a_b"));
     }
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let some = owners(&["x", "x_a", "x_a_b"]);
-    let named = ids(&some, "x", &names);
-    let unique: BTreeSet<&String> = named.iter().collect();
-    assert_eq!(unique.len(), names.len(), "{named:?}");
-    for id in &named {
+    let given = ids(&some, "x", &names);
+    let unique: BTreeSet<&String> = given.iter().collect();
+    assert_eq!(unique.len(), names.len(), "{given:?}");
+    for id in &given {
         assert_eq!(owner(&some, id).unwrap().0, "x", "{id}");
     }
     assert_eq!(
@@ -116,10 +117,10 @@ fn a_server_that_makes_names_collide_hurts_itself_alone() {
 #[test]
 fn mcpo_names_tools_as_it_always_did() {
     let names = ["a-b", "a_b", "get-current.time"].map(tool);
-    let named = mcpo_ids(&bridge("x"), &names);
-    assert_eq!(named[0], "tool_a_b_post");
-    assert!(named[1].starts_with("tool_a_b_post_"), "{}", named[1]);
-    assert_eq!(named[2], "tool_get_current_time_post");
+    let given = mcpo_ids(&bridge("x"), &names);
+    assert_eq!(given[0], "tool_a_b_post");
+    assert!(given[1].starts_with("tool_a_b_post_"), "{}", given[1]);
+    assert_eq!(given[2], "tool_get_current_time_post");
 }
 
 /// Names that are made to be mistaken for one another.
@@ -156,12 +157,12 @@ proptest! {
                 }
             }
             let names: Vec<ToolName> = names.into_iter().collect();
-            let named = owners.ids(own, &names);
-            prop_assert_eq!(&turned.ids(own, &names), &named);
+            let given = owners.ids(own, &names);
+            prop_assert_eq!(&turned.ids(own, &names), &given);
             let mut backwards = owners.ids(own, names.iter().rev());
             backwards.reverse();
-            prop_assert_eq!(&backwards, &named, "the order of the tools counts");
-            for (name, id) in names.iter().zip(&named) {
+            prop_assert_eq!(&backwards, &given, "the order of the tools counts");
+            for (name, id) in names.iter().zip(&given) {
                 prop_assert!(id.len() <= ID_CHARACTERS_MAX);
                 prop_assert!(id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)));
                 prop_assert_eq!(owners.owner(id).map(|(owner, _)| owner), Some(own), "{} is {}", name, id);

@@ -64,13 +64,11 @@ impl IdOwners {
     pub fn owner<'a>(&self, text: &'a str) -> Option<(&BridgeName, &'a str)> {
         // No longer start than the longest is looked up: a caller chooses how long a path is.
         let end = text.floor_char_boundary(self.longest + 1);
-        let places = text.get(..end)?.rmatch_indices('_');
-        places
-            .filter_map(|(at, _)| {
-                let bridge = self.by_start.get(text.get(..at)?)?;
-                Some((bridge, text.get(at + 1..)?))
-            })
-            .next()
+        let mut places = text.get(..end)?.rmatch_indices('_');
+        places.find_map(|(at, _)| {
+            let bridge = self.by_start.get(text.get(..at)?)?;
+            Some((bridge, text.get(at + 1..)?))
+        })
     }
 
     /// The operation ids of the tools of a bridge, in the order given: at most 64 of
@@ -107,7 +105,7 @@ impl IdOwners {
                 continue;
             };
             let near = |attempt| hashed(&claim.id, &format!("{bridge}\0{tool}\0{attempt}"));
-            let free = (0_u32..)
+            let free = (0..=u32::MAX)
                 .flat_map(|attempt| [near(attempt), self.far_id(bridge, tool.as_str(), attempt)])
                 .find(|id| self.belongs(id, bridge) && !taken.contains(id));
             if let Some(id) = free {
@@ -139,7 +137,7 @@ impl IdOwners {
             return Claim { id, changes };
         }
         // The names of bridges are the operator's: no server can choose them so that this goes on.
-        let id = (0_u32..)
+        let id = (0..=u32::MAX)
             .map(|attempt| self.far_id(bridge, tool, attempt))
             .find(|id| self.belongs(id, bridge));
         Claim {
@@ -182,7 +180,7 @@ impl IdOwners {
             .chars()
             .take(PREFIX_CHARACTERS_MAX - DIGITS - 1)
             .collect();
-        (0_u32..)
+        (0..=u32::MAX)
             .map(|attempt| format!("{start}-{}", digits(&format!("{name}\0{attempt}"))))
             .find(|prefix| is_free(prefix))
             .map_or_else(|| Arc::from(wanted), Arc::from)
