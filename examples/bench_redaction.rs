@@ -6,7 +6,7 @@
 
 #![expect(clippy::print_stdout, reason = "this is what it is for")]
 
-#[expect(dead_code, reason = "the program uses more of it")]
+#[expect(dead_code, unused_imports, reason = "the program uses more of it")]
 #[path = "../src/secret/mod.rs"]
 mod secret;
 
