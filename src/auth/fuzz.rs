@@ -1,7 +1,7 @@
 //! The door for the fuzz target: arbitrary headers against a configuration with every proof that
 //! needs neither a database nor a network.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 use futures::FutureExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, header::AUTHORIZATION};
@@ -102,10 +102,55 @@ pub fn fuzz_headers(data: &[u8]) {
             credentials.is_none() && sent.contains_key("x-gateway-secret"),
             "{caller:?}"
         ),
-        proof => panic!("nothing here proves {proof:?}"),
+        proof => assert_eq!(proof, Proof::ApiKey, "nothing here proves it"),
     }
     if let Some(email) = &caller.email {
         assert!(!email.is_empty() && !email.contains(|c: char| c.is_ascii_uppercase()));
         assert!(!email.contains(crate::name::is_hidden), "{email:?}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Headers that prove, that do not, and that only look like it.
+    const LINES: [&str; 24] = [
+        "authorization: Bearer key",
+        "authorization: Bearer no",
+        "authorization: Basic dTprZXk=",
+        "authorization: Basic ?",
+        "authorization: Digest key",
+        "authorization:",
+        "authorization: Bearer eyJhbGciOiJub25lIn0.e30.",
+        "cookie: token=x",
+        "cookie: token=",
+        "cookie: a=b; token=eyJhbGciOiJub25lIn0.e30.",
+        "x-openwebui-user-jwt: eyJhbGciOiJub25lIn0.e30.",
+        "x-openwebui-user-jwt:",
+        "x-openwebui-user-id: u1",
+        "x-openwebui-user-email: Ann@Example.org",
+        "x-openwebui-user-role: admin",
+        "x-gateway-secret: gateway",
+        "x-gateway-secret: no",
+        "x-gateway-secret:",
+        "x-user-email: ann@example.org",
+        "x-user-email: {{USER_EMAIL}}",
+        "x-user-email:",
+        "x-user-groups: MCP-Admin",
+        "x-tenant-id: *",
+        "x-forwarded-for: 203.0.113.7",
+    ];
+
+    #[test]
+    fn no_three_headers_make_somebody_out_of_a_broken_proof() {
+        crate::mcp::install_tls();
+        for one in LINES {
+            for two in LINES {
+                for three in LINES {
+                    fuzz_headers(format!("{one}\n{two}\n{three}").as_bytes());
+                }
+            }
+        }
     }
 }

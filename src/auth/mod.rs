@@ -7,7 +7,7 @@ mod api_key;
 mod caller;
 mod fetch;
 mod forwarded;
-#[cfg(fuzzing)]
+#[cfg(any(fuzzing, test))]
 mod fuzz;
 mod gateway;
 mod guessable;
