@@ -314,13 +314,20 @@ def wait(request, seconds):
     answer(request, text(f"waited {seconds} s"))
 
 
+def with_token(words):
+    """`$TOKEN` is the server's own token, `$SPLIT` the same with characters in it that cannot be seen."""
+    own = os.environ.get("TOKEN", "")
+    middle = len(own) // 2
+    return words.replace("$TOKEN", own).replace("$SPLIT", f"{own[:middle]}\0\u202e{own[middle:]}")
+
+
 def chatter(request, params):
     """Says something again and again, and then answers, fails, or hangs."""
     token, given = (params.get("_meta") or {}).get("progressToken"), params.get("arguments") or {}
     count = int(given.get("count", 3))
     for number in range(count):
         if token is not None and "log" not in given:
-            words = {"message": given["words"]} if "words" in given else {}
+            words = {"message": with_token(given["words"])} if "words" in given else {}
             notify("notifications/progress", progressToken=token, progress=number, total=count, **words)
         if "log" in given or "words" not in given:
             notify("notifications/message", level="info", data=given.get("log", {"n": number}))
