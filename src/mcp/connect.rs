@@ -257,7 +257,7 @@ impl Connector {
             tracker: self.tracker.clone(),
             result_bytes_max: self.bounds.result_bytes_max,
         };
-        let mut session = Session::new(link, server_info(&service), known);
+        let mut session = Session::new(link, server_info(&service, &self.redactor), known);
         session.last_words = last_words;
         session.tools_changed = unasked.tools_changed();
         session.unasked = unasked;
@@ -329,12 +329,14 @@ fn more_telling(first: ConnectError, second: ConnectError) -> ConnectError {
 }
 
 /// What the server said of itself.
-fn server_info(service: &RunningService<RoleClient, Listener>) -> ServerInfo {
+fn server_info(service: &RunningService<RoleClient, Listener>, redactor: &Redactor) -> ServerInfo {
     let Some(info) = service.peer().peer_info() else {
         return ServerInfo::default();
     };
     let implementation = info.server_info.as_ref();
     let text = |text: &String, bytes_max: usize| {
+        // Cleaned before it is cut: half a secret is not found.
+        let text = redactor.redact(text);
         let end = text.floor_char_boundary(bytes_max);
         let text = text.get(..end).unwrap_or_default();
         Some(text.to_owned()).filter(|text| !text.is_empty())

@@ -37,7 +37,7 @@ use super::{
 pub const TOO_LARGE: ErrorCode = ErrorCode(-32_090);
 
 /// The largest answer to anything but `tools/call` and `tools/list`, in bytes.
-const OTHER_BYTES_MAX: usize = 256 << 10;
+const OTHER_BYTES_MAX: usize = 2 << 20;
 /// As much of the message of an error is kept, in bytes.
 const ERROR_TEXT_BYTES_MAX: usize = 64 << 10;
 /// The largest `data` of an error that is kept, in bytes; more is left out.

@@ -284,9 +284,10 @@ def call(request):
     if name == "grandchild":
         return answer(request, text(str(grandchild(given.get("own_session", False)))))
     if name == "fail":
-        return answer(request, text(given.get("message", "it went wrong"), error=True))
+        return answer(request, text(with_token(given.get("message", "it went wrong")), error=True))
     if name == "rpc_error":
-        return refuse(request, given.get("code", -32603), given.get("message", "it went wrong"), given.get("data"))
+        return refuse(request, given.get("code", -32603), with_token(given.get("message", "it went wrong")),
+                      json.loads(with_token(json.dumps(given.get("data")))))
     if name == "notify":
         if "pause" in given:
             return threading.Thread(target=chatter, args=(request, params), daemon=True).start()
