@@ -15,6 +15,7 @@ mod identity;
 mod layers;
 mod lists;
 mod metrics;
+mod outcome;
 mod path;
 mod refresh;
 mod sender;

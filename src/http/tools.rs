@@ -6,10 +6,7 @@ use axum::{
     body::{Body, Bytes},
     response::{IntoResponse, Response},
 };
-use http::{
-    HeaderMap, HeaderValue, StatusCode,
-    header::{CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE},
-};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::{
     answer::Answer,
@@ -20,6 +17,7 @@ use super::{
     gate::UNCOUNTED_BYTES,
     identity::{identify, take_place, view_of},
     layers::Note,
+    outcome::{SMALL_RESULT_BYTES, reply, respond},
     sender::Sender,
     state::{AppState, Settings},
     trail::Trail,
@@ -31,21 +29,13 @@ use crate::{
     chat::{End, Place, Talk},
     config::{Flavor, Transport},
     credential::Owner,
-    json,
     mcp::CallError,
     name::ToolName,
     rate::CallerKey,
-    reply::{ContentType, Reply},
+    reply::Reply,
     schema::Refusal,
     secret::Redactor,
 };
-
-/// Results up to so many bytes are read at once, which takes about a millisecond.
-const SMALL_RESULT_BYTES: usize = 128 << 10;
-
-/// How many values a result may hold: each takes 72 bytes of memory or more, and as little as two of
-/// text.
-const RESULT_VALUES_MAX: usize = 1_500_000;
 
 /// A tool as it was asked for; it may not exist.
 #[derive(Debug, Clone)]
@@ -467,24 +457,6 @@ impl Call<'_> {
     }
 }
 
-/// What a server's result says, without secrets.
-fn reply(embed_html: bool, result: &str, redactor: &Redactor) -> Result<Reply, ApiError> {
-    if result.len() > SMALL_RESULT_BYTES
-        && json::values_at_most(result.as_bytes()) > RESULT_VALUES_MAX
-    {
-        return Err(ApiError::new(
-            StatusCode::BAD_GATEWAY,
-            "result_too_large",
-            format!("the result holds more than {RESULT_VALUES_MAX} values; ask the tool for less"),
-        ));
-    }
-    let result = serde_json::from_str(result)
-        .map_err(|error| ApiError::call(Failure::Call(CallError::Protocol(error.to_string()))))?;
-    Reply::from_result(result, embed_html)
-        .map(|reply| reply.without_secrets(redactor))
-        .map_err(ApiError::tool)
-}
-
 /// How a call ended, as its chat is told.
 fn end_of(result: &Result<Reply, ApiError>) -> End {
     match result {
@@ -509,27 +481,4 @@ fn unaccepted(error: &Unaccepted) -> ApiError {
 fn refused(refusal: &Refusal) -> ApiError {
     let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST);
     ApiError::with_detail(status, refusal.code(), refusal.detail())
-}
-
-/// What a page of a server may do where a browser shows it from our address: run its scripts as an
-/// origin of its own, which can neither read our pages nor call us with their cookies. Clients that
-/// show the body themselves, as Open WebUI does in a frame with a sandbox, do not ask for it.
-const PAGE_POLICY: &str = "sandbox allow-scripts; frame-ancestors 'none'";
-
-/// The answer on the wire.
-fn respond(content_type: ContentType, body: Body) -> Response {
-    let mut response = Response::new(body);
-    let headers = response.headers_mut();
-    headers.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static(content_type.as_str()),
-    );
-    if content_type == ContentType::Html {
-        headers.insert(CONTENT_DISPOSITION, HeaderValue::from_static("inline"));
-        headers.insert(
-            CONTENT_SECURITY_POLICY,
-            HeaderValue::from_static(PAGE_POLICY),
-        );
-    }
-    response
 }

@@ -221,7 +221,8 @@ async fn unread_answers_of_one_caller_hold_a_bounded_amount() {
     sleep(Duration::from_secs(6)).await;
     let grown = memory(&bridge).saturating_sub(before) >> 10;
     assert!(
-        grown < 64,
+        // A debug build holds more beside them.
+        grown < if cfg!(debug_assertions) { 96 } else { 64 },
         "{grown} MiB for 12 answers of 4 MB that nobody reads"
     );
     others_are_served(&bridge, "unread answers").await;

@@ -11,6 +11,7 @@ mod body;
 mod branch;
 mod counted;
 mod lax;
+mod paths;
 mod patterns;
 mod plan;
 mod refusal;

@@ -9,7 +9,12 @@ use jsonschema::{Draft, PatternOptions, Retrieve, ValidationOptions, Validator};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value, json};
 
-use super::{counted::Counted, patterns, types::Types};
+use super::{
+    counted::Counted,
+    paths::{PATHS_MAX, Paths},
+    patterns,
+    types::Types,
+};
 use crate::schema::meter::charge;
 
 /// How many keywords are dropped before the whole schema is.
@@ -20,10 +25,6 @@ const SCHEMAS_MAX: usize = 20_000;
 
 /// How many references may follow one upon the other where nothing else can stand beside them.
 const HOPS_MAX: usize = 64;
-
-/// How many ways there may be from a schema with an `unevaluated` keyword to those that look at the
-/// same value.
-const PATHS_MAX: u64 = 256;
 
 /// How many lists and objects a list of choices or names may hold. Each is compared with all others,
 /// by code that has no budget.
@@ -337,55 +338,6 @@ fn drop_keywords(value: &mut Value, keywords: &[&str]) {
             .iter_mut()
             .for_each(|item| drop_keywords(item, keywords)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
-}
-
-/// Counts the ways from a schema to those that look at the same value.
-struct Paths<'d> {
-    /// The document.
-    document: &'d Value,
-    /// The ways from each schema, by its address; one where it is being counted.
-    known: HashMap<usize, u64>,
-}
-
-impl<'d> Paths<'d> {
-    /// The ways from one schema, its own included.
-    fn of(&mut self, schema: &'d Value) -> u64 {
-        charge(1);
-        let address = std::ptr::from_ref(schema).addr();
-        if let Some(known) = self.known.get(&address) {
-            return *known;
-        }
-        self.known.insert(address, 1);
-        let mut ways = 1_u64;
-        for (key, value) in schema.as_object().into_iter().flatten() {
-            match (key.as_str(), value) {
-                ("$ref", Value::String(reference)) => {
-                    let document = self.document;
-                    let target = pointer_of(reference).and_then(|it| document.pointer(&it));
-                    let below = target.map_or(0, |target| self.of(target));
-                    ways = ways.saturating_add(below);
-                }
-                // Each leads to a place that only the library knows, the root in most cases.
-                ("$dynamicRef" | "$recursiveRef", _) => ways = ways.saturating_add(PATHS_MAX / 8),
-                ("allOf" | "anyOf" | "oneOf", Value::Array(list)) => {
-                    for schema in list {
-                        ways = ways.saturating_add(self.of(schema));
-                    }
-                }
-                ("if" | "then" | "else" | "not", schema) => {
-                    ways = ways.saturating_add(self.of(schema));
-                }
-                ("dependentSchemas" | "dependencies", Value::Object(named)) => {
-                    for schema in named.values() {
-                        ways = ways.saturating_add(self.of(schema));
-                    }
-                }
-                _ => {}
-            }
-        }
-        self.known.insert(address, ways);
-        ways
     }
 }
 

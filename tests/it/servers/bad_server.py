@@ -293,7 +293,7 @@ def call(request):
             return threading.Thread(target=chatter, args=(request, params), daemon=True).start()
         return chatter(request, params)
     if name == "content":
-        content = [CONTENT[kind] for kind in given.get("kinds", list(CONTENT))]
+        content = [CONTENT.get(kind, {"type": "text", "text": kind}) for kind in given.get("kinds", list(CONTENT))]
         return answer(request, {"content": content, **({"structuredContent": given["structured"]} if "structured" in given else {})})
     if name == "measure":
         measured = {"degrees": 21.5, "unit": given.get("unit")}

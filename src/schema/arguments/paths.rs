@@ -1,0 +1,61 @@
+//! [`Paths`]: how many ways lead from a schema to those that look at the same value.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use super::repair::pointer_of;
+use crate::schema::meter::charge;
+
+/// How many ways there may be from a schema with an `unevaluated` keyword to those that look at the
+/// same value.
+pub(super) const PATHS_MAX: u64 = 256;
+
+/// Counts the ways from a schema to those that look at the same value.
+pub(super) struct Paths<'d> {
+    /// The document.
+    pub(super) document: &'d Value,
+    /// The ways from each schema, by its address; one where it is being counted.
+    pub(super) known: HashMap<usize, u64>,
+}
+
+impl<'d> Paths<'d> {
+    /// The ways from one schema, its own included.
+    pub(super) fn of(&mut self, schema: &'d Value) -> u64 {
+        charge(1);
+        let address = std::ptr::from_ref(schema).addr();
+        if let Some(known) = self.known.get(&address) {
+            return *known;
+        }
+        self.known.insert(address, 1);
+        let mut ways = 1_u64;
+        for (key, value) in schema.as_object().into_iter().flatten() {
+            match (key.as_str(), value) {
+                ("$ref", Value::String(reference)) => {
+                    let document = self.document;
+                    let target = pointer_of(reference).and_then(|it| document.pointer(&it));
+                    let below = target.map_or(0, |target| self.of(target));
+                    ways = ways.saturating_add(below);
+                }
+                // Each leads to a place that only the library knows, the root in most cases.
+                ("$dynamicRef" | "$recursiveRef", _) => ways = ways.saturating_add(PATHS_MAX / 8),
+                ("allOf" | "anyOf" | "oneOf", Value::Array(list)) => {
+                    for schema in list {
+                        ways = ways.saturating_add(self.of(schema));
+                    }
+                }
+                ("if" | "then" | "else" | "not", schema) => {
+                    ways = ways.saturating_add(self.of(schema));
+                }
+                ("dependentSchemas" | "dependencies", Value::Object(named)) => {
+                    for schema in named.values() {
+                        ways = ways.saturating_add(self.of(schema));
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.known.insert(address, ways);
+        ways
+    }
+}
