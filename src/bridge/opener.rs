@@ -5,7 +5,12 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::{call::Failure, handle::Bridge, registry::Context, toolset::Toolset};
+use super::{
+    call::Failure,
+    handle::Bridge,
+    registry::Context,
+    toolset::{Toolset, holds_secret},
+};
 use crate::{
     config::{CredentialKind, Flavor},
     credential::{Denied, Owner},
@@ -71,8 +76,31 @@ impl Bridge {
 
     /// Reads the tool list of the session that all share, and swaps the published tools.
     pub(super) async fn read_tools(&self, session: &Session) -> Result<(), ConnectError> {
-        let list = session.list_tools(self.config.connect_timeout).await?;
+        let list = self.list_tools(&Owner::Shared, session).await?;
         self.publish_tools(list).await
+    }
+
+    /// Reads the tool list of an owner's session. Tools whose name holds a secret that this session gave
+    /// to its server are left out: a tool is called by its name, so the name cannot be changed.
+    pub(super) async fn list_tools(
+        &self,
+        owner: &Owner,
+        session: &Session,
+    ) -> Result<Vec<Value>, ConnectError> {
+        let mut list = session.list_tools(self.config.connect_timeout).await?;
+        let given = Redactor::default();
+        given.learn_all(self.opener.context.credentials.keys_of(&self.config, owner));
+        given.learn_all(self.token(owner).await.and_then(Result::ok));
+        let all = list.len();
+        list.retain(|tool| !holds_secret(tool, &given));
+        let left_out = all - list.len();
+        if left_out > 0 {
+            tracing::warn!(
+                bridge.name = %self.name(),
+                "{left_out} tools are left out: their names hold a secret that the server was given"
+            );
+        }
+        Ok(list)
     }
 
     /// Publishes a tool list.

@@ -20,7 +20,7 @@ impl Bridge {
         owner: &Owner,
         session: &Session,
     ) -> Result<(), ConnectError> {
-        let list = session.list_tools(self.config.connect_timeout).await?;
+        let list = self.list_tools(owner, session).await?;
         if self.gather(Some(owner), list).await? {
             self.remember_tools();
         }

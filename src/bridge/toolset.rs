@@ -213,7 +213,7 @@ fn own_secrets(config: &config::Bridge) -> Redactor {
 /// Whether the name of a tool holds a secret that its server was given. It is called by that name, which
 /// cannot be changed. Other secrets do not count: a server could find out which they are by the tools
 /// that are missing, and no other server decides about these tools.
-fn holds_secret(tool: &Value, own: &Redactor) -> bool {
+pub(super) fn holds_secret(tool: &Value, own: &Redactor) -> bool {
     let name = tool.get("name").and_then(Value::as_str);
     name.is_some_and(|name| own.finds(name.as_bytes()))
 }

@@ -157,6 +157,18 @@ impl Credentials {
         })
     }
 
+    /// The keys that a session of an owner gives to its server beside those of the configuration.
+    pub fn keys_of(&self, bridge: &config::Bridge, owner: &Owner) -> Vec<Secret> {
+        let Owner::Group { name, .. } = owner else {
+            return Vec::new();
+        };
+        let groups = std::slice::from_ref(name);
+        match self.group_keys.of(groups, &bridge.name) {
+            Ok(Some(key)) => key.values.values().cloned().collect(),
+            Ok(None) | Err(_) => Vec::new(),
+        }
+    }
+
     /// A group's keys, put where the shared ones would be. Where an administrator has named another
     /// server for the group, none of the operator's credentials goes there: not a header of the file,
     /// not a variable of the environment, not a login.

@@ -73,7 +73,7 @@ def own_secret():
     """One that the configuration gives to this very server."""
     if MODE == "http":
         return secrets()["URL_TOKEN"]
-    return next(os.environ[name] for name in ("STDIO_TOKEN", "A_TOKEN", "A_SECRET") if name in os.environ)
+    return next(os.environ[name] for name in ("STDIO_TOKEN", "A_TOKEN", "A_SECRET", "KEY") if name in os.environ)
 
 
 def everything(apart=" "):
