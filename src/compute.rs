@@ -6,9 +6,28 @@
 use std::{sync::Arc, thread::available_parallelism, time::Duration};
 
 use tokio::{
+    runtime::{Handle, RuntimeFlavor},
     sync::{OwnedSemaphorePermit, Semaphore},
+    task::block_in_place,
     time::{Instant, timeout_at},
 };
+
+/// Work on fewer bytes takes less time than to hand over the other tasks of a thread.
+const SHORT_BYTES: usize = 256 << 10;
+
+/// Runs CPU-bound work on so many bytes where it is. Where they are many, the other tasks of this thread
+/// go on elsewhere meanwhile.
+pub fn in_place<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
+    let has_others = || {
+        let handle = Handle::try_current();
+        handle.is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::MultiThread)
+    };
+    if bytes > SHORT_BYTES && has_others() {
+        block_in_place(work)
+    } else {
+        work()
+    }
+}
 
 /// The threads that compute, for one kind of work.
 #[derive(Debug, Clone)]

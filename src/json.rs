@@ -1,5 +1,6 @@
 //! JSON text, exactly: what [`serde_json::Value`] loses on the way (integers past 64 bits).
 
+use serde_json::Value;
 use std::{
     borrow::Cow,
     collections::{HashMap, HashSet},
@@ -78,6 +79,20 @@ pub fn values_at_most(text: &[u8]) -> usize {
         rest = after_string(string.get(1..).unwrap_or_default());
     }
     values + separators(rest)
+}
+
+/// The number of values in a value, itself included.
+pub fn count_values(value: &Value) -> usize {
+    let (mut count, mut open) = (0, vec![value]);
+    while let Some(value) = open.pop() {
+        count += 1;
+        match value {
+            Value::Array(items) => open.extend(items),
+            Value::Object(members) => open.extend(members.values()),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    count
 }
 
 /// How many values begin in a text without strings: one after each comma, one in each container,

@@ -120,10 +120,15 @@ impl Borrow<str> for BridgeName {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ToolName(Arc<str>);
 
+/// The longest name of a tool, in bytes. MCP asks for 128 characters at most (2025-11-25, tools, tool
+/// names); the longest known has 63.
+pub const TOOL_NAME_BYTES_MAX: usize = 512;
+
 impl ToolName {
-    /// Any text but the empty one.
+    /// Any text but the empty one and those over [`TOOL_NAME_BYTES_MAX`].
     pub fn parse(text: &str) -> Option<Self> {
-        (!text.is_empty()).then(|| Self(Arc::from(text)))
+        let is_name = !text.is_empty() && text.len() <= TOOL_NAME_BYTES_MAX;
+        is_name.then(|| Self(Arc::from(text)))
     }
 
     /// The name as text.

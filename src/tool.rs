@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::name::ToolName;
+use crate::name::{TOOL_NAME_BYTES_MAX, ToolName};
 
 /// One entry of a server's `tools/list`, read leniently: a vendor's extra keys and missing
 /// schemas are common in the field (`MCP 2025-11-25, server/tools`).
@@ -30,8 +30,10 @@ pub enum BadTool {
     /// The entry is not a JSON object.
     #[error("an entry of its tool list is no object")]
     NotAnObject,
-    /// There is no `name`, or it is no text, or it is empty.
-    #[error("an entry of its tool list has no name")]
+    /// There is no `name`, or it is no text, or it is empty or too long.
+    #[error(
+        "an entry of its tool list is left out: it has no name of 1 to {TOOL_NAME_BYTES_MAX} bytes"
+    )]
     NoName,
 }
 

@@ -54,10 +54,7 @@ impl Accepted {
         match &self.spare {
             Some(spare) => spare.clone(),
             // What was accepted once is accepted again: it took a light effort.
-            None => entry
-                .arguments
-                .accept(body, Effort::Light)
-                .unwrap_or_default(),
+            None => entry.check(body, Effort::Light).unwrap_or_default(),
         }
     }
 }
@@ -98,12 +95,18 @@ impl Bridge {
 }
 
 impl Entry {
+    /// Checks the body of a call, see [`ArgumentSchema::accept`].
+    pub fn check(&self, body: &[u8], effort: Effort) -> Result<Map<String, Value>, Refusal> {
+        let schema = self.arguments.get(&self.tool.input_schema, effort);
+        schema.ok_or(Refusal::TooCostly)?.accept(body, effort)
+    }
+
     /// Checks a body with all the effort that one call may cost.
     fn accept_fully(&self, body: &[u8]) -> Result<Accepted, Refusal> {
         if self.checking.rests.is_running() {
             return Err(Refusal::TooCostly);
         }
-        let checked = self.arguments.accept(body, Effort::Full);
+        let checked = self.check(body, Effort::Full);
         if checked == Err(Refusal::TooCostly) && body.len() <= SMALL_BODY_BYTES {
             self.checking.rests.start();
         }
@@ -114,10 +117,12 @@ impl Entry {
 
     /// Checks a body with the effort that it may cost on a thread that others wait for.
     fn accept_at_once(&self, body: &[u8]) -> Result<Map<String, Value>, Refusal> {
+        let schema = self.arguments.get(&self.tool.input_schema, Effort::Light);
+        let schema = schema.ok_or(Refusal::TooCostly)?;
         if self.checking.is_costly.is_running() {
-            return self.arguments.accept(body, Effort::Minimal);
+            return schema.accept(body, Effort::Minimal);
         }
-        let checked = self.arguments.accept(body, Effort::Light);
+        let checked = schema.accept(body, Effort::Light);
         if checked == Err(Refusal::TooCostly) && body.len() <= SMALL_BODY_BYTES {
             self.checking.is_costly.start();
         }

@@ -8,6 +8,7 @@ mod call;
 mod catalogue;
 mod checks;
 mod count;
+mod demand;
 mod gathered;
 mod handle;
 mod login;

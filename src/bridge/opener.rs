@@ -18,6 +18,9 @@ use crate::{
     secret::Redactor,
 };
 
+/// Flaws of one tool list that are logged; `/servers` and `check` show more of them.
+const WARNINGS_LOGGED_MAX: usize = 20;
+
 /// What sessions are made with.
 #[derive(Debug)]
 pub(super) struct Opener {
@@ -106,7 +109,7 @@ impl Bridge {
     /// Publishes a tool list.
     pub(super) async fn publish_tools(&self, list: Vec<Value>) -> Result<(), ConnectError> {
         let set = self.compile(list).await?;
-        for warning in &set.warnings {
+        for warning in set.warnings.iter().take(WARNINGS_LOGGED_MAX) {
             tracing::warn!(bridge.name = %self.name(), %warning, "the server's tool list has a flaw");
         }
         self.live.tools.store(Arc::new(set));

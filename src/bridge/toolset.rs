@@ -7,12 +7,11 @@ use std::{
 
 use serde_json::Value;
 
-use super::checks::Checking;
+use super::{checks::Checking, demand::OnDemand};
 use crate::{
     config::{self, Flavor},
     name::ToolName,
     openapi::{Operation, Style},
-    schema::ArgumentSchema,
     secret::Redactor,
     telemetry::Outcome,
     tool::Tool,
@@ -21,13 +20,16 @@ use crate::{
 /// Steps for compiling the schemas of one list: about ten seconds. Tools past that accept any object.
 const LIST_STEPS: u64 = 1_000_000_000;
 
+/// What is noted of the flaws of one list, in lines.
+const WARNINGS_MAX: usize = 200;
+
 /// One published tool with everything a call needs.
 #[derive(Debug)]
 pub struct Entry {
     /// What the server says of it, under its published name.
     pub tool: Tool,
-    /// Parses and checks arguments.
-    pub arguments: ArgumentSchema,
+    /// Parses and checks arguments, see [`Entry::check`].
+    pub(super) arguments: OnDemand,
     /// Its part of the merged document.
     pub operation: Arc<Operation>,
     /// Its part of the bridge's document in mcpo's shape, where that is asked for.
@@ -70,19 +72,19 @@ impl Toolset {
         for mut entry in list {
             if holds_secret(&entry, &own) {
                 let warning = "a tool is left out: its name holds a secret of its own bridge";
-                set.warnings.push(warning.to_owned());
+                set.warn(warning.to_owned());
                 continue;
             }
             clean(&mut entry, redactor);
             match Tool::from_wire(entry) {
                 Ok(tool) => set.add(tool, config, flavor, old, &mut steps_left),
-                Err(error) => set.warnings.push(error.to_string()),
+                Err(error) => set.warn(error.to_string()),
             }
         }
         for (alias, server_name) in &config.aliases {
             if config.tools.denies(alias.as_str()) {
                 let warning = format!("alias `{alias}` is left out: `tools_deny` matches it");
-                set.warnings.push(warning);
+                set.warn(warning);
             } else {
                 set.add_alias(alias, server_name);
             }
@@ -116,9 +118,8 @@ impl Toolset {
         }
         if self.by_name.contains_key(&tool.name) {
             let name = &tool.name;
-            self.warnings.push(format!(
-                "tool `{name}` is listed twice; the first one is served"
-            ));
+            let warning = format!("tool `{name}` is listed twice; the first one is served");
+            self.warn(warning);
             return;
         }
         let same = old
@@ -141,14 +142,14 @@ impl Toolset {
         flavor: Flavor,
         steps_left: &mut u64,
     ) -> Entry {
-        let (arguments, lost) = ArgumentSchema::compile(&tool.input_schema, steps_left);
+        let (arguments, lost) = OnDemand::try_out(&tool.input_schema, steps_left);
         let operation = Operation::new(&config.name, &tool, Style::Native);
         let mcpo = (flavor != Flavor::Native)
             .then(|| Arc::new(Operation::new(&config.name, &tool, Style::Mcpo)));
         let name = &tool.name;
-        let warnings = lost.iter().chain(operation.warnings());
-        self.warnings
-            .extend(warnings.map(|warning| format!("tool `{name}`: {warning}")));
+        for warning in lost.iter().chain(operation.warnings()) {
+            self.warn(format!("tool `{name}`: {warning}"));
+        }
         Entry {
             tool,
             arguments,
@@ -159,6 +160,17 @@ impl Toolset {
         }
     }
 
+    /// Notes what was wrong with the list, of a long one only the beginning.
+    fn warn(&mut self, warning: String) {
+        match self.warnings.len() {
+            0..WARNINGS_MAX => self.warnings.push(warning),
+            WARNINGS_MAX => self
+                .warnings
+                .push("more of the list is wrong; see these first".to_owned()),
+            _ => {}
+        }
+    }
+
     /// Makes a tool callable by a second name, unlisted.
     fn add_alias(&mut self, alias: &ToolName, server_name: &ToolName) {
         let target = self
@@ -166,13 +178,13 @@ impl Toolset {
             .iter()
             .find(|entry| entry.tool.server_name == *server_name);
         match target {
-            Some(_) if self.by_name.contains_key(alias) => self.warnings.push(format!(
+            Some(_) if self.by_name.contains_key(alias) => self.warn(format!(
                 "alias `{alias}` is left out: the server has a tool of that name"
             )),
             Some(entry) => {
                 self.by_name.insert(alias.clone(), Arc::clone(entry));
             }
-            None => self.warnings.push(format!(
+            None => self.warn(format!(
                 "alias `{alias}` is left out: the server has no tool `{server_name}`"
             )),
         }
@@ -186,7 +198,7 @@ impl Toolset {
                 .iter()
                 .any(|entry| entry.tool.server_name == *server_name);
             if !is_known {
-                self.warnings.push(format!(
+                self.warn(format!(
                     "rename to `{new}` has no effect: the server has no tool `{server_name}`"
                 ));
             }

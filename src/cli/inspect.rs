@@ -100,8 +100,7 @@ pub fn call(start: &Start, bridge: &str, tool: &str, arguments: &str) -> ExitCod
             }
         };
         let arguments = entry
-            .arguments
-            .accept(arguments.as_bytes(), Effort::Full)
+            .check(arguments.as_bytes(), Effort::Full)
             .map_err(|refusal| anyhow!("{}", refusal.detail()))?;
         let grant = View::operator()
             .authorise(found.name(), &entry.tool)

@@ -14,7 +14,7 @@ use super::{
     setting::{Flag, List, Setting, is_blank, why_blank},
     transport,
 };
-use crate::name::{BridgeName, ToolName};
+use crate::name::{BridgeName, TOOL_NAME_BYTES_MAX, ToolName};
 
 /// The defaults of what [`Bridge`] documents.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_mins(1);
@@ -457,7 +457,10 @@ fn pairs(resolver: &mut Resolver<'_, '_>, key: &str, table: &BTreeMap<Text, Text
                 resolver
                     .reader
                     .problems
-                    .error(&new.span(), format!("`{key}`: a tool needs a name"))
+                    .error(
+                        &new.span(),
+                        format!("`{key}`: a tool needs a name of 1 to {TOOL_NAME_BYTES_MAX} bytes"),
+                    )
                     .hint("write `NEW = \"NAME_AT_THE_SERVER\"`");
             }
         }

@@ -555,7 +555,7 @@ aliases = { b = "x" }
       |                              ^
     hint: keep one, and put the other under `aliases`: `d = "c"`
 
-    bridges.toml:9:39: error: `rename`: a tool needs a name
+    bridges.toml:9:39: error: `rename`: a tool needs a name of 1 to 512 bytes
       |
     9 | rename = { a = "a", b = "c", d = "c", e = "" }
       |                                       ^

@@ -339,7 +339,7 @@ pub struct Limits {
     pub body_bytes_max: usize,
     /// The largest answer of a server, in bytes. Default 32 MiB.
     pub result_bytes_max: usize,
-    /// All pages of a server's tool list together, or its OpenAPI document, in bytes. Default 16 MiB.
+    /// All pages of a server's tool list together, or its OpenAPI document, in bytes. Default 8 MiB.
     pub tools_bytes_max: usize,
     /// Requests served at once. Default 2,048; more get 503.
     pub requests_max: usize,

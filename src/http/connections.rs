@@ -87,6 +87,8 @@ pub struct Connection {
     moved_at: AtomicU64,
     /// Bytes that came while no request was open.
     head: AtomicUsize,
+    /// Requests since the client was last waited for.
+    run: AtomicUsize,
     is_cut: AtomicBool,
     /// Woken when the connection is cut, and when its writes go on.
     pub(super) reader: AtomicWaker,
@@ -166,6 +168,7 @@ impl Connections {
             has_served: AtomicBool::new(false),
             moved_at: AtomicU64::new(self.now()),
             head: AtomicUsize::new(0),
+            run: AtomicUsize::new(0),
             is_cut: AtomicBool::new(false),
             reader: AtomicWaker::new(),
             _place: place,
@@ -253,6 +256,16 @@ impl Connection {
     /// Notes that something moves.
     pub fn moved(&self) {
         self.moved_at.store(self.all.now(), Ordering::Relaxed);
+    }
+
+    /// Notes that the client has sent nothing more.
+    pub(super) fn waits(&self) {
+        self.run.store(0, Ordering::Relaxed);
+    }
+
+    /// Notes a request. Whether it came together with one before it: the client did not wait for the answer.
+    pub fn is_pipelined(&self) -> bool {
+        self.run.fetch_add(1, Ordering::Relaxed) > 0
     }
 
     /// Ends the connection: its stream reads the end, and writes no more.

@@ -1,11 +1,6 @@
 //! Listens, serves, drains.
 
-use std::{
-    io,
-    net::{SocketAddr, TcpListener},
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::Router;
 use axum_server::{
@@ -15,6 +10,7 @@ use axum_server::{
 };
 use ipnet::IpNet;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
@@ -81,6 +77,9 @@ pub enum ServeError {
     Io(#[from] io::Error),
 }
 
+/// Connections that wait to be accepted. The system may have a lower bound (`net.core.somaxconn`).
+const BACKLOG: u32 = 4096;
+
 /// A bound socket.
 #[derive(Debug)]
 pub struct Listening {
@@ -119,8 +118,7 @@ pub async fn bind(server: &Server) -> Result<Listening, ServeError> {
             _ => error.to_string(),
         },
     };
-    let listener = TcpListener::bind(address).map_err(failed)?;
-    listener.set_nonblocking(true).map_err(failed)?;
+    let listener = listen(address).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok(Listening {
         listener,
@@ -129,6 +127,19 @@ pub async fn bind(server: &Server) -> Result<Listening, ServeError> {
         trusted: Vec::new(),
         address,
     })
+}
+
+/// Listens with a long queue: a client whose connection does not fit into it tries again after a second.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()
+    } else {
+        TcpSocket::new_v6()
+    }?;
+    // As the standard library does: a restart does not wait for connections that have ended.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 impl Listening {
@@ -155,7 +166,7 @@ impl Listening {
         let serving = async move {
             let (plain, limit) = (DefaultAcceptor::new(), self.head_timeout);
             let listener = Listener {
-                socket: tokio::net::TcpListener::from_std(self.listener)?,
+                socket: self.listener,
                 connections: Arc::clone(&connections),
             };
             let mut server = HttpServer::from_listener(listener).handle(handle);

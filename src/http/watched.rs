@@ -80,6 +80,9 @@ impl AsyncRead for Watched {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buffer);
         let bytes = buffer.filled().len() - before;
+        if read.is_pending() {
+            self.connection.waits();
+        }
         if bytes > 0 && !self.connection.may_read(bytes) {
             tracing::debug!(
                 "a client sends a request that does not begin; its connection is closed"

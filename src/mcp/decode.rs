@@ -31,6 +31,7 @@ use super::{
     unasked::{Bounds, ID_BYTES_MAX, Unasked},
     weight::{weight, weight_max},
 };
+use crate::compute::in_place;
 
 /// Our JSON-RPC error code for an answer that is larger than the limit; in the range the
 /// specification leaves to implementations.
@@ -183,6 +184,11 @@ impl Decoder {
     /// Decodes one message. `None` for all that is no answer to a request of ours: it is counted, and
     /// answered where it has to be, by [`Unasked`].
     pub fn received(&self, message: &[u8]) -> Option<RxJsonRpcMessage<RoleClient>> {
+        in_place(message.len(), || self.read(message))
+    }
+
+    /// [`Decoder::received`], on this thread.
+    fn read(&self, message: &[u8]) -> Option<RxJsonRpcMessage<RoleClient>> {
         let size = message.len();
         // An array would be read as the members of the envelope, in order.
         let is_object = message.trim_ascii_start().starts_with(b"{");

@@ -69,16 +69,18 @@ impl Outbox {
     /// Puts a message into the queue, as one line, and gives its ticket. Fails when the server reads so
     /// slowly that [`WAITING_BYTES_MAX`] wait already.
     pub fn queue(&self, message: &impl Serialize) -> io::Result<u64> {
+        // Before the lock, because large arguments take a while.
+        let mut line = serde_json::to_vec(message)?;
+        line.push(b'\n');
         let mut waiting = self.waiting();
-        let before = waiting.lines.len();
-        if before >= WAITING_BYTES_MAX {
+        if waiting.lines.len() >= WAITING_BYTES_MAX {
             return Err(io::ErrorKind::QuotaExceeded.into());
         }
-        if let Err(error) = serde_json::to_writer(&mut waiting.lines, message) {
-            waiting.lines.truncate(before);
-            return Err(error.into());
+        if waiting.lines.is_empty() && line.len() > BUFFER_BYTES_KEPT {
+            waiting.lines = line;
+        } else {
+            waiting.lines.extend_from_slice(&line);
         }
-        waiting.lines.push(b'\n');
         let end = waiting.lines.len();
         waiting.ends.push(end);
         waiting.last += 1;

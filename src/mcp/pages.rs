@@ -16,6 +16,7 @@ use super::{
     http,
     weight::{weight, weight_max},
 };
+use crate::compute::in_place;
 
 /// Pages read of one list.
 const PAGES_MAX: usize = 1_000;
@@ -126,8 +127,10 @@ async fn list_page(
         ConnectError::Protocol(format!("its tool list cannot be read: {error}"))
     };
     let raw = raw_result(result).map_err(odd)?;
-    budget.take(&raw)?;
-    serde_json::from_str(&raw).map_err(odd)
+    in_place(raw.len(), || {
+        budget.take(&raw)?;
+        serde_json::from_str(&raw).map_err(odd)
+    })
 }
 
 /// rmcp's error in our words.

@@ -43,7 +43,7 @@ const TAIL_LINES: usize = 50;
 const STDERR_LINE_BYTES_MAX: usize = 4 << 10;
 /// How much stderr is read at once and in the long run.
 const STDERR_PACE: Pace = Pace {
-    burst: 16 << 20,
+    burst: 4 << 20,
     per_second: 1 << 20,
 };
 /// Counted for each line of stderr beside its bytes, because a line is searched for secrets.
@@ -327,7 +327,7 @@ fn exec_reason(error: &io::Error, stdio: &Stdio) -> String {
 }
 
 /// Reads stderr to its end, so that a full pipe does not block the server: the last lines are kept,
-/// a bounded number a second is logged. A server that floods it (16 MiB at once, or more than 1 MiB a
+/// a bounded number a second is logged. A server that floods it (4 MiB at once, or more than 1 MiB a
 /// second for long) is read at that rate alone, so that it waits for us and not our other servers.
 async fn drain_stderr(
     bridge: BridgeName,

@@ -37,12 +37,17 @@ const PACE: Pace = Pace {
 const LINE_COST: usize = 128;
 /// The same for each event, comment and odd line of an event stream, which cost more.
 const EVENT_COST: usize = 512;
+/// Counted for each line of an event that is not its data.
+const FIELD_COST: usize = 32;
 /// Counted for each request of the server, because it wants an answer.
 const REQUEST_COST: usize = 4 << 10;
 /// Given back for each answer to a request of ours, so that a server may print something at each call.
 const ANSWER_EARNS: usize = 64 << 10;
-/// Bytes that are passed over unread cost one of this many.
+/// Bytes that are passed over unread cost one of this many while an answer is due: it may be larger than
+/// we take.
 const SKIPPED_DIVISOR: usize = 16;
+/// The same while none is due.
+const IDLE_SKIPPED_DIVISOR: usize = 4;
 
 /// Counted for each piece of them.
 const SKIP_COST: usize = 16;
@@ -115,7 +120,7 @@ impl Default for Bounds {
     fn default() -> Self {
         Self {
             result_bytes_max: 32 << 20,
-            tools_bytes_max: 16 << 20,
+            tools_bytes_max: 8 << 20,
         }
     }
 }
@@ -171,9 +176,20 @@ impl Unasked {
         self.take(bytes.saturating_add(self.0.message_cost));
     }
 
+    /// Counts a line of an event stream that belongs to an event and is not its data.
+    pub fn note_field(&self, bytes: usize) {
+        self.take(bytes.saturating_add(FIELD_COST));
+    }
+
     /// Counts bytes that were passed over without being read, as those of a message that is too large.
     pub fn skipped(&self, bytes: usize) {
-        self.take(bytes.div_ceil(SKIPPED_DIVISOR).saturating_add(SKIP_COST));
+        let is_due = self.0.expected.load(Ordering::Relaxed) > 0;
+        let divisor = if is_due {
+            SKIPPED_DIVISOR
+        } else {
+            IDLE_SKIPPED_DIVISOR
+        };
+        self.take(bytes.div_ceil(divisor).saturating_add(SKIP_COST));
     }
 
     /// Counts an answer to a request of ours: what it brought may come once more for nothing.

@@ -12,7 +12,12 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version,
 
 use super::{Quiet, safety::protect};
 use crate::{
-    http::{connections::Peer, error::ApiError, gate::Gate, state::AppState},
+    http::{
+        connections::{Connection, Peer},
+        error::ApiError,
+        gate::Gate,
+        state::AppState,
+    },
     name::{BridgeName, ToolName},
     secret::Redactor,
     telemetry::RequestSpan,
@@ -65,7 +70,12 @@ pub async fn observe(
     let Observer { gate, quiet, state } = observer;
     let began = Instant::now();
     let peer = request.extensions().get::<ConnectInfo<Peer>>();
-    let _busy = peer.map(|ConnectInfo(peer)| peer.connection.busy());
+    let connection = peer.map(|ConnectInfo(peer)| Arc::clone(&peer.connection));
+    let _busy = connection.as_ref().map(Connection::busy);
+    // A client that sends many requests at once has each of them wait behind the other connections.
+    if connection.is_some_and(|connection| connection.is_pipelined()) {
+        tokio::task::yield_now().await;
+    }
     let redactor = &state.redactor;
     let version = request.version();
     let request_id = request_id(request.headers());

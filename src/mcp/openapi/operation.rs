@@ -93,6 +93,9 @@ pub enum Body {
     Whole,
 }
 
+/// Operations that are left out and logged, of one document.
+const LEFT_OUT_LOGGED_MAX: usize = 20;
+
 /// The POST operations of a document. Those that cannot be called are left out with a warning. `None`
 /// when their tools weigh more than `weight_max`: each has all definitions that it needs.
 pub fn operations(
@@ -103,6 +106,7 @@ pub fn operations(
     let mut names = Names::default();
     let mut found = Vec::new();
     let mut left = weight_max;
+    let mut left_out = 0_usize;
     let paths = root.get("paths").and_then(Value::as_object);
     for (path, item) in paths.into_iter().flatten() {
         let item = document.resolve(item);
@@ -115,8 +119,17 @@ pub fn operations(
                 left = left.checked_sub(weight_of(&operation.tool))?;
                 found.push(operation);
             }
-            Err(reason) => tracing::warn!(path, reason, "left an operation out"),
+            Err(reason) if left_out < LEFT_OUT_LOGGED_MAX => {
+                left_out += 1;
+                tracing::warn!(path, reason, "left an operation out");
+            }
+            Err(_) => left_out += 1,
         }
+    }
+    if left_out > LEFT_OUT_LOGGED_MAX {
+        tracing::warn!(
+            "left {left_out} operations out; the first {LEFT_OUT_LOGGED_MAX} are logged"
+        );
     }
     Some(found)
 }

@@ -198,12 +198,12 @@ fn read_tools(
         weight_max(bytes_max),
     );
     let (mut operations, mut tools) = (HashMap::new(), Vec::new());
-    for operation in found.ok_or_else(|| too_large(bytes_max))? {
+    for mut operation in found.ok_or_else(|| too_large(bytes_max))? {
         let server = operation.server.as_deref().unwrap_or(&root);
         let base = join_same_origin(location, server).map_err(|reason| {
             ConnectError::Protocol(format!("`servers[0].url` of its document {reason}"))
         })?;
-        tools.push(operation.tool.clone());
+        tools.push(std::mem::take(&mut operation.tool));
         operations.insert(operation.name.clone(), (base, operation));
     }
     Ok((operations, tools))

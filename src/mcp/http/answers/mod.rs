@@ -30,6 +30,7 @@ use super::{
     body::{Envelope, json_rpc_error},
     events::{Ends, Event, Frame},
 };
+use crate::compute::in_place;
 
 /// The shortest wait before a stream is opened again that a server can ask for.
 const RETRY_MIN: Duration = Duration::from_millis(250);
@@ -171,10 +172,12 @@ impl Asked {
         let unasked = &self.calls.unasked;
         let decoded = if is_list && !self.raw {
             let limit = unasked.bounds().tools_bytes_max;
-            if weight(body) > weight_max(limit) {
+            let read =
+                || (weight(body) <= weight_max(limit)).then(|| serde_json::from_slice(body).ok());
+            let Some(decoded) = in_place(body.len(), read) else {
                 return self.refuse(too_large(limit));
-            }
-            serde_json::from_slice(body).ok()
+            };
+            decoded
         } else {
             let decoder = Decoder::of_one(unasked.clone());
             decoder.sent(message);
@@ -242,7 +245,7 @@ impl Rewriter {
     /// Turns what was received into what rmcp shall see.
     pub fn frame(&mut self, frame: Frame) -> Sse {
         match frame {
-            Frame::Event(event) => self.event(event),
+            Frame::Event(event) => in_place(event.data.len(), || self.event(event)),
             Frame::TooLarge(ends) => Sse {
                 data: self.refusal(&ends),
                 ..Sse::default()
@@ -333,8 +336,12 @@ impl Rewriter {
         }
         self.answered();
         let id = serde_json::to_string(&id).ok()?;
-        let text = serde_json::to_string(result).ok()?;
-        Some(format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{text}}}"#))
+        // The text is written once: it may be large.
+        let mut answer = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":"#).into_bytes();
+        answer.reserve(result.len() + result.len() / 8);
+        serde_json::to_writer(&mut answer, result).ok()?;
+        answer.push(b'}');
+        String::from_utf8(answer).ok()
     }
 
     /// An error answers the request of this stream, whatever id it carries.

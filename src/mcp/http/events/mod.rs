@@ -220,7 +220,11 @@ impl<S> Lines<S> {
             self.event.truncate(self.line_start);
             return None;
         }
-        self.has_data |= line.starts_with(b"data");
+        let is_data = line.starts_with(b"data");
+        if !is_data && !empty {
+            self.unasked.note_field(line.len());
+        }
+        self.has_data |= is_data;
         self.event.extend_from_slice(b"\n");
         self.line_start = self.event.len();
         if empty {

@@ -1,0 +1,98 @@
+//! [`OnDemand`]: the argument schema of a tool, compiled when the tool is first called.
+//!
+//! A compiled schema takes many times the memory of its text, and most tools of a long list are never
+//! called. Each schema is compiled once when the list is read, to say what is wrong with it, and again
+//! when a call needs it.
+
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+use crate::{
+    json,
+    schema::{ArgumentSchema, Effort},
+};
+
+/// Schemas of so many values are compiled on a thread of their own: it takes more than a millisecond.
+const SMALL_SCHEMA_VALUES: usize = 500;
+/// Steps that compiling a schema takes on a thread that others wait for.
+const SMALL_SCHEMA_STEPS: u64 = 50_000;
+
+/// A schema that may not be compiled yet.
+#[derive(Debug)]
+pub struct OnDemand {
+    /// Set by the first call.
+    compiled: OnceLock<ArgumentSchema>,
+    /// Whether compiling it takes long.
+    is_slow: bool,
+}
+
+impl OnDemand {
+    /// Tries a schema; also gives what had to be left out of it. What compiling took is subtracted from
+    /// `steps_left`.
+    pub fn try_out(schema: &Value, steps_left: &mut u64) -> (Self, Vec<String>) {
+        let before = *steps_left;
+        let (compiled, warnings) = ArgumentSchema::compile(schema, steps_left);
+        let is_slow = before - *steps_left > SMALL_SCHEMA_STEPS
+            || json::count_values(schema) > SMALL_SCHEMA_VALUES;
+        let kept = OnceLock::new();
+        // What accepts any object takes no memory, and stays so whatever the budget of the next try is.
+        if compiled.accepts_any_object() {
+            kept.get_or_init(|| compiled);
+        }
+        let on_demand = Self {
+            compiled: kept,
+            is_slow,
+        };
+        (on_demand, warnings)
+    }
+
+    /// The schema for a check with such an effort; `None` where compiling it takes more than that.
+    pub fn get(&self, schema: &Value, effort: Effort) -> Option<&ArgumentSchema> {
+        if self.is_slow && effort != Effort::Full {
+            return self.compiled.get();
+        }
+        let compile = || ArgumentSchema::compile(schema, &mut u64::MAX.clone()).0;
+        Some(self.compiled.get_or_init(compile))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A schema with so many properties.
+    fn schema(properties: usize) -> Value {
+        let properties =
+            (0..properties).map(|number| (format!("p{number}"), json!({"type": "integer"})));
+        json!({ "type": "object", "properties": properties.collect::<serde_json::Map<_, _>>() })
+    }
+
+    #[test]
+    fn a_schema_is_compiled_by_the_first_check_that_may_take_so_long() {
+        for (properties, by_light) in [(3, true), (400, false)] {
+            let schema = schema(properties);
+            let (on_demand, warnings) = OnDemand::try_out(&schema, &mut u64::MAX.clone());
+            assert!(warnings.is_empty() && on_demand.compiled.get().is_none());
+            let light = on_demand.get(&schema, Effort::Light);
+            assert_eq!(light.is_some(), by_light, "{properties}");
+            let full = on_demand.get(&schema, Effort::Full).unwrap();
+            assert!(full.accept(br#"{"p0": []}"#, Effort::Full).is_err());
+            assert!(
+                on_demand.get(&schema, Effort::Light).is_some(),
+                "it is kept"
+            );
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_compiled_within_the_list_is_not_tried_again() {
+        let schema = schema(50);
+        let (on_demand, warnings) = OnDemand::try_out(&schema, &mut 10);
+        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        let accepting = on_demand.get(&schema, Effort::Light).unwrap();
+        assert!(accepting.accept(br#"{"p0": []}"#, Effort::Light).is_ok());
+    }
+}
