@@ -15,6 +15,9 @@ use tokio::{
 /// Work on fewer bytes takes less time than to hand over the other tasks of a thread.
 const SHORT_BYTES: usize = 256 << 10;
 
+/// The most places of [`ComputePool::new`].
+const PLACES_MAX: usize = 4;
+
 /// Runs CPU-bound work on so many bytes where it is. Where they are many, the other tasks of this thread
 /// go on elsewhere meanwhile.
 pub fn in_place<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
@@ -48,10 +51,11 @@ pub enum ComputeError {
 }
 
 impl ComputePool {
-    /// A pool with half as many places as there are cores, and at least one.
+    /// A pool with half as many places as there are cores, at least one and at most four: each piece of
+    /// work also takes memory.
     pub fn new() -> Self {
         let cores = available_parallelism().map_or(1, std::num::NonZero::get);
-        Self::with_places((cores / 2).max(1))
+        Self::with_places((cores / 2).clamp(1, PLACES_MAX))
     }
 
     /// A pool with so many places.

@@ -31,8 +31,8 @@ const SMALL_BODY_BYTES: usize = 64 << 10;
 pub struct Accepted {
     /// What is sent to the server.
     pub arguments: Map<String, Value>,
-    /// The same once more, where checking again would take long.
-    spare: Option<Map<String, Value>>,
+    /// The same as JSON, where checking again would take long: as values they take many times the memory.
+    spare: Option<Vec<u8>>,
 }
 
 /// Arguments that are not passed on.
@@ -52,7 +52,7 @@ impl Accepted {
     /// The arguments again, for a second attempt.
     pub fn again(&self, entry: &Entry, body: &[u8]) -> Map<String, Value> {
         match &self.spare {
-            Some(spare) => spare.clone(),
+            Some(spare) => serde_json::from_slice(spare).unwrap_or_default(),
             // What was accepted once is accepted again: it took a light effort.
             None => entry.check(body, Effort::Light).unwrap_or_default(),
         }
@@ -111,7 +111,7 @@ impl Entry {
             self.checking.rests.start();
         }
         let arguments = checked?;
-        let spare = Some(arguments.clone());
+        let spare = serde_json::to_vec(&arguments).ok();
         Ok(Accepted { arguments, spare })
     }
 

@@ -11,6 +11,7 @@ mod import;
 mod inspect;
 mod login;
 mod mcpo;
+mod memory;
 mod migrate;
 mod output;
 mod secrets;
@@ -29,6 +30,10 @@ pub fn main() -> ExitCode {
     let arguments: Vec<OsString> = std::env::args_os().collect();
     if let Some(code) = isolation::run_own_stage(&arguments) {
         return code;
+    }
+    // First, because what is set up below does not outlive it.
+    if let Err(problem) = memory::give_back(&arguments) {
+        output::complain(&format!("warning: {problem}"));
     }
     // Before anything secret is read.
     if let Err(problem) = isolation::harden() {

@@ -12,6 +12,7 @@ use super::{
     error::ApiError,
     gate::{Seat, UNCOUNTED_BYTES},
 };
+use crate::{compute::in_place, json, schema::BODY_VALUES_MAX};
 
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_mins(1);
@@ -26,11 +27,19 @@ enum Unread {
     NoRoom(ApiError),
 }
 
-/// Reads the whole body, within the limit. What a large one holds is counted for its caller.
+/// What one value of a body takes in memory once it is read, in bytes: as much as its share of the lists
+/// and objects around it.
+const VALUE_BYTES: usize = 128;
+
+/// Reads the whole body, within the limit. What a large one holds, and what its values will, is counted
+/// for its caller.
 pub async fn read(body: Body, bytes_max: usize, seat: Option<&Seat>) -> Result<Bytes, ApiError> {
     let mut chunks = body.into_data_stream();
     let unread = match timeout(BODY_TIMEOUT, collect(&mut chunks, bytes_max, seat)).await {
-        Ok(Ok(bytes)) => return Ok(bytes),
+        Ok(Ok(bytes)) => {
+            hold_values(&bytes, seat)?;
+            return Ok(bytes);
+        }
         Ok(Err(unread)) => unread,
         Err(_) => {
             return Err(ApiError::new(
@@ -56,6 +65,17 @@ pub async fn read(body: Body, bytes_max: usize, seat: Option<&Seat>) -> Result<B
         ),
         Unread::NoRoom(error) => error,
     })
+}
+
+/// Counts what the values of a large body will hold. One with too many of them is refused later, unread.
+fn hold_values(body: &[u8], seat: Option<&Seat>) -> Result<(), ApiError> {
+    let Some(seat) = seat.filter(|_| body.len() > UNCOUNTED_BYTES) else {
+        return Ok(());
+    };
+    match in_place(body.len(), || json::values_at_most(body)) {
+        values if values <= BODY_VALUES_MAX => seat.hold_body(values * VALUE_BYTES),
+        _ => Ok(()),
+    }
 }
 
 /// The whole body. Most come in one piece, which needs no copy.

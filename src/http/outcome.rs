@@ -18,9 +18,9 @@ use crate::{
 /// Results up to so many bytes are read at once, which takes about a millisecond.
 pub const SMALL_RESULT_BYTES: usize = 128 << 10;
 
-/// How many values a result may hold: each takes 72 bytes of memory or more, and as little as two of
-/// text.
-const RESULT_VALUES_MAX: usize = 1_500_000;
+/// How many values a result may hold, as [`json::values_at_most`] counts them: each takes 72 bytes of
+/// memory or more, and as little as two of text.
+const RESULT_VALUES_MAX: usize = 600_000;
 
 /// What a server's result says, without secrets.
 pub fn reply(embed_html: bool, result: &str, redactor: &Redactor) -> Result<Reply, ApiError> {

@@ -11,7 +11,7 @@ use http::{
 use reqwest::{RequestBuilder, Response};
 use rmcp::transport::auth::WWWAuthenticateParams;
 
-use super::http::Failure;
+use super::http::{Failure, send};
 use crate::secret::Secret;
 
 /// Why there is no token to show.
@@ -59,15 +59,15 @@ impl Courier {
     /// a server that answers 401 has not acted on it (RFC 9110 §15.5.2).
     pub async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
         let Some(credential) = &self.credential else {
-            return Ok(request.send().await?);
+            return Ok(send(request).await?);
         };
         let token = credential.token().await?;
         let again = request.try_clone();
-        let response = request.headers(bearer(&token)?).send().await?;
+        let response = send(request.headers(bearer(&token)?)).await?;
         let response = match (response.status(), again) {
             (StatusCode::UNAUTHORIZED, Some(again)) => {
                 let token = credential.renewed(&token).await?;
-                again.headers(bearer(&token)?).send().await?
+                send(again.headers(bearer(&token)?)).await?
             }
             _ => response,
         };

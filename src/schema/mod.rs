@@ -4,6 +4,6 @@ mod arguments;
 mod meter;
 mod publish;
 
-pub use arguments::{ArgumentSchema, Effort, Refusal};
+pub use arguments::{ArgumentSchema, BODY_VALUES_MAX, Effort, Refusal};
 pub use meter::STACK_BYTES;
 pub use publish::{Published, publish_input, publish_output};

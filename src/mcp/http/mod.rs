@@ -12,6 +12,7 @@ mod events;
 mod failure;
 mod message;
 mod pace;
+mod threads;
 
 use std::{sync::Arc, time::Duration};
 
@@ -34,6 +35,7 @@ pub use events::frames_of;
 pub(super) use events::{Frame, frames};
 pub(super) use failure::Failure;
 pub(super) use message::{Passed, is_session_gone, passed_into};
+pub(super) use threads::send;
 
 use super::{credential::Courier, error::ConnectError, unasked::Unasked};
 use crate::{config::Remote, secret::Redactor};

@@ -17,7 +17,10 @@ use serde_json::Value;
 use url::{Url, form_urlencoded};
 
 use super::{
-    super::{guard::Guard, http::read},
+    super::{
+        guard::Guard,
+        http::{read, send},
+    },
     error::{OAuthError, Seen, short},
 };
 
@@ -102,7 +105,7 @@ impl Traffic {
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "application/json, text/event-stream")
             .body(ping);
-        let response = request.send().await.ok()?;
+        let response = send(request).await.ok()?;
         if response.status() != StatusCode::UNAUTHORIZED {
             return None;
         }
@@ -135,8 +138,7 @@ impl Traffic {
             let (id, secret): (String, String) = (encoded(id), encoded(secret));
             request = request.basic_auth(id, Some(secret));
         }
-        let response = request
-            .send()
+        let response = send(request)
             .await
             .map_err(|error| failed(super::super::http::Failure::from(error).to_string()))?;
         let status = response.status();
@@ -169,7 +171,7 @@ impl Traffic {
             .request(parts.method, url.clone())
             .headers(parts.headers)
             .body(body);
-        let response = request.send().await.map_err(|error| {
+        let response = send(request).await.map_err(|error| {
             let words = super::super::http::Failure::from(error).to_string();
             format!("{}: {words}", place(&url))
         })?;

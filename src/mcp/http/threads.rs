@@ -1,0 +1,86 @@
+//! [`send`]: requests to servers whose connections have threads of their own.
+//!
+//! hyper reads what a server sends for as long as there is something to read. A server that floods its
+//! connection, for example with informational answers (RFC 9110 §15.2), would hold up every other task
+//! of the thread. So the connections run on a runtime of their own, and the system shares the processor
+//! out between its threads and those that serve callers.
+
+use std::{future::poll_fn, pin::pin, sync::OnceLock, thread::available_parallelism};
+
+use reqwest::{RequestBuilder, Response};
+use tokio::runtime::{Builder, Runtime};
+
+/// The least number of these threads: one server that floods takes one of them.
+const THREADS_MIN: usize = 2;
+
+/// Sends a request. A connection that is opened for it runs on the threads for connections.
+pub async fn send(request: RequestBuilder) -> Result<Response, reqwest::Error> {
+    let mut sending = pin!(request.send());
+    poll_fn(|context| {
+        // What is spawned while this is entered runs there.
+        let _entered = threads().map(Runtime::enter);
+        sending.as_mut().poll(context)
+    })
+    .await
+}
+
+/// The runtime; it lives as long as the process. `None` when the system has no more threads: then the
+/// connections run on the threads of the caller.
+fn threads() -> Option<&'static Runtime> {
+    static THREADS: OnceLock<Option<Runtime>> = OnceLock::new();
+    let built = THREADS.get_or_init(|| {
+        let cores = available_parallelism().map_or(1, std::num::NonZero::get);
+        let built = Builder::new_multi_thread()
+            .worker_threads(cores.max(THREADS_MIN))
+            .thread_name("connections")
+            .enable_all()
+            .build();
+        built
+            .inspect_err(
+                |error| tracing::warn!(%error, "there are no threads for connections to servers"),
+            )
+            .ok()
+    });
+    built.as_ref()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::{io::AsyncWriteExt as _, net::TcpListener, time::timeout};
+    use tokio_util::task::TaskTracker;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_flood_of_informational_answers_does_not_hold_up_the_thread() {
+        super::super::client::install_tls();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let flood = b"HTTP/1.1 103 Early Hints\r\n\r\n".repeat(2_000);
+                while stream.write_all(&flood).await.is_ok() {}
+            });
+        });
+        let client = super::super::http_client().unwrap();
+        let tracker = TaskTracker::new();
+        let request = client.get(format!("http://{address}/"));
+        let flooded = tracker.spawn(send(request));
+        for _ in 0..50 {
+            let began = std::time::Instant::now();
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            assert!(began.elapsed() < Duration::from_secs(1));
+        }
+        flooded.abort();
+        assert!(
+            timeout(Duration::from_secs(5), flooded)
+                .await
+                .unwrap()
+                .is_err()
+        );
+    }
+}
