@@ -28,7 +28,7 @@ const ENTERING: (usize, usize) = (16, 512);
 pub const UNCOUNTED_BYTES: usize = 16 << 10;
 
 /// What answers of all callers may hold, as a multiple of the largest one.
-const ANSWERS_TIMES: usize = 4;
+const ANSWERS_TIMES: usize = 3;
 
 /// What bodies of all callers may hold, as a multiple of the largest one.
 const BODIES_TIMES: usize = 12;
@@ -94,7 +94,7 @@ impl Gate {
         let (least, most) = ENTERING;
         let bytes = |largest: usize, times: usize| {
             let all = largest.saturating_mul(times).max(HELD_BYTES_MIN);
-            // At least one and a half of the largest.
+            // At least the largest.
             (all, Policy::Capped(all / 8 * 3))
         };
         let (bodies, of_bodies) = bytes(limits.body_bytes_max, BODIES_TIMES);

@@ -47,6 +47,7 @@ impl<R: AsyncBufRead + Unpin> Inbox<R> {
             self.lines.set_limit(self.unasked.message_bytes_max());
             let message = match self.lines.next().await.ok()?? {
                 Line::Whole(line) => {
+                    let line = message_in(line);
                     let message = self.decoder.received(line);
                     if message.is_none() && !line.trim_ascii_start().starts_with(b"{") {
                         note_junk(&mut self.junk, line);
@@ -77,6 +78,17 @@ impl<R: AsyncBufRead + Unpin> Inbox<R> {
             tokio::task::coop::consume_budget().await;
         }
         None
+    }
+}
+
+/// The message in a line: some servers print a prompt or a progress bar without a line end before it.
+fn message_in(line: &[u8]) -> &[u8] {
+    if line.trim_ascii_start().starts_with(b"{") {
+        return line;
+    }
+    match memchr::memmem::find(line, br#"{"jsonrpc""#) {
+        Some(start) => line.get(start..).unwrap_or(line),
+        None => line,
     }
 }
 

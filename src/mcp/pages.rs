@@ -14,7 +14,7 @@ use super::{
     decode::{TOO_LARGE, raw_result},
     error::ConnectError,
     http,
-    weight::{weight, weight_max},
+    weight::{TOOL_BYTES, weight, weight_max},
 };
 use crate::compute::in_place;
 
@@ -46,6 +46,7 @@ pub async fn list_tools(
     let mut cursor = None;
     for _ in 0..PAGES_MAX {
         let page = list_page(peer, cursor, &mut budget).await?;
+        budget.take_weight(page.tools.len() * TOOL_BYTES)?;
         tools.extend(page.tools);
         let Some(next) = page.next_cursor.filter(|next| !next.is_empty()) else {
             break;
@@ -87,11 +88,14 @@ impl Budget {
     /// Takes a page, before it is read into values.
     fn take(&mut self, page: &str) -> Result<(), ConnectError> {
         let bytes = self.bytes.checked_sub(page.len());
-        let weight = self.weight.checked_sub(weight(page.as_bytes()));
-        let (Some(bytes), Some(weight)) = (bytes, weight) else {
-            return Err(self.used_up());
-        };
-        (self.bytes, self.weight) = (bytes, weight);
+        self.bytes = bytes.ok_or_else(|| self.used_up())?;
+        self.take_weight(weight(page.as_bytes()))
+    }
+
+    /// Takes weight alone.
+    fn take_weight(&mut self, weight: usize) -> Result<(), ConnectError> {
+        let left = self.weight.checked_sub(weight);
+        self.weight = left.ok_or_else(|| self.used_up())?;
         Ok(())
     }
 

@@ -223,6 +223,10 @@ impl Process {
         self.group = None;
         self.registration = None;
         self.hear_out().await;
+        // What is read slowly because there was too much of it is of no use any more.
+        if let Some(stderr) = self.stderr.take() {
+            stderr.abort();
+        }
         self.last_words.ended(status);
     }
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::names::Names;
 use super::schema::{Definitions, Document};
 use crate::mcp::http::Kind;
-use crate::mcp::weight::weight_of;
+use crate::mcp::weight::{TOOL_BYTES, weight_of};
 
 /// The argument that holds a body which is no plain object.
 pub const BODY: &str = "body";
@@ -116,7 +116,7 @@ pub fn operations(
         match read(document, path, item, operation) {
             Ok(mut operation) => {
                 operation.rename(&mut names);
-                left = left.checked_sub(weight_of(&operation.tool))?;
+                left = left.checked_sub(weight_of(&operation.tool) + TOOL_BYTES)?;
                 found.push(operation);
             }
             Err(reason) if left_out < LEFT_OUT_LOGGED_MAX => {

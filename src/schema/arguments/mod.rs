@@ -74,7 +74,7 @@ const FULL_TIME: Duration = Duration::from_millis(600);
 const EXPLAIN_STEPS: u64 = 200_000;
 
 /// How many values the body of a call may hold, as [`json::values_at_most`] counts them.
-pub const BODY_VALUES_MAX: usize = 300_000;
+pub const BODY_VALUES_MAX: usize = 200_000;
 
 /// How much work a check may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

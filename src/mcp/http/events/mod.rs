@@ -7,6 +7,7 @@
 
 use std::{
     pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
 };
 
@@ -24,6 +25,9 @@ const KEPT: usize = 96;
 /// The longest line with the id of an event, in bytes. The parser copies the id into each event that
 /// follows, and it goes into a header when the stream is resumed.
 const ID_LINE_BYTES_MAX: usize = 1 << 10;
+
+/// The data of an event of more bytes than this goes around the parser.
+const LARGE_EVENT_BYTES: usize = 256 << 10;
 
 /// Lines that are handed on before others have a turn.
 const LINES_AT_ONCE: u32 = 512;
@@ -73,9 +77,15 @@ where
     S: Stream<Item = Result<Bytes, E>> + Send + Unpin,
     E: Send,
 {
-    EventStream::new(Lines::new(body, unasked)).filter_map(|event| {
+    let aside = Aside::default();
+    EventStream::new(Lines::new(body, unasked, aside.clone())).filter_map(move |event| {
         future::ready(match event {
-            Ok(event) => Some(Ok(Frame::Event(event))),
+            Ok(mut event) => {
+                if let Some(data) = aside.take() {
+                    event.data = data;
+                }
+                Some(Ok(Frame::Event(event)))
+            }
             Err(EventStreamError::Transport(Stop::TooLarge(ends))) => {
                 Some(Ok(Frame::TooLarge(ends)))
             }
@@ -84,6 +94,36 @@ where
             Err(EventStreamError::Utf8(_) | EventStreamError::Parser(_)) => None,
         })
     })
+}
+
+/// The data of a large event, on its way around the parser, which would copy it three times.
+#[derive(Debug, Clone, Default)]
+struct Aside(Arc<Mutex<Option<String>>>);
+
+impl Aside {
+    /// Puts the data of a line aside. What the parser gets in its place, or the line where it is none with
+    /// data.
+    fn put(&self, line: Bytes) -> Bytes {
+        let Some(data) = line.strip_prefix(b"data:") else {
+            return line;
+        };
+        let data = data.strip_prefix(b" ").unwrap_or(data);
+        let data = data.strip_suffix(b"\n").unwrap_or(data);
+        let Ok(data) = String::from_utf8(data.to_vec()) else {
+            return line;
+        };
+        *self.lock() = Some(data);
+        Bytes::from_static(b"data: aside\n")
+    }
+
+    /// Takes it back.
+    fn take(&self) -> Option<String> {
+        self.lock().take()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What interrupts the lines.
@@ -111,8 +151,12 @@ struct Lines<S> {
     line_start: usize,
     /// A whole event that is handed on line by line.
     ready: Bytes,
-    /// Whether the event that is being received has data.
-    has_data: bool,
+    /// Lines with data of the event that is being received.
+    data_lines: usize,
+    /// Whether the data in `ready` goes around the parser: it is one large line.
+    goes_around: bool,
+    /// Where it is put.
+    aside: Aside,
     /// Knows the limit on `event`, and counts what is no event.
     unasked: Unasked,
     /// Set while the rest of an event that is too large passes by.
@@ -131,7 +175,7 @@ struct Lines<S> {
 
 impl<S> Lines<S> {
     /// Begins to read.
-    fn new(body: S, unasked: Unasked) -> Self {
+    fn new(body: S, unasked: Unasked, aside: Aside) -> Self {
         Self {
             body,
             chunk: Bytes::new(),
@@ -139,7 +183,9 @@ impl<S> Lines<S> {
             line_start: 0,
             // Whatever comes after an empty line is not taken for the byte order mark.
             ready: Bytes::from_static(b"\n"),
-            has_data: false,
+            data_lines: 0,
+            goes_around: false,
+            aside,
             unasked,
             refused: None,
             after_cr: false,
@@ -182,7 +228,7 @@ impl<S> Lines<S> {
         {
             let line = self.event.split_off(self.line_start);
             self.refused = Some(Ends::default());
-            self.has_data = false;
+            self.data_lines = 0;
             self.event = BytesMut::new();
             self.line_start = 0;
             self.append(&line);
@@ -224,16 +270,18 @@ impl<S> Lines<S> {
         if !is_data && !empty {
             self.unasked.note_field(line.len());
         }
-        self.has_data |= is_data;
+        self.data_lines += usize::from(is_data);
         self.event.extend_from_slice(b"\n");
         self.line_start = self.event.len();
         if empty {
             self.line_start = 0;
             self.ready = self.event.split().freeze();
             // Whoever reads the events counts those that have data.
-            if !std::mem::take(&mut self.has_data) {
+            let data_lines = std::mem::take(&mut self.data_lines);
+            if data_lines == 0 {
                 self.unasked.note(self.ready.len());
             }
+            self.goes_around = data_lines == 1 && self.ready.len() > LARGE_EVENT_BYTES;
         }
         None
     }
@@ -269,7 +317,11 @@ where
                     context.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                return Poll::Ready(Some(Ok(this.ready.split_to(end + 1))));
+                let line = this.ready.split_to(end + 1);
+                if this.goes_around && line.len() > LARGE_EVENT_BYTES / 2 {
+                    return Poll::Ready(Some(Ok(this.aside.put(line))));
+                }
+                return Poll::Ready(Some(Ok(line)));
             }
             if this.unasked.is_over() {
                 return Poll::Ready(None);

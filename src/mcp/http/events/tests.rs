@@ -167,3 +167,32 @@ proptest! {
         prop_assert_eq!(read(pieces, bytes_max), whole);
     }
 }
+
+#[test]
+fn large_data_comes_whole_and_in_its_place() {
+    let (large, half) = ("ä".repeat(400_000), "x".repeat(200_000));
+    let body = format!(
+        "id: 1\ndata: small\n\nid: 2\nevent: message\ndata: {large}\n\ndata: after\n\n\
+         data: {half}\ndata: {half}\n\ndata:{large}\nevent: other\n\n"
+    );
+    let joined = format!("{half}\n{half}");
+    let expected = [
+        ("message", "small"),
+        ("message", &large),
+        ("message", "after"),
+        ("message", &joined),
+        ("other", &large),
+    ];
+    for size in [body.len(), 65_536, 1_000] {
+        let pieces = body.as_bytes().chunks(size).map(<[u8]>::to_vec).collect();
+        let frames = read(pieces, 2_000_000);
+        let seen: Vec<_> = frames
+            .iter()
+            .map(|frame| match frame {
+                Frame::Event(event) => (event.event.as_str(), event.data.as_str()),
+                Frame::TooLarge(_) => panic!("too large"),
+            })
+            .collect();
+        assert!(seen == expected, "in pieces of {size} bytes");
+    }
+}

@@ -318,7 +318,7 @@ fn large_bodies_end_against_any_schema() {
     let body = format!("{{\"a\":[{}]}}", vec!["{}"; 100_000].join(","));
     assert_eq!(timed("branches", &schema, &body), "arguments_too_costly");
     let schema = json!({"type": "object", "properties": {"a": {"type": "array", "items": {"type": "integer"}}}});
-    let body = format!("{{\"a\":[{}]}}", vec!["1"; 250_000].join(","));
+    let body = format!("{{\"a\":[{}]}}", vec!["1"; 190_000].join(","));
     let seen = timed("many numbers", &schema, &body);
     assert!(seen == "ok" || cfg!(debug_assertions), "{seen}");
     let body = format!("{{\"a\":[{}]}}", vec!["[]"; 3_000_000].join(","));
