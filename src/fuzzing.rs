@@ -1,10 +1,12 @@
 //! What the fuzz targets in `fuzz/` call; built for them alone.
 
+use std::time::{Duration, Instant};
+
 use serde_json::Value;
 
 use crate::{
     reply::Reply,
-    schema::{ArgumentSchema, Effort, publish_input, publish_output},
+    schema::{ArgumentSchema, Effort, counted, publish_input, publish_output},
 };
 
 /// Any JSON as a server's schema: publishing ends, and gives JSON that the publisher itself takes
@@ -38,6 +40,46 @@ pub fn arguments(data: &[u8]) {
             "{schema} took {body:?} once"
         );
     }
+}
+
+/// Time that reading, compiling and checking may take beside its counted steps.
+const UNCOUNTED: Duration = Duration::from_millis(300);
+/// Time of one counted step, in nanoseconds: ten times what it takes without instrumentation.
+const STEP_NANOS: u64 = 200;
+
+/// The same input as [`arguments`], whose work is counted: what takes time takes steps, so that no input
+/// gets around the budget. One that takes time and no steps is a finding.
+pub fn costs(data: &[u8]) {
+    let mut parts = data.splitn(2, |&byte| byte == 0);
+    let (Some(schema), Some(body)) = (parts.next(), parts.next()) else {
+        return;
+    };
+    let Ok(schema) = serde_json::from_slice::<Value>(schema) else {
+        return;
+    };
+    let mut steps_left = u64::MAX;
+    let began = Instant::now();
+    let (compiled, _warnings) = ArgumentSchema::compile(&schema, &mut steps_left);
+    check_cost("compiling", began.elapsed(), u64::MAX - steps_left);
+    for effort in [Effort::Light, Effort::Full] {
+        let began = Instant::now();
+        let (_outcome, steps) = counted(|| compiled.accept(body, effort));
+        check_cost("checking", began.elapsed(), steps);
+    }
+    let began = Instant::now();
+    let (_published, steps) = counted(|| {
+        (
+            publish_input(&schema, "tool"),
+            publish_output(&schema, "tool"),
+        )
+    });
+    check_cost("publishing", began.elapsed(), steps);
+}
+
+/// Fails when work took longer than its steps allow.
+fn check_cost(what: &str, took: Duration, steps: u64) {
+    let allowed = UNCOUNTED + Duration::from_nanos(steps.saturating_mul(STEP_NANOS));
+    assert!(took <= allowed, "{what} took {took:?} and {steps} steps");
 }
 
 /// Any JSON as a result: it becomes a body or an error.

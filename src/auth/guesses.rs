@@ -238,11 +238,12 @@ impl Guesses {
         let is_full = self.counted.len() >= ADDRESSES_MAX;
         let counted = if is_full { crowd } else { address };
         if self.counted.check_key(&counted).is_err() {
-            let before = self.watched.get(&address).unwrap_or_default();
-            if before.load(Ordering::Relaxed) == 0 {
+            let before = self.watched.get(&address);
+            // Once, until it has rested: a line for each would fill the disk.
+            if before.is_none() {
                 tracing::warn!(%address, "many wrong credentials come from this address; further ones that were never right wait for their turn");
             }
-            self.watched.insert(address, before);
+            self.watched.insert(address, before.unwrap_or_default());
         }
     }
 }

@@ -103,6 +103,13 @@ pub fn within<T>(budget: Budget, work: impl FnOnce() -> T) -> (Result<T, Spent>,
     }
 }
 
+/// Runs work without a budget; also tells how many steps it took.
+#[cfg(fuzzing)]
+pub fn counted<T>(work: impl FnOnce() -> T) -> (Option<T>, u64) {
+    let (outcome, steps) = within(Budget::steps(u64::MAX), work);
+    (outcome.ok(), steps)
+}
+
 /// Counts steps, and ends the work if they are too many, if its time is over, or if it is nested too
 /// deeply for the stack. Costs about a nanosecond.
 pub fn charge(steps: u64) {

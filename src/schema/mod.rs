@@ -6,4 +6,6 @@ mod publish;
 
 pub use arguments::{ArgumentSchema, BODY_VALUES_MAX, Effort, Refusal};
 pub use meter::STACK_BYTES;
+#[cfg(fuzzing)]
+pub use meter::counted;
 pub use publish::{Published, publish_input, publish_output};
