@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::{checks::Checking, demand::OnDemand};
 use crate::{
     config::{self, Flavor},
+    mcp,
     name::ToolName,
     openapi::{Operation, Style},
     secret::Redactor,
@@ -74,6 +75,13 @@ impl Toolset {
                 let warning = "a tool is left out: its name holds a secret of its own bridge";
                 set.warn(warning.to_owned());
                 continue;
+            }
+            if mcp::lighten(&mut entry) {
+                let name = entry.get("name").and_then(Value::as_str);
+                let name: String = name.unwrap_or_default().chars().take(100).collect();
+                set.warn(format!(
+                    "tool `{name}`: what it says of itself is too large; any object is accepted"
+                ));
             }
             clean(&mut entry, redactor);
             match Tool::from_wire(entry) {

@@ -23,7 +23,7 @@ pub const SMALL_RESULT_BYTES: usize = 128 << 10;
 const RESULT_VALUES_MAX: usize = 600_000;
 
 /// What a server's result says, without secrets.
-pub fn reply(embed_html: bool, result: &str, redactor: &Redactor) -> Result<Reply, ApiError> {
+pub fn reply(embed_html: bool, result: String, redactor: &Redactor) -> Result<Reply, ApiError> {
     if result.len() > SMALL_RESULT_BYTES
         && json::values_at_most(result.as_bytes()) > RESULT_VALUES_MAX
     {
@@ -33,9 +33,11 @@ pub fn reply(embed_html: bool, result: &str, redactor: &Redactor) -> Result<Repl
             format!("the result holds more than {RESULT_VALUES_MAX} values; ask the tool for less"),
         ));
     }
-    let result = serde_json::from_str(result)
+    let read = serde_json::from_str(&result)
         .map_err(|error| ApiError::call(Failure::Call(CallError::Protocol(error.to_string()))))?;
-    Reply::from_result(result, embed_html)
+    // The text of a large one is not kept beside its values.
+    drop(result);
+    Reply::from_result(read, embed_html)
         .map(|reply| reply.without_secrets(redactor))
         .map_err(ApiError::tool)
 }

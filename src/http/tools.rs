@@ -429,10 +429,10 @@ impl Call<'_> {
         let bridge = &self.asked.bridge;
         let embed_html = bridge.config.embed_html;
         if result.len() <= SMALL_RESULT_BYTES {
-            return reply(embed_html, &result, redactor);
+            return reply(embed_html, result, redactor);
         }
         let redactor = redactor.clone();
-        let reading = move || reply(embed_html, &result, &redactor);
+        let reading = move || reply(embed_html, result, &redactor);
         let read = bridge.digest(reading).await;
         read.unwrap_or_else(|error| {
             let text = format!("the result cannot be read: {error}");

@@ -23,10 +23,11 @@ use rmcp::{
     },
     service::{RxJsonRpcMessage, TxJsonRpcMessage},
 };
-use serde::Deserialize;
+use serde::{Deserialize, de::Error as _};
 use serde_json::{Value, value::RawValue};
 
 use super::{
+    aside,
     progress::{Ears, is_progress},
     unasked::{Bounds, ID_BYTES_MAX, Unasked},
     weight::{weight, weight_max},
@@ -396,7 +397,9 @@ pub fn keep_raw(raw: &str) -> ServerResult {
 /// lists over Streamable HTTP) is written back as JSON.
 pub fn raw_result(result: ServerResult) -> Result<String, serde_json::Error> {
     match result {
-        ServerResult::CustomResult(CustomResult(Value::String(raw))) => Ok(raw),
+        ServerResult::CustomResult(CustomResult(Value::String(raw))) => {
+            aside::take(raw).ok_or_else(|| serde_json::Error::custom("the result is gone"))
+        }
         other => serde_json::to_string(&other),
     }
 }

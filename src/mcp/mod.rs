@@ -7,6 +7,7 @@
 //! ```
 
 mod allowance;
+mod aside;
 mod connect;
 mod credential;
 mod decode;
@@ -44,3 +45,4 @@ pub use process::LastWords;
 pub use progress::{Ear, Progress};
 pub use session::{ServerInfo, Session};
 pub use unasked::Bounds;
+pub use weight::lighten;

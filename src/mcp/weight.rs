@@ -14,6 +14,9 @@ const OBJECT_BYTES: usize = 416;
 /// What a tool weighs beside its JSON, in bytes: its part of the documents and the tables.
 pub const TOOL_BYTES: usize = 3 << 10;
 
+/// The most that one tool weighs, in bytes. The heaviest known weighs 100 KB.
+const TOOL_WEIGHT_MAX: usize = 2 << 20;
+
 /// A list of tools may weigh so many times the bytes that it may have. A tool as servers write it weighs
 /// 8 times its text, or up to 23 times; the heaviest list known weighs 4 MB.
 const WEIGHT_FACTOR: usize = 4;
@@ -63,6 +66,22 @@ pub fn weight_of(value: &Value) -> usize {
     weight
 }
 
+/// Has a tool that is too heavy accept any object, so that it can still be called: no model reads a schema
+/// of that size. Whether it was.
+pub fn lighten(tool: &mut Value) -> bool {
+    if weight_of(tool) <= TOOL_WEIGHT_MAX {
+        return false;
+    }
+    let Some(members) = tool.as_object_mut() else {
+        return false;
+    };
+    members.retain(|name, value| name == "name" || weight_of(value) <= TOOL_WEIGHT_MAX / 8);
+    members
+        .entry("inputSchema")
+        .or_insert_with(|| serde_json::json!({ "type": "object" }));
+    true
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -84,6 +103,23 @@ mod tests {
         assert!(weight(numbers.as_bytes()) > 90_000_000);
         let text = format!("\"{}\"", r#",[{\"\\"#.repeat(100_000));
         assert!(weight(text.as_bytes()) < text.len() + 200);
+    }
+
+    #[test]
+    fn a_heavy_tool_loses_what_is_heavy() {
+        let wide: Value = (0..10_000)
+            .map(|it| serde_json::json!({ "const": it }))
+            .collect();
+        let schema =
+            serde_json::json!({ "type": "object", "properties": { "a": { "anyOf": wide } } });
+        let mut tool =
+            serde_json::json!({ "name": "t", "description": "It works.", "inputSchema": schema });
+        assert!(lighten(&mut tool));
+        let light = serde_json::json!(
+            { "name": "t", "description": "It works.", "inputSchema": { "type": "object" } }
+        );
+        assert_eq!(tool, light);
+        assert!(!lighten(&mut tool));
     }
 
     proptest! {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::names::Names;
 use super::schema::{Definitions, Document};
 use crate::mcp::http::Kind;
-use crate::mcp::weight::{TOOL_BYTES, weight_of};
+use crate::mcp::weight::{TOOL_BYTES, lighten, weight_of};
 
 /// The argument that holds a body which is no plain object.
 pub const BODY: &str = "body";
@@ -116,6 +116,12 @@ pub fn operations(
         match read(document, path, item, operation) {
             Ok(mut operation) => {
                 operation.rename(&mut names);
+                if lighten(&mut operation.tool) {
+                    tracing::warn!(
+                        path,
+                        "the arguments of an operation are not described: they are too many"
+                    );
+                }
                 left = left.checked_sub(weight_of(&operation.tool) + TOOL_BYTES)?;
                 found.push(operation);
             }

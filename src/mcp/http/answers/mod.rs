@@ -7,6 +7,7 @@
 
 use std::{
     collections::HashMap,
+    ops::Range,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU8, Ordering},
@@ -17,11 +18,11 @@ use std::{
 use rmcp::model::{
     ClientJsonRpcMessage, ClientRequest, ErrorData, JsonRpcMessage, RequestId, ServerJsonRpcMessage,
 };
-use serde_json::value::RawValue;
 use sse_stream::Sse;
 
 use super::{
     super::{
+        aside,
         decode::{Decoder, Kind, TOO_LARGE, read_id},
         progress::{Ears, is_progress},
         unasked::Unasked,
@@ -224,6 +225,20 @@ fn refusal(error: ErrorData, id: RequestId) -> Option<String> {
     serde_json::to_string(&refusal).ok()
 }
 
+/// Where a part of a text stands in it.
+fn place_of(part: &str, text: &str) -> Option<Range<usize>> {
+    let start = part.as_ptr().addr().checked_sub(text.as_ptr().addr())?;
+    let place = start..start + part.len();
+    (text.get(place.clone()) == Some(part)).then_some(place)
+}
+
+/// The part of a text, without another copy of it.
+fn cut(mut text: String, place: Range<usize>) -> String {
+    text.truncate(place.end);
+    text.drain(..place.start);
+    text
+}
+
 /// Rewrites the events of one stream.
 #[derive(Debug)]
 pub struct Rewriter {
@@ -308,8 +323,8 @@ impl Rewriter {
                 is_for_rmcp.then_some(data)
             }
             (None, Some(id)) if result.is_some() => {
-                let result = result.map(RawValue::get).unwrap_or_default();
-                self.result(&id, result, &data)
+                let place = result.and_then(|result| place_of(result.get(), &data))?;
+                self.result(&id, place, data)
             }
             (None, id) if error.is_some() => self.error(&data, id.as_ref()),
             (None, _) | (Some(_), None) => {
@@ -320,28 +335,29 @@ impl Rewriter {
     }
 
     /// Rewrites the result of a request in flight.
-    fn result(&mut self, id: &RequestId, result: &str, data: &str) -> Option<String> {
+    fn result(&mut self, id: &RequestId, place: Range<usize>, data: String) -> Option<String> {
         let Some((id, noted)) = self.calls.take(id) else {
             self.unasked().note(data.len());
             return None;
         };
         self.unasked().answered(data.len());
         let limit = noted.kind.bytes_max(self.unasked().bounds());
+        let result = data.get(place.clone())?;
         let is_heavy = !noted.raw && weight(result.as_bytes()) > weight_max(limit);
         if result.len() > limit || is_heavy {
             return refusal(too_large(limit), id);
         }
         if !noted.raw {
-            return Some(data.to_owned());
+            return Some(data);
         }
+        let text = if result.len() > aside::LARGE_BYTES {
+            serde_json::to_string(&aside::put(cut(data, place)))
+        } else {
+            serde_json::to_string(result)
+        };
         self.answered();
-        let id = serde_json::to_string(&id).ok()?;
-        // The text is written once: it may be large.
-        let mut answer = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":"#).into_bytes();
-        answer.reserve(result.len() + result.len() / 8);
-        serde_json::to_writer(&mut answer, result).ok()?;
-        answer.push(b'}');
-        String::from_utf8(answer).ok()
+        let (id, text) = (serde_json::to_string(&id).ok()?, text.ok()?);
+        Some(format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{text}}}"#))
     }
 
     /// An error answers the request of this stream, whatever id it carries.

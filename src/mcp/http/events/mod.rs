@@ -319,6 +319,8 @@ where
                 }
                 let line = this.ready.split_to(end + 1);
                 if this.goes_around && line.len() > LARGE_EVENT_BYTES / 2 {
+                    // What is left is a line or two, and would keep the whole event.
+                    this.ready = Bytes::copy_from_slice(&this.ready);
                     return Poll::Ready(Some(Ok(this.aside.put(line))));
                 }
                 return Poll::Ready(Some(Ok(line)));
