@@ -4,13 +4,9 @@
 //! page whose name was moved to our address can read the answers (DNS rebinding). Where the caller
 //! has to prove nothing, these checks are all that stops such a page.
 
-use std::{net::IpAddr, sync::Arc};
+use std::net::IpAddr;
 
-use axum::{
-    extract::{Request, State},
-    middleware::Next,
-    response::{IntoResponse as _, Response},
-};
+use axum::extract::Request;
 use http::{
     HeaderMap, StatusCode,
     header::{AUTHORIZATION, HOST, ORIGIN},
@@ -43,38 +39,25 @@ const PRIVATE_SUFFIXES: [&str; 7] = [
 /// every route. A request with credentials goes on: the host is checked again if they prove
 /// nothing. Probes are answered always. Under mcpo's rules without a key, public names are foreign
 /// unless the operator allows their origin.
-pub async fn check_hosts(
-    State(state): State<Arc<AppState>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let is_probe = matches!(request.uri().path(), "/health" | "/ready");
+pub fn check_hosts(state: &AppState, request: &Request) -> Result<(), ApiError> {
     let settings = state.settings.load();
     let config = &settings.config;
-    let is_open = config.identity.anonymous == Anonymous::Loopback;
-    let is_native = config.flavor == Flavor::Native;
-    if !is_native && config.identity.anonymous == Anonymous::Allowed {
-        let allowed = &config.server.cors_allow_origins;
-        let found = host(request.headers(), request.uri().authority());
-        if let Err(error) = found.and_then(|host| check_public_name(host, allowed)) {
-            return error.into_response();
-        }
-    }
-    drop(settings);
-    if is_native && !is_probe {
-        let found = host(request.headers(), request.uri().authority());
-        let checked = match found {
-            Ok(host) if is_open && !request.headers().contains_key(AUTHORIZATION) => {
-                check_name(host)
-            }
-            Ok(_) => Ok(()),
-            Err(error) => Err(error),
+    let named = || host(request.headers(), request.uri().authority());
+    if config.flavor != Flavor::Native {
+        return match config.identity.anonymous {
+            Anonymous::Allowed => check_public_name(named()?, &config.server.cors_allow_origins),
+            _ => Ok(()),
         };
-        if let Err(error) = checked {
-            return error.into_response();
-        }
     }
-    next.run(request).await
+    if matches!(request.uri().path(), "/health" | "/ready") {
+        return Ok(());
+    }
+    let named = named()?;
+    let is_open = config.identity.anonymous == Anonymous::Loopback;
+    if is_open && !request.headers().contains_key(AUTHORIZATION) {
+        return check_name(named);
+    }
+    Ok(())
 }
 
 /// The host that a request names: `:authority` of HTTP/2 (RFC 9113 §8.3.1), the authority of an

@@ -89,7 +89,6 @@ pub fn router(state: &Arc<AppState>) -> Router {
         routes.layer(from_fn_with_state(Arc::clone(state), servers_first))
     };
     routes
-        .layer(from_fn_with_state(Arc::clone(state), browser::check_hosts))
         .layer(from_fn(catch_panic))
         .layer(layers::cors(Arc::clone(&state.settings)))
         .layer(from_fn_with_state(observer, layers::observe))

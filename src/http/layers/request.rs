@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version,
 use super::{Quiet, safety::protect};
 use crate::{
     http::{
+        browser,
         connections::{Connection, Peer},
         error::ApiError,
         gate::Gate,
@@ -83,8 +84,10 @@ pub async fn observe(
     request.extensions_mut().insert(shared);
     let (method, uri) = (request.method().clone(), request.uri().clone());
     let span = begin_span(&state, &mut request);
+    let response = if let Err(error) = browser::check_hosts(&state, &request) {
+        error.into_response()
     // A probe that fails would have a busy process restarted.
-    let response = if is_probe(uri.path()) || uri.path() == "/metrics" {
+    } else if is_probe(uri.path()) || uri.path() == "/metrics" {
         next.run(request).await
     } else {
         match gate.enter() {

@@ -93,6 +93,9 @@ pub enum Body {
     Whole,
 }
 
+/// How many copies of a tool there are while a document is read.
+const COPIES: usize = 2;
+
 /// Operations that are left out and logged, of one document.
 const LEFT_OUT_LOGGED_MAX: usize = 20;
 
@@ -122,7 +125,7 @@ pub fn operations(
                         "the arguments of an operation are not described: they are too many"
                     );
                 }
-                left = left.checked_sub(weight_of(&operation.tool) + TOOL_BYTES)?;
+                left = left.checked_sub(COPIES * weight_of(&operation.tool) + TOOL_BYTES)?;
                 found.push(operation);
             }
             Err(reason) if left_out < LEFT_OUT_LOGGED_MAX => {
