@@ -347,7 +347,7 @@ mod tests {
             |it| {
                 it.notification("notifications/tools/list_changed", 60);
             },
-            |it| it.skipped(64 << 10),
+            |it| it.skipped(16 << 10),
         ] {
             let unasked = Unasked::default();
             for _ in 0..1_000 {

@@ -48,39 +48,38 @@ fn threads() -> Option<&'static Runtime> {
 mod tests {
     use std::time::Duration;
 
-    use tokio::{io::AsyncWriteExt as _, net::TcpListener, time::timeout};
+    use tokio::time::timeout;
     use tokio_util::task::TaskTracker;
 
     use super::*;
 
+    /// Sends informational answers to the first client, from a thread of its own.
+    fn flood(listener: std::net::TcpListener) {
+        use std::io::Write as _;
+
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let flood = b"HTTP/1.1 103 Early Hints\r\n\r\n".repeat(2_000);
+            while stream.write_all(&flood).is_ok() {}
+        });
+    }
+
     #[tokio::test]
     async fn a_flood_of_informational_answers_does_not_hold_up_the_thread() {
         super::super::client::install_tls();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        std::thread::spawn(move || {
-            let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
-                let (mut stream, _) = listener.accept().await.unwrap();
-                let flood = b"HTTP/1.1 103 Early Hints\r\n\r\n".repeat(2_000);
-                while stream.write_all(&flood).await.is_ok() {}
-            });
-        });
+        flood(listener);
         let client = super::super::http_client().unwrap();
-        let tracker = TaskTracker::new();
         let request = client.get(format!("http://{address}/"));
-        let flooded = tracker.spawn(send(request));
+        let flooded = TaskTracker::new().spawn(send(request));
         for _ in 0..50 {
             let began = std::time::Instant::now();
             tokio::time::sleep(Duration::from_millis(5)).await;
-            assert!(began.elapsed() < Duration::from_secs(1));
+            assert!(began.elapsed() < Duration::from_millis(500));
         }
         flooded.abort();
-        assert!(
-            timeout(Duration::from_secs(5), flooded)
-                .await
-                .unwrap()
-                .is_err()
-        );
+        let ended = timeout(Duration::from_secs(5), flooded).await;
+        assert!(ended.is_ok(), "it can be given up");
     }
 }

@@ -152,7 +152,7 @@ struct Lines<S> {
     /// A whole event that is handed on line by line.
     ready: Bytes,
     /// Lines with data of the event that is being received.
-    data_lines: usize,
+    data_count: usize,
     /// Whether the data in `ready` goes around the parser: it is one large line.
     goes_around: bool,
     /// Where it is put.
@@ -183,7 +183,7 @@ impl<S> Lines<S> {
             line_start: 0,
             // Whatever comes after an empty line is not taken for the byte order mark.
             ready: Bytes::from_static(b"\n"),
-            data_lines: 0,
+            data_count: 0,
             goes_around: false,
             aside,
             unasked,
@@ -228,7 +228,7 @@ impl<S> Lines<S> {
         {
             let line = self.event.split_off(self.line_start);
             self.refused = Some(Ends::default());
-            self.data_lines = 0;
+            self.data_count = 0;
             self.event = BytesMut::new();
             self.line_start = 0;
             self.append(&line);
@@ -270,18 +270,18 @@ impl<S> Lines<S> {
         if !is_data && !empty {
             self.unasked.note_field(line.len());
         }
-        self.data_lines += usize::from(is_data);
+        self.data_count += usize::from(is_data);
         self.event.extend_from_slice(b"\n");
         self.line_start = self.event.len();
         if empty {
             self.line_start = 0;
             self.ready = self.event.split().freeze();
             // Whoever reads the events counts those that have data.
-            let data_lines = std::mem::take(&mut self.data_lines);
-            if data_lines == 0 {
+            let data_count = std::mem::take(&mut self.data_count);
+            if data_count == 0 {
                 self.unasked.note(self.ready.len());
             }
-            self.goes_around = data_lines == 1 && self.ready.len() > LARGE_EVENT_BYTES;
+            self.goes_around = data_count == 1 && self.ready.len() > LARGE_EVENT_BYTES;
         }
         None
     }
