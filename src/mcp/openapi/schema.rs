@@ -42,6 +42,9 @@ const DROPPED: [&str; 3] = ["xml", "externalDocs", "discriminator"];
 /// How many references in a row are followed.
 const HOPS_MAX: usize = 16;
 
+/// Definitions that one tool may take along; what refers to more of them is left open.
+const DEFINITIONS_MAX: usize = 2_000;
+
 /// A document whose references can be followed.
 #[derive(Debug, Clone, Copy)]
 pub struct Document<'a> {
@@ -124,7 +127,7 @@ impl<'a> Document<'a> {
             let value = match key.as_str() {
                 "$ref" => match value
                     .as_str()
-                    .filter(|target| self.lookup(target).is_some())
+                    .filter(|target| self.lookup(target).is_some() && definitions.has_room(target))
                 {
                     Some(target) => Value::String(definitions.reference(target)),
                     None => continue,
@@ -164,6 +167,11 @@ impl<'a> Document<'a> {
 }
 
 impl Definitions {
+    /// Whether a reference may be followed: to a definition that is taken already, or to one more.
+    fn has_room(&self, target: &str) -> bool {
+        self.names.len() < DEFINITIONS_MAX || self.names.contains_key(target)
+    }
+
     /// The reference to a definition, which will be taken.
     fn reference(&mut self, pointer: &str) -> String {
         if !self.names.contains_key(pointer) {
