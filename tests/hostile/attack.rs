@@ -25,6 +25,10 @@ pub async fn run(stage: &mut Stage, row: &Row, bridge: &str, bounds: &Bounds) ->
     };
     verdict.peak_max = verdict.idle + Bounds::MEMORY + row.memory;
 
+    if row.disk.is_some() {
+        // What the rows before wrote is on its way to the disk for a moment.
+        sleep(Duration::from_secs(2)).await;
+    }
     let victim = match row.victim {
         Victim::Nobody => None,
         Victim::Healthy => Some("healthy"),
