@@ -30,7 +30,7 @@ pub enum BadTool {
     /// The entry is not a JSON object.
     #[error("an entry of its tool list is no object")]
     NotAnObject,
-    /// There is no `name`, or it is no text, or it is empty or too long.
+    /// The `name` is missing, is not a text, is empty, or is too long.
     #[error(
         "an entry of its tool list is left out: it has no name of 1 to {TOOL_NAME_BYTES_MAX} bytes"
     )]

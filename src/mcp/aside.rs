@@ -34,7 +34,7 @@ pub fn put(result: String) -> String {
     format!("{MARK}{number}")
 }
 
-/// The result of a mark; a text that is no mark comes back. `None` when the result is gone.
+/// The result that a mark stands for. Any other text is returned as it came. `None` when the result is gone.
 pub fn take(text: String) -> Option<String> {
     let Some(number) = text.strip_prefix(MARK) else {
         return Some(text);

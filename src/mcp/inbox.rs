@@ -81,14 +81,26 @@ impl<R: AsyncBufRead + Unpin> Inbox<R> {
     }
 }
 
-/// The message in a line: some servers print a prompt or a progress bar without a line end before it.
+/// The answer in a line: some servers print a prompt or a progress bar without a line end before it. A
+/// request or a notification behind other text is left alone: servers log what they receive.
 fn message_in(line: &[u8]) -> &[u8] {
+    /// What tells an answer from other messages.
+    #[derive(serde::Deserialize)]
+    struct Shape {
+        /// Only requests and notifications have one.
+        method: Option<serde::de::IgnoredAny>,
+    }
+
     if line.trim_ascii_start().starts_with(b"{") {
         return line;
     }
-    match memchr::memmem::find(line, br#"{"jsonrpc""#) {
-        Some(start) => line.get(start..).unwrap_or(line),
-        None => line,
+    let start = memchr::memmem::find(line, br#"{"jsonrpc""#);
+    let Some(message) = start.and_then(|start| line.get(start..)) else {
+        return line;
+    };
+    match serde_json::from_slice::<Shape>(message) {
+        Ok(shape) if shape.method.is_none() => message,
+        Ok(_) | Err(_) => line,
     }
 }
 
@@ -184,6 +196,22 @@ mod tests {
     use proptest::{collection::vec, prelude::*};
 
     use super::*;
+
+    #[test]
+    fn an_answer_behind_other_text_is_found_and_a_logged_request_is_not() {
+        let answer = r#"{"jsonrpc":"2.0","id":1,"result":{"method":1}}"#;
+        for before in ["", "> ", "100%|##| 3/3\r", "\0\0"] {
+            let line = format!("{before}{answer}");
+            assert_eq!(message_in(line.as_bytes()), answer.as_bytes(), "{before:?}");
+        }
+        for line in [
+            r#"got {"jsonrpc":"2.0","id":1,"method":"tools/call"}"#,
+            r#"cut {"jsonrpc":"2.0","id":1,"res"#,
+            "plain",
+        ] {
+            assert_eq!(message_in(line.as_bytes()), line.as_bytes());
+        }
+    }
 
     /// Pieces of a server's output, so that chance finds more than noise.
     fn piece() -> impl Strategy<Value = Vec<u8>> {

@@ -28,7 +28,7 @@ pub struct Watched<T: Transport<RoleClient>> {
     unasked: Unasked,
     /// The answer that is on its way.
     sending: Option<Sending<T::Error>>,
-    /// Since when there is no room for more answers.
+    /// When the room for more answers was used up.
     full_since: Option<Instant>,
 }
 
