@@ -1,7 +1,7 @@
 //! [`Slots`]: the calls of a bridge in flight and those that wait, shared out among callers.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -10,7 +10,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use crate::rate::{CallerKey, Full, Policy};
+use crate::rate::{ByCaller, CallerKey, Full, Policy};
 
 /// Calls in flight, and calls that wait for their turn or for the server.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ struct State {
     /// Those of the waiting that wait for a slot, in the order in which they came.
     line: VecDeque<Waiter>,
     /// The number of the last turn that each caller was given while others waited.
-    turns: HashMap<CallerKey, u64>,
+    turns: ByCaller<u64>,
     turn: u64,
 }
 
@@ -40,7 +40,7 @@ struct State {
 #[derive(Debug, Default)]
 struct Count {
     total: usize,
-    by_caller: HashMap<CallerKey, usize>,
+    by_caller: ByCaller<usize>,
 }
 
 /// A call that waits for a slot.

@@ -30,7 +30,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::{Request, State},
-    middleware::{Next, from_fn, from_fn_with_state},
+    middleware::{Next, from_fn_with_state},
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
@@ -42,23 +42,28 @@ pub use serve::{Listening, bind};
 pub use state::{AppState, Settings};
 
 use self::{
-    error::ApiError, gate::Gate, layers::Observer, path::Target, sender::Sender, tools::Asked,
+    error::ApiError,
+    gate::Gate,
+    layers::{Observer, Quiet},
+    path::Target,
+    sender::Sender,
+    tools::Asked,
     trail::Trail,
 };
 use crate::config::Flavor;
 
-/// The whole route table, and the layers around it from the innermost out.
+/// The whole route table, and the layers around it from the outermost in.
 pub fn router(state: &Arc<AppState>) -> Router {
     let settings = state.settings.load();
     let gate = Gate::new(
         serve::requests_max(&settings.config),
         &settings.config.limits,
     );
-    let observer = Observer {
+    let observer = Arc::new(Observer {
         gate,
-        quiet: Arc::default(),
+        quiet: Quiet::default(),
         state: Arc::clone(state),
-    };
+    });
     let flavor = settings.config.flavor;
     let routes = Router::new()
         .route("/", get(lists::root))
@@ -88,11 +93,11 @@ pub fn router(state: &Arc<AppState>) -> Router {
     } else {
         routes.layer(from_fn_with_state(Arc::clone(state), servers_first))
     };
-    routes
-        .layer(from_fn(catch_panic))
-        .layer(layers::cors(Arc::clone(&state.settings)))
-        .layer(from_fn_with_state(observer, layers::observe))
-        .layer(from_fn(layers::read_leftover))
+    // One layer: each of them would put every route in one more box, which each request clones.
+    routes.layer((
+        from_fn_with_state(observer, layers::observe),
+        layers::cors(Arc::clone(&state.settings)),
+    ))
 }
 
 /// Under mcpo's rules our own routes give way to a server of that name.
@@ -237,19 +242,4 @@ async fn unknown(state: &AppState, path: &str, sender: &Sender, is_call: bool) -
         trail.refused(&error);
     }
     error
-}
-
-/// A panic in a handler costs that request and no other.
-async fn catch_panic(request: Request, next: Next) -> Response {
-    use futures::FutureExt as _;
-    let run = std::panic::AssertUnwindSafe(next.run(request)).catch_unwind();
-    run.await.unwrap_or_else(|_panic| {
-        tracing::error!("a request handler panicked");
-        ApiError::new(
-            http::StatusCode::INTERNAL_SERVER_ERROR,
-            "internal",
-            "this is a defect of the bridge; its log has the details under the request id",
-        )
-        .into_response()
-    })
 }

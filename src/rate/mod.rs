@@ -8,4 +8,4 @@ mod shares;
 mod tests;
 
 pub use rates::{Rates, TooMany};
-pub use shares::{CallerKey, Full, Policy, Share, Shares};
+pub use shares::{ByCaller, CallerKey, Full, Policy, Share, Shares};

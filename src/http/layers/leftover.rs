@@ -13,15 +13,13 @@ use std::{
 use axum::{
     body::{Body, Bytes, HttpBody},
     extract::{ConnectInfo, Request},
-    middleware::Next,
-    response::Response,
 };
 use futures::StreamExt as _;
 use http::{StatusCode, header};
 use http_body::{Frame, SizeHint};
 use tokio::{sync::oneshot, time::timeout};
 
-use crate::http::connections::Peer;
+use crate::http::connections::{Open, Peer};
 
 /// How long a body that nobody wants is read on.
 const LEFTOVER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -29,30 +27,47 @@ const LEFTOVER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How much of it, in bytes.
 const LEFTOVER_BYTES_MAX: usize = 64 << 20;
 
-/// Answers once the request was read to its end, within bounds.
-pub async fn read_leftover(request: Request, next: Next) -> Response {
-    // Until it is read on, also where no handler wants it.
-    let peer = request.extensions().get::<ConnectInfo<Peer>>();
-    let _open = peer.map(|ConnectInfo(peer)| peer.connection.open());
-    // Whoever waits for our word has not sent anything yet, and need not.
-    if request.body().is_end_stream() || request.headers().contains_key(header::EXPECT) {
-        return next.run(request).await;
+/// The body of a request while a handler has it.
+#[derive(Debug)]
+pub struct Leftover {
+    /// The request is open until it is read on, also where no handler wants it.
+    _open: Option<Open>,
+    /// What the handler leaves of the body.
+    left: Option<oneshot::Receiver<Body>>,
+}
+
+impl Leftover {
+    /// Lends the body of a request to a handler.
+    pub fn lend(request: Request) -> (Request, Self) {
+        let peer = request.extensions().get::<ConnectInfo<Peer>>();
+        let open = peer.map(|ConnectInfo(peer)| peer.connection.open());
+        // A client that waits for our word has not sent anything yet, and need not.
+        if request.body().is_end_stream() || request.headers().contains_key(header::EXPECT) {
+            let left = None;
+            return (request, Self { _open: open, left });
+        }
+        let (give_back, left) = oneshot::channel();
+        let request = request.map(|body| {
+            Body::new(Lent {
+                body: Some(body),
+                give_back: Some(give_back),
+            })
+        });
+        let left = Some(left);
+        (request, Self { _open: open, left })
     }
-    let (give_back, mut left) = oneshot::channel();
-    let request = request.map(|body| {
-        Body::new(Lent {
-            body: Some(body),
-            give_back: Some(give_back),
-        })
-    });
-    let response = next.run(request).await;
-    // Who was too slow for us once is not waited for again.
-    if response.status() != StatusCode::REQUEST_TIMEOUT
-        && let Ok(body) = left.try_recv()
-    {
-        discard(body).await;
+
+    /// Reads what the handler left, within bounds, before its answer of this status goes out.
+    pub async fn read(mut self, status: StatusCode) {
+        // A client that was too slow once is not waited for again.
+        if status != StatusCode::REQUEST_TIMEOUT
+            && let Some(left) = &mut self.left
+            && let Ok(body) = left.try_recv()
+        {
+            // Boxed: it is large, and rarely needed.
+            Box::pin(discard(body)).await;
+        }
     }
-    response
 }
 
 /// Reads a body without keeping it.

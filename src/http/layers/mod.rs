@@ -8,7 +8,6 @@ mod root_path;
 mod safety;
 
 pub use cors::cors;
-pub use leftover::read_leftover;
 pub use quiet::Quiet;
 pub use request::{Note, Observer, RequestId, observe};
 pub use root_path::strip_root_path;

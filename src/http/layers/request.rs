@@ -1,6 +1,6 @@
 //! The outermost layer: a request id, one log line, errors in their wire shape.
 
-use std::{fmt, sync::Arc, time::Instant};
+use std::{fmt, panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use axum::{
     body::Bytes,
@@ -8,9 +8,10 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
+use futures::FutureExt as _;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header};
 
-use super::{Quiet, safety::protect};
+use super::{Quiet, leftover::Leftover, safety::protect};
 use crate::{
     http::{
         browser,
@@ -51,12 +52,12 @@ pub struct Note {
 }
 
 /// What [`observe`] needs to know.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Observer {
     /// Bounds requests at once.
     pub gate: Gate,
     /// Bounds the log lines of refused requests.
-    pub quiet: Arc<Quiet>,
+    pub quiet: Quiet,
     /// What handlers share: what takes secrets out, whether we are to stop, what is counted.
     pub state: Arc<AppState>,
 }
@@ -64,10 +65,18 @@ pub struct Observer {
 /// Serves one request within the bound on requests at once. No error leaves with a secret in it,
 /// wherever its text came from.
 pub async fn observe(
-    State(observer): State<Observer>,
-    mut request: Request,
+    State(observer): State<Arc<Observer>>,
+    request: Request,
     next: Next,
 ) -> Response {
+    let (request, leftover) = Leftover::lend(request);
+    let response = answer(&observer, request, next).await;
+    leftover.read(response.status()).await;
+    response
+}
+
+/// The answer to a request, as it goes out.
+async fn answer(observer: &Observer, mut request: Request, next: Next) -> Response {
     let Observer { gate, quiet, state } = observer;
     let began = Instant::now();
     let peer = request.extensions().get::<ConnectInfo<Peer>>();
@@ -83,17 +92,17 @@ pub async fn observe(
     let shared = RequestId(request_id.clone());
     request.extensions_mut().insert(shared);
     let (method, uri) = (request.method().clone(), request.uri().clone());
-    let span = begin_span(&state, &mut request);
-    let response = if let Err(error) = browser::check_hosts(&state, &request) {
+    let span = begin_span(state, &mut request);
+    let response = if let Err(error) = browser::check_hosts(state, &request) {
         error.into_response()
     // A probe that fails would have a busy process restarted.
     } else if is_probe(uri.path()) || uri.path() == "/metrics" {
-        next.run(request).await
+        run(next, request).await
     } else {
         match gate.enter() {
             Some(seat) => {
                 request.extensions_mut().insert(Arc::clone(&seat));
-                let response = next.run(request).await;
+                let response = run(next, request).await;
                 drop(seat);
                 response
             }
@@ -124,6 +133,20 @@ pub async fn observe(
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+/// What the routes answer. A panic in a handler costs that request and no other; the log has what it said.
+async fn run(next: Next, request: Request) -> Response {
+    let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
+    answer.await.unwrap_or_else(|_said| {
+        tracing::error!("a request handler panicked");
+        ApiError::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "this is a defect of the bridge; its log has the details under the request id",
+        )
+        .into_response()
+    })
 }
 
 /// Whether a path is that of a probe: answered from memory, at any load, and not worth a line.
@@ -243,6 +266,30 @@ fn log(
         }
         None => {
             tracing::info!(request.id = request_id, trace.id = trace, %method, path, status = status.as_u16(), code, duration_ms, "request");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{Router, body::Body, middleware::from_fn, routing::get};
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_costs_its_request_alone() {
+        let breaks = get(async || -> Response { panic!("a defect") });
+        let router = Router::new()
+            .route("/breaks", breaks)
+            .route("/works", get(async || "fine"))
+            .layer(from_fn(async |request: Request, next: Next| {
+                run(next, request).await
+            }));
+        for (path, status) in [("/breaks", 500), ("/works", 200)] {
+            let request = Request::get(path).body(Body::empty()).unwrap();
+            let response = router.clone().oneshot(request).await.unwrap();
+            assert_eq!(response.status().as_u16(), status, "{path}");
         }
     }
 }
