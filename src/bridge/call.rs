@@ -361,9 +361,9 @@ fn is_lost(error: &CallError) -> bool {
         | CallError::Lost
         | CallError::Rpc { .. }
         | CallError::Timeout(_)
-        | CallError::Auth(_)
+        | CallError::Auth(..)
         | CallError::RateLimited { .. }
-        | CallError::Http(_)
+        | CallError::Http(..)
         | CallError::TooLarge(_)
         | CallError::Protocol(_) => false,
     }

@@ -134,7 +134,7 @@ impl Bridge {
         match unopened {
             Unopened::Denied(denied) => self.denied(denied),
             Unopened::Connect(ConnectError::NoToken(why)) => self.without_token(&why),
-            Unopened::Connect(error @ ConnectError::Auth(_)) => Failure::Refused {
+            Unopened::Connect(error @ ConnectError::Auth(..)) => Failure::Refused {
                 bridge,
                 reason: error.to_string(),
             },

@@ -164,7 +164,7 @@ impl Supervisor {
     fn with_exit(error: ConnectError, session: &Session) -> ConnectError {
         let last_words = session.last_words.as_ref();
         match (last_words.and_then(|words| words.exit()), &error) {
-            (Some(exit), ConnectError::Protocol(_)) => ConnectError::Exited {
+            (Some(exit), ConnectError::Closed(_)) => ConnectError::Exited {
                 exit: exit.to_owned(),
                 last_words: last_words
                     .and_then(|words| words.lines().pop())
@@ -333,13 +333,14 @@ impl Supervisor {
 fn fault_of(error: &ConnectError) -> Option<Fault> {
     match error {
         ConnectError::Spawn { .. } | ConnectError::Exited { .. } => Some(Fault::Stillborn),
-        ConnectError::Auth(_) | ConnectError::NoToken(NoToken::Refused(_)) => Some(Fault::Refused),
+        ConnectError::Auth(..) | ConnectError::NoToken(NoToken::Refused(_)) => Some(Fault::Refused),
         ConnectError::NoToken(_)
         | ConnectError::Unreachable(_)
         | ConnectError::Timeout { .. }
         | ConnectError::Http(..)
         | ConnectError::Refused { .. }
         | ConnectError::Protocol(_)
+        | ConnectError::Closed(_)
         | ConnectError::TooLarge { .. }
         | ConnectError::Ended(_) => None,
     }

@@ -65,10 +65,10 @@ fn word(error: &CallError) -> &'static str {
         CallError::Timeout(_) => "timeout",
         CallError::Lost => "upstream_closed",
         CallError::NotSent(_) => "unavailable",
-        CallError::Auth(_) | CallError::NoToken(_) => "upstream_auth",
+        CallError::Auth(..) | CallError::NoToken(_) => "upstream_auth",
         CallError::RateLimited { .. } => "rate_limited",
         CallError::TooLarge(_) => "result_too_large",
-        CallError::Http(_) | CallError::Protocol(_) => "upstream_error",
+        CallError::Http(..) | CallError::Protocol(_) => "upstream_error",
     }
 }
 
@@ -79,11 +79,11 @@ fn code(error: &CallError) -> Option<i64> {
         CallError::Timeout(_)
         | CallError::Lost
         | CallError::NotSent(_)
-        | CallError::Auth(_)
+        | CallError::Auth(..)
         | CallError::NoToken(_)
         | CallError::RateLimited { .. }
         | CallError::TooLarge(_)
-        | CallError::Http(_)
+        | CallError::Http(..)
         | CallError::Protocol(_) => None,
     }
 }

@@ -282,7 +282,7 @@ impl ApiError {
             CallError::NotSent(_) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text).retry_after("1")
             }
-            CallError::Auth(_) | CallError::NoToken(_) => {
+            CallError::Auth(..) | CallError::NoToken(_) => {
                 Self::new(StatusCode::BAD_GATEWAY, "upstream_auth", text)
             }
             CallError::RateLimited { ref retry_after } => {
@@ -290,7 +290,7 @@ impl ApiError {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", text).retry_after(wait)
             }
             CallError::TooLarge(_) => Self::new(StatusCode::BAD_GATEWAY, "result_too_large", text),
-            CallError::Http(_) | CallError::Protocol(_) => {
+            CallError::Http(..) | CallError::Protocol(_) => {
                 Self::new(StatusCode::BAD_GATEWAY, "upstream_error", text)
             }
         }

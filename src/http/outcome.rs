@@ -33,12 +33,12 @@ pub fn reply(embed_html: bool, result: String, redactor: &Redactor) -> Result<Re
             format!("the result holds more than {RESULT_VALUES_MAX} values; ask the tool for less"),
         ));
     }
-    let read = serde_json::from_str(&result)
-        .map_err(|error| ApiError::call(Failure::Call(CallError::Protocol(error.to_string()))))?;
-    // The text of a large one is not kept beside its values.
-    drop(result);
-    Reply::from_result(read, embed_html)
-        .map(|reply| reply.without_secrets(redactor))
+    let read = Reply::from_text(result, embed_html);
+    let read = read.map_err(|error| {
+        let error = CallError::Protocol(error.to_string());
+        ApiError::call(Failure::Call(error))
+    })?;
+    read.map(|reply| reply.without_secrets(redactor))
         .map_err(ApiError::tool)
 }
 

@@ -59,6 +59,62 @@ pub struct Connector {
     pub tracker: TaskTracker,
 }
 
+/// How a session begins.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Lifecycle {
+    /// `initialize`, with this version.
+    Initialize(ProtocolVersion),
+    /// `server/discover` (MCP 2026-07-28).
+    Discover,
+}
+
+impl Lifecycle {
+    /// The first one to try.
+    fn first(is_modern: bool) -> Self {
+        if is_modern {
+            Self::Discover
+        } else {
+            Self::Initialize(ProtocolVersion::LATEST_WITH_INITIALIZE)
+        }
+    }
+
+    /// What to try after a refusal of `initialize`: a version that the refusal names and we know, else
+    /// `server/discover` where it smells of a server that knows nothing else.
+    fn after(&self, error: &ConnectError) -> Option<Self> {
+        let ConnectError::Refused {
+            step: "initialize",
+            code,
+            supported,
+            ..
+        } = error
+        else {
+            return None;
+        };
+        let Self::Initialize(offered) = self else {
+            return None;
+        };
+        let known = OLDER_VERSIONS.iter().find(|version| {
+            *version != offered && supported.iter().any(|named| named == version.as_str())
+        });
+        match known {
+            Some(version) => Some(Self::Initialize(version.clone())),
+            None => is_modern_only(*code).then_some(Self::Discover),
+        }
+    }
+
+    fn is_modern(&self) -> bool {
+        *self == Self::Discover
+    }
+}
+
+/// The versions that are offered to a server which refuses the newest, the newest first.
+const OLDER_VERSIONS: [ProtocolVersion; 4] = [
+    ProtocolVersion::V_2025_11_25,
+    ProtocolVersion::V_2025_06_18,
+    ProtocolVersion::V_2025_03_26,
+    ProtocolVersion::V_2024_11_05,
+];
+
 /// A service loop that is up, what its server sends unasked, and the child behind it.
 type Up = (
     RunningService<RoleClient, Listener>,
@@ -96,28 +152,38 @@ impl Connector {
     /// A child process; started anew for the second lifecycle, because some servers are dead
     /// after a request they do not know.
     async fn open_stdio(&self, stdio: &Stdio, known: Known) -> Result<Session, ConnectError> {
-        let modern_first = known.is_modern;
-        match self.try_stdio(stdio, modern_first).await {
-            Err(error) if !modern_first && is_modern_only(&error) => {
-                self.try_stdio(stdio, true).await.map_err(|_| error)
-            }
+        let first = Lifecycle::first(known.is_modern);
+        match self.try_stdio(stdio, &first).await {
+            Err(error) => match first.after(&error) {
+                Some(second) => self.try_stdio(stdio, &second).await.map_err(|_| error),
+                None => Err(error),
+            },
             result => result,
         }
     }
 
     /// A child process with one lifecycle.
-    async fn try_stdio(&self, stdio: &Stdio, is_modern: bool) -> Result<Session, ConnectError> {
+    async fn try_stdio(
+        &self,
+        stdio: &Stdio,
+        lifecycle: &Lifecycle,
+    ) -> Result<Session, ConnectError> {
         let (process, pipes) =
             Process::start(&self.bridge, stdio, self.redactor.clone(), &self.tracker).await?;
         let (last_words, group) = (process.last_words(), process.group());
         let process = Arc::new(Mutex::new(process));
         let unasked = Unasked::new(self.bounds);
-        let transport = StdioTransport::new(Arc::clone(&process), pipes, unasked.clone());
+        let transport = StdioTransport::new(
+            Arc::clone(&process),
+            pipes,
+            unasked.clone(),
+            self.redactor.clone(),
+        );
         let known = Known {
-            is_modern,
+            is_modern: lifecycle.is_modern(),
             is_sse: false,
         };
-        match shake_hands(transport, is_modern, &unasked).await {
+        match shake_hands(transport, lifecycle, &unasked).await {
             Ok(service) => {
                 let up = (service, unasked, Some(last_words));
                 let mut session = self.session(up, known).await;
@@ -134,18 +200,21 @@ impl Connector {
         }
     }
 
-    /// Why a child's handshake failed: its exit says more than the closed pipe.
+    /// Why a child's handshake failed. Where the connection ended, the exit says more than the closed pipe;
+    /// after an answer that we did not like, the child ends because we closed its stdin.
     fn stdio_error(&self, error: ClientInitializeError, last_words: &LastWords) -> ConnectError {
         let error = http::connect_error(error, &LastFailure::default());
         match (&error, last_words.exit()) {
-            (ConnectError::Refused { .. }, _) | (_, None) => error,
-            (_, Some(exit)) => ConnectError::Exited {
-                exit: exit.to_owned(),
-                last_words: match last_words.lines().last() {
-                    Some(line) => format!(": {}", self.redactor.redact(line)),
-                    None => String::new(),
-                },
-            },
+            (ConnectError::Closed(_) | ConnectError::Unreachable(_), Some(exit)) => {
+                ConnectError::Exited {
+                    exit: exit.to_owned(),
+                    last_words: match last_words.lines().last() {
+                        Some(line) => format!(": {}", self.redactor.redact(line)),
+                        None => String::new(),
+                    },
+                }
+            }
+            _ => error,
         }
     }
 
@@ -172,27 +241,34 @@ impl Connector {
 
     /// Streamable HTTP, with the lifecycle that the server speaks.
     async fn open_http(&self, remote: &Remote, known: Known) -> Result<Session, ConnectError> {
-        let modern_first = known.is_modern || remote.protocol == Protocol::Modern;
-        match self.try_http(remote, modern_first).await {
-            Err(error)
-                if !modern_first && remote.protocol == Protocol::Auto && is_modern_only(&error) =>
-            {
-                let second = self.try_http(remote, true).await;
+        let first = Lifecycle::first(known.is_modern || remote.protocol == Protocol::Modern);
+        let error = match self.try_http(remote, &first).await {
+            Err(error) => error,
+            result => return result,
+        };
+        match first.after(&error) {
+            Some(Lifecycle::Discover) if remote.protocol != Protocol::Auto => Err(error),
+            Some(second) => {
+                let second = self.try_http(remote, &second).await;
                 second.map_err(|other| more_telling(error, other))
             }
-            result => result,
+            None => Err(error),
         }
     }
 
     /// Streamable HTTP with one lifecycle.
-    async fn try_http(&self, remote: &Remote, is_modern: bool) -> Result<Session, ConnectError> {
+    async fn try_http(
+        &self,
+        remote: &Remote,
+        lifecycle: &Lifecycle,
+    ) -> Result<Session, ConnectError> {
         let unasked = Unasked::of_events(self.bounds);
         let (transport, last) = http::transport(&self.courier, remote, &unasked, &self.redactor)?;
-        let service = shake_hands(transport, is_modern, &unasked)
+        let service = shake_hands(transport, lifecycle, &unasked)
             .await
             .map_err(|error| ended_or(&unasked, http::connect_error(error, &last)))?;
         let known = Known {
-            is_modern,
+            is_modern: lifecycle.is_modern(),
             is_sse: false,
         };
         Ok(self.session((service, unasked, None), known).await)
@@ -212,7 +288,7 @@ impl Connector {
         .await
         .map_err(|error| ended_or(&unasked, error))?;
         let last = LastFailure::default();
-        let service = shake_hands(transport, false, &unasked)
+        let service = shake_hands(transport, &Lifecycle::first(false), &unasked)
             .await
             .map_err(|error| ended_or(&unasked, http::connect_error(error, &last)))?;
         let known = Known {
@@ -294,20 +370,25 @@ impl Connector {
 /// Runs the handshake of one lifecycle over a transport that hands over to `unasked`.
 async fn shake_hands<T>(
     transport: T,
-    is_modern: bool,
+    lifecycle: &Lifecycle,
     unasked: &Unasked,
 ) -> Result<RunningService<RoleClient, Listener>, ClientInitializeError>
 where
     T: McpTransport<RoleClient> + 'static,
 {
     let transport = Watched::new(transport, unasked.clone());
-    if is_modern {
-        let lifecycle = ClientLifecycleMode::Discover {
-            preferred_versions: vec![ProtocolVersion::V_2026_07_28],
-        };
-        Listener.serve_with_lifecycle(transport, lifecycle).await
-    } else {
-        Listener.serve(transport).await
+    match lifecycle {
+        Lifecycle::Discover => {
+            let discover = ClientLifecycleMode::Discover {
+                preferred_versions: vec![ProtocolVersion::V_2026_07_28],
+            };
+            let listener = Listener::default();
+            listener.serve_with_lifecycle(transport, discover).await
+        }
+        Lifecycle::Initialize(version) => {
+            let version = version.clone();
+            Listener { version }.serve(transport).await
+        }
     }
 }
 
@@ -323,7 +404,7 @@ fn ended_or(unasked: &Unasked, error: ConnectError) -> ConnectError {
 /// credentials.
 fn more_telling(first: ConnectError, second: ConnectError) -> ConnectError {
     match second {
-        ConnectError::NoToken(_) | ConnectError::Auth(_) => second,
+        ConnectError::NoToken(_) | ConnectError::Auth(..) => second,
         _ => first,
     }
 }
@@ -356,13 +437,40 @@ fn server_info(service: &RunningService<RoleClient, Listener>, redactor: &Redact
 /// Whether a refusal of `initialize` smells of a server that only knows `server/discover`: a header
 /// that is missing, an unsupported version, unknown method, invalid parameters (MCP 2026-07-28,
 /// versioning and request metadata).
-fn is_modern_only(error: &ConnectError) -> bool {
-    matches!(
-        error,
-        ConnectError::Refused {
+fn is_modern_only(code: i64) -> bool {
+    matches!(code, -32_022..=-32_020 | -32_601 | -32_602)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_version_is_followed_by_one_that_is_supported() {
+        let refused = |code, supported: &[&str]| ConnectError::Refused {
             step: "initialize",
-            code: -32_022..=-32_020 | -32_601 | -32_602,
-            ..
+            code,
+            message: "no".to_owned(),
+            supported: supported.iter().map(ToString::to_string).collect(),
+        };
+        let first = Lifecycle::first(false);
+        for (error, second) in [
+            (
+                refused(-32_602, &["2024-11-05", "2025-03-26"]),
+                Some(Lifecycle::Initialize(ProtocolVersion::V_2025_03_26)),
+            ),
+            (refused(-32_602, &["2026-07-28"]), Some(Lifecycle::Discover)),
+            (refused(-32_602, &["1.0"]), Some(Lifecycle::Discover)),
+            (
+                refused(-32_000, &["2024-11-05"]),
+                Some(Lifecycle::Initialize(ProtocolVersion::V_2024_11_05)),
+            ),
+            (refused(-32_000, &[]), None),
+            (ConnectError::Closed("initialize"), None),
+        ] {
+            assert_eq!(first.after(&error), second, "{error:?}");
         }
-    )
+        let discover = Lifecycle::first(true);
+        assert_eq!(discover.after(&refused(-32_601, &["2024-11-05"])), None);
+    }
 }

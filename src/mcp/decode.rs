@@ -7,45 +7,52 @@
 //! text inside [`ServerResult::CustomResult`], for [`raw_result`] to take out.
 
 use std::{
-    borrow::Cow,
     collections::{HashMap, VecDeque},
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use rmcp::{
     RoleClient,
     model::{
-        ClientNotification, ClientRequest, CustomResult, DiscoverResult, ErrorCode, ErrorData,
-        InitializeResult, JsonRpcMessage, RequestId, ServerResult,
+        ClientNotification, ClientRequest, CustomResult, ErrorCode, ErrorData, JsonRpcMessage,
+        RequestId, ServerResult,
     },
     service::{RxJsonRpcMessage, TxJsonRpcMessage},
 };
-use serde::{Deserialize, de::Error as _};
-use serde_json::{Value, value::RawValue};
+use serde::de::Error as _;
+use serde_json::Value;
 
 use super::{
     aside,
+    envelope::{self, Envelope, Outcome, Shape},
+    handshake,
+    preview::preview,
     progress::{Ears, is_progress},
-    unasked::{Bounds, ID_BYTES_MAX, Unasked},
+    unasked::{Bounds, Unasked},
     weight::{weight, weight_max},
 };
-use crate::compute::in_place;
+use crate::{compute::in_place, secret::Redactor};
 
 /// Our JSON-RPC error code for an answer that is larger than the limit; in the range the
 /// specification leaves to implementations.
 pub const TOO_LARGE: ErrorCode = ErrorCode(-32_090);
 
+/// Our JSON-RPC error code for an answer of which nothing can be made.
+pub const UNREADABLE: ErrorCode = ErrorCode(-32_091);
+
+/// The method of a request for tools.
+pub const LIST: &str = "tools/list";
+
 /// The largest answer to anything but `tools/call` and `tools/list`, in bytes.
 const OTHER_BYTES_MAX: usize = 2 << 20;
-/// As much of the message of an error is kept, in bytes.
-const ERROR_TEXT_BYTES_MAX: usize = 64 << 10;
-/// The largest `data` of an error that is kept, in bytes; more is left out.
-const ERROR_DATA_BYTES_MAX: usize = 256 << 10;
 /// Requests that were given up and whose answers may still come.
 const GIVEN_UP_MAX: usize = 1_024;
+/// How long an answer without an id may belong to a request that was given up.
+const GIVEN_UP_FOR: Duration = Duration::from_secs(30);
 
 /// What a request asked for, as far as its answer is decoded differently.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,68 +69,45 @@ pub enum Kind {
     Other,
 }
 
-/// The envelope of a JSON-RPC message; the result stays text.
-#[derive(Deserialize)]
-struct Envelope<'a> {
-    /// Absent in notifications and in errors that nobody asked for.
-    #[serde(borrow, default)]
-    id: Option<&'a RawValue>,
-    /// Present in requests and notifications.
-    #[serde(borrow, default)]
-    method: Option<Cow<'a, str>>,
-    /// Present in answers.
-    #[serde(borrow, default)]
-    result: Option<&'a RawValue>,
-    /// Present in refusals.
-    #[serde(borrow, default)]
-    error: Option<&'a RawValue>,
-}
-
-/// A JSON-RPC error; the data stays text until it is known to be small.
-#[derive(Deserialize)]
-struct RawError<'a> {
-    /// The code.
-    code: ErrorCode,
-    /// The server's words.
-    #[serde(borrow)]
-    message: Cow<'a, str>,
-    /// Anything.
-    #[serde(borrow, default)]
-    data: Option<&'a RawValue>,
-}
-
 /// The decoder of one connection.
 #[derive(Debug, Default)]
 pub struct Decoder {
     /// The requests in flight.
     kinds: Mutex<HashMap<RequestId, Kind>>,
     /// Requests that were given up, the oldest first: an answer that comes late is no flood.
-    given_up: Mutex<VecDeque<RequestId>>,
+    given_up: Mutex<VecDeque<(RequestId, Instant)>>,
+    /// Answers that came in one message with another one.
+    more: Mutex<VecDeque<RxJsonRpcMessage<RoleClient>>>,
     /// What the server sends unasked.
     unasked: Unasked,
     /// Who wants to hear of them.
     ears: Ears,
     /// Whether a request was given up: the server may still speak of it.
     has_given_up: AtomicBool,
-    /// Whether a number that comes back as text is the same id.
-    takes_text_ids: bool,
+    /// Whether it is for the answer to one request alone.
+    is_for_one: bool,
+    /// Whether a request after `initialize` was answered: until then an error without an id may be about
+    /// the notification that the session is ready.
+    has_answered: AtomicBool,
+    /// Takes secrets out of what is shown of an answer.
+    redactor: Redactor,
 }
 
 impl Decoder {
     /// A decoder for a connection; what its server sends unasked goes to `unasked`.
-    pub fn new(unasked: Unasked) -> Self {
+    pub fn new(unasked: Unasked, redactor: Redactor) -> Self {
         Self {
             unasked,
+            redactor,
             ..Self::default()
         }
     }
 
-    /// A decoder for answers that can only be to one request: there a number that some servers
-    /// send back as text is as good as the number. Among many requests it is not.
-    pub fn of_one(unasked: Unasked) -> Self {
+    /// A decoder for the answer to one request, on a connection that has others.
+    pub fn of_one(unasked: Unasked, redactor: Redactor) -> Self {
         Self {
-            takes_text_ids: true,
-            ..Self::new(unasked)
+            is_for_one: true,
+            ..Self::new(unasked, redactor)
         }
     }
 
@@ -164,7 +148,7 @@ impl Decoder {
         if given_up.len() == GIVEN_UP_MAX {
             given_up.pop_front();
         }
-        given_up.push_back(id.clone());
+        given_up.push_back((id.clone(), Instant::now()));
     }
 
     /// Whether an id is of a request that was given up. It is then forgotten.
@@ -173,7 +157,7 @@ impl Decoder {
             return false;
         }
         let mut given_up = lock(&self.given_up);
-        let found = given_up.iter().position(|late| late == id);
+        let found = given_up.iter().position(|(late, _)| late == id);
         found.is_some_and(|place| given_up.remove(place).is_some())
     }
 
@@ -188,36 +172,79 @@ impl Decoder {
         in_place(message.len(), || self.read(message))
     }
 
+    /// An answer that came in one message with the one that [`Decoder::received`] gave.
+    pub fn take_more(&self) -> Option<RxJsonRpcMessage<RoleClient>> {
+        lock(&self.more).pop_front()
+    }
+
     /// [`Decoder::received`], on this thread.
     fn read(&self, message: &[u8]) -> Option<RxJsonRpcMessage<RoleClient>> {
+        let text = envelope::text_of(message);
+        if let Some(envelope) = Envelope::read(&text) {
+            return self.take(envelope, &text);
+        }
+        let messages = envelope::messages_in(&text);
+        if !messages.is_empty() {
+            return self.take_all(&messages);
+        }
+        if let Some(mended) = envelope::mended(&text)
+            && let Some(envelope) = Envelope::read(&mended)
+        {
+            return self.take(envelope, &mended);
+        }
         let size = message.len();
-        // An array would be read as the members of the envelope, in order.
-        let is_object = message.trim_ascii_start().starts_with(b"{");
-        let envelope = is_object.then(|| serde_json::from_slice::<Envelope<'_>>(message));
-        let Some(Ok(envelope)) = envelope else {
-            self.unasked.note(size);
-            return None;
-        };
-        match (envelope.method, envelope.id.map(read_id)) {
-            (Some(method), Some(Some(id))) => {
+        if let Some(id) = envelope::named_id(&self.pending(), message, message) {
+            self.unasked.answered(size);
+            return Some(self.unreadable(id, "its JSON is broken", &text));
+        }
+        self.unasked.note(size);
+        None
+    }
+
+    /// Takes one message.
+    fn take(&self, envelope: Envelope<'_>, text: &str) -> Option<RxJsonRpcMessage<RoleClient>> {
+        let size = text.len();
+        match envelope.shape() {
+            Shape::Request(id, method) => {
                 self.unasked.request(id, &method, size);
                 None
             }
-            (Some(method), None) => self.notified(&method, message),
-            (None, Some(Some(id))) => {
-                let answer = self.answer(&id, envelope.result, envelope.error);
-                if answer.is_some() || self.is_late(&id) {
+            Shape::Notification(method) => self.notified(&method, text.as_bytes()),
+            Shape::Answer(id, outcome) => {
+                let own = match &id {
+                    Some(id) => self.own_id(id),
+                    None => self.nameless(outcome),
+                };
+                let answer = own.and_then(|id| self.answer(id, outcome, text));
+                if answer.is_some() || id.is_some_and(|id| self.is_late(&id)) {
                     self.unasked.answered(size);
                 } else {
                     self.unasked.note(size);
                 }
                 answer
             }
-            (_, Some(None)) | (None, None) => {
+            Shape::Other => {
                 self.unasked.note(size);
                 None
             }
         }
+    }
+
+    /// Takes the messages of one text; the first answer is given, the others follow it.
+    fn take_all(&self, messages: &[&str]) -> Option<RxJsonRpcMessage<RoleClient>> {
+        let mut first = None;
+        for message in messages {
+            let Some(envelope) = Envelope::read(message) else {
+                self.unasked.note(message.len());
+                continue;
+            };
+            match self.take(envelope, message) {
+                Some(answer) if first.is_some() => lock(&self.more).push_back(answer),
+                Some(answer) => first = Some(answer),
+                None => {}
+            }
+        }
+        first
     }
 
     /// Takes a notification; rmcp gets what it needs itself.
@@ -234,23 +261,59 @@ impl Decoder {
     /// The answer to a request in flight.
     fn answer(
         &self,
-        id: &RequestId,
-        result: Option<&RawValue>,
-        error: Option<&RawValue>,
+        id: RequestId,
+        outcome: Outcome<'_>,
+        text: &str,
     ) -> Option<RxJsonRpcMessage<RoleClient>> {
-        let id = self.own_id(id)?;
-        if let Some(error) = error {
-            let error = read_error(error.get())?;
-            self.forget(&id);
-            return Some(JsonRpcMessage::error(error, Some(id)));
-        }
-        let raw = result?.get();
+        let raw = match outcome {
+            Outcome::Error(error) => {
+                self.forget(&id);
+                let error = envelope::read_error(error.get());
+                return Some(JsonRpcMessage::error(error, Some(id)));
+            }
+            Outcome::Neither => {
+                let reason = "it has neither `result` nor `error`";
+                return Some(self.unreadable(id, reason, text));
+            }
+            Outcome::Result(raw) => raw.get(),
+        };
         let kind = self.change(|kinds| kinds.remove(&id))?;
+        if kind != Kind::Initialize {
+            self.has_answered.store(true, Ordering::Relaxed);
+        }
         let limit = kind.bytes_max(self.unasked.bounds());
         if raw.len() > limit || (!kind.is_text() && weight(raw.as_bytes()) > weight_max(limit)) {
             return Some(self.too_large(id, limit));
         }
         Some(JsonRpcMessage::response(kind.decode(raw), id))
+    }
+
+    /// The request that an answer without an id is for: the only one in flight, where the server can speak of
+    /// no other (JSON-RPC 2.0, section 5: an error has no id when the request's could not be read). A result
+    /// is not given to a request that it does not name.
+    fn nameless(&self, outcome: Outcome<'_>) -> Option<RequestId> {
+        if !matches!(outcome, Outcome::Error(_)) {
+            return None;
+        }
+        let kinds = self.kinds();
+        let (id, kind) = kinds.iter().next().filter(|_| kinds.len() == 1)?;
+        // The first one before any answer may be about `notifications/initialized`.
+        let is_first = *kind == Kind::List && !self.has_answered.swap(true, Ordering::Relaxed);
+        let gave_up = lock(&self.given_up).back().map(|(_, when)| when.elapsed());
+        let is_clear = !is_first && gave_up.is_none_or(|since| since > GIVEN_UP_FOR);
+        is_clear.then(|| id.clone())
+    }
+
+    /// The refusal that takes the place of an answer of which nothing can be made.
+    pub fn unreadable(
+        &self,
+        id: RequestId,
+        reason: &str,
+        text: &str,
+    ) -> RxJsonRpcMessage<RoleClient> {
+        self.forget(&id);
+        let error = unreadable(reason, text, &self.redactor);
+        JsonRpcMessage::error(error, Some(id))
     }
 
     /// The refusal that takes the place of an answer which is larger than `limit` bytes.
@@ -271,18 +334,18 @@ impl Decoder {
         kinds.keys().next().filter(|_| is_clear).cloned()
     }
 
-    /// Finds the request an id answers.
+    /// Finds the request an id answers. Some servers send a number back as text.
     fn own_id(&self, id: &RequestId) -> Option<RequestId> {
         let kinds = self.kinds();
         if kinds.contains_key(id) {
             return Some(id.clone());
         }
         match id {
-            RequestId::String(text) if self.takes_text_ids => {
+            RequestId::String(text) => {
                 let number = RequestId::Number(text.parse().ok()?);
                 kinds.contains_key(&number).then_some(number)
             }
-            RequestId::String(_) | RequestId::Number(_) => None,
+            RequestId::Number(_) => None,
         }
     }
 
@@ -291,7 +354,7 @@ impl Decoder {
         let mut kinds = self.kinds();
         let changed = change(&mut kinds);
         // One for a single answer knows nothing of the others on its connection.
-        if !self.takes_text_ids {
+        if !self.is_for_one {
             let bounds = self.unasked.bounds();
             self.unasked.expect(Kind::largest(kinds.values(), bounds));
         }
@@ -309,27 +372,15 @@ fn lock<T>(table: &Mutex<T>) -> MutexGuard<'_, T> {
     table.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Reads an id; `None` for what is none, or is longer than any that is answered. rmcp would read it into
-/// a value first, and a list of numbers in its place would take all memory.
-pub fn read_id(raw: &RawValue) -> Option<RequestId> {
-    let text = raw.get();
-    match text.parse() {
-        Ok(number) => Some(RequestId::Number(number)),
-        Err(_) if text.len() > ID_BYTES_MAX => None,
-        Err(_) => serde_json::from_str(text).ok(),
-    }
-}
-
-/// Reads a JSON-RPC error. A long message is cut, and `data` that is large is left out.
-pub fn read_error(raw: &str) -> Option<ErrorData> {
-    let error: RawError<'_> = serde_json::from_str(raw).ok()?;
-    let mut message = error.message.into_owned();
-    message.truncate(message.floor_char_boundary(ERROR_TEXT_BYTES_MAX));
-    let data = error
-        .data
-        .filter(|data| data.get().len() <= ERROR_DATA_BYTES_MAX)
-        .and_then(|data| serde_json::from_str(data.get()).ok());
-    Some(ErrorData::new(error.code, message, data))
+/// The error that stands for an answer of which nothing can be made, with the beginning of it.
+pub fn unreadable(reason: &str, text: &str, redactor: &Redactor) -> ErrorData {
+    let preview = preview(text.as_bytes(), redactor);
+    let message = if preview.is_empty() {
+        reason.to_owned()
+    } else {
+        format!("{reason}: {preview}")
+    };
+    ErrorData::new(UNREADABLE, message, None)
 }
 
 impl Kind {
@@ -340,6 +391,8 @@ impl Kind {
             ClientRequest::ListToolsRequest(_) => Self::List,
             ClientRequest::InitializeRequest(_) => Self::Initialize,
             ClientRequest::DiscoverRequest(_) => Self::Discover,
+            // A page behind a cursor that is no text.
+            ClientRequest::CustomRequest(request) if request.method == LIST => Self::List,
             _ => Self::Other,
         }
     }
@@ -376,12 +429,10 @@ impl Kind {
     fn decode(self, raw: &str) -> ServerResult {
         let typed = match self {
             Self::Call | Self::List => None,
-            Self::Initialize => serde_json::from_str::<InitializeResult>(raw)
-                .ok()
-                .map(ServerResult::InitializeResult),
-            Self::Discover => serde_json::from_str::<DiscoverResult>(raw)
-                .ok()
-                .map(ServerResult::DiscoverResult),
+            Self::Initialize => {
+                handshake::initialize_result(raw).map(ServerResult::InitializeResult)
+            }
+            Self::Discover => handshake::discover_result(raw).map(ServerResult::DiscoverResult),
             Self::Other => serde_json::from_str(raw).ok(),
         };
         typed.unwrap_or_else(|| keep_raw(raw))
@@ -426,12 +477,19 @@ pub fn requests_of_each_kind() -> [(i64, ClientRequest); 3] {
 
 #[cfg(test)]
 mod tests {
-    use rmcp::model::{
-        CallToolRequest, CallToolRequestParams, CancelledNotification, CancelledNotificationParam,
-        ClientJsonRpcMessage,
+    use rmcp::{
+        model::{
+            CallToolRequest, CallToolRequestParams, CancelledNotification,
+            CancelledNotificationParam, ClientJsonRpcMessage,
+        },
+        service::ServiceError,
     };
 
     use super::*;
+    use crate::mcp::http::{
+        call_error,
+        testing::{LIMIT, assert_answer, odd_answer, odd_answers},
+    };
 
     /// A decoder that was asked for a call with this id.
     fn asked(id: i64) -> Decoder {
@@ -450,9 +508,10 @@ mod tests {
         let long_id = format!(r#"{{"id":"{}","method":"ping"}}"#, "i".repeat(1_000));
         for text in [
             r#"{"jsonrpc":"2.0","id":2,"result":{}}"#,
-            r#"{"jsonrpc":"2.0","id":null,"error":{"code":1,"message":"no"}}"#,
+            r#"{"jsonrpc":"2.0","id":2,"error":{"code":1,"message":"no"}}"#,
             r#"{"jsonrpc":"2.0","method":"notifications/tools/list_changed"}"#,
-            r#"[{"jsonrpc":"2.0","id":1,"result":{}}]"#,
+            r#"{"level":"error","error":null}"#,
+            r#"{"jsonrpc":"2.0","id":null,"result":{}}"#,
             r#"[1,"ping"]"#,
             "null",
             "",
@@ -468,18 +527,63 @@ mod tests {
     }
 
     #[test]
-    fn an_error_brings_few_words_and_little_data() {
+    fn an_answer_with_our_id_ends_its_call() {
+        for (number, (text, expected)) in odd_answers().iter().enumerate() {
+            let decoder = asked(1);
+            let answer = odd_answer(&format!("odd {number}"), 1).unwrap();
+            let got = match decoder.received(answer.as_bytes()) {
+                Some(JsonRpcMessage::Response(response)) => {
+                    Ok(raw_result(response.result).unwrap())
+                }
+                Some(JsonRpcMessage::Error(error)) => {
+                    Err(call_error(ServiceError::McpError(error.error), LIMIT))
+                }
+                other => panic!("{text}: {other:?}"),
+            };
+            assert_answer(&got, expected, text);
+            assert!(decoder.pending().is_empty(), "{text}");
+        }
+    }
+
+    #[test]
+    fn answers_of_one_message_come_one_after_the_other() {
         let decoder = asked(1);
-        let text = format!(
-            r#"{{"jsonrpc":"2.0","id":1,"error":{{"code":-1,"message":"{}","data":[{}0]}}}}"#,
-            "ü".repeat(100_000),
-            "0,".repeat(200_000)
-        );
-        let Some(JsonRpcMessage::Error(error)) = decoder.received(text.as_bytes()) else {
-            panic!("no error");
+        let call = CallToolRequest::new(CallToolRequestParams::new("t"));
+        let second = ClientRequest::CallToolRequest(call);
+        decoder.sent(&JsonRpcMessage::request(second, RequestId::Number(2)));
+        let both = br#"[{"id":2,"result":{}},{"id":1,"result":{}},{"id":3,"result":{}}]"#;
+        let answered = |message: Option<RxJsonRpcMessage<RoleClient>>| match message {
+            Some(JsonRpcMessage::Response(response)) => Some(response.id),
+            _ => None,
         };
-        assert!(error.error.message.len() <= ERROR_TEXT_BYTES_MAX);
-        assert_eq!(error.error.data, None);
+        assert_eq!(answered(decoder.received(both)), Some(RequestId::Number(2)));
+        assert_eq!(answered(decoder.take_more()), Some(RequestId::Number(1)));
+        assert!(decoder.take_more().is_none());
+    }
+
+    #[test]
+    fn an_error_without_an_id_is_given_to_the_only_request_that_it_can_be_for() {
+        let error = br#"{"id":null,"error":{"code":-1,"message":"no"}}"#;
+        let list = || {
+            let list = ClientRequest::ListToolsRequest(rmcp::model::ListToolsRequest::default());
+            JsonRpcMessage::request(list, RequestId::Number(2))
+        };
+        let two = asked(1);
+        two.sent(&list());
+        assert!(two.received(error).is_none(), "two are in flight");
+        let ready = Decoder::default();
+        ready.sent(&list());
+        assert!(
+            ready.received(error).is_none(),
+            "it may be about `initialized`"
+        );
+        assert!(ready.received(error).is_some(), "and the next one is not");
+        let cancelled = asked(1);
+        cancelled.give_up(&RequestId::Number(7));
+        assert!(
+            cancelled.received(error).is_none(),
+            "it may be about what was given up"
+        );
     }
 
     #[test]

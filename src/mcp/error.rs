@@ -37,8 +37,8 @@ pub enum ConnectError {
         after: Duration,
     },
     /// The server wants other credentials.
-    #[error("the server refused our credentials (HTTP {0})")]
-    Auth(u16),
+    #[error("the server refused our credentials (HTTP {0}){1}")]
+    Auth(u16, String),
     /// There is no token to show.
     #[error(transparent)]
     NoToken(NoToken),
@@ -54,10 +54,15 @@ pub enum ConnectError {
         code: i64,
         /// The server's words.
         message: String,
+        /// The protocol versions that it says it supports, where it does.
+        supported: Vec<String>,
     },
     /// What came back is no MCP.
     #[error("the server does not speak MCP: {0}")]
     Protocol(String),
+    /// The connection ended during a step of the handshake.
+    #[error("the server closed the connection during `{0}`")]
+    Closed(&'static str),
     /// The list of tools, or the document in place of one, is too large to be read.
     #[error(
         "{what} is too large: with all its pages it may have {bytes_max} bytes, and fewer where they are \
@@ -96,9 +101,10 @@ pub enum CallError {
     /// The call never left: repeating it is safe.
     #[error("the call did not reach the server: {0}")]
     NotSent(String),
-    /// The server refused our credentials (HTTP 401 or 403).
-    #[error("the server refused our credentials (HTTP {0})")]
-    Auth(u16),
+    /// The server refused our credentials, or this call (HTTP 401 or 403), with its words, empty or like
+    /// `: words`.
+    #[error("the server refused {what} (HTTP {0}){1}", what = refused(*.0, .1))]
+    Auth(u16, String),
     /// There is no token to show, or none that reaches far enough.
     #[error(transparent)]
     NoToken(NoToken),
@@ -108,13 +114,22 @@ pub enum CallError {
         /// Its `Retry-After`, as sent.
         retry_after: Option<String>,
     },
-    /// An HTTP status that is no answer.
-    #[error("the server answered HTTP {0}")]
-    Http(u16),
+    /// An HTTP status that is no answer, with the server's words, empty or like `: words`.
+    #[error("the server answered HTTP {0}{1}")]
+    Http(u16, String),
     /// The answer is larger than the limit, in bytes.
     #[error("the answer is larger than {0} bytes")]
     TooLarge(usize),
     /// What came back is no answer to a call.
     #[error("the server's answer is no MCP: {0}")]
     Protocol(String),
+}
+
+/// What a server refuses: it is about the call where it says why it forbids it.
+fn refused(status: u16, words: &str) -> &'static str {
+    if status == 403 && !words.is_empty() {
+        "the call"
+    } else {
+        "our credentials"
+    }
 }

@@ -7,6 +7,7 @@ use tokio::io::AsyncBufRead;
 
 use super::{
     decode::Decoder,
+    envelope::{looks_like_message, named_id},
     lines::{Line, Lines},
     unasked::Unasked,
 };
@@ -42,6 +43,9 @@ impl<R: AsyncBufRead + Unpin> Inbox<R> {
     /// The next message for rmcp, or `None` when the output ended or the session is over. Cancel-safe.
     pub async fn next(&mut self) -> Option<RxJsonRpcMessage<RoleClient>> {
         while !self.unasked.is_over() {
+            if let Some(message) = self.decoder.take_more() {
+                return Some(message);
+            }
             // A server that does not take our answers is not read further.
             self.unasked.room().await;
             self.lines.set_limit(self.unasked.message_bytes_max());
@@ -115,28 +119,13 @@ fn note_junk(junk: &mut u64, line: &[u8]) {
     }
 }
 
-/// Finds whose answer an overlong line is: SDKs write `"id":N` first or last. What does not look
-/// like a message is nobody's.
+/// Finds whose answer an overlong line is: the request that it names, or the only one in flight.
 fn overlong_id(pending: &[RequestId], head: &[u8], tail: &[u8]) -> Option<RequestId> {
-    let ends = [head, tail].map(|end| String::from_utf8_lossy(end).replace(' ', ""));
-    let is_message = ends[0].starts_with('{') && ends.iter().any(|end| end.contains("\"jsonrpc\""));
-    if !is_message {
-        return None;
-    }
-    let mut found = pending.iter().filter(|id| {
-        let text = id.to_string();
-        let is_in = |end: &String| {
-            [",", "}"].iter().any(|after| {
-                end.contains(&format!("\"id\":{text}{after}"))
-                    || end.contains(&format!("\"id\":\"{text}\"{after}"))
-            })
-        };
-        ends.iter().any(is_in)
-    });
-    match (found.next(), found.next(), pending) {
-        (Some(id), None, _) | (None, None, [id]) => Some(id.clone()),
+    let only = || match pending {
+        [id] if looks_like_message(head, tail) => Some(id.clone()),
         _ => None,
-    }
+    };
+    named_id(pending, head, tail).or_else(only)
 }
 
 /// What became of a server's output, for the fuzz target and the property test.
@@ -166,7 +155,10 @@ pub fn stdio_of(output: &[u8], piece: usize) -> Seen {
         result_bytes_max: 1 << 10,
         tools_bytes_max: 1 << 10,
     });
-    let decoder = Arc::new(Decoder::new(unasked.clone()));
+    let decoder = Arc::new(Decoder::new(
+        unasked.clone(),
+        crate::secret::Redactor::default(),
+    ));
     for (id, request) in super::decode::requests_of_each_kind() {
         let message: ClientJsonRpcMessage = JsonRpcMessage::request(request, RequestId::Number(id));
         decoder.sent(&message);

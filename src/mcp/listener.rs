@@ -10,8 +10,20 @@ use rmcp::{
 /// Says who we are. It hears of nothing: what a server sends unasked is dealt with by the transports
 /// ([`Unasked`](super::unasked::Unasked)). It declares no capability, because nothing here could answer
 /// a server's question.
-#[derive(Debug, Clone, Default)]
-pub struct Listener;
+#[derive(Debug, Clone)]
+pub struct Listener {
+    /// The version that `initialize` offers.
+    pub version: ProtocolVersion,
+}
+
+impl Default for Listener {
+    fn default() -> Self {
+        // rmcp's default offers 2026-07-28, which has no `initialize`.
+        Self {
+            version: ProtocolVersion::LATEST_WITH_INITIALIZE,
+        }
+    }
+}
 
 impl ClientHandler for Listener {
     fn get_info(&self) -> ClientConfig {
@@ -19,8 +31,7 @@ impl ClientHandler for Listener {
             ClientCapabilities::default(),
             Implementation::new("mcp-bridge", env!("CARGO_PKG_VERSION")),
         )
-        // rmcp's default offers 2026-07-28, which has no `initialize`.
-        .with_protocol_version(ProtocolVersion::LATEST_WITH_INITIALIZE)
+        .with_protocol_version(self.version.clone())
     }
 }
 

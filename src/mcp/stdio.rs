@@ -24,6 +24,7 @@ use super::{
     progress::Heard,
     unasked::Unasked,
 };
+use crate::secret::Redactor;
 
 /// How long one message may take to go into the pipe. A server that reads nothing for this long is
 /// stuck for good, and every further message would wait behind it.
@@ -51,9 +52,14 @@ pub struct StdioTransport {
 impl StdioTransport {
     /// Speaks to a started process. What it sends unasked goes to `unasked`, which also knows how large
     /// an answer may be.
-    pub fn new(process: Arc<Mutex<Process>>, pipes: Pipes, unasked: Unasked) -> Self {
+    pub fn new(
+        process: Arc<Mutex<Process>>,
+        pipes: Pipes,
+        unasked: Unasked,
+        redactor: Redactor,
+    ) -> Self {
         let stdout = BufReader::with_capacity(64 << 10, pipes.stdout);
-        let decoder = Arc::new(Decoder::new(unasked.clone()));
+        let decoder = Arc::new(Decoder::new(unasked.clone(), redactor));
         Self {
             process,
             outbox: Arc::new(Outbox::new(pipes.stdin)),

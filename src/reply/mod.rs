@@ -9,7 +9,10 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use self::block::Block;
-use crate::secret::Redactor;
+use crate::{
+    json::{self, Raw},
+    secret::Redactor,
+};
 
 /// What mcpo says of a failed tool that gives no reason; saved prompts know the sentence.
 const NO_REASON: &str = "Unknown tool execution error";
@@ -66,9 +69,31 @@ impl Reply {
     ///
     /// One content is unwrapped, several become an array, none is `[]` unless there is
     /// `structuredContent`. With `embed_html` the first HTML resource is the whole answer.
+    #[cfg(any(test, fuzzing))]
     pub fn from_result(result: Value, embed_html: bool) -> Result<Self, ToolError> {
-        let Value::Object(mut result) = result else {
-            return Ok(Self::json(result.to_string().into_bytes()));
+        Self::of(result, None, embed_html)
+    }
+
+    /// Reads the JSON text of such a result as leniently as it can be read; the error is that of a text
+    /// which is no JSON at all. Integers past 64 bits keep their digits.
+    pub fn from_text(
+        text: String,
+        embed_html: bool,
+    ) -> serde_json::Result<Result<Self, ToolError>> {
+        let result = json::read_lenient(&text)?;
+        let exact = exact_structured(&text);
+        // The text of a large one is not kept beside its values.
+        drop(text);
+        Ok(Self::of(result, exact, embed_html))
+    }
+
+    /// The reply for a result. `exact` is its `structuredContent` as it came, where its digits matter.
+    fn of(result: Value, exact: Option<Vec<u8>>, embed_html: bool) -> Result<Self, ToolError> {
+        let mut result = match result {
+            Value::Object(result) => result,
+            // An answer that says nothing.
+            Value::Null => Map::new(),
+            other => return Ok(Self::json(other.to_string().into_bytes())),
         };
         if let Some(unfinished) = unfinished(&mut result) {
             return Err(unfinished);
@@ -93,7 +118,7 @@ impl Reply {
             });
         }
         Ok(Self::json(match (blocks.as_slice(), structured) {
-            ([], Some(structured)) => structured.to_string().into_bytes(),
+            ([], Some(structured)) => exact.unwrap_or_else(|| structured.to_string().into_bytes()),
             ([], None) => rest(result).to_string().into_bytes(),
             ([block], _) => written(std::slice::from_ref(block)),
             (blocks, _) => {
@@ -169,6 +194,23 @@ pub fn status_of(code: i64) -> u16 {
         -32602 => 422,
         _ => 500,
     }
+}
+
+/// The `structuredContent` of a result as compact JSON, where it may hold an integer that a [`Value`] does not
+/// keep.
+fn exact_structured(text: &str) -> Option<Vec<u8>> {
+    if !json::has_long_digits(text.as_bytes()) {
+        return None;
+    }
+    let Raw::Object(members) = Raw::open(serde_json::from_str(text).ok()?).ok()? else {
+        return None;
+    };
+    let (_, value) = members
+        .into_iter()
+        .find(|(key, _)| key == "structuredContent")?;
+    let mut exact = Vec::new();
+    json::compact(value.get(), &mut exact).ok()?;
+    Some(exact)
 }
 
 /// Refuses a result that only announces one (`MCP 2026-07-28, resultType`).

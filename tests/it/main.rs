@@ -30,6 +30,7 @@ mod keyring;
 mod metrics;
 mod oauth;
 mod oauth_peers;
+mod odd_peers;
 mod oracle;
 mod page;
 mod plain_text;

@@ -1,7 +1,5 @@
 //! Reads the head and the body of an answer: statuses, content types, never more than the limit.
 
-use std::borrow::Cow;
-
 use bytes::{Bytes, BytesMut};
 use http::{
     HeaderMap, StatusCode,
@@ -9,18 +7,23 @@ use http::{
 };
 use reqwest::Response;
 use rmcp::model::ErrorData;
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde_json::Value;
 use url::Url;
 
-use super::{super::decode::read_error, failure::Failure};
+use super::{
+    super::{
+        envelope::{Envelope, Outcome, Shape, mended, read_error, text_of},
+        preview::preview,
+    },
+    failure::Failure,
+};
 use crate::secret::Redactor;
 
 /// How much of a refusal is read, in bytes.
 pub const REFUSAL_BYTES_MAX: usize = 64 << 10;
 
-/// How much of an unusable body is shown, in characters.
-const PREVIEW_CHARS: usize = 100;
+/// Where services put the sentence of a refusal.
+const SENTENCES: [&str; 5] = ["message", "detail", "error_description", "error", "title"];
 
 /// What a body is, by its content type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,19 +34,6 @@ pub enum Kind {
     Events,
     /// Anything else, or not said.
     Other,
-}
-
-/// The beginning of a body on one line, for a message: secrets are taken out before it is cut.
-pub fn preview(body: &[u8], redactor: &Redactor) -> String {
-    let text = String::from_utf8_lossy(body);
-    let text = redactor.redact(&text);
-    let words: Vec<&str> = text.split_whitespace().collect();
-    let line = words.join(" ");
-    let mut preview: String = line.chars().take(PREVIEW_CHARS).collect();
-    if preview.len() < line.len() {
-        preview.push('…');
-    }
-    preview
 }
 
 /// The content type without its parameters, as sent; empty when there is none.
@@ -111,8 +101,13 @@ pub fn is_auth(status: StatusCode) -> bool {
 /// The failure that a status and its headers tell by themselves, if any.
 pub fn refused_by_status(status: StatusCode, headers: &HeaderMap) -> Option<Failure> {
     if is_auth(status) {
-        return Some(Failure::Auth(status.as_u16()));
+        return Some(Failure::Auth(status.as_u16(), String::new()));
     }
+    refused_by_head(status, headers)
+}
+
+/// The same, where the body of a refused credential is read too.
+pub fn refused_by_head(status: StatusCode, headers: &HeaderMap) -> Option<Failure> {
     if status == StatusCode::TOO_MANY_REQUESTS {
         let retry_after = headers
             .get(RETRY_AFTER)
@@ -129,44 +124,47 @@ pub fn refused_by_status(status: StatusCode, headers: &HeaderMap) -> Option<Fail
 
 /// The failure for a status with a body that says no more than a person can read.
 pub fn refused_by_body(status: StatusCode, body: &[u8], redactor: &Redactor) -> Failure {
-    let preview = preview(body, redactor);
-    let hint = if preview.is_empty() {
+    let words = words(body, redactor);
+    if is_auth(status) {
+        Failure::Auth(status.as_u16(), words)
+    } else {
+        Failure::Http(status.as_u16(), words)
+    }
+}
+
+/// What a refusal says, like `: words`; empty when it says nothing. Of JSON the sentence in it.
+pub fn words(body: &[u8], redactor: &Redactor) -> String {
+    let text = text_of(body);
+    let sentence = match serde_json::from_str(&text) {
+        Ok(Value::Object(members)) => SENTENCES
+            .iter()
+            .filter_map(|name| members.get(*name))
+            .find_map(|said| said.as_str().or_else(|| said.get("message")?.as_str()))
+            .map(str::to_owned),
+        _ => None,
+    };
+    let preview = preview(sentence.as_deref().unwrap_or(&text).as_bytes(), redactor);
+    if preview.is_empty() {
         preview
     } else {
         format!(": {preview}")
-    };
-    Failure::Http(status.as_u16(), hint)
+    }
 }
 
-/// A JSON-RPC answer as far as a refusal goes.
-#[derive(Deserialize)]
-struct Refusal<'a> {
-    /// The error.
-    #[serde(borrow)]
-    error: &'a RawValue,
-}
-
-/// The JSON-RPC error that a body holds, whatever id it carries: middleware cannot know ours.
+/// The JSON-RPC error that a body holds, whatever id it carries: middleware cannot know ours. An `error` in
+/// other JSON is none.
 pub fn json_rpc_error(body: &[u8]) -> Option<ErrorData> {
-    let refusal = serde_json::from_slice::<Refusal<'_>>(body).ok()?;
-    read_error(refusal.error.get())
-}
-
-/// The envelope of a JSON-RPC message, its id and result as text.
-#[derive(Debug, Deserialize)]
-pub struct Envelope<'a> {
-    /// Absent in notifications.
-    #[serde(borrow, default)]
-    pub id: Option<&'a RawValue>,
-    /// Present in requests and notifications.
-    #[serde(borrow, default)]
-    pub method: Option<Cow<'a, str>>,
-    /// Present in answers.
-    #[serde(borrow, default)]
-    pub result: Option<&'a RawValue>,
-    /// Present in refusals.
-    #[serde(borrow, default)]
-    pub error: Option<&'a RawValue>,
+    let text = text_of(body);
+    let mended = mended(&text);
+    let envelope = Envelope::read(&text).or_else(|| Envelope::read(mended.as_deref()?))?;
+    match envelope.shape() {
+        Shape::Answer(id, Outcome::Error(error))
+            if id.is_some() || text.contains("\"jsonrpc\"") =>
+        {
+            Some(read_error(error.get()))
+        }
+        _ => None,
+    }
 }
 
 /// `: it redirects to …`, without the query and the user, which may be secret.

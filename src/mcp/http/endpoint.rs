@@ -3,17 +3,21 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, OnceLock, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
-use futures::{StreamExt as _, stream::BoxStream};
+use futures::{
+    StreamExt as _,
+    future::ready,
+    stream::{BoxStream, once},
+};
 use http::{
     HeaderMap, HeaderName, HeaderValue, StatusCode,
     header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, WWW_AUTHENTICATE},
 };
 use reqwest::Response;
 use rmcp::{
-    model::{ClientJsonRpcMessage, ErrorData},
+    model::{ClientJsonRpcMessage, ErrorData, JsonRpcMessage, ServerJsonRpcMessage},
     transport::streamable_http_client::{
         AuthRequiredError, InsufficientScopeError, SseError, StreamableHttpClient,
         StreamableHttpError, StreamableHttpPostResponse,
@@ -23,15 +27,16 @@ use sse_stream::Sse;
 use url::Url;
 
 use super::{
+    alive::{Health, Ping, Pulse, did_not_run, speaks_of_session, tells_of_session},
     answers::{Asked, RawCalls, Rewriter, Stall, too_large},
     body::{self, Kind},
-    events::frames,
+    events::{Frame, frames},
     failure::{Failure, LastFailure},
     message::{First, cancelled, first_request, is_of_mcp, is_session_gone, passed_into},
     pace::Pace,
 };
 use crate::{
-    mcp::{credential::Courier, progress::Ears, unasked::Unasked},
+    mcp::{credential::Courier, preview::preview, progress::Ears, unasked::Unasked},
     secret::Redactor,
 };
 
@@ -46,6 +51,9 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// The first revision in which rmcp itself must read the tool list.
 const MODERN: &[u8] = b"2026-07-28";
+
+/// How long a stream that is being opened is waited for.
+const STREAM_WAIT: Duration = Duration::from_millis(500);
 
 /// What rmcp's transport gets.
 type Answer<T> = Result<T, StreamableHttpError<Failure>>;
@@ -79,6 +87,8 @@ struct Inner {
     stall: Stall,
     /// How soon streams are opened again.
     pace: Mutex<Pace>,
+    /// Whether the session works.
+    health: Health,
 }
 
 impl HttpEndpoint {
@@ -96,13 +106,14 @@ impl HttpEndpoint {
             url,
             moved: OnceLock::new(),
             headers,
+            calls: RawCalls::new(unasked.clone(), redactor.clone()),
             redactor,
-            calls: RawCalls::new(unasked.clone()),
             unasked,
             ears: Ears::default(),
             last: LastFailure::default(),
             stall: Stall::default(),
             pace: Mutex::default(),
+            health: Health::default(),
         }))
     }
 
@@ -191,24 +202,28 @@ impl HttpEndpoint {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         passed_into(&message, &mut headers);
+        let ping = session.map(|_| self.ping(&headers));
+        if first_request(&message).is_some() {
+            self.0.health.begins();
+        } else if session.is_some() && self.0.health.take_gone() {
+            return Err(StreamableHttpError::SessionExpired);
+        }
         let request = self.0.courier.client.post(self.url().clone());
         let request = request.headers(headers).body(serde_json::to_vec(&message)?);
         let response = match self.0.courier.send(request).await {
             Ok(response) => response,
             Err(error) => return self.fail(error),
         };
-        self.check(&response)?;
         let status = response.status();
         if !status.is_success() {
-            return self
-                .refused(&message, &asked, session.is_some(), response)
-                .await;
+            // Boxed: it is large, and most requests are taken.
+            return Box::pin(self.refused(&message, asked, ping, response)).await;
         }
         if response.url() != self.url() {
             self.0.moved.get_or_init(|| response.url().clone());
         }
         if matches!(status, StatusCode::ACCEPTED | StatusCode::NO_CONTENT) {
-            return Ok(accepted(asked));
+            return self.taken(asked, status).await;
         }
         let given = response.headers().get(&SESSION_ID);
         if given.is_some_and(|id| id.len() > SESSION_ID_BYTES_MAX) {
@@ -221,11 +236,34 @@ impl HttpEndpoint {
         let content_type = body::content_type(&response);
         if Kind::of(&content_type) == Kind::Events {
             let sessions = session.is_some() && !modern;
-            let stream = self.stream(response, Some(asked), sessions);
+            let stream = self.stream(response, Some(asked), sessions, ping);
             return Ok(StreamableHttpPostResponse::Sse(stream, given));
         }
-        self.json(&message, asked, (given, content_type), response)
+        self.json(&message, asked, ping, (given, content_type), response)
             .await
+    }
+
+    /// Asks whether the session of a request lives.
+    fn ping(&self, headers: &HeaderMap) -> Ping {
+        Ping {
+            courier: self.0.courier.clone(),
+            url: self.url().clone(),
+            headers: headers.clone(),
+        }
+    }
+
+    /// Takes a message that the server accepted without an answer. The answer to a request may come on a
+    /// stream that the client opened; where there is none, it will not come.
+    async fn taken(&self, asked: Asked, status: StatusCode) -> Answer<StreamableHttpPostResponse> {
+        if asked.id().is_some() && !self.0.health.has_stream() {
+            // The stream is opened when the session begins, and may be on its way.
+            tokio::time::sleep(STREAM_WAIT).await;
+            if !self.0.health.has_stream() {
+                let reason = format!("HTTP {} without an answer", status.as_u16());
+                return self.fail(Failure::Protocol(reason));
+            }
+        }
+        Ok(accepted(asked))
     }
 
     /// Reads an answer that is no stream. Some servers call their JSON `text/plain`.
@@ -233,6 +271,7 @@ impl HttpEndpoint {
         &self,
         message: &ClientJsonRpcMessage,
         asked: Asked,
+        ping: Option<Ping>,
         (session, content_type): (Option<String>, String),
         response: Response,
     ) -> Answer<StreamableHttpPostResponse> {
@@ -252,12 +291,15 @@ impl HttpEndpoint {
             return Ok(accepted(asked));
         }
         if let Some(answer) = asked.decode(message, &body) {
+            if self.is_gone_by(&answer, ping).await {
+                return Err(StreamableHttpError::SessionExpired);
+            }
             return Ok(StreamableHttpPostResponse::Json(answer, session));
         }
         if body.is_empty() {
             return self.fail(Failure::Protocol("an empty answer".to_owned()));
         }
-        let preview = body::preview(&body, &self.0.redactor);
+        let preview = preview(&body, &self.0.redactor);
         self.fail(Failure::Protocol(match Kind::of(&content_type) {
             Kind::Json => format!("its JSON is no answer to the request: {preview}"),
             Kind::Events | Kind::Other if content_type.is_empty() => {
@@ -267,28 +309,51 @@ impl HttpEndpoint {
         }))
     }
 
+    /// Whether an answer is an error that tells of the session, and the session is gone.
+    async fn is_gone_by(&self, answer: &ServerJsonRpcMessage, ping: Option<Ping>) -> bool {
+        match (answer, ping) {
+            (JsonRpcMessage::Error(error), Some(ping)) => {
+                self.0.health.has_worked()
+                    && speaks_of_session(&error.error.message)
+                    && ping.pulse().await != Pulse::Lives
+            }
+            (JsonRpcMessage::Response(_), Some(_)) => {
+                self.0.health.works();
+                false
+            }
+            _ => false,
+        }
+    }
+
     /// Reads a refusal. One in JSON-RPC is an answer, unless it only says that no MCP is spoken
     /// here (MCP 2025-11-25, transports, backwards compatibility).
     async fn refused(
         &self,
         message: &ClientJsonRpcMessage,
-        asked: &Asked,
-        in_session: bool,
+        asked: Asked,
+        ping: Option<Ping>,
         response: Response,
     ) -> Answer<StreamableHttpPostResponse> {
-        let status = response.status();
-        if status == StatusCode::NOT_FOUND && in_session {
-            return Err(StreamableHttpError::SessionExpired);
+        let (status, headers) = (response.status(), response.headers());
+        if asked.id().is_none() {
+            tracing::debug!(%status, "the server refused a notification");
+            return Ok(accepted(asked));
+        }
+        if let Some(failure) = body::refused_by_head(status, headers) {
+            return self.fail(failure);
         }
         let body = body::read_refusal(response).await;
         let error = body::json_rpc_error(&body);
-        if in_session
-            && status == StatusCode::BAD_REQUEST
-            && error.as_ref().is_some_and(is_session_gone)
+        if let Some(ping) = ping
+            && let Some(expired) = self.expired(status, error.as_ref(), &body, ping).await
         {
-            return Err(StreamableHttpError::SessionExpired);
+            return expired;
         }
         let first = first_request(message);
+        if body::is_auth(status) && (error.is_none() || first.is_some()) {
+            let words = body::words(&body, &self.0.redactor);
+            return self.fail(Failure::Auth(status.as_u16(), words));
+        }
         let error = match (error, first) {
             (Some(error), Some(First::Initialize)) if !is_of_mcp(&error) => {
                 let hint = format!(": {}", self.0.redactor.redact(&error.message));
@@ -306,12 +371,53 @@ impl HttpEndpoint {
         }
     }
 
+    /// What a refusal of a request with a session id means, where the server no longer knows the session.
+    async fn expired(
+        &self,
+        status: StatusCode,
+        error: Option<&ErrorData>,
+        body: &[u8],
+        ping: Ping,
+    ) -> Option<Answer<StreamableHttpPostResponse>> {
+        let is_told = error.is_some_and(is_session_gone);
+        let is_unknown = match status {
+            StatusCode::NOT_FOUND => error.is_none() || is_told,
+            StatusCode::BAD_REQUEST => is_told,
+            _ => false,
+        };
+        if is_unknown {
+            return Some(Err(StreamableHttpError::SessionExpired));
+        }
+        let health = &self.0.health;
+        if !health.has_worked() && !health.is_refused_again() {
+            return None;
+        }
+        let Pulse::Gone(pinged) = ping.pulse().await else {
+            return None;
+        };
+        if !health.has_worked() {
+            let words = body::words(body, &self.0.redactor);
+            let status = status.as_u16();
+            let reason =
+                format!("the server refuses all requests of a new session (HTTP {status}){words}");
+            return Some(self.fail(Failure::NotSent(reason)));
+        }
+        tracing::debug!(%status, "the server no longer knows the session");
+        if did_not_run(status, pinged) {
+            return Some(Err(StreamableHttpError::SessionExpired));
+        }
+        // The call may have run: it is not sent again, and the next one begins a session.
+        health.is_lost();
+        None
+    }
+
     /// The events of a body, rewritten.
     fn stream(
         &self,
         response: Response,
         asked: Option<Asked>,
         sessions: bool,
+        ping: Option<Ping>,
     ) -> BoxStream<'static, Result<Sse, SseError>> {
         let mut rewriter = Rewriter {
             calls: self.0.calls.clone(),
@@ -320,23 +426,47 @@ impl HttpEndpoint {
             sessions,
             stall: self.0.stall.clone(),
             opened: Instant::now(),
+            health: self.0.health.clone(),
+            has_broken: false,
         };
         let last = self.0.last.clone();
         let unasked = self.0.unasked.clone();
-        frames(Box::pin(response.bytes_stream()), unasked.clone())
+        let health = self.0.health.clone();
+        let open = rewriter.asked.is_none().then(|| health.stream());
+        let frames = frames(Box::pin(response.bytes_stream()), unasked.clone());
+        frames
             .then(move |frame| {
                 // A server that does not take our answers is not read further.
-                let unasked = unasked.clone();
+                let (unasked, ping) = (unasked.clone(), ping.clone());
+                let has_worked = health.has_worked();
                 async move {
                     unasked.room().await;
                     // A flood in one piece must not hold up the other tasks of this thread.
                     tokio::task::coop::consume_budget().await;
-                    frame
+                    let is_gone = match (&frame, ping) {
+                        (Ok(frame), Some(ping)) if has_worked && is_suspect(frame) => {
+                            Box::pin(ping.pulse()).await != Pulse::Lives
+                        }
+                        _ => false,
+                    };
+                    (frame, is_gone)
                 }
             })
-            .map(move |frame| match frame {
-                Ok(frame) => Ok(rewriter.frame(frame)),
-                Err(error) => Err(SseError::Body(Box::new(last.note(error.into())))),
+            .map(Some)
+            .chain(once(ready(None)))
+            .filter_map(move |frame| {
+                let _open = &open;
+                let event = match frame {
+                    Some((Ok(_), true)) => rewriter.gone().map(Ok),
+                    Some((Ok(frame), false)) => Some(Ok(rewriter.frame(frame))),
+                    Some((Err(error), _)) => {
+                        rewriter.breaks();
+                        let failure = last.note(error.into());
+                        Some(Err(SseError::Body(Box::new(failure))))
+                    }
+                    None => rewriter.ended().map(Ok),
+                };
+                ready(event)
             })
             .boxed()
     }
@@ -371,7 +501,7 @@ impl HttpEndpoint {
         if !status.is_success() {
             return self.fail(Failure::Http(status.as_u16(), String::new()));
         }
-        Ok(self.stream(response, None, true))
+        Ok(self.stream(response, None, true, None))
     }
 
     /// Waits before a stream is opened again, the longer the more often the server closes it.
@@ -485,4 +615,14 @@ fn header_value(text: &str) -> Answer<HeaderValue> {
             "a session or event id that fits no header".to_owned(),
         ))
     })
+}
+
+/// Whether an event is a small error that tells of the session.
+fn is_suspect(frame: &Frame) -> bool {
+    match frame {
+        Frame::Event(event) => {
+            event.data.len() <= body::REFUSAL_BYTES_MAX && tells_of_session(&event.data)
+        }
+        Frame::TooLarge(_) => false,
+    }
 }

@@ -17,12 +17,18 @@ use serde_json::Value;
 
 use super::super::{
     credential::NoToken,
-    decode::TOO_LARGE,
+    decode::{TOO_LARGE, UNREADABLE},
     error::{CallError, ConnectError},
 };
 
+/// Versions that are read of a refusal, at most.
+const SUPPORTED_MAX: usize = 16;
+
 /// The words in which rmcp fails the calls that were open when a session was replaced.
 const REPLACED: &str = "streamable HTTP session was re-initialized before the response arrived";
+
+/// Our JSON-RPC error code for a call that was refused because the server no longer knows the session.
+pub const GONE: ErrorCode = ErrorCode(-32_092);
 
 /// Why a request to a remote server has no answer. The error type of both MCP transports here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,9 +39,9 @@ pub enum Failure {
     /// The connection broke; the server may have acted.
     #[error("{0}")]
     Lost(String),
-    /// HTTP 401 or 403.
-    #[error("HTTP {0}")]
-    Auth(u16),
+    /// HTTP 401 or 403, with the server's words, empty or like `: words`.
+    #[error("HTTP {0}{1}")]
+    Auth(u16, String),
     /// There is no token to show, and nothing was sent; or the server wants one that reaches further.
     #[error(transparent)]
     NoToken(#[from] NoToken),
@@ -61,7 +67,14 @@ impl From<reqwest::Error> for Failure {
         let unsent = error.is_connect() || error.is_builder();
         let host = error
             .url()
-            .and_then(|url| Some(format!("`{}`: ", url.host_str()?)))
+            .and_then(|url| {
+                let port = url.port().map(|port| format!(":{port}"));
+                Some(format!(
+                    "`{}{}`: ",
+                    url.host_str()?,
+                    port.unwrap_or_default()
+                ))
+            })
             .unwrap_or_default();
         let reason = if error.is_connect() && error.is_timeout() {
             "connecting took too long".to_owned()
@@ -82,10 +95,10 @@ impl Failure {
         match self {
             Self::NotSent(reason) => CallError::NotSent(reason),
             Self::Lost(_) => CallError::Lost,
-            Self::Auth(status) => CallError::Auth(status),
+            Self::Auth(status, words) => CallError::Auth(status, words),
             Self::NoToken(why) => CallError::NoToken(why),
             Self::RateLimited { retry_after } => CallError::RateLimited { retry_after },
-            Self::Http(status, _) => CallError::Http(status),
+            Self::Http(status, words) => CallError::Http(status, words),
             Self::TooLarge(limit) => CallError::TooLarge(limit),
             Self::Protocol(reason) => CallError::Protocol(reason),
         }
@@ -95,7 +108,7 @@ impl Failure {
     pub fn into_connect_error(self) -> ConnectError {
         match self {
             Self::NotSent(reason) | Self::Lost(reason) => ConnectError::Unreachable(reason),
-            Self::Auth(status) => ConnectError::Auth(status),
+            Self::Auth(status, words) => ConnectError::Auth(status, words),
             Self::NoToken(why) => ConnectError::NoToken(why),
             Self::RateLimited { retry_after } => ConnectError::Http(
                 429,
@@ -124,8 +137,8 @@ impl Failure {
     fn of_streamable(error: &StreamableHttpError<Self>) -> Self {
         match error {
             StreamableHttpError::Client(failure) => failure.clone(),
-            StreamableHttpError::AuthRequired(_) => Self::Auth(401),
-            StreamableHttpError::InsufficientScope(_) => Self::Auth(403),
+            StreamableHttpError::AuthRequired(_) => Self::Auth(401, String::new()),
+            StreamableHttpError::InsufficientScope(_) => Self::Auth(403, String::new()),
             // The server answered 404: it did not process the request.
             StreamableHttpError::SessionExpired => {
                 Self::NotSent("the server ended the session".to_owned())
@@ -192,14 +205,21 @@ pub fn connect_error(error: ClientInitializeError, last: &LastFailure) -> Connec
             seen.unwrap_or_else(|| Failure::behind(&error))
                 .into_connect_error()
         }
+        ClientInitializeError::JsonRpcError(error) if error.code == UNREADABLE => {
+            ConnectError::Protocol(format!("its answer to `initialize`: {}", error.message))
+        }
         ClientInitializeError::JsonRpcError(error) => ConnectError::Refused {
             step: "initialize",
             code: i64::from(error.code.0),
+            supported: supported(error.data.as_ref()),
             message: error.message.into_owned(),
         },
         ClientInitializeError::ConnectionClosed(context) => match last.get() {
             Some(failure) => failure.into_connect_error(),
-            None => ConnectError::Unreachable(format!("it closed the connection ({context})")),
+            None => {
+                tracing::debug!(%context, "the connection ended during the handshake");
+                ConnectError::Closed("initialize")
+            }
         },
         ClientInitializeError::LegacyFallbackFailed { fallback, .. } => {
             connect_error(*fallback, last)
@@ -212,6 +232,17 @@ pub fn connect_error(error: ClientInitializeError, last: &LastFailure) -> Connec
     }
 }
 
+/// The protocol versions that the data of a refusal names (MCP 2025-11-25, lifecycle, error handling).
+fn supported(data: Option<&Value>) -> Vec<String> {
+    let named = data.and_then(|data| {
+        data.get("supported")
+            .or_else(|| data.get("supportedVersions"))
+    });
+    let named = named.and_then(Value::as_array).into_iter().flatten();
+    let versions = named.filter_map(Value::as_str).take(SUPPORTED_MAX);
+    versions.map(str::to_owned).collect()
+}
+
 /// Whether rmcp only says that its own channel is gone.
 fn is_closed(error: &DynamicTransportError) -> bool {
     let error = error.error.downcast_ref::<StreamableHttpError<Failure>>();
@@ -222,6 +253,12 @@ fn is_closed(error: &DynamicTransportError) -> bool {
 fn answered(error: ErrorData, result_bytes_max: usize) -> CallError {
     if error.code == TOO_LARGE {
         return CallError::TooLarge(result_bytes_max);
+    }
+    if error.code == UNREADABLE {
+        return CallError::Protocol(error.message.into_owned());
+    }
+    if error.code == GONE {
+        return CallError::NotSent(error.message.into_owned());
     }
     if error.code == ErrorCode::INTERNAL_ERROR && error.message == REPLACED {
         return CallError::Lost;

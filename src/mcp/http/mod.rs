@@ -4,6 +4,7 @@
 //! side by side, a broken stream is resumed a few times and not for ever, an answer has one limit
 //! of size however it comes, and the results of tools travel as text.
 
+mod alive;
 mod answers;
 mod body;
 mod client;
@@ -25,9 +26,11 @@ pub use client::{http_client, install_tls};
 pub use endpoint::HttpEndpoint;
 pub use failure::{LastFailure, call_error, connect_error, unsent};
 
+pub(super) use super::preview::preview;
+pub(super) use alive::{Ping, Pulse, speaks_of_session};
 pub(super) use body::{
-    Kind, REFUSAL_BYTES_MAX, content_type, json_rpc_error, preview, read, read_refusal,
-    refused_by_body, refused_by_status,
+    Kind, REFUSAL_BYTES_MAX, content_type, json_rpc_error, read, read_refusal, refused_by_body,
+    refused_by_head, refused_by_status,
 };
 pub(super) use client::{client_builder, header_map, join_same_origin};
 #[cfg(fuzzing)]

@@ -127,3 +127,125 @@ pub async fn call_with(
         Err(error) => Err(call_error(error, LIMIT)),
     }
 }
+
+/// The answers that hand-written servers give, with `ID` in place of the id, and what each of them means: the
+/// same on every transport.
+pub fn odd_answers() -> Vec<(&'static str, Result<&'static str, CallError>)> {
+    let rpc = |code, message: &str| {
+        let (message, data) = (message.to_owned(), None);
+        Err(CallError::Rpc {
+            code,
+            message,
+            data,
+        })
+    };
+    let odd = |reason: &str| Err(CallError::Protocol(reason.to_owned()));
+    let fine = Ok(r#"{"content":[]}"#);
+    vec![
+        (
+            r#"{"id":ID,"error":{"code":"E_FAIL","message":"boom"}}"#,
+            rpc(-32_603, "boom (E_FAIL)"),
+        ),
+        (
+            r#"{"id":ID,"error":{"code":-32603,"message":null}}"#,
+            rpc(-32_603, "the server gives no reason"),
+        ),
+        (
+            r#"{"id":ID,"error":{"code":-5}}"#,
+            rpc(-5, "the server gives no reason"),
+        ),
+        (r#"{"id":ID,"error":"boom"}"#, rpc(-32_603, "boom")),
+        (
+            r#"{"id":ID,"error":true,"result":null}"#,
+            rpc(-32_603, "true"),
+        ),
+        (
+            r#"{"id":null,"error":{"code":-1,"message":"boom"}}"#,
+            rpc(-1, "boom"),
+        ),
+        (
+            r#"{"jsonrpc":"2.0","error":{"code":-1,"message":"boom"}}"#,
+            rpc(-1, "boom"),
+        ),
+        (r#"{"id":ID,"result":null}"#, Ok("null")),
+        (r#"{"id":ID,"result":"text","error":null}"#, Ok("\"text\"")),
+        (
+            r#"{"id":ID}"#,
+            odd(r#"it has neither `result` nor `error`: {"id":ID}"#),
+        ),
+        (
+            r#"{"id":ID,"error":null}"#,
+            odd(r#"it has neither `result` nor `error`: {"id":ID,"error":null}"#),
+        ),
+        (
+            r#"{"id":ID,"result":{"x":[NaN,-Infinity]}}"#,
+            Ok(r#"{"x":[null,null]}"#),
+        ),
+        (
+            "{\"id\":ID,\"result\":{\"x\":\"a\tb\u{1}\"}}",
+            Ok(r#"{"x":"a\u0009b\u0001"}"#),
+        ),
+        (
+            "\u{feff} {\"id\":ID,\"result\":{\"content\":[]}}",
+            fine.clone(),
+        ),
+        (
+            r#"{"id":ID,"method":"tools/call","result":{"content":[]}}"#,
+            fine.clone(),
+        ),
+        (
+            r#"{"id":ID,"method":null,"params":7,"result":{"content":[]}}"#,
+            fine.clone(),
+        ),
+        (r#"{"id":ID.0,"result":{"content":[]}}"#, fine.clone()),
+        (r#"{"id":"ID","result":{"content":[]}}"#, fine.clone()),
+        (r#"[{"id":ID,"result":{"content":[]}}]"#, fine.clone()),
+        (
+            r#"[{"method":"m"},{"id":ID,"result":{"content":[]}}]"#,
+            fine.clone(),
+        ),
+        (
+            r#"{"id":ID,"result":{"content":[]}} and more"#,
+            fine.clone(),
+        ),
+        (r#"{"method":"m"}{"id":ID,"result":{"content":[]}}"#, fine),
+        (
+            r#"{"id":ID,"result":{"x":"half \ud83d","n":1e400}}"#,
+            Ok(r#"{"x":"half \ud83d","n":1e400}"#),
+        ),
+        (
+            r#"{"id":ID,"result":{"content":["#,
+            odd(r#"its JSON is broken: {"id":ID,"result":{"content":["#),
+        ),
+        (
+            r#"{"id":ID,"result":{'content':[]}}"#,
+            odd(r#"its JSON is broken: {"id":ID,"result":{'content':[]}}"#),
+        ),
+    ]
+}
+
+/// The odd answer that a tool called `odd N` gives, to the request of an id.
+pub fn odd_answer(tool: &str, id: impl std::fmt::Display) -> Option<String> {
+    let number: usize = tool.rsplit(' ').next()?.parse().ok()?;
+    let (text, _) = odd_answers().into_iter().nth(number)?;
+    Some(text.replace("ID", &id.to_string()))
+}
+
+/// Checks that a call was answered as it should be; the id in the words may be any.
+pub fn assert_answer(
+    got: &Result<String, CallError>,
+    expected: &Result<&str, CallError>,
+    text: &str,
+) {
+    let expected = match expected {
+        Ok(result) => format!("Ok({:?})", result),
+        Err(error) => format!("Err({error:?})"),
+    };
+    let got = format!("{got:?}");
+    let without_digits = |text: &str| text.replace(|digit: char| digit.is_ascii_digit(), "");
+    let (got, expected) = (
+        without_digits(&got),
+        without_digits(&expected.replace("ID", "")),
+    );
+    assert_eq!(got, expected, "{text}");
+}

@@ -26,7 +26,10 @@ use serde_json::{Value, json};
 
 use super::{
     connect_error, suggests_sse,
-    testing::{LIMIT, Quiet, Server, TOKEN, call, courier, redactor, remote, unasked},
+    testing::{
+        LIMIT, Quiet, Server, TOKEN, assert_answer, call, courier, odd_answer, odd_answers,
+        redactor, remote, unasked,
+    },
     transport,
 };
 use crate::config::{Remote, RemoteKind};
@@ -151,6 +154,16 @@ async fn tool(memory: &Memory, name: &str, id: &Value) -> Response {
     let huge = format!(r#"{{"content":[],"x":"{}"}}"#, "y".repeat(LIMIT));
     match name {
         "json" => answer(id, ODD),
+        odd if odd.starts_with("odd json") => {
+            let body = odd_answer(odd, id).unwrap();
+            ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+        }
+        odd if odd.starts_with("odd events") => {
+            events(format!("data: {}\n\n", odd_answer(odd, id).unwrap()))
+        }
+        "events with a name" => events(event(id, ODD).replace("message", "response")),
+        "202" => StatusCode::ACCEPTED.into_response(),
+        "204" => StatusCode::NO_CONTENT.into_response(),
         "json, id as text" => answer(&json!(id.to_string()), ODD),
         "json called text" => {
             let body = format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{ODD}}}"#);
@@ -213,6 +226,9 @@ async fn refused(memory: &Memory, name: &str, id: &Value) -> Response {
         )
             .into_response(),
         "403" => status(403).into_response(),
+        "401 in words" => (status(401), Json(json!({"error": "not\nyou"}))).into_response(),
+        "403 in words" => (status(403), "not in your plan").into_response(),
+        "403 in JSON-RPC" => refusal(403, id, -32_001, "not in your plan"),
         "429" => (status(429), [(header::RETRY_AFTER, "17")]).into_response(),
         "500" => (status(500), "boom").into_response(),
         "500 in JSON-RPC" => refusal(500, &json!("server-error"), -32_603, "inside"),
@@ -262,6 +278,8 @@ async fn every_odd_answer_has_its_meaning() {
         })
     };
     let protocol = |reason: &str| Err(CallError::Protocol(reason.to_owned()));
+    let auth = |status, words: &str| Err(CallError::Auth(status, words.to_owned()));
+    let http = |status, words: &str| Err(CallError::Http(status, words.to_owned()));
     let cases = [
         ("json", odd.clone()),
         ("json, id as text", odd.clone()),
@@ -276,7 +294,13 @@ async fn every_odd_answer_has_its_meaning() {
         ("endless", Err(CallError::TooLarge(LIMIT))),
         ("resumed", odd.clone()),
         ("resumed in vain", Err(CallError::Lost)),
-        ("stream ends", Err(CallError::Lost)),
+        (
+            "stream ends",
+            protocol("it ended the answer without a result"),
+        ),
+        ("202", protocol("HTTP 202 without an answer")),
+        ("204", protocol("HTTP 204 without an answer")),
+        ("events with a name", odd.clone()),
         ("stream breaks", Err(CallError::Lost)),
         ("empty", protocol("an empty answer")),
         (
@@ -287,17 +311,26 @@ async fn every_odd_answer_has_its_meaning() {
             "other json",
             protocol(r#"its JSON is no answer to the request: {"ok":true}"#),
         ),
-        ("401", Err(CallError::Auth(401))),
-        ("403", Err(CallError::Auth(403))),
+        ("401", auth(401, "")),
+        ("403", auth(403, "")),
+        ("401 in words", auth(401, ": not you")),
+        ("403 in words", auth(403, ": not in your plan")),
+        ("403 in JSON-RPC", rpc(-32_001, "not in your plan")),
         (
             "429",
             Err(CallError::RateLimited {
                 retry_after: Some("17".to_owned()),
             }),
         ),
-        ("500", Err(CallError::Http(500))),
+        ("500", http(500, ": boom")),
         ("500 in JSON-RPC", rpc(-32_603, "inside")),
-        ("302", Err(CallError::Http(302))),
+        (
+            "302",
+            http(
+                302,
+                ": it redirects to `/login`, which is not followed; if that is right, make it the `url`",
+            ),
+        ),
         ("400", rpc(-32_602, "unknown sessionId")),
         ("refused", rpc(-32_602, "bad")),
         ("session gone, 400", odd.clone()),
@@ -306,6 +339,22 @@ async fn every_odd_answer_has_its_meaning() {
     for (case, expected) in cases {
         let got = call(session.peer(), case).await;
         assert_eq!(format!("{got:?}"), format!("{expected:?}"), "{case}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_with_our_id_ends_its_call() {
+    let (server, _) = start().await;
+    let session = serve(&server.remote("/mcp", RemoteKind::StreamableHttp))
+        .await
+        .unwrap();
+    for (number, (text, expected)) in odd_answers().iter().enumerate() {
+        for kind in ["json", "events"] {
+            let began = Instant::now();
+            let got = call(session.peer(), &format!("odd {kind} {number}")).await;
+            assert_answer(&got, expected, &format!("{kind}: {text}"));
+            assert!(began.elapsed() < Duration::from_secs(2), "{kind}: {text}");
+        }
     }
 }
 
@@ -422,7 +471,7 @@ async fn connects_are_refused_with_their_reason() {
         ),
         (
             remote("http://127.0.0.1:9/mcp", kind),
-            "cannot reach the server: `127.0.0.1`: Connection refused",
+            "cannot reach the server: `127.0.0.1:9`: Connection refused",
         ),
     ];
     for (remote, expected) in cases {

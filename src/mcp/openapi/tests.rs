@@ -293,11 +293,11 @@ async fn answers_become_results() {
         ("bytes", Ok(json!({ "content": [{ "type": "resource", "resource": {
             "uri": "/v1/answers/bytes", "mimeType": "application/octet-stream", "blob": "/wA=" } }] }).to_string())),
         ("nothing", Ok(r#"{"content":[]}"#.to_owned())),
-        ("401", Err(CallError::Auth(401))),
+        ("401", Err(CallError::Auth(401, String::new()))),
         ("429", Err(CallError::RateLimited { retry_after: Some("3".to_owned()) })),
         ("422", failed("HTTP 422 Unprocessable Entity: {\"detail\":\"*** is no id\"}")),
         ("500", failed("HTTP 500 Internal Server Error")),
-        ("302", Err(CallError::Http(302))),
+        ("302", Err(CallError::Http(302, ": it redirects to `/login`, which is not followed; if that is right, make it the `url`".to_owned()))),
         ("huge", Err(CallError::TooLarge(LIMIT))),
     ];
     for (kind, expected) in cases {

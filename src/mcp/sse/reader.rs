@@ -25,7 +25,8 @@ pub async fn run(
         // A flood in one piece must not hold up the other tasks of this thread.
         tokio::task::coop::consume_budget().await;
         let message = match frame {
-            Ok(Frame::Event(event)) if event.event == "message" => {
+            // Some servers give their answers a name of their own.
+            Ok(Frame::Event(event)) if event.event == "message" || is_object(&event.data) => {
                 let message = decoder.received(event.data.as_bytes());
                 if message.is_none() {
                     tracing::debug!(bytes = event.data.len(), "skipped an event");
@@ -42,12 +43,18 @@ pub async fn run(
                 return;
             }
         };
-        if let Some(message) = message
-            && queue.send(message).await.is_err()
-        {
-            return;
+        let more = std::iter::from_fn(|| decoder.take_more());
+        for message in message.into_iter().chain(more) {
+            if queue.send(message).await.is_err() {
+                return;
+            }
         }
     }
+}
+
+/// Whether the data of an event may be a message.
+fn is_object(data: &str) -> bool {
+    data.trim_ascii_start().starts_with('{')
 }
 
 /// Answers in place of an event that is too large, if it can be told which request it belongs to.

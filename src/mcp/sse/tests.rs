@@ -28,7 +28,10 @@ use tower::ServiceExt as _;
 use super::{connect, transport::SseTransport};
 use crate::config::{Remote, RemoteKind};
 use crate::mcp::error::{CallError, ConnectError};
-use crate::mcp::http::testing::{LIMIT, Quiet, Server, TOKEN, call, courier, redactor, unasked};
+use crate::mcp::http::testing::{
+    LIMIT, Quiet, Server, TOKEN, assert_answer, call, courier, odd_answer, odd_answers, redactor,
+    unasked,
+};
 
 /// A result that rmcp's own decoder would lose.
 const ODD: &str = r#"{"action":"accept","content":[{"type":"hologram"}],"x":1e2}"#;
@@ -102,6 +105,8 @@ async fn post(
     match message["params"]["name"].as_str().unwrap_or_default() {
         "" => StatusCode::ACCEPTED.into_response(),
         "stream" => send(answer(ODD)),
+        odd if odd.starts_with("odd stream") => send(odd_answer(odd, &id).unwrap()),
+        odd if odd.starts_with("odd body") => json(odd_answer(odd, &id).unwrap()),
         "body" => json(answer(ODD)),
         "receipt" => {
             send(answer(ODD));
@@ -169,14 +174,14 @@ async fn every_odd_answer_has_its_meaning() {
         ("huge", Err(CallError::TooLarge(LIMIT))),
         ("huge body", Err(CallError::TooLarge(LIMIT))),
         ("refused", Err(bad)),
-        ("403", Err(CallError::Auth(403))),
+        ("403", Err(CallError::Auth(403, String::new()))),
         (
             "429",
             Err(CallError::RateLimited {
                 retry_after: Some("9".to_owned()),
             }),
         ),
-        ("500", Err(CallError::Http(500))),
+        ("500", Err(CallError::Http(500, ": boom".to_owned()))),
         ("stream", odd),
     ];
     let session = serve(&remote).await;
@@ -186,6 +191,19 @@ async fn every_odd_answer_has_its_meaning() {
     }
     let quit = session.cancel().await;
     assert!(quit.is_ok(), "{quit:?}");
+}
+
+#[tokio::test]
+async fn an_answer_with_our_id_ends_its_call() {
+    let (router, _streams) = server("/sse", "/messages/?s=");
+    let server = Server::start(router).await;
+    let session = serve(&server.remote("/sse", RemoteKind::Sse)).await;
+    for (number, (text, expected)) in odd_answers().iter().enumerate() {
+        for kind in ["stream", "body"] {
+            let got = call(session.peer(), &format!("odd {kind} {number}")).await;
+            assert_answer(&got, expected, &format!("{kind}: {text}"));
+        }
+    }
 }
 
 #[tokio::test]

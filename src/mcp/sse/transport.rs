@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header::CONTENT_TYPE};
 use reqwest::Response;
 use rmcp::{
     RoleClient,
-    model::{JsonRpcMessage, RequestId},
+    model::{ErrorData, JsonRpcMessage, RequestId},
     service::{RxJsonRpcMessage, TxJsonRpcMessage},
     transport::Transport,
 };
@@ -20,8 +20,9 @@ use super::reader;
 use crate::mcp::credential::Courier;
 use crate::mcp::decode::Decoder;
 use crate::mcp::http::{
-    Failure, Frame, Kind, REFUSAL_BYTES_MAX, content_type, is_session_gone, json_rpc_error,
-    passed_into, read, read_refusal, refused_by_body, refused_by_status,
+    Failure, Frame, Kind, Ping, Pulse, REFUSAL_BYTES_MAX, content_type, is_session_gone,
+    json_rpc_error, passed_into, read, read_refusal, refused_by_body, refused_by_head,
+    speaks_of_session,
 };
 use crate::mcp::unasked::Unasked;
 use crate::secret::Redactor;
@@ -81,9 +82,10 @@ impl SseTransport {
     ) -> Self {
         let (sender, inbox) = mpsc::channel(QUEUE);
         let stop = CancellationToken::new();
+        let decoder = Decoder::new(unasked.clone(), address.redactor.clone());
         let outbox = Arc::new(Outbox {
             address,
-            decoder: Arc::new(Decoder::new(unasked.clone())),
+            decoder: Arc::new(decoder),
             unasked: unasked.clone(),
             queue: sender.downgrade(),
             stop: stop.clone(),
@@ -163,18 +165,16 @@ impl Outbox {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         passed_into(message, &mut headers);
         let request = address.courier.client.post(address.url.clone());
-        let response = address
-            .courier
-            .send(request.headers(headers).body(body))
-            .await?;
+        let request = request.headers(headers.clone()).body(body);
+        let response = address.courier.send(request).await?;
         let status = response.status();
-        if let Some(failure) = refused_by_status(status, response.headers()) {
-            return Err(failure);
-        }
         if !status.is_success() {
-            return self
-                .refused(status, &read_refusal(response).await, id)
-                .await;
+            let Some(id) = id else {
+                tracing::debug!(%status, "the server refused a notification");
+                return Ok(());
+            };
+            // Boxed: it is large, and most messages are taken.
+            return Box::pin(self.refused(response, id, headers)).await;
         }
         let is_json = Kind::of(&content_type(&response)) == Kind::Json;
         if let (true, Some(id)) = (is_json, id) {
@@ -219,32 +219,57 @@ impl Outbox {
     /// Reads a refusal: an answer, an unknown session, or a failure.
     async fn refused(
         &self,
-        status: StatusCode,
-        body: &[u8],
-        id: Option<&RequestId>,
+        response: Response,
+        id: &RequestId,
+        headers: HeaderMap,
     ) -> Result<(), Failure> {
-        let error = json_rpc_error(body);
-        let is_gone = match &error {
-            Some(error) => is_session_gone(error),
-            None => String::from_utf8_lossy(body)
-                .to_ascii_lowercase()
-                .contains("session"),
-        };
-        let unknown = matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE)
-            || (status == StatusCode::BAD_REQUEST && is_gone);
-        if unknown {
+        let status = response.status();
+        if let Some(failure) = refused_by_head(status, response.headers()) {
+            return Err(failure);
+        }
+        let body = read_refusal(response).await;
+        let error = json_rpc_error(&body);
+        if self
+            .is_unknown(status, error.as_ref(), &body, headers)
+            .await
+        {
             // Servers forget a session without closing its stream; a new one is needed.
             self.stop.cancel();
             return Err(Failure::NotSent("the server ended the session".to_owned()));
         }
-        match (error, id) {
-            (Some(error), Some(id)) => {
-                self.decoder.forget(id);
-                self.deliver(Some(JsonRpcMessage::error(error, Some(id.clone()))))
-                    .await;
-                Ok(())
+        let Some(error) = error else {
+            return Err(refused_by_body(status, &body, &self.address.redactor));
+        };
+        self.decoder.forget(id);
+        let answer = JsonRpcMessage::error(error, Some(id.clone()));
+        self.deliver(Some(answer)).await;
+        Ok(())
+    }
+
+    /// Whether a refusal shows that the server does not know the session, which is named in the URL.
+    async fn is_unknown(
+        &self,
+        status: StatusCode,
+        error: Option<&ErrorData>,
+        body: &[u8],
+        headers: HeaderMap,
+    ) -> bool {
+        let is_told = match error {
+            Some(error) => is_session_gone(error),
+            None => speaks_of_session(&String::from_utf8_lossy(body)),
+        };
+        match status {
+            StatusCode::NOT_FOUND | StatusCode::GONE => true,
+            StatusCode::BAD_REQUEST if is_told => true,
+            _ if is_told => {
+                let ping = Ping {
+                    courier: self.address.courier.clone(),
+                    url: self.address.url.clone(),
+                    headers,
+                };
+                ping.pulse().await != Pulse::Lives
             }
-            _ => Err(refused_by_body(status, body, &self.address.redactor)),
+            _ => false,
         }
     }
 }

@@ -23,15 +23,22 @@ use sse_stream::Sse;
 use super::{
     super::{
         aside,
-        decode::{Decoder, Kind, TOO_LARGE, read_id},
+        decode::{Decoder, Kind, TOO_LARGE, unreadable},
+        envelope::{
+            Envelope, Outcome, Shape, mended, messages_in, named_id, read_error, text_of,
+            without_mark,
+        },
+        handshake,
         progress::{Ears, is_progress},
         unasked::Unasked,
         weight::{weight, weight_max},
     },
-    body::{Envelope, json_rpc_error},
+    alive::Health,
+    body::json_rpc_error,
     events::{Ends, Event, Frame},
+    failure::GONE,
 };
-use crate::compute::in_place;
+use crate::{compute::in_place, json::read_lenient, secret::Redactor};
 
 /// The shortest wait before a stream is opened again that a server can ask for.
 const RETRY_MIN: Duration = Duration::from_millis(250);
@@ -45,6 +52,8 @@ pub struct RawCalls {
     asked: Arc<Mutex<HashMap<RequestId, Noted>>>,
     /// What the server sends unasked.
     unasked: Unasked,
+    /// Takes secrets out of what is shown of an answer.
+    redactor: Redactor,
 }
 
 /// What is known of a request in flight.
@@ -58,10 +67,11 @@ struct Noted {
 
 impl RawCalls {
     /// None yet. What the server sends unasked goes to `unasked`.
-    pub fn new(unasked: Unasked) -> Self {
+    pub fn new(unasked: Unasked, redactor: Redactor) -> Self {
         Self {
             asked: Arc::default(),
             unasked,
+            redactor,
         }
     }
 
@@ -88,6 +98,11 @@ impl RawCalls {
                 RequestId::Number(_) => None,
             }
         })
+    }
+
+    /// The requests in flight.
+    fn pending(&self) -> Vec<RequestId> {
+        self.lock().keys().cloned().collect()
     }
 
     /// Whether a request is in flight.
@@ -173,14 +188,14 @@ impl Asked {
         let unasked = &self.calls.unasked;
         let decoded = if is_list && !self.raw {
             let limit = unasked.bounds().tools_bytes_max;
-            let read =
-                || (weight(body) <= weight_max(limit)).then(|| serde_json::from_slice(body).ok());
+            let text = text_of(body);
+            let read = || (weight(body) <= weight_max(limit)).then(|| read_lenient(&text).ok());
             let Some(decoded) = in_place(body.len(), read) else {
                 return self.refuse(too_large(limit));
             };
             decoded
         } else {
-            let decoder = Decoder::of_one(unasked.clone());
+            let decoder = Decoder::of_one(unasked.clone(), self.calls.redactor.clone());
             decoder.sent(message);
             decoder.received(body)
         };
@@ -225,6 +240,24 @@ fn refusal(error: ErrorData, id: RequestId) -> Option<String> {
     serde_json::to_string(&refusal).ok()
 }
 
+/// The answer that rmcp reads itself: with the id as we sent it, and what is only shown as it has to be.
+fn typed(kind: Kind, id: &RequestId, result: &str) -> Option<String> {
+    let lenient = match kind {
+        Kind::Initialize => handshake::initialize_result(result)
+            .and_then(|result| serde_json::to_string(&result).ok()),
+        Kind::Discover => handshake::discover_result(result)
+            .and_then(|result| serde_json::to_string(&result).ok()),
+        Kind::Call | Kind::List | Kind::Other => None,
+    };
+    let (id, result) = (
+        serde_json::to_string(id).ok()?,
+        lenient.as_deref().unwrap_or(result),
+    );
+    Some(format!(
+        r#"{{"jsonrpc":"2.0","id":{id},"result":{result}}}"#
+    ))
+}
+
 /// Where a part of a text stands in it.
 fn place_of(part: &str, text: &str) -> Option<Range<usize>> {
     let start = part.as_ptr().addr().checked_sub(text.as_ptr().addr())?;
@@ -254,6 +287,10 @@ pub struct Rewriter {
     pub stall: Stall,
     /// When the head of the answer came.
     pub opened: Instant,
+    /// Whether the session works.
+    pub health: Health,
+    /// Whether the stream broke before its end.
+    pub has_broken: bool,
 }
 
 impl Rewriter {
@@ -274,8 +311,8 @@ impl Rewriter {
         if self.sessions && !event.id.is_empty() {
             self.asked.iter_mut().for_each(Asked::resumable);
         }
-        let is_message = event.event == "message" && event.data.trim_ascii_start().starts_with('{');
-        let data = if is_message {
+        // Some servers give their answers a name of their own.
+        let data = if without_mark(&event.data).starts_with(['{', '[']) {
             self.message(event.data)
         } else {
             self.unasked().note(event.data.len());
@@ -293,27 +330,15 @@ impl Rewriter {
     /// Rewrites a JSON-RPC message. Nothing but the answers to requests in flight, and the few
     /// notifications that rmcp needs, goes on.
     fn message(&mut self, data: String) -> Option<String> {
-        let Ok(envelope) = serde_json::from_str::<Envelope<'_>>(&data) else {
-            self.unasked().note(data.len());
-            tracing::debug!(
-                bytes = data.len(),
-                "skipped an event that is no JSON-RPC message"
-            );
-            return None;
+        let Some(envelope) = Envelope::read(&data) else {
+            return self.odd(&data);
         };
-        let Envelope {
-            id,
-            method,
-            result,
-            error,
-        } = envelope;
-        let has_id = id.is_some();
-        match (method, id.and_then(read_id)) {
-            (Some(method), Some(id)) => {
+        match envelope.shape() {
+            Shape::Request(id, method) => {
                 self.unasked().request(id, &method, data.len());
                 None
             }
-            (Some(method), None) if !has_id => {
+            Shape::Notification(method) => {
                 let is_for_rmcp = self.unasked().notification(&method, data.len());
                 if is_progress(&method) {
                     // What comes on the stream of a request is about that request.
@@ -322,16 +347,96 @@ impl Rewriter {
                 }
                 is_for_rmcp.then_some(data)
             }
-            (None, Some(id)) if result.is_some() => {
-                let place = result.and_then(|result| place_of(result.get(), &data))?;
-                self.result(&id, place, data)
+            Shape::Answer(id, Outcome::Result(result)) => {
+                let place = place_of(result.get(), &data)?;
+                // The stream of a request holds the answer to it.
+                let id = id.or_else(|| self.own());
+                self.result(&id?, place, data)
             }
-            (None, id) if error.is_some() => self.error(&data, id.as_ref()),
-            (None, _) | (Some(_), None) => {
+            Shape::Answer(id, Outcome::Error(error)) => {
+                let error = read_error(error.get());
+                self.error(error, id.as_ref(), data.len())
+            }
+            Shape::Answer(Some(id), Outcome::Neither) => {
+                self.unreadable(&id, "it has neither `result` nor `error`", &data)
+            }
+            Shape::Answer(None, Outcome::Neither) | Shape::Other => {
                 self.unasked().note(data.len());
                 None
             }
         }
+    }
+
+    /// Rewrites what is not one message: several, or one that is nearly JSON. The first answer goes on.
+    fn odd(&mut self, data: &str) -> Option<String> {
+        let text = without_mark(data);
+        let mut messages = messages_in(text);
+        messages.retain(|message| message.starts_with('{'));
+        if !messages.is_empty() {
+            let answers = messages
+                .into_iter()
+                .map(|message| self.message(message.to_owned()));
+            return answers.fold(None, Option::or);
+        }
+        if let Some(mended) = mended(text).filter(|mended| Envelope::read(mended).is_some()) {
+            return self.message(mended);
+        }
+        let pending = self.calls.pending();
+        if let Some(id) = named_id(&pending, text.as_bytes(), text.as_bytes()) {
+            return self.unreadable(&id, "its JSON is broken", text);
+        }
+        self.unasked().note(data.len());
+        tracing::debug!(
+            bytes = data.len(),
+            "skipped an event that is no JSON-RPC message"
+        );
+        None
+    }
+
+    /// The request of this stream, while it has no answer.
+    fn own(&self) -> Option<RequestId> {
+        let own = self.asked.as_ref().and_then(|asked| asked.id.clone());
+        own.filter(|own| self.calls.has(own))
+    }
+
+    /// The refusal in place of an answer of which nothing can be made.
+    fn unreadable(&self, id: &RequestId, reason: &str, text: &str) -> Option<String> {
+        let Some((id, _)) = self.calls.take(id) else {
+            self.unasked().note(text.len());
+            return None;
+        };
+        self.unasked().answered(text.len());
+        refusal(unreadable(reason, text, &self.calls.redactor), id)
+    }
+
+    /// What rmcp shall see in place of an error that only says that the session is gone.
+    pub fn gone(&mut self) -> Option<Sse> {
+        let id = self.own()?;
+        self.calls.forget(&id);
+        let words = "the server no longer knows the session";
+        let data = refusal(ErrorData::new(GONE, words, None), id)?;
+        Some(Sse {
+            data: Some(data),
+            ..Sse::default()
+        })
+    }
+
+    /// The stream broke: what is missing is lost, and not a fault of the answer.
+    pub fn breaks(&mut self) {
+        self.has_broken = true;
+    }
+
+    /// What rmcp shall see at the end of a stream: an answer, where none came and none will.
+    pub fn ended(&mut self) -> Option<Sse> {
+        if self.has_broken || self.asked.as_ref().is_some_and(|asked| asked.resumable) {
+            return None;
+        }
+        let id = self.own()?;
+        let data = self.unreadable(&id, "it ended the answer without a result", "")?;
+        Some(Sse {
+            data: Some(data),
+            ..Sse::default()
+        })
     }
 
     /// Rewrites the result of a request in flight.
@@ -341,6 +446,7 @@ impl Rewriter {
             return None;
         };
         self.unasked().answered(data.len());
+        self.health.works();
         let limit = noted.kind.bytes_max(self.unasked().bounds());
         let result = data.get(place.clone())?;
         let is_heavy = !noted.raw && weight(result.as_bytes()) > weight_max(limit);
@@ -348,7 +454,7 @@ impl Rewriter {
             return refusal(too_large(limit), id);
         }
         if !noted.raw {
-            return Some(data);
+            return typed(noted.kind, &id, result);
         }
         let text = if result.len() > aside::LARGE_BYTES {
             serde_json::to_string(&aside::put(cut(data, place)))
@@ -361,17 +467,15 @@ impl Rewriter {
     }
 
     /// An error answers the request of this stream, whatever id it carries.
-    fn error(&self, data: &str, id: Option<&RequestId>) -> Option<String> {
-        let own = self.asked.as_ref().and_then(|asked| asked.id.clone());
-        let own = own.filter(|own| self.calls.has(own));
+    fn error(&self, error: ErrorData, id: Option<&RequestId>, size: usize) -> Option<String> {
         let answered = id.and_then(|id| self.calls.take(id)).map(|(id, _)| id);
-        let Some(id) = answered.or(own) else {
-            self.unasked().note(data.len());
+        let Some(id) = answered.or_else(|| self.own()) else {
+            self.unasked().note(size);
             return None;
         };
         self.calls.forget(&id);
-        self.unasked().answered(data.len());
-        refusal(json_rpc_error(data.as_bytes())?, id)
+        self.unasked().answered(size);
+        refusal(error, id)
     }
 
     /// What the server sends unasked.

@@ -36,6 +36,8 @@ fn rewriter(calls: &RawCalls, asked: Option<i64>) -> Rewriter {
         sessions: true,
         stall: Stall::default(),
         opened: Instant::now(),
+        health: Health::default(),
+        has_broken: false,
     }
 }
 

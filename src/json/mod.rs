@@ -1,5 +1,7 @@
 //! JSON text, exactly: what [`serde_json::Value`] loses on the way (integers past 64 bits).
 
+mod mend;
+
 use serde_json::Value;
 use std::{
     borrow::Cow,
@@ -9,6 +11,8 @@ use std::{
 
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+
+pub use mend::mend;
 
 /// The deepest nesting read, in levels; `serde_json`'s own limit.
 pub const DEPTH_MAX: usize = 128;
@@ -48,6 +52,17 @@ impl<'a> Raw<'a> {
             _ => Self::Other(raw),
         })
     }
+}
+
+/// Reads a text as leniently as it can be read: as it is, else as [`mend`] leaves it. The error is that of
+/// the text as it came.
+pub fn read_lenient<T: de::DeserializeOwned>(text: &str) -> serde_json::Result<T> {
+    serde_json::from_str(text).or_else(|error| {
+        let mended = mend(text);
+        mended
+            .and_then(|mended| serde_json::from_str(&mended).ok())
+            .ok_or(error)
+    })
 }
 
 /// True for a number written without fraction and exponent.

@@ -1,0 +1,431 @@
+//! [`Envelope`]: a JSON-RPC message, read as leniently as it can be.
+//!
+//! The rule (JSON-RPC 2.0, section 5): what carries the id of a request of ours is its answer, whatever
+//! else is odd in it. All transports read messages here.
+
+use std::borrow::Cow;
+
+use rmcp::model::{ErrorCode, ErrorData, RequestId};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Value, value::RawValue};
+
+use super::unasked::ID_BYTES_MAX;
+use crate::json::{mend, read_lenient};
+
+/// As much of the message of an error is kept, in bytes.
+const ERROR_TEXT_BYTES_MAX: usize = 64 << 10;
+/// The largest `data` of an error that is kept, in bytes; more is left out.
+const ERROR_DATA_BYTES_MAX: usize = 256 << 10;
+/// Where servers put their words in place of `message`, in this order.
+const OTHER_WORDS: [&str; 6] = [
+    "detail",
+    "error_description",
+    "description",
+    "msg",
+    "title",
+    "error",
+];
+/// How much of an unreadable message is searched for an id at each end, in bytes.
+const ENDS_BYTES: usize = 4 << 10;
+
+/// A message, its parts as text.
+#[derive(Debug, Deserialize)]
+pub struct Envelope<'a> {
+    #[serde(borrow, default, deserialize_with = "present")]
+    id: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    method: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    result: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    error: Option<&'a RawValue>,
+}
+
+/// What a message is.
+#[derive(Debug)]
+pub enum Shape<'a> {
+    /// A request of the server.
+    Request(RequestId, Cow<'a, str>),
+    /// A notification of the server.
+    Notification(Cow<'a, str>),
+    /// An answer to a request of ours; some servers leave the id out when they fail.
+    Answer(Option<RequestId>, Outcome<'a>),
+    /// None of these.
+    Other,
+}
+
+/// What an answer says.
+#[derive(Debug, Clone, Copy)]
+pub enum Outcome<'a> {
+    /// `result`, which may be `null`.
+    Result(&'a RawValue),
+    /// `error`, which is not `null`.
+    Error(&'a RawValue),
+    /// Neither of them.
+    Neither,
+}
+
+/// Reads a member that is there, also when it is `null`.
+fn present<'de: 'a, 'a, D: Deserializer<'de>>(reader: D) -> Result<Option<&'a RawValue>, D::Error> {
+    <&'a RawValue>::deserialize(reader).map(Some)
+}
+
+impl<'a> Envelope<'a> {
+    /// Reads an object; `None` for every other text.
+    pub fn read(text: &'a str) -> Option<Self> {
+        // An array would be read as the members, in order.
+        let is_object = text.trim_ascii_start().starts_with('{');
+        is_object.then(|| serde_json::from_str(text).ok()).flatten()
+    }
+
+    /// What the message is.
+    pub fn shape(self) -> Shape<'a> {
+        let Self {
+            id,
+            method,
+            result,
+            error,
+        } = self;
+        let (has_id, id) = (
+            id.is_some_and(|id| id.get() != "null"),
+            id.and_then(read_id),
+        );
+        let method = method.and_then(|method| serde_json::from_str::<Text<'a>>(method.get()).ok());
+        let error = error.filter(|error| error.get() != "null");
+        // Some servers repeat the method in their answer.
+        let is_answer = error.is_some() || result.is_some_and(|result| result.get() != "null");
+        match (method, id) {
+            (Some(Text(method)), Some(id)) if !is_answer => Shape::Request(id, method),
+            (Some(Text(method)), None) if !is_answer && !has_id => Shape::Notification(method),
+            (_, id) => match (error, result) {
+                (Some(error), _) => Shape::Answer(id, Outcome::Error(error)),
+                (None, Some(result)) => Shape::Answer(id, Outcome::Result(result)),
+                (None, None) if id.is_some() => Shape::Answer(id, Outcome::Neither),
+                (None, None) => Shape::Other,
+            },
+        }
+    }
+}
+
+/// A text, borrowed where it has no escapes.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// The text of a message: without a byte order mark (RFC 8259, section 8.1) and blanks before it, with
+/// U+FFFD for what is no UTF-8.
+pub fn text_of(message: &[u8]) -> Cow<'_, str> {
+    match String::from_utf8_lossy(message) {
+        Cow::Borrowed(text) => Cow::Borrowed(without_mark(text)),
+        Cow::Owned(text) => Cow::Owned(without_mark(&text).to_owned()),
+    }
+}
+
+/// A text without a byte order mark and blanks before it.
+pub fn without_mark(text: &str) -> &str {
+    text.trim_start_matches(|begin: char| begin == '\u{feff}' || begin.is_ascii_whitespace())
+}
+
+/// The messages of a text that holds several: a batch (MCP 2025-03-26 knew them), or one behind the other
+/// without a line end. What follows the last whole one is left out. Empty for every other text.
+pub fn messages_in(text: &str) -> Vec<&str> {
+    if text.starts_with('[') {
+        let elements: Option<Vec<&RawValue>> = serde_json::from_str(text).ok();
+        return elements.into_iter().flatten().map(RawValue::get).collect();
+    }
+    if !text.starts_with('{') {
+        return Vec::new();
+    }
+    let values = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
+    values.map_while(Result::ok).map(RawValue::get).collect()
+}
+
+/// A message that is nearly JSON, as JSON.
+pub fn mended(text: &str) -> Option<String> {
+    let mended = text.starts_with('{').then(|| mend(text)).flatten()?;
+    (mended != text).then_some(mended)
+}
+
+/// Reads an id: a number, also one with a fraction of zero, or a text. `None` for what is none, or is longer
+/// than any that is answered. rmcp would read it into a value first, and a list of numbers in its place would
+/// take all memory.
+pub fn read_id(raw: &RawValue) -> Option<RequestId> {
+    let text = raw.get();
+    match text.parse() {
+        Ok(number) => Some(RequestId::Number(number)),
+        Err(_) if text.len() > ID_BYTES_MAX => None,
+        Err(_) => match text.split_once('.') {
+            Some((whole, zeros)) if !zeros.is_empty() && zeros.bytes().all(|zero| zero == b'0') => {
+                whole.parse().ok().map(RequestId::Number)
+            }
+            _ => serde_json::from_str(text).ok(),
+        },
+    }
+}
+
+/// A JSON-RPC error; its parts stay text until they are known to be small.
+#[derive(Deserialize)]
+struct RawError<'a> {
+    #[serde(borrow, default, deserialize_with = "present")]
+    code: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    message: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    data: Option<&'a RawValue>,
+}
+
+/// Reads a JSON-RPC error, with whatever can be read of it. A long message is cut, and `data` that is large
+/// is left out.
+pub fn read_error(raw: &str) -> ErrorData {
+    let is_object = raw.starts_with('{');
+    let parts = is_object.then(|| serde_json::from_str::<RawError<'_>>(raw).ok());
+    let Some(parts) = parts.flatten() else {
+        return error_of(ErrorCode::INTERNAL_ERROR, words_of(raw), None);
+    };
+    let code = parts.code.map(|code| code.get()).unwrap_or_default();
+    let data = parts.data.map(RawValue::get);
+    let data = data.filter(|data| data.len() <= ERROR_DATA_BYTES_MAX);
+    let message = parts.message.and_then(|message| words_of(message.get()));
+    let mut message = message.or_else(|| other_words(raw));
+    let number = read_code(code);
+    if number.is_none()
+        && let Some(word) = words_of(code)
+    {
+        message = Some(match message {
+            Some(message) => format!("{message} ({word})"),
+            None => word,
+        });
+    }
+    let data = data.and_then(|data| read_lenient(data).ok());
+    error_of(number.unwrap_or(ErrorCode::INTERNAL_ERROR), message, data)
+}
+
+/// An error of these parts.
+fn error_of(code: ErrorCode, message: Option<String>, data: Option<Value>) -> ErrorData {
+    let mut message = message.unwrap_or_else(|| "the server gives no reason".to_owned());
+    message.truncate(message.floor_char_boundary(ERROR_TEXT_BYTES_MAX));
+    ErrorData::new(code, message, data)
+}
+
+/// A code: a number, also one in a text or with a fraction.
+fn read_code(raw: &str) -> Option<ErrorCode> {
+    let digits = raw.trim_matches('"');
+    let digits = digits.split_once('.').map_or(digits, |(whole, _)| whole);
+    digits.parse().ok().map(ErrorCode)
+}
+
+/// The words that a value holds: its text, or how it is written. `None` for `null` and for nothing.
+fn words_of(raw: &str) -> Option<String> {
+    let cut = raw.get(..raw.floor_char_boundary(ERROR_TEXT_BYTES_MAX));
+    let words = match raw.as_bytes().first() {
+        None | Some(b'n') => None,
+        Some(b'"') => read_lenient::<String>(raw).ok(),
+        Some(_) => cut.map(str::to_owned),
+    };
+    words.filter(|words| !words.trim().is_empty())
+}
+
+/// The words of an error without `message`.
+fn other_words(raw: &str) -> Option<String> {
+    if raw.len() > ERROR_DATA_BYTES_MAX {
+        return None;
+    }
+    let error: Value = read_lenient(raw).ok()?;
+    let texts = OTHER_WORDS.iter().filter_map(|name| error.get(name));
+    let mut texts = texts
+        .filter_map(Value::as_str)
+        .filter(|text| !text.trim().is_empty());
+    texts.next().map(str::to_owned)
+}
+
+/// Whose answer a message is that cannot be read: SDKs write `"id":N` first or last. What does not look like
+/// a message belongs to none.
+pub fn named_id(pending: &[RequestId], head: &[u8], tail: &[u8]) -> Option<RequestId> {
+    let ends = ends_of(head, tail);
+    let is_message = ends[0].starts_with('{')
+        && ends.iter().any(|end| {
+            ["\"jsonrpc\"", "\"result\"", "\"error\""]
+                .iter()
+                .any(|member| end.contains(member))
+        });
+    if !is_message {
+        return None;
+    }
+    let mut found = pending.iter().filter(|id| {
+        let text = id.to_string();
+        let is_in = |end: &String| {
+            [",", "}"].iter().any(|after| {
+                end.contains(&format!("\"id\":{text}{after}"))
+                    || end.contains(&format!("\"id\":\"{text}\"{after}"))
+            })
+        };
+        ends.iter().any(is_in)
+    });
+    let only = found.next()?;
+    found.next().is_none().then(|| only.clone())
+}
+
+/// Whether the ends of a message are those of a JSON-RPC message.
+pub fn looks_like_message(head: &[u8], tail: &[u8]) -> bool {
+    let ends = ends_of(head, tail);
+    ends[0].starts_with('{') && ends.iter().any(|end| end.contains("\"jsonrpc\""))
+}
+
+/// Both ends of a message, without blanks.
+fn ends_of(head: &[u8], tail: &[u8]) -> [String; 2] {
+    let head = head.get(..head.len().min(ENDS_BYTES)).unwrap_or_default();
+    let tail = tail
+        .get(tail.len().saturating_sub(ENDS_BYTES)..)
+        .unwrap_or_default();
+    [head, tail].map(|end| String::from_utf8_lossy(end).replace(' ', ""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a message is, in short.
+    fn shape(text: &str) -> String {
+        match Envelope::read(text).map(Envelope::shape) {
+            Some(Shape::Request(id, method)) => format!("request {id} {method}"),
+            Some(Shape::Notification(method)) => format!("notification {method}"),
+            Some(Shape::Answer(id, outcome)) => {
+                let id = id.map_or_else(|| "?".to_owned(), |id| id.to_string());
+                match outcome {
+                    Outcome::Result(result) => format!("result {id} {result}"),
+                    Outcome::Error(error) => format!("error {id} {error}"),
+                    Outcome::Neither => format!("neither {id}"),
+                }
+            }
+            Some(Shape::Other) => "other".to_owned(),
+            None => "unreadable".to_owned(),
+        }
+    }
+
+    #[test]
+    fn what_carries_an_id_and_an_outcome_is_an_answer() {
+        for (text, expected) in [
+            (r#"{"id":1,"result":{}}"#, "result 1 {}"),
+            (r#"{"id":1,"result":null}"#, "result 1 null"),
+            (r#"{"id":1,"result":null,"error":"e"}"#, "error 1 \"e\""),
+            (r#"{"id":1,"result":{},"error":null}"#, "result 1 {}"),
+            (r#"{"id":1,"error":null}"#, "neither 1"),
+            (r#"{"id":1}"#, "neither 1"),
+            (r#"{"id":1.0,"result":1}"#, "result 1 1"),
+            (r#"{"id":"1","result":1}"#, "result 1 1"),
+            (
+                r#"{"id":1,"method":"tools/call","result":{}}"#,
+                "result 1 {}",
+            ),
+            (r#"{"id":1,"method":null,"result":{}}"#, "result 1 {}"),
+            (r#"{"id":1,"method":7,"error":{}}"#, "error 1 {}"),
+            (r#"{"id":null,"error":{}}"#, "error ? {}"),
+            (r#"{"error":{}}"#, "error ? {}"),
+            (r#"{"id":1,"method":"ping"}"#, "request 1 ping"),
+            (
+                r#"{"id":1,"method":"ping","result":null}"#,
+                "request 1 ping",
+            ),
+            (r#"{"method":"m"}"#, "notification m"),
+            (r#"{"id":null,"method":"m"}"#, "notification m"),
+            (r#"{"id":[1],"method":"m"}"#, "other"),
+            (r#"{"level":"info"}"#, "other"),
+            ("[1]", "unreadable"),
+            ("{", "unreadable"),
+        ] {
+            assert_eq!(shape(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn as_much_of_an_error_is_read_as_can_be() {
+        for (raw, code, message, data) in [
+            (
+                r#"{"code":-32000,"message":"boom","data":[1]}"#,
+                -32_000,
+                "boom",
+                Some("[1]"),
+            ),
+            (
+                r#"{"code":"E_FAIL","message":"boom"}"#,
+                -32_603,
+                "boom (E_FAIL)",
+                None,
+            ),
+            (
+                r#"{"code":"-32001","message":"boom"}"#,
+                -32_001,
+                "boom",
+                None,
+            ),
+            (
+                r#"{"code":-32001.0,"message":"boom"}"#,
+                -32_001,
+                "boom",
+                None,
+            ),
+            (
+                r#"{"code":-32603,"message":null}"#,
+                -32_603,
+                "the server gives no reason",
+                None,
+            ),
+            (
+                r#"{"code":5,"message":{"en":"boom"}}"#,
+                5,
+                r#"{"en":"boom"}"#,
+                None,
+            ),
+            (r#"{"code":null,"detail":"boom"}"#, -32_603, "boom", None),
+            (
+                r#"{"message":"half \ud83d"}"#,
+                -32_603,
+                "half \u{fffd}",
+                None,
+            ),
+            (r#"{"message":"m","data":NaN}"#, -32_603, "m", None),
+            (r#""boom""#, -32_603, "boom", None),
+            ("true", -32_603, "true", None),
+            (r#"["boom"]"#, -32_603, r#"["boom"]"#, None),
+            ("{}", -32_603, "the server gives no reason", None),
+        ] {
+            let error = match raw.contains("NaN") {
+                true => read_error(&mend(raw).unwrap()),
+                false => read_error(raw),
+            };
+            assert_eq!((error.code.0, &*error.message), (code, message), "{raw}");
+            let data: Option<Value> = data.map(|data| serde_json::from_str(data).unwrap());
+            assert_eq!(error.data.filter(|data| !data.is_null()), data, "{raw}");
+        }
+    }
+
+    #[test]
+    fn an_error_brings_few_words_and_little_data() {
+        let words = "ü".repeat(100_000);
+        let data = format!("[{}0]", "0,".repeat(200_000));
+        for raw in [
+            format!(r#"{{"code":-1,"message":"{words}","data":{data}}}"#),
+            format!(r#"{{"code":"{words}","data":{data}}}"#),
+            data,
+        ] {
+            let error = read_error(&raw);
+            assert!(error.message.len() <= ERROR_TEXT_BYTES_MAX);
+            assert_eq!(error.data, None);
+        }
+    }
+
+    #[test]
+    fn an_unreadable_message_belongs_to_the_request_that_it_names() {
+        let pending = [RequestId::Number(3), RequestId::Number(31)];
+        for (text, id) in [
+            (r#"{"jsonrpc":"2.0","id":3,"result":{"#, Some(3)),
+            (r#"{"result": {"x": , "id" : 31}"#, Some(31)),
+            (r#"{"jsonrpc":"2.0","id":"3","err"#, Some(3)),
+            (r#"{"jsonrpc":"2.0","id":4,"result":{"#, None),
+            (r#"{"level":"info","id":3,"#, None),
+            (r#"got {"jsonrpc":"2.0","id":3,"#, None),
+        ] {
+            let found = named_id(&pending, text.as_bytes(), text.as_bytes());
+            assert_eq!(found, id.map(RequestId::Number), "{text}");
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Whether the server still knows the session.
+//!
+//! MCP 2025-11-25 (transports, session management) wants 404 for a session that is unknown. Servers answer
+//! 400, 401, 403, 503, or 200 with an error, each in its own words. So a refusal of a request that carries a
+//! session id is a reason to look: a `ping` in the same session that is refused too means that it is gone.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use http::{HeaderMap, StatusCode};
+use reqwest::Response;
+use tokio::time::timeout;
+use url::Url;
+
+use super::body::{self, Kind, REFUSAL_BYTES_MAX};
+use crate::mcp::credential::Courier;
+
+/// How long the answer to a ping may take. Without one nothing is known, and the session stays.
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// After so many refusals in a row a session in which nothing ever worked is of no use.
+const REFUSALS_MAX: u32 = 3;
+
+/// A `ping` with an id that no other request has.
+const PING: &str = r#"{"jsonrpc":"2.0","id":"mcp-bridge-alive","method":"ping"}"#;
+
+/// How the session of one endpoint does. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct Health(Arc<Inner>);
+
+/// What the clones share.
+#[derive(Debug, Default)]
+struct Inner {
+    /// Whether a request after `initialize` got its result: a session that never worked is not replaced by
+    /// another like it.
+    has_worked: AtomicBool,
+    /// Whether the server was found not to know the session.
+    is_gone: AtomicBool,
+    /// Refusals in a row.
+    refusals: AtomicU32,
+    /// Streams on which the server may send answers of its own accord.
+    streams: Arc<AtomicUsize>,
+}
+
+/// A stream that is open until this is dropped.
+#[derive(Debug)]
+pub struct OpenStream(Arc<AtomicUsize>);
+
+impl Health {
+    /// A session begins.
+    pub fn begins(&self) {
+        self.0.has_worked.store(false, Ordering::Relaxed);
+        self.0.is_gone.store(false, Ordering::Relaxed);
+    }
+
+    /// A request got its result.
+    pub fn works(&self) {
+        self.0.has_worked.store(true, Ordering::Relaxed);
+        self.0.refusals.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether any request got its result.
+    pub fn has_worked(&self) -> bool {
+        self.0.has_worked.load(Ordering::Relaxed)
+    }
+
+    /// Notes a refusal in a session that never worked; true when there were too many.
+    pub fn is_refused_again(&self) -> bool {
+        self.0.refusals.fetch_add(1, Ordering::Relaxed) + 1 >= REFUSALS_MAX
+    }
+
+    /// The server does not know the session.
+    pub fn is_lost(&self) {
+        self.0.is_gone.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the server was found not to know the session. Told once.
+    pub fn take_gone(&self) -> bool {
+        self.0.is_gone.swap(false, Ordering::Relaxed)
+    }
+
+    /// A stream is open, until the guard is dropped.
+    pub fn stream(&self) -> OpenStream {
+        self.0.streams.fetch_add(1, Ordering::Relaxed);
+        OpenStream(Arc::clone(&self.0.streams))
+    }
+
+    /// Whether an answer may come on a stream.
+    pub fn has_stream(&self) -> bool {
+        self.0.streams.load(Ordering::Relaxed) > 0
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Asks whether a session lives.
+#[derive(Debug, Clone)]
+pub struct Ping {
+    /// Sends the request.
+    pub courier: Courier,
+    /// Where.
+    pub url: Url,
+    /// The headers of the request that was refused, the session id among them.
+    pub headers: HeaderMap,
+}
+
+/// What came of a ping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pulse {
+    /// The session lives, or nothing is known of it.
+    Lives,
+    /// The ping was refused with this status.
+    Gone(StatusCode),
+}
+
+impl Ping {
+    /// Asks.
+    pub async fn pulse(self) -> Pulse {
+        let asked = timeout(PING_TIMEOUT, self.ask()).await;
+        asked.unwrap_or(Pulse::Lives)
+    }
+
+    async fn ask(self) -> Pulse {
+        let request = self.courier.client.post(self.url).headers(self.headers);
+        let Ok(response) = self.courier.send(request.body(PING)).await else {
+            return Pulse::Lives;
+        };
+        let status = response.status();
+        if status == StatusCode::TOO_MANY_REQUESTS || status.is_redirection() {
+            return Pulse::Lives;
+        }
+        if !status.is_success() {
+            // A server that knows no ping may say so with any status; it knows the session.
+            let body = body::read_refusal(response).await;
+            let error = body::json_rpc_error(&body);
+            let knows_no_ping = error.is_some_and(|error| error.code.0 == -32_601);
+            return if knows_no_ping {
+                Pulse::Lives
+            } else {
+                Pulse::Gone(status)
+            };
+        }
+        if tells_of_session(&beginning(response).await) {
+            Pulse::Gone(status)
+        } else {
+            Pulse::Lives
+        }
+    }
+}
+
+/// The beginning of an answer: the first event of a stream.
+async fn beginning(mut response: Response) -> String {
+    let is_events = Kind::of(&body::content_type(&response)) == Kind::Events;
+    let mut read = Vec::new();
+    while read.len() < REFUSAL_BYTES_MAX
+        && let Ok(Some(chunk)) = response.chunk().await
+    {
+        read.extend_from_slice(&chunk);
+        let ends = [b"\n\n".as_slice(), b"\r\n\r\n"];
+        let is_whole = |end: &[u8]| memchr::memmem::find(&read, end).is_some();
+        if is_events && ends.into_iter().any(is_whole) {
+            break;
+        }
+    }
+    String::from_utf8_lossy(&read).into_owned()
+}
+
+/// Whether an answer is an error that tells of the session.
+pub fn tells_of_session(answer: &str) -> bool {
+    answer.contains("\"error\"") && !answer.contains("\"result\"") && speaks_of_session(answer)
+}
+
+/// Whether words are about the session, or about one that was not begun.
+pub fn speaks_of_session(words: &str) -> bool {
+    let words = words.to_ascii_lowercase();
+    words.contains("session") || words.contains("not initialized")
+}
+
+/// Whether a refusal shows that the request did not run: a client's error, or the same refusal as that of a
+/// ping in the session.
+pub fn did_not_run(refused: StatusCode, pinged: StatusCode) -> bool {
+    refused == pinged || refused.is_client_error()
+}
