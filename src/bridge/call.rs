@@ -223,9 +223,11 @@ impl Bridge {
         attempt.map_err(|error| {
             // Its task finds out what is the matter.
             if is_lost(&error) && *order.owner == Owner::Shared {
-                self.tell(match error {
-                    CallError::NoToken(_) => Command::SignedOut(lease.generation),
-                    _ => Command::Suspect(lease.generation),
+                self.tell(match &error {
+                    CallError::NotSent(reason) => {
+                        Command::Suspect(lease.generation, reason.clone())
+                    }
+                    _ => Command::SignedOut(lease.generation),
                 });
             }
             self.failed(error)

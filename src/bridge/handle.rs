@@ -32,8 +32,8 @@ pub(super) enum Command {
     Wake,
     /// End the session and connect anew, without waiting.
     Restart,
-    /// A call found the session of this generation broken.
-    Suspect(u64),
+    /// A call found the session of this generation broken, and how.
+    Suspect(u64, String),
     /// The token that the session of this generation showed counts no more.
     SignedOut(u64),
 }

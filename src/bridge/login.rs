@@ -83,10 +83,8 @@ impl Supervisor {
         };
         tracing::info!(bridge.name = %self.bridge.name(), %reason, "the bridge waits for a login");
         self.bridge.set_status(Status {
-            phase,
             reason: Some(reason),
-            retry_at: None,
-            fault: None,
+            ..Status::plain(phase)
         });
         self.bridge.note_attempt();
         let mut login = tokio::select! {
@@ -101,7 +99,7 @@ impl Supervisor {
                 () = at(again) => return,
                 command = self.inbox.recv() => match command {
                     Some(Command::Restart) | None => return,
-                    Some(Command::Wake | Command::Suspect(_) | Command::SignedOut(_)) => {}
+                    Some(Command::Wake | Command::Suspect(..) | Command::SignedOut(_)) => {}
                 },
             }
         }

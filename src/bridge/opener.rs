@@ -74,7 +74,13 @@ impl Bridge {
     /// Connects for an owner.
     pub(super) async fn open(&self, owner: &Owner, known: Known) -> Result<Session, Unopened> {
         let connector = self.connector(owner).await.map_err(Unopened::Denied)?;
-        connector.connect(known).await.map_err(Unopened::Connect)
+        let mut last_words = None;
+        let connected = connector.connect(known, &mut last_words).await;
+        // What an owner's own process says is for nobody else.
+        if *owner == Owner::Shared {
+            self.live.last_words.store(last_words);
+        }
+        connected.map_err(Unopened::Connect)
     }
 
     /// Reads the tool list of the session that all share, and swaps the published tools.

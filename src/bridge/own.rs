@@ -237,10 +237,8 @@ impl Bridge {
                 }
             };
             Status {
-                phase: Phase::NeedsLogin,
                 reason: Some(reason),
-                retry_at: None,
-                fault: None,
+                ..Status::plain(Phase::NeedsLogin)
             }
         };
         self.set_status(status);
@@ -285,7 +283,7 @@ impl Supervisor {
                 () = stop.cancelled() => break,
                 command = self.inbox.recv() => match command {
                     Some(Command::Restart) => self.bridge.pool.clear(),
-                    Some(Command::Wake | Command::Suspect(_) | Command::SignedOut(_)) => {}
+                    Some(Command::Wake | Command::Suspect(..) | Command::SignedOut(_)) => {}
                     None => break,
                 }
             }

@@ -179,6 +179,7 @@ impl Registry {
             known: Known::default(),
             backoff: Backoff::default(),
             generation: 0,
+            last_reason: None,
             bridge: Arc::clone(&bridge),
         };
         let done = task.done.clone();

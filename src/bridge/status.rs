@@ -64,12 +64,14 @@ pub enum Fault {
 pub struct Status {
     /// Where it stands.
     pub phase: Phase,
-    /// Why: set for `disabled`, `backing_off`, `failed` and `needs_login`.
+    /// Why: set for `disabled`, `backing_off`, `failed` and `needs_login`, and for `starting` after a failure.
     pub reason: Option<String>,
     /// When the next attempt comes, for `backing_off` and `failed`.
     pub retry_at: Option<tokio::time::Instant>,
     /// What kind of failure it was, where somebody acts on it.
     pub fault: Option<Fault>,
+    /// How many attempts failed in a row.
+    pub failures: u32,
 }
 
 impl Status {
@@ -80,16 +82,15 @@ impl Status {
             reason: None,
             retry_at: None,
             fault: None,
+            failures: 0,
         }
     }
 
     /// Off, and why.
     pub fn disabled(reason: &str) -> Self {
         Self {
-            phase: Phase::Disabled,
             reason: Some(reason.to_owned()),
-            retry_at: None,
-            fault: None,
+            ..Self::plain(Phase::Disabled)
         }
     }
 
@@ -140,6 +141,11 @@ impl Backoff {
         let doublings = self.failures.saturating_sub(1).min(16);
         let full = DELAY_FIRST.saturating_mul(1 << doublings).min(DELAY_MAX);
         (phase, full.mul_f64(0.5 + jitter.clamp(0.0, 1.0) / 2.0))
+    }
+
+    /// Failures in a row.
+    pub fn failures(&self) -> u32 {
+        self.failures
     }
 
     /// Someone asked for a fresh start.

@@ -45,6 +45,8 @@ pub(super) struct Supervisor {
     pub backoff: Backoff,
     /// Counts sessions.
     pub generation: u64,
+    /// Why the last attempt failed, until one succeeds.
+    pub last_reason: Option<String>,
 }
 
 /// Why a session was left.
@@ -71,7 +73,11 @@ impl Supervisor {
         let stop = self.stop.clone();
         let mut is_first = true;
         while !stop.is_cancelled() {
-            self.bridge.set_status(Status::plain(Phase::Starting));
+            self.bridge.set_status(Status {
+                reason: self.last_reason.clone(),
+                failures: self.backoff.failures(),
+                ..Status::plain(Phase::Starting)
+            });
             let born = Instant::now();
             let session = tokio::select! {
                 session = self.start() => session,
@@ -122,6 +128,7 @@ impl Supervisor {
             reason: Some("it is being replaced".to_owned()),
             retry_at: Some(Instant::now() + Duration::from_secs(1)),
             fault: None,
+            failures: 0,
         });
     }
 
@@ -132,10 +139,6 @@ impl Supervisor {
         self.known = session.known;
         self.bridge
             .live
-            .last_words
-            .store(session.last_words.clone());
-        self.bridge
-            .live
             .server
             .store(Some(Arc::new(session.server.without_secrets(redactor))));
         if let Err(error) = self.bridge.read_tools(&session).await {
@@ -144,6 +147,7 @@ impl Supervisor {
             return Err(self.bridge.explained(&Owner::Shared, error).await);
         }
         self.generation += 1;
+        self.last_reason = None;
         let lease = Arc::new(Lease {
             generation: self.generation,
             session,
@@ -186,14 +190,14 @@ impl Supervisor {
                 command = self.inbox.recv() => match command {
                     None => return Parting::Stopped,
                     Some(Command::Restart) => return Parting::Restart,
-                    Some(Command::Suspect(generation)) if generation == lease.generation => {
-                        return Parting::Lost("the server could not be reached".to_owned());
+                    Some(Command::Suspect(generation, reason)) if generation == lease.generation => {
+                        return Parting::Lost(format!("a call did not reach the server: {reason}"));
                     }
                     // The next attempt finds out who has to log in.
                     Some(Command::SignedOut(generation)) if generation == lease.generation => {
                         return Parting::Restart;
                     }
-                    Some(Command::Suspect(_) | Command::SignedOut(_) | Command::Wake) => {}
+                    Some(Command::Suspect(..) | Command::SignedOut(_) | Command::Wake) => {}
                 },
                 () = session.tools_changed.notified() => relist.changed(Instant::now()),
                 () = list_is_due(&relist) => {
@@ -297,11 +301,13 @@ impl Supervisor {
             retry_in_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
             "the bridge is down"
         );
+        self.last_reason = Some(reason.clone());
         self.bridge.set_status(Status {
             phase,
             reason: Some(reason),
             retry_at: Some(retry_at),
             fault,
+            failures: self.backoff.failures(),
         });
         self.bridge.note_attempt();
         let mut login = tokio::select! {
@@ -321,7 +327,7 @@ impl Supervisor {
                         self.backoff.reset();
                         return;
                     }
-                    Some(Command::Wake | Command::Suspect(_) | Command::SignedOut(_)) => {}
+                    Some(Command::Wake | Command::Suspect(..) | Command::SignedOut(_)) => {}
                     None => return,
                 },
             }

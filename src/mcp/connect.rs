@@ -128,8 +128,13 @@ const NAME_BYTES_MAX: usize = 256;
 const INSTRUCTIONS_BYTES_MAX: usize = 64 << 10;
 
 impl Connector {
-    /// Connects and shakes hands within the limit.
-    pub async fn connect(&self, known: Known) -> Result<Session, ConnectError> {
+    /// Connects and shakes hands within the limit. The last words of the program that was started for it are
+    /// in `last_words`, also when it failed.
+    pub async fn connect(
+        &self,
+        known: Known,
+        last_words: &mut Option<Arc<LastWords>>,
+    ) -> Result<Session, ConnectError> {
         let late = |_| ConnectError::Timeout {
             step: if known.is_modern {
                 "server/discover"
@@ -138,24 +143,38 @@ impl Connector {
             },
             after: self.limit,
         };
-        timeout(self.limit, self.open(known)).await.map_err(late)?
+        timeout(self.limit, self.open(known, last_words))
+            .await
+            .map_err(late)?
     }
 
     /// Picks the transport.
-    async fn open(&self, known: Known) -> Result<Session, ConnectError> {
+    async fn open(
+        &self,
+        known: Known,
+        last_words: &mut Option<Arc<LastWords>>,
+    ) -> Result<Session, ConnectError> {
         match &self.transport {
-            Transport::Stdio(stdio) => self.open_stdio(stdio, known).await,
+            Transport::Stdio(stdio) => self.open_stdio(stdio, known, last_words).await,
             Transport::Remote(remote) => self.open_remote(remote, known).await,
         }
     }
 
     /// A child process; started anew for the second lifecycle, because some servers are dead
     /// after a request they do not know.
-    async fn open_stdio(&self, stdio: &Stdio, known: Known) -> Result<Session, ConnectError> {
+    async fn open_stdio(
+        &self,
+        stdio: &Stdio,
+        known: Known,
+        last_words: &mut Option<Arc<LastWords>>,
+    ) -> Result<Session, ConnectError> {
         let first = Lifecycle::first(known.is_modern);
-        match self.try_stdio(stdio, &first).await {
+        match self.try_stdio(stdio, &first, last_words).await {
             Err(error) => match first.after(&error) {
-                Some(second) => self.try_stdio(stdio, &second).await.map_err(|_| error),
+                Some(second) => {
+                    let second = self.try_stdio(stdio, &second, last_words).await;
+                    second.map_err(|_| error)
+                }
                 None => Err(error),
             },
             result => result,
@@ -167,10 +186,12 @@ impl Connector {
         &self,
         stdio: &Stdio,
         lifecycle: &Lifecycle,
+        told: &mut Option<Arc<LastWords>>,
     ) -> Result<Session, ConnectError> {
         let (process, pipes) =
             Process::start(&self.bridge, stdio, self.redactor.clone(), &self.tracker).await?;
         let (last_words, group) = (process.last_words(), process.group());
+        *told = Some(Arc::clone(&last_words));
         let process = Arc::new(Mutex::new(process));
         let unasked = Unasked::new(self.bounds);
         let transport = StdioTransport::new(

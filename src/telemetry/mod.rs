@@ -30,9 +30,10 @@ use crate::{
     secret::Redactor,
 };
 
-/// rmcp logs whole notifications at INFO and bodies at DEBUG; its warnings are enough, at any
-/// level of ours that does not name it.
-const QUIET: &str = "rmcp=warn,hyper=warn,h2=warn,reqwest=warn,rustls=warn,sse_stream=warn";
+/// rmcp logs whole notifications at INFO and bodies at DEBUG, and at ERROR that a transport ended, without a
+/// word of which: our own line names the bridge and the reason. A level that names it wins.
+const QUIET: &str = "rmcp=error,rmcp::transport=off,hyper=warn,h2=warn,reqwest=warn,rustls=warn,\
+                     sse_stream=warn";
 
 /// Starts the log; no line of it has a secret in it, or a character that changes how it is read. A filter that does not parse is an error in words.
 pub fn start(telemetry: &Telemetry, redactor: &Redactor) -> Result<(), String> {

@@ -630,6 +630,28 @@ async fn every_change_is_on_record() {
 }
 
 #[tokio::test]
+async fn a_server_that_dies_at_its_start_says_why_all_the_while() {
+    let toml = TOML.replace("{bad good --record {dir}/record}", "{bad exit-stderr}");
+    let bridge = setup(&toml).listening().await;
+    until(async || ask(&bridge, "/bridges").await.status == 200).await;
+    let bad = async || get(&bridge, "/bridges").await["bridges"][0].clone();
+    until(async || bad().await["failures"].as_u64() >= Some(1)).await;
+    let (mut failures, mut polls) = (0, 0);
+    while failures < 3 {
+        let it = bad().await;
+        let reason = it["reason"].as_str().unwrap_or_default();
+        assert!(reason.contains("exit status: 3"), "{it:#}");
+        assert_eq!(it["exit"], "exit status: 3", "{it:#}");
+        assert_eq!(it["stderr"], json!(["fatal: TOKEN is wrong"]), "{it:#}");
+        failures = it["failures"].as_u64().unwrap();
+        polls += 1;
+    }
+    assert!(polls > 3, "it was looked at while it tried again");
+    let other = &get(&bridge, "/bridges").await["bridges"][2];
+    assert_eq!(other["failures"], 0, "{other:#}");
+}
+
+#[tokio::test]
 async fn bridges_are_told_and_restarted() {
     let bridge = start(setup(TOML)).await;
     let servers = get(&bridge, "/servers").await;

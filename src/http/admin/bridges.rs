@@ -108,6 +108,7 @@ fn shown(bridge: &Bridge, redactor: &Redactor) -> Value {
         "reason": status.reason.as_deref().map(clean),
         "retry_after": retry_after,
         "attempts": bridge.attempts(),
+        "failures": status.failures,
         "login": oauth_of(&bridge.config).ok().map(|_| match bridge.config.credential {
             CredentialKind::Caller => "caller",
             CredentialKind::Shared | CredentialKind::Group => "shared",

@@ -292,7 +292,7 @@ function bridgeRow(it) {
       dot(LIGHT[it.status] ?? ""), STATUS[it.status] ?? it.status,
       it.retry_after != null && soft(`, tries again in ${plural(it.retry_after, "second")}`),
       it.reason && h("small", {}, it.reason),
-      it.attempts > 1 && h("small", {}, plural(it.attempts, "attempt")),
+      it.failures > 1 && h("small", {}, `${it.failures} attempts in a row failed`),
       it.warnings.length > 0 && unfold(`${it.name} warnings`, plural(it.warnings.length, "warning"), it.warnings.join("\n")),
       said.length > 0 && unfold(`${it.name} said`, "last lines of the server", said.join("\n")),
     ],
