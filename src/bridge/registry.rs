@@ -21,7 +21,7 @@ use super::{
 use crate::{
     access::View,
     compute::ComputePool,
-    config::{self, Config, Flavor},
+    config::{self, Config, Flavor, Plan},
     credential::Credentials,
     mcp::{Bounds, Known},
     name::BridgeName,
@@ -100,27 +100,24 @@ impl Registry {
             changed: Arc::new(Notify::new()),
             context,
         });
-        registry.apply(config);
+        registry.apply(config, &Plan::default());
         registry.publish();
         let publisher = Arc::clone(&registry).publish_changes();
         registry.context.tracker.spawn(publisher);
         registry
     }
 
-    /// Runs by another configuration from now on: bridges that did not change keep their session,
-    /// the others are ended and started.
-    pub fn apply(&self, config: &Arc<Config>) {
-        let old_config = self.config.swap(Arc::clone(config));
+    /// Runs by another configuration from now on: bridges that the plan keeps keep their session, the others
+    /// are ended and started.
+    pub fn apply(&self, config: &Arc<Config>, plan: &Plan) {
+        self.config.store(Arc::clone(config));
         let old = self.roster.load_full();
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
-        // What sessions are made with, besides what stands in the table of their bridge.
-        let is_all_new =
-            old_config.flavor != config.flavor || bounds(&old_config) != bounds(config);
         let mut bridges = Vec::with_capacity(config.bridges.len());
         let mut running = BTreeMap::new();
         for wanted in &config.bridges {
             let known = old.get(wanted.name.as_str());
-            let same = known.filter(|bridge| !is_all_new && bridge.config == *wanted);
+            let same = known.filter(|_| plan.keep.contains(&wanted.name));
             let previous = tasks.remove(&wanted.name);
             let (bridge, task) = match (same, previous) {
                 (Some(bridge), Some(task)) => (Arc::clone(bridge), Some(task)),

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::registry::Registry;
 use crate::{
     bridge::Phase,
-    config::{Config, Diagnostic, Loaded, Plan, Watch, plan},
+    config::{Config, Diagnostic, Loaded, Plan, Watch, in_force, plan},
     name::BridgeName,
     telemetry::Reloads,
 };
@@ -115,27 +115,23 @@ impl Reloader {
             warning.log();
         }
         let old = self.registry.config();
-        let new = Arc::new(loaded.config);
-        let changes = plan(&old, &new);
+        if old.flavor != loaded.config.flavor {
+            let reason =
+                "the file changed to a form that is served by other rules: restart the process";
+            return Err(reason.to_owned());
+        }
+        let changes = plan(&old, &loaded.config);
+        let new = Arc::new(in_force(&old, loaded.config));
         if changes.is_empty() {
             tracing::debug!("the configuration says what it said before");
         }
-        if changes.server_changed {
+        if !changes.after_restart.is_empty() {
             tracing::warn!(
-                "[server] changed: address, TLS and paths apply after a restart of the process"
+                settings = changes.after_restart.join(", "),
+                "settings changed that apply after a restart of the process"
             );
         }
-        if changes.database_changed || changes.audit_changed {
-            tracing::warn!(
-                "[database] or [audit] changed: they apply after a restart of the process"
-            );
-        }
-        if !old.telemetry.is_started_like(&new.telemetry) {
-            tracing::warn!(
-                "[telemetry] changed: all of it but `metrics` applies after a restart of the process"
-            );
-        }
-        self.registry.apply(&new);
+        self.registry.apply(&new, &changes);
         (self.listener)(&new);
         if let Some(watch) = &*self.watch.lock().unwrap_or_else(PoisonError::into_inner) {
             watch.follow(loaded.sources);

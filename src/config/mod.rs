@@ -61,7 +61,7 @@ pub use {
     environment::Environment,
     load::{HeaderSource, Loaded, Off, Overrides, load, load_bridge, load_mcpo, load_with},
     naming::nearest_name,
-    plan::{Plan, plan},
+    plan::{Plan, in_force, plan},
     run_as::RunAs,
     single::{is_url, remote, single, stdio},
     types::*,

@@ -11,13 +11,14 @@ pub struct Plan {
     pub start: Vec<BridgeName>,
     /// Bridges that are gone.
     pub stop: Vec<BridgeName>,
-    /// Bridges whose configuration differs in anything, switched on or off included.
+    /// Bridges whose configuration differs in anything, switched on or off included; all that stay, where
+    /// something differs that every session is made with.
     pub restart: Vec<BridgeName>,
     /// Bridges that keep their session.
     pub keep: Vec<BridgeName>,
-    /// `[server]` differs. Address, TLS and paths take a restart of the process.
+    /// `[server]` differs.
     pub server_changed: bool,
-    /// `[database]` differs. It takes a restart of the process.
+    /// `[database]` differs.
     pub database_changed: bool,
     /// `[identity]` differs.
     pub identity_changed: bool,
@@ -25,10 +26,96 @@ pub struct Plan {
     pub access_changed: bool,
     /// `[limits]` differs.
     pub limits_changed: bool,
-    /// `[audit]` differs. It takes a restart of the process.
+    /// `[audit]` differs.
     pub audit_changed: bool,
     /// `[telemetry]` differs.
     pub telemetry_changed: bool,
+    /// Settings that differ and apply when the process starts again, as `section.key` or the whole section.
+    pub after_restart: Vec<&'static str>,
+}
+
+/// A setting that applies when the process starts again.
+struct Fixed {
+    /// Its name, as `section.key` or the whole section.
+    name: &'static str,
+    /// Takes it over from the configuration that the process was started with.
+    hold: fn(&mut Config, &Config),
+}
+
+/// What was made at the start, and is not made again while the process runs.
+const AFTER_RESTART: [Fixed; 9] = [
+    Fixed {
+        name: "server.listen",
+        hold: |new, old| new.server.listen = old.server.listen,
+    },
+    Fixed {
+        name: "server.root_path",
+        hold: |new, old| new.server.root_path.clone_from(&old.server.root_path),
+    },
+    Fixed {
+        name: "server.tls",
+        hold: |new, old| new.server.tls.clone_from(&old.server.tls),
+    },
+    Fixed {
+        name: "server.connections_max",
+        hold: |new, old| new.server.connections_max = old.server.connections_max,
+    },
+    Fixed {
+        name: "server.drain_delay",
+        hold: |new, old| new.server.drain_delay = old.server.drain_delay,
+    },
+    Fixed {
+        name: "server.drain_timeout",
+        hold: |new, old| new.server.drain_timeout = old.server.drain_timeout,
+    },
+    Fixed {
+        name: "database",
+        hold: |new, old| new.database.clone_from(&old.database),
+    },
+    Fixed {
+        name: "audit",
+        hold: |new, old| new.audit.clone_from(&old.audit),
+    },
+    Fixed {
+        name: "telemetry (all but `metrics`)",
+        hold: |new, old| {
+            let metrics = new.telemetry.metrics;
+            new.telemetry.clone_from(&old.telemetry);
+            new.telemetry.metrics = metrics;
+        },
+    },
+];
+
+/// The configuration that is in force after a reload: the new one, with what applies after a restart as it
+/// was. What a page says of an address is then what the process listens on.
+pub fn in_force(old: &Config, mut new: Config) -> Config {
+    for fixed in &AFTER_RESTART {
+        (fixed.hold)(&mut new, old);
+    }
+    new
+}
+
+/// The settings that differ and apply when the process starts again.
+fn after_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+    let differs = |fixed: &&Fixed| {
+        let mut held = new.clone();
+        (fixed.hold)(&mut held, old);
+        held != *new
+    };
+    AFTER_RESTART
+        .iter()
+        .filter(differs)
+        .map(|fixed| fixed.name)
+        .collect()
+}
+
+/// Whether sessions of a configuration are made as those of another are, besides what stands in the table of
+/// their bridge.
+fn makes_alike(old: &Config, new: &Config) -> bool {
+    // What mcpo does with children differs, even if the entry reads the same.
+    old.flavor == new.flavor
+        && old.limits.result_bytes_max == new.limits.result_bytes_max
+        && old.limits.tools_bytes_max == new.limits.tools_bytes_max
 }
 
 impl Plan {
@@ -67,16 +154,17 @@ pub fn plan(old: &Config, new: &Config) -> Plan {
         identity_changed: old.identity != new.identity,
         limits_changed: old.limits != new.limits,
         telemetry_changed: old.telemetry != new.telemetry,
+        after_restart: after_restart(old, new),
         ..Plan::default()
     };
+    let makes_alike = makes_alike(old, new);
     let find = |bridges: &[Bridge], name: &BridgeName| {
         bridges.iter().position(|bridge| bridge.name == *name)
     };
     for bridge in &new.bridges {
         let list = match find(&old.bridges, &bridge.name).and_then(|at| old.bridges.get(at)) {
             None => &mut plan.start,
-            // What mcpo does with children differs, even if the entry reads the same.
-            Some(before) if before == bridge && old.flavor == new.flavor => &mut plan.keep,
+            Some(before) if before == bridge && makes_alike => &mut plan.keep,
             Some(_) => &mut plan.restart,
         };
         list.push(bridge.name.clone());
@@ -158,6 +246,79 @@ mod tests {
                 lists[..3] == ["", "", ""],
                 "{old} -> {new}"
             );
+        }
+    }
+
+    #[test]
+    fn what_every_session_is_made_with_restarts_them_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let bridge = "[bridges.a]\ncommand = 'a'\n";
+        for (limits, is_kept) in [
+            ("result_bytes_max = '16MiB'", false),
+            ("tools_bytes_max = '4MiB'", false),
+            ("body_bytes_max = '1MiB'", true),
+            ("requests_max = 1", true),
+            ("calls_per_minute = 5", true),
+        ] {
+            let old = config_in(folder.path(), bridge);
+            let new = config_in(folder.path(), &format!("[limits]\n{limits}\n{bridge}"));
+            let plan = plan(&old, &new);
+            assert_eq!(
+                (plan.keep.len(), plan.restart.len()),
+                (usize::from(is_kept), usize::from(!is_kept)),
+                "{limits}"
+            );
+            assert!(plan.after_restart.is_empty(), "{limits}");
+        }
+    }
+
+    #[test]
+    fn what_applies_after_a_restart_is_named_and_held() {
+        let folder = tempfile::tempdir().unwrap();
+        let old = config_in(folder.path(), "");
+        for (new, waits) in [
+            ("[server]\nlisten = '127.0.0.1:9'", Some("server.listen")),
+            ("[server]\nroot_path = '/x'", Some("server.root_path")),
+            (
+                "[server]\nconnections_max = 7",
+                Some("server.connections_max"),
+            ),
+            ("[server]\ndrain_delay = '7s'", Some("server.drain_delay")),
+            (
+                "[server]\ndrain_timeout = '7s'",
+                Some("server.drain_timeout"),
+            ),
+            (
+                "[server]\ntls_cert_file = 'c'\ntls_key_file = 'k'",
+                Some("server.tls"),
+            ),
+            ("[server]\npublic_url = 'https://x'", None),
+            ("[server]\npath_prefix = '/x'", None),
+            ("[server]\npublic_spec = false", None),
+            ("[server]\ncors_allow_origins = ['https://x']", None),
+            (
+                "[server]\ntitle = 'x'\ndescription = 'x'\nversion = 'x'",
+                None,
+            ),
+            ("[database]\ntimeout = '9s'", Some("database")),
+            ("[audit]\narguments = true", Some("audit")),
+            (
+                "[telemetry]\nlevel = 'debug'",
+                Some("telemetry (all but `metrics`)"),
+            ),
+            ("[telemetry]\nmetrics = 'everybody'", None),
+            ("[limits]\nrequests_max = 1", None),
+        ] {
+            let new_config = config_in(folder.path(), new);
+            let plan = plan(&old, &new_config);
+            assert!(!plan.sections().is_empty(), "{new}");
+            assert_eq!(
+                plan.after_restart,
+                waits.into_iter().collect::<Vec<_>>(),
+                "{new}"
+            );
+            let held = in_force(&old, new_config);
+            assert_eq!(held == old, waits.is_some(), "{new}");
         }
     }
 

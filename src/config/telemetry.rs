@@ -38,17 +38,6 @@ impl Default for Telemetry {
     }
 }
 
-impl Telemetry {
-    /// Whether nothing differs that is read at the start alone.
-    pub fn is_started_like(&self, other: &Self) -> bool {
-        let alike = Self {
-            metrics: other.metrics,
-            ..self.clone()
-        };
-        alike == *other
-    }
-}
-
 impl TelemetryTable {
     /// Checks and resolves the section.
     pub(super) fn resolve(mut self, reader: &mut Reader<'_>) -> Telemetry {

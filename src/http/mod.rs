@@ -43,7 +43,6 @@ pub use state::{AppState, Settings};
 
 use self::{
     error::ApiError,
-    gate::Gate,
     layers::{Observer, Quiet},
     path::Target,
     sender::Sender,
@@ -55,12 +54,7 @@ use crate::config::Flavor;
 /// The whole route table, and the layers around it from the outermost in.
 pub fn router(state: &Arc<AppState>) -> Router {
     let settings = state.settings.load();
-    let gate = Gate::new(
-        serve::requests_max(&settings.config),
-        &settings.config.limits,
-    );
     let observer = Arc::new(Observer {
-        gate,
         quiet: Quiet::default(),
         state: Arc::clone(state),
     });

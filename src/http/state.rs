@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 
-use super::{connect::Openers, metrics::Metering};
+use super::{connect::Openers, gate::Gate, metrics::Metering, serve::requests_max};
 use crate::{
     access::Access,
     audit::Audit,
@@ -33,6 +33,8 @@ pub struct Settings {
     pub rates: Arc<Rates>,
     /// Where the progress of calls is told; `None` where Open WebUI's address is not known.
     pub chats: Option<Arc<Chats>>,
+    /// The bound on requests served at once.
+    pub gate: Gate,
 }
 
 impl Settings {
@@ -43,6 +45,7 @@ impl Settings {
             rates: Arc::new(Rates::new(&config, sources.redis.clone())),
             proofs: Arc::new(Proofs::new(&config, sources.clone())),
             chats: chats(&config, sources),
+            gate: gate(&config),
             config,
         }
     }
@@ -64,7 +67,14 @@ impl Settings {
         } else {
             chats(&config, sources)
         };
+        // Requests under way keep their place in the old one.
+        let gate = if old.limits == config.limits {
+            self.gate.clone()
+        } else {
+            gate(&config)
+        };
         Self {
+            gate,
             access: access.renewed(&config, sources.store.clone(), &sources.tracker),
             proofs,
             rates: Arc::new(rates),
@@ -72,6 +82,11 @@ impl Settings {
             config,
         }
     }
+}
+
+/// The bound on requests of a configuration.
+fn gate(config: &Config) -> Gate {
+    Gate::new(requests_max(config), &config.limits)
 }
 
 /// The chats of the Open WebUI that the operator named, and of no other.

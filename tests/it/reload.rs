@@ -377,3 +377,41 @@ async fn a_storm_of_changes_ends_in_the_last_one() {
     let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
     assert!(children.split_whitespace().count() <= 1, "{children}");
 }
+
+#[tokio::test]
+async fn limits_apply_and_are_told_as_they_apply() {
+    let toml = |limits: &str| format!("[limits]\n{limits}\n[bridges.good]\n{{bad good}}\n");
+    let bridge = Setup::toml(&toml("requests_max = 64")).ready().await;
+    bridge.until("good", "ready").await;
+    let before = pid(&bridge, "good").await;
+    let refreshed = async |limits: &str| {
+        bridge.write("bridges.toml", &toml(limits));
+        bridge.post("/refresh", "").await.json()
+    };
+    // A bound on what sessions carry: each is made anew, and said to be.
+    let done = refreshed("requests_max = 64\nresult_bytes_max = '16MiB'").await;
+    // The file is watched too, and may have been read before.
+    let is_told = done["restarted"] == serde_json::json!(["good"])
+        || bridge.log().contains(r#"restarted=["good"]"#);
+    assert!(is_told, "{done}");
+    bridge.until("good", "ready").await;
+    let after = pid(&bridge, "good").await;
+    assert_ne!(before, after, "its program was started anew");
+    // A bound on requests: in force with the next one.
+    let done = refreshed("requests_max = 1\nresult_bytes_max = '16MiB'").await;
+    assert_eq!(done["kept"], serde_json::json!(["good"]), "{done}");
+    let slow = bridge.post("/good/slow", r#"{"seconds": 2}"#);
+    let second = async {
+        sleep(Duration::from_millis(700)).await;
+        bridge.post("/good/echo", r#"{"message": "hi"}"#).await
+    };
+    let (slow, second) = tokio::join!(slow, second);
+    assert_eq!(slow.status, 200, "{}", slow.text);
+    assert_eq!(
+        (second.status, second.code().as_str()),
+        (503, "busy"),
+        "{}",
+        second.text
+    );
+    assert_eq!(pid(&bridge, "good").await, after);
+}

@@ -332,7 +332,8 @@ function planned(plan) {
   }
   const parts = [];
   for (const key of ["start", "stop", "restart"]) if (plan[key].length) parts.push(`${key} ${plan[key].join(", ")}`);
-  const now = plan.sections.filter((it) => !plan.sections_after_restart.includes(it));
+  const waiting = plan.after_restart;
+  const now = plan.sections.filter((it) => !waiting.some((name) => name.split(/[. ]/)[0] === it));
   if (now.length) parts.push(`change [${now.join("], [")}]`);
   return [
     parts.length > 0 && note("", h("p", {}, `The configuration on disk is newer. Applying it would ${parts.join("; ")}.`),
@@ -340,7 +341,7 @@ function planned(plan) {
         await ask("POST", "/refresh");
         await done("The configuration is applied");
       }))),
-    plan.sections_after_restart.length > 0 && note("", `Changes of [${plan.sections_after_restart.join("], [")}] count when mcp-bridge starts again.`),
+    waiting.length > 0 && note("", `Changes of ${waiting.join(", ")} count when mcp-bridge starts again.`),
     plan.warnings.length > 0 && note("", unfold("plan warnings", `${plural(plan.warnings.length, "warning")} about the configuration`, plan.warnings.join("\n\n"))),
   ];
 }

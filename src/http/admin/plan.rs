@@ -8,9 +8,6 @@ use serde_json::{Value, json};
 use super::guard::Operator;
 use crate::{config::Diagnostic, http::AppState, name::BridgeName};
 
-/// Sections whose change applies when the process starts again.
-const AFTER_RESTART: &[&str] = &["server", "database", "audit"];
-
 /// The changes by bridge and section, or all that is wrong.
 pub async fn plan(State(state): State<Arc<AppState>>, _admin: Operator) -> Json<Value> {
     let (plan, warnings) = match state.reloader.preview() {
@@ -19,11 +16,6 @@ pub async fn plan(State(state): State<Arc<AppState>>, _admin: Operator) -> Json<
             return Json(json!({ "valid": false, "problems": texts(&problems) }));
         }
     };
-    let sections = plan.sections();
-    let later: Vec<_> = sections
-        .iter()
-        .filter(|section| AFTER_RESTART.contains(section))
-        .collect();
     Json(json!({
         "valid": true,
         "is_empty": plan.is_empty(),
@@ -31,8 +23,8 @@ pub async fn plan(State(state): State<Arc<AppState>>, _admin: Operator) -> Json<
         "stop": names(&plan.stop),
         "restart": names(&plan.restart),
         "keep": names(&plan.keep),
-        "sections": sections,
-        "sections_after_restart": later,
+        "sections": plan.sections(),
+        "after_restart": plan.after_restart,
         "warnings": texts(&warnings),
     }))
 }

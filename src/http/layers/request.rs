@@ -54,8 +54,6 @@ pub struct Note {
 /// What [`observe`] needs to know.
 #[derive(Debug)]
 pub struct Observer {
-    /// Bounds requests at once.
-    pub gate: Gate,
     /// Bounds the log lines of refused requests.
     pub quiet: Quiet,
     /// What handlers share: what takes secrets out, whether we are to stop, what is counted.
@@ -77,7 +75,7 @@ pub async fn observe(
 
 /// The answer to a request, as it goes out.
 async fn answer(observer: &Observer, mut request: Request, next: Next) -> Response {
-    let Observer { gate, quiet, state } = observer;
+    let Observer { quiet, state } = observer;
     let began = Instant::now();
     let peer = request.extensions().get::<ConnectInfo<Peer>>();
     let connection = peer.map(|ConnectInfo(peer)| Arc::clone(&peer.connection));
@@ -99,7 +97,8 @@ async fn answer(observer: &Observer, mut request: Request, next: Next) -> Respon
     } else if is_probe(uri.path()) || uri.path() == "/metrics" {
         run(next, request).await
     } else {
-        match gate.enter() {
+        let entered = state.settings.load().gate.enter();
+        match entered {
             Some(seat) => {
                 request.extensions_mut().insert(Arc::clone(&seat));
                 let response = run(next, request).await;
