@@ -1,17 +1,21 @@
 //! Tests of the import.
 
-use std::{collections::BTreeMap, fs};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use proptest::prelude::*;
 
 use super::{
-    importer::{Imported, Unimportable, import},
+    importer::{self, Imported, Unimportable},
     run::env_file,
 };
 use crate::{
     config::{self, Config, Environment, Loaded},
     secret::Secret,
 };
+
+fn import(json: &str) -> Result<Imported, Unimportable> {
+    importer::import(Path::new("config.json"), json)
+}
 
 fn load(file: &str, text: &str, variables: &BTreeMap<String, Secret>) -> Loaded {
     let folder = tempfile::tempdir().unwrap();
@@ -123,8 +127,18 @@ fn names_that_meet_are_kept_apart() {
 
 #[test]
 fn what_is_no_configuration_is_refused() {
-    assert_eq!(import("{}").unwrap_err(), Unimportable::NoServers);
-    assert!(matches!(import("{").unwrap_err(), Unimportable::Json(_)));
+    for (text, message) in [
+        (
+            "{}",
+            "there is no `mcpServers` with a server in it, and no other table of servers that is known here: the file has an empty table",
+        ),
+        (
+            "{",
+            "the JSON is broken: Unterminated object on line 1 column 1",
+        ),
+    ] {
+        assert_eq!(import(text).unwrap_err().to_string(), message);
+    }
 }
 
 fn text() -> impl Strategy<Value = String> {
