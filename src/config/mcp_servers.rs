@@ -289,9 +289,10 @@ fn args(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<Vec<Text>> {
         let Some(arg) = scalar(reader, "args", element) else {
             continue;
         };
-        let place = match clients::is_script(before, arg.get_ref()) {
-            true => Place::Script,
-            false => Place::Arg,
+        let place = if clients::is_script(before, arg.get_ref()) {
+            Place::Script
+        } else {
+            Place::Arg
         };
         before = element.text();
         args.push(filled(reader, entry, place, &arg));

@@ -42,7 +42,7 @@ mod watch;
 #[cfg(test)]
 mod shipped;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 pub(crate) use {
     access::is_email,

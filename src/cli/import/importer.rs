@@ -246,9 +246,10 @@ impl Importer {
                 continue;
             };
             let rewritten = rewrite(&text, table.file.style(&[]));
-            let secret = match rewritten.variables.is_empty() {
-                true => self.without_secret(table.bridge, map, name, &text),
-                false => None,
+            let secret = if rewritten.has_references {
+                None
+            } else {
+                self.without_secret(table.bridge, map, name, &text)
             };
             let text = secret.unwrap_or(rewritten.text);
             table.entry(map, name, &text, &rewritten.variables);

@@ -47,7 +47,7 @@ pub(super) fn plain(text: &str) -> String {
 
 /// A value in one line, fit for a comment: without secrets, and not too long.
 pub(super) fn comment_of(key: &str, value: &Node) -> String {
-    if looks_secret(key) {
+    if names_secret(key, value) {
         return quote("…");
     }
     cut(&json(value), COMMENT_CHARS_MAX)
@@ -66,7 +66,7 @@ fn json(value: &Node) -> String {
         }
         Tree::Map(fields) => {
             let entries = last_of_each(fields).into_iter().map(|field| {
-                let value = if looks_secret(&field.name) {
+                let value = if names_secret(&field.name, &field.value) {
                     quote("…")
                 } else {
                     json(&field.value)
@@ -76,6 +76,13 @@ fn json(value: &Node) -> String {
             format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
         }
     }
+}
+
+/// Whether a value is one by its name. `maxTokens` is a number, `authTokens` are secrets.
+fn names_secret(key: &str, value: &Node) -> bool {
+    let singular = key.trim_end_matches(['s', 'S']);
+    let is_countable = matches!(value.tree, Tree::Number(_) | Tree::Switch(_) | Tree::Null);
+    looks_secret(key) || !is_countable && looks_secret(singular)
 }
 
 fn is_secret(text: &str) -> bool {

@@ -39,6 +39,8 @@ pub(crate) struct Rewritten {
     pub(crate) text: String,
     /// The variables it needs.
     pub(crate) variables: Vec<Variable>,
+    /// Whether it names variables or files.
+    pub(crate) has_references: bool,
 }
 
 /// A variable that stands for a placeholder.
@@ -137,6 +139,7 @@ fn dollar(
             scan(path, style, depth + 1, &mut named);
         }
         into.variables.append(&mut named.variables);
+        into.has_references = true;
         into.text.push_str("${file:");
         into.text.push_str(&named.text);
         into.text.push('}');
@@ -233,6 +236,7 @@ fn brace(rest: &str, style: Style<'_>, into: &mut Rewritten) -> usize {
             None => format!("${{file:{path}}}"),
         };
         into.text.push_str(&written);
+        into.has_references = true;
         return length;
     }
     if let Some((name, length)) = closed("{{", "}}") {
@@ -256,6 +260,7 @@ impl Rewritten {
             self.text.push_str(&default);
         }
         self.text.push('}');
+        self.has_references = true;
         self.variables.push(Variable {
             name: name.to_owned(),
             written: written.to_owned(),
