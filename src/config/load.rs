@@ -9,8 +9,7 @@ use std::{
 
 use super::{
     Access, Anonymous, Audit, Bridge, Config, Diagnostic, Environment, Flavor, Identity, Limits,
-    Server,
-    clients,
+    Server, clients,
     diagnostic::{Problems, Severity, Source},
     identity, mcp_servers, native,
     reader::Reader,
@@ -148,11 +147,7 @@ pub fn load_mcpo(
     })
 }
 
-fn of_servers(
-    reader: &mut Reader<'_>,
-    path: &Path,
-    children: &BTreeMap<String, Secret>,
-) -> Config {
+fn of_servers(reader: &mut Reader<'_>, path: &Path, children: &BTreeMap<String, Secret>) -> Config {
     let telemetry = TelemetryTable::default().resolve(reader);
     Config {
         flavor: Flavor::Mcpo,

@@ -116,10 +116,7 @@ pub(super) fn check_forwarding(reader: &mut Reader<'_>, entry: &Entry<'_>) {
             _ => None,
         };
         if let Some(kind) = problem {
-            let rest = format!(
-                "client_header_forwarding.{} must be a {kind}",
-                field.name
-            );
+            let rest = format!("client_header_forwarding.{} must be a {kind}", field.name);
             entry.error(reader, &field.value.at, &rest);
         }
     }

@@ -262,7 +262,10 @@ fn decide(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<Kind> {
         }
         _ => {}
     }
-    match entry.get("command").map(|command| (command, command.text())) {
+    match entry
+        .get("command")
+        .map(|command| (command, command.text()))
+    {
         Some((_, Some(command))) if !command.is_empty() => Some(Kind::Stdio),
         Some((other, None)) => {
             entry.error(reader, &other.at, "'command' must be a string");

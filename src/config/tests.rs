@@ -1038,17 +1038,36 @@ fn mcpo_refuses_in_its_own_words() {
             .collect();
         assert_eq!(errors, [message], "{entry}");
     }
+}
+
+#[test]
+fn a_file_without_servers_is_told_with_what_it_has() {
     for (empty, found) in [
         ("{}", "the file has an empty table"),
-        (r#"{"mcpServers": {}}"#, "the file has `mcpServers`, with no server there"),
-        (r#"{"mcpServers": []}"#, "the file has `mcpServers`, with no server there"),
-        (r#"{"other": 1, "mcp": {}}"#, "the file has `other`, `mcp`, with no server there"),
-        ("[{}]", "the file has a list, and no element has `command` or `url`"),
+        (
+            r#"{"mcpServers": {}}"#,
+            "the file has `mcpServers`, with no server there",
+        ),
+        (
+            r#"{"mcpServers": []}"#,
+            "the file has `mcpServers`, with no server there",
+        ),
+        (
+            r#"{"other": 1, "mcp": {}}"#,
+            "the file has `other`, `mcp`, with no server there",
+        ),
+        (
+            "[{}]",
+            "the file has a list, and no element has `command` or `url`",
+        ),
         ("a: 1", "the file has `a`, with no server there"),
     ] {
         let (result, _) = load_named("config.json", empty, VARS);
         let first = result.unwrap_err().remove(0);
-        assert_eq!(first.message, "No 'mcpServers' found in config file.", "{empty}");
+        assert_eq!(
+            first.message, "No 'mcpServers' found in config file.",
+            "{empty}"
+        );
         let hint = first.hint.unwrap_or_default();
         assert!(hint.starts_with(found), "{empty}: {hint}");
     }

@@ -4,9 +4,10 @@
 use toml::Spanned;
 
 use super::{
-    clients::{Style, Variable, alone, rewrite},
+    clients::{Rewritten, Style, Variable, alone, rewrite},
     mcp_servers::Entry,
     reader::{Reader, Text},
+    reference::Scope,
 };
 
 /// Where a value stands.
@@ -58,11 +59,7 @@ pub(super) fn filled(
         ..entry.file.style(own)
     };
     let rewritten = rewrite(text.get_ref(), style);
-    let missing = rewritten.variables.iter().find(|variable| {
-        let value = reader.environment.get(&variable.name);
-        let is_set = value.is_some_and(|it| reader.keeps_unset || !it.trim().is_empty());
-        !is_set && !variable.has_default
-    });
+    let missing = missing(reader, &rewritten);
     let ours = Spanned::new(text.span(), rewritten.text.clone());
     if !reader.keeps_unset {
         if let Some(variable) = missing {
@@ -78,6 +75,25 @@ pub(super) fn filled(
     };
     warn(reader, entry, place, text, variable);
     text.clone()
+}
+
+/// The first variable that a value cannot do without and that is not set.
+fn missing<'r>(reader: &Reader<'_>, rewritten: &'r Rewritten) -> Option<&'r Variable> {
+    let scope = Scope {
+        environment: reader.environment,
+        folder: &reader.folder,
+        lenient: false,
+    };
+    // One default may stand for another variable.
+    let expansion = scope.expand(&rewritten.text).ok()?;
+    if expansion.missing.is_empty() {
+        return None;
+    }
+    rewritten.variables.iter().find(|variable| {
+        let value = reader.environment.get(&variable.name);
+        let is_set = value.is_some_and(|it| reader.keeps_unset || !it.trim().is_empty());
+        !is_set && !variable.has_default
+    })
 }
 
 fn warn(

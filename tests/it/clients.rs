@@ -16,7 +16,10 @@ fn run(dir: &Path, words: &[&str]) -> (i32, String) {
         .output()
         .unwrap();
     let text = [output.stdout, output.stderr].concat();
-    (output.status.code().unwrap(), String::from_utf8(text).unwrap())
+    (
+        output.status.code().unwrap(),
+        String::from_utf8(text).unwrap(),
+    )
 }
 
 #[test]
@@ -31,7 +34,14 @@ fn each_sample_is_imported_and_checked() {
         let (code, checked) = run(&samples, &["check", "--config", &name]);
         assert_eq!(code, 0, "{name}: {checked}");
         let dir = tempfile::tempdir().unwrap();
-        let words = ["import", path.to_str().unwrap(), "-o", "bridges.toml", "--env-file", ".env"];
+        let words = [
+            "import",
+            path.to_str().unwrap(),
+            "-o",
+            "bridges.toml",
+            "--env-file",
+            ".env",
+        ];
         let (code, imported) = run(dir.path(), &words);
         assert_eq!((code, imported.as_str()), (0, ""), "{name}");
         let (code, checked) = run(dir.path(), &["check"]);
@@ -45,20 +55,32 @@ fn a_file_without_servers_says_what_it_has() {
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
     write("a.json", r#"{"mcp": {"allowed": []}, "theme": 1}"#);
-    write("b.yaml", "mcpServers:\n  a:\n    command: x\n   token: hunter2\n");
+    write(
+        "b.yaml",
+        "mcpServers:\n  a:\n    command: x\n   token: hunter2\n",
+    );
     let found = "the file has `mcp`, `theme`, with no server there";
     let (code, text) = run(dir.path(), &["import", "a.json"]);
     assert_eq!(code, 2);
-    assert!(text.starts_with("a.json: there is no `mcpServers`") && text.contains(found), "{text}");
+    assert!(
+        text.starts_with("a.json: there is no `mcpServers`") && text.contains(found),
+        "{text}"
+    );
     let (code, text) = run(dir.path(), &["check", "--config", "a.json"]);
     assert_eq!(code, 2);
     assert!(text.contains(found), "{text}");
     let (code, text) = run(dir.path(), &["import", "b.yaml"]);
     assert_eq!(code, 2);
-    assert!(text.contains("the YAML is broken") && text.contains("on line 4"), "{text}");
+    assert!(
+        text.contains("the YAML is broken") && text.contains("on line 4"),
+        "{text}"
+    );
     let (code, text) = run(dir.path(), &["check", "--config", "b.yaml"]);
     assert_eq!(code, 2);
-    assert!(text.contains("b.yaml:4:") && !text.contains("hunter2"), "{text}");
+    assert!(
+        text.contains("b.yaml:4:") && !text.contains("hunter2"),
+        "{text}"
+    );
 }
 
 /// A file of VS Code with a program and a server behind a URL, one of its tools taken away.
@@ -99,12 +121,16 @@ async fn a_file_of_vs_code_is_served_once_its_inputs_are_set() {
         assert!(log.contains(reason), "{reason}: {log}");
     }
     drop(unset);
-    let set = setup().env("TOK", "t-1").env("GEMINI_STYLE", "g-1").ready().await;
-    let answer = set.post("/far/echo", r#"{"message": "hi"}"#).await;
+    let served = setup()
+        .env("TOK", "t-1")
+        .env("GEMINI_STYLE", "g-1")
+        .ready()
+        .await;
+    let answer = served.post("/far/echo", r#"{"message": "hi"}"#).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
-    let sent = http.read("headers").await;
-    assert_eq!(sent["x-key"], "Bearer t-1", "{sent}");
-    assert_eq!(sent["x-name"], "g-1", "{sent}");
+    let got = http.read("headers").await;
+    assert_eq!(got["x-key"], "Bearer t-1", "{got}");
+    assert_eq!(got["x-name"], "g-1", "{got}");
 }
 
 #[tokio::test]
@@ -116,7 +142,10 @@ async fn a_converted_file_is_served() {
         http.port
     );
     setup.write("continue.yaml", &yaml);
-    let (code, text) = run(setup.path(), &["import", "continue.yaml", "-o", "bridges.toml"]);
+    let (code, text) = run(
+        setup.path(),
+        &["import", "continue.yaml", "-o", "bridges.toml"],
+    );
     assert_eq!((code, text.as_str()), (0, ""));
     let bridge = setup
         .args(["--config", "{dir}/bridges.toml"])
@@ -136,7 +165,15 @@ async fn mcpos_command_line_sends_what_mcpo_sends_and_warns() {
     let servers = json!({"far": {"type": "streamable-http", "url": url, "headers": {"X-Key": "${NOT_SET_TOKEN}"}}});
     setup.write("config.json", &json!({ "mcpServers": servers }).to_string());
     let bridge = setup
-        .args(["mcpo", "--host", "127.0.0.1", "--port", &port, "--config", "{dir}/config.json"])
+        .args([
+            "mcpo",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            &port,
+            "--config",
+            "{dir}/config.json",
+        ])
         .ready()
         .await;
     let answer = bridge.post("/far/echo", r#"{"message": "hi"}"#).await;

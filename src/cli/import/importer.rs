@@ -9,7 +9,8 @@ use super::{
 use crate::{
     config::{
         clients::{
-            self, ClientFile, Field, Node, Server, Tree, Unread, last_of_each, own_variables, rewrite,
+            self, ClientFile, Field, Node, Server, Tree, Unread, last_of_each, own_variables,
+            rewrite,
         },
         is_variable, looks_secret, nearest_name, variable_of,
     },
@@ -40,7 +41,9 @@ pub enum Unimportable {
         column: usize,
     },
     /// Nothing to import.
-    #[error("there is no `mcpServers` with a server in it, and no other table of servers that is known here: {0}")]
+    #[error(
+        "there is no `mcpServers` with a server in it, and no other table of servers that is known here: {0}"
+    )]
     NoServers(String),
 }
 
@@ -128,7 +131,10 @@ impl Importer {
             has_place: false,
         };
         if name != field.name {
-            line(&mut table.comments, &format!("# was {}", quote(&field.name)));
+            line(
+                &mut table.comments,
+                &format!("# was {}", quote(&field.name)),
+            );
         }
         if field.value.map().is_some() {
             self.fields(&mut table, &server);
@@ -234,7 +240,8 @@ impl Importer {
         let variables = found
             .iter()
             .flat_map(|text| rewrite(text, file.style(&[])).variables);
-        self.inputs.extend(variables.filter_map(|variable| variable.input));
+        self.inputs
+            .extend(variables.filter_map(|variable| variable.input));
     }
 
     /// Writes `env` or `headers`.
@@ -257,7 +264,13 @@ impl Importer {
     }
 
     /// Makes a reference of a literal secret, and keeps the secret for the environment.
-    fn without_secret(&mut self, bridge: &str, map: &str, name: &str, text: &str) -> Option<String> {
+    fn without_secret(
+        &mut self,
+        bridge: &str,
+        map: &str,
+        name: &str,
+        text: &str,
+    ) -> Option<String> {
         let switch = matches!(
             text.trim().to_lowercase().as_str(),
             "" | "true" | "false" | "0" | "1"
@@ -301,11 +314,7 @@ impl Importer {
 }
 
 /// Writes `tools_deny`; of mcpo's two names camelCase wins even when it is empty.
-fn denied<'f>(
-    table: &mut Table<'_>,
-    fields: &BTreeMap<&'f str, &Node>,
-    done: &mut Vec<&'f str>,
-) {
+fn denied<'f>(table: &mut Table<'_>, fields: &BTreeMap<&'f str, &Node>, done: &mut Vec<&'f str>) {
     let key = ["disabledTools", "disabled_tools"]
         .into_iter()
         .find(|key| fields.contains_key(key));
@@ -366,7 +375,10 @@ fn place<'f>(
         if let Some(cwd) = text("cwd") {
             done.push("cwd");
             table.text("cwd", cwd);
-        } else if let Some(cwd) = fields.get("options").and_then(|node| node.get("cwd")?.text()) {
+        } else if let Some(cwd) = fields
+            .get("options")
+            .and_then(|node| node.get("cwd")?.text())
+        {
             table.text("cwd", cwd);
         }
         if said.is_some_and(|(_, word)| word == "stdio") {

@@ -65,7 +65,11 @@ impl Table<'_> {
     /// Switches it off, and says why beside it.
     pub(super) fn switch_off(&mut self, reason: Option<&str>) {
         // Several keys may say the same.
-        if self.lines.lines().any(|line| line.starts_with("enabled = false")) {
+        if self
+            .lines
+            .lines()
+            .any(|line| line.starts_with("enabled = false"))
+        {
             return;
         }
         let reason = reason.map_or_else(String::new, |reason| format!(" # {}", plain(reason)));

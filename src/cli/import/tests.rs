@@ -246,19 +246,42 @@ fn files_of_other_clients_mean_the_same_before_and_after() {
         let imported = importer::import(&path, &text).unwrap();
         let file = path.file_name().unwrap().to_str().unwrap();
         let set = [
-            "GH_TOKEN", "REGION", "WORKSPACE_FOLDER", "HOME", "FILES_KEY", "SEARCH_TOKEN", "LINEAR_KEY", "DOCS_URL",
-            "DOCS_TOKEN", "FIGMA_TOKEN", "FIGMA_ACCOUNT", "HOST_NAME", "GITHUB_TOKEN", "LOCAL_KEY", "COPILOT_MCP_TOKEN",
-            "PKG_KEY", "DB_PATH", "FAR_KEY", "API_TOKEN", "LIBRECHAT_USER_ID",
+            "GH_TOKEN",
+            "REGION",
+            "WORKSPACE_FOLDER",
+            "HOME",
+            "FILES_KEY",
+            "SEARCH_TOKEN",
+            "LINEAR_KEY",
+            "DOCS_URL",
+            "DOCS_TOKEN",
+            "FIGMA_TOKEN",
+            "FIGMA_ACCOUNT",
+            "HOST_NAME",
+            "GITHUB_TOKEN",
+            "LOCAL_KEY",
+            "COPILOT_MCP_TOKEN",
+            "PKG_KEY",
+            "DB_PATH",
+            "FAR_KEY",
+            "API_TOKEN",
+            "LIBRECHAT_USER_ID",
         ];
-        let all = set.iter().map(|name| ((*name).to_owned(), Secret::new("https://v")));
+        let all = set
+            .iter()
+            .map(|name| ((*name).to_owned(), Secret::new("https://v")));
         let all: BTreeMap<_, _> = all.chain(imported.variables.clone()).collect();
         // Once with nothing set but what stood in the file, once with everything.
         for variables in [&imported.variables, &all] {
             let old = load(file, &text, variables).config.bridges;
-            let new = load("bridges.toml", &imported.toml, variables).config.bridges;
+            let new = load("bridges.toml", &imported.toml, variables)
+                .config
+                .bridges;
             for bridge in &new {
                 let before = old.iter().find(|old| old.name == bridge.name);
-                let mut before = before.unwrap_or_else(|| panic!("{file}: {}", bridge.name)).clone();
+                let mut before = before
+                    .unwrap_or_else(|| panic!("{file}: {}", bridge.name))
+                    .clone();
                 // In our own file an odd filter is `enabled = false`, and files of variables are named there.
                 let is_special = file == "copilot.json" && bridge.name.as_str() == "odd"
                     || file == "vscode.json" && bridge.name.as_str() == "files"
@@ -269,8 +292,13 @@ fn files_of_other_clients_mean_the_same_before_and_after() {
                 }
                 assert_eq!(before, *bridge, "{file}");
             }
-            let lost = old.iter().filter(|old| new.iter().all(|new| new.name != old.name));
-            assert!(lost.into_iter().all(|bridge| bridge.transport.is_err()), "{file}");
+            let lost = old
+                .iter()
+                .filter(|old| new.iter().all(|new| new.name != old.name));
+            assert!(
+                lost.into_iter().all(|bridge| bridge.transport.is_err()),
+                "{file}"
+            );
         }
     }
 }

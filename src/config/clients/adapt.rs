@@ -77,11 +77,22 @@ impl ClientFile {
         work.times(self.dialect);
         let unusable = work.kind();
         let mut filter = Filter::take(&mut work.fields);
-        filter.deny.extend(denied.into_iter().map(|field| field.value.clone()));
-        for (key, list) in [("tools_allow", filter.allow), ("tools_deny", Some(filter.deny))] {
+        filter
+            .deny
+            .extend(denied.into_iter().map(|field| field.value.clone()));
+        for (key, list) in [
+            ("tools_allow", filter.allow),
+            ("tools_deny", Some(filter.deny)),
+        ] {
             if let Some(list) = list.filter(|list| !list.is_empty()) {
                 let at = list.first().map(|node| node.at.clone()).unwrap_or_default();
-                work.put(key, Node { at, tree: Tree::List(list) });
+                work.put(
+                    key,
+                    Node {
+                        at,
+                        tree: Tree::List(list),
+                    },
+                );
             }
         }
         Server {
@@ -113,7 +124,11 @@ pub(crate) fn own_variables(fields: &[Field]) -> Vec<&str> {
         let named = bare.rsplit(':').next().unwrap_or_default();
         !(value.contains(['$', '{']) && named == field.name)
     };
-    entries.iter().filter(is_own).map(|field| field.name.as_str()).collect()
+    entries
+        .iter()
+        .filter(is_own)
+        .map(|field| field.name.as_str())
+        .collect()
 }
 
 /// Whether an argument is a line for a shell, given the one before it.
@@ -176,7 +191,13 @@ impl Work {
                 let at = command.at;
                 self.put("command", program);
                 if !words.is_empty() {
-                    self.put("args", Node { at, tree: Tree::List(words) });
+                    self.put(
+                        "args",
+                        Node {
+                            at,
+                            tree: Tree::List(words),
+                        },
+                    );
                 }
             }
             Tree::Map(parts) => {
@@ -197,13 +218,20 @@ impl Work {
     /// `bearer_token_env_var` and `env_http_headers` name variables that hold headers.
     fn codex_headers(&mut self) {
         let variable = self.get("bearer_token_env_var").cloned();
-        if let Some((text, at)) = variable.as_ref().and_then(|node| Some((node.text()?, &node.at))) {
+        if let Some((text, at)) = variable
+            .as_ref()
+            .and_then(|node| Some((node.text()?, &node.at)))
+        {
             let header = format!("Bearer ${{{text}}}");
             if self.header("Authorization", Node::of_text(at, header)) {
                 self.remove("bearer_token_env_var");
             }
         }
-        let named = self.get("env_http_headers").and_then(Node::map).unwrap_or_default().to_vec();
+        let named = self
+            .get("env_http_headers")
+            .and_then(Node::map)
+            .unwrap_or_default()
+            .to_vec();
         let mut is_taken = !named.is_empty();
         for field in &named {
             is_taken &= field.value.text().is_some_and(|variable| {
@@ -218,8 +246,14 @@ impl Work {
 
     /// `requestOptions.headers` and `apiKey`.
     fn continue_headers(&mut self) {
-        let options = self.get("requestOptions").and_then(Node::map).unwrap_or_default().to_vec();
-        let headers = get(&options, "headers").and_then(Node::map).unwrap_or_default();
+        let options = self
+            .get("requestOptions")
+            .and_then(Node::map)
+            .unwrap_or_default()
+            .to_vec();
+        let headers = get(&options, "headers")
+            .and_then(Node::map)
+            .unwrap_or_default();
         let mut is_taken = options.len() == 1 && !headers.is_empty();
         for field in headers {
             is_taken &= self.header(&field.name, field.value.clone());
@@ -240,13 +274,22 @@ impl Work {
     fn header(&mut self, name: &str, value: Node) -> bool {
         if !self.has("headers") {
             let at = value.at.clone();
-            self.put("headers", Node { at, tree: Tree::Map(Vec::new()) });
+            self.put(
+                "headers",
+                Node {
+                    at,
+                    tree: Tree::Map(Vec::new()),
+                },
+            );
         }
         let field = self.fields.iter_mut().find(|field| field.name == "headers");
         let Some(Tree::Map(headers)) = field.map(|field| &mut field.value.tree) else {
             return false;
         };
-        if headers.iter().any(|other| other.name.eq_ignore_ascii_case(name)) {
+        if headers
+            .iter()
+            .any(|other| other.name.eq_ignore_ascii_case(name))
+        {
             return false;
         }
         headers.push(Field::new(name, value));
@@ -285,10 +328,17 @@ impl Work {
             let text = node.text().filter(|text| !text.is_empty())?;
             Some((*key, text.to_owned(), node.at.clone()))
         })?;
-        let is_there = |key: &&str| self.get(key).and_then(Node::text).is_some_and(|it| !it.is_empty());
-        let (has_url, has_command) = (URLS.iter().any(|key| is_there(&key)), self.has("command"));
+        let is_there = |key: &str| {
+            self.get(key)
+                .and_then(Node::text)
+                .is_some_and(|it| !it.is_empty())
+        };
+        let (has_url, has_command) = (URLS.iter().any(|key| is_there(key)), self.has("command"));
         let Some(word) = kinds::word(&said) else {
-            let unknown = format!("`{key}` `{}` is not known; known are {TOLD}", cut(&said, 40));
+            let unknown = format!(
+                "`{key}` `{}` is not known; known are {TOLD}",
+                cut(&said, 40)
+            );
             return (has_url && !has_command).then_some(unknown);
         };
         self.set_kind(key, word, &said, &at);

@@ -31,7 +31,7 @@ const DENY: &[&str] = &[
     "toolsDeny",
     "tools_deny",
 ];
-/// The filter of TBXark's mcp-proxy, in `options`.
+/// The filter of `TBXark/mcp-proxy`, in `options`.
 const TOOL_FILTER: &str = "toolFilter";
 /// Every tool.
 const ALL: &str = "*";
@@ -120,11 +120,9 @@ impl Filter {
         for field in switches {
             let switch = match &field.value.tree {
                 Tree::Map(_) => field.value.get("enabled").map_or(Some(true), Node::switch),
-                Tree::Switch(_)
-                | Tree::Null
-                | Tree::Number(_)
-                | Tree::Text(_)
-                | Tree::List(_) => field.value.switch(),
+                Tree::Switch(_) | Tree::Null | Tree::Number(_) | Tree::Text(_) | Tree::List(_) => {
+                    field.value.switch()
+                }
             };
             match switch {
                 Some(true) => {}
@@ -209,7 +207,13 @@ fn globs(names: &[Node]) -> Vec<Node> {
 pub(super) fn of_opencode(pattern: &str, server: &str) -> Option<String> {
     let prefix: String = server
         .chars()
-        .map(|it| if it.is_ascii_alphanumeric() || "_-".contains(it) { it } else { '_' })
+        .map(|it| {
+            if it.is_ascii_alphanumeric() || "_-".contains(it) {
+                it
+            } else {
+                '_'
+            }
+        })
         .chain(['_'])
         .collect();
     if let Some(rest) = pattern.strip_prefix(&prefix) {
@@ -254,18 +258,46 @@ mod tests {
         let none: Vec<String> = Vec::new();
         let all = || vec!["*".to_owned()];
         for (json, allow, deny) in [
-            (r#"{"includeTools": ["a", "b(x)"]}"#, some(&["a", "b"]), none.clone()),
+            (
+                r#"{"includeTools": ["a", "b(x)"]}"#,
+                some(&["a", "b"]),
+                none.clone(),
+            ),
             (r#"{"tools": ["*"]}"#, None, none.clone()),
             (r#"{"tools": "a"}"#, some(&["a"]), none.clone()),
             (r#"{"tools": []}"#, some(&[]), all()),
-            (r#"{"includeTools": ["a", "b"], "tools": ["b"]}"#, some(&["b"]), none.clone()),
-            (r#"{"includeTools": ["a"], "tools": ["b"]}"#, some(&[]), all()),
+            (
+                r#"{"includeTools": ["a", "b"], "tools": ["b"]}"#,
+                some(&["b"]),
+                none.clone(),
+            ),
+            (
+                r#"{"includeTools": ["a"], "tools": ["b"]}"#,
+                some(&[]),
+                all(),
+            ),
             (r#"{"excludeTools": ["d*"]}"#, None, vec!["d[*]".to_owned()]),
             (r#"{"excludeTools": ["*"]}"#, None, all()),
-            (r#"{"tools": {"a": false, "b": {"enabled": false}, "c": {}, "d": true}}"#, None, vec!["a".to_owned(), "b".to_owned()]),
-            (r#"{"options": {"toolFilter": {"mode": "Block", "list": ["a"]}}}"#, None, vec!["a".to_owned()]),
-            (r#"{"options": {"toolFilter": {"mode": "allow", "list": ["a"]}}}"#, some(&["a"]), none.clone()),
-            (r#"{"options": {"toolFilter": {"mode": "allow", "list": []}}}"#, None, none.clone()),
+            (
+                r#"{"tools": {"a": false, "b": {"enabled": false}, "c": {}, "d": true}}"#,
+                None,
+                vec!["a".to_owned(), "b".to_owned()],
+            ),
+            (
+                r#"{"options": {"toolFilter": {"mode": "Block", "list": ["a"]}}}"#,
+                None,
+                vec!["a".to_owned()],
+            ),
+            (
+                r#"{"options": {"toolFilter": {"mode": "allow", "list": ["a"]}}}"#,
+                some(&["a"]),
+                none.clone(),
+            ),
+            (
+                r#"{"options": {"toolFilter": {"mode": "allow", "list": []}}}"#,
+                None,
+                none.clone(),
+            ),
         ] {
             let taken = taken(json);
             assert_eq!((taken.0, taken.1), (allow, deny), "{json}");
@@ -285,8 +317,12 @@ mod tests {
             let taken = taken(json);
             assert!(taken.2 && taken.3.len() == 1, "{json}");
         }
-        let (_, _, is_unreadable, left) = taken(r#"{"options": {"cwd": "/x", "toolFilter": {}}, "tools": null}"#);
-        assert_eq!((is_unreadable, left), (false, vec!["options".to_owned(), "tools".to_owned()]));
+        let (_, _, is_unreadable, left) =
+            taken(r#"{"options": {"cwd": "/x", "toolFilter": {}}, "tools": null}"#);
+        assert_eq!(
+            (is_unreadable, left),
+            (false, vec!["options".to_owned(), "tools".to_owned()])
+        );
     }
 
     #[test]

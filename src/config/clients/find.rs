@@ -26,13 +26,33 @@ const PLACES: &[(&[&str], bool)] = &[
     (&["extensions"], true),
 ];
 /// Keys that say where a server is.
-const WHERE: &[&str] = &["command", "cmd", "url", "uri", "httpUrl", "serverUrl", "server_url"];
+const WHERE: &[&str] = &[
+    "command",
+    "cmd",
+    "url",
+    "uri",
+    "httpUrl",
+    "serverUrl",
+    "server_url",
+];
 /// Keys by which a list names its servers.
 const NAMES: &[&str] = &["name", "id", "key", "serverName"];
 /// Keys of a file of Gemini CLI, within a server and at the top.
 const GEMINI: (&[&str], &[&str]) = (
-    &["httpUrl", "includeTools", "excludeTools", "trust", "authProviderType"],
-    &["selectedAuthType", "allowMCPServers", "excludeMCPServers", "contextFileName", "security"],
+    &[
+        "httpUrl",
+        "includeTools",
+        "excludeTools",
+        "trust",
+        "authProviderType",
+    ],
+    &[
+        "selectedAuthType",
+        "allowMCPServers",
+        "excludeMCPServers",
+        "contextFileName",
+        "security",
+    ],
 );
 /// Lists at the top of the servers that are off.
 const OFF: &[&[&str]] = &[
@@ -51,7 +71,9 @@ pub(super) fn find(root: &Node, format: Format) -> Option<ClientFile> {
         .find_map(|(path, is_shared)| at_place(root, path, *is_shared))
         .or_else(|| bare(root))?;
     let fields = root.map().unwrap_or_default();
-    let is_map = root.get("mcpServers").is_some_and(|node| node.map().is_some());
+    let is_map = root
+        .get("mcpServers")
+        .is_some_and(|node| node.map().is_some());
     let dialect = Dialect {
         is_mcpo: label == "mcpServers" && format == Format::Json && is_map,
         is_opencode: label == "mcp",
@@ -65,11 +87,11 @@ pub(super) fn find(root: &Node, format: Format) -> Option<ClientFile> {
     let mut rest = rest(fields, &label, dialect, &servers);
     rest.extend(others);
     Some(ClientFile {
-        rest,
         label,
         dialect,
         servers,
         inputs,
+        rest,
     })
 }
 
@@ -154,7 +176,10 @@ fn name_of(element: &Node) -> Option<String> {
     if let Some(key) = name_key(fields) {
         return get(fields, key)?.text().map(|name| name.trim().to_owned());
     }
-    let url = WHERE.iter().skip(2).find_map(|key| get(fields, key)?.text());
+    let url = WHERE
+        .iter()
+        .skip(2)
+        .find_map(|key| get(fields, key)?.text());
     if let Some(url) = url.and_then(|url| Url::parse(url).ok()) {
         return Some(name_of_url(&url).to_string());
     }
@@ -177,7 +202,9 @@ fn is_gemini(root: &[Field], servers: &[Field]) -> bool {
 /// Puts what opencode's `tools` takes away into the servers.
 fn opencode_tools(root: &Node, servers: &mut [Field]) {
     let tools = root.get("tools").and_then(Node::map).unwrap_or_default();
-    let off = tools.iter().filter(|field| field.value.switch() == Some(false));
+    let off = tools
+        .iter()
+        .filter(|field| field.value.switch() == Some(false));
     for pattern in off {
         for server in &mut *servers {
             if let Some(glob) = of_opencode(&pattern.name, &server.name)
@@ -199,8 +226,14 @@ fn switch_off(root: &Node, servers: &mut [Field]) {
     };
     for server in servers {
         let is_named = |names: &Vec<String>| names.contains(&server.name);
-        let is_off = OFF.iter().filter_map(|path| names(path)).any(|it| is_named(&it))
-            || ON.iter().filter_map(|path| names(path)).any(|it| !is_named(&it));
+        let is_off = OFF
+            .iter()
+            .filter_map(|path| names(path))
+            .any(|it| is_named(&it))
+            || ON
+                .iter()
+                .filter_map(|path| names(path))
+                .any(|it| !is_named(&it));
         if let Tree::Map(fields) = &mut server.value.tree
             && is_off
         {
@@ -243,7 +276,10 @@ fn rest(root: &[Field], label: &str, dialect: Dialect, servers: &[Field]) -> Vec
             || name == "tools" && dialect.is_opencode
             || label.is_empty() && servers.iter().any(|server| server.name == name)
     };
-    let is_one = label.is_empty() && root.iter().any(|field| WHERE.contains(&field.name.as_str()));
+    let is_one = label.is_empty()
+        && root
+            .iter()
+            .any(|field| WHERE.contains(&field.name.as_str()));
     if is_one {
         return Vec::new();
     }

@@ -23,9 +23,8 @@ impl Format {
             return Self::Json;
         }
         let by_name = path.extension().and_then(|extension| extension.to_str());
-        let is_yaml = by_name.is_some_and(|it| {
-            it.eq_ignore_ascii_case("yaml") || it.eq_ignore_ascii_case("yml")
-        });
+        let is_yaml = by_name
+            .is_some_and(|it| it.eq_ignore_ascii_case("yaml") || it.eq_ignore_ascii_case("yml"));
         let mut lines = text.lines().map(str::trim);
         let first = lines.find(|line| !line.is_empty() && !line.starts_with('#'));
         match first {
@@ -49,12 +48,16 @@ fn says_yaml(line: &str) -> bool {
     {
         return true;
     }
-    let quote = line.chars().next().filter(|first| matches!(first, '"' | '\''));
+    let quote = line
+        .chars()
+        .next()
+        .filter(|first| matches!(first, '"' | '\''));
     let rest = match quote {
         Some(quote) => line.get(1..).and_then(|rest| rest.split_once(quote)),
         None => line
             .find(|character: char| {
-                !(character.is_alphanumeric() || matches!(character, '-' | '_' | '.' | '$' | '/' | '@'))
+                !(character.is_alphanumeric()
+                    || matches!(character, '-' | '_' | '.' | '$' | '/' | '@'))
             })
             .and_then(|end| line.split_at_checked(end)),
     };

@@ -4,13 +4,30 @@
 const WORDS: &[(&str, &[&str])] = &[
     (
         "stdio",
-        &["stdio", "local", "command", "cmd", "process", "subprocess", "program", "executable"],
+        &[
+            "stdio",
+            "local",
+            "command",
+            "cmd",
+            "process",
+            "subprocess",
+            "program",
+            "executable",
+        ],
     ),
     (
         "streamable-http",
         &[
-            "streamablehttp", "http", "https", "streamable", "httpstream", "httpstreamable",
-            "httpstreaming", "streamhttp", "streaminghttp", "shttp",
+            "streamablehttp",
+            "http",
+            "https",
+            "streamable",
+            "httpstream",
+            "httpstreamable",
+            "httpstreaming",
+            "streamhttp",
+            "streaminghttp",
+            "shttp",
         ],
     ),
     (
@@ -32,7 +49,9 @@ pub(super) fn word(written: &str) -> Option<&'static str> {
         .filter(|character| character.is_alphanumeric())
         .collect::<String>()
         .to_lowercase();
-    let known = WORDS.iter().find(|(_, words)| words.contains(&plain.as_str()));
+    let known = WORDS
+        .iter()
+        .find(|(_, words)| words.contains(&plain.as_str()));
     known.map(|(word, _)| *word)
 }
 

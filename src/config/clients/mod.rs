@@ -21,7 +21,7 @@ use std::path::Path;
 
 pub(crate) use adapt::{Server, is_script, own_variables};
 pub(crate) use format::Format;
-pub(crate) use placeholders::{Style, Variable, alone, rewrite};
+pub(crate) use placeholders::{Rewritten, Style, Variable, alone, rewrite};
 pub(crate) use tree::{At, Field, Node, Tree, last_of_each};
 
 /// The longest file that is read.
@@ -128,15 +128,19 @@ fn read_as(format: Format, text: &str) -> Result<ClientFile, Unread> {
     found.ok_or_else(|| Unread::NoServers(found_instead(root.as_ref())))
 }
 
-/// What stands in a file without servers: `the file has `mcp`, `theme``.
+/// What stands in a file without servers, in words.
 fn found_instead(root: Option<&Node>) -> String {
     let Some(root) = root else {
         return "the file is empty".to_owned();
     };
     let fields = match &root.tree {
         Tree::Map(fields) => last_of_each(fields),
-        Tree::List(elements) if elements.is_empty() => return "the file has an empty list".to_owned(),
-        Tree::List(_) => return "the file has a list, and no element has `command` or `url`".to_owned(),
+        Tree::List(elements) if elements.is_empty() => {
+            return "the file has an empty list".to_owned();
+        }
+        Tree::List(_) => {
+            return "the file has a list, and no element has `command` or `url`".to_owned();
+        }
         Tree::Null | Tree::Switch(_) | Tree::Number(_) | Tree::Text(_) => {
             return "the file has one value, and no table".to_owned();
         }

@@ -114,7 +114,10 @@ fn dollar(
     let Some(after) = rest.strip_prefix("${") else {
         return bare(rest, before, style, into);
     };
-    if let Some(inner) = after.strip_prefix('{').and_then(|after| window(after).split_once("}}")) {
+    if let Some(inner) = after
+        .strip_prefix('{')
+        .and_then(|after| window(after).split_once("}}"))
+    {
         // `${{ secrets.NAME }}`
         let written = rest.get(..inner.0.len() + 5).unwrap_or(rest);
         let name = inner.0.trim().rsplit('.').next().unwrap_or_default();
@@ -133,16 +136,10 @@ fn dollar(
         Some((name, default)) => (name, Some(default)),
         None => (inner, None),
     };
-    if let Some(path) = inner.strip_prefix("file:").filter(|path| !path.is_empty()) {
-        let mut named = Rewritten::default();
-        if depth < DEPTH_MAX {
-            scan(path, style, depth + 1, &mut named);
-        }
-        into.variables.append(&mut named.variables);
-        into.has_references = true;
-        into.text.push_str("${file:");
-        into.text.push_str(&named.text);
-        into.text.push('}');
+    if let Some(path) = name.strip_prefix("file:").filter(|path| !path.is_empty()) {
+        let path = nested(path, style, depth, into);
+        let default = default.map(|default| nested(default, style, depth, into));
+        into.reference(&format!("file:{path}"), default);
         return length;
     }
     if matches!(name, "pathSeparator" | "/") {
@@ -155,22 +152,26 @@ fn dollar(
         into.text.push_str("$${");
         return 2;
     };
-    let default = default.map(|default| {
-        let mut inner = Rewritten::default();
-        if depth < DEPTH_MAX {
-            scan(default, style, depth + 1, &mut inner);
-        }
-        into.variables.append(&mut inner.variables);
-        inner.text
-    });
+    let default = default.map(|default| nested(default, style, depth, into));
     let input = name.strip_prefix("input:").map(str::to_owned);
     into.add(&variable, written, input, default);
     length
 }
 
+/// Rewrites what stands within a placeholder.
+fn nested(text: &str, style: Style<'_>, depth: usize, into: &mut Rewritten) -> String {
+    let mut inner = Rewritten::default();
+    if depth < DEPTH_MAX {
+        scan(text, style, depth + 1, &mut inner);
+    }
+    into.variables.append(&mut inner.variables);
+    inner.text
+}
+
 /// The start of a text in which a placeholder must end.
 fn window(text: &str) -> &str {
-    text.get(..text.floor_char_boundary(LENGTH_MAX)).unwrap_or(text)
+    text.get(..text.floor_char_boundary(LENGTH_MAX))
+        .unwrap_or(text)
 }
 
 /// Our variable for what stands between braces. `None`: it names nothing.
@@ -193,7 +194,9 @@ fn is_word(name: &str) -> bool {
     name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
         && !name.ends_with(':')
         && !name.contains("::")
-        && name.chars().all(|it| it.is_ascii_alphanumeric() || "_.:/-".contains(it))
+        && name
+            .chars()
+            .all(|it| it.is_ascii_alphanumeric() || "_.:/-".contains(it))
 }
 
 /// `$NAME`
@@ -207,7 +210,7 @@ fn bare(rest: &str, before: Option<char>, style: Style<'_>, into: &mut Rewritten
     // Elsewhere it is one only where a word may begin, and in capital letters: `pa$word` is none.
     let is_loud = name.len() > 1 && !name.contains(|it: char| it.is_ascii_lowercase());
     let is_start = before.is_none_or(|it| it.is_whitespace() || "=:/,;&?@\"'(<".contains(it));
-    if !style.is_dollar && !(is_loud && is_start) {
+    if !(style.is_dollar || is_loud && is_start) {
         return 0;
     }
     let length = name.len() + 1;
@@ -229,14 +232,14 @@ fn brace(rest: &str, style: Style<'_>, into: &mut Rewritten) -> usize {
     }
     if let Some((path, length)) = closed("{file:", "}").filter(|_| style.is_braces)
         && !path.trim().is_empty()
+        && !path.contains([':', '$', '{'])
     {
         let path = path.trim();
-        let written = match path.strip_prefix("~/") {
-            Some(path) => format!("${{file:${{HOME}}/{path}}}"),
-            None => format!("${{file:{path}}}"),
+        let path = match path.strip_prefix("~/") {
+            Some(path) => format!("${{HOME}}/{path}"),
+            None => path.to_owned(),
         };
-        into.text.push_str(&written);
-        into.has_references = true;
+        into.reference(&format!("file:{path}"), None);
         return length;
     }
     if let Some((name, length)) = closed("{{", "}}") {
@@ -251,16 +254,20 @@ fn brace(rest: &str, style: Style<'_>, into: &mut Rewritten) -> usize {
 }
 
 impl Rewritten {
-    fn add(&mut self, name: &str, written: &str, input: Option<String>, default: Option<String>) {
+    fn reference(&mut self, name: &str, default: Option<String>) {
         self.text.push_str("${");
         self.text.push_str(name);
-        let has_default = default.is_some();
         if let Some(default) = default {
             self.text.push_str(":-");
             self.text.push_str(&default);
         }
         self.text.push('}');
         self.has_references = true;
+    }
+
+    fn add(&mut self, name: &str, written: &str, input: Option<String>, default: Option<String>) {
+        let has_default = default.is_some();
+        self.reference(name, default);
         self.variables.push(Variable {
             name: name.to_owned(),
             written: written.to_owned(),
@@ -293,7 +300,10 @@ mod tests {
             ("Bearer ${input:my-token}", "Bearer ${MY_TOKEN}"),
             ("${A:-${env:B}}", "${A:-${B}}"),
             ("${A:-${input:b:-c}}", "${A:-${B:-c}}"),
-            ("${workspaceFolder}/x${/}y${pathSeparator}", "${WORKSPACE_FOLDER}/x/y/"),
+            (
+                "${workspaceFolder}/x${/}y${pathSeparator}",
+                "${WORKSPACE_FOLDER}/x/y/",
+            ),
             ("${userHome}", "${HOME}"),
             ("${workspaceFolder:api}", "${WORKSPACEFOLDER_API}"),
             ("${command:ext.pick}", "${COMMAND_EXT_PICK}"),
@@ -302,7 +312,10 @@ mod tests {
             ("${file:/run/x}", "${file:/run/x}"),
             ("{env:A}{env:}", "${A}{env:}"),
             ("{file:x}", "{file:x}"),
-            ("{{LIBRECHAT_USER_ID}} {{.Names}}", "${LIBRECHAT_USER_ID} {{.Names}}"),
+            (
+                "{{LIBRECHAT_USER_ID}} {{.Names}}",
+                "${LIBRECHAT_USER_ID} {{.Names}}",
+            ),
             ("$NAME", "${NAME}"),
             ("Bearer $NAME", "Bearer ${NAME}"),
             ("--key=$NAME", "--key=${NAME}"),
@@ -319,15 +332,33 @@ mod tests {
 
     #[test]
     fn clients_have_placeholders_of_their_own() {
-        let gemini = Style { is_dollar: true, ..PLAIN };
+        let gemini = Style {
+            is_dollar: true,
+            ..PLAIN
+        };
         assert_eq!(rewrite("pa$word/$A", gemini).text, "pa${word}/${A}");
-        let opencode = Style { is_braces: true, ..PLAIN };
+        let opencode = Style {
+            is_braces: true,
+            ..PLAIN
+        };
         let files = rewrite("{file:~/k} {file:./k}", opencode).text;
         assert_eq!(files, "${file:${HOME}/k} ${file:./k}");
-        let script = Style { is_script: true, ..PLAIN };
-        assert_eq!(rewrite("for i in $A; do ${i} ${TOKEN}", script).text, "for i in $A; do $${i} ${TOKEN}");
-        let own = Style { own: &["AUTH"], ..PLAIN };
-        assert_eq!(rewrite("X:${AUTH} $AUTH ${B}", own).text, "X:$${AUTH} $AUTH ${B}");
+        let script = Style {
+            is_script: true,
+            ..PLAIN
+        };
+        assert_eq!(
+            rewrite("for i in $A; do ${i} ${TOKEN}", script).text,
+            "for i in $A; do $${i} ${TOKEN}"
+        );
+        let own = Style {
+            own: &["AUTH"],
+            ..PLAIN
+        };
+        assert_eq!(
+            rewrite("X:${AUTH} $AUTH ${B}", own).text,
+            "X:$${AUTH} $AUTH ${B}"
+        );
     }
 
     #[test]
@@ -335,9 +366,18 @@ mod tests {
         let [input, env] = &rewrite("${input:tok} ${env:B:-c}", PLAIN).variables[..] else {
             panic!("two variables")
         };
-        assert_eq!((input.name.as_str(), input.written.as_str()), ("TOK", "${input:tok}"));
-        assert_eq!((input.input.as_deref(), input.has_default), (Some("tok"), false));
-        assert_eq!((env.written.as_str(), env.has_default), ("${env:B:-c}", true));
+        assert_eq!(
+            (input.name.as_str(), input.written.as_str()),
+            ("TOK", "${input:tok}")
+        );
+        assert_eq!(
+            (input.input.as_deref(), input.has_default),
+            (Some("tok"), false)
+        );
+        assert_eq!(
+            (env.written.as_str(), env.has_default),
+            ("${env:B:-c}", true)
+        );
         for (text, name) in [
             ("${A}", Some("A")),
             (" Bearer  ${A}", Some("A")),

@@ -27,24 +27,59 @@ fn state(server: &str, variables: &[(&str, &str)]) -> String {
 #[test]
 fn a_placeholder_that_is_not_there_switches_its_bridge_off() {
     for (server, reason) in [
-        (r#"{"url": "https://x", "headers": {"A": "Bearer ${input:my-tok}"}}"#, "MY_TOK is not set"),
-        (r#"{"url": "https://x", "headers": {"A": "$NAME"}}"#, "NAME is not set"),
-        (r#"{"url": "https://x", "headers": {"A": "${NAME}"}}"#, "NAME is not set"),
+        (
+            r#"{"url": "https://x", "headers": {"A": "Bearer ${input:my-tok}"}}"#,
+            "MY_TOK is not set",
+        ),
+        (
+            r#"{"url": "https://x", "headers": {"A": "$NAME"}}"#,
+            "NAME is not set",
+        ),
+        (
+            r#"{"url": "https://x", "headers": {"A": "${NAME}"}}"#,
+            "NAME is not set",
+        ),
         (r#"{"url": "https://x/{env:NAME}/mcp"}"#, "NAME is not set"),
         (r#"{"url": "${NAME}"}"#, "NAME is not set"),
         (r#"{"command": "${NAME}/x"}"#, "NAME is not set"),
-        (r#"{"command": "x", "args": ["--dir", "${workspaceFolder}"]}"#, "WORKSPACE_FOLDER is not set"),
-        (r#"{"command": "x", "args": ["--key=$NAME"]}"#, "NAME is not set"),
-        (r#"{"command": "x", "env": {"A": "${env:NAME}"}}"#, "NAME is not set"),
-        (r#"{"command": "x", "env": {"A": "${{ secrets.NAME }}"}}"#, "NAME is not set"),
-        (r#"{"command": "x", "env": {"A": "${BLANK}"}}"#, "BLANK is blank"),
+        (
+            r#"{"command": "x", "args": ["--dir", "${workspaceFolder}"]}"#,
+            "WORKSPACE_FOLDER is not set",
+        ),
+        (
+            r#"{"command": "x", "args": ["--key=$NAME"]}"#,
+            "NAME is not set",
+        ),
+        (
+            r#"{"command": "x", "env": {"A": "${env:NAME}"}}"#,
+            "NAME is not set",
+        ),
+        (
+            r#"{"command": "x", "env": {"A": "${{ secrets.NAME }}"}}"#,
+            "NAME is not set",
+        ),
+        (
+            r#"{"command": "x", "env": {"A": "${BLANK}"}}"#,
+            "BLANK is blank",
+        ),
         (r#"{"command": "x", "env": {"A": "${NAME:-}"}}"#, ""),
         (r#"{"command": "x", "args": ["$${NAME}", "pa$word"]}"#, ""),
-        (r#"{"command": "x", "args": ["-h", "A:${AUTH}"], "env": {"AUTH": "literal"}}"#, ""),
-        (r#"{"command": "sh", "args": ["-c", "for i in $ALL; do echo ${i}; done"]}"#, ""),
+        (
+            r#"{"command": "x", "args": ["-h", "A:${AUTH}"], "env": {"AUTH": "literal"}}"#,
+            "",
+        ),
+        (
+            r#"{"command": "sh", "args": ["-c", "for i in $ALL; do echo ${i}; done"]}"#,
+            "",
+        ),
     ] {
         assert_eq!(state(server, &[("BLANK", " ")]), reason, "{server}");
-        let set = [("BLANK", "b"), ("NAME", "https://n"), ("MY_TOK", "t"), ("WORKSPACE_FOLDER", "w")];
+        let set = [
+            ("BLANK", "b"),
+            ("NAME", "https://n"),
+            ("MY_TOK", "t"),
+            ("WORKSPACE_FOLDER", "w"),
+        ];
         assert_eq!(state(server, &set), "", "{server}");
     }
 }
@@ -61,6 +96,16 @@ fn a_placeholder_is_told_with_its_place_and_what_to_set() {
       |      ^^^^^^^^^^^^^^^^^^^^^
     hint: set TOK (API token), in `.env` beside this file say
     "##);
+}
+
+#[test]
+fn a_default_that_is_not_needed_is_not_missed() {
+    let text = r#"{"servers": {"s": {"command": "c", "env": {"A": "${SET:-${NO}}"}}}}"#;
+    let (loaded, shown) = loaded("mcp.json", text, &[("SET", "s"), ("MCP_API_KEY", "k")]);
+    assert_eq!(
+        (loaded.config.bridges[0].reason_off(), shown.as_str()),
+        (None, "")
+    );
 }
 
 #[test]
@@ -83,7 +128,10 @@ fn an_unknown_transport_costs_its_server_alone() {
 fn one_bad_server_of_another_client_leaves_the_others_on() {
     let text = r#"{"servers": {"ok": {"command": "c"}, "none": {}, "args": {"command": "c", "args": "x"}, "list": []}}"#;
     let states = states("mcp.json", text, &[]);
-    let on: Vec<_> = states.iter().filter(|(_, reason)| reason.is_empty()).collect();
+    let on: Vec<_> = states
+        .iter()
+        .filter(|(_, reason)| reason.is_empty())
+        .collect();
     assert_eq!((states.len(), on.len(), on[0].0.as_str()), (4, 1, "ok"));
     assert!(states[2].1.contains("'args' must be a list"), "{states:?}");
 }
@@ -91,12 +139,24 @@ fn one_bad_server_of_another_client_leaves_the_others_on() {
 #[test]
 fn tools_that_were_taken_away_stay_away() {
     for (server, shown, hidden) in [
-        (r#"{"httpUrl": "https://x", "includeTools": ["a", "b"], "excludeTools": ["b"]}"#, &["a"][..], &["b", "c"][..]),
+        (
+            r#"{"httpUrl": "https://x", "includeTools": ["a", "b"], "excludeTools": ["b"]}"#,
+            &["a"][..],
+            &["b", "c"][..],
+        ),
         (r#"{"url": "https://x", "tools": ["a"]}"#, &["a"], &["b"]),
         (r#"{"url": "https://x", "tools": ["*"]}"#, &["a", "b"], &[]),
         (r#"{"url": "https://x", "tools": []}"#, &[], &["a"]),
-        (r#"{"command": "c", "options": {"toolFilter": {"mode": "block", "list": ["a"]}}}"#, &["b"], &["a"]),
-        (r#"{"command": "c", "disabledTools": ["a"], "excludeTools": ["b"]}"#, &["c"], &["a", "b"]),
+        (
+            r#"{"command": "c", "options": {"toolFilter": {"mode": "block", "list": ["a"]}}}"#,
+            &["b"],
+            &["a"],
+        ),
+        (
+            r#"{"command": "c", "disabledTools": ["a"], "excludeTools": ["b"]}"#,
+            &["c"],
+            &["a", "b"],
+        ),
     ] {
         let text = format!("{{\"mcpServers\": {{\"s\": {server}}}}}");
         let (loaded, _) = loaded("config.json", &text, &[]);
@@ -109,8 +169,12 @@ fn tools_that_were_taken_away_stay_away() {
         }
     }
     let reason = state(r#"{"url": "https://x", "includeTools": {"a": 1}}"#, &[]);
-    assert_eq!(reason, "`includeTools` filters tools in a way that is not known here");
-    let opencode = r#"{"mcp": {"s": {"type": "local", "command": ["c"]}}, "tools": {"s_a*": false}}"#;
+    assert_eq!(
+        reason,
+        "`includeTools` filters tools in a way that is not known here"
+    );
+    let opencode =
+        r#"{"mcp": {"s": {"type": "local", "command": ["c"]}}, "tools": {"s_a*": false}}"#;
     let (loaded, _) = loaded("opencode.json", opencode, &[]);
     let tools = &loaded.config.bridges[0].tools;
     assert!(!tools.allows("abc") && tools.allows("b"));
@@ -124,12 +188,23 @@ fn yaml_and_codex_are_told_by_what_stands_there() {
         panic!("a program")
     };
     assert_eq!(stdio.args, ["x", "1"]);
-    assert!(shown.contains("config:4:14: warning: `args`: `1`"), "{shown}");
-    let codex = "model = 'x'\n[mcp_servers.a]\nurl = 'https://x'\nbearer_token_env_var = 'TOKEN_X'\n";
+    assert!(
+        shown.contains("config:4:15: warning: `args`: `1`"),
+        "{shown}"
+    );
+    let codex =
+        "model = 'x'\n[mcp_servers.a]\nurl = 'https://x'\nbearer_token_env_var = 'TOKEN_X'\n";
     assert_eq!(states("config.toml", codex, &[])[0].1, "TOKEN_X is not set");
-    let (result, shown) = load_named("config.yaml", "mcpServers:\n  a:\n    command: npx\n   api_key: hunter2\n", &[]);
+    let (result, shown) = load_named(
+        "config.yaml",
+        "mcpServers:\n  a:\n    command: npx\n   api_key: hunter2\n",
+        &[],
+    );
     assert!(result.is_err());
-    assert!(shown.contains("config.yaml:4:") && shown.contains("the YAML is broken"), "{shown}");
+    assert!(
+        shown.contains("config.yaml:4:") && shown.contains("the YAML is broken"),
+        "{shown}"
+    );
     assert!(!shown.contains("hunter2"), "{shown}");
 }
 
@@ -137,14 +212,18 @@ fn yaml_and_codex_are_told_by_what_stands_there() {
 fn an_env_file_is_read_or_switches_its_bridge_off() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("mcp.json");
-    let text = r#"{"servers": {"s": {"command": "c", "envFile": "vars.env", "env": {"A": "own"}}}}"#;
+    let text =
+        r#"{"servers": {"s": {"command": "c", "envFile": "vars.env", "env": {"A": "own"}}}}"#;
     std::fs::write(&path, text).unwrap();
     let environment = crate::config::Environment::default();
     let first = crate::config::load(&path, &environment).unwrap();
     let Err(Disabled(reason)) = &first.config.bridges[0].transport else {
         panic!("off")
     };
-    assert!(reason.starts_with("`envFile` vars.env cannot be read"), "{reason}");
+    assert!(
+        reason.starts_with("`envFile` vars.env cannot be read"),
+        "{reason}"
+    );
     assert!(first.sources.contains(&folder.path().join("vars.env")));
     std::fs::write(folder.path().join("vars.env"), "A=file\nB=${x}\n").unwrap();
     let second = crate::config::load(&path, &environment).unwrap();
@@ -168,10 +247,18 @@ fn mcpos_command_line_keeps_what_mcpo_keeps_and_says_so() {
     let Ok(Transport::Stdio(stdio)) = &kept.config.bridges[0].transport else {
         panic!("on")
     };
-    let env: Vec<_> = stdio.env.values().map(|value| value.expose().to_owned()).collect();
+    let env: Vec<_> = stdio
+        .env
+        .values()
+        .map(|value| value.expose().to_owned())
+        .collect();
     assert_eq!(env, ["${NO}", "x ${NO}y", "$NO", "s", "t"]);
     assert_eq!(stdio.args, ["${NO}", "$NO"]);
-    let warnings: Vec<_> = kept.warnings.iter().map(|one| one.message.as_str()).collect();
+    let warnings: Vec<_> = kept
+        .warnings
+        .iter()
+        .map(|one| one.message.as_str())
+        .collect();
     assert_eq!(
         warnings,
         [

@@ -1,4 +1,4 @@
-//! YAML, as LibreChat and Continue write it. Bounded: anchors are repeated by value, and a short text
+//! YAML, as `LibreChat` and Continue write it. Bounded: anchors are repeated by value, and a short text
 //! could stand for a very long one.
 
 use std::collections::BTreeMap;
@@ -160,8 +160,12 @@ impl Builder {
     fn add(&mut self, node: Node, anchor: usize) -> Result<(), Broken> {
         self.nodes += 1;
         if self.nodes > NODES_MAX {
-            let message = format!("the YAML has more than {NODES_MAX} values, repeated ones counted");
-            return Err(Broken { at: node.at, message });
+            let message =
+                format!("the YAML has more than {NODES_MAX} values, repeated ones counted");
+            return Err(Broken {
+                at: node.at,
+                message,
+            });
         }
         if anchor > 0 {
             self.nodes += count(&node);
@@ -170,24 +174,31 @@ impl Builder {
         match self.open.last_mut().map(|open| &mut open.inner) {
             None => self.root = Some(node),
             Some(Inner::List(elements)) => elements.push(node),
-            Some(Inner::Map(fields, waiting)) => match waiting.take() {
-                Some((name, at)) => fields.push(Field {
-                    name,
-                    at,
-                    value: node,
-                }),
-                None => {
-                    let Some(name) = node.scalar().or_else(|| {
-                        (node.tree == Tree::Null).then(|| "null".to_owned())
-                    }) else {
-                        let message = "a list or a map cannot be the name of a value".to_owned();
-                        return Err(Broken { at: node.at, message });
-                    };
-                    *waiting = Some((name, node.at));
+            Some(Inner::Map(fields, waiting)) => {
+                if let Some((name, at)) = waiting.take() {
+                    fields.push(Field {
+                        name,
+                        at,
+                        value: node,
+                    });
+                } else {
+                    *waiting = Some(name_of(node)?);
                 }
-            },
+            }
         }
         Ok(())
+    }
+}
+
+/// The name that a value is, and its place.
+fn name_of(node: Node) -> Result<(String, At), Broken> {
+    let null = (node.tree == Tree::Null).then(|| "null".to_owned());
+    match node.scalar().or(null) {
+        Some(name) => Ok((name, node.at)),
+        None => Err(Broken {
+            at: node.at,
+            message: "a list or a map cannot be the name of a value".to_owned(),
+        }),
     }
 }
 
@@ -195,7 +206,12 @@ impl Builder {
 fn count(node: &Node) -> usize {
     match &node.tree {
         Tree::List(elements) => 1 + elements.iter().map(count).sum::<usize>(),
-        Tree::Map(fields) => 1 + fields.iter().map(|field| count(&field.value)).sum::<usize>(),
+        Tree::Map(fields) => {
+            1 + fields
+                .iter()
+                .map(|field| count(&field.value))
+                .sum::<usize>()
+        }
         Tree::Null | Tree::Switch(_) | Tree::Number(_) | Tree::Text(_) => 1,
     }
 }
@@ -245,7 +261,9 @@ fn plain(text: &str) -> Tree {
         "false" | "False" | "FALSE" => Tree::Switch(false),
         text => {
             let is_number = text.bytes().any(|byte| byte.is_ascii_digit())
-                && text.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte))
+                && text
+                    .bytes()
+                    .all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte))
                 && text.parse::<f64>().is_ok();
             if is_number {
                 Tree::Number(text.to_owned())
@@ -271,7 +289,12 @@ mod tests {
         let text = "# é\na: [1, '2', true, ~]\n\"b\":\n  - x: |\n      two\n      lines\n";
         let root = parse(text).unwrap().unwrap();
         let list = root.get("a").unwrap();
-        let trees: Vec<_> = list.list().unwrap().iter().map(|node| node.tree.clone()).collect();
+        let trees: Vec<_> = list
+            .list()
+            .unwrap()
+            .iter()
+            .map(|node| node.tree.clone())
+            .collect();
         assert_eq!(
             trees,
             [
@@ -294,8 +317,14 @@ mod tests {
         let root = parse(text).unwrap().unwrap();
         let one = root.get("one").unwrap();
         assert_eq!(one.get("command").unwrap().text(), Some("npx"));
-        assert_eq!(one.get("args").unwrap().list().unwrap()[0].text(), Some("b"));
-        assert_eq!(root.get("two").unwrap().get("command").unwrap().text(), Some("npx"));
+        assert_eq!(
+            one.get("args").unwrap().list().unwrap()[0].text(),
+            Some("b")
+        );
+        assert_eq!(
+            root.get("two").unwrap().get("command").unwrap().text(),
+            Some("npx")
+        );
     }
 
     #[test]
@@ -304,7 +333,10 @@ mod tests {
         assert_eq!(line, 4, "{message}");
         assert!(message.starts_with("the YAML is broken: "), "{message}");
         assert_eq!(broken("a:\n\tb: 1\n").0, 2);
-        assert_eq!(broken("a: 1\n---\nb: 2\n").1, "the file has several YAML documents; leave one of them");
+        assert_eq!(
+            broken("a: 1\n---\nb: 2\n").1,
+            "the file has several YAML documents; leave one of them"
+        );
         assert!(broken("a: &a [*a]\n").1.contains("stands around it"));
         assert!(broken("? [a]\n: b\n").1.contains("cannot be the name"));
     }
@@ -315,10 +347,30 @@ mod tests {
         for level in 1..12 {
             let below = format!("*a{}", level - 1);
             let aliases = vec![below; 9].join(", ");
-            text.push_str(&["a", &level.to_string(), ": &a", &level.to_string(), " [", &aliases, "]\n"].concat());
+            text.push_str(
+                &[
+                    "a",
+                    &level.to_string(),
+                    ": &a",
+                    &level.to_string(),
+                    " [",
+                    &aliases,
+                    "]\n",
+                ]
+                .concat(),
+            );
         }
         assert!(broken(&text).1.contains("more than 50000 values"));
-        assert!(broken(&"[".repeat(10_000)).1.contains("deep"));
-        assert!(broken(&"a".repeat(BYTES_MAX + 1)).1.contains("larger than 1 MiB"));
+        assert!(
+            broken(&("- ".repeat(100) + "x"))
+                .1
+                .contains("more than 64 deep")
+        );
+        assert!(parse(&"[".repeat(100_000)).is_err());
+        assert!(
+            broken(&"a".repeat(BYTES_MAX + 1))
+                .1
+                .contains("larger than 1 MiB")
+        );
     }
 }
