@@ -25,7 +25,7 @@ pub(super) fn add(reader: &mut Reader<'_>, entry: &Entry<'_>, bridge: &mut Bridg
     if written.get_ref().trim().is_empty() {
         return;
     }
-    let named = filled(reader, entry, Place::Other, &written);
+    let named = filled(reader, entry, Place::Other("envFile"), &written);
     let Some(named) = reader.expand(&named) else {
         return;
     };

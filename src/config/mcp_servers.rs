@@ -194,7 +194,7 @@ fn table(reader: &mut Reader<'_>, entry: &Entry<'_>, server: &Server) -> Option<
     let mut denied = disabled_tools(reader, entry).unwrap_or_default();
     denied.extend(globs(entry, "tools_deny").unwrap_or_default());
     let mut table = BridgeTable {
-        description: entry.filled(reader, &["description"], Place::Other),
+        description: entry.filled(reader, &["description"], Place::Other("description")),
         tools_allow: globs(entry, "tools_allow"),
         tools_deny: Some(denied),
         timeout: timeout(reader, entry),
@@ -214,10 +214,12 @@ fn table(reader: &mut Reader<'_>, entry: &Entry<'_>, server: &Server) -> Option<
             table.command = entry.filled(reader, &["command"], Place::Command);
             table.args = args(reader, entry);
             table.env = map(reader, entry, "env", Place::Env);
-            table.cwd = entry.filled(reader, &["cwd"], Place::Other).or_else(|| {
-                let cwd = text(entry.get("options")?.get("cwd")?)?;
-                Some(filled(reader, entry, Place::Other, &cwd))
-            });
+            table.cwd = entry
+                .filled(reader, &["cwd"], Place::Other("cwd"))
+                .or_else(|| {
+                    let cwd = text(entry.get("options")?.get("cwd")?)?;
+                    Some(filled(reader, entry, Place::Other("cwd"), &cwd))
+                });
         }
         Kind::Remote(kind) => {
             table.url = entry.filled(reader, URLS, Place::Url);
@@ -386,7 +388,7 @@ fn timeout(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<Text> {
     let span = value.at.clone();
     let written = match &value.tree {
         Tree::Number(number) => number.parse::<f64>().ok().filter(|number| *number > 0.0),
-        Tree::Text(_) => return entry.filled(reader, &["timeout"], Place::Other),
+        Tree::Text(_) => return entry.filled(reader, &["timeout"], Place::Other("timeout")),
         Tree::Switch(_) | Tree::Null | Tree::Map(_) | Tree::List(_) => None,
     };
     let Some(number) = written.filter(|number| *number < 1e12) else {

@@ -25,8 +25,8 @@ pub(super) enum Place {
     Arg,
     /// An argument that is a line for a shell.
     Script,
-    /// What is not sent to the server.
-    Other,
+    /// What is not sent to the server, by its key.
+    Other(&'static str),
 }
 
 impl Place {
@@ -38,7 +38,7 @@ impl Place {
             Self::Url => "url",
             Self::Command => "command",
             Self::Arg | Self::Script => "args",
-            Self::Other => "a text",
+            Self::Other(key) => key,
         }
     }
 }
@@ -52,7 +52,7 @@ pub(super) fn filled(
 ) -> Text {
     let own = match place {
         Place::Arg | Place::Script | Place::Command => entry.own,
-        Place::Header | Place::Env | Place::Url | Place::Other => &[],
+        Place::Header | Place::Env | Place::Url | Place::Other(_) => &[],
     };
     let style = Style {
         is_script: place == Place::Script,

@@ -18,7 +18,7 @@ use crate::{
 };
 
 fn import(json: &str) -> Result<Imported, Unimportable> {
-    importer::import(Path::new("config.json"), json)
+    importer::import(Path::new("config"), json)
 }
 
 fn load(file: &str, text: &str, variables: &BTreeMap<String, Secret>) -> Loaded {
@@ -139,6 +139,14 @@ fn what_is_no_configuration_is_refused() {
         (
             "{",
             "the JSON is broken: Unterminated object on line 1 column 1",
+        ),
+        (
+            "[bridges.x]\ncommand = \"c\"\n[database]\nurl = \"https://x\"\n",
+            "there is no `mcpServers` with a server in it, and no other table of servers that is known here: the file has `bridges`, so it is a `bridges.toml` already",
+        ),
+        (
+            "a: 1\n  b: 2\n",
+            "the YAML is broken: mapping values are not allowed in this context on line 2 column 4",
         ),
     ] {
         assert_eq!(import(text).unwrap_err().to_string(), message);

@@ -7,8 +7,8 @@ use super::{
     tree::{At, Field, Node, Tree, get, last_of_each},
 };
 
-/// A pattern of denied tools that stands elsewhere in the file.
-pub(super) const GLOB_DENIED: &str = "\u{0}glob denied";
+/// Patterns of denied tools that stand elsewhere in the file. No file can have this key by chance.
+pub(super) const GLOBS_DENIED: &str = "\u{0}globs denied";
 
 /// Keys of other clients, and ours for them.
 const RENAMED: &[(&str, &str)] = &[
@@ -61,10 +61,10 @@ impl Server {
 impl ClientFile {
     /// One of its servers, given what stands there.
     pub(crate) fn server(&self, fields: &[Field]) -> Server {
-        let (denied, fields): (Vec<&Field>, Vec<&Field>) =
-            fields.iter().partition(|field| field.name == GLOB_DENIED);
-        let fields: Vec<Field> = fields.into_iter().cloned().collect();
-        let fields = last_of_each(&fields).into_iter().cloned().collect();
+        let (denied, fields): (Vec<&Field>, Vec<&Field>) = last_of_each(fields)
+            .into_iter()
+            .partition(|field| field.name == GLOBS_DENIED);
+        let fields = fields.into_iter().cloned().collect();
         let mut work = Work { fields };
         if !self.dialect.is_mcpo {
             work.split_command();
@@ -77,9 +77,8 @@ impl ClientFile {
         work.times(self.dialect);
         let unusable = work.kind();
         let mut filter = Filter::take(&mut work.fields);
-        filter
-            .deny
-            .extend(denied.into_iter().map(|field| field.value.clone()));
+        let globs = denied.iter().filter_map(|field| field.value.list());
+        filter.deny.extend(globs.flatten().cloned());
         for (key, list) in [
             ("tools_allow", filter.allow),
             ("tools_deny", Some(filter.deny)),

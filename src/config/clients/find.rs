@@ -118,8 +118,17 @@ fn bare(root: &Node) -> Option<Place> {
     } else {
         named(root)
     };
-    servers.retain(|field| is_server(&field.value));
-    (!servers.is_empty()).then(|| (String::new(), servers, Vec::new()))
+    // Our own file and those of other programs have tables with a `url` too.
+    servers.retain(|field| is_server(&field.value) && is_plausible(&field.value));
+    let is_ours = root.get("bridges").is_some();
+    (!servers.is_empty() && !is_ours).then(|| (String::new(), servers, Vec::new()))
+}
+
+/// Whether its URL, if it has one, may be that of a server.
+fn is_plausible(node: &Node) -> bool {
+    let url = node.get("url").and_then(Node::text);
+    let begins = ["http:", "https:", "ws:", "wss:", "$", "{"];
+    url.is_none_or(|url| begins.iter().any(|begin| url.starts_with(begin)))
 }
 
 fn is_server(node: &Node) -> bool {
@@ -202,18 +211,28 @@ fn is_gemini(root: &[Field], servers: &[Field]) -> bool {
 /// Puts what opencode's `tools` takes away into the servers.
 fn opencode_tools(root: &Node, servers: &mut [Field]) {
     let tools = root.get("tools").and_then(Node::map).unwrap_or_default();
-    let off = tools
-        .iter()
-        .filter(|field| field.value.switch() == Some(false));
-    for pattern in off {
-        for server in &mut *servers {
-            if let Some(glob) = of_opencode(&pattern.name, &server.name)
-                && let Tree::Map(fields) = &mut server.value.tree
-            {
-                let glob = Node::of_text(&pattern.at, glob);
-                fields.push(Field::new(super::adapt::GLOB_DENIED, glob));
-            }
+    for server in servers {
+        let off = tools
+            .iter()
+            .filter(|field| field.value.switch() == Some(false));
+        let globs = off.filter_map(|field| {
+            let glob = of_opencode(&field.name, &server.name)?;
+            Some(Node::of_text(&field.at, glob))
+        });
+        let globs: Vec<_> = globs.collect();
+        if let Some(first) = globs.first() {
+            let at = first.at.clone();
+            let tree = Tree::List(globs);
+            set(server, super::adapt::GLOBS_DENIED, Node { at, tree });
         }
+    }
+}
+
+/// Sets a key of a server, whatever it says itself.
+fn set(server: &mut Field, key: &str, value: Node) {
+    if let Tree::Map(fields) = &mut server.value.tree {
+        fields.retain(|field| field.name != key);
+        fields.push(Field::new(key, value));
     }
 }
 
@@ -234,14 +253,10 @@ fn switch_off(root: &Node, servers: &mut [Field]) {
                 .iter()
                 .filter_map(|path| names(path))
                 .any(|it| !is_named(&it));
-        if let Tree::Map(fields) = &mut server.value.tree
-            && is_off
-        {
-            let off = Node {
-                at: server.at.clone(),
-                tree: Tree::Switch(true),
-            };
-            fields.push(Field::new("disabled", off));
+        if is_off {
+            let at = server.at.clone();
+            let tree = Tree::Switch(true);
+            set(server, "disabled", Node { at, tree });
         }
     }
 }

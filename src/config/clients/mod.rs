@@ -148,6 +148,9 @@ fn found_instead(root: Option<&Node>) -> String {
     if fields.is_empty() {
         return "the file has an empty table".to_owned();
     }
+    if fields.iter().any(|field| field.name == "bridges") {
+        return "the file has `bridges`, so it is a `bridges.toml` already".to_owned();
+    }
     let name = |field: &&Field| format!("`{}`", cut(&field.name, 40));
     let mut names: Vec<_> = fields.iter().take(NAMED_MAX).map(name).collect();
     if fields.len() > NAMED_MAX {

@@ -173,11 +173,34 @@ fn tools_that_were_taken_away_stay_away() {
         reason,
         "`includeTools` filters tools in a way that is not known here"
     );
-    let opencode =
-        r#"{"mcp": {"s": {"type": "local", "command": ["c"]}}, "tools": {"s_a*": false}}"#;
-    let (loaded, _) = loaded("opencode.json", opencode, &[]);
+    let opencode = r#"{"mcp": {"s": {"type": "local", "command": ["c"]}}, "tools": {"s_a*": false, "s_c": false, "x": false}}"#;
+    let (loaded, shown) = loaded("opencode.json", opencode, &[("MCP_API_KEY", "k")]);
     let tools = &loaded.config.bridges[0].tools;
-    assert!(!tools.allows("abc") && tools.allows("b"));
+    assert!(!tools.allows("abc") && !tools.allows("c") && tools.allows("b"));
+    assert_eq!(shown, "");
+}
+
+#[test]
+fn servers_that_a_list_at_the_top_names_are_off() {
+    let text = r#"{"mcp": {"excluded": ["a"]}, "mcpServers": {"a": {"command": "c", "disabled": false}, "b": {"command": "c"}}}"#;
+    let off = "switched off in the configuration";
+    let named =
+        |states: Vec<(String, String)>| states.into_iter().map(|it| it.1).collect::<Vec<_>>();
+    assert_eq!(named(states("settings.json", text, &[])), [off, ""]);
+    let allowed = text.replace("excluded", "allowed");
+    assert_eq!(named(states("settings.json", &allowed, &[])), ["", off]);
+}
+
+#[test]
+fn tables_of_other_programs_are_no_servers() {
+    for text in [
+        r#"{"database": {"url": "postgres://h/x"}}"#,
+        r#"{"bridges": {}, "time": {"command": "x"}}"#,
+        r#"{"mcp": {"allowed": []}}"#,
+    ] {
+        let (result, _) = load_named("x.json", text, &[]);
+        assert!(result.is_err(), "{text}");
+    }
 }
 
 #[test]
