@@ -5,7 +5,10 @@
 //! it cannot do is done where that changes nothing for a file that works there. In a file that mcpo
 //! cannot read, what is wrong with a server costs that server alone.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use toml::Spanned;
 
@@ -74,8 +77,9 @@ pub(super) fn read(
 
 /// The fields of a map; of two with one name the last counts, as everywhere in JSON.
 fn warned_last_of_each<'f>(reader: &mut Reader<'_>, fields: &'f [Field]) -> Vec<&'f Field> {
-    for (at, field) in fields.iter().enumerate() {
-        if fields.iter().take(at).any(|other| other.name == field.name) {
+    let mut seen = BTreeSet::new();
+    for field in fields {
+        if !seen.insert(field.name.as_str()) {
             reader
                 .problems
                 .warning(

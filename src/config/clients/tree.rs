@@ -1,6 +1,6 @@
 //! Values of a configuration file, whatever it is written in, with their places.
 
-use std::ops::Range;
+use std::{collections::BTreeMap, ops::Range};
 
 /// Where something stands, in bytes.
 pub(crate) type At = Range<usize>;
@@ -128,8 +128,10 @@ pub(crate) fn get<'f>(fields: &'f [Field], key: &str) -> Option<&'f Node> {
 /// Fields by name; of two the last counts, at the place of the first.
 pub(crate) fn last_of_each(fields: &[Field]) -> Vec<&Field> {
     let mut kept: Vec<&Field> = Vec::new();
+    let mut places = BTreeMap::new();
     for field in fields {
-        match kept.iter_mut().find(|other| other.name == field.name) {
+        let place = *places.entry(field.name.as_str()).or_insert(kept.len());
+        match kept.get_mut(place) {
             Some(twin) => *twin = field,
             None => kept.push(field),
         }
