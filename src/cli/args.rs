@@ -46,7 +46,7 @@ pub const VARIABLES: [(&str, &str); 2] = [("config", "BRIDGE_CONFIG"), ("listen"
 /// Where the configuration comes from, for every command that needs one.
 #[derive(Debug, Clone, Args)]
 pub struct Start {
-    /// The configuration: bridges.toml, or JSON with `mcpServers`.
+    /// The configuration: bridges.toml, or the file of another MCP client, `mcpServers` say.
     #[arg(
         short,
         long,
@@ -139,7 +139,7 @@ pub enum Command {
 /// What `import` takes.
 #[derive(Debug, Clone, Args)]
 pub struct ImportArgs {
-    /// The JSON file, with `mcpServers`.
+    /// The file of mcpo or of another MCP client: JSON, YAML or Codex's TOML.
     pub file: PathBuf,
     /// Write here instead of printing; an existing file is left alone.
     #[arg(short, long, value_name = "FILE")]

@@ -193,7 +193,7 @@ impl Source {
             })
             .collect();
         let length = meant.trim_end().chars().count();
-        let (text, indent) = cut(&mask(&shown), column);
+        let (text, indent) = cut(&mask_plain(&mask(&shown)), column);
         let room = text.chars().count().saturating_sub(indent);
         Place {
             file: self.file.clone(),
@@ -368,6 +368,24 @@ fn mask(line: &str) -> String {
     masked
 }
 
+/// Stars out a secret that stands without quotes, as in YAML: `API_KEY: abc`, `- ghp_abc`.
+fn mask_plain(line: &str) -> String {
+    let (key, value) = match line.split_once(": ") {
+        Some((key, value)) => (key, value),
+        None => match line.trim_start().strip_prefix("- ") {
+            Some(value) => ("", value),
+            None => ("", line),
+        },
+    };
+    let is_plain = !value.trim_start().starts_with(['"', '\'', '[', '{']) && !key.contains('=');
+    let is_secret = lint::looks_secret(key.trim_start_matches(['-', ' ']));
+    let value = value.trim();
+    if !is_plain || value.is_empty() || !(is_secret || lint::has_token_prefix(value)) {
+        return line.to_owned();
+    }
+    line.replacen(value, &star_out(value), 1)
+}
+
 /// Stars out the password of a URL.
 fn mask_password(text: &str) -> String {
     let parts = text.split_once("://").and_then(|(scheme, rest)| {
@@ -457,6 +475,21 @@ mod tests {
             (r#"PASSWORD = "abc"#, r#"PASSWORD = "***"#),
         ] {
             assert_eq!(mask(line), shown);
+        }
+    }
+
+    #[test]
+    fn literal_secrets_are_starred_out_of_yaml() {
+        for (line, shown) in [
+            ("  API_KEY: abc def", "  API_KEY: *** ***"),
+            ("  - token: ${A}x", "  - token: ${A}*"),
+            ("  - ghp_abcdefgh", "  - ************"),
+            ("    eyJabcdefghi", "    ************"),
+            ("  url: https://x", "  url: https://x"),
+            ("  Authorization: \"x\"", "  Authorization: \"x\""),
+            ("key = 1 # token: none", "key = 1 # token: none"),
+        ] {
+            assert_eq!(mask_plain(line), shown);
         }
     }
 

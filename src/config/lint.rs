@@ -67,7 +67,7 @@ pub(super) fn ends_in_secret_name(before: &str) -> bool {
 }
 
 /// Whether a text begins as the tokens of well-known makers do.
-pub(super) fn has_token_prefix(text: &str) -> bool {
+pub(crate) fn has_token_prefix(text: &str) -> bool {
     let text = text.trim_start_matches("Bearer ");
     text.len() > 10 && TOKEN_PREFIXES.iter().any(|prefix| text.starts_with(prefix))
 }
@@ -79,7 +79,7 @@ const HEX_CHARS_MIN: usize = 32;
 
 /// Whether a value looks made by chance, as tokens do: a long run with capital letters, small ones and
 /// digits, or of hexadecimal digits. The id of a tenant or a project, a URL, a path does not.
-pub(super) fn looks_random(value: &str) -> bool {
+pub(crate) fn looks_random(value: &str) -> bool {
     let is_run = |character: char| character.is_ascii_alphanumeric() || "_-+~".contains(character);
     value.split(|character| !is_run(character)).any(|run| {
         let has = |kind: fn(&char) -> bool| run.chars().any(|character| kind(&character));

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     Access, Anonymous, Audit, Bridge, Config, Diagnostic, Environment, Flavor, Identity, Limits,
-    Server,
+    Server, clients,
     diagnostic::{Problems, Severity, Source},
     identity, mcp_servers, native,
     reader::Reader,
@@ -63,7 +63,7 @@ pub struct Overrides {
     pub listen: Option<SocketAddr>,
 }
 
-/// Reads a file: `bridges.toml`, or JSON with `mcpServers`, told apart by content. A `.env`
+/// Reads a file: `bridges.toml`, or one of another client, told apart by content. A `.env`
 /// beside it is read under the given environment. The errors come with all warnings, in the
 /// order of the file.
 pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, Vec<Diagnostic>> {
@@ -78,9 +78,9 @@ pub fn load_with(
     overrides: &Overrides,
 ) -> Result<Loaded, Vec<Diagnostic>> {
     with_reader(path, environment, |reader| {
-        if is_json(reader.problems.text()) {
+        if clients::is_foreign(path, reader.problems.text()) {
             reader.lenient = true;
-            let mut config = of_servers(reader, &BTreeMap::new());
+            let mut config = of_servers(reader, path, &BTreeMap::new());
             config.server.listen = overrides.listen.unwrap_or(config.server.listen);
             let draft = identity::Draft::of_environment(reader.environment);
             let (identity, complaint) = draft.resolve(config.server.listen);
@@ -142,11 +142,12 @@ pub fn load_mcpo(
 ) -> Result<Loaded, Vec<Diagnostic>> {
     with_reader(path, environment, |reader| {
         reader.lenient = true;
-        of_servers(reader, children)
+        reader.keeps_unset = true;
+        of_servers(reader, path, children)
     })
 }
 
-fn of_servers(reader: &mut Reader<'_>, children: &BTreeMap<String, Secret>) -> Config {
+fn of_servers(reader: &mut Reader<'_>, path: &Path, children: &BTreeMap<String, Secret>) -> Config {
     let telemetry = TelemetryTable::default().resolve(reader);
     Config {
         flavor: Flavor::Mcpo,
@@ -160,7 +161,7 @@ fn of_servers(reader: &mut Reader<'_>, children: &BTreeMap<String, Secret>) -> C
         limits: Limits::default(),
         audit: Audit::off(),
         telemetry,
-        bridges: mcp_servers::read(reader, children),
+        bridges: mcp_servers::read(reader, path, children),
     }
 }
 
@@ -181,6 +182,7 @@ fn with_reader(
         environment: &environment,
         folder,
         lenient: false,
+        keeps_unset: false,
         problems: Problems::new(Source { file, text }),
         files: BTreeSet::new(),
         off: Vec::new(),
@@ -227,9 +229,4 @@ fn read_text(path: &Path) -> Result<String, String> {
         .strip_prefix('\u{feff}')
         .map(str::to_owned)
         .unwrap_or(text))
-}
-
-/// Whether a text is JSON: no TOML begins with a brace or a slash.
-fn is_json(text: &str) -> bool {
-    text.trim_start().starts_with(['{', '/'])
 }

@@ -1,12 +1,12 @@
 //! What mcpo checks of an entry of `mcpServers` without using it, what we ignore, and its `oauth`.
 
-use jsonc_parser::ast::Value;
 use toml::Spanned;
 
 use super::{
     RemoteKind,
+    clients::Node,
     credentials::OAuthTable,
-    mcp_servers::{Entry, span_of},
+    mcp_servers::{Entry, text},
     reader::Reader,
     setting::List,
     transport::Kind,
@@ -17,18 +17,28 @@ const IGNORED: &[&str] = &[
     "alwaysAllow",
     "autoApprove",
     "autoStart",
+    "chatMenu",
     "dev",
-    "envFile",
+    "disabledReason",
+    "env_vars",
+    "faviconUrl",
     "gallery",
     "icon",
+    "iconPath",
     "id",
     "name",
     "note",
+    "required",
+    "serverInstructions",
+    "source",
+    "startup",
+    "stderr",
     "tags",
     "title",
     "transportType",
     "trust",
     "version",
+    "watchPaths",
 ];
 
 /// Everything we read.
@@ -36,6 +46,7 @@ const KNOWN: &[&str] = &[
     "args",
     "client_header_forwarding",
     "command",
+    "connect_timeout",
     "cwd",
     "description",
     "disabled",
@@ -43,35 +54,37 @@ const KNOWN: &[&str] = &[
     "disabled_tools",
     "enabled",
     "env",
+    "envFile",
     "headers",
     "httpUrl",
     "oauth",
     "options",
     "serverUrl",
     "timeout",
+    "tools_allow",
+    "tools_deny",
     "transport",
     "type",
     "url",
 ];
 
 /// Warns of keys that do nothing.
-pub(super) fn warn_of_unknown(reader: &mut Reader<'_>, entry: &Entry<'_, '_>) {
-    for property in &entry.properties {
-        let key = property.name.as_str();
+pub(super) fn warn_of_unknown(reader: &mut Reader<'_>, entry: &Entry<'_>) {
+    for field in entry.fields {
+        let key = field.name.as_str();
         if !KNOWN.contains(&key) && !IGNORED.contains(&key) {
             reader.problems.warning(
-                &span_of(&property.name),
+                &field.at,
                 format!("server `{}`: unknown key `{key}` is ignored", entry.name),
             );
         }
     }
     let forwarding = "client_header_forwarding";
-    let mut properties = entry.properties.iter();
-    if let Some(property) = properties.find(|property| property.name.as_str() == forwarding) {
+    if let Some(field) = entry.fields.iter().find(|field| field.name == forwarding) {
         reader
             .problems
             .warning(
-                &span_of(&property.name),
+                &field.at,
                 format!(
                     "server `{}`: `{forwarding}` is ignored, as mcpo does",
                     entry.name
@@ -82,35 +95,29 @@ pub(super) fn warn_of_unknown(reader: &mut Reader<'_>, entry: &Entry<'_, '_>) {
 }
 
 /// mcpo checks this and then does nothing with it (mcpo contract §9.1).
-pub(super) fn check_forwarding(reader: &mut Reader<'_>, entry: &Entry<'_, '_>) {
+pub(super) fn check_forwarding(reader: &mut Reader<'_>, entry: &Entry<'_>) {
     let Some(value) = entry.get("client_header_forwarding") else {
         return;
     };
-    let Value::Object(object) = value else {
+    let Some(fields) = value.map() else {
         entry.error(
             reader,
-            &span_of(value),
+            &value.at,
             "client_header_forwarding must be a dictionary",
         );
         return;
     };
-    let on = object
-        .get_boolean("enabled")
-        .is_some_and(|enabled| enabled.value);
-    for property in &object.properties {
-        let problem = match (property.name.as_str(), &property.value) {
-            ("enabled" | "debug_headers", Value::BooleanLit(_))
-            | ("whitelist" | "blacklist", Value::Array(_)) => None,
-            ("enabled" | "debug_headers", _) => Some("boolean"),
-            ("whitelist" | "blacklist", _) if on => Some("list"),
+    let on = value.get("enabled").and_then(Node::switch) == Some(true);
+    for field in fields {
+        let is_switch = field.value.switch().is_some();
+        let problem = match field.name.as_str() {
+            "enabled" | "debug_headers" if !is_switch => Some("boolean"),
+            "whitelist" | "blacklist" if on && field.value.list().is_none() => Some("list"),
             _ => None,
         };
         if let Some(kind) = problem {
-            let rest = format!(
-                "client_header_forwarding.{} must be a {kind}",
-                property.name.as_str()
-            );
-            entry.error(reader, &span_of(&property.value), &rest);
+            let rest = format!("client_header_forwarding.{} must be a {kind}", field.name);
+            entry.error(reader, &field.value.at, &rest);
         }
     }
 }
@@ -119,12 +126,12 @@ pub(super) fn check_forwarding(reader: &mut Reader<'_>, entry: &Entry<'_, '_>) {
 /// mean anything here: discovery begins at the server itself, and the callback is ours.
 pub(super) fn oauth(
     reader: &mut Reader<'_>,
-    entry: &Entry<'_, '_>,
+    entry: &Entry<'_>,
     kind: Kind,
 ) -> Option<Spanned<OAuthTable>> {
     let value = entry.get("oauth")?;
-    let span = span_of(value);
-    let Value::Object(object) = value else {
+    let span = value.at.clone();
+    if value.map().is_none() {
         reader.problems.warning(
             &span,
             format!(
@@ -133,7 +140,7 @@ pub(super) fn oauth(
             ),
         );
         return None;
-    };
+    }
     if !matches!(
         kind,
         Kind::Remote(RemoteKind::StreamableHttp | RemoteKind::Auto)
@@ -147,12 +154,10 @@ pub(super) fn oauth(
         );
         return None;
     }
-    let scope = object
-        .get_object("client_metadata")
-        .and_then(|metadata| metadata.get("scope"));
-    let scopes = scope.and_then(|property| {
-        let text = property.value.as_string_lit()?.value.clone().into_owned();
-        Some(Spanned::new(span_of(&property.value), List::One(text)))
+    let scope = value.get("client_metadata").and_then(|it| it.get("scope"));
+    let scopes = scope.and_then(text).map(|text| {
+        let span = text.span();
+        Spanned::new(span, List::One(text.into_inner()))
     });
     let table = OAuthTable {
         scopes,

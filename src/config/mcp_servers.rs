@@ -1,148 +1,114 @@
-//! `mcpServers` JSON as mcpo, Claude, Cline and VS Code write it (mcpo contract §3).
+//! `mcpServers` JSON as mcpo, Claude, Cline and VS Code write it (mcpo contract §3), and the files of
+//! other clients in the same keys.
 //!
 //! What mcpo refuses is refused in mcpo's words; what it ignores is ignored with a warning; what
-//! it cannot do is done where that changes nothing for a file that works there.
+//! it cannot do is done where that changes nothing for a file that works there. In a file that mcpo
+//! cannot read, what is wrong with a server costs that server alone.
 
-use std::collections::BTreeMap;
-
-use jsonc_parser::{
-    CollectOptions, ParseOptions,
-    ast::{Object, ObjectProp, Value},
-    common::Ranged,
-    parse_to_ast,
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
 };
+
 use toml::Spanned;
 
 use super::{
-    Bridge, RemoteKind, Transport,
+    Bridge, Disabled, RemoteKind, Transport,
     bridge::{BridgeTable, exact_glob},
+    clients::{self, ClientFile, Field, Node, Server, Tree, Unread},
     diagnostic::Span,
+    env_file,
     mcp_checks::{check_forwarding, oauth, warn_of_unknown},
+    naming::nearest_name,
     native::warn_of_twin,
     reader::{Reader, Text},
     setting::Flag,
     transport::{KINDS, Kind},
+    unfilled::{Place, filled},
 };
 use crate::{name::BridgeName, secret::Secret};
 
 /// Without it there is nothing to serve.
 const NO_SERVERS: &str = "No 'mcpServers' found in config file.";
-
-/// The options of the parser: comments and trailing commas, else plain JSON.
-pub(crate) fn parse_options() -> ParseOptions {
-    ParseOptions {
-        allow_comments: true,
-        allow_trailing_commas: true,
-        allow_loose_object_property_names: false,
-        allow_missing_commas: false,
-        allow_single_quoted_strings: false,
-        allow_hexadecimal_numbers: false,
-        allow_unary_plus_numbers: false,
-        allow_bare_decimal_point_numbers: false,
-        allow_non_finite_numbers: false,
-        allow_extended_string_escapes: false,
-    }
-}
+/// Where the URL stands.
+const URLS: &[&str] = &["url", "httpUrl", "serverUrl"];
 
 /// Reads the file; `children` go into the environment of every child, under what the file says.
-pub(super) fn read(reader: &mut Reader<'_>, children: &BTreeMap<String, Secret>) -> Vec<Bridge> {
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    path: &Path,
+    children: &BTreeMap<String, Secret>,
+) -> Vec<Bridge> {
     let text = reader.problems.text().to_owned();
-    let parsed = match parse_to_ast(&text, &CollectOptions::default(), &parse_options()) {
-        Ok(parsed) => parsed,
-        Err(error) => {
-            let range = error.range();
-            let problem = reader.problems.error(
-                &(range.start..range.end),
-                format!("the JSON is broken: {}", error.kind()),
-            );
-            if !text.trim_start().starts_with(['{', '/']) {
+    let file = match clients::read(path, &text) {
+        Ok(file) => file,
+        Err(Unread::Broken(broken)) => {
+            let problem = reader.problems.error(&broken.at, broken.message);
+            if clients::Format::of(path, &text) == clients::Format::Toml {
                 problem.hint("here stands JSON; `mcp-bridge --config FILE` reads TOML too");
             }
             return Vec::new();
         }
-    };
-    let Some(servers) = parsed.value.as_ref().and_then(servers) else {
-        let end = text.trim_start().find('{').map_or(0, |at| at + 1);
-        reader
-            .problems
-            .error(&(0..end), NO_SERVERS)
-            .hint("write `{\"mcpServers\": {\"NAME\": {\"command\": …}}}`, at least one server");
-        return Vec::new();
-    };
-    let mut bridges = Vec::new();
-    for property in last_of_each(reader, servers) {
-        let span = span_of(&property.name);
-        let written = property.name.as_str();
-        match BridgeName::mcpo(written) {
-            Ok(name) => {
-                warn_of_twin(reader, &bridges, &name, &span);
-                bridges.extend(read_server(reader, name, property, children));
-            }
-            Err(bad) => {
-                reader.problems.error(&span, bad.to_string());
-            }
+        Err(Unread::NoServers(found)) => {
+            let end = text.trim_start().find('{').map_or(0, |at| at + 1);
+            reader.problems.error(&(0..end), NO_SERVERS).hint(format!(
+                "{found}; write `{{\"mcpServers\": {{\"NAME\": {{\"command\": …}}}}}}`, at least one server"
+            ));
+            return Vec::new();
         }
+    };
+    // What mcpo cannot read it cannot keep either.
+    reader.keeps_unset &= file.dialect.is_mcpo;
+    let mut bridges = Vec::new();
+    for field in warned_last_of_each(reader, &file.servers) {
+        let name = match BridgeName::mcpo(&field.name) {
+            Ok(name) => name,
+            Err(_) if !file.dialect.is_mcpo => nearest_name(&field.name),
+            Err(bad) => {
+                reader.problems.error(&field.at, bad.to_string());
+                continue;
+            }
+        };
+        warn_of_twin(reader, &bridges, &name, &field.at);
+        bridges.extend(read_server(reader, &file, name, field, children));
     }
     bridges
 }
 
-/// The table of servers, if there is one with anything in it: `mcpServers`, or VS Code's
-/// `servers` and `mcp.servers`.
-pub(crate) fn servers<'v, 'a>(root: &'v Value<'a>) -> Option<&'v Object<'a>> {
-    let Value::Object(root) = root else {
-        return None;
-    };
-    root.get_object("mcpServers")
-        .or_else(|| root.get_object("servers"))
-        .or_else(|| root.get_object("mcp")?.get_object("servers"))
-        .filter(|servers| !servers.properties.is_empty())
-}
-
-/// The properties of an object; of two with one name the last counts, as everywhere in JSON.
-fn last_of_each<'v, 'a>(
-    reader: &mut Reader<'_>,
-    object: &'v Object<'a>,
-) -> Vec<&'v ObjectProp<'a>> {
-    let mut kept: Vec<&ObjectProp<'_>> = Vec::new();
-    for property in &object.properties {
-        let twin = kept
-            .iter_mut()
-            .find(|other| other.name.as_str() == property.name.as_str());
-        if let Some(twin) = twin {
+/// The fields of a map; of two with one name the last counts, as everywhere in JSON.
+fn warned_last_of_each<'f>(reader: &mut Reader<'_>, fields: &'f [Field]) -> Vec<&'f Field> {
+    let mut seen = BTreeSet::new();
+    for field in fields {
+        if !seen.insert(field.name.as_str()) {
             reader
                 .problems
                 .warning(
-                    &span_of(&property.name),
-                    format!(
-                        "`{}` stands there twice; the last one counts",
-                        property.name.as_str()
-                    ),
+                    &field.at,
+                    format!("`{}` stands there twice; the last one counts", field.name),
                 )
                 .hint("remove the other one");
-            *twin = property;
-        } else {
-            kept.push(property);
         }
     }
-    kept
+    clients::last_of_each(fields)
 }
 
 /// One entry while it is read.
-pub(super) struct Entry<'v, 'a> {
+pub(super) struct Entry<'v> {
     pub(super) name: &'v str,
     /// Where its name stands.
     pub(super) at: Span,
-    pub(super) properties: Vec<&'v ObjectProp<'a>>,
+    pub(super) fields: &'v [Field],
+    /// The file that it stands in.
+    pub(super) file: &'v ClientFile,
+    /// Variables that it gets and may replace itself.
+    pub(super) own: &'v [&'v str],
 }
 
-impl<'v, 'a> Entry<'v, 'a> {
+impl Entry<'_> {
     /// A value that is there and not null.
-    pub(super) fn get(&self, key: &str) -> Option<&'v Value<'a>> {
-        let property = self
-            .properties
-            .iter()
-            .find(|property| property.name.as_str() == key)?;
-        (!matches!(property.value, Value::NullKeyword(_))).then_some(&property.value)
+    pub(super) fn get(&self, key: &str) -> Option<&Node> {
+        let field = self.fields.iter().find(|field| field.name == key)?;
+        (field.value.tree != Tree::Null).then_some(&field.value)
     }
 
     /// The first of some keys that holds a string with something in it.
@@ -150,6 +116,12 @@ impl<'v, 'a> Entry<'v, 'a> {
         keys.iter()
             .find_map(|key| text(self.get(key)?))
             .filter(|text| !text.get_ref().is_empty())
+    }
+
+    /// The same with what it leaves to be filled in.
+    fn filled(&self, reader: &mut Reader<'_>, keys: &[&str], place: Place) -> Option<Text> {
+        let text = self.text(keys)?;
+        Some(filled(reader, self, place, &text))
     }
 
     /// An error in mcpo's words.
@@ -162,23 +134,45 @@ impl<'v, 'a> Entry<'v, 'a> {
 
 fn read_server(
     reader: &mut Reader<'_>,
+    file: &ClientFile,
     name: BridgeName,
-    property: &ObjectProp<'_>,
+    field: &Field,
     children: &BTreeMap<String, Secret>,
 ) -> Option<Bridge> {
-    let mut entry = Entry {
-        name: property.name.as_str(),
-        at: span_of(&property.name),
-        properties: Vec::new(),
+    let before = reader.problems.len();
+    let written = field.value.map();
+    let written: Vec<Field> = warned_last_of_each(reader, written.unwrap_or_default())
+        .into_iter()
+        .cloned()
+        .collect();
+    let server = file.server(&written);
+    let entry = Entry {
+        name: &field.name,
+        at: field.at.clone(),
+        fields: &server.fields,
+        file,
+        own: &clients::own_variables(&server.fields),
     };
-    let Value::Object(object) = &property.value else {
-        entry.error(reader, &span_of(&property.value), "must be an object");
-        return None;
+    let table = if field.value.map().is_none() {
+        entry.error(reader, &field.value.at, "must be an object");
+        None
+    } else {
+        warn_of_unknown(reader, &entry);
+        table(reader, &entry, &server)
     };
-    entry.properties = last_of_each(reader, object);
-    warn_of_unknown(reader, &entry);
-    let table = table(reader, &entry)?;
+    let reason = match (&table, file.dialect.is_mcpo) {
+        (None, true) => return None,
+        (None, false) => reader.problems.soften(before),
+        (Some(_), _) => server.reason_off().map(str::to_owned),
+    };
+    let table = table.unwrap_or_else(nothing);
     let mut bridge = table.resolve(name, &entry.at, reader);
+    if let Some(reason) = reason {
+        let message = format!("server `{}` is off: {reason}", entry.name);
+        reader.problems.warning(&entry.at, message);
+        bridge.transport = Err(Disabled(reason));
+    }
+    env_file::add(reader, &entry, &mut bridge);
     if let Ok(Transport::Stdio(stdio)) = &mut bridge.transport {
         for (name, value) in children {
             stdio
@@ -190,34 +184,50 @@ fn read_server(
     Some(bridge)
 }
 
+/// A table of a server that cannot be reached, which has been told.
+fn nothing() -> BridgeTable {
+    BridgeTable {
+        is_partial: true,
+        ..BridgeTable::default()
+    }
+}
+
 /// Checks an entry as mcpo does and makes a native table of it.
-fn table(reader: &mut Reader<'_>, entry: &Entry<'_, '_>) -> Option<BridgeTable> {
+fn table(reader: &mut Reader<'_>, entry: &Entry<'_>, server: &Server) -> Option<BridgeTable> {
     let before = reader.problems.len();
+    let mut denied = disabled_tools(reader, entry).unwrap_or_default();
+    denied.extend(globs(entry, "tools_deny").unwrap_or_default());
     let mut table = BridgeTable {
-        description: entry.text(&["description"]),
-        tools_deny: disabled_tools(reader, entry),
+        description: entry.filled(reader, &["description"], Place::Other("description")),
+        tools_allow: globs(entry, "tools_allow"),
+        tools_deny: Some(denied),
         timeout: timeout(reader, entry),
+        connect_timeout: entry.text(&["connect_timeout"]),
         enabled: enabled(entry),
+        is_partial: server.unusable.is_some(),
         ..BridgeTable::default()
     };
     check_forwarding(reader, entry);
+    if server.unusable.is_some() {
+        return Some(table);
+    }
     let kind = decide(reader, entry)?;
     table.oauth = oauth(reader, entry, kind);
     match kind {
         Kind::Stdio => {
-            table.command = entry.text(&["command"]);
+            table.command = entry.filled(reader, &["command"], Place::Command);
             table.args = args(reader, entry);
-            table.env = map(reader, entry, "env");
-            table.cwd = entry.text(&["cwd"]).or_else(|| {
-                let Some(Value::Object(options)) = entry.get("options") else {
-                    return None;
-                };
-                text(&options.get("cwd")?.value)
-            });
+            table.env = map(reader, entry, "env", Place::Env);
+            table.cwd = entry
+                .filled(reader, &["cwd"], Place::Other("cwd"))
+                .or_else(|| {
+                    let cwd = text(entry.get("options")?.get("cwd")?)?;
+                    Some(filled(reader, entry, Place::Other("cwd"), &cwd))
+                });
         }
         Kind::Remote(kind) => {
-            table.url = entry.text(&["url", "httpUrl", "serverUrl"]);
-            table.headers = map(reader, entry, "headers");
+            table.url = entry.filled(reader, URLS, Place::Url);
+            table.headers = map(reader, entry, "headers", Place::Header);
             let word = KINDS.iter().find(|(_, other)| *other == Kind::Remote(kind));
             table.transport =
                 word.map(|(word, _)| Spanned::new(entry.at.clone(), (*word).to_owned()));
@@ -230,7 +240,7 @@ fn table(reader: &mut Reader<'_>, entry: &Entry<'_, '_>) -> Option<BridgeTable> 
 /// Program or URL, by mcpo's rules. A `url` without `type` is old SSE there. Here both transports
 /// are tried, the current one first: a server of old SSE refuses that and is then spoken to as
 /// mcpo does, and one of Streamable HTTP, which mcpo cannot reach without `type`, works.
-fn decide(reader: &mut Reader<'_>, entry: &Entry<'_, '_>) -> Option<Kind> {
+fn decide(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<Kind> {
     let said = entry.text(&["type", "transport"]);
     let kind = said.as_ref().and_then(|text| {
         let plain = |word: &str| word.to_lowercase().replace(['-', '_', ' '], "");
@@ -239,7 +249,7 @@ fn decide(reader: &mut Reader<'_>, entry: &Entry<'_, '_>) -> Option<Kind> {
             .find(|(word, _)| plain(word) == plain(text.get_ref()));
         found.map(|(_, kind)| *kind)
     });
-    let has_url = entry.text(&["url", "httpUrl", "serverUrl"]).is_some();
+    let has_url = entry.text(URLS).is_some();
     match (kind, &said) {
         (Some(Kind::Remote(kind)), _) if has_url => return Some(Kind::Remote(kind)),
         (Some(Kind::Remote(_)), Some(said)) => {
@@ -258,10 +268,13 @@ fn decide(reader: &mut Reader<'_>, entry: &Entry<'_, '_>) -> Option<Kind> {
         }
         _ => {}
     }
-    match entry.get("command") {
-        Some(Value::StringLit(command)) if !command.value.is_empty() => Some(Kind::Stdio),
-        Some(other) if !matches!(other, Value::StringLit(_)) => {
-            entry.error(reader, &span_of(other), "'command' must be a string");
+    match entry
+        .get("command")
+        .map(|command| (command, command.text()))
+    {
+        Some((_, Some(command))) if !command.is_empty() => Some(Kind::Stdio),
+        Some((other, None)) => {
+            entry.error(reader, &other.at, "'command' must be a string");
             None
         }
         _ => {
@@ -273,110 +286,114 @@ fn decide(reader: &mut Reader<'_>, entry: &Entry<'_, '_>) -> Option<Kind> {
     }
 }
 
-fn args(reader: &mut Reader<'_>, entry: &Entry<'_, '_>) -> Option<Vec<Text>> {
+fn args(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<Vec<Text>> {
     let value = entry.get("args")?;
-    let Value::Array(array) = value else {
-        entry.error(reader, &span_of(value), "'args' must be a list");
+    let Some(elements) = value.list() else {
+        entry.error(reader, &value.at, "'args' must be a list");
         return None;
     };
-    let args = array.elements.iter();
-    Some(
-        args.filter_map(|element| scalar(reader, "args", element))
-            .collect(),
-    )
+    let mut args: Vec<Text> = Vec::new();
+    let mut before = None;
+    for element in elements {
+        let Some(arg) = scalar(reader, "args", element) else {
+            continue;
+        };
+        let place = if clients::is_script(before, arg.get_ref()) {
+            Place::Script
+        } else {
+            Place::Arg
+        };
+        before = element.text();
+        args.push(filled(reader, entry, place, &arg));
+    }
+    Some(args)
 }
 
-fn map(reader: &mut Reader<'_>, entry: &Entry<'_, '_>, key: &str) -> BTreeMap<Text, Text> {
-    let object = match entry.get(key) {
-        Some(Value::Object(object)) => object,
-        Some(other) => {
-            entry.error(
-                reader,
-                &span_of(other),
-                &format!("'{key}' must be an object"),
-            );
-            return BTreeMap::new();
-        }
-        None => return BTreeMap::new(),
+fn map(
+    reader: &mut Reader<'_>,
+    entry: &Entry<'_>,
+    key: &str,
+    place: Place,
+) -> BTreeMap<Text, Text> {
+    let Some(value) = entry.get(key) else {
+        return BTreeMap::new();
     };
-    last_of_each(reader, object)
-        .into_iter()
-        .filter_map(|property| {
-            let name = Spanned::new(span_of(&property.name), property.name.as_str().to_owned());
-            Some((name, scalar(reader, key, &property.value)?))
-        })
-        .collect()
+    let Some(fields) = value.map() else {
+        entry.error(reader, &value.at, &format!("'{key}' must be an object"));
+        return BTreeMap::new();
+    };
+    let mut map = BTreeMap::new();
+    for field in warned_last_of_each(reader, fields) {
+        if let Some(value) = scalar(reader, key, &field.value) {
+            let value = filled(reader, entry, place, &value);
+            map.insert(Spanned::new(field.at.clone(), field.name.clone()), value);
+        }
+    }
+    map
 }
 
 /// A string, or a number or switch that clearly stands for one.
-fn scalar(reader: &mut Reader<'_>, key: &str, value: &Value<'_>) -> Option<Text> {
-    let written = match value {
-        Value::StringLit(string) => {
-            return Some(Spanned::new(
-                span_of(value),
-                string.value.clone().into_owned(),
-            ));
-        }
-        Value::NumberLit(number) => Some(number.value.to_owned()),
-        Value::BooleanLit(switch) => Some(switch.value.to_string()),
-        Value::NullKeyword(_) | Value::Object(_) | Value::Array(_) => None,
-    };
-    let span = span_of(value);
-    if let Some(written) = written {
+fn scalar(reader: &mut Reader<'_>, key: &str, value: &Node) -> Option<Text> {
+    if let Some(text) = text(value) {
+        return Some(text);
+    }
+    if let Some(written) = value.scalar() {
         reader
             .problems
             .warning(
-                &span,
+                &value.at,
                 format!("`{key}`: `{written}` is taken as the string `\"{written}\"`"),
             )
             .hint("put it in double quotes");
-        return Some(Spanned::new(span, written));
+        return Some(Spanned::new(value.at.clone(), written));
     }
     reader.problems.warning(
-        &span,
+        &value.at,
         format!("`{key}`: only strings can stand here; this is left out"),
     );
     None
 }
 
+/// Patterns of tools that are ours already.
+fn globs(entry: &Entry<'_>, key: &str) -> Option<Vec<Text>> {
+    let elements = entry.get(key)?.list()?;
+    Some(elements.iter().filter_map(text).collect())
+}
+
 /// camelCase wins even when it is empty.
-fn disabled_tools(reader: &mut Reader<'_>, entry: &Entry<'_, '_>) -> Option<Vec<Text>> {
+fn disabled_tools(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<Vec<Text>> {
     let value = entry
         .get("disabledTools")
         .or_else(|| entry.get("disabled_tools"))?;
-    let Value::Array(array) = value else {
-        entry.error(reader, &span_of(value), "'disabledTools' must be a list");
+    let Some(elements) = value.list() else {
+        entry.error(reader, &value.at, "'disabledTools' must be a list");
         return None;
     };
     let mut names = Vec::new();
-    for element in &array.elements {
+    for element in elements {
         let Some(name) = text(element) else {
             entry.error(
                 reader,
-                &span_of(element),
+                &element.at,
                 "'disabledTools' must contain only strings",
             );
             return None;
         };
         // Exact names here, globs in the native file.
         let name = exact_glob(name.get_ref());
-        names.push(Spanned::new(span_of(element), name));
+        names.push(Spanned::new(element.at.clone(), name));
     }
     Some(names)
 }
 
 /// Seconds (Cline) or, from 1000 on, milliseconds (Gemini, `LibreChat`).
-fn timeout(reader: &mut Reader<'_>, entry: &Entry<'_, '_>) -> Option<Text> {
+fn timeout(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<Text> {
     let value = entry.get("timeout")?;
-    let span = span_of(value);
-    let written = match value {
-        Value::NumberLit(number) => number
-            .value
-            .parse::<f64>()
-            .ok()
-            .filter(|number| *number > 0.0),
-        Value::StringLit(_) => return text(value),
-        Value::BooleanLit(_) | Value::NullKeyword(_) | Value::Object(_) | Value::Array(_) => None,
+    let span = value.at.clone();
+    let written = match &value.tree {
+        Tree::Number(number) => number.parse::<f64>().ok().filter(|number| *number > 0.0),
+        Tree::Text(_) => return entry.filled(reader, &["timeout"], Place::Other("timeout")),
+        Tree::Switch(_) | Tree::Null | Tree::Map(_) | Tree::List(_) => None,
     };
     let Some(number) = written.filter(|number| *number < 1e12) else {
         reader
@@ -397,10 +414,10 @@ fn timeout(reader: &mut Reader<'_>, entry: &Entry<'_, '_>) -> Option<Text> {
 }
 
 /// `disabled` and `enabled`, which mcpo ignores.
-fn enabled(entry: &Entry<'_, '_>) -> Option<Spanned<Flag>> {
-    let switch = |key: &str| match entry.get(key) {
-        Some(value @ Value::BooleanLit(switch)) => Some((switch.value, span_of(value))),
-        _ => None,
+fn enabled(entry: &Entry<'_>) -> Option<Spanned<Flag>> {
+    let switch = |key: &str| {
+        let value = entry.get(key)?;
+        Some((value.switch()?, value.at.clone()))
     };
     let off = switch("disabled")
         .filter(|(disabled, _)| *disabled)
@@ -408,16 +425,7 @@ fn enabled(entry: &Entry<'_, '_>) -> Option<Spanned<Flag>> {
     off.map(|(_, span)| Spanned::new(span, Flag::Plain(false)))
 }
 
-fn text(value: &Value<'_>) -> Option<Text> {
-    let string = value.as_string_lit()?;
-    Some(Spanned::new(
-        span_of(value),
-        string.value.clone().into_owned(),
-    ))
-}
-
-/// Where a piece of JSON stands.
-pub(super) fn span_of(node: &impl Ranged) -> Span {
-    let range = node.range();
-    range.start..range.end
+/// A string and its place.
+pub(super) fn text(value: &Node) -> Option<Text> {
+    Some(Spanned::new(value.at.clone(), value.text()?.to_owned()))
 }

@@ -8,11 +8,13 @@ mod audit;
 mod bridge;
 mod bridge_types;
 mod child_env;
+pub(crate) mod clients;
 mod contradictions;
 mod credentials;
 mod database;
 mod defaults;
 mod diagnostic;
+mod env_file;
 mod environment;
 mod identity;
 mod limits;
@@ -34,20 +36,20 @@ mod single;
 mod telemetry;
 mod transport;
 mod types;
+mod unfilled;
 mod watch;
 
 #[cfg(test)]
 mod shipped;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 pub(crate) use {
     access::is_email,
     bridge::exact_glob,
     environment::read_dotenv,
     identity::check_key_name,
-    lint::looks_secret,
-    mcp_servers::{parse_options, servers},
+    lint::{has_token_prefix, looks_random, looks_secret},
     reference::{is_variable, variable_of},
     server::{listen_on, odd_in_path, parse_listen, path_prefix, root_path},
     setting::check_glob,

@@ -55,6 +55,8 @@ pub(super) struct Reader<'a> {
     pub(super) folder: PathBuf,
     /// Whether mcpo's habits count.
     pub(super) lenient: bool,
+    /// Whether what is not set stays as it is written, as under mcpo's command line.
+    pub(super) keeps_unset: bool,
     /// What is wrong.
     pub(super) problems: Problems,
     /// Files that references named.
@@ -177,7 +179,7 @@ impl Reader<'_> {
         let scope = Scope {
             environment: self.environment,
             folder: &self.folder,
-            lenient: self.lenient,
+            lenient: self.keeps_unset,
         };
         match scope.expand(text.get_ref()) {
             Ok(expansion) => {

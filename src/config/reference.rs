@@ -242,7 +242,7 @@ pub(crate) fn variable_of(text: &str) -> String {
 }
 
 /// Splits at the brace that closes a reference, nested ones counted.
-fn split_at_close(text: &str) -> Option<(&str, &str)> {
+pub(super) fn split_at_close(text: &str) -> Option<(&str, &str)> {
     let mut depth = 0_usize;
     let mut before = '\0';
     for (at, character) in text.char_indices() {
@@ -255,6 +255,17 @@ fn split_at_close(text: &str) -> Option<(&str, &str)> {
         before = character;
     }
     None
+}
+
+/// Whether the references of a text are well formed.
+#[cfg(test)]
+pub(super) fn is_readable(text: &str) -> bool {
+    let scope = Scope {
+        environment: &Environment::default(),
+        folder: Path::new("/nowhere"),
+        lenient: false,
+    };
+    scope.expand(text).is_ok()
 }
 
 #[cfg(test)]

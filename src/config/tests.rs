@@ -989,7 +989,6 @@ fn mcpo_refuses_in_its_own_words() {
         ),
         ("{}", either),
         (r#"{"type": "stdio", "url": "http://x"}"#, either),
-        (r#"{"type": "websocket", "url": "http://x"}"#, either),
         (r#"{"command": ""}"#, either),
         (
             r#"{"command": ["a"]}"#,
@@ -1039,18 +1038,38 @@ fn mcpo_refuses_in_its_own_words() {
             .collect();
         assert_eq!(errors, [message], "{entry}");
     }
-    for empty in [
-        "{}",
-        r#"{"mcpServers": {}}"#,
-        r#"{"mcpServers": []}"#,
-        r#"{"other": 1}"#,
+}
+
+#[test]
+fn a_file_without_servers_is_told_with_what_it_has() {
+    for (empty, found) in [
+        ("{}", "the file has an empty table"),
+        (
+            r#"{"mcpServers": {}}"#,
+            "the file has `mcpServers`, with no server there",
+        ),
+        (
+            r#"{"mcpServers": []}"#,
+            "the file has `mcpServers`, with no server there",
+        ),
+        (
+            r#"{"other": 1, "mcp": {}}"#,
+            "the file has `other`, `mcp`, with no server there",
+        ),
+        (
+            "[{}]",
+            "the file has a list, and no element has `command` or `url`",
+        ),
+        ("a: 1", "the file has `a`, with no server there"),
     ] {
         let (result, _) = load_named("config.json", empty, VARS);
+        let first = result.unwrap_err().remove(0);
         assert_eq!(
-            result.unwrap_err()[0].message,
-            "No 'mcpServers' found in config file.",
+            first.message, "No 'mcpServers' found in config file.",
             "{empty}"
         );
+        let hint = first.hint.unwrap_or_default();
+        assert!(hint.starts_with(found), "{empty}: {hint}");
     }
 }
 
@@ -1075,7 +1094,7 @@ fn an_mcp_servers_file_is_taken_with_all_that_people_paste() {
     let (result, shown) = load_named(
         "config.json",
         "\u{feff}// comment\n{\"inputs\": [], \"mcpServers\": {\n\
-         \"with space\": {\"command\": \"uvx\", \"args\": [\"a\", 1], \"env\": {\"A\": \"${T_TOKEN}\", \"B\": \"${NOT_SET}\"}, \"disabledTools\": [\"x*\"], \"autoApprove\": []},\n\
+         \"with space\": {\"command\": \"uvx\", \"args\": [\"a\", 1], \"env\": {\"A\": \"${T_TOKEN}\", \"B\": \"${NOT_SET:-b}\"}, \"disabledTools\": [\"x*\"], \"autoApprove\": []},\n\
          \"docs\": {\"url\": \"http://x/sse\"},\n\
          \"http\": {\"type\": \"streamableHttp\", \"url\": \"http://x\", \"command\": \"ignored\"},\n\
          \"both\": {\"url\": \"http://x\", \"command\": \"c\", \"type\": \"stdio\", \"cwd\": \"/srv\"},\n\
@@ -1095,7 +1114,7 @@ fn an_mcp_servers_file_is_taken_with_all_that_people_paste() {
     assert_eq!(first.args, ["a", "1"]);
     assert_eq!(
         (first.env["A"].expose(), first.env["B"].expose()),
-        ("tt", "${NOT_SET}")
+        ("tt", "b")
     );
     assert!(first.inherit_env);
     assert!(!bridges[0].tools.allows("x*") && bridges[0].tools.allows("xy"));
@@ -1112,7 +1131,7 @@ fn an_mcp_servers_file_is_taken_with_all_that_people_paste() {
 
     config.json:3:48: warning: `args`: `1` is taken as the string `"1"`
       |
-    3 | "with space": {"command": "uvx", "args": ["a", 1], "env": {"A": "${T_TOKEN}", "B": "${NOT_SET}"}, "disabledTools": ["x*"], "autoApprove": []},
+    3 | "with space": {"command": "uvx", "args": ["a", 1], "env": {"A": "${T_TOKEN}", "B": "${NOT_SET:-b}"}, "disabledTools": ["x*"], "autoApprove": []},
       |                                                ^
     hint: put it in double quotes
 

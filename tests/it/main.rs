@@ -19,6 +19,7 @@ mod calls_load;
 mod catalogue;
 mod chat_lines;
 mod cli;
+mod clients;
 mod costly_schemas;
 mod dashboard;
 mod database_role;

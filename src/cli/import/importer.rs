@@ -1,21 +1,24 @@
 //! Turns servers into tables.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
-use jsonc_parser::{
-    CollectOptions,
-    ast::{Object, Value},
-    parse_to_ast,
+use super::{
+    table::Table,
+    text::{comment_of, key_of, line, plain, quote},
 };
-
-use super::text::{json, key_of, last_of_each, line, quote, reference, scalar};
 use crate::{
-    config::{self, exact_glob, is_variable, looks_secret, nearest_name, variable_of},
+    config::{
+        clients::{
+            self, ClientFile, Field, Node, Server, Tree, Unread, last_of_each, own_variables,
+            rewrite,
+        },
+        is_variable, looks_secret, nearest_name, variable_of,
+    },
     name::BRIDGE_NAME_BYTES_MAX,
     secret::Secret,
 };
 
-/// What an `mcpServers` file becomes.
+/// What a file of another client becomes.
 #[derive(Debug)]
 pub struct Imported {
     /// `bridges.toml`
@@ -27,44 +30,46 @@ pub struct Imported {
 /// Why a file cannot be imported.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unimportable {
-    /// Broken JSON.
-    #[error("the JSON is broken: {0}")]
-    Json(String),
+    /// It cannot be read.
+    #[error("{message} on line {line} column {column}")]
+    Broken {
+        /// Why.
+        message: String,
+        /// From 1.
+        line: usize,
+        /// In characters, from 1.
+        column: usize,
+    },
     /// Nothing to import.
-    #[error("there is no `mcpServers` with a server in it")]
-    NoServers,
+    #[error(
+        "there is no `mcpServers` with a server in it, and no other table of servers that is known here: {0}"
+    )]
+    NoServers(String),
 }
 
-/// Turns the text of an `mcpServers` file into `bridges.toml`.
-pub fn import(text: &str) -> Result<Imported, Unimportable> {
+/// Turns the text of a file into `bridges.toml`. The name of the file may tell what it is written in.
+pub fn import(name: &Path, text: &str) -> Result<Imported, Unimportable> {
     let text = text.trim_start_matches('\u{feff}');
-    let parsed = parse_to_ast(text, &CollectOptions::default(), &config::parse_options())
-        .map_err(|error| Unimportable::Json(error.to_string()))?;
-    let root = parsed.value.as_ref();
-    let servers = root
-        .and_then(config::servers)
-        .ok_or(Unimportable::NoServers)?;
+    let file = clients::read_any(name, text).map_err(|unread| unimportable(text, unread))?;
     let mut importer = Importer::default();
-    for (name, value) in last_of_each(servers) {
-        importer.server(name, value);
+    for field in last_of_each(&file.servers) {
+        importer.server(&file, field);
     }
-    let mut toml = String::from(
-        "# Made from an `mcpServers` file; `mcp-bridge check` says which bridges are on.\n",
-    );
+    let mut toml = head(&file);
     if !importer.variables.is_empty() {
         toml.push_str("#\n# Set these variables, in `.env` beside this file say; they stood in the old file:\n");
         for name in importer.variables.keys() {
             line(&mut toml, &format!("#   {name}"));
         }
     }
-    if let Some(Value::Object(root)) = root {
-        for (key, value) in last_of_each(root) {
-            if !matches!(key, "mcpServers" | "servers" | "mcp") {
-                line(
-                    &mut toml,
-                    &format!("# not imported: {} = {}", key_of(key), json(value)),
-                );
-            }
+    for field in &file.rest {
+        // The inputs that are used stand beside their variables.
+        if field.name != "inputs" || !importer.has_all_inputs(&file) {
+            let value = comment_of(&field.name, &field.value);
+            line(
+                &mut toml,
+                &format!("# not imported: {} = {value}", key_of(&field.name)),
+            );
         }
     }
     toml.push_str(&importer.toml);
@@ -74,65 +79,84 @@ pub fn import(text: &str) -> Result<Imported, Unimportable> {
     })
 }
 
+fn head(file: &ClientFile) -> String {
+    let from = match file.label.as_str() {
+        "" => "a file of servers".to_owned(),
+        "mcpServers" => "an `mcpServers` file".to_owned(),
+        label => format!("the `{label}` of another client"),
+    };
+    format!("# Made from {from}; `mcp-bridge check` says which bridges are on.\n")
+}
+
+fn unimportable(text: &str, unread: Unread) -> Unimportable {
+    match unread {
+        Unread::NoServers(found) => Unimportable::NoServers(found),
+        Unread::Broken(broken) => {
+            let before = text.get(..broken.at.start).unwrap_or(text);
+            let last = before.rsplit('\n').next().unwrap_or_default();
+            Unimportable::Broken {
+                message: broken.message,
+                line: before.matches('\n').count() + 1,
+                column: last.chars().count() + 1,
+            }
+        }
+    }
+}
+
 #[derive(Default)]
 struct Importer {
     toml: String,
     names: Vec<String>,
     variables: BTreeMap<String, Secret>,
-}
-
-/// The keys of one server, ready to write.
-struct Table<'n> {
-    bridge: &'n str,
-    lines: String,
-    comments: String,
+    /// The inputs of VS Code that stand beside a variable.
+    inputs: Vec<String>,
 }
 
 impl Importer {
-    fn server(&mut self, written: &str, value: &Value<'_>) {
-        let name = self.free_name(written);
+    fn has_all_inputs(&self, file: &ClientFile) -> bool {
+        let mut inputs = file.inputs.iter();
+        !file.inputs.is_empty() && inputs.all(|input| self.inputs.contains(&input.id))
+    }
+
+    fn server(&mut self, file: &ClientFile, field: &Field) {
+        let name = self.free_name(&field.name);
+        let server = file.server(field.value.map().unwrap_or_default());
+        let own = own_variables(&server.fields);
         let mut table = Table {
+            file,
             bridge: &name,
+            own: &own,
             lines: String::new(),
             comments: String::new(),
+            has_place: false,
         };
-        if name != written {
-            line(&mut table.comments, &format!("# was {}", quote(written)));
-        }
-        if let Value::Object(object) = value {
-            self.fields(&mut table, object);
-        } else {
+        if name != field.name {
             line(
                 &mut table.comments,
-                &format!("# not imported: {}", json(value)),
+                &format!("# was {}", quote(&field.name)),
             );
         }
-        // What has neither cannot be on; say so instead of refusing the whole file.
-        if !table.lines.contains("command = ") && !table.lines.contains("url = ") {
-            line(
-                &mut self.toml,
-                &format!(
-                    "
-# neither `command` nor `url`: [bridges.{}]",
-                    key_of(&name)
-                ),
-            );
+        if field.value.map().is_some() {
+            self.fields(&mut table, &server);
+        } else {
+            let value = comment_of(&field.name, &field.value);
+            line(&mut table.comments, &format!("# not imported: {value}"));
+        }
+        let header = format!("[bridges.{}]", key_of(&name));
+        if table.has_place {
+            line(&mut self.toml, &format!("\n{header}"));
             self.toml.push_str(&table.comments);
-            for lost in table.lines.lines() {
-                line(&mut self.toml, &format!("# {lost}"));
-            }
+            self.toml.push_str(&table.lines);
             return;
         }
-        line(
-            &mut self.toml,
-            &format!(
-                "
-[bridges.{}]",
-                key_of(&name)
-            ),
-        );
+        // What has no place cannot be on; say so instead of refusing the whole file.
+        let reason = server.unusable.as_deref();
+        let reason = plain(reason.unwrap_or("neither `command` nor `url`"));
+        line(&mut self.toml, &format!("\n# {reason}: {header}"));
         self.toml.push_str(&table.comments);
-        self.toml.push_str(&table.lines);
+        for lost in table.lines.lines() {
+            line(&mut self.toml, &format!("# {lost}"));
+        }
     }
 
     /// A native name nobody has yet.
@@ -153,148 +177,107 @@ impl Importer {
         name
     }
 
-    fn fields(&mut self, table: &mut Table<'_>, object: &Object<'_>) {
-        let fields: BTreeMap<&str, &Value<'_>> = last_of_each(object)
-            .into_iter()
-            .filter(|(_, value)| !matches!(value, Value::NullKeyword(_)))
+    fn fields(&mut self, table: &mut Table<'_>, server: &Server) {
+        let fields: BTreeMap<&str, &Node> = server
+            .fields
+            .iter()
+            .filter(|field| field.value.tree != Tree::Null)
+            .map(|field| (field.name.as_str(), &field.value))
             .collect();
         let mut done = Vec::new();
-        let remote = Self::place(table, &fields, &mut done);
+        let remote = server.unusable.is_none() && place(table, &fields, &mut done);
         for key in [
             "description",
+            "connect_timeout",
             "timeout",
             "disabled",
             "enabled",
-            "disabledTools",
-            "disabled_tools",
+            "tools_allow",
         ] {
-            let hidden = key == "disabled_tools" && fields.contains_key("disabledTools");
-            if let Some(value) = fields.get(key).filter(|_| !hidden)
-                && common(table, key, value)
+            if let Some(value) = fields.get(key)
+                && table.common(key, value)
             {
                 done.push(key);
             }
         }
-        if let Some(Value::Object(entry)) = fields.get("oauth").filter(|_| remote) {
+        if let Some(reason) = &server.closed {
+            table.switch_off(Some(reason));
+        }
+        denied(table, &fields, &mut done);
+        if let Some(entry) = fields.get("oauth").filter(|_| remote)
+            && entry.map().is_some()
+        {
             done.push("oauth");
-            oauth(table, entry);
+            table.oauth(entry);
         }
         let map = if remote { "headers" } else { "env" };
-        if let Some(Value::Object(entries)) = fields.get(map) {
+        if let Some(entries) = fields.get(map).and_then(|node| node.map()) {
             done.push(map);
             self.map(table, map, entries);
         }
-        for (key, value) in last_of_each(object) {
-            if !done.contains(&key) {
-                Self::comment(table, key, value);
+        for field in &server.fields {
+            if !done.contains(&field.name.as_str()) {
+                table.lost(&field.name, &key_of(&field.name), &field.value);
             }
         }
+        self.note_inputs(table.file, server);
     }
 
-    /// Writes `command` or `url`; whether it is a URL, by the rules of the loader.
-    fn place<'f>(
-        table: &mut Table<'_>,
-        fields: &BTreeMap<&'f str, &Value<'_>>,
-        done: &mut Vec<&'f str>,
-    ) -> bool {
-        let text = |key: &str| match fields.get(key) {
-            Some(Value::StringLit(text)) if !text.value.is_empty() => Some(text.value.as_ref()),
-            _ => None,
-        };
-        let said = ["type", "transport"]
-            .into_iter()
-            .find_map(|key| Some((key, text(key)?)));
-        let kind = said.map(|(_, word)| word.to_lowercase().replace(['-', '_', ' '], ""));
-        let transport = match kind.as_deref() {
-            Some("sse") => Some("sse"),
-            Some("streamablehttp" | "http") => Some("streamable-http"),
-            Some("openapi") => Some("openapi"),
-            Some("auto") => Some("auto"),
-            _ => None,
-        };
-        let url = ["url", "httpUrl", "serverUrl"]
-            .into_iter()
-            .find_map(|key| Some((key, text(key)?)));
-        if let (Some((url_key, url)), true) = (url, transport.is_some() || said.is_none()) {
-            done.push(url_key);
-            line(
-                &mut table.lines,
-                &format!("url = {}", quote(&reference(url))),
-            );
-            let by_key = (url_key == "httpUrl").then_some("streamable-http");
-            if let Some(transport) = transport.or(by_key) {
-                line(
-                    &mut table.lines,
-                    &format!("transport = {}", quote(transport)),
-                );
-            }
-            done.extend(said.map(|(key, _)| key));
-            return true;
-        }
-        if let Some(command) = text("command").filter(|_| transport.is_none()) {
-            done.push("command");
-            line(
-                &mut table.lines,
-                &format!("command = {}", quote(&reference(command))),
-            );
-            if let Some(Value::Array(args)) = fields.get("args") {
-                done.push("args");
-                let args: Vec<_> = args.elements.iter().filter_map(scalar).collect();
-                let args: Vec<_> = args.iter().map(|arg| quote(&reference(arg))).collect();
-                line(&mut table.lines, &format!("args = [{}]", args.join(", ")));
-            }
-            line(
-                &mut table.lines,
-                "inherit_env = true # as before; remove it to pass on only what `env` names",
-            );
-            if let Some(cwd) = text("cwd") {
-                done.push("cwd");
-                line(
-                    &mut table.lines,
-                    &format!("cwd = {}", quote(&reference(cwd))),
-                );
-            } else if let Some(Value::Object(options)) = fields.get("options")
-                && let Some(cwd) = options.get_string("cwd")
-            {
-                line(
-                    &mut table.lines,
-                    &format!("cwd = {}", quote(&reference(&cwd.value))),
-                );
-            }
-            if said.is_some_and(|(_, word)| word == "stdio") {
-                done.extend(said.map(|(key, _)| key));
+    /// Notes which inputs the values of a server name.
+    fn note_inputs(&mut self, file: &ClientFile, server: &Server) {
+        fn texts(node: &Node, found: &mut Vec<String>) {
+            match &node.tree {
+                Tree::Text(text) => found.push(text.clone()),
+                Tree::List(elements) => elements.iter().for_each(|node| texts(node, found)),
+                Tree::Map(fields) => fields.iter().for_each(|field| texts(&field.value, found)),
+                Tree::Null | Tree::Switch(_) | Tree::Number(_) => {}
             }
         }
-        false
+        let mut found = Vec::new();
+        for field in &server.fields {
+            texts(&field.value, &mut found);
+        }
+        let variables = found
+            .iter()
+            .flat_map(|text| rewrite(text, file.style(&[])).variables);
+        self.inputs
+            .extend(variables.filter_map(|variable| variable.input));
     }
 
     /// Writes `env` or `headers`.
-    fn map(&mut self, table: &mut Table<'_>, map: &str, entries: &Object<'_>) {
-        for (name, value) in last_of_each(entries) {
-            let Some(text) = scalar(value) else {
-                line(
-                    &mut table.comments,
-                    &format!("# not imported: {map}.{} = {}", key_of(name), json(value)),
-                );
+    fn map(&mut self, table: &mut Table<'_>, map: &str, entries: &[Field]) {
+        for field in last_of_each(entries) {
+            let name = field.name.as_str();
+            let Some(text) = field.value.scalar() else {
+                table.lost(name, &format!("{map}.{}", key_of(name)), &field.value);
                 continue;
             };
-            let text = self.without_secret(table.bridge, map, name, &text);
-            line(
-                &mut table.lines,
-                &format!("{map}.{} = {}", key_of(name), quote(&text)),
-            );
+            let rewritten = rewrite(&text, table.file.style(&[]));
+            let secret = if rewritten.has_references {
+                None
+            } else {
+                self.without_secret(table.bridge, map, name, &text)
+            };
+            let text = secret.unwrap_or(rewritten.text);
+            table.entry(map, name, &text, &rewritten.variables);
         }
     }
 
     /// Makes a reference of a literal secret, and keeps the secret for the environment.
-    fn without_secret(&mut self, bridge: &str, map: &str, name: &str, text: &str) -> String {
+    fn without_secret(
+        &mut self,
+        bridge: &str,
+        map: &str,
+        name: &str,
+        text: &str,
+    ) -> Option<String> {
         let switch = matches!(
             text.trim().to_lowercase().as_str(),
             "" | "true" | "false" | "0" | "1"
         );
         if !looks_secret(name) || switch || text.contains("${") || text.contains(['\n', '\r', '\0'])
         {
-            return reference(text);
+            return None;
         }
         let (scheme, secret) = match text.split_once(' ') {
             Some((scheme, secret))
@@ -323,73 +306,84 @@ impl Importer {
                 .entry(variable.clone())
                 .or_insert_with(|| Secret::new(secret));
             if kept.matches(secret) {
-                return format!("{scheme}${{{variable}}}");
+                return Some(format!("{scheme}${{{variable}}}"));
             }
         }
-        reference(text)
+        None
     }
+}
 
-    /// Keeps what is not imported, secrets apart.
-    fn comment(table: &mut Table<'_>, key: &str, value: &Value<'_>) {
-        let value = if looks_secret(key) {
-            quote("…")
-        } else {
-            json(value)
-        };
-        line(
-            &mut table.comments,
-            &format!("# not imported: {} = {value}", key_of(key)),
+/// Writes `tools_deny`; of mcpo's two names camelCase wins even when it is empty.
+fn denied<'f>(table: &mut Table<'_>, fields: &BTreeMap<&'f str, &Node>, done: &mut Vec<&'f str>) {
+    let key = ["disabledTools", "disabled_tools"]
+        .into_iter()
+        .find(|key| fields.contains_key(key));
+    let names = key.and_then(|key| fields.get(key)?.list());
+    let globs = fields.get("tools_deny").and_then(|node| node.list());
+    if names.is_none() && globs.is_none() {
+        return;
+    }
+    done.extend(key.filter(|_| names.is_some()));
+    done.push("tools_deny");
+    table.denied(names.unwrap_or_default(), globs.unwrap_or_default());
+}
+
+/// Writes `command` or `url`; whether it is a URL, by the rules of the loader.
+fn place<'f>(
+    table: &mut Table<'_>,
+    fields: &BTreeMap<&'f str, &Node>,
+    done: &mut Vec<&'f str>,
+) -> bool {
+    let text = |key: &str| fields.get(key)?.text().filter(|text| !text.is_empty());
+    let said = ["type", "transport"]
+        .into_iter()
+        .find_map(|key| Some((key, text(key)?)));
+    let kind = said.map(|(_, word)| word.to_lowercase().replace(['-', '_', ' '], ""));
+    let transport = match kind.as_deref() {
+        Some("sse") => Some("sse"),
+        Some("streamablehttp" | "http") => Some("streamable-http"),
+        Some("openapi") => Some("openapi"),
+        Some("auto") => Some("auto"),
+        _ => None,
+    };
+    let url = ["url", "httpUrl", "serverUrl"]
+        .into_iter()
+        .find_map(|key| Some((key, text(key)?)));
+    if let (Some((url_key, url)), true) = (url, transport.is_some() || said.is_none()) {
+        done.push(url_key);
+        table.has_place = true;
+        table.text("url", url);
+        let by_key = (url_key == "httpUrl").then_some("streamable-http");
+        if let Some(transport) = transport.or(by_key) {
+            table.line("transport", &quote(transport));
+        }
+        done.extend(said.map(|(key, _)| key));
+        return true;
+    }
+    if let Some(command) = text("command").filter(|_| transport.is_none()) {
+        done.push("command");
+        table.has_place = true;
+        table.text_in("command", command, table.own);
+        if let Some(args) = fields.get("args").and_then(|node| node.list()) {
+            done.push("args");
+            table.args(args);
+        }
+        table.line(
+            "inherit_env",
+            "true # as before; remove it to pass on only what `env` names",
         );
+        if let Some(cwd) = text("cwd") {
+            done.push("cwd");
+            table.text("cwd", cwd);
+        } else if let Some(cwd) = fields
+            .get("options")
+            .and_then(|node| node.get("cwd")?.text())
+        {
+            table.text("cwd", cwd);
+        }
+        if said.is_some_and(|(_, word)| word == "stdio") {
+            done.extend(said.map(|(key, _)| key));
+        }
     }
-}
-
-/// Writes `oauth`. Of what mcpo has there only the scopes mean anything here (mcpo contract §9.2).
-fn oauth(table: &mut Table<'_>, entry: &Object<'_>) {
-    let metadata = entry.get_object("client_metadata");
-    let scope = metadata.and_then(|metadata| metadata.get_string("scope"));
-    let scopes: Vec<_> = scope
-        .iter()
-        .flat_map(|scope| scope.value.split_whitespace())
-        .map(|word| quote(&reference(word)))
-        .collect();
-    let written = if scopes.is_empty() {
-        "oauth = {}".to_owned()
-    } else {
-        format!("oauth = {{ scopes = [{}] }}", scopes.join(", "))
-    };
-    line(&mut table.lines, &written);
-}
-
-/// Writes what programs and URLs share; whether the value could be taken.
-fn common(table: &mut Table<'_>, key: &str, value: &Value<'_>) -> bool {
-    let written = match (key, value) {
-        ("description", Value::StringLit(text)) => {
-            format!("description = {}", quote(&reference(&text.value)))
-        }
-        ("timeout", Value::NumberLit(number)) => match number.value.parse::<f64>() {
-            // As the loader reads it: seconds, or from 1000 on milliseconds.
-            Ok(number) if number > 0.0 && number < 1000.0 => {
-                format!("timeout = \"{:.0}ms\"", number * 1000.0)
-            }
-            Ok(number) if number > 0.0 && number < 1e12 => format!("timeout = \"{number:.0}ms\""),
-            _ => return false,
-        },
-        ("timeout", Value::StringLit(text)) => {
-            format!("timeout = {}", quote(&reference(&text.value)))
-        }
-        ("disabled", Value::BooleanLit(switch)) if switch.value => "enabled = false".to_owned(),
-        ("enabled", Value::BooleanLit(switch)) if !switch.value => "enabled = false".to_owned(),
-        ("disabled" | "enabled", Value::BooleanLit(_)) => return true,
-        ("disabledTools" | "disabled_tools", Value::Array(names)) => {
-            let names = names.elements.iter().filter_map(Value::as_string_lit);
-            let names = names.map(|name| quote(&reference(&exact_glob(&name.value))));
-            format!("tools_deny = [{}]", names.collect::<Vec<_>>().join(", "))
-        }
-        _ => return false,
-    };
-    // `disabled` and `enabled` may say the same.
-    if !(written == "enabled = false" && table.lines.contains("enabled = false\n")) {
-        line(&mut table.lines, &written);
-    }
-    true
+    false
 }

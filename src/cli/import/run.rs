@@ -2,14 +2,14 @@
 
 use std::{
     collections::BTreeMap,
-    fs::{self, OpenOptions},
-    io::{self, Write as _},
+    fs::{File, OpenOptions},
+    io::{self, Read as _, Write as _},
     path::Path,
     process::ExitCode,
 };
 
 use super::{importer::import, text::line};
-use crate::{cli::args::ImportArgs, secret::Secret};
+use crate::{cli::args::ImportArgs, config::clients::FILE_BYTES_MAX, secret::Secret};
 
 /// Imports a file and prints or writes what it becomes.
 #[expect(
@@ -19,8 +19,8 @@ use crate::{cli::args::ImportArgs, secret::Secret};
 )]
 pub fn run(args: &ImportArgs) -> ExitCode {
     let file = args.file.display();
-    let imported = match fs::read_to_string(&args.file) {
-        Ok(text) => import(&text).map_err(|error| error.to_string()),
+    let imported = match read_bounded(&args.file) {
+        Ok(text) => import(&args.file, &text).map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
     let imported = match imported {
@@ -47,6 +47,18 @@ pub fn run(args: &ImportArgs) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The text of a file, unless it is too long for a configuration.
+fn read_bounded(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let file = File::open(path)?;
+    let size = file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
+    if size as u64 > FILE_BYTES_MAX {
+        let most = FILE_BYTES_MAX >> 20;
+        return Err(io::Error::other(format!("it is larger than {most} MiB")));
+    }
+    Ok(text)
 }
 
 /// Writes a file that must not exist yet.

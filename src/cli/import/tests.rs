@@ -1,17 +1,25 @@
 //! Tests of the import.
 
-use std::{collections::BTreeMap, fs};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use proptest::prelude::*;
 
 use super::{
-    importer::{Imported, Unimportable, import},
+    importer::{self, Imported, Unimportable},
     run::env_file,
 };
 use crate::{
     config::{self, Config, Environment, Loaded},
     secret::Secret,
 };
+
+fn import(json: &str) -> Result<Imported, Unimportable> {
+    importer::import(Path::new("config"), json)
+}
 
 fn load(file: &str, text: &str, variables: &BTreeMap<String, Secret>) -> Loaded {
     let folder = tempfile::tempdir().unwrap();
@@ -94,7 +102,7 @@ fn nothing_is_lost_but_secrets() {
     inherit_env = true # as before; remove it to pass on only what `env` names
     cwd = "/x"
     env.API_KEY = "${DOCS_SERVER_API_KEY}"
-    env.P = "${workspaceFolder}/$${input:y}"
+    env.P = "${WORKSPACE_FOLDER}/${Y}" # WORKSPACE_FOLDER: in place of `${workspaceFolder}`; Y: asked for as `${input:y}`
 
     # neither `command` nor `url`: [bridges.nothing]
     # not imported: note = 1
@@ -123,8 +131,26 @@ fn names_that_meet_are_kept_apart() {
 
 #[test]
 fn what_is_no_configuration_is_refused() {
-    assert_eq!(import("{}").unwrap_err(), Unimportable::NoServers);
-    assert!(matches!(import("{").unwrap_err(), Unimportable::Json(_)));
+    for (text, message) in [
+        (
+            "{}",
+            "there is no `mcpServers` with a server in it, and no other table of servers that is known here: the file has an empty table",
+        ),
+        (
+            "{",
+            "the JSON is broken: Unterminated object on line 1 column 1",
+        ),
+        (
+            "[bridges.x]\ncommand = \"c\"\n[database]\nurl = \"https://x\"\n",
+            "there is no `mcpServers` with a server in it, and no other table of servers that is known here: the file has `bridges`, so it is a `bridges.toml` already",
+        ),
+        (
+            "a: 1\n  b: 2\n",
+            "the YAML is broken: mapping values are not allowed in this context on line 2 column 4",
+        ),
+    ] {
+        assert_eq!(import(text).unwrap_err().to_string(), message);
+    }
 }
 
 fn text() -> impl Strategy<Value = String> {
@@ -195,5 +221,92 @@ proptest! {
         let (read, warnings) = config::read_dotenv(&path);
         prop_assert!(warnings.is_empty());
         prop_assert_eq!(read, imported.variables);
+    }
+}
+
+/// The sample files of other clients, each with what it becomes.
+fn samples() -> Vec<(PathBuf, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/clients");
+    let mut samples = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if !path.to_string_lossy().ends_with(".imported.toml") {
+            let text = fs::read_to_string(&path).unwrap();
+            samples.push((path, text));
+        }
+    }
+    assert_eq!(samples.len(), 15);
+    samples
+}
+
+#[test]
+fn files_of_other_clients_become_what_is_expected() {
+    for (path, text) in samples() {
+        let imported = importer::import(&path, &text).unwrap();
+        let expected = fs::read_to_string(path.with_extension("imported.toml")).unwrap();
+        assert_eq!(imported.toml, expected, "{}", path.display());
+    }
+}
+
+#[test]
+fn files_of_other_clients_mean_the_same_before_and_after() {
+    for (path, text) in samples() {
+        let imported = importer::import(&path, &text).unwrap();
+        let file = path.file_name().unwrap().to_str().unwrap();
+        let set = [
+            "GH_TOKEN",
+            "REGION",
+            "WORKSPACE_FOLDER",
+            "HOME",
+            "FILES_KEY",
+            "SEARCH_TOKEN",
+            "LINEAR_KEY",
+            "DOCS_URL",
+            "DOCS_TOKEN",
+            "FIGMA_TOKEN",
+            "FIGMA_ACCOUNT",
+            "HOST_NAME",
+            "GITHUB_TOKEN",
+            "LOCAL_KEY",
+            "COPILOT_MCP_TOKEN",
+            "PKG_KEY",
+            "DB_PATH",
+            "FAR_KEY",
+            "API_TOKEN",
+            "LIBRECHAT_USER_ID",
+        ];
+        let all = set
+            .iter()
+            .map(|name| ((*name).to_owned(), Secret::new("https://v")));
+        let all: BTreeMap<_, _> = all.chain(imported.variables.clone()).collect();
+        // Once with nothing set but what stood in the file, once with everything.
+        for variables in [&imported.variables, &all] {
+            let old = load(file, &text, variables).config.bridges;
+            let new = load("bridges.toml", &imported.toml, variables)
+                .config
+                .bridges;
+            for bridge in &new {
+                let before = old.iter().find(|old| old.name == bridge.name);
+                let mut before = before
+                    .unwrap_or_else(|| panic!("{file}: {}", bridge.name))
+                    .clone();
+                // In our own file an odd filter is `enabled = false`, and files of variables are named there.
+                let is_special = file == "copilot.json" && bridge.name.as_str() == "odd"
+                    || file == "vscode.json" && bridge.name.as_str() == "files"
+                    || bridge.transport.is_err() && before.transport.is_err();
+                if is_special {
+                    before.transport = bridge.transport.clone();
+                    before.is_enabled = bridge.is_enabled;
+                }
+                assert_eq!(before, *bridge, "{file}");
+            }
+            let lost = old
+                .iter()
+                .filter(|old| new.iter().all(|new| new.name != old.name));
+            assert!(
+                lost.into_iter().all(|bridge| bridge.transport.is_err()),
+                "{file}"
+            );
+        }
     }
 }

@@ -1,59 +1,14 @@
-//! Pieces of TOML out of pieces of JSON.
+//! Pieces of TOML out of values of other files.
 
 use std::fmt::Write as _;
 
-use jsonc_parser::ast::{Object, Value};
+use crate::config::{
+    clients::{Node, Tree, cut, last_of_each},
+    has_token_prefix, looks_random, looks_secret,
+};
 
-use crate::config::{is_variable, looks_secret};
-
-/// Properties by name; of two the last counts.
-pub(super) fn last_of_each<'v, 'a>(object: &'v Object<'a>) -> Vec<(&'v str, &'v Value<'a>)> {
-    let mut kept: Vec<(&str, &Value<'_>)> = Vec::new();
-    for property in &object.properties {
-        match kept
-            .iter_mut()
-            .find(|(name, _)| *name == property.name.as_str())
-        {
-            Some(twin) => twin.1 = &property.value,
-            None => kept.push((property.name.as_str(), &property.value)),
-        }
-    }
-    kept
-}
-
-/// Strings, and what the loader takes for one.
-pub(super) fn scalar(value: &Value<'_>) -> Option<String> {
-    match value {
-        Value::StringLit(text) => Some(text.value.clone().into_owned()),
-        Value::NumberLit(number) => Some(number.value.to_owned()),
-        Value::BooleanLit(switch) => Some(switch.value.to_string()),
-        Value::NullKeyword(_) | Value::Object(_) | Value::Array(_) => None,
-    }
-}
-
-/// Rewrites references: `${env:X}` is `${X}` here, and what is no reference is literal.
-pub(super) fn reference(text: &str) -> String {
-    let mut written = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("${") {
-        written.push_str(before);
-        let inner = after.split_once('}').map(|(inner, _)| inner);
-        let name = inner.map(|inner| inner.split_once(":-").map_or(inner, |(name, _)| name));
-        rest = after;
-        match name {
-            // Escaped already.
-            _ if before.ends_with('$') => written.push_str("${"),
-            Some(name) if is_variable(name) || name.starts_with("file:") => written.push_str("${"),
-            Some(name) if name.strip_prefix("env:").is_some_and(is_variable) => {
-                written.push_str("${");
-                rest = after.strip_prefix("env:").unwrap_or(after);
-            }
-            _ => written.push_str("$${"),
-        }
-    }
-    written.push_str(rest);
-    written
-}
+/// The longest value that is repeated in a comment, in characters.
+const COMMENT_CHARS_MAX: usize = 400;
 
 /// A key, in quotes if it needs them.
 pub(super) fn key_of(key: &str) -> String {
@@ -71,30 +26,67 @@ pub(super) fn quote(text: &str) -> String {
         .replace('\u{7f}', "\\u007f")
 }
 
-/// A value in one line, fit for a comment.
-pub(super) fn json(value: &Value<'_>) -> String {
-    match value {
-        Value::StringLit(text) => quote(&text.value),
-        Value::NumberLit(number) => number.value.to_owned(),
-        Value::BooleanLit(switch) => switch.value.to_string(),
-        Value::NullKeyword(_) => "null".to_owned(),
-        Value::Array(array) => {
-            let elements: Vec<_> = array.elements.iter().map(json).collect();
+/// Strings in brackets.
+pub(super) fn list(texts: impl IntoIterator<Item = String>) -> String {
+    let texts: Vec<_> = texts.into_iter().map(|text| quote(&text)).collect();
+    format!("[{}]", texts.join(", "))
+}
+
+/// Words fit for a comment: on one line, without characters that TOML refuses.
+pub(super) fn plain(text: &str) -> String {
+    text.chars()
+        .map(|character| {
+            if character.is_control() {
+                ' '
+            } else {
+                character
+            }
+        })
+        .collect()
+}
+
+/// A value in one line, fit for a comment: without secrets, and not too long.
+pub(super) fn comment_of(key: &str, value: &Node) -> String {
+    if names_secret(key, value) {
+        return quote("…");
+    }
+    cut(&json(value), COMMENT_CHARS_MAX)
+}
+
+fn json(value: &Node) -> String {
+    match &value.tree {
+        Tree::Text(text) if is_secret(text) => quote("…"),
+        Tree::Text(text) => quote(text),
+        Tree::Number(number) => plain(number),
+        Tree::Switch(switch) => switch.to_string(),
+        Tree::Null => "null".to_owned(),
+        Tree::List(elements) => {
+            let elements: Vec<_> = elements.iter().map(json).collect();
             format!("[{}]", elements.join(", "))
         }
-        Value::Object(object) => {
-            let entries = object.properties.iter().map(|property| {
-                let key = property.name.as_str();
-                let value = if looks_secret(key) {
+        Tree::Map(fields) => {
+            let entries = last_of_each(fields).into_iter().map(|field| {
+                let value = if names_secret(&field.name, &field.value) {
                     quote("…")
                 } else {
-                    json(&property.value)
+                    json(&field.value)
                 };
-                format!("{}: {value}", quote(key))
+                format!("{}: {value}", quote(&field.name))
             });
             format!("{{{}}}", entries.collect::<Vec<_>>().join(", "))
         }
     }
+}
+
+/// Whether a value is one by its name. `maxTokens` is a number, `authTokens` are secrets.
+fn names_secret(key: &str, value: &Node) -> bool {
+    let singular = key.trim_end_matches(['s', 'S']);
+    let is_countable = matches!(value.tree, Tree::Number(_) | Tree::Switch(_) | Tree::Null);
+    looks_secret(key) || !is_countable && looks_secret(singular)
+}
+
+fn is_secret(text: &str) -> bool {
+    has_token_prefix(text) || looks_random(text)
 }
 
 /// Adds a line.

@@ -1,0 +1,306 @@
+//! Where in a file the servers stand.
+
+use std::collections::BTreeSet;
+
+use url::Url;
+
+use super::{
+    ClientFile, Dialect, Input,
+    filters::of_opencode,
+    format::Format,
+    tree::{Field, Node, Tree, get, last_of_each},
+};
+use crate::config::naming::{name_of_command, name_of_url};
+
+/// Where clients keep their servers, and whether the place may hold other things too.
+const PLACES: &[(&[&str], bool)] = &[
+    (&["mcpServers"], false),
+    (&["servers"], false),
+    (&["mcp", "servers"], false),
+    (&["mcp", "mcpServers"], false),
+    (&["context_servers"], false),
+    (&["mcp_servers"], false),
+    (&["amp.mcpServers"], false),
+    (&["customizations", "vscode", "mcp", "servers"], false),
+    (&["mcp"], true),
+    (&["extensions"], true),
+];
+/// Keys that say where a server is.
+const WHERE: &[&str] = &[
+    "command",
+    "cmd",
+    "url",
+    "uri",
+    "httpUrl",
+    "serverUrl",
+    "server_url",
+];
+/// Keys by which a list names its servers.
+const NAMES: &[&str] = &["name", "id", "key", "serverName"];
+/// Keys of a file of Gemini CLI, within a server and at the top.
+const GEMINI: (&[&str], &[&str]) = (
+    &[
+        "httpUrl",
+        "includeTools",
+        "excludeTools",
+        "trust",
+        "authProviderType",
+    ],
+    &[
+        "selectedAuthType",
+        "allowMCPServers",
+        "excludeMCPServers",
+        "contextFileName",
+        "security",
+    ],
+);
+/// Lists at the top of the servers that are off.
+const OFF: &[&[&str]] = &[
+    &["mcp", "excluded"],
+    &["excludeMCPServers"],
+    &["disabledMcpServers"],
+    &["disabledMcpjsonServers"],
+];
+/// Lists at the top of the only servers that are on.
+const ON: &[&[&str]] = &[&["mcp", "allowed"], &["allowMCPServers"]];
+
+/// Finds the servers. `None`: there are none.
+pub(super) fn find(root: &Node, format: Format) -> Option<ClientFile> {
+    let (label, mut servers, others) = PLACES
+        .iter()
+        .find_map(|(path, is_shared)| at_place(root, path, *is_shared))
+        .or_else(|| bare(root))?;
+    let fields = root.map().unwrap_or_default();
+    let is_map = root
+        .get("mcpServers")
+        .is_some_and(|node| node.map().is_some());
+    let dialect = Dialect {
+        is_mcpo: label == "mcpServers" && format == Format::Json && is_map,
+        is_opencode: label == "mcp",
+        is_gemini: is_gemini(fields, &servers),
+    };
+    if dialect.is_opencode {
+        opencode_tools(root, &mut servers);
+    }
+    switch_off(root, &mut servers);
+    let inputs = inputs(root);
+    let mut rest = rest(fields, &label, dialect, &servers);
+    rest.extend(others);
+    Some(ClientFile {
+        label,
+        dialect,
+        servers,
+        inputs,
+        rest,
+    })
+}
+
+/// The name of a place, its servers, and what else stands there.
+type Place = (String, Vec<Field>, Vec<Field>);
+
+fn at_place(root: &Node, path: &[&str], is_shared: bool) -> Option<Place> {
+    let node = path.iter().try_fold(root, |node, key| node.get(key))?;
+    let label = path.join(".");
+    let (servers, mut others): (Vec<_>, Vec<_>) = named(node)
+        .into_iter()
+        .partition(|field| !is_shared || is_server(&field.value));
+    for other in &mut others {
+        other.name = format!("{label}.{}", other.name);
+    }
+    (!servers.is_empty()).then_some((label, servers, others))
+}
+
+/// A map of servers, a list of them, or one, without anything around.
+fn bare(root: &Node) -> Option<Place> {
+    let mut servers = if is_server(root) {
+        let name = name_of(root).unwrap_or_default();
+        vec![Field::new(&name, root.clone())]
+    } else {
+        named(root)
+    };
+    // Our own file and those of other programs have tables with a `url` too.
+    servers.retain(|field| is_server(&field.value) && is_plausible(&field.value));
+    let is_ours = root.get("bridges").is_some();
+    (!servers.is_empty() && !is_ours).then(|| (String::new(), servers, Vec::new()))
+}
+
+/// Whether its URL, if it has one, may be that of a server.
+fn is_plausible(node: &Node) -> bool {
+    let url = node.get("url").and_then(Node::text);
+    let begins = ["http:", "https:", "ws:", "wss:", "$", "{"];
+    url.is_none_or(|url| begins.iter().any(|begin| url.starts_with(begin)))
+}
+
+fn is_server(node: &Node) -> bool {
+    let place = |key: &&str| match node.get(key).map(|node| &node.tree) {
+        Some(Tree::Text(text)) => !text.is_empty(),
+        Some(Tree::List(_) | Tree::Map(_)) => *key == "command",
+        Some(Tree::Null | Tree::Switch(_) | Tree::Number(_)) | None => false,
+    };
+    WHERE.iter().any(place)
+}
+
+/// The servers of a map, or of a list with names in it.
+fn named(node: &Node) -> Vec<Field> {
+    let elements = match &node.tree {
+        Tree::Map(fields) => return fields.clone(),
+        Tree::List(elements) => elements,
+        Tree::Null | Tree::Switch(_) | Tree::Number(_) | Tree::Text(_) => return Vec::new(),
+    };
+    let mut taken = BTreeSet::new();
+    let mut servers = Vec::new();
+    for element in elements.iter().filter(|element| element.map().is_some()) {
+        let name = free(&name_of(element).unwrap_or_default(), &mut taken);
+        let mut element = element.clone();
+        if let Tree::Map(fields) = &mut element.tree
+            && let Some(key) = name_key(fields)
+        {
+            fields.retain(|field| field.name != key);
+        }
+        servers.push(Field::new(&name, element));
+    }
+    servers
+}
+
+/// A name that no other element has.
+fn free(name: &str, taken: &mut BTreeSet<String>) -> String {
+    let numbered = (2..).map(|number| format!("{name}-{number}"));
+    let mut names = std::iter::once(name.to_owned()).chain(numbered);
+    names
+        .find(|name| taken.insert(name.clone()))
+        .unwrap_or_default()
+}
+
+fn name_key(fields: &[Field]) -> Option<&'static str> {
+    let is_name = |key: &&&str| {
+        let name = get(fields, key).and_then(Node::text);
+        name.is_some_and(|name| !name.trim().is_empty())
+    };
+    NAMES.iter().find(is_name).copied()
+}
+
+/// The name of an element of a list: its own, or one after what it runs.
+fn name_of(element: &Node) -> Option<String> {
+    let fields = element.map()?;
+    if let Some(key) = name_key(fields) {
+        return get(fields, key)?.text().map(|name| name.trim().to_owned());
+    }
+    let url = WHERE
+        .iter()
+        .skip(2)
+        .find_map(|key| get(fields, key)?.text());
+    if let Some(url) = url.and_then(|url| Url::parse(url).ok()) {
+        return Some(name_of_url(&url).to_string());
+    }
+    let words = |key: &str| match get(fields, key).map(|node| &node.tree) {
+        Some(Tree::Text(text)) => vec![text.clone()],
+        Some(Tree::List(words)) => words.iter().filter_map(Node::scalar).collect(),
+        Some(Tree::Null | Tree::Switch(_) | Tree::Number(_) | Tree::Map(_)) | None => Vec::new(),
+    };
+    let mut line = words("command");
+    line.extend(words("args"));
+    Some(name_of_command(&line).to_string())
+}
+
+fn is_gemini(root: &[Field], servers: &[Field]) -> bool {
+    let (inner, top) = GEMINI;
+    let has = |node: &Node| inner.iter().any(|key| node.get(key).is_some());
+    top.iter().any(|key| get(root, key).is_some()) || servers.iter().any(|field| has(&field.value))
+}
+
+/// Puts what opencode's `tools` takes away into the servers.
+fn opencode_tools(root: &Node, servers: &mut [Field]) {
+    let tools = root.get("tools").and_then(Node::map).unwrap_or_default();
+    for server in servers {
+        let off = tools
+            .iter()
+            .filter(|field| field.value.switch() == Some(false));
+        let globs = off.filter_map(|field| {
+            let glob = of_opencode(&field.name, &server.name)?;
+            Some(Node::of_text(&field.at, glob))
+        });
+        let globs: Vec<_> = globs.collect();
+        if let Some(first) = globs.first() {
+            let at = first.at.clone();
+            let tree = Tree::List(globs);
+            set(server, super::adapt::GLOBS_DENIED, Node { at, tree });
+        }
+    }
+}
+
+/// Sets a key of a server, whatever it says itself.
+fn set(server: &mut Field, key: &str, value: Node) {
+    if let Tree::Map(fields) = &mut server.value.tree {
+        fields.retain(|field| field.name != key);
+        fields.push(Field::new(key, value));
+    }
+}
+
+/// Switches off what a list at the top does.
+fn switch_off(root: &Node, servers: &mut [Field]) {
+    let names = |path: &[&str]| {
+        let list = path.iter().try_fold(root, |node, key| node.get(key));
+        let list = list.and_then(Node::list)?;
+        Some(list.iter().filter_map(Node::scalar).collect::<Vec<_>>())
+    };
+    for server in servers {
+        let is_named = |names: &Vec<String>| names.contains(&server.name);
+        let is_off = OFF
+            .iter()
+            .filter_map(|path| names(path))
+            .any(|it| is_named(&it))
+            || ON
+                .iter()
+                .filter_map(|path| names(path))
+                .any(|it| !is_named(&it));
+        if is_off {
+            let at = server.at.clone();
+            let tree = Tree::Switch(true);
+            set(server, "disabled", Node { at, tree });
+        }
+    }
+}
+
+/// What VS Code asks its user for.
+fn inputs(root: &Node) -> Vec<Input> {
+    let list = root
+        .get("inputs")
+        .or_else(|| root.get("mcp")?.get("inputs"));
+    let list = list.and_then(Node::list).unwrap_or_default();
+    let input = |node: &Node| {
+        Some(Input {
+            id: node.get("id")?.scalar()?,
+            description: node
+                .get("description")
+                .and_then(Node::text)
+                .map(|text| text.split_whitespace().collect::<Vec<_>>().join(" ")),
+        })
+    };
+    list.iter().filter_map(input).collect()
+}
+
+/// What else stands at the top.
+fn rest(root: &[Field], label: &str, dialect: Dialect, servers: &[Field]) -> Vec<Field> {
+    let used = label.split('.').next().unwrap_or_default();
+    let is_used = |field: &Field| {
+        let name = field.name.as_str();
+        let is_off = OFF.iter().chain(ON).any(|path| path == &[name]);
+        name == used
+            || name == label
+            || is_off
+            || name == "tools" && dialect.is_opencode
+            || label.is_empty() && servers.iter().any(|server| server.name == name)
+    };
+    let is_one = label.is_empty()
+        && root
+            .iter()
+            .any(|field| WHERE.contains(&field.name.as_str()));
+    if is_one {
+        return Vec::new();
+    }
+    last_of_each(root)
+        .into_iter()
+        .filter(|field| !is_used(field))
+        .cloned()
+        .collect()
+}

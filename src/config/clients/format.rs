@@ -1,0 +1,96 @@
+//! Which language a file is written in.
+
+use std::path::Path;
+
+/// A language of configuration files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// JSON, with comments or without.
+    Json,
+    /// YAML.
+    Yaml,
+    /// TOML: our own, or Codex's.
+    Toml,
+}
+
+impl Format {
+    /// Tells by the first line that says something; the name of the file decides where that says
+    /// nothing.
+    pub(crate) fn of(path: &Path, text: &str) -> Self {
+        let text = text.trim_start_matches('\u{feff}').trim_start();
+        // No TOML and no YAML in block style begins with a brace or a slash.
+        if text.starts_with(['{', '/']) {
+            return Self::Json;
+        }
+        let by_name = path.extension().and_then(|extension| extension.to_str());
+        let is_yaml = by_name
+            .is_some_and(|it| it.eq_ignore_ascii_case("yaml") || it.eq_ignore_ascii_case("yml"));
+        let mut lines = text.lines().map(str::trim);
+        let first = lines.find(|line| !line.is_empty() && !line.starts_with('#'));
+        match first {
+            Some(line) if line.starts_with('[') && starts_a_list(text) => Self::Json,
+            _ if is_yaml => Self::Yaml,
+            Some(line) if says_yaml(line) => Self::Yaml,
+            _ => Self::Toml,
+        }
+    }
+}
+
+/// A list of objects: TOML has no brace after the bracket of a table's name.
+fn starts_a_list(text: &str) -> bool {
+    let inner = text.strip_prefix('[').map(str::trim_start);
+    inner.is_some_and(|inner| inner.starts_with(['{', '/', ']']))
+}
+
+/// `key: value`, `- element`, `---`
+fn says_yaml(line: &str) -> bool {
+    if line.starts_with("---") || line.starts_with("%YAML") || line.starts_with("- ") || line == "-"
+    {
+        return true;
+    }
+    let quote = line
+        .chars()
+        .next()
+        .filter(|first| matches!(first, '"' | '\''));
+    let rest = match quote {
+        Some(quote) => line.get(1..).and_then(|rest| rest.split_once(quote)),
+        None => line
+            .find(|character: char| {
+                !(character.is_alphanumeric()
+                    || matches!(character, '-' | '_' | '.' | '$' | '/' | '@'))
+            })
+            .and_then(|end| line.split_at_checked(end)),
+    };
+    let after = rest.map(|(_, after)| after.trim_start());
+    after
+        .and_then(|after| after.strip_prefix(':'))
+        .is_some_and(|value| value.is_empty() || value.starts_with([' ', '\t']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_told_by_its_first_line() {
+        for (name, text, format) in [
+            ("x", "\u{feff}// comment\n{}", Format::Json),
+            ("x", "[ {\"command\": \"x\"} ]", Format::Json),
+            ("x.yaml", "{}", Format::Json),
+            ("x", "# comment\n\nmcpServers:\n  a: {}", Format::Yaml),
+            ("x", "\"mcp.x\" : 1", Format::Yaml),
+            ("x", "---\nname = 1", Format::Yaml),
+            ("x", "- name: a", Format::Yaml),
+            ("x.YML", "anything", Format::Yaml),
+            ("x", "[bridges.x]", Format::Toml),
+            ("x", "[[a]]", Format::Toml),
+            ("x", "url = \"http://x\"", Format::Toml),
+            ("x", "a.b = \"c: d\"", Format::Toml),
+            ("x", "x:1", Format::Toml),
+            ("x", "", Format::Toml),
+            ("x", "[\"a\"]\nb = 1", Format::Toml),
+        ] {
+            assert_eq!(Format::of(Path::new(name), text), format, "{name} {text}");
+        }
+    }
+}

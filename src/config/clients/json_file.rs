@@ -1,0 +1,65 @@
+//! JSON with comments and trailing commas.
+
+use jsonc_parser::{CollectOptions, ParseOptions, ast::Value, common::Ranged, parse_to_ast};
+
+use super::{
+    Broken,
+    tree::{Field, Node, Tree},
+};
+
+/// The options of the parser: comments and trailing commas, else plain JSON.
+fn options() -> ParseOptions {
+    ParseOptions {
+        allow_comments: true,
+        allow_trailing_commas: true,
+        allow_loose_object_property_names: false,
+        allow_missing_commas: false,
+        allow_single_quoted_strings: false,
+        allow_hexadecimal_numbers: false,
+        allow_unary_plus_numbers: false,
+        allow_bare_decimal_point_numbers: false,
+        allow_non_finite_numbers: false,
+        allow_extended_string_escapes: false,
+    }
+}
+
+/// Reads a text. `None`: there is nothing in it but comments.
+pub(super) fn parse(text: &str) -> Result<Option<Node>, Broken> {
+    match parse_to_ast(text, &CollectOptions::default(), &options()) {
+        Ok(parsed) => Ok(parsed.value.as_ref().map(node)),
+        Err(error) => {
+            let range = error.range();
+            Err(Broken {
+                at: range.start..range.end,
+                message: format!("the JSON is broken: {}", error.kind()),
+            })
+        }
+    }
+}
+
+/// The parser bounds how deep values are nested.
+fn node(value: &Value<'_>) -> Node {
+    let tree = match value {
+        Value::StringLit(text) => Tree::Text(text.value.clone().into_owned()),
+        Value::NumberLit(number) => Tree::Number(number.value.to_owned()),
+        Value::BooleanLit(switch) => Tree::Switch(switch.value),
+        Value::NullKeyword(_) => Tree::Null,
+        Value::Array(array) => Tree::List(array.elements.iter().map(node).collect()),
+        Value::Object(object) => {
+            let fields = object.properties.iter().map(|property| {
+                let range = property.name.range();
+                Field {
+                    name: property.name.as_str().to_owned(),
+                    at: range.start..range.end,
+                    value: node(&property.value),
+                }
+            });
+            Tree::Map(fields.collect())
+        }
+    };
+    let range = value.range();
+    Node {
+        at: range.start..range.end,
+        tree,
+    }
+}

@@ -1,0 +1,168 @@
+//! Configuration files of other MCP clients, in one form: what each calls its servers, their keys, their
+//! transports, their filters of tools, and what they leave to be filled in.
+//!
+//! [`read`] finds the servers of a text; [`ClientFile::server`] gives one of them in the keys of
+//! `mcpServers`, with `tools_allow` and `tools_deny` beside them.
+
+mod adapt;
+mod filters;
+mod find;
+mod format;
+mod json_file;
+mod kinds;
+mod placeholders;
+#[cfg(test)]
+mod tests;
+mod toml_file;
+mod tree;
+mod yaml_file;
+
+use std::path::Path;
+
+pub(crate) use adapt::{Server, is_script, own_variables};
+pub(crate) use format::Format;
+pub(crate) use placeholders::{Rewritten, Style, Variable, alone, rewrite};
+pub(crate) use tree::{At, Field, Node, Tree, last_of_each};
+
+/// The longest file that is read.
+pub(crate) const FILE_BYTES_MAX: u64 = 16 << 20;
+/// How many keys an error names.
+const NAMED_MAX: usize = 8;
+
+/// What a file of a client holds.
+#[derive(Debug)]
+pub(crate) struct ClientFile {
+    /// What the place of the servers is called: `mcpServers`, `mcp.servers`; empty without one.
+    pub(crate) label: String,
+    /// Whose habits count.
+    pub(crate) dialect: Dialect,
+    /// The servers by name, as they stand there.
+    pub(crate) servers: Vec<Field>,
+    /// What VS Code asks its user for.
+    pub(crate) inputs: Vec<Input>,
+    /// What else stands at the top.
+    pub(crate) rest: Vec<Field>,
+}
+
+/// Whose habits count in a file.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Dialect {
+    /// mcpo could read it: what it refuses is refused in its words.
+    pub(crate) is_mcpo: bool,
+    /// opencode: `{file:PATH}`, and `timeout` is that of connecting.
+    pub(crate) is_opencode: bool,
+    /// Gemini CLI: `$NAME` counts wherever it stands.
+    pub(crate) is_gemini: bool,
+}
+
+/// One of VS Code's `inputs`.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Input {
+    /// What `${input:ID}` names.
+    pub(crate) id: String,
+    /// What the user is asked, on one line.
+    pub(crate) description: Option<String>,
+}
+
+/// A text that cannot be read.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Broken {
+    /// Where.
+    pub(crate) at: At,
+    /// Why.
+    pub(crate) message: String,
+}
+
+/// Why a file has nothing for us.
+#[derive(Debug)]
+pub(crate) enum Unread {
+    /// It cannot be read.
+    Broken(Broken),
+    /// There is no server in it; what there is, in words.
+    NoServers(String),
+}
+
+/// Whether a file is one of another client, and no `bridges.toml`.
+pub(crate) fn is_foreign(path: &Path, text: &str) -> bool {
+    match Format::of(path, text) {
+        Format::Json | Format::Yaml => true,
+        Format::Toml => is_codex(text),
+    }
+}
+
+/// TOML with the servers of Codex and no table of ours for them.
+fn is_codex(text: &str) -> bool {
+    let has = |key: &str| text.contains(key);
+    if !has("mcp_servers") && !has("mcpServers") {
+        return false;
+    }
+    toml_file::parse(text).is_ok_and(|root| {
+        let is_there = |key: &str| root.get(key).is_some();
+        (is_there("mcp_servers") || is_there("mcpServers")) && !is_there("bridges")
+    })
+}
+
+/// Reads a text and finds its servers. A text that may be our own TOML is taken for JSON, as mcpo
+/// takes everything.
+pub(crate) fn read(path: &Path, text: &str) -> Result<ClientFile, Unread> {
+    let format = match Format::of(path, text) {
+        Format::Toml if !is_codex(text) => Format::Json,
+        format => format,
+    };
+    read_as(format, text)
+}
+
+/// The same in the language that it seems to be written in.
+pub(crate) fn read_any(path: &Path, text: &str) -> Result<ClientFile, Unread> {
+    read_as(Format::of(path, text), text)
+}
+
+fn read_as(format: Format, text: &str) -> Result<ClientFile, Unread> {
+    let root = match format {
+        Format::Json => json_file::parse(text),
+        Format::Yaml => yaml_file::parse(text),
+        Format::Toml => toml_file::parse(text).map(Some),
+    };
+    let root = root.map_err(Unread::Broken)?;
+    let found = root.as_ref().and_then(|root| find::find(root, format));
+    found.ok_or_else(|| Unread::NoServers(found_instead(root.as_ref())))
+}
+
+/// What stands in a file without servers, in words.
+fn found_instead(root: Option<&Node>) -> String {
+    let Some(root) = root else {
+        return "the file is empty".to_owned();
+    };
+    let fields = match &root.tree {
+        Tree::Map(fields) => last_of_each(fields),
+        Tree::List(elements) if elements.is_empty() => {
+            return "the file has an empty list".to_owned();
+        }
+        Tree::List(_) => {
+            return "the file has a list, and no element has `command` or `url`".to_owned();
+        }
+        Tree::Null | Tree::Switch(_) | Tree::Number(_) | Tree::Text(_) => {
+            return "the file has one value, and no table".to_owned();
+        }
+    };
+    if fields.is_empty() {
+        return "the file has an empty table".to_owned();
+    }
+    if fields.iter().any(|field| field.name == "bridges") {
+        return "the file has `bridges`, so it is a `bridges.toml` already".to_owned();
+    }
+    let name = |field: &&Field| format!("`{}`", cut(&field.name, 40));
+    let mut names: Vec<_> = fields.iter().take(NAMED_MAX).map(name).collect();
+    if fields.len() > NAMED_MAX {
+        names.push("…".to_owned());
+    }
+    format!("the file has {}, with no server there", names.join(", "))
+}
+
+/// At most so many characters.
+pub(crate) fn cut(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    text.chars().take(most).chain(['…']).collect()
+}

@@ -1,0 +1,56 @@
+//! `envFile`: variables of one program in a file of their own, as VS Code has them.
+
+use std::io::Read as _;
+
+use super::{
+    Bridge, Disabled, Transport,
+    environment::read_dotenv,
+    mcp_servers::{Entry, text},
+    reader::Reader,
+    unfilled::{Place, filled},
+};
+
+/// The longest such file.
+const BYTES_MAX: u64 = 1 << 20;
+
+/// Adds the variables of the file under those that stand in `env`. A file that cannot be read switches
+/// the bridge off.
+pub(super) fn add(reader: &mut Reader<'_>, entry: &Entry<'_>, bridge: &mut Bridge) {
+    let Ok(Transport::Stdio(stdio)) = &mut bridge.transport else {
+        return;
+    };
+    let Some(written) = entry.get("envFile").and_then(text) else {
+        return;
+    };
+    if written.get_ref().trim().is_empty() {
+        return;
+    }
+    let named = filled(reader, entry, Place::Other("envFile"), &written);
+    let Some(named) = reader.expand(&named) else {
+        return;
+    };
+    if !named.missing.is_empty() {
+        bridge.transport = Err(Disabled(named.missing.join("; ")));
+        return;
+    }
+    let path = reader.folder.join(&named.text);
+    reader.files.insert(path.clone());
+    let size = std::fs::File::open(&path)
+        .and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut Vec::new()));
+    let problem = match size {
+        Ok(size) if size as u64 > BYTES_MAX => "is larger than 1 MiB".to_owned(),
+        Ok(_) => {
+            let (variables, warnings) = read_dotenv(&path);
+            reader.add_all(warnings);
+            for (name, value) in variables {
+                stdio.env.entry(name).or_insert(value);
+            }
+            return;
+        }
+        Err(error) => format!("cannot be read: {error}"),
+    };
+    let reason = format!("`envFile` {} {problem}", named.text);
+    let message = format!("server `{}` is off: {reason}", entry.name);
+    reader.problems.warning(&written.span(), message);
+    bridge.transport = Err(Disabled(reason));
+}

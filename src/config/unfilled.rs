@@ -1,0 +1,130 @@
+//! What a file of another client leaves to be filled in. What is not there switches its bridge off;
+//! under mcpo's command line it stays as it is written, which is a mistake where it is all there is.
+
+use toml::Spanned;
+
+use super::{
+    clients::{Rewritten, Style, Variable, alone, rewrite},
+    mcp_servers::Entry,
+    reader::{Reader, Text},
+    reference::Scope,
+};
+
+/// Where a value stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// A header.
+    Header,
+    /// A variable of a program.
+    Env,
+    /// The URL.
+    Url,
+    /// The program.
+    Command,
+    /// An argument.
+    Arg,
+    /// An argument that is a line for a shell.
+    Script,
+    /// What is not sent to the server, by its key.
+    Other(&'static str),
+}
+
+impl Place {
+    /// The key it stands under.
+    fn key(self) -> &'static str {
+        match self {
+            Self::Header => "headers",
+            Self::Env => "env",
+            Self::Url => "url",
+            Self::Command => "command",
+            Self::Arg | Self::Script => "args",
+            Self::Other(key) => key,
+        }
+    }
+}
+
+/// A value in references of ours, with a warning if it needs what is not set.
+pub(super) fn filled(
+    reader: &mut Reader<'_>,
+    entry: &Entry<'_>,
+    place: Place,
+    text: &Text,
+) -> Text {
+    let own = match place {
+        Place::Arg | Place::Script | Place::Command => entry.own,
+        Place::Header | Place::Env | Place::Url | Place::Other(_) => &[],
+    };
+    let style = Style {
+        is_script: place == Place::Script,
+        ..entry.file.style(own)
+    };
+    let rewritten = rewrite(text.get_ref(), style);
+    let missing = missing(reader, &rewritten);
+    let ours = Spanned::new(text.span(), rewritten.text.clone());
+    if !reader.keeps_unset {
+        if let Some(variable) = missing {
+            warn(reader, entry, place, text, variable);
+        }
+        return ours;
+    }
+    if !matches!(place, Place::Header | Place::Env) || alone(&rewritten.text).is_none() {
+        return text.clone();
+    }
+    let Some(variable) = missing else {
+        return ours;
+    };
+    warn(reader, entry, place, text, variable);
+    text.clone()
+}
+
+/// The first variable that a value cannot do without and that is not set.
+fn missing<'r>(reader: &Reader<'_>, rewritten: &'r Rewritten) -> Option<&'r Variable> {
+    let scope = Scope {
+        environment: reader.environment,
+        folder: &reader.folder,
+        lenient: false,
+    };
+    // One default may stand for another variable.
+    let expansion = scope.expand(&rewritten.text).ok()?;
+    if expansion.missing.is_empty() {
+        return None;
+    }
+    rewritten.variables.iter().find(|variable| {
+        let value = reader.environment.get(&variable.name);
+        let is_set = value.is_some_and(|it| reader.keeps_unset || !it.trim().is_empty());
+        !is_set && !variable.has_default
+    })
+}
+
+fn warn(
+    reader: &mut Reader<'_>,
+    entry: &Entry<'_>,
+    place: Place,
+    text: &Text,
+    variable: &Variable,
+) {
+    let what = format!(
+        "server `{}`: nothing is set for `{}` in `{}`",
+        entry.name,
+        variable.written,
+        place.key()
+    );
+    let effect = if reader.keeps_unset {
+        "the server gets it as it stands"
+    } else {
+        "the bridge is off"
+    };
+    let mut inputs = entry.file.inputs.iter();
+    let description = variable
+        .input
+        .as_ref()
+        .and_then(|id| inputs.find(|input| input.id == *id)?.description.as_deref())
+        .map_or_else(String::new, |description| format!(" ({description})"));
+    reader
+        .problems
+        .warning(&text.span(), format!("{what}, so {effect}"))
+        .hint(format!(
+            "set {}{description}, in `.env` beside this file say",
+            variable.name
+        ));
+}
