@@ -30,6 +30,7 @@ mod keyring;
 mod metrics;
 mod oauth;
 mod oauth_peers;
+mod openapi_services;
 mod oracle;
 mod page;
 mod plain_text;
