@@ -24,9 +24,7 @@ use crate::mcp::error::CallError;
 /// Base64 as it is found: with padding or without.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
-    GeneralPurposeConfig::new()
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-        .with_decode_allow_trailing_bits(true),
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
 /// A body with its content type.
@@ -249,11 +247,13 @@ impl File {
     }
 }
 
-/// The bytes that a text in base64 stands for, with the letters of either alphabet.
+/// The bytes that a text in base64 stands for, with the letters of either alphabet and line breaks. A
+/// space within is none of either: words would be read as bytes.
 fn decode(argument: &str, text: &str) -> Result<Vec<u8>, CallError> {
     let letters: Vec<u8> = text
+        .trim()
         .bytes()
-        .filter(|it| !it.is_ascii_whitespace())
+        .filter(|it| !matches!(it, b'\r' | b'\n' | b'\t'))
         .map(|it| match it {
             b'-' => b'+',
             b'_' => b'/',
@@ -340,7 +340,12 @@ mod tests {
                 "{text}"
             );
         }
-        for text in ["hello world!", "data:image/png;base64,***", "a"] {
+        for text in [
+            "so not base64",
+            "hello world!",
+            "data:image/png;base64,***",
+            "a",
+        ] {
             let refused = File::read("f", text).err().unwrap();
             assert!(
                 refused.to_string().contains("`f` is no base64 text"),

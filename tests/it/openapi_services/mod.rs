@@ -3,6 +3,7 @@
 
 mod behind;
 mod documents;
+mod fastapi;
 mod names;
 
 use std::fs;

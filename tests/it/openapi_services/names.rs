@@ -113,7 +113,7 @@ async fn names_of_the_operator_may_stand_for_an_id() {
     assert_eq!(warnings(&bridge).await, json!([]));
     assert_eq!(
         call(&bridge, "look", json!({ "item_id": "1" })).await["line"],
-        "GET /items/1"
+        "GET /items/1?color=red"
     );
     assert_eq!(
         call(&bridge, "store", json!({ "name": "n" })).await["line"],
@@ -126,9 +126,10 @@ async fn a_grant_is_of_the_tool_whatever_it_is_called_by() {
     let port = service("application/json", stored("fastapi.json")).await;
     let toml = format!(
         "[identity.gateway]\nenabled = true\ntrusted_peers = ['127.0.0.1']\n\
-         [[access.grants]]\ngroup = 'staff'\nbridge = 'api'\ntools = ['items_item_id']\n\
-         [[access.grants]]\ngroup = 'ids'\nbridge = 'api'\ntools = ['read_item_*']\n\
-         [[access.grants]]\ngroup = 'readers'\nbridge = 'api'\nread_only = true\n\
+         [access.groups]\n\
+         staff = [{{ bridge = 'api', tools = ['items_item_id'] }}]\n\
+         ids = [{{ bridge = 'api', tools = ['read_item_*'] }}]\n\
+         readers = [{{ bridge = 'api', read_only = true }}]\n\
          [bridges.api]\nurl = 'http://127.0.0.1:{port}/openapi'\ntransport = 'openapi'\n"
     );
     let bridge = crate::harness::Setup::toml(&toml).ready().await;
