@@ -129,9 +129,9 @@ impl Session {
     }
 
     /// What the tool list could not hold, each in a line: operations of a service without MCP.
-    pub fn flaws(&self) -> &[String] {
+    pub fn flaws(&self) -> Vec<String> {
         match &self.link {
-            Link::Mcp { .. } => &[],
+            Link::Mcp { .. } => Vec::new(),
             Link::OpenApi(session) => session.flaws(),
         }
     }

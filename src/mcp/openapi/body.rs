@@ -106,7 +106,7 @@ pub fn read(
     };
     match media.family {
         Family::Json => reader.json(input, definitions),
-        Family::Form => reader.form(input, definitions),
+        Family::Form => Ok(reader.form(input, definitions)),
         Family::Parts => reader.parts(input, definitions),
         Family::Text => reader.whole(Whole::Text, input),
         Family::Bytes => reader.whole(Whole::Bytes, input),
@@ -151,7 +151,7 @@ impl Reader<'_> {
     }
 
     /// A form.
-    fn form(&self, input: &mut Input, definitions: &mut Definitions) -> Result<Body, String> {
+    fn form(&self, input: &mut Input, definitions: &mut Definitions) -> Body {
         self.take_fields(input, definitions);
         let encoding = self.media.said.get("encoding").and_then(Value::as_object);
         let styles = encoding.into_iter().flatten();
@@ -159,10 +159,10 @@ impl Reader<'_> {
             .map(|(name, said)| (name.clone(), style_of(said, "query")))
             .filter(|(_, style)| *style != Style::Repeated)
             .collect();
-        Ok(Body::Fields {
+        Body::Fields {
             required: self.required,
             format: Fields::Form(styles),
-        })
+        }
     }
 
     /// Takes the fields of a schema that is an object.
@@ -217,28 +217,11 @@ impl Reader<'_> {
                 });
             }
         }
-        self.add_filenames(&mut parts, input);
+        add_filenames(&mut parts, input);
         Ok(Body::Fields {
             required: self.required,
             format: Fields::Parts(parts),
         })
-    }
-
-    /// Adds an argument for the name of each single file: services go by its ending.
-    fn add_filenames(&self, parts: &mut [Part], input: &mut Input) {
-        for part in parts {
-            let is_list = input
-                .properties
-                .get(&part.name)
-                .is_some_and(|schema| schema.get("items").is_some());
-            if !part.is_file || is_list {
-                continue;
-            }
-            let argument = input.free_name("file", &format!("{}_filename", part.name));
-            let words = format!("The name of the file `{}`, with its ending.", part.name);
-            input.insert(&argument, json!({ "type": "string" }), Some(&words), false);
-            part.filename = Some(argument);
-        }
     }
 
     /// Whether one more schema may be looked at.
@@ -367,6 +350,23 @@ struct Described<'a> {
     required: BTreeSet<&'a str>,
 }
 
+/// Adds an argument for the name of each single file: services go by its ending.
+fn add_filenames(parts: &mut [Part], input: &mut Input) {
+    for part in parts {
+        let is_list = input
+            .properties
+            .get(&part.name)
+            .is_some_and(|schema| schema.get("items").is_some());
+        if !part.is_file || is_list {
+            continue;
+        }
+        let argument = input.free_name("file", &format!("{}_filename", part.name));
+        let words = format!("The name of the file `{}`, with its ending.", part.name);
+        input.insert(&argument, json!({ "type": "string" }), Some(&words), false);
+        part.filename = Some(argument);
+    }
+}
+
 /// A content type that is no pattern and no list.
 fn single(kind: &str) -> Option<&str> {
     (!kind.contains(['*', ',']) && kind.contains('/')).then_some(kind)
@@ -390,7 +390,7 @@ mod tests {
     use super::*;
 
     /// The arguments for a body under this content type.
-    fn read_body(kind: &str, media: Value) -> (Result<Body, String>, Value) {
+    fn read_body(kind: &str, media: &Value) -> (Result<Body, String>, Value) {
         let root = json!({ "components": { "schemas": {
             "File": { "type": "string", "format": "binary" },
             "Upload": { "type": "object", "required": ["file"], "properties": {
@@ -415,7 +415,7 @@ mod tests {
         ] {
             let is_list = schema["type"] == "array";
             let media = json!({ "schema": { "type": "object", "properties": { "f": schema, "n": { "type": "integer" } } } });
-            let (body, input) = read_body("multipart/form-data", media);
+            let (body, input) = read_body("multipart/form-data", &media);
             let Ok(Body::Fields {
                 format: Fields::Parts(parts),
                 ..
@@ -464,7 +464,7 @@ mod tests {
     fn fields_are_found_through_references_and_all_of() {
         let media = json!({ "schema": { "allOf": [{ "$ref": "#/components/schemas/Upload" },
                             { "properties": { "tag": { "type": "string" } } }] } });
-        let (body, input) = read_body("multipart/form-data", media);
+        let (body, input) = read_body("multipart/form-data", &media);
         assert!(body.is_ok());
         let names: Vec<_> = input["properties"].as_object().unwrap().keys().collect();
         assert_eq!(names, ["file", "note", "tag", "file_filename"]);
@@ -485,7 +485,7 @@ mod tests {
             ),
             ("application/x\ny", json!({})),
         ] {
-            let (body, _) = read_body(kind, media);
+            let (body, _) = read_body(kind, &media);
             assert!(body.is_err(), "{kind}: {body:?}");
         }
     }
@@ -502,7 +502,7 @@ mod tests {
             ("text/csv", "text/csv", Value::Null),
             ("application/xml", "application/xml", Value::Null),
         ] {
-            let (body, input) = read_body(kind, json!({ "schema": { "type": "object" } }));
+            let (body, input) = read_body(kind, &json!({ "schema": { "type": "object" } }));
             let Ok(Body::Whole { kind: written, .. }) = body else {
                 panic!("{kind}: {body:?}");
             };

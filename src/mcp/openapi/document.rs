@@ -140,8 +140,9 @@ mod tests {
     use super::*;
 
     fn read(kind: &str, body: &str) -> Result<Parsed, String> {
+        let location = Url::parse("https://a/doc").map_err(|error| error.to_string())?;
         let fetched = Fetched {
-            location: &Url::parse("https://a/doc").unwrap(),
+            location: &location,
             kind,
             body: body.as_bytes(),
         };

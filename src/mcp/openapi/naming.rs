@@ -49,13 +49,11 @@ pub fn names(operations: &[Called<'_>]) -> Vec<String> {
 
 /// The operation id, or the words of the path and a number.
 fn other(names: &mut Names, called: &Called<'_>, is_first: bool) -> String {
-    match called.id.filter(|id| names.take(id)) {
-        Some(id) => id.to_owned(),
-        None => {
-            let words = with_method(words(called.path), called, is_first);
-            names.free(&words, |name, number| format!("{name}_{number}"))
-        }
+    if let Some(id) = called.id.filter(|id| names.take(id)) {
+        return id.to_owned();
     }
+    let words = with_method(words(called.path), called, is_first);
+    names.free(&words, |name, number| format!("{name}_{number}"))
 }
 
 /// Whether it is the first one of its path.

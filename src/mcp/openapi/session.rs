@@ -1,14 +1,18 @@
 //! [`OpenApiSession`]: the document of a service, and calls to its operations.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::{
     HeaderMap,
     header::{ACCEPT, COOKIE},
 };
 use serde_json::{Map, Value};
-use tokio::time::timeout;
+use tokio::{
+    sync::Notify,
+    time::{sleep, timeout},
+};
 use tokio_util::task::TaskTracker;
 use url::Url;
 
@@ -34,23 +38,20 @@ use crate::secret::Redactor;
 /// The forms of a document that can be read. Servers that know one only send it whatever is asked for.
 const DOCUMENTS: &str = "application/json, application/yaml;q=0.9, text/yaml;q=0.9, */*;q=0.1";
 
+/// How long to wait before a document without operations is read again; twice as long each time.
+const AGAIN_FIRST: Duration = Duration::from_secs(1);
+/// The longest wait.
+const AGAIN_MAX: Duration = Duration::from_mins(1);
+
 /// An HTTP service, described by its document.
 #[derive(Debug)]
 pub struct OpenApiSession {
-    /// Sends the requests.
-    courier: Courier,
-    /// Sent with every request.
-    headers: HeaderMap,
-    /// Keeps secrets out of messages.
-    redactor: Redactor,
+    /// Reads the document, and sends the requests.
+    reader: Reader,
     /// The largest answer, in bytes.
     bytes_max: usize,
-    /// Tool → where its operation is and how it is called.
-    operations: HashMap<String, (Url, Operation)>,
-    /// The entries of `tools/list`, in the order of the document.
-    tools: Vec<Value>,
-    /// What of the document is no tool.
-    flaws: Vec<String>,
+    /// What the document has.
+    tools: Arc<ArcSwap<Tools>>,
 }
 
 impl OpenApiSession {
@@ -64,60 +65,61 @@ impl OpenApiSession {
         redactor: &Redactor,
         tracker: &TaskTracker,
     ) -> Result<Self, ConnectError> {
-        let headers = header_map(&remote.headers)?;
-        let request = courier
-            .client
-            .get(remote.url.clone())
-            .headers(headers.clone())
-            .header(ACCEPT, DOCUMENTS);
-        let bytes_max = bounds.tools_bytes_max;
-        let fetching = fetch(courier, request, bytes_max, redactor);
-        let Ok(fetched) = timeout(limit, fetching).await else {
-            return Err(ConnectError::Timeout {
-                step: "OpenAPI document",
-                after: limit,
-            });
+        let reader = Reader {
+            courier: courier.clone(),
+            url: remote.url.clone(),
+            headers: header_map(&remote.headers)?,
+            bytes_max: bounds.tools_bytes_max,
+            limit,
+            redactor: redactor.clone(),
+            tracker: tracker.clone(),
         };
-        let (location, body) = match fetched {
-            Err(Failure::TooLarge(_)) => return Err(too_large(bytes_max)),
-            fetched => fetched.map_err(Failure::into_connect_error)?,
-        };
-        // Reading a document of thousands of operations takes a while.
-        let cleaner = redactor.clone();
-        let reading =
-            tracker.spawn_blocking(move || read_tools(&location, &body, bytes_max, &cleaner));
-        let read = reading.await.map_err(|error| {
-            ConnectError::Protocol(format!("its OpenAPI document cannot be read: {error}"))
-        })?;
-        let Tools {
-            operations,
-            list: tools,
-            flaws,
-        } = read?;
-        if tools.is_empty() {
+        let tools = reader.read().await?;
+        if tools.list.is_empty() {
             tracing::warn!(
-                "the OpenAPI document has no operation that can be called: there are no tools"
+                "the OpenAPI document has no operation that can be called: there are no tools yet"
             );
         }
         Ok(Self {
-            courier: courier.clone(),
-            headers,
-            redactor: redactor.clone(),
+            reader,
             bytes_max: bounds.result_bytes_max,
-            operations,
-            tools,
-            flaws,
+            tools: Arc::new(ArcSwap::from_pointee(tools)),
         })
     }
 
     /// The tools, each in the shape of an entry of `tools/list`.
     pub fn list_tools(&self) -> Vec<Value> {
-        self.tools.clone()
+        self.tools.load().list.clone()
     }
 
     /// What of the document is no tool, and why.
-    pub fn flaws(&self) -> &[String] {
-        &self.flaws
+    pub fn flaws(&self) -> Vec<String> {
+        self.tools.load().flaws.clone()
+    }
+
+    /// Reads a document without operations again until it has some, and wakes `changed` then: a proxy
+    /// that has just started may not know its tools yet.
+    pub fn follow(&self, changed: Arc<Notify>) -> impl Future<Output = ()> + Send + 'static {
+        let (reader, tools) = (self.reader.clone(), Arc::clone(&self.tools));
+        async move {
+            let mut wait = AGAIN_FIRST;
+            while tools.load().list.is_empty() {
+                sleep(wait).await;
+                wait = (wait * 2).min(AGAIN_MAX);
+                let read = match reader.read().await {
+                    Ok(read) => read,
+                    Err(error) => {
+                        tracing::debug!(%error, "the OpenAPI document cannot be read");
+                        continue;
+                    }
+                };
+                let is_new = !read.list.is_empty();
+                tools.store(Arc::new(read));
+                if is_new {
+                    changed.notify_one();
+                }
+            }
+        }
     }
 
     /// Calls a tool. Returns the JSON text of a `CallToolResult`. The caller sets the deadline by
@@ -128,7 +130,8 @@ impl OpenApiSession {
         arguments: Map<String, Value>,
         passed: &HeaderMap,
     ) -> Result<String, CallError> {
-        let Some((base, operation)) = self.operations.get(name) else {
+        let tools = self.tools.load_full();
+        let Some((base, operation)) = tools.operations.get(name) else {
             return Err(CallError::Rpc {
                 code: -32_602,
                 message: format!("unknown tool `{name}`"),
@@ -141,13 +144,14 @@ impl OpenApiSession {
             ACCEPT,
             http::HeaderValue::from_static("application/json, */*;q=0.5"),
         );
+        let own = &self.reader.headers;
         // The operator's headers come last: an argument does not replace a credential.
-        for name in self.headers.keys() {
+        for name in own.keys() {
             headers.remove(name);
         }
-        headers.extend(self.headers.clone());
+        headers.extend(own.clone());
         // Cookies that the operator passes on are not mixed with those of arguments.
-        if passed.contains_key(COOKIE) && !self.headers.contains_key(COOKIE) {
+        if passed.contains_key(COOKIE) && !own.contains_key(COOKIE) {
             headers.remove(COOKIE);
         }
         for (name, value) in passed {
@@ -155,21 +159,71 @@ impl OpenApiSession {
                 headers.append(name, value.clone());
             }
         }
+        let courier = &self.reader.courier;
         let method = operation.method.clone();
-        let mut request = self
-            .courier
+        let mut request = courier
             .client
             .request(method, prepared.url)
             .headers(headers);
         if let Some(body) = prepared.body {
             request = request.body(body);
         }
-        let response = self
-            .courier
+        let response = courier
             .send(request)
             .await
             .map_err(Failure::into_call_error)?;
-        answer::result(response, self.bytes_max, &self.redactor).await
+        answer::result(response, self.bytes_max, &self.reader.redactor).await
+    }
+}
+
+/// Reads the document of a service.
+#[derive(Debug, Clone)]
+struct Reader {
+    /// Sends the requests.
+    courier: Courier,
+    /// Where the document is.
+    url: Url,
+    /// Sent with every request.
+    headers: HeaderMap,
+    /// The largest document, in bytes.
+    bytes_max: usize,
+    /// How long fetching it may take.
+    limit: Duration,
+    /// Keeps secrets out of messages.
+    redactor: Redactor,
+    /// Runs what takes a while.
+    tracker: TaskTracker,
+}
+
+impl Reader {
+    /// Fetches the document and reads what it has.
+    async fn read(&self) -> Result<Tools, ConnectError> {
+        let request = self
+            .courier
+            .client
+            .get(self.url.clone())
+            .headers(self.headers.clone())
+            .header(ACCEPT, DOCUMENTS);
+        let bytes_max = self.bytes_max;
+        let fetching = fetch(&self.courier, request, bytes_max, &self.redactor);
+        let Ok(fetched) = timeout(self.limit, fetching).await else {
+            return Err(ConnectError::Timeout {
+                step: "OpenAPI document",
+                after: self.limit,
+            });
+        };
+        let (location, body) = match fetched {
+            Err(Failure::TooLarge(_)) => return Err(too_large(bytes_max)),
+            fetched => fetched.map_err(Failure::into_connect_error)?,
+        };
+        // Reading a document of thousands of operations takes a while.
+        let cleaner = self.redactor.clone();
+        let reading = self
+            .tracker
+            .spawn_blocking(move || read_tools(&location, &body, bytes_max, &cleaner));
+        reading.await.map_err(|error| {
+            ConnectError::Protocol(format!("its OpenAPI document cannot be read: {error}"))
+        })?
     }
 }
 

@@ -1,6 +1,12 @@
 //! HTTP services and their documents.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{
     Json, Router,
@@ -11,6 +17,7 @@ use axum::{
 };
 use http::{HeaderMap, StatusCode, header};
 use serde_json::{Map, Value, json};
+use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 use super::schema::{Definitions, Document};
@@ -66,26 +73,7 @@ fn document() -> Value {
                 "operationId": "upload",
                 "requestBody": { "required": true, "content": { "multipart/form-data": { "schema": {} } } },
             } },
-            "/files/{folder}": {
-                "post": {
-                    "operationId": "store",
-                    "requestBody": { "required": true, "content": { "multipart/form-data": { "schema": {
-                        "type": "object", "required": ["file"],
-                        "properties": { "file": { "type": "string", "format": "binary", "description": "A scan" },
-                                        "note": { "type": "string" } } } } } },
-                },
-                "put": {
-                    "operationId": "write",
-                    "parameters": [{ "name": "folder", "in": "path", "style": "matrix", "schema": {} }],
-                    "requestBody": { "content": { "image/png": {} } },
-                },
-                "patch": {
-                    "operationId": "patch",
-                    "requestBody": { "required": true, "content": { "application/merge-patch+json": {
-                        "schema": { "type": "object" } } } },
-                },
-                "delete": { "parameters": [{ "name": "force", "in": "query", "schema": { "type": "boolean" } }] },
-            },
+            "/files/{folder}": files(),
             "/answers/{kind}": { "post": {
                 "operationId": "answers_kind",
                 "parameters": [{ "name": "kind", "in": "path", "required": true, "schema": {} }],
@@ -116,6 +104,30 @@ fn document() -> Value {
                 },
             },
         },
+    })
+}
+
+/// The operations of one path, with bodies that are no JSON.
+fn files() -> Value {
+    json!({
+        "post": {
+            "operationId": "store",
+            "requestBody": { "required": true, "content": { "multipart/form-data": { "schema": {
+                "type": "object", "required": ["file"],
+                "properties": { "file": { "type": "string", "format": "binary", "description": "A scan" },
+                                "note": { "type": "string" } } } } } },
+        },
+        "put": {
+            "operationId": "write",
+            "parameters": [{ "name": "folder", "in": "path", "style": "matrix", "schema": {} }],
+            "requestBody": { "content": { "image/png": {} } },
+        },
+        "patch": {
+            "operationId": "patch",
+            "requestBody": { "required": true, "content": { "application/merge-patch+json": {
+                "schema": { "type": "object" } } } },
+        },
+        "delete": { "parameters": [{ "name": "force", "in": "query", "schema": { "type": "boolean" } }] },
     })
 }
 
@@ -319,6 +331,31 @@ async fn files_are_sent_in_parts_and_never_as_nothing() {
             "`POST /twice`: its operation id cannot be called: another tool has that name",
         ]
     );
+}
+
+#[tokio::test]
+async fn a_document_without_operations_is_read_until_it_has_some() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let document = async move || {
+        let is_late = count.fetch_add(1, Ordering::Relaxed) > 1;
+        let paths = if is_late {
+            json!({ "/a": { "get": {} } })
+        } else {
+            json!({})
+        };
+        Json(json!({ "openapi": "3.1.0", "paths": paths }))
+    };
+    let server = Server::start(Router::new().route("/late", routing::get(document))).await;
+    let session = open(&server, "/late").await.unwrap();
+    assert!(session.list_tools().is_empty());
+    let changed = Arc::new(Notify::new());
+    session.follow(Arc::clone(&changed)).await;
+    changed.notified().await;
+    assert_eq!(session.list_tools()[0]["name"], "a");
+    // What has tools is not asked again.
+    session.follow(changed).await;
+    assert_eq!(asked.load(Ordering::Relaxed), 3);
 }
 
 #[tokio::test]

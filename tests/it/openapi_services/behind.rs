@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{call, tools, warnings};
 use crate::{
-    harness::{Bridge, Setup},
+    harness::{Bridge, Setup, until},
     mcpo::{mcpo, probe_words},
 };
 
@@ -36,6 +36,8 @@ async fn the_tools_of_mcpo_keep_their_names_and_schemas() {
     let behind = mcpo(&options).spawn();
     let behind = listening(behind).await;
     let bridge = bridge(&format!("{}/openapi.json", behind.base)).await;
+    // It may not know its tools yet when its document is read first.
+    until(async || tools(&bridge).await.len() == wanted.len()).await;
     let mut names = tools(&bridge).await;
     names.sort();
     let mut expected = wanted.map(str::to_owned);

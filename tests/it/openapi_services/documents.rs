@@ -89,17 +89,17 @@ async fn files_of_fastapi_are_sent_as_files() {
     let upload =
         json!({ "file": "data:image/png;base64,aGk=", "note": "n", "more": ["YQ==", "Yg"] });
     let seen = call(&bridge, "upload", upload).await;
-    let part = |name: &str, kind: &str, text: &str| {
+    let sent = |name: &str, kind: &str, text: &str| {
         format!(
             "--B\nContent-Disposition: form-data; name=\"{name}\"; filename=\"{name}\"\nContent-Type: {kind}\n\n{text}\n"
         )
     };
     let octets = "application/octet-stream";
     let expected = [
-        part("file", "image/png", "hi"),
+        sent("file", "image/png", "hi"),
         "--B\nContent-Disposition: form-data; name=\"note\"\n\nn\n".to_owned(),
-        part("more", octets, "a"),
-        part("more", octets, "b"),
+        sent("more", octets, "a"),
+        sent("more", octets, "b"),
         "--B--\n".to_owned(),
     ];
     assert_eq!(parts(&seen), expected.concat());
@@ -137,13 +137,15 @@ async fn reason(bridge: &Bridge) -> String {
 
 #[tokio::test]
 async fn a_bomb_of_aliases_costs_little() {
-    let mut bomb =
-        "openapi: 3.1.0\nx0: &x0 [lol, lol, lol, lol, lol, lol, lol, lol, lol]\n".to_owned();
-    for level in 1..=9 {
-        let nine = vec![format!("*x{}", level - 1); 9].join(", ");
-        bomb += &format!("x{level}: &x{level} [{nine}]\n");
-    }
-    bomb += "paths: {/a: {get: {}}}\n";
+    let level = |level: usize| {
+        let nine = [format!("*x{}", level - 1).as_str(); 9].join(", ");
+        format!("x{level}: &x{level} [{nine}]\n")
+    };
+    let levels: Vec<String> = (1..=9).map(level).collect();
+    let bomb = format!(
+        "openapi: 3.1.0\nx0: &x0 [lol]\n{}paths: {{/a: {{get: {{}}}}}}\n",
+        levels.concat()
+    );
     let port = service("application/yaml", bomb).await;
     let begun = std::time::Instant::now();
     let bridge = setup(port, "").ready().await;
