@@ -69,6 +69,7 @@ fn options(weight_max: usize) -> Options {
         },
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         strict_booleans: true,
+        null_as_string: true,
         underscored_numbers_as_strings: true,
         non_finite_float_policy: NonFiniteFloatPolicy::PassThrough,
         with_snippet: false,

@@ -45,6 +45,9 @@ async fn the_tools_of_mcpo_keep_their_names_and_schemas() {
     assert_eq!(names, expected);
     assert_eq!(warnings(&bridge).await, json!([]));
 
+    // The document is put together a moment after the list.
+    let knows = |text: &str| text.contains("/api/s_enum");
+    until(async || knows(&bridge.get("/openapi.json").await.text)).await;
     let document = bridge.get("/openapi.json").await.json();
     let listed = arguments(&document, "/api/s_enum").to_string();
     assert!(listed.contains("enum"), "{listed}");
