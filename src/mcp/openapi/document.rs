@@ -4,14 +4,10 @@ use serde_json::Value;
 use url::Url;
 
 use super::{swagger, yaml};
-use crate::{
-    mcp::{
-        error::ConnectError,
-        http::{Kind, preview},
-        weight::{weight, weight_max},
-    },
-    secret::Redactor,
-};
+use crate::mcp::error::ConnectError;
+use crate::mcp::http::{Kind, preview};
+use crate::mcp::weight::{weight, weight_max};
+use crate::secret::Redactor;
 
 /// What was fetched.
 #[derive(Debug)]
