@@ -4,6 +4,10 @@ use serde_json::{Map, Value};
 
 use crate::name::{TOOL_NAME_BYTES_MAX, ToolName};
 
+/// The key of `_meta` under which a service without MCP has its own id of an operation: the tool can be
+/// called by it too.
+pub const ALIAS_META: &str = "mcp-bridge/alias";
+
 /// One entry of a server's `tools/list`, read leniently: a vendor's extra keys and missing
 /// schemas are common in the field (`MCP 2025-11-25, server/tools`).
 #[derive(Debug, Clone, PartialEq)]
@@ -12,6 +16,8 @@ pub struct Tool {
     pub name: ToolName,
     /// The name the server knows it by.
     pub server_name: ToolName,
+    /// A second name that the server gives it, see [`ALIAS_META`].
+    pub alias: Option<ToolName>,
     /// A name for people.
     pub title: Option<String>,
     /// What the model reads.
@@ -51,6 +57,11 @@ impl Tool {
         Ok(Self {
             server_name: name.clone(),
             name,
+            alias: entry
+                .get("_meta")
+                .and_then(|meta| meta.get(ALIAS_META))
+                .and_then(Value::as_str)
+                .and_then(ToolName::parse),
             title: text(&mut entry, "title"),
             description: text(&mut entry, "description"),
             input_schema: entry.remove("inputSchema").unwrap_or(Value::Null),
@@ -61,6 +72,13 @@ impl Tool {
                 .and_then(Value::as_bool)
                 .unwrap_or(false),
         })
+    }
+}
+
+impl Tool {
+    /// Whether its server knows it by this name.
+    pub fn is_called(&self, name: &ToolName) -> bool {
+        self.server_name == *name || self.alias.as_ref() == Some(name)
     }
 }
 

@@ -45,6 +45,8 @@ pub struct Live {
     pub(super) session: ArcSwapOption<Lease>,
     /// The last known tools; they stay while the server is down.
     pub tools: ArcSwap<Toolset>,
+    /// What the last tool list could not hold.
+    pub(super) flaws: ArcSwap<Arc<[String]>>,
     /// What the server last said of itself.
     pub server: ArcSwapOption<ServerInfo>,
     /// The last words of the last child.
@@ -110,6 +112,7 @@ impl Bridge {
             live: Live {
                 session: ArcSwapOption::empty(),
                 tools: ArcSwap::from_pointee(Toolset::default()),
+                flaws: ArcSwap::from_pointee(Arc::default()),
                 server: ArcSwapOption::empty(),
                 last_words: ArcSwapOption::empty(),
             },

@@ -97,6 +97,7 @@ impl Bridge {
         session: &Session,
     ) -> Result<Vec<Value>, ConnectError> {
         let mut list = session.list_tools(self.config.connect_timeout).await?;
+        self.live.flaws.store(Arc::new(session.flaws().into()));
         let given = Redactor::default();
         given.learn_all(self.opener.context.credentials.keys_of(&self.config, owner));
         given.learn_all(self.token(owner).await.and_then(Result::ok));
@@ -127,7 +128,8 @@ impl Bridge {
     async fn compile(&self, list: Vec<Value>) -> Result<Toolset, ConnectError> {
         let (config, flavor) = (self.config.clone(), self.opener.flavor);
         let (old, redactor) = (self.live.tools.load_full(), self.redactor().clone());
-        let compiling = move || Toolset::compile(list, &config, flavor, &old, &redactor);
+        let flaws = Arc::clone(&**self.live.flaws.load());
+        let compiling = move || Toolset::compile(list, flaws, &config, flavor, &old, &redactor);
         let compiled = self.opener.context.tracker.spawn_blocking(compiling);
         compiled.await.map_err(|error| {
             ConnectError::Protocol(format!("its tools cannot be compiled: {error}"))

@@ -42,7 +42,11 @@ impl Bridge {
             (is_new, gathered.list())
         };
         // What was gathered by a task that ended before it could publish is not new any more.
-        if is_new || self.live.tools.load().entries.is_empty() {
+        let is_published = {
+            let tools = self.live.tools.load();
+            !tools.entries.is_empty() && tools.flaws == **self.live.flaws.load()
+        };
+        if is_new || !is_published {
             self.publish_tools(all).await?;
         }
         Ok(is_new)

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{checks::Checking, demand::OnDemand};
 use crate::{
-    config::{self, Flavor},
+    config::{self, Flavor, RemoteKind, Transport},
     mcp,
     name::ToolName,
     openapi::{Operation, Style},
@@ -50,6 +50,8 @@ pub struct Toolset {
     by_name: HashMap<ToolName, Arc<Entry>>,
     /// What was wrong with the server's list: left out, degraded.
     pub warnings: Vec<String>,
+    /// What the list itself could not hold: it came with it, and is among the warnings.
+    pub(super) flaws: Arc<[String]>,
 }
 
 impl Toolset {
@@ -62,12 +64,17 @@ impl Toolset {
     /// and takes over from `old` what did not change. CPU-bound: hundreds of schemas take a while.
     pub fn compile(
         list: Vec<Value>,
+        flaws: Arc<[String]>,
         config: &config::Bridge,
         flavor: Flavor,
         old: &Self,
         redactor: &Redactor,
     ) -> Self {
         let mut set = Self::default();
+        for flaw in flaws.iter() {
+            set.warn(redactor.redact(flaw).into_owned());
+        }
+        set.flaws = flaws;
         let mut steps_left = LIST_STEPS;
         let own = own_secrets(config);
         for mut entry in list {
@@ -85,7 +92,10 @@ impl Toolset {
             }
             clean(&mut entry, redactor);
             match Tool::from_wire(entry) {
-                Ok(tool) => set.add(tool, config, flavor, old, &mut steps_left),
+                Ok(mut tool) => {
+                    tool.alias = tool.alias.filter(|_| has_aliases(config));
+                    set.add(tool, config, flavor, old, &mut steps_left);
+                }
                 Err(error) => set.warn(error.to_string()),
             }
         }
@@ -97,6 +107,7 @@ impl Toolset {
                 set.add_alias(alias, server_name);
             }
         }
+        set.add_own_aliases();
         set.warn_of_unused_names(config);
         set
     }
@@ -116,12 +127,13 @@ impl Toolset {
         let renamed = config
             .rename
             .iter()
-            .find(|(_new, server_name)| **server_name == tool.server_name);
+            .find(|(_new, server_name)| tool.is_called(server_name));
         if let Some((new, _)) = renamed {
             tool.name = new.clone();
         }
-        // Under its new name it may be one that the operator does not want either.
-        if config.tools.denies(tool.name.as_str()) {
+        // Under its new name, or the second one, it may be one that the operator does not want either.
+        let is_denied = |name: &ToolName| config.tools.denies(name.as_str());
+        if is_denied(&tool.name) || tool.alias.as_ref().is_some_and(is_denied) {
             return;
         }
         if self.by_name.contains_key(&tool.name) {
@@ -184,7 +196,7 @@ impl Toolset {
         let target = self
             .entries
             .iter()
-            .find(|entry| entry.tool.server_name == *server_name);
+            .find(|entry| entry.tool.is_called(server_name));
         match target {
             Some(_) if self.by_name.contains_key(alias) => self.warn(format!(
                 "alias `{alias}` is left out: the server has a tool of that name"
@@ -198,19 +210,38 @@ impl Toolset {
         }
     }
 
+    /// Makes tools callable by the second name that their server gives them, unlisted. Names of tools and
+    /// the operator's aliases come first.
+    fn add_own_aliases(&mut self) {
+        for entry in &self.entries {
+            if let Some(alias) = &entry.tool.alias {
+                let free = self.by_name.entry(alias.clone());
+                free.or_insert_with(|| Arc::clone(entry));
+            }
+        }
+    }
+
     /// A rename of a tool that is not there is a typo, most of the time.
     fn warn_of_unused_names(&mut self, config: &config::Bridge) {
         for (new, server_name) in &config.rename {
             let is_known = self
                 .entries
                 .iter()
-                .any(|entry| entry.tool.server_name == *server_name);
+                .any(|entry| entry.tool.is_called(server_name));
             if !is_known {
                 self.warn(format!(
                     "rename to `{new}` has no effect: the server has no tool `{server_name}`"
                 ));
             }
         }
+    }
+}
+
+/// Whether the tools of a bridge have second names: only what we made tools of ourselves does.
+fn has_aliases(config: &config::Bridge) -> bool {
+    match &config.transport {
+        Ok(Transport::Remote(remote)) => remote.kind == RemoteKind::OpenApi,
+        Ok(Transport::Stdio(_)) | Err(_) => false,
     }
 }
 

@@ -8,7 +8,10 @@ use rmcp::{
     service::{ClientInitializeError, ClientLifecycleMode, ClientServiceExt as _, RunningService},
     transport::Transport as McpTransport,
 };
-use tokio::{sync::Mutex, time::timeout};
+use tokio::{
+    sync::{Mutex, Notify},
+    time::timeout,
+};
 use tokio_util::task::TaskTracker;
 
 use super::{
@@ -334,9 +337,13 @@ impl Connector {
             protocol: "openapi".to_owned(),
             ..ServerInfo::default()
         };
-        let session = Session::new(Link::OpenApi(service), server, Known::default());
+        let changed = Arc::<Notify>::default();
+        let following = service.follow(Arc::clone(&changed));
+        let mut session = Session::new(Link::OpenApi(service), server, Known::default());
+        session.tools_changed = changed;
         let (stop, ended) = (session.stop.clone(), session.ended.clone());
         self.tracker.spawn(async move {
+            stop.run_until_cancelled(following).await;
             stop.cancelled().await;
             ended.cancel();
         });

@@ -128,6 +128,14 @@ impl Session {
         }
     }
 
+    /// What the tool list could not hold, each in a line: operations of a service without MCP.
+    pub fn flaws(&self) -> Vec<String> {
+        match &self.link {
+            Link::Mcp { .. } => Vec::new(),
+            Link::OpenApi(session) => session.flaws(),
+        }
+    }
+
     /// Calls a tool and gives the JSON text of its result. `passed` are headers of the caller that go
     /// on to a server behind a URL; `ear` hears what the server says in between. Dropping the
     /// future, like the deadline, tells the server to cancel (MCP 2025-11-25, cancellation).

@@ -6,10 +6,10 @@
 use serde_json::Value;
 
 /// Bytes of one value in memory: itself, and its share of the list or object around it.
-const VALUE_BYTES: usize = 96;
+pub const VALUE_BYTES: usize = 96;
 
 /// More bytes of an object: it has room for four members and a table to find them.
-const OBJECT_BYTES: usize = 416;
+pub const OBJECT_BYTES: usize = 416;
 
 /// What a tool weighs beside its JSON, in bytes: its part of the documents and the tables.
 pub const TOOL_BYTES: usize = 3 << 10;

@@ -32,6 +32,7 @@ mod metrics;
 mod oauth;
 mod oauth_peers;
 mod odd_peers;
+mod openapi_services;
 mod oracle;
 mod page;
 mod plain_text;

@@ -1,4 +1,4 @@
-//! HTTP services that are no MCP servers: their POST operations become tools.
+//! HTTP services that are no MCP servers: their operations become tools.
 
 use std::{
     sync::{
@@ -39,7 +39,7 @@ fn document() -> Value {
             "responses": {"200": {"content": {"application/json": {"schema": {
                 "type": "object", "properties": {"title": {"type": "string"}}}}}}}
         }},
-        "/list": {"get": {"summary": "Not a tool"}}
+        "/list": {"head": {"summary": "Not a tool"}, "options": {"summary": "Not a tool"}}
     });
     for path in [
         "refuse", "crash", "locked", "limited", "text", "image", "hang", "moved", "big", "empty",

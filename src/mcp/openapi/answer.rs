@@ -1,11 +1,13 @@
 //! Turns the answer of an HTTP service into the JSON of a `CallToolResult`.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use http::StatusCode;
 use reqwest::Response;
 use serde_json::{Value, json};
 
+use super::media::is_textual;
 use crate::mcp::error::CallError;
-use crate::mcp::http::{Failure, Kind, content_type, read, read_refusal, refused_by_status};
+use crate::mcp::http::{Failure, content_type, read, read_refusal, refused_by_status};
 use crate::secret::Redactor;
 
 /// How much of a refusal reaches the caller, in characters.
@@ -19,11 +21,16 @@ pub async fn result(
     redactor: &Redactor,
 ) -> Result<String, CallError> {
     let status = response.status();
-    if let Some(failure) = refused_by_status(status, response.headers()) {
+    let refused = refused_by_status(status, response.headers());
+    if let Some(failure) = refused.filter(|_| status != StatusCode::FORBIDDEN) {
         return Err(failure.into_call_error());
     }
     if !status.is_success() {
         let body = read_refusal(response).await;
+        // What a service forbids, it gives reasons for; without any it is our credentials.
+        if status == StatusCode::FORBIDDEN && body.trim_ascii().is_empty() {
+            return Err(CallError::Auth(status.as_u16()));
+        }
         let text = String::from_utf8_lossy(&body);
         let text = redactor.redact(&text);
         let text: String = text.trim().chars().take(REFUSAL_CHARS_MAX).collect();
@@ -51,12 +58,19 @@ fn content(kind: &str, uri: &str, body: &[u8]) -> Vec<Value> {
     if matches!(family, "image" | "audio") && kind != "image/svg+xml" {
         return vec![json!({ "type": family, "data": STANDARD.encode(body), "mimeType": kind })];
     }
+    // A page is a resource of its own, so that it can be shown as one.
+    if kind == "text/html" {
+        let page = json!({ "uri": uri, "mimeType": kind, "text": String::from_utf8_lossy(body) });
+        return vec![json!({ "type": "resource", "resource": page })];
+    }
     match std::str::from_utf8(body) {
-        Ok(text) => vec![json!({ "type": "text", "text": text })],
-        Err(_) if family == "text" || Kind::of(kind) == Kind::Json => {
+        Ok(text) if is_textual(kind) || !text.contains('\0') => {
+            vec![json!({ "type": "text", "text": text })]
+        }
+        Err(_) if is_textual(kind) => {
             vec![json!({ "type": "text", "text": String::from_utf8_lossy(body) })]
         }
-        Err(_) => {
+        Ok(_) | Err(_) => {
             let mime = if kind.is_empty() {
                 "application/octet-stream"
             } else {

@@ -1,13 +1,29 @@
-//! An HTTP service that is no MCP server: the POST operations of its OpenAPI document are tools.
+//! An HTTP service that is no MCP server: the operations of its OpenAPI document are tools.
 //!
 //! There is no connection to keep. The document is read once; each call is one request.
+//!
+//! ```text
+//! document ── yaml, swagger ──▶ OpenAPI 3 ── operation (input, parameter, body, naming) ──▶ tools
+//! arguments ── request (value, payload) ──▶ HTTP ── answer ──▶ result
+//! ```
 
 mod answer;
+mod body;
+mod document;
+mod flaws;
+mod input;
+mod media;
 mod names;
+mod naming;
 mod operation;
+mod parameter;
+mod payload;
 mod request;
 mod schema;
 mod session;
+mod swagger;
+mod value;
+mod yaml;
 
 pub use session::OpenApiSession;
 

@@ -7,10 +7,18 @@ use std::collections::HashMap;
 pub struct Names(HashMap<String, usize>);
 
 impl Names {
+    /// Takes a name, unless it is taken.
+    pub fn take(&mut self, name: &str) -> bool {
+        let is_free = !self.0.contains_key(name);
+        if is_free {
+            self.0.insert(name.to_owned(), 1);
+        }
+        is_free
+    }
+
     /// The name, or what `numbered` makes of it and the next free number, from 2 on.
     pub fn free(&mut self, name: &str, numbered: impl Fn(&str, usize) -> String) -> String {
-        if !self.0.contains_key(name) {
-            self.0.insert(name.to_owned(), 1);
+        if self.take(name) {
             return name.to_owned();
         }
         loop {

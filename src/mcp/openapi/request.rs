@@ -1,19 +1,31 @@
 //! Turns the arguments of a call into an HTTP request.
 
-use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
+use http::{
+    HeaderMap, HeaderValue,
+    header::{CONTENT_TYPE, COOKIE},
+};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
-use url::{Url, form_urlencoded};
+use url::Url;
 
-use super::operation::{BODY, Body, Operation, Parameter, Piece, Place, Style};
+use super::{
+    operation::{Operation, Piece},
+    parameter::Place,
+    payload,
+    value::{flat, pairs, segment},
+};
 use crate::mcp::error::CallError;
 
-/// What a path segment may hold as it is (RFC 3986, unreserved characters).
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+/// What the value of a cookie may hold as it is (RFC 6265 §4.1.1, and a little less).
+const COOKIE_VALUE: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
-    .remove(b'~');
+    .remove(b'~')
+    .remove(b':')
+    .remove(b'=')
+    .remove(b'/')
+    .remove(b'+');
 
 /// JSON-RPC's code for arguments that do not fit.
 const INVALID_PARAMS: i64 = -32_602;
@@ -37,16 +49,17 @@ pub fn prepare(
 ) -> Result<Prepared, CallError> {
     let mut url = address(operation, base, &mut arguments)?;
     let mut headers = HeaderMap::new();
-    let mut query = Vec::new();
+    let (mut query, mut cookies) = (Vec::new(), Vec::new());
     for parameter in &operation.parameters {
         let Some(value) = arguments.shift_remove(&parameter.argument) else {
             continue;
         };
         match &parameter.place {
             Place::Path => {}
-            Place::Query => write_query(parameter, value, &mut query),
+            Place::Query => query.extend(pairs(&parameter.name, parameter.style, &value)),
+            Place::Cookie => cookies.extend(pairs(&parameter.name, parameter.style, &value)),
             Place::Header(name) => {
-                if let Some(text) = flat(&value) {
+                if let Some(text) = flat(parameter.style, &value) {
                     let value = HeaderValue::from_str(&text)
                         .map_err(|_| invalid(format!("`{}` fits no header", parameter.argument)))?;
                     headers.insert(name.clone(), value);
@@ -57,15 +70,28 @@ pub fn prepare(
     if !query.is_empty() {
         url.query_pairs_mut().extend_pairs(query);
     }
-    let body = write_body(operation.body, arguments);
-    if let Some((kind, _)) = &body {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    if !cookies.is_empty() {
+        headers.insert(COOKIE, cookie(&cookies)?);
+    }
+    let body = payload::write(&operation.body, arguments)?;
+    if let Some(body) = &body {
+        headers.insert(CONTENT_TYPE, body.kind.clone());
     }
     Ok(Prepared {
         url,
         headers,
-        body: body.map(|(_, bytes)| bytes),
+        body: body.map(|body| body.bytes),
     })
+}
+
+/// The header of these cookies.
+fn cookie(cookies: &[(String, String)]) -> Result<HeaderValue, CallError> {
+    let cookies: Vec<String> = cookies
+        .iter()
+        .map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, COOKIE_VALUE)))
+        .collect();
+    HeaderValue::from_str(&cookies.join("; "))
+        .map_err(|_| invalid("the cookies fit no header".to_owned()))
 }
 
 /// The URL without the query. A value never changes which operation is meant: it stays within its
@@ -76,17 +102,25 @@ fn address(
     arguments: &mut Map<String, Value>,
 ) -> Result<Url, CallError> {
     let mut path = base.path().trim_end_matches('/').to_owned();
+    if !matches!(operation.path.first(), Some(Piece::Text(text)) if text.starts_with('/')) {
+        path.push('/');
+    }
     for piece in &operation.path {
         match piece {
             Piece::Text(text) => path.push_str(text),
-            Piece::Argument(name) => {
-                let text = arguments
-                    .shift_remove(name)
-                    .and_then(|value| flat(&value))
-                    .filter(|text| !text.is_empty())
-                    .ok_or_else(|| invalid(format!("`{name}` is missing")))?;
-                path.extend(utf8_percent_encode(&text, SEGMENT));
+            Piece::Value(parameter) => {
+                let value = arguments.get(&parameter.argument);
+                let text = value
+                    .and_then(|value| segment(&parameter.name, parameter.style, value))
+                    .ok_or_else(|| invalid(format!("`{}` is missing", parameter.argument)))?;
+                path.push_str(&text);
             }
+        }
+    }
+    // One may stand there twice.
+    for piece in &operation.path {
+        if let Piece::Value(parameter) = piece {
+            arguments.shift_remove(&parameter.argument);
         }
     }
     if path.split('/').any(|segment| matches!(segment, "." | "..")) {
@@ -98,88 +132,8 @@ fn address(
     Ok(url)
 }
 
-/// Writes a query parameter.
-fn write_query(parameter: &Parameter, value: Value, query: &mut Vec<(String, String)>) {
-    let name = &parameter.name;
-    match (parameter.style, value) {
-        (Style::Repeated, Value::Array(items)) => {
-            query.extend(
-                items
-                    .iter()
-                    .filter_map(scalar)
-                    .map(|item| (name.clone(), item)),
-            );
-        }
-        (Style::Repeated, Value::Object(fields)) => {
-            query.extend(
-                fields
-                    .iter()
-                    .filter_map(|(key, value)| Some((key.clone(), scalar(value)?))),
-            );
-        }
-        (Style::Deep, Value::Object(fields)) => {
-            query.extend(
-                fields
-                    .iter()
-                    .filter_map(|(key, value)| Some((format!("{name}[{key}]"), scalar(value)?))),
-            );
-        }
-        (Style::Json, value) => query.push((name.clone(), value.to_string())),
-        (_, value) => query.extend(flat(&value).map(|text| (name.clone(), text))),
-    }
-}
-
-/// Writes the body, with its content type.
-fn write_body(body: Body, mut arguments: Map<String, Value>) -> Option<(&'static str, Vec<u8>)> {
-    match body {
-        Body::None => None,
-        Body::Whole => {
-            let value = arguments.shift_remove(BODY)?;
-            Some(("application/json", value.to_string().into_bytes()))
-        }
-        Body::Fields { required, .. } if arguments.is_empty() && !required => None,
-        Body::Fields { form: false, .. } => {
-            let text = Value::Object(arguments).to_string();
-            Some(("application/json", text.into_bytes()))
-        }
-        Body::Fields { form: true, .. } => {
-            let mut form = form_urlencoded::Serializer::new(String::new());
-            for (name, value) in &arguments {
-                let items = value
-                    .as_array()
-                    .map_or(std::slice::from_ref(value), Vec::as_slice);
-                form.extend_pairs(items.iter().filter_map(scalar).map(|item| (name, item)));
-            }
-            Some((
-                "application/x-www-form-urlencoded",
-                form.finish().into_bytes(),
-            ))
-        }
-    }
-}
-
-/// A value as one text: a list with commas, an object as JSON, null as nothing.
-fn flat(value: &Value) -> Option<String> {
-    let Value::Array(items) = value else {
-        return scalar(value);
-    };
-    let items: Vec<String> = items.iter().filter_map(scalar).collect();
-    Some(items.join(","))
-}
-
-/// A single value as text; null is nothing.
-fn scalar(value: &Value) -> Option<String> {
-    match value {
-        Value::Null => None,
-        Value::String(text) => Some(text.clone()),
-        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
-            Some(value.to_string())
-        }
-    }
-}
-
 /// The refusal of an argument.
-fn invalid(message: String) -> CallError {
+pub fn invalid(message: String) -> CallError {
     CallError::Rpc {
         code: INVALID_PARAMS,
         message,

@@ -177,6 +177,7 @@ impl Definitions {
         if !self.names.contains_key(pointer) {
             let short = pointer
                 .strip_prefix("#/components/schemas/")
+                .or_else(|| pointer.strip_prefix("#/definitions/"))
                 .unwrap_or(pointer.trim_start_matches("#/"));
             let name: String = percent_decode_str(short)
                 .decode_utf8_lossy()
@@ -216,8 +217,11 @@ fn modernise(schema: &mut Map<String, Value>) {
     if let Some(example) = schema.shift_remove("example") {
         schema.entry("examples").or_insert_with(|| json!([example]));
     }
-    if schema.shift_remove("nullable") == Some(Value::Bool(true)) {
-        allow_null(schema);
+    // The second one is how Swagger 2.0 documents say it.
+    for flag in ["nullable", "x-nullable"] {
+        if schema.shift_remove(flag) == Some(Value::Bool(true)) {
+            allow_null(schema);
+        }
     }
 }
 

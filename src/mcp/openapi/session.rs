@@ -1,16 +1,25 @@
 //! [`OpenApiSession`]: the document of a service, and calls to its operations.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{HeaderMap, header::ACCEPT};
+use http::{
+    HeaderMap,
+    header::{ACCEPT, COOKIE},
+};
 use serde_json::{Map, Value};
-use tokio::time::timeout;
+use tokio::{
+    sync::Notify,
+    time::{sleep, timeout},
+};
 use tokio_util::task::TaskTracker;
 use url::Url;
 
 use super::{
     answer,
+    document::{self, too_large},
+    flaws::Flaws,
     operation::{self, Operation},
     request,
     schema::Document,
@@ -19,28 +28,30 @@ use crate::config::Remote;
 use crate::mcp::credential::Courier;
 use crate::mcp::error::{CallError, ConnectError};
 use crate::mcp::http::{
-    Failure, Kind, content_type, header_map, join_same_origin, preview, read, read_refusal,
-    refused_by_body, refused_by_status,
+    Failure, content_type, header_map, join_same_origin, read, read_refusal, refused_by_body,
+    refused_by_status,
 };
 use crate::mcp::unasked::Bounds;
-use crate::mcp::weight::{weight, weight_max};
+use crate::mcp::weight::weight_max;
 use crate::secret::Redactor;
+
+/// The forms of a document that can be read. Servers that know one only send it whatever is asked for.
+const DOCUMENTS: &str = "application/json, application/yaml;q=0.9, text/yaml;q=0.9, */*;q=0.1";
+
+/// How long to wait before a document without operations is read again; twice as long each time.
+const AGAIN_FIRST: Duration = Duration::from_secs(1);
+/// The longest wait.
+const AGAIN_MAX: Duration = Duration::from_mins(1);
 
 /// An HTTP service, described by its document.
 #[derive(Debug)]
 pub struct OpenApiSession {
-    /// Sends the requests.
-    courier: Courier,
-    /// Sent with every request.
-    headers: HeaderMap,
-    /// Keeps secrets out of messages.
-    redactor: Redactor,
+    /// Reads the document, and sends the requests.
+    reader: Reader,
     /// The largest answer, in bytes.
     bytes_max: usize,
-    /// Tool → where its operation is and how it is called.
-    operations: HashMap<String, (Url, Operation)>,
-    /// The entries of `tools/list`, in the order of the document.
-    tools: Vec<Value>,
+    /// What the document has.
+    tools: Arc<ArcSwap<Tools>>,
 }
 
 impl OpenApiSession {
@@ -54,48 +65,61 @@ impl OpenApiSession {
         redactor: &Redactor,
         tracker: &TaskTracker,
     ) -> Result<Self, ConnectError> {
-        let headers = header_map(&remote.headers)?;
-        let request = courier
-            .client
-            .get(remote.url.clone())
-            .headers(headers.clone())
-            .header(ACCEPT, "application/json");
-        let bytes_max = bounds.tools_bytes_max;
-        let fetching = fetch(courier, request, bytes_max, redactor);
-        let Ok(fetched) = timeout(limit, fetching).await else {
-            return Err(ConnectError::Timeout {
-                step: "OpenAPI document",
-                after: limit,
-            });
+        let reader = Reader {
+            courier: courier.clone(),
+            url: remote.url.clone(),
+            headers: header_map(&remote.headers)?,
+            bytes_max: bounds.tools_bytes_max,
+            limit,
+            redactor: redactor.clone(),
+            tracker: tracker.clone(),
         };
-        let (location, body) = match fetched {
-            Err(Failure::TooLarge(_)) => return Err(too_large(bytes_max)),
-            fetched => fetched.map_err(Failure::into_connect_error)?,
-        };
-        // Reading a document of thousands of operations takes a while.
-        let cleaner = redactor.clone();
-        let reading =
-            tracker.spawn_blocking(move || read_tools(&location, &body, bytes_max, &cleaner));
-        let read = reading.await.map_err(|error| {
-            ConnectError::Protocol(format!("its OpenAPI document cannot be read: {error}"))
-        })?;
-        let (operations, tools) = read?;
-        if tools.is_empty() {
-            tracing::warn!("the OpenAPI document has no POST operation: there are no tools");
+        let tools = reader.read().await?;
+        if tools.list.is_empty() {
+            tracing::warn!(
+                "the OpenAPI document has no operation that can be called: there are no tools yet"
+            );
         }
         Ok(Self {
-            courier: courier.clone(),
-            headers,
-            redactor: redactor.clone(),
+            reader,
             bytes_max: bounds.result_bytes_max,
-            operations,
-            tools,
+            tools: Arc::new(ArcSwap::from_pointee(tools)),
         })
     }
 
     /// The tools, each in the shape of an entry of `tools/list`.
     pub fn list_tools(&self) -> Vec<Value> {
-        self.tools.clone()
+        self.tools.load().list.clone()
+    }
+
+    /// What of the document is no tool, and why.
+    pub fn flaws(&self) -> Vec<String> {
+        self.tools.load().flaws.clone()
+    }
+
+    /// Reads a document without operations again until it has some, and wakes `changed` then: a proxy
+    /// that has just started may not know its tools yet.
+    pub fn follow(&self, changed: Arc<Notify>) -> impl Future<Output = ()> + Send + 'static {
+        let (reader, tools) = (self.reader.clone(), Arc::clone(&self.tools));
+        async move {
+            let mut wait = AGAIN_FIRST;
+            while tools.load().list.is_empty() {
+                sleep(wait).await;
+                wait = (wait * 2).min(AGAIN_MAX);
+                let read = match reader.read().await {
+                    Ok(read) => read,
+                    Err(error) => {
+                        tracing::debug!(%error, "the OpenAPI document cannot be read");
+                        continue;
+                    }
+                };
+                let is_new = !read.list.is_empty();
+                tools.store(Arc::new(read));
+                if is_new {
+                    changed.notify_one();
+                }
+            }
+        }
     }
 
     /// Calls a tool. Returns the JSON text of a `CallToolResult`. The caller sets the deadline by
@@ -106,7 +130,8 @@ impl OpenApiSession {
         arguments: Map<String, Value>,
         passed: &HeaderMap,
     ) -> Result<String, CallError> {
-        let Some((base, operation)) = self.operations.get(name) else {
+        let tools = self.tools.load_full();
+        let Some((base, operation)) = tools.operations.get(name) else {
             return Err(CallError::Rpc {
                 code: -32_602,
                 message: format!("unknown tool `{name}`"),
@@ -119,26 +144,86 @@ impl OpenApiSession {
             ACCEPT,
             http::HeaderValue::from_static("application/json, */*;q=0.5"),
         );
+        let own = &self.reader.headers;
         // The operator's headers come last: an argument does not replace a credential.
-        for name in self.headers.keys() {
+        for name in own.keys() {
             headers.remove(name);
         }
-        headers.extend(self.headers.clone());
+        headers.extend(own.clone());
+        // Cookies that the operator passes on are not mixed with those of arguments.
+        if passed.contains_key(COOKIE) && !own.contains_key(COOKIE) {
+            headers.remove(COOKIE);
+        }
         for (name, value) in passed {
             if !headers.contains_key(name) {
                 headers.append(name, value.clone());
             }
         }
-        let mut request = self.courier.client.post(prepared.url).headers(headers);
+        let courier = &self.reader.courier;
+        let method = operation.method.clone();
+        let mut request = courier
+            .client
+            .request(method, prepared.url)
+            .headers(headers);
         if let Some(body) = prepared.body {
             request = request.body(body);
         }
-        let response = self
-            .courier
+        let response = courier
             .send(request)
             .await
             .map_err(Failure::into_call_error)?;
-        answer::result(response, self.bytes_max, &self.redactor).await
+        answer::result(response, self.bytes_max, &self.reader.redactor).await
+    }
+}
+
+/// Reads the document of a service.
+#[derive(Debug, Clone)]
+struct Reader {
+    /// Sends the requests.
+    courier: Courier,
+    /// Where the document is.
+    url: Url,
+    /// Sent with every request.
+    headers: HeaderMap,
+    /// The largest document, in bytes.
+    bytes_max: usize,
+    /// How long fetching it may take.
+    limit: Duration,
+    /// Keeps secrets out of messages.
+    redactor: Redactor,
+    /// Runs what takes a while.
+    tracker: TaskTracker,
+}
+
+impl Reader {
+    /// Fetches the document and reads what it has.
+    async fn read(&self) -> Result<Tools, ConnectError> {
+        let request = self
+            .courier
+            .client
+            .get(self.url.clone())
+            .headers(self.headers.clone())
+            .header(ACCEPT, DOCUMENTS);
+        let bytes_max = self.bytes_max;
+        let fetching = fetch(&self.courier, request, bytes_max, &self.redactor);
+        let Ok(fetched) = timeout(self.limit, fetching).await else {
+            return Err(ConnectError::Timeout {
+                step: "OpenAPI document",
+                after: self.limit,
+            });
+        };
+        let (location, body) = match fetched {
+            Err(Failure::TooLarge(_)) => return Err(too_large(bytes_max)),
+            fetched => fetched.map_err(Failure::into_connect_error)?,
+        };
+        // Reading a document of thousands of operations takes a while.
+        let cleaner = self.redactor.clone();
+        let reading = self
+            .tracker
+            .spawn_blocking(move || read_tools(&location, &body, bytes_max, &cleaner));
+        reading.await.map_err(|error| {
+            ConnectError::Protocol(format!("its OpenAPI document cannot be read: {error}"))
+        })?
     }
 }
 
@@ -176,8 +261,16 @@ async fn fetch(
     Ok((location, Fetched { kind, body }))
 }
 
-/// Operations by the names of their tools, and the tools.
-type Tools = (HashMap<String, (Url, Operation)>, Vec<Value>);
+/// What a document has.
+#[derive(Debug)]
+struct Tools {
+    /// Operations by the names of their tools.
+    operations: HashMap<String, (Url, Operation)>,
+    /// The tools.
+    list: Vec<Value>,
+    /// What is no tool.
+    flaws: Vec<String>,
+}
 
 /// Reads the tools of a document. CPU-bound.
 fn read_tools(
@@ -186,66 +279,42 @@ fn read_tools(
     bytes_max: usize,
     redactor: &Redactor,
 ) -> Result<Tools, ConnectError> {
-    if weight(&fetched.body) > weight_max(bytes_max) {
-        return Err(too_large(bytes_max));
-    }
-    let document = parse(fetched, redactor).map_err(Failure::into_connect_error)?;
-    let is_3_0 = check_version(&document)?;
-    let root = operation::server_of(&document).unwrap_or_else(|| "/".to_owned());
+    let fetched = document::Fetched {
+        location,
+        kind: &fetched.kind,
+        body: &fetched.body,
+    };
+    let parsed = document::parse(&fetched, bytes_max, redactor)?;
+    let root = operation::server_of(&parsed.root).unwrap_or_else(|| "/".to_owned());
+    let mut flaws = Flaws::default();
     let found = operation::operations(
-        Document::new(&document, is_3_0),
-        &document,
+        Document::new(&parsed.root, parsed.is_3_0),
+        &parsed.root,
         weight_max(bytes_max),
+        &mut flaws,
     );
-    let (mut operations, mut tools) = (HashMap::new(), Vec::new());
+    let (mut operations, mut list) = (HashMap::new(), Vec::new());
     for mut operation in found.ok_or_else(|| too_large(bytes_max))? {
         let server = operation.server.as_deref().unwrap_or(&root);
-        let base = join_same_origin(location, server).map_err(|reason| {
-            ConnectError::Protocol(format!("`servers[0].url` of its document {reason}"))
-        })?;
-        tools.push(std::mem::take(&mut operation.tool));
+        let base = match join_same_origin(location, server) {
+            Ok(base) => base,
+            Err(reason) if operation.server.is_some() => {
+                let what = format!("left out: `servers[0].url` of it {reason}");
+                flaws.note(operation.method.as_str(), &operation.name, &what);
+                continue;
+            }
+            Err(reason) => {
+                let key = parsed.server_key;
+                let words = format!("`{key}` of its document {reason}");
+                return Err(ConnectError::Protocol(words));
+            }
+        };
+        list.push(std::mem::take(&mut operation.tool));
         operations.insert(operation.name.clone(), (base, operation));
     }
-    Ok((operations, tools))
-}
-
-/// Parses the document, or says what it is instead.
-fn parse(fetched: &Fetched, redactor: &Redactor) -> Result<Value, Failure> {
-    let Fetched { kind, body } = fetched;
-    if let Ok(document @ Value::Object(_)) = serde_json::from_slice(body) {
-        return Ok(document);
-    }
-    let preview = preview(body, redactor);
-    Err(Failure::Protocol(
-        if preview.starts_with("openapi:") || kind.ends_with("yaml") {
-            "its OpenAPI document is YAML; the URL of the JSON one is needed".to_owned()
-        } else if Kind::of(kind) == Kind::Json {
-            format!("its OpenAPI document is no JSON object: {preview}")
-        } else {
-            format!("`{kind}` instead of an OpenAPI document in JSON: {preview}")
-        },
-    ))
-}
-
-/// The error of a document that is too large, or whose operations are once they stand alone.
-fn too_large(bytes_max: usize) -> ConnectError {
-    ConnectError::TooLarge {
-        what: "its OpenAPI document",
-        bytes_max,
-    }
-}
-
-/// Whether the document is OpenAPI 3.0; anything but 3.x is refused.
-fn check_version(document: &Value) -> Result<bool, ConnectError> {
-    let version = |key| document.get(key).and_then(Value::as_str);
-    match (version("openapi"), version("swagger")) {
-        (Some(version), _) if version.starts_with("3.0") => Ok(true),
-        (Some(version), _) if version.starts_with("3.") => Ok(false),
-        (Some(version), _) | (None, Some(version)) => Err(ConnectError::Protocol(format!(
-            "its document is of OpenAPI (Swagger) `{version}`; 3.0 or 3.1 is needed"
-        ))),
-        (None, None) => Err(ConnectError::Protocol(
-            "the JSON at its URL is no OpenAPI document (it has no `openapi`)".to_owned(),
-        )),
-    }
+    Ok(Tools {
+        operations,
+        list,
+        flaws: flaws.into_lines(),
+    })
 }

@@ -1,6 +1,12 @@
 //! HTTP services and their documents.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{
     Json, Router,
@@ -11,6 +17,7 @@ use axum::{
 };
 use http::{HeaderMap, StatusCode, header};
 use serde_json::{Map, Value, json};
+use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 use super::schema::{Definitions, Document};
@@ -32,7 +39,8 @@ fn document() -> Value {
                     { "name": "X-Trace", "in": "header", "schema": { "type": "string" } },
                     { "name": "session", "in": "cookie", "schema": { "type": "string" } },
                 ],
-                "get": { "operationId": "get_item" },
+                "get": { "operationId": "get_item", "summary": "Get" },
+                "head": { "operationId": "peek" },
                 "post": {
                     "operationId": "move_item",
                     "summary": "Move",
@@ -65,8 +73,9 @@ fn document() -> Value {
                 "operationId": "upload",
                 "requestBody": { "required": true, "content": { "multipart/form-data": { "schema": {} } } },
             } },
+            "/files/{folder}": files(),
             "/answers/{kind}": { "post": {
-                "operationId": "answers",
+                "operationId": "answers_kind",
                 "parameters": [{ "name": "kind", "in": "path", "required": true, "schema": {} }],
             } },
             "/twice": { "post": { "operationId": "form" } },
@@ -98,6 +107,30 @@ fn document() -> Value {
     })
 }
 
+/// The operations of one path, with bodies that are no JSON.
+fn files() -> Value {
+    json!({
+        "post": {
+            "operationId": "store",
+            "requestBody": { "required": true, "content": { "multipart/form-data": { "schema": {
+                "type": "object", "required": ["file"],
+                "properties": { "file": { "type": "string", "format": "binary", "description": "A scan" },
+                                "note": { "type": "string" } } } } } },
+        },
+        "put": {
+            "operationId": "write",
+            "parameters": [{ "name": "folder", "in": "path", "style": "matrix", "schema": {} }],
+            "requestBody": { "content": { "image/png": {} } },
+        },
+        "patch": {
+            "operationId": "patch",
+            "requestBody": { "required": true, "content": { "application/merge-patch+json": {
+                "schema": { "type": "object" } } } },
+        },
+        "delete": { "parameters": [{ "name": "force", "in": "query", "schema": { "type": "boolean" } }] },
+    })
+}
+
 /// Says what it was asked, or answers with the kind that the path names.
 fn service() -> Router {
     let document = document();
@@ -111,6 +144,7 @@ fn service() -> Router {
 }
 
 async fn echo(
+    method: http::Method,
     request_uri: http::Uri,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -122,6 +156,8 @@ async fn echo(
             .map(|value| value.to_str().unwrap().to_owned())
     };
     Json(json!({
+        "method": method.as_str(),
+        "cookie": header("cookie"),
         "path": request_uri.path(),
         "query": query,
         "body": String::from_utf8_lossy(&body),
@@ -145,7 +181,13 @@ async fn answer(Path(kind): Path<String>) -> Response {
         "png" => typed("image/png", b"\x89PNG"),
         "bytes" => typed("application/octet-stream", b"\xff\x00"),
         "nothing" => StatusCode::NO_CONTENT.into_response(),
+        "page" => typed("text/html; charset=utf-8", b"<p>hi</p>"),
+        "page-refused" => (StatusCode::BAD_GATEWAY, Html("<p>down</p>")).into_response(),
+        "csv" => typed("text/csv", b"a,b\n1,\xff"),
+        "pdf" => typed("application/pdf", b"%PDF\0"),
         "401" => StatusCode::UNAUTHORIZED.into_response(),
+        "403" => (StatusCode::FORBIDDEN, "not yours").into_response(),
+        "403-silent" => StatusCode::FORBIDDEN.into_response(),
         "429" => (StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, "3")]).into_response(),
         "422" => (
             StatusCode::UNPROCESSABLE_ENTITY,
@@ -192,52 +234,142 @@ async fn arguments_become_requests() {
     let session = open(&server, "/openapi.json").await.unwrap();
     let cases = [
         (
-            "move_item",
+            "items_item id_move",
             json!({ "item id": "a/b ?é", "to": "shelf", "query_to": 7, "tags": ["x", "y&z", null],
-                    "filter": { "q": "1" }, "X-Trace": "t", "near": {} }),
+                    "filter": { "q": "1" }, "X-Trace": "t", "session": "s 1;", "near": {} }),
             json!({ "path": "/v1/items/a%2Fb%20%3F%C3%A9/move", "query": "tags=x&tags=y%26z&query_to=7",
-                    "body": "{\"to\":\"shelf\",\"near\":{}}", "type": "application/json", "trace": "t" }),
+                    "body": "{\"to\":\"shelf\",\"near\":{}}", "type": "application/json", "trace": "t",
+                    "cookie": "session=s%201%3B" }),
+        ),
+        (
+            "items_item id_move_get",
+            json!({ "item id": "a", "ignored": 1 }),
+            json!({ "method": "GET", "path": "/v1/items/a/move" }),
         ),
         (
             "batch",
             json!({ "body": [{}, { "next": null }] }),
-            json!({ "path": "/v1/batch", "query": null, "body": "[{},{\"next\":null}]", "type": "application/json", "trace": null }),
+            json!({ "path": "/v1/batch", "body": "[{},{\"next\":null}]", "type": "application/json" }),
         ),
         (
             "form",
             json!({ "a": "1 & 2", "b": [1, true] }),
-            json!({ "path": "/v1/form", "query": null, "body": "a=1+%26+2&b=1&b=true",
-                    "type": "application/x-www-form-urlencoded", "trace": null }),
+            json!({ "path": "/v1/form", "body": "a=1+%26+2&b=1&b=true",
+                    "type": "application/x-www-form-urlencoded" }),
         ),
+        ("form", json!({}), json!({ "path": "/v1/form" })),
         (
-            "form",
-            json!({}),
-            json!({ "path": "/v1/form", "query": null, "body": "", "type": null, "trace": null }),
-        ),
-        (
-            "form_2",
+            "twice",
             json!({ "ignored": 1 }),
-            json!({ "path": "/v1/twice", "query": null, "body": "", "type": null, "trace": null }),
+            json!({ "path": "/v1/twice" }),
+        ),
+        (
+            "files_folder_put",
+            json!({ "folder": ["a", "b"], "body": "aGk=" }),
+            json!({ "method": "PUT", "path": "/v1/files/;folder=a,b", "body": "hi", "type": "image/png" }),
+        ),
+        (
+            "files_folder_patch",
+            json!({ "folder": "a", "body": { "x": null } }),
+            json!({ "method": "PATCH", "path": "/v1/files/a", "body": "{\"x\":null}",
+                    "type": "application/merge-patch+json" }),
+        ),
+        (
+            "files_folder_delete",
+            json!({ "folder": "a", "force": true }),
+            json!({ "method": "DELETE", "path": "/v1/files/a", "query": "force=true" }),
         ),
     ];
     for (tool, arguments, expected) in cases {
-        let result = session
-            .call(tool, object(arguments), &HeaderMap::new())
-            .await
-            .unwrap();
-        let result: Value = serde_json::from_str(&result).unwrap();
-        let mut seen: Value =
-            serde_json::from_str(result["content"][0]["text"].as_str().unwrap()).unwrap();
+        let mut seen = echoed(&session, tool, arguments).await;
         assert_eq!(seen["trusted"].take(), true, "{tool}");
-        seen.as_object_mut().unwrap().remove("trusted");
         let query = seen["query"].take().as_str().map(|query| {
             query
                 .replace("filter%5Bq%5D=1&", "")
                 .replace("&filter%5Bq%5D=1", "")
         });
         seen["query"] = json!(query.map(|query| query.replace("&to=7", "&query_to=7")));
-        assert_eq!(seen, expected, "{tool}");
+        let mut whole = json!({ "method": "POST", "query": null, "body": "", "type": null, "trace": null,
+                                "cookie": null, "trusted": null });
+        whole.as_object_mut().unwrap().extend(object(expected));
+        assert_eq!(seen, whole, "{tool}");
     }
+}
+
+/// What the service was sent by a call.
+async fn echoed(session: &OpenApiSession, tool: &str, arguments: Value) -> Value {
+    let passed = HeaderMap::new();
+    let result = session.call(tool, object(arguments), &passed).await;
+    let result: Value = serde_json::from_str(&result.unwrap()).unwrap();
+    serde_json::from_str(result["content"][0]["text"].as_str().unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn files_are_sent_in_parts_and_never_as_nothing() {
+    let server = Server::start(service()).await;
+    let session = open(&server, "/openapi.json").await.unwrap();
+    let arguments = json!({ "folder": "f", "file": "aGk=", "file_filename": "a.txt", "note": "n" });
+    let seen = echoed(&session, "files_folder", arguments).await;
+    let kind = seen["type"].as_str().unwrap();
+    let boundary = kind.strip_prefix("multipart/form-data; boundary=").unwrap();
+    let body = seen["body"].as_str().unwrap().replace(boundary, "B");
+    let expected = "--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.txt\"\r\n\
+        Content-Type: application/octet-stream\r\n\r\nhi\r\n\
+        --B\r\nContent-Disposition: form-data; name=\"note\"\r\n\r\nn\r\n--B--\r\n";
+    assert_eq!(body, expected);
+    let arguments = object(json!({ "folder": "f", "file": "no base64!" }));
+    let passed = HeaderMap::new();
+    let refused = session.call("files_folder", arguments, &passed).await;
+    assert!(
+        matches!(refused, Err(CallError::Rpc { code: -32_602, .. })),
+        "a file that is no base64"
+    );
+    assert_eq!(
+        session.flaws(),
+        [
+            "`POST /upload`: left out: its multipart body does not say which fields it has",
+            "`POST /twice`: its operation id cannot be called: another tool has that name",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_document_without_operations_is_read_until_it_has_some() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let document = async move || {
+        let is_late = count.fetch_add(1, Ordering::Relaxed) > 1;
+        let paths = if is_late {
+            json!({ "/a": { "get": {} } })
+        } else {
+            json!({})
+        };
+        Json(json!({ "openapi": "3.1.0", "paths": paths }))
+    };
+    let server = Server::start(Router::new().route("/late", routing::get(document))).await;
+    let session = open(&server, "/late").await.unwrap();
+    assert!(session.list_tools().is_empty());
+    let changed = Arc::new(Notify::new());
+    session.follow(Arc::clone(&changed)).await;
+    changed.notified().await;
+    assert_eq!(session.list_tools()[0]["name"], "a");
+    // What has tools is not asked again.
+    session.follow(changed).await;
+    assert_eq!(asked.load(Ordering::Relaxed), 3);
+}
+
+#[tokio::test]
+async fn passed_cookies_are_not_mixed_with_those_of_arguments() {
+    let server = Server::start(service()).await;
+    let session = open(&server, "/openapi.json").await.unwrap();
+    let passed = HeaderMap::from_iter([(header::COOKIE, "mine=1".parse().unwrap())]);
+    let arguments = object(json!({ "item id": "a", "session": "s" }));
+    let result = session.call("items_item id_move_get", arguments, &passed);
+    let result = result.await.unwrap();
+    assert!(
+        result.contains("mine=1") && !result.contains("session=s"),
+        "{result}"
+    );
 }
 
 #[tokio::test]
@@ -247,7 +379,7 @@ async fn arguments_that_would_leave_the_operation_are_refused() {
     for item in [json!(".."), json!("."), json!(""), Value::Null] {
         let refused = session
             .call(
-                "move_item",
+                "items_item id_move",
                 object(json!({ "item id": item })),
                 &HeaderMap::new(),
             )
@@ -259,7 +391,7 @@ async fn arguments_that_would_leave_the_operation_are_refused() {
     }
     let refused = session
         .call(
-            "move_item",
+            "items_item id_move",
             object(json!({ "item id": "a", "X-Trace": "a\nb" })),
             &HeaderMap::new(),
         )
@@ -269,7 +401,7 @@ async fn arguments_that_would_leave_the_operation_are_refused() {
         "{refused:?}"
     );
     let unknown = session
-        .call("get_item", Map::new(), &HeaderMap::new())
+        .call("move_item", Map::new(), &HeaderMap::new())
         .await;
     assert!(
         matches!(unknown, Err(CallError::Rpc { code: -32_602, .. })),
@@ -293,7 +425,15 @@ async fn answers_become_results() {
         ("bytes", Ok(json!({ "content": [{ "type": "resource", "resource": {
             "uri": "/v1/answers/bytes", "mimeType": "application/octet-stream", "blob": "/wA=" } }] }).to_string())),
         ("nothing", Ok(r#"{"content":[]}"#.to_owned())),
+        ("page", Ok(json!({ "content": [{ "type": "resource", "resource": {
+            "uri": "/v1/answers/page", "mimeType": "text/html", "text": "<p>hi</p>" } }] }).to_string())),
+        ("csv", text("a,b\n1,\u{fffd}")),
+        ("pdf", Ok(json!({ "content": [{ "type": "resource", "resource": {
+            "uri": "/v1/answers/pdf", "mimeType": "application/pdf", "blob": "JVBERgA=" } }] }).to_string())),
         ("401", Err(CallError::Auth(401, String::new()))),
+        ("403", failed("HTTP 403 Forbidden: not yours")),
+        ("403-silent", Err(CallError::Auth(403, String::new()))),
+        ("page-refused", failed("HTTP 502 Bad Gateway: <p>down</p>")),
         ("429", Err(CallError::RateLimited { retry_after: Some("3".to_owned()) })),
         ("422", failed("HTTP 422 Unprocessable Entity: {\"detail\":\"*** is no id\"}")),
         ("500", failed("HTTP 500 Internal Server Error")),
@@ -303,7 +443,7 @@ async fn answers_become_results() {
     for (kind, expected) in cases {
         let got = session
             .call(
-                "answers",
+                "answers_kind",
                 object(json!({ "kind": kind })),
                 &HeaderMap::new(),
             )
@@ -312,7 +452,7 @@ async fn answers_become_results() {
     }
     let followed = session
         .call(
-            "answers",
+            "answers_kind",
             object(json!({ "kind": "307" })),
             &HeaderMap::new(),
         )
@@ -326,7 +466,7 @@ async fn answers_become_results() {
     tokio::time::sleep(Duration::from_millis(100)).await;
     let unsent = session
         .call(
-            "answers",
+            "answers_kind",
             object(json!({ "kind": "json" })),
             &HeaderMap::new(),
         )
@@ -341,7 +481,7 @@ async fn connects_are_refused_with_their_reason() {
     let router = Router::new()
         .route(
             "/swagger",
-            routing::get(|| async { Json(json!({ "swagger": "2.0" })) }),
+            routing::get(|| async { Json(json!({ "swagger": "1.2" })) }),
         )
         .route(
             "/future",
@@ -349,7 +489,7 @@ async fn connects_are_refused_with_their_reason() {
         )
         .route("/other", routing::get(|| async { Json(json!({})) }))
         .route("/list", routing::get(|| async { Json(json!([])) }))
-        .route("/yaml", routing::get(|| async { "openapi: 3.0.0\n" }))
+        .route("/yaml", routing::get(|| async { "openapi: [3.0.0\n" }))
         .route("/page", routing::get(|| async { Html("<p>docs") }))
         .route("/401", routing::get(|| async { StatusCode::UNAUTHORIZED }))
         .route(
@@ -361,15 +501,15 @@ async fn connects_are_refused_with_their_reason() {
     for (path, expected) in [
         (
             "/swagger",
-            "the server does not speak MCP: its document is of OpenAPI (Swagger) `2.0`; 3.0 or 3.1 is needed",
+            "the server does not speak MCP: its document is of OpenAPI (Swagger) `1.2`; 2.0, 3.0 or 3.1 is needed",
         ),
         (
             "/future",
-            "the server does not speak MCP: its document is of OpenAPI (Swagger) `4.0.0`; 3.0 or 3.1 is needed",
+            "the server does not speak MCP: its document is of OpenAPI (Swagger) `4.0.0`; 2.0, 3.0 or 3.1 is needed",
         ),
         (
             "/other",
-            "the server does not speak MCP: the JSON at its URL is no OpenAPI document",
+            "the server does not speak MCP: what is at its URL is no OpenAPI document",
         ),
         (
             "/list",
@@ -377,11 +517,11 @@ async fn connects_are_refused_with_their_reason() {
         ),
         (
             "/yaml",
-            "the server does not speak MCP: its OpenAPI document is YAML; the URL of the JSON one is needed",
+            "the server does not speak MCP: its OpenAPI document is no YAML: ",
         ),
         (
             "/page",
-            "the server does not speak MCP: `text/html` instead of an OpenAPI document in JSON: <p>docs",
+            "the server does not speak MCP: `text/html` instead of an OpenAPI document in JSON or YAML: <p>docs",
         ),
         ("/401", "the server refused our credentials (HTTP 401)"),
         ("/missing", "the server answered HTTP 404"),

@@ -137,6 +137,14 @@ DOCUMENTS = {
     "tiny-arrays": lambda: b'{"openapi":"3.1.0","x":[' + b"[]," * 10 * MEGABYTE + b"[]]}",
     "parameters-100k": lambda: document(operation({"type": "object"}, parameters=[
         {"name": f"p{n}", "in": "query", "schema": {"type": "string"}} for n in range(100_000)])),
+    "yaml-laughs": lambda: b"openapi: 3.1.0\nx0: &x0 [lol]\n" + b"".join(
+        b"x%d: &x%d [%s]\n" % (n, n, b", ".join([b"*x%d" % (n - 1)] * 9)) for n in range(1, 12)),
+    "yaml-long-alias": lambda: b"openapi: 3.1.0\na: &a " + b"x" * MEGABYTE + b"\nb: [" + b"*a, " * 500_000 + b"]\n",
+    "yaml-merges": lambda: b"openapi: 3.1.0\na: &a {" + b"".join(b"k%d: 1, " % n for n in range(20_000)) + b"}\nb:\n" + b"  - <<: *a\n" * 100_000,
+    "yaml-tiny": lambda: b"openapi: 3.1.0\nx: [" + b"[]," * 2 * MEGABYTE + b"[]]\n",
+    "swagger-shared": lambda: json.dumps({
+        "swagger": "2.0", "parameters": {"A": {"name": "a", "in": "query", "type": "string", "description": "d" * 100_000}},
+        "paths": {f"/o{n}": {"get": {"parameters": [{"$ref": "#/parameters/A"}]}} for n in range(20_000)}}).encode(),
 }
 
 

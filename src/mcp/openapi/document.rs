@@ -1,0 +1,209 @@
+//! Reads the text of a document: JSON or YAML, OpenAPI 3 or Swagger 2.0; pure.
+
+use serde_json::Value;
+use url::Url;
+
+use super::{swagger, yaml};
+use crate::mcp::error::ConnectError;
+use crate::mcp::http::{Kind, preview};
+use crate::mcp::weight::{weight, weight_max};
+use crate::secret::Redactor;
+
+/// What was fetched.
+#[derive(Debug)]
+pub struct Fetched<'a> {
+    /// Where it was found.
+    pub location: &'a Url,
+    /// The content type.
+    pub kind: &'a str,
+    /// The text.
+    pub body: &'a [u8],
+}
+
+/// A document in the shape of OpenAPI 3.
+#[derive(Debug)]
+pub struct Parsed {
+    /// All of it.
+    pub root: Value,
+    /// Whether its schemas are in the dialect of OpenAPI 3.0.
+    pub is_3_0: bool,
+    /// Where it says at which server the operations are.
+    pub server_key: &'static str,
+}
+
+/// Reads the document, or says what it is instead.
+pub fn parse(
+    fetched: &Fetched<'_>,
+    bytes_max: usize,
+    redactor: &Redactor,
+) -> Result<Parsed, ConnectError> {
+    let root = values(fetched, bytes_max, redactor)?;
+    match version(&root) {
+        Some(("openapi", version)) if version.starts_with("3.") => Ok(Parsed {
+            root,
+            is_3_0: version == "3.0" || version.starts_with("3.0."),
+            server_key: "servers[0].url",
+        }),
+        Some(("swagger", version)) if version == "2" || version.starts_with("2.") => {
+            let scheme = fetched.location.scheme();
+            let root = swagger::modernized(root, scheme, weight_max(bytes_max))
+                .ok_or_else(|| too_large(bytes_max))?;
+            Ok(Parsed {
+                root,
+                is_3_0: true,
+                server_key: "host",
+            })
+        }
+        Some((_, version)) => {
+            let shown = preview(version.as_bytes(), redactor);
+            Err(ConnectError::Protocol(format!(
+                "its document is of OpenAPI (Swagger) `{shown}`; 2.0, 3.0 or 3.1 is needed"
+            )))
+        }
+        None => Err(ConnectError::Protocol(
+            "what is at its URL is no OpenAPI document (it has neither `openapi` nor `swagger`)"
+                .to_owned(),
+        )),
+    }
+}
+
+/// The error of a document that is too large, or whose operations are once they stand alone.
+pub fn too_large(bytes_max: usize) -> ConnectError {
+    ConnectError::TooLarge {
+        what: "its OpenAPI document",
+        bytes_max,
+    }
+}
+
+/// The values of the text, as JSON or else as YAML.
+fn values(
+    fetched: &Fetched<'_>,
+    bytes_max: usize,
+    redactor: &Redactor,
+) -> Result<Value, ConnectError> {
+    let body = fetched.body;
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    let starts_with = |letter: u8| body.trim_ascii_start().first() == Some(&letter);
+    let is_json = starts_with(b'{') || starts_with(b'[');
+    if is_json && weight(body) > weight_max(bytes_max) {
+        return Err(too_large(bytes_max));
+    }
+    if is_json && let Ok(document @ Value::Object(_)) = serde_json::from_slice(body) {
+        return Ok(document);
+    }
+    let wrong = if is_json || starts_with(b'<') {
+        None
+    } else {
+        let text = String::from_utf8_lossy(body);
+        match yaml::read(&text, weight_max(bytes_max)) {
+            Ok(document @ Value::Object(_)) => return Ok(document),
+            Ok(_) => None,
+            Err(yaml::Unread::TooHeavy) => return Err(too_large(bytes_max)),
+            Err(yaml::Unread::Invalid(words)) => Some(words),
+        }
+    };
+    let preview = preview(body, redactor);
+    let kind = fetched.kind;
+    let is_yaml = kind.ends_with("yaml")
+        || preview.starts_with("openapi:")
+        || preview.starts_with("swagger:");
+    Err(ConnectError::Protocol(match wrong {
+        Some(words) if is_yaml => {
+            let words = redactor.redact(&words);
+            format!("its OpenAPI document is no YAML: {words}")
+        }
+        _ if Kind::of(kind) == Kind::Json => {
+            format!("its OpenAPI document is no JSON object: {preview}")
+        }
+        _ => format!("`{kind}` instead of an OpenAPI document in JSON or YAML: {preview}"),
+    }))
+}
+
+/// Which of the two keys says the version, and the version: YAML may have it as a number.
+fn version(root: &Value) -> Option<(&'static str, String)> {
+    ["openapi", "swagger"].into_iter().find_map(|key| {
+        let version = match root.get(key)? {
+            Value::String(version) => version.trim().to_owned(),
+            Value::Number(version) => version.to_string(),
+            _ => return None,
+        };
+        Some((key, version))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(kind: &str, body: &str) -> Result<Parsed, String> {
+        let location = Url::parse("https://a/doc").map_err(|error| error.to_string())?;
+        let fetched = Fetched {
+            location: &location,
+            kind,
+            body: body.as_bytes(),
+        };
+        parse(&fetched, 1 << 16, &Redactor::default()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_version_is_read_in_every_form() {
+        for (kind, body, is_3_0) in [
+            ("application/json", r#"{"openapi": "3.0.3"}"#, true),
+            (
+                "application/json",
+                "\u{feff} {\"openapi\": \"3.1.1\"}",
+                false,
+            ),
+            ("", r#"{"swagger": "2.0"}"#, true),
+            ("application/yaml", "openapi: 3.1.0\ninfo: {}\n", false),
+            ("text/plain", "# ours\n---\nopenapi: 3.0.0\n", true),
+            ("text/vnd.yaml", "swagger: 2.0\n", true),
+            ("application/octet-stream", "swagger: '2.0'\n", true),
+            ("application/json", "openapi: 3.1.0\n", false),
+        ] {
+            assert_eq!(read(kind, body).unwrap().is_3_0, is_3_0, "{body}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_document_is_told() {
+        let bomb = format!(
+            "openapi: 3.1.0\na: &a [{}]\nb: [{}]\n",
+            "x, ".repeat(100),
+            "*a, ".repeat(1_000)
+        );
+        for (kind, body, words) in [
+            (
+                "application/yaml",
+                "openapi: [3.1.0\n",
+                "its OpenAPI document is no YAML: ",
+            ),
+            (
+                "application/yaml",
+                "just words",
+                "instead of an OpenAPI document in JSON or YAML: just words",
+            ),
+            (
+                "application/json",
+                r#"{"openapi": "3.1.0",}"#,
+                "is no JSON object",
+            ),
+            ("text/html", "<p>docs", "`text/html` instead of"),
+            (
+                "application/yaml",
+                "openapi: 4.0.0",
+                "`4.0.0`; 2.0, 3.0 or 3.1 is needed",
+            ),
+            ("application/json", r#"{"swagger": "1.2"}"#, "`1.2`; 2.0"),
+            (
+                "application/yaml",
+                "a: b",
+                "neither `openapi` nor `swagger`",
+            ),
+            ("application/yaml", &bomb, "too large"),
+        ] {
+            let error = read(kind, body).unwrap_err();
+            assert!(error.contains(words), "{error} is not {words}");
+        }
+    }
+}

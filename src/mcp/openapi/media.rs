@@ -1,0 +1,142 @@
+//! Content types: what a body can be, and which of several is taken.
+
+use serde_json::Value;
+
+use crate::mcp::http::Kind;
+
+/// What can be written under a content type; the first ones are preferred.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Family {
+    /// JSON.
+    Json,
+    /// `application/x-www-form-urlencoded`
+    Form,
+    /// `multipart/form-data`
+    Parts,
+    /// Text, also XML.
+    Text,
+    /// Any other bytes.
+    Bytes,
+    /// Parts that are no form: they cannot be written.
+    Unknown,
+}
+
+/// One entry of `content`.
+#[derive(Debug, Clone, Copy)]
+pub struct Media<'a> {
+    /// The content type as written.
+    pub kind: &'a str,
+    /// What it is.
+    pub family: Family,
+    /// What stands under it.
+    pub said: &'a Value,
+}
+
+impl<'a> Media<'a> {
+    /// The content type that is preferred of a body or response.
+    pub fn best(owner: &'a Value) -> Option<Self> {
+        let content = owner.get("content")?.as_object()?;
+        let all = content.iter().map(|(kind, said)| Self {
+            kind,
+            family: Family::of(kind),
+            said,
+        });
+        all.min_by_key(|media| media.family)
+    }
+
+    /// The schema; anything goes where there is none.
+    pub fn schema(&self) -> &'a Value {
+        self.said.get("schema").unwrap_or(&Value::Bool(true))
+    }
+}
+
+impl Family {
+    /// Of a content type.
+    fn of(kind: &str) -> Self {
+        let kind = essence(kind);
+        if kind == "*/*" || Kind::of(&kind) == Kind::Json {
+            Self::Json
+        } else if kind == "application/x-www-form-urlencoded" {
+            Self::Form
+        } else if kind == "multipart/form-data" || kind == "multipart/*" {
+            Self::Parts
+        } else if kind.starts_with("multipart/") {
+            Self::Unknown
+        } else if is_textual(&kind) {
+            Self::Text
+        } else {
+            Self::Bytes
+        }
+    }
+}
+
+/// A content type in small letters, without its parameters.
+pub fn essence(kind: &str) -> String {
+    let kind = kind.split(';').next().unwrap_or_default();
+    kind.trim().to_ascii_lowercase()
+}
+
+/// Whether a content type, as [`essence`] gives it, is of text.
+pub fn is_textual(kind: &str) -> bool {
+    kind.starts_with("text/")
+        || ["/xml", "+xml", "yaml", "/javascript", "/graphql"]
+            .iter()
+            .any(|end| kind.ends_with(end))
+        || Kind::of(kind) == Kind::Json
+}
+
+/// The schema under a JSON content type.
+pub fn json_schema(owner: &Value) -> Option<&Value> {
+    let media = Media::best(owner)?;
+    (media.family == Family::Json).then(|| media.schema())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_says_most_is_preferred() {
+        for (kinds, kind, family) in [
+            (
+                vec!["application/xml", "application/json; charset=utf-8"],
+                "application/json; charset=utf-8",
+                Family::Json,
+            ),
+            (
+                vec!["multipart/form-data", "application/x-www-form-urlencoded"],
+                "application/x-www-form-urlencoded",
+                Family::Form,
+            ),
+            (
+                vec!["application/merge-patch+json"],
+                "application/merge-patch+json",
+                Family::Json,
+            ),
+            (
+                vec!["application/octet-stream", "Multipart/Form-Data"],
+                "Multipart/Form-Data",
+                Family::Parts,
+            ),
+            (vec!["image/*", "text/csv"], "text/csv", Family::Text),
+            (
+                vec!["application/soap+xml"],
+                "application/soap+xml",
+                Family::Text,
+            ),
+            (vec!["application/pdf"], "application/pdf", Family::Bytes),
+            (vec!["multipart/mixed"], "multipart/mixed", Family::Unknown),
+        ] {
+            let content: serde_json::Map<_, _> = kinds
+                .iter()
+                .map(|it| ((*it).to_owned(), json!({})))
+                .collect();
+            let body = json!({ "content": content });
+            let media = Media::best(&body).unwrap();
+            assert_eq!((media.kind, media.family), (kind, family));
+        }
+        assert!(Media::best(&json!({ "content": {} })).is_none());
+    }
+}

@@ -1,0 +1,198 @@
+//! What the tools of a document are called: after their paths; pure.
+
+use super::names::Names;
+use crate::name::{TOOL_NAME_BYTES_MAX, is_hidden};
+
+/// The longest name that is made of a path, in bytes: what MCP asks for.
+const PATH_NAME_BYTES_MAX: usize = 128;
+
+/// What a name that is made of a path may have beside letters and digits.
+const PUNCTUATION: &str = "-_.~:@+ ";
+
+/// What an operation is called after. Those of one path stand together, the first one first.
+#[derive(Debug, Clone, Copy)]
+pub struct Called<'a> {
+    /// Its path.
+    pub path: &'a str,
+    /// Its method, in small letters.
+    pub method: &'a str,
+    /// Its operation id.
+    pub id: Option<&'a str>,
+}
+
+/// The names, one for each.
+///
+/// The first operation of a path has the path's own name: a second one of the same path has its method
+/// behind that. Where a path makes no name, or another path made the same, it is the operation id.
+pub fn names(operations: &[Called<'_>]) -> Vec<String> {
+    let mut names = Names::default();
+    let mut given: Vec<Option<String>> = vec![None; operations.len()];
+    // The names of paths come before those with a method, whatever the order of the document.
+    for wants_first in [true, false] {
+        for (index, called) in operations.iter().enumerate() {
+            let is_first = is_first(operations, index);
+            if is_first != wants_first {
+                continue;
+            }
+            let wish = path_name(called.path).map(|name| with_method(name, called, is_first));
+            if let (Some(wish), Some(place)) = (wish, given.get_mut(index)) {
+                *place = names.take(&wish).then_some(wish);
+            }
+        }
+    }
+    let rest = operations.iter().zip(given).enumerate();
+    rest.map(|(index, (called, given))| {
+        given.unwrap_or_else(|| other(&mut names, called, is_first(operations, index)))
+    })
+    .collect()
+}
+
+/// The operation id, or the words of the path and a number.
+fn other(names: &mut Names, called: &Called<'_>, is_first: bool) -> String {
+    if let Some(id) = called.id.filter(|id| names.take(id)) {
+        return id.to_owned();
+    }
+    let words = with_method(words(called.path), called, is_first);
+    names.free(&words, |name, number| format!("{name}_{number}"))
+}
+
+/// Whether it is the first one of its path.
+fn is_first(operations: &[Called<'_>], index: usize) -> bool {
+    let before = index.checked_sub(1).and_then(|it| operations.get(it));
+    before.map(|it| it.path) != operations.get(index).map(|it| it.path)
+}
+
+/// The name, with the method behind it unless it is the first of its path.
+fn with_method(name: String, called: &Called<'_>, is_first: bool) -> String {
+    if is_first {
+        name
+    } else {
+        format!("{name}_{}", called.method)
+    }
+}
+
+/// The operation id of an operation, where it can be called by it.
+pub fn usable_id(id: &str) -> Option<&str> {
+    let is_usable = !id.trim().is_empty()
+        && id.len() <= TOOL_NAME_BYTES_MAX
+        && !id.chars().any(|it| it.is_control() || is_hidden(it));
+    is_usable.then_some(id)
+}
+
+/// `/items/{id}/move` is called `items_id_move`; `None` where that makes no name.
+fn path_name(path: &str) -> Option<String> {
+    let name = path.trim_matches('/').replace('/', "_");
+    let name = name.replace(['{', '}'], "");
+    let is_usable = name.len() <= PATH_NAME_BYTES_MAX
+        && name.chars().any(char::is_alphanumeric)
+        && name
+            .chars()
+            .all(|it| (it.is_alphanumeric() || PUNCTUATION.contains(it)) && !is_hidden(it));
+    is_usable.then_some(name)
+}
+
+/// The words of a path that makes no name.
+fn words(path: &str) -> String {
+    let words: Vec<&str> = path
+        .split(|c: char| !c.is_ascii_alphanumeric() && c != '-')
+        .filter(|word| !word.is_empty())
+        .collect();
+    let name: String = words.join("_").chars().take(PATH_NAME_BYTES_MAX).collect();
+    if name.is_empty() {
+        "root".to_owned()
+    } else {
+        name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The names for `method path [id]`.
+    fn named(lines: &[&str]) -> Vec<String> {
+        let operations: Vec<_> = lines
+            .iter()
+            .map(|line| {
+                let mut words = line.split(' ');
+                Called {
+                    method: words.next().unwrap(),
+                    path: words.next().unwrap(),
+                    id: words.next(),
+                }
+            })
+            .collect();
+        names(&operations)
+    }
+
+    #[test]
+    fn a_tool_is_called_after_its_path() {
+        let long = format!("post /{} id", "x".repeat(129));
+        for (line, name) in [
+            (
+                "get /items/{item_id} read_item_items__item_id__get",
+                "items_item_id",
+            ),
+            ("post /get_time", "get_time"),
+            ("post /a/b/ x", "a_b"),
+            ("post a/b x", "a_b"),
+            ("post /v1/models:predict x", "v1_models:predict"),
+            ("post /größe x", "größe"),
+            ("post / home", "home"),
+            ("post /", "root"),
+            ("post /Users('{id}')", "Users_id"),
+            ("post /Users('{id}') getUser", "getUser"),
+            ("post /{_} x", "x"),
+            (&long, "id"),
+        ] {
+            assert_eq!(named(&[line]), [name], "{line}");
+        }
+    }
+
+    #[test]
+    fn further_operations_of_a_path_have_their_method_in_their_name() {
+        let lines = [
+            "post /pet a",
+            "put /pet b",
+            "get /pet/{id} c",
+            "delete /pet/{id} d",
+            "post / e",
+            "get / e",
+            "put /",
+        ];
+        let names = [
+            "pet",
+            "pet_put",
+            "pet_id",
+            "pet_id_delete",
+            "e",
+            "root_get",
+            "root_put",
+        ];
+        assert_eq!(named(&lines), names);
+    }
+
+    #[test]
+    fn no_two_tools_have_one_name() {
+        // The name of a path goes before one with a method, and both before a number.
+        let lines = [
+            "post /pet",
+            "put /pet",
+            "post /pet_put",
+            "get /pet/put",
+            "get /pet/put/ other",
+        ];
+        assert_eq!(
+            named(&lines),
+            ["pet", "pet_put_2", "pet_put", "pet_put_3", "other"]
+        );
+        let many: Vec<String> = (0..20_000)
+            .map(|it| format!("get /{}x", "/".repeat(it % 7)))
+            .collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        let begun = std::time::Instant::now();
+        let given: std::collections::BTreeSet<_> = named(&many).into_iter().collect();
+        assert_eq!(given.len(), many.len());
+        assert!(begun.elapsed().as_secs() < 5);
+    }
+}

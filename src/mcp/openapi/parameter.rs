@@ -1,0 +1,192 @@
+//! The parameters of an operation: where each goes, and how it is written.
+
+use std::collections::BTreeSet;
+
+use http::HeaderName;
+use serde_json::Value;
+
+use super::schema::Document;
+
+/// A parameter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameter {
+    /// The argument that holds its value.
+    pub argument: String,
+    /// Its name on the wire.
+    pub name: String,
+    /// Where it goes.
+    pub place: Place,
+    /// How its value is written.
+    pub style: Style,
+}
+
+/// Where a parameter goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// The query.
+    Query,
+    /// A header.
+    Header(HeaderName),
+    /// A cookie.
+    Cookie,
+    /// The path, which is cut at its parameters.
+    Path,
+}
+
+/// How a value is written (OpenAPI 3.1, style values).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// `a=1&a=2`
+    Repeated,
+    /// `a=1,2`, with this between the items.
+    Joined(char),
+    /// `a[b]=1`
+    Deep,
+    /// `a={"b":1}`
+    Json,
+    /// `1,2`; with `explode` an object is `a=1,b=2`.
+    Simple {
+        /// Whether names and values of an object stand together.
+        explode: bool,
+    },
+    /// `.1.2`
+    Label {
+        /// Whether items have a dot each.
+        explode: bool,
+    },
+    /// `;a=1;a=2`
+    Matrix {
+        /// Whether items have the name each.
+        explode: bool,
+    },
+}
+
+/// The parameters of an operation: its own, then those of its path that it does not replace.
+pub fn parameters_of<'a>(
+    document: Document<'a>,
+    item: &'a Value,
+    operation: &'a Value,
+) -> Vec<&'a Value> {
+    let mut seen = BTreeSet::new();
+    [operation, item]
+        .into_iter()
+        .filter_map(|owner| owner.get("parameters").and_then(Value::as_array))
+        .flatten()
+        .map(|parameter| document.resolve(parameter))
+        .filter(|parameter| seen.insert((text(parameter, "name"), text(parameter, "in"))))
+        .collect()
+}
+
+/// Where a parameter goes. The headers that the transport and the operator's credentials own are left
+/// out.
+pub fn place_of(place: &str, name: &str) -> Option<Place> {
+    match place {
+        "path" => Some(Place::Path),
+        "query" => Some(Place::Query),
+        // The name of a cookie is a token, as that of a header is.
+        "cookie" => HeaderName::from_bytes(name.as_bytes())
+            .is_ok()
+            .then_some(Place::Cookie),
+        "header" => {
+            let name: HeaderName = name.parse().ok()?;
+            let owned = [
+                http::header::ACCEPT,
+                http::header::AUTHORIZATION,
+                http::header::CONNECTION,
+                http::header::CONTENT_LENGTH,
+                http::header::CONTENT_TYPE,
+                http::header::COOKIE,
+                http::header::HOST,
+                http::header::TRANSFER_ENCODING,
+            ];
+            (!owned.contains(&name)).then_some(Place::Header(name))
+        }
+        _ => None,
+    }
+}
+
+/// How a parameter, or the encoding of a form's field, writes its value.
+pub fn style_of(said: &Value, place: &str) -> Style {
+    if said.get("content").is_some() {
+        return Style::Json;
+    }
+    let is_pairs = matches!(place, "query" | "cookie");
+    let default = if is_pairs { "form" } else { "simple" };
+    let style = text(said, "style").unwrap_or(default);
+    let explode = said
+        .get("explode")
+        .and_then(Value::as_bool)
+        .unwrap_or(is_pairs && style == "form");
+    match (place, style) {
+        ("path", "label") => Style::Label { explode },
+        ("path", "matrix") => Style::Matrix { explode },
+        ("path" | "header", _) => Style::Simple { explode },
+        (_, "deepObject") => Style::Deep,
+        _ if explode => Style::Repeated,
+        (_, "spaceDelimited") => Style::Joined(' '),
+        (_, "pipeDelimited") => Style::Joined('|'),
+        (_, "tabDelimited") => Style::Joined('\t'),
+        _ => Style::Joined(','),
+    }
+}
+
+/// A text under a key.
+pub fn text<'a>(owner: &'a Value, key: &str) -> Option<&'a str> {
+    owner.get(key).and_then(Value::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn styles_have_the_defaults_of_their_place() {
+        let cases = [
+            ("query", json!({}), Style::Repeated),
+            ("cookie", json!({}), Style::Repeated),
+            ("query", json!({ "explode": false }), Style::Joined(',')),
+            (
+                "query",
+                json!({ "style": "pipeDelimited" }),
+                Style::Joined('|'),
+            ),
+            (
+                "query",
+                json!({ "style": "spaceDelimited", "explode": true }),
+                Style::Repeated,
+            ),
+            ("query", json!({ "style": "deepObject" }), Style::Deep),
+            ("query", json!({ "content": {} }), Style::Json),
+            ("path", json!({}), Style::Simple { explode: false }),
+            (
+                "path",
+                json!({ "style": "label" }),
+                Style::Label { explode: false },
+            ),
+            (
+                "path",
+                json!({ "style": "matrix", "explode": true }),
+                Style::Matrix { explode: true },
+            ),
+            (
+                "header",
+                json!({ "style": "form" }),
+                Style::Simple { explode: false },
+            ),
+        ];
+        for (place, said, expected) in cases {
+            assert_eq!(style_of(&said, place), expected, "{place} {said}");
+        }
+    }
+
+    #[test]
+    fn headers_of_others_are_left_out() {
+        assert_eq!(place_of("header", "authorization"), None);
+        assert_eq!(place_of("header", "no name"), None);
+        assert_eq!(place_of("cookie", "a=b; c"), None);
+        assert_eq!(place_of("cookie", "session"), Some(Place::Cookie));
+        assert_eq!(place_of("body", "x"), None);
+    }
+}

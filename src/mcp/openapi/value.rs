@@ -1,0 +1,252 @@
+//! Values as the styles of OpenAPI write them; pure.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+
+use super::parameter::Style;
+
+/// What a path segment may hold as it is (RFC 3986, unreserved characters).
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// How deep an object is written as `a[b][c]`.
+const DEPTH_MAX: usize = 8;
+
+/// A value as the pairs of a query, a form or cookies.
+pub fn pairs(name: &str, style: Style, value: &Value) -> Vec<(String, String)> {
+    match (style, value) {
+        (_, Value::Null) => Vec::new(),
+        (Style::Json, value) => vec![(name.to_owned(), value.to_string())],
+        (Style::Repeated, Value::Array(items)) => {
+            let items = items.iter().filter_map(scalar);
+            items.map(|item| (name.to_owned(), item)).collect()
+        }
+        (Style::Repeated, Value::Object(fields)) => {
+            let fields = fields.iter();
+            fields
+                .filter_map(|(key, value)| Some((key.clone(), scalar(value)?)))
+                .collect()
+        }
+        (Style::Deep, Value::Object(_)) => {
+            let mut found = Vec::new();
+            deep(name, value, 0, &mut found);
+            found
+        }
+        (Style::Joined(between), value) => {
+            let between = between.to_string();
+            vec![(name.to_owned(), joined(value, false, &between))]
+        }
+        (_, value) => vec![(name.to_owned(), joined(value, false, ","))],
+    }
+}
+
+/// Writes `a[b]=1`, and what stands deeper behind it.
+fn deep(name: &str, value: &Value, depth: usize, found: &mut Vec<(String, String)>) {
+    match value {
+        Value::Object(fields) if depth < DEPTH_MAX => {
+            for (key, value) in fields {
+                deep(&format!("{name}[{key}]"), value, depth + 1, found);
+            }
+        }
+        Value::Array(items) => {
+            let items = items.iter().filter_map(scalar);
+            found.extend(items.map(|item| (name.to_owned(), item)));
+        }
+        value => found.extend(scalar(value).map(|text| (name.to_owned(), text))),
+    }
+}
+
+/// A value as one text, for a header.
+pub fn flat(style: Style, value: &Value) -> Option<String> {
+    match (style, value) {
+        (_, Value::Null) => None,
+        (Style::Json, value) => Some(value.to_string()),
+        (Style::Simple { explode: true }, value) => Some(joined(value, true, ",")),
+        (_, value) => Some(joined(value, false, ",")),
+    }
+}
+
+/// A value as a piece of a path, percent-encoded. It is never empty and stays in its segment.
+pub fn segment(name: &str, style: Style, value: &Value) -> Option<String> {
+    if flat(style, value)?.is_empty() {
+        return None;
+    }
+    let (first, between, explode) = match style {
+        Style::Json => return Some(encoded(&value.to_string())),
+        Style::Label { explode } => (".", if explode { "." } else { "," }, explode),
+        Style::Matrix { explode } => (";", if explode { ";" } else { "," }, explode),
+        Style::Simple { explode } => ("", ",", explode),
+        Style::Repeated | Style::Joined(_) | Style::Deep => ("", ",", false),
+    };
+    let mut parts: Vec<String> = words(value, explode)
+        .iter()
+        .map(|word| word.written(encoded))
+        .collect();
+    if let Style::Matrix { explode } = style {
+        let name = encoded(name);
+        match parts.first_mut() {
+            _ if explode && !value.is_object() => {
+                for part in &mut parts {
+                    *part = format!("{name}={part}");
+                }
+            }
+            Some(part) if !explode => *part = format!("{name}={part}"),
+            _ => {}
+        }
+    }
+    Some(format!("{first}{}", parts.join(between)))
+}
+
+/// Percent-encodes what has a meaning in a path.
+fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, SEGMENT).to_string()
+}
+
+/// A single value as text; null is nothing.
+pub fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            Some(value.to_string())
+        }
+    }
+}
+
+/// A piece of a value.
+struct Word {
+    /// The key of a field whose key and value stand together.
+    key: Option<String>,
+    /// The text.
+    text: String,
+}
+
+impl Word {
+    fn plain(text: String) -> Self {
+        Self { key: None, text }
+    }
+
+    /// `key=text`, or the text alone.
+    fn written(&self, encode: impl Fn(&str) -> String) -> String {
+        match &self.key {
+            Some(key) => format!("{}={}", encode(key), encode(&self.text)),
+            None => encode(&self.text),
+        }
+    }
+}
+
+/// The pieces of a value: the items of a list, the keys and values of an object.
+fn words(value: &Value, explode: bool) -> Vec<Word> {
+    match value {
+        Value::Array(items) => items.iter().filter_map(scalar).map(Word::plain).collect(),
+        Value::Object(fields) => {
+            let fields = fields.iter();
+            let fields = fields.filter_map(|(key, value)| Some((key.clone(), scalar(value)?)));
+            if explode {
+                let pair = |(key, text)| Word {
+                    key: Some(key),
+                    text,
+                };
+                fields.map(pair).collect()
+            } else {
+                let both = |(key, text)| [Word::plain(key), Word::plain(text)];
+                fields.flat_map(both).collect()
+            }
+        }
+        value => scalar(value).map(Word::plain).into_iter().collect(),
+    }
+}
+
+/// The pieces of a value as one text.
+fn joined(value: &Value, explode: bool, between: &str) -> String {
+    let words: Vec<String> = words(value, explode)
+        .iter()
+        .map(|word| word.written(str::to_owned))
+        .collect();
+    words.join(between)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// The examples of OpenAPI 3.1, style examples.
+    #[test]
+    fn pieces_of_a_path_are_written_in_every_style() {
+        let (one, list) = (json!("blue"), json!(["blue", "black", "b,r"]));
+        let object = json!({ "R": 100, "G": 200 });
+        let simple = |explode| Style::Simple { explode };
+        let label = |explode| Style::Label { explode };
+        let matrix = |explode| Style::Matrix { explode };
+        for (style, value, expected) in [
+            (simple(false), &one, "blue"),
+            (simple(false), &list, "blue,black,b%2Cr"),
+            (simple(false), &object, "R,100,G,200"),
+            (simple(true), &object, "R=100,G=200"),
+            (label(false), &one, ".blue"),
+            (label(false), &list, ".blue,black,b%2Cr"),
+            (label(true), &list, ".blue.black.b%2Cr"),
+            (label(true), &object, ".R=100.G=200"),
+            (matrix(false), &one, ";color=blue"),
+            (matrix(true), &one, ";color=blue"),
+            (matrix(false), &list, ";color=blue,black,b%2Cr"),
+            (matrix(true), &list, ";color=blue;color=black;color=b%2Cr"),
+            (matrix(false), &object, ";color=R,100,G,200"),
+            (matrix(true), &object, ";R=100;G=200"),
+            (
+                Style::Json,
+                &json!({ "a": "/" }),
+                "%7B%22a%22%3A%22%2F%22%7D",
+            ),
+        ] {
+            assert_eq!(
+                segment("color", style, value).as_deref(),
+                Some(expected),
+                "{style:?}"
+            );
+        }
+        for value in [json!(""), json!([]), json!({}), Value::Null] {
+            assert_eq!(segment("color", simple(false), &value), None, "{value}");
+            assert_eq!(segment("color", matrix(true), &value), None, "{value}");
+        }
+        assert_eq!(
+            segment("a", simple(false), &json!("../x y?#é%2e")).as_deref(),
+            Some("..%2Fx%20y%3F%23%C3%A9%252e")
+        );
+    }
+
+    #[test]
+    fn pairs_are_written_in_every_style() {
+        let list = json!(["a", 1, null]);
+        let object = json!({ "b": { "c": [1, 2] }, "d": true });
+        let written = |style, value: &Value| {
+            let pairs = pairs("x", style, value).into_iter();
+            let pairs: Vec<_> = pairs
+                .map(|(name, value)| format!("{name}={value}"))
+                .collect();
+            pairs.join("&")
+        };
+        for (style, value, expected) in [
+            (Style::Repeated, &list, "x=a&x=1"),
+            (Style::Joined(','), &list, "x=a,1"),
+            (Style::Joined('|'), &list, "x=a|1"),
+            (Style::Joined(','), &object, "x=b,{\"c\":[1,2]},d,true"),
+            (Style::Repeated, &object, "b={\"c\":[1,2]}&d=true"),
+            (Style::Deep, &object, "x[b][c]=1&x[b][c]=2&x[d]=true"),
+            (Style::Json, &list, "x=[\"a\",1,null]"),
+            (Style::Deep, &json!(7), "x=7"),
+            (Style::Repeated, &Value::Null, ""),
+        ] {
+            assert_eq!(written(style, value), expected, "{style:?}");
+        }
+        assert_eq!(
+            flat(Style::Simple { explode: true }, &json!({ "a": 1, "b": 2 })).unwrap(),
+            "a=1,b=2"
+        );
+    }
+}
