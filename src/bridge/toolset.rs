@@ -13,6 +13,7 @@ use crate::{
     mcp,
     name::ToolName,
     openapi::{Operation, Style},
+    schema::Habits,
     secret::Redactor,
     telemetry::Outcome,
     tool::Tool,
@@ -150,7 +151,7 @@ impl Toolset {
         flavor: Flavor,
         steps_left: &mut u64,
     ) -> Entry {
-        let (arguments, lost) = OnDemand::try_out(&tool.input_schema, steps_left);
+        let (arguments, lost) = OnDemand::try_out(&tool.input_schema, steps_left, habits(flavor));
         let operation = Operation::new(&config.name, &tool, Style::Native);
         let mcpo = (flavor != Flavor::Native)
             .then(|| Arc::new(Operation::new(&config.name, &tool, Style::Mcpo)));
@@ -211,6 +212,14 @@ impl Toolset {
                 ));
             }
         }
+    }
+}
+
+/// How far arguments are put right.
+fn habits(flavor: Flavor) -> Habits {
+    match flavor {
+        Flavor::Native => Habits::NATIVE,
+        Flavor::Mcpo | Flavor::McpoSingle => Habits::MCPO,
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     name::BridgeName,
-    schema::{Published, publish_input, publish_output},
+    schema::{Habits, Published, publish_input, publish_output},
     tool::Tool,
 };
 
@@ -139,7 +139,7 @@ impl Operation {
     /// A tool of ours.
     fn native(bridge: &BridgeName, tool: &Tool) -> Self {
         let prefix = component_prefix(bridge, tool);
-        let mut input = publish_input(&tool.input_schema, &prefix);
+        let mut input = publish_input(&tool.input_schema, &prefix, Habits::NATIVE);
         let mut components = json_components(&mut input);
         let mut head = Map::new();
         head.insert("tags".to_owned(), json!([bridge.as_str()]));
@@ -196,7 +196,7 @@ impl Operation {
     fn mcpo(bridge: &BridgeName, tool: &Tool) -> Self {
         let name = tool.name.as_str();
         let form = format!("{name}_form_model");
-        let mut input = publish_input(&tool.input_schema, &key_prefix(&form));
+        let mut input = publish_input(&tool.input_schema, &key_prefix(&form), Habits::MCPO);
         let mut components = json_components(&mut input);
         let mut warnings = input.warnings;
         let mut models = Vec::new();

@@ -10,15 +10,18 @@
 mod body;
 mod branch;
 mod counted;
+mod digits;
 mod lax;
 mod paths;
 mod patterns;
 mod plan;
+mod reach;
 mod refusal;
+mod rename;
 mod repair;
 mod settle;
 mod survey;
-mod types;
+pub(super) mod types;
 mod words;
 
 use std::time::Duration;
@@ -26,11 +29,17 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use self::{
+    body::Sent,
     counted::{Counted, Seen},
     plan::Plan,
+    rename::Renaming,
     settle::Settle,
 };
-use super::meter::{Budget, within};
+use super::{
+    Habits, contradictions,
+    meter::{Budget, within},
+    names::Names,
+};
 use crate::json;
 
 pub use self::refusal::Refusal;
@@ -101,6 +110,14 @@ pub struct ArgumentSchema {
     text_bytes_max: usize,
 }
 
+/// Arguments that fit.
+struct Fit {
+    /// What is sent to the server.
+    arguments: Map<String, Value>,
+    /// A number became a text, maybe in other digits than it was sent with.
+    is_restyled: bool,
+}
+
 impl ArgumentSchema {
     /// Compiles the schema as the server sent it, with what had to be left out of it.
     ///
@@ -110,7 +127,7 @@ impl ArgumentSchema {
     ///
     /// A schema that takes more than its share of `steps_left` to compile accepts any object as well;
     /// what it took is subtracted.
-    pub fn compile(schema: &Value, steps_left: &mut u64) -> (Self, Vec<String>) {
+    pub fn compile(schema: &Value, steps_left: &mut u64, habits: Habits) -> (Self, Vec<String>) {
         let mut warnings = Vec::new();
         if json::count_values(schema) > SCHEMA_VALUES_MAX {
             let warning = format!(
@@ -122,7 +139,7 @@ impl ArgumentSchema {
             time: Some(COMPILE_TIME),
             ..Budget::steps(COMPILE_STEPS.min(*steps_left))
         };
-        let (compiled, used) = within(budget, || Self::compiled(schema, &mut warnings));
+        let (compiled, used) = within(budget, || Self::compiled(schema, habits, &mut warnings));
         *steps_left = steps_left.saturating_sub(used);
         let compiled = compiled.unwrap_or_else(|_spent| {
             warnings.push(
@@ -134,9 +151,18 @@ impl ArgumentSchema {
     }
 
     /// The schema, unless any object is accepted.
-    fn compiled(schema: &Value, warnings: &mut Vec<String>) -> Option<Self> {
-        let repaired = repair::repair(schema, warnings)?;
-        let plan = Plan::compile(repaired.schema, repaired.draft, warnings);
+    fn compiled(schema: &Value, habits: Habits, warnings: &mut Vec<String>) -> Option<Self> {
+        let names = Names::of(schema);
+        let repaired = if habits.helps {
+            // Publishing the schema tells of it.
+            let loosened = contradictions::loosened(schema, &mut Vec::new());
+            repair::repair(&loosened, warnings)?
+        } else {
+            repair::repair(schema, warnings)?
+        };
+        let mut plan = Plan::compile(repaired.schema, repaired.draft, warnings);
+        plan.helps = habits.helps;
+        plan.renaming = Renaming::new(names, &plan);
         Some(Self {
             takes_wrapper: plan.has_property(WRAPPER),
             plan,
@@ -206,27 +232,79 @@ impl ArgumentSchema {
 
     /// [`ArgumentSchema::accept`], on a budget.
     fn accept_within(&self, body: &[u8]) -> Result<Map<String, Value>, Refusal> {
-        let Some(value) = body::parse(body)? else {
+        let Some(value) = self.read(body)? else {
             let nothing = Value::Object(Map::new());
-            return self.judge(nothing).map_err(|_| Refusal::missing_body());
+            let fit = self.judge(nothing).map_err(|_| Refusal::missing_body())?;
+            return Ok(fit.arguments);
         };
         let (value, inner) = self.unwrap(value);
         let refused = match self.judge(value) {
-            Ok(arguments) => return Ok(arguments),
+            Ok(fit) if fit.is_restyled => return Ok(self.as_written(body, fit.arguments)),
+            Ok(fit) => return Ok(fit.arguments),
             Err(refused) => refused,
         };
-        if let Some(Ok(arguments)) = inner.map(|inner| self.judge(inner)) {
-            return Ok(arguments);
+        if let Some(Ok(fit)) = inner.map(|inner| self.judge(inner)) {
+            return Ok(fit.arguments);
         }
         // Settled values are no longer what was sent; reading it again costs only refused calls.
-        let sent = body::parse(body)?.unwrap_or_default();
+        let sent = self.read(body)?.unwrap_or_default();
         Err(self.refusal(&refused, &self.unwrap(sent).0))
+    }
+
+    /// Reads a body; `None` for one that says nothing. An integer that does not fit 64 bits is refused
+    /// where we would pass on another number.
+    fn read(&self, body: &[u8]) -> Result<Option<Value>, Refusal> {
+        let Some(Sent {
+            mut value,
+            mut long,
+        }) = body::parse(body)?
+        else {
+            return Ok(None);
+        };
+        if self.plan.helps && !long.is_empty() {
+            long = self.write(&mut value, long);
+        }
+        if long.is_empty() {
+            Ok(Some(value))
+        } else {
+            Err(Refusal::long_integers(long))
+        }
+    }
+
+    /// Makes texts of numbers for which a text is wanted; gives those that are left.
+    fn write(&self, value: &mut Value, mut numbers: Vec<digits::Written>) -> Vec<digits::Written> {
+        match value.get_mut(WRAPPER) {
+            Some(inner) if inner.is_object() && !self.takes_wrapper => {
+                for (path, _) in &mut numbers {
+                    path.remove(0);
+                }
+                let mut left = digits::write(&self.plan, inner, numbers);
+                for (path, _) in &mut left {
+                    path.insert(0, Value::from(WRAPPER));
+                }
+                left
+            }
+            _ => digits::write(&self.plan, value, numbers),
+        }
+    }
+
+    /// The arguments once more, where a number became a text: with its digits as they came.
+    fn as_written(&self, body: &[u8], arguments: Map<String, Value>) -> Map<String, Value> {
+        let numbers = body::restyled(body);
+        let read = self.read(body).ok().flatten();
+        let Some(mut value) = read.filter(|_| !numbers.is_empty()) else {
+            return arguments;
+        };
+        self.write(&mut value, numbers);
+        let fit = self.judge(self.unwrap(value).0);
+        fit.map_or(arguments, |fit| fit.arguments)
     }
 
     /// Settles and checks arguments that are already parsed.
     #[cfg(test)]
     pub fn accept_value(&self, arguments: Value) -> Result<Map<String, Value>, Refusal> {
         self.judge(arguments)
+            .map(|fit| fit.arguments)
             .map_err(|refused| self.refusal(&refused, &refused))
     }
 
@@ -247,24 +325,29 @@ impl ArgumentSchema {
     }
 
     /// Settles and validates, once each; what is refused comes back as it was settled.
-    fn judge(&self, mut value: Value) -> Result<Map<String, Value>, Value> {
+    fn judge(&self, mut value: Value) -> Result<Fit, Value> {
         // Some models encode their arguments twice.
         if let Value::String(text) = &value
             && let Some(object) = lax::parse_object(text)
         {
             value = object;
         }
+        self.plan.renaming.restore(&self.plan, 0, &mut value);
         // Only a default can make arguments invalid that were valid before.
         let spare = self.plan.defaults_may_conflict().then(|| value.clone());
         let mut settle = Settle::new(&self.plan, true);
         settle.root(&mut value);
-        match (self.checked(value), spare) {
+        let checked = match (self.checked(value), spare) {
             (Err(_), Some(mut bare)) if settle.filled() => {
                 Settle::new(&self.plan, false).root(&mut bare);
                 self.checked(bare)
             }
             (outcome, _) => outcome,
-        }
+        };
+        checked.map(|arguments| Fit {
+            arguments,
+            is_restyled: settle.restyled(),
+        })
     }
 
     /// Asks the validator.

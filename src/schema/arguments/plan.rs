@@ -13,6 +13,7 @@ use crate::schema::meter::charge;
 use super::{
     branch,
     counted::Counted,
+    rename::Renaming,
     repair::pointer_of,
     survey::Survey,
     types::{Types, same},
@@ -45,6 +46,10 @@ pub struct Plan {
     size: usize,
     /// See [`Plan::judges_branches`].
     judges_branches: bool,
+    /// Whether more is put right than mcpo does.
+    pub(super) helps: bool,
+    /// The way back from published names.
+    pub(super) renaming: Renaming,
 }
 
 /// One schema.
@@ -111,6 +116,8 @@ impl Plan {
             nodes,
             defaults_may_conflict: false,
             recursive_width: 1,
+            helps: false,
+            renaming: Renaming::default(),
         };
         if plan.is_recursive() {
             let groups = plan.nodes.iter().flat_map(|node| &node.any_of);
@@ -150,6 +157,11 @@ impl Plan {
         self.judges_branches
     }
 
+    /// All nodes.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
     /// One node. All ids come from the plan itself.
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id]
@@ -157,17 +169,10 @@ impl Plan {
 
     /// True if the tool has an argument of that name.
     pub fn has_property(&self, name: &str) -> bool {
-        let mut open = vec![0];
-        let mut seen = HashSet::from([0]);
-        while let Some(id) = open.pop() {
-            let node = self.node(id);
-            if node.properties.contains_key(name) {
-                return true;
-            }
-            let beside = node.all_of.iter().chain(node.any_of.iter().flatten());
-            open.extend(beside.copied().filter(|next| seen.insert(*next)));
-        }
-        false
+        let beside = self.beside(&[0]);
+        beside
+            .iter()
+            .any(|id| self.node(*id).properties.contains_key(name))
     }
 
     /// True if filling in a default may turn valid arguments into invalid ones.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     counted::{Counted, Seen},
+    digits::Written,
     words::{self, Words},
 };
 
@@ -96,6 +97,12 @@ impl Refusal {
         })
     }
 
+    /// Integers that we cannot pass on as they are.
+    pub(super) fn long_integers(numbers: Vec<Written>) -> Self {
+        let detail = |(path, number)| Detail::long_integer(path, number);
+        Self::Invalid(numbers.into_iter().take(DETAILS_MAX).map(detail).collect())
+    }
+
     /// Nothing was sent where something is needed.
     pub(super) fn missing_body() -> Self {
         Self::Invalid(vec![Detail::new(
@@ -182,7 +189,7 @@ impl Detail {
     }
 
     /// An integer that we cannot pass on as it is.
-    pub(super) fn long_integer(path: Vec<Value>, number: String) -> Self {
+    fn long_integer(path: Vec<Value>, number: String) -> Self {
         let mut loc = words::body();
         loc.extend(path);
         Self::new(

@@ -7,11 +7,12 @@ use super::{types::same, *};
 mod field;
 mod golden;
 mod hostile;
+mod native;
 mod properties;
 
 /// Compiles one schema, as long as that takes.
 fn compile_alone(schema: &Value) -> (ArgumentSchema, Vec<String>) {
-    ArgumentSchema::compile(schema, &mut u64::MAX.clone())
+    ArgumentSchema::compile(schema, &mut u64::MAX.clone(), Habits::MCPO)
 }
 
 /// Accepts a body of a tool with some properties; what is refused reads `type loc`.
