@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{checks::Checking, demand::OnDemand};
 use crate::{
-    config::{self, Flavor},
+    config::{self, Flavor, UnknownArguments},
     mcp,
     name::ToolName,
     openapi::{Operation, Style},
@@ -151,7 +151,8 @@ impl Toolset {
         flavor: Flavor,
         steps_left: &mut u64,
     ) -> Entry {
-        let (arguments, lost) = OnDemand::try_out(&tool.input_schema, steps_left, habits(flavor));
+        let (arguments, lost) =
+            OnDemand::try_out(&tool.input_schema, steps_left, habits(config, flavor));
         let operation = Operation::new(&config.name, &tool, Style::Native);
         let mcpo = (flavor != Flavor::Native)
             .then(|| Arc::new(Operation::new(&config.name, &tool, Style::Mcpo)));
@@ -216,9 +217,12 @@ impl Toolset {
 }
 
 /// How far arguments are put right.
-fn habits(flavor: Flavor) -> Habits {
+fn habits(config: &config::Bridge, flavor: Flavor) -> Habits {
     match flavor {
-        Flavor::Native => Habits::NATIVE,
+        Flavor::Native => Habits {
+            refuses_unknown: config.unknown_arguments == UnknownArguments::Refuse,
+            ..Habits::NATIVE
+        },
         Flavor::Mcpo | Flavor::McpoSingle => Habits::MCPO,
     }
 }

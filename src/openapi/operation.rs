@@ -152,6 +152,13 @@ impl Operation {
             summary.unwrap_or(tool.name.as_str()).into(),
         );
         describe(&mut head, tool);
+        if !tool.hints.is_empty() {
+            let hints = tool.hints.iter();
+            let hints: Map<_, _> = hints
+                .map(|(name, is_so)| ((*name).to_owned(), Value::Bool(*is_so)))
+                .collect();
+            head.insert("x-mcp-annotations".to_owned(), Value::Object(hints));
+        }
 
         let mut tail = Map::new();
         if let Some(schema) = body(&mut input) {
@@ -248,7 +255,7 @@ impl Operation {
 
 /// One path of a document: `/` and a name, encoded. Clients take `.` and `..` between slashes for
 /// steps in the path, encoded or not (RFC 3986 §5.2.4), so in such a name the slashes are encoded.
-fn encoded_path(name: &str) -> String {
+pub fn encoded_path(name: &str) -> String {
     let path = format!("/{}", utf8_percent_encode(name, PATH));
     let has_steps = name.contains('/') && name.split('/').any(|part| part == "." || part == "..");
     if has_steps {

@@ -221,11 +221,19 @@ async fn every_path_is_what_it_seems() {
         (
             "POST /good/ECHO",
             404,
-            "bridge `good` has no tool `ECHO`; GET /good lists",
+            "bridge `good` has no tool `ECHO`; did you mean `echo`?",
         ),
-        ("POST /nobody/echo", 404, "GET /servers lists the bridges"),
-        ("POST /nothing", 404, "GET /servers lists the bridges"),
-        ("POST /good/nothing", 404, "GET /good lists what it has"),
+        (
+            "POST /nobody/echo",
+            404,
+            "nothing is at `/nobody/echo`; the bridges are `good`, `pages`",
+        ),
+        ("POST /nothing", 404, "the bridges are `good`, `pages`"),
+        (
+            "POST /good/nothing",
+            404,
+            "bridge `good` has no tool `nothing`; it has `",
+        ),
         (
             "POST /off/echo",
             503,
@@ -296,7 +304,7 @@ async fn the_servers_errors_have_their_status() {
     let answer = bridge
         .post("/good/fail", r#"{"message": "no such row"}"#)
         .await;
-    assert_eq!((answer.status, answer.code().as_str()), (500, "tool_error"));
+    assert_eq!((answer.status, answer.code().as_str()), (422, "tool_error"));
     assert_eq!(answer.json()["detail"]["message"], "no such row");
 }
 

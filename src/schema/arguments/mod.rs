@@ -7,6 +7,7 @@
 //! The schema is a stranger's and the arguments are a caller's, so everything here runs on a budget
 //! of steps (`schema::meter`), both when a schema is compiled and when it is applied.
 
+mod advice;
 mod body;
 mod branch;
 mod counted;
@@ -20,6 +21,7 @@ mod refusal;
 mod rename;
 mod repair;
 mod settle;
+mod strays;
 mod survey;
 pub(super) mod types;
 mod words;
@@ -32,6 +34,7 @@ use self::{
     body::Sent,
     counted::{Counted, Seen},
     plan::Plan,
+    refusal::Detail,
     rename::Renaming,
     settle::Settle,
 };
@@ -108,6 +111,8 @@ pub struct ArgumentSchema {
     takes_wrapper: bool,
     /// The longest string that the schema's patterns may be applied to, in bytes.
     text_bytes_max: usize,
+    /// How arguments are put right.
+    habits: Habits,
 }
 
 /// Arguments that fit.
@@ -116,6 +121,8 @@ struct Fit {
     arguments: Map<String, Value>,
     /// A number became a text, maybe in other digits than it was sent with.
     is_restyled: bool,
+    /// A key may be named by no schema.
+    is_strayed: bool,
 }
 
 impl ArgumentSchema {
@@ -168,6 +175,7 @@ impl ArgumentSchema {
             plan,
             validator: Some(repaired.validator),
             text_bytes_max: repaired.text_bytes_max,
+            habits,
         })
     }
 
@@ -183,6 +191,7 @@ impl ArgumentSchema {
             validator: None,
             takes_wrapper: false,
             text_bytes_max: usize::MAX,
+            habits: Habits::MCPO,
         }
     }
 
@@ -203,7 +212,8 @@ impl ArgumentSchema {
         }
         let budget = self.budget(effort, body.len());
         let (outcome, _) = within(budget, || self.accept_within(body));
-        outcome.unwrap_or(Err(Refusal::TooCostly))
+        let outcome = outcome.unwrap_or(Err(Refusal::TooCostly));
+        outcome.map_err(|refusal| self.advised(refusal, body))
     }
 
     /// What a check of so many bytes may cost.
@@ -239,8 +249,7 @@ impl ArgumentSchema {
         };
         let (value, inner) = self.unwrap(value);
         let refused = match self.judge(value) {
-            Ok(fit) if fit.is_restyled => return Ok(self.as_written(body, fit.arguments)),
-            Ok(fit) => return Ok(fit.arguments),
+            Ok(fit) => return self.taken(fit, body),
             Err(refused) => refused,
         };
         if let Some(Ok(fit)) = inner.map(|inner| self.judge(inner)) {
@@ -249,6 +258,68 @@ impl ArgumentSchema {
         // Settled values are no longer what was sent; reading it again costs only refused calls.
         let sent = self.read(body)?.unwrap_or_default();
         Err(self.refusal(&refused, &self.unwrap(sent).0))
+    }
+
+    /// Arguments that fit, unless one of their names is a misspelling, or is not wanted.
+    fn taken(&self, fit: Fit, body: &[u8]) -> Result<Map<String, Value>, Refusal> {
+        if fit.is_strayed && self.habits.helps {
+            let sent = self.sent(body)?;
+            let refused = strays::find(&self.plan, &sent)
+                .into_iter()
+                .filter(|stray| stray.slip.is_some() || self.habits.refuses_unknown);
+            let details: Vec<Detail> = refused
+                .map(|stray| {
+                    let input = sent.pointer(&stray.pointer()).unwrap_or(&Value::Null);
+                    Detail::stray(&stray, input)
+                })
+                .collect();
+            if !details.is_empty() {
+                return Err(Refusal::invalid(details));
+            }
+        }
+        if fit.is_restyled {
+            return Ok(self.as_written(body, fit.arguments));
+        }
+        Ok(fit.arguments)
+    }
+
+    /// The arguments as they were sent, with the server's names and without a wrapper.
+    fn sent(&self, body: &[u8]) -> Result<Value, Refusal> {
+        let (mut sent, _) = self.unwrap(self.read(body)?.unwrap_or_default());
+        if let Some(object) = sent.as_str().and_then(lax::parse_object) {
+            sent = object;
+        }
+        self.plan.renaming.restore(&self.plan, 0, &mut sent);
+        Ok(sent)
+    }
+
+    /// A refusal with published names and a sentence for models, where our habits count.
+    fn advised(&self, mut refusal: Refusal, body: &[u8]) -> Refusal {
+        if !self.habits.helps {
+            return refusal;
+        }
+        let plan = &self.plan;
+        match &mut refusal {
+            Refusal::InvalidJson { said, message } => *message = Some(advice::of_body(plan, said)),
+            Refusal::Invalid { details, message } => {
+                for step in details.iter_mut().flat_map(|detail| &mut detail.loc) {
+                    if let Some(published) = step
+                        .as_str()
+                        .and_then(|own| plan.renaming.names.published(own))
+                    {
+                        *step = Value::from(published);
+                    }
+                }
+                let budget = Budget::steps(EXPLAIN_STEPS);
+                let (told, _) = within(budget, || {
+                    let sent = self.sent(body).unwrap_or_default();
+                    advice::of_mistakes(plan, details, &sent)
+                });
+                *message = told.ok();
+            }
+            Refusal::TooCostly | Refusal::TooManyValues(_) => {}
+        }
+        refusal
     }
 
     /// Reads a body; `None` for one that says nothing. An integer that does not fit 64 bits is refused
@@ -347,6 +418,7 @@ impl ArgumentSchema {
         checked.map(|arguments| Fit {
             arguments,
             is_restyled: settle.restyled(),
+            is_strayed: settle.strayed(),
         })
     }
 

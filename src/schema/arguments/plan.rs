@@ -67,6 +67,12 @@ pub struct Node {
     pub choices: Option<Vec<Value>>,
     /// The properties it names.
     pub properties: HashMap<String, Property>,
+    /// Their names, as the schema orders them.
+    pub order: Vec<String>,
+    /// The properties that it asks for, whether it names them or not.
+    pub required: Vec<String>,
+    /// It says itself that other names are welcome, or names them where a plan does not look.
+    pub opens: bool,
     /// What all other properties are.
     pub additional: Option<NodeId>,
     /// The first elements.
@@ -305,7 +311,7 @@ impl Plan {
     fn collect_defaults(&mut self, warnings: &mut Vec<String>) {
         for id in 0..self.nodes.len() {
             let mut defaults = Vec::new();
-            for name in self.property_names(id) {
+            for name in self.nodes[id].order.clone() {
                 let Some(node) = self.nodes[id]
                     .properties
                     .get(&name)
@@ -328,16 +334,6 @@ impl Plan {
             }
             self.nodes[id].defaults = defaults;
         }
-    }
-
-    /// The names of a node's properties as the schema orders them.
-    fn property_names(&self, id: NodeId) -> Vec<String> {
-        let schema = self.schema.pointer(&self.nodes[id].pointer);
-        let properties = schema.and_then(|schema| schema.get("properties"));
-        properties
-            .and_then(Value::as_object)
-            .map(|properties| properties.keys().cloned().collect())
-            .unwrap_or_default()
     }
 
     /// A schema's `default`, or that of the schema it refers to; null counts as none, as in mcpo.
@@ -408,8 +404,8 @@ impl Plan {
             }
             if seen.insert((id, guarded)) {
                 open.extend(self.children(id).map(|child| (child, guarded)));
-                for name in self.property_names(id) {
-                    let property = node.properties.get(&name);
+                for name in &node.order {
+                    let property = node.properties.get(name);
                     open.extend(property.map(|property| (property.node, guarded)));
                 }
             }
@@ -428,6 +424,9 @@ impl Node {
             whole: Types::ALL,
             choices: None,
             properties: HashMap::new(),
+            order: Vec::new(),
+            required: Vec::new(),
+            opens: false,
             additional: None,
             prefix: Vec::new(),
             items: None,

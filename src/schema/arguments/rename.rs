@@ -27,6 +27,11 @@ impl Renaming {
         }
     }
 
+    /// What a name of the server is published as.
+    pub fn shown<'n>(&'n self, own: &'n str) -> &'n str {
+        self.names.published(own).unwrap_or(own)
+    }
+
     /// Renames in a value that meets the schema of a node. A name that the server has itself stays.
     pub fn restore(&self, plan: &Plan, id: NodeId, value: &mut Value) {
         if !self.names.is_empty() {

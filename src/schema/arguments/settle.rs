@@ -33,6 +33,8 @@ pub struct Settle<'p> {
     filled: bool,
     /// A number with a fraction became a text, in digits that may be others than were sent.
     restyled: bool,
+    /// An object had a key that its own schema does not name; one beside it may.
+    strayed: bool,
     /// What is left of [`TRIAL_VALUES_MAX`].
     trials: usize,
     /// How deep in the value it is.
@@ -49,6 +51,7 @@ impl<'p> Settle<'p> {
             fill,
             filled: false,
             restyled: false,
+            strayed: false,
             trials: TRIAL_VALUES_MAX,
             depth: 0,
             defaults: DEFAULT_VALUES_MAX,
@@ -68,6 +71,11 @@ impl<'p> Settle<'p> {
     /// True if the digits of a number that became a text may be others than were sent.
     pub fn restyled(&self) -> bool {
         self.restyled
+    }
+
+    /// True if there may be a key that no schema names.
+    pub fn strayed(&self) -> bool {
+        self.strayed
     }
 
     /// Settles one value.
@@ -170,6 +178,7 @@ impl<'p> Settle<'p> {
                 Some(property) if value.is_null() && property.drops_null => nulls = true,
                 Some(property) => self.value(property.node, value),
                 None => {
+                    self.strayed |= !node.opens;
                     if let Some(additional) = node.additional {
                         self.value(additional, value);
                     }

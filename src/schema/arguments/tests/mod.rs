@@ -22,9 +22,9 @@ fn accept(schema: &Value, body: &str) -> Result<Value, Vec<String>> {
         .accept(body.as_bytes(), Effort::Full)
         .map(Value::Object)
         .map_err(|refusal| match refusal {
-            Refusal::InvalidJson(message) => vec![message],
+            Refusal::InvalidJson { said, .. } => vec![said],
             Refusal::TooCostly | Refusal::TooManyValues(_) => vec![refusal.to_string()],
-            Refusal::Invalid(details) => details
+            Refusal::Invalid { details, .. } => details
                 .iter()
                 .map(|detail| format!("{} {}", detail.kind, Value::from(detail.loc.clone())))
                 .collect(),

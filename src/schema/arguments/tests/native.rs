@@ -271,3 +271,136 @@ fn contradictions_do_not_refuse_what_the_server_takes() {
         );
     }
 }
+
+/// The sentence that a refused body is answered with.
+fn told(schema: &Value, body: &str, habits: Habits) -> Option<String> {
+    let compiled = ArgumentSchema::compile(schema, &mut u64::MAX.clone(), habits).0;
+    let refused = compiled.accept(body.as_bytes(), Effort::Full).err()?;
+    Some(refused.message().unwrap_or_default().to_owned())
+}
+
+#[test]
+fn misspelt_names_are_refused_and_other_unknown_ones_pass() {
+    let strict = Habits {
+        refuses_unknown: true,
+        ..Habits::NATIVE
+    };
+    let properties =
+        json!({"max_count": {"type": "integer", "default": 3}, "path": {"type": "string"}});
+    let closed = json!({"type": "object", "properties": properties});
+    // The schema, the body, whether it passes by our habits, and where unknown names are refused.
+    let cases = [
+        (closed.clone(), r#"{"max_cnt": 1}"#, false, false),
+        (closed.clone(), r#"{"maxCount": 1}"#, false, false),
+        (
+            closed.clone(),
+            r#"{"max_cnt": 1, "max_count": 2}"#,
+            true,
+            false,
+        ),
+        (closed.clone(), r#"{"min_count": 1}"#, true, false),
+        (closed.clone(), r#"{"encoding": "x"}"#, true, false),
+        (closed.clone(), r#"{"path": "x"}"#, true, true),
+        (
+            json!({"type": "object", "properties": properties, "additionalProperties": true}),
+            r#"{"max_cnt": 1}"#,
+            true,
+            true,
+        ),
+        (
+            json!({"type": "object", "properties": properties, "patternProperties": {"^m": {}}}),
+            r#"{"max_cnt": 1}"#,
+            true,
+            true,
+        ),
+        (
+            json!({"type": "object", "allOf": [{"properties": properties}, {"properties": {"max_cnt": {}}}]}),
+            r#"{"max_cnt": 1}"#,
+            true,
+            true,
+        ),
+        (
+            json!({"type": "object", "properties": {"in": {"type": "array", "items": closed}}}),
+            r#"{"in": [{"max_count": 1}, {"max_cnt": 1}]}"#,
+            false,
+            false,
+        ),
+        (json!({"type": "object"}), r#"{"max_cnt": 1}"#, true, true),
+        (
+            json!({"type": "object", "properties": properties, "if": {"required": ["path"]}, "then": {"properties": {"max_cnt": {}}}}),
+            r#"{"max_cnt": 1}"#,
+            true,
+            true,
+        ),
+    ];
+    for (schema, body, passes, passes_strictly) in cases {
+        assert_eq!(
+            told(&schema, body, Habits::NATIVE).is_none(),
+            passes,
+            "{body} for {schema}"
+        );
+        assert_eq!(
+            told(&schema, body, strict).is_none(),
+            passes_strictly,
+            "{body} for {schema}"
+        );
+        assert_eq!(
+            told(&schema, body, Habits::MCPO),
+            None,
+            "{body} for {schema}"
+        );
+    }
+}
+
+#[test]
+fn a_sentence_tells_what_was_meant_and_what_there_is() {
+    let schema = json!({
+        "type": "object",
+        "properties": {
+            "path": {"type": "string"}, "head": {"type": "number"}, "tail": {"type": "number"},
+            "$tags": {"type": "array", "items": {"type": "string"}}, "any": {}
+        },
+        "required": ["path"]
+    });
+    let all = "Arguments: path (string), head, tail (optional numbers), tags (optional list of strings), any (optional any value)";
+    let cases = [
+        (
+            r#"{"file_path": "/a"}"#,
+            "`file_path` is not an argument here; did you mean `path`? path is missing (you sent file_path).",
+        ),
+        (
+            r#"{"path": "/a", "tagz": []}"#,
+            "`tagz` is not an argument here; did you mean `tags`?",
+        ),
+        (
+            r#"{"path": "/a", "head": "ten"}"#,
+            "head should be a number (you sent \"ten\").",
+        ),
+        (
+            r#"{"path": "/a", "tags": [true]}"#,
+            "tags[0] should be a string (you sent true).",
+        ),
+        ("[]", "Send a JSON object with `path`."),
+        ("", "Send a JSON object with `path`."),
+    ];
+    for (body, mistakes) in cases {
+        let sentence = told(&schema, body, Habits::NATIVE).unwrap();
+        assert_eq!(sentence, format!("{mistakes} {all}"), "{body}");
+        assert_eq!(
+            told(&schema, body, Habits::MCPO).unwrap_or_default(),
+            "",
+            "{body}"
+        );
+    }
+    let many: serde_json::Map<_, _> = (0..300)
+        .map(|it| (format!("argument_{it}"), json!({"type": "string"})))
+        .collect();
+    let wide = json!({"type": "object", "properties": many, "required": ["argument_0"]});
+    let body = json!({"x".repeat(5_000): "y".repeat(5_000)}).to_string();
+    let sentence = told(&wide, &body, Habits::NATIVE).unwrap();
+    assert!(sentence.chars().count() <= 500, "{sentence}");
+    assert!(
+        sentence.contains("argument_0 is missing") && sentence.contains(" more"),
+        "{sentence}"
+    );
+}
