@@ -47,14 +47,21 @@ pub struct ApiError {
     pub allow: Option<&'static str>,
     /// Where the caller connects an account.
     pub connect_url: Option<Box<str>>,
-    /// What the sentence for models says instead of `detail`.
-    pub said: Option<Box<str>>,
-    /// What it asks for, where the code does not tell.
-    pub next: Option<Box<str>>,
-    /// Whether `said` is the whole sentence.
-    pub is_sentence: bool,
+    /// What the sentence for models says besides; boxed, for errors are handed on by value.
+    pub advice: Option<Box<Advice>>,
     /// Whether its texts were cleaned, or need not be.
     is_clean: bool,
+}
+
+/// What the sentence for models says besides the detail.
+#[derive(Debug, Clone, Default)]
+pub struct Advice {
+    /// What is wrong, instead of the detail.
+    pub said: Option<String>,
+    /// What to do, where the code does not tell.
+    pub next: Option<String>,
+    /// Whether `said` is the whole sentence.
+    pub is_sentence: bool,
 }
 
 /// What tools are called with.
@@ -98,37 +105,36 @@ impl ApiError {
             challenge: None,
             allow: None,
             connect_url: None,
-            said: None,
-            next: None,
-            is_sentence: false,
+            advice: None,
             is_clean: false,
         }
     }
 
     /// Says to models what its detail does not say as plainly.
     #[must_use]
-    pub fn say(mut self, said: impl Into<Box<str>>) -> Self {
-        self.said = Some(said.into());
+    pub fn say(mut self, said: impl Into<String>) -> Self {
+        self.advice.get_or_insert_default().said = Some(said.into());
         self
     }
 
     /// The same, in a sentence that needs no more.
     #[must_use]
-    pub fn say_all(mut self, said: impl Into<Box<str>>) -> Self {
-        self.is_sentence = true;
+    pub fn say_all(mut self, said: impl Into<String>) -> Self {
+        self.advice.get_or_insert_default().is_sentence = true;
         self.say(said)
     }
 
     /// Tells models what to do.
     #[must_use]
-    pub fn advise(mut self, next: impl Into<Box<str>>) -> Self {
-        self.next = Some(next.into());
+    pub fn advise(mut self, next: impl Into<String>) -> Self {
+        self.advice.get_or_insert_default().next = Some(next.into());
         self
     }
 
     /// What is wrong, in words for models.
     pub fn said(&self) -> Cow<'_, str> {
-        match (&self.said, &*self.detail) {
+        let said = self.advice.as_ref().and_then(|it| it.said.as_deref());
+        match (said, &*self.detail) {
             (Some(said), _) => Cow::Borrowed(said),
             (None, Value::String(said)) => Cow::Borrowed(said),
             (None, detail) => match detail.get("message").and_then(Value::as_str) {
@@ -153,8 +159,7 @@ impl ApiError {
             "{before}. Show the user this link, good for {} minutes, and try again once they have connected: {url}",
             TICKET_TTL.as_secs() / 60
         );
-        self.said = Some(detail.as_str().into());
-        self.is_sentence = true;
+        self = self.say_all(detail.as_str());
         self.detail = Box::new(Value::String(detail));
         self.connect_url = Some(url.as_str().into());
         self
@@ -378,8 +383,10 @@ impl ApiError {
             return;
         }
         redactor.clean_json(&mut self.detail);
-        for text in [&mut self.said, &mut self.next].into_iter().flatten() {
-            *text = redactor.redact(text).into();
+        if let Some(Advice { said, next, .. }) = self.advice.as_deref_mut() {
+            for text in [said, next].into_iter().flatten() {
+                *text = redactor.redact(text).into_owned();
+            }
         }
         if let Some(when) = &mut self.retry_after {
             redactor.clean(when);

@@ -11,7 +11,8 @@ const IN_A_MOMENT: &str = "try again in a moment";
 /// Writes it.
 pub fn message(error: &ApiError) -> String {
     let said = error.said();
-    if error.is_sentence {
+    let advice = error.advice.as_deref();
+    if advice.is_some_and(|it| it.is_sentence) {
         return said.into_owned();
     }
     let wait = wait(error.retry_after.as_deref());
@@ -21,7 +22,7 @@ pub fn message(error: &ApiError) -> String {
     }
     // A question ends as one.
     let stop = if text.ends_with('?') { " " } else { "; " };
-    let next = error.next.as_deref().map_or_else(
+    let next = advice.and_then(|it| it.next.as_deref()).map_or_else(
         || next(error, wait.as_deref()),
         |next| Some(next.to_owned()),
     );

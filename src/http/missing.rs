@@ -10,7 +10,7 @@ use super::{
     state::{AppState, Settings},
     tools::Asked,
 };
-use crate::{access::View, config::Flavor, near};
+use crate::{access::View, config::Flavor, name::BridgeName, near};
 
 /// How many names are told that are near.
 const NEAR_MAX: usize = 3;
@@ -59,9 +59,12 @@ pub async fn bridge(
         .iter()
         .map(|bridge| bridge.name())
         .filter(|name| view.enter(name).is_ok())
-        .map(|name| name.as_str())
+        .map(BridgeName::as_str)
         .collect();
-    let first = path.split('/').next().unwrap_or_default();
+    let (first, said) = match path.split_once('/') {
+        Some((first, _)) => (first, format!("there is no bridge `{first}`")),
+        None => (path.as_str(), said),
+    };
     told(said, first, &names, "the bridges are")
 }
 

@@ -141,7 +141,7 @@ fn named(schema: &Value) -> Vec<&str> {
                 open.extend(members.values().rev().filter(|value| is_nested(value)));
             }
             Value::Array(elements) => {
-                open.extend(elements.iter().rev().filter(|value| is_nested(value)))
+                open.extend(elements.iter().rev().filter(|value| is_nested(value)));
             }
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }

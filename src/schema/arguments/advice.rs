@@ -37,7 +37,7 @@ pub fn of_mistakes(plan: &Plan, details: &[Detail], sent: &Value) -> String {
     told.truncate(MISTAKES_MAX);
     told.extend(missing(details, &strays));
     for detail in details {
-        if told.len() >= MISTAKES_MAX + 1 {
+        if told.len() > MISTAKES_MAX {
             break;
         }
         let words = of_detail(detail);
@@ -56,6 +56,10 @@ pub fn of_mistakes(plan: &Plan, details: &[Detail], sent: &Value) -> String {
 
 /// What a body should be that is none, or no JSON.
 pub fn of_body(plan: &Plan, said: &str) -> String {
+    let said = match said.strip_prefix("the ") {
+        Some(rest) => format!("The {rest}"),
+        None => said.to_owned(),
+    };
     finish(plan, &format!("{said}. {}", send_object(plan)))
 }
 
@@ -225,12 +229,11 @@ fn in_words(detail: &Detail, name: &str) -> String {
                 "Dictionary should ",
             ];
             let rest = subjects.iter().find_map(|it| detail.msg.strip_prefix(it));
-            match rest {
-                Some(rest) => format!("{name} should {rest}"),
-                None => {
-                    let said = detail.msg.strip_prefix("Value error, ");
-                    format!("{name}: {}", said.unwrap_or(&detail.msg))
-                }
+            if let Some(rest) = rest {
+                format!("{name} should {rest}")
+            } else {
+                let said = detail.msg.strip_prefix("Value error, ");
+                format!("{name}: {}", said.unwrap_or(&detail.msg))
             }
         }
     }
@@ -247,7 +250,7 @@ fn place(path: &[Value], name: &str) -> String {
                 }
                 text.push_str(&shown(key));
             }
-            index => text.push_str(&format!("[{index}]")),
+            index => text = format!("{text}[{index}]"),
         }
     }
     if !text.is_empty() && !name.starts_with('[') {

@@ -29,12 +29,8 @@ pub struct Settle<'p> {
     plan: &'p Plan,
     /// Fill in defaults.
     fill: bool,
-    /// A default was filled in.
-    filled: bool,
-    /// A number with a fraction became a text, in digits that may be others than were sent.
-    restyled: bool,
-    /// An object had a key that its own schema does not name; one beside it may.
-    strayed: bool,
+    /// What it came across.
+    noted: Noted,
     /// What is left of [`TRIAL_VALUES_MAX`].
     trials: usize,
     /// How deep in the value it is.
@@ -43,15 +39,24 @@ pub struct Settle<'p> {
     defaults: u64,
 }
 
+/// What a walk came across.
+#[derive(Debug, Default)]
+struct Noted {
+    /// A default was filled in.
+    filled: bool,
+    /// A number with a fraction became a text, in digits that may be others than were sent.
+    restyled: bool,
+    /// An object had a key that its own schema does not name; one beside it may.
+    strayed: bool,
+}
+
 impl<'p> Settle<'p> {
     /// Prepares a walk.
     pub fn new(plan: &'p Plan, fill: bool) -> Self {
         Self {
             plan,
             fill,
-            filled: false,
-            restyled: false,
-            strayed: false,
+            noted: Noted::default(),
             trials: TRIAL_VALUES_MAX,
             depth: 0,
             defaults: DEFAULT_VALUES_MAX,
@@ -65,17 +70,17 @@ impl<'p> Settle<'p> {
 
     /// True if a default was filled in.
     pub fn filled(&self) -> bool {
-        self.filled
+        self.noted.filled
     }
 
     /// True if the digits of a number that became a text may be others than were sent.
     pub fn restyled(&self) -> bool {
-        self.restyled
+        self.noted.restyled
     }
 
     /// True if there may be a key that no schema names.
     pub fn strayed(&self) -> bool {
-        self.strayed
+        self.noted.strayed
     }
 
     /// Settles one value.
@@ -125,7 +130,7 @@ impl<'p> Settle<'p> {
         if node.declared.contains(Types::STRING)
             && let Some(text) = lax::text(value, node.choices.as_deref())
         {
-            self.restyled |= value.is_f64();
+            self.noted.restyled |= value.is_f64();
             return Some(text);
         }
         let is_list = node.declared.contains(Types::ARRAY) && node.prefix.is_empty();
@@ -178,7 +183,7 @@ impl<'p> Settle<'p> {
                 Some(property) if value.is_null() && property.drops_null => nulls = true,
                 Some(property) => self.value(property.node, value),
                 None => {
-                    self.strayed |= !node.opens;
+                    self.noted.strayed |= !node.opens;
                     if let Some(additional) = node.additional {
                         self.value(additional, value);
                     }
@@ -206,7 +211,7 @@ impl<'p> Settle<'p> {
                     give_up();
                 }
                 members.insert(name.clone(), default.clone());
-                self.filled = true;
+                self.noted.filled = true;
             }
         }
     }
@@ -240,7 +245,7 @@ impl<'p> Settle<'p> {
                 };
                 self.trials = left;
             }
-            let filled = self.filled;
+            let filled = self.noted.filled;
             charge_each(value);
             let mut attempt = value.clone();
             self.value(*id, &mut attempt);
@@ -248,7 +253,7 @@ impl<'p> Settle<'p> {
                 *value = attempt;
                 return;
             }
-            self.filled = filled;
+            self.noted.filled = filled;
         }
     }
 }

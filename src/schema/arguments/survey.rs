@@ -205,7 +205,7 @@ impl<'s> Survey<'s> {
                 .get(*keyword)
                 .is_some_and(|value| *value != Value::Bool(false))
         };
-        node.opens = OPENERS.iter().any(|keyword| is_welcome(&keyword));
+        node.opens = OPENERS.iter().any(is_welcome);
         let is_open = schema
             .get("additionalProperties")
             .is_some_and(Value::is_object);

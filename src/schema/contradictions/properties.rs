@@ -26,7 +26,10 @@ pub fn loosen(members: &mut Map<String, Value>, said: &mut Vec<String>) {
             known.contains(name) || !(is_closed || impossible.iter().any(|other| other == name))
         })
     };
-    if keep(members.get_mut("required"), may_be) {
+    if members
+        .get_mut("required")
+        .is_some_and(|names| keep(names, may_be))
+    {
         said.push(
             "`required` names what its properties rule out, which is not asked for".to_owned(),
         );
@@ -37,7 +40,7 @@ pub fn loosen(members: &mut Map<String, Value>, said: &mut Vec<String>) {
         };
         let mut is_loosened = false;
         for (_, wanted) in table.iter_mut() {
-            is_loosened |= keep(Some(wanted), may_be);
+            is_loosened |= keep(wanted, may_be);
         }
         if is_loosened {
             said.push(format!(
@@ -49,8 +52,8 @@ pub fn loosen(members: &mut Map<String, Value>, said: &mut Vec<String>) {
 }
 
 /// Keeps the names that may be given; whether others were there.
-fn keep(names: Option<&mut Value>, may_be: impl Fn(&Value) -> bool) -> bool {
-    let Some(Value::Array(names)) = names else {
+fn keep(names: &mut Value, may_be: impl Fn(&Value) -> bool) -> bool {
+    let Value::Array(names) = names else {
         return false;
     };
     let before = names.len();

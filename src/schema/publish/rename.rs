@@ -27,7 +27,9 @@ pub fn rename(schema: &mut Value, names: &Names) {
     }
     if let Some(Value::Object(table)) = members.get_mut("dependentRequired") {
         keys(table, names);
-        table.values_mut().for_each(|wanted| texts(wanted, names));
+        for (_, wanted) in table.iter_mut() {
+            texts(wanted, names);
+        }
     }
     for keyword in ["properties", "dependentSchemas"] {
         if let Some(Value::Object(table)) = members.get_mut(keyword) {
@@ -38,12 +40,14 @@ pub fn rename(schema: &mut Value, names: &Names) {
         match (holds(keyword), value) {
             (Holds::Schema | Holds::Items, value @ Value::Object(_)) => rename(value, names),
             (Holds::List | Holds::Items, Value::Array(schemas)) => {
-                schemas.iter_mut().for_each(|schema| rename(schema, names));
+                for schema in schemas {
+                    rename(schema, names);
+                }
             }
             (Holds::Names, Value::Object(schemas)) => {
-                schemas
-                    .values_mut()
-                    .for_each(|schema| rename(schema, names));
+                for (_, schema) in schemas.iter_mut() {
+                    rename(schema, names);
+                }
             }
             _ => {}
         }

@@ -392,7 +392,7 @@ fn a_sentence_tells_what_was_meant_and_what_there_is() {
             "{body}"
         );
     }
-    let many: serde_json::Map<_, _> = (0..300)
+    let many: Map<_, _> = (0..300)
         .map(|it| (format!("argument_{it}"), json!({"type": "string"})))
         .collect();
     let wide = json!({"type": "object", "properties": many, "required": ["argument_0"]});
