@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{
     reply::Reply,
-    schema::{ArgumentSchema, Effort, counted, publish_input, publish_output},
+    schema::{ArgumentSchema, Effort, Habits, counted, publish_input, publish_output},
 };
 
 /// Any JSON as a server's schema: publishing ends, and gives JSON that the publisher itself takes
@@ -15,7 +15,7 @@ pub fn publish(data: &[u8]) {
     let Ok(schema) = serde_json::from_slice::<Value>(data) else {
         return;
     };
-    let published = publish_input(&schema, "tool");
+    let published = publish_input(&schema, "tool", Habits::NATIVE);
     assert!(published.schema.is_object(), "{}", published.schema);
     let text = published.schema.to_string();
     assert!(!text.contains("\"$defs\""), "{text}");
@@ -32,7 +32,8 @@ pub fn arguments(data: &[u8]) {
     let Ok(schema) = serde_json::from_slice::<Value>(schema) else {
         return;
     };
-    let (compiled, _warnings) = ArgumentSchema::compile(&schema, &mut u64::MAX.clone());
+    let (compiled, _warnings) =
+        ArgumentSchema::compile(&schema, &mut u64::MAX.clone(), Habits::NATIVE);
     if let Ok(accepted) = compiled.accept(body, Effort::Full) {
         let again = serde_json::to_vec(&accepted).unwrap_or_default();
         assert!(
@@ -59,7 +60,7 @@ pub fn costs(data: &[u8]) {
     };
     let mut steps_left = u64::MAX;
     let began = Instant::now();
-    let (compiled, _warnings) = ArgumentSchema::compile(&schema, &mut steps_left);
+    let (compiled, _warnings) = ArgumentSchema::compile(&schema, &mut steps_left, Habits::NATIVE);
     check_cost("compiling", began.elapsed(), u64::MAX - steps_left);
     for effort in [Effort::Light, Effort::Full] {
         let began = Instant::now();
@@ -69,7 +70,7 @@ pub fn costs(data: &[u8]) {
     let began = Instant::now();
     let (_published, steps) = counted(|| {
         (
-            publish_input(&schema, "tool"),
+            publish_input(&schema, "tool", Habits::NATIVE),
             publish_output(&schema, "tool"),
         )
     });

@@ -7,9 +7,10 @@
 // Characters: which of them people can see.
 mod plain_text;
 
-// Words: what everything else is written in.
+// Words: what everything else is written in, and how alike two of them are.
 mod json;
 mod name;
+mod near;
 mod secret;
 
 // Threads for work on strangers' data.

@@ -8,6 +8,17 @@ use crate::name::{TOOL_NAME_BYTES_MAX, ToolName};
 /// called by it too.
 pub const ALIAS_META: &str = "mcp-bridge/alias";
 
+/// Says that a tool changes nothing.
+const READ_ONLY: &str = "readOnlyHint";
+
+/// The hints of MCP about what a tool does.
+const HINTS: [&str; 4] = [
+    READ_ONLY,
+    "destructiveHint",
+    "idempotentHint",
+    "openWorldHint",
+];
+
 /// One entry of a server's `tools/list`, read leniently: a vendor's extra keys and missing
 /// schemas are common in the field (`MCP 2025-11-25, server/tools`).
 #[derive(Debug, Clone, PartialEq)]
@@ -28,6 +39,8 @@ pub struct Tool {
     pub output_schema: Option<Value>,
     /// `annotations.readOnlyHint`: an untrusted hint of the server.
     pub read_only: bool,
+    /// This and the other hints of `annotations` that the server gives, by name.
+    pub hints: Vec<(&'static str, bool)>,
 }
 
 /// Why an entry of `tools/list` cannot be served.
@@ -54,6 +67,9 @@ impl Tool {
             .and_then(Value::as_str)
             .and_then(ToolName::parse)
             .ok_or(BadTool::NoName)?;
+        let annotations = entry.remove("annotations").unwrap_or_default();
+        let hint = |name: &&'static str| Some((*name, annotations.get(*name)?.as_bool()?));
+        let hints: Vec<_> = HINTS.iter().filter_map(hint).collect();
         Ok(Self {
             server_name: name.clone(),
             name,
@@ -66,11 +82,8 @@ impl Tool {
             description: text(&mut entry, "description"),
             input_schema: entry.remove("inputSchema").unwrap_or(Value::Null),
             output_schema: entry.remove("outputSchema").filter(Value::is_object),
-            read_only: entry
-                .get("annotations")
-                .and_then(|annotations| annotations.get("readOnlyHint"))
-                .and_then(Value::as_bool)
-                .unwrap_or(false),
+            read_only: hints.contains(&(READ_ONLY, true)),
+            hints,
         })
     }
 }

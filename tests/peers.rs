@@ -278,7 +278,7 @@ fn judge(call: &Call, answer: &Answer) -> Result<(), &'static str> {
     let right = match call.outcome.as_str() {
         "ok" => answer.status == 200,
         "tool_error" => {
-            answer.status == 500
+            answer.status == 422
                 && answer.json["code"] == "tool_error"
                 && answer.json["detail"]["message"].is_string()
         }

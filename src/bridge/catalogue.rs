@@ -216,11 +216,28 @@ fn merged(
         server: (!server.root_path.is_empty()).then_some(&server.root_path),
         path_prefix: server.path_prefix.trim_end_matches('/'),
         secured: !config.identity.keys.is_empty(),
+        tags: &tags(config, bridges, redactor),
     };
     let operations = tools
         .iter()
         .map(|it| (it.entry.operation.as_ref(), it.id.as_str()));
     openapi::merged(&frame, operations)
+}
+
+/// What the servers tell of how their tools are used, by bridge; mcpo's documents have none of it.
+fn tags(config: &Config, bridges: &[Arc<Bridge>], redactor: &Redactor) -> Vec<(String, String)> {
+    let told = |bridge: &Arc<Bridge>| {
+        let server = bridge.live.server.load();
+        let instructions = server.as_deref()?.instructions.as_deref()?;
+        Some((
+            bridge.name().to_string(),
+            redactor.redact(instructions).into_owned(),
+        ))
+    };
+    match config.flavor {
+        Flavor::Native => bridges.iter().filter_map(told).collect(),
+        Flavor::Mcpo | Flavor::McpoSingle => Vec::new(),
+    }
 }
 
 /// The document of one bridge, with those of the tools that are its own: mcpo's where mcpo's rules
@@ -250,6 +267,7 @@ fn of_bridge(
         server: (!url.is_empty()).then_some(url.as_str()),
         path_prefix: "",
         secured: !config.identity.keys.is_empty(),
+        tags: &tags(config, std::slice::from_ref(bridge), redactor),
     };
     if is_mcpo {
         let entries: Vec<_> = own.map(|it| &it.entry).collect();

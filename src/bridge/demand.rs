@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::{
     json,
-    schema::{ArgumentSchema, Effort},
+    schema::{ArgumentSchema, Effort, Habits},
 };
 
 /// Schemas of so many values are compiled on a thread of their own: it takes more than a millisecond.
@@ -25,14 +25,16 @@ pub struct OnDemand {
     compiled: OnceLock<ArgumentSchema>,
     /// Whether compiling it takes long.
     is_slow: bool,
+    /// How arguments are put right.
+    habits: Habits,
 }
 
 impl OnDemand {
     /// Tries a schema; also gives what had to be left out of it. What compiling took is subtracted from
     /// `steps_left`.
-    pub fn try_out(schema: &Value, steps_left: &mut u64) -> (Self, Vec<String>) {
+    pub fn try_out(schema: &Value, steps_left: &mut u64, habits: Habits) -> (Self, Vec<String>) {
         let before = *steps_left;
-        let (compiled, warnings) = ArgumentSchema::compile(schema, steps_left);
+        let (compiled, warnings) = ArgumentSchema::compile(schema, steps_left, habits);
         let is_slow = before - *steps_left > SMALL_SCHEMA_STEPS
             || json::count_values(schema) > SMALL_SCHEMA_VALUES;
         let kept = OnceLock::new();
@@ -43,6 +45,7 @@ impl OnDemand {
         let on_demand = Self {
             compiled: kept,
             is_slow,
+            habits,
         };
         (on_demand, warnings)
     }
@@ -52,7 +55,7 @@ impl OnDemand {
         if self.is_slow && effort != Effort::Full {
             return self.compiled.get();
         }
-        let compile = || ArgumentSchema::compile(schema, &mut u64::MAX.clone()).0;
+        let compile = || ArgumentSchema::compile(schema, &mut u64::MAX.clone(), self.habits).0;
         Some(self.compiled.get_or_init(compile))
     }
 }
@@ -74,7 +77,8 @@ mod tests {
     fn a_schema_is_compiled_by_the_first_check_that_may_take_so_long() {
         for (properties, by_light) in [(3, true), (400, false)] {
             let schema = schema(properties);
-            let (on_demand, warnings) = OnDemand::try_out(&schema, &mut u64::MAX.clone());
+            let (on_demand, warnings) =
+                OnDemand::try_out(&schema, &mut u64::MAX.clone(), Habits::NATIVE);
             assert!(warnings.is_empty() && on_demand.compiled.get().is_none());
             let light = on_demand.get(&schema, Effort::Light);
             assert_eq!(light.is_some(), by_light, "{properties}");
@@ -90,7 +94,7 @@ mod tests {
     #[test]
     fn what_could_not_be_compiled_within_the_list_is_not_tried_again() {
         let schema = schema(50);
-        let (on_demand, warnings) = OnDemand::try_out(&schema, &mut 10);
+        let (on_demand, warnings) = OnDemand::try_out(&schema, &mut 10, Habits::NATIVE);
         assert_eq!(warnings.len(), 1, "{warnings:?}");
         let accepting = on_demand.get(&schema, Effort::Light).unwrap();
         assert!(accepting.accept(br#"{"p0": []}"#, Effort::Light).is_ok());

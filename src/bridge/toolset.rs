@@ -9,10 +9,11 @@ use serde_json::Value;
 
 use super::{checks::Checking, demand::OnDemand};
 use crate::{
-    config::{self, Flavor, RemoteKind, Transport},
+    config::{self, Flavor, RemoteKind, Transport, UnknownArguments},
     mcp,
     name::ToolName,
     openapi::{Operation, Style},
+    schema::Habits,
     secret::Redactor,
     telemetry::Outcome,
     tool::Tool,
@@ -162,7 +163,8 @@ impl Toolset {
         flavor: Flavor,
         steps_left: &mut u64,
     ) -> Entry {
-        let (arguments, lost) = OnDemand::try_out(&tool.input_schema, steps_left);
+        let (arguments, lost) =
+            OnDemand::try_out(&tool.input_schema, steps_left, habits(config, flavor));
         let operation = Operation::new(&config.name, &tool, Style::Native);
         let mcpo = (flavor != Flavor::Native)
             .then(|| Arc::new(Operation::new(&config.name, &tool, Style::Mcpo)));
@@ -242,6 +244,17 @@ fn has_aliases(config: &config::Bridge) -> bool {
     match &config.transport {
         Ok(Transport::Remote(remote)) => remote.kind == RemoteKind::OpenApi,
         Ok(Transport::Stdio(_)) | Err(_) => false,
+    }
+}
+
+/// How far arguments are put right.
+fn habits(config: &config::Bridge, flavor: Flavor) -> Habits {
+    match flavor {
+        Flavor::Native => Habits {
+            refuses_unknown: config.unknown_arguments == UnknownArguments::Refuse,
+            ..Habits::NATIVE
+        },
+        Flavor::Mcpo | Flavor::McpoSingle => Habits::MCPO,
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{
-    Bridge, CredentialKind, Disabled, OAuthGrant, ToolFilter, Transport,
+    Bridge, CredentialKind, Disabled, OAuthGrant, ToolFilter, Transport, UnknownArguments,
     credentials::{BasicTable, OAuthTable},
     diagnostic::Span,
     reader::{Reader, Scalar, Text},
@@ -29,6 +29,12 @@ const CREDENTIALS: &[(&str, CredentialKind)] = &[
     ("shared", CredentialKind::Shared),
     ("group", CredentialKind::Group),
     ("caller", CredentialKind::Caller),
+];
+
+/// What `unknown_arguments` may say.
+const UNKNOWN_ARGUMENTS: &[(&str, UnknownArguments)] = &[
+    ("pass", UnknownArguments::Pass),
+    ("refuse", UnknownArguments::Refuse),
 ];
 
 /// As it stands in the file. Defaults are those of [`Bridge`].
@@ -66,6 +72,7 @@ pub(super) struct BridgeTable {
     pub(super) aliases: BTreeMap<Text, Text>,
     pub(super) embed_html: Option<bool>,
     pub(super) progress: Option<bool>,
+    pub(super) unknown_arguments: Option<Text>,
     /// Whether a key was left out because it did not fit, and has been reported.
     #[serde(skip)]
     pub(super) is_partial: bool,
@@ -190,6 +197,15 @@ impl Resolver<'_, '_> {
         kind.unwrap_or(CredentialKind::Shared)
     }
 
+    fn unknown_arguments(&mut self, text: Option<&Text>) -> UnknownArguments {
+        let said = text.and_then(|text| {
+            let text = self.expand(text)?;
+            let choices = UNKNOWN_ARGUMENTS;
+            self.reader.choice("unknown_arguments", &text, choices)
+        });
+        said.unwrap_or_default()
+    }
+
     /// The same for a string that others can see; a secret in it is worth a warning.
     pub(super) fn expand_visible(&mut self, text: &Text, danger: &str, hint: &str) -> Option<Text> {
         if let Some(expansion) = self.reader.expand(text) {
@@ -265,6 +281,7 @@ impl BridgeTable {
         let lazy = self.lazy.unwrap_or(false);
         let embed_html = self.embed_html.unwrap_or(false);
         let progress = self.progress;
+        let unknown_arguments = resolver.unknown_arguments(self.unknown_arguments.as_ref());
         let sessions_max = resolver.count("sessions_max", self.sessions_max.take(), 1);
         let session_idle = resolver.duration("session_idle", self.session_idle.take());
         let switch = resolver.switch(self.enabled.take());
@@ -294,6 +311,7 @@ impl BridgeTable {
             aliases,
             embed_html,
             progress,
+            unknown_arguments,
             is_enabled,
             credential,
             sessions_max: sessions_max.unwrap_or(SESSIONS),

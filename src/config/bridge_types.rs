@@ -47,6 +47,8 @@ pub struct Bridge {
     /// Whether the progress of its calls is told in Open WebUI's chats. Default: as
     /// `[identity.open_webui]` says.
     pub progress: Option<bool>,
+    /// What becomes of arguments that a tool's schema does not name. Default: they are passed on.
+    pub unknown_arguments: UnknownArguments,
     /// Whether the configuration leaves it on; `transport` may still say that something is missing.
     pub is_enabled: bool,
     /// Whose credentials its calls carry. Default: the bridge's own.
@@ -58,6 +60,17 @@ pub struct Bridge {
     /// Why it is off until somebody logs in for all callers (`enabled = "auto"`, OAuth in use):
     /// `LINEAR_API_KEY is not set, and nobody has logged in: mcp-bridge login linear`.
     pub waits_for_login: Option<String>,
+}
+
+/// What becomes of arguments that a tool's schema does not name, where it does not say that others are
+/// welcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum UnknownArguments {
+    /// They are passed on, but for misspelt names of others. The default.
+    #[default]
+    Pass,
+    /// They are refused.
+    Refuse,
 }
 
 impl PartialEq for Bridge {
@@ -79,6 +92,7 @@ impl PartialEq for Bridge {
             aliases,
             embed_html,
             progress,
+            unknown_arguments,
             is_enabled,
             credential,
             sessions_max,
@@ -100,6 +114,7 @@ impl PartialEq for Bridge {
             && *aliases == other.aliases
             && *embed_html == other.embed_html
             && *progress == other.progress
+            && *unknown_arguments == other.unknown_arguments
             && *is_enabled == other.is_enabled
             && *credential == other.credential
             && *sessions_max == other.sessions_max

@@ -7,6 +7,7 @@ use url::Url;
 use super::{
     Access, Audit, Bridge, Config, CredentialKind, Diagnostic, Environment, Flavor, Limits, Loaded,
     Overrides, Remote, RemoteKind, Server, Stdio, Telemetry, ToolFilter, Transport,
+    UnknownArguments,
     diagnostic::Severity,
     identity::Draft,
     naming::{name_of_command, name_of_url},
@@ -122,6 +123,7 @@ fn bridge(name: BridgeName, transport: Transport) -> Bridge {
         rename: BTreeMap::new(),
         aliases: BTreeMap::new(),
         embed_html: false,
+        unknown_arguments: UnknownArguments::Pass,
         progress: None,
         is_enabled: true,
         credential: CredentialKind::Shared,

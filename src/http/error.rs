@@ -1,5 +1,7 @@
 //! [`ApiError`]: the one shape of every refusal and failure (design §3).
 
+use std::borrow::Cow;
+
 use axum::response::{IntoResponse, Response};
 use http::{
     HeaderValue, StatusCode,
@@ -9,6 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use url::Url;
 
+use super::message::{self, message};
 use crate::{
     access::Denial,
     audit::AuditDown,
@@ -25,7 +28,8 @@ use crate::{
     store::StoreError,
 };
 
-/// A refusal or failure: `{"detail", "code", "request_id"}`. A model reads `detail`.
+/// A refusal or failure: `{"detail", "message", "retry", "code", "request_id"}`. A model reads `message`;
+/// mcpo knows neither it nor `retry`.
 #[derive(Debug, Clone)]
 pub struct ApiError {
     /// The HTTP status.
@@ -43,8 +47,21 @@ pub struct ApiError {
     pub allow: Option<&'static str>,
     /// Where the caller connects an account.
     pub connect_url: Option<Box<str>>,
+    /// What the sentence for models says besides; boxed, for errors are handed on by value.
+    pub advice: Option<Box<Advice>>,
     /// Whether its texts were cleaned, or need not be.
     is_clean: bool,
+}
+
+/// What the sentence for models says besides the detail.
+#[derive(Debug, Clone, Default)]
+pub struct Advice {
+    /// What is wrong, instead of the detail.
+    pub said: Option<String>,
+    /// What to do, where the code does not tell.
+    pub next: Option<String>,
+    /// Whether `said` is the whole sentence.
+    pub is_sentence: bool,
 }
 
 /// What tools are called with.
@@ -57,6 +74,12 @@ pub const GET: &str = "GET,HEAD";
 struct Body<'a> {
     /// See [`ApiError::detail`].
     detail: &'a Value,
+    /// See [`message`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    /// See [`message::may_retry`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry: Option<bool>,
     /// See [`ApiError::code`].
     code: &'static str,
     /// See [`ApiError::connect_url`].
@@ -82,7 +105,42 @@ impl ApiError {
             challenge: None,
             allow: None,
             connect_url: None,
+            advice: None,
             is_clean: false,
+        }
+    }
+
+    /// Says to models what its detail does not say as plainly.
+    #[must_use]
+    pub fn say(mut self, said: impl Into<String>) -> Self {
+        self.advice.get_or_insert_default().said = Some(said.into());
+        self
+    }
+
+    /// The same, in a sentence that needs no more.
+    #[must_use]
+    pub fn say_all(mut self, said: impl Into<String>) -> Self {
+        self.advice.get_or_insert_default().is_sentence = true;
+        self.say(said)
+    }
+
+    /// Tells models what to do.
+    #[must_use]
+    pub fn advise(mut self, next: impl Into<String>) -> Self {
+        self.advice.get_or_insert_default().next = Some(next.into());
+        self
+    }
+
+    /// What is wrong, in words for models.
+    pub fn said(&self) -> Cow<'_, str> {
+        let said = self.advice.as_ref().and_then(|it| it.said.as_deref());
+        match (said, &*self.detail) {
+            (Some(said), _) => Cow::Borrowed(said),
+            (None, Value::String(said)) => Cow::Borrowed(said),
+            (None, detail) => match detail.get("message").and_then(Value::as_str) {
+                Some(said) => Cow::Borrowed(said),
+                None => Cow::Borrowed("these arguments do not fit the schema of the tool"),
+            },
         }
     }
 
@@ -101,6 +159,7 @@ impl ApiError {
             "{before}. Show the user this link, good for {} minutes, and try again once they have connected: {url}",
             TICKET_TTL.as_secs() / 60
         );
+        self = self.say_all(detail.as_str());
         self.detail = Box::new(Value::String(detail));
         self.connect_url = Some(url.as_str().into());
         self
@@ -194,7 +253,11 @@ impl ApiError {
             text.push_str("; members of these groups may: ");
             text.push_str(&denial.allowing.join(", "));
         }
-        Self::new(StatusCode::FORBIDDEN, "forbidden", text).of_caller()
+        Self::new(StatusCode::FORBIDDEN, "forbidden", text)
+            .advise(format!(
+                "ask an administrator for access to `{bridge}`; do not retry"
+            ))
+            .of_caller()
     }
 
     /// One call too many.
@@ -233,10 +296,16 @@ impl ApiError {
         .retry_after("5")
     }
 
-    /// What the tool itself calls an error.
-    pub fn tool(error: ToolError) -> Self {
+    /// What the tool itself calls an error. We and the server are well, so it is no 500 but for mcpo's
+    /// clients, which know nothing else.
+    pub fn tool(error: ToolError, flavor: Flavor) -> Self {
+        let status = match flavor {
+            Flavor::Native => StatusCode::UNPROCESSABLE_ENTITY,
+            Flavor::Mcpo | Flavor::McpoSingle => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        let said = format!("the tool failed: {}", error.message);
         let detail = detail_of(&error.message, error.data);
-        Self::with_detail(StatusCode::INTERNAL_SERVER_ERROR, "tool_error", detail)
+        Self::with_detail(status, "tool_error", detail).say(said)
     }
 
     /// A call without result.
@@ -244,19 +313,31 @@ impl ApiError {
         let text = failure.to_string();
         match failure {
             Failure::NotGranted(..) => Self::new(StatusCode::FORBIDDEN, "forbidden", text),
-            Failure::Disabled(..) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "disabled", text),
-            Failure::Unavailable { retry_after, .. } => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text)
-                    .retry_after(retry_after.to_string())
-            }
+            Failure::Disabled(..) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "disabled", text)
+                .advise("tell the user; do not retry"),
+            Failure::Unavailable {
+                bridge,
+                retry_after,
+                ..
+            } => Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text)
+                .say(format!("bridge `{bridge}` is not available now"))
+                .retry_after(retry_after.to_string()),
             Failure::Refused { .. } => Self::new(StatusCode::BAD_GATEWAY, "upstream_auth", text),
-            Failure::NeedsLogin { .. } => {
+            Failure::NeedsLogin { bridge, .. } => {
+                let said =
+                    format!("bridge `{bridge}` cannot be used yet. An administrator has to log in");
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "needs_login", text)
+                    .say(said)
+                    .advise("tell the user; do not retry")
             }
             Failure::ConnectRequired { .. } => {
                 Self::new(StatusCode::UNAUTHORIZED, "connect_required", text)
+                    .advise("tell the user; do not retry before they have connected it")
             }
-            Failure::NoCredential { .. } => Self::new(StatusCode::FORBIDDEN, "no_credential", text),
+            Failure::NoCredential { bridge, .. } => {
+                let next = format!("ask an administrator for keys of `{bridge}`; do not retry");
+                Self::new(StatusCode::FORBIDDEN, "no_credential", text).advise(next)
+            }
             Failure::Busy(..) | Failure::OwnShare(_) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", text).retry_after("1")
             }
@@ -302,20 +383,28 @@ impl ApiError {
             return;
         }
         redactor.clean_json(&mut self.detail);
+        if let Some(Advice { said, next, .. }) = self.advice.as_deref_mut() {
+            for text in [said, next].into_iter().flatten() {
+                *text = redactor.redact(text).into_owned();
+            }
+        }
         if let Some(when) = &mut self.retry_after {
             redactor.clean(when);
         }
     }
 
     /// The size of the answer's body, in bytes.
-    pub fn size(&self, request_id: &str) -> u64 {
-        let text = serde_json::to_string(&self.body(request_id));
+    pub fn size(&self, request_id: &str, flavor: Flavor) -> u64 {
+        let text = serde_json::to_string(&self.body(request_id, flavor));
         text.map_or(0, |text| u64::try_from(text.len()).unwrap_or(u64::MAX))
     }
 
-    fn body<'a>(&'a self, request_id: &'a str) -> Body<'a> {
+    fn body<'a>(&'a self, request_id: &'a str, flavor: Flavor) -> Body<'a> {
+        let is_native = flavor == Flavor::Native;
         Body {
             detail: &self.detail,
+            message: is_native.then(|| message(self)),
+            retry: is_native.then(|| message::may_retry(self)),
             code: self.code,
             connect_url: self.connect_url.as_deref(),
             request_id,
@@ -323,8 +412,8 @@ impl ApiError {
     }
 
     /// The answer on the wire.
-    pub fn render(&self, request_id: &str) -> Response {
-        let body = self.body(request_id);
+    pub fn render(&self, request_id: &str, flavor: Flavor) -> Response {
+        let body = self.body(request_id, flavor);
         let mut response = (self.status, axum::Json(body)).into_response();
         let headers = response.headers_mut();
         if let Some(value) = self

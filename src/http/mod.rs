@@ -14,7 +14,9 @@ mod health;
 mod identity;
 mod layers;
 mod lists;
+mod message;
 mod metrics;
+mod missing;
 mod outcome;
 mod path;
 mod refresh;
@@ -206,11 +208,18 @@ async fn not_a_call(state: &AppState, asked: &Asked, sender: &Sender) -> ApiErro
     let settings = state.settings.load_full();
     let seen = if settings.config.flavor == Flavor::Native {
         let view = identity::view(&settings, sender).await;
-        view.and_then(|view| asked.enter(&view))
+        view.and_then(|view| asked.enter(&view).map(|()| Some(view)))
     } else {
-        identity::reader(&settings, sender).await.map(|_view| ())
+        identity::reader(&settings, sender).await.map(|_view| None)
     };
-    match seen.and_then(|()| asked.find()) {
+    let found = seen.and_then(|view| {
+        let named = |error| match &view {
+            Some(view) => missing::tool(&settings, asked, view, error),
+            None => error,
+        };
+        asked.find().map_err(named)
+    });
+    match found {
         Ok(_) => ApiError::method_not_allowed(Some(error::POST)),
         Err(error) => error,
     }
@@ -221,10 +230,7 @@ async fn not_a_call(state: &AppState, asked: &Asked, sender: &Sender) -> ApiErro
 async fn unknown(state: &AppState, path: &str, sender: &Sender, is_call: bool) -> ApiError {
     let settings = state.settings.load_full();
     let error = match identity::reader(&settings, sender).await {
-        Ok(_) => ApiError::not_found(format!(
-            "nothing is at `/{}`; GET /servers lists the bridges, GET /docs shows their tools",
-            error::shown(path)
-        )),
+        Ok(_) => missing::bridge(state, &settings, sender, path).await,
         Err(error) => error,
     };
     if is_call && let Ok(caller) = settings.proofs.identify(&sender.evidence()).await {
@@ -233,7 +239,7 @@ async fn unknown(state: &AppState, path: &str, sender: &Sender, is_call: bool) -
         let (bridge, tool) = path.split_once('/').unwrap_or((&path, ""));
         let mut trail = Trail::new(&state.audit, sender, bridge, tool);
         trail.identified(&caller);
-        trail.refused(&error);
+        trail.refused(&error, settings.config.flavor);
     }
     error
 }

@@ -9,6 +9,7 @@ use http::{
 use super::error::ApiError;
 use crate::{
     bridge::Failure,
+    config::Flavor,
     json,
     mcp::CallError,
     reply::{ContentType, Reply},
@@ -23,7 +24,12 @@ pub const SMALL_RESULT_BYTES: usize = 128 << 10;
 const RESULT_VALUES_MAX: usize = 600_000;
 
 /// What a server's result says, without secrets.
-pub fn reply(embed_html: bool, result: String, redactor: &Redactor) -> Result<Reply, ApiError> {
+pub fn reply(
+    embed_html: bool,
+    flavor: Flavor,
+    result: String,
+    redactor: &Redactor,
+) -> Result<Reply, ApiError> {
     if result.len() > SMALL_RESULT_BYTES
         && json::values_at_most(result.as_bytes()) > RESULT_VALUES_MAX
     {
@@ -39,7 +45,7 @@ pub fn reply(embed_html: bool, result: String, redactor: &Redactor) -> Result<Re
         ApiError::call(Failure::Call(error))
     })?;
     read.map(|reply| reply.without_secrets(redactor))
-        .map_err(ApiError::tool)
+        .map_err(|error| ApiError::tool(error, flavor))
 }
 
 /// What a page of a server may do where a browser shows it from our address: run its scripts as an

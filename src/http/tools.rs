@@ -17,6 +17,7 @@ use super::{
     gate::UNCOUNTED_BYTES,
     identity::{identify, take_place, view_of},
     layers::Note,
+    missing,
     outcome::{SMALL_RESULT_BYTES, reply, respond},
     sender::Sender,
     state::{AppState, Settings},
@@ -149,7 +150,7 @@ pub async fn call(state: &AppState, asked: Asked, sender: Sender, body: Body) ->
         Ok(response) => response,
         Err(Ended::Refused(mut error)) => {
             error.clean(&call.redactor(&Bytes::new()));
-            trail.refused(&error);
+            trail.refused(&error, settings.config.flavor);
             error.into_response()
         }
         Err(Ended::Failed(error)) => error.into_response(),
@@ -279,8 +280,10 @@ impl Call<'_> {
             Box::pin(self.learn(&view)).await?;
         }
         let authorised = self.asked.authorise(&view, trail);
-        let (entry, grant) =
-            authorised.map_err(|error| with_link(self.state, bridge, &caller, error))?;
+        let (entry, grant) = authorised.map_err(|error| {
+            let error = missing::tool(self.settings, self.asked, &view, error);
+            with_link(self.state, bridge, &caller, error)
+        })?;
         if !learns {
             self.count(&caller, &view).await?;
         }
@@ -415,7 +418,8 @@ impl Call<'_> {
             }
             Err(mut error) => {
                 error.clean(redactor);
-                let size = error.size(&self.sender.request_id);
+                let flavor = self.settings.config.flavor;
+                let size = error.size(&self.sender.request_id, flavor);
                 begun.end(error.code, error.status.as_u16(), size).await;
                 Err(Ended::Failed(error))
             }
@@ -428,11 +432,12 @@ impl Call<'_> {
     async fn reply(&self, result: String, redactor: &Redactor) -> Result<Reply, ApiError> {
         let bridge = &self.asked.bridge;
         let embed_html = bridge.config.embed_html;
+        let flavor = self.settings.config.flavor;
         if result.len() <= SMALL_RESULT_BYTES {
-            return reply(embed_html, result, redactor);
+            return reply(embed_html, flavor, result, redactor);
         }
         let redactor = redactor.clone();
-        let reading = move || reply(embed_html, result, &redactor);
+        let reading = move || reply(embed_html, flavor, result, &redactor);
         let read = bridge.digest(reading).await;
         read.unwrap_or_else(|error| {
             let text = format!("the result cannot be read: {error}");
@@ -480,5 +485,9 @@ fn unaccepted(error: &Unaccepted) -> ApiError {
 /// Arguments that do not fit, or cannot be checked.
 fn refused(refusal: &Refusal) -> ApiError {
     let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST);
-    ApiError::with_detail(status, refusal.code(), refusal.detail())
+    let error = ApiError::with_detail(status, refusal.code(), refusal.detail());
+    match refusal.message() {
+        Some(message) => error.say_all(message),
+        None => error,
+    }
 }

@@ -10,7 +10,7 @@ use crate::{
     access::{Rule, View},
     audit::{Audit, Begun},
     auth::Caller,
-    config::{DEFAULT_WORKSPACE, looks_secret},
+    config::{DEFAULT_WORKSPACE, Flavor, looks_secret},
     secret::Redactor,
     store::CallRecord,
 };
@@ -86,10 +86,10 @@ impl Trail {
     }
 
     /// Writes down a call that is refused before its server is contacted.
-    pub fn refused(mut self, error: &ApiError) {
+    pub fn refused(mut self, error: &ApiError, flavor: Flavor) {
         error.code.clone_into(&mut self.record.outcome);
         self.record.status = error.status.as_u16();
-        let size = error.size(&self.record.request_id);
+        let size = error.size(&self.record.request_id, flavor);
         self.record.response_bytes = i64::try_from(size).unwrap_or(i64::MAX);
         self.audit.refused(self.record);
     }

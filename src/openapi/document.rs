@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Operation, Style, mcpo,
-    operation::{Model, json_text},
+    operation::{Model, encoded_path, json_text},
 };
 
 /// A document, ready to be served.
@@ -38,7 +38,12 @@ pub struct Frame<'a> {
     pub path_prefix: &'a str,
     /// Whether callers need a bearer token.
     pub secured: bool,
+    /// What the servers say of themselves, by bridge; those without a tool in the document are left out.
+    pub tags: &'a [(String, String)],
 }
+
+/// How much of what a server says of itself goes into a document, in characters.
+const TAG_CHARS_MAX: usize = 2_000;
 
 /// One document of the tools of all bridges, at `{path_prefix}/{bridge}/{tool}`. Takes operations
 /// of [`Style::Native`] with the ids that [`super::IdOwners::ids`] gave them.
@@ -103,6 +108,7 @@ fn write(
     }
     out.push('}');
 
+    tags(frame, style, &used, &mut out);
     components(frame, style, &used, &keys, &mut out);
     if let Some(url) = frame.server {
         out.push_str(",\"servers\":[{\"url\":");
@@ -142,6 +148,29 @@ fn info(frame: &Frame<'_>) -> Value {
     }
     info.insert("version".to_owned(), frame.version.into());
     Value::Object(info)
+}
+
+/// Writes what the servers say of themselves.
+fn tags(frame: &Frame<'_>, style: Style, operations: &[&Operation], out: &mut String) {
+    let used: HashSet<&str> = operations.iter().map(|it| it.bridge_path()).collect();
+    let tags: Vec<Value> = frame
+        .tags
+        .iter()
+        .filter(|(bridge, text)| {
+            !text.trim().is_empty() && used.contains(encoded_path(bridge).as_str())
+        })
+        .map(|(bridge, text)| {
+            let mut shown: String = text.chars().take(TAG_CHARS_MAX).collect();
+            if shown.len() < text.len() {
+                shown.push('…');
+            }
+            json!({"name": bridge, "description": shown})
+        })
+        .collect();
+    if style == Style::Native && !tags.is_empty() {
+        out.push_str(",\"tags\":");
+        out.push_str(&Value::Array(tags).to_string());
+    }
 }
 
 /// Writes the components that are used; mcpo's in the order of their keys, as FastAPI does.
@@ -254,6 +283,14 @@ fn error() -> Value {
                     }
                 ]
             },
+            "message": {
+                "type": "string",
+                "description": "The same in a sentence: what is wrong, what to do, whether and when to call again."
+            },
+            "retry": {
+                "type": "boolean",
+                "description": "Whether the same call may succeed later."
+            },
             "code": {"type": "string", "description": "A word for programs, such as `timeout`."},
             "request_id": {"type": "string", "description": "Finds the call in logs and audit."}
         },
@@ -283,6 +320,11 @@ fn invalid_arguments() -> Value {
                     "required": ["type", "loc", "msg"]
                 }
             },
+            "message": {
+                "type": "string",
+                "description": "The same in a sentence, with the arguments that there are."
+            },
+            "retry": {"type": "boolean"},
             "code": {"type": "string"},
             "request_id": {"type": "string"}
         },

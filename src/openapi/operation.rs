@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     name::BridgeName,
-    schema::{Published, publish_input, publish_output},
+    schema::{Habits, Published, publish_input, publish_output},
     tool::Tool,
 };
 
@@ -139,7 +139,7 @@ impl Operation {
     /// A tool of ours.
     fn native(bridge: &BridgeName, tool: &Tool) -> Self {
         let prefix = component_prefix(bridge, tool);
-        let mut input = publish_input(&tool.input_schema, &prefix);
+        let mut input = publish_input(&tool.input_schema, &prefix, Habits::NATIVE);
         let mut components = json_components(&mut input);
         let mut head = Map::new();
         head.insert("tags".to_owned(), json!([bridge.as_str()]));
@@ -152,6 +152,13 @@ impl Operation {
             summary.unwrap_or(tool.name.as_str()).into(),
         );
         describe(&mut head, tool);
+        if !tool.hints.is_empty() {
+            let hints = tool.hints.iter();
+            let hints: Map<_, _> = hints
+                .map(|(name, is_so)| ((*name).to_owned(), Value::Bool(*is_so)))
+                .collect();
+            head.insert("x-mcp-annotations".to_owned(), Value::Object(hints));
+        }
 
         let mut tail = Map::new();
         if let Some(schema) = body(&mut input) {
@@ -196,7 +203,7 @@ impl Operation {
     fn mcpo(bridge: &BridgeName, tool: &Tool) -> Self {
         let name = tool.name.as_str();
         let form = format!("{name}_form_model");
-        let mut input = publish_input(&tool.input_schema, &key_prefix(&form));
+        let mut input = publish_input(&tool.input_schema, &key_prefix(&form), Habits::MCPO);
         let mut components = json_components(&mut input);
         let mut warnings = input.warnings;
         let mut models = Vec::new();
@@ -248,7 +255,7 @@ impl Operation {
 
 /// One path of a document: `/` and a name, encoded. Clients take `.` and `..` between slashes for
 /// steps in the path, encoded or not (RFC 3986 §5.2.4), so in such a name the slashes are encoded.
-fn encoded_path(name: &str) -> String {
+pub fn encoded_path(name: &str) -> String {
     let path = format!("/{}", utf8_percent_encode(name, PATH));
     let has_steps = name.contains('/') && name.split('/').any(|part| part == "." || part == "..");
     if has_steps {

@@ -1,10 +1,14 @@
 //! JSON Schema, as servers write it: published for OpenAPI clients, and applied to arguments.
 
 mod arguments;
+mod contradictions;
+mod habits;
 mod meter;
+mod names;
 mod publish;
 
 pub use arguments::{ArgumentSchema, BODY_VALUES_MAX, Effort, Refusal};
+pub use habits::Habits;
 pub use meter::STACK_BYTES;
 #[cfg(fuzzing)]
 pub use meter::counted;

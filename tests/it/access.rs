@@ -258,7 +258,7 @@ async fn every_outcome_is_written_down_once() {
             format!("dev|api_key|[]|none|nowhere|at/all|not_found|404|{peer}"),
             format!("None|none|[]|none|good|echo|unauthorized|401|{peer}"),
             format!(
-                r#"dev|api_key|["developers"]|grant developers|good|fail|tool_error|500|{peer}"#
+                r#"dev|api_key|["developers"]|grant developers|good|fail|tool_error|422|{peer}"#
             ),
             format!(r#"root|api_key|["MCP-Admin"]|admin_group MCP-Admin|other|pid|ok|200|{peer}"#),
             format!(

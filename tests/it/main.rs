@@ -29,6 +29,7 @@ mod identity;
 mod isolation;
 mod keyring;
 mod metrics;
+mod mistakes;
 mod oauth;
 mod oauth_peers;
 mod odd_peers;

@@ -144,7 +144,7 @@ async fn odd_ways_to_answer_work() {
         let failed = bridge.post(&format!("/{mode}/fail"), "{}").await;
         assert_eq!(
             (failed.status, failed.code().as_str()),
-            (500, "tool_error"),
+            (422, "tool_error"),
             "{mode}"
         );
         assert_eq!(failed.json()["detail"]["message"], "it went wrong");

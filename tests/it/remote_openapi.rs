@@ -173,10 +173,10 @@ async fn its_failures_are_told_like_those_of_a_server() {
         ("text", 200, "", r#""plain words""#),
         ("image", 200, "", r#""data:image/png;base64,AQID""#),
         ("empty", 200, "", "[]"),
-        ("refuse", 500, "tool_error", "Field required"),
+        ("refuse", 422, "tool_error", "Field required"),
         (
             "crash",
-            500,
+            422,
             "tool_error",
             "HTTP 500 Internal Server Error: oh no",
         ),

@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version,
 
 use super::{Quiet, leftover::Leftover, safety::protect};
 use crate::{
+    config::Flavor,
     http::{
         browser,
         connections::{Connection, Peer},
@@ -109,7 +110,8 @@ async fn answer(observer: &Observer, mut request: Request, next: Next) -> Respon
         }
     };
     let text = request_id.to_str().unwrap_or_default();
-    let mut response = render(response, text, &uri, redactor);
+    let flavor = state.settings.load().config.flavor;
+    let mut response = render(response, text, &uri, redactor, flavor);
     protect(&mut response, &method);
     state.metering.answered(response.status());
     let trace = span.map(|span| end_span(&span, text, &method, &response));
@@ -171,14 +173,20 @@ fn is_harmless(id: &str) -> bool {
 }
 
 /// Gives an [`ApiError`] its body, keeping headers that inner layers added.
-fn render(mut response: Response, request_id: &str, uri: &Uri, redactor: &Redactor) -> Response {
+fn render(
+    mut response: Response,
+    request_id: &str,
+    uri: &Uri,
+    redactor: &Redactor,
+    flavor: Flavor,
+) -> Response {
     let Some(mut error) = response.extensions_mut().remove::<ApiError>() else {
         return response;
     };
     // What the caller asked for comes back as they wrote it.
     let asked = [uri.path(), uri.query().unwrap_or_default()].map(str::as_bytes);
     error.clean(&redactor.for_caller(&asked, Bytes::new()));
-    let mut rendered = error.render(request_id);
+    let mut rendered = error.render(request_id, flavor);
     let own: Vec<HeaderName> = rendered.headers().keys().cloned().collect();
     let (parts, _empty) = response.into_parts();
     for (name, value) in &parts.headers {

@@ -12,7 +12,7 @@ use http::{StatusCode, header::CONTENT_TYPE};
 
 use super::{bridges, page::Page, process};
 use crate::{
-    config::MetricsFor,
+    config::{Flavor, MetricsFor},
     http::{AppState, error::ApiError, identity, sender::Sender},
 };
 
@@ -43,7 +43,7 @@ pub async fn metrics(
 pub fn open_router(state: &Arc<AppState>) -> Router {
     let open = async |State(state): State<Arc<AppState>>| {
         let page = page(&state).await;
-        page.unwrap_or_else(|error| error.render("none"))
+        page.unwrap_or_else(|error| error.render("none", Flavor::Native))
     };
     let routes = Router::new().route("/metrics", get(open));
     routes.with_state(Arc::clone(state))

@@ -29,7 +29,7 @@ pub async fn result(
         let body = read_refusal(response).await;
         // What a service forbids, it gives reasons for; without any it is our credentials.
         if status == StatusCode::FORBIDDEN && body.trim_ascii().is_empty() {
-            return Err(CallError::Auth(status.as_u16()));
+            return Err(CallError::Auth(status.as_u16(), String::new()));
         }
         let text = String::from_utf8_lossy(&body);
         let text = redactor.redact(&text);

@@ -6,47 +6,67 @@ use serde_json::{Number, Value, value::RawValue};
 
 use crate::json::{self, Raw};
 
-use super::refusal::{Detail, Refusal};
+use super::{digits::Written, refusal::Refusal};
 
 /// The mark some Windows programs put before UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
+/// A body that says something.
+#[derive(Debug)]
+pub struct Sent {
+    /// What it says.
+    pub value: Value,
+    /// Integers that do not fit 64 bits: as values they are others.
+    pub long: Vec<Written>,
+}
+
 /// Reads a body; `None` for one that says nothing.
-///
-/// An integer that does not fit 64 bits is refused where we would pass on another number.
-pub fn parse(body: &[u8]) -> Result<Option<Value>, Refusal> {
-    let body = body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body);
+pub fn parse(body: &[u8]) -> Result<Option<Sent>, Refusal> {
+    let body = without_mark(body);
     if body.trim_ascii().is_empty() {
         return Ok(None);
     }
     let value: Value = serde_json::from_slice(body).map_err(|error| Refusal::bad_json(&error))?;
-    if json::has_long_digits(body)
-        && let Ok(text) = std::str::from_utf8(body)
-    {
-        let details: Vec<Detail> = inexact(text)
-            .into_iter()
-            .map(|(path, number)| Detail::long_integer(path, number))
-            .collect();
-        if !details.is_empty() {
-            return Err(Refusal::Invalid(details));
-        }
-    }
-    Ok(Some(value).filter(|value| !value.is_null()))
+    let long = std::str::from_utf8(body).map_or_else(|_| Vec::new(), inexact);
+    Ok((!value.is_null()).then_some(Sent { value, long }))
 }
 
-/// The integers of a JSON text that would leave us changed, with the places they stand at.
-pub fn inexact(text: &str) -> Vec<(Vec<Value>, String)> {
+/// The numbers of a body that are printed otherwise than they were written.
+pub fn restyled(body: &[u8]) -> Vec<Written> {
+    let is_restyled = |literal: &str| {
+        serde_json::from_str::<Number>(literal).is_ok_and(|number| number.to_string() != literal)
+    };
     let mut found = Vec::new();
-    if json::has_long_digits(text.as_bytes())
-        && let Ok(raw) = serde_json::from_str(text)
-    {
-        collect(raw, &mut Vec::new(), &mut found);
+    if let Ok(raw) = serde_json::from_slice(without_mark(body)) {
+        collect(raw, &is_restyled, &mut Vec::new(), &mut found);
     }
     found
 }
 
-/// Walks one value for [`inexact`].
-fn collect(raw: &RawValue, path: &mut Vec<Value>, found: &mut Vec<(Vec<Value>, String)>) {
+/// A body without the mark before it.
+fn without_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body)
+}
+
+/// The integers of a JSON text that would leave us changed, with the places they stand at.
+pub fn inexact(text: &str) -> Vec<Written> {
+    let is_inexact = |number: &str| json::is_integer_literal(number) && !survives(number);
+    let mut found = Vec::new();
+    if json::has_long_digits(text.as_bytes())
+        && let Ok(raw) = serde_json::from_str(text)
+    {
+        collect(raw, &is_inexact, &mut Vec::new(), &mut found);
+    }
+    found
+}
+
+/// Walks one value, and collects the numbers that are wanted.
+fn collect(
+    raw: &RawValue,
+    is_wanted: &dyn Fn(&str) -> bool,
+    path: &mut Vec<Value>,
+    found: &mut Vec<Written>,
+) {
     if path.len() > json::DEPTH_MAX {
         return;
     }
@@ -54,18 +74,18 @@ fn collect(raw: &RawValue, path: &mut Vec<Value>, found: &mut Vec<(Vec<Value>, S
         Ok(Raw::Object(members)) => {
             for (key, value) in members {
                 path.push(Value::String(Cow::into_owned(key)));
-                collect(value, path, found);
+                collect(value, is_wanted, path, found);
                 path.pop();
             }
         }
         Ok(Raw::Array(elements)) => {
             for (index, value) in elements.into_iter().enumerate() {
                 path.push(Value::from(index));
-                collect(value, path, found);
+                collect(value, is_wanted, path, found);
                 path.pop();
             }
         }
-        Ok(Raw::Number(number)) if json::is_integer_literal(number) && !survives(number) => {
+        Ok(Raw::Number(number)) if is_wanted(number) => {
             found.push((path.clone(), number.to_owned()));
         }
         Ok(Raw::Number(_) | Raw::Other(_)) | Err(_) => {}

@@ -17,7 +17,7 @@ type Conversion = fn(&Value) -> Option<Value>;
 
 /// Converts a value to the first of `types` that takes it, within `choices` if there are any.
 ///
-/// Nothing is ever converted to a string or to null.
+/// Nothing is ever converted to a string or to null here.
 pub fn toward(value: &Value, types: Types, choices: Option<&[Value]>) -> Option<Value> {
     let attempts: [(Types, Conversion); 5] = [
         (Types::INTEGER, |value| integer(value).map(Value::Number)),
@@ -31,6 +31,25 @@ pub fn toward(value: &Value, types: Types, choices: Option<&[Value]>) -> Option<
         .filter(|(kind, _)| types.contains(*kind))
         .filter_map(|(_, convert)| convert(value))
         .find(|new| choices.is_none_or(|all| all.iter().any(|choice| same(choice, new))))
+}
+
+/// A number as a text, within `choices` if there are any. Nothing else stands for a text.
+pub fn text(value: &Value, choices: Option<&[Value]>) -> Option<Value> {
+    let text = Value::String(value.as_number()?.to_string());
+    let is_choice = choices.is_none_or(|all| all.contains(&text));
+    is_choice.then_some(text)
+}
+
+/// Whether a text says nothing.
+pub fn is_blank(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| text.trim().is_empty())
+}
+
+/// Whether a text is meant to be JSON.
+pub fn looks_like_json(value: &Value) -> bool {
+    value
+        .as_str()
+        .is_some_and(|text| text.trim_start().starts_with(['[', '{']))
 }
 
 /// Writes a whole number without its fraction: `5.0` is `5` to a strict reader of integers.

@@ -7,18 +7,23 @@
 //! The schema is a stranger's and the arguments are a caller's, so everything here runs on a budget
 //! of steps (`schema::meter`), both when a schema is compiled and when it is applied.
 
+mod advice;
 mod body;
 mod branch;
 mod counted;
+mod digits;
 mod lax;
 mod paths;
 mod patterns;
 mod plan;
+mod reach;
 mod refusal;
+mod rename;
 mod repair;
 mod settle;
+mod strays;
 mod survey;
-mod types;
+pub(super) mod types;
 mod words;
 
 use std::time::Duration;
@@ -26,11 +31,18 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use self::{
+    body::Sent,
     counted::{Counted, Seen},
     plan::Plan,
+    refusal::Detail,
+    rename::Renaming,
     settle::Settle,
 };
-use super::meter::{Budget, within};
+use super::{
+    Habits, contradictions,
+    meter::{Budget, within},
+    names::Names,
+};
 use crate::json;
 
 pub use self::refusal::Refusal;
@@ -99,6 +111,18 @@ pub struct ArgumentSchema {
     takes_wrapper: bool,
     /// The longest string that the schema's patterns may be applied to, in bytes.
     text_bytes_max: usize,
+    /// How arguments are put right.
+    habits: Habits,
+}
+
+/// Arguments that fit.
+struct Fit {
+    /// What is sent to the server.
+    arguments: Map<String, Value>,
+    /// A number became a text, maybe in other digits than it was sent with.
+    is_restyled: bool,
+    /// A key may be named by no schema.
+    is_strayed: bool,
 }
 
 impl ArgumentSchema {
@@ -110,7 +134,7 @@ impl ArgumentSchema {
     ///
     /// A schema that takes more than its share of `steps_left` to compile accepts any object as well;
     /// what it took is subtracted.
-    pub fn compile(schema: &Value, steps_left: &mut u64) -> (Self, Vec<String>) {
+    pub fn compile(schema: &Value, steps_left: &mut u64, habits: Habits) -> (Self, Vec<String>) {
         let mut warnings = Vec::new();
         if json::count_values(schema) > SCHEMA_VALUES_MAX {
             let warning = format!(
@@ -122,7 +146,7 @@ impl ArgumentSchema {
             time: Some(COMPILE_TIME),
             ..Budget::steps(COMPILE_STEPS.min(*steps_left))
         };
-        let (compiled, used) = within(budget, || Self::compiled(schema, &mut warnings));
+        let (compiled, used) = within(budget, || Self::compiled(schema, habits, &mut warnings));
         *steps_left = steps_left.saturating_sub(used);
         let compiled = compiled.unwrap_or_else(|_spent| {
             warnings.push(
@@ -134,14 +158,24 @@ impl ArgumentSchema {
     }
 
     /// The schema, unless any object is accepted.
-    fn compiled(schema: &Value, warnings: &mut Vec<String>) -> Option<Self> {
-        let repaired = repair::repair(schema, warnings)?;
-        let plan = Plan::compile(repaired.schema, repaired.draft, warnings);
+    fn compiled(schema: &Value, habits: Habits, warnings: &mut Vec<String>) -> Option<Self> {
+        let names = Names::of(schema);
+        let repaired = if habits.helps {
+            // Publishing the schema tells of it.
+            let loosened = contradictions::loosened(schema, &mut Vec::new());
+            repair::repair(&loosened, warnings)?
+        } else {
+            repair::repair(schema, warnings)?
+        };
+        let mut plan = Plan::compile(repaired.schema, repaired.draft, warnings);
+        plan.helps = habits.helps;
+        plan.renaming = Renaming::new(names, &plan);
         Some(Self {
             takes_wrapper: plan.has_property(WRAPPER),
             plan,
             validator: Some(repaired.validator),
             text_bytes_max: repaired.text_bytes_max,
+            habits,
         })
     }
 
@@ -157,6 +191,7 @@ impl ArgumentSchema {
             validator: None,
             takes_wrapper: false,
             text_bytes_max: usize::MAX,
+            habits: Habits::MCPO,
         }
     }
 
@@ -177,7 +212,8 @@ impl ArgumentSchema {
         }
         let budget = self.budget(effort, body.len());
         let (outcome, _) = within(budget, || self.accept_within(body));
-        outcome.unwrap_or(Err(Refusal::TooCostly))
+        let outcome = outcome.unwrap_or(Err(Refusal::TooCostly));
+        outcome.map_err(|refusal| self.advised(refusal, body))
     }
 
     /// What a check of so many bytes may cost.
@@ -206,27 +242,140 @@ impl ArgumentSchema {
 
     /// [`ArgumentSchema::accept`], on a budget.
     fn accept_within(&self, body: &[u8]) -> Result<Map<String, Value>, Refusal> {
-        let Some(value) = body::parse(body)? else {
+        let Some(value) = self.read(body)? else {
             let nothing = Value::Object(Map::new());
-            return self.judge(nothing).map_err(|_| Refusal::missing_body());
+            let fit = self.judge(nothing).map_err(|_| Refusal::missing_body())?;
+            return Ok(fit.arguments);
         };
         let (value, inner) = self.unwrap(value);
         let refused = match self.judge(value) {
-            Ok(arguments) => return Ok(arguments),
+            Ok(fit) => return self.taken(fit, body),
             Err(refused) => refused,
         };
-        if let Some(Ok(arguments)) = inner.map(|inner| self.judge(inner)) {
-            return Ok(arguments);
+        if let Some(Ok(fit)) = inner.map(|inner| self.judge(inner)) {
+            return Ok(fit.arguments);
         }
         // Settled values are no longer what was sent; reading it again costs only refused calls.
-        let sent = body::parse(body)?.unwrap_or_default();
+        let sent = self.read(body)?.unwrap_or_default();
         Err(self.refusal(&refused, &self.unwrap(sent).0))
+    }
+
+    /// Arguments that fit, unless one of their names is a misspelling, or is not wanted.
+    fn taken(&self, fit: Fit, body: &[u8]) -> Result<Map<String, Value>, Refusal> {
+        if fit.is_strayed && self.habits.helps {
+            let sent = self.sent(body)?;
+            let refused = strays::find(&self.plan, &sent)
+                .into_iter()
+                .filter(|stray| stray.slip.is_some() || self.habits.refuses_unknown);
+            let details: Vec<Detail> = refused
+                .map(|stray| {
+                    let input = sent.pointer(&stray.pointer()).unwrap_or(&Value::Null);
+                    Detail::stray(&stray, input)
+                })
+                .collect();
+            if !details.is_empty() {
+                return Err(Refusal::invalid(details));
+            }
+        }
+        if fit.is_restyled {
+            return Ok(self.as_written(body, fit.arguments));
+        }
+        Ok(fit.arguments)
+    }
+
+    /// The arguments as they were sent, with the server's names and without a wrapper.
+    fn sent(&self, body: &[u8]) -> Result<Value, Refusal> {
+        let (mut sent, _) = self.unwrap(self.read(body)?.unwrap_or_default());
+        if let Some(object) = sent.as_str().and_then(lax::parse_object) {
+            sent = object;
+        }
+        self.plan.renaming.restore(&self.plan, 0, &mut sent);
+        Ok(sent)
+    }
+
+    /// A refusal with published names and a sentence for models, where our habits count.
+    fn advised(&self, mut refusal: Refusal, body: &[u8]) -> Refusal {
+        if !self.habits.helps {
+            return refusal;
+        }
+        let plan = &self.plan;
+        match &mut refusal {
+            Refusal::InvalidJson { said, message } => *message = Some(advice::of_body(plan, said)),
+            Refusal::Invalid { details, message } => {
+                for step in details.iter_mut().flat_map(|detail| &mut detail.loc) {
+                    if let Some(published) = step
+                        .as_str()
+                        .and_then(|own| plan.renaming.names.published(own))
+                    {
+                        *step = Value::from(published);
+                    }
+                }
+                let budget = Budget::steps(EXPLAIN_STEPS);
+                let (told, _) = within(budget, || {
+                    let sent = self.sent(body).unwrap_or_default();
+                    advice::of_mistakes(plan, details, &sent)
+                });
+                *message = told.ok();
+            }
+            Refusal::TooCostly | Refusal::TooManyValues(_) => {}
+        }
+        refusal
+    }
+
+    /// Reads a body; `None` for one that says nothing. An integer that does not fit 64 bits is refused
+    /// where we would pass on another number.
+    fn read(&self, body: &[u8]) -> Result<Option<Value>, Refusal> {
+        let Some(Sent {
+            mut value,
+            mut long,
+        }) = body::parse(body)?
+        else {
+            return Ok(None);
+        };
+        if self.plan.helps && !long.is_empty() {
+            long = self.write(&mut value, long);
+        }
+        if long.is_empty() {
+            Ok(Some(value))
+        } else {
+            Err(Refusal::long_integers(long))
+        }
+    }
+
+    /// Makes texts of numbers for which a text is wanted; gives those that are left.
+    fn write(&self, value: &mut Value, mut numbers: Vec<digits::Written>) -> Vec<digits::Written> {
+        match value.get_mut(WRAPPER) {
+            Some(inner) if inner.is_object() && !self.takes_wrapper => {
+                for (path, _) in &mut numbers {
+                    path.remove(0);
+                }
+                let mut left = digits::write(&self.plan, inner, numbers);
+                for (path, _) in &mut left {
+                    path.insert(0, Value::from(WRAPPER));
+                }
+                left
+            }
+            _ => digits::write(&self.plan, value, numbers),
+        }
+    }
+
+    /// The arguments once more, where a number became a text: with its digits as they came.
+    fn as_written(&self, body: &[u8], arguments: Map<String, Value>) -> Map<String, Value> {
+        let numbers = body::restyled(body);
+        let read = self.read(body).ok().flatten();
+        let Some(mut value) = read.filter(|_| !numbers.is_empty()) else {
+            return arguments;
+        };
+        self.write(&mut value, numbers);
+        let fit = self.judge(self.unwrap(value).0);
+        fit.map_or(arguments, |fit| fit.arguments)
     }
 
     /// Settles and checks arguments that are already parsed.
     #[cfg(test)]
     pub fn accept_value(&self, arguments: Value) -> Result<Map<String, Value>, Refusal> {
         self.judge(arguments)
+            .map(|fit| fit.arguments)
             .map_err(|refused| self.refusal(&refused, &refused))
     }
 
@@ -247,24 +396,30 @@ impl ArgumentSchema {
     }
 
     /// Settles and validates, once each; what is refused comes back as it was settled.
-    fn judge(&self, mut value: Value) -> Result<Map<String, Value>, Value> {
+    fn judge(&self, mut value: Value) -> Result<Fit, Value> {
         // Some models encode their arguments twice.
         if let Value::String(text) = &value
             && let Some(object) = lax::parse_object(text)
         {
             value = object;
         }
+        self.plan.renaming.restore(&self.plan, 0, &mut value);
         // Only a default can make arguments invalid that were valid before.
         let spare = self.plan.defaults_may_conflict().then(|| value.clone());
         let mut settle = Settle::new(&self.plan, true);
         settle.root(&mut value);
-        match (self.checked(value), spare) {
+        let checked = match (self.checked(value), spare) {
             (Err(_), Some(mut bare)) if settle.filled() => {
                 Settle::new(&self.plan, false).root(&mut bare);
                 self.checked(bare)
             }
             (outcome, _) => outcome,
-        }
+        };
+        checked.map(|arguments| Fit {
+            arguments,
+            is_restyled: settle.restyled(),
+            is_strayed: settle.strayed(),
+        })
     }
 
     /// Asks the validator.

@@ -13,6 +13,7 @@ use crate::schema::meter::charge;
 use super::{
     branch,
     counted::Counted,
+    rename::Renaming,
     repair::pointer_of,
     survey::Survey,
     types::{Types, same},
@@ -45,6 +46,10 @@ pub struct Plan {
     size: usize,
     /// See [`Plan::judges_branches`].
     judges_branches: bool,
+    /// Whether more is put right than mcpo does.
+    pub(super) helps: bool,
+    /// The way back from published names.
+    pub(super) renaming: Renaming,
 }
 
 /// One schema.
@@ -62,6 +67,12 @@ pub struct Node {
     pub choices: Option<Vec<Value>>,
     /// The properties it names.
     pub properties: HashMap<String, Property>,
+    /// Their names, as the schema orders them.
+    pub order: Vec<String>,
+    /// The properties that it asks for, whether it names them or not.
+    pub required: Vec<String>,
+    /// It says itself that other names are welcome, or names them where a plan does not look.
+    pub opens: bool,
     /// What all other properties are.
     pub additional: Option<NodeId>,
     /// The first elements.
@@ -111,6 +122,8 @@ impl Plan {
             nodes,
             defaults_may_conflict: false,
             recursive_width: 1,
+            helps: false,
+            renaming: Renaming::default(),
         };
         if plan.is_recursive() {
             let groups = plan.nodes.iter().flat_map(|node| &node.any_of);
@@ -150,6 +163,11 @@ impl Plan {
         self.judges_branches
     }
 
+    /// All nodes.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
     /// One node. All ids come from the plan itself.
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id]
@@ -157,17 +175,10 @@ impl Plan {
 
     /// True if the tool has an argument of that name.
     pub fn has_property(&self, name: &str) -> bool {
-        let mut open = vec![0];
-        let mut seen = HashSet::from([0]);
-        while let Some(id) = open.pop() {
-            let node = self.node(id);
-            if node.properties.contains_key(name) {
-                return true;
-            }
-            let beside = node.all_of.iter().chain(node.any_of.iter().flatten());
-            open.extend(beside.copied().filter(|next| seen.insert(*next)));
-        }
-        false
+        let beside = self.beside(&[0]);
+        beside
+            .iter()
+            .any(|id| self.node(*id).properties.contains_key(name))
     }
 
     /// True if filling in a default may turn valid arguments into invalid ones.
@@ -300,7 +311,7 @@ impl Plan {
     fn collect_defaults(&mut self, warnings: &mut Vec<String>) {
         for id in 0..self.nodes.len() {
             let mut defaults = Vec::new();
-            for name in self.property_names(id) {
+            for name in self.nodes[id].order.clone() {
                 let Some(node) = self.nodes[id]
                     .properties
                     .get(&name)
@@ -323,16 +334,6 @@ impl Plan {
             }
             self.nodes[id].defaults = defaults;
         }
-    }
-
-    /// The names of a node's properties as the schema orders them.
-    fn property_names(&self, id: NodeId) -> Vec<String> {
-        let schema = self.schema.pointer(&self.nodes[id].pointer);
-        let properties = schema.and_then(|schema| schema.get("properties"));
-        properties
-            .and_then(Value::as_object)
-            .map(|properties| properties.keys().cloned().collect())
-            .unwrap_or_default()
     }
 
     /// A schema's `default`, or that of the schema it refers to; null counts as none, as in mcpo.
@@ -403,8 +404,8 @@ impl Plan {
             }
             if seen.insert((id, guarded)) {
                 open.extend(self.children(id).map(|child| (child, guarded)));
-                for name in self.property_names(id) {
-                    let property = node.properties.get(&name);
+                for name in &node.order {
+                    let property = node.properties.get(name);
                     open.extend(property.map(|property| (property.node, guarded)));
                 }
             }
@@ -423,6 +424,9 @@ impl Node {
             whole: Types::ALL,
             choices: None,
             properties: HashMap::new(),
+            order: Vec::new(),
+            required: Vec::new(),
+            opens: false,
             additional: None,
             prefix: Vec::new(),
             items: None,

@@ -6,7 +6,10 @@ use jsonschema::Validator;
 use serde_json::{Value, json};
 
 use super::{
+    advice,
     counted::{Counted, Seen},
+    digits::Written,
+    strays::Stray,
     words::{self, Words},
 };
 
@@ -23,11 +26,21 @@ const INPUT_CHARS_SHOWN: usize = 200;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Refusal {
     /// The body is no JSON: status 400, code `invalid_json`.
-    #[error("{0}")]
-    InvalidJson(String),
+    #[error("{said}")]
+    InvalidJson {
+        /// The reader's complaint.
+        said: String,
+        /// A sentence for models, by our habits.
+        message: Option<String>,
+    },
     /// The arguments do not fit the tool's schema: status 422, code `invalid_arguments`.
-    #[error("{n} of the arguments cannot be accepted", n = .0.len())]
-    Invalid(Vec<Detail>),
+    #[error("{n} of the arguments cannot be accepted", n = .details.len())]
+    Invalid {
+        /// What is wrong, place by place.
+        details: Vec<Detail>,
+        /// A sentence for models, by our habits.
+        message: Option<String>,
+    },
     /// Checking the arguments takes more work than a call may: status 422, code
     /// `arguments_too_costly`.
     #[error(
@@ -59,46 +72,68 @@ impl Refusal {
     /// The status to answer with.
     pub fn status(&self) -> u16 {
         match self {
-            Self::InvalidJson(_) => 400,
+            Self::InvalidJson { .. } => 400,
             Self::TooManyValues(_) => 413,
-            Self::Invalid(_) | Self::TooCostly => 422,
+            Self::Invalid { .. } | Self::TooCostly => 422,
         }
     }
 
     /// The `code` of the answer (design §3).
     pub fn code(&self) -> &'static str {
         match self {
-            Self::InvalidJson(_) => "invalid_json",
-            Self::Invalid(_) => "invalid_arguments",
+            Self::InvalidJson { .. } => "invalid_json",
+            Self::Invalid { .. } => "invalid_arguments",
             Self::TooCostly => "arguments_too_costly",
             Self::TooManyValues(_) => "body_too_large",
+        }
+    }
+
+    /// The sentence for models, where there is one beside [`Refusal::detail`].
+    pub fn message(&self) -> Option<&str> {
+        match self {
+            Self::InvalidJson { message, .. } | Self::Invalid { message, .. } => message.as_deref(),
+            Self::TooCostly | Self::TooManyValues(_) => None,
         }
     }
 
     /// The `detail` of the answer: a sentence, or FastAPI's list.
     pub fn detail(&self) -> Value {
         match self {
-            Self::InvalidJson(_) | Self::TooCostly | Self::TooManyValues(_) => {
+            Self::InvalidJson { .. } | Self::TooCostly | Self::TooManyValues(_) => {
                 Value::String(self.to_string())
             }
-            Self::Invalid(details) => details.iter().map(Detail::to_json).collect(),
+            Self::Invalid { details, .. } => details.iter().map(Detail::to_json).collect(),
         }
     }
 
     /// The reader's complaint, with the position.
     pub(super) fn bad_json(error: &serde_json::Error) -> Self {
         let error = error.to_string();
-        Self::InvalidJson(match error.strip_prefix("recursion limit exceeded") {
+        let said = match error.strip_prefix("recursion limit exceeded") {
             Some(place) => {
                 format!("the body is nested too deeply, at most 128 levels are read{place}")
             }
             None => format!("the body is not valid JSON: {error}"),
-        })
+        };
+        let message = None;
+        Self::InvalidJson { said, message }
+    }
+
+    /// What does not fit, without a sentence so far.
+    pub(super) fn invalid(details: Vec<Detail>) -> Self {
+        let message = None;
+        Self::Invalid { details, message }
+    }
+
+    /// Integers that we cannot pass on as they are.
+    pub(super) fn long_integers(numbers: Vec<Written>) -> Self {
+        let detail = |(path, number)| Detail::long_integer(path, number);
+        Self::invalid(numbers.into_iter().take(DETAILS_MAX).map(detail).collect())
     }
 
     /// Nothing was sent where something is needed.
     pub(super) fn missing_body() -> Self {
-        Self::Invalid(vec![Detail::new(
+        Self::invalid(vec![Detail::new(
             "missing",
             words::body(),
             "Field required",
@@ -108,7 +143,7 @@ impl Refusal {
 
     /// The body is JSON but no object.
     pub(super) fn not_an_object(value: &Value) -> Self {
-        Self::Invalid(vec![Detail::new(
+        Self::invalid(vec![Detail::new(
             words::OBJECT_TYPE.0,
             words::body(),
             words::OBJECT_TYPE.1,
@@ -134,7 +169,7 @@ impl Refusal {
             words.describe(error, &[], &mut details);
         }
         details.truncate(DETAILS_MAX);
-        Self::Invalid(details)
+        Self::invalid(details)
     }
 
     /// For arguments too deep to say more: which of them do not fit, if it is single ones.
@@ -148,13 +183,13 @@ impl Refusal {
             )
         };
         if names.is_empty() {
-            return Self::Invalid(vec![misfit(words::body(), sent)]);
+            return Self::invalid(vec![misfit(words::body(), sent)]);
         }
         let detail = |name: &&str| {
             let loc = vec![Value::from("body"), Value::from(*name)];
             misfit(loc, sent.get(*name).unwrap_or(&Value::Null))
         };
-        Self::Invalid(names.iter().take(DETAILS_MAX).map(detail).collect())
+        Self::invalid(names.iter().take(DETAILS_MAX).map(detail).collect())
     }
 }
 
@@ -181,8 +216,16 @@ impl Detail {
         self
     }
 
+    /// A key that the schema does not name.
+    pub(super) fn stray(stray: &Stray, input: &Value) -> Self {
+        let mut loc = words::body();
+        loc.extend(stray.path.iter().cloned());
+        loc.push(Value::from(stray.name.as_str()));
+        Self::new("extra_forbidden", loc, advice::of_stray(stray), input)
+    }
+
     /// An integer that we cannot pass on as it is.
-    pub(super) fn long_integer(path: Vec<Value>, number: String) -> Self {
+    fn long_integer(path: Vec<Value>, number: String) -> Self {
         let mut loc = words::body();
         loc.extend(path);
         Self::new(

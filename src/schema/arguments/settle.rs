@@ -11,7 +11,7 @@ use crate::{
 
 use super::{
     branch, lax,
-    plan::{NodeId, Plan, depth},
+    plan::{Node, NodeId, Plan, Property, depth},
     types::Types,
 };
 
@@ -29,8 +29,8 @@ pub struct Settle<'p> {
     plan: &'p Plan,
     /// Fill in defaults.
     fill: bool,
-    /// A default was filled in.
-    filled: bool,
+    /// What it came across.
+    noted: Noted,
     /// What is left of [`TRIAL_VALUES_MAX`].
     trials: usize,
     /// How deep in the value it is.
@@ -39,13 +39,24 @@ pub struct Settle<'p> {
     defaults: u64,
 }
 
+/// What a walk came across.
+#[derive(Debug, Default)]
+struct Noted {
+    /// A default was filled in.
+    filled: bool,
+    /// A number with a fraction became a text, in digits that may be others than were sent.
+    restyled: bool,
+    /// An object had a key that its own schema does not name; one beside it may.
+    strayed: bool,
+}
+
 impl<'p> Settle<'p> {
     /// Prepares a walk.
     pub fn new(plan: &'p Plan, fill: bool) -> Self {
         Self {
             plan,
             fill,
-            filled: false,
+            noted: Noted::default(),
             trials: TRIAL_VALUES_MAX,
             depth: 0,
             defaults: DEFAULT_VALUES_MAX,
@@ -59,7 +70,17 @@ impl<'p> Settle<'p> {
 
     /// True if a default was filled in.
     pub fn filled(&self) -> bool {
-        self.filled
+        self.noted.filled
+    }
+
+    /// True if the digits of a number that became a text may be others than were sent.
+    pub fn restyled(&self) -> bool {
+        self.noted.restyled
+    }
+
+    /// True if there may be a key that no schema names.
+    pub fn strayed(&self) -> bool {
+        self.noted.strayed
     }
 
     /// Settles one value.
@@ -71,9 +92,11 @@ impl<'p> Settle<'p> {
         }
         if !node.admits(value) {
             charge(per(value.as_str().map_or(0, str::len), 8));
-            let new = lax::toward(value, node.declared, node.choices.as_deref());
+            let new = lax::toward(value, node.declared, node.choices.as_deref())
+                .or_else(|| self.helped(node, value));
             // JSON in strings in JSON in strings would become deeper than what is read.
-            if let Some(new) = new.filter(|new| self.depth + depth(new) <= json::DEPTH_MAX) {
+            if let Some(mut new) = new.filter(|new| self.depth + depth(new) <= json::DEPTH_MAX) {
+                self.plan.renaming.restore(self.plan, id, &mut new);
                 *value = new;
             }
         }
@@ -99,16 +122,68 @@ impl<'p> Settle<'p> {
         }
     }
 
+    /// What mcpo refuses and leaves no doubt: a number for a text, and one value for a list of such.
+    fn helped(&mut self, node: &Node, value: &Value) -> Option<Value> {
+        if !self.plan.helps {
+            return None;
+        }
+        if node.declared.contains(Types::STRING)
+            && let Some(text) = lax::text(value, node.choices.as_deref())
+        {
+            self.noted.restyled |= value.is_f64();
+            return Some(text);
+        }
+        let is_list = node.declared.contains(Types::ARRAY) && node.prefix.is_empty();
+        let is_doubtful = value.is_null() || lax::is_blank(value);
+        if !is_list || is_doubtful || value.is_array() {
+            return None;
+        }
+        charge_each(value);
+        let item = match lax::toward(value, Types::OBJECT, None) {
+            Some(object) if !self.takes_item(node, value) => object,
+            _ if lax::looks_like_json(value) => return None,
+            _ => value.clone(),
+        };
+        let list = self
+            .takes_item(node, &item)
+            .then(|| Value::Array(vec![item]))?;
+        let is_choice = node.choices.is_none();
+        is_choice.then_some(list)
+    }
+
+    /// Whether values of the type of `value` may be items of a list; a number may be a text then.
+    fn takes_item(&self, node: &Node, value: &Value) -> bool {
+        let possible = node
+            .items
+            .map_or(Types::ALL, |items| self.plan.node(items).possible);
+        possible.contains(Types::of(value))
+            || (value.is_number() && possible.contains(Types::STRING))
+    }
+
+    /// Makes nothing of an empty text where no text can be, and nothing can be said.
+    fn blank(&self, property: &Property, value: &mut Value) {
+        let possible = self.plan.node(property.node).possible;
+        let is_none = possible.contains(Types::NULL) || property.drops_null;
+        if self.plan.helps && is_none && !possible.contains(Types::STRING) && lax::is_blank(value) {
+            *value = Value::Null;
+        }
+    }
+
     /// Settles an object: drops nulls that may be absent, settles the rest, fills in defaults.
     fn object(&mut self, id: NodeId, members: &mut Map<String, Value>) {
         let node = self.plan.node(id);
         let mut nulls = false;
         for (key, value) in members.iter_mut() {
             charge(1);
-            match node.properties.get(key) {
+            let property = node.properties.get(key);
+            if let Some(property) = property {
+                self.blank(property, value);
+            }
+            match property {
                 Some(property) if value.is_null() && property.drops_null => nulls = true,
                 Some(property) => self.value(property.node, value),
                 None => {
+                    self.noted.strayed |= !node.opens;
                     if let Some(additional) = node.additional {
                         self.value(additional, value);
                     }
@@ -136,7 +211,7 @@ impl<'p> Settle<'p> {
                     give_up();
                 }
                 members.insert(name.clone(), default.clone());
-                self.filled = true;
+                self.noted.filled = true;
             }
         }
     }
@@ -170,7 +245,7 @@ impl<'p> Settle<'p> {
                 };
                 self.trials = left;
             }
-            let filled = self.filled;
+            let filled = self.noted.filled;
             charge_each(value);
             let mut attempt = value.clone();
             self.value(*id, &mut attempt);
@@ -178,7 +253,7 @@ impl<'p> Settle<'p> {
                 *value = attempt;
                 return;
             }
-            self.filled = filled;
+            self.noted.filled = filled;
         }
     }
 }

@@ -85,6 +85,20 @@ const ADDITION_JUDGES: &[&str] = &[
     "$recursiveRef",
 ];
 
+/// Keywords that welcome names of properties, or name them where a plan does not look.
+const OPENERS: &[&str] = &[
+    "additionalProperties",
+    "dependencies",
+    "dependentSchemas",
+    "else",
+    "if",
+    "patternProperties",
+    "then",
+    "unevaluatedProperties",
+    "$dynamicRef",
+    "$recursiveRef",
+];
+
 /// The walk that makes the nodes.
 pub struct Survey<'s> {
     /// The document.
@@ -144,10 +158,11 @@ impl<'s> Survey<'s> {
             }
         }
         node.read_types(schema);
+        self.read_object(&mut node, schema);
         if is_elsewhere {
             node.whole = Types::NONE;
+            node.opens = true;
         }
-        self.read_object(&mut node, schema);
         self.read_array(&mut node, schema);
         for index in 0..list(schema, "allOf") {
             node.all_of
@@ -182,7 +197,15 @@ impl<'s> Survey<'s> {
                 drops_null: false,
             };
             node.properties.insert(name.clone(), property);
+            node.order.push(name.clone());
         }
+        node.required = required.into_iter().map(str::to_owned).collect();
+        let is_welcome = |keyword: &&str| {
+            schema
+                .get(*keyword)
+                .is_some_and(|value| *value != Value::Bool(false))
+        };
+        node.opens = OPENERS.iter().any(is_welcome);
         let is_open = schema
             .get("additionalProperties")
             .is_some_and(Value::is_object);

@@ -9,14 +9,18 @@
 //! 3. [`flatten`]: `allOf`, and alternatives that are none, dissolve where nothing is lost.
 //! 4. [`types`]: what the converter would otherwise take for a string says what it is.
 //! 5. [`top`]: arguments are always an object with named properties.
+//! 6. [`rename`]: names that model providers refuse become names that they take.
+//! 7. [`bounded`]: what model providers find too deep or too large is loosened.
 //!
-//! Steps 2 to 4 are `schemars` transforms.
+//! Steps 2 to 4 are `schemars` transforms. What a schema says against itself is loosened before.
 
+mod bounded;
 mod expansion;
 mod flatten;
 mod inline;
-mod keyword;
+pub(super) mod keyword;
 mod refs;
+mod rename;
 mod repair;
 #[cfg(test)]
 mod tests;
@@ -32,6 +36,7 @@ use self::{
     repair::Repair,
     types::Fill,
 };
+use super::{Habits, contradictions, names::Names};
 
 /// One schema as it stands in our documents.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,9 +54,35 @@ pub struct Published {
 }
 
 /// Publishes a tool's `inputSchema`. `prefix` opens the names of components and must be the
-/// tool's own within the document: `[A-Za-z0-9._-]`.
-pub fn publish_input(source: &Value, prefix: &str) -> Published {
-    let (schema, components, mut warnings) = read(source, prefix, true);
+/// tool's own within the document: `[A-Za-z0-9._-]`. Only where our habits count, what model
+/// providers refuse is put right.
+pub fn publish_input(source: &Value, prefix: &str, habits: Habits) -> Published {
+    if !habits.helps {
+        return publish_arguments(source, prefix, Vec::new());
+    }
+    let mut warnings = Vec::new();
+    let loosened = contradictions::loosened(source, &mut warnings);
+    let mut published = publish_arguments(&loosened, prefix, warnings);
+    let names = Names::of(source);
+    if let Some(warning) = names.warning() {
+        published.warnings.push(warning);
+        rename::rename(&mut published.schema, &names);
+        for (_, body) in &mut published.components {
+            rename::rename(body, &names);
+        }
+    }
+    bounded::bound(
+        &mut published.schema,
+        &mut published.components,
+        &mut published.warnings,
+    );
+    published
+}
+
+/// Steps 1 to 5.
+fn publish_arguments(source: &Value, prefix: &str, mut warnings: Vec<String>) -> Published {
+    let (schema, components, more) = read(source, prefix, true);
+    warnings.extend(more);
     let top = top::object(&schema, source, &mut warnings);
     Published {
         schema: Value::Object(top.schema),

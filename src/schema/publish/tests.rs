@@ -6,11 +6,20 @@ use std::{collections::HashSet, fs, path::Path, time::Instant};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-use super::{Published, expansion, keyword::Holds, keyword::holds, publish_input, publish_output};
+use super::{
+    Habits, Published, expansion, keyword::Holds, keyword::holds, publish_input, publish_output,
+};
 
 /// Publishes arguments and checks what all published schemas keep.
 fn input(source: &Value) -> Published {
-    let published = publish_input(source, "b.t");
+    let published = publish_input(source, "b.t", Habits::NATIVE);
+    check(&published, true).unwrap_or_else(|broken| panic!("{broken}\nfrom {source}"));
+    published
+}
+
+/// The same, where nothing is put right beside the form.
+fn plain_input(source: &Value) -> Published {
+    let published = publish_input(source, "b.t", Habits::MCPO);
     check(&published, true).unwrap_or_else(|broken| panic!("{broken}\nfrom {source}"));
     published
 }
@@ -624,7 +633,7 @@ fn names_are_only_names() {
         "required": ["$ref"],
         "default": {"$ref": "#/nowhere"}
     });
-    assert_eq!(input(&source).schema, source);
+    assert_eq!(plain_input(&source).schema, source);
 }
 
 #[test]
@@ -683,7 +692,10 @@ fn the_schemas_of_real_servers_publish_whole() {
             let output = tool
                 .get("outputSchema")
                 .map(|schema| publish_output(schema, "b.t"));
-            (publish_input(&tool["inputSchema"], "b.t"), output)
+            (
+                publish_input(&tool["inputSchema"], "b.t", Habits::MCPO),
+                output,
+            )
         })
         .collect();
     eprintln!("published {} tools in {:?}", all.len(), started.elapsed());
@@ -699,7 +711,7 @@ fn the_schemas_of_real_servers_publish_whole() {
         for (name, _) in source["properties"].as_object().into_iter().flatten() {
             assert!(named.get(name).is_some(), "{place} lost `{name}`");
         }
-        let again = publish_input(&published.schema, "b.t");
+        let again = publish_input(&published.schema, "b.t", Habits::MCPO);
         if published.components.is_empty() && !published.free_form {
             assert_eq!(
                 again.schema, published.schema,
@@ -715,6 +727,17 @@ fn the_schemas_of_real_servers_publish_whole() {
         );
     }
     assert_eq!(warned, [""; 0]);
+}
+
+#[test]
+fn few_schemas_of_real_servers_have_to_be_put_right() {
+    let mut told = Vec::new();
+    for (file, tool) in corpus() {
+        let published = input(&tool["inputSchema"]);
+        let place = format!("{file} {}", tool["name"].as_str().unwrap_or_default());
+        told.extend(published.warnings.iter().map(|it| format!("{place}: {it}")));
+    }
+    insta::assert_snapshot!(told.join("\n"));
 }
 
 /// Whether every constraint in a source without references is in what is published, at its place.
@@ -891,7 +914,7 @@ proptest! {
             }
         });
         let theirs = jsonschema::validator_for(&source).expect("it is a schema");
-        let published = input(&source);
+        let published = plain_input(&source);
         for value in values {
             let value = json!({"p": value});
             prop_assert_eq!(
@@ -907,18 +930,178 @@ proptest! {
 
     #[test]
     fn any_json_publishes(source in schema_like()) {
-        let published = publish_input(&source, "b.t");
+        let published = publish_input(&source, "b.t", Habits::NATIVE);
         if let Err(broken) = check(&published, true) {
             prop_assert!(false, "{}", broken);
         }
-        prop_assert_eq!(&published, &publish_input(&source, "b.t"));
+        prop_assert_eq!(&published, &publish_input(&source, "b.t", Habits::NATIVE));
         let output = publish_output(&source, "b.t");
         if let Err(broken) = check(&output, false) {
             prop_assert!(false, "{}", broken);
         }
-        if published.components.is_empty() {
-            let again = publish_input(&published.schema, "b.t");
-            prop_assert_eq!(again.schema, published.schema);
+        let plain = publish_input(&source, "b.t", Habits::MCPO);
+        if plain.components.is_empty() {
+            let again = publish_input(&plain.schema, "b.t", Habits::MCPO);
+            prop_assert_eq!(again.schema, plain.schema);
         }
     }
+}
+
+#[test]
+fn names_that_providers_refuse_are_published_as_others() {
+    let source = json!({
+        "type": "object",
+        "properties": {
+            "StartTime<": {"type": "string", "description": "Before"},
+            "uids[]": {"type": "array", "items": {"$ref": "#/$defs/uid"}},
+            "$filter": {"type": "object", "properties": {"@x": {"type": "string"}}, "default": {"@x": "1"}},
+            "projects.any": {"type": "string"}
+        },
+        "required": ["StartTime<", "uids[]"],
+        "dependentRequired": {"$filter": ["StartTime<"]},
+        "dependentSchemas": {"uids[]": {"required": ["$filter"]}},
+        "propertyNames": {"pattern": "."},
+        "anyOf": [{"required": ["$filter"]}, {"properties": {"$other": {"type": "integer"}}}],
+        "$defs": {"uid": {"type": "object", "properties": {"$id$": {"type": "integer"}}, "required": ["$id$"]}}
+    });
+    let published = input(&source);
+    let schema = &published.schema;
+    let names: Vec<_> = schema["properties"].as_object().unwrap().keys().collect();
+    assert_eq!(
+        names,
+        ["StartTime_lt", "uids", "filter", "projects.any", "other"]
+    );
+    assert_eq!(schema["required"], json!(["StartTime_lt", "uids"]));
+    assert_eq!(
+        schema["dependentRequired"],
+        json!({"filter": ["StartTime_lt"]})
+    );
+    assert_eq!(
+        schema["dependentSchemas"]["uids"]["required"],
+        json!(["filter"])
+    );
+    assert_eq!(schema.get("propertyNames"), None);
+    assert_eq!(schema["properties"]["filter"]["default"], json!({"x": "1"}));
+    assert_eq!(
+        schema["properties"]["uids"]["items"]["required"],
+        json!(["id"])
+    );
+    assert_eq!(
+        schema["properties"]["StartTime_lt"]["description"],
+        "Before The server calls it `StartTime<`."
+    );
+    assert_eq!(published.warnings.len(), 1, "{:?}", published.warnings);
+    assert!(published.warnings[0].contains("`$filter` as `filter`"));
+    // As mcpo publishes it, and where all names are fine, nothing is renamed.
+    let of_mcpo = publish_input(&source, "b.t", Habits::MCPO);
+    assert!(of_mcpo.schema["properties"].get("$filter").is_some() && of_mcpo.warnings.is_empty());
+}
+
+#[test]
+fn names_are_published_as_others_in_components_too() {
+    let source = json!({
+        "type": "object",
+        "properties": {"tree": {"$ref": "#/$defs/node"}},
+        "$defs": {"node": {"type": "object", "properties": {"sub[]": {"type": "array", "items": {"$ref": "#/$defs/node"}}}}}
+    });
+    let published = input(&source);
+    let text = json!([
+        published.schema,
+        published
+            .components
+            .iter()
+            .map(|it| &it.1)
+            .collect::<Vec<_>>()
+    ])
+    .to_string();
+    assert!(
+        !text.contains("\"sub[]\":") && text.contains("\"sub\":"),
+        "{text}"
+    );
+}
+
+#[test]
+fn contradictions_are_published_loosened_and_told() {
+    let source = json!({"type": "object", "properties": {
+        "x": {"type": "array", "enum": ["A", "B"], "items": {"type": "string"}},
+        "y": {"anyOf": [{"type": "string", "enum": ["A"]}, {"type": "null", "enum": ["A"]}]}
+    }});
+    let published = input(&source);
+    assert_eq!(
+        published.schema["properties"],
+        json!({
+            "x": {"type": "array", "items": {"type": "string", "enum": ["A", "B"]}},
+            "y": {"anyOf": [{"type": "string", "enum": ["A"]}, {"type": "null"}]}
+        })
+    );
+    assert_eq!(published.warnings.len(), 2, "{:?}", published.warnings);
+}
+
+/// Objects in objects, so many levels.
+fn nested(levels: usize) -> Value {
+    (0..levels).fold(json!({"type": "string"}), |inner, level| {
+        json!({"type": "object", "description": format!("level {level}"), "properties": {"p": inner}, "required": ["p"]})
+    })
+}
+
+#[test]
+fn what_nests_too_deeply_is_published_without_details() {
+    let fine = nested(11);
+    let published = input(&fine);
+    assert_eq!(published.schema, fine);
+    assert!(published.warnings.is_empty());
+    let published = input(&nested(20));
+    let deepest = published
+        .schema
+        .pointer(&"/properties/p".repeat(11))
+        .unwrap();
+    assert_eq!(
+        *deepest,
+        json!({"type": "object", "description": "level 8"})
+    );
+    assert_eq!(published.warnings.len(), 1, "{:?}", published.warnings);
+    let lists = (0..20).fold(
+        json!({"type": "string"}),
+        |inner, _| json!({"type": "array", "items": inner}),
+    );
+    let published = input(&json!({"type": "object", "properties": {"p": lists}}));
+    let deepest = published
+        .schema
+        .pointer(&format!("/properties/p{}", "/items".repeat(10)))
+        .unwrap();
+    assert_eq!(*deepest, json!({"type": "array", "items": {}}));
+    let unions = (0..30).fold(
+        json!({"type": "string"}),
+        |inner, _| json!({"oneOf": [inner, {"type": "integer"}]}),
+    );
+    let published = input(&json!({"type": "object", "properties": {"p": unions}}));
+    assert_eq!(published.warnings.len(), 1, "{:?}", published.warnings);
+}
+
+#[test]
+fn what_is_too_large_is_published_with_fewer_levels() {
+    let wide = |inner: &Value| -> Value {
+        let properties: Map<_, _> = (0..20)
+            .map(|it| (format!("property_{it}"), inner.clone()))
+            .collect();
+        json!({"type": "object", "properties": properties})
+    };
+    let leaf = json!({"type": "string", "description": "So it goes"});
+    let source = wide(&wide(&wide(&leaf)));
+    assert!(source.to_string().len() > 200_000);
+    let published = input(&source);
+    let size = published.schema.to_string().len();
+    assert!(size < 128 << 10, "{size}");
+    assert_eq!(
+        published.schema["properties"].as_object().unwrap().len(),
+        20
+    );
+    assert!(
+        published
+            .warnings
+            .iter()
+            .any(|it| it.contains("larger than")),
+        "{:?}",
+        published.warnings
+    );
 }

@@ -308,7 +308,7 @@ async fn a_server_that_echoes_its_token_does_not_give_it_away() {
     Browser::new().connect(&link, "the-team").await;
     until_status(&bridge, "team", "ready").await;
     let failed = admin(&bridge, reqwest::Method::POST, "/team/leak").await;
-    assert_eq!(failed.status, 500, "{}", failed.text);
+    assert_eq!(failed.status, 422, "{}", failed.text);
     assert!(
         failed.text.contains("is not good enough"),
         "{}",

@@ -251,7 +251,7 @@ impl Run {
         let text = made.await.json()["text"].as_str().unwrap().to_owned();
         self.ask(Method::POST, &format!("/program/{text}"), "{}")
             .await;
-        assert_eq!(self.call_with(&format!("Bearer {text}")).await, 500);
+        assert_eq!(self.call_with(&format!("Bearer {text}")).await, 422);
         text
     }
 

@@ -193,7 +193,7 @@ fn cases() -> Vec<Case> {
             "/one/fail",
             "{}".to_owned(),
             "tool_error",
-            500,
+            422,
             grant,
             true,
         ),

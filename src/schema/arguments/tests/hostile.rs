@@ -399,7 +399,7 @@ fn a_list_of_tools_has_one_budget() {
     let mut left = 10_000_000;
     let mut warned = 0;
     for _ in 0..20 {
-        let (_, warnings) = ArgumentSchema::compile(&schema, &mut left);
+        let (_, warnings) = ArgumentSchema::compile(&schema, &mut left, Habits::NATIVE);
         warned += warnings.len();
     }
     assert!(warned > 5, "{warned}");

@@ -7,11 +7,12 @@ use super::{types::same, *};
 mod field;
 mod golden;
 mod hostile;
+mod native;
 mod properties;
 
 /// Compiles one schema, as long as that takes.
 fn compile_alone(schema: &Value) -> (ArgumentSchema, Vec<String>) {
-    ArgumentSchema::compile(schema, &mut u64::MAX.clone())
+    ArgumentSchema::compile(schema, &mut u64::MAX.clone(), Habits::MCPO)
 }
 
 /// Accepts a body of a tool with some properties; what is refused reads `type loc`.
@@ -21,9 +22,9 @@ fn accept(schema: &Value, body: &str) -> Result<Value, Vec<String>> {
         .accept(body.as_bytes(), Effort::Full)
         .map(Value::Object)
         .map_err(|refusal| match refusal {
-            Refusal::InvalidJson(message) => vec![message],
+            Refusal::InvalidJson { said, .. } => vec![said],
             Refusal::TooCostly | Refusal::TooManyValues(_) => vec![refusal.to_string()],
-            Refusal::Invalid(details) => details
+            Refusal::Invalid { details, .. } => details
                 .iter()
                 .map(|detail| format!("{} {}", detail.kind, Value::from(detail.loc.clone())))
                 .collect(),

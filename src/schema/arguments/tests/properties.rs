@@ -127,7 +127,7 @@ proptest! {
             }
             Err(refusal) => {
                 prop_assert!(!was_valid, "{arguments} was valid: {:?}", refusal);
-                let Refusal::Invalid(details) = refusal else { panic!("{refusal:?}") };
+                let Refusal::Invalid { details, .. } = refusal else { panic!("{refusal:?}") };
                 prop_assert!(!details.is_empty() && details.len() <= 20);
             }
         }

@@ -1,0 +1,190 @@
+//! The sentence of an error for a model: what is wrong, what to do, and whether and when to call again.
+
+use super::error::ApiError;
+
+/// How much of what is said goes into the sentence, in characters.
+const SAID_CHARS_MAX: usize = 1_000;
+
+/// What our own errors say where they do not tell how long.
+const IN_A_MOMENT: &str = "try again in a moment";
+
+/// Writes it.
+pub fn message(error: &ApiError) -> String {
+    let said = error.said();
+    let advice = error.advice.as_deref();
+    if advice.is_some_and(|it| it.is_sentence) {
+        return said.into_owned();
+    }
+    let wait = wait(error.retry_after.as_deref());
+    let mut text = capitalized(&beginning(said.trim().trim_end_matches('.')));
+    if let Some(wait) = &wait {
+        text = text.replace(IN_A_MOMENT, wait);
+    }
+    // A question ends as one.
+    let stop = if text.ends_with('?') { " " } else { "; " };
+    let next = advice.and_then(|it| it.next.as_deref()).map_or_else(
+        || next(error, wait.as_deref()),
+        |next| Some(next.to_owned()),
+    );
+    match next {
+        Some(next) if !text.contains("try again in ") || wait.is_none() => {
+            let next = if stop == " " {
+                capitalized(&next)
+            } else {
+                next
+            };
+            format!("{text}{stop}{next}.")
+        }
+        _ => format!("{text}."),
+    }
+}
+
+/// Whether the same call may succeed later, without anything else being done.
+pub fn may_retry(error: &ApiError) -> bool {
+    error.retry_after.is_some() || matches!(error.code, "body_timeout" | "body_incomplete")
+}
+
+/// When to come back, of what `Retry-After` says: seconds, or a date.
+fn wait(retry_after: Option<&str>) -> Option<String> {
+    let when = retry_after?.trim();
+    Some(match when.parse::<u64>() {
+        Ok(seconds) => format!("try again in {seconds} s"),
+        Err(_) => format!("try again after {}", beginning(when)),
+    })
+}
+
+/// What to do by the code alone.
+fn next(error: &ApiError, wait: Option<&str>) -> Option<String> {
+    if let Some(wait) = wait {
+        return Some(match error.code {
+            "unavailable" => format!("{wait}, or go on without it"),
+            _ => wait.to_owned(),
+        });
+    }
+    let words = match error.code {
+        "body_timeout" | "body_incomplete" => "send the whole request once more",
+        "body_too_large" => "send less; do not retry with the same body",
+        "result_too_large" => "ask the tool for less; do not retry as it is",
+        "timeout" | "upstream_closed" => {
+            "it may have been carried out: look before you call it again, or ask for less"
+        }
+        "unauthorized" => "tell the user that their sign-in or key is not accepted; do not retry",
+        "upstream_auth" => {
+            "tell the user that an administrator has to renew the bridge's credentials; do not retry"
+        }
+        "upstream_error" | "internal" | "no_database" | "no_secret_key" => {
+            "tell the user; do not retry"
+        }
+        "tool_error" | "server_error" => {
+            "correct the arguments if they are to blame, else tell the user; do not retry as it is"
+        }
+        "invalid_arguments" | "invalid_json" => "correct the arguments",
+        "arguments_too_costly" => return None,
+        _ => "do not retry",
+    };
+    Some(words.to_owned())
+}
+
+/// The beginning of a text, as one line.
+fn beginning(text: &str) -> String {
+    let mut line: String = text.chars().take(SAID_CHARS_MAX).collect();
+    if line.len() < text.len() {
+        line.push('…');
+    }
+    line
+}
+
+/// A text as the beginning of a sentence.
+fn capitalized(text: &str) -> String {
+    let mut rest = text.chars();
+    rest.next().map_or_else(String::new, |first| {
+        format!("{}{}", first.to_ascii_uppercase(), rest.as_str())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+    use serde_json::json;
+
+    use super::*;
+    use crate::bridge::Failure;
+
+    /// A failure's sentence and whether to call again.
+    fn told(failure: Failure) -> (String, bool) {
+        let error = ApiError::call(failure);
+        (message(&error), may_retry(&error))
+    }
+
+    #[test]
+    fn every_failure_tells_what_to_do() {
+        let bridge = || "crm".to_owned();
+        let reason = || "KeyError: 'x'".to_owned();
+        let table = [
+            (
+                Failure::Unavailable {
+                    bridge: bridge(),
+                    reason: reason(),
+                    retry_after: 39,
+                },
+                "Bridge `crm` is not available now; try again in 39 s, or go on without it.",
+                true,
+            ),
+            (
+                Failure::Disabled(bridge(), "CRM_URL is not set".to_owned()),
+                "Bridge `crm` is disabled: CRM_URL is not set; tell the user; do not retry.",
+                false,
+            ),
+            (
+                Failure::NeedsLogin {
+                    bridge: bridge(),
+                    reason: reason(),
+                },
+                "Bridge `crm` cannot be used yet. An administrator has to log in; tell the user; do not retry.",
+                false,
+            ),
+            (
+                Failure::NoCredential {
+                    bridge: bridge(),
+                    reason: "no group of yours has keys".to_owned(),
+                },
+                "Bridge `crm` cannot act for you: no group of yours has keys; ask an administrator for keys of `crm`; do not retry.",
+                false,
+            ),
+            (
+                Failure::Busy(bridge(), 64),
+                "Bridge `crm` is busy with 64 calls and as many wait as may; try again in 1 s.",
+                true,
+            ),
+        ];
+        for (failure, sentence, retry) in table {
+            assert_eq!(told(failure), (sentence.to_owned(), retry));
+        }
+    }
+
+    #[test]
+    fn a_server_says_when_to_come_back_in_its_own_way() {
+        let error = |when: &str| {
+            ApiError::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "rate_limited",
+                "the server wants fewer calls.",
+            )
+            .retry_after(when)
+        };
+        assert_eq!(
+            message(&error("7")),
+            "The server wants fewer calls; try again in 7 s."
+        );
+        assert_eq!(
+            message(&error("Wed, 21 Oct 2026 07:28:00 GMT")),
+            "The server wants fewer calls; try again after Wed, 21 Oct 2026 07:28:00 GMT."
+        );
+        let long = ApiError::with_detail(
+            StatusCode::BAD_REQUEST,
+            "server_error",
+            json!({"message": "é".repeat(5_000)}),
+        );
+        assert!(message(&long).chars().count() < 1_200);
+    }
+}

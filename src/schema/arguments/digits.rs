@@ -1,0 +1,56 @@
+//! Numbers where a text is wanted: their digits are sent on as they came, `1.10` and all.
+
+use serde_json::Value;
+
+use super::{
+    plan::{NodeId, Plan},
+    types::Types,
+};
+
+/// A number as it was written, and the keys and indices that lead to it.
+pub type Written = (Vec<Value>, String);
+
+/// Makes texts of those numbers for which a schema wants nothing but a text; the others are left over.
+pub fn write(plan: &Plan, value: &mut Value, numbers: Vec<Written>) -> Vec<Written> {
+    let mut left = Vec::new();
+    for (path, digits) in numbers {
+        let is_text = wants_text(plan, &path);
+        match at(value, &path).filter(|_| is_text) {
+            Some(place) => *place = Value::String(digits),
+            None => left.push((path, digits)),
+        }
+    }
+    left
+}
+
+/// Whether the place at the end of a path is for texts, and not for numbers.
+fn wants_text(plan: &Plan, path: &[Value]) -> bool {
+    let mut ids: Vec<NodeId> = vec![0];
+    for step in path {
+        let beside = plan.beside(&ids);
+        ids = plan.below(&beside, &own_step(plan, &beside, step));
+    }
+    let possible = |id: &NodeId| plan.node(*id).possible;
+    ids.iter().any(|id| possible(id).contains(Types::STRING))
+        && ids
+            .iter()
+            .all(|id| possible(id).and(Types::NUMBER) == Types::NONE)
+}
+
+/// The server's name for a step that was sent under a name of ours.
+fn own_step(plan: &Plan, beside: &[NodeId], step: &Value) -> Value {
+    let own = step.as_str().and_then(|key| {
+        let is_known = |id: &NodeId| plan.node(*id).properties.contains_key(key);
+        let own = plan.renaming.names.own(key);
+        own.filter(|_| !beside.iter().any(is_known))
+    });
+    own.map_or_else(|| step.clone(), Value::from)
+}
+
+/// The value at the end of a path.
+fn at<'v>(value: &'v mut Value, path: &[Value]) -> Option<&'v mut Value> {
+    path.iter().try_fold(value, |value, step| match step {
+        Value::String(key) => value.get_mut(key),
+        step => value.get_mut(usize::try_from(step.as_u64()?).ok()?),
+    })
+}

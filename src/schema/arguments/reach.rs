@@ -1,0 +1,47 @@
+//! Which schemas a value at some place meets.
+
+use std::collections::HashSet;
+
+use serde_json::Value;
+
+use super::plan::{NodeId, Plan};
+use crate::schema::meter::charge;
+
+impl Plan {
+    /// These schemas with all that apply to the same value, or may.
+    pub fn beside(&self, ids: &[NodeId]) -> Vec<NodeId> {
+        let mut found = Vec::new();
+        let mut seen: HashSet<NodeId> = ids.iter().copied().collect();
+        let mut open: Vec<NodeId> = ids.iter().rev().copied().collect();
+        while let Some(id) = open.pop() {
+            charge(1);
+            found.push(id);
+            let node = self.node(id);
+            let beside = node.all_of.iter().chain(node.any_of.iter().flatten());
+            open.extend(beside.copied().filter(|next| seen.insert(*next)));
+        }
+        found
+    }
+
+    /// The schemas of what stands under a key or an index, of schemas as [`Plan::beside`] gives them.
+    pub fn below(&self, beside: &[NodeId], step: &Value) -> Vec<NodeId> {
+        let mut found = Vec::new();
+        for id in beside {
+            charge(1);
+            let node = self.node(*id);
+            let next = match step {
+                Value::String(key) => match node.properties.get(key) {
+                    Some(property) => Some(property.node),
+                    None => node.additional,
+                },
+                step => {
+                    let index = step.as_u64().and_then(|index| usize::try_from(index).ok());
+                    let place = index.and_then(|index| node.prefix.get(index).copied());
+                    place.or(node.items)
+                }
+            };
+            found.extend(next.filter(|next| !found.contains(next)));
+        }
+        found
+    }
+}

@@ -1,0 +1,112 @@
+//! [`Renaming`]: the way back from the names that arguments are published under.
+
+use std::collections::HashSet;
+
+use serde_json::{Map, Value};
+
+use super::plan::{NodeId, Plan};
+use crate::schema::{meter::charge, names::Names};
+
+/// Puts the server's names in the place of those that we published.
+#[derive(Debug, Default)]
+pub struct Renaming {
+    /// Which names.
+    pub names: Names,
+    /// Those of them that the plan knows a place of.
+    placed: HashSet<String>,
+}
+
+impl Renaming {
+    /// Knows the names of a schema and the places that a plan has for them.
+    pub fn new(names: Names, plan: &Plan) -> Self {
+        let properties = plan.nodes().iter().flat_map(|node| node.properties.keys());
+        let placed = properties.filter(|name| names.published(name).is_some());
+        Self {
+            placed: placed.cloned().collect(),
+            names,
+        }
+    }
+
+    /// What a name of the server is published as.
+    pub fn shown<'n>(&'n self, own: &'n str) -> &'n str {
+        self.names.published(own).unwrap_or(own)
+    }
+
+    /// Renames in a value that meets the schema of a node. A name that the server has itself stays.
+    pub fn restore(&self, plan: &Plan, id: NodeId, value: &mut Value) {
+        if !self.names.is_empty() {
+            self.walk(plan, &[id], value);
+        }
+    }
+
+    /// Renames where several schemas apply, or one of several does.
+    fn walk(&self, plan: &Plan, ids: &[NodeId], value: &mut Value) {
+        charge(1);
+        match value {
+            Value::Object(members) => {
+                let ids = plan.beside(ids);
+                if members
+                    .keys()
+                    .any(|key| self.own(plan, &ids, members, key).is_some())
+                {
+                    self.rename(plan, &ids, members);
+                }
+                for (key, value) in members.iter_mut().filter(|(_, value)| is_nested(value)) {
+                    let next = plan.below(&ids, &Value::from(key.as_str()));
+                    if !next.is_empty() {
+                        self.walk(plan, &next, value);
+                    }
+                }
+            }
+            Value::Array(elements) => {
+                let ids = plan.beside(ids);
+                for (index, value) in elements.iter_mut().enumerate() {
+                    let next = plan.below(&ids, &Value::from(index));
+                    if !next.is_empty() && is_nested(value) {
+                        self.walk(plan, &next, value);
+                    }
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+
+    /// Renames the keys of one object, in its order.
+    fn rename(&self, plan: &Plan, ids: &[NodeId], members: &mut Map<String, Value>) {
+        let before = std::mem::take(members);
+        let own: Vec<Option<String>> = before
+            .keys()
+            .map(|key| self.own(plan, ids, &before, key).map(str::to_owned))
+            .collect();
+        *members = before
+            .into_iter()
+            .zip(own)
+            .map(|((key, value), own)| (own.unwrap_or(key), value))
+            .collect();
+    }
+
+    /// The server's name for a key, where it is not the key itself.
+    fn own(
+        &self,
+        plan: &Plan,
+        ids: &[NodeId],
+        members: &Map<String, Value>,
+        key: &str,
+    ) -> Option<&str> {
+        charge(1);
+        let own = self.names.own(key)?;
+        let is_here = || {
+            charge(u64::try_from(ids.len()).unwrap_or(u64::MAX));
+            ids.iter()
+                .any(|id| plan.node(*id).properties.contains_key(own))
+        };
+        // Conditions name arguments that the plan does not look at.
+        let is_own = !members.contains_key(own) && (!self.placed.contains(own) || is_here());
+        is_own.then_some(own)
+    }
+}
+
+/// Whether anything can stand inside.
+fn is_nested(value: &Value) -> bool {
+    value.is_object() || value.is_array()
+}

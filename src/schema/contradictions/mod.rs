@@ -1,0 +1,173 @@
+//! What a schema says against itself is loosened: no value could satisfy it, so that the argument
+//! could never be given, and model providers refuse such schemas.
+//!
+//! Only keywords of one schema are compared with each other. What is loosened accepts more, never
+//! less: the server still judges what it is sent.
+
+mod alternatives;
+mod bounds;
+mod choices;
+mod properties;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+
+use serde_json::{Map, Value};
+
+use super::{
+    arguments::types::Types,
+    meter::charge,
+    publish::keyword::{Holds, holds},
+};
+use crate::json::DEPTH_MAX;
+
+/// How many contradictions of one schema are told; all are loosened.
+const NOTES_MAX: usize = 10;
+
+/// How much of a place is shown, in characters.
+const PLACE_CHARS_MAX: usize = 80;
+
+/// The schema loosened, with notes of what that took; borrowed where nobody can walk it, for it is
+/// deeper than any that is read from a wire.
+pub fn loosened<'s>(schema: &'s Value, notes: &mut Vec<String>) -> Cow<'s, Value> {
+    if is_deeper(schema, DEPTH_MAX) {
+        return Cow::Borrowed(schema);
+    }
+    let mut schema = schema.clone();
+    loosen(&mut schema, notes);
+    Cow::Owned(schema)
+}
+
+/// Whether a value nests deeper than so many levels. Stops there, so the stack is safe.
+fn is_deeper(value: &Value, levels: usize) -> bool {
+    charge(1);
+    let inside = |inner: &Value| levels == 0 || is_deeper(inner, levels - 1);
+    match value {
+        Value::Array(entries) => entries.iter().any(inside),
+        Value::Object(members) => members.values().any(inside),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
+/// Loosens a schema, and notes what it did.
+fn loosen(schema: &mut Value, notes: &mut Vec<String>) {
+    let mut loosening = Loosening {
+        path: Vec::new(),
+        notes: Vec::new(),
+        unsaid: 0,
+    };
+    loosening.schema(schema);
+    notes.append(&mut loosening.notes);
+    if loosening.unsaid > 0 {
+        let unsaid = loosening.unsaid;
+        notes.push(format!(
+            "its schema contradicts itself in {unsaid} more places"
+        ));
+    }
+}
+
+/// The walk over one schema.
+struct Loosening {
+    /// The arguments that lead to the schema.
+    path: Vec<String>,
+    /// What was loosened.
+    notes: Vec<String>,
+    /// How many notes there are besides.
+    unsaid: usize,
+}
+
+impl Loosening {
+    /// Loosens one schema, and those in it.
+    fn schema(&mut self, schema: &mut Value) {
+        charge(1);
+        let Value::Object(members) = schema else {
+            return;
+        };
+        let mut said = Vec::new();
+        alternatives::loosen(members, self.path.is_empty(), &mut said);
+        bounds::loosen(members, &mut said);
+        choices::loosen(members, &mut said);
+        properties::loosen(members, &mut said);
+        for words in said {
+            self.note(&words);
+        }
+        for (keyword, value) in members.iter_mut() {
+            self.below(keyword, value);
+        }
+    }
+
+    /// Loosens what stands under one keyword.
+    fn below(&mut self, keyword: &str, value: &mut Value) {
+        let kind = match keyword {
+            "$defs" | "definitions" => Holds::Names,
+            _ => holds(keyword),
+        };
+        match (kind, value) {
+            (Holds::Schema | Holds::Items, value @ Value::Object(_)) => self.inside(keyword, value),
+            (Holds::List | Holds::Items, Value::Array(schemas)) => {
+                for schema in schemas {
+                    self.inside(keyword, schema);
+                }
+            }
+            (Holds::Names | Holds::Dependencies, Value::Object(schemas)) => {
+                for (name, schema) in schemas.iter_mut() {
+                    self.path.push(name.clone());
+                    self.schema(schema);
+                    self.path.pop();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Loosens a schema without a name of its own.
+    fn inside(&mut self, keyword: &str, schema: &mut Value) {
+        let is_step = matches!(keyword, "items" | "prefixItems" | "additionalProperties");
+        if is_step {
+            self.path.push(keyword.to_owned());
+        }
+        self.schema(schema);
+        if is_step {
+            self.path.pop();
+        }
+    }
+
+    /// Notes what was loosened here.
+    fn note(&mut self, words: &str) {
+        if self.notes.len() >= NOTES_MAX {
+            self.unsaid += 1;
+            return;
+        }
+        let place: String = self.path.join(".").chars().take(PLACE_CHARS_MAX).collect();
+        self.notes.push(if place.is_empty() {
+            format!("its arguments: {words}")
+        } else {
+            format!("`{place}`: {words}")
+        });
+    }
+}
+
+/// The types that a schema names, with what OpenAPI 3.0 adds to them; all if it names none.
+fn own_types(members: &Map<String, Value>) -> Types {
+    let types = Types::declared(members);
+    if types == Types::NONE {
+        Types::ALL
+    } else if members.get("nullable") == Some(&Value::Bool(true)) {
+        types.or(Types::NULL)
+    } else {
+        types
+    }
+}
+
+/// The number under a keyword.
+fn number(members: &Map<String, Value>, keyword: &str) -> Option<f64> {
+    members.get(keyword).and_then(Value::as_f64)
+}
+
+/// Whether nothing satisfies a schema: `false`, or the negation of everything.
+fn is_impossible(schema: &Value) -> bool {
+    let denies_all =
+        |not: &Value| *not == Value::Bool(true) || not.as_object().is_some_and(Map::is_empty);
+    *schema == Value::Bool(false) || schema.get("not").is_some_and(denies_all)
+}
