@@ -1,3 +1,5 @@
+//! What is loosened, and what can be satisfied and stays.
+
 use serde_json::{Value, json};
 
 use super::loosen;
