@@ -7,6 +7,7 @@ mod databases;
 mod issuer;
 mod oauth_peer;
 mod oauth_peers;
+mod odd_oauth;
 mod open_webui;
 mod upstream;
 
@@ -17,6 +18,7 @@ pub use databases::{Postgres, redis_url};
 pub use issuer::Issuer;
 pub use oauth_peer::{Browser, OAuthPeer, Page};
 pub use oauth_peers::Ports;
+pub use odd_oauth::OddOAuth;
 pub use open_webui::{OpenWebUi, User, token};
 pub use upstream::Upstream;
 
