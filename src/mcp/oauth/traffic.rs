@@ -359,6 +359,7 @@ mod tests {
 
     #[test]
     fn metadata_is_not_looked_for_at_a_private_address_that_only_the_server_names() {
+        super::super::super::http::install_tls();
         for (server, private_network, place, allowed) in [
             (
                 "https://mcp.example.com/mcp",
