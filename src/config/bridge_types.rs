@@ -6,6 +6,7 @@ use globset::GlobSet;
 use http::HeaderName;
 use url::Url;
 
+use super::OAuth;
 use super::RunAs;
 use crate::{
     name::{BridgeName, ToolName},
@@ -224,33 +225,6 @@ impl Remote {
             pass_headers: Vec::new(),
         }
     }
-}
-
-/// Signing in by OAuth 2.1 (MCP 2025-11-25, authorization).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OAuth {
-    /// The client that the operator registered there. `None`: a metadata document, or dynamic
-    /// registration (RFC 7591).
-    pub client_id: Option<String>,
-    /// Its secret, if it has one.
-    pub client_secret: Option<Secret>,
-    /// What is asked for. Empty: what the server says it needs.
-    pub scopes: Vec<String>,
-    /// Who signs in.
-    pub grant: OAuthGrant,
-    /// Where a document about us stands that serves as client id; `https:`.
-    pub client_metadata_url: Option<Url>,
-    /// Whether discovery may lead to private addresses. Default false.
-    pub private_network: bool,
-}
-
-/// Who signs in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OAuthGrant {
-    /// A person, in a browser. The default.
-    AuthorizationCode,
-    /// We ourselves, by `client_id` and `client_secret`.
-    ClientCredentials,
 }
 
 /// What is spoken at a URL.

@@ -24,6 +24,7 @@ mod mcp_checks;
 mod mcp_servers;
 mod naming;
 mod native;
+mod oauth_types;
 mod otlp;
 mod plan;
 mod reader;
@@ -63,7 +64,9 @@ pub use {
     environment::Environment,
     load::{HeaderSource, Loaded, Off, Overrides, load, load_bridge, load_mcpo, load_with},
     naming::nearest_name,
+    oauth_types::*,
     plan::{Plan, in_force, plan},
+    plan::{Plan, plan},
     run_as::RunAs,
     single::{is_url, remote, single, stdio},
     types::*,

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     config::{self, OAuth, OAuthGrant, Transport},
-    mcp::oauth::{self, Account, Asked, Client, OAuthError, Pending},
+    mcp::oauth::{self, Account, Asked, Client, OAuthError, Pending, RESOURCE_HINT},
     secret::Secret,
     store::{AccountKey, Actor, Store, StoreError},
 };
@@ -409,5 +409,12 @@ fn words(error: &str, answer: &Answer) -> String {
         _ => error.to_owned(),
     };
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    line.chars().take(WORDS_MAX).collect()
+    let cut: String = line.chars().take(WORDS_MAX).collect();
+    let is_of_resource = matches!(error, "invalid_target" | "invalid_request")
+        && (error == "invalid_target" || line.to_lowercase().contains("resource"));
+    if is_of_resource {
+        format!("{}; {RESOURCE_HINT}", cut.trim_end_matches('.'))
+    } else {
+        cut
+    }
 }

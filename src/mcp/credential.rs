@@ -4,14 +4,13 @@
 use std::{fmt, sync::Arc};
 
 use futures::future::BoxFuture;
-use http::{
-    HeaderMap, HeaderValue, StatusCode,
-    header::{AUTHORIZATION, WWW_AUTHENTICATE},
-};
+use http::{HeaderMap, HeaderValue, StatusCode, header::AUTHORIZATION};
 use reqwest::{RequestBuilder, Response};
-use rmcp::transport::auth::WWWAuthenticateParams;
 
-use super::http::{Failure, send};
+use super::{
+    http::{Failure, send},
+    oauth,
+};
 use crate::secret::Secret;
 
 /// Why there is no token to show.
@@ -87,12 +86,8 @@ fn lacking(response: &Response) -> Option<String> {
     if response.status() != StatusCode::FORBIDDEN {
         return None;
     }
-    let challenges = response.headers().get_all(WWW_AUTHENTICATE).iter();
-    challenges
-        .filter_map(|challenge| challenge.to_str().ok())
-        .map(|challenge| WWWAuthenticateParams::parse(challenge, response.url()))
-        .find(WWWAuthenticateParams::is_insufficient_scope)
-        .map(|params| params.scope.unwrap_or_default())
+    let challenges = oauth::challenges(response.headers());
+    oauth::lacking(&challenges).map(str::to_owned)
 }
 
 /// `Authorization: Bearer …`, marked so that nobody logs it.

@@ -1,6 +1,8 @@
 //! `oauth` of a bridge: how to sign in at its server.
 
-use serde::Deserialize;
+use std::fmt;
+
+use serde::{Deserialize, de};
 use toml::Spanned;
 use url::Url;
 
@@ -8,7 +10,7 @@ use super::headers::warn_of_literal;
 use crate::config::bridge::Resolver;
 use crate::{
     config::{
-        OAuth, OAuthGrant,
+        AuthMethod, OAuth, OAuthGrant, ResourceName,
         reader::Text,
         setting::{Flag, List, plain},
     },
@@ -21,6 +23,13 @@ const GRANTS: &[(&str, OAuthGrant)] = &[
     ("client_credentials", OAuthGrant::ClientCredentials),
 ];
 
+/// What `token_endpoint_auth_method` may say.
+const METHODS: &[(&str, AuthMethod)] = &[
+    ("none", AuthMethod::None),
+    ("client_secret_post", AuthMethod::Post),
+    ("client_secret_basic", AuthMethod::Basic),
+];
+
 /// As it stands in the file; an empty table is enough. Defaults are those of [`OAuth`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -31,6 +40,19 @@ pub(in crate::config) struct OAuthTable {
     pub(in crate::config) grant: Option<Text>,
     pub(in crate::config) client_metadata_url: Option<Text>,
     pub(in crate::config) private_network: Option<Spanned<Flag>>,
+    pub(in crate::config) resource: Option<Spanned<ResourceText>>,
+    pub(in crate::config) issuer: Option<Text>,
+    pub(in crate::config) metadata_url: Option<Text>,
+    pub(in crate::config) token_endpoint_auth_method: Option<Text>,
+}
+
+/// `resource`: `false`, or a name.
+#[derive(Debug, Clone)]
+pub(in crate::config) enum ResourceText {
+    /// `false`
+    Plain(bool),
+    /// `"api://…"`
+    Text(String),
 }
 
 /// Checks and resolves the table.
@@ -54,6 +76,8 @@ pub(in crate::config) fn resolve(
         (false, false, true) => Some("`client_secret` needs `client_id` beside it"),
         (true, true, true) | (false, true, _) | (false, false, false) => None,
     };
+    let method = table.token_endpoint_auth_method;
+    let auth_method = method.and_then(|text| auth_method(resolver, text, has_id, has_secret));
     if let Some(problem) = problem {
         resolver.reader.problems.error(&span, problem).hint(
             "write `oauth = { client_id = \"${SOME_ID}\", client_secret = \"${SOME_SECRET}\" }`",
@@ -80,6 +104,11 @@ pub(in crate::config) fn resolve(
     });
     let document = table.client_metadata_url;
     let private_network = table.private_network;
+    let resource = table.resource.and_then(|text| resource(resolver, &text));
+    let issuer = table.issuer.and_then(|text| issuer(resolver, text));
+    let metadata_url = table
+        .metadata_url
+        .and_then(|text| metadata_url(resolver, text));
     OAuth {
         client_id: client_id.map(Text::into_inner),
         client_secret: client_secret.map(|text| Secret::new(text.into_inner())),
@@ -89,7 +118,118 @@ pub(in crate::config) fn resolve(
         private_network: private_network
             .and_then(|flag| resolver.reader.flag("private_network", &flag))
             .unwrap_or(false),
+        resource: resource.unwrap_or(ResourceName::Discovered),
+        issuer: issuer.map(Box::new),
+        metadata_url: metadata_url.map(Box::new),
+        auth_method,
     }
+}
+
+/// How to show who we are. `None`: blank, or reported.
+fn auth_method(
+    resolver: &mut Resolver<'_, '_>,
+    text: Text,
+    has_id: bool,
+    has_secret: bool,
+) -> Option<AuthMethod> {
+    let (text, _why) = value(resolver, Some(text));
+    let text = text?;
+    let key = "token_endpoint_auth_method";
+    let method = resolver.reader.choice(key, &text, METHODS)?;
+    let problem = match (method, has_id, has_secret) {
+        (AuthMethod::None, _, true) => "shows no secret, and `client_secret` stands beside it",
+        (AuthMethod::Post | AuthMethod::Basic, true, false) => {
+            "shows a secret, and `client_id` has no `client_secret` beside it"
+        }
+        (AuthMethod::None | AuthMethod::Post | AuthMethod::Basic, _, _) => return Some(method),
+    };
+    resolver
+        .reader
+        .problems
+        .error(
+            &text.span(),
+            format!("`{key} = \"{}\"` {problem}", method.as_str()),
+        )
+        .hint(format!("leave `{key}` out, or make the two agree"));
+    None
+}
+
+/// The name that the authorization server has for the server. `None`: blank, or reported.
+fn resource(resolver: &mut Resolver<'_, '_>, text: &Spanned<ResourceText>) -> Option<ResourceName> {
+    let name = match text.get_ref() {
+        ResourceText::Plain(true) => return Some(ResourceName::Discovered),
+        ResourceText::Plain(false) => return Some(ResourceName::Unsaid),
+        ResourceText::Text(name) => Spanned::new(text.span(), name.clone()),
+    };
+    let (name, _why) = value(resolver, Some(name));
+    let name = name?;
+    let name = name.get_ref();
+    match name.to_lowercase().as_str() {
+        "true" => return Some(ResourceName::Discovered),
+        "false" => return Some(ResourceName::Unsaid),
+        _ => {}
+    }
+    if Url::parse(name).is_ok_and(|url| url.fragment().is_none()) {
+        return Some(ResourceName::Named(name.clone()));
+    }
+    resolver
+        .reader
+        .problems
+        .error(
+            &text.span(),
+            "`resource` is a URI with its scheme and without fragment, or `false`",
+        )
+        .hint("write `\"api://some-id\"`, or `false` to name none");
+    None
+}
+
+/// Who gives tokens (RFC 8414 §2). `None`: blank, or reported.
+fn issuer(resolver: &mut Resolver<'_, '_>, text: Text) -> Option<Url> {
+    const EXAMPLE: &str = "https://login.example.com/realm";
+    let named = named_url(resolver, "issuer", text, EXAMPLE)?;
+    let (url, span) = (named.get_ref(), named.span());
+    if url.query().is_none() && !url.path().contains("/.well-known/") {
+        return Some(named.into_inner());
+    }
+    resolver
+        .reader
+        .problems
+        .error(
+            &span,
+            "`issuer` is the name of an authorization server, without query and without `/.well-known/`",
+        )
+        .hint("where its metadata itself stands is said by `metadata_url`");
+    None
+}
+
+/// Where metadata stands. `None`: blank, or reported.
+fn metadata_url(resolver: &mut Resolver<'_, '_>, text: Text) -> Option<Url> {
+    const EXAMPLE: &str = "https://login.example.com/.well-known/oauth-authorization-server";
+    named_url(resolver, "metadata_url", text, EXAMPLE).map(Spanned::into_inner)
+}
+
+/// A URL of the operator, without what may be secret.
+fn named_url(
+    resolver: &mut Resolver<'_, '_>,
+    key: &str,
+    text: Text,
+    example: &str,
+) -> Option<Spanned<Url>> {
+    let (text, _why) = value(resolver, Some(text));
+    let text = text?;
+    let url = resolver.reader.web_url(key, &text, example)?;
+    if url.username().is_empty() && url.password().is_none() && url.fragment().is_none() {
+        return Some(Spanned::new(text.span(), url));
+    }
+    resolver
+        .reader
+        .problems
+        .error(
+            &text.span(),
+            format!("`{key}` is a URL without user and fragment"),
+        )
+        .hint(format!("write `\"{example}\"`"));
+    None
 }
 
 /// A value that may be blank, or why it is.
@@ -126,4 +266,28 @@ fn document_url(resolver: &mut Resolver<'_, '_>, text: Text) -> Option<Url> {
             .hint(format!("write `\"{EXAMPLE}\"`"));
     }
     is_good.then_some(url)
+}
+
+impl<'de> Deserialize<'de> for ResourceText {
+    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl de::Visitor<'_> for Visitor {
+            type Value = ResourceText;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("`false` or a URI in quotes")
+            }
+
+            fn visit_bool<E: de::Error>(self, value: bool) -> Result<ResourceText, E> {
+                Ok(ResourceText::Plain(value))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<ResourceText, E> {
+                Ok(ResourceText::Text(text.to_owned()))
+            }
+        }
+
+        deserializer.deserialize_any(Visitor)
+    }
 }

@@ -6,8 +6,8 @@ use http::header::AUTHORIZATION;
 
 use crate::{
     config::{
-        Bridge, Config, CredentialKind, Environment, HeaderSource, OAuth, OAuthGrant, Overrides,
-        Remote, Transport, load_bridge,
+        AuthMethod, Bridge, Config, CredentialKind, Environment, HeaderSource, OAuth, OAuthGrant,
+        Overrides, Remote, ResourceName, Transport, load_bridge,
         tests::{load_named, refused, taken},
     },
     name::BridgeName,
@@ -48,21 +48,14 @@ fn state(bridge: &Bridge) -> (Option<&str>, bool) {
 
 #[test]
 fn an_empty_table_is_enough_to_sign_in() {
-    let plain = OAuth {
-        client_id: None,
-        client_secret: None,
-        scopes: Vec::new(),
-        grant: OAuthGrant::AuthorizationCode,
-        client_metadata_url: None,
-        private_network: false,
-    };
+    let plain = OAuth::default();
     let bare = bridge("oauth = {}", &[]);
     assert_eq!(bare.oauth(), Some(&plain));
     assert_eq!(bare.credential, CredentialKind::Shared);
     assert_eq!((bare.sessions_max, bare.session_idle.as_secs()), (64, 600));
-    let blank = "oauth = { client_id = '${ID:-}', client_secret = '${S:-}', scopes = ['${SCOPES:-}'], client_metadata_url = '${U:-}' }";
+    let blank = "oauth = { client_id = '${ID:-}', client_secret = '${S:-}', scopes = ['${SCOPES:-}'], client_metadata_url = '${U:-}', resource = '${R:-}', issuer = '${I:-}', metadata_url = '${M:-}', token_endpoint_auth_method = '${A:-}' }";
     assert_eq!(bridge(blank, &[]).oauth(), Some(&plain));
-    let full = "credential = 'Group'\nsessions_max = 3\nsession_idle = '1m'\noauth = { client_id = '${ID:-}', client_secret = '${S:-}', scopes = 'mcp, read write', grant = 'client-credentials', client_metadata_url = 'https://b.example.org/me.json', private_network = '${P:-true}' }";
+    let full = "credential = 'Group'\nsessions_max = 3\nsession_idle = '1m'\noauth = { client_id = '${ID:-}', client_secret = '${S:-}', scopes = 'mcp, read write', grant = 'client-credentials', client_metadata_url = 'https://b.example.org/me.json', private_network = '${P:-true}', resource = 'api://x', issuer = 'https://login.example.org/realm', metadata_url = 'https://login.example.org/meta', token_endpoint_auth_method = 'client-secret-basic' }";
     let full = bridge(full, &[("ID", "id"), ("S", "hunter22")]);
     assert_eq!(
         full.oauth(),
@@ -73,11 +66,97 @@ fn an_empty_table_is_enough_to_sign_in() {
             grant: OAuthGrant::ClientCredentials,
             client_metadata_url: Some("https://b.example.org/me.json".parse().unwrap()),
             private_network: true,
+            resource: ResourceName::Named("api://x".to_owned()),
+            issuer: Some(Box::new("https://login.example.org/realm".parse().unwrap())),
+            metadata_url: Some(Box::new("https://login.example.org/meta".parse().unwrap())),
+            auth_method: Some(AuthMethod::Basic),
         })
     );
     assert_eq!(full.credential, CredentialKind::Group);
     assert_eq!((full.sessions_max, full.session_idle.as_secs()), (3, 60));
     assert!(full.secrets().iter().any(|it| it.expose() == "hunter22"));
+}
+
+#[test]
+fn the_resource_of_a_login_is_left_out_named_or_found_out() {
+    for (written, resource) in [
+        ("false", ResourceName::Unsaid),
+        ("true", ResourceName::Discovered),
+        ("'${R:-false}'", ResourceName::Unsaid),
+        ("'${R:-}'", ResourceName::Discovered),
+        (
+            "'https://x/mcp/'",
+            ResourceName::Named("https://x/mcp/".to_owned()),
+        ),
+        ("'urn:x:y'", ResourceName::Named("urn:x:y".to_owned())),
+    ] {
+        let bridge = bridge(&format!("oauth = {{ resource = {written} }}"), &[]);
+        assert_eq!(bridge.oauth().unwrap().resource, resource, "{written}");
+    }
+}
+
+#[test]
+fn a_login_that_cannot_be_meant_is_refused_with_a_way_out() {
+    for (keys, needles) in [
+        ("resource = 7", &["`false` or a URI in quotes"][..]),
+        (
+            "resource = 'my-app'",
+            &["`resource` is a URI", "api://some-id"],
+        ),
+        ("resource = 'https://x/#y'", &["without fragment"]),
+        (
+            "issuer = 'x'",
+            &["`issuer` is no URL", "https://login.example.com"],
+        ),
+        ("issuer = 'ftp://x'", &["neither `http:` nor `https:`"]),
+        (
+            "issuer = 'https://x?y'",
+            &["`issuer` is the name", "`metadata_url`"],
+        ),
+        (
+            "issuer = 'https://x/.well-known/openid-configuration'",
+            &["`metadata_url`"],
+        ),
+        (
+            "issuer = 'https://u:hunter22@x'",
+            &["without user and fragment"],
+        ),
+        (
+            "metadata_url = 'https://x/#y'",
+            &["without user and fragment"],
+        ),
+        ("metadata_url = '/x'", &["`metadata_url` is no URL"]),
+        (
+            "token_endpoint_auth_method = 'private_key_jwt'",
+            &["there is no `private_key_jwt`", "client_secret_post"],
+        ),
+        (
+            "client_id = 'i', client_secret = '${S:-s}', token_endpoint_auth_method = 'none'",
+            &["shows no secret"],
+        ),
+        (
+            "client_id = 'i', token_endpoint_auth_method = 'client_secret_post'",
+            &["has no `client_secret`"],
+        ),
+        (
+            "grant = 'client_credentials', client_id = 'i', client_secret = '${S:-s}', token_endpoint_auth_method = 'none'",
+            &["shows no secret"],
+        ),
+    ] {
+        let shown = refused(&format!(
+            "[bridges.x]\nurl = 'https://x'\noauth = {{ {keys} }}"
+        ));
+        for needle in needles {
+            assert!(shown.contains(needle), "{keys}: {shown}");
+        }
+    }
+    let registered = "oauth = { token_endpoint_auth_method = 'client_secret_post' }";
+    let method = bridge(registered, &[]).oauth().unwrap().auth_method;
+    assert_eq!(
+        method,
+        Some(AuthMethod::Post),
+        "of a client that is registered"
+    );
 }
 
 #[test]

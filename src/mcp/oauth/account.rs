@@ -11,7 +11,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::secret::Secret;
+use super::form::Indicator;
+use crate::{
+    config::{AuthMethod, OAuth, ResourceName},
+    secret::Secret,
+};
 
 /// A token is renewed when less than this part of its life is left, or less than [`RENEWED_BEFORE`].
 const RENEWED_PART: u32 = 5;
@@ -36,6 +40,12 @@ pub struct Client {
     pub client_id: String,
     /// Our secret there, if it gave one.
     pub(super) client_secret: Option<String>,
+    /// How the secret is shown, where the registration or an answer of the server said so.
+    #[serde(default)]
+    pub(super) auth_method: Option<AuthMethod>,
+    /// When the secret ends, in seconds since 1970, if it does.
+    #[serde(default)]
+    pub(super) secret_ends_at: Option<u64>,
     /// What we may ask for, as we registered.
     #[serde(default)]
     pub(super) scopes: Vec<String>,
@@ -43,6 +53,9 @@ pub struct Client {
     pub redirect_url: String,
     /// The server, as it names itself (RFC 8707).
     pub(super) resource: String,
+    /// Whether its token endpoint took the request once the resource was left out.
+    #[serde(default)]
+    pub(super) refuses_resource: bool,
 }
 
 /// A login that has begun and waits for its code.
@@ -163,26 +176,79 @@ impl Account {
 }
 
 impl Client {
-    /// Shows the secret in the other of the two ways of RFC 6749 §2.3.1 from now on; servers name both
-    /// and mean one. False for a client without secret.
-    pub(super) fn show_secret_otherwise(&mut self) -> bool {
-        if self.client_secret.is_none() {
-            return false;
+    /// How the secret is shown, where something says so: the operator, or what was learned.
+    pub(super) fn method(&self, settings: &OAuth) -> Option<AuthMethod> {
+        settings.auth_method.or(self.auth_method)
+    }
+
+    /// The secret to show: of the operator's own client the one that stands in the configuration now,
+    /// since vendors' consoles give new ones.
+    pub(super) fn secret_to_show<'a>(&'a self, settings: &'a OAuth) -> Option<&'a str> {
+        if self.method(settings) == Some(AuthMethod::None) {
+            return None;
         }
+        let is_operators = settings.client_id.as_deref() == Some(self.client_id.as_str());
+        match &settings.client_secret {
+            Some(secret) if is_operators => Some(secret.expose()),
+            Some(_) | None => self.client_secret.as_deref(),
+        }
+    }
+
+    /// What discovery said, with the method that counts; rmcp goes by it.
+    pub(super) fn metadata_to_use(&self, settings: &OAuth) -> AuthorizationMetadata {
+        let mut metadata = self.metadata.clone();
+        if let Some(method) = self.method(settings) {
+            let fields = &mut metadata.additional_fields;
+            fields.insert(AUTH_METHODS.to_owned(), json!([method.as_str()]));
+        }
+        metadata
+    }
+
+    /// The other ways to show who we are, to be tried where the server does not know us (RFC 6749
+    /// §2.3.1): servers name both ways and mean one, or give a secret and say that they want none. None
+    /// where the operator names the way, or there is nothing to show.
+    pub(super) fn other_methods(&self, settings: &OAuth) -> Vec<AuthMethod> {
+        let has_secret = self.client_secret.is_some() || settings.client_secret.is_some();
+        if settings.auth_method.is_some() || !has_secret {
+            return Vec::new();
+        }
+        let first = self.auth_method.unwrap_or_else(|| self.usual_method());
+        let both = [AuthMethod::Basic, AuthMethod::Post];
+        both.into_iter().filter(|it| *it != first).collect()
+    }
+
+    /// How rmcp shows a secret unless told.
+    fn usual_method(&self) -> AuthMethod {
         let methods = self.metadata.additional_fields.get(AUTH_METHODS);
-        let posts = methods.and_then(Value::as_array).is_some_and(|methods| {
-            let has = |name: &str| methods.iter().any(|it| it.as_str() == Some(name));
-            has("client_secret_post") && !has("client_secret_basic")
-        });
-        let other = if posts {
-            "client_secret_basic"
-        } else {
-            "client_secret_post"
+        let has = |method: AuthMethod| {
+            let methods = methods.and_then(Value::as_array);
+            methods.is_some_and(|it| it.iter().any(|it| it.as_str() == Some(method.as_str())))
         };
-        self.metadata
-            .additional_fields
-            .insert(AUTH_METHODS.to_owned(), json!([other]));
-        true
+        if has(AuthMethod::Post) && !has(AuthMethod::Basic) {
+            AuthMethod::Post
+        } else {
+            AuthMethod::Basic
+        }
+    }
+
+    /// What the authorization server is told of the server that the token is for.
+    pub(super) fn indicator(&self, settings: &OAuth) -> Indicator {
+        match &settings.resource {
+            ResourceName::Unsaid => Indicator::Unsaid,
+            ResourceName::Named(name) => Indicator::Firm(name.clone()),
+            ResourceName::Discovered if self.refuses_resource => Indicator::Unsaid,
+            ResourceName::Discovered => Indicator::Yielding(self.resource.clone()),
+        }
+    }
+
+    /// Whether it can show who it is in a way: a public client has no secret to show.
+    pub(super) fn registered_for(&self, method: AuthMethod) -> bool {
+        method == AuthMethod::None || self.client_secret.is_some()
+    }
+
+    /// Whether its secret has ended.
+    pub(super) fn is_over(&self, now: u64) -> bool {
+        self.secret_ends_at.is_some_and(|ends_at| ends_at <= now)
     }
 
     /// Whether this authorization server is the one that registered it.
@@ -233,5 +299,122 @@ impl fmt::Debug for Account {
 impl fmt::Debug for Imported {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Imported").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(more: &Value) -> Client {
+        let mut client = json!({
+            "server": "https://mcp.example.com/mcp",
+            "metadata": {
+                "authorization_endpoint": "https://auth.example.com/authorize",
+                "token_endpoint": "https://auth.example.com/token",
+            },
+            "client_id": "ours",
+            "client_secret": "the old one",
+            "redirect_url": "http://localhost/oauth/callback",
+            "resource": "https://mcp.example.com/mcp",
+        });
+        for (key, value) in more.as_object().unwrap() {
+            client[key] = value.clone();
+        }
+        serde_json::from_value(client).unwrap()
+    }
+
+    fn settings() -> OAuth {
+        OAuth::default()
+    }
+
+    /// Logins that there were went on to show the secret that they had begun with.
+    #[test]
+    fn a_secret_that_was_changed_in_the_configuration_counts_for_logins_made_before() {
+        let client = client(&json!({}));
+        for (id, secret, shown) in [
+            (Some("ours"), Some("the new one"), "the new one"),
+            (Some("another"), Some("the new one"), "the old one"),
+            (Some("ours"), None, "the old one"),
+            (None, None, "the old one"),
+        ] {
+            let settings = OAuth {
+                client_id: id.map(str::to_owned),
+                client_secret: secret.map(Secret::new),
+                ..settings()
+            };
+            let found = client.secret_to_show(&settings);
+            assert_eq!(found, Some(shown), "{id:?} {secret:?}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_shown_in_the_way_that_counts_and_then_in_the_others() {
+        use AuthMethod::{Basic, None as Public, Post};
+        let offers = |methods: &[&str]| {
+            let both = "https://auth.example.com";
+            json!({ "metadata": { "authorization_endpoint": both, "token_endpoint": both, AUTH_METHODS: methods } })
+        };
+        let method = |method: &str| json!({ "auth_method": method });
+        for (more, wanted, others) in [
+            (json!({}), None, vec![Post]),
+            (offers(&["client_secret_post"]), None, vec![Basic]),
+            (
+                offers(&["client_secret_post", "client_secret_basic"]),
+                None,
+                vec![Post],
+            ),
+            (method("client_secret_post"), None, vec![Basic]),
+            (method("none"), None, vec![Basic, Post]),
+            (json!({}), Some(Post), vec![]),
+            (json!({ "client_secret": null }), None, vec![]),
+        ] {
+            let client = client(&more);
+            let settings = OAuth {
+                auth_method: wanted,
+                ..settings()
+            };
+            assert_eq!(client.other_methods(&settings), others, "{more}");
+            let shows = client.method(&settings) != Some(Public) && client.client_secret.is_some();
+            assert_eq!(client.secret_to_show(&settings).is_some(), shows, "{more}");
+        }
+        let posts = client(&method("client_secret_post")).metadata_to_use(&settings());
+        assert_eq!(
+            posts.additional_fields[AUTH_METHODS],
+            json!(["client_secret_post"])
+        );
+    }
+
+    #[test]
+    fn the_operator_says_what_is_told_of_the_resource() {
+        let found = "https://mcp.example.com/mcp".to_owned();
+        let learned = json!({ "refuses_resource": true });
+        for (more, resource, indicator) in [
+            (
+                json!({}),
+                ResourceName::Discovered,
+                Indicator::Yielding(found),
+            ),
+            (learned.clone(), ResourceName::Discovered, Indicator::Unsaid),
+            (json!({}), ResourceName::Unsaid, Indicator::Unsaid),
+            (
+                learned,
+                ResourceName::Named("api://x".to_owned()),
+                Indicator::Firm("api://x".to_owned()),
+            ),
+        ] {
+            let settings = OAuth {
+                resource,
+                ..settings()
+            };
+            assert_eq!(client(&more).indicator(&settings), indicator);
+        }
+    }
+
+    #[test]
+    fn a_registration_whose_secret_ended_is_over() {
+        assert!(!client(&json!({})).is_over(100));
+        let ending = client(&json!({ "secret_ends_at": 100 }));
+        assert_eq!((ending.is_over(99), ending.is_over(100)), (false, true));
     }
 }

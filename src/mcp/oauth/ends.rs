@@ -6,12 +6,16 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{
-    account::{AUTH_METHODS, Account, Client, Imported},
+    account::{Account, Client, Imported},
+    discovery::discover,
     error::OAuthError,
-    flow::{manager, secret_of},
+    form::Indicator,
     traffic::Traffic,
 };
-use crate::{config::OAuth, secret::Secret};
+use crate::{
+    config::{AuthMethod, OAuth},
+    secret::Secret,
+};
 
 /// Takes over a login that another program made: discovery tells where to renew it.
 pub async fn adopt(
@@ -19,12 +23,9 @@ pub async fn adopt(
     settings: &OAuth,
     login: &Imported,
 ) -> Result<Account, OAuthError> {
-    let traffic = Traffic::new(server, settings.private_network, None)?;
-    let resolving = async { manager(server, &traffic).await?.resolve_metadata().await };
-    let resolved = resolving
-        .await
-        .map_err(|error| OAuthError::new(&error, traffic.seen()))?;
-    let issuer = resolved.metadata.issuer.clone();
+    let traffic = Traffic::new(server, settings.private_network, Indicator::Unsaid)?;
+    let found = discover(server, settings, &traffic, false).await?;
+    let issuer = found.metadata.issuer.clone();
     let ends_at = login
         .ends_at
         .map(|at| u64::try_from(at).unwrap_or_default());
@@ -43,25 +44,21 @@ pub async fn adopt(
         login.scopes.clone(),
         Some(0),
     );
-    let mut metadata = resolved.metadata;
-    if let Some(method) = &login.auth_method {
-        let methods = json!([method]);
-        metadata
-            .additional_fields
-            .insert(AUTH_METHODS.to_owned(), methods);
-    }
     Ok(Account {
         client: Client {
             server: server.clone(),
-            metadata,
+            metadata: found.metadata,
             client_id: login.client_id.clone(),
             client_secret: login
                 .client_secret
                 .as_ref()
                 .map(|secret| secret.expose().to_owned()),
+            auth_method: login.auth_method.as_deref().and_then(AuthMethod::read),
+            secret_ends_at: None,
             scopes: login.scopes.clone(),
             redirect_url: login.redirect_url.clone(),
-            resource: server.to_string(),
+            resource: found.resource,
+            refuses_resource: false,
         },
         credentials: credentials.with_issuer(issuer),
         wanted: Vec::new(),
@@ -77,11 +74,7 @@ pub async fn revoke(account: &Account, settings: &OAuth) -> Result<(), OAuthErro
     let Some(endpoint) = endpoint.and_then(Value::as_str) else {
         return Ok(());
     };
-    let server: Url = client
-        .resource
-        .parse()
-        .map_err(|_| OAuthError::Discovery("its resource is no URL".to_owned()))?;
-    let traffic = Traffic::new(&server, settings.private_network, None)?;
+    let traffic = Traffic::new(&client.server, settings.private_network, Indicator::Unsaid)?;
     let tokens = account.credentials.token_response.as_ref();
     let Some(tokens) = tokens else { return Ok(()) };
     let (token, hint) = match tokens.refresh_token() {
@@ -94,7 +87,7 @@ pub async fn revoke(account: &Account, settings: &OAuth) -> Result<(), OAuthErro
         ("token_type_hint", hint),
         ("client_id", id),
     ];
-    let secret = secret_of(client, settings);
+    let secret = client.secret_to_show(settings);
     let with = |secret| [&fields[..], &[("client_secret", secret)]].concat();
     let first = match secret {
         Some(secret) => traffic.post_form(endpoint, &with(secret), None).await,

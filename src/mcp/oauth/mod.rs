@@ -2,12 +2,19 @@
 //! tokens. Functions of what they are given: whoever calls them keeps the result.
 
 mod account;
+mod answer;
+mod challenge;
+mod discovery;
 mod ends;
 mod error;
+mod exchange;
 mod flow;
+mod form;
+mod registration;
 mod traffic;
 
 pub use account::{Account, Client, Imported, Pending};
+pub use challenge::{challenges, lacking};
 pub use ends::{adopt, revoke};
-pub use error::OAuthError;
+pub use error::{OAuthError, RESOURCE_HINT};
 pub use flow::{Asked, begin, client_credentials, finish, refresh};

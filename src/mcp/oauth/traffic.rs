@@ -1,46 +1,61 @@
 //! [`Traffic`]: every request of one OAuth flow, guarded, bounded, and remembered for error messages.
+//! rmcp's own requests go through [`super::exchange`].
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    borrow::Cow,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use http::{
-    StatusCode,
-    header::{ACCEPT, CONTENT_TYPE, WWW_AUTHENTICATE},
+    HeaderMap, StatusCode,
+    header::{ACCEPT, CONTENT_TYPE, LOCATION},
 };
-use reqwest::redirect::Policy;
-use rmcp::transport::auth::{
-    OAuthHttpClient, OAuthHttpClientError, OAuthHttpClientFuture, OAuthHttpRequest,
-};
+use reqwest::{RequestBuilder, redirect::Policy};
 use serde_json::Value;
-use url::{Url, form_urlencoded};
+use url::{Host, Url, form_urlencoded};
 
 use super::{
     super::{
         guard::Guard,
-        http::{read, send},
+        http::{Failure, read, send},
     },
-    error::{OAuthError, Seen, short},
+    answer,
+    challenge::{self, Challenge},
+    error::{OAuthError, Refusal, Seen, short},
+    form::{Form, Indicator},
 };
 
 /// How long one request may take: whoever logs in waits for it, and so does a call whose token is
 /// refreshed.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// No document of OAuth is larger, in bytes.
-const BODY_BYTES_MAX: usize = 256 << 10;
+pub(super) const BODY_BYTES_MAX: usize = 256 << 10;
+/// How often a document may send us on, within its own origin.
+const REDIRECTS_MAX: usize = 5;
+/// The revision of MCP that discovery names, the oldest: it is asked before any is agreed on.
+const PROTOCOL_VERSION: (&str, &str) = ("mcp-protocol-version", "2024-11-05");
 
 /// The requests of one flow.
 #[derive(Debug)]
 pub struct Traffic {
     /// Looks hosts up through the guard; follows no redirect, since rmcp decides on them.
-    client: reqwest::Client,
+    pub(super) client: reqwest::Client,
     /// What may be called.
     guard: Guard,
+    /// What may be asked for metadata: an address that the operator wrote opens itself alone.
+    strangers: Guard,
+    /// The server.
+    server: Url,
     /// Whether an authorization server without TLS is taken: only beside a server without it.
     allows_plain: bool,
-    /// The resource as the server spells it, sent in place of rmcp's spelling (RFC 8707).
-    resource: Option<String>,
+    /// What a token endpoint is told of the resource, in place of rmcp's word.
+    pub(super) indicator: Indicator,
+    /// Whether a token was given once the resource was left out.
+    pub(super) is_unsaid: AtomicBool,
     /// What went wrong last.
     seen: Mutex<Option<Seen>>,
 }
@@ -50,9 +65,12 @@ impl Traffic {
     pub fn new(
         server: &Url,
         private_network: bool,
-        resource: Option<String>,
+        indicator: Indicator,
     ) -> Result<Arc<Self>, OAuthError> {
         let guard = Guard::new(server, private_network);
+        let mut stranger = server.clone();
+        let renamed = stranger.set_host(Some("stranger.invalid"));
+        renamed.map_err(|error| OAuthError::Discovery(error.to_string()))?;
         let client = reqwest::Client::builder()
             .user_agent(concat!("mcp-bridge/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(REQUEST_TIMEOUT)
@@ -64,10 +82,18 @@ impl Traffic {
         Ok(Arc::new(Self {
             client,
             guard,
+            strangers: Guard::new(&stranger, private_network),
+            server: server.clone(),
             allows_plain: server.scheme() == "http",
-            resource,
+            indicator,
+            is_unsaid: AtomicBool::new(false),
             seen: Mutex::default(),
         }))
+    }
+
+    /// Whether the token endpoint refused the resource and gave a token without it.
+    pub fn refuses_resource(&self) -> bool {
+        self.is_unsaid.load(Ordering::Relaxed)
     }
 
     /// What went wrong last; asked once.
@@ -79,7 +105,7 @@ impl Traffic {
     }
 
     /// Notes what went wrong.
-    fn note(&self, seen: Option<Seen>) {
+    pub(super) fn note(&self, seen: Option<Seen>) {
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
     }
 
@@ -95,22 +121,102 @@ impl Traffic {
         self.guard.check(url).map_err(|error| error.to_string())
     }
 
-    /// What the server answers to a request without token: the challenge names its metadata and the
-    /// scopes to ask for (RFC 9728 §5.1). Without one, discovery tries the usual places.
-    pub async fn challenge(&self, server: &Url) -> Option<String> {
+    /// The same for a place that may have metadata: no private address but the server's own, unless the
+    /// operator allows them all, or both are this machine.
+    pub fn check_place(&self, url: &Url) -> Result<(), String> {
+        self.check(url)?;
+        let is_own = url.host() == self.server.host();
+        if is_own || (is_loopback(url) && is_loopback(&self.server)) {
+            return Ok(());
+        }
+        self.strangers.check(url).map_err(|error| error.to_string())
+    }
+
+    /// What the server answers to a request without token: its challenges name its metadata and the
+    /// scopes to ask for (RFC 9728 §5.1). Without any, discovery tries the usual places.
+    pub async fn challenges(&self, server: &Url) -> Vec<Challenge> {
         let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
-        let request = self
+        let post = self
             .client
             .post(server.clone())
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "application/json, text/event-stream")
             .body(ping);
-        let response = send(request).await.ok()?;
-        if response.status() != StatusCode::UNAUTHORIZED {
-            return None;
+        let get = self
+            .client
+            .get(server.clone())
+            .header(ACCEPT, "application/json, text/event-stream");
+        let posted = challenged(post).await;
+        if challenge::pointers(&posted).is_empty() {
+            // Some servers challenge the one and some the other.
+            let got = challenged(get).await;
+            if posted.is_empty() || !challenge::pointers(&got).is_empty() {
+                return got;
+            }
         }
-        let challenge = response.headers().get(WWW_AUTHENTICATE)?;
-        challenge.to_str().ok().map(str::to_owned)
+        posted
+    }
+
+    /// Asks for a document of discovery; goes on to where it was moved within its origin.
+    pub async fn document(&self, place: &Url) -> Got {
+        let mut url = place.clone();
+        for _ in 0..=REDIRECTS_MAX {
+            if let Err(reason) = self.check_place(&url) {
+                return Got::Trouble(reason);
+            }
+            let request = self
+                .client
+                .get(url.clone())
+                .header(ACCEPT, "application/json")
+                .header(PROTOCOL_VERSION.0, PROTOCOL_VERSION.1);
+            let response = match send(request).await {
+                Ok(response) => response,
+                Err(error) => return Got::Dead(Failure::from(error).to_string()),
+            };
+            let status = response.status();
+            if status.is_redirection() {
+                match moved(&url, response.headers()) {
+                    Ok(Some(next)) => url = next,
+                    Ok(None) => return Got::Nothing,
+                    Err(reason) => return Got::Trouble(reason),
+                }
+                continue;
+            }
+            return match status {
+                StatusCode::OK => match read(response, BODY_BYTES_MAX).await {
+                    Ok(body) => Got::Document(body.to_vec()),
+                    Err(failure) => Got::Trouble(failure.to_string()),
+                },
+                StatusCode::UNAUTHORIZED => {
+                    Got::Challenged(challenge::challenges(response.headers()))
+                }
+                status if is_passing(status) => {
+                    Got::Failing(format!("answered HTTP {}", status.as_u16()))
+                }
+                _ => Got::Nothing,
+            };
+        }
+        Got::Trouble("it redirects without end".to_owned())
+    }
+
+    /// Sends JSON that rmcp would send otherwise, and reads the answer.
+    pub async fn post_json(&self, url: &Url, body: &Value) -> Result<Answered, OAuthError> {
+        self.check(url).map_err(OAuthError::Discovery)?;
+        let request = self
+            .client
+            .post(url.clone())
+            .header(ACCEPT, "application/json")
+            .header(CONTENT_TYPE, "application/json")
+            .body(body.to_string());
+        let failed =
+            |failure: Failure| OAuthError::Unavailable(format!("{}: {failure}", place(url)));
+        let response = send(request).await.map_err(|error| failed(error.into()))?;
+        let status = response.status();
+        let body = read(response, BODY_BYTES_MAX).await.map_err(failed)?;
+        Ok(Answered {
+            refusal: refusal(url, status, &body, None),
+            body: body.to_vec(),
+        })
     }
 
     /// Sends a form that rmcp knows nothing of; with `basic`, an id and its secret in the header.
@@ -140,7 +246,7 @@ impl Traffic {
         }
         let response = send(request)
             .await
-            .map_err(|error| failed(super::super::http::Failure::from(error).to_string()))?;
+            .map_err(|error| failed(Failure::from(error).to_string()))?;
         let status = response.status();
         let words = format!("{} answered HTTP {}", place(&url), status.as_u16());
         match status {
@@ -149,96 +255,183 @@ impl Traffic {
             _ => Err(OAuthError::Unavailable(words)),
         }
     }
+}
 
-    /// Sends one request.
-    async fn exchange(
-        &self,
-        asked: OAuthHttpRequest,
-    ) -> Result<http::Response<Vec<u8>>, OAuthHttpClientError> {
-        let (parts, body) = asked.request.into_parts();
-        let url: Url = parts.uri.to_string().parse()?;
-        self.check(&url)?;
-        let is_form = parts
-            .headers
-            .get(CONTENT_TYPE)
-            .is_some_and(|kind| kind == "application/x-www-form-urlencoded");
-        let body = match &self.resource {
-            Some(resource) if is_form => spelled(&body, resource),
-            _ => body,
-        };
-        let request = self
-            .client
-            .request(parts.method, url.clone())
-            .headers(parts.headers)
-            .body(body);
-        let response = send(request).await.map_err(|error| {
-            let words = super::super::http::Failure::from(error).to_string();
-            format!("{}: {words}", place(&url))
-        })?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        let body = read(response, BODY_BYTES_MAX).await?;
-        self.note(refusal(&url, status, &body));
-        let mut answer = http::Response::new(body.to_vec());
-        *answer.status_mut() = status;
-        *answer.headers_mut() = headers;
-        Ok(answer)
+/// What is had of a place of discovery.
+#[derive(Debug)]
+pub enum Got {
+    /// A body; whether it is a document, its reader says.
+    Document(Vec<u8>),
+    /// Nothing that is meant for us.
+    Nothing,
+    /// A challenge, which may name the place.
+    Challenged(Vec<Challenge>),
+    /// A failure that passes.
+    Failing(String),
+    /// No answer at all.
+    Dead(String),
+    /// Something that is not to be used.
+    Trouble(String),
+}
+
+/// An answer to JSON.
+#[derive(Debug)]
+pub struct Answered {
+    /// Why it is no success.
+    pub refusal: Option<Refusal>,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// Whether a URL stays on its own machine (RFC 8252 §7.3).
+pub fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
 }
 
-impl OAuthHttpClient for Traffic {
-    fn execute(&self, request: OAuthHttpRequest) -> OAuthHttpClientFuture<'_> {
-        Box::pin(async move {
-            let result = self.exchange(request).await;
-            if let Err(error) = &result {
-                self.note(Some(Seen::Broken(short(&error.to_string()))));
-            }
-            result
-        })
+/// The challenges that a request without token meets.
+async fn challenged(request: RequestBuilder) -> Vec<Challenge> {
+    match send(request).await {
+        Ok(response) if response.status() == StatusCode::UNAUTHORIZED => {
+            challenge::challenges(response.headers())
+        }
+        Ok(_) | Err(_) => Vec::new(),
     }
 }
 
-/// A form with the server's own spelling of the resource.
-fn spelled(form: &[u8], resource: &str) -> Vec<u8> {
-    let fields = form_urlencoded::parse(form)
-        .map(|(key, value)| match &*key {
-            "resource" => (key, resource.into()),
-            _ => (key, value),
-        })
-        .collect::<Vec<_>>();
-    let mut written = form_urlencoded::Serializer::new(String::new());
-    written.extend_pairs(fields);
-    written.finish().into_bytes()
+/// Where a document was moved; `None` if that is not said.
+fn moved(from: &Url, headers: &HeaderMap) -> Result<Option<Url>, String> {
+    let Some(location) = headers.get(LOCATION).and_then(|it| it.to_str().ok()) else {
+        return Ok(None);
+    };
+    let next = from
+        .join(location)
+        .map_err(|error| format!("it redirects to no URL: {error}"))?;
+    if next.origin() == from.origin() {
+        return Ok(Some(next));
+    }
+    Err(format!(
+        "it redirects to another origin, {}",
+        short(&next.origin().ascii_serialization())
+    ))
 }
 
-/// What a refusal says. A discovery that is not found is none: the next place is tried.
-fn refusal(url: &Url, status: StatusCode, body: &[u8]) -> Option<Seen> {
-    if status.is_success() || status == StatusCode::NOT_FOUND && is_well_known(url) {
+/// Whether a status is of a failure that passes.
+fn is_passing(status: StatusCode) -> bool {
+    status.is_server_error()
+        || matches!(
+            status,
+            StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS
+        )
+}
+
+/// What a refusal says. A body with an error is one, whatever its status (GitHub and Slack send 200).
+/// No secret of the form that it answers is repeated.
+pub fn refusal(url: &Url, status: StatusCode, body: &[u8], form: Option<&Form>) -> Option<Refusal> {
+    let refused = answer::object(body).and_then(|object| answer::refused(&object));
+    if status.is_success() && refused.is_none() {
         return None;
     }
-    let error: Option<Value> = serde_json::from_slice(body).ok();
-    let word = |key: &str| {
-        let text = error.as_ref()?.get(key)?.as_str()?;
-        Some(short(text))
-    };
-    let code = word("error");
-    let said = [code.clone(), word("error_description")];
     let mut text = format!("{} answered HTTP {}", place(url), status.as_u16());
-    for words in said.into_iter().flatten() {
-        text = format!("{text}: {words}");
+    for words in refused.iter().flat_map(|it| &it.words) {
+        let veiled = form.map_or(Cow::Borrowed(words.as_str()), |form| form.veiled(words));
+        text = format!("{text}: {}", short(&veiled));
     }
-    Some(Seen::Refusal {
-        code,
+    Some(Refusal {
+        code: refused.and_then(|it| it.code),
         text,
         status: status.as_u16(),
     })
 }
 
-/// Whether a URL is one that discovery tries.
-fn is_well_known(url: &Url) -> bool {
-    url.path().contains("/.well-known/")
+/// A URL without what may be secret.
+pub fn place(url: &Url) -> String {
+    format!("{}{}", url.origin().ascii_serialization(), url.path())
 }
 
-/// A URL without what may be secret.
-fn place(url: &Url) -> String {
-    format!("{}{}", url.origin().ascii_serialization(), url.path())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_is_not_looked_for_at_a_private_address_that_only_the_server_names() {
+        super::super::super::http::install_tls();
+        for (server, private_network, place, allowed) in [
+            (
+                "https://mcp.example.com/mcp",
+                false,
+                "https://10.1.2.3/",
+                false,
+            ),
+            (
+                "https://mcp.example.com/mcp",
+                true,
+                "https://10.1.2.3/",
+                true,
+            ),
+            (
+                "https://mcp.example.com/mcp",
+                true,
+                "https://127.0.0.1/",
+                false,
+            ),
+            (
+                "https://mcp.example.com/mcp",
+                false,
+                "https://login.example.com/",
+                true,
+            ),
+            (
+                "https://mcp.example.com/mcp",
+                false,
+                "http://login.example.com/",
+                false,
+            ),
+            (
+                "http://10.1.2.3:8000/mcp",
+                false,
+                "http://10.1.2.3:9000/",
+                true,
+            ),
+            ("http://10.1.2.3:8000/mcp", false, "http://10.1.2.4/", false),
+            ("http://10.1.2.3:8000/mcp", true, "http://10.1.2.4/", true),
+            (
+                "http://127.0.0.1:8000/mcp",
+                false,
+                "http://127.0.0.1:9000/",
+                true,
+            ),
+            (
+                "http://127.0.0.1:8000/mcp",
+                false,
+                "http://localhost:9000/",
+                true,
+            ),
+            (
+                "http://127.0.0.1:8000/mcp",
+                false,
+                "http://10.1.2.3/",
+                false,
+            ),
+            (
+                "http://127.0.0.1:8000/mcp",
+                true,
+                "http://169.254.169.254/",
+                false,
+            ),
+        ] {
+            let server = server.parse().unwrap();
+            let traffic = Traffic::new(&server, private_network, Indicator::Unsaid).unwrap();
+            let checked = traffic.check_place(&place.parse().unwrap());
+            assert_eq!(
+                checked.is_ok(),
+                allowed,
+                "{server} {private_network} {place}"
+            );
+        }
+    }
 }

@@ -160,13 +160,9 @@ impl ArgumentSchema {
     /// The schema, unless any object is accepted.
     fn compiled(schema: &Value, habits: Habits, warnings: &mut Vec<String>) -> Option<Self> {
         let names = Names::of(schema);
-        let repaired = if habits.helps {
-            // Publishing the schema tells of it.
-            let loosened = contradictions::loosened(schema, &mut Vec::new());
-            repair::repair(&loosened, warnings)?
-        } else {
-            repair::repair(schema, warnings)?
-        };
+        // Publishing the schema tells of it.
+        let loosened = contradictions::loosened(schema, &mut Vec::new());
+        let repaired = repair::repair(&loosened, warnings)?;
         let mut plan = Plan::compile(repaired.schema, repaired.draft, warnings);
         plan.helps = habits.helps;
         plan.renaming = Renaming::new(names, &plan);

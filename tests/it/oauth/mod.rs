@@ -3,6 +3,7 @@
 mod bad;
 mod callers;
 mod groups;
+mod odd;
 mod shared;
 mod terminal;
 

@@ -12,7 +12,7 @@ use super::{server, setup, until_status, whoami};
 use crate::harness::{Bridge, Browser, OAuthPeer, PATIENCE};
 
 /// Starts a login and reads the address that it prints.
-async fn begin(bridge: &Bridge, words: &[&str]) -> (Child, String) {
+pub async fn begin(bridge: &Bridge, words: &[&str]) -> (Child, String) {
     let mut child = bridge.begin_command(words);
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let reading = async {
@@ -32,7 +32,7 @@ async fn begin(bridge: &Bridge, words: &[&str]) -> (Child, String) {
 }
 
 /// Waits for its end: the code and what it printed.
-async fn end(child: Child) -> (i32, String) {
+pub async fn end(child: Child) -> (i32, String) {
     let output = timeout(PATIENCE, child.wait_with_output()).await;
     let output = output.expect("it ends in time").unwrap();
     let text = String::from_utf8(output.stdout).unwrap();

@@ -1,0 +1,386 @@
+//! Who gives tokens for a server: [`discover`] goes from place to place (MCP authorization, RFC 9728,
+//! RFC 8414, OpenID Connect Discovery) until a document fits. One that is missing, broken or another's is
+//! passed over, and what was wrong with it is told where no other fits.
+
+mod document;
+mod places;
+mod troubles;
+
+use std::time::Duration;
+
+use rmcp::transport::auth::AuthorizationMetadata;
+use tokio::time::timeout;
+use url::Url;
+
+use self::{document::Resource, troubles::Troubles};
+use super::{
+    challenge,
+    error::OAuthError,
+    traffic::{Got, Traffic},
+};
+use crate::config::{OAuth, ResourceName};
+
+/// How long the whole search may take.
+const TIME_MAX: Duration = Duration::from_secs(40);
+/// How many places are asked at most.
+const PLACES_MAX: usize = 40;
+
+/// What was found.
+#[derive(Debug)]
+pub struct Found {
+    /// Who gives tokens, and where.
+    pub metadata: AuthorizationMetadata,
+    /// The server as it names itself (RFC 8707).
+    pub resource: String,
+    /// The scopes that it asks for.
+    pub scopes: Vec<String>,
+}
+
+/// Finds out who gives tokens for a server. `is_login`: a person is sent there, with PKCE.
+pub async fn discover(
+    server: &Url,
+    settings: &OAuth,
+    traffic: &Traffic,
+    is_login: bool,
+) -> Result<Found, OAuthError> {
+    let mut search = Search {
+        server,
+        settings,
+        traffic,
+        is_login,
+        troubles: Troubles::default(),
+        places_left: PLACES_MAX,
+        found: None,
+        scopes: Vec::new(),
+    };
+    let found = timeout(TIME_MAX, search.run()).await;
+    let Ok(found) = found else {
+        let words = format!("discovery took longer than {} s", TIME_MAX.as_secs());
+        return Err(OAuthError::Unavailable(words));
+    };
+    let metadata = found?;
+    let resource = search.found.unwrap_or_default();
+    let scopes = if search.scopes.is_empty() {
+        resource.scopes
+    } else {
+        search.scopes
+    };
+    Ok(Found {
+        metadata,
+        resource: resource.name.unwrap_or_else(|| server.to_string()),
+        scopes,
+    })
+}
+
+/// A search.
+struct Search<'a> {
+    /// The server.
+    server: &'a Url,
+    /// What the operator wrote.
+    settings: &'a OAuth,
+    /// How documents are asked for.
+    traffic: &'a Traffic,
+    /// Whether a person is sent there.
+    is_login: bool,
+    /// What was wrong with places.
+    troubles: Troubles,
+    /// How many may still be asked.
+    places_left: usize,
+    /// What the server says of itself.
+    found: Option<Resource>,
+    /// The scopes of its challenge.
+    scopes: Vec<String>,
+}
+
+/// A place, and whether the server itself named it.
+type Place = (Url, bool);
+
+impl Search<'_> {
+    /// All of it.
+    async fn run(&mut self) -> Result<AuthorizationMetadata, OAuthError> {
+        let places = self.places_of_resource().await;
+        let settings = self.settings;
+        if let Some(place) = &settings.metadata_url {
+            self.describe(&places).await;
+            self.troubles.clear();
+            return self.named_document(place).await;
+        }
+        if let Some(issuer) = &settings.issuer {
+            self.describe(&places).await;
+            self.troubles.clear();
+            let found = self.of_issuer(issuer, Some(issuer.as_str())).await;
+            return found.ok_or_else(|| self.troubles.error());
+        }
+        let mut names_servers = false;
+        for (place, is_named) in &places {
+            let Some(resource) = self.resource_at(place, *is_named).await else {
+                continue;
+            };
+            let servers = resource.servers.clone();
+            names_servers |= !servers.is_empty();
+            self.found.get_or_insert(resource.clone());
+            for name in &servers {
+                if let Some(metadata) = self.of_name(place, name).await {
+                    self.found = Some(resource);
+                    return Ok(metadata);
+                }
+            }
+        }
+        // What the server never named is not a place to send a person to.
+        if names_servers || self.troubles.is_misled() {
+            return Err(self.troubles.error());
+        }
+        let server = self.server;
+        if let Some(metadata) = self.of_issuer(server, None).await {
+            return Ok(metadata);
+        }
+        if self.troubles.is_empty() {
+            self.usual_endpoints()
+        } else {
+            Err(self.troubles.error())
+        }
+    }
+
+    /// Where the server's own metadata may stand: where its challenge says, and then the usual places.
+    async fn places_of_resource(&mut self) -> Vec<Place> {
+        let challenges = self.traffic.challenges(self.server).await;
+        let scope = challenge::scope(&challenges).unwrap_or_default();
+        self.scopes = scope.split_whitespace().map(str::to_owned).collect();
+        let mut places: Vec<Place> = Vec::new();
+        let named = challenge::pointers(&challenges).into_iter();
+        let named = named.filter_map(|it| self.server.join(it).ok());
+        let usual = places::of_resource(self.server).into_iter();
+        let all = named
+            .map(|it| (it, true))
+            .chain(usual.map(|it| (it, false)));
+        for (place, is_named) in all {
+            if !places.iter().any(|(known, _)| *known == place) {
+                places.push((place, is_named));
+            }
+        }
+        places
+    }
+
+    /// Learns what the server says of itself, as far as it does.
+    async fn describe(&mut self, places: &[Place]) {
+        for (place, is_named) in places {
+            if let Some(resource) = self.resource_at(place, *is_named).await {
+                self.found = Some(resource);
+                return;
+            }
+        }
+    }
+
+    /// The server's metadata at a place, or where that place points to.
+    async fn resource_at(&mut self, place: &Url, is_named: bool) -> Option<Resource> {
+        match self.ask(place).await? {
+            Got::Document(body) => self.fitting(place, &body, is_named),
+            Got::Challenged(challenges) => {
+                let pointers = challenge::pointers(&challenges);
+                let next = self.server.join(pointers.first()?).ok()?;
+                match self.ask(&next).await? {
+                    Got::Document(body) => self.fitting(&next, &body, false),
+                    got => self.miss(&next, got),
+                }
+            }
+            got => self.miss(place, got),
+        }
+    }
+
+    /// A document, if it is one and this server's.
+    fn fitting(&mut self, place: &Url, body: &[u8], is_named: bool) -> Option<Resource> {
+        let Some(resource) = document::resource(body) else {
+            self.troubles
+                .passed_over(place, "is no metadata of a server");
+            return None;
+        };
+        let name = resource.name.as_deref().unwrap_or_default();
+        let is_operators = matches!(&self.settings.resource, ResourceName::Named(it) if it == name);
+        if is_operators || places::covers(name, self.server) {
+            return Some(resource);
+        }
+        let what = if name.is_empty() {
+            "names no `resource`".to_owned()
+        } else {
+            format!(
+                "is for the resource `{name}`, not `{}`; if that is right, set `resource = \"{name}\"` in its `oauth` table",
+                self.server
+            )
+        };
+        if is_named {
+            self.troubles.misled(place, &what);
+        } else {
+            self.troubles.passed_over(place, &what);
+        }
+        None
+    }
+
+    /// An authorization server that the server names.
+    async fn of_name(&mut self, from: &Url, name: &str) -> Option<AuthorizationMetadata> {
+        let Ok(url) = from.join(name) else {
+            self.troubles
+                .wrong(from, &format!("names `{name}`, which is no URL"));
+            return None;
+        };
+        if !url.path().contains("/.well-known/") {
+            return self.of_issuer(&url, Some(url.as_str())).await;
+        }
+        match self.ask(&url).await? {
+            Got::Document(body) => self.usable(&url, &body, None),
+            got => self.miss(&url, got),
+        }
+    }
+
+    /// The metadata of an issuer, from any of its places. `expected` is its name where something names
+    /// it; else a document counts that stands at a place of its own.
+    async fn of_issuer(
+        &mut self,
+        issuer: &Url,
+        expected: Option<&str>,
+    ) -> Option<AuthorizationMetadata> {
+        if let Err(reason) = self.traffic.check_place(issuer) {
+            self.troubles.wrong(issuer, &reason);
+            return None;
+        }
+        for place in places::of_issuer(issuer) {
+            match self.ask(&place).await? {
+                Got::Document(body) => {
+                    if let Some(metadata) = self.usable(&place, &body, expected) {
+                        return Some(metadata);
+                    }
+                }
+                // Its other places are on the same host.
+                Got::Dead(reason) => {
+                    self.troubles.passing(&place, &reason);
+                    return None;
+                }
+                got => {
+                    let _missed: Option<()> = self.miss(&place, got);
+                }
+            }
+        }
+        None
+    }
+
+    /// The document that the operator names.
+    async fn named_document(&mut self, place: &Url) -> Result<AuthorizationMetadata, OAuthError> {
+        let got = self.ask(place).await;
+        if let Some(Got::Document(body)) = got {
+            let Some(metadata) = document::server(&body, place) else {
+                self.troubles
+                    .wrong(place, "is no metadata of an authorization server");
+                return Err(self.troubles.error());
+            };
+            let received = metadata.issuer.as_deref().unwrap_or_default();
+            let expected = self.settings.issuer.as_deref().map(Url::as_str);
+            if expected.is_some_and(|expected| !places::is_same(expected, received)) {
+                let what = format!("names the issuer `{received}`, and `issuer` another");
+                self.troubles.wrong(place, &what);
+            } else if let Err(reason) = self.check(&metadata) {
+                self.troubles.wrong(place, &reason);
+            } else {
+                return Ok(metadata);
+            }
+        } else if let Some(got) = got {
+            if matches!(got, Got::Nothing | Got::Challenged(_)) {
+                self.troubles.wrong(place, "has no document");
+            }
+            let _missed: Option<()> = self.miss(place, got);
+        }
+        Err(self.troubles.error())
+    }
+
+    /// A document of an authorization server, if it is one, of this issuer, and of use.
+    fn usable(
+        &mut self,
+        place: &Url,
+        body: &[u8],
+        expected: Option<&str>,
+    ) -> Option<AuthorizationMetadata> {
+        let metadata = document::server(body, place)?;
+        let received = metadata.issuer.as_deref().unwrap_or_default();
+        let fits = match expected {
+            Some(expected) => places::is_same(expected, received),
+            None => places::is_own(place, received),
+        };
+        if !fits {
+            let what = if received.is_empty() {
+                "names no issuer".to_owned()
+            } else {
+                let expected = expected.map(|it| format!(", not `{it}`"));
+                format!(
+                    "names the issuer `{received}`{}",
+                    expected.unwrap_or_default()
+                )
+            };
+            self.troubles.foreign(place, &what);
+            return None;
+        }
+        match self.check(&metadata) {
+            Ok(()) => Some(metadata),
+            Err(reason) => {
+                self.troubles.wrong(place, &reason);
+                None
+            }
+        }
+    }
+
+    /// Whether credentials may be sent to the endpoints of a document, and a person with PKCE.
+    fn check(&self, metadata: &AuthorizationMetadata) -> Result<(), String> {
+        let named = [
+            Some(&metadata.authorization_endpoint),
+            Some(&metadata.token_endpoint),
+            metadata.registration_endpoint.as_ref(),
+        ];
+        for endpoint in named.into_iter().flatten() {
+            let url: Url = endpoint
+                .parse()
+                .map_err(|error| format!("an endpoint of it is no URL: {error}"))?;
+            self.traffic.check(&url)?;
+        }
+        let lacks = |list: &Option<Vec<String>>, word: &str| {
+            list.as_ref()
+                .is_some_and(|it| !it.iter().any(|it| it == word))
+        };
+        if self.is_login && lacks(&metadata.code_challenge_methods_supported, "S256") {
+            return Err("does not offer PKCE with S256".to_owned());
+        }
+        if self.is_login && lacks(&metadata.response_types_supported, "code") {
+            return Err("does not offer the response type `code`".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Asks a place, while the budget lasts.
+    async fn ask(&mut self, place: &Url) -> Option<Got> {
+        self.places_left = self.places_left.checked_sub(1)?;
+        Some(self.traffic.document(place).await)
+    }
+
+    /// Notes what was wrong with a place that had no document.
+    fn miss<T>(&mut self, place: &Url, got: Got) -> Option<T> {
+        match got {
+            Got::Failing(reason) | Got::Dead(reason) => self.troubles.passing(place, &reason),
+            Got::Trouble(reason) => self.troubles.wrong(place, &reason),
+            Got::Document(_) | Got::Nothing | Got::Challenged(_) => {}
+        }
+        None
+    }
+
+    /// The endpoints of servers that publish nothing (MCP 2025-03-26).
+    fn usual_endpoints(&self) -> Result<AuthorizationMetadata, OAuthError> {
+        let endpoint = |path: &str| {
+            let mut url = self.server.clone();
+            url.set_query(None);
+            url.set_fragment(None);
+            url.set_path(path);
+            url.to_string()
+        };
+        let mut metadata = AuthorizationMetadata::default();
+        metadata.authorization_endpoint = endpoint("/authorize");
+        metadata.token_endpoint = endpoint("/token");
+        metadata.registration_endpoint = Some(endpoint("/register"));
+        self.check(&metadata).map_err(OAuthError::Discovery)?;
+        Ok(metadata)
+    }
+}
