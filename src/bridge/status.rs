@@ -144,7 +144,7 @@ impl Backoff {
     }
 
     /// Failures in a row.
-    pub fn failures(&self) -> u32 {
+    pub fn failures(self) -> u32 {
         self.failures
     }
 

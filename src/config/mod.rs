@@ -66,7 +66,6 @@ pub use {
     naming::nearest_name,
     oauth_types::*,
     plan::{Plan, in_force, plan},
-    plan::{Plan, plan},
     run_as::RunAs,
     single::{is_url, remote, single, stdio},
     types::*,

@@ -46,7 +46,7 @@ struct Mending<'a> {
     out: Vec<u8>,
 }
 
-impl<'a> Mending<'a> {
+impl Mending<'_> {
     /// The next byte.
     fn take(&mut self) -> Option<u8> {
         let (first, rest) = self.rest.split_first()?;

@@ -175,21 +175,18 @@ async fn list_page(
 
 /// The request for the page at a cursor. rmcp knows cursors that are texts.
 fn request_for(cursor: Option<Value>) -> ClientRequest {
-    let params = match cursor {
-        None => None,
+    match cursor {
+        None => ClientRequest::ListToolsRequest(ListToolsRequest::default()),
         Some(Value::String(cursor)) => {
             let mut params = PaginatedRequestParams::default();
             params.cursor = Some(cursor);
-            Some(params)
+            ClientRequest::ListToolsRequest(ListToolsRequest::with_param(params))
         }
         Some(other) => {
             let params = json!({ "cursor": other });
-            return ClientRequest::CustomRequest(CustomRequest::new(LIST, Some(params)));
+            ClientRequest::CustomRequest(CustomRequest::new(LIST, Some(params)))
         }
-    };
-    let mut request = ListToolsRequest::default();
-    request.params = params;
-    ClientRequest::ListToolsRequest(request)
+    }
 }
 
 /// Reads a page: an object, or the list alone. An entry that cannot be read costs itself.

@@ -214,13 +214,10 @@ pub fn connect_error(error: ClientInitializeError, last: &LastFailure) -> Connec
             supported: supported(error.data.as_ref()),
             message: error.message.into_owned(),
         },
-        ClientInitializeError::ConnectionClosed(context) => match last.get() {
-            Some(failure) => failure.into_connect_error(),
-            None => {
-                tracing::debug!(%context, "the connection ended during the handshake");
-                ConnectError::Closed("initialize")
-            }
-        },
+        ClientInitializeError::ConnectionClosed(_) => last.get().map_or(
+            ConnectError::Closed("initialize"),
+            Failure::into_connect_error,
+        ),
         ClientInitializeError::LegacyFallbackFailed { fallback, .. } => {
             connect_error(*fallback, last)
         }

@@ -130,6 +130,7 @@ pub async fn call_with(
 
 /// The answers that hand-written servers give, with `ID` in place of the id, and what each of them means: the
 /// same on every transport.
+#[expect(clippy::too_many_lines, reason = "a table")]
 pub fn odd_answers() -> Vec<(&'static str, Result<&'static str, CallError>)> {
     let rpc = |code, message: &str| {
         let (message, data) = (message.to_owned(), None);
@@ -238,7 +239,7 @@ pub fn assert_answer(
     text: &str,
 ) {
     let expected = match expected {
-        Ok(result) => format!("Ok({:?})", result),
+        Ok(result) => format!("Ok({result:?})"),
         Err(error) => format!("Err({error:?})"),
     };
     let got = format!("{got:?}");
