@@ -280,7 +280,7 @@ mod tests {
             ("[server]\nlisten = '127.0.0.1:9'", Some("server.listen")),
             ("[server]\nroot_path = '/x'", Some("server.root_path")),
             (
-                "[server]\nconnections_max = 7",
+                "[server]\nconnections_max = 77",
                 Some("server.connections_max"),
             ),
             ("[server]\ndrain_delay = '7s'", Some("server.drain_delay")),
@@ -289,7 +289,7 @@ mod tests {
                 Some("server.drain_timeout"),
             ),
             (
-                "[server]\ntls_cert_file = 'c'\ntls_key_file = 'k'",
+                "[server]\ntls_cert = 'c'\ntls_key = 'k'",
                 Some("server.tls"),
             ),
             ("[server]\npublic_url = 'https://x'", None),
@@ -306,7 +306,7 @@ mod tests {
                 "[telemetry]\nlevel = 'debug'",
                 Some("telemetry (all but `metrics`)"),
             ),
-            ("[telemetry]\nmetrics = 'everybody'", None),
+            ("[telemetry]\nmetrics = 'open'", None),
             ("[limits]\nrequests_max = 1", None),
         ] {
             let new_config = config_in(folder.path(), new);

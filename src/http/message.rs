@@ -8,6 +8,9 @@ const SAID_CHARS_MAX: usize = 1_000;
 /// What our own errors say where they do not tell how long.
 const IN_A_MOMENT: &str = "try again in a moment";
 
+/// What is said of a call that a server forbids with a reason.
+const FORBIDDEN: &str = "the server refused the call";
+
 /// Writes it.
 pub fn message(error: &ApiError) -> String {
     let said = error.said();
@@ -16,7 +19,12 @@ pub fn message(error: &ApiError) -> String {
         return said.into_owned();
     }
     let wait = wait(error.retry_after.as_deref());
-    let mut text = capitalized(&beginning(said.trim().trim_end_matches('.')));
+    let said = beginning(said.trim().trim_end_matches('.'));
+    let mut text = match error.code {
+        // The words of a server stay as they are.
+        "server_error" => format!("The server says: {said}"),
+        _ => capitalized(&said),
+    };
     if let Some(wait) = &wait {
         text = text.replace(IN_A_MOMENT, wait);
     }
@@ -69,6 +77,7 @@ fn next(error: &ApiError, wait: Option<&str>) -> Option<String> {
             "it may have been carried out: look before you call it again, or ask for less"
         }
         "unauthorized" => "tell the user that their sign-in or key is not accepted; do not retry",
+        "upstream_auth" if error.said().contains(FORBIDDEN) => "tell the user; do not retry",
         "upstream_auth" => {
             "tell the user that an administrator has to renew the bridge's credentials; do not retry"
         }

@@ -48,6 +48,9 @@ const ADD_NARROWED: &str = "INSERT INTO bridge_grant \
     VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING";
 const REMOVE_NARROWED: &str = "DELETE FROM bridge_grant WHERE group_name = $1 AND bridge = $2 \
     AND ($3 = '*' OR workspace_id = $3 OR ($3 = 'default' AND workspace_id = '*'))";
+const REMOVE_ONE: &str = "DELETE FROM bridge_grant WHERE group_name = $1 AND bridge = $2 \
+    AND ($3 = '*' OR workspace_id = $3 OR ($3 = 'default' AND workspace_id = '*')) \
+    AND tools = $4 AND read_only = $5";
 const EVERYWHERE: &str = "SELECT COUNT(*) FROM bridge_grant \
     WHERE group_name = $1 AND bridge = $2 AND workspace_id = '*'";
 const WHOLE: &str =
@@ -210,6 +213,39 @@ impl Store {
             )
             .await?;
             Ok(gone)
+        })
+        .await
+    }
+
+    /// Revokes one grant, as it is listed: the others that the group has for the bridge stay. False if there
+    /// was none like it. What counts in every workspace is refused as in [`Store::revoke`].
+    pub async fn revoke_grant(&self, actor: &Actor, grant: &GrantRow) -> Result<bool, StoreError> {
+        let (group, bridge) = (&grant.group, &grant.bridge);
+        self.bounded(async {
+            let mut tx = self.begin().await?;
+            let named = [group.into(), bridge.into()];
+            let is_whole = grant.tools.is_empty() && !grant.read_only;
+            let reaches_all = reach(actor) == ALL || actor.workspace == ALL;
+            let gone = if is_whole && reaches_all {
+                tx.execute(REMOVE_MAPPING, &named).await?
+            } else if is_whole {
+                let left: Vec<(i64,)> = tx.fetch(WHOLE, &named).await?;
+                must_be_none(group, bridge, &left)?;
+                0
+            } else {
+                self.scope(&mut tx, reach(actor)).await?;
+                let values = [
+                    group.into(),
+                    bridge.into(),
+                    (&actor.workspace).into(),
+                    tools_of(grant).into(),
+                    grant.read_only.into(),
+                ];
+                tx.execute(REMOVE_ONE, &values).await?
+            };
+            let change = (gone > 0).then(|| ("revoke", described(grant)));
+            self.finish(tx, actor, change).await?;
+            Ok(gone > 0)
         })
         .await
     }

@@ -301,6 +301,17 @@ async fn grants_are_narrowed_to_tools() {
         (&few[0]["servers"], &few[0]["narrowed"][0]["bridge"]),
         (&json!([]), &json!("bad"))
     );
+    // One grant goes, and the others of the group for the bridge stay.
+    let other = json!({ "group": "few", "bridge": "bad", "tools": ["get_*"] });
+    change(&bridge, Method::POST, "/grants", other.clone()).await;
+    for removed in [1, 0] {
+        let gone = change(&bridge, Method::DELETE, "/grants", other.clone()).await;
+        assert_eq!(gone["removed"], removed);
+    }
+    assert_eq!(
+        call(&bridge, "ann@example.org", "/bad/echo").await.status,
+        200
+    );
     let all = json!({ "group": "few", "bridge": "bad" });
     let gone = change(&bridge, Method::DELETE, "/grants", all).await;
     assert_eq!(gone["removed"], 1);

@@ -50,25 +50,16 @@ const CASES: &[(&str, &str)] = &[
     ("403", "the server refused our credentials (HTTP 403)"),
     ("404", "the server answered HTTP 404"),
     ("429", "the server answered HTTP 429: retry after 2"),
-    (
-        "500",
-        r#"the server answered HTTP 500: {"error": "status 500"}"#,
-    ),
-    (
-        "502",
-        r#"the server answered HTTP 502: {"error": "status 502"}"#,
-    ),
-    (
-        "503",
-        r#"the server answered HTTP 503: {"error": "status 503"}"#,
-    ),
+    ("500", "the server answered HTTP 500: status 500"),
+    ("502", "the server answered HTTP 502: status 502"),
+    ("503", "the server answered HTTP 503: status 503"),
     ("drop", "cannot reach the server: "),
     ("drop-stream", "the server"),
     ("wrong-id", "the server"),
     ("empty", "does not speak MCP: an empty answer"),
     (
         "bad-json",
-        "does not speak MCP: its JSON is no answer to the request",
+        "does not speak MCP: its answer to `initialize`: its JSON is broken",
     ),
 ];
 

@@ -155,7 +155,9 @@ async fn what_goes_wrong_stands_in_the_spans() {
         let (request, call) = pair(&collector, route, "child", tool).await;
         assert_eq!(request.get("http.response.status_code"), status.to_string());
         assert_eq!(request.get("error.type"), error, "{request:?}");
-        assert_eq!(request.status, 2, "{request:?}");
+        // A tool that says that it failed is no error of the server that answers 422.
+        let is_ours = if status < 500 { 0 } else { 2 };
+        assert_eq!(request.status, is_ours, "{request:?}");
         assert_eq!(call.get("error.type"), error, "{call:?}");
         assert_eq!(call.status, 2, "{call:?}");
         if !code.is_empty() {

@@ -39,13 +39,13 @@ pub enum AccessCommand {
         mcp-bridge access grant interns github --read-only"
     )]
     Grant(GrantArgs),
-    /// Take back everything that a group may do with a bridge.
-    Revoke {
-        /// The group.
-        group: String,
-        /// The bridge.
-        bridge: String,
-    },
+    /// Take back one grant of a group, or everything that it may do with a bridge.
+    #[command(
+        after_help = "Examples:\n  mcp-bridge access revoke sales crm --tools 'get_*'   (this grant alone)\n  \
+        mcp-bridge access revoke sales crm --whole           (the grant of all tools alone)\n  \
+        mcp-bridge access revoke sales crm                   (all grants of the group for the bridge)"
+    )]
+    Revoke(RevokeArgs),
     /// List the users that are known here, with their groups.
     Members {
         /// Only members of this group.
@@ -100,6 +100,24 @@ pub struct GrantArgs {
     /// Whose callers a narrowed grant counts for; all of them unless said.
     #[arg(long)]
     pub workspace: Option<String>,
+}
+
+/// What `access revoke` takes. Without bounds all grants of the group for the bridge go.
+#[derive(Debug, Args)]
+pub struct RevokeArgs {
+    /// The group.
+    pub group: String,
+    /// The bridge.
+    pub bridge: String,
+    /// Only the grant with these patterns, as `access list` shows it.
+    #[arg(long, num_args = 1.., value_name = "GLOB")]
+    pub tools: Vec<String>,
+    /// Only the grant for tools that change nothing.
+    #[arg(long)]
+    pub read_only: bool,
+    /// Only the grant of all tools.
+    #[arg(long, conflicts_with_all = ["tools", "read_only"])]
+    pub whole: bool,
 }
 
 /// What to do with stored API keys.

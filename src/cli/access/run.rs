@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 use tokio_util::task::TaskTracker;
 
 use super::{
-    args::{AccessCommand, GrantArgs},
+    args::{AccessCommand, GrantArgs, RevokeArgs},
     explain, group_keys, keys,
 };
 use crate::{
@@ -60,7 +60,7 @@ async fn run(config: Config, command: AccessCommand) -> anyhow::Result<()> {
         }
         AccessCommand::List { group, json } => list(&desk, group.as_deref(), json).await,
         AccessCommand::Grant(grant) => desk.grant(grant).await,
-        AccessCommand::Revoke { group, bridge } => desk.revoke(&group, &bridge).await,
+        AccessCommand::Revoke(args) => desk.revoke(args).await,
         AccessCommand::Members { group, json } => members(&desk, group.as_deref(), json).await,
         AccessCommand::Add { user, group } => desk.add(&user, &group).await,
         AccessCommand::Remove { user, group } => desk.remove(&user, &group).await,
@@ -128,15 +128,32 @@ impl Desk {
         Ok(())
     }
 
-    async fn revoke(&self, group: &str, bridge: &str) -> anyhow::Result<()> {
-        let gone = self.store.revoke(&Self::actor(), group, bridge).await?;
+    async fn revoke(&self, args: RevokeArgs) -> anyhow::Result<()> {
+        let is_narrow = args.whole || args.read_only || !args.tools.is_empty();
+        let row = GrantRow {
+            workspace: None,
+            group: args.group,
+            bridge: args.bridge,
+            tools: args.tools,
+            read_only: args.read_only,
+        };
+        let (group, bridge) = (&row.group, &row.bridge);
+        let is_gone = if is_narrow {
+            self.store.revoke_grant(&Self::actor(), &row).await?
+        } else {
+            self.store.revoke(&Self::actor(), group, bridge).await? > 0
+        };
         ensure!(
-            gone > 0,
-            "group `{group}` has no grant for bridge `{bridge}`; `mcp-bridge access list` shows what there is"
+            is_gone,
+            "group `{group}` has no such grant for bridge `{bridge}`; `mcp-bridge access list` shows what there is"
         );
-        complain(&format!("group `{group}` may no longer use `{bridge}`"));
+        if is_narrow {
+            complain(&format!("revoked from group `{group}`: {}", allowed(&row)));
+        } else {
+            complain(&format!("group `{group}` may no longer use `{bridge}`"));
+        }
         if self.config.access.groups.iter().any(|seed| {
-            seed.name == group && seed.grants.iter().any(|it| it.bridge.as_str() == bridge)
+            seed.name == *group && seed.grants.iter().any(|it| it.bridge.as_str() == *bridge)
         }) {
             complain(
                 "it stays in [access.groups] of the configuration, whose lines are put into the database once; `mcp-bridge access grant` brings it back",

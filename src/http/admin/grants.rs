@@ -46,6 +46,11 @@ pub struct OldGrant {
     group: String,
     /// The bridge.
     bridge: String,
+    /// Of one grant: its patterns over tool names, none for all tools. Without these and `read_only` all
+    /// grants of the group for the bridge are revoked.
+    tools: Option<Vec<String>>,
+    /// Of one grant: whether it is for tools that change nothing.
+    read_only: Option<bool>,
 }
 
 /// `GET /grants`
@@ -87,11 +92,24 @@ pub async fn add(admin: Admin, Given(given): Given<NewGrant>) -> Result<Json<Val
     ))
 }
 
-/// `DELETE /grants`: all that a group may do with a bridge.
+/// `DELETE /grants`: one grant where its bounds are given, else all that a group may do with a bridge.
 pub async fn revoke(admin: Admin, Given(given): Given<OldGrant>) -> Result<Json<Value>, ApiError> {
     let (group, bridge) = (given.group, given.bridge);
-    let done = admin.store()?.revoke(&admin.actor, &group, &bridge).await;
-    let removed = done.map_err(refused)?;
+    let store = admin.store()?;
+    let removed = if given.tools.is_some() || given.read_only.is_some() {
+        let grant = GrantRow {
+            workspace: None,
+            group: group.clone(),
+            bridge: bridge.clone(),
+            tools: given.tools.unwrap_or_default(),
+            read_only: given.read_only.unwrap_or_default(),
+        };
+        let done = store.revoke_grant(&admin.actor, &grant).await;
+        u64::from(done.map_err(refused)?)
+    } else {
+        let done = store.revoke(&admin.actor, &group, &bridge).await;
+        done.map_err(refused)?
+    };
     Ok(Json(json!({
         "status": "revoked", "group": group, "bridge": bridge, "removed": removed,
     })))

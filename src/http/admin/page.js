@@ -383,16 +383,15 @@ function limits(grant) {
 }
 
 function grantTag(grant, grants, known) {
-  const { group, bridge } = grant;
+  const { group, bridge, tools, read_only } = grant;
   const isKnown = known.has(bridge);
-  const all = grants.filter((it) => it.group === group && it.bridge === bridge);
+  const isOnly = grants.filter((it) => it.group === group && it.bridge === bridge).length === 1;
   const revoke = async () => {
-    await api("DELETE", "/grants", { group, bridge });
-    await done(`${group} may no longer use ${bridge}`, { undo: async () => {
-      for (const { tools, read_only } of all) {
-        await api("POST", "/grants", { group, bridge, tools: tools.length ? tools : undefined, read_only });
-      }
-      await done(`${group} may use ${bridge} again`);
+    await api("DELETE", "/grants", { group, bridge, tools, read_only });
+    const said = isOnly ? `${group} may no longer use ${bridge}` : `${limits(grant)} is revoked from ${group}, which keeps its other grants for ${bridge}`;
+    await done(said, { undo: async () => {
+      await api("POST", "/grants", { group, bridge, tools: tools.length ? tools : undefined, read_only });
+      await done(`${group} may use ${limits(grant)} again`);
     } });
   };
   return h("span", { class: isKnown ? "tag" : "tag warn", title: isKnown ? null : `No bridge ${bridge} is configured` },

@@ -12,8 +12,11 @@ use futures::{
     stream::{BoxStream, once},
 };
 use http::{
-    HeaderMap, HeaderName, HeaderValue, StatusCode,
-    header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, WWW_AUTHENTICATE},
+    HeaderMap, HeaderName, HeaderValue, StatusCode, Version,
+    header::{
+        ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING,
+        WWW_AUTHENTICATE,
+    },
 };
 use reqwest::Response;
 use rmcp::{
@@ -427,7 +430,8 @@ impl HttpEndpoint {
             stall: self.0.stall.clone(),
             opened: Instant::now(),
             health: self.0.health.clone(),
-            has_broken: false,
+            // What ends with its connection may have been cut.
+            has_broken: !is_framed(&response),
         };
         let last = self.0.last.clone();
         let unasked = self.0.unasked.clone();
@@ -615,6 +619,14 @@ fn header_value(text: &str) -> Answer<HeaderValue> {
             "a session or event id that fits no header".to_owned(),
         ))
     })
+}
+
+/// Whether the end of a body is told, and not only by the end of its connection (RFC 9112, section 6.3).
+fn is_framed(response: &Response) -> bool {
+    let headers = response.headers();
+    response.version() > Version::HTTP_11
+        || headers.contains_key(TRANSFER_ENCODING)
+        || headers.contains_key(CONTENT_LENGTH)
 }
 
 /// Whether an event is a small error that tells of the session.

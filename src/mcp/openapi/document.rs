@@ -95,7 +95,8 @@ fn values(
         None
     } else {
         let text = String::from_utf8_lossy(body);
-        match yaml::read(&text, weight_max(bytes_max)) {
+        // What is kept for aliases while it is read weighs as much again.
+        match yaml::read(&text, weight_max(bytes_max) / 2) {
             Ok(document @ Value::Object(_)) => return Ok(document),
             Ok(_) => None,
             Err(yaml::Unread::TooHeavy) => return Err(too_large(bytes_max)),

@@ -57,8 +57,8 @@ fn options(weight_max: usize) -> Options {
         budget: serde_saphyr::budget! {
             max_events: nodes_max.saturating_mul(4),
             max_nodes: nodes_max.saturating_mul(2),
-            max_recorded_anchor_events: nodes_max,
-            max_recorded_anchor_bytes: weight_max,
+            max_recorded_anchor_events: nodes_max / 4,
+            max_recorded_anchor_bytes: weight_max / 4,
             max_total_scalar_bytes: weight_max,
             max_depth: DEPTH_MAX,
             max_documents: 1,

@@ -297,3 +297,33 @@ async fn emails_are_the_same_in_any_case_of_ascii_letters_alone() {
         assert_eq!(member, Member::default());
     }
 }
+
+#[tokio::test]
+async fn one_grant_is_revoked_and_the_others_stay() {
+    for base in Base::both().await {
+        let store = base.store().await;
+        let whole = grant("sales", "crm", &[]);
+        let narrowed = grant("sales", "crm", &["get_*", "list_*"]);
+        let reading = GrantRow {
+            read_only: true,
+            ..whole.clone()
+        };
+        let all = [&whole, &narrowed, &reading];
+        for row in all {
+            assert!(store.grant(&actor(), row).await.unwrap());
+        }
+        // In whatever order the patterns are written.
+        let mut turned = narrowed.clone();
+        turned.tools.reverse();
+        assert!(store.revoke_grant(&actor(), &turned).await.unwrap());
+        assert!(
+            !store.revoke_grant(&actor(), &narrowed).await.unwrap(),
+            "it is gone"
+        );
+        assert_eq!(store.grants().await.unwrap().len(), 2);
+        assert!(store.revoke_grant(&actor(), &whole).await.unwrap());
+        let left = store.grants().await.unwrap();
+        assert_eq!(left.len(), 1);
+        assert!(left[0].read_only && left[0].tools.is_empty());
+    }
+}

@@ -86,7 +86,7 @@ async fn its_operations_do_what_they_say() {
         .await;
     assert_eq!(
         (forbidden.status, forbidden.code().as_str()),
-        (500, "tool_error")
+        (422, "tool_error")
     );
     assert!(
         forbidden.text.contains("item `forbidden` stays"),

@@ -85,7 +85,7 @@ def send(message):
     if MODE == "garbage":
         raw(b"[INFO] about to answer\n\n" + b'{"level": "info", "msg": "json, but no message"}\n' + b"[1, 2\n\xff\xfe\n")
     if MODE == "wrong-ids" and "id" in message and "method" not in message:
-        for odd in (999_999, "999999", str(message["id"]), None, -1, 1.5):
+        for odd in (999_999, "999999", None, -1, 1.5):
             raw(json.dumps({"jsonrpc": "2.0", "id": odd, "result": {"content": []}}).encode() + b"\n")
         raw(json.dumps(message).encode() + b"\n")
     raw(json.dumps(message, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")

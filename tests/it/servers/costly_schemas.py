@@ -16,7 +16,7 @@ def shared(levels, leaf, level):
 SCHEMAS = {
     "all_of": shared(28, {}, lambda it: {"allOf": [it, it]}),
     "any_of": shared(26, False, lambda it: {"anyOf": [it, it]}),
-    "one_of": shared(30, {"type": "string"}, lambda it: {"oneOf": [it, it]}),
+    "one_of": shared(30, {"type": "string"}, lambda it: {"oneOf": [it, {"allOf": [it]}]}),
     "if": shared(40, {}, lambda it: {"if": it, "then": it, "else": it}),
     "unevaluated": shared(40, {}, lambda it: {"anyOf": [it, it], "unevaluatedProperties": False}),
     "pattern": {"type": "object", "properties": {"a": {"pattern": "(?:(?=a*b)|a)*c"}}},

@@ -62,6 +62,10 @@ def may_be_string(schema, root, depth=0):
     return kind == "string" or (isinstance(kind, list) and "string" in kind)
 
 
+# Names of arguments that all model providers accept.
+ACCEPTED = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+
+
 def compare(place, own, seen, root, faults, depth=0):
     """Whether a model sees (`seen`) of a schema what the server said (`own`)."""
     if depth > 12 or not isinstance(own, dict) or not isinstance(seen, dict):
@@ -69,8 +73,13 @@ def compare(place, own, seen, root, faults, depth=0):
     if is_plain_string(seen) and not may_be_string(own, root):
         faults.append(f"{place}: became a plain string, was {str(own)[:160]}")
         return
+    published = seen.get("properties") or {}
+    faults.extend(f"{place}: no model provider accepts the name {name!r}" for name in published if not ACCEPTED.fullmatch(name))
     for name, inner in (own.get("properties") or {}).items():
-        if name not in (seen.get("properties") or {}):
+        if name not in published and not ACCEPTED.fullmatch(name):
+            # It is published as another, which says so.
+            name = next((other for other, it in published.items() if f"`{name}`" in str(it.get("description"))), name)
+        if name not in published:
             # A union is compared as a union only.
             if not any(keyword in seen for keyword in COMPOSED):
                 faults.append(f"{place}.{name}: lost")
