@@ -5,28 +5,27 @@
 //! rmcp sees it: a text fits only [`CustomResult`](rmcp::model::CustomResult), where
 //! [`raw_result`](crate::mcp::decode::raw_result) finds it.
 
+mod asked;
+
 use std::{
-    collections::HashMap,
     ops::Range,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU8, Ordering},
     },
     time::{Duration, Instant},
 };
 
-use rmcp::model::{
-    ClientJsonRpcMessage, ClientRequest, ErrorData, JsonRpcMessage, RequestId, ServerJsonRpcMessage,
-};
+use rmcp::model::{ErrorData, JsonRpcMessage, RequestId, ServerJsonRpcMessage};
 use sse_stream::Sse;
 
+pub use self::asked::{Asked, RawCalls};
 use super::{
     super::{
         aside,
-        decode::{Decoder, Kind, TOO_LARGE, unreadable},
+        decode::{Kind, TOO_LARGE, unreadable},
         envelope::{
-            Envelope, Outcome, Shape, mended, messages_in, named_id, read_error, text_of,
-            without_mark,
+            Envelope, Outcome, Shape, mended, messages_in, named_id, read_error, without_mark,
         },
         handshake,
         progress::{Ears, is_progress},
@@ -34,196 +33,15 @@ use super::{
         weight::{weight, weight_max},
     },
     alive::Health,
-    body::json_rpc_error,
     events::{Ends, Event, Frame},
     failure::GONE,
 };
-use crate::{compute::in_place, json::read_lenient, secret::Redactor};
+use crate::compute::in_place;
 
 /// The shortest wait before a stream is opened again that a server can ask for.
 const RETRY_MIN: Duration = Duration::from_millis(250);
 /// The longest one.
 const RETRY_MAX: Duration = Duration::from_mins(1);
-
-/// The requests in flight on one connection.
-#[derive(Debug, Clone, Default)]
-pub struct RawCalls {
-    /// By id.
-    asked: Arc<Mutex<HashMap<RequestId, Noted>>>,
-    /// What the server sends unasked.
-    unasked: Unasked,
-    /// Takes secrets out of what is shown of an answer.
-    redactor: Redactor,
-}
-
-/// What is known of a request in flight.
-#[derive(Debug, Clone, Copy)]
-struct Noted {
-    /// What it asked for.
-    kind: Kind,
-    /// Whether its result travels as text.
-    raw: bool,
-}
-
-impl RawCalls {
-    /// None yet. What the server sends unasked goes to `unasked`.
-    pub fn new(unasked: Unasked, redactor: Redactor) -> Self {
-        Self {
-            asked: Arc::default(),
-            unasked,
-            redactor,
-        }
-    }
-
-    /// Forgets one: its answer came, or will not come.
-    pub fn forget(&self, id: &RequestId) {
-        self.change(|asked| asked.remove(id));
-    }
-
-    /// Forgets all: the session they belong to is over.
-    pub fn clear(&self) {
-        self.change(HashMap::clear);
-    }
-
-    /// Takes out the request that an id answers. Some servers send a numeric id back as text.
-    fn take(&self, id: &RequestId) -> Option<(RequestId, Noted)> {
-        self.change(|asked| {
-            if let Some(found) = asked.remove_entry(id) {
-                return Some(found);
-            }
-            match id {
-                RequestId::String(text) => {
-                    asked.remove_entry(&RequestId::Number(text.parse().ok()?))
-                }
-                RequestId::Number(_) => None,
-            }
-        })
-    }
-
-    /// The requests in flight.
-    fn pending(&self) -> Vec<RequestId> {
-        self.lock().keys().cloned().collect()
-    }
-
-    /// Whether a request is in flight.
-    fn has(&self, id: &RequestId) -> bool {
-        self.lock().contains_key(id)
-    }
-
-    /// Changes the table, and notes how large an answer may come now.
-    fn change<T>(&self, change: impl FnOnce(&mut HashMap<RequestId, Noted>) -> T) -> T {
-        let mut asked = self.lock();
-        let changed = change(&mut asked);
-        let kinds = asked.values().map(|noted| &noted.kind);
-        self.unasked
-            .expect(Kind::largest(kinds, self.unasked.bounds()));
-        changed
-    }
-
-    /// The table; it is whole between two statements, also after a panic elsewhere.
-    fn lock(&self) -> MutexGuard<'_, HashMap<RequestId, Noted>> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// One request on its way. While this lives its answer is expected.
-#[derive(Debug)]
-pub struct Asked {
-    /// Its id; `None` for a notification or an answer of ours.
-    id: Option<RequestId>,
-    /// Whether the result is to stay text.
-    raw: bool,
-    /// Whether the answer may come on another stream after this one broke.
-    resumable: bool,
-    /// Where the id is noted.
-    calls: RawCalls,
-}
-
-impl Asked {
-    /// Notes a message that is about to be sent. `modern` is MCP 2026-07-28 and later, where rmcp
-    /// must read the tool list itself to know the `x-mcp-header` annotations.
-    pub fn new(message: &ClientJsonRpcMessage, modern: bool, calls: &RawCalls) -> Self {
-        let (id, raw) = match message {
-            JsonRpcMessage::Request(request) => {
-                let noted = Noted {
-                    kind: Kind::of(&request.request),
-                    raw: stays_raw(&request.request, modern),
-                };
-                calls.change(|asked| asked.insert(request.id.clone(), noted));
-                (Some(request.id.clone()), noted.raw)
-            }
-            JsonRpcMessage::Notification(_)
-            | JsonRpcMessage::Response(_)
-            | JsonRpcMessage::Error(_) => (None, false),
-        };
-        Self {
-            id,
-            raw,
-            resumable: false,
-            calls: calls.clone(),
-        }
-    }
-
-    /// The request's id.
-    pub fn id(&self) -> Option<&RequestId> {
-        self.id.as_ref()
-    }
-
-    /// The answer may come on another stream: do not forget the id with this value.
-    pub fn resumable(&mut self) {
-        self.resumable = true;
-    }
-
-    /// Decodes a JSON body that answers `message`; `None` when it is no answer to it.
-    pub fn decode(
-        &self,
-        message: &ClientJsonRpcMessage,
-        body: &[u8],
-    ) -> Option<ServerJsonRpcMessage> {
-        let is_list = matches!(
-            message,
-            JsonRpcMessage::Request(request)
-                if matches!(request.request, ClientRequest::ListToolsRequest(_))
-        );
-        let unasked = &self.calls.unasked;
-        let decoded = if is_list && !self.raw {
-            let limit = unasked.bounds().tools_bytes_max;
-            let text = text_of(body);
-            let read = || (weight(body) <= weight_max(limit)).then(|| read_lenient(&text).ok());
-            let Some(decoded) = in_place(body.len(), read) else {
-                return self.refuse(too_large(limit));
-            };
-            decoded
-        } else {
-            let decoder = Decoder::of_one(unasked.clone(), self.calls.redactor.clone());
-            decoder.sent(message);
-            decoder.received(body)
-        };
-        decoded.or_else(|| self.refuse(json_rpc_error(body)?))
-    }
-
-    /// The answer that says no.
-    pub fn refuse(&self, error: ErrorData) -> Option<ServerJsonRpcMessage> {
-        Some(JsonRpcMessage::error(error, Some(self.id.clone()?)))
-    }
-}
-
-impl Drop for Asked {
-    fn drop(&mut self) {
-        if let (Some(id), false) = (&self.id, self.resumable) {
-            self.calls.forget(id);
-        }
-    }
-}
-
-/// Whether the result of a request is to stay text.
-fn stays_raw(request: &ClientRequest, modern: bool) -> bool {
-    match request {
-        ClientRequest::CallToolRequest(_) => true,
-        ClientRequest::ListToolsRequest(_) => !modern,
-        _ => false,
-    }
-}
 
 /// The refusal that stands for an answer that is too large.
 pub fn too_large(bytes_max: usize) -> ErrorData {

@@ -1,7 +1,10 @@
 //! That rmcp's own decoder leaves a rewritten answer alone.
 
 use futures::FutureExt as _;
-use rmcp::model::{CallToolRequest, CallToolRequestParams, CustomResult, ServerResult};
+use rmcp::model::{
+    CallToolRequest, CallToolRequestParams, ClientJsonRpcMessage, ClientRequest, CustomResult,
+    ServerResult,
+};
 use serde_json::Value;
 
 use super::*;

@@ -1,26 +1,22 @@
 //! One MCP endpoint, as rmcp's Streamable HTTP transport uses it.
 
+mod refusal;
+mod stream;
+
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
-use futures::{
-    StreamExt as _,
-    future::ready,
-    stream::{BoxStream, once},
-};
+use futures::stream::BoxStream;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, StatusCode, Version,
-    header::{
-        ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING,
-        WWW_AUTHENTICATE,
-    },
+    HeaderMap, HeaderName, HeaderValue, StatusCode,
+    header::{ACCEPT, AUTHORIZATION, CONNECTION, CONTENT_TYPE, WWW_AUTHENTICATE},
 };
 use reqwest::Response;
 use rmcp::{
-    model::{ClientJsonRpcMessage, ErrorData, JsonRpcMessage, ServerJsonRpcMessage},
+    model::ClientJsonRpcMessage,
     transport::streamable_http_client::{
         AuthRequiredError, InsufficientScopeError, SseError, StreamableHttpClient,
         StreamableHttpError, StreamableHttpPostResponse,
@@ -30,12 +26,11 @@ use sse_stream::Sse;
 use url::Url;
 
 use super::{
-    alive::{Health, Ping, Pulse, did_not_run, speaks_of_session, tells_of_session},
-    answers::{Asked, RawCalls, Rewriter, Stall, too_large},
+    alive::{Health, Ping},
+    answers::{Asked, RawCalls, Stall, too_large},
     body::{self, Kind},
-    events::{Frame, frames},
     failure::{Failure, LastFailure},
-    message::{First, cancelled, first_request, is_of_mcp, is_session_gone, passed_into},
+    message::{cancelled, first_request, passed_into},
     pace::Pace,
 };
 use crate::{
@@ -312,169 +307,6 @@ impl HttpEndpoint {
         }))
     }
 
-    /// Whether an answer is an error that tells of the session, and the session is gone.
-    async fn is_gone_by(&self, answer: &ServerJsonRpcMessage, ping: Option<Ping>) -> bool {
-        match (answer, ping) {
-            (JsonRpcMessage::Error(error), Some(ping)) => {
-                self.0.health.has_worked()
-                    && speaks_of_session(&error.error.message)
-                    && ping.pulse().await != Pulse::Lives
-            }
-            (JsonRpcMessage::Response(_), Some(_)) => {
-                self.0.health.works();
-                false
-            }
-            _ => false,
-        }
-    }
-
-    /// Reads a refusal. One in JSON-RPC is an answer, unless it only says that no MCP is spoken
-    /// here (MCP 2025-11-25, transports, backwards compatibility).
-    async fn refused(
-        &self,
-        message: &ClientJsonRpcMessage,
-        asked: Asked,
-        ping: Option<Ping>,
-        response: Response,
-    ) -> Answer<StreamableHttpPostResponse> {
-        let (status, headers) = (response.status(), response.headers());
-        if asked.id().is_none() {
-            tracing::debug!(%status, "the server refused a notification");
-            return Ok(accepted(asked));
-        }
-        if let Some(failure) = body::refused_by_head(status, headers) {
-            return self.fail(failure);
-        }
-        let body = body::read_refusal(response).await;
-        let error = body::json_rpc_error(&body);
-        if let Some(ping) = ping
-            && let Some(expired) = self.expired(status, error.as_ref(), &body, ping).await
-        {
-            return expired;
-        }
-        let first = first_request(message);
-        if body::is_auth(status) && (error.is_none() || first.is_some()) {
-            let words = body::words(&body, &self.0.redactor);
-            return self.fail(Failure::Auth(status.as_u16(), words));
-        }
-        let error = match (error, first) {
-            (Some(error), Some(First::Initialize)) if !is_of_mcp(&error) => {
-                let hint = format!(": {}", self.0.redactor.redact(&error.message));
-                return self.fail(Failure::Http(status.as_u16(), hint));
-            }
-            // The lifecycle goes on with `initialize` after any refusal of a client's error.
-            (None, Some(First::Discover)) if status.is_client_error() => {
-                Some(ErrorData::invalid_request(format!("HTTP {status}"), None))
-            }
-            (error, _) => error,
-        };
-        match error.and_then(|error| asked.refuse(error)) {
-            Some(answer) => Ok(StreamableHttpPostResponse::Json(answer, None)),
-            None => self.fail(body::refused_by_body(status, &body, &self.0.redactor)),
-        }
-    }
-
-    /// What a refusal of a request with a session id means, where the server no longer knows the session.
-    async fn expired(
-        &self,
-        status: StatusCode,
-        error: Option<&ErrorData>,
-        body: &[u8],
-        ping: Ping,
-    ) -> Option<Answer<StreamableHttpPostResponse>> {
-        let is_told = error.is_some_and(is_session_gone);
-        let is_unknown = match status {
-            StatusCode::NOT_FOUND => error.is_none() || is_told,
-            StatusCode::BAD_REQUEST => is_told,
-            _ => false,
-        };
-        if is_unknown {
-            return Some(Err(StreamableHttpError::SessionExpired));
-        }
-        let health = &self.0.health;
-        if !health.has_worked() && !health.is_refused_again() {
-            return None;
-        }
-        let Pulse::Gone(pinged) = ping.pulse().await else {
-            return None;
-        };
-        if !health.has_worked() {
-            let words = body::words(body, &self.0.redactor);
-            let status = status.as_u16();
-            let reason =
-                format!("the server refuses all requests of a new session (HTTP {status}){words}");
-            return Some(self.fail(Failure::NotSent(reason)));
-        }
-        tracing::debug!(%status, "the server no longer knows the session");
-        if did_not_run(status, pinged) {
-            return Some(Err(StreamableHttpError::SessionExpired));
-        }
-        // The call may have run: it is not sent again, and the next one begins a session.
-        health.is_lost();
-        None
-    }
-
-    /// The events of a body, rewritten.
-    fn stream(
-        &self,
-        response: Response,
-        asked: Option<Asked>,
-        sessions: bool,
-        ping: Option<Ping>,
-    ) -> BoxStream<'static, Result<Sse, SseError>> {
-        let mut rewriter = Rewriter {
-            calls: self.0.calls.clone(),
-            ears: self.0.ears.clone(),
-            asked,
-            sessions,
-            stall: self.0.stall.clone(),
-            opened: Instant::now(),
-            health: self.0.health.clone(),
-            // What ends with its connection may have been cut.
-            has_broken: !is_framed(&response),
-        };
-        let last = self.0.last.clone();
-        let unasked = self.0.unasked.clone();
-        let health = self.0.health.clone();
-        let open = rewriter.asked.is_none().then(|| health.stream());
-        let frames = frames(Box::pin(response.bytes_stream()), unasked.clone());
-        frames
-            .then(move |frame| {
-                // A server that does not take our answers is not read further.
-                let (unasked, ping) = (unasked.clone(), ping.clone());
-                let has_worked = health.has_worked();
-                async move {
-                    unasked.room().await;
-                    // A flood in one piece must not hold up the other tasks of this thread.
-                    tokio::task::coop::consume_budget().await;
-                    let is_gone = match (&frame, ping) {
-                        (Ok(frame), Some(ping)) if has_worked && is_suspect(frame) => {
-                            Box::pin(ping.pulse()).await != Pulse::Lives
-                        }
-                        _ => false,
-                    };
-                    (frame, is_gone)
-                }
-            })
-            .map(Some)
-            .chain(once(ready(None)))
-            .filter_map(move |frame| {
-                let _open = &open;
-                let event = match frame {
-                    Some((Ok(_), true)) => rewriter.gone().map(Ok),
-                    Some((Ok(frame), false)) => Some(Ok(rewriter.frame(frame))),
-                    Some((Err(error), _)) => {
-                        rewriter.breaks();
-                        let failure = last.note(error.into());
-                        Some(Err(SseError::Body(Box::new(failure))))
-                    }
-                    None => rewriter.ended().map(Ok),
-                };
-                ready(event)
-            })
-            .boxed()
-    }
-
     /// Opens the notification stream, or resumes a broken one.
     async fn get(
         &self,
@@ -619,22 +451,4 @@ fn header_value(text: &str) -> Answer<HeaderValue> {
             "a session or event id that fits no header".to_owned(),
         ))
     })
-}
-
-/// Whether the end of a body is told, and not only by the end of its connection (RFC 9112, section 6.3).
-fn is_framed(response: &Response) -> bool {
-    let headers = response.headers();
-    response.version() > Version::HTTP_11
-        || headers.contains_key(TRANSFER_ENCODING)
-        || headers.contains_key(CONTENT_LENGTH)
-}
-
-/// Whether an event is a small error that tells of the session.
-fn is_suspect(frame: &Frame) -> bool {
-    match frame {
-        Frame::Event(event) => {
-            event.data.len() <= body::REFUSAL_BYTES_MAX && tells_of_session(&event.data)
-        }
-        Frame::TooLarge(_) => false,
-    }
 }
