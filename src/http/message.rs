@@ -96,8 +96,9 @@ fn next(error: &ApiError, wait: Option<&str>) -> Option<String> {
 
 /// The beginning of a text, as one line.
 fn beginning(text: &str) -> String {
-    let mut line: String = text.chars().take(SAID_CHARS_MAX).collect();
-    if line.len() < text.len() {
+    let begin: String = text.chars().take(SAID_CHARS_MAX).collect();
+    let mut line = begin.split_whitespace().collect::<Vec<_>>().join(" ");
+    if begin.len() < text.len() {
         line.push('…');
     }
     line
