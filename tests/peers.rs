@@ -95,10 +95,10 @@ async fn the_shipped_programs_start_and_answer() {
         (
             "/sonarqube/search_projects",
             json!({}),
-            500,
+            422,
             "Network request failed",
         ),
-        ("/trello/list_boards", json!({}), 500, "Trello API Error"),
+        ("/trello/list_boards", json!({}), 422, "Trello API Error"),
         (
             "/filesystem/list_directory",
             json!({ "path": "." }),
