@@ -145,7 +145,7 @@ async fn the_shipped_programs_start_and_answer() {
     let wrong = json!({ "title": "t", "charts": [{ "kind": "pie", "labels": ["a"], "series": [{ "values": [-1] }] }] });
     let answer = shipped.call("/dashboard/create_dashboard", wrong).await;
     assert!(
-        answer.0 == 500 && answer.3.contains("below zero"),
+        answer.0 == 422 && answer.3.contains("below zero"),
         "{}",
         answer.3
     );
