@@ -44,7 +44,7 @@ def judge(path, body, answer):
     if not isinstance(error, dict) or not isinstance(error.get("code"), str) or "detail" not in error:
         faults.append(f"{said}: an error without our shape")
     elif answer.status_code >= 500 and not (
-        answer.status_code == 500 and (error["code"] == "tool_error" or isinstance(error["detail"], dict))
+        answer.status_code == 500 and error["code"] == "server_error"
     ):
         faults.append(f"{said}: our own fault")
 
