@@ -76,7 +76,7 @@ impl Bridge {
         let connector = self.connector(owner).await.map_err(Unopened::Denied)?;
         let mut last_words = None;
         let connected = connector.connect(known, &mut last_words).await;
-        // What an owner's own process says is for nobody else.
+        // Other users must not read what an owner's own process prints.
         if *owner == Owner::Shared {
             self.live.last_words.store(last_words);
         }

@@ -3,8 +3,11 @@
 /// What stands in the place of half a surrogate pair, as an escape.
 const REPLACEMENT: &[u8] = b"\\ufffd";
 
-/// A mended text has at most this many bytes more than the text had, beside as many as it had: control
-/// characters become escapes of six bytes.
+/// The largest text that is mended, in bytes: a mended one is a second copy of it.
+pub const MENDED_BYTES_MAX: usize = 8 << 20;
+
+/// A mended text may have this many bytes more than the text, beside an eighth of it: control characters become
+/// escapes of six bytes.
 const GROWTH_BYTES_MAX: usize = 64 << 10;
 
 /// Replaces what no JSON reader takes, and nothing else: halves of surrogate pairs become U+FFFD, bare
@@ -12,16 +15,17 @@ const GROWTH_BYTES_MAX: usize = 64 << 10;
 /// `undefined` become `null`, numbers past f64 become texts with the same digits, and a byte order mark
 /// goes (RFC 8259, sections 6 to 8). The result need not be JSON: what else is wrong stays.
 ///
-/// `None` for a text that would grow to more than twice its size.
+/// `None` for a text of more than [`MENDED_BYTES_MAX`], and for one that would grow by much.
 pub fn mend(text: &str) -> Option<String> {
+    if text.len() > MENDED_BYTES_MAX {
+        return None;
+    }
     let mut mending = Mending {
         rest: text.as_bytes(),
-        out: Vec::with_capacity(text.len() + 64),
+        // Grown step by step it would take twice as much.
+        out: Vec::with_capacity(text.len() + text.len() / 8),
+        bytes_max: text.len() + text.len() / 8 + GROWTH_BYTES_MAX,
     };
-    let bytes_max = text
-        .len()
-        .saturating_mul(2)
-        .saturating_add(GROWTH_BYTES_MAX);
     while let Some(byte) = mending.take() {
         match byte {
             b'"' => mending.string(),
@@ -31,7 +35,7 @@ pub fn mend(text: &str) -> Option<String> {
             0..=0x1f => mending.out.push(b' '),
             other => mending.out.push(other),
         }
-        if mending.out.len() > bytes_max {
+        if mending.is_over() {
             return None;
         }
     }
@@ -44,6 +48,8 @@ struct Mending<'a> {
     rest: &'a [u8],
     /// What it becomes.
     out: Vec<u8>,
+    /// The most bytes that it may become.
+    bytes_max: usize,
 }
 
 impl Mending<'_> {
@@ -52,6 +58,11 @@ impl Mending<'_> {
         let (first, rest) = self.rest.split_first()?;
         self.rest = rest;
         Some(*first)
+    }
+
+    /// Whether it became too large.
+    fn is_over(&self) -> bool {
+        self.out.len() > self.bytes_max
     }
 
     /// Passes over so many bytes.
@@ -97,6 +108,7 @@ impl Mending<'_> {
             self.copy(plain);
             match self.take() {
                 None => return,
+                Some(_) if self.is_over() => return,
                 Some(b'"') => {
                     self.out.push(b'"');
                     return;
@@ -206,8 +218,16 @@ mod tests {
     }
 
     #[test]
-    fn a_text_of_control_characters_is_given_up() {
-        assert_eq!(mend(&format!("\"{}\"", "\u{1}".repeat(1 << 20))), None);
+    fn a_text_that_is_large_or_would_grow_by_much_is_given_up() {
+        for text in [
+            format!("\"{}\"", "\u{1}".repeat(1 << 20)),
+            format!("[NaN,\"{}\"]", "a".repeat(MENDED_BYTES_MAX)),
+            "\u{1}\"\u{1}\"".repeat(1 << 20),
+        ] {
+            assert_eq!(mend(&text), None);
+        }
+        let large = format!("[NaN,\"{}\"]", "a".repeat(MENDED_BYTES_MAX / 2));
+        assert!(mend(&large).unwrap().capacity() < large.len() + large.len() / 4);
     }
 
     proptest! {

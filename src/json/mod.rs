@@ -12,7 +12,7 @@ use std::{
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-pub use mend::mend;
+pub use mend::{MENDED_BYTES_MAX, mend};
 
 /// The deepest nesting read, in levels; `serde_json`'s own limit.
 pub const DEPTH_MAX: usize = 128;

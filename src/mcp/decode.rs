@@ -179,7 +179,9 @@ impl Decoder {
 
     /// [`Decoder::received`], on this thread.
     fn read(&self, message: &[u8]) -> Option<RxJsonRpcMessage<RoleClient>> {
-        let text = envelope::text_of(message);
+        let Some(text) = envelope::text_of(message) else {
+            return self.named(message, "");
+        };
         if let Some(envelope) = Envelope::read(&text) {
             return self.take(envelope, &text);
         }
@@ -192,13 +194,17 @@ impl Decoder {
         {
             return self.take(envelope, &mended);
         }
-        let size = message.len();
-        if let Some(id) = envelope::named_id(&self.pending(), message, message) {
-            self.unasked.answered(size);
-            return Some(self.unreadable(id, "its JSON is broken", &text));
-        }
-        self.unasked.note(size);
-        None
+        self.named(message, &text)
+    }
+
+    /// Takes a message that cannot be read: it ends the request that it names.
+    fn named(&self, message: &[u8], text: &str) -> Option<RxJsonRpcMessage<RoleClient>> {
+        let Some(id) = envelope::named_id(&self.pending(), message, message) else {
+            self.unasked.note(message.len());
+            return None;
+        };
+        self.unasked.answered(message.len());
+        Some(self.unreadable(id, "its JSON is broken", text))
     }
 
     /// Takes one message.

@@ -3,14 +3,17 @@
 //! The rule (JSON-RPC 2.0, section 5): what carries the id of a request of ours is its answer, whatever
 //! else is odd in it. All transports read messages here.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 use rmcp::model::{ErrorCode, ErrorData, RequestId};
-use serde::{Deserialize, Deserializer};
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, SeqAccess, Visitor},
+};
 use serde_json::{Value, value::RawValue};
 
 use super::unasked::ID_BYTES_MAX;
-use crate::json::{mend, read_lenient};
+use crate::json::{MENDED_BYTES_MAX, mend, read_lenient};
 
 /// As much of the message of an error is kept, in bytes.
 const ERROR_TEXT_BYTES_MAX: usize = 64 << 10;
@@ -25,6 +28,8 @@ const OTHER_WORDS: [&str; 6] = [
     "title",
     "error",
 ];
+/// The most messages that are read of one text: as many as requests can be under way on a connection.
+const BATCH_MAX: usize = 256;
 /// How much of an unreadable message is searched for an id at each end, in bytes.
 const ENDS_BYTES: usize = 4 << 10;
 
@@ -112,12 +117,17 @@ impl<'a> Envelope<'a> {
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// The text of a message: without a byte order mark (RFC 8259, section 8.1) and blanks before it, with
-/// U+FFFD for what is no UTF-8.
-pub fn text_of(message: &[u8]) -> Cow<'_, str> {
-    match String::from_utf8_lossy(message) {
-        Cow::Borrowed(text) => Cow::Borrowed(without_mark(text)),
-        Cow::Owned(text) => Cow::Owned(without_mark(&text).to_owned()),
+/// U+FFFD for what is no UTF-8. `None` for a large one that is no UTF-8: that copy takes three times as much.
+pub fn text_of(message: &[u8]) -> Option<Cow<'_, str>> {
+    if let Ok(text) = std::str::from_utf8(message) {
+        return Some(Cow::Borrowed(without_mark(text)));
     }
+    if message.len() > MENDED_BYTES_MAX {
+        return None;
+    }
+    let mut text = String::from_utf8_lossy(message).into_owned();
+    text.drain(..text.len() - without_mark(&text).len());
+    Some(Cow::Owned(text))
 }
 
 /// A text without a byte order mark and blanks before it.
@@ -126,17 +136,52 @@ pub fn without_mark(text: &str) -> &str {
 }
 
 /// The messages of a text that holds several: a batch (MCP 2025-03-26 knew them), or one behind the other
-/// without a line end. What follows the last whole one is left out. Empty for every other text.
+/// without a line end. What follows the last whole one, or more than [`BATCH_MAX`], is left out. Empty for every
+/// other text.
 pub fn messages_in(text: &str) -> Vec<&str> {
     if text.starts_with('[') {
-        let elements: Option<Vec<&RawValue>> = serde_json::from_str(text).ok();
-        return elements.into_iter().flatten().map(RawValue::get).collect();
+        let batch: Option<Batch<'_>> = serde_json::from_str(text).ok();
+        let batch = batch.map(|batch| batch.0).unwrap_or_default();
+        return batch.into_iter().map(RawValue::get).collect();
     }
     if !text.starts_with('{') {
         return Vec::new();
     }
     let values = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
-    values.map_while(Result::ok).map(RawValue::get).collect()
+    let values = values.map_while(Result::ok).take(BATCH_MAX);
+    values.map(RawValue::get).collect()
+}
+
+/// The first elements of an array.
+struct Batch<'a>(Vec<&'a RawValue>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Batch<'a> {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        /// Reads a [`Batch`].
+        struct Elements;
+
+        impl<'de> Visitor<'de> for Elements {
+            type Value = Batch<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut rest: A) -> Result<Batch<'de>, A::Error> {
+                let mut batch = Vec::new();
+                while batch.len() < BATCH_MAX {
+                    match rest.next_element()? {
+                        Some(element) => batch.push(element),
+                        None => return Ok(Batch(batch)),
+                    }
+                }
+                while rest.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Batch(batch))
+            }
+        }
+
+        reader.deserialize_seq(Elements)
+    }
 }
 
 /// A message that is nearly JSON, as JSON.
@@ -393,6 +438,30 @@ mod tests {
             let data: Option<Value> = data.map(|data| serde_json::from_str(data).unwrap());
             assert_eq!(error.data.filter(|data| !data.is_null()), data, "{raw}");
         }
+    }
+
+    #[test]
+    fn a_text_costs_little_more_than_its_bytes() {
+        for text in [
+            format!("[{}0]", "0,".repeat(1_000_000)),
+            "{}".repeat(1_000_000),
+            format!(r#"[{}{{"id":1}}]"#, "[],".repeat(1_000_000)),
+        ] {
+            assert_eq!(messages_in(&text).len(), BATCH_MAX);
+        }
+        assert_eq!(
+            messages_in(r#"[{"id":1},{"id":2}]"#),
+            [r#"{"id":1}"#, r#"{"id":2}"#]
+        );
+        assert!(
+            messages_in(r#"[{"id":1},"#).is_empty(),
+            "one that is cut is none"
+        );
+        let mut bytes = vec![0xff; MENDED_BYTES_MAX];
+        bytes[0] = b'{';
+        assert!(text_of(&bytes).is_some());
+        bytes.push(b'}');
+        assert!(text_of(&bytes).is_none());
     }
 
     #[test]

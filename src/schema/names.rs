@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 use serde_json::Value;
 
 use super::meter::charge;
+use crate::plain_text;
 
 /// The longest name that providers take, in characters.
 const NAME_CHARS_MAX: usize = 64;
@@ -100,16 +101,8 @@ impl Names {
 
 /// As much of a name as goes into a sentence.
 pub fn shown(name: &str) -> String {
-    name.chars()
-        .take(SHOWN_CHARS_MAX)
-        .map(|character| {
-            if character.is_control() {
-                ' '
-            } else {
-                character
-            }
-        })
-        .collect()
+    let begin: String = name.chars().take(SHOWN_CHARS_MAX).collect();
+    plain_text::line(&begin).into_owned()
 }
 
 /// Whether the strictest of the providers takes a name as it is: `^[a-zA-Z0-9_.-]{1,64}$`.

@@ -91,15 +91,30 @@ pub struct GrantArgs {
     pub group: String,
     /// The bridge.
     pub bridge: String,
+    /// What it is narrowed to.
+    #[command(flatten)]
+    pub bounds: Bounds,
+    /// Whose callers a narrowed grant counts for; all of them unless said.
+    #[arg(long)]
+    pub workspace: Option<String>,
+}
+
+/// What a grant is narrowed to.
+#[derive(Debug, Args)]
+pub struct Bounds {
     /// Only tools whose names match one of these: `list_*`, say.
     #[arg(long, num_args = 1.., value_name = "GLOB")]
     pub tools: Vec<String>,
     /// Only tools that say of themselves that they change nothing.
     #[arg(long)]
     pub read_only: bool,
-    /// Whose callers a narrowed grant counts for; all of them unless said.
-    #[arg(long)]
-    pub workspace: Option<String>,
+}
+
+impl Bounds {
+    /// Whether there are any.
+    pub fn is_narrow(&self) -> bool {
+        self.read_only || !self.tools.is_empty()
+    }
 }
 
 /// What `access revoke` takes. Without bounds all grants of the group for the bridge go.
@@ -109,12 +124,9 @@ pub struct RevokeArgs {
     pub group: String,
     /// The bridge.
     pub bridge: String,
-    /// Only the grant with these patterns, as `access list` shows it.
-    #[arg(long, num_args = 1.., value_name = "GLOB")]
-    pub tools: Vec<String>,
-    /// Only the grant for tools that change nothing.
-    #[arg(long)]
-    pub read_only: bool,
+    /// The bounds of one grant, as `access list` shows them.
+    #[command(flatten)]
+    pub bounds: Bounds,
     /// Only the grant of all tools.
     #[arg(long, conflicts_with_all = ["tools", "read_only"])]
     pub whole: bool,

@@ -111,16 +111,16 @@ impl Desk {
 
     async fn grant(&self, args: GrantArgs) -> anyhow::Result<()> {
         self.warn_of_bridge(&args.bridge);
-        for glob in &args.tools {
+        for glob in &args.bounds.tools {
             check_glob(glob).map_err(|why| anyhow!("`--tools {glob}`: {why}"))?;
         }
-        let is_narrowed = args.read_only || !args.tools.is_empty();
+        let is_narrowed = args.bounds.is_narrow();
         let row = GrantRow {
             workspace: args.workspace.filter(|_| is_narrowed),
             group: args.group,
             bridge: args.bridge,
-            tools: args.tools,
-            read_only: args.read_only,
+            tools: args.bounds.tools,
+            read_only: args.bounds.read_only,
         };
         let is_new = self.store.grant(&Self::actor(), &row).await?;
         let what = format!("group `{}`: {}", row.group, allowed(&row));
@@ -129,13 +129,13 @@ impl Desk {
     }
 
     async fn revoke(&self, args: RevokeArgs) -> anyhow::Result<()> {
-        let is_narrow = args.whole || args.read_only || !args.tools.is_empty();
+        let is_narrow = args.whole || args.bounds.is_narrow();
         let row = GrantRow {
             workspace: None,
             group: args.group,
             bridge: args.bridge,
-            tools: args.tools,
-            read_only: args.read_only,
+            tools: args.bounds.tools,
+            read_only: args.bounds.read_only,
         };
         let (group, bridge) = (&row.group, &row.bridge);
         let is_gone = if is_narrow {
@@ -145,7 +145,12 @@ impl Desk {
         };
         ensure!(
             is_gone,
-            "group `{group}` has no such grant for bridge `{bridge}`; `mcp-bridge access list` shows what there is"
+            "group `{group}` has {} for bridge `{bridge}`; `mcp-bridge access list` shows what there is",
+            if is_narrow {
+                "no grant with these bounds"
+            } else {
+                "no grant"
+            }
         );
         if is_narrow {
             complain(&format!("revoked from group `{group}`: {}", allowed(&row)));

@@ -2,9 +2,12 @@
 
 use std::fmt::Write as _;
 
-use crate::config::{
-    clients::{Node, Tree, cut, last_of_each},
-    has_token_prefix, looks_random, looks_secret,
+use crate::{
+    config::{
+        clients::{Node, Tree, cut, last_of_each},
+        has_token_prefix, looks_random, looks_secret,
+    },
+    plain_text,
 };
 
 /// The longest value that is repeated in a comment, in characters.
@@ -34,15 +37,7 @@ pub(super) fn list(texts: impl IntoIterator<Item = String>) -> String {
 
 /// Words fit for a comment: on one line, without characters that TOML refuses.
 pub(super) fn plain(text: &str) -> String {
-    text.chars()
-        .map(|character| {
-            if character.is_control() {
-                ' '
-            } else {
-                character
-            }
-        })
-        .collect()
+    plain_text::line(text).into_owned()
 }
 
 /// A value in one line, fit for a comment: without secrets, and not too long.

@@ -134,7 +134,7 @@ pub fn refused_by_body(status: StatusCode, body: &[u8], redactor: &Redactor) -> 
 
 /// What a refusal says, like `: words`; empty when it says nothing. Of JSON the sentence in it.
 pub fn words(body: &[u8], redactor: &Redactor) -> String {
-    let text = text_of(body);
+    let text = text_of(body).unwrap_or_default();
     let sentence = match serde_json::from_str(&text) {
         Ok(Value::Object(members)) => SENTENCES
             .iter()
@@ -154,7 +154,7 @@ pub fn words(body: &[u8], redactor: &Redactor) -> String {
 /// The JSON-RPC error that a body holds, whatever id it carries: middleware cannot know ours. An `error` in
 /// other JSON is none.
 pub fn json_rpc_error(body: &[u8]) -> Option<ErrorData> {
-    let text = text_of(body);
+    let text = text_of(body)?;
     let mended = mended(&text);
     let envelope = Envelope::read(&text).or_else(|| Envelope::read(mended.as_deref()?))?;
     match envelope.shape() {

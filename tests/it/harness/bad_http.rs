@@ -1,17 +1,17 @@
 //! The HTTP server that misbehaves on demand (`servers/bad_http.py`), and requests by hand.
 
-use std::{process::Stdio, time::Duration};
+use std::time::Duration;
 
 use reqwest::Client;
 use serde_json::Value;
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    process::{Child, Command},
+    process::Child,
     time::{Instant, sleep, timeout},
 };
 
-use super::{Bridge, PATIENCE, client, fixture};
+use super::{Bridge, PATIENCE, client, port_in, python};
 
 /// A running `bad_http.py`.
 pub struct BadHttp {
@@ -24,23 +24,8 @@ pub struct BadHttp {
 impl BadHttp {
     /// Starts it on a free port; the words are its arguments.
     pub async fn start(words: &str) -> Self {
-        let mut child = Command::new("python3")
-            .arg(fixture("it/servers/bad_http.py"))
-            .args(words.split_whitespace())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        timeout(PATIENCE, stdout.read_line(&mut line))
-            .await
-            .expect("it starts in time")
-            .unwrap();
-        let port = line.trim().strip_prefix("PORT ").unwrap_or_default();
-        let port = port.parse().unwrap_or_else(|_| panic!("no port: {line:?}"));
+        let (child, line) = python("bad_http.py", words.split_whitespace()).await;
+        let port = port_in(&line);
         Self {
             child,
             port,

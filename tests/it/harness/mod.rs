@@ -10,6 +10,7 @@ mod oauth_peers;
 mod odd_oauth;
 mod odd_peer;
 mod open_webui;
+mod python;
 mod upstream;
 
 pub use bad_http::BadHttp;
@@ -22,6 +23,7 @@ pub use oauth_peers::Ports;
 pub use odd_oauth::OddOAuth;
 pub use odd_peer::{OddPeer, odd_stdio};
 pub use open_webui::{OpenWebUi, User, token};
+pub use python::{port_in, python};
 pub use upstream::Upstream;
 
 use std::{

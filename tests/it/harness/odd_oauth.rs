@@ -1,16 +1,12 @@
 //! MCP servers behind OAuth as it stands in the field (`servers/odd_oauth.py`).
 
-use std::{collections::BTreeMap, process::Stdio};
+use std::collections::BTreeMap;
 
 use reqwest::Client;
 use serde_json::Value;
-use tokio::{
-    io::{AsyncBufReadExt as _, BufReader},
-    process::{Child, Command},
-    time::timeout,
-};
+use tokio::process::Child;
 
-use super::{PATIENCE, client, fixture};
+use super::{client, python};
 
 /// Some scenarios, each at a port of its own.
 pub struct OddOAuth {
@@ -22,21 +18,7 @@ pub struct OddOAuth {
 impl OddOAuth {
     /// Starts them.
     pub async fn start(scenarios: &[&str]) -> Self {
-        let mut child = Command::new("python3")
-            .arg(fixture("it/servers/odd_oauth.py"))
-            .args(scenarios)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        timeout(PATIENCE, stdout.read_line(&mut line))
-            .await
-            .expect("it starts in time")
-            .unwrap();
+        let (child, line) = python("odd_oauth.py", scenarios).await;
         Self {
             ports: serde_json::from_str(&line).expect("its ports"),
             client: client(),

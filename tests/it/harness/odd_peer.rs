@@ -1,15 +1,9 @@
 //! The server that words things its own way (`servers/odd_peer.py`), over HTTP.
 
-use std::process::Stdio;
-
 use serde_json::Value;
-use tokio::{
-    io::{AsyncBufReadExt as _, BufReader},
-    process::{Child, Command},
-    time::timeout,
-};
+use tokio::process::Child;
 
-use super::{PATIENCE, client, fixture};
+use super::{client, port_in, python};
 
 /// A running `odd_peer.py http`.
 pub struct OddPeer {
@@ -20,21 +14,9 @@ pub struct OddPeer {
 impl OddPeer {
     /// Starts it on a free port.
     pub async fn start() -> Self {
-        let mut child = Command::new("python3")
-            .arg(fixture("it/servers/odd_peer.py"))
-            .arg("http")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut line = String::new();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let read = timeout(PATIENCE, stdout.read_line(&mut line)).await;
-        read.expect("it starts in time").unwrap();
-        let port = line.trim().parse();
+        let (child, line) = python("odd_peer.py", ["http"]).await;
         Self {
-            port: port.unwrap_or_else(|_| panic!("no port: {line:?}")),
+            port: port_in(&line),
             _child: child,
         }
     }

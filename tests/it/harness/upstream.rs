@@ -1,15 +1,9 @@
 //! A server on the network: `bad_http.py`, restarted at will.
 
-use std::process::Stdio;
-
 use serde_json::Value;
-use tokio::{
-    io::{AsyncBufReadExt as _, BufReader},
-    process::{Child, Command},
-    time::timeout,
-};
+use tokio::process::Child;
 
-use super::{PATIENCE, client, fixture};
+use super::{client, port_in, python};
 
 /// A running server; it ends with this.
 pub struct Upstream {
@@ -52,20 +46,7 @@ impl Upstream {
 
 /// Starts one and waits until it says where it listens.
 async fn spawn(mode: &str, port: u16) -> (Child, u16) {
-    let mut child = Command::new("python3")
-        .arg(fixture("it/servers/bad_http.py"))
-        .args([mode, "--port", &port.to_string()])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let line = timeout(PATIENCE, lines.next_line())
-        .await
-        .expect("it says so in time")
-        .unwrap()
-        .expect("it says where it listens");
-    let port = line.trim_start_matches("PORT ").parse().unwrap();
-    (child, port)
+    let port = port.to_string();
+    let (child, line) = python("bad_http.py", [mode, "--port", &port]).await;
+    (child, port_in(&line))
 }

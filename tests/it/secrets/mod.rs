@@ -5,23 +5,19 @@ mod drive;
 mod planted;
 mod seen;
 
-use std::{collections::BTreeMap, fs, path::Path, process::Stdio};
+use std::{collections::BTreeMap, ffi::OsStr, fs, path::Path};
 
 use base64::{Engine as _, prelude::*};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
-use tokio::{
-    io::{AsyncBufReadExt as _, BufReader},
-    process::{Child, Command},
-    time::timeout,
-};
+use tokio::process::Child;
 
 use self::{
     drive::Run,
     planted::{PLANTED, Place, filled, text_of},
     seen::{Medium, Seen},
 };
-use crate::harness::{OpenWebUi, PATIENCE, Postgres, Setup, User, fixture, redis_url};
+use crate::harness::{OpenWebUi, Postgres, Setup, User, fixture, port_in, python, redis_url};
 
 /// No secret: it is put wherever secrets are, and shows that the search would find them there.
 const SHOWN: &str = "shown-on-purpose-7Q";
@@ -152,21 +148,9 @@ fn plant(file: &Path, is_told: impl Fn(&str) -> bool) {
 /// The server behind a URL, and its port. It ends with the first.
 async fn remote(file: &Path) -> (Child, u16) {
     plant(file, |name| name != "NEXT_SECRET");
-    let mut child = Command::new("python3")
-        .arg(fixture("it/servers/leaky.py"))
-        .arg("http")
-        .arg(file)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let line = timeout(PATIENCE, lines.next_line()).await;
-    let line = line.expect("it starts in time").unwrap().expect("a port");
-    let port = line.trim_start_matches("PORT ").parse().unwrap();
-    (child, port)
+    let arguments = [OsStr::new("http"), file.as_os_str()];
+    let (child, line) = python("leaky.py", arguments).await;
+    (child, port_in(&line))
 }
 
 /// Nothing was seen of the secrets, and of what may be seen everything.

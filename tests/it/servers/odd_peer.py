@@ -16,6 +16,7 @@ HTTP: a key of `GONE`, each call of which is the last of its session, or of `REF
     refuses         refuses every request but `initialize` and `tools/list`
     no-ping         knows no `ping`, and refuses every call with 403
     gzip, zstd      compresses its answers
+    bomb            answers a call with 100 KB of gzip that hold 100 MB
     notified        refuses every notification with 500
     202, empty, unended
                     takes the call without an answer; answers it with nothing; ends the event stream before it
@@ -203,6 +204,9 @@ class Handler(BaseHTTPRequestHandler):
                 kind = "text/event-stream" if mode == "unended" else "application/json"
                 return self.reply(202 if mode == "202" else 200, ": hold on\n\n" if mode == "unended" else "", kind)
         text = answer(mode, method, message).encode()
+        if mode == "bomb" and method == "tools/call":
+            text = text.replace(b'"ok"', b'"' + b"o" * 100_000_000 + b'"')
+            return self.reply(200, gzip.compress(text), Content_Encoding="gzip")
         if mode in ("gzip", "zstd"):
             compress = gzip.compress if mode == "gzip" else zstd
             return self.reply(200, compress(text), Content_Encoding=mode)

@@ -166,8 +166,10 @@ impl Asked {
         let unasked = &self.calls.unasked;
         let decoded = if is_list && !self.raw {
             let limit = unasked.bounds().tools_bytes_max;
-            let text = text_of(body);
-            let read = || (weight(body) <= weight_max(limit)).then(|| read_lenient(&text).ok());
+            let read = || {
+                let is_light = weight(body) <= weight_max(limit);
+                is_light.then(|| read_lenient(&text_of(body)?).ok())
+            };
             let Some(decoded) = in_place(body.len(), read) else {
                 return self.refuse(too_large(limit));
             };
