@@ -243,7 +243,9 @@ def image():
         if bridge.get("command") not in ("npx", "uvx"):
             continue
         asked += 1
-        package, version = next(word for word in bridge["args"] if not word.startswith("-")).rsplit("@", 1)
+        sources = [word.removeprefix("--from=") for word in bridge["args"] if word.startswith("--from=")]
+        words = sources or [word for word in bridge["args"] if not word.startswith("-")]
+        package, version = words[0].rsplit("@", 1)
         if bridge["command"] == "npx":
             check(npm.get(package) == version, f"{name}: deploy/image/npm has {package} {npm.get(package)}")
         else:
