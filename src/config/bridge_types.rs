@@ -45,6 +45,8 @@ pub struct Bridge {
     pub aliases: BTreeMap<ToolName, ToolName>,
     /// HTML resources are answered as `text/html`. Default false.
     pub embed_html: bool,
+    /// Files in results are kept for a day, and answered as links. Default false.
+    pub file_links: bool,
     /// Whether the progress of its calls is told in Open WebUI's chats. Default: as
     /// `[identity.open_webui]` says.
     pub progress: Option<bool>,
@@ -92,6 +94,7 @@ impl PartialEq for Bridge {
             rename,
             aliases,
             embed_html,
+            file_links,
             progress,
             unknown_arguments,
             is_enabled,
@@ -114,6 +117,7 @@ impl PartialEq for Bridge {
             && *rename == other.rename
             && *aliases == other.aliases
             && *embed_html == other.embed_html
+            && *file_links == other.file_links
             && *progress == other.progress
             && *unknown_arguments == other.unknown_arguments
             && *is_enabled == other.is_enabled

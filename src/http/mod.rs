@@ -9,6 +9,7 @@ mod connect;
 mod connections;
 mod documents;
 mod error;
+mod files;
 mod gate;
 mod health;
 mod identity;
@@ -77,6 +78,7 @@ pub fn router(state: &Arc<AppState>) -> Router {
         Flavor::Native => routes
             .merge(admin::page_routes())
             .merge(connect::routes())
+            .merge(files::routes())
             .nest("/admin/api", admin::routes()),
         Flavor::Mcpo | Flavor::McpoSingle => routes,
     };

@@ -14,6 +14,7 @@ use crate::{
     chat::Chats,
     config::Config,
     credential::{Credentials, GroupKeys, Keyring},
+    files::Files,
     rate::Rates,
     secret::Redactor,
     store::Store,
@@ -114,6 +115,8 @@ pub struct AppState {
     pub openers: Openers,
     /// What groups call servers with instead of the shared credentials.
     pub group_keys: Arc<GroupKeys>,
+    /// What tools made for their callers.
+    pub files: Arc<Files>,
     /// What happened.
     pub audit: Arc<Audit>,
     /// Takes secrets out of answers.

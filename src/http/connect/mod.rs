@@ -22,6 +22,7 @@ mod openers;
 mod page;
 mod routes;
 
-pub use link::{public_url, with_link};
+pub use link::{below, public_url, with_link};
 pub use openers::Openers;
-pub use routes::{bridge, forget, routes};
+pub use page::refusal;
+pub use routes::{bridge, forget, root_of, routes};
