@@ -147,13 +147,19 @@ def published(paths):
 
 
 def edge():
-    """Traefik publishes the logins, and the administration where it is chosen."""
+    """Traefik publishes the logins, the files of links, and the administration where it is chosen."""
     text = read("deploy/edge/routes.yml")
     rule = re.search(r"rule: '(.*mcp-bridge.*)'", text).group(1)
     condition = re.compile(r"{{ if eq \(env \"EDGE_PUBLISH_ADMIN\"\) \"true\" }}(.*?){{ end }}")
     always = re.findall(r"PathPrefix\(`([^`]*)`\)", condition.sub("", rule))
     chosen = re.findall(r"PathPrefix\(`([^`]*)`\)", condition.search(rule).group(1))
     check(always == ["/mcp-bridge/oauth"], f"routes.yml publishes {', '.join(always)}")
+    patterns = re.findall(r"PathRegexp\(`([^`]*)`\)", rule)
+    check(len(patterns) == 1, f"routes.yml publishes {', '.join(patterns)}")
+    for path, is_file in [("/mcp-bridge/files/" + "a" * 43, True), ("/mcp-bridge/files/tool", False),
+                          ("/mcp-bridge/files/" + "a" * 43 + "/x", False), ("/mcp-bridge/servers", False)]:
+        found = any(re.search(pattern, path) for pattern in patterns)
+        check(found == is_file, f"routes.yml {'publishes' if found else 'does not publish'} {path}")
     check(chosen == ["/mcp-bridge/admin"], f"routes.yml publishes {', '.join(chosen)} where administration is chosen")
 
 
