@@ -259,7 +259,8 @@ def image():
             text = lock.read_text() if lock.exists() else ""
             check(re.search(rf"^{re.escape(package)}=={re.escape(version)} ", text, re.M),
                   f"{name}: {lock.name} has no {package}=={version}")
-    for lock in (ROOT / "deploy" / "image").rglob("*.txt"):
+    locks = [*(ROOT / "deploy" / "image").rglob("*.txt"), *(ROOT / "tests" / "peers" / "py").glob("*.txt")]
+    for lock in locks:
         for entry in re.split(r"\n(?=\S)", lock.read_text().strip()):
             check("--hash=sha256:" in entry, f"{lock.name}: {entry.split()[0]} has no hash")
     dockerfile = read("Dockerfile")
