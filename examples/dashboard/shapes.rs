@@ -52,6 +52,10 @@ pub fn of_object(values: &Map<String, Value>) -> Option<Parts> {
         .iter()
         .filter_map(|(key, it)| Some((key, it.as_object()?)))
         .collect();
+    if let [_] = records[..] {
+        // A name and what is below it: not a table of one row.
+        return None;
+    }
     let names = numeric_keys(records.iter().map(|(_, it)| *it));
     let labels = records.iter().map(|(key, _)| (*key).clone()).collect();
     let series = names.into_iter().map(|name| {

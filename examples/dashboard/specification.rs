@@ -15,6 +15,8 @@ use super::{
 
 /// How deep a description is followed.
 const DEPTH_MAX: usize = 8;
+/// How many parts of a description are looked at.
+const LOOKS_MAX: usize = 2_000;
 
 /// What the parts of a page are called.
 const PARTS: [&str; 10] = [
@@ -45,8 +47,7 @@ pub fn board(arguments: Value) -> Result<Board, String> {
         .iter()
         .find_map(|key| arguments.remove(*key));
     let Some(told) = told.filter(|it| !it.is_null()) else {
-        let is_ours = arguments.get("charts").is_some_and(Value::is_array);
-        return if is_ours {
+        return if arguments.get("charts").is_some_and(is_ours) {
             Board::read(Value::Object(arguments))
         } else {
             page(&Value::Object(arguments), "")
@@ -54,6 +55,14 @@ pub fn board(arguments: Value) -> Result<Board, String> {
     };
     let title = first_text(&arguments, &TITLES).unwrap_or_default();
     page(&told, &title)
+}
+
+/// Whether charts are described in our words; then what is wrong with them is told in our words too.
+fn is_ours(charts: &Value) -> bool {
+    let said = |chart: &Value| chart.get("kind").or_else(|| chart.get("series")).is_some();
+    charts
+        .as_array()
+        .is_some_and(|charts| charts.iter().all(said))
 }
 
 /// Reads the arguments of `create_simple_dashboard`: ours, or a title and `data` of any shape.
@@ -96,7 +105,8 @@ fn page(told: &Value, title: &str) -> Result<Board, String> {
         title.to_owned()
     };
     let mut charts = Vec::new();
-    collect(told, "", DEPTH_MAX, &mut charts);
+    let mut looks = LOOKS_MAX;
+    collect(told, "", DEPTH_MAX, &mut looks, &mut charts);
     if charts.is_empty() {
         return Err("nothing in it can be shown: give `charts`, each with `kind`, `labels` and `series` of numbers".to_owned());
     }
@@ -128,10 +138,11 @@ fn words(text: &str) -> Value {
 }
 
 /// Adds the charts of a description, in their order.
-fn collect(told: &Value, name: &str, depth: usize, charts: &mut Vec<Value>) {
-    if depth == 0 || charts.len() >= CHARTS_MAX {
+fn collect(told: &Value, name: &str, depth: usize, looks: &mut usize, charts: &mut Vec<Value>) {
+    if depth == 0 || *looks == 0 || charts.len() >= CHARTS_MAX {
         return;
     }
+    *looks -= 1;
     let Some(table) = told.as_object() else {
         charts.extend(chart(told, &Map::new(), name));
         return;
@@ -150,7 +161,7 @@ fn collect(told: &Value, name: &str, depth: usize, charts: &mut Vec<Value>) {
                 } else {
                     items
                         .iter()
-                        .for_each(|item| collect(item, "", depth - 1, charts));
+                        .for_each(|item| collect(item, "", depth - 1, looks, charts));
                 }
             }
             Value::Object(items) if items.values().all(|item| number(item).is_some()) => {
@@ -162,7 +173,7 @@ fn collect(told: &Value, name: &str, depth: usize, charts: &mut Vec<Value>) {
             }
             Value::Object(items) => items
                 .iter()
-                .for_each(|(name, item)| collect(item, name, depth - 1, charts)),
+                .for_each(|(name, item)| collect(item, name, depth - 1, looks, charts)),
             _ => {}
         }
     }
@@ -178,7 +189,7 @@ fn collect(told: &Value, name: &str, depth: usize, charts: &mut Vec<Value>) {
             return;
         }
         // Chart.js: `{type, data: {labels, datasets}}`.
-        collect(numbers, name, depth - 1, charts);
+        collect(numbers, name, depth - 1, looks, charts);
         if charts.len() > before {
             about(&mut charts[before], table, name);
             return;
@@ -194,7 +205,7 @@ fn collect(told: &Value, name: &str, depth: usize, charts: &mut Vec<Value>) {
             .iter()
             .filter(|(_, item)| item.is_object() || item.is_array())
         {
-            collect(item, name, depth - 1, charts);
+            collect(item, name, depth - 1, looks, charts);
         }
     }
 }
@@ -393,6 +404,17 @@ mod tests {
                 .unwrap_or_else(|error| panic!("{specification}: {error}"));
             assert_eq!(drawn(&board), [expected], "{specification}");
         }
+    }
+
+    #[test]
+    fn what_is_said_beside_a_specification_is_read_too() {
+        let foreign = json!({ "title": "t", "charts": [{ "type": "bar", "data": { "a": 1 } }] });
+        assert_eq!(board(foreign).unwrap().charts[0].labels, ["a"]);
+        let own = json!({ "title": "t", "charts": [{ "kind": "pie", "labels": ["a"], "series": [{ "values": [-1] }] }] });
+        assert!(board(own).unwrap_err().contains("below zero"));
+        let titled =
+            json!({ "title": "t", "specification": { "title": "other", "data": { "a": 1 } } });
+        assert_eq!(board(titled).unwrap().title, "t");
     }
 
     #[test]

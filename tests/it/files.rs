@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Bridge, OpenWebUi, Postgres, Setup, User};
+use crate::harness::{Answer, Bridge, OpenWebUi, Postgres, Setup, User, until};
 
 const SECRET: &str = "the secret of open webui, 0123456789";
 const ADMIN: &str = "the key of an administrator, 0123456789";
@@ -119,9 +119,16 @@ async fn a_link_opens_for_its_caller_on_every_replica() {
     assert!(ids.iter().all(|id| !link.contains(id.as_str())), "{ids:?}");
 
     // Who may no longer call may no longer download.
-    let group = "DELETE FROM mcp_proxy.bridge_grant WHERE bridge = 'makes'";
-    database.execute(group).await;
-    crate::harness::until(async || open(&second, &link, &as_browser).await.status == 403).await;
+    let grant = json!({ "group": "staff", "bridge": "makes" }).to_string();
+    let headers = [
+        ("authorization", admin.as_str()),
+        ("content-type", "application/json"),
+    ];
+    let gone = first
+        .send(Method::DELETE, "/admin/api/grants", &headers, &grant)
+        .await;
+    assert_eq!(gone.status, 200, "{}", gone.text);
+    until(async || open(&second, &link, &as_browser).await.status == 403).await;
 }
 
 #[tokio::test]
@@ -133,7 +140,7 @@ async fn a_file_ends_after_a_day_and_others_stay_in_the_answer() {
     let key = [("authorization", admin.as_str())];
     let link = path(&make(&bridge, &admin, "/makes/make", json!({})).await);
     assert_eq!(open(&bridge, &link, &key).await.status, 200);
-    let day = "SELECT ((expires_at - created_at) / 3600000000)::text FROM mcp_proxy.bridge_file";
+    let day = "SELECT ((expires_at - created_at + 1800000000) / 3600000000)::text FROM mcp_proxy.bridge_file";
     assert_eq!(database.column(day).await, ["24"]);
     database
         .execute("UPDATE mcp_proxy.bridge_file SET expires_at = 1")
