@@ -17,7 +17,7 @@ pub fn instant(text: &str, now: Timestamp) -> Result<i64, String> {
     }
     let civil: Result<DateTime, _> = text.parse();
     civil
-        .and_then(|civil| civil.to_zoned(TimeZone::UTC))
+        .and_then(|civil| civil.to_zoned_datetime(TimeZone::UTC))
         .map(|zoned| zoned.timestamp().as_microsecond())
         .map_err(|_| {
             format!(

@@ -88,7 +88,8 @@ impl Sessions {
         let mut validation = token::hs256();
         validation.validate_nbf = true;
         Some(Self {
-            key: secret.map(|secret| DecodingKey::from_secret(secret.expose().as_bytes())),
+            key: secret
+                .and_then(|secret| DecodingKey::from_secret(secret.expose().as_bytes()).ok()),
             validation,
             users,
             api,

@@ -52,7 +52,7 @@ impl Signed {
         validation.set_issuer(&[ISSUER]);
         validation.validate_nbf = true;
         Some(Self {
-            key: DecodingKey::from_secret(secret.expose().as_bytes()),
+            key: DecodingKey::from_secret(secret.expose().as_bytes()).ok()?,
             validation,
             audience: config.jwt_audience.clone(),
             alone: config.jwt_alone,

@@ -135,11 +135,14 @@ fn cut(token: &str) -> String {
 }
 
 fn hs256(secret: &str, claims: &Value) -> String {
-    signed(
-        Algorithm::HS256,
-        &EncodingKey::from_secret(secret.as_bytes()),
-        claims,
-    )
+    signed(Algorithm::HS256, &key_of(secret), claims)
+}
+
+/// The key of a secret. HMAC fills a short key up with zeros (RFC 2104 §2), so one zero byte is the
+/// empty secret, which the library does not take.
+fn key_of(secret: &str) -> EncodingKey {
+    let bytes = if secret.is_empty() { "\0" } else { secret };
+    EncodingKey::from_secret(bytes.as_bytes()).unwrap()
 }
 
 fn signed(algorithm: Algorithm, key: &EncodingKey, claims: &Value) -> String {

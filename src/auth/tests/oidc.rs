@@ -214,11 +214,15 @@ async fn bad_tokens_are_refused() {
     let confused = encode(
         &confused,
         &claims,
-        &EncodingKey::from_secret(modulus.as_bytes()),
+        &EncodingKey::from_secret(modulus.as_bytes()).unwrap(),
     );
     let mut symmetric = Header::new(Algorithm::HS256);
     symmetric.kid = Some("o".to_owned());
-    let symmetric = encode(&symmetric, &claims, &EncodingKey::from_secret(b"secret"));
+    let symmetric = encode(
+        &symmetric,
+        &claims,
+        &EncodingKey::from_secret(b"secret").unwrap(),
+    );
     let logout = json!({"alg": "ES256", "typ": "logout+jwt", "kid": "e"});
     let table = [
         ("forged", foreign.sign(&claims), Refusal::Token),

@@ -317,7 +317,7 @@ async fn a_bad_session_is_refused_before_anybody_is_asked() {
     let with = |claims: Value| hs256(SECRET, &claims);
     let good = session("u1");
     let (head, _) = good.rsplit_once('.').unwrap();
-    let key = EncodingKey::from_secret(SECRET.as_bytes());
+    let key = EncodingKey::from_secret(SECRET.as_bytes()).unwrap();
     let claims = json!({"id": "u1"});
     let rs256 = json!({"alg": "RS256", "typ": "JWT"});
     let table = [

@@ -127,7 +127,7 @@ async fn a_bad_signed_header_is_refused() {
     let with = |changes| hs256(JWT_SECRET, &claims(changes));
     let hs512 = signed(
         Algorithm::HS512,
-        &EncodingKey::from_secret(JWT_SECRET.as_bytes()),
+        &EncodingKey::from_secret(JWT_SECRET.as_bytes()).unwrap(),
         &claims(json!({})),
     );
     let none = json!({"alg": "none", "typ": "JWT"});

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use saphyr_parser::{Event, Parser, ScalarStyle, Span};
+use granit_parser::{Event, Parser, ScalarStyle, Span};
 
 use super::{
     Broken,
@@ -108,8 +108,10 @@ impl Builder {
                 };
                 self.add(Node { at, tree }, anchor)
             }
-            Event::SequenceStart(anchor, _) => self.open(at, anchor, Inner::List(Vec::new())),
-            Event::MappingStart(anchor, _) => self.open(at, anchor, Inner::Map(Vec::new(), None)),
+            Event::SequenceStart(_, anchor, _) => self.open(at, anchor, Inner::List(Vec::new())),
+            Event::MappingStart(_, anchor, _) => {
+                self.open(at, anchor, Inner::Map(Vec::new(), None))
+            }
             Event::SequenceEnd | Event::MappingEnd => self.close(&at),
             Event::Alias(anchor) => {
                 let Some(node) = self.anchors.get(&anchor) else {
@@ -123,15 +125,12 @@ impl Builder {
                 self.nodes += count(&node);
                 self.add(node, 0)
             }
-            Event::DocumentStart(_) if self.root.is_some() => Err(Broken {
+            Event::DocumentStart(..) if self.root.is_some() => Err(Broken {
                 at,
                 message: "the file has several YAML documents; leave one of them".to_owned(),
             }),
-            Event::Nothing
-            | Event::StreamStart
-            | Event::StreamEnd
-            | Event::DocumentStart(_)
-            | Event::DocumentEnd => Ok(()),
+            // Where the document begins and ends, and what the parser adds in later versions.
+            _ => Ok(()),
         }
     }
 

@@ -181,7 +181,7 @@ fn sessions(now: u64) -> Vec<Row> {
     let with = |name: &str, value: Value| bearer(token(SECRET, &with(claims.clone(), name, value)));
     let none = |alg: &str| bearer(by_hand(&json!({ "alg": alg, "typ": "JWT" }), &claims, ""));
     let forged = |secret: &str| bearer(token(secret, &claims));
-    let secret = EncodingKey::from_secret(SECRET.as_bytes());
+    let secret = EncodingKey::from_secret(SECRET.as_bytes()).unwrap();
     let hs512 = encode(&Header::new(Algorithm::HS512), &claims, &secret).unwrap();
     let unnamed = by_hand(&json!({ "typ": "JWT" }), &claims, "");
     let (unsigned, _) = good.rsplit_once('.').unwrap();
@@ -232,7 +232,7 @@ fn openid(issuer: &Issuer, other: &Issuer, now: u64) -> Vec<Row> {
     let confused = |secret: &[u8]| {
         let mut header = Header::new(Algorithm::HS256);
         header.kid = Some("one".to_owned());
-        bearer(encode(&header, &claims, &EncodingKey::from_secret(secret)).unwrap())
+        bearer(encode(&header, &claims, &EncodingKey::from_secret(secret).unwrap()).unwrap())
     };
     let public = issuer.public_key();
     let text = URL_SAFE_NO_PAD.encode(public);

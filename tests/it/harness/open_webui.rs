@@ -176,6 +176,12 @@ impl User {
 
 /// A token with any claims, signed as Open WebUI signs: HS256 with the secret as it is written.
 pub fn token(secret: &str, claims: &Value) -> String {
-    let key = EncodingKey::from_secret(secret.as_bytes());
-    encode(&Header::default(), claims, &key).unwrap()
+    encode(&Header::default(), claims, &key_of(secret)).unwrap()
+}
+
+/// The key of a secret. HMAC fills a short key up with zeros (RFC 2104 §2), so one zero byte is the
+/// empty secret, which the library does not take.
+fn key_of(secret: &str) -> EncodingKey {
+    let bytes = if secret.is_empty() { "\0" } else { secret };
+    EncodingKey::from_secret(bytes.as_bytes()).unwrap()
 }
