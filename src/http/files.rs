@@ -187,12 +187,12 @@ fn wants_page(sender: &Sender) -> bool {
 }
 
 /// A person without a session is told what to do.
-fn sign_in(error: ApiError, sender: &Sender) -> ApiError {
-    if error.status != StatusCode::UNAUTHORIZED || !wants_page(sender) {
-        return error;
+fn sign_in(mut error: ApiError, sender: &Sender) -> ApiError {
+    if error.status == StatusCode::UNAUTHORIZED && wants_page(sender) {
+        let words = "this file opens for the user whose call made it; sign in to Open WebUI in this browser, and open the link again";
+        error.detail = Box::new(words.into());
     }
-    let words = "this file opens for the one whose call made it; sign in to Open WebUI in this browser, and open the link again";
-    ApiError::new(StatusCode::UNAUTHORIZED, error.code, words)
+    error
 }
 
 /// The answer of a call whose file cannot be kept.
