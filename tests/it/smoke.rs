@@ -41,7 +41,7 @@ impl Stack {
         let path = stack.dir.path();
         let server = format!("{ROOT}/tests/it/servers/bad_server.py");
         let toml = format!(
-            "[database]\nurl = '{}'\n[identity.keys.admin]\nkey = '${{MCP_API_KEY}}'\ngroups = ['MCP-Admin']\n\
+            "[database]\nurl = '{}'\n[identity.keys.admin]\nkey = '${{MCP_API_KEY}}'\ngroups = ['MCP-Admin']\n[access.groups]\nstaff = ['good']\n\
              [bridges.good]\ncommand = 'python3'\nargs = ['{server}', 'good', '--record', '{}/smoke-child']\n{bridges}",
             stack.database.url,
             path.display(),
