@@ -17,7 +17,7 @@ fn setup(database: &str) -> Setup {
          [identity.open_webui]\nsecret_key = '${{FI_SECRET}}'\n\
          [identity.keys.admin]\nkey = '${{FI_ADMIN}}'\ngroups = ['MCP-Admin']\n\
          [access.groups]\nstaff = ['makes', 'plain', 'files']\nsales = ['makes']\n\
-         [bridges.makes]\nfile_links = true\n{program}\
+         [bridges.makes]\nfile_links = true\nenv = {{ LEAK = '${{FI_ADMIN}}' }}\n{program}\
          [bridges.plain]\n{program}\
          [bridges.files]\n{program}"
     ))
@@ -181,7 +181,7 @@ async fn a_file_ends_after_a_day_and_others_stay_in_the_answer() {
         ),
         (
             "/makes/make",
-            json!({ "text": ADMIN }),
+            json!({ "leak": true }),
             "(The file made.bin is not kept: it holds a secret of the bridge.)",
         ),
     ] {

@@ -59,10 +59,10 @@ impl Stack {
             .status()
             .await;
         assert!(up.unwrap().success());
+        let client = crate::harness::client();
         until(async || {
-            reqwest::get(stack.url("/ready"))
-                .await
-                .is_ok_and(|it| it.status() == 200)
+            let ready = client.get(stack.url("/ready")).send().await;
+            ready.is_ok_and(|it| it.status() == 200)
         })
         .await;
         stack

@@ -2,13 +2,14 @@
 """A stdio MCP server whose tool makes files. Standard library only.
 
 Tools:
-    make {name, type, size, count, text}   answers with files as embedded resources: `size` bytes (300 by default) of the
-                                           letters of `text` ("x"), `count` of them (1)
+    make {name, type, size, count, leak}   answers with files as embedded resources: `size` bytes (300 by default) of the
+                                           letter x, or with `leak` of the variable LEAK, `count` of them (1)
     fail {}                                the same as an error of the tool
 """
 
 import base64
 import json
+import os
 import sys
 from urllib.parse import quote
 
@@ -16,7 +17,7 @@ TOOLS = [{"name": name, "inputSchema": {"type": "object"}} for name in ("make", 
 
 
 def made(arguments):
-    text = arguments.get("text", "x")
+    text = os.environ["LEAK"] if arguments.get("leak") else "x"
     size = arguments.get("size", 300)
     content = (text * (size // len(text) + 1))[:size].encode()
     uri = f"made://{quote(arguments.get('name', 'made.bin'))}"
