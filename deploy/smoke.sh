@@ -351,7 +351,9 @@ else
     if [ -n "$guest" ] && [ -n "$restarted" ]; then expect "its keys and grants are kept" 403 "$guest" "$url/$call" --data "$body"; fi
 fi
 if [ -n "$guest" ]; then
-    ask "$guest" "$url/$call" --data "$body"
+    # A moment after the database came back it may not be read yet.
+    counts() { ask "$guest" "$url/$call" --data "$body" && [ "$status" = 403 ]; }
+    within 15 counts
     counted=$status
     refused() { ask "$guest" "$url/$call" --data "$body" && [ "$status" = 401 ]; }
     if ! own access key revoke "smoke-$$" >/dev/null; then
