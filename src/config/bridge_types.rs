@@ -15,6 +15,10 @@ use crate::{
 
 /// `[bridges.NAME]`.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of its own in the table"
+)]
 pub struct Bridge {
     /// The key of the table.
     pub name: BridgeName,

@@ -34,8 +34,10 @@ impl FileId {
 
     /// What is stored in its place: the SHA-256 in hex.
     pub fn hashed(&self) -> String {
-        let hash = Sha256::digest(self.0.as_bytes());
-        hash.iter().map(|byte| format!("{byte:02x}")).collect()
+        let hash: [u8; 32] = Sha256::digest(self.0.as_bytes()).into();
+        let (high, low) = hash.split_at(16);
+        let number = |half: &[u8]| u128::from_be_bytes(half.try_into().unwrap_or_default());
+        format!("{:032x}{:032x}", number(high), number(low))
     }
 }
 

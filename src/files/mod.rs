@@ -94,7 +94,7 @@ impl Files {
                     .save_file(&id.hashed(), owner, &row, expires_at, &BOUNDS)
                     .await
             }
-            Place::Memory(shelf) => shelf.keep(id, owner, file, self.ttl),
+            Place::Memory(memory) => memory.keep(id, owner, file, self.ttl),
         }
     }
 
@@ -114,7 +114,7 @@ impl Files {
                     content: file.content.into(),
                 }))
             }
-            Place::Memory(shelf) => Ok(shelf.open(id, owner)),
+            Place::Memory(memory) => Ok(memory.open(id, owner)),
         }
     }
 
@@ -129,7 +129,7 @@ impl Files {
             }
             let swept = match &self.place {
                 Place::Database(store) => store.sweep_files().await,
-                Place::Memory(shelf) => Ok(shelf.sweep()),
+                Place::Memory(memory) => Ok(memory.sweep()),
             };
             match swept {
                 Ok(0) => {}

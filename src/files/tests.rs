@@ -74,7 +74,7 @@ async fn a_file_that_is_over_is_not_handed_out_and_is_deleted() {
         assert_eq!(files.open(&id, &ann).await.unwrap(), None);
         let sweep = async || match &files.place {
             Place::Database(store) => store.sweep_files().await.unwrap(),
-            Place::Memory(shelf) => shelf.sweep(),
+            Place::Memory(memory) => memory.sweep(),
         };
         assert_eq!(sweep().await, 1);
         assert_eq!(sweep().await, 0);
