@@ -6,6 +6,8 @@ use serde_json::Value;
 
 use super::credential::NoToken;
 
+use crate::error_code::ErrorCode;
+
 /// Why no session came about. `Display` is the status' reason in lists and on the admin page.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ConnectError {
@@ -123,6 +125,22 @@ pub enum CallError {
     /// What came back is no answer to a call.
     #[error("the server's answer is no MCP: {0}")]
     Protocol(String),
+}
+
+impl CallError {
+    /// For programs: the `code` of the answer.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Rpc { .. } => ErrorCode::ServerError,
+            Self::Timeout(_) => ErrorCode::Timeout,
+            Self::Lost => ErrorCode::UpstreamClosed,
+            Self::NotSent(_) => ErrorCode::Unavailable,
+            Self::Auth(..) | Self::NoToken(_) => ErrorCode::UpstreamAuth,
+            Self::RateLimited { .. } => ErrorCode::RateLimited,
+            Self::TooLarge(_) => ErrorCode::ResultTooLarge,
+            Self::Http(..) | Self::Protocol(_) => ErrorCode::UpstreamError,
+        }
+    }
 }
 
 /// What a server refuses: it is about the call where it says why it forbids it.

@@ -13,6 +13,8 @@ use super::{
     words::{self, Words},
 };
 
+use crate::error_code::ErrorCode;
+
 /// How many details one refusal gives: a model corrects itself by a few.
 pub const DETAILS_MAX: usize = 20;
 
@@ -69,22 +71,13 @@ pub struct Detail {
 }
 
 impl Refusal {
-    /// The status to answer with.
-    pub fn status(&self) -> u16 {
+    /// For programs: the `code` of the answer.
+    pub fn code(&self) -> ErrorCode {
         match self {
-            Self::InvalidJson { .. } => 400,
-            Self::TooManyValues(_) => 413,
-            Self::Invalid { .. } | Self::TooCostly => 422,
-        }
-    }
-
-    /// The `code` of the answer (design §3).
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::InvalidJson { .. } => "invalid_json",
-            Self::Invalid { .. } => "invalid_arguments",
-            Self::TooCostly => "arguments_too_costly",
-            Self::TooManyValues(_) => "body_too_large",
+            Self::InvalidJson { .. } => ErrorCode::InvalidJson,
+            Self::Invalid { .. } => ErrorCode::InvalidArguments,
+            Self::TooCostly => ErrorCode::ArgumentsTooCostly,
+            Self::TooManyValues(_) => ErrorCode::BodyTooLarge,
         }
     }
 

@@ -72,7 +72,7 @@ fn ours(schema: &ArgumentSchema, body: &[u8]) -> (u16, String) {
     match schema.accept(body, Effort::Full) {
         Ok(arguments) => (200, format!("ARGS {}", Value::Object(arguments))),
         Err(refusal) => (
-            refusal.status(),
+            refusal.code().status(),
             json!({ "detail": refusal.detail() }).to_string(),
         ),
     }

@@ -33,7 +33,7 @@ type Level = fn(Value) -> Value;
 fn outcome(schema: &ArgumentSchema, body: &str, effort: Effort) -> &'static str {
     match schema.accept(body.as_bytes(), effort) {
         Ok(_) => "ok",
-        Err(refusal) => refusal.code(),
+        Err(refusal) => refusal.code().as_str(),
     }
 }
 

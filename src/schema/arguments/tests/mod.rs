@@ -418,7 +418,7 @@ fn refusals_stay_readable() {
         .unwrap_err();
     let detail = refusal.detail();
     assert_eq!(
-        (refusal.status(), refusal.code()),
+        (refusal.code().status(), refusal.code().as_str()),
         (422, "invalid_arguments")
     );
     assert_eq!(detail.as_array().unwrap().len(), 20);
