@@ -23,6 +23,11 @@ pub async fn refresh(
         };
         return Err(ApiError::new(ErrorCode::Forbidden, detail));
     }
+    // The configuration belongs to every workspace.
+    if !identity::administers_all(&view) {
+        let detail = "only an administrator of the default workspace may refresh";
+        return Err(ApiError::new(ErrorCode::Forbidden, detail));
+    }
     let caller = view.caller();
     state.audit.change(ChangeRecord {
         workspace: caller.workspace.to_string(),

@@ -399,7 +399,10 @@ async fn keys_rotate_and_survive_an_outage() {
     caller(&reloaded, &first).await.unwrap();
     let cold = trusting(config, paced(EAGER));
     let refusal = caller(&cold, &first).await.unwrap_err();
-    assert_eq!((refusal.code().as_str(), refusal), ("identity_unavailable", SILENT));
+    assert_eq!(
+        (refusal.code().as_str(), refusal),
+        ("identity_unavailable", SILENT)
+    );
     let _back = Provider::serve(&address.to_string(), vec![old.jwk.clone()]).await;
     caller(&cold, &first).await.unwrap();
 }
