@@ -184,6 +184,21 @@ impl Process {
         self.child.id()
     }
 
+    /// Whether it has exited; if so, it is reaped and its status is kept.
+    pub fn has_exited(&mut self) -> bool {
+        match self.child.try_wait() {
+            Ok(None) => false,
+            Ok(Some(status)) => {
+                self.last_words.ended(Ok(status));
+                true
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the state of a server's process is unknown");
+                false
+            }
+        }
+    }
+
     /// Waits a moment for an exit that is about to happen, so that its status is known.
     pub async fn note_exit(&mut self) {
         if let Ok(status) = timeout(Duration::from_millis(500), self.child.wait()).await {

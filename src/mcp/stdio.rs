@@ -18,6 +18,7 @@ use tokio::{
 
 use super::{
     decode::Decoder,
+    exit::ExitWatch,
     inbox::Inbox,
     outbox::Outbox,
     process::{Pipes, Process},
@@ -45,6 +46,8 @@ pub struct StdioTransport {
     decoder: Arc<Decoder>,
     /// Woken when a write fails: the session is over though stdout may stay open.
     broken: Arc<Notify>,
+    /// Notices that the process exits though stdout stays open.
+    exit: ExitWatch,
     /// What the server sends unasked.
     unasked: Unasked,
 }
@@ -66,6 +69,7 @@ impl StdioTransport {
             inbox: Inbox::new(stdout, Arc::clone(&decoder), unasked.clone()),
             decoder,
             broken: Arc::new(Notify::new()),
+            exit: ExitWatch::new(),
             unasked,
         }
     }
@@ -108,6 +112,7 @@ impl Transport<RoleClient> for StdioTransport {
         let message = tokio::select! {
             message = self.inbox.next() => message,
             () = broken.notified() => None,
+            () = self.exit.over(&self.process) => None,
         };
         if message.is_none() {
             self.process.lock().await.note_exit().await;
