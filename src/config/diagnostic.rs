@@ -22,7 +22,7 @@ pub enum Severity {
     Warning,
 }
 
-/// One problem of a configuration. `Display` renders it over several lines, without colour and
+/// One problem of a configuration. `Display` renders it over several lines, without color and
 /// without a final newline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {

@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_normalised() {
+    fn paths_are_normalized() {
         for (text, root, prefix) in [
             ("", "", "/"),
             ("/", "", "/"),

@@ -53,13 +53,13 @@ pub enum Flavor {
 pub struct Server {
     /// Address and port. Default `127.0.0.1:8000`.
     pub listen: SocketAddr,
-    /// The prefix a reverse proxy strips, `/api/mcpo` say; normalised: leading `/`, no trailing
+    /// The prefix a reverse proxy strips, `/api/mcpo` say; normalized: leading `/`, no trailing
     /// one; empty for none. Routes answer with it and without it.
     pub root_path: String,
     /// Where browsers reach us: scheme, host, port, and the path a reverse proxy puts before ours.
     /// No query, no fragment, and no `/` at the end of a path. Default: not known.
     pub public_url: Option<Url>,
-    /// The prefix before every bridge, mcpo's `--path-prefix`; normalised to begin and end with
+    /// The prefix before every bridge, mcpo's `--path-prefix`; normalized to begin and end with
     /// `/`, so `/` is none.
     pub path_prefix: String,
     /// Whether documents and docs pages are readable without identity. Default true.

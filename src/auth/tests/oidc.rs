@@ -53,7 +53,7 @@ impl Pair {
         Self::new(kid, Algorithm::EdDSA, EncodingKey::from_ed_der(&der))
     }
 
-    /// Made for these tests alone; making one takes long without optimisation.
+    /// Made for these tests alone; making one takes long without optimization.
     fn rsa(kid: &str, algorithm: Algorithm) -> Self {
         let text: String = include_str!("rsa_test_key.der.b64")
             .split_whitespace()

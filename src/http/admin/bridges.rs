@@ -88,7 +88,7 @@ pub async fn restart(
     ))
 }
 
-/// A bridge on the wire. Its texts were cleaned when they came; since then we may have learnt of more
+/// A bridge on the wire. Its texts were cleaned when they came; since then we may have learned of more
 /// secrets.
 fn shown(bridge: &Bridge, redactor: &Redactor) -> Value {
     let status = bridge.status();

@@ -42,7 +42,7 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// What a handler learnt, for the log line.
+/// What a handler learned, for the log line.
 #[derive(Debug, Clone)]
 pub struct Note {
     /// The bridge.

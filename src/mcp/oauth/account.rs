@@ -1,4 +1,4 @@
-//! What is kept of a login: [`Client`], [`Pending`], [`Account`]. All of it is secret and serialises for
+//! What is kept of a login: [`Client`], [`Pending`], [`Account`]. All of it is secret and serializes for
 //! a sealed place alone.
 
 use std::{

@@ -142,7 +142,7 @@ impl<'a> Document<'a> {
             taken.insert(key.clone(), value);
         }
         if self.is_3_0 {
-            modernise(&mut taken);
+            modernize(&mut taken);
         }
         Value::Object(taken)
     }
@@ -202,7 +202,7 @@ impl Definitions {
 }
 
 /// Turns the dialect of OpenAPI 3.0 into JSON Schema, in place.
-fn modernise(schema: &mut Map<String, Value>) {
+fn modernize(schema: &mut Map<String, Value>) {
     for (flag, bound) in [
         ("exclusiveMinimum", "minimum"),
         ("exclusiveMaximum", "maximum"),

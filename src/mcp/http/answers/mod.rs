@@ -326,7 +326,7 @@ impl Rewriter {
     }
 }
 
-/// Recognises a server whose socket waits for our delayed acknowledgement: without `TCP_NODELAY`
+/// Recognizes a server whose socket waits for our delayed acknowledgement: without `TCP_NODELAY`
 /// on its side (axum's default) each answer by event stream on a used connection comes 40 ms after
 /// its head. On a fresh connection the kernel acknowledges at once, so the cure is not to reuse.
 #[derive(Debug, Clone, Default)]
