@@ -1,4 +1,4 @@
-//! Tests over what bridges show their servers, and over what encrypts it.
+//! Tests of the credentials of bridges, and of the keys that encrypt tokens.
 
 use std::{collections::BTreeMap, fs};
 
@@ -14,13 +14,13 @@ use crate::{
     secret::Secret,
 };
 
-/// Long enough to encrypt with.
+/// Long enough for encryption.
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
-/// What was encrypted with before.
+/// The former encryption key.
 const FORMER: &str = "fedcba9876543210fedcba9876543210";
 
-/// The bridge `x` with some keys, in an environment.
+/// Returns the bridge `x` with some keys, in an environment.
 fn bridge(keys: &str, vars: &[(&str, &str)]) -> Bridge {
     let text = format!("[bridges.x]\nurl = 'https://x/mcp'\n{keys}\n");
     let (result, shown) = load_named("bridges.toml", &text, vars);
@@ -41,7 +41,7 @@ fn authorization(bridge: &Bridge) -> Option<&str> {
     found.map(|(_, value)| value.expose())
 }
 
-/// Why the bridge is off, and whether it would sign in.
+/// Returns why the bridge is off, and whether it would sign in.
 fn state(bridge: &Bridge) -> (Option<&str>, bool) {
     (bridge.reason_off(), bridge.oauth().is_some())
 }
@@ -161,11 +161,11 @@ fn a_login_that_cannot_be_meant_is_refused_with_a_way_out() {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "one table")]
-fn a_key_wins_and_without_it_somebody_logs_in() {
+fn a_key_wins_and_without_it_a_user_logs_in() {
     let key = "headers = { Authorization = 'Bearer ${K}', X-Team = '${TEAM}' }";
     let all: &[(&str, &str)] = &[("K", "k"), ("TEAM", "t")];
-    let waits = |why: &str| format!("{why}nobody has logged in: mcp-bridge login x");
-    // Keys of the bridge, environment; why it is off, whether it signs in.
+    let waits = |why: &str| format!("{why}no user has logged in: mcp-bridge login x");
+    // The columns are: keys of the bridge, environment, why it is off, whether it signs in.
     for (keys, vars, off, signs_in) in [
         ("", all, None, false),
         (
@@ -197,7 +197,7 @@ fn a_key_wins_and_without_it_somebody_logs_in() {
             None,
             true,
         ),
-        // A key is an account that all share.
+        // A key belongs to an account that all callers share.
         (
             "enabled = 'auto'\ncredential = 'caller'\noauth = {}",
             all,
@@ -216,7 +216,7 @@ fn a_key_wins_and_without_it_somebody_logs_in() {
             None,
             true,
         ),
-        // What a key makes needless does not have to be there.
+        // Values that a key makes unnecessary may be missing.
         (
             "oauth = { client_id = '${ID}', client_secret = '${S}' }",
             all,
@@ -275,12 +275,7 @@ fn a_key_wins_and_without_it_somebody_logs_in() {
 fn a_switch_may_stand_in_the_environment() {
     for (switch, vars, off, is_enabled) in [
         ("true", &[][..], None, true),
-        (
-            "false",
-            &[],
-            Some("switched off in the configuration"),
-            false,
-        ),
+        ("false", &[], Some("disabled in the configuration"), false),
         ("'${ON}'", &[], Some("ON is not set"), false),
         ("'${ON:-}'", &[], Some("ON is not set"), false),
         ("'${ON}'", &[("ON", " ")], Some("ON is blank"), false),
@@ -288,7 +283,7 @@ fn a_switch_may_stand_in_the_environment() {
         (
             "'${ON}'",
             &[("ON", "0")],
-            Some("switched off in the configuration"),
+            Some("disabled in the configuration"),
             false,
         ),
         ("'${ON:-auto}'", &[], None, true),
@@ -380,19 +375,19 @@ fn what_cannot_be_meant_is_refused_with_a_way_out() {
          [bridges.e]\ncommand = 'x'\ncredential = 'caller'\noauth = {}\n\
          [bridges.f]\nurl = 'https://x'\nbasic_auth = { user = 'u:v', password = '${T_TOKEN}' }\noauth = { scope = 'x' }\n"
     ), @r##"
-    bridges.toml:4:14: error: `basic_auth` is the header `Authorization`, which stands in `headers` too
+    bridges.toml:4:14: error: `basic_auth` sets the header `Authorization`, which is also in `headers`
       |
     4 | basic_auth = { user = 'u', password = '${P}' }
       |              ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
     hint: keep one of them
 
-    bridges.toml:5:17: error: `pass_headers`: `x-a` has its value in `headers`
+    bridges.toml:5:17: error: `pass_headers`: `x-a` is already set in `headers`
       |
     5 | pass_headers = ['x-a', 'a b']
       |                 ^^^^^
     hint: keep one of them
 
-    bridges.toml:5:24: error: `pass_headers`: "a b" is no name of a header
+    bridges.toml:5:24: error: `pass_headers`: "a b" is not a valid header name
       |
     5 | pass_headers = ['x-a', 'a b']
       |                        ^^^^^
@@ -416,7 +411,7 @@ fn what_cannot_be_meant_is_refused_with_a_way_out() {
        |              ^^^^^^^^^^^^^^
     hint: write `basic_auth = { user = "${SOME_USER}", password = "${SOME_TOKEN}" }`
 
-    bridges.toml:11:9: error: `client_secret` needs `client_id` beside it
+    bridges.toml:11:9: error: `client_secret` needs `client_id`
        |
     11 | oauth = { client_secret = '${S}' }
        |         ^^^^^^^^^^^^^^^^^^^^^^^^^^
@@ -428,31 +423,31 @@ fn what_cannot_be_meant_is_refused_with_a_way_out() {
        |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
     hint: write `oauth = { client_id = "${SOME_ID}", client_secret = "${SOME_SECRET}" }`
 
-    bridges.toml:14:83: error: `client_metadata_url` is an `https:` URL with a path, without user and fragment
+    bridges.toml:14:83: error: `client_metadata_url` must be an `https:` URL with a path, without a user and without a fragment
        |
     14 | oauth = { grant = 'client_credentials', client_id = '${I}', client_metadata_url = 'http://x/y' }
        |                                                                                   ^^^^^^^^^^^^
     hint: write `"https://tools.example.org/mcp-bridge.json"`
 
-    bridges.toml:16:7: error: `credential = "caller"` needs a way for callers to come as themselves
+    bridges.toml:16:7: error: `credential = "caller"` needs a way for callers to use their own credentials
        |
     16 | url = 'https://x'
        |       ^^^^^^^^^^^
-    hint: add `oauth = {}`, so that everybody logs in, or name headers of theirs in `pass_headers`
+    hint: add `oauth = {}`, so that each user logs in, or list their headers in `pass_headers`
 
-    bridges.toml:20:14: error: `credential = "caller"` goes with `url`, not with `command`
+    bridges.toml:20:14: error: `credential = "caller"` works with `url`, not with `command`
        |
     20 | credential = 'caller'
        |              ^^^^^^^^
-    hint: write `"group"` for keys of groups, or leave it out
+    hint: write `credential = "group"` for keys of groups, or leave `credential` out
 
-    bridges.toml:21:9: error: `oauth` goes with `url`, not with `command`
+    bridges.toml:21:9: error: `oauth` works with `url`, not with `command`
        |
     21 | oauth = {}
        |         ^^
-    hint: give credentials to a program by `env`
+    hint: pass credentials to a program with `env`
 
-    bridges.toml:24:23: error: `basic_auth`: a user cannot have a `:` in it, since the password begins there
+    bridges.toml:24:23: error: `basic_auth`: `user` cannot contain a `:`, because the password begins after it
        |
     24 | basic_auth = { user = 'u:v', password = '${T_TOKEN}' }
        |                       ^^^^^
@@ -478,7 +473,9 @@ fn literal_passwords_draw_a_warning() {
                 [bridges.y]\nurl = 'https://x'\noauth = { client_id = 'i', client_secret = 'hunter22' }\n";
     let (_, shown) = taken(text);
     assert_eq!(
-        shown.matches("stands in the file itself").count(),
+        shown
+            .matches("is written in plain text in the file")
+            .count(),
         2,
         "{shown}"
     );
@@ -510,7 +507,7 @@ fn keys_that_encrypt_are_long_and_secret() {
         assert!(secrets.iter().any(|it| it.matches(secret)), "{secret}");
     }
     insta::assert_snapshot!(refused("[database]\nsecret_key = '${T_TOKEN}'\n"), @r##"
-    bridges.toml:2:14: error: `secret_key` has 2 characters, and what encrypts tokens has at least 32
+    bridges.toml:2:14: error: `secret_key` has 2 characters; a key that encrypts tokens needs at least 32
       |
     2 | secret_key = '${T_TOKEN}'
       |              ^^^^^^^^^^^^
@@ -588,10 +585,7 @@ fn a_bridge_is_read_again_with_the_keys_of_a_group() {
     let own = read("far", None).unwrap();
     assert_eq!(authorization(&own), Some("Bearer of-the-process"));
     let gone = read("gone", None).unwrap_err();
-    assert_eq!(
-        gone,
-        "there is no bridge `gone` in the configuration any more"
-    );
+    assert_eq!(gone, "the bridge `gone` is no longer in the configuration");
     fs::write(&path, "[bridges.far]\n").unwrap();
     let broken = read("far", None).unwrap_err();
     assert_eq!(
