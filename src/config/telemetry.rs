@@ -228,7 +228,7 @@ mod tests {
             (
                 "otlp_endpoint = 'grpc://c:4317'",
                 &[],
-                "`otlp_endpoint`: speaks `grpc:`",
+                "`otlp_endpoint`: has the scheme `grpc:`",
             ),
             (
                 "otlp_endpoint = 'http://c'\notlp_headers = 'S3CRET-value'",
@@ -238,7 +238,7 @@ mod tests {
             (
                 "",
                 &[("OTEL_EXPORTER_OTLP_ENDPOINT", "c:4318")],
-                "`OTEL_EXPORTER_OTLP_ENDPOINT` speaks `c:`",
+                "`OTEL_EXPORTER_OTLP_ENDPOINT` has the scheme `c:`",
             ),
         ] {
             let shown = read(lines, pairs).unwrap_err();

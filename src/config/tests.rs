@@ -42,7 +42,7 @@ pub(super) fn taken(text: &str) -> (Config, String) {
     let (result, shown) = load_named("bridges.toml", text, VARS);
     let shown: Vec<_> = shown
         .split("\n\n")
-        .filter(|one| !one.contains("whoever reaches 127.0.0.1:8000 may call"))
+        .filter(|one| !one.contains("any client that can reach 127.0.0.1:8000 may call"))
         .collect();
     match result {
         Ok(loaded) => (loaded.config, shown.join("\n\n")),
@@ -1046,21 +1046,21 @@ fn a_file_without_servers_is_told_with_what_it_has() {
         ("{}", "the file has an empty table"),
         (
             r#"{"mcpServers": {}}"#,
-            "the file has `mcpServers`, which contain no server",
+            "the file has `mcpServers`, but no servers",
         ),
         (
             r#"{"mcpServers": []}"#,
-            "the file has `mcpServers`, which contain no server",
+            "the file has `mcpServers`, but no servers",
         ),
         (
             r#"{"other": 1, "mcp": {}}"#,
-            "the file has `other`, `mcp`, which contain no server",
+            "the file has `other`, `mcp`, but no servers",
         ),
         (
             "[{}]",
             "the file has a list, and no element has `command` or `url`",
         ),
-        ("a: 1", "the file has `a`, which contain no server"),
+        ("a: 1", "the file has `a`, but no servers"),
     ] {
         let (result, _) = load_named("config.json", empty, VARS);
         let first = result.unwrap_err().remove(0);
@@ -1124,7 +1124,7 @@ fn an_mcp_servers_file_is_taken_with_all_that_people_paste() {
     assert!(bridges[3].tools.allows("y"));
     assert_eq!(reason(&bridges[4]), "disabled in the configuration");
     assert_eq!(bridges[4].timeout.as_secs(), 60);
-    assert!(reason(&bridges[5]).starts_with("`url` is no URL"));
+    assert!(reason(&bridges[5]).starts_with("`url` is not a valid URL"));
     insta::assert_snapshot!(shown, @r##"
     warning: no API key is on: any client that can reach 127.0.0.1:8000 may call
     hint: set MCP_API_KEY to the key that callers send, or write a `bridges.toml` with `anonymous = true` in `[identity]`

@@ -59,7 +59,7 @@ fn a_file_without_servers_says_what_it_has() {
         "b.yaml",
         "mcpServers:\n  a:\n    command: x\n   token: hunter2\n",
     );
-    let found = "the file has `mcp`, `theme`, which contain no server";
+    let found = "the file has `mcp`, `theme`, but no servers";
     let (code, text) = run(dir.path(), &["import", "a.json"]);
     assert_eq!(code, 2);
     assert!(
@@ -72,7 +72,7 @@ fn a_file_without_servers_says_what_it_has() {
     let (code, text) = run(dir.path(), &["import", "b.yaml"]);
     assert_eq!(code, 2);
     assert!(
-        text.contains("the YAML is broken") && text.contains("on line 4"),
+        text.contains("the YAML is not valid") && text.contains("on line 4"),
         "{text}"
     );
     let (code, text) = run(dir.path(), &["check", "--config", "b.yaml"]);

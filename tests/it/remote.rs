@@ -33,7 +33,7 @@ const CASES: &[(&str, &str)] = &[
     ("hang-body", "no answer to `initialize` within 1s"),
     (
         "redirect",
-        "which is not followed; if that is right, make it the `url`",
+        "which the bridge does not follow; if that is intended, use it as the `url`",
     ),
     (
         "redirect-302",

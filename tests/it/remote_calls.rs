@@ -15,7 +15,7 @@ const CASES: &[(&str, u16, &str, &str)] = &[
         "wrong-id",
         502,
         "upstream_error",
-        "no answer to the request",
+        "does not answer the request",
     ),
     ("redirect", 502, "upstream_error", "HTTP 307"),
     ("redirect-302", 502, "upstream_error", "HTTP 302"),

@@ -264,7 +264,7 @@ async fn every_odd_tool_is_served_or_left_out_with_a_warning() {
         "{warnings:#?}"
     );
     assert!(
-        warnings.iter().any(|it| it.contains("no object")),
+        warnings.iter().any(|it| it.contains("not an object")),
         "{warnings:#?}"
     );
     let list = bridge.get("/bad").await.json();

@@ -156,7 +156,7 @@ fn found_instead(root: Option<&Node>) -> String {
     if fields.len() > NAMED_MAX {
         names.push("…".to_owned());
     }
-    format!("the file has {}, which contain no server", names.join(", "))
+    format!("the file has {}, but no servers", names.join(", "))
 }
 
 /// Returns at most this many characters.

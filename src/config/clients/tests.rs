@@ -222,7 +222,7 @@ fn yaml_and_codex_are_told_by_what_stands_there() {
     );
     assert!(result.is_err());
     assert!(
-        shown.contains("config.yaml:4:") && shown.contains("the YAML is broken"),
+        shown.contains("config.yaml:4:") && shown.contains("the YAML is not valid"),
         "{shown}"
     );
     assert!(!shown.contains("hunter2"), "{shown}");

@@ -106,12 +106,12 @@ fn a_login_that_cannot_be_meant_is_refused_with_a_way_out() {
         ("resource = 'https://x/#y'", &["without fragment"]),
         (
             "issuer = 'x'",
-            &["`issuer` is no URL", "https://login.example.com"],
+            &["`issuer` is not a valid URL", "https://login.example.com"],
         ),
         ("issuer = 'ftp://x'", &["neither `http:` nor `https:`"]),
         (
             "issuer = 'https://x?y'",
-            &["`issuer` is the name", "`metadata_url`"],
+            &["`issuer` is the identifier", "`metadata_url`"],
         ),
         (
             "issuer = 'https://x/.well-known/openid-configuration'",
@@ -119,28 +119,31 @@ fn a_login_that_cannot_be_meant_is_refused_with_a_way_out() {
         ),
         (
             "issuer = 'https://u:hunter22@x'",
-            &["without user and fragment"],
+            &["without a user and without a fragment"],
         ),
         (
             "metadata_url = 'https://x/#y'",
-            &["without user and fragment"],
+            &["without a user and without a fragment"],
         ),
-        ("metadata_url = '/x'", &["`metadata_url` is no URL"]),
+        (
+            "metadata_url = '/x'",
+            &["`metadata_url` is not a valid URL"],
+        ),
         (
             "token_endpoint_auth_method = 'private_key_jwt'",
             &["there is no `private_key_jwt`", "client_secret_post"],
         ),
         (
             "client_id = 'i', client_secret = '${S:-s}', token_endpoint_auth_method = 'none'",
-            &["shows no secret"],
+            &["sends no secret"],
         ),
         (
             "client_id = 'i', token_endpoint_auth_method = 'client_secret_post'",
-            &["has no `client_secret`"],
+            &["`client_secret` is not set"],
         ),
         (
             "grant = 'client_credentials', client_id = 'i', client_secret = '${S:-s}', token_endpoint_auth_method = 'none'",
-            &["shows no secret"],
+            &["sends no secret"],
         ),
     ] {
         let shown = refused(&format!(
@@ -360,7 +363,7 @@ fn headers_of_callers_go_on_by_name() {
     ] {
         let text = format!("[bridges.x]\nurl = 'https://x'\npass_headers = ['{name}']");
         let shown = refused(&text);
-        assert!(shown.contains("never goes on"), "{shown}");
+        assert!(shown.contains("is never forwarded"), "{shown}");
     }
 }
 
@@ -462,7 +465,7 @@ fn what_cannot_be_meant_is_refused_with_a_way_out() {
     let gateway = "[identity.gateway]\nenabled = true\nsecret = '${SECRET}'\nsecret_header = 'X-Door'\n[bridges.a]\nurl = 'https://x'\npass_headers = ['x-door']\n";
     let (result, shown) = load_named("bridges.toml", gateway, &[("SECRET", KEY)]);
     assert!(
-        result.is_err() && shown.contains("what the gateway proves itself with"),
+        result.is_err() && shown.contains("the header with which the gateway authenticates"),
         "{shown}"
     );
 }
@@ -522,7 +525,11 @@ fn keys_that_encrypt_are_long_and_secret() {
     let (_, shown) = taken(&format!(
         "[database]\nsecret_key = '{KEY}'\nsecret_keys_old = ['{KEY}']\nsecret_key_file = '/run/k'\n"
     ));
-    assert_eq!(shown.matches("in the file itself").count(), 2, "{shown}");
+    assert_eq!(
+        shown.matches("in plain text in the file").count(),
+        2,
+        "{shown}"
+    );
     assert!(!shown.contains(KEY), "{shown}");
 }
 

@@ -303,7 +303,7 @@ fn wrong_settings_of_open_webui_are_told() {
     let shown = refused(
         "[database]\nopen_webui = 'mysql://h/n'\n[identity.open_webui]\nsecret_key = '${T_TOKEN}'\n",
     );
-    assert!(!shown.contains("nobody to ask"), "{shown}");
+    assert!(!shown.contains("no source to look up"), "{shown}");
     let (_, warnings) = taken(
         "[identity.open_webui]\nsecret_key = '${T_TOKEN}'\nurl = 'http://h'\njwt_secret = 'in-the-file-itself'\n",
     );

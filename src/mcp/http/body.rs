@@ -179,6 +179,6 @@ fn redirect_hint(headers: &HeaderMap) -> String {
         Err(_) => shown.to_owned(),
     };
     format!(
-        ": it redirects to `{shown}`, and the bridge does not follow; if that is intended, use it as the `url`"
+        ": it redirects to `{shown}`, which the bridge does not follow; if that is intended, use it as the `url`"
     )
 }

@@ -328,7 +328,7 @@ async fn every_odd_answer_has_its_meaning() {
             "302",
             http(
                 302,
-                ": it redirects to `/login`, and the bridge does not follow; if that is intended, use it as the `url`",
+                ": it redirects to `/login`, which the bridge does not follow; if that is intended, use it as the `url`",
             ),
         ),
         ("400", rpc(-32_602, "unknown sessionId")),
@@ -457,7 +457,7 @@ async fn connects_are_refused_with_their_reason() {
         ),
         (
             server.remote("/away", kind),
-            "the server answered HTTP 307: it redirects to `http://127.0.0.1:9/mcp`, and the bridge does not follow; if that is intended, use it as the `url`",
+            "the server answered HTTP 307: it redirects to `http://127.0.0.1:9/mcp`, which the bridge does not follow; if that is intended, use it as the `url`",
         ),
         (
             page.remote("/", kind),

@@ -437,7 +437,7 @@ async fn answers_become_results() {
         ("429", Err(CallError::RateLimited { retry_after: Some("3".to_owned()) })),
         ("422", failed("HTTP 422 Unprocessable Entity: {\"detail\":\"*** is no id\"}")),
         ("500", failed("HTTP 500 Internal Server Error")),
-        ("302", Err(CallError::Http(302, ": it redirects to `/login`, and the bridge does not follow; if that is intended, use it as the `url`".to_owned()))),
+        ("302", Err(CallError::Http(302, ": it redirects to `/login`, which the bridge does not follow; if that is intended, use it as the `url`".to_owned()))),
         ("huge", Err(CallError::TooLarge(LIMIT))),
     ];
     for (kind, expected) in cases {
