@@ -47,7 +47,7 @@ pub struct Tool {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadTool {
     /// The entry is not a JSON object.
-    #[error("an entry of its tool list is left out: it is not an object, or it cannot be parsed")]
+    #[error("an entry of its tool list is left out: it is not an object, or it cannot be read")]
     NotAnObject,
     /// The `name` is missing, is not a text, is empty, or is too long.
     #[error(

@@ -260,7 +260,7 @@ async fn every_odd_tool_is_served_or_left_out_with_a_warning() {
         "{warnings:#?}"
     );
     assert!(
-        warnings.iter().any(|it| it.contains("no name")),
+        warnings.iter().any(|it| it.contains("needs a name")),
         "{warnings:#?}"
     );
     assert!(
