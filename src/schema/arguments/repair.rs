@@ -113,7 +113,7 @@ pub fn repair(schema: &Value, warnings: &mut Vec<String>) -> Option<Repaired> {
     let mut schema = Value::Object(schema);
     let bad_refs = dangling(&schema);
     if !bad_refs.has_refs {
-        // Such a schema cannot apply twice to the same value.
+        // Without references, each schema is examined only once.
     } else if is_old(draft) && has_long_chain(&schema) {
         warnings.push(
             "the input schema has a chain of too many references, any object is accepted"

@@ -161,7 +161,7 @@ impl<'p> Settle<'p> {
             || (value.is_number() && possible.contains(Types::STRING))
     }
 
-    /// Replaces an empty text with null if a text is not allowed and null is.
+    /// Replaces an empty text with null if text is not allowed, and null is allowed or dropped.
     fn blank(&self, property: &Property, value: &mut Value) {
         let possible = self.plan.node(property.node).possible;
         let is_none = possible.contains(Types::NULL) || property.drops_null;
