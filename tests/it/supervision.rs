@@ -277,11 +277,11 @@ async fn every_odd_tool_is_served_or_left_out_with_a_warning() {
         "{warnings:#?}"
     );
     assert!(
-        warnings.iter().any(|it| it.contains("no name")),
+        warnings.iter().any(|it| it.contains("needs a name")),
         "{warnings:#?}"
     );
     assert!(
-        warnings.iter().any(|it| it.contains("no object")),
+        warnings.iter().any(|it| it.contains("not an object")),
         "{warnings:#?}"
     );
     let list = bridge.get("/bad").await.json();
