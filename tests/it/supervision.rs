@@ -194,7 +194,11 @@ async fn a_server_that_exits_is_replaced_though_a_child_of_it_keeps_its_stdout()
     let began = Instant::now();
     let answer = bridge.post("/bad/die", "{}").await;
     assert_eq!(answer.code(), "upstream_closed", "{}", answer.text);
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
     until_gone(child).await;
     let answer = bridge.post("/bad/pid", "{}").await;
     assert_eq!(answer.status, 200, "{}", answer.text);
