@@ -401,7 +401,7 @@ url = "https://example.org/mcp"
         insta::assert_snapshot!(report.stdout, @r##"
         time    on   uvx
         github  off  GITHUB_TOKEN is not set
-        off     off  switched off in the configuration
+        off     off  disabled in the configuration
         far     on   https://example.org
         who may call
           on   everybody: `anonymous = true`
@@ -441,7 +441,7 @@ credential = "group"
         let bridges: Vec<_> = report.stdout.lines().take(4).collect();
         insta::assert_snapshot!(bridges.join("\n"), @r##"
         all     on   https://example.org  OAuth
-        later   off  LINEAR_API_KEY is not set, and nobody has logged in: mcp-bridge login later
+        later   off  LINEAR_API_KEY is not set, and no user has logged in: mcp-bridge login later
         each    on   https://example.org  OAuth, each caller's own
         groups  on   for groups with keys of their own; K is not set
         "##);

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::name::{BridgeName, TOOL_NAME_BYTES_MAX, ToolName};
 
-/// The defaults of what [`Bridge`] documents.
+/// The defaults of the fields that [`Bridge`] documents.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_mins(1);
 pub(super) const TIMEOUT: Duration = Duration::from_mins(5);
 pub(super) const CONCURRENCY: usize = 64;
@@ -24,20 +24,20 @@ pub(super) const QUEUE: usize = 256;
 pub(super) const SESSIONS: usize = 64;
 pub(super) const SESSION_IDLE: Duration = Duration::from_mins(10);
 
-/// What `credential` may say.
+/// The values of `credential`.
 const CREDENTIALS: &[(&str, CredentialKind)] = &[
     ("shared", CredentialKind::Shared),
     ("group", CredentialKind::Group),
     ("caller", CredentialKind::Caller),
 ];
 
-/// What `unknown_arguments` may say.
+/// The values of `unknown_arguments`.
 const UNKNOWN_ARGUMENTS: &[(&str, UnknownArguments)] = &[
     ("pass", UnknownArguments::Pass),
     ("refuse", UnknownArguments::Refuse),
 ];
 
-/// As it stands in the file. Defaults are those of [`Bridge`].
+/// The table in the file. Defaults are those of [`Bridge`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct BridgeTable {
@@ -74,35 +74,35 @@ pub(super) struct BridgeTable {
     pub(super) file_links: Option<bool>,
     pub(super) progress: Option<bool>,
     pub(super) unknown_arguments: Option<Text>,
-    /// Whether a key was left out because it did not fit, and has been reported.
+    /// Whether a key was dropped because its value is invalid. The problem is already reported.
     #[serde(skip)]
     pub(super) is_partial: bool,
 }
 
-/// Reads the strings of one bridge; a missing reference switches it off.
+/// Resolves the strings of one bridge. A missing reference disables the bridge.
 #[derive(Debug)]
 pub(super) struct Resolver<'r, 'a> {
-    /// What it is read with.
+    /// The reader of the file.
     pub(super) reader: &'r mut Reader<'a>,
     /// Why the bridge is off.
     missing: Vec<String>,
-    /// Why it has no key and signs in.
+    /// Why the bridge has no API key and signs in with OAuth.
     pub(super) keys_missing: Vec<String>,
 }
 
-/// What `enabled` says.
+/// The value of `enabled`.
 #[derive(Debug, PartialEq, Eq)]
 enum Switch {
-    /// `true`, or nothing.
+    /// `true`, or not set.
     On,
-    /// `"auto"`: on with a key, or once somebody has logged in.
+    /// `"auto"`: enabled if there is a key, or after a login.
     Auto,
-    /// `false` or blank, and why.
+    /// `false` or blank, with the reason.
     Off(String),
 }
 
 impl Resolver<'_, '_> {
-    /// Replaces references; `None` when something is missing or malformed.
+    /// Replaces references. Returns `None` if a value is missing or malformed.
     pub(super) fn expand(&mut self, text: &Text) -> Option<Text> {
         let expansion = self.reader.expand(text)?;
         if expansion.missing.is_empty() {
@@ -114,7 +114,7 @@ impl Resolver<'_, '_> {
         None
     }
 
-    /// The same for a value that may be blank by a default of nothing; then it says why.
+    /// The same for a value whose default may be empty. It then returns the reason.
     pub(super) fn optional(&mut self, text: &Text) -> Option<Setting<Text>> {
         let expansion = self.reader.expand(text)?;
         if !expansion.missing.is_empty() {
@@ -127,7 +127,7 @@ impl Resolver<'_, '_> {
         Some(Ok(Spanned::new(text.span(), value)))
     }
 
-    /// The words of a list, blank ones left out.
+    /// Returns the words of a list without blank ones.
     pub(super) fn words(&mut self, list: &Spanned<List>, separators: &[char]) -> Vec<Text> {
         let texts = match list.get_ref() {
             List::One(text) => vec![Spanned::new(list.span(), text.clone())],
@@ -145,15 +145,15 @@ impl Resolver<'_, '_> {
         words
     }
 
-    /// Notes why the bridge is off.
+    /// Records why the bridge is off.
     pub(super) fn miss(&mut self, reason: String) {
         if !self.missing.contains(&reason) {
             self.missing.push(reason);
         }
     }
 
-    /// The value of a header or variable, unless a default of nothing made it blank: then it is left
-    /// out, so that what is optional can stand in a file. mcpo passes it on as it is.
+    /// Returns the value of a header or variable. If an empty default made it blank, returns `None`, so that
+    /// a file can contain optional values. mcpo passes the blank value on.
     pub(super) fn unless_blank(&self, written: &Text, value: Text) -> Option<Text> {
         let is_left_out = !self.reader.lenient
             && value.get_ref().trim().is_empty()
@@ -161,7 +161,7 @@ impl Resolver<'_, '_> {
         (!is_left_out).then_some(value)
     }
 
-    /// Reads what does not switch the bridge off when it is missing; gives the reasons apart.
+    /// Reads values that do not disable the bridge if they are missing. Returns the reasons separately.
     pub(super) fn apart<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> (T, Vec<String>) {
         let before = std::mem::take(&mut self.missing);
         let found = read(self);
@@ -180,12 +180,12 @@ impl Resolver<'_, '_> {
                 }
                 Some(Ok(_)) => {}
                 Some(Err(why)) => return Switch::Off(why),
-                // Reported.
+                // The problem is already reported.
                 None => return Switch::On,
             }
         }
         match self.reader.flag("enabled", &flag) {
-            Some(false) => Switch::Off("switched off in the configuration".to_owned()),
+            Some(false) => Switch::Off("disabled in the configuration".to_owned()),
             Some(true) | None => Switch::On,
         }
     }
@@ -207,7 +207,7 @@ impl Resolver<'_, '_> {
         said.unwrap_or_default()
     }
 
-    /// The same for a string that others can see; a secret in it is worth a warning.
+    /// The same for a string that others can see. A secret in it causes a warning.
     pub(super) fn expand_visible(&mut self, text: &Text, danger: &str, hint: &str) -> Option<Text> {
         if let Some(expansion) = self.reader.expand(text) {
             if let Some(secret) = expansion.secrets.first() {
@@ -252,8 +252,8 @@ impl Resolver<'_, '_> {
 }
 
 impl BridgeTable {
-    /// Checks and resolves one bridge. Problems are reported; what can be had is had, and with a
-    /// problem the configuration is refused (native) or the bridge is off (mcpo).
+    /// Validates and resolves one bridge. Problems are reported and the rest is still resolved. After a
+    /// problem, the configuration is rejected (native) or the bridge is off (mcpo).
     pub(super) fn resolve(
         mut self,
         name: BridgeName,
@@ -324,15 +324,14 @@ impl BridgeTable {
         if reader.lenient
             && let Some(reason) = reader.problems.soften(first_problem)
         {
-            // mcpo starts with the others.
+            // mcpo starts the other servers.
             bridge.transport = Err(Disabled(reason));
         }
         bridge
     }
 }
 
-/// A bridge with something missing is off; one with an error has been reported, and its reason
-/// is never read.
+/// A bridge with a missing value is off. One with an error has been reported, and its reason is never read.
 fn off_when_missing(transport: Option<Transport>, missing: String) -> Result<Transport, Disabled> {
     match transport {
         _ if !missing.is_empty() => Err(Disabled(missing)),
@@ -341,7 +340,7 @@ fn off_when_missing(transport: Option<Transport>, missing: String) -> Result<Tra
     }
 }
 
-/// Whether a person has to log in.
+/// Whether a user has to log in.
 fn asks_people(transport: &Result<Transport, Disabled>) -> bool {
     match transport {
         Ok(Transport::Remote(remote)) => remote
@@ -352,13 +351,13 @@ fn asks_people(transport: &Result<Transport, Disabled>) -> bool {
     }
 }
 
-/// Why a bridge is off until somebody logs in for all.
+/// Returns why a bridge is off until a user logs in for all callers.
 fn reason_to_wait(name: &BridgeName, keys_missing: &[String]) -> String {
     let mut reason = keys_missing.join("; ");
     if !reason.is_empty() {
         reason.push_str(", and ");
     }
-    format!("{reason}nobody has logged in: mcp-bridge login {name}")
+    format!("{reason}no user has logged in: mcp-bridge login {name}")
 }
 
 fn filter(
@@ -383,7 +382,7 @@ fn globs(resolver: &mut Resolver<'_, '_>, key: &str, texts: Vec<Text>) -> (Vec<S
         let Some(text) = resolver.expand(&text) else {
             continue;
         };
-        // What closes is compared without regard to case: `delete_*` means `Delete_All` too.
+        // Deny patterns ignore case: `delete_*` also matches `Delete_All`.
         let glob = if key == "tools_deny" {
             resolver.reader.caseless_glob(key, &text)
         } else {
@@ -395,7 +394,7 @@ fn globs(resolver: &mut Resolver<'_, '_>, key: &str, texts: Vec<Text>) -> (Vec<S
         }
     }
     let set = set.build().unwrap_or_else(|error| {
-        // Each one compiled, all together are too large.
+        // Each pattern compiled alone, but all of them together are too large.
         resolver
             .reader
             .add_all(vec![super::Diagnostic::error(format!("`{key}`: {error}"))]);
@@ -404,15 +403,15 @@ fn globs(resolver: &mut Resolver<'_, '_>, key: &str, texts: Vec<Text>) -> (Vec<S
     (written, set)
 }
 
-/// The glob that matches a name and nothing else.
+/// Returns a glob that matches only this name.
 pub(crate) fn exact_glob(name: &str) -> String {
     globset::escape(&name.replace('\\', "\\\\"))
 }
 
-/// New name → server's name.
+/// The server's name for each new name.
 type Names = BTreeMap<ToolName, ToolName>;
 
-/// Renames and aliases: every new name stands for one tool, every tool has one new name.
+/// Resolves renames and aliases: every new name stands for one tool, and every tool has one new name.
 fn names(
     resolver: &mut Resolver<'_, '_>,
     rename: &BTreeMap<Text, Text>,
@@ -444,7 +443,7 @@ fn names(
                 .problems
                 .error(
                     &span,
-                    format!("`{new}` stands under `rename` and under `aliases`"),
+                    format!("`{new}` is both under `rename` and under `aliases`"),
                 )
                 .hint("keep one of them");
         }
@@ -469,7 +468,7 @@ fn pairs(resolver: &mut Resolver<'_, '_>, key: &str, table: &BTreeMap<Text, Text
                 resolver
                     .reader
                     .problems
-                    .error(&new.span(), format!("`{key}`: `{same}` stands for itself"))
+                    .error(&new.span(), format!("`{key}`: `{same}` refers to itself"))
                     .hint(format!(
                         "write the new name first: `NEW = \"{same}\"`, or remove the line"
                     ));
@@ -480,7 +479,7 @@ fn pairs(resolver: &mut Resolver<'_, '_>, key: &str, table: &BTreeMap<Text, Text
                     .problems
                     .error(
                         &new.span(),
-                        format!("`{key}`: a tool needs a name of 1 to {TOOL_NAME_BYTES_MAX} bytes"),
+                        format!("`{key}`: the name of a tool has 1 to {TOOL_NAME_BYTES_MAX} bytes"),
                     )
                     .hint("write `NEW = \"NAME_AT_THE_SERVER\"`");
             }

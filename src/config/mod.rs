@@ -1,7 +1,7 @@
-//! What the operator wrote, checked and resolved: [`Config`]. Nothing here opens a socket.
+//! The operator's settings, validated and resolved: [`Config`]. This module opens no socket.
 //!
-//! [`load()`] reads a file into a [`Config`] or says everything that is wrong with it; [`Watch`]
-//! tells when to read again; [`plan()`] tells what that changes.
+//! [`load()`] reads a file into a [`Config`], or reports everything that is wrong with it. [`Watch`] reports
+//! when to read the file again, and [`plan()`] shows what that changes.
 
 mod access;
 mod audit;

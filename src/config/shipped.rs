@@ -1,4 +1,4 @@
-//! Tests over what is shipped: `bridges.toml`, `examples/catalogue.toml`, `.env.example`.
+//! Tests of the shipped files: `bridges.toml`, `examples/catalogue.toml`, `.env.example`.
 
 use std::{collections::BTreeSet, fs};
 
@@ -7,7 +7,7 @@ use super::{Bridge, Config, tests::load_named};
 const SHIPPED: &str = "bridges.toml";
 const CATALOGUE: &str = "examples/catalogue.toml";
 
-/// The bridges that are on in an empty environment.
+/// The bridges that are enabled in an empty environment.
 const ON: [&str; 2] = ["demo", "filesystem"];
 
 fn read(file: &str) -> String {
@@ -23,7 +23,7 @@ fn bridges(file: &str) -> Vec<Bridge> {
     config(file, &[]).bridges
 }
 
-/// The variables a file refers to: those that come first, and older names that are asked after them.
+/// The variables that a file refers to: the primary ones, and older names that are fallbacks.
 fn variables(file: &str) -> (BTreeSet<String>, BTreeSet<String>) {
     let document: toml::Table = read(file).parse().unwrap();
     let (mut first, mut second) = (BTreeSet::new(), BTreeSet::new());
@@ -88,7 +88,7 @@ fn exactly_two_bridges_are_on_with_nothing_in_the_environment() {
             .split(|character: char| !(character.is_ascii_alphanumeric() || character == '_'))
             .any(|word| known.contains(word) || older.contains(word));
         let asks_for_a_login =
-            reason.ends_with(&format!("nobody has logged in: mcp-bridge login {name}"));
+            reason.ends_with(&format!("no user has logged in: mcp-bridge login {name}"));
         assert!(names_a_variable || asks_for_a_login, "{name}: {reason}");
     }
 }
@@ -218,8 +218,7 @@ fn everything_is_on_when_every_variable_is_set() {
             .collect();
         for bridge in config(file, &pairs).bridges {
             if let Some(reason) = bridge.reason_off() {
-                let is_meant =
-                    reason.starts_with("switched off") || reason.starts_with("nobody has");
+                let is_meant = reason.starts_with("disabled") || reason.starts_with("no user has");
                 assert!(is_meant, "{}: {reason}", bridge.name);
             }
         }

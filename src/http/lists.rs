@@ -171,7 +171,7 @@ fn list(state: &AppState, bridge: &Bridge, view: &View) -> Listed {
         .registry
         .bridge_path(bridge, &config.server.path_prefix);
     // The operator may have written a secret into a description, and since the server spoke we may have
-    // learnt of more. Names of bridges and tools are what callers ask for: they stay.
+    // learned of more. Names of bridges and tools are what callers ask for: they stay.
     let clean = |text: &str| state.redactor.redact(text).into_owned();
     let description = match (&bridge.config.description, own) {
         (Some(description), _) => clean(description),

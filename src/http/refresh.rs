@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{error::ApiError, identity, sender::Sender, state::AppState};
-use crate::store::ChangeRecord;
+use crate::{error_code::ErrorCode, store::ChangeRecord};
 
 /// Applies what changed, restarts what is down, and says what was done.
 pub async fn refresh(
@@ -22,7 +21,12 @@ pub async fn refresh(
         } else {
             "only a caller with an API key may refresh; set one in [identity.keys]"
         };
-        return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", detail));
+        return Err(ApiError::new(ErrorCode::Forbidden, detail));
+    }
+    // The configuration belongs to every workspace.
+    if !identity::administers_all(&view) {
+        let detail = "only an administrator of the default workspace may refresh";
+        return Err(ApiError::new(ErrorCode::Forbidden, detail));
     }
     let caller = view.caller();
     state.audit.change(ChangeRecord {
@@ -35,7 +39,7 @@ pub async fn refresh(
     });
     let done = state.reloader.refresh().await.map_err(|problems| {
         let detail = format!("nothing was changed, the configuration has errors: {problems}");
-        ApiError::new(StatusCode::CONFLICT, "invalid_config", detail)
+        ApiError::new(ErrorCode::InvalidConfig, detail)
     })?;
     let roster = state.registry.roster();
     let mut tools = Vec::new();

@@ -15,6 +15,7 @@ use crate::{
     bridge::{Bridge, Phase},
     config::{CredentialKind, Transport},
     credential::oauth_of,
+    error_code::ErrorCode,
     http::{AppState, error::ApiError},
     mcp::LastWords,
     secret::Redactor,
@@ -64,7 +65,7 @@ pub async fn restart(
     })?;
     if let Err(disabled) = &bridge.config.transport {
         let detail = format!("`{name}` is off and cannot be restarted: {}", disabled.0);
-        return Err(ApiError::new(StatusCode::CONFLICT, "disabled", detail));
+        return Err(ApiError::new(ErrorCode::Disabled, detail).with_status(StatusCode::CONFLICT));
     }
     state.audit.change(ChangeRecord {
         workspace: admin.actor.workspace,
@@ -87,7 +88,7 @@ pub async fn restart(
     ))
 }
 
-/// A bridge on the wire. Its texts were cleaned when they came; since then we may have learnt of more
+/// A bridge on the wire. Its texts were cleaned when they came; since then we may have learned of more
 /// secrets.
 fn shown(bridge: &Bridge, redactor: &Redactor) -> Value {
     let status = bridge.status();

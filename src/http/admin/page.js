@@ -145,7 +145,7 @@ const sentence = (text) => text && text[0].toUpperCase() + text.slice(1) + (/[.?
 const plural = (count, one, many = `${one}s`) => `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
 const words = (text) => (text ?? "").split(",").map((word) => word.trim()).filter(Boolean);
 const soft = (text) => h("span", { class: "soft" }, text);
-const dot = (colour) => h("span", { class: `dot ${colour}`, "aria-hidden": "true" });
+const dot = (color) => h("span", { class: `dot ${color}`, "aria-hidden": "true" });
 const heading = (title, text) => [h("h2", {}, title), h("p", { class: "lead" }, text)];
 const note = (kind, ...parts) => h("div", { class: `note ${kind}` }, parts);
 const link = (page, query, ...text) => h("a", { href: hash(page, query) }, text);
@@ -615,7 +615,7 @@ async function listCalls(filter, cursor) {
 }
 
 function callRow(it, filter) {
-  const colour = it.outcome === "ok" ? "good" : it.outcome === "started" ? "warn" : "bad";
+  const color = it.outcome === "ok" ? "good" : it.outcome === "started" ? "warn" : "bad";
   const isRefused = it.outcome === "forbidden" && it.caller?.includes("@");
   const more = {
     Request: it.request_id, Rule: it.rule, Groups: (it.groups ?? []).join(", ") || "none", Status: it.status || "", From: it.peer,
@@ -630,7 +630,7 @@ function callRow(it, filter) {
       h("details", { "data-open": it.id }, h("summary", { "data-focus": it.id }, it.rule || "details"),
         h("dl", {}, Object.entries(more).filter(([, value]) => value).map(([name, value]) => [h("dt", {}, name), h("dd", {}, String(value))]))),
     ],
-    [dot(colour), it.outcome, isRefused && h("small", {}, link("explain", { user: it.caller, bridge: it.bridge, tool: it.tool }, "why?"))],
+    [dot(color), it.outcome, isRefused && h("small", {}, link("explain", { user: it.caller, bridge: it.bridge, tool: it.tool }, "why?"))],
     it.outcome === "started" ? "" : took(it.duration_us),
   ];
 }

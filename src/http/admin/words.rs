@@ -1,11 +1,11 @@
 //! The words of requests: e-mails, names, patterns, times.
 
-use http::StatusCode;
 use jiff::Timestamp;
 
 use super::guard::invalid;
 use crate::{
     audit, config, credential,
+    error_code::ErrorCode,
     http::error::{ApiError, shown},
     name::{BridgeName, is_hidden},
 };
@@ -26,9 +26,7 @@ pub fn email(text: &str) -> Result<String, ApiError> {
 /// The name of a group: any text of identity providers (`Ärzte & Co`, a GUID), but without comma,
 /// which separates groups in headers and variables, and without what cannot be seen.
 pub fn group(text: &str) -> Result<String, ApiError> {
-    name("group", text).map_err(|detail| {
-        ApiError::new(StatusCode::BAD_REQUEST, "invalid_name", detail).of_caller()
-    })
+    name("group", text).map_err(|detail| ApiError::new(ErrorCode::InvalidName, detail).of_caller())
 }
 
 /// The name of a key; logs and records show it, and it must not read there as a person.

@@ -9,10 +9,7 @@ use axum::{
     response::{IntoResponse as _, Redirect, Response},
     routing::get,
 };
-use http::{
-    StatusCode,
-    header::{CONTENT_TYPE, SET_COOKIE},
-};
+use http::header::{CONTENT_TYPE, SET_COOKIE};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use url::form_urlencoded;
@@ -28,6 +25,7 @@ use crate::{
     bridge::Bridge,
     config::{CredentialKind, Transport},
     credential::{LoginError, Logins, Owner, TICKET_TTL, Ticket, Wish, oauth_of},
+    error_code::ErrorCode,
     http::{AppState, body, browser, error::ApiError, identity, sender::Sender},
     store::{AccountKey, Actor},
 };
@@ -178,7 +176,7 @@ fn link_for(state: &AppState, bridge: &Bridge, view: &View) -> Result<url::Url, 
             "the account of bridge `{}` is shared by everybody; an administrator of all workspaces connects it",
             bridge.name()
         );
-        return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", detail));
+        return Err(ApiError::new(ErrorCode::Forbidden, detail));
     }
     if !is_shared {
         let entered = view.enter(bridge.name());
@@ -196,11 +194,7 @@ async fn begin(
 ) -> Result<Response, ApiError> {
     if !browser::is_same_origin(sender) {
         let words = "this page is opened by a link, and goes on by its own button";
-        return Err(ApiError::new(
-            StatusCode::FORBIDDEN,
-            "forbidden_origin",
-            words,
-        ));
+        return Err(ApiError::new(ErrorCode::ForbiddenOrigin, words));
     }
     let form = body::read(request, BODY_BYTES_MAX, None).await?;
     let sealed = form_urlencoded::parse(&form)
@@ -212,7 +206,7 @@ async fn begin(
     let held = cookie::held(&sender.headers).unwrap_or_else(cookie::fresh);
     if !state.openers.is_first(&sealed, &held) {
         let words = "this link was opened in another browser already; ask for a new one";
-        return Err(ApiError::new(StatusCode::FORBIDDEN, "not_your_link", words));
+        return Err(ApiError::new(ErrorCode::NotYourLink, words));
     }
     let wish = Wish {
         bridge: &bridge.config,
@@ -246,10 +240,10 @@ async fn read(
         tickets.ok_or_else(|| ApiError::not_found("nobody can connect an account here"))?;
     let ticket = tickets
         .read(sealed)
-        .map_err(|error| ApiError::new(StatusCode::BAD_REQUEST, "bad_link", error.to_string()))?;
+        .map_err(|error| ApiError::new(ErrorCode::BadLink, error.to_string()))?;
     if ticket.bridge != bridge.name().as_str() {
         let words = "this link is for another bridge; ask for a new one";
-        return Err(ApiError::new(StatusCode::BAD_REQUEST, "bad_link", words));
+        return Err(ApiError::new(ErrorCode::BadLink, words));
     }
     is_theirs(state, bridge, &ticket, sender).await?;
     Ok(ticket)
@@ -285,11 +279,7 @@ async fn is_theirs(
         "this link is for {}, and you are {}; ask for one of your own",
         ticket.caller, caller.id
     );
-    Err(ApiError::new(
-        StatusCode::FORBIDDEN,
-        "not_your_link",
-        detail,
-    ))
+    Err(ApiError::new(ErrorCode::NotYourLink, detail))
 }
 
 /// `DELETE /oauth/{bridge}/connect`: forgets the caller's own account; everybody's, for an
@@ -305,7 +295,7 @@ async fn disconnect(
     if is_shared && !identity::administers_all(&view) {
         let words =
             "the account is shared by everybody; an administrator of all workspaces disconnects it";
-        return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", words));
+        return Err(ApiError::new(ErrorCode::Forbidden, words));
     }
     let owner = if is_shared {
         Some(Owner::Shared)
@@ -315,7 +305,7 @@ async fn disconnect(
     let account = owner.as_ref().and_then(|it| it.account(&name));
     let (Some(owner), Some(account)) = (owner, account) else {
         let words = "an account belongs to somebody, and who calls is not known";
-        return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", words));
+        return Err(ApiError::new(ErrorCode::Forbidden, words));
     };
     let caller = view.caller();
     let by = Actor {
@@ -386,7 +376,7 @@ pub fn bridge(state: &AppState, name: &str) -> Result<Arc<Bridge>, ApiError> {
 pub fn logins(state: &AppState) -> Result<Logins, ApiError> {
     state.credentials.accounts().logins().ok_or_else(|| {
         let words = "nothing is kept here, so nobody can connect an account: this bridge was started without [database]";
-        ApiError::new(StatusCode::NOT_FOUND, "no_database", words)
+        ApiError::new(ErrorCode::NoDatabase, words)
     })
 }
 
@@ -400,18 +390,16 @@ fn whose(bridge: &Bridge) -> &'static str {
 
 /// A login that came to nothing.
 pub fn refused(error: &LoginError) -> ApiError {
-    let (status, code) = match error {
-        LoginError::Unknown => (StatusCode::BAD_REQUEST, "login_unknown"),
-        LoginError::OtherBrowser => (StatusCode::BAD_REQUEST, "other_browser"),
-        LoginError::Refused(_) => (StatusCode::FORBIDDEN, "login_refused"),
-        LoginError::NotHere(_) => (StatusCode::NOT_FOUND, "no_login_here"),
-        LoginError::OAuth(_) => (StatusCode::BAD_GATEWAY, "upstream_auth"),
-        LoginError::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"),
-        LoginError::Key(_) | LoginError::Sealed(_) => {
-            (StatusCode::SERVICE_UNAVAILABLE, "no_secret_key")
-        }
+    let code = match error {
+        LoginError::Unknown => ErrorCode::LoginUnknown,
+        LoginError::OtherBrowser => ErrorCode::OtherBrowser,
+        LoginError::Refused(_) => ErrorCode::LoginRefused,
+        LoginError::NotHere(_) => ErrorCode::NoLoginHere,
+        LoginError::OAuth(_) => ErrorCode::UpstreamAuth,
+        LoginError::Store(_) => ErrorCode::StoreUnavailable,
+        LoginError::Key(_) | LoginError::Sealed(_) => ErrorCode::NoSecretKey,
     };
-    ApiError::new(status, code, error.to_string())
+    ApiError::new(code, error.to_string())
 }
 
 /// The path that a reverse proxy puts before ours.
