@@ -153,7 +153,7 @@ async fn the_shipped_programs_start_and_answer() {
 }
 
 /// The calls of the Python services that came before, and the file behind the link of each workbook.
-async fn workbooks_and_pages_of_the_former_services(shipped: &shipped::Shipped) {
+async fn workbooks_and_pages_of_the_former_services(shipped: &Shipped) {
     let rows = json!({ "title": "Sales", "headers": ["month", "amount"], "data": [["May", 3], ["June", 5]] });
     let records = json!([{ "month": "May", "amount": 3 }]);
     for (path, arguments) in [

@@ -123,7 +123,7 @@ fn words(text: &str) -> Value {
             .and_then(|(name, value)| Some((name.trim(), number(&json!(value.trim()))?)));
         match pair {
             Some((name, value)) if !name.is_empty() => {
-                drop(figures.insert(name.to_owned(), json!(value)))
+                drop(figures.insert(name.to_owned(), json!(value)));
             }
             _ => rest.push(line.trim()),
         }
@@ -159,9 +159,9 @@ fn collect(told: &Value, name: &str, depth: usize, looks: &mut usize, charts: &m
                 if let Some(figures) = figures {
                     charts.push(figures);
                 } else {
-                    items
-                        .iter()
-                        .for_each(|item| collect(item, "", depth - 1, looks, charts));
+                    for item in items {
+                        collect(item, "", depth - 1, looks, charts);
+                    }
                 }
             }
             Value::Object(items) if items.values().all(|item| number(item).is_some()) => {
@@ -171,9 +171,11 @@ fn collect(told: &Value, name: &str, depth: usize, looks: &mut usize, charts: &m
                     "",
                 ));
             }
-            Value::Object(items) => items
-                .iter()
-                .for_each(|(name, item)| collect(item, name, depth - 1, looks, charts)),
+            Value::Object(items) => {
+                for (name, item) in items {
+                    collect(item, name, depth - 1, looks, charts);
+                }
+            }
             _ => {}
         }
     }

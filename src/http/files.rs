@@ -33,6 +33,7 @@ use crate::{
     auth::Caller,
     bridge::Bridge,
     config::{Config, Flavor},
+    error_code::ErrorCode,
     files::{FILE_BYTES_MAX, FileId, Files, owner_of},
     name::BridgeName,
     reply::File,
@@ -199,15 +200,12 @@ fn sign_in(mut error: ApiError, sender: &Sender) -> ApiError {
 fn not_kept(error: StoreError) -> ApiError {
     match error {
         StoreError::Full(reason) => ApiError::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "files_full",
+            ErrorCode::FilesFull,
             format!("the tool made a file that cannot be kept: {reason}"),
         ),
         error => {
             tracing::warn!(%error, "a file that a tool made is not kept");
-            ApiError::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "store_unavailable",
+            ApiError::new(ErrorCode::StoreUnavailable,
                 "the tool made a file that cannot be kept: the database does not answer; try again in a moment",
             )
             .retry_after("5")

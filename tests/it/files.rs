@@ -132,7 +132,7 @@ async fn a_link_opens_for_its_caller_on_every_replica() {
 }
 
 #[tokio::test]
-async fn a_file_ends_after_a_day_and_others_stay_in_the_answer() {
+async fn a_file_ends_after_a_day() {
     let database = Postgres::create().await;
     OpenWebUi::in_postgres(&database).await;
     let bridge = setup(&database.url).ready().await;
@@ -155,8 +155,16 @@ async fn a_file_ends_after_a_day_and_others_stay_in_the_answer() {
             .await,
         ["1"]
     );
+}
 
-    // What is shown in place stays, and so does everything of a bridge that hands out no links.
+#[tokio::test]
+async fn what_is_no_file_stays_in_the_answer_and_what_cannot_be_kept_is_told() {
+    let database = Postgres::create().await;
+    OpenWebUi::in_postgres(&database).await;
+    let bridge = setup(&database.url).ready().await;
+    let admin = format!("Bearer {ADMIN}");
+    let key = [("authorization", admin.as_str())];
+    // A bridge that hands out no links answers as before.
     for (path, arguments, expected) in [
         (
             "/plain/make",
@@ -215,7 +223,7 @@ async fn a_file_ends_after_a_day_and_others_stay_in_the_answer() {
         database
             .column("SELECT count(*)::text FROM mcp_proxy.bridge_file")
             .await,
-        ["11"]
+        ["10"]
     );
 
     // A bridge of that name has its paths.
