@@ -60,6 +60,10 @@ pub(super) fn headers_of(
     })
 }
 
+/// The variables that are read without a reference.
+pub(super) const VARIABLES: [&str; 5] =
+    [ENDPOINT, HEADERS, TRACES_ENDPOINT, TRACES_HEADERS, DISABLED];
+
 /// Where traces go below an endpoint. The error completes a sentence.
 pub(super) fn below(base: &str) -> Result<Url, String> {
     let mut url = web(base)?;
