@@ -368,13 +368,10 @@ mod tests {
             let known = shown.split("the keys are ").nth(1).unwrap();
             let known = known.lines().next().unwrap();
             for key in known.split('`').skip(1).step_by(2) {
-                let header = format!("[{section}]\n");
-                let is_changed = CHANGED.iter().any(|(new, _)| {
-                    let lines = new.strip_prefix(header.as_str()).map(str::lines);
-                    lines.is_some_and(|mut lines| {
-                        lines.any(|line| line.split(' ').next() == Some(key))
-                    })
-                });
+                let (header, setting) = (format!("[{section}]\n"), format!("\n{key} ="));
+                let is_changed = CHANGED
+                    .iter()
+                    .any(|(new, _)| new.starts_with(&header) && new.contains(&setting));
                 assert!(is_changed, "`{key}` of [{section}]");
             }
         }

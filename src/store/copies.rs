@@ -164,7 +164,7 @@ impl Store {
                 }
             }
             Err(error) => {
-                tracing::debug!(%error, "copies of the access tables were not looked for")
+                tracing::debug!(%error, "copies of the access tables were not looked for");
             }
         }
     }
