@@ -24,6 +24,7 @@ mod costly_schemas;
 mod dashboard;
 mod database_role;
 mod floods;
+mod former;
 mod hostile_callers;
 mod identity;
 mod isolation;
