@@ -4,7 +4,7 @@ use std::{fmt::Write as _, path::Path, process::ExitCode};
 
 use url::Url;
 
-use super::exposure;
+use super::{exposure, tables};
 use crate::config::{
     self, Anonymous, ApiKey, Bridge, Config, CredentialKind, DatabaseUrl, Diagnostic, Environment,
     Flavor, Issuer, Loaded, Off, OpenWebUi, Severity, Transport,
@@ -33,6 +33,8 @@ pub fn run(path: &Path, environment: &Environment) -> ExitCode {
     if let Ok(loaded) = &mut loaded {
         let warnings = exposure::warnings(path, loaded, environment);
         loaded.warnings.extend(warnings);
+        loaded.warnings.extend(config::unread(path, &loaded.config));
+        loaded.warnings.extend(tables::warnings(&loaded.config));
     }
     let report = report(path, loaded);
     eprint!("{}", report.stderr);

@@ -17,6 +17,7 @@ mod output;
 mod secrets;
 mod serve;
 mod sources;
+mod tables;
 
 use std::{ffi::OsString, path::Path, process::ExitCode};
 

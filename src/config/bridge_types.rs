@@ -22,12 +22,16 @@ use crate::{
 pub struct Bridge {
     /// The key of the table.
     pub name: BridgeName,
-    /// The description in lists. Default: the server's own.
+    /// What people read in place of the name. Default: the server's own name, else the bridge's.
+    pub title: Option<String>,
+    /// What people read in lists. Default: the server's own words.
     pub description: Option<String>,
     /// How to reach the server, or why the bridge is off.
     pub transport: Result<Transport, Disabled>,
-    /// The timeout of a connect, including handshake and tool list. Default 60 s (a first `npx` downloads
-    /// packages).
+    /// How the server is reached, also while the bridge is off.
+    pub kind: TransportKind,
+    /// How long a connect, handshake and tool list included, may take. Default 60 s (a first
+    /// `npx` downloads).
     pub connect_timeout: Duration,
     /// The timeout of a call. Default 5 min.
     pub timeout: Duration,
@@ -84,8 +88,10 @@ impl PartialEq for Bridge {
         // Exhaustive on purpose: a new field must be compared, or a reload would miss its change.
         let Self {
             name,
+            title,
             description,
             transport,
+            kind,
             connect_timeout,
             timeout,
             concurrency,
@@ -107,8 +113,10 @@ impl PartialEq for Bridge {
             waits_for_login,
         } = self;
         *name == other.name
+            && *title == other.title
             && *description == other.description
             && *transport == other.transport
+            && *kind == other.kind
             && *connect_timeout == other.connect_timeout
             && *timeout == other.timeout
             && *concurrency == other.concurrency
@@ -171,6 +179,44 @@ pub enum CredentialKind {
     Group,
     /// The caller's own: each user logs in separately.
     Caller,
+}
+
+/// How a server is reached, in the words of lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransportKind {
+    /// `stdio`: a program.
+    Stdio,
+    /// `http`: a URL, Streamable HTTP first.
+    Http,
+    /// `sse`: the old HTTP+SSE.
+    Sse,
+    /// `openapi`: an HTTP service that is no MCP server.
+    OpenApi,
+    /// `unknown`: neither a program nor a URL could be read.
+    Unknown,
+}
+
+impl TransportKind {
+    /// The word in lists.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stdio => "stdio",
+            Self::Http => "http",
+            Self::Sse => "sse",
+            Self::OpenApi => "openapi",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl From<RemoteKind> for TransportKind {
+    fn from(kind: RemoteKind) -> Self {
+        match kind {
+            RemoteKind::Auto | RemoteKind::StreamableHttp => Self::Http,
+            RemoteKind::Sse => Self::Sse,
+            RemoteKind::OpenApi => Self::OpenApi,
+        }
+    }
 }
 
 /// Why a bridge is off: `GITHUB_TOKEN is not set`.

@@ -14,7 +14,7 @@ use toml::Spanned;
 
 use super::{
     Bridge, Disabled, RemoteKind, Transport,
-    bridge::{BridgeTable, exact_glob},
+    bridge::BridgeTable,
     clients::{self, ClientFile, Field, Node, Server, Tree, Unread},
     diagnostic::Span,
     env_file,
@@ -23,6 +23,7 @@ use super::{
     native::warn_of_twin,
     reader::{Reader, Text},
     setting::Flag,
+    tool_names::exact_glob,
     transport::{KINDS, Kind},
     unfilled::{Place, filled},
 };

@@ -29,16 +29,20 @@ mod otlp;
 mod plan;
 mod reader;
 mod reference;
+mod resolver;
 mod run_as;
 mod secrets;
 mod server;
 mod setting;
 mod single;
 mod telemetry;
+mod tool_names;
 mod transport;
 mod types;
 mod unfilled;
+mod unread;
 mod watch;
+mod with_key;
 
 #[cfg(test)]
 mod shipped;
@@ -47,7 +51,6 @@ pub(super) mod tests;
 
 pub(crate) use {
     access::is_email,
-    bridge::exact_glob,
     environment::read_dotenv,
     identity::check_key_name,
     lint::{has_token_prefix, looks_random, looks_secret},
@@ -55,6 +58,7 @@ pub(crate) use {
     server::{listen_on, odd_in_path, parse_listen, path_prefix, root_path},
     setting::check_glob,
     telemetry::level,
+    tool_names::exact_glob,
 };
 pub use {
     bridge_types::*,
@@ -69,5 +73,6 @@ pub use {
     run_as::RunAs,
     single::{is_url, remote, single, stdio},
     types::*,
+    unread::unread,
     watch::Watch,
 };

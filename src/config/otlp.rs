@@ -60,7 +60,11 @@ pub(super) fn headers_of(
     })
 }
 
-/// Returns the URL of traces below an endpoint. The error completes a sentence.
+/// The variables that are read without a reference.
+pub(super) const VARIABLES: [&str; 5] =
+    [ENDPOINT, HEADERS, TRACES_ENDPOINT, TRACES_HEADERS, DISABLED];
+
+/// Where traces go below an endpoint. The error completes a sentence.
 pub(super) fn below(base: &str) -> Result<Url, String> {
     let mut url = web(base)?;
     let path = url.path().trim_end_matches('/');

@@ -215,6 +215,27 @@ mod tests {
             (a, &format!("{a}enabled = false"), ["", "", "a", ""]),
             (a, &format!("{a}tools_deny = ['x']"), ["", "", "a", ""]),
             (a, &format!("{a}timeout = '5m'"), ["", "", "", "a"]),
+            (a, &format!("{a}title = 'A'"), ["", "", "a", ""]),
+            (
+                a,
+                &format!("{a}unknown_arguments = 'refuse'"),
+                ["", "", "a", ""],
+            ),
+            (
+                a,
+                &format!("{a}unknown_arguments = 'pass'"),
+                ["", "", "", "a"],
+            ),
+            (
+                a,
+                &format!("{a}with_key = {{ env = {{ X = '${{T}}' }}, command = 'b' }}"),
+                ["", "", "a", ""],
+            ),
+            (
+                a,
+                &format!("{a}with_key = {{ env = {{ X = '${{NONE}}' }}, command = 'b' }}"),
+                ["", "", "", "a"],
+            ),
             (a, "[bridges.a]\ncommand = 'a' # same\n", ["", "", "", "a"]),
             (a, "[bridges.A]\ncommand = 'a'\n", ["A", "a", "", ""]),
         ] {
@@ -271,43 +292,95 @@ mod tests {
         }
     }
 
+    /// Settings that differ from the default, and the name of what waits for a restart because of them.
+    const CHANGED: [(&str, Option<&str>); 31] = [
+        ("[server]\nlisten = '127.0.0.1:9'", Some("server.listen")),
+        ("[server]\nroot_path = '/x'", Some("server.root_path")),
+        (
+            "[server]\nconnections_max = 77",
+            Some("server.connections_max"),
+        ),
+        ("[server]\ndrain_delay = '7s'", Some("server.drain_delay")),
+        (
+            "[server]\ndrain_timeout = '7s'",
+            Some("server.drain_timeout"),
+        ),
+        (
+            "[server]\ntls_cert = 'c'\ntls_key = 'k'",
+            Some("server.tls"),
+        ),
+        ("[server]\npublic_url = 'https://x'", None),
+        ("[server]\npath_prefix = '/x'", None),
+        ("[server]\npublic_spec = false", None),
+        ("[server]\ncors_allow_origins = ['https://x']", None),
+        (
+            "[server]\ntitle = 'x'\ndescription = 'x'\nversion = 'x'",
+            None,
+        ),
+        ("[database]\ntimeout = '9s'", Some("database")),
+        ("[audit]\narguments = true", Some("audit")),
+        (
+            "[telemetry]\nlevel = 'debug'",
+            Some("telemetry (all but `metrics`)"),
+        ),
+        ("[telemetry]\nmetrics = 'open'", None),
+        ("[limits]\nrequests_max = 1", None),
+        ("[server]\ndrop_dead = true", None),
+        ("[database]\nurl = 'postgresql://h/n'", Some("database")),
+        (
+            "[database]\nopen_webui = 'postgresql://h/n'",
+            Some("database"),
+        ),
+        (
+            "[database]\nredis_url = 'redis://h'\nredis_prefix = 'x'",
+            Some("database"),
+        ),
+        (
+            "[database]\nsecret_key = '0123456789abcdef0123456789abcdef'\nsecret_keys_old = ['fedcba9876543210fedcba9876543210']",
+            Some("database"),
+        ),
+        ("[database]\nsecret_key_file = 'x'", Some("database")),
+        ("[database]\nconnections_max = 3", Some("database")),
+        ("[audit]\nenabled = false", Some("audit")),
+        ("[audit]\njournal = 'x'", Some("audit")),
+        ("[audit]\njournal_bytes_max = '2 GiB'", Some("audit")),
+        ("[audit]\non_failure = 'refuse'", Some("audit")),
+        ("[audit]\nretention = 'forever'", Some("audit")),
+        (
+            "[telemetry]\nformat = 'json'",
+            Some("telemetry (all but `metrics`)"),
+        ),
+        (
+            "[telemetry]\nmetrics_listen = '127.0.0.1:9464'",
+            Some("telemetry (all but `metrics`)"),
+        ),
+        (
+            "[telemetry]\notlp_endpoint = 'http://c:4318'\notlp_headers = 'a=b'",
+            Some("telemetry (all but `metrics`)"),
+        ),
+    ];
+
+    #[test]
+    fn every_setting_of_these_sections_is_changed_by_a_test() {
+        for section in ["server", "database", "audit", "telemetry"] {
+            let shown = crate::config::tests::refused(&format!("[{section}]\nqqqqqqqqqq = 1\n"));
+            let known = shown.split("the keys are ").nth(1).unwrap();
+            let known = known.lines().next().unwrap();
+            for key in known.split('`').skip(1).step_by(2) {
+                let (header, setting) = (format!("[{section}]\n"), format!("\n{key} ="));
+                let is_changed = CHANGED
+                    .iter()
+                    .any(|(new, _)| new.starts_with(&header) && new.contains(&setting));
+                assert!(is_changed, "`{key}` of [{section}]");
+            }
+        }
+    }
+
     #[test]
     fn what_applies_after_a_restart_is_named_and_held() {
         let folder = tempfile::tempdir().unwrap();
         let old = config_in(folder.path(), "");
-        for (new, waits) in [
-            ("[server]\nlisten = '127.0.0.1:9'", Some("server.listen")),
-            ("[server]\nroot_path = '/x'", Some("server.root_path")),
-            (
-                "[server]\nconnections_max = 77",
-                Some("server.connections_max"),
-            ),
-            ("[server]\ndrain_delay = '7s'", Some("server.drain_delay")),
-            (
-                "[server]\ndrain_timeout = '7s'",
-                Some("server.drain_timeout"),
-            ),
-            (
-                "[server]\ntls_cert = 'c'\ntls_key = 'k'",
-                Some("server.tls"),
-            ),
-            ("[server]\npublic_url = 'https://x'", None),
-            ("[server]\npath_prefix = '/x'", None),
-            ("[server]\npublic_spec = false", None),
-            ("[server]\ncors_allow_origins = ['https://x']", None),
-            (
-                "[server]\ntitle = 'x'\ndescription = 'x'\nversion = 'x'",
-                None,
-            ),
-            ("[database]\ntimeout = '9s'", Some("database")),
-            ("[audit]\narguments = true", Some("audit")),
-            (
-                "[telemetry]\nlevel = 'debug'",
-                Some("telemetry (all but `metrics`)"),
-            ),
-            ("[telemetry]\nmetrics = 'open'", None),
-            ("[limits]\nrequests_max = 1", None),
-        ] {
+        for (new, waits) in CHANGED {
             let new_config = config_in(folder.path(), new);
             let plan = plan(&old, &new_config);
             assert!(!plan.sections().is_empty(), "{new}");

@@ -30,6 +30,7 @@ pub(super) struct ServerTable {
     path_prefix: Option<Text>,
     public_url: Option<Text>,
     public_spec: Option<bool>,
+    drop_dead: Option<bool>,
     cors_allow_origins: Option<Vec<Text>>,
     tls_cert: Option<Text>,
     tls_key: Option<Text>,
@@ -57,6 +58,7 @@ impl Default for Server {
             path_prefix: "/".to_owned(),
             public_url: None,
             public_spec: true,
+            drop_dead: false,
             cors_allow_origins: Vec::new(),
             tls: None,
             connections_max: 4096,
@@ -105,6 +107,7 @@ impl ServerTable {
         server.path_prefix = path_prefix(&server.path_prefix);
         server.public_url = self.public_url.and_then(|text| public_url(reader, &text));
         server.public_spec = self.public_spec.unwrap_or(server.public_spec);
+        server.drop_dead = self.drop_dead.unwrap_or(server.drop_dead);
         server.cors_allow_origins = self
             .cors_allow_origins
             .unwrap_or_default()

@@ -6,7 +6,7 @@ use url::Url;
 
 use super::{
     Access, Audit, Bridge, Config, CredentialKind, Diagnostic, Environment, Flavor, Limits, Loaded,
-    Overrides, Remote, RemoteKind, Server, Stdio, Telemetry, ToolFilter, Transport,
+    Overrides, Remote, RemoteKind, Server, Stdio, Telemetry, ToolFilter, Transport, TransportKind,
     UnknownArguments,
     diagnostic::Severity,
     identity::Draft,
@@ -107,10 +107,16 @@ pub fn is_url(word: &str) -> bool {
 const FIRST_DOWNLOAD: Duration = Duration::from_mins(5);
 
 fn bridge(name: BridgeName, transport: Transport) -> Bridge {
+    let kind = match &transport {
+        Transport::Stdio(_) => TransportKind::Stdio,
+        Transport::Remote(remote) => remote.kind.into(),
+    };
     Bridge {
         name,
+        title: None,
         description: None,
         transport: Ok(transport),
+        kind,
         connect_timeout: FIRST_DOWNLOAD,
         timeout: super::bridge::TIMEOUT,
         concurrency: super::bridge::CONCURRENCY,

@@ -6,11 +6,12 @@ use toml::Spanned;
 use url::Url;
 
 use super::{
-    CredentialKind, Protocol, Remote, RemoteKind, RunAs, Stdio, Transport,
-    bridge::{BridgeTable, Resolver},
+    CredentialKind, Protocol, Remote, RemoteKind, RunAs, Stdio, Transport, TransportKind,
+    bridge::BridgeTable,
     credentials::{self, warn_of_literal},
     diagnostic::Span,
     reader::{Scalar, Text},
+    resolver::Resolver,
     run_as::Unusable,
 };
 use crate::secret::Secret;
@@ -46,7 +47,26 @@ const PROTOCOLS: &[(&str, Protocol)] = &[
     ("modern", Protocol::Modern),
 ];
 
-/// Chooses between program and URL. `None` if something was reported or is missing.
+/// How the server is reached, told from the keys that are there; nothing is reported.
+pub(super) fn kind(resolver: &Resolver<'_, '_>, table: &BridgeTable) -> TransportKind {
+    if table.command.is_some() {
+        return TransportKind::Stdio;
+    }
+    if table.url.is_none() {
+        return TransportKind::Unknown;
+    }
+    let said = table.transport.as_ref().and_then(|text| {
+        let plain = |word: &str| word.to_lowercase().replace(['-', '_', ' '], "");
+        let said = plain(&resolver.glance(text)?);
+        KINDS.iter().find(|(word, _)| plain(word) == said)
+    });
+    match said {
+        Some((_, Kind::Remote(kind))) => (*kind).into(),
+        Some((_, Kind::Stdio)) | None => TransportKind::Http,
+    }
+}
+
+/// Decides between program and URL. `None` when something was reported or is missing.
 pub(super) fn resolve(
     resolver: &mut Resolver<'_, '_>,
     table: BridgeTable,

@@ -64,6 +64,8 @@ pub struct Server {
     pub path_prefix: String,
     /// Whether documents and docs pages need no identity. Default true.
     pub public_spec: bool,
+    /// Whether a refresh takes the tools of servers that are down out of the documents. Default false.
+    pub drop_dead: bool,
     /// Origins that browsers may call from; `*` for all. Default none (mcpo: `*`).
     pub cors_allow_origins: Vec<String>,
     /// The certificate and key, in PEM format. Default none: plain HTTP.

@@ -10,6 +10,7 @@ mod connections;
 mod documents;
 mod error;
 mod files;
+mod former;
 mod gate;
 mod health;
 mod identity;
@@ -79,7 +80,9 @@ pub fn router(state: &Arc<AppState>) -> Router {
             .merge(admin::page_routes())
             .merge(connect::routes())
             .merge(files::routes())
-            .nest("/admin/api", admin::routes()),
+            .merge(former::routes())
+            .nest("/admin/api", admin::routes())
+            .nest("/admin", admin::former_routes()),
         Flavor::Mcpo | Flavor::McpoSingle => routes,
     };
     let routes = routes

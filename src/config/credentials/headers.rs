@@ -8,13 +8,16 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::oauth;
-use crate::config::bridge::{BridgeTable, Resolver};
 use crate::{
     config::{
-        CredentialKind, Environment, OAuth, lint,
+        CredentialKind, Environment, OAuth,
+        bridge::BridgeTable,
+        lint,
         reader::Text,
         reference::{Scope, variable_of},
+        resolver::Resolver,
         setting::List,
+        with_key::either,
     },
     secret::Secret,
 };
@@ -43,7 +46,14 @@ pub(in crate::config) struct BasicTable {
     password: Option<Text>,
 }
 
-/// The credentials for the server.
+impl BasicTable {
+    /// Its texts.
+    pub(in crate::config) fn texts(&self) -> impl Iterator<Item = &Text> {
+        self.user.iter().chain(&self.password)
+    }
+}
+
+/// What is shown to the server.
 #[derive(Debug)]
 pub(in crate::config) struct Credentials {
     /// Headers that are sent with every request.
@@ -61,9 +71,15 @@ pub(in crate::config) fn read(
     credential: CredentialKind,
 ) -> Credentials {
     let basic_auth = table.basic_auth.take();
+    let other = std::mem::take(&mut resolver.key_missing);
     let Some(sign_in) = table.oauth.take() else {
+        let (headers, missing) =
+            resolver.apart(|resolver| keys(resolver, &table.headers, basic_auth));
+        for why in either(missing, &other) {
+            resolver.miss(why);
+        }
         return Credentials {
-            headers: keys(resolver, &table.headers, basic_auth),
+            headers,
             oauth: None,
         };
     };
@@ -78,6 +94,11 @@ pub(in crate::config) fn read(
             oauth: None,
         };
     }
+    let missing = if missing.is_empty() {
+        other
+    } else {
+        either(missing, &other)
+    };
     headers.retain(|(name, _)| *name != AUTHORIZATION);
     let (oauth, no_client) = resolver.apart(|resolver| oauth::resolve(resolver, sign_in));
     if missing.is_empty() {

@@ -7,11 +7,11 @@ use toml::Spanned;
 use url::Url;
 
 use super::headers::warn_of_literal;
-use crate::config::bridge::Resolver;
 use crate::{
     config::{
         AuthMethod, OAuth, OAuthGrant, ResourceName,
         reader::Text,
+        resolver::Resolver,
         setting::{Flag, List, plain},
     },
     secret::Secret,

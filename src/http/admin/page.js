@@ -287,7 +287,7 @@ function bridgeRow(it) {
   const from = it.transport?.command ?? it.transport?.origin;
   const said = [it.exit && `It ended: ${it.exit}`, ...it.stderr].filter(Boolean);
   return [
-    [h("strong", {}, it.name), from && h("small", {}, h("code", {}, from), it.transport.user && soft(` as user ${it.transport.user}`)), it.server?.name && it.server.name !== it.name && h("small", {}, it.server.name)],
+    [h("strong", {}, it.name), from && h("small", {}, h("code", {}, from), it.transport.user && soft(` as user ${it.transport.user}`)), (it.title ?? it.server?.name) && (it.title ?? it.server.name) !== it.name && h("small", {}, it.title ?? it.server.name)],
     [
       dot(LIGHT[it.status] ?? ""), STATUS[it.status] ?? it.status,
       it.retry_after != null && soft(`, tries again in ${plural(it.retry_after, "second")}`),

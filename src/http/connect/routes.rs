@@ -73,6 +73,7 @@ async fn list(State(state): State<Arc<AppState>>, sender: Sender) -> Result<Json
         };
         bridges.push(json!({
             "bridge": bridge.name().as_str(),
+            "title": bridge.config.title.as_deref().unwrap_or(bridge.name().as_str()),
             "account": whose(bridge),
             "connected": is_connected,
             "connect": below(&state.settings.load().config, &format!("/oauth/{}/connect", bridge.name())).path(),
@@ -128,7 +129,9 @@ async fn opened(
     let ticket = read(state, &bridge, &sealed, sender).await?;
     let origin = server.origin().ascii_serialization();
     let root = root_of(state);
-    Ok(page::question(&root, &ticket, &sealed, &origin, name))
+    // The operator's title: a server could call itself like another one.
+    let shown = bridge.config.title.as_deref().unwrap_or(name);
+    Ok(page::question(&root, &ticket, &sealed, &origin, shown))
 }
 
 /// `POST /oauth/{bridge}/connect`: with JSON, a link for the caller; from our page, on to the
