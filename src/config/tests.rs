@@ -541,7 +541,7 @@ aliases = { b = "x" }
       |
     8 | tools_deny = ["[", "ok"]
       |               ^^^
-    hint: write names with `*` and `?`, `"list_*"` say; `[` and `{` are special, `\\` takes that away
+    hint: write names with `*` and `?`, for example `"list_*"`; `[` and `{` are special, and `\\` escapes them
 
     bridges.toml:9:12: error: `rename`: `a` refers to itself
       |
@@ -1468,7 +1468,7 @@ b = [{ bridge = "x", tools = ["[", "", "${BLANK:-}", "${NOT_SET}"], tool = "x" }
       |
     4 | b = [{ bridge = "x", tools = ["[", "", "${BLANK:-}", "${NOT_SET}"], tool = "x" }]
       |                               ^^^
-    hint: write names with `*` and `?`, `"list_*"` say; `[` and `{` are special, `\\` takes that away
+    hint: write names with `*` and `?`, for example `"list_*"`; `[` and `{` are special, and `\\` escapes them
 
     bridges.toml:4:36: error: `tools`: the name of a tool is missing
       |

@@ -1100,7 +1100,7 @@ fn what_is_too_large_is_published_with_fewer_levels() {
         published
             .warnings
             .iter()
-            .any(|it| it.contains("larger than")),
+            .any(|it| it.contains("more than model providers accept")),
         "{:?}",
         published.warnings
     );
