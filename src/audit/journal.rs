@@ -44,7 +44,7 @@ const FAILED_MAX: usize = 64;
 pub(super) enum Room {
     /// Only up to the limit.
     Normal,
-    /// The reserve too.
+    /// Also the reserve.
     Reserve,
 }
 
@@ -68,9 +68,9 @@ pub(super) struct Journal {
 /// The segments of this process, in order.
 #[derive(Debug, Default)]
 struct Segments {
-    /// Those that are finished and still there.
+    /// Finished segments that still exist.
     finished: Vec<Arc<Segment>>,
-    /// The one that is written, and its size.
+    /// The segment that is being written, and its size.
     active: Option<(Arc<Segment>, u64)>,
     /// The number of the next segment.
     next: u64,

@@ -110,7 +110,7 @@ impl Users {
         self.look_up(lookup, Proof::SessionKey, question).await
     }
 
-    /// From memory, else by the question, which all who ask the same share.
+    /// From the cache, or from a query that concurrent lookups of the same user share.
     async fn look_up<F>(
         &self,
         lookup: Lookup,
