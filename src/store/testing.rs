@@ -1,4 +1,4 @@
-//! Databases for tests: each its own, gone at the end.
+//! Databases for tests. Each test has its own, which is removed at the end.
 
 use std::{path::PathBuf, str::FromStr as _, time::Duration};
 
@@ -11,11 +11,11 @@ use crate::{
     secret::Secret,
 };
 
-/// A database of its own.
+/// A separate database.
 pub struct Base {
-    /// Where it is.
+    /// Its URL.
     pub url: DatabaseUrl,
-    /// What makes it go away.
+    /// Removes it at the end.
     keep: Keep,
 }
 
@@ -25,7 +25,7 @@ enum Keep {
 }
 
 impl Base {
-    /// An empty place for a SQLite file.
+    /// An empty folder for a SQLite file.
     pub fn sqlite() -> Self {
         let folder = TempDir::new().unwrap();
         Self {
@@ -34,7 +34,7 @@ impl Base {
         }
     }
 
-    /// An empty database in the PostgreSQL of the tests, where we are superuser.
+    /// An empty database on the test PostgreSQL server, where the tests are superuser.
     pub async fn postgres() -> Self {
         let name = format!("t_{:032x}", rand::random::<u128>());
         admin(&format!("CREATE DATABASE {name}")).await;
@@ -49,7 +49,7 @@ impl Base {
         [Self::sqlite(), Self::postgres().await]
     }
 
-    /// The configuration that names it.
+    /// The configuration of this database.
     pub fn config(&self) -> Database {
         Database {
             url: self.url.clone(),
@@ -70,7 +70,7 @@ impl Base {
         store
     }
 
-    /// Executes a script beside the store.
+    /// Executes a script without the store.
     pub async fn execute(&self, sql: &str) {
         execute(&self.url, sql).await.unwrap();
     }
@@ -93,7 +93,7 @@ impl Drop for Base {
     fn drop(&mut self) {
         if let Keep::Postgres(name) = &self.keep {
             let name = name.clone();
-            // The runtime of the test may be going away; this thread brings its own.
+            // The runtime of the test may be shutting down, so this thread uses its own.
             let thread = std::thread::spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread()
                     .enable_all()
@@ -106,19 +106,19 @@ impl Drop for Base {
     }
 }
 
-/// A migrated store in a SQLite file, and the folder it lives as long as.
+/// A migrated store in a SQLite file, and the owner of the file's folder.
 pub async fn sqlite() -> (Store, Base) {
     let base = Base::sqlite();
     (base.store().await, base)
 }
 
-/// A migrated store in a PostgreSQL database, and what the database lives as long as.
+/// A migrated store in a PostgreSQL database, and the owner of the database.
 pub async fn postgres() -> (Store, Base) {
     let base = Base::postgres().await;
     (base.store().await, base)
 }
 
-/// Where the PostgreSQL of the tests is.
+/// The URL of the test PostgreSQL server.
 #[expect(
     clippy::disallowed_methods,
     reason = "the script that runs the tests says where"
