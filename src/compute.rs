@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_place_is_held_until_the_work_ends_whoever_waits() {
+    async fn a_place_is_held_until_the_work_ends() {
         let pool = ComputePool::with_places(1);
         let share = Arc::new(Semaphore::new(2));
         let soon = Duration::from_millis(20);

@@ -313,7 +313,7 @@ async fn an_outage_of_the_database_loses_nothing() {
     until("the outage shows", || audit.health().failing.is_some()).await;
     let failing = audit.health().failing.unwrap();
     assert!(
-        failing.starts_with("the database does not answer: it is away since 20"),
+        failing.starts_with("the database is not responding: it is away since 20"),
         "{failing}"
     );
     assert!(audit.health().backlog_bytes > 1_000_000);
@@ -379,10 +379,13 @@ async fn a_poisonous_row_or_line_is_put_aside_and_blocks_nothing() {
     let aside = fs::read_to_string(scratch.path().join("rejected.jsonl")).unwrap();
     assert_eq!(aside.lines().count(), 3, "{aside}");
     assert!(
-        aside.contains("the database refuses it: it dislikes a value"),
+        aside.contains("the database rejects it: it dislikes a value"),
         "{aside}"
     );
-    assert!(aside.contains("no begin of this call is known"), "{aside}");
+    assert!(
+        aside.contains("the start of this call is missing"),
+        "{aside}"
+    );
     assert!(aside.contains("it cannot be read"), "{aside}");
 }
 

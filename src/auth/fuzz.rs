@@ -143,7 +143,7 @@ mod tests {
     ];
 
     #[test]
-    fn no_three_headers_make_somebody_out_of_a_broken_proof() {
+    fn no_three_headers_turn_a_broken_proof_into_a_caller() {
         crate::mcp::install_tls();
         for one in LINES {
             for two in LINES {

@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_were_shown_stays_and_what_nobody_is_shown_goes() {
+    fn tools_that_no_session_lists_are_removed() {
         let (mut gathered, now) = (Gathered::default(), Instant::now());
         let (a, b) = (owner("a"), owner("b"));
         assert!(gathered.add(Some(&a), list(&["x", "y"]), now));

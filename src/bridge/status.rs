@@ -50,7 +50,7 @@ impl Phase {
     }
 }
 
-/// A kind of failure that somebody can act on.
+/// A kind of failure that the operator can act on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// The program could not be started, or it exited before it was ready.

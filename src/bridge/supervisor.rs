@@ -341,7 +341,7 @@ impl Supervisor {
     }
 }
 
-/// The kind of a failed connect, if it is a kind that somebody must act on.
+/// The kind of a failed connect, if it is one that the operator can act on.
 fn fault_of(error: &ConnectError) -> Option<Fault> {
     match error {
         ConnectError::Spawn { .. } | ConnectError::Exited { .. } => Some(Fault::Stillborn),

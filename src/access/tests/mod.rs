@@ -237,7 +237,7 @@ fn a_grant_of_a_workspace_counts_there_alone() {
 }
 
 #[test]
-fn a_bridge_is_entered_by_whoever_may_use_anything_of_it() {
+fn a_bridge_is_visible_to_callers_who_may_use_any_of_its_tools() {
     let config = enforced();
     let grants = [
         "readers wiki: page_* read-only",
@@ -329,7 +329,7 @@ fn who_may_administer() {
 }
 
 #[tokio::test]
-async fn whoever_needs_no_table_does_not_wait_for_one() {
+async fn a_caller_who_needs_no_table_does_not_wait_for_one() {
     let tracker = TaskTracker::new();
     let open = Access::new(&config(""), None, &tracker);
     let bound = Access::new(&enforced(), None, &tracker);

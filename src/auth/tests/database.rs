@@ -430,7 +430,7 @@ async fn a_database_that_is_away_is_told_and_comes_back() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_slow_keeps_nobody_waiting_for_long() {
+async fn a_slow_store_keeps_callers_waiting_only_briefly() {
     let base = Base::postgres().await;
     let way = Way::open("127.0.0.1:0", None).await;
     let (url, _) = at_end(&base, way.address);
@@ -454,7 +454,7 @@ async fn a_store_that_is_slow_keeps_nobody_waiting_for_long() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_slow_keeps_nobody_waiting_for_long() {
+async fn a_slow_database_keeps_callers_waiting_only_briefly() {
     let base = Base::postgres().await;
     let way = Way::open("127.0.0.1:0", None).await;
     let (url, _) = at_end(&base, way.address);

@@ -320,7 +320,7 @@ async fn where_open_webui_signs_plain_headers_prove_nothing() {
 }
 
 #[tokio::test]
-async fn without_any_source_the_header_is_for_somebody_else() {
+async fn without_any_source_the_header_is_ignored() {
     for (anonymous, proof) in [
         (Anonymous::Allowed, Proof::Anonymous),
         (Anonymous::Loopback, Proof::Loopback),

@@ -157,7 +157,7 @@ pub(super) async fn caller(proofs: &Proofs, token: &str) -> Result<Arc<Caller>, 
     ask(proofs, &[("authorization", &bearer(token))], None).await
 }
 
-const SILENT: Refusal = Refusal::Unavailable("the issuer of the token does not answer");
+const SILENT: Refusal = Refusal::Unavailable("the issuer of the token is not responding");
 
 #[tokio::test]
 async fn tokens_of_every_kind_of_key_are_accepted() {

@@ -116,7 +116,7 @@ fn answers() -> Answers {
 #[tokio::test]
 async fn a_session_is_whose_open_webui_says() {
     let stand = Stand::serve("127.0.0.1:0", routes(answers())).await;
-    let ill = Refusal::Unavailable("Open WebUI does not answer");
+    let ill = Refusal::Unavailable("Open WebUI is not responding");
     for secret in [None, Some(SECRET)] {
         let proofs = asking(stand.url("/chat/"), secret);
         let tokens: Vec<(&str, Verdict)> = vec![
@@ -311,7 +311,7 @@ async fn the_cookie_counts_where_no_authorization_is_sent() {
 
 #[expect(clippy::too_many_lines, reason = "a table")]
 #[tokio::test]
-async fn a_bad_session_is_refused_before_anybody_is_asked() {
+async fn a_bad_session_is_refused_before_open_webui_is_asked() {
     let stand = Stand::serve("127.0.0.1:0", routes(answers())).await;
     let proofs = asking(stand.url("/chat"), Some(SECRET));
     let with = |claims: Value| hs256(SECRET, &claims);

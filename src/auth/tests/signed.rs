@@ -27,7 +27,7 @@ fn jwt(token: &str) -> (&'static str, &str) {
 }
 
 #[tokio::test]
-async fn the_signed_header_needs_somebody_beside_it() {
+async fn the_signed_header_needs_another_proof_with_it() {
     let own = hs256(JWT_SECRET, &claims(json!({"aud": "the-bridge"})));
     let listed = hs256(JWT_SECRET, &claims(json!({"aud": ["x", "the-bridge"]})));
     let other = hs256(JWT_SECRET, &claims(json!({"aud": "other"})));

@@ -252,7 +252,7 @@ async fn a_bad_endpoint_refuses_its_group() {
     base.execute("INSERT INTO tenant_endpoint_overrides VALUES ('devs', 'github', 'file:///x', 0)")
         .await;
     let keys = read(&store, &ring).await;
-    assert!(refusal(&keys, "devs").contains("only http:// and https://"));
+    assert!(refusal(&keys, "devs").contains("use http:// or https://"));
 }
 
 #[tokio::test]

@@ -92,7 +92,7 @@ async fn everything_that_opens_is_sealed_under_the_current_key() {
         assert_eq!(counts(&done.logins), [1, 0, 0, 1, 1]);
         assert_eq!(counts(&done.group_keys), [1, 0, 0, 2, 1]);
         let (what, why) = &done.accounts.unopened[0];
-        assert!(what.contains("lost") && why.contains("which we do not have"));
+        assert!(what.contains("lost") && why.contains("which is not configured"));
 
         // The old key may go now, and what was lost stands as it stood.
         let vault = keyring("new", &[]).to_open().unwrap();

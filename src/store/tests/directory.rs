@@ -110,7 +110,7 @@ async fn the_second_factor_is_as_configured() {
 }
 
 #[tokio::test]
-async fn a_database_without_open_webui_has_nobody_and_an_upgrade_is_noticed() {
+async fn a_database_without_open_webui_has_no_users_and_an_upgrade_is_noticed() {
     for base in Base::both().await {
         base.execute("CREATE TABLE other (id text)").await;
         let empty = directory(&base);

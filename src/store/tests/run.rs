@@ -262,7 +262,7 @@ async fn silent_road(name: &str) -> (String, Arc<std::sync::atomic::AtomicBool>)
 }
 
 #[tokio::test]
-async fn a_silent_cut_is_noticed_and_nobody_hangs() {
+async fn a_silent_cut_is_noticed_and_no_call_hangs() {
     let base = Base::postgres().await;
     let name = base.name().to_owned();
     let (road, is_silent) = silent_road(&name).await;

@@ -24,7 +24,7 @@ async fn seeds_are_sown_once_and_nothing_is_deleted() {
 }
 
 #[tokio::test]
-async fn a_line_that_cannot_be_stored_stops_nobody() {
+async fn a_line_that_cannot_be_stored_does_not_stop_the_start() {
     for base in Base::both().await {
         let store = base.store().await;
         let mut access = seed();
