@@ -136,7 +136,7 @@ mod tests {
             "aaaaaaaaaaaaaaaaaaaaaaaaaaaa",
             "a1a1a1a1a1a1a1a1a1a1a1a1",
             "                                ",
-            // A token, and what would not go into a header.
+            // A token followed by characters that a header cannot contain.
             "ghp_16C7e42F292c6912E7710c838347Ae178B4a https://",
             "ghp_16C7e42F292c6912E7710c838347Ae178B4a\nhttps://example.com/",
             "ghp_16C7e42F292c6912E7710c838347Ae178B4a\\nhttps:",

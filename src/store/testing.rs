@@ -121,7 +121,7 @@ pub async fn postgres() -> (Store, Base) {
 /// The URL of the test PostgreSQL server.
 #[expect(
     clippy::disallowed_methods,
-    reason = "the script that runs the tests says where"
+    reason = "the test script sets its address"
 )]
 pub fn server() -> String {
     std::env::var("TEST_POSTGRES_URL").expect(
@@ -129,21 +129,21 @@ pub fn server() -> String {
     )
 }
 
-/// The URL of a database in there.
+/// The URL of a database on this server.
 pub fn url_of(name: &str) -> String {
     let mut url = url::Url::parse(&server()).unwrap();
     url.set_path(name);
     url.to_string()
 }
 
-/// Executes a script as superuser in the server's first database.
+/// Executes a script as superuser in the server's default database.
 pub async fn admin(sql: &str) {
     execute(&DatabaseUrl::Postgres(Secret::new(server())), sql)
         .await
         .unwrap();
 }
 
-/// Executes a script anywhere.
+/// Executes a script in any database.
 pub async fn execute(url: &DatabaseUrl, sql: &str) -> Result<(), sqlx::Error> {
     match url {
         DatabaseUrl::Sqlite(path) => {
@@ -167,22 +167,22 @@ pub async fn execute(url: &DatabaseUrl, sql: &str) -> Result<(), sqlx::Error> {
     }
 }
 
-/// A release of Open WebUI, by what its tables look like (Open WebUI contract §9.1).
+/// A release of Open WebUI, by the layout of its tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Generation {
-    /// Up to 0.6.36: members are a list in the group, the API key stands at the user.
+    /// Up to 0.6.36: the group contains a list of members, and the user row contains the API key.
     UserIds,
     /// From 0.6.37: `group_member`.
     GroupMember,
     /// From 0.6.41: the table `api_key`.
     ApiKeyTable,
-    /// From 0.10.0: `config` has a row a key.
+    /// From 0.10.0: `config` has one row per key.
     ConfigRows,
     /// From 0.12.0: nested groups, session stamps, second factors.
     Nested,
 }
 
-/// All of them.
+/// All releases.
 pub const GENERATIONS: [Generation; 5] = [
     Generation::UserIds,
     Generation::GroupMember,
@@ -191,10 +191,10 @@ pub const GENERATIONS: [Generation; 5] = [
     Generation::Nested,
 ];
 
-/// Makes Open WebUI's tables with some users: alice (user, group `eng` whose parent is `staff`),
-/// bob (user, `sales`), carol (pending), dave (inactive), root (admin). Ids are `u-NAME` and
-/// `g-NAME`, e-mails `NAME@example.com` (alice's is `Alice@Example.com`), API keys `sk-NAME`,
-/// session stamps `stamp-NAME`. A group above another exists from [`Generation::Nested`] on.
+/// Creates Open WebUI's tables with some users: alice (user, group `eng` whose parent is `staff`),
+/// bob (user, `sales`), carol (pending), dave (inactive), root (admin). IDs are `u-NAME` and
+/// `g-NAME`, e-mail addresses `NAME@example.com` (alice's is `Alice@Example.com`), API keys
+/// `sk-NAME`, session stamps `stamp-NAME`. Parent groups exist from [`Generation::Nested`] on.
 pub async fn open_webui(url: &DatabaseUrl, generation: Generation) {
     let sql = open_webui_sql(matches!(url, DatabaseUrl::Sqlite(_)), generation);
     execute(url, &sql).await.unwrap();
@@ -254,7 +254,7 @@ fn open_webui_sql(is_sqlite: bool, generation: Generation) -> String {
     script.concat()
 }
 
-/// The tables of a release, empty.
+/// The empty tables of a release.
 fn open_webui_tables(is_sqlite: bool, generation: Generation) -> String {
     let json = if is_sqlite { "TEXT" } else { "json" };
     let since = |first: Generation, text: String| {

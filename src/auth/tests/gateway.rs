@@ -1,4 +1,4 @@
-//! Headers of a gateway, from the gateway and from others.
+//! Headers of a gateway, sent by the gateway and by others.
 
 use super::*;
 use crate::config::Gateway;
@@ -155,7 +155,7 @@ async fn the_gateway_and_credentials_must_agree() {
         ),
     ];
     check(&behind(gateway(&["10.0.0.0/8"], None)), PEER, &cases).await;
-    // From others, the headers are as good as absent.
+    // From others, the headers are ignored.
     let cases: Vec<Case<'_>> = vec![
         ("a key", vec![team, ANN], Ok(("team", Proof::ApiKey))),
         (

@@ -1,8 +1,8 @@
-//! API keys, and the users that forwarders vouch for.
+//! API keys, and the users that forwarders act for.
 
 use super::*;
 
-/// A key that speaks for itself, one that forwards, and no other proof.
+/// A key that acts for itself, one that forwards, and no other method of authentication.
 fn keyed(open_webui: OpenWebUi) -> Proofs {
     let hashed = ApiKey {
         key: KeyText::Sha256(sha2_of("hashed-key")),
@@ -310,7 +310,7 @@ async fn where_open_webui_signs_plain_headers_prove_nothing() {
         (groups(&caller), caller.is_admin, &*caller.workspace),
         (vec!["g1"], true, "w1")
     );
-    // A role that is not signed is nobody's.
+    // An unsigned role is ignored.
     let sent = [
         CHAT,
         ("x-user-email", "ann@example.org"),

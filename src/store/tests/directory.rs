@@ -197,7 +197,7 @@ async fn a_database_that_is_not_there_is_down() {
         directory.user("u").await,
         Err(StoreError::Down(_))
     ));
-    // The file appears, with the very tables.
+    // The file now appears, with the expected tables.
     open_webui(&base.url, Generation::Nested).await;
     tokio::time::timeout(Duration::from_secs(5), async {
         while directory.user("u-bob").await.is_err() {
