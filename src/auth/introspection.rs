@@ -114,7 +114,10 @@ impl Introspection {
     /// The user of a session token. The token's own claims are used only to refuse it early, and
     /// for the ID after Open WebUI has accepted the token.
     pub async fn session(&self, sent: &str, claims: &Claims) -> Result<Session, Refusal> {
-        #[expect(clippy::cast_precision_loss, reason = "seconds of today are exact")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "current times in seconds are exact"
+        )]
         let now = get_current_timestamp() as f64;
         if claims.exp.is_some_and(|exp| exp <= now) {
             return Err(Refusal::Expired);

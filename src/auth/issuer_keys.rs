@@ -219,7 +219,9 @@ impl KeySet {
             let is_failed = fetched.is_err();
             match fetched {
                 Ok(keys) => set.kept.store(Some(Arc::new(keys))),
-                Err(error) => tracing::warn!("no keys of the issuer {}: {error}", set.issuer),
+                Err(error) => {
+                    tracing::warn!("cannot get the keys of the issuer {}: {error}", set.issuer)
+                }
             }
             *attempt = Some(Attempt {
                 at: Instant::now(),

@@ -185,7 +185,10 @@ impl Claims {
 
     /// Refuses a token that has expired since it was verified.
     fn check_end(&self) -> Result<(), Refusal> {
-        #[expect(clippy::cast_precision_loss, reason = "seconds of today are exact")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "current times in seconds are exact"
+        )]
         let now = get_current_timestamp() as f64;
         if self.exp.is_some_and(|end| end <= now) {
             return Err(Refusal::Expired);

@@ -70,7 +70,10 @@ pub fn verify<T: DeserializeOwned>(
 /// Refuses a token that was issued in the future: either the issuer's clock or this server's clock
 /// is wrong.
 pub fn check_issued(issued_at: Option<f64>) -> Result<(), Refusal> {
-    #[expect(clippy::cast_precision_loss, reason = "seconds of today are exact")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "current times in seconds are exact"
+    )]
     let latest = get_current_timestamp().saturating_add(LEEWAY) as f64;
     if issued_at.is_some_and(|issued_at| issued_at > latest) {
         return Err(Refusal::Immature);

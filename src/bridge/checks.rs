@@ -44,7 +44,7 @@ pub enum Unaccepted {
     /// They do not match the schema, or cannot be checked.
     #[error(transparent)]
     Refused(Refusal),
-    /// The check must wait too long for the checks of other calls.
+    /// The check would have to wait too long for the checks of other calls.
     #[error("this bridge is busy checking the arguments of other calls; try again in a moment")]
     Busy,
 }

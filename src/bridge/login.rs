@@ -107,7 +107,7 @@ impl Supervisor {
     }
 
     /// The login that would end another wait early: a server may answer an unknown token with any
-    /// error. `None` if the bridge has no interactive login or the account is missing.
+    /// error. `None` if the bridge has no interactive login, or has no token yet.
     pub(super) async fn next_login(&self) -> Option<Login> {
         let oauth = self.bridge.config.oauth()?;
         if oauth.grant != OAuthGrant::AuthorizationCode {

@@ -90,7 +90,7 @@ impl Toolset {
                 let name = entry.get("name").and_then(Value::as_str);
                 let name: String = name.unwrap_or_default().chars().take(100).collect();
                 set.warn(format!(
-                    "tool `{name}`: its schema is too large; any object is accepted"
+                    "tool `{name}`: its definition is too large; any object is accepted"
                 ));
             }
             clean(&mut entry, redactor);

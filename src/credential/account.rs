@@ -173,10 +173,10 @@ impl AccountToken {
         Arc::clone(&self.turn).lock_owned().await
     }
 
-    /// Renews the token in a separate task that holds the turn. The caller may hang up or be
-    /// stopped by a reload after the authorization server has responded and before the database is
-    /// written; otherwise the new refresh token would be lost. If the renewal fails, the login is
-    /// recorded as ended if the server rejected the token (`is_refused`) or if it has expired.
+    /// Renews the token in a separate task that holds the turn. So the new refresh token is not lost
+    /// if the caller hangs up, or a reload stops it, after the authorization server has responded
+    /// and before the database is written. If the renewal fails, the login is recorded as ended if
+    /// the server rejected the token (`is_refused`) or if the token has expired.
     async fn renew_apart(
         &self,
         held: &Arc<Held>,

@@ -357,7 +357,9 @@ pub fn oauth_of(bridge: &config::Bridge) -> Result<(&Url, &OAuth), LoginError> {
         Err(disabled) => Err(not(&disabled.0)),
         Ok(Transport::Stdio(_)) => Err(not("its server is a program")),
         Ok(Transport::Remote(remote)) => match &remote.oauth {
-            None => Err(not("it has no `oauth`, or a key that comes before it")),
+            None => Err(not(
+                "it has no `oauth`, or a configured key takes precedence",
+            )),
             Some(settings) if settings.grant == OAuthGrant::ClientCredentials => {
                 Err(not("it gets its token by `client_credentials`"))
             }

@@ -205,8 +205,7 @@ impl Needles {
         self.bits.is_empty()
     }
 
-    /// The positions of needles in a text, sorted and without overlaps. Overlapping positions are
-    /// merged.
+    /// The positions of needles in a text, sorted. Overlapping positions are merged.
     fn find(&self, text: &[u8], known: &Known) -> Vec<Range<usize>> {
         let mut found: Vec<Range<usize>> = Vec::new();
         self.scan(text, |alike, end| {

@@ -16,8 +16,8 @@ const ODD_MIN: usize = 6;
 /// At least one of this many pairs must be unusual.
 const ODD_SHARE: usize = 5;
 
-/// For each letter, the letters that often follow it in words and in names of programs. All others
-/// follow it in three of a hundred pairs.
+/// For each letter, the letters that often follow it in words and in names of programs. Other
+/// letters follow it in only three percent of the pairs.
 const FOLLOWERS: [&str; 26] = [
     "bcdfgiklmnprstuvwxy",
     "aeijlorsuy",
