@@ -114,12 +114,12 @@ async fn the_gateway_and_credentials_must_agree() {
     let team = ("authorization", "Bearer own-key");
     let cases: Vec<Case<'_>> = vec![
         (
-            "a key is somebody else",
+            "a key is a different caller",
             vec![team, ANN],
             Err(Refusal::Contradiction),
         ),
         (
-            "a key and nobody",
+            "a key and no user",
             vec![team, ("x-user-email", "")],
             Ok(("team", Proof::ApiKey)),
         ),
@@ -139,7 +139,7 @@ async fn the_gateway_and_credentials_must_agree() {
             Err(Refusal::Password),
         ),
         (
-            "nobody",
+            "no user",
             vec![("x-user-email", "  ")],
             Err(Refusal::Missing),
         ),
@@ -168,7 +168,7 @@ async fn the_gateway_and_credentials_must_agree() {
             vec![ANN, ANN],
             Err(Refusal::Repeated("x-user-email".to_owned())),
         ),
-        ("nobody", vec![("x-user-email", "")], Err(Refusal::Missing)),
+        ("no user", vec![("x-user-email", "")], Err(Refusal::Missing)),
     ];
     check(
         &behind(gateway(&["10.0.0.0/8"], None)),

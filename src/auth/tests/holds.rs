@@ -215,7 +215,7 @@ async fn a_forwarder_that_names_a_user_badly_is_not_the_caller() {
     let email = "x-user-email";
     let name = Refusal::Header(email.to_owned());
     let cases: Vec<Case<'_>> = vec![
-        ("nobody", vec![chat], Ok(("chat", Proof::ApiKey))),
+        ("no user", vec![chat], Ok(("chat", Proof::ApiKey))),
         ("blank", vec![chat, (email, "")], Err(Refusal::Nobody)),
         (
             "blank id",
