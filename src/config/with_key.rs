@@ -225,12 +225,12 @@ mod tests {
             (
                 NOTION,
                 &[],
-                "http: off: KEY is not set, and OLD_KEY is not set, and nobody has logged in: mcp-bridge login x",
+                "http: off: KEY is not set, and OLD_KEY is not set, and no user has logged in: mcp-bridge login x",
             ),
             (
                 NOTION,
                 &[("KEY", " ")],
-                "http: off: KEY is blank, and OLD_KEY is not set, and nobody has logged in: mcp-bridge login x",
+                "http: off: KEY is blank, and OLD_KEY is not set, and no user has logged in: mcp-bridge login x",
             ),
             (NOTION, &[key], "npx TOKEN"),
             (NOTION, &[("OLD_KEY", "k"), ("HOST", "h")], "npx HOST TOKEN"),
@@ -239,14 +239,14 @@ mod tests {
             (
                 ATLASSIAN,
                 &[],
-                "sse: off: KEY is not set, and nobody has logged in: mcp-bridge login x",
+                "sse: off: KEY is not set, and no user has logged in: mcp-bridge login x",
             ),
             (ATLASSIAN, &[key], "Sse authorization Bearer"),
             (ATLASSIAN, &[key, ("USER", "u")], "Sse authorization Basic"),
             (
                 ATLASSIAN,
                 &[("USER", "u")],
-                "sse: off: KEY is not set, and nobody has logged in: mcp-bridge login x",
+                "sse: off: KEY is not set, and no user has logged in: mcp-bridge login x",
             ),
             (
                 HUBSPOT,
