@@ -1,7 +1,7 @@
-//! [`ComputePool`]: CPU-bound work on strangers' data, off the async workers.
+//! [`ComputePool`]: runs CPU-bound work on untrusted data outside the async worker threads.
 //!
-//! A bounded number of pieces of work runs at once. The place of each is held by the work itself and
-//! not by who waits for it, so that callers who hang up free no place that is still in use.
+//! A bounded number of jobs runs at the same time. The job itself holds its place, not the caller
+//! that waits for it, so callers who hang up do not free a place that is still in use.
 
 use std::{sync::Arc, thread::available_parallelism, time::Duration};
 
@@ -12,14 +12,14 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-/// Work on fewer bytes takes less time than to hand over the other tasks of a thread.
+/// Work on fewer bytes takes less time than moving the other tasks to another thread.
 const SHORT_BYTES: usize = 256 << 10;
 
-/// The most places of [`ComputePool::new`].
+/// The maximum number of places of [`ComputePool::new`].
 const PLACES_MAX: usize = 4;
 
-/// Runs CPU-bound work on so many bytes where it is. Where they are many, the other tasks of this thread
-/// go on elsewhere meanwhile.
+/// Runs CPU-bound work on this many bytes on the current thread. If they are many, the other tasks
+/// of the thread continue on another one in the meantime.
 pub fn in_place<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
     let has_others = || {
         let handle = Handle::try_current();
@@ -32,40 +32,40 @@ pub fn in_place<T>(bytes: usize, work: impl FnOnce() -> T) -> T {
     }
 }
 
-/// The threads that compute, for one kind of work.
+/// The threads for one kind of work.
 #[derive(Debug, Clone)]
 pub struct ComputePool {
-    /// One permit for each piece of work that may run at once.
+    /// One permit for each job that may run at the same time.
     places: Arc<Semaphore>,
 }
 
 /// Why there is no result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ComputeError {
-    /// All places were taken for as long as the caller waits.
-    #[error("too much of this work is under way")]
+    /// No place became free while the caller waited.
+    #[error("too many jobs of this kind are running")]
     Busy,
-    /// The work panicked, or the runtime ends.
-    #[error("the work did not end well")]
+    /// The work panicked, or the runtime is shutting down.
+    #[error("the job failed")]
     Failed,
 }
 
 impl ComputePool {
-    /// A pool with half as many places as there are cores, at least one and at most four: each piece of
-    /// work also takes memory.
+    /// A pool with half as many places as CPU cores, at least one and at most four, because each job
+    /// also takes memory.
     pub fn new() -> Self {
         let cores = available_parallelism().map_or(1, std::num::NonZero::get);
         Self::with_places((cores / 2).clamp(1, PLACES_MAX))
     }
 
-    /// A pool with so many places.
+    /// A pool with this many places.
     pub fn with_places(places: usize) -> Self {
         Self {
             places: Arc::new(Semaphore::new(places)),
         }
     }
 
-    /// Runs work as soon as there is a place.
+    /// Runs work as soon as a place is free.
     pub async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -74,8 +74,8 @@ impl ComputePool {
         start(place.map_err(|_closed| ComputeError::Failed)?, work).await
     }
 
-    /// Runs work if there is a place both here and among `share`, which is one party's part of all
-    /// places, within so much time.
+    /// Runs work if, within `patience`, a place is free both in the pool and in `share`, which is
+    /// the part of one user of the pool.
     pub async fn run_soon<T: Send + 'static>(
         &self,
         share: &Arc<Semaphore>,
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_place_is_held_until_the_work_ends_whoever_waits() {
+    async fn a_place_is_held_until_the_work_ends() {
         let pool = ComputePool::with_places(1);
         let share = Arc::new(Semaphore::new(2));
         let soon = Duration::from_millis(20);

@@ -1,76 +1,76 @@
 //! `mcp-bridge` puts every MCP server a team uses behind one OpenAPI surface.
 //!
-//! The modules below are listed from the ground up. A module may use the
-//! layers above its own in this list and nothing else; `tests/tidy.rs` holds
-//! us to it. `ARCHITECTURE.md` tells how they work together.
+//! The modules below are listed from the bottom layer up. A module may use only the layers above
+//! its own in this list; `tests/tidy.rs` checks this. `ARCHITECTURE.md` explains how they work
+//! together.
 
-// Characters: which of them people can see.
+// Which characters are visible.
 mod plain_text;
 
-// Words: what everything else is written in, and how alike two of them are.
+// Vocabulary types that every other module uses, and text similarity.
 mod error_code;
 mod json;
 mod name;
 mod near;
 mod secret;
 
-// Threads for work on strangers' data.
+// Threads for CPU-bound work on untrusted data.
 mod compute;
 
-// Seals what stands in the database.
+// Encrypts stored secrets.
 mod vault;
 
-// What a server says of its tools.
+// The definition of a tool.
 mod tool;
 
-// Translation: pure functions between MCP's shapes and HTTP's.
+// Translation: pure functions between the shapes of MCP and HTTP.
 mod reply;
 mod schema;
 
-// Inputs: what the operator wrote, and the documents we publish.
+// Configuration, and the OpenAPI documents that the bridge publishes.
 mod config;
 mod openapi;
 
-// What we say of ourselves.
+// Logs, metrics and traces.
 mod telemetry;
 
-// What keeps the programs that we start apart from us, and ends them with us.
+// Isolates child processes, and ends them together with this process.
 mod isolation;
 
-// Edges: the only code that speaks MCP, SQL and Redis.
+// Edges: the only code that uses MCP, SQL and Redis.
 mod mcp;
 mod redis;
 mod store;
 
-// Memory: what happened, through crashes and outages.
+// Audit: a record of every call that survives crashes and outages.
 mod audit;
 
-// Trust: who is calling us ...
+// Identity: who is calling.
 mod auth;
 
-// ... who we are when we call others,
+// The credentials that sessions present to servers.
 mod credential;
 
-// ... what they may use, and how often.
+// Authorization, and rate limits.
 mod access;
 mod rate;
 
-// What they see of a call while it runs.
+// Progress of running calls in Open WebUI's chats.
 mod chat;
 
-// What tools made for them, kept for a day.
+// Files in results of tools, kept for a day for their caller.
 mod files;
 
-// Heart: one supervised task for each bridge.
+// Bridges: one supervised task for each bridge.
 mod bridge;
 
-// Surface: the routes, and the signals that start and stop them.
+// The HTTP routes, and the signals that stop the server.
 mod http;
 mod lifecycle;
 
-// Doors for the fuzz targets, built for them alone.
+// Entry points for the fuzz targets, built only for them.
 #[cfg(fuzzing)]
 pub mod fuzzing;
 
-// Hands: the command line, which puts everything above together.
+// The command line, which puts everything above together.
 pub mod cli;

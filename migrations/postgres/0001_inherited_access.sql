@@ -1,6 +1,6 @@
--- The access tables of the Python proxy: its columns, keys, indexes and views. Where they stand
--- already they are used as they are. Where they stand in `public`, as its first version made them,
--- their rows are copied once; nothing is deleted.
+-- The access tables of the Python proxy, with its columns, keys, indexes and views. Existing tables
+-- are used unchanged. If the tables are in `public`, where the proxy's first version created them,
+-- their rows are copied once. Nothing is deleted.
 
 DO $create$
 DECLARE
@@ -55,7 +55,7 @@ BEGIN
 END
 $create$;
 
--- An index for each column that lacks one, under whatever name.
+-- An index for each column that has none under any name.
 DO $index$
 DECLARE
     item record;

@@ -1,8 +1,8 @@
--- Our own tables. Times are microseconds since 1970 UTC, lists are JSON. Every row belongs to a
--- workspace, those of `bridge_seed` aside.
+-- The bridge's own tables. Times are microseconds since 1970 UTC, lists are JSON. Every row belongs
+-- to a workspace, except those of `bridge_seed`.
 
--- What a group may use, narrowed to some tools. `id` is the SHA-256 of the other columns, so that
--- the same grant stands once. One of workspace `*` counts for the callers of all of them.
+-- Grants that are limited to some tools. `id` is the SHA-256 of the other columns, so that each
+-- grant is stored once. A grant of workspace `*` applies to callers of all workspaces.
 CREATE TABLE mcp_proxy.bridge_grant (
     id TEXT NOT NULL PRIMARY KEY,
     workspace_id TEXT NOT NULL DEFAULT 'default' CHECK (workspace_id <> ''),
@@ -14,8 +14,8 @@ CREATE TABLE mcp_proxy.bridge_grant (
 );
 CREATE INDEX idx_bridge_grant_group ON mcp_proxy.bridge_grant (workspace_id, group_name, bridge);
 
--- Which lines of [access] were put into the tables: each is sown once, so that what administrators
--- took away stays away. `id` is the SHA-256 of the line; the rest is for people.
+-- The lines of [access] that were copied into the tables. Each is copied once, so that grants which
+-- administrators revoked do not come back. `id` is the SHA-256 of the line; the rest is for people.
 CREATE TABLE mcp_proxy.bridge_seed (
     id TEXT NOT NULL PRIMARY KEY,
     action TEXT NOT NULL,
@@ -23,7 +23,7 @@ CREATE TABLE mcp_proxy.bridge_seed (
     sown_at BIGINT NOT NULL
 );
 
--- API keys, by the SHA-256 of their text.
+-- API keys, stored as the SHA-256 of their text.
 CREATE TABLE mcp_proxy.bridge_key (
     workspace_id TEXT NOT NULL DEFAULT 'default' CHECK (workspace_id <> ''),
     name TEXT NOT NULL,
@@ -58,13 +58,13 @@ CREATE TABLE mcp_proxy.bridge_call (
 );
 CREATE INDEX idx_bridge_call_time ON mcp_proxy.bridge_call (called_at, id);
 CREATE INDEX idx_bridge_call_workspace ON mcp_proxy.bridge_call (workspace_id, called_at, id);
--- Who calls may send any text as a name; what is longer than an index entry stays out of it.
+-- Callers may send any text as a name. Texts that are too long for an index entry are not indexed.
 CREATE INDEX idx_bridge_call_caller ON mcp_proxy.bridge_call (lower(caller), called_at) WHERE length(caller) <= 320;
 CREATE INDEX idx_bridge_call_bridge ON mcp_proxy.bridge_call (bridge, called_at) WHERE length(bridge) <= 255;
 CREATE INDEX idx_bridge_call_request ON mcp_proxy.bridge_call (request_id) WHERE length(request_id) <= 255;
 CREATE INDEX idx_bridge_call_started ON mcp_proxy.bridge_call (instance) WHERE outcome = 'started';
 
--- The audit trail of administration.
+-- The audit trail of administrative changes.
 CREATE TABLE mcp_proxy.bridge_change (
     id TEXT NOT NULL PRIMARY KEY,
     workspace_id TEXT NOT NULL DEFAULT 'default' CHECK (workspace_id <> ''),
@@ -76,9 +76,8 @@ CREATE TABLE mcp_proxy.bridge_change (
 );
 CREATE INDEX idx_bridge_change_time ON mcp_proxy.bridge_change (workspace_id, changed_at, id);
 
--- Row-level security: a connection sees the rows of the workspace it names in
--- `mcp_bridge.workspace`, all of them for `*`, and none before it names one. FORCE holds it against
--- the owner of the tables too.
+-- Row-level security: a connection sees the rows of the workspace in `mcp_bridge.workspace`, all
+-- rows for `*`, and no rows if it is not set. FORCE applies this to the owner of the tables too.
 DO $policy$
 DECLARE
     name text;
@@ -96,17 +95,18 @@ BEGIN
 END
 $policy$;
 
--- A grant of workspace `*` applies to every workspace, so each may read it; only `*` writes it.
+-- A grant of workspace `*` applies to every workspace, so all of them may read it. Only `*` may
+-- write it.
 CREATE POLICY bridge_every_workspace ON mcp_proxy.bridge_grant FOR SELECT
     USING (workspace_id = '*' AND current_setting('mcp_bridge.workspace', true) <> '');
 
--- So may they read what the operator changed: it concerns them all.
+-- All workspaces may also read the operator's changes, which affect all of them.
 CREATE POLICY bridge_every_workspace ON mcp_proxy.bridge_change FOR SELECT
     USING (workspace_id = '*' AND current_setting('mcp_bridge.workspace', true) <> '');
 
--- Superusers and roles with BYPASSRLS ignore policies. Their transactions take this role, which
--- cannot log in and does not ignore them. Roles belong to the whole cluster: another database may
--- be making it at this moment.
+-- Superusers and roles with BYPASSRLS ignore policies. Their transactions switch to this role, which
+-- cannot log in and does not ignore policies. Roles belong to the whole cluster: another database
+-- may be creating it at this moment.
 DO $role$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'mcp_bridge_scoped') THEN

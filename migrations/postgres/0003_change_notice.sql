@@ -1,4 +1,4 @@
--- Whoever changes who may use what tells every replica, also when it is another program.
+-- A change of access notifies every replica, even if another program makes it.
 
 CREATE OR REPLACE FUNCTION mcp_proxy.bridge_notify() RETURNS trigger
 LANGUAGE plpgsql AS $notify$

@@ -1,7 +1,7 @@
--- Who we are when we call others. What is secret in here is sealed under the operator's key.
+-- Credentials for the servers of bridges. Secrets are sealed (encrypted) with the operator's key.
 
--- Accounts at the servers of bridges; subject '' is the one that all callers share. While
--- `refreshing_until` is ahead, one replica renews the tokens and the others wait.
+-- Accounts at the servers of bridges. Subject '' is the account that all callers share. Until
+-- `refreshing_until`, one replica renews the tokens and the others wait.
 CREATE TABLE mcp_proxy.bridge_account (
     workspace_id TEXT NOT NULL DEFAULT 'default' CHECK (workspace_id <> ''),
     bridge TEXT NOT NULL,
@@ -13,7 +13,7 @@ CREATE TABLE mcp_proxy.bridge_account (
     PRIMARY KEY (workspace_id, bridge, subject)
 );
 
--- Logins that somebody began. `id` is the SHA-256 of the state that the browser brings back.
+-- Logins in progress. `id` is the SHA-256 of the state that the browser brings back.
 CREATE TABLE mcp_proxy.bridge_login (
     id TEXT NOT NULL PRIMARY KEY,
     sealed BYTEA NOT NULL,
@@ -22,14 +22,14 @@ CREATE TABLE mcp_proxy.bridge_login (
 );
 CREATE INDEX idx_bridge_login_expiry ON mcp_proxy.bridge_login (expires_at);
 
--- The last tools of a bridge whose sessions belong to its callers.
+-- The last known tools of a bridge that has one session per caller.
 CREATE TABLE mcp_proxy.bridge_known_tools (
     bridge TEXT NOT NULL PRIMARY KEY,
     tools TEXT NOT NULL,
     updated_at BIGINT NOT NULL
 );
 
--- Accounts belong to workspaces, as the tables of migration 2 do.
+-- Accounts belong to workspaces, like the tables of migration 2.
 ALTER TABLE mcp_proxy.bridge_account ENABLE ROW LEVEL SECURITY;
 ALTER TABLE mcp_proxy.bridge_account FORCE ROW LEVEL SECURITY;
 CREATE POLICY bridge_workspace ON mcp_proxy.bridge_account
@@ -46,10 +46,10 @@ EXCEPTION WHEN insufficient_privilege THEN
 END
 $grant$;
 
--- The Python proxy's keys and endpoints of groups: its columns, keys and indexes. Where they stand
--- already they are used as they are. Where they stand in `public`, as its first version made them,
--- their rows are copied once; so are those of `tenant_server_endpoints`, which its code wrote while
--- its script made `tenant_endpoint_overrides`. Nothing is deleted.
+-- The Python proxy's keys and endpoints of groups, with its columns, keys and indexes. Existing
+-- tables are used unchanged. If the tables are in `public`, where the proxy's first version created
+-- them, their rows are copied once. So are the rows of `tenant_server_endpoints`, the name that the
+-- proxy's code used, while its script created `tenant_endpoint_overrides`. Nothing is deleted.
 DO $create$
 DECLARE
     source record;
@@ -102,7 +102,7 @@ BEGIN
 END
 $create$;
 
--- An index for each column that lacks one, under whatever name.
+-- An index for each column that has none under any name.
 DO $index$
 DECLARE
     item record;
@@ -131,8 +131,8 @@ BEGIN
 END
 $index$;
 
--- Whoever changes an account, a key or an endpoint tells every replica, on a channel apart from
--- that of access: tokens are renewed all day. Who claims a renewal changes nothing.
+-- A change of an account, a key or an endpoint notifies every replica, on a channel of its own
+-- because tokens are renewed all day. A claim of a renewal does not count as a change.
 CREATE OR REPLACE FUNCTION mcp_proxy.bridge_notify_accounts() RETURNS trigger
 LANGUAGE plpgsql AS $notify$
 BEGIN

@@ -1,8 +1,8 @@
--- Our own tables. Times are microseconds since 1970 UTC, lists are JSON. Every row belongs to a
--- workspace, those of `bridge_seed` aside.
+-- The bridge's own tables. Times are microseconds since 1970 UTC, lists are JSON. Every row belongs
+-- to a workspace, except those of `bridge_seed`.
 
--- What a group may use, narrowed to some tools. `id` is the SHA-256 of the other columns, so that
--- the same grant stands once. One of workspace `*` counts for the callers of all of them.
+-- Grants that are limited to some tools. `id` is the SHA-256 of the other columns, so that each
+-- grant is stored once. A grant of workspace `*` applies to callers of all workspaces.
 CREATE TABLE bridge_grant (
     id TEXT NOT NULL PRIMARY KEY,
     workspace_id TEXT NOT NULL DEFAULT 'default' CHECK (workspace_id <> ''),
@@ -14,8 +14,8 @@ CREATE TABLE bridge_grant (
 );
 CREATE INDEX idx_bridge_grant_group ON bridge_grant (workspace_id, group_name, bridge);
 
--- Which lines of [access] were put into the tables: each is sown once, so that what administrators
--- took away stays away. `id` is the SHA-256 of the line; the rest is for people.
+-- The lines of [access] that were copied into the tables. Each is copied once, so that grants which
+-- administrators revoked do not come back. `id` is the SHA-256 of the line; the rest is for people.
 CREATE TABLE bridge_seed (
     id TEXT NOT NULL PRIMARY KEY,
     action TEXT NOT NULL,
@@ -23,7 +23,7 @@ CREATE TABLE bridge_seed (
     sown_at BIGINT NOT NULL
 );
 
--- API keys, by the SHA-256 of their text.
+-- API keys, stored as the SHA-256 of their text.
 CREATE TABLE bridge_key (
     workspace_id TEXT NOT NULL DEFAULT 'default' CHECK (workspace_id <> ''),
     name TEXT NOT NULL,
@@ -58,13 +58,13 @@ CREATE TABLE bridge_call (
 );
 CREATE INDEX idx_bridge_call_time ON bridge_call (called_at, id);
 CREATE INDEX idx_bridge_call_workspace ON bridge_call (workspace_id, called_at, id);
--- Who calls may send any text as a name; what is longer than an index entry stays out of it.
+-- Callers may send any text as a name. Texts that are too long for an index entry are not indexed.
 CREATE INDEX idx_bridge_call_caller ON bridge_call (lower(caller), called_at) WHERE length(caller) <= 320;
 CREATE INDEX idx_bridge_call_bridge ON bridge_call (bridge, called_at) WHERE length(bridge) <= 255;
 CREATE INDEX idx_bridge_call_request ON bridge_call (request_id) WHERE length(request_id) <= 255;
 CREATE INDEX idx_bridge_call_started ON bridge_call (instance) WHERE outcome = 'started';
 
--- The audit trail of administration.
+-- The audit trail of administrative changes.
 CREATE TABLE bridge_change (
     id TEXT NOT NULL PRIMARY KEY,
     workspace_id TEXT NOT NULL DEFAULT 'default' CHECK (workspace_id <> ''),

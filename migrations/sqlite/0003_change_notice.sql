@@ -1,4 +1,4 @@
--- A number that grows with every change of who may use what, also when another process makes it.
+-- A number that grows with every change of access, even if another process makes it.
 
 CREATE TABLE bridge_generation (
     id INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),

@@ -1,7 +1,7 @@
--- Who we are when we call others. What is secret in here is sealed under the operator's key.
+-- Credentials for the servers of bridges. Secrets are sealed (encrypted) with the operator's key.
 
--- Accounts at the servers of bridges; subject '' is the one that all callers share. While
--- `refreshing_until` is ahead, one replica renews the tokens and the others wait.
+-- Accounts at the servers of bridges. Subject '' is the account that all callers share. Until
+-- `refreshing_until`, one replica renews the tokens and the others wait.
 CREATE TABLE bridge_account (
     workspace_id TEXT NOT NULL DEFAULT 'default' CHECK (workspace_id <> ''),
     bridge TEXT NOT NULL,
@@ -13,7 +13,7 @@ CREATE TABLE bridge_account (
     PRIMARY KEY (workspace_id, bridge, subject)
 );
 
--- Logins that somebody began. `id` is the SHA-256 of the state that the browser brings back.
+-- Logins in progress. `id` is the SHA-256 of the state that the browser brings back.
 CREATE TABLE bridge_login (
     id TEXT NOT NULL PRIMARY KEY,
     sealed BLOB NOT NULL,
@@ -22,7 +22,7 @@ CREATE TABLE bridge_login (
 );
 CREATE INDEX idx_bridge_login_expiry ON bridge_login (expires_at);
 
--- The last tools of a bridge whose sessions belong to its callers.
+-- The last known tools of a bridge that has one session per caller.
 CREATE TABLE bridge_known_tools (
     bridge TEXT NOT NULL PRIMARY KEY,
     tools TEXT NOT NULL,
@@ -51,8 +51,8 @@ CREATE TABLE IF NOT EXISTS tenant_endpoint_overrides (
 );
 CREATE INDEX IF NOT EXISTS idx_tenant_endpoint_overrides_tenant_id ON tenant_endpoint_overrides (tenant_id);
 
--- A number that grows with every change of an account, a key or an endpoint, apart from that of
--- access: tokens are renewed all day. Who claims a renewal changes nothing.
+-- A number that grows with every change of an account, a key or an endpoint. It is separate from
+-- that of access because tokens are renewed all day. A claim of a renewal does not count.
 CREATE TABLE bridge_account_generation (
     id INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
     generation BIGINT NOT NULL

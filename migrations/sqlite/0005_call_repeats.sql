@@ -1,3 +1,3 @@
--- One record may stand for several refusals alike: how many there were besides the first.
+-- One record may stand for several similar refusals. This is their number without the first.
 
 ALTER TABLE bridge_call ADD COLUMN repeats BIGINT NOT NULL DEFAULT 0;

@@ -1,4 +1,4 @@
-//! [`Access`]: gathers what is known of a caller.
+//! [`Access`]: collects what is known about a caller.
 
 use std::sync::Arc;
 
@@ -16,16 +16,16 @@ use crate::{
     store::{Store, StoreError},
 };
 
-/// What access is decided with.
+/// The data for access decisions.
 #[derive(Debug)]
 pub struct Access {
-    /// What the configuration says.
+    /// The access settings.
     rules: Arc<Rules>,
-    /// What the tables say; `None` where nothing is kept.
+    /// The cached tables; `None` without a database.
     memory: Option<Arc<Memory>>,
 }
 
-/// What the configuration says.
+/// The access settings.
 #[derive(Debug)]
 pub struct Rules {
     /// Whether groups and grants decide.
@@ -37,7 +37,7 @@ pub struct Rules {
 }
 
 impl Rules {
-    /// Of a configuration.
+    /// The settings of a configuration.
     pub(super) fn of(config: &Config) -> Self {
         let shared = |names: &[String]| names.iter().map(|it| it.as_str().into()).collect();
         Self {
@@ -47,7 +47,7 @@ impl Rules {
         }
     }
 
-    /// The first of these groups whose members may use everything.
+    /// The first of these groups whose members are administrators.
     pub(super) fn admin_group(&self, groups: &[Arc<str>]) -> Option<Arc<str>> {
         let is_admins = |group: &&Arc<str>| self.admin_groups.contains(group);
         groups.iter().find(is_admins).cloned()
@@ -55,7 +55,8 @@ impl Rules {
 }
 
 impl Access {
-    /// The rules of a configuration and the grants of a store. `tracker` runs what reads ahead.
+    /// The settings of a configuration and the grants of a store. `tracker` runs the tasks that
+    /// refresh cached data.
     pub fn new(config: &Config, store: Option<Arc<Store>>, tracker: &TaskTracker) -> Self {
         let ttl = config.access.cache_ttl;
         let memory = store.map(|store| Arc::new(Memory::new(store, ttl, tracker)));
@@ -65,8 +66,8 @@ impl Access {
         }
     }
 
-    /// The rules of another configuration over the same store. What was read stays read, as long
-    /// as it counts for the same time.
+    /// The settings of another configuration with the same store. Cached data is kept if the cache
+    /// time is unchanged.
     pub fn renewed(
         &self,
         config: &Config,
@@ -86,8 +87,8 @@ impl Access {
         self.rules.is_enforced
     }
 
-    /// What is known of a caller, now. The error is a database that does not answer where it must
-    /// be asked; whoever needs no table is not made to wait for it.
+    /// What is known about a caller now. Fails if the database is needed and does not respond.
+    /// Callers whose decision needs no table do not wait for the database.
     pub async fn view(&self, caller: &Arc<Caller>) -> Result<View, StoreError> {
         let free = match caller.proof {
             Proof::Operator => Some(Rule::Operator),
@@ -102,7 +103,7 @@ impl Access {
         Ok(View::bound(Arc::clone(caller), standing))
     }
 
-    /// What groups and grants make of a caller.
+    /// The permissions from a caller's groups and grants.
     async fn standing(&self, caller: &Caller) -> Result<Arc<Standing>, StoreError> {
         let proven = caller.groups.as_deref().unwrap_or_default();
         if self.rules.admin_group(proven).is_some() {
@@ -110,7 +111,7 @@ impl Access {
             return Ok(self.made_of(&nothing, proven, Origin::Proof, false));
         }
         let memory = self.memory.as_ref().ok_or_else(|| {
-            StoreError::Down("access is decided by groups, and no database is configured".into())
+            StoreError::Down("access depends on groups, but no database is configured".into())
         })?;
         let known = async {
             match &caller.email {
@@ -129,8 +130,8 @@ impl Access {
         Ok(self.remembered(&policy, &known, None))
     }
 
-    /// What Open WebUI's groups, else those of our tables, make of a caller; made once for as long
-    /// as they are the same.
+    /// The permissions from Open WebUI's groups, or else from those of the bridge's tables. They
+    /// are cached as long as the groups are the same.
     fn remembered(
         &self,
         policy: &Arc<Policy>,
@@ -155,7 +156,7 @@ impl Access {
         standing
     }
 
-    /// What groups of one origin make of a caller.
+    /// The permissions from groups of one origin.
     fn made_of(
         &self,
         policy: &Arc<Policy>,
@@ -168,7 +169,7 @@ impl Access {
     }
 }
 
-/// Whether they are the very same groups.
+/// Whether both are the very same groups.
 fn is_same(one: Option<&Arc<[Arc<str>]>>, other: Option<&Arc<[Arc<str>]>>) -> bool {
     match (one, other) {
         (Some(one), Some(other)) => Arc::ptr_eq(one, other),

@@ -1,8 +1,8 @@
-//! [`Memory`]: what the tables say of grants and members, for as long as it counts.
+//! [`Memory`]: caches the grants and members of the tables.
 //!
-//! What was read counts while [`Store::version`] stays what it was before the reading, and for
-//! `access.cache_ttl` at most. What is in use is read again before that time is over, so that a
-//! busy bridge does not wait for its database.
+//! A cached value is valid while [`Store::version`] is unchanged, and for at most
+//! `access.cache_ttl`. Values in use are refreshed before they expire, so that a busy bridge does
+//! not wait for its database.
 
 use std::{
     fmt,
@@ -24,46 +24,46 @@ use crate::{
     telemetry::Lookups,
 };
 
-/// Members that are remembered at most.
+/// The maximum number of cached members.
 const MEMBERS_MAX: u64 = 10_000;
-/// The grants are one value; while it changes there are two.
+/// The grants are one value; during a change there are two.
 const POLICIES_MAX: u64 = 2;
-/// The part of its time after which what is in use is read again.
+/// The part of its lifetime after which a value in use is refreshed.
 const RENEWED_AFTER: f32 = 0.75;
 
-/// What our tables say of one user.
+/// What the bridge's tables contain about one user.
 #[derive(Debug, Default)]
 pub struct Known {
     /// Their groups.
     pub groups: Vec<Arc<str>>,
     /// `user_admin_status`.
     pub is_admin: bool,
-    /// What was last made of it, for as long as it is made of the same.
+    /// The permissions that were last built from it.
     pub made: ArcSwapOption<Made>,
 }
 
-/// A standing, and what it was made of.
+/// Permissions, and the groups they were built from.
 #[derive(Debug)]
 pub struct Made {
-    /// The groups, where they are not those of our tables.
+    /// The groups, unless they come from the bridge's tables.
     pub groups: Option<Arc<[Arc<str>]>>,
-    /// It.
+    /// The permissions.
     pub standing: Arc<Standing>,
 }
 
-/// What was read.
+/// The cached tables.
 #[derive(Debug)]
 pub struct Memory {
-    /// Where it is read.
+    /// The source.
     store: Arc<Store>,
-    /// The grants, whole.
+    /// All grants.
     policy: Kept<(), Policy>,
-    /// Users, by e-mail.
+    /// Users, by e-mail address.
     members: Kept<Arc<str>, Known>,
 }
 
 impl Memory {
-    /// Of these tables.
+    /// A cache of the tables in this store.
     pub fn new(store: Arc<Store>, ttl: Duration, tracker: &TaskTracker) -> Self {
         Self {
             store,
@@ -72,7 +72,7 @@ impl Memory {
         }
     }
 
-    /// How long it counts.
+    /// How long a value is valid.
     pub fn ttl(&self) -> Duration {
         self.policy.ttl
     }
@@ -88,7 +88,7 @@ impl Memory {
         self.policy.get((), self.store.version(), read).await
     }
 
-    /// What our tables say of a user.
+    /// What the bridge's tables contain about a user.
     pub async fn member(&self, email: &Arc<str>) -> Result<Arc<Known>, StoreError> {
         let (store, asked) = (Arc::clone(&self.store), Arc::clone(email));
         let read = || async move { store.member(&asked).await.map(Known::from) };
@@ -107,33 +107,33 @@ impl From<Member> for Known {
     }
 }
 
-/// What the tables say, not what was made of it.
+/// Compares what the tables contain, not what was built from it.
 impl PartialEq for Known {
     fn eq(&self, other: &Self) -> bool {
         self.groups == other.groups && self.is_admin == other.is_admin
     }
 }
 
-/// Values by key and by the version that was asked for before they were read.
+/// A cache, by key and by the store version before the read.
 struct Kept<K, T> {
-    /// The values. One reading of each at a time.
+    /// The values. Each is read by one task at a time.
     cache: Cache<(K, u64), Arc<Read<T>>>,
-    /// How long they count.
+    /// How long a value is valid.
     ttl: Duration,
-    /// Runs what reads ahead.
+    /// Runs the tasks that refresh values.
     tracker: TaskTracker,
-    /// What looks are counted as.
+    /// The name of the hit and miss counters.
     lookups: Lookups,
 }
 
-/// A value that was read.
+/// A cached value.
 #[derive(Debug)]
 struct Read<T> {
-    /// It.
+    /// The value.
     value: Arc<T>,
-    /// When the reading began.
+    /// When the read began.
     at: Instant,
-    /// Whether it is being read again.
+    /// Whether it is being refreshed.
     is_renewing: AtomicBool,
 }
 
@@ -142,7 +142,7 @@ where
     K: Hash + Eq + Clone + Send + Sync + 'static,
     T: PartialEq + Send + Sync + 'static,
 {
-    /// Nothing yet; so many values at most.
+    /// An empty cache for at most `max` values.
     fn new(max: u64, ttl: Duration, tracker: &TaskTracker, lookups: Lookups) -> Self {
         Self {
             cache: Cache::builder().max_capacity(max).time_to_live(ttl).build(),
@@ -152,8 +152,7 @@ where
         }
     }
 
-    /// A value that counts, read now if there is none. Whoever waits for the same reading shares
-    /// its error.
+    /// A valid value. Reads it if necessary. Callers that wait for the same read share its error.
     async fn get<F>(
         &self,
         key: K,
@@ -176,7 +175,7 @@ where
             }
         }
         self.lookups.note(false);
-        // Boxed: it is large, and a warm path does not come here.
+        // Boxed because it is large and the common path does not get here.
         Box::pin(self.read(key, read())).await
     }
 
@@ -202,7 +201,7 @@ where
             .map_err(|error| StoreError::clone(&error))
     }
 
-    /// Reads ahead of time. What did not change stays the same value.
+    /// Refreshes a value before it expires. If the content did not change, the old value is kept.
     fn renew(
         &self,
         key: (K, u64),
@@ -219,7 +218,7 @@ where
                 }
                 Ok(value) => cache.insert(key, Read::new(Arc::new(value), at)).await,
                 Err(error) => {
-                    tracing::debug!(%error, "what access needs could not be read ahead of time");
+                    tracing::debug!(%error, "cannot refresh cached access data");
                     old.is_renewing.store(false, Ordering::Relaxed);
                 }
             }
@@ -235,7 +234,7 @@ impl<K, T> fmt::Debug for Kept<K, T> {
 }
 
 impl<T> Read<T> {
-    /// A value whose reading began then.
+    /// A value whose read began at this time.
     fn new(value: Arc<T>, at: Instant) -> Arc<Self> {
         Arc::new(Self {
             value,

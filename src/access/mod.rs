@@ -1,7 +1,7 @@
-//! May they: groups and grants decide, and [`Grant`] is the only way to a server's session.
+//! Authorization by groups and grants. A [`Grant`] is the only way to call a server.
 //!
-//! [`Access::view`] gathers what is known of a caller, from memory where it can; [`View`] then
-//! decides without waiting. What cannot be read is refused, never guessed.
+//! [`Access::view`] collects what is known about a caller, from memory if possible; [`View`] then
+//! decides without waiting. If data cannot be read, the call is refused.
 
 mod gather;
 mod memory;

@@ -1,6 +1,6 @@
-//! [`Policy`]: all grants, compiled for the question that every call asks; pure.
+//! [`Policy`]: all grants, compiled for fast decisions. Pure.
 //!
-//! Groups are numbered, so that a caller's groups are a set of bits and a decision looks at the few
+//! Groups are numbered, so that a caller's groups are a bit set and a decision checks only the few
 //! grants of one bridge.
 
 use std::{
@@ -13,31 +13,31 @@ use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 use super::Rule;
 use crate::{store::GrantRow, tool::Tool};
 
-/// Everything that is granted.
+/// All grants.
 #[derive(Debug, Default)]
 pub struct Policy {
-    /// What it was compiled from.
+    /// The rows that it was compiled from.
     rows: Vec<GrantRow>,
     /// The number of each group that has a grant.
     numbers: HashMap<Arc<str>, usize>,
-    /// By bridge.
+    /// The grants by bridge.
     bridges: BTreeMap<String, Grants>,
 }
 
 /// The grants to one bridge, by group.
 #[derive(Debug, Default)]
 struct Grants {
-    /// To all of its tools.
+    /// Grants for all tools.
     whole: Vec<Holder>,
-    /// To some of them.
+    /// Grants for some tools.
     narrowed: Vec<Narrowed>,
-    /// Every glob of those, compiled together: a name is looked at once.
+    /// All patterns of these grants, compiled together so that each name is matched only once.
     globs: GlobSet,
-    /// One by one, by number.
+    /// The single patterns, by number.
     patterns: Vec<Glob>,
 }
 
-/// Whom a grant counts for.
+/// The callers that a grant applies to.
 #[derive(Debug)]
 struct Holder {
     /// The group.
@@ -48,25 +48,25 @@ struct Holder {
     workspace: Option<String>,
 }
 
-/// A grant to some tools.
+/// A grant for some tools.
 #[derive(Debug)]
 struct Narrowed {
-    /// Whom it counts for.
+    /// The callers that it applies to.
     holder: Holder,
-    /// The numbers of its globs; `None` for any name.
+    /// The numbers of its patterns; `None` for any name.
     tools: Option<Vec<usize>>,
-    /// Only tools that say they change nothing.
+    /// Only tools that are declared as read-only.
     read_only: bool,
 }
 
-/// What a caller wants of a bridge.
+/// What a caller wants to do with a bridge.
 #[derive(Debug, Clone, Copy)]
 pub enum Wanted<'a> {
-    /// Anything at all: to see it in a list.
+    /// See it in a list.
     Anything,
-    /// A tool of which only the name is known.
+    /// Use a tool of which only the name is known.
     Named(&'a str),
-    /// A tool.
+    /// Use a tool.
     Tool(&'a Tool),
 }
 
@@ -74,7 +74,7 @@ pub enum Wanted<'a> {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Numbers(Vec<u64>);
 
-/// Who asks: their groups, and their workspace.
+/// The groups and the workspace of a caller.
 #[derive(Debug, Clone, Copy)]
 pub struct Asker<'a> {
     /// Their groups.
@@ -84,7 +84,7 @@ pub struct Asker<'a> {
 }
 
 impl Policy {
-    /// Compiles what the tables say. CPU-bound: thousands of globs take a while.
+    /// Compiles the rows of the tables. CPU-bound: thousands of patterns take a while.
     pub fn compile(mut rows: Vec<GrantRow>) -> Self {
         rows.sort_by(|a, b| (&a.group, &a.bridge).cmp(&(&b.group, &b.bridge)));
         let mut policy = Self::default();
@@ -99,7 +99,7 @@ impl Policy {
         policy
     }
 
-    /// The numbers of groups; those without any grant have none.
+    /// The numbers of these groups. Groups without grants have no number.
     pub fn numbers<'a>(&self, groups: impl IntoIterator<Item = &'a Arc<str>>) -> Numbers {
         let mut numbers = Numbers(vec![0; self.numbers.len().div_ceil(64)]);
         for number in groups.into_iter().filter_map(|it| self.numbers.get(it)) {
@@ -108,7 +108,8 @@ impl Policy {
         numbers
     }
 
-    /// Decides by the grants: a whole one before a narrowed one, by the names of groups.
+    /// Decides by the grants, in the order of group names. A grant for all tools takes precedence
+    /// over a narrowed one.
     pub fn decide(&self, bridge: &str, asker: Asker<'_>, wanted: Wanted<'_>) -> Rule {
         let Some(grants) = self.bridges.get(bridge) else {
             return Rule::NoGrant;
@@ -131,7 +132,7 @@ impl Policy {
         }
     }
 
-    /// The groups that would allow it in this workspace, each once, by name.
+    /// The groups that would allow it in this workspace, sorted and without duplicates.
     pub fn allowing(&self, bridge: &str, workspace: &str, wanted: Wanted<'_>) -> Vec<String> {
         let Some(grants) = self.bridges.get(bridge) else {
             return Vec::new();
@@ -149,7 +150,7 @@ impl Policy {
         groups
     }
 
-    /// Adds one row. The same globs stand in many: each is read once.
+    /// Adds one row. A pattern that is used in several rows is compiled once.
     fn add(&mut self, row: &GrantRow, known: &mut HashMap<String, Option<Glob>>) {
         let holder = self.holder(row);
         let grants = self.bridges.entry(row.bridge.clone()).or_default();
@@ -165,7 +166,7 @@ impl Policy {
         }
     }
 
-    /// Whom a row counts for; numbers its group.
+    /// The callers that a row applies to. Assigns a number to its group.
     fn holder(&mut self, row: &GrantRow) -> Holder {
         let next = self.numbers.len();
         let known = self.numbers.get_key_value(row.group.as_str());
@@ -180,7 +181,7 @@ impl Policy {
     }
 }
 
-/// What was granted decides all the rest.
+/// Compares only the rows, because everything else is built from them.
 impl PartialEq for Policy {
     fn eq(&self, other: &Self) -> bool {
         self.rows == other.rows
@@ -188,8 +189,8 @@ impl PartialEq for Policy {
 }
 
 impl Grants {
-    /// The numbers of globs; new ones get the next. One that cannot be read has none, and so
-    /// includes nothing.
+    /// The numbers of patterns. New patterns get the next number. An invalid pattern gets none and
+    /// matches nothing.
     fn number(
         &mut self,
         texts: &[String],
@@ -208,8 +209,8 @@ impl Grants {
         numbers
     }
 
-    /// The numbers of the globs that a tool matches, by the name that callers use or by the
-    /// server's own.
+    /// The numbers of the patterns that match a tool, by its published name or by the server's
+    /// name.
     fn matched(&self, wanted: Wanted<'_>) -> Vec<usize> {
         match wanted {
             Wanted::Anything => Vec::new(),
@@ -226,19 +227,19 @@ impl Grants {
 }
 
 impl Holder {
-    /// Whether it counts for this caller.
+    /// Whether the grant applies to this caller.
     fn is_met_by(&self, asker: Asker<'_>) -> bool {
         asker.numbers.contains(self.number) && self.is_in(asker.workspace)
     }
 
-    /// Whether it counts in this workspace.
+    /// Whether the grant applies to this workspace.
     fn is_in(&self, workspace: &str) -> bool {
         self.workspace.as_deref().is_none_or(|own| own == workspace)
     }
 }
 
 impl Narrowed {
-    /// Whether it includes what is wanted, which matches these globs.
+    /// Whether the grant includes the requested tool, which matches these patterns.
     fn includes(&self, wanted: Wanted<'_>, matched: &[usize]) -> bool {
         let globs = self.tools.as_ref();
         let is_named = || globs.is_none_or(|own| own.iter().any(|it| matched.contains(it)));
@@ -251,41 +252,41 @@ impl Narrowed {
 }
 
 impl Numbers {
-    /// Adds one.
+    /// Adds a number.
     fn insert(&mut self, number: usize) {
         if let Some(word) = self.0.get_mut(number / 64) {
             *word |= 1 << (number % 64);
         }
     }
 
-    /// Whether it is one of them.
+    /// Whether it contains a number.
     fn contains(&self, number: usize) -> bool {
         let word = self.0.get(number / 64).copied().unwrap_or_default();
         word >> (number % 64) & 1 == 1
     }
 }
 
-/// Whether a glob can be read; says what is wrong with it.
+/// Checks that a pattern is valid. The error says what is wrong with it.
 pub fn check_glob(text: &str) -> Result<(), String> {
     let parsed = parse(text).map_err(|error| error.kind().to_string());
     parsed.map(|_glob| ())
 }
 
-/// A glob, written as those of `[bridges.NAME]`.
+/// Compiles a pattern, with the syntax of those in `[bridges.NAME]`.
 fn parse(text: &str) -> Result<Glob, globset::Error> {
     GlobBuilder::new(text).backslash_escape(true).build()
 }
 
-/// A glob of the tables.
+/// Compiles a pattern from the tables.
 fn glob(text: &str) -> Option<Glob> {
     parse(text)
         .inspect_err(|error| {
-            tracing::warn!("a grant has a glob that cannot be read and includes nothing: {error}");
+            tracing::warn!("a grant has an invalid tool pattern, which matches nothing: {error}");
         })
         .ok()
 }
 
-/// All globs of a bridge.
+/// Compiles all patterns of a bridge.
 fn globs(bridge: &str, patterns: &[Glob]) -> GlobSet {
     let mut set = GlobSetBuilder::new();
     for glob in patterns {
@@ -294,7 +295,7 @@ fn globs(bridge: &str, patterns: &[Glob]) -> GlobSet {
     set.build().unwrap_or_else(|error| {
         tracing::warn!(
             bridge.name = bridge,
-            "the globs of the grants are too large and include nothing: {error}"
+            "the tool patterns of the grants are too large and match nothing: {error}"
         );
         GlobSet::empty()
     })

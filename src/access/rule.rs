@@ -1,31 +1,31 @@
-//! What a decision says: [`Rule`], [`Grant`], [`Denial`].
+//! The results of a decision: [`Rule`], [`Grant`], [`Denial`].
 
 use std::{fmt, sync::Arc};
 
 use crate::name::{BridgeName, ToolName};
 
-/// Which rule decided, as the audit trail and `explain` name it.
+/// The rule that decided, as named in the audit trail and by `explain`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rule {
-    /// The program's own commands hold the configuration.
+    /// The program's own commands, whose user has the configuration.
     Operator,
-    /// No access rules are configured: every identity may call everything.
+    /// No access rules are configured: every authenticated caller may call everything.
     Open,
-    /// Nothing but this machine can reach us, and no identity is configured.
+    /// Only this machine can connect, and no authentication is configured.
     Loopback,
     /// A member of a group of administrators.
     AdminGroup(Arc<str>),
     /// A grant of this group.
     Grant(Arc<str>),
-    /// A grant of this group that is narrowed to tools, and this is one of them.
+    /// A grant of this group that is limited to some tools, including this one.
     NarrowedGrant(Arc<str>),
-    /// No group of theirs has a grant.
+    /// None of the caller's groups has a grant.
     NoGrant,
-    /// Grants there are, but none of them includes this tool.
+    /// There are grants, but none of them includes this tool.
     Narrowed,
 }
 
-/// The words of the audit trail: `grant developers`, `no_grant`.
+/// The names in the audit trail: `grant developers`, `no_grant`.
 impl fmt::Display for Rule {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -42,26 +42,26 @@ impl fmt::Display for Rule {
 }
 
 impl Rule {
-    /// Whether it lets the call pass.
+    /// Whether it allows the call.
     pub fn allows(&self) -> bool {
         !matches!(self, Self::NoGrant | Self::Narrowed)
     }
 }
 
-/// The proof that [`super::View::authorise`] said yes, to this tool of this bridge. Only this
-/// module makes one.
+/// Proves that [`super::View::authorise`] allowed this tool of this bridge. Only this module can
+/// create one.
 #[derive(Debug)]
 pub struct Grant {
-    /// The rule that allowed it.
+    /// The rule that allowed the call.
     pub rule: Rule,
-    /// The bridge that was asked for.
+    /// The requested bridge.
     bridge: BridgeName,
-    /// The tool that was asked for, as its server calls it.
+    /// The requested tool, by the server's name.
     tool: ToolName,
 }
 
 impl Grant {
-    /// A yes; the rule must be one that allows.
+    /// Creates a grant. The rule must allow the call.
     pub(super) fn new(rule: Rule, bridge: &BridgeName, tool: &ToolName) -> Self {
         Self {
             rule,
@@ -70,18 +70,18 @@ impl Grant {
         }
     }
 
-    /// Whether it was given for this tool, by the server's name, of this bridge.
+    /// Whether it was given for this tool of this bridge, by the server's name of the tool.
     pub fn is_for(&self, bridge: &BridgeName, tool: &ToolName) -> bool {
         self.bridge == *bridge && self.tool == *tool
     }
 }
 
-/// No.
+/// A refused call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Denial {
     /// The rule that refused it.
     pub rule: Rule,
-    /// The groups that would allow it. Empty for whoever may not administer: it is not theirs to
-    /// know.
+    /// The groups that would allow it. Empty for a caller who is not an administrator, because they
+    /// may not know the groups.
     pub allowing: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! [`View`]: a caller, their groups and the grants; it decides, without waiting.
+//! [`View`]: a caller with their groups and grants. It decides without waiting.
 
 use std::sync::Arc;
 
@@ -16,18 +16,18 @@ use crate::{
 /// Where a group of a caller comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// It came with the proof: a gateway's header, a token, the entry of an API key.
+    /// From the credentials: a gateway's header, a token, or the entry of an API key.
     Proof,
-    /// Our tables say so.
+    /// From the bridge's tables.
     Table,
-    /// Open WebUI's tables say so, and ours have no group of theirs.
+    /// From Open WebUI's tables, because the bridge's tables contain no group of this user.
     OpenWebUi,
     /// `access.default_groups`
     Default,
 }
 
 impl Origin {
-    /// The word of `explain`.
+    /// The name in `explain`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Proof => "proof",
@@ -38,71 +38,71 @@ impl Origin {
     }
 }
 
-/// A caller, their groups and the grants: enough to decide.
+/// A caller with their groups and grants: everything that a decision needs.
 #[derive(Debug, Clone)]
 pub struct View {
-    /// Who it is.
+    /// The caller.
     caller: Arc<Caller>,
-    /// What they may.
+    /// What they may do.
     power: Power,
 }
 
-/// What decides.
+/// How decisions are made.
 #[derive(Debug, Clone)]
 enum Power {
-    /// One rule for everything.
+    /// One rule allows everything.
     Free(Rule),
     /// Groups and grants.
     Bound(Arc<Standing>),
 }
 
-/// What groups and grants make of a caller.
+/// The permissions that result from a caller's groups and grants.
 #[derive(Debug)]
 pub struct Standing {
-    /// The groups that count.
+    /// The groups that apply.
     groups: Vec<Arc<str>>,
-    /// Where each comes from.
+    /// Where each group comes from.
     origins: Vec<Origin>,
-    /// Those that have grants.
+    /// The numbers of the groups that have grants.
     numbers: Numbers,
-    /// The first of them whose members may use everything.
+    /// The first group whose members are administrators.
     admin_group: Option<Arc<str>>,
     /// `user_admin_status`
     is_marked: bool,
     /// The grants.
     pub(super) policy: Arc<Policy>,
-    /// What the configuration says.
+    /// The access settings.
     pub(super) rules: Arc<Rules>,
 }
 
-/// Why a decision is what it is.
+/// The explanation of a decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Explanation {
-    /// What logs and records call them.
+    /// The caller's name in logs.
     pub caller: String,
-    /// How they proved who they are.
+    /// How they authenticated.
     pub proof: &'static str,
-    /// Their e-mail.
+    /// Their e-mail address.
     pub email: Option<String>,
     /// Their workspace.
     pub workspace: String,
     /// Their groups, and where each comes from.
     pub groups: Vec<(String, Origin)>,
-    /// Whether they may administer.
+    /// Whether they are an administrator.
     pub is_admin: bool,
-    /// The rule that decides.
+    /// The rule that decided.
     pub rule: Rule,
     /// The groups that would allow it.
     pub allowing: Vec<String>,
 }
 
 impl View {
-    /// Whoever runs the program's own commands: they hold its configuration.
+    /// The operator who runs the program's own commands, and therefore has its configuration.
     pub fn operator() -> Self {
         Self::free(Arc::new(Caller::operator()), Rule::Operator)
     }
 
-    /// A caller that one rule lets do everything.
+    /// A caller for whom one rule allows everything.
     pub(super) fn free(caller: Arc<Caller>, rule: Rule) -> Self {
         Self {
             caller,
@@ -110,7 +110,7 @@ impl View {
         }
     }
 
-    /// A caller that groups and grants decide for.
+    /// A caller whose groups and grants decide.
     pub(super) fn bound(caller: Arc<Caller>, standing: Arc<Standing>) -> Self {
         Self {
             caller,
@@ -118,12 +118,12 @@ impl View {
         }
     }
 
-    /// Who it is.
+    /// The caller.
     pub fn caller(&self) -> &Arc<Caller> {
         &self.caller
     }
 
-    /// The groups that count.
+    /// The groups that apply.
     pub fn groups(&self) -> &[Arc<str>] {
         match &self.power {
             Power::Free(_) => self.caller.groups.as_deref().unwrap_or_default(),
@@ -131,8 +131,9 @@ impl View {
         }
     }
 
-    /// Whether they may administer: by a group, by the mark in our tables, by their proof. Without
-    /// access rules: whoever holds a key, or sits at this machine.
+    /// Whether they are an administrator: by a group, by the bridge's tables, or by their
+    /// credentials. Without access rules, every holder of a key and the user of this machine are
+    /// administrators.
     pub fn is_admin(&self) -> bool {
         match (&self.power, self.caller.proof) {
             (_, Proof::Anonymous) => false,
@@ -144,7 +145,7 @@ impl View {
         }
     }
 
-    /// Whether they may call every tool there is.
+    /// Whether they may call every tool.
     pub fn is_unbounded(&self) -> bool {
         match &self.power {
             Power::Free(_) => true,
@@ -152,7 +153,7 @@ impl View {
         }
     }
 
-    /// Decides. The one way to a [`Grant`].
+    /// Decides whether they may call a tool. This is the only way to get a [`Grant`].
     pub fn authorise(&self, bridge: &BridgeName, tool: &Tool) -> Result<Grant, Denial> {
         self.checked(bridge, Wanted::Tool(tool))
             .map(|rule| Grant::new(rule, bridge, &tool.server_name))
@@ -163,17 +164,17 @@ impl View {
         self.decide(bridge, Wanted::Tool(tool)).allows()
     }
 
-    /// Whether they may use anything of a bridge: whoever may not is not told what it has.
+    /// Whether they may use any tool of a bridge. Other callers do not learn which tools it has.
     pub fn enter(&self, bridge: &BridgeName) -> Result<Rule, Denial> {
         self.checked(bridge, Wanted::Anything)
     }
 
-    /// Whether they may hear that a bridge has no tool of this name.
+    /// Whether they may learn that a bridge has no tool with this name.
     pub fn enter_for(&self, bridge: &BridgeName, tool: &str) -> Result<Rule, Denial> {
         self.checked(bridge, Wanted::Named(tool))
     }
 
-    /// Whether it was made of the very values that another was made of.
+    /// Whether both were built from the very same values.
     #[cfg(test)]
     pub(super) fn is_made_of(&self, other: &Self) -> bool {
         match (&self.power, &other.power) {
@@ -182,7 +183,7 @@ impl View {
         }
     }
 
-    /// Says why they may or may not use a tool, or anything at all, of a bridge.
+    /// Explains why they may or may not use a tool of a bridge, or the bridge at all.
     pub fn explain(&self, bridge: &BridgeName, tool: Option<&Tool>) -> Explanation {
         let wanted = tool.map_or(Wanted::Anything, Wanted::Tool);
         let text = |group: &Arc<str>| group.to_string();
@@ -209,7 +210,7 @@ impl View {
         }
     }
 
-    /// The rule that allows it, or a denial as they may see it.
+    /// The rule that allows the call, or a denial that the caller may see.
     fn checked(&self, bridge: &BridgeName, wanted: Wanted<'_>) -> Result<Rule, Denial> {
         let rule = self.decide(bridge, wanted);
         if rule.allows() {
@@ -223,7 +224,7 @@ impl View {
         Err(Denial { rule, allowing })
     }
 
-    /// The order of design §7: a group of administrators, a whole grant, a narrowed one.
+    /// Checks in this order: a group of administrators, a grant for all tools, a narrowed grant.
     fn decide(&self, bridge: &BridgeName, wanted: Wanted<'_>) -> Rule {
         let standing = match &self.power {
             Power::Free(rule) => return rule.clone(),
@@ -239,7 +240,7 @@ impl View {
         standing.policy.decide(bridge.as_str(), asker, wanted)
     }
 
-    /// The groups that would allow it: those with grants, then those of administrators.
+    /// The groups that would allow it: first those with grants, then those of administrators.
     fn allowing(&self, bridge: &BridgeName, wanted: Wanted<'_>) -> Vec<String> {
         let Power::Bound(standing) = &self.power else {
             return Vec::new();
@@ -256,7 +257,7 @@ impl View {
 }
 
 impl Standing {
-    /// Of groups and where they come from; the configured ones are added.
+    /// Builds the permissions from groups and their origins. Adds the configured default groups.
     pub fn new<'a>(
         rules: &Arc<Rules>,
         policy: &Arc<Policy>,

@@ -1,4 +1,4 @@
-//! [`Condition`]: what works and what does not, told in the log and on `/health`.
+//! [`Condition`]: the state of the audit trail, reported in the log and on `/health`.
 
 use std::sync::{
     Arc,
@@ -10,35 +10,35 @@ use jiff::Timestamp;
 
 use super::AuditHealth;
 
-/// While the journal fails the log says so this often, in microseconds.
+/// How often the log repeats that the journal fails, in microseconds.
 const REMINDER: i64 = 10_000_000;
 
-/// What works and what does not. Reading it takes no lock.
+/// The state of the audit trail. Reading it takes no lock.
 #[derive(Debug, Default)]
 pub(super) struct Condition {
-    /// Bytes that are not yet in the database.
+    /// Bytes that are not in the database yet.
     pub backlog: AtomicU64,
     /// Calls that have begun and not ended.
     pub open: AtomicU64,
-    /// Records that went to the log instead, since the start.
+    /// Records since the start that went to the log instead of the journal.
     lost: AtomicU64,
-    /// How many of them the log has counted.
+    /// How many of them the log has reported.
     told: AtomicU64,
-    /// When the log last counted them, microseconds since 1970.
+    /// When the log last reported them, in microseconds since 1970.
     told_at: AtomicI64,
     /// Why records cannot be written.
     journal: Trouble,
-    /// Why the disk does not take them.
+    /// Why the disk does not store them.
     disk: Trouble,
     /// Why they do not reach the database.
     shipping: Trouble,
 }
 
-/// Something that does not work, while it does not.
+/// A failure, while it lasts.
 #[derive(Debug, Default)]
 struct Trouble(ArcSwapOption<Failure>);
 
-/// What does not work, and since when.
+/// What fails, and since when.
 #[derive(Debug)]
 struct Failure {
     what: String,
@@ -46,7 +46,8 @@ struct Failure {
 }
 
 impl Trouble {
-    /// Notes it; true where it is new. A cause that changes keeps the time of the first.
+    /// Records a failure. Returns true if it is new. If the cause changes, the time of the first
+    /// failure stays.
     fn note(&self, what: &str) -> bool {
         let before = self.0.load();
         if before.as_ref().is_some_and(|failure| failure.what == what) {
@@ -63,7 +64,7 @@ impl Trouble {
         is_new
     }
 
-    /// Forgets it; true where there was something.
+    /// Clears the failure. Returns true if there was one.
     fn clear(&self) -> bool {
         self.0.load().is_some() && self.0.swap(None).is_some()
     }
@@ -76,23 +77,24 @@ impl Trouble {
 }
 
 impl Condition {
-    /// A record was written.
+    /// Notes that a record was written.
     pub(super) fn written(&self) {
         if self.journal.clear() {
             let lost = self.lost.load(Ordering::Relaxed);
             self.told.store(lost, Ordering::Relaxed);
-            tracing::info!(lost, "the audit journal is written again");
+            tracing::info!(lost, "the audit journal can be written again");
         }
     }
 
-    /// A record could not be written. `is_lost` where it will not be written later either.
+    /// Notes that a record could not be written. `is_lost` means that it will not be written later
+    /// either.
     pub(super) fn unwritten(&self, why: &str, is_lost: bool) {
         let lost = self.lost.fetch_add(u64::from(is_lost), Ordering::Relaxed) + u64::from(is_lost);
         let is_new = self.journal.note(why);
         let now = Timestamp::now().as_microsecond();
         let told_at = self.told_at.load(Ordering::Relaxed);
         let is_due = is_new || now - told_at >= REMINDER;
-        // Of all that find it due, one tells.
+        // If several tasks find it due, only one of them logs.
         if is_due
             && self
                 .told_at
@@ -104,7 +106,7 @@ impl Condition {
                 reason = why,
                 lost = lost.saturating_sub(told),
                 lost_since_start = lost,
-                "the audit journal cannot be written"
+                "cannot write the audit journal"
             );
         }
     }
@@ -114,40 +116,40 @@ impl Condition {
         self.journal.0.load().is_some()
     }
 
-    /// The disk has all that was written.
+    /// Notes that the disk has stored everything that was written.
     pub(super) fn synced(&self) {
         if self.disk.clear() {
-            tracing::info!("the disk takes the audit journal again");
+            tracing::info!("the audit journal is synced to disk again");
         }
     }
 
-    /// The disk does not say that it has what was written: only a power cut would show.
+    /// Notes that syncing failed. Data would be lost only in a power failure.
     pub(super) fn unsynced(&self, why: &str) {
         if self.disk.note(why) {
-            tracing::error!(reason = why, "the disk does not take the audit journal");
+            tracing::error!(reason = why, "cannot sync the audit journal to disk");
         }
     }
 
-    /// The database took records.
+    /// Notes that the database stored records.
     pub(super) fn shipped(&self) {
         if self.shipping.clear() {
-            tracing::info!("the audit trail reaches the database again");
+            tracing::info!("the audit trail is written to the database again");
         }
     }
 
-    /// The database took none.
+    /// Notes that the database stored no records.
     pub(super) fn unshipped(&self, why: &str) {
         if self.shipping.note(why) {
             tracing::warn!(
                 reason = why,
-                "the audit trail does not reach the database; the journal keeps it until it does"
+                "cannot write the audit trail to the database; the journal keeps it in the meantime"
             );
         }
     }
 
-    /// Bytes went into the database, or are given up.
+    /// Notes that bytes were stored in the database or given up.
     pub(super) fn settle(&self, bytes: u64) {
-        // The closure always answers: nothing to handle.
+        // The closure always returns a value, so the update cannot fail.
         self.backlog
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |backlog| {
                 Some(backlog.saturating_sub(bytes))
@@ -155,7 +157,7 @@ impl Condition {
             .ok();
     }
 
-    /// For `/health`.
+    /// The state for `/health`.
     pub(super) fn health(&self) -> AuditHealth {
         let troubles = [&self.journal, &self.disk, &self.shipping];
         let failing: Vec<_> = troubles.into_iter().filter_map(Trouble::describe).collect();

@@ -1,5 +1,5 @@
-//! From records to CSV and JSON lines, page by page: [`Pages`] asks, [`render`] writes. Nothing
-//! here does I/O, so the command line and the admin API share it.
+//! Exports records as CSV and JSON Lines, page by page: [`Pages`] plans the queries, [`render`]
+//! writes the output. There is no I/O here, so the command line and the admin API share it.
 
 use serde_json::{Map, Value, json};
 
@@ -9,19 +9,19 @@ use crate::{
     store::{CallFilter, CallRecord, ChangeRecord},
 };
 
-/// Records of one page: what an export holds in memory.
+/// The number of records per page. An export keeps one page in memory.
 const PAGE: u32 = 1000;
 
-/// How an export looks.
+/// The format of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
-    /// Comma separated, with a line of names; for spreadsheets.
+    /// Comma-separated, with a header line; for spreadsheets.
     Csv,
-    /// One JSON object a line; for programs.
+    /// One JSON object per line; for programs.
     JsonLines,
 }
 
-/// The pages of a query, one after the other.
+/// The pages of a query, one after another.
 #[derive(Debug)]
 pub struct Pages {
     filter: CallFilter,
@@ -31,7 +31,7 @@ pub struct Pages {
 }
 
 impl Pages {
-    /// Up to `limit` records of a filter, the newest first.
+    /// The pages of up to `limit` records that match a filter, newest first.
     pub fn new(filter: CallFilter, limit: u64) -> Self {
         Self {
             filter,
@@ -40,7 +40,7 @@ impl Pages {
         }
     }
 
-    /// What to ask the store next; `None` when all pages were read.
+    /// The next query for the store; `None` when all pages were read.
     pub fn next(&mut self) -> Option<&CallFilter> {
         if self.is_over {
             return None;
@@ -49,7 +49,7 @@ impl Pages {
         Some(&self.filter)
     }
 
-    /// Takes note of the answer.
+    /// Notes the result of the query.
     pub fn read(&mut self, records: &[CallRecord]) {
         let count = records.len() as u64;
         self.left = self.left.saturating_sub(count);
@@ -65,7 +65,7 @@ pub trait Exported {
     /// The names of its fields, in order.
     const NAMES: &[&str];
 
-    /// Its fields, in the same order.
+    /// Its fields, in the same order as the names.
     fn fields(&self) -> Vec<Value>;
 }
 
@@ -141,7 +141,7 @@ impl Exported for ChangeRecord {
     }
 }
 
-/// The bytes of a page. The first one of CSV has the line of names, also when it is empty.
+/// The bytes of a page. The first CSV page has the header line, even if it is empty.
 pub fn render<R: Exported>(format: Format, records: &[R], is_first: bool) -> Vec<u8> {
     match format {
         Format::Csv => csv(records, is_first),
@@ -167,7 +167,8 @@ fn json_lines<R: Exported>(records: &[R]) -> Vec<u8> {
 
 fn csv<R: Exported>(records: &[R], is_first: bool) -> Vec<u8> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    // Memory takes every write, and all rows have as many cells as the first: no error can come.
+    // Writing to memory cannot fail, and all rows have the same number of cells, so no error is
+    // possible.
     if is_first {
         writer.write_record(R::NAMES).ok();
     }
@@ -177,7 +178,7 @@ fn csv<R: Exported>(records: &[R], is_first: bool) -> Vec<u8> {
     writer.into_inner().unwrap_or_default()
 }
 
-/// A field as a cell.
+/// A field as a CSV cell.
 fn cell(field: &Value) -> String {
     match field {
         Value::Null => String::new(),
@@ -190,10 +191,10 @@ fn cell(field: &Value) -> String {
     }
 }
 
-/// A text that no spreadsheet runs. They take what begins with `=`, `+`, `-`, `@` or a full-width form of
-/// these for a formula: a quote before it makes it a text again (OWASP, CSV injection). Some programs
-/// begin a cell also after `;`, `,`, a tab, or a line break within a cell, and drop blanks and quotes
-/// before the text of a cell.
+/// A text that no spreadsheet runs as a formula. Spreadsheets treat text that begins with `=`, `+`,
+/// `-`, `@` or a full-width form of these as a formula; a leading quote makes it text again (OWASP,
+/// CSV Injection). Some programs also start a cell after `;`, `,`, a tab, or a line break within a
+/// cell, and drop blanks and quotes before the text of a cell.
 fn harmless(text: &str) -> String {
     let text = plain_text::lines(text);
     let mut harmless = String::with_capacity(text.len() + 1);
@@ -205,7 +206,7 @@ fn harmless(text: &str) -> String {
             harmless.push('\'');
         }
         begins = match character {
-            // The quote before it is that of the cell.
+            // The quote that would precede it is the one at the start of the cell.
             '\t' | '\n' if is_first => false,
             ';' | ',' | '|' | '\t' | '\n' => true,
             '"' | '\'' => begins,
@@ -217,14 +218,14 @@ fn harmless(text: &str) -> String {
     harmless
 }
 
-/// Whether a formula begins with this character, in one spreadsheet or another.
+/// Whether some spreadsheet treats this character as the start of a formula.
 fn is_formula(character: char) -> bool {
     const FORMULA: &str =
         "=+-@\u{ff1d}\u{ff0b}\u{ff0d}\u{ff20}\u{fe66}\u{fe62}\u{fe63}\u{fe6b}\u{2212}";
     FORMULA.contains(character)
 }
 
-/// Whether a number stands at a place of a text, such as `-1.5`.
+/// Whether a number such as `-1.5` is at this position of a text.
 fn is_number(text: &str, at: usize) -> bool {
     let rest = text.get(at..).unwrap_or_default();
     let end = rest.find([';', ',', '|', ' ', ']', '}', '\t', '\n']);
@@ -260,7 +261,7 @@ mod tests {
             ("-1", "'-1"),
             ("@SUM(A1)", "'@SUM(A1)"),
             ("\t=1", "'\t=1"),
-            // As spreadsheets that split at other places read it.
+            // For spreadsheets that split cells at other characters.
             ("x;=1+1", "x;'=1+1"),
             ("x; =1+1", "x; '=1+1"),
             ("x;\"=1", "\"x;\"\"'=1\""),
@@ -277,7 +278,7 @@ mod tests {
             ("\r=1", "\\r=1"),
             ("\u{feff}=1", "\\ufeff=1"),
             ("\u{200b}=1\u{202e}", "\\u200b=1\\u202e"),
-            // What is no formula.
+            // Text that is not a formula.
             ("a-b=c", "a-b=c"),
             ("a - b", "a - b"),
             ("x;-1.5", "x;-1.5"),

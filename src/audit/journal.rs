@@ -1,12 +1,12 @@
 //! [`Journal`]: the folder of segments that this process writes.
 //!
-//! A call goes on once its line is with the kernel, so `kill -9` loses nothing that was begun. The
-//! calling task writes it itself: handing the bytes to a thread and waiting for it costs more than
-//! the write. Measured on two cores, optimized, on a local disk, warm page cache: begin 2.2 µs, end
-//! 1.1 µs; of the former the write 1.6 µs, and a thread and back would be 4.1 µs (`tests::cost`).
-//! Under load the write of one task takes the lines of all that are ready to run ([`Journal::gather`]). The keeper asks the disk to have it once a
-//! second: a power cut may lose that second. A disk so slow that the kernel makes writers wait
-//! makes calls wait too.
+//! A call continues only after the kernel has its line, so `kill -9` loses no call that has begun.
+//! The calling task writes the line itself, because handing it to a thread costs more than the
+//! write. Measured on two cores, optimized, on a local disk with a warm page cache: begin 2.2 µs,
+//! end 1.1 µs. Of the begin, the write takes 1.6 µs; a thread would take 4.1 µs (`tests::cost`).
+//! Under load, one task writes the lines of all tasks that are ready to run ([`Journal::gather`]).
+//! The keeper syncs the journal to disk once a second, so a power failure may lose one second. If
+//! the disk is so slow that the kernel makes writers wait, calls wait too.
 
 use std::{
     collections::VecDeque,
@@ -23,76 +23,76 @@ use super::{
     segment::Segment,
 };
 
-/// A segment is finished at this size, in bytes.
+/// The size at which a segment is finished, in bytes.
 const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
 
-/// A large journal has larger segments: each keeps a file open.
+/// A large journal has larger segments, because each segment keeps a file open.
 const SEGMENTS_MAX: u64 = 64;
 
-/// A small journal has smaller ones, so that shipping some of it makes room.
+/// A small journal has smaller segments, so that shipping one of them frees space.
 const SEGMENTS_MIN: u64 = 4;
 
-/// Ends of calls may go beyond the bound by this, in bytes: those calls have begun, and a full
+/// How many bytes the ends of calls may exceed the limit by. Those calls have begun, and a full
 /// journal must not leave them open.
 const RESERVE: u64 = 1024 * 1024;
 
-/// Failed writes that are remembered: those who wait for one ask in the same moment.
+/// How many failed writes are remembered. Tasks that wait for one ask almost at the same time.
 const FAILED_MAX: usize = 64;
 
 /// Whether a line may use the reserve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Room {
-    /// Up to the bound.
+    /// Only up to the limit.
     Normal,
-    /// The reserve too.
+    /// Also the reserve.
     Reserve,
 }
 
 /// The folder of segments that this process writes.
 #[derive(Debug)]
 pub(super) struct Journal {
-    /// Where.
+    /// The path of the folder.
     folder: PathBuf,
-    /// The random id of this run.
+    /// The random ID of this run.
     instance: String,
-    /// What all segments together may hold, in bytes.
+    /// The maximum size of all segments together, in bytes.
     bytes_max: u64,
-    /// What one segment may hold, in bytes.
+    /// The maximum size of one segment, in bytes.
     segment_bytes: u64,
-    /// What all segments of ours hold, adopted ones included, in bytes.
+    /// The size of all segments of this process, including adopted ones, in bytes.
     used: AtomicU64,
-    /// The segments; held for the length of one write.
+    /// The segments. Locked during one write.
     segments: Mutex<Segments>,
 }
 
 /// The segments of this process, in order.
 #[derive(Debug, Default)]
 struct Segments {
-    /// Those that are finished and still there.
+    /// Finished segments that still exist.
     finished: Vec<Arc<Segment>>,
-    /// The one that is written, and its size.
+    /// The segment that is being written, and its size.
     active: Option<(Arc<Segment>, u64)>,
-    /// The number of the next one.
+    /// The number of the next segment.
     next: u64,
-    /// Lines that wait to be written together.
+    /// Lines that will be written together.
     gathered: Vec<u8>,
-    /// The number of the write that will take them.
+    /// The number of the write that will contain them.
     batch: u64,
-    /// Writes that failed, the last few of them, and why.
+    /// The most recent failed writes, with their errors.
     failed: VecDeque<(u64, String)>,
 }
 
-/// A write that takes the lines of several tasks.
+/// A line that is part of a shared write.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Gathered {
-    /// Its number.
+    /// The number of the write.
     batch: u64,
-    /// The bytes of this task's line.
+    /// The length of this task's line in bytes.
     pub len: u64,
 }
 
 impl Journal {
-    /// Names the journal; the first record creates its first file.
+    /// Creates a journal. Its first file is created with the first record.
     pub(super) fn new(folder: &Path, bytes_max: u64) -> Self {
         Self {
             folder: folder.to_owned(),
@@ -106,36 +106,36 @@ impl Journal {
         }
     }
 
-    /// The random id of this run.
+    /// The random ID of this run.
     pub(super) fn instance(&self) -> &str {
         &self.instance
     }
 
-    /// Where it is.
+    /// The path of the folder.
     pub(super) fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Writes a line; says how many bytes it took.
+    /// Writes a line and returns its length in bytes.
     pub(super) fn append(&self, line: &Line<'_>, room: Room) -> io::Result<u64> {
         line::with_bytes(line, |bytes| self.append_bytes(bytes, room))?
     }
 
-    /// Writes an empty line, to see whether writing works again.
+    /// Writes an empty line to check whether writing works again.
     pub(super) fn probe(&self) -> io::Result<u64> {
         self.append_bytes(b"\n", Room::Normal)
     }
 
     fn append_bytes(&self, bytes: &[u8], room: Room) -> io::Result<u64> {
         let mut segments = self.lock();
-        // In the order in which they came.
+        // Keep the order of arrival.
         self.write_gathered(&mut segments);
         self.check_room(bytes.len(), room)?;
         self.write(&mut segments, bytes)
     }
 
-    /// Puts a line to those that are written together. Whoever does so lets the other tasks run
-    /// once and then calls [`Journal::settle`].
+    /// Adds a line to the next shared write. The caller then lets the other tasks run once and
+    /// calls [`Journal::settle`].
     pub(super) fn gather(&self, line: &Line<'_>, room: Room) -> io::Result<Gathered> {
         line::with_bytes(line, |bytes| {
             let mut segments = self.lock();
@@ -148,7 +148,7 @@ impl Journal {
         })?
     }
 
-    /// Writes what was gathered, unless another task has done so; says how it went.
+    /// Performs the shared write, unless another task already has, and returns its outcome.
     pub(super) fn settle(&self, gathered: Gathered) -> io::Result<u64> {
         let mut segments = self.lock();
         if segments.batch == gathered.batch {
@@ -161,12 +161,12 @@ impl Journal {
         }
     }
 
-    /// Writes what was gathered by tasks that are gone.
+    /// Writes lines that were gathered by tasks which no longer exist.
     pub(super) fn flush(&self) {
         self.write_gathered(&mut self.lock());
     }
 
-    /// One write for all that was gathered; what fails is for [`Journal::settle`] to tell.
+    /// Writes everything that was gathered in one write. [`Journal::settle`] reports an error.
     fn write_gathered(&self, segments: &mut Segments) {
         if segments.gathered.is_empty() {
             return;
@@ -186,7 +186,7 @@ impl Journal {
         }
     }
 
-    /// Refuses what does not fit.
+    /// Refuses a line that does not fit.
     fn check_room(&self, len: usize, room: Room) -> io::Result<()> {
         let bound = match room {
             Room::Normal => self.bytes_max,
@@ -201,7 +201,7 @@ impl Journal {
         Ok(())
     }
 
-    /// One write.
+    /// Performs one write.
     fn write(&self, segments: &mut Segments, bytes: &[u8]) -> io::Result<u64> {
         let len = bytes.len() as u64;
         let (segment, size) = segments.active(&self.folder, &self.instance)?;
@@ -216,8 +216,8 @@ impl Journal {
             }
             return Ok(len);
         }
-        // What was cut short goes; if even that fails it stays behind as the torn end of a
-        // segment, and the next record begins another.
+        // Remove an incomplete record. If that fails too, it stays as the torn end of the segment,
+        // and the next record starts a new one.
         if segment.truncate(*size).is_err() {
             segments.rotate();
         }
@@ -229,15 +229,15 @@ impl Journal {
         }))
     }
 
-    /// Begins another segment with the next record.
+    /// Starts a new segment with the next record.
     pub(super) fn rotate(&self) {
         let mut segments = self.lock();
         self.write_gathered(&mut segments);
         segments.rotate();
     }
 
-    /// Begins another segment if the active one was deleted by somebody; says where it was. Its
-    /// records can still be read, but by us alone.
+    /// Starts a new segment if the active one was deleted from outside, and returns its path. Only
+    /// this process can still read its records.
     pub(super) fn leave_deleted(&self) -> Option<PathBuf> {
         let mut segments = self.lock();
         let (active, _) = segments.active.as_ref()?;
@@ -249,14 +249,14 @@ impl Journal {
         Some(path)
     }
 
-    /// All segments, in order, the one that is written last.
+    /// All segments in order, ending with the one that is being written.
     pub(super) fn segments(&self) -> Vec<Arc<Segment>> {
         let segments = self.lock();
         let active = segments.active.iter().map(|(segment, _)| segment);
         segments.finished.iter().chain(active).cloned().collect()
     }
 
-    /// The one that is written, and its size.
+    /// The segment that is being written, and its size.
     pub(super) fn active(&self) -> Option<(Arc<Segment>, u64)> {
         let segments = self.lock();
         let (segment, size) = segments.active.as_ref()?;
@@ -274,7 +274,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Lets go of finished segments that nobody will ship: they stay as files.
+    /// Releases finished segments that will not be shipped. They stay as files.
     pub(super) fn release_finished(&self) {
         let finished = std::mem::take(&mut self.lock().finished);
         for segment in finished {
@@ -282,14 +282,14 @@ impl Journal {
         }
     }
 
-    /// Counts bytes of segments that were adopted.
+    /// Adds the bytes of adopted segments.
     pub(super) fn take_in(&self, bytes: u64) {
         self.used.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Counts bytes of segments that are gone.
+    /// Subtracts the bytes of deleted segments.
     pub(super) fn give_back(&self, bytes: u64) {
-        // The closure always answers: nothing to handle.
+        // The closure always returns a value, so the update cannot fail.
         self.used
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
                 Some(used.saturating_sub(bytes))
@@ -297,19 +297,20 @@ impl Journal {
             .ok();
     }
 
-    /// What all segments together may hold, in bytes.
+    /// The maximum size of all segments together, in bytes.
     pub(super) fn bytes_max(&self) -> u64 {
         self.bytes_max
     }
 
-    /// A thread that panicked in here left nothing half done: each step stands alone.
+    /// A thread that panicked while it held the lock left the state consistent: each step is
+    /// independent.
     fn lock(&self) -> MutexGuard<'_, Segments> {
         self.segments.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Segments {
-    /// The segment that is written, a new one where there is none.
+    /// The segment that is being written. Creates one if there is none.
     fn active(&mut self, folder: &Path, instance: &str) -> io::Result<&mut (Arc<Segment>, u64)> {
         let active = if let Some(active) = self.active.take() {
             active
@@ -321,7 +322,7 @@ impl Segments {
         Ok(self.active.insert(active))
     }
 
-    /// Finishes the one that is written.
+    /// Finishes the segment that is being written.
     fn rotate(&mut self) {
         if let Some((segment, _)) = self.active.take() {
             segment.finish();

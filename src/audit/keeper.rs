@@ -1,4 +1,4 @@
-//! The keeper: once a second it asks the disk to have the journal, and looks after its files.
+//! The keeper: syncs the journal to disk once a second and maintains its files.
 
 use std::{
     fs::{self, File},
@@ -12,22 +12,23 @@ use tokio_util::sync::CancellationToken;
 
 use super::{segment, trail::Writer};
 
-/// What a power cut may lose.
+/// The time span that a power failure may lose.
 const SYNC_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often old files go where there is no database, in seconds.
+/// How often old files are removed if there is no database, in seconds.
 const PRUNE_INTERVAL: u64 = 60;
 
-/// What becomes of files that are finished.
+/// What happens to finished files.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Files {
     /// The shipper deletes them.
     Shipped,
-    /// There is no database: they are the trail, and stay so long; `None` for ever.
+    /// There is no database, so the files are the audit trail. They are kept for this long, or
+    /// forever with `None`.
     Kept(Option<Duration>),
 }
 
-/// Keeps the journal until `stop`.
+/// Maintains the journal until `stop`.
 pub(super) async fn run(writer: Arc<Writer>, files: Files, stop: CancellationToken) {
     let mut synced = 0;
     for second in 0_u64.. {
@@ -35,25 +36,27 @@ pub(super) async fn run(writer: Arc<Writer>, files: Files, stop: CancellationTok
             .await
             .is_ok();
         let writer = Arc::clone(&writer);
-        // The disk may take its time; no call should wait for it.
+        // The disk may be slow, and no call should wait for it.
         let kept = tokio::task::spawn_blocking(move || {
             writer.put_refusals(is_last);
             let number = keep(&writer, synced);
             if let Files::Kept(retention) = files {
                 writer.journal.release_finished();
-                // Nothing waits for a database that is not there.
+                // Without a database there is no backlog.
                 writer.condition.backlog.store(0, Ordering::Relaxed);
                 if second.is_multiple_of(PRUNE_INTERVAL)
                     && let Err(error) = prune_files(&writer, retention)
                 {
-                    tracing::error!(%error, "old files of the audit journal cannot be removed");
+                    tracing::error!(%error, "cannot remove old files of the audit journal");
                 }
             }
             number
         });
         match kept.await {
             Ok(number) => synced = number,
-            Err(error) => tracing::error!(%error, "the audit journal was not looked after"),
+            Err(error) => {
+                tracing::error!(%error, "the maintenance task of the audit journal failed")
+            }
         }
         if is_last {
             return;
@@ -61,16 +64,16 @@ pub(super) async fn run(writer: Arc<Writer>, files: Files, stop: CancellationTok
     }
 }
 
-/// One look; answers the number of the first segment that is not wholly on the disk.
+/// Runs once. Returns the number of the first segment that is not completely on the disk.
 fn keep(writer: &Writer, synced: u64) -> u64 {
     let journal = &writer.journal;
     journal.flush();
     if let Some(path) = journal.leave_deleted() {
         tracing::error!(
             path = %path.display(),
-            "a file of the audit journal was deleted while it was written; another one is begun"
+            "a file of the audit journal was deleted while in use; starting a new one"
         );
-        // Creates the new one now: what comes next must not depend on the one that is gone.
+        // Create the new file now, so that the next record does not depend on the deleted one.
         if let Err(error) = journal.probe() {
             writer.condition.unwritten(&error.to_string(), false);
         }
@@ -86,25 +89,26 @@ fn keep(writer: &Writer, synced: u64) -> u64 {
         if let Err(error) = segment.sync() {
             writer
                 .condition
-                .unsynced(&format!("the disk does not take the journal: {error}"));
+                .unsynced(&format!("the journal cannot be synced to disk: {error}"));
             return next;
         }
         if segment.is_finished() {
             next = segment.number + 1;
         } else if let Err(error) = sync_folder(journal.folder()) {
-            tracing::warn!(%error, "the folder of the audit journal cannot be synced");
+            tracing::warn!(%error, "cannot sync the folder of the audit journal");
         }
     }
     writer.condition.synced();
     next
 }
 
-/// A new name is on the disk once its folder is.
+/// A new file name is on the disk only after its folder is synced.
 fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-/// Removes files that are older than the retention, and the oldest while there are too many.
+/// Removes files that are older than the retention, and the oldest files while the total is too
+/// large.
 fn prune_files(writer: &Writer, retention: Option<Duration>) -> io::Result<()> {
     let journal = &writer.journal;
     let mut files = Vec::new();
@@ -135,7 +139,7 @@ fn prune_files(writer: &Writer, retention: Option<Duration>) -> io::Result<()> {
             break;
         }
         if segment::delete_if_free(&path)? {
-            tracing::info!(path = %path.display(), "an old file of the audit journal was removed");
+            tracing::info!(path = %path.display(), "removed an old file of the audit journal");
             bytes = bytes.saturating_sub(len);
         }
     }

@@ -1,7 +1,7 @@
-//! [`Line`] and [`Entry`]: the lines of the journal, as they are written and as they are read.
+//! [`Line`] and [`Entry`]: the lines of the journal, as written and as read.
 //!
-//! A line is one JSON object and a newline. It counts once its newline is there: what a crash or a
-//! full disk cut short has none and is never taken for a record.
+//! A line is one JSON object and a newline. It is valid only with its newline: a line that a crash
+//! or a full disk cut short has none and is never read as a record.
 
 use std::{borrow::Cow, cell::RefCell};
 
@@ -13,33 +13,33 @@ use crate::{
     store::{CallRecord, ChangeRecord},
 };
 
-/// A buffer that grew beyond this for one large record is given back, in bytes.
+/// A buffer that grew beyond this size for one large record is freed, in bytes.
 pub(super) const BUFFER_BYTES_KEPT: usize = 64 * 1024;
 
-/// Texts that callers choose are cut to this, in bytes: a line stays small, and PostgreSQL's
-/// indexes take no key above 2,704 bytes.
+/// Texts that callers choose are cut to this many bytes. This keeps lines small, and PostgreSQL's
+/// indexes do not accept keys above 2,704 bytes.
 const TEXT_BYTES_MAX: usize = 512;
 
-/// Groups that are kept of a call.
+/// How many groups of a call are kept.
 const GROUPS_MAX: usize = 64;
 
-/// The largest arguments that are kept; whoever fills them in cuts to 4 KiB before, so this only
-/// keeps a promise.
+/// The maximum size of recorded arguments, in bytes. The caller has already cut them to 4 KiB; this
+/// is a second check.
 const ARGUMENTS_BYTES_MAX: usize = 8 * 1024;
 
 /// A line to write.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Line<'a> {
-    /// A call began, or one was refused: the whole record.
+    /// A call began or was refused: the whole record.
     Call(&'a CallRecord),
-    /// A call ended: what is new.
+    /// A call ended: only the new fields.
     End(&'a End<'a>),
     /// A change.
     Change(&'a ChangeRecord),
 }
 
-/// A line that was read.
+/// A line as read.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Entry {
@@ -51,23 +51,23 @@ pub(super) enum Entry {
     Change(Box<ChangeRecord>),
 }
 
-/// How a call ended; the rest stands in the line that began it.
+/// How a call ended. The line that began it contains the rest.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct End<'a> {
-    /// The call.
+    /// The ID of the call.
     pub id: Cow<'a, str>,
     /// `ok`, or the code of the error.
     pub outcome: Cow<'a, str>,
     /// The HTTP status.
     pub status: u16,
-    /// How long it took, microseconds.
+    /// The duration of the call in microseconds.
     pub duration_us: i64,
-    /// Size of the response body.
+    /// The size of the response body in bytes.
     pub response_bytes: i64,
 }
 
 impl End<'_> {
-    /// Completes the record that the call began with.
+    /// Adds the end to the record that the call began with.
     pub(super) fn complete(self, record: &mut CallRecord) {
         record.outcome = self.outcome.into_owned();
         record.status = self.status;
@@ -77,11 +77,11 @@ impl End<'_> {
 }
 
 thread_local! {
-    /// One buffer a thread, for as long as it lives: a record costs no allocation.
+    /// One buffer per thread, so that a record needs no allocation.
     static BUFFER: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Hands the bytes of a line, newline included, to `write`.
+/// Passes the bytes of a line, including the newline, to `write`.
 pub(super) fn with_bytes<T>(
     line: &Line<'_>,
     write: impl FnOnce(&[u8]) -> T,
@@ -98,8 +98,8 @@ pub(super) fn with_bytes<T>(
     })
 }
 
-/// Takes secrets out of what others choose, before it is cut: a caller may take one for the name of
-/// a tool. Characters that change how a record is read are written out.
+/// Redacts secrets from texts that callers choose, before the texts are cut: a caller may send a
+/// secret as the name of a tool. Characters that could mislead a reader of the record are escaped.
 pub(super) fn clean(record: &mut CallRecord, redactor: &Redactor) {
     let texts = [
         &mut record.workspace,
@@ -118,17 +118,17 @@ pub(super) fn clean(record: &mut CallRecord, redactor: &Redactor) {
     }
 }
 
-/// The same for a change.
+/// Redacts secrets from a change.
 pub(super) fn clean_change(change: &mut ChangeRecord, redactor: &Redactor) {
     for text in [&mut change.workspace, &mut change.actor, &mut change.target] {
         clean_text(text, redactor);
     }
 }
 
-/// The same for a text.
+/// Redacts secrets from a text.
 fn clean_text(text: &mut String, redactor: &Redactor) {
     redactor.clean(text);
-    // PostgreSQL stores no NUL.
+    // PostgreSQL cannot store a NUL byte.
     if text.contains('\0') {
         *text = text.replace('\0', "\u{fffd}");
     }
@@ -137,7 +137,7 @@ fn clean_text(text: &mut String, redactor: &Redactor) {
     }
 }
 
-/// Cuts what callers choose, so that a record stays small whatever they send.
+/// Cuts texts that callers choose, so that a record stays small.
 pub(super) fn bound(record: &mut CallRecord) {
     record.groups.truncate(GROUPS_MAX);
     let texts = [
@@ -159,15 +159,15 @@ pub(super) fn bound(record: &mut CallRecord) {
     }
 }
 
-/// Cuts a text between two characters.
+/// Cuts a text at a character boundary.
 fn cut(text: &mut String, bytes_max: usize) {
     if text.len() > bytes_max {
         text.truncate(text.floor_char_boundary(bytes_max));
     }
 }
 
-/// The complete lines at the begin of `bytes`, without their newlines, each with the offset after
-/// it. Empty lines are skipped over by their reader.
+/// The complete lines at the start of `bytes`, without their newlines, each with the offset after
+/// it. The caller skips empty lines.
 pub(super) fn lines(bytes: &[u8]) -> impl Iterator<Item = (&[u8], usize)> {
     let mut start = 0;
     memchr::memchr_iter(b'\n', bytes).map(move |end| {

@@ -1,8 +1,9 @@
-//! What happened: every call, allowed or refused (design §9).
+//! The audit trail: every call, allowed or refused.
 //!
-//! A call is written to the journal, a file, before its server is contacted and again when it
-//! ended; the shipper carries the journal into the database, in batches, when it can be reached.
-//! A process that is killed loses nothing that was written; a power cut may lose the last second.
+//! A call is written to the journal, which is a file, before its server is contacted, and again
+//! when it ends. The shipper moves the journal into the database in batches whenever the database
+//! is reachable. If the process is killed, nothing that was written is lost. A power failure may
+//! lose the last second.
 
 mod condition;
 mod export;

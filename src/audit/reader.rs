@@ -1,7 +1,7 @@
-//! [`Reader`]: from the segments of one instance to rows for the database.
+//! [`Reader`]: turns the segments of one instance into rows for the database.
 //!
-//! It joins the begin and the end of a call. What it holds is bounded: a batch by its rows and
-//! bytes, the open calls by `limits.requests_max` of the process that wrote them.
+//! It joins the start and the end of each call. Its memory is bounded: a batch by rows and bytes,
+//! and open calls by `limits.requests_max` of the process that wrote them.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -15,27 +15,28 @@ use super::{
 };
 use crate::store::{CallRecord, ChangeRecord};
 
-/// Rows of a batch.
+/// The maximum number of rows of a batch.
 pub(super) const BATCH_ROWS: usize = 500;
 
-/// What is read at once, in bytes, and about what a batch may take; far above the longest line.
+/// How many bytes are read at once, and about how large a batch may become. This is much more than
+/// the longest line.
 const CHUNK_BYTES: usize = 512 * 1024;
 
-/// What of an unreadable line is kept, in bytes.
+/// How much of an unreadable line is kept, in bytes.
 const TORN_BYTES_MAX: usize = 4096;
 
-/// What goes into the database together.
+/// Records that are written to the database together.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
-    /// Calls, each once, in its newest form.
+    /// Calls, each once, in its latest state.
     pub calls: Vec<CallRecord>,
     /// Changes.
     pub changes: Vec<ChangeRecord>,
-    /// Lines that say nothing to us, with the reason.
+    /// Unreadable lines, with the reason.
     pub unreadable: Vec<(String, String)>,
-    /// What it took in the journal.
+    /// Its size in the journal.
     pub bytes: u64,
-    /// Where a call stands in `calls`.
+    /// The index of each call in `calls`.
     places: HashMap<String, usize>,
 }
 
@@ -65,12 +66,13 @@ impl Batch {
     }
 }
 
-/// How far a segment is read.
+/// How far a segment has been read.
 #[derive(Debug, Default)]
 struct Cursor {
-    /// Up to here, in bytes.
+    /// The position up to which it was read, in bytes.
     offset: u64,
-    /// Calls that began in it and have not ended: it has to stay, a restart needs their begins.
+    /// Calls that began in this segment and have not ended. While there are any, the segment must
+    /// stay, because a restart needs their starts.
     open: usize,
 }
 
@@ -78,15 +80,16 @@ struct Cursor {
 #[derive(Debug, Default)]
 pub(super) struct Reader {
     cursors: BTreeMap<u64, Cursor>,
-    /// Calls that have begun and not ended, with the segment they began in.
+    /// Calls that have begun and not ended, with the number of the segment they began in.
     open: HashMap<String, (CallRecord, u64)>,
-    /// What was read and is not yet in the database.
+    /// The batch that was read and is not in the database yet.
     pending: Option<Arc<Batch>>,
     buffer: Vec<u8>,
 }
 
 impl Reader {
-    /// What to ship next: the same again until [`Reader::commit`]; `None` when all is shipped.
+    /// The next batch to ship. Returns the same batch until [`Reader::commit`], and `None` when
+    /// everything is shipped.
     pub(super) fn batch(&mut self, segments: &[Arc<Segment>]) -> io::Result<Option<Arc<Batch>>> {
         if self.pending.is_none() {
             let mut batch = Batch::default();
@@ -103,12 +106,12 @@ impl Reader {
         Ok(self.pending.clone())
     }
 
-    /// The database has the batch.
+    /// Notes that the database has stored the batch.
     pub(super) fn commit(&mut self) {
         self.pending = None;
     }
 
-    /// Whether a segment is shipped and needed no more.
+    /// Whether a segment is shipped and no longer needed.
     pub(super) fn is_done(&self, segment: &Segment) -> io::Result<bool> {
         let Some(cursor) = self.cursors.get(&segment.number) else {
             return Ok(segment.is_finished() && segment.len()? == 0);
@@ -119,17 +122,17 @@ impl Reader {
             && cursor.offset >= segment.len()?)
     }
 
-    /// Forgets a segment that was deleted.
+    /// Forgets a deleted segment.
     pub(super) fn forget(&mut self, number: u64) {
         self.cursors.remove(&number);
     }
 
-    /// Reads one chunk; false when there is no more, or the batch is full.
+    /// Reads one chunk. Returns false if nothing is left or the batch is full.
     fn read(&mut self, segment: &Segment, batch: &mut Batch) -> io::Result<bool> {
         if batch.is_full() {
             return Ok(false);
         }
-        // Asked first: what is finished now has all its lines when it is read.
+        // Check this before reading: a segment that is finished now has all its lines.
         let is_finished = segment.is_finished();
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.resize(CHUNK_BYTES, 0);
@@ -183,7 +186,7 @@ impl Reader {
                     end.complete(&mut record);
                     batch.put(record);
                 }
-                None => batch.set_aside(line, "no begin of this call is known".to_owned()),
+                None => batch.set_aside(line, "the start of this call is missing".to_owned()),
             },
             Ok(Entry::Change(record)) => batch.changes.push(*record),
             Err(error) => batch.set_aside(line, format!("it cannot be read: {error}")),

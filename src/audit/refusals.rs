@@ -1,8 +1,9 @@
-//! [`Refusals`]: refused calls are gathered, so that a caller who is refused cannot fill the disk.
+//! [`Refusals`]: combines the records of refused calls, so that a refused caller cannot fill the
+//! disk.
 //!
-//! A request costs its sender nothing, and a record of it would cost us 500 bytes for 90 days. The
-//! first refusals of an address or of a caller are recorded one by one; those that follow within a
-//! minute become one record with their number.
+//! A request costs its sender almost nothing, but its record takes 500 bytes for 90 days. The first
+//! refusals of an address or a caller are recorded individually. Those that follow within a minute
+//! become one record with a count.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -14,31 +15,33 @@ use std::{
 use super::line;
 use crate::store::CallRecord;
 
-/// How long refusals are gathered before they become a record.
+/// How long refusals are combined before they become a record.
 const WINDOW: Duration = Duration::from_mins(1);
 
-/// Refusals of one address without an identity that are recorded one by one in a window: the
+/// How many refusals of one unauthenticated address are recorded individually per window. The
 /// operator sees the first one at once.
 const ALONE_UNIDENTIFIED: u64 = 1;
 
-/// The same for an identified caller, whose refusals say who tried what.
+/// The same for an authenticated caller. Their refusals show who tried what.
 const ALONE_IDENTIFIED: u64 = 60;
 
-/// Addresses and callers that are told apart at once. The rest is counted together.
+/// The maximum number of addresses and callers that are counted separately. The rest are counted
+/// together.
 const SENDERS_MAX: usize = 256;
 
-/// Gathers refused calls by their sender.
+/// Combines refused calls by their sender.
 #[derive(Debug, Default)]
 pub(super) struct Refusals(Mutex<HashMap<Sender, Window>>);
 
-/// Who was refused.
+/// The sender of a refused call.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Sender {
-    /// A caller: workspace and id.
+    /// A caller: workspace and ID.
     Caller(String, String),
-    /// Requests without an identity from one address. IPv6 counts by /64, which one host has.
+    /// Unauthenticated requests from one address. IPv6 addresses count by their /64 prefix, which
+    /// belongs to one network.
     Address(Option<IpAddr>),
-    /// All that came when there were too many to tell apart.
+    /// All further senders when too many are counted separately.
     Others,
 }
 
@@ -46,16 +49,16 @@ enum Sender {
 #[derive(Debug)]
 struct Window {
     began: Instant,
-    /// Recorded one by one.
+    /// How many were recorded individually.
     alone: u64,
-    /// The last of those that were not.
+    /// The last refusal that was not recorded individually.
     last: Option<CallRecord>,
-    /// How many of each code were not, with its status.
+    /// The counts of those that were not recorded individually, by code, with the HTTP status.
     codes: BTreeMap<String, (u64, u16)>,
 }
 
 impl Refusals {
-    /// Takes a refused call. It comes back if it is to be recorded by itself.
+    /// Takes a refused call. Returns it if it must be recorded individually.
     pub(super) fn take(&self, record: CallRecord, now: Instant) -> Option<CallRecord> {
         let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut sender = Sender::of(&record);
@@ -72,7 +75,7 @@ impl Refusals {
         None
     }
 
-    /// The records of the windows that are over; of all windows at the end.
+    /// The records of the windows that have ended; at the end, of all windows.
     pub(super) fn due(&self, now: Instant, is_end: bool) -> Vec<CallRecord> {
         let mut due = Vec::new();
         let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -84,7 +87,7 @@ impl Refusals {
             match window.close(sender, now) {
                 Some(record) => {
                     due.push(record);
-                    // If the sender goes on, nothing is recorded one by one any more.
+                    // If the sender continues, no more refusals are recorded individually.
                     !is_end
                 }
                 None => false,
@@ -103,7 +106,7 @@ impl Sender {
         Self::Address(address.map(network))
     }
 
-    /// How many are recorded one by one in a window.
+    /// How many are recorded individually per window.
     fn alone(&self) -> u64 {
         match self {
             Self::Caller(..) => ALONE_IDENTIFIED,
@@ -113,7 +116,7 @@ impl Sender {
     }
 }
 
-/// The part of an address that its holder cannot choose.
+/// The part of an address that its user cannot choose.
 fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
@@ -131,7 +134,7 @@ impl Window {
         }
     }
 
-    /// Counts a refusal that is not recorded by itself.
+    /// Counts a refusal that is not recorded individually.
     fn count(&mut self, mut record: CallRecord) {
         let code = self.codes.entry(record.outcome.clone()).or_default();
         *code = (code.0.saturating_add(1), record.status);
@@ -139,7 +142,7 @@ impl Window {
         self.last = Some(record);
     }
 
-    /// The record of what was counted, if anything was; begins the next window.
+    /// The record of the counted refusals, if there are any. Starts the next window.
     fn close(&mut self, sender: &Sender, now: Instant) -> Option<CallRecord> {
         let mut record = self.last.take()?;
         let codes = std::mem::take(&mut self.codes);
@@ -231,7 +234,7 @@ mod tests {
                 refusals.take(refused(None, &peer, "unauthorized"), now);
             }
         }
-        // The addresses of one /64 are one sender.
+        // All addresses of one /64 prefix are one sender.
         let refusals_v6 = Refusals::default();
         for peer in ["2001:db8::1", "2001:db8::2", "2001:db8::3"] {
             refusals_v6.take(refused(None, peer, "unauthorized"), now);

@@ -1,4 +1,4 @@
-//! [`Rejects`]: records that can be neither read nor stored, put aside for a person.
+//! [`Rejects`]: records that can be neither read nor stored, kept in a file for the operator.
 
 use std::{
     fs::OpenOptions,
@@ -10,10 +10,10 @@ use std::{
 use jiff::Timestamp;
 use serde::Serialize;
 
-/// The file beside the segments.
+/// The file in the folder of the segments.
 const NAME: &str = "rejected.jsonl";
 
-/// How large it may grow, in bytes; beyond that such records stand in the log alone.
+/// The maximum size of the file in bytes. Further records appear only in the log.
 const BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// A line of the file.
@@ -24,30 +24,30 @@ struct Rejected<'a> {
     record: &'a str,
 }
 
-/// Where they are put.
+/// The file of rejected records.
 #[derive(Debug)]
 pub(super) struct Rejects(PathBuf);
 
 impl Rejects {
-    /// In the folder of the journal.
+    /// The file in the folder of the journal.
     pub(super) fn new(folder: &Path) -> Self {
         Self(folder.join(NAME))
     }
 
-    /// Puts one aside and says so, loudly.
+    /// Writes a record to the file and logs an error.
     pub(super) fn put(&self, record: &str, reason: &str) {
         match self.write(record, reason) {
             Ok(()) => tracing::error!(
                 reason,
                 file = %self.0.display(),
-                "an audit record was put aside"
+                "an audit record could not be processed and was put aside"
             ),
             Err(error) => tracing::error!(
                 reason,
                 record,
                 %error,
                 file = %self.0.display(),
-                "an audit record could not be put aside; this line is all that is left of it"
+                "an audit record could not be put aside; this log line is the only copy"
             ),
         }
     }
@@ -60,7 +60,7 @@ impl Rejects {
             .open(&self.0)?;
         if file.metadata()?.len() > BYTES_MAX {
             return Err(io::Error::other(format!(
-                "it holds more than {BYTES_MAX} bytes: look at it and remove it"
+                "it has reached its limit of {BYTES_MAX} bytes: check it and remove it"
             )));
         }
         let mut line = serde_json::to_vec(&Rejected {

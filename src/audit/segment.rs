@@ -1,8 +1,8 @@
 //! [`Segment`]: one file of the journal, `<instance>-<number>.jsonl`.
 //!
-//! Whoever has the lock of a segment owns it, writes it, ships it and deletes it. A process keeps
-//! the locks of all its segments for as long as they are there, so a free lock means that their
-//! process is gone; the kernel frees locks also after `kill -9`.
+//! The process that holds the lock of a segment owns it: it writes the segment, ships it, and
+//! deletes it. A process keeps the locks of all its segments as long as they exist, so a free lock
+//! means that the owner has exited. The kernel releases locks even after `kill -9`.
 
 use std::{
     collections::BTreeMap,
@@ -13,24 +13,24 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-/// How many numbers are tried for a new segment before something else must be wrong.
+/// How many numbers are tried for a new segment before the error is reported.
 const NUMBERS_TRIED: u64 = 16;
 
-/// One file of the journal, locked by us.
+/// One file of the journal, locked by this process.
 #[derive(Debug)]
 pub(super) struct Segment {
-    /// Its place in the order of its instance.
+    /// Its position in the order of its instance.
     pub number: u64,
-    /// Where it is.
+    /// Its path.
     path: PathBuf,
     /// Open for reading and appending, and locked.
     file: File,
-    /// Whether nothing will be added any more.
+    /// Whether nothing will be added anymore.
     is_finished: AtomicBool,
 }
 
 impl Segment {
-    /// Creates the next segment of an instance, and its folder where that is missing.
+    /// Creates the next segment of an instance. Creates the folder if it is missing.
     pub(super) fn create(folder: &Path, instance: &str, first: u64) -> io::Result<Self> {
         DirBuilder::new()
             .recursive(true)
@@ -46,7 +46,8 @@ impl Segment {
                 .open(&path);
             match opened {
                 Ok(file) => {
-                    // Another process may have taken it for a leftover between the two steps.
+                    // Another process may have mistaken the new file for a leftover before it was
+                    // locked.
                     if lock(&file, &path)? {
                         return Ok(Self::new(number, path, file, false));
                     }
@@ -55,10 +56,12 @@ impl Segment {
                 Err(error) => return Err(error),
             }
         }
-        Err(io::Error::other("no segment stays ours"))
+        Err(io::Error::other(
+            "another process takes over each new segment",
+        ))
     }
 
-    /// Takes over a segment of an instance that is gone; `None` while it has an owner.
+    /// Takes over a segment whose process has exited; `None` if the process still runs.
     fn adopt(number: u64, path: PathBuf) -> io::Result<Option<Self>> {
         let file = match OpenOptions::new().read(true).append(true).open(&path) {
             Ok(file) => file,
@@ -77,7 +80,7 @@ impl Segment {
         }
     }
 
-    /// Appends with one system call; says how many bytes went.
+    /// Appends with one system call. Returns how many bytes were written.
     pub(super) fn append(&self, bytes: &[u8]) -> io::Result<usize> {
         loop {
             match io::Write::write(&mut &self.file, bytes) {
@@ -87,7 +90,7 @@ impl Segment {
         }
     }
 
-    /// Reads what stands at an offset, until the buffer is full or the file ends.
+    /// Reads from an offset until the buffer is full or the file ends.
     pub(super) fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut filled = 0;
         while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
@@ -101,37 +104,37 @@ impl Segment {
         Ok(filled)
     }
 
-    /// Its size, bytes.
+    /// Its size in bytes.
     pub(super) fn len(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
     }
 
-    /// Cuts off what a failed append left behind.
+    /// Removes what a failed append left behind.
     pub(super) fn truncate(&self, len: u64) -> io::Result<()> {
         self.file.set_len(len)
     }
 
-    /// Waits until the disk has it.
+    /// Waits until the disk has stored the data.
     pub(super) fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
     }
 
-    /// Says that nothing will be added any more.
+    /// Marks the segment as finished: nothing will be added anymore.
     pub(super) fn finish(&self) {
         self.is_finished.store(true, Ordering::Release);
     }
 
-    /// Whether nothing will be added any more.
+    /// Whether nothing will be added anymore.
     pub(super) fn is_finished(&self) -> bool {
         self.is_finished.load(Ordering::Acquire)
     }
 
-    /// Whether its name still leads to it.
+    /// Whether its path still refers to this file.
     pub(super) fn is_in_place(&self) -> bool {
         is_at(&self.file, &self.path)
     }
 
-    /// Removes its name; the lock goes with the last user.
+    /// Removes the file. The lock is released when the last handle closes.
     pub(super) fn delete(&self) -> io::Result<()> {
         match fs::remove_file(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -139,14 +142,14 @@ impl Segment {
         }
     }
 
-    /// Where it is, for messages.
+    /// Its path, for messages.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 }
 
-/// Locks a file and makes sure that its name still leads to it: a previous owner deletes it before
-/// the lock is free.
+/// Locks a file and checks that its path still refers to it: a previous owner deletes the file
+/// before it releases the lock.
 fn lock(file: &File, path: &Path) -> io::Result<bool> {
     match file.try_lock() {
         Ok(()) => Ok(is_at(file, path)),
@@ -162,7 +165,7 @@ fn is_at(file: &File, path: &Path) -> bool {
     }
 }
 
-/// The segments in a folder, by instance, each instance's in order.
+/// The segments in a folder, by instance, in order.
 pub(super) fn list(folder: &Path) -> io::Result<BTreeMap<String, BTreeMap<u64, PathBuf>>> {
     let mut found: BTreeMap<String, BTreeMap<u64, PathBuf>> = BTreeMap::new();
     let entries = match fs::read_dir(folder) {
@@ -188,8 +191,8 @@ pub(super) fn list(folder: &Path) -> io::Result<BTreeMap<String, BTreeMap<u64, P
     Ok(found)
 }
 
-/// Takes over all segments of an instance that is gone, or none: one owner joins the begins and the
-/// ends of its calls. The first one's lock decides, since a living process has all of them.
+/// Takes over all segments of an instance that has exited, or none: one owner must match the starts
+/// and the ends of its calls. The first lock decides, because a running process holds all of them.
 pub(super) fn adopt(paths: BTreeMap<u64, PathBuf>) -> io::Result<Option<Vec<Segment>>> {
     let mut segments = Vec::with_capacity(paths.len());
     for (number, path) in paths {
@@ -201,7 +204,7 @@ pub(super) fn adopt(paths: BTreeMap<u64, PathBuf>) -> io::Result<Option<Vec<Segm
     Ok(Some(segments))
 }
 
-/// Deletes a segment that nobody owns.
+/// Deletes a segment that has no owner.
 pub(super) fn delete_if_free(path: &Path) -> io::Result<bool> {
     match Segment::adopt(0, path.to_owned())? {
         Some(segment) => segment.delete().map(|()| true),

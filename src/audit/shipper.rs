@@ -1,8 +1,8 @@
-//! [`Shipper`]: carries the journal into the database.
+//! [`Shipper`]: moves the journal into the database.
 //!
-//! What it read counts as shipped once the database said yes, and is written again after a crash:
-//! the database keeps one row an id, so that changes nothing. A segment is deleted when all of it is
-//! shipped and every call that began in it has ended.
+//! Records count as shipped after the database has committed them. After a crash they may be
+//! written again; the database keeps one row per ID, so this changes nothing. A segment is deleted
+//! when all of it is shipped and every call that began in it has ended.
 
 use std::{
     io,
@@ -23,66 +23,67 @@ use super::{
 };
 use crate::store::StoreError;
 
-/// How long a record waits for others to share a transaction with.
+/// How long a record waits for others, to share one transaction.
 const TICK: Duration = Duration::from_millis(500);
 
-/// A shipper that waits is woken when this much has gathered: about a batch.
+/// A waiting shipper is woken when this much has accumulated: about one batch.
 const BATCH_BYTES: u64 = 256 * 1024;
 
-/// How often journals of processes that are gone are looked for.
+/// How often to look for journals of processes that have exited.
 const ADOPT_INTERVAL: Duration = Duration::from_mins(1);
 
-/// How many such journals are open at once.
+/// The maximum number of such journals that are open at the same time.
 const LEFTOVERS_MAX: usize = 16;
 
-/// The first and the longest wait for a database that is away.
+/// The first and the longest wait while the database is unreachable.
 const RETRY: (Duration, Duration) = (TICK, Duration::from_secs(30));
 
-/// How long the last round may take.
+/// The time limit of the last round.
 const LAST_ROUND: Duration = Duration::from_secs(5);
 
-/// How often the last round looks again.
+/// How often the last round checks again.
 const LAST_TICK: Duration = Duration::from_millis(50);
 
-/// A segment that is shipped is left for a new one from this size on, in bytes, so that a crash has
-/// little to ship again.
+/// A shipped segment of at least this size, in bytes, is replaced with a new one, so that little
+/// must be shipped again after a crash.
 const ROTATE_BYTES: u64 = 1024 * 1024;
 
-/// Rows that one statement of the purge deletes.
+/// How many rows one statement of the purge deletes.
 const PURGE_ROWS: u32 = 5000;
 
-/// How often records that are too old are looked for.
+/// How often old records are purged.
 const PURGE_INTERVAL: Duration = Duration::from_hours(1);
 
-/// The first look is soon, so that a process which never lives for an hour purges too.
+/// The first purge runs soon, so that a process which never runs for an hour also purges.
 const FIRST_PURGE: Duration = Duration::from_secs(5);
 
-/// A pause between two statements of the purge: calls come first.
+/// The pause between two statements of the purge, because calls have priority.
 const PURGE_PAUSE: Duration = Duration::from_millis(50);
 
-/// While there is more to ship, shipping takes this share of the time: one part in so many. Calls
-/// come first, they share the cores with us.
+/// While more must be shipped, shipping takes one part in this many of the time. Calls have
+/// priority because they share the CPU cores.
 const LEISURE: u32 = 20;
 
-/// Once the journal is full to this part, it takes all the time it needs: one part in so many.
+/// When the journal is full to one part in this many, shipping no longer pauses.
 const HURRY: u64 = 4;
 
-/// The longest rest between two batches.
+/// The longest pause between two batches.
 const REST_MAX: Duration = Duration::from_secs(1);
 
-/// The batch that a byte of the backlog belongs to; the writer wakes the shipper with each new one.
+/// The batch that a byte of the backlog belongs to. The writer wakes the shipper with each new
+/// batch.
 pub(super) fn batch_of(backlog: u64) -> u64 {
     backlog / BATCH_BYTES
 }
 
-/// Carries the journal into the database.
+/// Moves the journal into the database.
 #[derive(Debug)]
 pub(super) struct Shipper<S> {
     writer: Arc<Writer>,
     store: Arc<S>,
     rejects: Rejects,
     reader: Shared,
-    /// Journals of processes that are gone.
+    /// Journals of processes that have exited.
     leftovers: Vec<Leftover>,
     /// When to look for more of them.
     adopt_at: Instant,
@@ -93,7 +94,7 @@ pub(super) struct Shipper<S> {
 /// A reader, lent to the thread that reads.
 type Shared = Arc<Mutex<Reader>>;
 
-/// The journal of a process that is gone.
+/// The journal of a process that has exited.
 #[derive(Debug)]
 struct Leftover {
     instance: String,
@@ -106,12 +107,12 @@ struct Leftover {
 enum Problem {
     #[error("{0}")]
     Store(#[from] StoreError),
-    #[error("the journal cannot be read or tidied: {0}")]
+    #[error("the journal cannot be read or cleaned up: {0}")]
     Journal(#[from] io::Error),
 }
 
 impl<S: Sink> Shipper<S> {
-    /// Ships what the writer writes.
+    /// A shipper for what the writer writes.
     pub(super) fn new(writer: Arc<Writer>, store: Arc<S>) -> Self {
         Self {
             rejects: Rejects::new(writer.journal.folder()),
@@ -124,8 +125,8 @@ impl<S: Sink> Shipper<S> {
         }
     }
 
-    /// Ships until `stop`, and what is left within the last round. What then remains stays in the
-    /// journal for the next start.
+    /// Ships until `stop`, and then ships the rest within the time limit of the last round. What
+    /// remains stays in the journal for the next start.
     pub(super) async fn run(mut self, stop: CancellationToken) {
         let mut retry = RETRY.0;
         loop {
@@ -147,12 +148,12 @@ impl<S: Sink> Shipper<S> {
         {
             tracing::warn!(
                 bytes = self.backlog(),
-                "the audit trail is not wholly in the database; the journal keeps the rest for the next start"
+                "part of the audit trail is not in the database yet; the journal keeps it for the next start"
             );
         }
     }
 
-    /// How long to wait after a round; notes how it went.
+    /// Records the outcome of a round and returns how long to wait.
     fn pause(&self, result: Result<(), Problem>, retry: &mut Duration) -> Duration {
         match result {
             Ok(()) => {
@@ -164,13 +165,13 @@ impl<S: Sink> Shipper<S> {
                 self.writer.condition.unshipped(&problem.to_string());
                 let longest = *retry;
                 *retry = (longest * 2).min(RETRY.1);
-                // Replicas that lost the same database should not come back in step.
+                // Replicas that lost the same database should not all reconnect at the same time.
                 longest.mul_f64(rand::random_range(0.5..1.0)) + Duration::from_millis(1)
             }
         }
     }
 
-    /// The last round: until every call has ended and is shipped.
+    /// The last round: runs until every call has ended and is shipped.
     async fn finish(&mut self) {
         self.writer.put_refusals(true);
         let mut retry = RETRY.0;
@@ -179,7 +180,7 @@ impl<S: Sink> Shipper<S> {
             let is_done = result.is_ok() && self.writer.condition.open.load(Ordering::Relaxed) == 0;
             self.pause(result, &mut retry);
             if is_done {
-                // Nothing is written between calls: the active segment is deleted as well.
+                // No call is in progress, so the active segment is deleted too.
                 self.writer.journal.rotate();
                 let last = self.round(false).await;
                 self.pause(last, &mut retry);
@@ -189,12 +190,12 @@ impl<S: Sink> Shipper<S> {
         }
     }
 
-    /// Bytes that are still to ship.
+    /// Bytes that must still be shipped.
     fn backlog(&self) -> u64 {
         self.writer.condition.backlog.load(Ordering::Relaxed)
     }
 
-    /// Ships all there is; at leisure, it rests in between.
+    /// Ships everything. With `is_leisurely` it pauses between batches.
     async fn round(&mut self, is_leisurely: bool) -> Result<(), Problem> {
         if Instant::now() >= self.adopt_at {
             self.adopt().await;
@@ -209,11 +210,11 @@ impl<S: Sink> Shipper<S> {
                 tokio::time::sleep(rest.min(REST_MAX)).await;
             }
         }
-        // What cannot be deleted holds nothing up; it is told, and tried again.
+        // A failed deletion does not stop shipping. It is reported and tried again.
         self.untidy.take().map_or(Ok(()), |error| Err(error.into()))
     }
 
-    /// Ships one batch of each journal; false when there is no more.
+    /// Ships one batch of each journal. Returns false if nothing is left.
     async fn step(&mut self) -> Result<bool, Problem> {
         let segments = self.writer.journal.segments();
         let mut more = self.ship(&self.reader, &segments).await?;
@@ -237,10 +238,10 @@ impl<S: Sink> Shipper<S> {
         Ok(more)
     }
 
-    /// Ships one batch; false when all is shipped.
+    /// Ships one batch. Returns false if everything is shipped.
     async fn ship(&self, reader: &Shared, segments: &[Arc<Segment>]) -> Result<bool, Problem> {
         let (lent, segments) = (Arc::clone(reader), segments.to_vec());
-        // Files of the past may have to come from the disk.
+        // Older files may have to be read from the disk.
         let read = tokio::task::spawn_blocking(move || lock(&lent).batch(&segments));
         let Some(batch) = read.await.map_err(io::Error::other)?? else {
             return Ok(false);
@@ -252,7 +253,7 @@ impl<S: Sink> Shipper<S> {
         Ok(true)
     }
 
-    /// Deletes segments that are shipped.
+    /// Deletes shipped segments.
     fn tidy(&self, segments: &[Arc<Segment>]) -> io::Result<()> {
         let mut reader = lock(&self.reader);
         for segment in segments {
@@ -264,7 +265,7 @@ impl<S: Sink> Shipper<S> {
         Ok(())
     }
 
-    /// Writes a batch.
+    /// Writes a batch to the database.
     async fn put(&self, batch: &Batch) -> Result<(), StoreError> {
         self.put_rows(&batch.calls).await?;
         self.put_rows(&batch.changes).await?;
@@ -274,7 +275,7 @@ impl<S: Sink> Shipper<S> {
         Ok(())
     }
 
-    /// Writes rows; those that the database refuses for themselves are put aside.
+    /// Writes rows. Rows that the database rejects are put aside.
     async fn put_rows<R: Row>(&self, rows: &[R]) -> Result<(), StoreError> {
         let mut parts = vec![rows];
         while let Some(part) = parts.pop() {
@@ -298,14 +299,14 @@ impl<S: Sink> Shipper<S> {
         Ok(())
     }
 
-    /// Puts a row aside if the database takes a bare one in its place; else the database is what
-    /// fails, and no row is to blame.
+    /// Puts a row aside if the database accepts a bare row in its place. Otherwise the database
+    /// itself has failed, and the row is not the cause.
     async fn set_aside<R: Row>(&self, row: &R, why: String) -> Result<(), StoreError> {
         match R::put(&*self.store, &[row.bare()]).await {
             Ok(()) => {
                 let text = serde_json::to_string(row).unwrap_or_default();
                 self.rejects
-                    .put(&text, &format!("the database refuses it: {why}"));
+                    .put(&text, &format!("the database rejects it: {why}"));
                 Ok(())
             }
             Err(StoreError::Query(_) | StoreError::Invalid(_)) => Err(StoreError::Query(why)),
@@ -313,7 +314,7 @@ impl<S: Sink> Shipper<S> {
         }
     }
 
-    /// Takes over journals of processes that are gone.
+    /// Takes over journals of processes that have exited.
     async fn adopt(&mut self) {
         let writer = Arc::clone(&self.writer);
         let room = LEFTOVERS_MAX.saturating_sub(self.leftovers.len());
@@ -322,23 +323,23 @@ impl<S: Sink> Shipper<S> {
             .await
             .unwrap_or_else(|error| Err(io::Error::other(error)));
         let found = found.unwrap_or_else(|error| {
-            tracing::warn!(%error, "journals of processes that are gone cannot be looked for");
+            tracing::warn!(%error, "cannot look for audit journals of exited processes");
             Vec::new()
         });
         for leftover in found {
             tracing::info!(
                 instance = leftover.instance,
                 files = leftover.segments.len(),
-                "shipping the audit journal of a process that is gone"
+                "shipping the audit journal of a process that has exited"
             );
             self.leftovers.push(leftover);
         }
-        // Where there may be more than that, the next look is soon.
+        // There may be more, so look again soon.
         let full = self.leftovers.len() >= LEFTOVERS_MAX;
         self.adopt_at = Instant::now() + if full { TICK } else { ADOPT_INTERVAL };
     }
 
-    /// Ends a journal that is shipped: calls without an end were interrupted.
+    /// Finishes a shipped journal: calls without an end were interrupted.
     async fn bury(&self, leftover: &Leftover) -> Result<(), Problem> {
         let count = self.store.interrupt_calls(&leftover.instance).await?;
         for segment in &leftover.segments {
@@ -349,13 +350,13 @@ impl<S: Sink> Shipper<S> {
         tracing::info!(
             instance = leftover.instance,
             interrupted = count,
-            "the audit journal of a process that is gone is shipped"
+            "shipped the audit journal of a process that has exited"
         );
         Ok(())
     }
 }
 
-/// Takes over journals of processes that are gone, so many at most.
+/// Takes over at most `room` journals of processes that have exited.
 fn adopt(writer: &Writer, room: usize) -> io::Result<Vec<Leftover>> {
     let journal = &writer.journal;
     let mut found = Vec::new();
@@ -370,7 +371,7 @@ fn adopt(writer: &Writer, room: usize) -> io::Result<Vec<Leftover>> {
             Ok(Some(segments)) => segments,
             Ok(None) => continue,
             Err(error) => {
-                tracing::warn!(%error, instance, "the journal of a process that is gone cannot be read");
+                tracing::warn!(%error, instance, "cannot read the audit journal of a process that has exited");
                 continue;
             }
         };
@@ -389,16 +390,16 @@ fn adopt(writer: &Writer, room: usize) -> io::Result<Vec<Leftover>> {
     Ok(found)
 }
 
-/// A reader that panicked half-way would repeat a batch at worst.
+/// After a panic in the reader, at worst a batch is repeated.
 fn lock(reader: &Shared) -> std::sync::MutexGuard<'_, Reader> {
     reader.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Deletes records that are too old, soon and then every hour, until `stop`.
+/// Deletes old records, first soon and then every hour, until `stop`.
 pub(super) async fn purge<S: Sink>(store: Arc<S>, retention: Duration, stop: CancellationToken) {
     let mut interval = FIRST_PURGE;
     loop {
-        // Replicas spread over the hour.
+        // Spread the replicas over the hour.
         let pause = interval.mul_f64(rand::random_range(0.5..1.5));
         interval = PURGE_INTERVAL;
         if tokio::time::timeout(pause, stop.cancelled()).await.is_ok() {
@@ -416,7 +417,7 @@ pub(super) async fn purge<S: Sink>(store: Arc<S>, retention: Duration, stop: Can
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "old audit records were not deleted; the next try is in an hour");
+                    tracing::warn!(%error, "could not delete old audit records; the next attempt is in an hour");
                     break;
                 }
             }
@@ -428,7 +429,10 @@ pub(super) async fn purge<S: Sink>(store: Arc<S>, retention: Duration, stop: Can
             }
         }
         if deleted > 0 {
-            tracing::info!(deleted, "audit records beyond the retention were deleted");
+            tracing::info!(
+                deleted,
+                "deleted audit records that were past the retention period"
+            );
         }
     }
 }

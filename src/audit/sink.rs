@@ -1,4 +1,4 @@
-//! [`Sink`]: what the shipper needs of a database, and [`Row`]: what it writes there.
+//! [`Sink`]: the database operations that the shipper needs. [`Row`]: the rows that it writes.
 
 use std::fmt;
 
@@ -6,27 +6,27 @@ use serde::Serialize;
 
 use crate::store::{CallRecord, ChangeRecord, Store, StoreError};
 
-/// What the shipper needs of a database.
+/// The database operations that the shipper needs.
 pub(super) trait Sink: fmt::Debug + Send + Sync + 'static {
-    /// As [`Store::put_calls`].
+    /// See [`Store::put_calls`].
     fn put_calls(
         &self,
         calls: &[CallRecord],
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// As [`Store::put_changes`].
+    /// See [`Store::put_changes`].
     fn put_changes(
         &self,
         changes: &[ChangeRecord],
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// As [`Store::interrupt_calls`].
+    /// See [`Store::interrupt_calls`].
     fn interrupt_calls(
         &self,
         instance: &str,
     ) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
-    /// As [`Store::purge_calls`].
+    /// See [`Store::purge_calls`].
     fn purge_calls(
         &self,
         before: i64,
@@ -60,8 +60,8 @@ pub(super) trait Row: Serialize + Sized + Send + Sync {
         rows: &[Self],
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// What is left when everything that could offend is taken away. It shows in the trail that
-    /// something was put aside.
+    /// The row without any field that the database could reject. It shows in the audit trail that a
+    /// record was put aside.
     fn bare(&self) -> Self;
 }
 

@@ -1,4 +1,4 @@
-//! The trail, from the first write to the row, through crashes and outages.
+//! The audit trail, from the first write to the database row, through crashes and outages.
 
 use std::{
     collections::BTreeMap,
@@ -31,7 +31,7 @@ use crate::{
     store::{CallFilter, CallRecord, ChangeFilter, ChangeRecord, Store, StoreError, testing::Base},
 };
 
-/// A database in memory that can be away, and dislikes one tool.
+/// An in-memory database that can be unreachable and that rejects one tool.
 #[derive(Debug, Default)]
 struct Memory {
     calls: Mutex<BTreeMap<String, CallRecord>>,
@@ -144,7 +144,7 @@ fn call(tool: &str) -> CallRecord {
     }
 }
 
-/// An audit trail without the tasks that look after it.
+/// An audit trail without its background tasks.
 fn bare(config: &config::Audit) -> (Arc<Audit>, Arc<Writer>) {
     let writer = Arc::new(Writer::new(config, &Redactor::default()));
     (Audit::of(&writer), writer)
@@ -171,7 +171,7 @@ impl Shipping {
     }
 }
 
-/// Waits until something is so.
+/// Waits until a condition holds.
 async fn until(what: &str, condition: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !condition() {
@@ -194,7 +194,7 @@ fn pairs(outcomes: &[(&str, &str)]) -> Vec<(String, String)> {
     outcomes.iter().map(own).collect()
 }
 
-/// Runs a future that waits for nobody.
+/// Runs a future that completes without waiting.
 fn at_once<T>(future: impl Future<Output = T>) -> T {
     let mut future = std::pin::pin!(future);
     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
@@ -313,7 +313,7 @@ async fn an_outage_of_the_database_loses_nothing() {
     until("the outage shows", || audit.health().failing.is_some()).await;
     let failing = audit.health().failing.unwrap();
     assert!(
-        failing.starts_with("the database does not answer: it is away since 20"),
+        failing.starts_with("the database is not responding: it is away since 20"),
         "{failing}"
     );
     assert!(audit.health().backlog_bytes > 1_000_000);
@@ -379,10 +379,13 @@ async fn a_poisonous_row_or_line_is_put_aside_and_blocks_nothing() {
     let aside = fs::read_to_string(scratch.path().join("rejected.jsonl")).unwrap();
     assert_eq!(aside.lines().count(), 3, "{aside}");
     assert!(
-        aside.contains("the database refuses it: it dislikes a value"),
+        aside.contains("the database rejects it: it dislikes a value"),
         "{aside}"
     );
-    assert!(aside.contains("no begin of this call is known"), "{aside}");
+    assert!(
+        aside.contains("the start of this call is missing"),
+        "{aside}"
+    );
     assert!(aside.contains("it cannot be read"), "{aside}");
 }
 
@@ -459,7 +462,7 @@ async fn the_trail_reaches_real_databases_once_they_answer() {
     }
 }
 
-/// The child of the test below: writes calls until it is killed.
+/// The child process of the test below. It writes calls until it is killed.
 #[test]
 #[ignore = "run by kill_9_loses_nothing_that_was_begun"]
 fn child_that_writes_until_it_is_killed() {
@@ -467,7 +470,7 @@ fn child_that_writes_until_it_is_killed() {
     let (audit, _) = bare(&config(&folder));
     for number in 0_u64.. {
         let begun = begin(&audit, call(&number.to_string())).unwrap();
-        // Said after the begin is written: the parent counts on it.
+        // Printed only after the start is written, because the parent relies on it.
         println!("begun {number}");
         if number % 10 == 0 {
             std::mem::forget(begun);
@@ -507,7 +510,7 @@ async fn kill_9_loses_nothing_that_was_begun() {
         }
     }
 
-    // Another process in the same folder leaves the living one's files alone.
+    // Another process in the same folder does not touch the files of the running one.
     let (audit, writer) = bare(&config(scratch.path()));
     let shipping = Shipping::start(&writer, &store);
     begin(&audit, call("mine")).unwrap().end_now("ok", 200, 1);
@@ -596,7 +599,7 @@ async fn a_full_journal_refuses_or_goes_on_as_configured_and_recovers() {
             audit.health().lost,
             u64::from(on_failure == OnFailure::Continue)
         );
-        // Those that began can end.
+        // Calls that have begun can end.
         let begun = open.len();
         for begun in open {
             begun.end_now("ok", 200, 1);
@@ -620,7 +623,7 @@ async fn a_full_journal_refuses_or_goes_on_as_configured_and_recovers() {
     }
 }
 
-/// A file system of its own; the kernel takes it away with the last process that is in it.
+/// A file system of its own. The kernel removes it with the last process that uses it.
 struct TinyDisk(PathBuf);
 
 impl TinyDisk {
@@ -663,7 +666,7 @@ fn a_full_disk_tears_no_line_and_works_again_once_there_is_room() {
     let begun = begin(&audit, call("unwritten")).unwrap();
     assert!(audit.health().lost > 0);
     fs::remove_file(&ballast).unwrap();
-    // The end brings the whole record.
+    // The end writes the whole record.
     begun.end_now("ok", 200, 10);
     assert_eq!(audit.health().failing, None);
     begin(&audit, call("late")).unwrap().end_now("ok", 200, 10);
@@ -822,7 +825,7 @@ proptest! {
     }
 }
 
-/// Prints what a record costs: `cargo nextest run --run-ignored only --no-capture cost`.
+/// Prints the cost of a record: `cargo nextest run --run-ignored only --no-capture cost`.
 #[test]
 #[ignore = "a measurement"]
 fn cost() {

@@ -1,4 +1,4 @@
-//! [`Audit`]: what a call writes down of itself.
+//! [`Audit`]: writes the audit records of calls.
 
 use std::{
     borrow::Cow,
@@ -26,56 +26,57 @@ use crate::{
     store::{CallRecord, ChangeRecord, Store},
 };
 
-/// A record could not be written, and the operator chose that such calls are refused. The record
-/// comes back.
+/// A record could not be written, and the operator chose to refuse such calls. Contains the reason
+/// and the record.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("this call cannot be recorded, and calls without a record are refused here: {0}")]
+#[error("this call cannot be recorded, and this server does not run unaudited calls: {0}")]
 pub struct AuditDown(pub String, pub Box<CallRecord>);
 
-/// What `/health` says of the audit trail.
+/// The state of the audit trail for `/health`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuditHealth {
-    /// Whether it is on.
+    /// Whether it is enabled.
     pub is_on: bool,
-    /// Bytes in the journal that are not yet in the database.
+    /// Bytes in the journal that are not in the database yet.
     pub backlog_bytes: u64,
-    /// Records that went to the log instead of the journal since the start.
+    /// Records since the start that went to the log instead of the journal.
     pub lost: u64,
-    /// What does not work and since when, while something does not.
+    /// What fails and since when, while something fails.
     pub failing: Option<String>,
 }
 
 /// The audit trail.
 #[derive(Debug)]
 pub struct Audit {
-    /// `None` while it is off.
+    /// `None` if it is disabled.
     writer: Option<Arc<Writer>>,
 }
 
-/// What writes it.
+/// The writer of the audit trail.
 #[derive(Debug)]
 pub(super) struct Writer {
-    /// Where.
+    /// Stores the records.
     pub journal: Journal,
-    /// What works.
+    /// Tracks failures.
     pub condition: Condition,
-    /// What becomes of calls that cannot be recorded.
+    /// What happens to calls that cannot be recorded.
     on_failure: OnFailure,
-    /// Takes secrets out of what callers and servers say.
+    /// Redacts secrets from texts of callers and servers.
     redactor: Redactor,
     /// The number of the next record.
     next: AtomicU64,
-    /// Woken when a batch is full.
+    /// Notified when a batch is full.
     pub full: Notify,
-    /// Refused calls that wait to be one record.
+    /// Refused calls that will be combined into one record.
     refusals: Refusals,
 }
 
 impl Audit {
-    /// Opens the journal and starts the shipper, which ends with `stop` after a last round. The
-    /// last calls should have ended by then: it waits 5 s for those that have not. A folder that
-    /// cannot be written shows in the log and the health at once, and is no error here: it may be
-    /// writable in a minute. A reload does not reach it: `[audit]` is read at the start.
+    /// Opens the journal and starts the shipper. The shipper ends after `stop` with a last round,
+    /// and the last calls should have ended by then: it waits 5 s for the others. If the folder
+    /// cannot be written, the log and the health show it at once, but this is not an error, because
+    /// the folder may become writable later. A reload does not affect the audit trail: `[audit]` is
+    /// read at the start.
     pub fn start(
         config: &config::Audit,
         store: Option<Arc<Store>>,
@@ -108,15 +109,15 @@ impl Audit {
         Self::of(&writer)
     }
 
-    /// What calls see of a writer.
+    /// The handle of a writer that calls use.
     pub(super) fn of(writer: &Arc<Writer>) -> Arc<Self> {
         Arc::new(Self {
             writer: Some(Arc::clone(writer)),
         })
     }
 
-    /// Writes down that a call begins, before any contact with its server. `id`, `instance`,
-    /// `time`, `outcome` and `status` of the record are filled in here.
+    /// Records that a call begins, before its server is contacted. Fills in `id`, `instance`,
+    /// `time`, `outcome` and `status` of the record.
     pub async fn begin(&self, mut record: CallRecord) -> Result<Begun, AuditDown> {
         let started = Instant::now();
         let Some(writer) = &self.writer else {
@@ -130,7 +131,7 @@ impl Audit {
         "started".clone_into(&mut record.outcome);
         record.status = 0;
         let gathered = writer.journal.gather(&Line::Call(&record), Room::Normal);
-        // From here on the call has an end, also if we are dropped.
+        // From here on the call gets an end, even if this future is dropped.
         let mut begun = Begun::new(writer, State::Written(record.id.clone()), started);
         if let Err(why) = writer.settle(gathered).await {
             if writer.on_failure == OnFailure::Refuse {
@@ -144,9 +145,9 @@ impl Audit {
         Ok(begun)
     }
 
-    /// Writes down a call that was refused before it began: `outcome` and `status` are the
-    /// record's own, `id`, `instance` and `time` are filled in here. Many of one sender become one
-    /// record a minute. What fails is logged and counted.
+    /// Records a call that was refused before it began. The caller sets `outcome` and `status`;
+    /// `id`, `instance` and `time` are filled in here. Many refusals of one sender become one
+    /// record per minute. A failure is logged and counted.
     pub fn refused(&self, record: CallRecord) {
         if let Some(writer) = &self.writer
             && let Some(record) = writer.refusals.take(record, Instant::now())
@@ -155,8 +156,7 @@ impl Audit {
         }
     }
 
-    /// Writes down a change that has no transaction of its own; `id` and `time` are filled in
-    /// here.
+    /// Records a change that has no transaction of its own. `id` and `time` are filled in here.
     pub fn change(&self, mut change: ChangeRecord) {
         if let Some(writer) = &self.writer {
             change.id = writer.id();
@@ -166,7 +166,7 @@ impl Audit {
         }
     }
 
-    /// How it stands; takes no lock.
+    /// The state of the audit trail. Takes no lock.
     pub fn health(&self) -> AuditHealth {
         self.writer
             .as_ref()
@@ -188,13 +188,13 @@ impl Writer {
         }
     }
 
-    /// Unique over all runs of the program.
+    /// An ID that is unique over all runs of the program.
     fn id(&self) -> String {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         format!("{}-{number}", self.journal.instance())
     }
 
-    /// Fills in what a record gets from us.
+    /// Fills in the fields that the writer sets.
     fn name(&self, record: &mut CallRecord) {
         record.id = self.id();
         self.journal.instance().clone_into(&mut record.instance);
@@ -203,20 +203,20 @@ impl Writer {
         line::bound(record);
     }
 
-    /// Writes the record of one refused call, or of several.
+    /// Writes the record of one refused call or of several combined ones.
     fn put_refused(&self, mut record: CallRecord) {
         self.name(&mut record);
         self.put(&Line::Call(&record), Room::Normal);
     }
 
-    /// Writes the records of refused calls that were gathered long enough; of all at the end.
+    /// Writes the records of refused calls whose window has ended; at the end, of all windows.
     pub(super) fn put_refusals(&self, is_end: bool) {
         for record in self.refusals.due(Instant::now(), is_end) {
             self.put_refused(record);
         }
     }
 
-    /// Writes a line, or tells the log.
+    /// Writes a line, or logs it if that fails.
     fn put(&self, line: &Line<'_>, room: Room) {
         if let Err(why) = self.write(line, room) {
             self.lose(line, &why);
@@ -228,14 +228,14 @@ impl Writer {
         self.count(written)
     }
 
-    /// Writes what was gathered, after all other tasks that are ready had their turn to add theirs.
+    /// Writes the gathered lines after all other tasks that are ready could add theirs.
     async fn settle(&self, gathered: io::Result<Gathered>) -> Result<(), String> {
         let gathered = gathered.map_err(|error| error.to_string())?;
         tokio::task::yield_now().await;
         self.count(self.journal.settle(gathered))
     }
 
-    /// Counts what was written.
+    /// Counts the bytes that were written.
     fn count(&self, written: io::Result<u64>) -> Result<(), String> {
         let written = written.map_err(|error| error.to_string())?;
         self.condition.written();
@@ -246,29 +246,30 @@ impl Writer {
         Ok(())
     }
 
-    /// The last resort: the record goes to the log, whole.
+    /// The last resort: writes the whole record to the log.
     fn lose(&self, line: &Line<'_>, why: &str) {
         self.condition.unwritten(why, true);
         let text = serde_json::to_string(line).unwrap_or_default();
-        tracing::warn!(record = %text, "an audit record that is not in the journal");
+        tracing::warn!(record = %text, "this audit record could not be written to the journal");
     }
 }
 
-/// A call that was written down as begun. Dropped without [`Begun::end`] it was `cancelled`.
+/// A call whose start was recorded. If it is dropped without [`Begun::end`], its outcome is
+/// `cancelled`.
 #[derive(Debug)]
 pub struct Begun {
-    /// `None` once its end is written, and where nothing is.
+    /// `None` after the end was written, or if nothing is recorded.
     writer: Option<Arc<Writer>>,
     state: State,
     started: Instant,
 }
 
-/// What the journal has of a call that runs.
+/// What the journal contains about a running call.
 #[derive(Debug)]
 enum State {
-    /// Its record, under this id.
+    /// Its record, with this ID.
     Written(String),
-    /// Nothing: the end brings the whole record, if it can be written by then.
+    /// Nothing. The end will write the whole record, if writing works by then.
     Unwritten(Box<CallRecord>),
 }
 
@@ -282,7 +283,7 @@ impl Begun {
         }
     }
 
-    /// Writes down how the call ended: `ok`, or the code of the error.
+    /// Records how the call ended: `ok`, or the code of the error.
     pub async fn end(mut self, outcome: &str, status: u16, response_bytes: u64) {
         let Some(writer) = self.writer.take() else {
             return;
@@ -298,7 +299,7 @@ impl Begun {
         }
     }
 
-    /// Makes the line of the end.
+    /// Builds the line of the end.
     fn tell<T>(
         &mut self,
         outcome: &str,
@@ -322,7 +323,7 @@ impl Begun {
         }
     }
 
-    /// There is no call.
+    /// Discards the call: it did not begin.
     fn forget(mut self) {
         if let Some(writer) = self.writer.take() {
             writer.condition.open.fetch_sub(1, Ordering::Relaxed);

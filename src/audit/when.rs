@@ -1,16 +1,16 @@
-//! Times as people write and read them. Nothing here asks for the time.
+//! Parses and formats times as users write and read them. Does not read the clock.
 
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 
-/// Microseconds since 1970 of `1h`, `30m` (that long before `now`), `2026-11-20`,
-/// `2026-11-20T10:00` (UTC), `2026-11-20T10:00+01:00`.
+/// Parses `1h` and `30m` (that long before `now`), `2026-11-20`, `2026-11-20T10:00` (UTC), and
+/// `2026-11-20T10:00+01:00`. Returns microseconds since 1970.
 pub fn instant(text: &str, now: Timestamp) -> Result<i64, String> {
     let text = text.trim();
     if let Ok(age) = humantime::parse_duration(text) {
         return now
             .checked_sub(age)
             .map(Timestamp::as_microsecond)
-            .map_err(|_| format!("`{text}` is longer ago than time goes back"));
+            .map_err(|_| format!("`{text}` is too long ago"));
     }
     if let Ok(instant) = text.parse::<Timestamp>() {
         return Ok(instant.as_microsecond());
@@ -21,13 +21,13 @@ pub fn instant(text: &str, now: Timestamp) -> Result<i64, String> {
         .map(|zoned| zoned.timestamp().as_microsecond())
         .map_err(|_| {
             format!(
-                "`{text}` is no time: write an age, `90m`, `2h`, `7days`, or a time, `2026-11-20`, \
+                "`{text}` is not a valid time: write an age such as `90m`, `2h` or `7days`, or a time such as `2026-11-20`, \
                  `2026-11-20T10:00` (UTC), `2026-11-20T10:00+01:00`"
             )
         })
 }
 
-/// `2026-11-20T10:00:00.123456Z` of microseconds since 1970.
+/// Formats microseconds since 1970 as `2026-11-20T10:00:00.123456Z`.
 pub fn readable(microseconds: i64) -> String {
     Timestamp::from_microsecond(microseconds).map_or_else(
         |_| microseconds.to_string(),

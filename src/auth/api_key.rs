@@ -1,4 +1,4 @@
-//! API keys: those of the configuration and those of our tables.
+//! API keys from the configuration and from the bridge's tables.
 
 use std::{
     collections::HashMap,
@@ -20,48 +20,49 @@ use crate::{
     store::{KeyRow, Store, StoreError},
 };
 
-/// How long nobody reads again after a read that failed.
+/// How long to wait after a failed read before the next read.
 const REST: Duration = Duration::from_millis(500);
 
-/// Whoever holds a key.
+/// The holder of an API key.
 #[derive(Debug, Clone)]
 pub struct Holder {
-    /// As a caller of their own.
+    /// The holder as a caller.
     pub caller: Arc<Caller>,
-    /// Whether they vouch for the user named in the headers beside the key.
+    /// Whether the holder may act for the user named in the request's headers.
     pub forwards: bool,
-    /// Whether it stands in the tables, where an administrator of one workspace may have put it.
+    /// Whether the key comes from the tables, where an administrator of one workspace may have
+    /// created it.
     pub is_stored: bool,
-    /// When the key ends, seconds since 1970.
+    /// When the key expires, in seconds since 1970.
     expires_at: Option<i64>,
 }
 
 /// All keys.
 #[derive(Debug)]
 pub struct Keys {
-    /// Those of the configuration.
+    /// Keys from the configuration.
     configured: Vec<(ApiKey, Holder)>,
-    /// Those of our tables.
+    /// Keys from the tables.
     stored: Option<Stored>,
 }
 
-/// The keys of our tables, kept in memory while nothing changes there.
+/// The keys from the tables, cached until the tables change.
 #[derive(Debug)]
 struct Stored {
     store: Arc<Store>,
-    /// What was read last.
+    /// The last snapshot.
     read: ArcSwapOption<Snapshot>,
-    /// Held by the one who reads; how that failed last.
+    /// Held during a read. Contains the time and the error of the last failed read.
     reading: Mutex<Option<(Instant, StoreError)>>,
 }
 
-/// The keys as of a version of the store.
+/// The keys at one version of the store.
 #[derive(Debug)]
 struct Snapshot {
-    /// [`Store::version`] before they were read.
+    /// [`Store::version`] before the read.
     version: u64,
-    /// By the SHA-256 of their texts. Looking one up tells nothing of the others: who can steer a
-    /// hash near a stored one has broken SHA-256.
+    /// Keyed by the SHA-256 hash of each key. A lookup reveals nothing about other keys: steering a
+    /// hash close to a stored one would require breaking SHA-256.
     holders: HashMap<[u8; 32], Holder>,
 }
 
@@ -87,7 +88,7 @@ impl Keys {
         }
     }
 
-    /// Whether there is any key at all.
+    /// Whether at least one key exists.
     pub async fn any(&self) -> Result<bool, Refusal> {
         if !self.configured.is_empty() {
             return Ok(true);
@@ -98,8 +99,8 @@ impl Keys {
         }
     }
 
-    /// The holder of a configured key. Compares with every key, also after a match: the time tells
-    /// nothing.
+    /// The holder of a configured key. Compares with every key even after a match, so that the time
+    /// reveals nothing.
     pub fn configured(&self, sent: &str) -> Option<&Holder> {
         let mut found = None;
         for (key, holder) in &self.configured {
@@ -129,13 +130,13 @@ impl Keys {
 }
 
 impl Stored {
-    /// The keys as they are now: from memory, else read by one of all who ask. Those who waited
-    /// for a read that failed do not each try again, or the last of them would wait for ever.
+    /// The current keys, from memory or from one shared read. Tasks that waited for a failed read
+    /// do not retry one after another; otherwise the last one would wait far too long.
     async fn snapshot(&self) -> Result<Arc<Snapshot>, Refusal> {
         if let Some(snapshot) = self.fresh() {
             return Ok(snapshot);
         }
-        // Boxed: it is large, and a warm path does not come here.
+        // Boxed because it is large and the common path does not get here.
         Box::pin(self.read_anew()).await
     }
 
@@ -187,10 +188,10 @@ impl Snapshot {
     }
 }
 
-/// A key as a caller.
+/// The caller that a key stands for.
 fn caller(name: &str, groups: &[String], workspace: &str, vouches: bool) -> Arc<Caller> {
-    // A record must not read as if a person had called: names like e-mails are refused for new keys,
-    // and tables may hold old ones.
+    // The audit record must not look as if a person had called. New keys cannot have names that
+    // look like e-mail addresses, but tables may contain old ones.
     let shown = if name.contains('@') {
         format!("key:{name}")
     } else {

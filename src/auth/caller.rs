@@ -1,10 +1,10 @@
-//! [`Caller`]: who sent a request, and how they proved it.
+//! [`Caller`]: who sent a request, and how they authenticated.
 
 use std::sync::Arc;
 
 use crate::config::DEFAULT_WORKSPACE;
 
-/// How a caller proved who they are.
+/// How a caller authenticated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Proof {
     /// An API key, configured or stored.
@@ -15,22 +15,22 @@ pub enum Proof {
     SessionKey,
     /// `X-OpenWebUI-User-Jwt`, signed.
     SignedHeader,
-    /// Headers that the holder of a forwarding API key sent.
+    /// Headers sent by the holder of a forwarding API key.
     ForwardedHeaders,
-    /// Headers of the gateway before us.
+    /// Headers of the gateway in front of the bridge.
     Gateway,
     /// A bearer token of an OpenID issuer.
     Oidc,
-    /// Nothing: the operator set `anonymous = true`.
+    /// No proof: the operator set `anonymous = true`.
     Anonymous,
-    /// Nothing: no key is configured and we listen on loopback only.
+    /// No proof: no key is configured and the bridge listens only on loopback.
     Loopback,
     /// The program's own commands.
     Operator,
 }
 
 impl Proof {
-    /// The word of the audit trail.
+    /// The name in the audit trail.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ApiKey => "api_key",
@@ -50,31 +50,33 @@ impl Proof {
 /// Who sent a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
-    /// What logs and records call them: their e-mail in lower case, else the key's name, else the
-    /// user's id, else `anonymous`. Only an e-mail reads like one.
+    /// The name in logs and records: the e-mail address in lower case, or the key's name, or the
+    /// user's ID, or `anonymous`. Only an e-mail address looks like one.
     pub id: Arc<str>,
-    /// Their e-mail in lower case.
+    /// The e-mail address in lower case.
     pub email: Option<Arc<str>>,
-    /// How they proved it.
+    /// How they authenticated.
     pub proof: Proof,
-    /// The groups that came with the proof; they count instead of our tables. `None`: it said
-    /// nothing of groups.
+    /// The groups from the credentials. If set, they replace those of the bridge's tables. `None`
+    /// if the credentials do not mention groups.
     pub groups: Option<Arc<[Arc<str>]>>,
-    /// Their groups in Open WebUI, ids and names; they count where our tables have none.
+    /// The IDs and names of their groups in Open WebUI. They apply if the bridge's tables have
+    /// none.
     pub open_webui_groups: Arc<[Arc<str>]>,
-    /// Whether the proof says administrator: Open WebUI's role, the gateway's header.
+    /// Whether the credentials identify an administrator, by Open WebUI's role or the gateway's
+    /// header.
     pub is_admin: bool,
-    /// Whose rows they see.
+    /// The workspace whose data they see.
     pub workspace: Arc<str>,
-    /// Whether the proof came in a cookie, which browsers send by themselves: whatever changes
-    /// something must then be asked for by a page of our own origin.
+    /// Whether the token came in a cookie, which browsers send on their own. Requests that change
+    /// something must then come from a page of the bridge's own origin.
     pub via_cookie: bool,
-    /// Whether it is the holder of a key that vouches for others, and named nobody.
+    /// Whether the caller is the holder of a forwarding key that did not name a user.
     pub vouches: bool,
 }
 
 impl Caller {
-    /// One of whom nothing more is known.
+    /// A caller of whom only the name and the method of authentication are known.
     pub fn named(id: &str, proof: Proof) -> Self {
         Self {
             id: id.into(),
@@ -89,8 +91,8 @@ impl Caller {
         }
     }
 
-    /// A user: their e-mail names them, else their id. Case is folded for ASCII letters alone:
-    /// `\u{212A}` (the Kelvin sign) is not `k`, and an issuer tells them apart.
+    /// A user, named by their e-mail address or else by their ID. Only ASCII letters are converted
+    /// to lower case: `\u{212A}` (the Kelvin sign) is not `k`, and issuers treat them as different.
     pub fn user(id: Option<&str>, email: Option<&str>, proof: Proof) -> Self {
         let email: Option<Arc<str>> = email.map(|email| email.to_ascii_lowercase().into());
         let name = email.clone().or_else(|| id.map(Arc::from));
@@ -100,7 +102,7 @@ impl Caller {
         caller
     }
 
-    /// Whoever runs the program's own commands: they hold its configuration.
+    /// The operator who runs the program's own commands, and therefore has its configuration.
     pub fn operator() -> Self {
         Self::named("operator", Proof::Operator)
     }

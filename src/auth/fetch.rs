@@ -1,4 +1,4 @@
-//! Fetches small JSON documents: bounded in time and size, from the very host that was asked.
+//! Fetches small JSON documents, with limits on time and size, only from the host that was asked.
 
 use std::time::Duration;
 
@@ -8,24 +8,24 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 use url::Url;
 
-/// How long an answer may take, from the first byte we send to the last we read.
+/// The total time for a fetch, from the first byte sent to the last byte read.
 const DEADLINE: Duration = Duration::from_secs(3);
 
 /// The largest document, in bytes.
 const BYTES_MAX: usize = 256 << 10;
 
-/// Why there is no document.
+/// Why a document could not be fetched.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FetchError {
-    /// Another status than 200.
+    /// The status was not 200.
     #[error("it answered with status {0}")]
     Status(StatusCode),
-    /// No connection, no answer in time, or not a document we can read.
+    /// There was no connection, no timely response, or no valid document.
     #[error("{0}")]
     Failed(String),
 }
 
-/// The document at a URL. `bearer` is shown to that host and to no other.
+/// Fetches the document at a URL. `bearer` is sent only to the host of that URL.
 pub fn json<T: DeserializeOwned>(
     http: &reqwest::Client,
     url: Url,
@@ -37,15 +37,16 @@ pub fn json<T: DeserializeOwned>(
     }
     async move {
         let read = read(request, &url);
-        let late = || FetchError::Failed(format!("it did not answer within {DEADLINE:?}"));
+        let late = || FetchError::Failed(format!("it did not respond within {DEADLINE:?}"));
         let body = timeout(DEADLINE, read).await.map_err(|_| late())??;
-        serde_json::from_slice(&body)
-            .map_err(|_| FetchError::Failed("its answer is not what was asked for".to_owned()))
+        serde_json::from_slice(&body).map_err(|_| {
+            FetchError::Failed("its response does not have the expected content".to_owned())
+        })
     }
 }
 
 async fn read(request: reqwest::RequestBuilder, url: &Url) -> Result<BytesMut, FetchError> {
-    // The URL of an error may hold a password.
+    // The URL in the error may contain a password.
     let failed = |error: reqwest::Error| {
         let error = error.without_url();
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
@@ -64,7 +65,7 @@ async fn read(request: reqwest::RequestBuilder, url: &Url) -> Result<BytesMut, F
     while let Some(chunk) = response.chunk().await.map_err(failed)? {
         if body.len() + chunk.len() > BYTES_MAX {
             return Err(FetchError::Failed(
-                "its answer is larger than 256 KiB".to_owned(),
+                "its response is larger than 256 KiB".to_owned(),
             ));
         }
         body.extend_from_slice(&chunk);

@@ -1,5 +1,5 @@
-//! Headers of a forwarder: the holder of an API key that vouches for the user named beside it
-//! (design §7). Open WebUI is one, with the key of its connection.
+//! Headers of a forwarder: the holder of an API key that may act for the user named in the same
+//! request. Open WebUI is one; it sends the key of its connection.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -13,11 +13,11 @@ use super::{
     signed::SignedUser,
 };
 
-/// A caller for whom somebody vouches, and their id in Open WebUI.
+/// A caller named by a forwarder, and their ID in Open WebUI.
 pub type Forwarded = (Caller, Option<String>);
 
-/// The user that a forwarder names; `None`: it speaks for itself. Where `signs` is set, Open WebUI
-/// names users by a signature alone.
+/// The user that a forwarder names; `None` if it acts for itself. With `signs`, Open WebUI may name
+/// users only by a signature.
 pub fn read(
     holder: &Holder,
     signed: Option<&SignedUser>,
@@ -34,7 +34,8 @@ pub fn read(
         None => match plain(sent, signs)? {
             Some(named) => named,
             None if sent.contains_key(&USER_JWT) => return Err(Refusal::Uncheckable),
-            // A user who is named by a blank header is nobody, and not the holder of the key.
+            // A blank user header names no user. The caller is then not the holder of the key
+            // either.
             None if groups.is_empty() && !is_blank(sent) => return Ok(None),
             None => return Err(Refusal::Nobody),
         },
@@ -47,14 +48,15 @@ pub fn read(
     Ok(Some((caller, id)))
 }
 
-/// Whether a header that would name a user is there, and blank.
+/// Whether a header that would name a user is present but blank.
 fn is_blank(sent: &HeaderMap) -> bool {
     [USER_ID, USER_EMAIL, EMAIL]
         .iter()
         .any(|name| sent.contains_key(name))
 }
 
-/// The user of unsigned headers. `X-User-Admin` is a gateway's word and not looked at.
+/// The user of unsigned headers. `X-User-Admin` is accepted only from a gateway and is ignored
+/// here.
 fn plain(sent: &HeaderMap, signs: bool) -> Result<Option<Forwarded>, Refusal> {
     let named = |header: &HeaderName| headers::name(sent, header);
     let (id, own, templated) = (named(&USER_ID)?, named(&USER_EMAIL)?, named(&EMAIL)?);

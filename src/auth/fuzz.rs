@@ -1,5 +1,5 @@
-//! The door for the fuzz target: arbitrary headers against a configuration with every proof that
-//! needs neither a database nor a network.
+//! Entry point of the fuzz target: arbitrary headers against a configuration with every
+//! authentication method that needs neither a database nor a network.
 
 use std::sync::LazyLock;
 
@@ -15,7 +15,7 @@ use crate::{
     secret::Secret,
 };
 
-/// The text of the one key that forwards.
+/// The text of the only key that forwards.
 const KEY: &str = "key";
 /// The secret of the gateway.
 const GATEWAY: &str = "gateway";
@@ -60,7 +60,7 @@ static PROOFS: LazyLock<Proofs> = LazyLock::new(|| {
     Proofs::new(&config, Sources::default())
 });
 
-/// Reads the headers and checks who may come out of them.
+/// Authenticates with these headers and checks which callers can result.
 pub fn fuzz_headers(data: &[u8]) {
     let mut sent = HeaderMap::new();
     for line in data.split(|byte| *byte == b'\n').take(64) {
@@ -78,7 +78,7 @@ pub fn fuzz_headers(data: &[u8]) {
         headers: &sent,
         peer: None,
     };
-    // Nothing is asked of anybody, so that it is ready at once.
+    // No lookup is needed, so the future is ready at once.
     let Some(Ok(caller)) = PROOFS.identify(&evidence).now_or_never() else {
         return;
     };
@@ -94,7 +94,7 @@ pub fn fuzz_headers(data: &[u8]) {
     );
     assert!(
         !sent.contains_key("x-openwebui-user-jwt"),
-        "a signature that nobody made: {caller:?}"
+        "an invalid signature was accepted: {caller:?}"
     );
     match caller.proof {
         Proof::ApiKey | Proof::ForwardedHeaders => assert!(credentials.is_some(), "{caller:?}"),
@@ -114,7 +114,7 @@ pub fn fuzz_headers(data: &[u8]) {
 mod tests {
     use super::*;
 
-    /// Headers that prove, that do not, and that only look like it.
+    /// Headers that authenticate, that do not, and that only look as if they did.
     const LINES: [&str; 24] = [
         "authorization: Bearer key",
         "authorization: Bearer no",
@@ -143,7 +143,7 @@ mod tests {
     ];
 
     #[test]
-    fn no_three_headers_make_somebody_out_of_a_broken_proof() {
+    fn no_three_headers_turn_a_broken_proof_into_a_caller() {
         crate::mcp::install_tls();
         for one in LINES {
             for two in LINES {

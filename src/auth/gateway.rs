@@ -1,5 +1,5 @@
-//! Headers of a gateway before us, which count only when the gateway proves itself (requirements
-//! §1.5 row 2, D3).
+//! Headers of a gateway in front of the bridge. They count only if the gateway authenticates
+//! itself.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -18,39 +18,40 @@ pub struct Gateway {
     config: config::Gateway,
 }
 
-/// What came from the gateway.
+/// What a request contains from the gateway.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Vouched {
-    /// It was not the gateway; its headers are as good as absent. Whether there were any.
+    /// The request did not come from the gateway, so its headers are ignored. Whether there were
+    /// any.
     Untrusted(bool),
-    /// It was.
+    /// The request came from the gateway.
     Trusted(Named),
 }
 
-/// What the gateway says; what it leaves blank it does not say.
+/// The values of the gateway's headers. A blank header counts as absent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Named {
-    /// Who called it.
+    /// The user's e-mail address.
     pub email: Option<String>,
     /// Their groups.
     pub groups: Vec<Arc<str>>,
-    /// Whether they administer.
+    /// Whether the user is an administrator.
     pub is_admin: bool,
-    /// Whose rows they see.
+    /// The workspace whose data the user sees.
     pub workspace: Option<String>,
 }
 
 impl Gateway {
-    /// A gateway of the configuration.
+    /// A gateway from the configuration.
     pub fn new(config: config::Gateway) -> Self {
         Self { config }
     }
 
-    /// What a request brings from the gateway.
+    /// Reads the gateway's headers of a request.
     pub fn read(&self, evidence: &Evidence<'_>) -> Result<Vouched, Refusal> {
         let sent = evidence.headers;
         if !self.is_trusted(evidence) {
-            // It means to be the gateway and is not.
+            // The sender claims to be the gateway but has the wrong secret.
             if self.config.secret.is_some() && sent.contains_key(&self.config.secret_header) {
                 return Err(Refusal::Untrusted);
             }
@@ -66,7 +67,7 @@ impl Gateway {
         }))
     }
 
-    /// The headers that the gateway writes, but for the secret.
+    /// The headers that the gateway writes, except for the secret.
     pub fn names(&self) -> [&HeaderName; 4] {
         [
             &self.config.email_header,
@@ -76,23 +77,24 @@ impl Gateway {
         ]
     }
 
-    /// Whether credentials are for the gateway alone where it names the user.
+    /// Whether the gateway consumes the credentials of requests in which it names the user.
     pub fn ignores_credentials(&self) -> bool {
         self.config.ignore_credentials
     }
 
-    /// Whether the headers are certainly the gateway's own, and not passed on from the client.
+    /// Whether the gateway removes these headers from client requests, so that they are certainly
+    /// its own.
     pub fn strips_headers(&self) -> bool {
         self.config.strips_headers
     }
 
-    /// The workspace that a request names, which its sender must be trusted with.
+    /// The workspace that a request names. Use it only if the sender is trusted to choose one.
     pub fn workspace(&self, sent: &HeaderMap) -> Result<Option<String>, Refusal> {
         Ok(headers::name(sent, &self.config.workspace_header)?.map(Into::into))
     }
 
-    /// Whether the gateway sent it. Where peers and a secret are configured, both must be right;
-    /// where neither is, nobody is the gateway.
+    /// Whether the gateway sent the request. If peers and a secret are configured, both must match.
+    /// If neither is configured, no sender counts as the gateway.
     fn is_trusted(&self, evidence: &Evidence<'_>) -> bool {
         let peers = &self.config.trusted_peers;
         let is_peer = peers.is_empty() || evidence.peer.is_some_and(|peer| self.is_peer(peer));
@@ -105,7 +107,7 @@ impl Gateway {
         (!peers.is_empty() || secret.is_some()) && is_peer && is_proven
     }
 
-    /// Whether an address is the gateway's. A socket for both families shows IPv4 peers as
+    /// Whether an address belongs to the gateway. A dual-stack socket reports IPv4 peers as
     /// `::ffff:a.b.c.d`.
     fn is_peer(&self, peer: IpAddr) -> bool {
         let plain = peer.to_canonical();
@@ -115,7 +117,7 @@ impl Gateway {
 }
 
 impl Named {
-    /// The caller, if one is named.
+    /// The caller, if the gateway names one.
     pub fn caller(&self) -> Option<Caller> {
         let email = self.email.as_deref()?;
         let mut caller = Caller::user(None, Some(email), Proof::Gateway);
@@ -124,7 +126,8 @@ impl Named {
         Some(caller)
     }
 
-    /// Puts the groups and the workspace to a caller: proven by a token, or named here.
+    /// Adds the groups and the workspace to a caller that a token authenticated or that the gateway
+    /// named.
     pub fn add_to(&self, caller: &mut Caller) {
         if !self.groups.is_empty() {
             let own = caller.groups.iter().flat_map(|groups| groups.iter());
@@ -136,7 +139,7 @@ impl Named {
         }
     }
 
-    /// Whether there is anything to put to a caller.
+    /// Whether there is anything to add to a caller.
     pub fn adds(&self) -> bool {
         !self.groups.is_empty() || self.workspace.is_some()
     }

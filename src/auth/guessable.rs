@@ -1,4 +1,4 @@
-//! Which credentials could be guessed, and so have to wait for their turn ([`Guesses`]).
+//! Decides which credentials could be guessed and therefore must wait for their turn ([`Guesses`]).
 //!
 //! [`Guesses`]: super::guesses::Guesses
 
@@ -12,8 +12,9 @@ use super::{
 };
 
 impl Proofs {
-    /// Whether it takes a guess, or a question to others, to find out what the credentials are: they
-    /// are no key of ours that is long, and no token whose signature we check.
+    /// Whether an attacker could guess the credentials, or checking them requires a request to
+    /// another service. False for a long key of the bridge and for a token whose signature the
+    /// bridge checks itself.
     pub(super) async fn is_guessable(&self, sent: &HeaderMap) -> bool {
         let authorization = headers::authorization(sent).ok().flatten();
         let text = match authorization.and_then(|text| text.split_once(' ')) {
@@ -41,7 +42,7 @@ impl Proofs {
         !is_ours
     }
 
-    /// Whether only Open WebUI can say whether a token is right.
+    /// Whether only Open WebUI can decide if a token is valid.
     fn is_asked_elsewhere(&self, text: &str) -> bool {
         let is_named = token::unproven::<Origin>(text).is_ok_and(|origin| origin.iss.is_some());
         let asks = self.sessions.as_ref().is_some_and(Sessions::asks);

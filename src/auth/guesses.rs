@@ -1,11 +1,12 @@
-//! [`Guesses`]: how often an address may try credentials that are wrong.
+//! [`Guesses`]: limits how often an address may try wrong credentials.
 //!
-//! What could be guessed is a short key of the configuration, and a token that only Open WebUI can
-//! check. Once an address has sent many different wrong credentials, each further one from there that
-//! was never right before waits for its turn, a few a second, before it is looked at. All else passes
-//! at once, whatever its address sent before: a credential that was right before, a signature that we
-//! check ourselves, a key too long to be guessed. So Open WebUI, or a proxy behind which everybody has
-//! one address, is not locked out by what others send through it.
+//! An attacker could guess a short key of the configuration, or a token that only Open WebUI can
+//! check. After an address has sent many different wrong credentials, each further credential from
+//! there that was never right before waits for its turn; a few per second are checked. All other
+//! credentials are checked at once, whatever their address sent before: a credential that was right
+//! before, a signature that the bridge checks itself, and a key that is too long to guess. So Open
+//! WebUI, or a proxy behind which all users share one address, is not locked out by the wrong
+//! credentials of others.
 
 use std::{
     hash::{BuildHasher as _, RandomState},
@@ -29,63 +30,62 @@ use tokio::time::sleep;
 
 use super::{Evidence, Refusal, headers};
 
-/// Different wrong credentials of one address a minute that cost nothing.
+/// How many different wrong credentials per minute one address may send before it is slowed down.
 const FREE_A_MINUTE: NonZeroU32 = NonZeroU32::new(30).unwrap();
 
-/// Credentials of an address that are looked at a second, once it has sent more wrong ones.
+/// How many credentials of a slowed-down address are checked per second.
 const PACED_A_SECOND: NonZeroU32 = NonZeroU32::new(5).unwrap();
 
-/// How long an address is watched after its last wrong credential too many.
+/// How long an address stays slowed down after its last excess wrong credential.
 const WATCHED: Duration = Duration::from_secs(30);
 
-/// Credentials of one address that wait for their turn.
+/// The maximum number of waiting credentials of one address.
 const WAITING_OF_ADDRESS: usize = 16;
 
-/// Credentials of all addresses that wait.
+/// The maximum number of waiting credentials of all addresses.
 const WAITING: usize = 128;
 
 /// The longest wait.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
-/// Addresses that are counted at once; what comes from others is counted together.
+/// The maximum number of addresses that are counted separately. The rest are counted together.
 const ADDRESSES_MAX: usize = 10_000;
 
-/// Counters of addresses that rest are swept out after so many wrong credentials.
+/// Counters of inactive addresses are removed after this many wrong credentials.
 const SWEEP: u32 = 1024;
 
-/// Credentials that are remembered as right, or as wrong.
+/// How many credentials are remembered as right, and how many as wrong.
 const REMEMBERED: usize = 1 << 13;
 
-/// How much of a credential tells it from others, from its end: the whole of a key, the signature of a
-/// token.
+/// How many trailing bytes of a credential identify it: the whole key, or the signature of a token.
 const TOLD_BYTES: usize = 64;
 
-/// Keys from this length on are taken for ones that cannot be guessed, in bytes.
+/// Keys of at least this length, in bytes, count as impossible to guess.
 const GUESSABLE_BYTES: usize = 16;
 
-/// Counts wrong credentials by their address.
+/// Counts wrong credentials per address.
 #[derive(Debug)]
 pub struct Guesses {
-    /// Proxies, whose word for the address of their client is taken.
+    /// Proxies that are trusted to report the address of their client.
     trusted: Vec<IpNet>,
     hash: RandomState,
     right: Memory,
     wrong: Memory,
     counted: DefaultKeyedRateLimiter<IpAddr>,
     paced: DefaultKeyedRateLimiter<IpAddr>,
-    /// Addresses that sent too many.
+    /// Addresses that sent too many wrong credentials.
     watched: Cache<IpAddr, Arc<AtomicUsize>>,
     waiting: AtomicUsize,
     sweep: AtomicU32,
     clock: DefaultClock,
 }
 
-/// A set of hashes that forgets the older of two with the same place. Reading and writing it is one
-/// atomic operation.
+/// A set of hashes. When two hashes have the same place, the older one is forgotten. Reading and
+/// writing are single atomic operations.
 #[derive(Debug)]
 struct Memory(Box<[AtomicU64]>);
 
-/// What a request shows, as far as it is counted.
+/// The credential of a request, as far as it is counted.
 #[derive(Debug, Clone, Copy)]
 pub struct Shown {
     hash: u64,
@@ -115,7 +115,7 @@ impl Memory {
 
     fn remove(&self, hash: u64) {
         if let Some(place) = self.place(hash) {
-            // Another one may have taken its place, and stays.
+            // Another hash may have taken the place in the meantime; it stays.
             place
                 .compare_exchange(hash, 0, Ordering::Relaxed, Ordering::Relaxed)
                 .ok();
@@ -124,7 +124,7 @@ impl Memory {
 }
 
 impl Guesses {
-    /// Counts; the addresses of clients are told by these proxies.
+    /// Creates the counters. `trusted` are the proxies that report client addresses.
     pub fn new(trusted: Vec<IpNet>) -> Self {
         Self {
             trusted,
@@ -143,7 +143,7 @@ impl Guesses {
         }
     }
 
-    /// What a request shows; `None` where it shows nothing that could be guessed.
+    /// The credential of a request; `None` if it has none that could be guessed.
     pub fn shown(&self, evidence: &Evidence<'_>) -> Option<Shown> {
         let sent = evidence.headers;
         let credential = match headers::authorization(sent) {
@@ -155,13 +155,13 @@ impl Guesses {
         let told = bytes.get(bytes.len().saturating_sub(TOLD_BYTES)..)?;
         let hash = self.hash.hash_one((told, bytes.len()));
         Some(Shown {
-            // Zero stands for an empty place.
+            // Zero marks an empty place.
             hash: hash.max(1),
             address: self.address(sent, evidence.peer?),
         })
     }
 
-    /// The address that a request came from: the last one that no trusted proxy has.
+    /// The address that a request came from: the last one in the chain that is not a trusted proxy.
     fn address(&self, sent: &HeaderMap, peer: IpAddr) -> IpAddr {
         let is_trusted = |address: &IpAddr| self.trusted.iter().any(|it| it.contains(address));
         if !is_trusted(&peer) {
@@ -177,14 +177,14 @@ impl Guesses {
         network(client.unwrap_or(peer))
     }
 
-    /// Whether a credential has to wait for its turn, unless it turns out that it cannot be guessed.
+    /// Whether a credential must wait for its turn, unless it turns out that it cannot be guessed.
     pub fn is_suspect(&self, shown: &Shown) -> bool {
         !self.right.has(shown.hash)
             && !self.wrong.has(shown.hash)
             && self.watched.contains_key(&shown.address)
     }
 
-    /// Waits until a credential may be looked at.
+    /// Waits until the credential may be checked.
     pub async fn turn(&self, shown: &Shown) -> Result<(), Refusal> {
         let waiting = self.watched.get(&shown.address).unwrap_or_default();
         let Some(_place) = Place::take([&waiting, &self.waiting], [WAITING_OF_ADDRESS, WAITING])
@@ -209,7 +209,7 @@ impl Guesses {
         Refusal::TooManyFailures(WAIT_MAX.as_secs())
     }
 
-    /// Notes how it went.
+    /// Records the outcome of the check.
     pub fn note<T>(&self, shown: &Shown, outcome: &Result<T, Refusal>) {
         match outcome {
             Ok(_) if self.right.has(shown.hash) => {}
@@ -226,7 +226,7 @@ impl Guesses {
         }
     }
 
-    /// Counts one more wrong credential that was not seen before.
+    /// Counts a wrong credential that was not seen before.
     fn count(&self, address: IpAddr) {
         if self.sweep.fetch_add(1, Ordering::Relaxed) % SWEEP == SWEEP - 1 {
             for counters in [&self.counted, &self.paced] {
@@ -239,21 +239,21 @@ impl Guesses {
         let counted = if is_full { crowd } else { address };
         if self.counted.check_key(&counted).is_err() {
             let before = self.watched.get(&address);
-            // Once, until it has rested: a line for each would fill the disk.
+            // Log only once until the address calms down: one line per request would fill the disk.
             if before.is_none() {
-                tracing::warn!(%address, "many wrong credentials come from this address; further ones that were never right wait for their turn");
+                tracing::warn!(%address, "this address sent many wrong credentials; further unknown credentials from it are rate limited");
             }
             self.watched.insert(address, before.unwrap_or_default());
         }
     }
 }
 
-/// Whether a key could be guessed at a few tries a second.
+/// Whether a key could be guessed with a few tries per second.
 pub fn is_guessable(key: &str) -> bool {
     key.len() < GUESSABLE_BYTES
 }
 
-/// The part of an address that its holder cannot choose: IPv6 counts by /64.
+/// The part of an address that its user cannot choose: for IPv6, the /64 prefix.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),
@@ -261,7 +261,7 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-/// A place among those that wait, of an address and of all; given back on drop.
+/// A waiting place, counted for one address and for all. Given back on drop.
 struct Place<'a>([&'a AtomicUsize; 2]);
 
 impl<'a> Place<'a> {
@@ -336,7 +336,7 @@ mod tests {
         });
         let turns = futures::future::join_all(turns).await;
         let taken = turns.iter().filter(|turn| turn.is_ok()).count();
-        // Those of the first second do not wait.
+        // The credentials of the first second do not wait.
         assert_eq!(taken, 5 + WAITING_OF_ADDRESS, "the rest is refused at once");
         assert!(
             began.elapsed() > Duration::from_secs(2),

@@ -1,4 +1,5 @@
-//! Reads headers that name users and groups, as gateways and Open WebUI write them. Pure.
+//! Reads headers that name users and groups, in the form that gateways and Open WebUI write them.
+//! Pure.
 
 use std::{borrow::Cow, collections::HashSet, sync::Arc};
 
@@ -7,21 +8,21 @@ use http::{HeaderMap, HeaderName, header::AUTHORIZATION, header::COOKIE};
 use super::Refusal;
 use crate::name::is_hidden;
 
-/// The user's id in Open WebUI.
+/// The user's ID in Open WebUI.
 pub const USER_ID: HeaderName = HeaderName::from_static("x-openwebui-user-id");
-/// Their e-mail, as Open WebUI sends it.
+/// Their e-mail address, as Open WebUI sends it.
 pub const USER_EMAIL: HeaderName = HeaderName::from_static("x-openwebui-user-email");
-/// Their role there.
+/// Their role in Open WebUI.
 pub const USER_ROLE: HeaderName = HeaderName::from_static("x-openwebui-user-role");
-/// All of it, signed.
+/// All of these values in one signed token.
 pub const USER_JWT: HeaderName = HeaderName::from_static("x-openwebui-user-jwt");
-/// The e-mail, as a template in a connection of Open WebUI or a gateway sends it.
+/// The e-mail address, as a gateway or a header template of an Open WebUI connection sends it.
 pub const EMAIL: HeaderName = HeaderName::from_static("x-user-email");
 /// Names of groups.
 pub const GROUPS: HeaderName = HeaderName::from_static("x-user-groups");
-/// Ids of groups.
+/// IDs of groups.
 pub const GROUP_IDS: HeaderName = HeaderName::from_static("x-user-group-ids");
-/// The workspace, where the gateway has no name of its own for it.
+/// The workspace, unless the gateway uses a header of its own for it.
 pub const WORKSPACE: HeaderName = HeaderName::from_static("x-tenant-id");
 
 /// Headers that only a proxy writes.
@@ -42,7 +43,7 @@ const PROXIED: [&str; 14] = [
     "x-scheme",
 ];
 
-/// How names of headers begin that only a proxy writes.
+/// Prefixes of headers that only a proxy writes.
 const PROXIED_PREFIXES: [&str; 18] = [
     "x-forwarded-",
     "x-original-",
@@ -64,10 +65,10 @@ const PROXIED_PREFIXES: [&str; 18] = [
     "tailscale-",
 ];
 
-/// Open WebUI's cookie with the session token.
+/// Open WebUI's cookie that contains the session token.
 const COOKIE_NAME: &str = "token";
 
-/// The longest name of a user or workspace, in bytes: an e-mail has 320 at most (RFC 3696).
+/// The longest name of a user or workspace, in bytes. An e-mail address has at most 320 (RFC 3696).
 const NAME_BYTES_MAX: usize = 512;
 
 /// A header's text, trimmed, with non-ASCII characters decoded; `None` if it is absent or blank.
@@ -90,7 +91,7 @@ pub fn text<'a>(
     Ok((!text.is_empty()).then(|| decode(text)))
 }
 
-/// The name of one user or workspace: no list, nothing that would break a log line.
+/// The name of one user or workspace. Refuses lists and characters that would break a log line.
 pub fn name<'a>(
     headers: &'a HeaderMap,
     header: &HeaderName,
@@ -105,11 +106,12 @@ pub fn name<'a>(
 /// Whether a text can be the name of one user.
 pub fn is_name(text: &str) -> bool {
     let is_odd = |c: char| is_hidden(c) || c.is_whitespace() || matches!(c, ',' | ';');
-    // `*` is every workspace to the tables, and nobody's name.
+    // In the tables `*` means every workspace, so it cannot be a name.
     !text.is_empty() && text != "*" && text.len() <= NAME_BYTES_MAX && !text.contains(is_odd)
 }
 
-/// A comma list of groups: trimmed, without blanks and doubles, in the order they came.
+/// A comma-separated list of groups: trimmed, without blanks and duplicates, in the order of the
+/// header.
 pub fn groups(headers: &HeaderMap, header: &HeaderName) -> Result<Vec<Arc<str>>, Refusal> {
     let Some(text) = text(headers, header)? else {
         return Ok(Vec::new());
@@ -120,7 +122,7 @@ pub fn groups(headers: &HeaderMap, header: &HeaderName) -> Result<Vec<Arc<str>>,
     Ok(unique(text.split(',').map(str::trim)))
 }
 
-/// The groups without blanks and doubles.
+/// The groups without blanks and duplicates.
 pub fn unique<'a>(groups: impl Iterator<Item = &'a str>) -> Vec<Arc<str>> {
     let mut seen = HashSet::new();
     groups
@@ -129,12 +131,13 @@ pub fn unique<'a>(groups: impl Iterator<Item = &'a str>) -> Vec<Arc<str>> {
         .collect()
 }
 
-/// Refuses a second header that says who sent a request: which one counts would be a guess.
+/// Refuses a request that repeats a header which identifies the sender: choosing one of them would
+/// be a guess.
 pub fn check_single<'a>(
     headers: &HeaderMap,
     mut more: impl Iterator<Item = &'a HeaderName>,
 ) -> Result<(), Refusal> {
-    // Most requests repeat no header at all.
+    // Most requests do not repeat any header.
     if headers.len() == headers.keys_len() {
         return Ok(());
     }
@@ -158,7 +161,7 @@ pub fn check_single<'a>(
     }
 }
 
-/// What the client sent as `Authorization`, trimmed: `None` if there is no such header.
+/// The `Authorization` header of the client, trimmed; `None` if there is no such header.
 pub fn authorization(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     let Some(value) = headers.get(AUTHORIZATION) else {
         return Ok(None);
@@ -167,9 +170,10 @@ pub fn authorization(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     Ok(Some(text.trim()))
 }
 
-/// The session token in Open WebUI's cookie; a blank one is none, since that is how some servers
-/// delete it. HTTP/2 may send each cookie in a header of its own (RFC 9113 §8.2.3). A second cookie
-/// of that name may have been planted from another path or a parent domain, so both are refused.
+/// The session token in Open WebUI's cookie. A blank cookie counts as absent, because some servers
+/// delete it that way. HTTP/2 may send each cookie in a separate header (RFC 9113 §8.2.3). A second
+/// cookie with that name may have been planted from another path or a parent domain, so the request
+/// is refused.
 pub fn cookie(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     let mut found = headers
         .get_all(COOKIE)
@@ -193,8 +197,8 @@ pub fn cookie(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     Ok((!value.is_empty()).then_some(value))
 }
 
-/// The header that says that a proxy passed the request on: the client is then somewhere else than
-/// the peer. Blank ones count too.
+/// The header which shows that a proxy passed the request on, so that the peer is not the client.
+/// Blank headers count too.
 pub fn proxied(headers: &HeaderMap) -> Option<&HeaderName> {
     headers.keys().find(|name| {
         let name = name.as_str();
@@ -202,8 +206,8 @@ pub fn proxied(headers: &HeaderMap) -> Option<&HeaderName> {
     })
 }
 
-/// Refuses a request whose user headers name somebody else than its credentials do (requirements
-/// D4). What the credentials leave open cannot be contradicted.
+/// Refuses a request whose user headers name a different user than its credentials. Values that the
+/// credentials do not contain are not compared.
 pub fn check_user(
     headers: &HeaderMap,
     id: Option<&str>,
@@ -224,13 +228,13 @@ pub fn check_user(
     Ok(())
 }
 
-/// Whether two e-mails are one, in any case of ASCII letters.
+/// Whether two e-mail addresses are the same, ignoring the case of ASCII letters.
 pub fn is_same_email(one: &str, other: &str) -> bool {
     one.eq_ignore_ascii_case(other)
 }
 
-/// Undoes what Open WebUI does to non-ASCII characters and to nothing else: `%C3%A9` is `é`, but
-/// `%41` stands for itself, because it escapes no `%` (Open WebUI contract §6.4).
+/// Reverses Open WebUI's encoding, which escapes only non-ASCII characters: `%C3%A9` becomes `é`,
+/// but `%41` stays, because Open WebUI does not escape `%`.
 fn decode(text: &str) -> Cow<'_, str> {
     if !text.contains('%') {
         return Cow::Borrowed(text);
@@ -252,7 +256,7 @@ fn decode(text: &str) -> Cow<'_, str> {
     String::from_utf8(bytes).map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
-/// The byte of the two hexadecimal digits that a text begins with.
+/// The byte that the first two hexadecimal digits of a text stand for.
 fn escaped(text: &[u8]) -> Option<u8> {
     let digits = str::from_utf8(text.get(..2)?).ok()?;
     u8::from_str_radix(digits, 16).ok()
@@ -357,7 +361,7 @@ mod tests {
         for (sent, expected) in cases {
             assert_eq!(cookie(&with(&COOKIE, sent.as_bytes())), expected, "{sent}");
         }
-        // HTTP/2 sends crumbs.
+        // HTTP/2 may split the cookie header.
         let mut crumbs = with(&COOKIE, b"theme=dark");
         crumbs.append(COOKIE, HeaderValue::from_static("token=abc"));
         assert_eq!(cookie(&crumbs), Ok(Some("abc")));

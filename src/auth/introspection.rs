@@ -1,5 +1,5 @@
-//! Asks Open WebUI itself whose a session token is, where its database cannot be read (Open WebUI
-//! contract §7.4).
+//! Asks Open WebUI which user a session token belongs to, for setups where its database cannot be
+//! read.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,32 +22,32 @@ use super::{
 };
 use crate::telemetry::Lookups;
 
-/// Questions at once about tokens that were right before.
+/// Concurrent requests for tokens that were valid before.
 const QUESTIONS_MAX: usize = 12;
 
-/// Questions at once about tokens that were never right: made-up ones must not make users wait.
+/// Concurrent requests for new tokens. The limit is lower so that made-up tokens do not make users
+/// wait.
 const NEW_QUESTIONS_MAX: usize = 4;
 
-/// How many of these may wait. A question takes about 20 ms.
+/// How many checks of new tokens may wait. One check takes about 20 ms.
 const NEW_WAITING_MAX: usize = 32;
 
-/// How long a token that was right counts as one of a user.
+/// How long a token that was valid is treated as known.
 const KNOWN_FOR: Duration = Duration::from_hours(12);
 
-/// How long a token that Open WebUI refused is refused without a question.
+/// How long a token that Open WebUI rejected is refused without another request.
 const REFUSED_FOR: Duration = Duration::from_secs(10);
 
-/// How long a question may wait for its turn.
+/// How long a check may wait for its turn.
 const TURN: Duration = Duration::from_secs(3);
 
-/// What is said when Open WebUI does not answer.
-const SILENT: Refusal = Refusal::Unavailable("Open WebUI does not answer");
+/// The refusal when Open WebUI does not respond.
+const SILENT: Refusal = Refusal::Unavailable("Open WebUI is not responding");
 
-/// What is said when too many new tokens wait.
-const CROWDED: Refusal =
-    Refusal::Unavailable("too many sessions that were not seen before are being checked");
+/// The refusal when too many new tokens wait.
+const CROWDED: Refusal = Refusal::Unavailable("too many new sessions are being checked");
 
-/// Tokens by their SHA-256.
+/// A cache of tokens, keyed by their SHA-256 hash.
 fn remember(ttl: Duration) -> Cache<[u8; 32], ()> {
     Cache::builder()
         .max_capacity(REMEMBERED_MAX)
@@ -55,17 +55,17 @@ fn remember(ttl: Duration) -> Cache<[u8; 32], ()> {
         .build()
 }
 
-/// Open WebUI's API.
+/// A client for Open WebUI's API.
 #[derive(Debug)]
 pub struct Introspection {
     http: reqwest::Client,
     groups: Url,
     user: Url,
-    /// Answers by the SHA-256 of the token: the token itself is not kept.
+    /// Sessions by the SHA-256 hash of their token. The token itself is not stored.
     known: Cache<[u8; 32], Session>,
-    /// Tokens that were right once.
+    /// Tokens that were valid once.
     seen: Cache<[u8; 32], ()>,
-    /// Tokens that were refused a moment ago.
+    /// Tokens that were rejected recently.
     refused: Cache<[u8; 32], ()>,
     turns: Semaphore,
     new_turns: Semaphore,
@@ -88,7 +88,8 @@ struct GroupAnswer {
 }
 
 impl Introspection {
-    /// Asks at a URL; answers count for so long. `None`: the URL can be nobody's base.
+    /// A client for this base URL that caches results for `ttl`. `None` if the URL cannot be a
+    /// base.
     pub fn new(http: reqwest::Client, base: &Url, ttl: Duration) -> Option<Self> {
         let below = |path: &str| {
             let base = base.as_str().trim_end_matches('/');
@@ -110,10 +111,13 @@ impl Introspection {
         })
     }
 
-    /// The user of a session token. Its own claims are read only to refuse early, and for the id
-    /// once Open WebUI has vouched for them.
+    /// The user of a session token. The token's own claims are used only to refuse it early, and
+    /// for the ID after Open WebUI has accepted the token.
     pub async fn session(&self, sent: &str, claims: &Claims) -> Result<Session, Refusal> {
-        #[expect(clippy::cast_precision_loss, reason = "seconds of today are exact")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "current times in seconds are exact"
+        )]
         let now = get_current_timestamp() as f64;
         if claims.exp.is_some_and(|exp| exp <= now) {
             return Err(Refusal::Expired);
@@ -134,7 +138,7 @@ impl Introspection {
         known.map_err(|refusal| refusal.as_ref().clone())
     }
 
-    /// Asks when it is the token's turn, and remembers how it went.
+    /// Asks Open WebUI when it is the token's turn, and remembers the outcome.
     async fn asked(&self, hash: [u8; 32], sent: &str, claims: &Claims) -> Result<Session, Refusal> {
         let is_new = !self.seen.contains_key(&hash);
         let _place = if is_new {
@@ -158,8 +162,9 @@ impl Introspection {
         asked
     }
 
-    /// Groups first: that route refuses whoever may not come in. Automations and sub-agents may
-    /// not ask for their own account, so that they have an id, but no e-mail.
+    /// Gets the account and the groups. The groups route rejects accounts that are not approved.
+    /// Automations and sub-agents may not read their own account; they get an ID but no e-mail
+    /// address.
     async fn ask(&self, sent: &str, claims: &Claims) -> Result<Session, Refusal> {
         let (groups, user) = futures::join!(
             fetch::json::<Vec<GroupAnswer>>(&self.http, self.groups.clone(), Some(sent)),
@@ -181,7 +186,9 @@ impl Introspection {
         let id = user.as_ref().map(|user| user.id.as_str()).or(claimed);
         let id = id.ok_or_else(|| token::flaw("it names no user"))?;
         if claimed.is_some_and(|claimed| claimed != id) {
-            return Err(token::flaw("Open WebUI knows it as another user's"));
+            return Err(token::flaw(
+                "Open WebUI says that it belongs to another user",
+            ));
         }
         let email = user.as_ref().map(|user| user.email.trim());
         let email = email.filter(|email| !email.is_empty());
@@ -199,12 +206,12 @@ impl Introspection {
     }
 }
 
-/// What an answer that is none means for the caller.
+/// Turns a failed request to Open WebUI into a refusal.
 fn refusal(error: FetchError) -> Refusal {
     match error {
         FetchError::Status(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => Refusal::SignedOut,
         error => {
-            tracing::warn!("a session cannot be checked at Open WebUI: {error}");
+            tracing::warn!("cannot check a session with Open WebUI: {error}");
             SILENT
         }
     }

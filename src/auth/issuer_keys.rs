@@ -1,5 +1,5 @@
-//! [`KeySet`]: the public keys of an OpenID issuer, fetched when they are needed and kept while
-//! its endpoint is away (OpenID Connect Discovery 1.0, RFC 7517).
+//! [`KeySet`]: the public keys of an OpenID issuer, fetched when needed and kept while its endpoint
+//! is unreachable (OpenID Connect Discovery 1.0, RFC 7517).
 
 use std::{
     collections::HashMap,
@@ -26,23 +26,23 @@ use super::{
 };
 use crate::config::Issuer;
 
-/// Keys of one issuer that are looked at.
+/// The maximum number of keys per issuer; the rest are ignored.
 const KEYS_MAX: usize = 64;
 
-/// The shortest RSA modulus, in bytes: RFC 7518 §3.3 asks for 2048 bits.
+/// The shortest RSA modulus, in bytes: RFC 7518 §3.3 requires 2048 bits.
 const MODULUS_BYTES_MIN: usize = 256;
 
-/// What is said while an issuer's keys cannot be had.
-const SILENT: Refusal = Refusal::Unavailable("the issuer of the token does not answer");
+/// The refusal while an issuer's keys are unavailable.
+const SILENT: Refusal = Refusal::Unavailable("the issuer of the token is not responding");
 
 /// How often keys are fetched.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
-    /// Keys that are older are fetched again, while they still count.
+    /// Older keys are fetched again in the background while they remain in use.
     pub stale: Duration,
-    /// After each attempt, an unknown key waits so long for the next.
+    /// After an attempt, an unknown key causes the next one no earlier than this.
     pub unknown: Duration,
-    /// The same while there are no keys at all.
+    /// The same while no keys are available.
     pub cold: Duration,
 }
 
@@ -56,14 +56,14 @@ impl Default for Pace {
     }
 }
 
-/// The key sets of all issuers; they outlive reloads.
+/// The key sets of all issuers. They survive reloads.
 #[derive(Debug, Default)]
 pub struct KeyRing {
     pace: Pace,
     sets: Mutex<HashMap<Place, Arc<KeySet>>>,
 }
 
-/// An issuer, and the URL of its keys if discovery should not be asked.
+/// An issuer, and the URL of its keys if discovery is not used.
 type Place = (Url, Option<Url>);
 
 /// The keys of one issuer.
@@ -75,7 +75,7 @@ pub struct KeySet {
     tracker: TaskTracker,
     pace: Pace,
     kept: ArcSwapOption<Keys>,
-    /// The last attempt; held by the one who makes the next.
+    /// The last attempt. Locked during the next one.
     attempt: Arc<tokio::sync::Mutex<Option<Attempt>>>,
 }
 
@@ -86,7 +86,7 @@ struct Attempt {
     is_failed: bool,
 }
 
-/// Keys as they were fetched.
+/// Keys as fetched.
 #[derive(Debug)]
 pub struct Keys {
     keys: Vec<Key>,
@@ -101,7 +101,7 @@ struct Key {
     verifier: DecodingKey,
 }
 
-/// What a key is made for.
+/// The type of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Rsa,
@@ -110,21 +110,21 @@ enum Kind {
     Ed25519,
 }
 
-/// The part of the issuer's configuration that we read.
+/// The fields that are read from the issuer's configuration.
 #[derive(Debug, Deserialize)]
 struct Discovery {
     issuer: String,
     jwks_uri: Url,
 }
 
-/// A key set on the wire. One bad key spoils no other.
+/// A key set as JSON. One invalid key does not affect the others.
 #[derive(Debug, Deserialize)]
 struct WireKeys {
     keys: Vec<Value>,
 }
 
 impl KeyRing {
-    /// A ring that fetches at another pace.
+    /// A ring with another pace.
     #[cfg(test)]
     pub fn with_pace(pace: Pace) -> Self {
         Self {
@@ -133,8 +133,8 @@ impl KeyRing {
         }
     }
 
-    /// The key set of an issuer, with whatever it already holds. Sets that no configuration uses
-    /// any more are dropped.
+    /// The key set of an issuer, with the keys it already has. Drops sets that the configuration no
+    /// longer uses.
     pub fn set(
         &self,
         issuer: &Issuer,
@@ -160,7 +160,7 @@ impl KeyRing {
 }
 
 impl KeySet {
-    /// The keys, among which there is one for a token with this header.
+    /// Returns keys that include one for a token with this header.
     pub async fn keys_for(self: &Arc<Self>, header: &Header) -> Result<Arc<Keys>, Refusal> {
         if let Some(keys) = self.kept_for(header) {
             if keys.at.elapsed() > self.pace.stale {
@@ -168,7 +168,7 @@ impl KeySet {
             }
             return Ok(keys);
         }
-        // One fetches, the others wait here, and then look again.
+        // One task fetches; the others wait here and then check again.
         let attempt = Arc::clone(&self.attempt).lock_owned().await;
         if let Some(keys) = self.kept_for(header) {
             return Ok(keys);
@@ -194,7 +194,7 @@ impl KeySet {
         is_there.then_some(kept)
     }
 
-    /// Fetches in the background, unless somebody does or just did.
+    /// Fetches in the background, unless a fetch is running or just ended.
     fn refresh(self: &Arc<Self>) {
         let Ok(attempt) = Arc::clone(&self.attempt).try_lock_owned() else {
             return;
@@ -207,8 +207,8 @@ impl KeySet {
         }
     }
 
-    /// Fetches in a task of its own: a caller who goes away does not undo it for the others.
-    /// Answers whether it failed.
+    /// Fetches in a separate task, so that a caller who hangs up does not cancel it for the others.
+    /// Returns whether it failed.
     fn spawn(
         self: &Arc<Self>,
         mut attempt: OwnedMutexGuard<Option<Attempt>>,
@@ -219,7 +219,9 @@ impl KeySet {
             let is_failed = fetched.is_err();
             match fetched {
                 Ok(keys) => set.kept.store(Some(Arc::new(keys))),
-                Err(error) => tracing::warn!("no keys of the issuer {}: {error}", set.issuer),
+                Err(error) => {
+                    tracing::warn!("cannot get the keys of the issuer {}: {error}", set.issuer)
+                }
             }
             *attempt = Some(Attempt {
                 at: Instant::now(),
@@ -251,18 +253,18 @@ impl KeySet {
         })
     }
 
-    /// Where the issuer keeps its keys. It must call itself what we call it, or its tokens would
-    /// not be the ones we look for (Discovery §4.3).
+    /// The URL of the issuer's keys. The document must name the configured issuer; otherwise its
+    /// tokens would not match (OpenID Connect Discovery 1.0 §4.3).
     async fn discover(&self) -> Result<Url, FetchError> {
         let failed = |message: String| Err(FetchError::Failed(message));
         let base = self.issuer.as_str().trim_end_matches('/');
         let Ok(url) = Url::parse(&format!("{base}/.well-known/openid-configuration")) else {
-            return failed("it is no URL to ask at".to_owned());
+            return failed("the issuer's URL is not usable for discovery".to_owned());
         };
         let found: Discovery = fetch::json(&self.http, url, None).await?;
         if !names(&self.issuer).contains(&found.issuer.as_str()) {
             return failed(format!(
-                "it calls itself `{}`; write that as `issuer`, with your tenant's id where it has a placeholder",
+                "it calls itself `{}`; write that as `issuer`, with your tenant's ID in place of a placeholder",
                 found.issuer
             ));
         }
@@ -273,8 +275,8 @@ impl KeySet {
     }
 }
 
-/// What an issuer may be called: a URL without a path is the same with and without a slash, and
-/// parsing it has lost which of them was written.
+/// The names an issuer may use for itself. A URL without a path is the same with and without a
+/// slash, and parsing does not preserve which one was written.
 pub fn names(issuer: &Url) -> Vec<&str> {
     let whole = issuer.as_str();
     let bare = whole.strip_suffix('/').filter(|_| issuer.path() == "/");
@@ -315,8 +317,8 @@ impl Key {
         })
     }
 
-    /// Whether the key may have signed such a token: its type, its use, its algorithm and its name
-    /// all agree.
+    /// Whether the key may have signed such a token: its type, use, algorithm and ID must all
+    /// match.
     fn fits(&self, header: &Header) -> bool {
         let CommonParameters {
             public_key_use,

@@ -1,7 +1,8 @@
-//! Who is calling us.
+//! Authentication: who is calling.
 //!
-//! [`Proofs::identify`] turns a request's headers into a [`Caller`]. What they may do is decided
-//! in `access`. One file a proof; `proofs` is the order in which they are asked.
+//! [`Proofs::identify`] turns a request's headers into a [`Caller`]. `access` decides what that
+//! caller may do. Each authentication method has a file of its own; `proofs` defines the order in
+//! which they are tried.
 
 mod api_key;
 mod caller;

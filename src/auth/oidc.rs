@@ -1,5 +1,5 @@
-//! Bearer tokens of OpenID issuers: Entra, Keycloak, Google and their kind (RFC 9068, OpenID
-//! Connect Core 1.0 §2).
+//! Bearer tokens of OpenID issuers such as Entra, Keycloak and Google (RFC 9068, OpenID Connect
+//! Core 1.0 §2).
 
 use std::sync::{
     Arc,
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::config::{Issuer, is_email};
 
-/// Claims that once counted as e-mails where `email` was missing.
+/// Claims that earlier versions used as e-mail addresses if `email` was missing.
 const NAME_CLAIMS: [&str; 3] = ["preferred_username", "upn", "unique_name"];
 
 /// An issuer whose tokens are accepted.
@@ -26,28 +26,28 @@ const NAME_CLAIMS: [&str; 3] = ["preferred_username", "upn", "unique_name"];
 pub struct Oidc {
     config: Issuer,
     keys: Arc<KeySet>,
-    /// One for each family of algorithms, so that a key is never used for another one.
+    /// One for each family of algorithms, so that a key is never used with another family.
     validations: [(AlgorithmFamily, Validation); 3],
-    /// Whether it was logged that groups were left out of a token.
+    /// Whether the log already says that a token left out groups.
     is_told: AtomicBool,
 }
 
-/// What a token says of the user's e-mail.
+/// What a token says about the user's e-mail address.
 #[derive(Debug)]
 enum Email<'a> {
-    /// It is theirs.
+    /// The address is proven.
     Proven(&'a str),
-    /// It says nothing.
+    /// The token has no address.
     Absent,
-    /// It names one and does not prove it.
+    /// The token has an address but does not prove it.
     Refused(Refusal),
 }
 
-/// What a token says.
+/// The claims of a token.
 type Claims = Map<String, Value>;
 
 impl Oidc {
-    /// An issuer of the configuration and its keys.
+    /// An issuer from the configuration, and its keys.
     pub fn new(config: Issuer, keys: Arc<KeySet>) -> Self {
         let validation = |family| {
             let mut validation = Validation::new_for_family(family);
@@ -70,7 +70,7 @@ impl Oidc {
         }
     }
 
-    /// Whether a token that calls its issuer so is for us to check.
+    /// Whether tokens with this `iss` belong to this issuer.
     pub fn is_issuer(&self, issuer: &str) -> bool {
         names(&self.config.issuer).contains(&issuer)
     }
@@ -87,14 +87,14 @@ impl Oidc {
             matches!(typ.trim_start_matches("application/"), "jwt" | "at+jwt")
         });
         if !is_kind {
-            return Err(token::flaw("its `typ` is none of an access token"));
+            return Err(token::flaw("its `typ` is not that of an access token"));
         }
         let keys = self.keys.keys_for(&header).await?;
         let mut refusal = Refusal::Token;
         for key in keys.matching(&header) {
             match token::verify::<Claims>(sent, key, validation) {
                 Ok(claims) => return self.read(&claims),
-                // The signature is right where anything else is told.
+                // For any other error the signature is already proven right, so report it.
                 Err(other) if other != Refusal::Token => return Err(other),
                 Err(other) => refusal = other,
             }
@@ -108,7 +108,8 @@ impl Oidc {
         let email = match self.email(claims)? {
             Email::Proven(email) => Some(email),
             Email::Absent => None,
-            // Groups of the token decide without the e-mail; otherwise it would have to.
+            // If the token names groups, they decide without the e-mail address. Otherwise the
+            // address would be needed.
             Email::Refused(_) if groups.is_some() => None,
             Email::Refused(refusal) => return Err(refusal),
         };
@@ -117,7 +118,7 @@ impl Oidc {
         if email.is_none() && id.is_none() {
             return Err(token::flaw("it names no user"));
         }
-        // A subject that reads like an e-mail is not one.
+        // A subject that looks like an e-mail address is not one.
         let id = id.map(|id| {
             if id.contains('@') {
                 format!("{}:{id}", self.config.name)
@@ -134,9 +135,10 @@ impl Oidc {
         Ok(caller)
     }
 
-    /// The e-mail of the first claim that has a value. One that does not hold ends the search: a
-    /// weaker claim is not asked after it. The claim `email` needs `email_verified` (OpenID Connect
-    /// Core 1.0 §5.1, §5.7); another one is here because the operator says that it is an e-mail.
+    /// The e-mail address from the first claim that has a value. If that claim does not prove it,
+    /// the search ends: weaker claims are not tried. The claim `email` requires `email_verified`
+    /// (OpenID Connect Core 1.0 §5.1, §5.7). Other claims are used only because the operator
+    /// configured them as e-mail claims.
     fn email<'a>(&self, claims: &'a Claims) -> Result<Email<'a>, Refusal> {
         for claim in &self.config.email_claims {
             let text = match claims.get(claim) {
@@ -145,7 +147,7 @@ impl Oidc {
                 Some(_) => return Err(token::flaw("its e-mail is not a text")),
             };
             let is_standard = claim == "email";
-            // Names need not be e-mails, whatever claim holds them.
+            // Other claims may contain names that are not e-mail addresses.
             if text.is_empty() || (!is_standard && !text.contains('@')) {
                 continue;
             }
@@ -170,8 +172,8 @@ impl Oidc {
         })
     }
 
-    /// Whether the issuer says that it has verified the e-mail; some write the word as a text. Where
-    /// it says nothing, the operator may have said so for all of its tokens.
+    /// Whether the issuer has verified the e-mail address. Some issuers write `email_verified` as a
+    /// text. If the claim is missing, the operator may have vouched for all tokens of the issuer.
     fn is_verified(&self, claims: &Claims) -> bool {
         match claims.get("email_verified") {
             None | Some(Value::Null) => self.config.emails_verified,
@@ -181,12 +183,13 @@ impl Oidc {
         }
     }
 
-    /// The groups of all claims that hold some; `None` if the token leaves them unsaid.
+    /// The groups from all configured claims; `None` if the token does not contain any of these
+    /// claims.
     fn groups(&self, claims: &Claims) -> Option<Arc<[Arc<str>]>> {
         if self.is_overage(claims) {
             if !self.is_told.swap(true, Ordering::Relaxed) {
                 tracing::warn!(
-                    "tokens of the issuer `{}` leave out the groups of users with too many of them: our own tables count for these users; let the issuer send only groups that are assigned to the application",
+                    "tokens of the issuer `{}` leave out the groups of users who have too many; the bridge uses its own tables for these users; configure the issuer to send only groups that are assigned to the application",
                     self.config.name
                 );
             }

@@ -1,4 +1,4 @@
-//! [`Proofs`]: the order in which a request's proofs are asked, and what they say together.
+//! [`Proofs`]: the order in which a request's credentials are checked, and how they are combined.
 
 use std::{
     net::IpAddr,
@@ -35,19 +35,19 @@ use crate::{
     store::{Directory, Store, StoreError},
 };
 
-/// What a request brings to say who sent it.
+/// The parts of a request that can identify its sender.
 #[derive(Debug, Clone, Copy)]
 pub struct Evidence<'a> {
     /// Its headers.
     pub headers: &'a HeaderMap,
-    /// The address it came from.
+    /// The address of the peer.
     pub peer: Option<IpAddr>,
 }
 
-/// Where users are looked up; it outlives reloads.
+/// Where users are looked up. It survives reloads.
 #[derive(Debug, Clone, Default)]
 pub struct Sources {
-    /// Our own tables: stored API keys.
+    /// The bridge's own tables, which contain stored API keys.
     pub store: Option<Arc<Store>>,
     /// Open WebUI's tables.
     pub directory: Option<Arc<Directory>>,
@@ -55,13 +55,13 @@ pub struct Sources {
     pub redis: Option<Arc<Redis>>,
     /// For Open WebUI's API and for the keys of issuers.
     pub http: reqwest::Client,
-    /// Where keys of issuers are fetched in the background.
+    /// Runs the tasks that fetch keys of issuers.
     pub tracker: TaskTracker,
-    /// The keys of issuers, fetched already.
+    /// The keys of issuers that were already fetched.
     pub keys: Arc<KeyRing>,
 }
 
-/// What a request is checked against.
+/// The configured methods of authentication.
 #[derive(Debug)]
 pub struct Proofs {
     pub(super) keys: Keys,
@@ -70,15 +70,15 @@ pub struct Proofs {
     gateway: Option<Gateway>,
     issuers: Vec<Oidc>,
     users: Option<Arc<Users>>,
-    /// Who a request without credentials is, if anyone.
+    /// The caller for a request without credentials, if such requests are allowed.
     fallback: Option<Arc<Caller>>,
-    /// Whether it was logged that the database is not Open WebUI's.
+    /// Whether the log already says that the database is not Open WebUI's.
     is_told: AtomicBool,
-    /// How often credentials may be guessed.
+    /// Limits guessing of credentials.
     guesses: Guesses,
 }
 
-/// Who issued a token.
+/// The issuer of a token.
 #[derive(Debug, Deserialize)]
 pub(super) struct Origin {
     pub(super) iss: Option<String>,
@@ -87,14 +87,14 @@ pub(super) struct Origin {
 /// What `Authorization` or the cookie proves.
 #[derive(Debug)]
 enum Proven {
-    /// The holder of one of our keys.
+    /// The holder of an API key of the bridge.
     Key(Holder),
     /// A user.
     User(Session),
 }
 
 impl Proofs {
-    /// The proofs of a configuration.
+    /// The methods of authentication of a configuration.
     pub fn new(config: &Config, sources: Sources) -> Self {
         let identity = &config.identity;
         let open_webui = &identity.open_webui;
@@ -130,14 +130,14 @@ impl Proofs {
         }
     }
 
-    /// Who sent a request. Wrong credentials are counted, and an address that sent many of them waits
-    /// before others of its are looked at.
+    /// Finds out who sent a request. Wrong credentials are counted. After an address has sent many
+    /// of them, further unknown credentials from it must wait.
     pub async fn identify(&self, evidence: &Evidence<'_>) -> Result<Arc<Caller>, Refusal> {
         let Some(shown) = self.guesses.shown(evidence) else {
             return self.identified(evidence).await;
         };
         if self.guesses.is_suspect(&shown) && self.is_guessable(evidence.headers).await {
-            // Boxed: it is large, and honest callers do not come here.
+            // Boxed because it is large and honest callers do not get here.
             Box::pin(self.guesses.turn(&shown)).await?;
         }
         let outcome = self.identified(evidence).await;
@@ -145,9 +145,8 @@ impl Proofs {
         outcome
     }
 
-    /// Who sent a request (design §7). A proof that is there and does not hold ends the
-    /// identification: nothing weaker is tried after it, and it is refused also where no proof is
-    /// needed. Two proofs of different users are refused too.
+    /// Authenticates a request. Invalid credentials are always refused: no weaker method is tried
+    /// after them, even if none is required. Two credentials for different users are refused too.
     async fn identified(&self, evidence: &Evidence<'_>) -> Result<Arc<Caller>, Refusal> {
         let sent = evidence.headers;
         let more = self.gateway.iter().flat_map(Gateway::names);
@@ -176,7 +175,7 @@ impl Proofs {
                 if !holder.forwards && named.is_none() {
                     return Ok(holder.caller);
                 }
-                // Boxed, as all that only some requests need: it is large.
+                // Boxed because it is large and only some requests need it.
                 Box::pin(self.holder(holder, signed.as_ref(), named, sent)).await
             }
             (Some(Proven::User(session)), signed) => {
@@ -199,8 +198,8 @@ impl Proofs {
         }
     }
 
-    /// Who a user of this e-mail is as far as it is known without them: what `explain` asks. They
-    /// need not be known to anybody.
+    /// The caller that a user with this e-mail address would be, as far as that is known in their
+    /// absence. Used by `explain`. The user need not exist.
     pub async fn absent(&self, email: &str) -> Result<Arc<Caller>, Refusal> {
         let known = match &self.users {
             Some(users) => users.by_email(email).await?,
@@ -212,12 +211,12 @@ impl Proofs {
         ))
     }
 
-    /// What `Authorization` proves, else the cookie.
+    /// What `Authorization` proves, or else the cookie.
     async fn credentials(&self, sent: &HeaderMap) -> Result<Option<Proven>, Refusal> {
         let Some(authorization) = headers::authorization(sent)? else {
             return Box::pin(self.cookie(sent)).await;
         };
-        // Where nothing is checked, the header is for somebody else.
+        // If no method checks the header, it is meant for another service.
         let takes_tokens = self.sessions.is_some() || !self.issuers.is_empty();
         if !takes_tokens && !self.keys.any().await? {
             return Ok(None);
@@ -241,7 +240,7 @@ impl Proofs {
         }
     }
 
-    /// Browsers send Open WebUI's cookie to us where both live on one host.
+    /// Reads Open WebUI's cookie, which browsers send to the bridge if both run on one host.
     async fn cookie(&self, sent: &HeaderMap) -> Result<Option<Proven>, Refusal> {
         let Some(sessions) = &self.sessions else {
             return Ok(None);
@@ -251,7 +250,7 @@ impl Proofs {
         };
         token::check_length(cookie)?;
         if !token::is_token(cookie) {
-            return Err(token::flaw("the cookie holds none"));
+            return Err(token::flaw("the cookie does not contain a token"));
         }
         let mut session = sessions.session(cookie).await?;
         let mut caller = Arc::unwrap_or_clone(session.caller);
@@ -260,7 +259,7 @@ impl Proofs {
         Ok(Some(Proven::User(session)))
     }
 
-    /// A key of ours, a token, or a key of Open WebUI.
+    /// A key of the bridge, a token, or a key of Open WebUI.
     async fn bearer(&self, text: &str) -> Result<Proven, Refusal> {
         if let Some(holder) = self.keys.configured(text) {
             return Ok(Proven::Key(holder.clone()));
@@ -273,7 +272,7 @@ impl Proofs {
             return self.token(text).await.map(Proven::User);
         }
         match (self.key(text).await, &self.sessions) {
-            // Either may know it, and the other may be down.
+            // Either one may know the key, and the other may be unavailable.
             (Err(refusal), Some(sessions))
                 if text.starts_with("sk-") && refusal != Refusal::KeyExpired =>
             {
@@ -284,8 +283,8 @@ impl Proofs {
         }
     }
 
-    /// The user of a token: of the issuer that it names, or of Open WebUI, whose sessions name
-    /// none.
+    /// The user of a token: of the issuer that it names, or of Open WebUI, whose session tokens
+    /// name no issuer.
     async fn token(&self, text: &str) -> Result<Session, Refusal> {
         if let Some(sessions) = &self.sessions
             && let Some(session) = sessions.verified(text).await
@@ -315,7 +314,7 @@ impl Proofs {
         }
     }
 
-    /// A key is the caller, unless it vouches for someone.
+    /// The caller for a key: its holder, or the user that its holder acts for.
     async fn holder(
         &self,
         holder: Holder,
@@ -348,7 +347,7 @@ impl Proofs {
             return Err(Refusal::Contradiction);
         }
         if let Some(workspace) = workspace {
-            // Only a key of the operator speaks for all workspaces.
+            // Only a key of the operator is valid for all workspaces.
             if is_stored && *own_workspace != *DEFAULT_WORKSPACE && *own_workspace != *workspace {
                 return Err(Refusal::Workspace);
             }
@@ -360,7 +359,7 @@ impl Proofs {
         }
     }
 
-    /// The user whom Open WebUI signed.
+    /// The user that Open WebUI signed.
     async fn signed(
         &self,
         signed: &SignedUser,
@@ -387,8 +386,8 @@ impl Proofs {
         self.complete(caller, Some(&signed.id)).await
     }
 
-    /// Adds what Open WebUI's database knows of a caller whose proof said nothing of groups, or of
-    /// no e-mail.
+    /// Adds what Open WebUI's database knows if the credentials did not contain groups or an e-mail
+    /// address.
     async fn complete(&self, mut caller: Caller, id: Option<&str>) -> Result<Arc<Caller>, Refusal> {
         let is_complete = caller.groups.is_some() && caller.email.is_some();
         let Some(users) = self.users.as_ref().filter(|_| !is_complete) else {
@@ -400,10 +399,12 @@ impl Proofs {
             (None, None) => Ok(None),
         };
         let found = match found {
-            // It need not be Open WebUI's database at all.
+            // The database may not be Open WebUI's at all.
             Err(Refusal::Store(StoreError::Query(error))) => {
                 if !self.is_told.swap(true, Ordering::Relaxed) {
-                    tracing::warn!("groups of Open WebUI do not count: {error}");
+                    tracing::warn!(
+                        "cannot read groups from Open WebUI's database, so they are ignored: {error}"
+                    );
                 }
                 None
             }
@@ -431,8 +432,8 @@ impl Proofs {
     }
 }
 
-/// A caller who proves nothing. Where that is allowed to this machine alone, a proxy on this machine
-/// is not: it brings in others.
+/// A caller without credentials. If only this machine is allowed to call that way, a request
+/// through a proxy on this machine is refused, because it may come from elsewhere.
 fn anybody(fallback: &Arc<Caller>, sent: &HeaderMap) -> Result<Arc<Caller>, Refusal> {
     match headers::proxied(sent) {
         Some(name) if fallback.proof == Proof::Loopback => Err(Refusal::Proxied(name.to_string())),
@@ -440,8 +441,8 @@ fn anybody(fallback: &Arc<Caller>, sent: &HeaderMap) -> Result<Arc<Caller>, Refu
     }
 }
 
-/// The user of a token is the caller; a gateway that strips these headers from what clients send may
-/// add what it knows of them.
+/// The user of a token is the caller. A gateway that removes these headers from client requests may
+/// add what it knows about that user.
 fn user(
     session: Session,
     signed: Option<&SignedUser>,
@@ -470,7 +471,7 @@ fn user(
     {
         return Err(Refusal::Contradiction);
     }
-    // A gateway that only proves itself may pass on what the client wrote.
+    // A gateway that only authenticates itself may pass on headers that the client wrote.
     if !strips || !named.adds() {
         return Ok(caller);
     }
@@ -479,7 +480,7 @@ fn user(
     Ok(Arc::new(caller))
 }
 
-/// The password of Basic credentials; the user name is free.
+/// The password of Basic credentials. The user name may be anything.
 pub(super) fn basic_password(credentials: &str) -> Result<String, Refusal> {
     let decoded = STANDARD.decode(credentials).map_err(|_| Refusal::Format)?;
     let text = String::from_utf8(decoded).map_err(|_| Refusal::Format)?;

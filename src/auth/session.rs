@@ -1,5 +1,4 @@
-//! Open WebUI's session tokens and API keys, checked as Open WebUI itself does (Open WebUI
-//! contract §7.3).
+//! Open WebUI's session tokens and API keys, checked in the same way as Open WebUI does.
 
 use std::{
     sync::{
@@ -24,55 +23,55 @@ use super::{
 };
 use crate::{config::OpenWebUi, redis::Redis, telemetry::Lookups};
 
-/// How long a signature that was right is not looked at again. Its claims are, each time.
+/// How long a verified signature is not verified again. The claims are checked every time.
 const VERIFIED: Duration = Duration::from_mins(1);
 
-/// Whoever a session belongs to.
+/// The user of a session.
 #[derive(Debug, Clone)]
 pub struct Session {
-    /// As a caller.
+    /// The user as a caller.
     pub caller: Arc<Caller>,
-    /// Their id in Open WebUI, if it is known.
+    /// Their ID in Open WebUI, if it is known.
     pub id: Option<Arc<str>>,
 }
 
 /// Checks sessions.
 #[derive(Debug)]
 pub struct Sessions {
-    /// Verifies the signature, if we hold the secret.
+    /// Verifies the signature, if the secret is configured.
     key: Option<DecodingKey>,
     validation: Validation,
-    /// Says who the user is and whether the session lives; where it cannot, the API is asked.
+    /// Finds the user and checks whether the session is active. Without it the API is asked.
     users: Option<Arc<Users>>,
     api: Option<Introspection>,
     sign_outs: Option<SignOuts>,
-    /// Tokens whose signature was right a moment ago, by their SHA-256.
+    /// Tokens whose signature was verified recently, by their SHA-256 hash.
     verified: sync::Cache<[u8; 32], Arc<Claims>>,
 }
 
-/// What a session token says (Open WebUI contract §7.1).
+/// The claims of a session token.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct Claims {
     /// The user's id.
     pub id: Option<String>,
-    /// What it was made for; absent before 0.12.
+    /// The purpose of the token. Absent before Open WebUI 0.12.
     pub typ: Option<String>,
-    /// Must equal the user's.
+    /// Must equal the user's stamp in the database.
     session_stamp: Option<String>,
     /// How they signed in.
     auth_method: Option<String>,
-    /// Whether they showed a second factor.
+    /// Whether the user presented a second factor.
     mfa_verified: Option<bool>,
-    /// The token's id.
+    /// The token's ID.
     jti: Option<String>,
     /// When it was issued, seconds since 1970.
     iat: Option<f64>,
-    /// When it ends.
+    /// When the token expires, in seconds since 1970.
     pub exp: Option<f64>,
 }
 
 impl Sessions {
-    /// The check of a configuration; `None`: neither secret nor URL is configured.
+    /// The session check of a configuration; `None` if neither a secret nor a URL is configured.
     pub fn new(
         config: &OpenWebUi,
         users: Option<Arc<Users>>,
@@ -80,7 +79,7 @@ impl Sessions {
         redis: Option<Arc<Redis>>,
     ) -> Option<Self> {
         let secret = config.secret_key.as_ref();
-        // An empty secret would be everybody's.
+        // Anyone could sign with an empty secret.
         let secret = secret.filter(|secret| !secret.expose().is_empty());
         if secret.is_none() && api.is_none() {
             return None;
@@ -101,7 +100,8 @@ impl Sessions {
         })
     }
 
-    /// Whether a token is right is for Open WebUI to say: we cannot check its signature.
+    /// Whether only Open WebUI can decide if a token is valid, because its signature cannot be
+    /// checked here.
     pub fn asks(&self) -> bool {
         self.key.is_none()
     }
@@ -117,10 +117,10 @@ impl Sessions {
         self.alive(sent, &claims).await
     }
 
-    /// The user of a session token whose signature was right a moment ago; `None`: it is to be
+    /// The user of a session token whose signature was verified recently; `None` if it must be
     /// verified.
     pub async fn verified(&self, sent: &str) -> Option<Result<Session, Refusal>> {
-        // Nothing to remember where the API is asked.
+        // If the API is asked, there is no verified signature to remember.
         self.key.as_ref()?;
         let hash: [u8; 32] = Sha256::digest(sent).into();
         let claims = self.verified.get(&hash);
@@ -132,7 +132,7 @@ impl Sessions {
         })
     }
 
-    /// The user, if the session lives.
+    /// The user, if the session is active.
     async fn alive(&self, sent: &str, claims: &Claims) -> Result<Session, Refusal> {
         let id = claims.check()?;
         match (&self.key, &self.users, &self.api) {
@@ -151,7 +151,7 @@ impl Sessions {
         }
     }
 
-    /// The user of an API key of Open WebUI; `None`: nobody's.
+    /// The user of an Open WebUI API key; `None` if the key is unknown.
     pub async fn key(&self, sent: &str) -> Result<Option<Session>, Refusal> {
         let users = self.users.as_ref().ok_or(Refusal::SessionKey)?;
         let Some(user) = users.by_key(sent).await? else {
@@ -172,20 +172,23 @@ impl User {
 }
 
 impl Claims {
-    /// What can be said of the claims alone; answers the user's id.
+    /// Checks the claims on their own and returns the user's ID.
     fn check(&self) -> Result<&str, Refusal> {
         token::check_issued(self.iat)?;
         let kinds = [None, Some("session"), Some("automation"), Some("subagent")];
         if !kinds.contains(&self.typ.as_deref()) {
-            return Err(token::flaw("its `typ` is none of a session"));
+            return Err(token::flaw("its `typ` is not that of a session"));
         }
         let id = self.id.as_deref().filter(|id| is_name(id));
         id.ok_or_else(|| token::flaw("it names no user"))
     }
 
-    /// Refuses a token that has ended since it was verified.
+    /// Refuses a token that has expired since it was verified.
     fn check_end(&self) -> Result<(), Refusal> {
-        #[expect(clippy::cast_precision_loss, reason = "seconds of today are exact")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "current times in seconds are exact"
+        )]
         let now = get_current_timestamp() as f64;
         if self.exp.is_some_and(|end| end <= now) {
             return Err(Refusal::Expired);
@@ -193,7 +196,7 @@ impl Claims {
         Ok(())
     }
 
-    /// Whether the session lives, by what the database says of its user.
+    /// Checks whether the session is active, based on the user's row in the database.
     fn check_user(&self, user: &User) -> Result<(), Refusal> {
         user.check()?;
         let account = &user.account;
@@ -213,13 +216,14 @@ impl Claims {
     }
 }
 
-/// The tokens that Open WebUI has signed out, as it notes them in Redis.
+/// The signed-out tokens that Open WebUI records in Redis.
 #[derive(Debug)]
 struct SignOuts {
     redis: Arc<Redis>,
-    /// Tokens that are not signed out, by their SHA-256: one question in a while is enough.
+    /// Tokens that are not signed out, by their SHA-256 hash. They are checked again only after a
+    /// while.
     alive: Cache<[u8; 32], ()>,
-    /// Whether it was logged that Redis is away.
+    /// Whether the log already says that Redis is unreachable.
     is_told: AtomicBool,
 }
 
@@ -235,7 +239,8 @@ impl SignOuts {
         }
     }
 
-    /// Refuses a token that was signed out. A Redis that is away is ignored, as Open WebUI does.
+    /// Refuses a token that was signed out. If Redis is unreachable, the check is skipped, as in
+    /// Open WebUI.
     async fn check(&self, sent: &str, user: &str, claims: &Claims) -> Result<(), Refusal> {
         let hash: [u8; 32] = Sha256::digest(sent).into();
         if self.alive.get(&hash).await.is_some() {
@@ -256,7 +261,9 @@ impl SignOuts {
                 self.alive.insert(hash, ()).await;
             }
             Err(error) if !self.is_told.swap(true, Ordering::Relaxed) => {
-                tracing::warn!("signed-out sessions are not noticed: {error}");
+                tracing::warn!(
+                    "cannot check for signed-out sessions; they are accepted until they expire: {error}"
+                );
             }
             Err(_) => {}
         }

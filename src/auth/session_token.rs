@@ -1,4 +1,4 @@
-//! [`SessionToken`]: what lets us act as a caller at their own Open WebUI.
+//! [`SessionToken`]: lets the bridge act as a caller at their Open WebUI.
 
 use http::HeaderMap;
 
@@ -8,13 +8,13 @@ use super::{
 };
 use crate::secret::Secret;
 
-/// The session token of Open WebUI that a caller proved themselves with.
+/// The Open WebUI session token that a caller authenticated with.
 #[derive(Debug, Clone)]
 pub struct SessionToken(Secret);
 
 impl SessionToken {
-    /// The token of a caller who was identified by these headers. `None` for every other proof, and
-    /// for a token in a cookie, which browsers send by themselves.
+    /// The token of a caller who was identified by these headers. `None` for every other method of
+    /// authentication, and for a token in a cookie, which browsers send on their own.
     pub fn of(caller: &Caller, headers: &HeaderMap) -> Option<Self> {
         if caller.proof != Proof::Session || caller.via_cookie {
             return None;
@@ -23,7 +23,7 @@ impl SessionToken {
         Some(Self(Secret::new(token.trim())))
     }
 
-    /// Its text, for Open WebUI alone.
+    /// The text of the token. Send it to Open WebUI only.
     pub fn expose(&self) -> &str {
         self.0.expose()
     }

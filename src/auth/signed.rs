@@ -1,4 +1,4 @@
-//! `X-OpenWebUI-User-Jwt`: the user as Open WebUI signs them (Open WebUI contract §6.3).
+//! `X-OpenWebUI-User-Jwt`: the user, signed by Open WebUI.
 
 use http::HeaderMap;
 use jsonwebtoken::{DecodingKey, Validation};
@@ -13,38 +13,39 @@ use super::{
 };
 use crate::config::OpenWebUi;
 
-/// Who signs.
+/// The issuer of the signature.
 const ISSUER: &str = "open-webui";
 
-/// Reads the header.
+/// Reads and checks the header.
 #[derive(Debug)]
 pub struct Signed {
     key: DecodingKey,
     validation: Validation,
-    /// What `aud` must be where no forwarder stands behind the header.
+    /// The required `aud` if the request does not also carry the key of a forwarder.
     audience: Option<String>,
-    /// Whether the header counts alone, without an audience.
+    /// Whether the header is accepted on its own without an audience.
     alone: bool,
 }
 
-/// The user it names.
+/// The user that the header names.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub struct SignedUser {
-    /// Their id.
+    /// Their ID in Open WebUI.
     #[serde(rename = "sub")]
     pub id: String,
-    /// Their e-mail.
+    /// Their e-mail address.
     pub email: Option<String>,
     /// Their role.
     pub role: Option<String>,
     /// When it was signed, seconds since 1970.
     iat: Option<f64>,
-    /// Whom it is for: a text or a list. Open WebUI says nothing.
+    /// The audience: a text or a list. Open WebUI does not set it.
     aud: Option<Value>,
 }
 
 impl Signed {
-    /// With Open WebUI's `FORWARD_USER_INFO_HEADER_JWT_SECRET`; `None` where it is not known.
+    /// A reader that uses Open WebUI's `FORWARD_USER_INFO_HEADER_JWT_SECRET`; `None` if it is not
+    /// configured.
     pub fn new(config: &OpenWebUi) -> Option<Self> {
         let secret = config.jwt_secret.as_ref()?;
         let mut validation = token::hs256();
@@ -59,8 +60,8 @@ impl Signed {
         })
     }
 
-    /// Refuses a user whom nothing else vouches for. Open WebUI sends the same header to other tool
-    /// servers and to model providers, and each of them could send it here.
+    /// Refuses a user if the request has no other proof. Open WebUI sends the same header to other
+    /// tool servers and to model providers, and each of them could send it here.
     pub fn check_alone(&self, user: &SignedUser) -> Result<(), Refusal> {
         if self.alone || (self.audience.is_some() && user.aud.is_some()) {
             return Ok(());
@@ -68,7 +69,8 @@ impl Signed {
         Err(Refusal::SignedAlone)
     }
 
-    /// Whether a token is for us. One that names an audience is for nobody else (RFC 7519 §4.1.3).
+    /// Whether a token is meant for this bridge. A token that names an audience is valid only for
+    /// that audience (RFC 7519 §4.1.3).
     fn is_for_us(&self, aud: Option<&Value>) -> bool {
         let ours = self.audience.as_deref();
         let is_ours = |it: &Value| it.as_str().is_some_and(|it| Some(it) == ours);
@@ -79,10 +81,10 @@ impl Signed {
         }
     }
 
-    /// The user, if the header is there.
+    /// The user, if the header is present.
     pub fn read(&self, headers: &HeaderMap) -> Result<Option<SignedUser>, Refusal> {
         let Some(sent) = text(headers, &USER_JWT)? else {
-            // A blank one proves nothing, and is not passed over.
+            // A blank header proves nothing, and must not be ignored.
             return if headers.contains_key(USER_JWT) {
                 Err(Refusal::Header(USER_JWT.to_string()))
             } else {
@@ -93,7 +95,7 @@ impl Signed {
         let mut user: SignedUser = token::verify(&sent, &self.key, &self.validation)?;
         token::check_issued(user.iat)?;
         if !self.is_for_us(user.aud.as_ref()) {
-            return Err(token::flaw("it is for another audience"));
+            return Err(token::flaw("it is meant for another audience"));
         }
         user.email = user.email.map(|email| email.trim().to_owned());
         user.email = user.email.filter(|email| !email.is_empty());
@@ -108,7 +110,7 @@ impl Signed {
 }
 
 impl SignedUser {
-    /// As a caller.
+    /// The user as a caller.
     pub fn caller(&self) -> Caller {
         let mut caller = Caller::user(Some(&self.id), self.email.as_deref(), Proof::SignedHeader);
         caller.is_admin = self.role.as_deref() == Some("admin");

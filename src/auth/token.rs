@@ -1,4 +1,5 @@
-//! What all signed tokens have in common: their shape, their size, and how a flaw is told.
+//! What all signed tokens have in common: their shape, their size limit, and how flaws are
+//! reported.
 
 use jsonwebtoken::{
     Algorithm, DecodingKey, Header, Validation, dangerous::insecure_decode_claims, decode,
@@ -8,19 +9,19 @@ use serde::de::DeserializeOwned;
 
 use super::Refusal;
 
-/// The longest token that is looked at, in bytes.
+/// The longest token that is checked, in bytes.
 pub const TOKEN_BYTES_MAX: usize = 16 << 10;
 
-/// How far clocks may be apart, seconds, where leeway is given at all.
+/// The allowed clock difference in seconds, for checks that allow one.
 pub const LEEWAY: u64 = 60;
 
-/// Whether a text has the shape of a JWT in compact form (RFC 7519 §3): an object in base64, and
-/// two dots.
+/// Whether a text looks like a JWT in compact form (RFC 7519 §3): a base64-encoded object and two
+/// dots.
 pub fn is_token(text: &str) -> bool {
     text.starts_with("ey") && text.bytes().filter(|byte| *byte == b'.').count() == 2
 }
 
-/// Refuses what is too long to be worth parsing.
+/// Refuses tokens that are too long to parse.
 pub fn check_length(token: &str) -> Result<(), Refusal> {
     if token.len() > TOKEN_BYTES_MAX {
         return Err(Refusal::TooLong);
@@ -28,7 +29,7 @@ pub fn check_length(token: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// HS256 and nothing else; what time and issuer must be is for the caller to set.
+/// Accepts only HS256. The caller sets the checks of time and issuer.
 pub fn hs256() -> Validation {
     let mut validation = Validation::new(Algorithm::HS256);
     validation.required_spec_claims.clear();
@@ -37,7 +38,8 @@ pub fn hs256() -> Validation {
     validation
 }
 
-/// The header of a token. Extensions that must be understood are not (RFC 7515 §4.1.11).
+/// The header of a token. Refuses tokens with critical extensions, because none is supported (RFC
+/// 7515 §4.1.11).
 pub fn header(token: &str) -> Result<Header, Refusal> {
     let header = decode_header(token).map_err(|error| refusal(error.kind()))?;
     if header.crit.is_some() || header.enc.is_some() || header.zip.is_some() {
@@ -46,12 +48,13 @@ pub fn header(token: &str) -> Result<Header, Refusal> {
     Ok(header)
 }
 
-/// What a token says of itself, unproven: good for finding the key, or for refusing.
+/// The claims of a token, without verification. Use them only to find the key or to refuse the
+/// token.
 pub fn unproven<T: DeserializeOwned>(token: &str) -> Result<T, Refusal> {
     insecure_decode_claims(token).map_err(|error| refusal(error.kind()))
 }
 
-/// The claims of a token whose signature and times are right.
+/// The claims of a token after its signature and times have been verified.
 pub fn verify<T: DeserializeOwned>(
     token: &str,
     key: &DecodingKey,
@@ -64,9 +67,13 @@ pub fn verify<T: DeserializeOwned>(
     }
 }
 
-/// Refuses a token from the future: its issuer's clock or ours is wrong.
+/// Refuses a token that was issued in the future: either the issuer's clock or this server's clock
+/// is wrong.
 pub fn check_issued(issued_at: Option<f64>) -> Result<(), Refusal> {
-    #[expect(clippy::cast_precision_loss, reason = "seconds of today are exact")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "current times in seconds are exact"
+    )]
     let latest = get_current_timestamp().saturating_add(LEEWAY) as f64;
     if issued_at.is_some_and(|issued_at| issued_at > latest) {
         return Err(Refusal::Immature);
@@ -74,13 +81,13 @@ pub fn check_issued(issued_at: Option<f64>) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// A flaw that is told to the log alone.
+/// Refuses a token. Only the log gets the reason.
 pub fn flaw(reason: &str) -> Refusal {
     tracing::debug!("a token was refused: {reason}");
     Refusal::Token
 }
 
-/// What is told of an error. Its own text may quote the token, so only its kind is looked at.
+/// The refusal for an error. The error's own text may quote the token, so only its kind is used.
 fn refusal(kind: &ErrorKind) -> Refusal {
     match kind {
         ErrorKind::ExpiredSignature => Refusal::Expired,
@@ -90,8 +97,8 @@ fn refusal(kind: &ErrorKind) -> Refusal {
         | ErrorKind::InvalidAlgorithmName
         | ErrorKind::InvalidKeyFormat
         | ErrorKind::UnsupportedAlgorithm => flaw("its algorithm is not accepted"),
-        ErrorKind::InvalidIssuer => flaw("its issuer is another"),
-        ErrorKind::InvalidAudience => flaw("it is for another audience"),
+        ErrorKind::InvalidIssuer => flaw("it has another issuer"),
+        ErrorKind::InvalidAudience => flaw("it is meant for another audience"),
         ErrorKind::MissingRequiredClaim(_) => flaw("a claim is missing"),
         ErrorKind::InvalidClaimFormat(_) | ErrorKind::Json(_) => {
             flaw("a claim or the header is malformed")

@@ -1,7 +1,8 @@
-//! [`Users`]: Open WebUI's users, looked up in its database and remembered for a moment.
+//! [`Users`]: Open WebUI's users, looked up in its database and cached briefly.
 //!
-//! Only users that were found are remembered. Who was not found, and a database that did not
-//! answer, is asked for again each time, but one question at a time for each user and few for all.
+//! Only users that were found are cached. An unknown user, or a database that did not respond,
+//! leads to a new query each time. There is at most one query at a time for each user, and only a
+//! few in total.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,16 +19,16 @@ use crate::{
     telemetry::Lookups,
 };
 
-/// Users remembered at once.
+/// The maximum number of cached users.
 pub const REMEMBERED_MAX: u64 = 10_000;
 
-/// Questions to the database at once.
+/// Concurrent database queries.
 const QUESTIONS_MAX: usize = 12;
 
-/// Questions at once about API keys.
+/// Concurrent database queries for API keys.
 const KEY_QUESTIONS_MAX: usize = 4;
 
-/// How long a question may wait for its turn.
+/// How long a query may wait for its turn.
 const TURN: Duration = Duration::from_secs(2);
 
 /// Open WebUI's users.
@@ -36,42 +37,42 @@ pub struct Users {
     directory: Arc<Directory>,
     found: Cache<Lookup, Arc<User>>,
     turns: Semaphore,
-    /// For API keys, which anybody can make up.
+    /// For API keys. These have a separate limit because a caller can make up any number of them.
     key_turns: Semaphore,
 }
 
-/// What a user is looked up by.
+/// What identifies the user in a lookup.
 #[derive(Debug, PartialEq, Eq, Hash)]
 enum Lookup {
     Id(String),
     /// In lower case.
     Email(String),
-    /// By the SHA-256 of an API key: the key itself is not kept.
+    /// The SHA-256 hash of an API key. The key itself is not stored.
     Key([u8; 32]),
 }
 
 /// A user that was found.
 #[derive(Debug)]
 pub struct User {
-    /// As in the database.
+    /// The account as stored in the database.
     pub account: Account,
     /// Their id.
     pub id: Arc<str>,
-    /// As a caller who came with a session token, or with a key if they were looked up by one.
+    /// The user as a caller who sent a session token, or a key if the lookup used one.
     pub caller: Arc<Caller>,
 }
 
-/// Why there is no user.
+/// Why a lookup found no user.
 #[derive(Debug)]
 enum Miss {
-    /// There is none.
+    /// The user does not exist.
     Unknown,
-    /// It could not be found out.
+    /// The lookup failed.
     Down(Refusal),
 }
 
 impl Users {
-    /// Remembers users for so long.
+    /// Users that are cached for `ttl`.
     pub fn new(directory: Arc<Directory>, ttl: Duration) -> Self {
         Self {
             directory,
@@ -84,14 +85,14 @@ impl Users {
         }
     }
 
-    /// The user of an id.
+    /// The user with this ID.
     pub async fn by_id(&self, id: &str) -> Result<Option<Arc<User>>, Refusal> {
         let question = || self.directory.user(id);
         self.look_up(Lookup::Id(id.to_owned()), Proof::Session, question)
             .await
     }
 
-    /// The user of an e-mail, in any case of ASCII letters.
+    /// The user with this e-mail address, ignoring the case of ASCII letters.
     pub async fn by_email(&self, email: &str) -> Result<Option<Arc<User>>, Refusal> {
         let question = || self.directory.user_of_email(email);
         self.look_up(
@@ -109,7 +110,7 @@ impl Users {
         self.look_up(lookup, Proof::SessionKey, question).await
     }
 
-    /// From memory, else by the question, which all who ask the same share.
+    /// From the cache, or from a query that concurrent lookups of the same user share.
     async fn look_up<F>(
         &self,
         lookup: Lookup,
@@ -124,11 +125,11 @@ impl Users {
         if let Some(user) = found {
             return Ok(Some(user));
         }
-        // Boxed: it is large, and a warm path does not come here.
+        // Boxed because it is large and the common path does not get here.
         Box::pin(self.ask(lookup, proof, question())).await
     }
 
-    /// By the question.
+    /// Queries the database.
     async fn ask(
         &self,
         lookup: Lookup,
@@ -140,7 +141,7 @@ impl Users {
             Lookup::Id(_) | Lookup::Email(_) => &self.turns,
         };
         let asked = async {
-            let busy = StoreError::Down("too many questions wait for it".to_owned());
+            let busy = StoreError::Down("too many queries are waiting".to_owned());
             let Ok(Ok(_turn)) = timeout(TURN, turns.acquire()).await else {
                 return Err(Miss::Down(busy.into()));
             };
@@ -177,7 +178,7 @@ impl User {
         }
     }
 
-    /// Refuses a user who may not do anything in Open WebUI.
+    /// Refuses a user who may not use Open WebUI.
     pub fn check(&self) -> Result<(), Refusal> {
         if !self.account.is_active {
             return Err(Refusal::SignedOut);

@@ -1,4 +1,5 @@
-//! One call through a bridge: a slot, a session, a deadline, and one retry where that is safe.
+//! One call through a bridge: takes a slot and a session, keeps the deadline, and retries once if
+//! that is safe.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -20,32 +21,32 @@ use crate::{
     telemetry::RequestSpan,
 };
 
-/// How long a call waits for a session that is being started. A first `npx` may take longer; the
-/// caller is told to come back.
+/// How long a call waits for a session that is starting. The first start of an `npx` server may
+/// take longer; the caller is then told to try again.
 pub(super) const START_WAIT_MAX: Duration = Duration::from_secs(30);
-/// How near the next attempt to connect must be for a call to wait for it.
+/// A call waits for the next attempt to connect only if that attempt starts within this time.
 const RETRY_WAIT_MAX: Duration = Duration::from_secs(2);
 
-/// Makes the arguments once more, for the rare second attempt: a copy kept for it would cost every
-/// call.
+/// Builds the arguments again for the rare second attempt. Keeping a copy would cost memory in
+/// every call.
 pub type Again<'a> = dyn Fn() -> Map<String, Value> + Send + Sync + 'a;
 
-/// A call that somebody may make.
+/// A call that was authorized.
 #[derive(Clone, Copy)]
 pub struct Order<'a> {
     /// The server's name for the tool.
     pub tool: &'a ToolName,
-    /// Who calls, in the counts of slots and of those who wait.
+    /// The caller, for counting running and waiting calls.
     pub caller: CallerKey,
-    /// Whose session it goes through.
+    /// The owner of the session that the call uses.
     pub owner: &'a Owner,
-    /// Headers of the caller that go on to a server behind a URL.
+    /// Headers of the caller to pass on to a remote server.
     pub passed: &'a HeaderMap,
-    /// What it is a part of, where traces are collected.
+    /// The request span that the call belongs to, if traces are collected.
     pub span: Option<&'a RequestSpan>,
-    /// Who wants to hear what the server says in between.
+    /// Receives progress that the server sends during the call.
     pub ear: Option<&'a Arc<Ear>>,
-    /// Makes the arguments once more.
+    /// Builds the arguments again.
     pub again: &'a Again<'a>,
 }
 
@@ -60,13 +61,13 @@ impl fmt::Debug for Order<'_> {
 /// Why a call has no result.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Failure {
-    /// The grant is for another tool: a defect of ours, and no call is made.
+    /// The grant is for another tool. This is a defect of the bridge itself; no call is made.
     #[error("the grant is not for tool `{1}` of bridge `{0}`")]
     NotGranted(String, String),
-    /// The bridge is off.
+    /// The bridge is disabled.
     #[error("bridge `{0}` is disabled: {1}")]
     Disabled(String, String),
-    /// The server is not up.
+    /// The server is not connected.
     #[error("bridge `{bridge}` is not available: {reason}")]
     Unavailable {
         /// The bridge.
@@ -76,7 +77,7 @@ pub enum Failure {
         /// Seconds until the next attempt.
         retry_after: u64,
     },
-    /// The server refuses our credentials: coming back is of no use.
+    /// The server rejects the bridge's credentials. A retry does not help.
     #[error("bridge `{bridge}` is not available: {reason}")]
     Refused {
         /// The bridge.
@@ -84,7 +85,7 @@ pub enum Failure {
         /// Why.
         reason: String,
     },
-    /// Somebody has to log in for all, or once more with more rights.
+    /// An administrator must log in to the shared account, or log in again with more scopes.
     #[error(
         "bridge `{bridge}` waits for a login: {reason}; an administrator runs `mcp-bridge login {bridge}`, or connects it on /admin"
     )]
@@ -94,7 +95,7 @@ pub enum Failure {
         /// Why.
         reason: String,
     },
-    /// The caller has to connect their own account.
+    /// The caller must connect their own account.
     #[error("bridge `{bridge}` needs your own account there ({reason})")]
     ConnectRequired {
         /// The bridge.
@@ -102,7 +103,7 @@ pub enum Failure {
         /// Why.
         reason: String,
     },
-    /// The caller has nothing to show to the server, and cannot get it by logging in.
+    /// The caller has no credential for the server and cannot get one by logging in.
     #[error("bridge `{bridge}` cannot act for you: {reason}")]
     NoCredential {
         /// The bridge.
@@ -110,12 +111,12 @@ pub enum Failure {
         /// Why.
         reason: String,
     },
-    /// All slots are taken and enough callers wait already.
-    #[error("bridge `{0}` is busy with {1} calls and as many wait as may; try again in a moment")]
+    /// All slots are taken and the queue is full.
+    #[error("bridge `{0}` has {1} calls in flight and its queue is full; try again in a moment")]
     Busy(String, usize),
-    /// The caller holds its share of the slots and waits as often as one caller may.
+    /// The caller has used up its share of the slots and of the queue.
     #[error(
-        "you have as many calls of bridge `{0}` running and waiting as one caller may have; wait until one of them has ended, then try again"
+        "you have reached the limit of running and waiting calls for one caller of bridge `{0}`; wait until one of them has ended, then try again"
     )]
     OwnShare(String),
     /// The server was reached, or may have been.
@@ -124,7 +125,7 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Whether somebody has to log in, or be given keys, before a call can do better.
+    /// Whether a login or group keys are needed before a call can succeed.
     pub(super) fn wants_login(&self) -> bool {
         matches!(
             self,
@@ -134,8 +135,8 @@ impl Failure {
 }
 
 impl Bridge {
-    /// Calls a tool and gives the JSON text of its result. The grant is the proof that access to this
-    /// very tool was decided before.
+    /// Calls a tool and returns its result as JSON text. The grant proves that the caller may use
+    /// this tool.
     pub async fn call(
         self: &Arc<Self>,
         grant: &Grant,
@@ -159,7 +160,7 @@ impl Bridge {
         let _slot = slot.map_err(|full| self.busy(full))?;
         let result = match order.owner {
             Owner::Shared => self.call_with_retry(order, arguments, deadline).await,
-            // Boxed: it is large, and most bridges have one session.
+            // Boxed because it is large and most bridges use a shared session.
             Owner::Group { .. } | Owner::Caller { .. } => {
                 Box::pin(self.call_owned(order, arguments, deadline)).await
             }
@@ -168,7 +169,8 @@ impl Bridge {
         result
     }
 
-    /// The call itself, once more on a fresh session when it provably did not reach the server.
+    /// Calls the tool, and retries once on a new session if the first call provably did not reach
+    /// the server.
     async fn call_with_retry(
         &self,
         order: Order<'_>,
@@ -180,13 +182,13 @@ impl Bridge {
         let Err(Failure::Call(CallError::NotSent(reason))) = &first else {
             return first;
         };
-        tracing::debug!(bridge.name = %self.name(), %reason, "the call did not leave; it is sent once more");
+        tracing::debug!(bridge.name = %self.name(), %reason, "the call was not sent; retrying on a new session");
         let lease = self.lease_after(order.caller, lease.generation, deadline);
         let lease = lease.await?;
         self.call_on(&lease, order, (order.again)(), deadline).await
     }
 
-    /// The same on the session of an owner.
+    /// The same on a session of an owner.
     async fn call_owned(
         self: &Arc<Self>,
         order: Order<'_>,
@@ -211,7 +213,7 @@ impl Bridge {
         self.call_on(&lease, order, (order.again)(), deadline).await
     }
 
-    /// One attempt on the session that all share.
+    /// One attempt on the shared session.
     async fn call_on(
         &self,
         lease: &Lease,
@@ -221,7 +223,7 @@ impl Bridge {
     ) -> Result<String, Failure> {
         let attempt = self.attempt(lease, order, arguments, deadline).await;
         attempt.map_err(|error| {
-            // Its task finds out what is the matter.
+            // The supervisor task finds out what is wrong.
             if is_lost(&error) && *order.owner == Owner::Shared {
                 self.tell(match &error {
                     CallError::NotSent(reason) => {
@@ -246,30 +248,31 @@ impl Bridge {
         self.traced(&lease.session, order, arguments, left).await
     }
 
-    /// What it means for a call that its attempt failed.
+    /// Turns a failed attempt into the failure of the call.
     fn failed(&self, error: CallError) -> Failure {
         match error {
-            // What was left of the time is no use to the caller; the whole is.
+            // Report the whole timeout: the time that was left for this attempt does not help the
+            // caller.
             CallError::Timeout(_) => Failure::Call(CallError::Timeout(self.config.timeout)),
             CallError::NoToken(why) => self.without_token(&why),
             error => Failure::Call(error),
         }
     }
 
-    /// Waits for the outcome of the first attempt to connect, as a call waits for a session that is
-    /// coming: before it nobody knows which tools there are.
+    /// Waits for the outcome of the first attempt to connect, like a call that waits for a starting
+    /// session. Until then the tools are unknown.
     pub async fn introduced(&self, caller: CallerKey) -> Result<(), Failure> {
         if self.is_settled() {
             return Ok(());
         }
         let _place = self.queue(caller)?;
         let patience = self.config.timeout.min(START_WAIT_MAX);
-        // What it is like then is told by whoever looks for the tool.
+        // If the wait times out, the lookup of the tool reports the problem.
         timeout(patience, self.settled()).await.ok();
         Ok(())
     }
 
-    /// The session, or a short wait for one that is coming.
+    /// The shared session, after a short wait if it is starting.
     async fn lease(&self, caller: CallerKey, deadline: Instant) -> Result<Arc<Lease>, Failure> {
         match self.live.session.load_full() {
             Some(lease) => Ok(lease),
@@ -277,7 +280,7 @@ impl Bridge {
         }
     }
 
-    /// A session newer than `generation`, or a short wait for one.
+    /// A session newer than `generation`, after a short wait if one is starting.
     async fn lease_after(
         &self,
         caller: CallerKey,
@@ -304,12 +307,12 @@ impl Bridge {
         }
     }
 
-    /// Whether waiting is of no use: the next attempt is not about to be made.
+    /// Whether waiting does not help, because no attempt to connect is about to start.
     fn will_not_come(&self, status: &Status, generation: u64) -> bool {
         match status.phase {
             Phase::Disabled | Phase::NeedsLogin => true,
             Phase::Starting | Phase::Idle => false,
-            // The task has not yet heard of the loss.
+            // The supervisor task has not noticed the loss yet.
             Phase::Ready => self
                 .live
                 .session
@@ -322,7 +325,7 @@ impl Bridge {
         }
     }
 
-    /// The refusal for a status in which no call is made.
+    /// The failure of a call in a status that allows no calls.
     pub fn unavailable(&self, status: &Status) -> Failure {
         let bridge = self.name().to_string();
         let reason = status.reason.clone().unwrap_or_else(|| match status.phase {
@@ -331,7 +334,7 @@ impl Bridge {
             | Phase::Disabled
             | Phase::NeedsLogin
             | Phase::BackingOff
-            | Phase::Failed => "its server was lost".to_owned(),
+            | Phase::Failed => "the connection to its server was lost".to_owned(),
         });
         match status.phase {
             Phase::Disabled => Failure::Disabled(bridge, reason),
@@ -354,8 +357,9 @@ impl Bridge {
     }
 }
 
-/// Whether the session is of no more use after this. One lost answer is no lost session, which reports
-/// itself; and more rights for one call are no other rights for the others.
+/// Whether the session cannot be used after this error. One lost response does not mean a lost
+/// session; a lost session reports itself. A missing scope for one call does not affect the other
+/// calls.
 fn is_lost(error: &CallError) -> bool {
     match error {
         CallError::NotSent(_) | CallError::NoToken(NoToken::NeedsLogin(_)) => true,

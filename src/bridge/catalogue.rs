@@ -1,4 +1,4 @@
-//! [`Catalogue`]: everything the bridges publish, built anew after each change and swapped whole.
+//! [`Catalogue`]: everything the bridges publish, rebuilt after each change and swapped as a whole.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -13,17 +13,18 @@ use crate::{
     secret::Redactor,
 };
 
-/// Documents of callers who may not call everything that are kept, in bytes.
+/// How many bytes of partial documents are cached. A partial document serves callers who may not
+/// call every tool.
 const PARTS_BYTES_MAX: u64 = 32 << 20;
 
-/// What is published.
+/// The published tools and documents.
 #[derive(Debug)]
 pub struct Catalogue {
     /// Whether every bridge had its first attempt before this was built.
     is_settled: bool,
-    /// The configuration that it was built by.
+    /// The configuration that it was built from.
     config: Arc<Config>,
-    /// Takes secrets out of what stands around the tools, which have none.
+    /// Redacts secrets from the text around the tools. The tools themselves are already redacted.
     redactor: Redactor,
     /// The bridges, in the order of the file.
     bridges: Vec<Arc<Bridge>>,
@@ -33,27 +34,27 @@ pub struct Catalogue {
     merged: Document,
     /// `/{bridge}/openapi.json`
     by_bridge: HashMap<BridgeName, Document>,
-    /// Every tool by its operation id.
+    /// Every tool by its operation ID.
     by_id: HashMap<String, (Arc<Bridge>, Arc<Entry>)>,
-    /// Documents with some of the tools: of callers who may call no others.
+    /// Documents for callers who may call only some tools.
     parts: Cache<Part, Document>,
 }
 
-/// A tool with its name in documents.
+/// A tool with its operation ID.
 #[derive(Debug)]
 struct Published {
     /// The bridge.
     bridge: Arc<Bridge>,
     /// The tool.
     entry: Arc<Entry>,
-    /// Its operation id, the same in every document.
+    /// Its operation ID, the same in every document.
     id: String,
 }
 
-/// Which tools a document has.
+/// Which tools a document contains.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Part {
-    /// Of this bridge alone; `None` for the document at the root.
+    /// The document of this bridge, or `None` for the document at the root.
     bridge: Option<BridgeName>,
     /// One bit for each tool of the catalogue.
     tools: Vec<u64>,
@@ -63,7 +64,7 @@ impl Catalogue {
     /// Builds everything from what the bridges know now. CPU-bound for thousands of tools.
     pub(super) fn build(config: &Arc<Config>, roster: &Roster, redactor: &Redactor) -> Self {
         let bridges = roster.bridges();
-        // Asked before the tools are read: what settles in between is published next time.
+        // This is read before the tools: a bridge that settles in between is published next time.
         let is_settled = bridges.iter().all(|bridge| bridge.is_settled());
         let tools = published(roster);
         let all: Vec<_> = tools.iter().collect();
@@ -96,7 +97,7 @@ impl Catalogue {
         self.is_settled
     }
 
-    /// The document of all tools, or of those of one bridge.
+    /// The document of all tools, or of the tools of one bridge.
     pub fn whole(&self, bridge: Option<&BridgeName>) -> Option<&Document> {
         match bridge {
             None => Some(&self.merged),
@@ -104,7 +105,7 @@ impl Catalogue {
         }
     }
 
-    /// Which tools a caller may call, where those are not all.
+    /// Which tools a caller may call; `None` if the caller may call all.
     pub(super) fn part(&self, bridge: Option<&BridgeName>, view: &View) -> Option<Part> {
         if view.is_unbounded() {
             return None;
@@ -125,13 +126,13 @@ impl Catalogue {
         (!is_whole).then_some(Part { bridge, tools })
     }
 
-    /// Documents with some of the tools.
+    /// The cached partial documents.
     pub(super) fn parts(&self) -> &Cache<Part, Document> {
         &self.parts
     }
 
-    /// Builds the document of some tools; `None` for a bridge that is gone. CPU-bound for thousands
-    /// of them.
+    /// Builds the document of some tools, or an empty one if the bridge no longer exists. CPU-bound
+    /// for thousands of tools.
     pub(super) fn build_part(&self, part: &Part) -> Document {
         let tools: Vec<&Published> = self
             .tools
@@ -148,21 +149,21 @@ impl Catalogue {
         }
     }
 
-    /// The tool of an operation id.
+    /// The tool with this operation ID.
     pub fn by_id(&self, id: &str) -> Option<(Arc<Bridge>, Arc<Entry>)> {
         self.by_id.get(id).cloned()
     }
 }
 
 impl Part {
-    /// Whether it has the tool of this number.
+    /// Whether it contains the tool with this number.
     fn has(&self, number: usize) -> bool {
         let word = self.tools.get(number / 64).copied().unwrap_or_default();
         word >> (number % 64) & 1 == 1
     }
 }
 
-/// Every tool with its operation id.
+/// Every tool with its operation ID.
 fn published(roster: &Roster) -> Vec<Published> {
     let mut published = Vec::new();
     for bridge in roster.bridges() {
@@ -179,7 +180,7 @@ fn published(roster: &Roster) -> Vec<Published> {
     published
 }
 
-/// Every tool by its operation id.
+/// Every tool by its operation ID.
 fn by_id(tools: &[Published]) -> HashMap<String, (Arc<Bridge>, Arc<Entry>)> {
     let target = |it: &Published| (Arc::clone(&it.bridge), Arc::clone(&it.entry));
     tools
@@ -224,7 +225,8 @@ fn merged(
     openapi::merged(&frame, operations)
 }
 
-/// The titles of bridges, and what the servers tell of how their tools are used, by bridge; mcpo's documents have none of it.
+/// The titles of bridges, and what each server says about how to use its tools, by bridge. mcpo's
+/// documents do not contain them.
 fn tags(config: &Config, bridges: &[Arc<Bridge>], redactor: &Redactor) -> Vec<(String, String)> {
     let told = |bridge: &Arc<Bridge>| {
         let server = bridge.live.server.load();
@@ -245,8 +247,8 @@ fn tags(config: &Config, bridges: &[Arc<Bridge>], redactor: &Redactor) -> Vec<(S
     }
 }
 
-/// The document of one bridge, with those of the tools that are its own: mcpo's where mcpo's rules
-/// are asked for, ours else.
+/// The document of one bridge, with its tools from this list: in mcpo's shape if the configuration
+/// asks for it, otherwise in the native one.
 fn of_bridge(
     config: &Config,
     bridge: &Arc<Bridge>,
@@ -284,7 +286,7 @@ fn of_bridge(
             .filter_map(|(entry, id)| Some((entry.mcpo.as_deref()?, id.as_str())));
         return openapi::for_bridge(&frame, Style::Mcpo, operations);
     }
-    // The same ids as in the merged document: a prompt works with either.
+    // Operation IDs are the same as in the merged document, so a prompt works with either.
     let operations = own.map(|it| (it.entry.operation.as_ref(), it.id.as_str()));
     openapi::for_bridge(&frame, Style::Native, operations)
 }
@@ -300,7 +302,7 @@ struct Info {
 }
 
 impl Info {
-    /// The server's own words, with mcpo's substitutes where it says nothing (mcpo contract §4).
+    /// The server's own values, with mcpo's defaults where the server gives none.
     fn of(config: &Config, bridge: &Bridge, is_mcpo: bool) -> Self {
         let server = bridge.live.server.load();
         let server = server.as_deref();

@@ -1,4 +1,4 @@
-//! Checks the arguments of calls: at once where it costs little, else on a thread of its own.
+//! Checks the arguments of calls: immediately if that is cheap, otherwise on a separate thread.
 
 use std::{
     sync::{
@@ -17,50 +17,52 @@ use crate::{
     schema::{Effort, Refusal},
 };
 
-/// How long a call waits for its check to begin, where that takes a thread of its own.
+/// How long a call waits for its check to start on a separate thread.
 const CHECK_WAIT_MAX: Duration = Duration::from_millis(200);
 
-/// For how long it counts that the schema of a tool was too complex for small arguments.
+/// How long a tool's schema counts as too complex after a check of small arguments was too
+/// expensive.
 const REST: Duration = Duration::from_secs(5);
 
-/// Bodies up to so many bytes are not to blame for the cost of their check.
+/// If a body is at most this large and its check is expensive, the schema is the cause, not the
+/// body.
 const SMALL_BODY_BYTES: usize = 64 << 10;
 
-/// Arguments that fit.
+/// Arguments that passed the check.
 #[derive(Debug)]
 pub struct Accepted {
-    /// What is sent to the server.
+    /// The arguments to send to the server.
     pub arguments: Map<String, Value>,
-    /// The same as JSON, where checking again would take long: as values they take many times the memory.
+    /// The same arguments as JSON, kept if a second check would take long. As JSON values they take
+    /// many times the memory.
     spare: Option<Vec<u8>>,
 }
 
 /// Arguments that are not passed on.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Unaccepted {
-    /// They do not fit, or cannot be checked.
+    /// They do not match the schema, or cannot be checked.
     #[error(transparent)]
     Refused(Refusal),
-    /// The checks of other calls are under way.
-    #[error(
-        "the arguments of other calls are being checked, which takes long for this bridge; try again in a moment"
-    )]
+    /// The check would have to wait too long for the checks of other calls.
+    #[error("this bridge is busy checking the arguments of other calls; try again in a moment")]
     Busy,
 }
 
 impl Accepted {
-    /// The arguments again, for a second attempt.
+    /// Rebuilds the arguments for a second attempt.
     pub fn again(&self, entry: &Entry, body: &[u8]) -> Map<String, Value> {
         match &self.spare {
             Some(spare) => serde_json::from_slice(spare).unwrap_or_default(),
-            // What was accepted once is accepted again: it took a light effort.
+            // Arguments that were accepted once are accepted again: the first check took a light
+            // effort.
             None => entry.check(body, Effort::Light).unwrap_or_default(),
         }
     }
 }
 
 impl Bridge {
-    /// Runs work on a large result, as soon as there is a place for it.
+    /// Runs work on a large result as soon as a thread is free.
     pub async fn digest<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -68,7 +70,7 @@ impl Bridge {
         self.opener.context.replies.run(work).await
     }
 
-    /// Checks the body of a call of a tool.
+    /// Checks the body of a tool call.
     pub async fn accept(&self, entry: &Arc<Entry>, body: &Bytes) -> Result<Accepted, Unaccepted> {
         match entry.accept_at_once(body) {
             Err(Refusal::TooCostly) => {}
@@ -95,13 +97,13 @@ impl Bridge {
 }
 
 impl Entry {
-    /// Checks the body of a call, see [`ArgumentSchema::accept`].
+    /// Checks the body of a call; see [`ArgumentSchema::accept`].
     pub fn check(&self, body: &[u8], effort: Effort) -> Result<Map<String, Value>, Refusal> {
         let schema = self.arguments.get(&self.tool.input_schema, effort);
         schema.ok_or(Refusal::TooCostly)?.accept(body, effort)
     }
 
-    /// Checks a body with all the effort that one call may cost.
+    /// Checks a body with the full effort that one call may cost.
     fn accept_fully(&self, body: &[u8]) -> Result<Accepted, Refusal> {
         if self.checking.rests.is_running() {
             return Err(Refusal::TooCostly);
@@ -115,7 +117,7 @@ impl Entry {
         Ok(Accepted { arguments, spare })
     }
 
-    /// Checks a body with the effort that it may cost on a thread that others wait for.
+    /// Checks a body with the effort that is acceptable on a thread of the async runtime.
     fn accept_at_once(&self, body: &[u8]) -> Result<Map<String, Value>, Refusal> {
         let schema = self.arguments.get(&self.tool.input_schema, Effort::Light);
         let schema = schema.ok_or(Refusal::TooCostly)?;
@@ -130,35 +132,36 @@ impl Entry {
     }
 }
 
-/// What the costly checks of a tool mean for the next ones, for [`REST`].
+/// How expensive checks of a tool affect its next checks, for [`REST`].
 #[derive(Debug, Default)]
 pub(super) struct Checking {
-    /// Checks that others wait for take the minimal effort.
+    /// Checks on a thread of the async runtime use the minimal effort.
     is_costly: Timer,
-    /// Checks on a thread of their own are refused: the schema is too complex.
+    /// Checks on a separate thread are refused: the schema is too complex.
     rests: Timer,
 }
 
-/// Runs for [`REST`] after each start: milliseconds since the first start of any, or zero.
+/// Runs for [`REST`] after each start. Holds milliseconds since the first start of any timer, or
+/// zero.
 #[derive(Debug, Default)]
 struct Timer(AtomicU64);
 
-/// When the first timer was started.
+/// When the first timer started.
 static FIRST: OnceLock<Instant> = OnceLock::new();
 
 impl Timer {
-    /// Starts it.
+    /// Starts the timer.
     fn start(&self) {
         self.0.store(Self::now() + millis(REST), Ordering::Relaxed);
     }
 
-    /// Whether it was started a moment ago.
+    /// Whether the timer was started less than [`REST`] ago.
     fn is_running(&self) -> bool {
         let until = self.0.load(Ordering::Relaxed);
         until != 0 && Self::now() < until
     }
 
-    /// Milliseconds since the first start.
+    /// Milliseconds since the first start of any timer.
     fn now() -> u64 {
         millis(FIRST.get_or_init(Instant::now).elapsed())
     }

@@ -1,12 +1,13 @@
-//! What can be counted of a bridge: its calls as they end, and what it holds now.
+//! What metrics need from a bridge: how its calls ended, and how many calls and sessions it has
+//! now.
 
 use std::{sync::Arc, time::Duration};
 
 use super::handle::Bridge;
 
 impl Bridge {
-    /// Counts how a call ended: `ok` or the code of the error, and how long it took if it was made. A
-    /// name that is no tool makes no series.
+    /// Counts how a call ended: `ok` or the error code, and the duration if the call was made. An
+    /// unknown tool name creates no time series.
     pub fn note_call(&self, tool: &str, code: &'static str, time: Option<Duration>) {
         match self.live.tools.load().get(tool) {
             Some(entry) => {
@@ -30,17 +31,17 @@ impl Bridge {
         self.slots.waiting()
     }
 
-    /// Sessions that belong to somebody.
+    /// Sessions that belong to one caller or group.
     pub fn owned_sessions(&self) -> usize {
         self.pool.len()
     }
 
-    /// Whether there is a session for all.
+    /// Whether the shared session is connected.
     pub fn is_connected(&self) -> bool {
         self.live.session.load().is_some()
     }
 
-    /// The process groups of its servers.
+    /// The process groups of its running servers.
     pub fn process_groups(&self) -> Vec<u32> {
         let shared = self.live.session.load_full();
         let leases = shared.into_iter().chain(self.pool.leases());

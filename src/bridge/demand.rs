@@ -1,8 +1,8 @@
 //! [`OnDemand`]: the argument schema of a tool, compiled when the tool is first called.
 //!
-//! A compiled schema takes many times the memory of its text, and most tools of a long list are never
-//! called. Each schema is compiled once when the list is read, to say what is wrong with it, and again
-//! when a call needs it.
+//! A compiled schema takes many times the memory of its text, and most tools of a long list are
+//! never called. Each schema is therefore compiled once when the list is read, to report its flaws,
+//! and again when a call needs it.
 
 use std::sync::OnceLock;
 
@@ -13,9 +13,10 @@ use crate::{
     schema::{ArgumentSchema, Effort, Habits},
 };
 
-/// Schemas of so many values are compiled on a thread of their own: it takes more than a millisecond.
+/// Schemas with more values than this are compiled on a separate thread, because compiling takes
+/// more than a millisecond.
 const SMALL_SCHEMA_VALUES: usize = 500;
-/// Steps that compiling a schema takes on a thread that others wait for.
+/// How many steps of compiling a schema are acceptable on a thread of the async runtime.
 const SMALL_SCHEMA_STEPS: u64 = 50_000;
 
 /// A schema that may not be compiled yet.
@@ -23,22 +24,23 @@ const SMALL_SCHEMA_STEPS: u64 = 50_000;
 pub struct OnDemand {
     /// Set by the first call.
     compiled: OnceLock<ArgumentSchema>,
-    /// Whether compiling it takes long.
+    /// Whether compiling takes long.
     is_slow: bool,
-    /// How arguments are put right.
+    /// How arguments are corrected.
     habits: Habits,
 }
 
 impl OnDemand {
-    /// Tries a schema; also gives what had to be left out of it. What compiling took is subtracted from
-    /// `steps_left`.
+    /// Compiles a schema on trial and returns which parts had to be left out. Subtracts the steps
+    /// that compiling took from `steps_left`.
     pub fn try_out(schema: &Value, steps_left: &mut u64, habits: Habits) -> (Self, Vec<String>) {
         let before = *steps_left;
         let (compiled, warnings) = ArgumentSchema::compile(schema, steps_left, habits);
         let is_slow = before - *steps_left > SMALL_SCHEMA_STEPS
             || json::count_values(schema) > SMALL_SCHEMA_VALUES;
         let kept = OnceLock::new();
-        // What accepts any object takes no memory, and stays so whatever the budget of the next try is.
+        // A schema that accepts any object takes no memory. It stays so even if the next attempt
+        // has a larger budget.
         if compiled.accepts_any_object() {
             kept.get_or_init(|| compiled);
         }
@@ -50,7 +52,7 @@ impl OnDemand {
         (on_demand, warnings)
     }
 
-    /// The schema for a check with such an effort; `None` where compiling it takes more than that.
+    /// The schema for a check of this effort; `None` if compiling it would take more.
     pub fn get(&self, schema: &Value, effort: Effort) -> Option<&ArgumentSchema> {
         if self.is_slow && effort != Effort::Full {
             return self.compiled.get();
@@ -66,7 +68,7 @@ mod tests {
 
     use super::*;
 
-    /// A schema with so many properties.
+    /// A schema with this many properties.
     fn schema(properties: usize) -> Value {
         let properties =
             (0..properties).map(|number| (format!("p{number}"), json!({"type": "integer"})));

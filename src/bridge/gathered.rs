@@ -1,5 +1,5 @@
-//! [`Gathered`]: the tools of a bridge whose sessions belong to somebody, put together from what each of
-//! them was shown: a server may show less to some.
+//! [`Gathered`]: the tools of a bridge that has one session per owner, merged from the list of each
+//! session. A server may show different tools to different owners.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -11,17 +11,17 @@ use tokio::time::Instant;
 
 use crate::credential::Owner;
 
-/// Tools that are gathered at most; as many as one session may list.
+/// The maximum number of gathered tools: the same as one session may list.
 const GATHERED_MAX: usize = 10_000;
-/// A tool that was in nobody's list for this long is forgotten.
+/// A tool that no session listed for this long is removed.
 const FORGOTTEN_AFTER: Duration = Duration::from_hours(24);
 
-/// The tools, and who was shown which.
+/// The tools, and which session listed which of them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Gathered {
-    /// The newest list first, then what only others were shown.
+    /// The tools of the newest list come first, followed by those that only other sessions listed.
     tools: Vec<Listed>,
-    /// The names that each session was shown last.
+    /// The tool names that each session listed last.
     shown: HashMap<Owner, HashSet<String>>,
 }
 
@@ -30,15 +30,16 @@ pub(super) struct Gathered {
 struct Listed {
     /// Its name.
     name: String,
-    /// All of it.
+    /// The complete definition.
     tool: Value,
-    /// When it was last in a list.
+    /// When a session last listed it.
     at: Instant,
 }
 
 impl Gathered {
-    /// Takes the list that an owner's session was shown, or that was known before the start; whether
-    /// anything is another now. What this owner was shown before, and nobody else is, is gone with it.
+    /// Adds the list of an owner's session, or the list that was stored before the start. Returns
+    /// whether any tool changed. Removes the tools that this owner's previous list contained and
+    /// that no other session lists.
     pub fn add(&mut self, owner: Option<&Owner>, list: Vec<Value>, now: Instant) -> bool {
         let mut names = HashSet::with_capacity(list.len());
         let mut tools: Vec<Listed> = list
@@ -72,12 +73,12 @@ impl Gathered {
         is_new
     }
 
-    /// The session of an owner has ended; its tools stay.
+    /// Forgets the session of an owner. Its tools stay.
     pub fn leave(&mut self, owner: &Owner) {
         self.shown.remove(owner);
     }
 
-    /// The same tools, without the sessions: for another run of the same bridge.
+    /// The same tools without the sessions, for the bridge that replaces this one.
     pub fn without_sessions(&self) -> Self {
         Self {
             tools: self.tools.clone(),
@@ -85,14 +86,14 @@ impl Gathered {
         }
     }
 
-    /// All of them.
+    /// All tools.
     pub fn list(&self) -> Vec<Value> {
         self.tools.iter().map(|it| it.tool.clone()).collect()
     }
 }
 
 impl Listed {
-    /// What has no name is no tool.
+    /// Reads the name. A definition without a name is not a tool.
     fn new(tool: Value, at: Instant) -> Option<Self> {
         let name = tool.get("name")?.as_str()?.to_owned();
         Some(Self { name, tool, at })
@@ -127,17 +128,17 @@ mod tests {
     }
 
     #[test]
-    fn what_others_were_shown_stays_and_what_nobody_is_shown_goes() {
+    fn tools_that_no_session_lists_are_removed() {
         let (mut gathered, now) = (Gathered::default(), Instant::now());
         let (a, b) = (owner("a"), owner("b"));
         assert!(gathered.add(Some(&a), list(&["x", "y"]), now));
         assert!(gathered.add(Some(&b), list(&["y", "z"]), now));
         assert_eq!(names(&gathered), ["y", "z", "x"]);
         assert!(!gathered.add(Some(&b), list(&["y", "z"]), now));
-        // Its own are withdrawn, those of others are not.
+        // The owner's own tools are withdrawn; the tools of other owners stay.
         gathered.add(Some(&a), list(&["w"]), now);
         assert_eq!(names(&gathered), ["w", "y", "z"]);
-        // With the session that was shown them gone, they stay for a day.
+        // After the session that listed them has ended, tools stay for a day.
         gathered.leave(&b);
         gathered.add(Some(&a), list(&["w"]), now);
         assert_eq!(names(&gathered), ["w", "y", "z"]);

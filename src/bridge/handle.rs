@@ -25,31 +25,31 @@ use crate::{
     telemetry::Tally,
 };
 
-/// What others ask of a bridge's task.
+/// The commands to a bridge's task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Command {
     /// A call wants a session.
     Wake,
-    /// End the session and connect anew, without waiting.
+    /// End the session and reconnect immediately.
     Restart,
-    /// A call found the session of this generation broken, and how.
+    /// A call found the session of this generation broken, for this reason.
     Suspect(u64, String),
-    /// The token that the session of this generation showed counts no more.
+    /// The server no longer accepts the token of the session of this generation.
     SignedOut(u64),
 }
 
-/// The live side of a bridge, written by its task and read by everyone.
+/// The live state of a bridge. Its task writes it; all others read it.
 #[derive(Debug)]
 pub struct Live {
     /// The session, while there is one.
     pub(super) session: ArcSwapOption<Lease>,
-    /// The last known tools; they stay while the server is down.
+    /// The last known tools. They stay while the server is down.
     pub tools: ArcSwap<Toolset>,
-    /// What the last tool list could not hold.
+    /// Flaws of the last tool list.
     pub(super) flaws: ArcSwap<Arc<[String]>>,
-    /// What the server last said of itself.
+    /// What the server last reported about itself.
     pub server: ArcSwapOption<ServerInfo>,
-    /// The last words of the last child.
+    /// The last output of the last child process.
     pub last_words: ArcSwapOption<LastWords>,
 }
 
@@ -62,41 +62,42 @@ pub(super) struct Lease {
     pub session: Session,
 }
 
-/// A bridge, as callers see it.
+/// A bridge, as the rest of the program sees it.
 #[derive(Debug)]
 pub struct Bridge {
-    /// What the operator wrote.
+    /// The configuration.
     pub config: config::Bridge,
-    /// What its task publishes.
+    /// What the task publishes.
     pub live: Live,
-    /// What is counted of it.
+    /// The counters for metrics.
     pub tally: Arc<Tally>,
-    /// Makes sessions.
+    /// Opens sessions.
     pub(super) opener: Opener,
-    /// The sessions that belong to somebody.
+    /// The sessions that belong to one owner each.
     pub(super) pool: Pool,
-    /// The tools that these were shown.
+    /// The tools that these sessions listed.
     pub(super) gathered: std::sync::Mutex<Gathered>,
-    /// One list is published at a time.
+    /// Held while a tool list is published.
     pub(super) publishing: tokio::sync::Mutex<()>,
-    /// Where it stands.
+    /// The status.
     pub(super) status: watch::Sender<Status>,
-    /// Attempts to connect that have an outcome; the rest after a lazy one belongs to it.
+    /// The number of attempts to connect that have finished. The attempt of a lazy bridge includes
+    /// the disconnect that follows.
     pub(super) attempts: watch::Sender<u64>,
-    /// To its task.
+    /// Sends commands to the task.
     pub(super) commands: mpsc::Sender<Command>,
     /// Calls in flight, and those that wait for a slot or for the server.
     pub(super) slots: Arc<Slots>,
-    /// Its part of the threads that check arguments.
+    /// Its share of the threads that check arguments.
     pub(super) checks: Arc<Semaphore>,
     /// When the last call ended.
     pub(super) last_call: std::sync::Mutex<Instant>,
-    /// Woken when the published tools or the status changed.
+    /// Woken when the published tools or the status change.
     pub(super) changed: Arc<Notify>,
 }
 
 impl Bridge {
-    /// A bridge whose task does not run yet, and the other end of its commands.
+    /// Creates a bridge whose task is not running yet. Also returns the receiver of its commands.
     pub(super) fn new(
         config: config::Bridge,
         opener: Opener,
@@ -138,17 +139,18 @@ impl Bridge {
         &self.config.name
     }
 
-    /// What people read in place of the bridge's name: the operator's title, else what the server calls
-    /// itself. It may hold a secret.
+    /// The title for display in place of the bridge's name: the operator's title, or else the
+    /// server's name for itself. It may contain a secret.
     pub fn title(&self) -> Option<String> {
         let own = || self.live.server.load().as_deref()?.name.clone();
         self.config.title.clone().or_else(own)
     }
 
-    /// Takes its tools out of what is published while its server is down; says whether it did. They come
-    /// back with its next session.
+    /// Stops publishing the tools while the server is down. Returns whether it did. The tools come
+    /// back with the next session.
     pub(super) fn drop_dead_tools(&self) -> bool {
-        // Read before the status: what a new session publishes after this is another value, and stays.
+        // Read this before the status: a new session that connects after this publishes another
+        // value, which stays.
         let known = self.live.tools.load();
         let is_down = matches!(self.status().phase, Phase::BackingOff | Phase::Failed);
         if !is_down || known.entries.is_empty() {
@@ -161,46 +163,48 @@ impl Bridge {
         is_dropped
     }
 
-    /// Whether it is on: not switched off, nothing missing, and logged in where that is what it waits
-    /// for.
+    /// Whether the bridge is enabled: not disabled by the operator, no variable missing, and logged
+    /// in if it waits for a login.
     pub fn is_on(&self) -> bool {
         self.status.borrow().phase != Phase::Disabled
     }
 
-    /// Where it stands.
+    /// The current status.
     pub fn status(&self) -> Status {
         self.status.borrow().clone()
     }
 
-    /// How many attempts to connect came to an end, well or not; restarts are what is more than one.
+    /// The number of attempts to connect that have finished, successful or not. All after the first
+    /// are restarts.
     pub fn attempts(&self) -> u64 {
         *self.attempts.borrow()
     }
 
-    /// Has its task end the session and connect anew, and waits for the outcome.
+    /// Makes the task end the session and reconnect, and waits for the outcome.
     pub async fn restart(&self) {
         let before = *self.attempts.borrow();
         self.tell(Command::Restart);
         self.attempted(before + 1).await;
     }
 
-    /// Has its task end the session and connect anew, without waiting.
+    /// Makes the task end the session and reconnect, without waiting.
     pub fn reconnect(&self) {
         self.tell(Command::Restart);
     }
 
-    /// Whether the first attempt to connect has an outcome.
+    /// Whether the first attempt to connect has finished.
     pub fn is_settled(&self) -> bool {
         // The status is set a moment before the attempt is counted.
         *self.attempts.borrow() > 0 || self.status.borrow().phase == Phase::Ready
     }
 
-    /// Waits until the first attempt to connect has an outcome.
+    /// Waits until the first attempt to connect has finished.
     pub async fn settled(&self) {
         self.attempted(1).await;
     }
 
-    /// Waits for the first session, or for its program to be beyond hope: the reason.
+    /// Waits for the first session, or until the server's program has failed to start; then returns
+    /// the reason.
     pub async fn stillborn(&self) -> Option<String> {
         let mut status = self.status.subscribe();
         let outcome = status
@@ -212,7 +216,8 @@ impl Bridge {
         (status.fault == Some(Fault::Stillborn)).then(|| status.reason.clone())?
     }
 
-    /// Waits until so many attempts have an outcome. The sender is ours, so it cannot go away.
+    /// Waits until this many attempts have finished. `self` holds the sender, so the channel stays
+    /// open.
     async fn attempted(&self, count: u64) {
         let mut attempts = self.attempts.subscribe();
         if attempts.wait_for(|made| *made >= count).await.is_err() {
@@ -220,7 +225,7 @@ impl Bridge {
         }
     }
 
-    /// Notes the outcome of an attempt.
+    /// Counts a finished attempt.
     pub(super) fn note_attempt(&self) {
         self.attempts.send_modify(|made| *made += 1);
         self.changed.notify_one();
@@ -246,10 +251,10 @@ impl Bridge {
             .unwrap_or_else(std::sync::PoisonError::into_inner) = Instant::now();
     }
 
-    /// Sends a command; a full inbox holds one like it already.
+    /// Sends a command. If the inbox is full, it already contains such a command.
     pub(super) fn tell(&self, command: Command) {
         if let Err(error) = self.commands.try_send(command) {
-            tracing::debug!(bridge.name = %self.name(), %error, "a command to a bridge was left out");
+            tracing::debug!(bridge.name = %self.name(), %error, "the inbox of the bridge is full or closed; the command was dropped");
         }
     }
 
@@ -259,13 +264,13 @@ impl Bridge {
         self.changed.notify_one();
     }
 
-    /// Counts a caller that waits, unless too many do.
+    /// Counts a waiting caller, unless too many wait already.
     pub(super) fn queue(&self, caller: CallerKey) -> Result<Queued, Failure> {
         let queued = self.slots.wait(caller);
         queued.map_err(|full| self.busy(full))
     }
 
-    /// The refusal of a call for which there is no place.
+    /// The failure of a call for which there is no slot and no place in the queue.
     pub(super) fn busy(&self, full: Full) -> Failure {
         let name = self.name().to_string();
         match full {
@@ -275,7 +280,8 @@ impl Bridge {
     }
 }
 
-/// Why a bridge is off. Where each group brings its own keys, nothing need be there before.
+/// Why a bridge is disabled. If each group brings its own keys, the configuration need not contain
+/// any.
 pub(super) fn off(config: &config::Bridge) -> Option<&str> {
     match &config.transport {
         Err(disabled) if config.credential != CredentialKind::Group || !config.is_enabled => {

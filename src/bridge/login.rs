@@ -1,4 +1,4 @@
-//! Waiting for somebody to log in to the server of a bridge that has one account for everybody.
+//! Waits for a login to the server of a bridge with one shared account.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,23 +14,24 @@ use super::{
 };
 use crate::{config::OAuthGrant, credential::Owner, mcp::NoToken, secret::Secret};
 
-/// A token that its server refused is shown again after this time: the server's mind may change
-/// without anybody logging in anew, and it is not asked about it again and again.
+/// A token that the server rejected is presented again after this time. The server may accept it
+/// later without a new login, and this avoids frequent retries.
 pub(super) const SAME_AGAIN: Duration = Duration::from_mins(5);
 
-/// A login that may come.
+/// A login that the bridge waits for.
 #[derive(Debug)]
 pub(super) struct Login {
-    /// At the server of this bridge.
+    /// The bridge whose server needs the login.
     bridge: Arc<Bridge>,
-    /// Moves with every account; `None` where nothing is kept, so that nobody can log in.
+    /// Changes whenever an account changes; `None` if accounts are not stored, so that a login is
+    /// impossible.
     changes: Option<watch::Receiver<u64>>,
-    /// The token of now, which did not help.
+    /// The current token, which the server rejected.
     refused: Option<Secret>,
 }
 
 impl Login {
-    /// Another than the one of now, if there is one.
+    /// A wait for a token that differs from the current one.
     async fn after_this(bridge: &Arc<Bridge>) -> Self {
         let changes = bridge.opener.context.credentials.changes();
         let refused = match bridge.token(&Owner::Shared).await {
@@ -44,10 +45,10 @@ impl Login {
         }
     }
 
-    /// Waits for it. May be given up and begun again.
+    /// Waits for the login. Can be canceled and called again.
     pub async fn comes(&mut self) {
-        // Whatever account changed: looking costs one query. Once before the first change, which may
-        // have come just now.
+        // An account of any bridge may have changed; checking costs one query. Check once before
+        // the first change, because the login may already have happened.
         while !self.has_come().await {
             let has_moved = match &mut self.changes {
                 Some(changes) => changes.changed().await.is_ok(),
@@ -59,7 +60,7 @@ impl Login {
         }
     }
 
-    /// Whether there is a token to show by now, another than the one that did not help.
+    /// Whether a token other than the rejected one is available.
     async fn has_come(&self) -> bool {
         match self.bridge.token(&Owner::Shared).await {
             Some(Err(NoToken::NeedsLogin(_) | NoToken::NeedsScope(_))) => false,
@@ -70,8 +71,8 @@ impl Login {
 }
 
 impl Supervisor {
-    /// Waits for somebody to log in: status `needs_login`, or `disabled` for a bridge that is on only
-    /// then. No server is asked meanwhile.
+    /// Waits for a login, with status `needs_login`, or `disabled` for a bridge that is enabled
+    /// only after a login. The server is not contacted in the meantime.
     pub(super) async fn wait_for_login(&mut self, why: &NoToken) {
         let reason = match &self.bridge.config.waits_for_login {
             Some(reason) => reason.clone(),
@@ -105,8 +106,8 @@ impl Supervisor {
         }
     }
 
-    /// The login that would end a wait for something else: a server may answer anything to a token that
-    /// it does not know. `None` where nobody logs in, or nobody has.
+    /// The login that would end another wait early: a server may answer an unknown token with any
+    /// error. `None` if the bridge has no interactive login, or has no token yet.
     pub(super) async fn next_login(&self) -> Option<Login> {
         let oauth = self.bridge.config.oauth()?;
         if oauth.grant != OAuthGrant::AuthorizationCode {
@@ -117,7 +118,7 @@ impl Supervisor {
     }
 }
 
-/// Waits for a login; for ever where none is awaited.
+/// Waits for a login, or forever if there is none to wait for.
 pub(super) async fn comes(login: &mut Option<Login>) {
     match login {
         Some(login) => login.comes().await,
@@ -125,7 +126,7 @@ pub(super) async fn comes(login: &mut Option<Login>) {
     }
 }
 
-/// Waits until then; for ever without a time.
+/// Waits until `time`, or forever without one.
 async fn at(time: Option<Instant>) {
     match time {
         Some(time) => sleep_until(time).await,

@@ -1,8 +1,8 @@
-//! The heart: one supervised task for each bridge.
+//! //! Bridges: one supervised task for each bridge.
 //!
-//! [`Registry`] keeps the tasks and turns a configuration into running bridges; [`Bridge`] is the
-//! cheap handle that callers hold; [`catalogue::Catalogue`] is everything the bridges publish, swapped as one
-//! value.
+//! [`Registry`] owns the tasks and turns a configuration into running bridges. [`Bridge`] is the
+//! cheap handle that callers hold. [`catalogue::Catalogue`] holds everything that the bridges
+//! publish and is swapped as one value.
 
 mod call;
 mod catalogue;

@@ -1,4 +1,4 @@
-//! [`Opener`]: makes the sessions of a bridge, whoever they belong to.
+//! [`Opener`]: opens the sessions of a bridge, both shared ones and those of one owner.
 
 use std::sync::Arc;
 
@@ -18,33 +18,33 @@ use crate::{
     secret::Redactor,
 };
 
-/// Flaws of one tool list that are logged; `/servers` and `check` show more of them.
+/// How many flaws of one tool list are logged. `/servers` and `check` show more of them.
 const WARNINGS_LOGGED_MAX: usize = 20;
 
-/// What sessions are made with.
+/// What opening a session needs.
 #[derive(Debug)]
 pub(super) struct Opener {
     /// What all bridges share.
     pub context: Context,
     /// How tools are published.
     pub flavor: Flavor,
-    /// What an answer and a tool list may weigh.
+    /// Size limits of a result and of a tool list.
     pub bounds: Bounds,
     /// Ends every session of the bridge.
     pub stop: CancellationToken,
 }
 
-/// Why no session came about.
+/// Why a session could not be opened.
 #[derive(Debug, Clone)]
 pub(super) enum Unopened {
-    /// The owner has nothing to show.
+    /// The owner has no credential for the server.
     Denied(Denied),
-    /// The server.
+    /// Connecting to the server failed.
     Connect(ConnectError),
 }
 
 impl Bridge {
-    /// What makes the sessions of an owner.
+    /// Builds the connector for an owner's sessions.
     async fn connector(&self, owner: &Owner) -> Result<Connector, Denied> {
         let opener = &self.opener;
         let shown = opener
@@ -66,7 +66,7 @@ impl Bridge {
         })
     }
 
-    /// Takes secrets out of what its servers say.
+    /// Redacts secrets from the server's output.
     pub(super) fn redactor(&self) -> &Redactor {
         &self.opener.context.redactor
     }
@@ -76,21 +76,22 @@ impl Bridge {
         let connector = self.connector(owner).await.map_err(Unopened::Denied)?;
         let mut last_words = None;
         let connected = connector.connect(known, &mut last_words).await;
-        // Other users must not read what an owner's own process prints.
+        // Other users must not read the output of one owner's process.
         if *owner == Owner::Shared {
             self.live.last_words.store(last_words);
         }
         connected.map_err(Unopened::Connect)
     }
 
-    /// Reads the tool list of the session that all share, and swaps the published tools.
+    /// Reads the tool list of the shared session and swaps the published tools.
     pub(super) async fn read_tools(&self, session: &Session) -> Result<(), ConnectError> {
         let list = self.list_tools(&Owner::Shared, session).await?;
         self.publish_tools(list).await
     }
 
-    /// Reads the tool list of an owner's session. Tools whose name holds a secret that this session gave
-    /// to its server are left out: a tool is called by its name, so the name cannot be changed.
+    /// Reads the tool list of an owner's session. Leaves out tools whose name contains a secret
+    /// that this session gave to its server: a tool is called by its name, so the name cannot be
+    /// changed.
     pub(super) async fn list_tools(
         &self,
         owner: &Owner,
@@ -107,7 +108,7 @@ impl Bridge {
         if left_out > 0 {
             tracing::warn!(
                 bridge.name = %self.name(),
-                "{left_out} tools are left out: their names hold a secret that the server was given"
+                "{left_out} tools are left out: their names contain a secret that the server was given"
             );
         }
         Ok(list)
@@ -124,7 +125,7 @@ impl Bridge {
         Ok(())
     }
 
-    /// Compiles the tools where it does not hold up the runtime.
+    /// Compiles the tools on a thread where they do not block the async runtime.
     async fn compile(&self, list: Vec<Value>) -> Result<Toolset, ConnectError> {
         let (config, flavor) = (self.config.clone(), self.opener.flavor);
         let (old, redactor) = (self.live.tools.load_full(), self.redactor().clone());
@@ -136,7 +137,7 @@ impl Bridge {
         })
     }
 
-    /// What it means for a call that no session came about.
+    /// Turns a failure to open a session into the failure of a call.
     pub(super) fn unopened(&self, unopened: Unopened) -> Failure {
         let bridge = self.name().to_string();
         match unopened {
@@ -154,7 +155,7 @@ impl Bridge {
         }
     }
 
-    /// What it means for a call that its owner has nothing to show.
+    /// Turns a missing credential of the owner into the failure of a call.
     pub fn denied(&self, denied: Denied) -> Failure {
         let bridge = self.name().to_string();
         match denied {
@@ -167,7 +168,7 @@ impl Bridge {
         }
     }
 
-    /// What it means for a call that there is no token to show.
+    /// Turns a missing token into the failure of a call.
     pub(super) fn without_token(&self, why: &NoToken) -> Failure {
         let bridge = self.name().to_string();
         let reason = why.to_string();

@@ -1,4 +1,5 @@
-//! Sessions that belong to somebody: how a call gets one, and the task of a bridge that has no other.
+//! Sessions that belong to one owner: how a call gets one, and the supervisor task of a bridge that
+//! has only such sessions.
 
 use std::sync::Arc;
 
@@ -24,14 +25,14 @@ use crate::{
     secret::Secret,
 };
 
-/// How often a call looks for another seat, because its own was given up while it waited.
+/// How many times a call takes a new seat because its seat was given up while the call waited.
 const SEATS_MAX: usize = 3;
 
-/// What is opened at a seat; nothing where the seat was given up meanwhile.
+/// The session that was opened at a seat; `None` if the seat was given up in the meantime.
 type Opened = Result<Option<Arc<Lease>>, Failure>;
 
 impl Bridge {
-    /// The session of an owner, opened now if there is none.
+    /// Returns the session of an owner. Opens it if there is none.
     pub(super) async fn owned(
         self: &Arc<Self>,
         owner: &Owner,
@@ -53,7 +54,7 @@ impl Bridge {
         Err(self.not_yet("its session was ended while it was being opened"))
     }
 
-    /// A refusal after which coming back is of use.
+    /// A failure that a later retry may resolve.
     fn not_yet(&self, reason: &str) -> Failure {
         Failure::Unavailable {
             bridge: self.name().to_string(),
@@ -62,8 +63,8 @@ impl Bridge {
         }
     }
 
-    /// The session of a seat, opened in a task of its own by the first who wants it: they may hang up,
-    /// and a server that is slow to start would never come up if it were ended with each of them.
+    /// Returns the session of a seat. The first call that needs it opens it in a separate task.
+    /// That caller may hang up; a slow server would never start if each hang-up ended it.
     async fn opened(self: &Arc<Self>, seat: &Arc<Seat>) -> Opened {
         let trouble = Arc::clone(&seat.turn).lock_owned().await;
         if let Some(lease) = seat.lease() {
@@ -89,7 +90,7 @@ impl Bridge {
         self.opener.context.tracker.spawn(task)
     }
 
-    /// Opens the session of a seat, whose turn it has.
+    /// Opens the session of a seat. The caller holds the seat's turn.
     async fn open_at(self: Arc<Self>, seat: Arc<Seat>, mut trouble: Turn) -> Opened {
         let connecting = async {
             match self.refused_before(&seat.owner).await {
@@ -110,7 +111,8 @@ impl Bridge {
                 trouble.over();
                 Ok(Some(lease))
             }
-            // Whoever has to log in may have done so by the next call; those who wait here are told.
+            // The user may have logged in before the next call. Calls that already wait get this
+            // failure.
             Err(failure) if failure.wants_login() => {
                 trouble.told_to_all(&failure);
                 self.pool.leave(&seat);
@@ -124,8 +126,8 @@ impl Bridge {
         }
     }
 
-    /// What an owner was told whose last session sent too much a moment ago, or whose token the server
-    /// refused, while it is the token that they have.
+    /// Returns the recorded failure of an owner if their last session recently sent too much, or if
+    /// the server rejected the token that they still have.
     async fn refused_before(&self, owner: &Owner) -> Option<Failure> {
         if let Some(failure) = self.pool.unruly.get(owner) {
             return Some(failure);
@@ -137,8 +139,8 @@ impl Bridge {
         }
     }
 
-    /// What it means for calls that no session came about. A token that counts by our books, and not
-    /// for the server, is noted: neither is asked about it with every call.
+    /// Records why a session could not be opened. If the server rejected a token that has not
+    /// expired, this avoids asking the server again with every call.
     async fn noted(&self, owner: &Owner, unopened: Unopened) -> Failure {
         let failure = self.unopened(unopened);
         if failure.wants_login()
@@ -150,11 +152,11 @@ impl Bridge {
         failure
     }
 
-    /// Connects, reads the tools, and has a task stay with the session.
+    /// Connects, reads the tools, and starts the task that serves the session.
     async fn connect_at(self: &Arc<Self>, seat: &Arc<Seat>) -> Result<Arc<Lease>, Unopened> {
         let session = self.open(&seat.owner, self.pool.known()).await?;
         self.pool.learn(session.known);
-        // A shared session publishes the tools, where there is one.
+        // If there is a shared session, the shared session publishes the tools.
         let publishes = self.config.credential != CredentialKind::Shared;
         if publishes {
             if let Err(error) = self.read_owned_tools(&seat.owner, &session).await {
@@ -178,7 +180,7 @@ impl Bridge {
         Ok(lease)
     }
 
-    /// Stays with an owner's session until it ends or has to.
+    /// Serves an owner's session until it ends or must be ended.
     async fn attend(self: &Arc<Self>, seat: &Seat, lease: &Lease, publishes: bool) {
         let session = &lease.session;
         let following = async {
@@ -190,7 +192,7 @@ impl Bridge {
                 sleep_until(relist.due().unwrap_or(began)).await;
                 let began = Instant::now();
                 if publishes && let Err(error) = self.read_owned_tools(&seat.owner, session).await {
-                    tracing::warn!(bridge.name = %self.name(), %error, "the changed tool list cannot be read; the old one stays");
+                    tracing::warn!(bridge.name = %self.name(), %error, "cannot read the changed tool list; the old list stays published");
                 }
                 relist.was_read(began, Instant::now());
             }
@@ -206,17 +208,18 @@ impl Bridge {
         }
     }
 
-    /// Notes why a session was ended by us: the next one of its owner would be flooded like this one.
+    /// Records why the bridge ended a session: the server would flood the owner's next session too.
     fn note_ended(&self, owner: &Owner, session: &Session) {
         if let Some(reason) = session.ended_because() {
             let error = ConnectError::Ended(reason);
-            tracing::warn!(bridge.name = %self.name(), %error, "a session of the bridge is over");
+            tracing::warn!(bridge.name = %self.name(), %error, "the bridge ended a session");
             let failure = self.unopened(Unopened::Connect(error));
             self.pool.unruly.insert(owner.clone(), failure);
         }
     }
 
-    /// Where a bridge stands whose sessions all belong to somebody: nobody's trouble is the bridge's.
+    /// Publishes the status of a bridge that has only sessions of owners. A failure of one owner
+    /// does not affect it.
     fn tell_own_status(&self) {
         if self.config.credential == CredentialKind::Shared || self.opener.stop.is_cancelled() {
             return;
@@ -229,11 +232,10 @@ impl Bridge {
             let name = self.name();
             let reason = match self.config.credential {
                 CredentialKind::Group => {
-                    "its tools are not known before a member of a group with keys calls it"
-                        .to_owned()
+                    "its tools are unknown until a member of a group with keys calls it".to_owned()
                 }
                 CredentialKind::Caller | CredentialKind::Shared => {
-                    format!("nobody has connected an account yet, at /oauth/{name}/connect")
+                    format!("no user has connected an account yet at /oauth/{name}/connect")
                 }
             };
             Status {
@@ -244,14 +246,14 @@ impl Bridge {
         self.set_status(status);
     }
 
-    /// Whether its tools are not known yet, and those who call have to tell.
+    /// Whether the tools are still unknown, so that the session of a caller must list them.
     pub fn learns_from_callers(&self) -> bool {
         self.config.credential != CredentialKind::Shared
             && self.live.tools.load().entries.is_empty()
             && off(&self.config).is_none()
     }
 
-    /// Opens the session of an owner who has just connected an account, so that its tools are known
+    /// Opens the session of an owner who just connected an account, so that the tools are known
     /// before the first call.
     pub async fn welcome(
         self: &Arc<Self>,
@@ -263,18 +265,18 @@ impl Bridge {
         self.owned(owner, deadline).await.map(|_seated| ())
     }
 
-    /// Ends the session of an owner who has disconnected.
+    /// Ends the session of an owner who disconnected their account.
     pub fn dismiss(&self, owner: &Owner) {
         self.pool.dismiss(owner);
     }
 }
 
 impl Supervisor {
-    /// Runs a bridge whose sessions all belong to somebody: calls open them.
+    /// Runs a bridge that has only sessions of owners. Calls open the sessions.
     pub(super) async fn run_owned(mut self) {
         let stop = self.stop.clone();
         if let Err(error) = self.bridge.recall_tools().await {
-            tracing::warn!(bridge.name = %self.bridge.name(), %error, "the tools of before the start cannot be published");
+            tracing::warn!(bridge.name = %self.bridge.name(), %error, "cannot publish the stored tool list");
         }
         loop {
             self.bridge.tell_own_status();
@@ -294,15 +296,15 @@ impl Supervisor {
 }
 
 impl Bridge {
-    /// The token of an owner, or why there is none; `None` where none is needed.
+    /// The token of an owner, or why there is none; `None` if the server needs no token.
     pub(super) async fn token(&self, owner: &Owner) -> Option<Result<Secret, NoToken>> {
         let credentials = &self.opener.context.credentials;
         let shown = credentials.shown(&self.config, owner).await.ok()?;
         Some(shown.credential?.token().await)
     }
 
-    /// Why a session did not come about: a token that was refused on the way says more than the
-    /// connection that closed over it.
+    /// Explains why a session could not be opened. A rejected token explains more than the
+    /// connection that closed because of it.
     pub(super) async fn explained(&self, owner: &Owner, error: ConnectError) -> Unopened {
         let no_token = self.token(owner).await.and_then(Result::err);
         Unopened::Connect(no_token.map_or(error, ConnectError::NoToken))

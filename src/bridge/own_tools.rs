@@ -1,5 +1,5 @@
-//! The tools of a bridge whose sessions belong to somebody: gathered from what each of them is shown,
-//! published, and known again after a restart.
+//! The tools of a bridge that has one session per owner: merged from the lists of all sessions,
+//! published, and restored after a restart.
 
 use std::sync::{Arc, MutexGuard, PoisonError};
 
@@ -13,8 +13,8 @@ use crate::{
 };
 
 impl Bridge {
-    /// Reads the tool list of an owner's session, publishes what it adds to or takes from those of the
-    /// others, and has that written down.
+    /// Reads the tool list of an owner's session, publishes the changes, and stores the merged
+    /// list.
     pub(super) async fn read_owned_tools(
         self: &Arc<Self>,
         owner: &Owner,
@@ -27,21 +27,22 @@ impl Bridge {
         Ok(())
     }
 
-    /// Publishes a list together with what is known already; whether anything is another now.
+    /// Merges a list into the known tools and publishes the result. Returns whether any tool
+    /// changed.
     async fn gather(
         &self,
         owner: Option<&Owner>,
         mut list: Vec<Value>,
     ) -> Result<bool, ConnectError> {
         let _turn = self.publishing.lock().await;
-        // It is written down, and an owner's own credential is none of the others' business.
+        // The list is stored for all owners, and must not expose the credential of one of them.
         without_secrets(&mut list, &self.config, self.redactor());
         let (is_new, all) = {
             let mut gathered = self.gathered();
             let is_new = gathered.add(owner, list, Instant::now());
             (is_new, gathered.list())
         };
-        // What was gathered by a task that ended before it could publish is not new any more.
+        // If an earlier task ended before it could publish, its tools are gathered but not new.
         let is_published = {
             let tools = self.live.tools.load();
             !tools.entries.is_empty() && tools.flaws == **self.live.flaws.load()
@@ -52,14 +53,14 @@ impl Bridge {
         Ok(is_new)
     }
 
-    /// An owner's session has ended.
+    /// Forgets which tools the ended session of an owner listed.
     pub(super) fn forget_shown(&self, owner: &Owner) {
         if !self.pool.has(owner) {
             self.gathered().leave(owner);
         }
     }
 
-    /// What was gathered by the bridge that this one takes the place of.
+    /// Takes over the tools that the predecessor of this bridge gathered.
     pub(super) fn take_over_gathered(&self, old: &Self) {
         let known = old.gathered().without_sessions();
         *self.gathered() = known;
@@ -69,19 +70,19 @@ impl Bridge {
         self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes down which tools there are, for the next start.
+    /// Stores the tools for the next start.
     fn remember_tools(self: &Arc<Self>) {
         let bridge = Arc::clone(self);
         self.opener.context.tracker.spawn(async move {
             let written = Value::Array(bridge.gathered().list()).to_string();
             let credentials = &bridge.opener.context.credentials;
             if let Err(error) = credentials.remember_tools(bridge.name(), &written).await {
-                tracing::debug!(bridge.name = %bridge.name(), %error, "the tools are not known after a restart");
+                tracing::debug!(bridge.name = %bridge.name(), %error, "could not store the tool list; after a restart it must be read again");
             }
         });
     }
 
-    /// Publishes the tools that were known before the start.
+    /// Publishes the tools that were stored before the start.
     pub(super) async fn recall_tools(&self) -> Result<(), ConnectError> {
         let credentials = &self.opener.context.credentials;
         let Ok(Some(written)) = credentials.known_tools(self.name()).await else {

@@ -1,7 +1,7 @@
-//! [`Pool`]: the sessions of a bridge that belong to somebody, one for each owner.
+//! [`Pool`]: the sessions of a bridge that has one session per owner.
 //!
-//! They are opened by the first call, bounded in number, and end when nobody calls. What goes wrong with
-//! one of them is told to its owner and says nothing of the bridge.
+//! The first call of an owner opens the session, their number is bounded, and idle sessions end. An
+//! error in one of them is reported to its owner only and does not change the status of the bridge.
 
 use std::{
     collections::HashMap,
@@ -27,48 +27,51 @@ use crate::{
     secret::Secret,
 };
 
-/// How long a session that ends waits for the calls it still has.
+/// How long an ending session waits for its calls in flight.
 const FINISH_MAX: Duration = Duration::from_secs(5);
-/// How often it looks.
+/// How often it checks whether they have ended.
 const FINISH_POLL: Duration = Duration::from_millis(20);
-/// How long those who waited while a session was opened are told why it was not.
+/// After a failure to open a session, calls that waited for it get the same error for this long.
 const TOLD: Duration = Duration::from_secs(1);
-/// How long no new session is opened for the owner of one that was ended because of what its server sent.
+/// After the bridge ended a session because of what its server sent, its owner gets no new session
+/// for this long.
 const UNRULY_FOR: Duration = Duration::from_secs(10);
-/// Owners whose refused token is remembered, at most.
+/// The maximum number of owners whose rejected token is remembered.
 const REFUSED_MAX: u64 = 10_000;
 
-/// The sessions of one bridge that belong to somebody.
+/// The sessions of one bridge that belong to one owner each.
 #[derive(Debug)]
 pub(super) struct Pool {
-    /// By owner.
+    /// The place of each owner.
     seats: Mutex<HashMap<Owner, Arc<Seat>>>,
-    /// So many at most.
+    /// The maximum number of sessions.
     max: usize,
     /// A session ends after this long without a call.
     idle: Duration,
     /// Counts sessions.
     generation: AtomicU64,
-    /// What one connect found out, for the next.
+    /// What one connect learned about the server, for the next.
     known: Mutex<Known>,
-    /// Tokens that the server refused though they count by our books, and what their owner was told.
+    /// Tokens that the server rejected although they have not expired, and what their owner was
+    /// told.
     pub refused: Cache<Owner, (Secret, Failure)>,
-    /// Owners whose session was ended because of what its server sent, and what they are told for a while.
+    /// Owners whose session was ended because of what its server sent, and the error that they get
+    /// for a while.
     pub unruly: Cache<Owner, Failure>,
-    /// What opens sessions and stays with them.
+    /// The tasks that open and serve sessions.
     pub tasks: TaskTracker,
 }
 
 /// The place of one owner.
 #[derive(Debug)]
 pub(super) struct Seat {
-    /// Whose it is.
+    /// The owner.
     pub owner: Owner,
-    /// One opens the session at a time.
+    /// Held by the one task that opens the session.
     pub turn: Arc<tokio::sync::Mutex<Trouble>>,
     /// The session, while there is one.
     lease: ArcSwapOption<Lease>,
-    /// Calls that use it or are about to.
+    /// Calls that use the session or are about to.
     calls: AtomicUsize,
     /// When the last call ended.
     last_call: Mutex<Instant>,
@@ -79,16 +82,16 @@ pub(super) struct Seat {
 /// The turn to open a session.
 pub(super) type Turn = OwnedMutexGuard<Trouble>;
 
-/// What went wrong when the session was opened last.
+/// What went wrong when the session was last opened.
 #[derive(Debug, Default)]
 pub(super) struct Trouble {
-    /// Counts failures in a row.
+    /// Counts consecutive failures.
     backoff: Backoff,
-    /// What to answer until when, without another attempt.
+    /// The error to return without another attempt, and until when.
     last: Option<(Instant, Failure)>,
 }
 
-/// A call at a seat; the session does not end under it.
+/// A call that uses a seat. The session does not end while the call runs.
 #[derive(Debug)]
 pub(super) struct Seated {
     /// The seat.
@@ -96,7 +99,7 @@ pub(super) struct Seated {
 }
 
 impl Pool {
-    /// No session yet.
+    /// An empty pool.
     pub fn new(max: usize, idle: Duration) -> Self {
         Self {
             seats: Mutex::default(),
@@ -116,7 +119,7 @@ impl Pool {
         }
     }
 
-    /// Ends all sessions and waits until they have.
+    /// Ends all sessions and waits until they have ended.
     pub async fn ended(&self) {
         self.clear();
         self.tasks.close();
@@ -128,7 +131,7 @@ impl Pool {
         self.lock().contains_key(owner)
     }
 
-    /// How many sessions there are.
+    /// The number of open sessions.
     pub fn len(&self) -> usize {
         let seats = self.lock();
         seats
@@ -137,24 +140,24 @@ impl Pool {
             .count()
     }
 
-    /// The sessions there are.
+    /// The open sessions.
     pub fn leases(&self) -> Vec<Arc<Lease>> {
         let seats = self.lock();
         seats.values().filter_map(|seat| seat.lease()).collect()
     }
 
-    /// What is known of the server.
+    /// What is known about the server.
     pub fn known(&self) -> Known {
         *self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes what is known of the server.
+    /// Stores what is known about the server.
     pub fn learn(&self, known: Known) {
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = known;
     }
 
-    /// The place of an owner, made if there is room for it: whoever has not called for longest gives
-    /// way. `None` while everybody calls.
+    /// Returns the place of an owner. Without a free place, the owner whose last call is longest
+    /// ago loses theirs. Returns `None` if every owner has a call in flight.
     pub fn sit(&self, owner: &Owner) -> Option<Seated> {
         let mut seats = self.lock();
         if let Some(seat) = seats.get(owner).filter(|seat| !seat.stop.is_cancelled()) {
@@ -189,7 +192,7 @@ impl Pool {
         }
     }
 
-    /// Puts a session at its seat.
+    /// Attaches a session to its seat.
     pub fn seat(&self, seat: &Seat, session: Session) -> Arc<Lease> {
         let lease = Arc::new(Lease {
             generation: self.generation.fetch_add(1, Ordering::Relaxed) + 1,
@@ -199,7 +202,8 @@ impl Pool {
         lease
     }
 
-    /// Waits until a session may end: because its owner gave way, or has not called for long enough.
+    /// Waits until a session may end: its owner lost the place, or made no call within the idle
+    /// limit.
     pub async fn over(&self, seat: &Seat) {
         loop {
             let left = self.idle.saturating_sub(seat.rested());
@@ -214,7 +218,7 @@ impl Pool {
         }
     }
 
-    /// Withdraws a session, lets its calls finish, and ends it.
+    /// Withdraws a session, lets its calls finish, and closes it.
     pub async fn retire(&self, seat: &Arc<Seat>, lease: &Lease) {
         self.leave(seat);
         seat.lease.store(None);
@@ -232,7 +236,7 @@ impl Pool {
         }
     }
 
-    /// Gives the seat up, unless another sits there by now.
+    /// Gives up the seat, unless the owner has a new one by now.
     pub fn leave(&self, seat: &Arc<Seat>) {
         seat.stop.cancel();
         let mut seats = self.lock();
@@ -255,17 +259,17 @@ impl Seat {
         self.lease.load_full()
     }
 
-    /// Whether its owner lost it.
+    /// Whether its owner lost the seat.
     pub fn is_given_up(&self) -> bool {
         self.stop.is_cancelled()
     }
 
-    /// Waits until its owner loses it.
+    /// Waits until its owner loses the seat.
     pub async fn given_up(&self) {
         self.stop.cancelled().await;
     }
 
-    /// How long nobody has called.
+    /// How long ago the last call ended.
     fn rested(&self) -> Duration {
         if self.calls.load(Ordering::Acquire) > 0 {
             return Duration::ZERO;
@@ -274,7 +278,7 @@ impl Seat {
         last.unwrap_or_else(PoisonError::into_inner).elapsed()
     }
 
-    /// Waits until no call is in flight, for a while.
+    /// Waits until no call is in flight, up to [`FINISH_MAX`].
     async fn finish_calls(&self) {
         let until = Instant::now() + FINISH_MAX;
         while self.calls.load(Ordering::Acquire) > 0 && Instant::now() < until {
@@ -284,24 +288,24 @@ impl Seat {
 }
 
 impl Trouble {
-    /// What to answer without another attempt, if the last one is not long ago.
+    /// The error to return without another attempt, if the last attempt failed recently.
     pub fn told(&self) -> Option<Failure> {
         let (until, failure) = self.last.as_ref()?;
         (Instant::now() < *until).then(|| failure.clone())
     }
 
-    /// Has those who wait for the same turn told the same.
+    /// Makes the calls that wait for the same turn fail with the same error.
     pub fn told_to_all(&mut self, failure: &Failure) {
         self.last = Some((Instant::now() + TOLD, failure.clone()));
     }
 
-    /// Notes a failure and when the next attempt may be made.
+    /// Notes a failure and when the next attempt may start.
     pub fn failed(&mut self, failure: &Failure) {
         let (_phase, delay) = self.backoff.ended(Duration::ZERO, rand::random());
         self.last = Some((Instant::now() + delay, failure.clone()));
     }
 
-    /// The session came up.
+    /// Notes that the session was opened.
     pub fn over(&mut self) {
         self.backoff.reset();
         self.last = None;

@@ -29,12 +29,12 @@ use crate::{
     secret::Redactor,
 };
 
-/// Changes of several bridges within this time are published together: at the start all of them
-/// arrive at once.
+/// Changes of several bridges within this time are published together. At startup all of them
+/// arrive at almost the same time.
 const PUBLISH_DEBOUNCE: Duration = Duration::from_millis(20);
 
-/// Building the documents is followed by a pause of so many times as long: a server that changes its
-/// tools all the time takes a fifth of a core at most.
+/// After building the documents, publishing pauses this many times as long. A server that changes
+/// its tools all the time thus costs at most a fifth of a core.
 const PUBLISH_REST: u32 = 4;
 
 /// The longest pause after building the documents.
@@ -45,15 +45,15 @@ const PUBLISH_PAUSE_MAX: Duration = Duration::from_secs(30);
 pub struct Context {
     /// The connection pool of remote bridges.
     pub http: reqwest::Client,
-    /// What sessions show to their servers.
+    /// The credentials that sessions present to their servers.
     pub credentials: Arc<Credentials>,
-    /// Takes secrets out of what servers say.
+    /// Redacts secrets from the output of servers.
     pub redactor: Redactor,
-    /// Checks arguments that take long.
+    /// Threads for expensive checks of arguments.
     pub checks: ComputePool,
-    /// Reads results that are large.
+    /// Threads for parsing large results.
     pub replies: ComputePool,
-    /// Runs every task.
+    /// Runs all tasks.
     pub tracker: TaskTracker,
     /// Ends every bridge.
     pub stop: CancellationToken,
@@ -64,29 +64,29 @@ pub struct Context {
 pub struct Registry {
     /// What all bridges share.
     context: Context,
-    /// The bridges there are.
+    /// All bridges.
     roster: ArcSwap<Roster>,
     /// What they publish.
     catalogue: ArcSwap<Catalogue>,
-    /// The configuration that they run by.
+    /// The configuration in effect.
     config: ArcSwap<Config>,
     /// The tasks.
     tasks: Mutex<BTreeMap<BridgeName, Task>>,
-    /// Woken when any bridge changed.
+    /// Woken when any bridge changes.
     changed: Arc<Notify>,
 }
 
-/// The ends of a bridge's task.
+/// The handles of a bridge's task.
 #[derive(Debug, Clone)]
 struct Task {
-    /// Cancel to end it.
+    /// Cancel it to end the task.
     stop: CancellationToken,
-    /// Cancelled when it has ended.
+    /// Canceled when the task has ended.
     done: CancellationToken,
 }
 
 impl Registry {
-    /// Starts the bridges of a configuration, without waiting for any of them.
+    /// Starts the bridges of a configuration without waiting for them.
     pub fn start(config: &Arc<Config>, context: Context) -> Arc<Self> {
         let registry = Arc::new(Self {
             roster: ArcSwap::from_pointee(Roster::default()),
@@ -107,8 +107,8 @@ impl Registry {
         registry
     }
 
-    /// Runs by another configuration from now on: bridges that the plan keeps keep their session, the others
-    /// are ended and started.
+    /// Applies a new configuration. Bridges that the plan keeps keep their session; the others are
+    /// ended and started.
     pub fn apply(&self, config: &Arc<Config>, plan: &Plan) {
         self.config.store(Arc::clone(config));
         let old = self.roster.load_full();
@@ -136,8 +136,8 @@ impl Registry {
         self.changed.notify_one();
     }
 
-    /// Starts one bridge, after its predecessor has ended: two of one server at once would fight
-    /// for its files and ports.
+    /// Starts one bridge after its predecessor has ended. Two instances of one server at the same
+    /// time would compete for its files and ports.
     fn spawn(
         &self,
         wanted: &config::Bridge,
@@ -191,17 +191,17 @@ impl Registry {
         (bridge, Some(task))
     }
 
-    /// Runs every task.
+    /// Runs all tasks.
     pub fn tracker(&self) -> &TaskTracker {
         &self.context.tracker
     }
 
-    /// Takes secrets out of what servers say.
+    /// Redacts secrets from the output of servers.
     pub fn redactor(&self) -> &Redactor {
         &self.context.redactor
     }
 
-    /// The bridges there are.
+    /// All bridges.
     pub fn roster(&self) -> Guard<Arc<Roster>> {
         self.roster.load()
     }
@@ -211,8 +211,9 @@ impl Registry {
         self.catalogue.load()
     }
 
-    /// The document of all tools, or of those of one bridge, that a caller may call; of `None`,
-    /// whatever there is. What is made for one caller serves all who may call the same.
+    /// The document of all tools, or of one bridge's tools, that a caller may call. With `None` as
+    /// the view it contains every tool. Callers with the same permissions share one cached
+    /// document.
     pub async fn document(
         &self,
         bridge: Option<&BridgeName>,
@@ -231,17 +232,17 @@ impl Registry {
         catalogue.parts().optionally_get_with(part, build).await
     }
 
-    /// The configuration that they run by.
+    /// The configuration in effect.
     pub fn config(&self) -> Arc<Config> {
         self.config.load_full()
     }
 
-    /// Whether every bridge had its first attempt and what came of it is published.
+    /// Whether every bridge has finished its first attempt and the outcome is published.
     pub fn is_settled(&self) -> bool {
         self.catalogue.load().is_settled()
     }
 
-    /// Waits until every bridge had its first attempt.
+    /// Waits until every bridge has finished its first attempt.
     pub async fn settled(&self) {
         let roster = self.roster.load_full();
         for bridge in roster.bridges() {
@@ -250,7 +251,8 @@ impl Registry {
         self.publish();
     }
 
-    /// The title of the merged document: with one server at the root, the server's own name.
+    /// The title of the merged document. A single server at the root gives it the server's own
+    /// name.
     pub fn title(&self) -> String {
         let config = self.config.load();
         let roster = self.roster();
@@ -261,7 +263,7 @@ impl Registry {
             .unwrap_or_else(|| config.server.title.clone())
     }
 
-    /// The path before a bridge's tools, without trailing slash; empty for a single server.
+    /// The path prefix of a bridge's tools, without a trailing slash. Empty for a single server.
     pub fn bridge_path(&self, bridge: &Bridge, path_prefix: &str) -> String {
         match self.config.load().flavor {
             Flavor::McpoSingle => String::new(),
@@ -269,14 +271,14 @@ impl Registry {
         }
     }
 
-    /// Builds the catalogue anew.
+    /// Rebuilds the catalogue.
     fn publish(&self) {
         let config = self.config.load_full();
         let catalogue = Catalogue::build(&config, &self.roster(), &self.context.redactor);
         self.catalogue.store(Arc::new(catalogue));
     }
 
-    /// Publishes after each change, until the end.
+    /// Publishes after each change until the process stops.
     async fn publish_changes(self: Arc<Self>) {
         let mut pause = Duration::ZERO;
         loop {
@@ -292,14 +294,14 @@ impl Registry {
                 .tracker
                 .spawn_blocking(move || registry.publish());
             if let Err(error) = published.await {
-                tracing::error!(%error, "the documents could not be built; the old ones stay");
+                tracing::error!(%error, "could not build the OpenAPI documents; the old ones stay published");
             }
             pause = (began.elapsed() * PUBLISH_REST).min(PUBLISH_PAUSE_MAX);
         }
     }
 }
 
-/// What an answer and a tool list may weigh.
+/// Size limits of a result and of a tool list.
 fn bounds(config: &Config) -> Bounds {
     Bounds {
         result_bytes_max: config.limits.result_bytes_max,
@@ -307,8 +309,8 @@ fn bounds(config: &Config) -> Bounds {
     }
 }
 
-/// Whether the tools of one configuration are those of the other, so that they stay published
-/// while the new session comes up.
+/// Whether both configurations publish the same tools. If so, the tools stay published while the
+/// new session starts.
 fn publishes_alike(old: &config::Bridge, new: &config::Bridge) -> bool {
     old.tools == new.tools
         && old.rename == new.rename

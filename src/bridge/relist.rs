@@ -1,4 +1,4 @@
-//! [`Relist`]: when a tool list that changed is read again; pure.
+//! [`Relist`]: decides when a changed tool list is read again. Pure.
 
 use std::time::Duration;
 
@@ -6,21 +6,21 @@ use tokio::time::Instant;
 
 /// How long to wait for more changes before the list is read.
 const DEBOUNCE: Duration = Duration::from_millis(200);
-/// The shortest time from the end of one reading to the next.
+/// The shortest pause between two readings.
 const REST_MIN: Duration = Duration::from_secs(1);
-/// The longest one.
+/// The longest pause between two readings.
 const REST_MAX: Duration = Duration::from_mins(1);
-/// The rest is so many times as long as the reading took, so that a server that changes its list all
-/// the time costs a twentieth of a core at most.
+/// The pause is this many times as long as the reading took. A server that changes its list all the
+/// time thus costs at most a twentieth of a core.
 const REST_FACTOR: u32 = 19;
 
-/// Paces the readings of one session's tool list. A change that comes during the rest is not lost: the
-/// list is read when the rest is over.
+/// Paces the readings of one session's tool list. A change during the pause is not lost: the list
+/// is read after the pause.
 #[derive(Debug, Default)]
 pub(super) struct Relist {
     /// How long the last reading took, and when it ended.
     last: Option<(Duration, Instant)>,
-    /// When the list is to be read, after it changed.
+    /// When to read the changed list.
     due: Option<Instant>,
 }
 
@@ -31,7 +31,7 @@ impl Relist {
         self.due.get_or_insert(now + delay);
     }
 
-    /// When the list is to be read; `None` while it has not changed.
+    /// When to read the list; `None` while it is unchanged.
     pub fn due(&self) -> Option<Instant> {
         self.due
     }

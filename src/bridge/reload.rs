@@ -1,4 +1,5 @@
-//! [`Reloader`]: reads the configuration anew and applies what changed. A bad file changes nothing.
+//! [`Reloader`]: reads the configuration again and applies what changed. An invalid file changes
+//! nothing.
 
 use std::sync::{Arc, PoisonError};
 
@@ -13,40 +14,40 @@ use crate::{
     telemetry::Reloads,
 };
 
-/// Reads the configuration: the file, the environment, the command line's word over both.
+/// Reads the configuration: the file, the environment, and the command line, which overrides both.
 pub type Source = dyn Fn() -> Result<Loaded, Vec<Diagnostic>> + Send + Sync;
 
-/// What others do when the configuration changed.
+/// Called after the configuration changed.
 type Listener = dyn Fn(&Arc<Config>) + Send + Sync;
 
-/// What a reload did, by bridge name.
+/// What a reload changed, by bridge name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Applied {
-    /// Bridges that are new.
+    /// New bridges.
     pub started: Vec<String>,
-    /// Bridges that are gone.
+    /// Removed bridges.
     pub stopped: Vec<String>,
-    /// Bridges that changed, or were down and are tried again.
+    /// Bridges that changed, or that were down and are retried.
     pub restarted: Vec<String>,
     /// Bridges that keep their session.
     pub kept: Vec<String>,
-    /// Bridges whose tools were taken out of what is published, because their server is down.
+    /// Bridges whose tools are no longer published, because their server is down.
     pub dropped: Vec<String>,
 }
 
-/// Reads and applies.
+/// Reads and applies the configuration.
 pub struct Reloader {
-    /// Where the configuration comes from.
+    /// Reads the configuration.
     source: Box<Source>,
     /// What it is applied to.
     registry: Arc<Registry>,
-    /// Who else hears of it.
+    /// Called with each applied configuration.
     listener: Box<Listener>,
-    /// The files to watch; `None` where nothing is watched.
+    /// The files to watch; `None` if no file is watched.
     watch: std::sync::Mutex<Option<Watch>>,
     /// One reload at a time.
     turn: tokio::sync::Mutex<()>,
-    /// What came of them.
+    /// Counts the reloads.
     pub reloads: Reloads,
 }
 
@@ -57,7 +58,7 @@ impl std::fmt::Debug for Reloader {
 }
 
 impl Reloader {
-    /// A reloader; `listener` is told of every configuration that was applied.
+    /// A reloader. `listener` is called with every applied configuration.
     pub fn new(source: Box<Source>, registry: Arc<Registry>, listener: Box<Listener>) -> Self {
         Self {
             source,
@@ -69,7 +70,7 @@ impl Reloader {
         }
     }
 
-    /// Reloads on every change that `watch` sees and every time `asked` is woken, until `stop`.
+    /// Reloads on every change that `watch` sees and whenever `asked` is notified, until `stop`.
     pub async fn run(
         self: Arc<Self>,
         watch: Option<Watch>,
@@ -96,17 +97,18 @@ impl Reloader {
                     stopped = ?applied.stopped,
                     restarted = ?applied.restarted,
                     kept = applied.kept.len(),
-                    "the configuration was read anew"
+                    "the configuration was reloaded"
                 ),
                 Err(problems) => tracing::error!(
                     %problems,
-                    "the changed configuration has errors; the old one stays in force"
+                    "the changed configuration has errors; the old one stays in effect"
                 ),
             }
         }
     }
 
-    /// Reads the configuration and applies what changed. The error is every diagnostic, rendered.
+    /// Reads the configuration and applies what changed. The error contains all diagnostics as
+    /// text.
     pub async fn reload(&self) -> Result<Applied, String> {
         let _turn = self.turn.lock().await;
         let loaded = (self.source)();
@@ -118,19 +120,18 @@ impl Reloader {
         }
         let old = self.registry.config();
         if old.flavor != loaded.config.flavor {
-            let reason =
-                "the file changed to a form that is served by other rules: restart the process";
+            let reason = "the file changed between native and mcpo format: restart the process";
             return Err(reason.to_owned());
         }
         let changes = plan(&old, &loaded.config);
         let new = Arc::new(in_force(&old, loaded.config));
         if changes.is_empty() {
-            tracing::debug!("the configuration says what it said before");
+            tracing::debug!("the configuration is unchanged");
         }
         if !changes.after_restart.is_empty() {
             tracing::warn!(
                 settings = changes.after_restart.join(", "),
-                "settings changed that apply after a restart of the process"
+                "some changed settings take effect only after a restart of the process"
             );
         }
         self.registry.apply(&new, &changes);
@@ -147,7 +148,7 @@ impl Reloader {
         })
     }
 
-    /// What [`Self::reload`] would change now, with all warnings; or the errors that it would meet.
+    /// What [`Self::reload`] would change now, with all warnings; or the errors that would stop it.
     pub fn preview(&self) -> Result<(Plan, Vec<Diagnostic>), Vec<Diagnostic>> {
         let loaded = (self.source)()?;
         Ok((
@@ -156,8 +157,9 @@ impl Reloader {
         ))
     }
 
-    /// [`Self::reload`], and tries at once what is down. Waits until that is settled. Where `drop_dead`
-    /// or else the configuration says so, the tools of what is still down are published no longer.
+    /// Reloads, and retries bridges that are down without their delay. Waits for the outcome. With
+    /// `drop_dead`, or if the configuration says so, the tools of bridges that are still down are no
+    /// longer published.
     pub async fn refresh(&self, drop_dead: Option<bool>) -> Result<Applied, String> {
         let mut applied = self.reload().await?;
         let roster = self.registry.roster().clone();

@@ -1,18 +1,18 @@
-//! [`Roster`]: the bridges there are, by name and in the order of the file.
+//! [`Roster`]: all bridges, by name and in the order of the configuration file.
 
 use std::{collections::HashMap, sync::Arc};
 
 use super::handle::Bridge;
 use crate::{name::BridgeName, openapi::IdOwners};
 
-/// The bridges of one configuration; replaced as a whole.
+/// The bridges of one configuration. It is replaced as a whole.
 #[derive(Debug, Default)]
 pub struct Roster {
     /// In the order of the file.
     bridges: Vec<Arc<Bridge>>,
     /// By name.
     by_name: HashMap<BridgeName, Arc<Bridge>>,
-    /// Whose an operation id or a flat path is.
+    /// Which bridge owns an operation ID or a flat path.
     id_owners: IdOwners,
 }
 
@@ -31,17 +31,17 @@ impl Roster {
         }
     }
 
-    /// Decides which bridge an operation id or a flat path belongs to.
+    /// Decides which bridge an operation ID or a flat path belongs to.
     pub fn id_owners(&self) -> &IdOwners {
         &self.id_owners
     }
 
-    /// All of them, in the order of the file.
+    /// All bridges, in the order of the file.
     pub fn bridges(&self) -> &[Arc<Bridge>] {
         &self.bridges
     }
 
-    /// The bridge of exactly that name.
+    /// The bridge with exactly this name.
     pub fn get(&self, name: &str) -> Option<&Arc<Bridge>> {
         self.by_name.get(name)
     }

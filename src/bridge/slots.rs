@@ -1,4 +1,4 @@
-//! [`Slots`]: the calls of a bridge in flight and those that wait, shared out among callers.
+//! [`Slots`]: the running and waiting calls of a bridge, shared fairly among callers.
 
 use std::{
     collections::VecDeque,
@@ -12,31 +12,31 @@ use tokio::{
 
 use crate::rate::{ByCaller, CallerKey, Full, Policy};
 
-/// Calls in flight, and calls that wait for their turn or for the server.
+/// The calls in flight, and the calls that wait for a slot or for the server.
 #[derive(Debug)]
 pub(super) struct Slots {
-    /// How many calls at once.
+    /// The maximum number of concurrent calls.
     max: usize,
-    /// How many may wait.
+    /// The maximum number of waiting calls.
     queue_max: usize,
     state: Mutex<State>,
-    /// Woken when no call runs.
+    /// Woken when the last running call ends.
     idle: Notify,
 }
 
-/// Who has what.
+/// Who runs and who waits.
 #[derive(Debug, Default)]
 struct State {
     running: Count,
     waiting: Count,
-    /// Those of the waiting that wait for a slot, in the order in which they came.
+    /// The calls that wait for a slot, in order of arrival.
     line: VecDeque<Waiter>,
-    /// The number of the last turn that each caller was given while others waited.
+    /// For each caller, the number of the last turn that the caller got while others waited.
     turns: ByCaller<u64>,
     turn: u64,
 }
 
-/// A number, all together and by caller.
+/// A total and its parts by caller.
 #[derive(Debug, Default)]
 struct Count {
     total: usize,
@@ -50,15 +50,15 @@ struct Waiter {
     turn: oneshot::Sender<Slot>,
 }
 
-/// A slot; given on to the next on drop.
+/// A slot. When dropped, it passes to the next waiting call.
 #[derive(Debug)]
 pub(super) struct Slot {
-    /// `None` for one that was not taken after all.
+    /// `None` if the slot was never handed over.
     slots: Option<Arc<Slots>>,
     caller: CallerKey,
 }
 
-/// A place among the waiting; given back on drop.
+/// A place in the queue, given back on drop.
 #[derive(Debug)]
 pub(super) struct Queued {
     slots: Arc<Slots>,
@@ -66,7 +66,7 @@ pub(super) struct Queued {
 }
 
 impl Slots {
-    /// So many calls at once, and so many that wait.
+    /// Slots for `max` concurrent calls and `queue_max` waiting calls.
     pub(super) fn new(max: usize, queue_max: usize) -> Arc<Self> {
         Arc::new(Self {
             max,
@@ -76,7 +76,7 @@ impl Slots {
         })
     }
 
-    /// A slot, now or after a bounded wait in a bounded queue.
+    /// Takes a slot, either immediately or after a bounded wait in a bounded queue.
     pub(super) async fn take(
         self: &Arc<Self>,
         caller: CallerKey,
@@ -91,7 +91,7 @@ impl Slots {
             self.join(&mut state, caller)?;
             let (turn, mine) = oneshot::channel();
             state.line.push_back(Waiter { caller, turn });
-            // A caller with less than those before it need not wait for them.
+            // A caller with fewer slots than the callers ahead need not wait for them.
             self.give_turns(&mut state);
             (self.queued(caller), mine)
         };
@@ -105,7 +105,7 @@ impl Slots {
         Err(Full::All)
     }
 
-    /// A place among the waiting, unless too many of them or of this caller's do.
+    /// Takes a place in the queue, unless the queue or this caller's share of it is full.
     pub(super) fn wait(self: &Arc<Self>, caller: CallerKey) -> Result<Queued, Full> {
         self.join(&mut self.lock(), caller)?;
         Ok(self.queued(caller))
@@ -138,7 +138,7 @@ impl Slots {
         free > 0 && Policy::Dynamic.allows(state.running.of(caller), 1, free, self.max)
     }
 
-    /// Counts one more that waits.
+    /// Counts one more waiting call.
     fn join(&self, state: &mut State, caller: CallerKey) -> Result<(), Full> {
         let free = self.queue_max.saturating_sub(state.waiting.total);
         let own = state.waiting.of(caller);
@@ -153,8 +153,8 @@ impl Slots {
         Ok(())
     }
 
-    /// Gives free slots to those who wait. The caller who has the fewest is next, of two alike the one
-    /// whose last turn is longer ago, and of those the one who came first.
+    /// Gives free slots to waiting calls. The caller with the fewest slots is next. On a tie the
+    /// caller whose last turn is longest ago is next, and then the one who arrived first.
     fn give_turns(self: &Arc<Self>, state: &mut State) {
         while state.running.total < self.max && !state.line.is_empty() {
             let waiters = state.line.iter().enumerate();
@@ -172,7 +172,8 @@ impl Slots {
             state.turn += 1;
             state.turns.insert(waiter.caller, state.turn);
             if let Err(mut unwanted) = waiter.turn.send(self.slot(waiter.caller)) {
-                // Its caller hung up. Its drop would take the lock, which is held here.
+                // The caller hung up. Dropping the slot would take the lock, which this function
+                // already holds.
                 unwanted.slots = None;
                 state.running.remove(waiter.caller);
             }
@@ -196,7 +197,7 @@ impl Slots {
         }
     }
 
-    /// A thread that panicked in here left nothing half done.
+    /// A thread that panicked while it held the lock left the state consistent.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,31 +1,31 @@
-//! Where a bridge stands, and when it tries again; pure.
+//! The status of a bridge, and when it reconnects. Pure.
 
 use std::time::Duration;
 
 use serde::Serialize;
 
-/// Where a bridge stands (design §1).
+/// The status of a bridge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
-    /// Off, by configuration or for want of a variable.
+    /// Disabled by the configuration or because a variable is missing.
     Disabled,
     /// Connecting.
     Starting,
     /// Serving calls.
     Ready,
-    /// Lost or never reached; tried again soon.
+    /// Disconnected or never connected; the next attempt comes soon.
     BackingOff,
-    /// Failed many times in a row; tried again, rarely.
+    /// Failed many times in a row; attempts are rare.
     Failed,
-    /// Not running because nobody calls; the next call starts it.
+    /// Not running because no call arrived; the next call starts it.
     Idle,
-    /// Somebody has to log in to its server first.
+    /// A user or an administrator must log in to its server first.
     NeedsLogin,
 }
 
 impl Phase {
-    /// Every status there is.
+    /// All phases.
     pub const ALL: [Self; 7] = [
         Self::Disabled,
         Self::Starting,
@@ -36,7 +36,7 @@ impl Phase {
         Self::NeedsLogin,
     ];
 
-    /// The word in lists, logs and metrics.
+    /// The name in lists, logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Disabled => "disabled",
@@ -50,25 +50,25 @@ impl Phase {
     }
 }
 
-/// A kind of failure that somebody acts on.
+/// A kind of failure that the operator can act on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// The program could not be started, or ended before it was ready.
+    /// The program could not be started, or it exited before it was ready.
     Stillborn,
-    /// The server refused our credentials.
+    /// The server rejected the bridge's credentials.
     Refused,
 }
 
 /// A phase with its reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
-    /// Where it stands.
+    /// The phase.
     pub phase: Phase,
     /// Why: set for `disabled`, `backing_off`, `failed` and `needs_login`, and for `starting` after a failure.
     pub reason: Option<String>,
-    /// When the next attempt comes, for `backing_off` and `failed`.
+    /// When the next attempt starts, for `backing_off` and `failed`.
     pub retry_at: Option<tokio::time::Instant>,
-    /// What kind of failure it was, where somebody acts on it.
+    /// The kind of failure, if it is one that the operator can act on.
     pub fault: Option<Fault>,
     /// How many attempts failed in a row.
     pub failures: u32,
@@ -86,7 +86,7 @@ impl Status {
         }
     }
 
-    /// Off, and why.
+    /// A disabled bridge with its reason.
     pub fn disabled(reason: &str) -> Self {
         Self {
             reason: Some(reason.to_owned()),
@@ -94,7 +94,7 @@ impl Status {
         }
     }
 
-    /// Whole seconds until the next attempt, at least one: the value of `Retry-After`.
+    /// Seconds until the next attempt, rounded up to at least one: the value of `Retry-After`.
     pub fn retry_after(&self) -> u64 {
         let wait = self
             .retry_at
@@ -103,16 +103,16 @@ impl Status {
     }
 }
 
-/// The delay before the second attempt in a row.
+/// The delay before the second consecutive attempt.
 const DELAY_FIRST: Duration = Duration::from_millis(500);
-/// No attempt waits longer.
+/// The longest delay.
 const DELAY_MAX: Duration = Duration::from_mins(1);
-/// A session that lived this long was healthy: its loss starts the count anew.
+/// A session that lived this long was healthy; its loss resets the failure count.
 const HEALTHY_AFTER: Duration = Duration::from_secs(30);
-/// This many failures in a row are a crash loop.
+/// This many consecutive failures are a crash loop.
 const FAILURES_MAX: u32 = 5;
 
-/// Counts failures in a row and says how long to wait.
+/// Counts consecutive failures and computes the delay before the next attempt.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Backoff {
     /// Failures since the last healthy session.
@@ -120,10 +120,10 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// A session ended, or never came about (`lived` = zero). Returns the phase to show and the
-    /// delay before the next attempt: none after the first loss of a healthy session, then
-    /// doubling. `jitter`, in 0..=1, spreads the delay over its upper half, so that bridges which
-    /// lost one server do not return in step.
+    /// Notes that a session ended or was never opened (`lived` is zero then). Returns the phase to
+    /// show and the delay before the next attempt. The first loss of a healthy session has no
+    /// delay; after that the delay doubles. `jitter`, in 0..=1, spreads the delay over its upper
+    /// half, so that bridges which lost the same server do not reconnect at the same time.
     pub fn ended(&mut self, lived: Duration, jitter: f64) -> (Phase, Duration) {
         if lived >= HEALTHY_AFTER {
             self.failures = 0;
@@ -148,7 +148,7 @@ impl Backoff {
         self.failures
     }
 
-    /// Someone asked for a fresh start.
+    /// Resets the count, because a fresh start was requested.
     pub fn reset(&mut self) {
         self.failures = 0;
     }

@@ -1,4 +1,4 @@
-//! The task of a bridge: it owns the session, from the first connect to the last.
+//! The supervisor task of a bridge. It owns the session from the first connect to the last.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,27 +21,29 @@ use crate::{
     mcp::{ConnectError, Known, NoToken, Session},
 };
 
-/// A session that lived this long before its server sent too much is replaced as after any other loss.
+/// If a session lived at least this long before its server sent too much, it is replaced like any
+/// other lost session.
 const WELL_BEHAVED_FOR: Duration = Duration::from_mins(10);
 
-/// The longest reason of a status, in bytes; it holds words of the server.
+/// The maximum length of a status reason, in bytes. The reason can contain text from the server.
 const REASON_BYTES_MAX: usize = 1 << 10;
 
-/// How long the calls in flight of a bridge that a reload ends may take; its successor waits.
+/// How long the calls in flight may still run after a reload ends the bridge. The successor waits
+/// for them.
 const FINISH_MAX: Duration = Duration::from_secs(5);
 
-/// The task's own state.
+/// The state of the task.
 #[derive(Debug)]
 pub(super) struct Supervisor {
-    /// What it publishes to.
+    /// The handle that the task publishes to.
     pub bridge: Arc<Bridge>,
-    /// What others ask.
+    /// The commands from other tasks.
     pub inbox: mpsc::Receiver<Command>,
     /// Ends the task.
     pub stop: CancellationToken,
-    /// What is known of the server.
+    /// What earlier connections learned about the server.
     pub known: Known,
-    /// Failures in a row.
+    /// Counts consecutive failures.
     pub backoff: Backoff,
     /// Counts sessions.
     pub generation: u64,
@@ -49,18 +51,18 @@ pub(super) struct Supervisor {
     pub last_reason: Option<String>,
 }
 
-/// Why a session was left.
+/// Why the task left a session.
 #[derive(Debug)]
 enum Parting {
-    /// The bridge is to end.
+    /// The bridge must end.
     Stopped,
-    /// Someone asked for a fresh session.
+    /// A caller asked for a new session.
     Restart,
-    /// Nobody called for long enough.
+    /// No call arrived within `idle_stop`.
     Idle,
-    /// It ended by itself, and why.
+    /// The session ended on its own, for this reason.
     Lost(String),
-    /// It was ended because of what its server sent.
+    /// The bridge ended the session because of what its server sent.
     Ended(&'static str),
 }
 
@@ -85,7 +87,8 @@ impl Supervisor {
             };
             match session {
                 Ok(lease) => {
-                    // A lazy bridge connects at the start to learn its tools, and then rests.
+                    // A lazy bridge connects once at the start to learn its tools, and then
+                    // disconnects.
                     let rests = is_first && self.bridge.config.lazy;
                     if !rests {
                         self.bridge.note_attempt();
@@ -119,7 +122,7 @@ impl Supervisor {
         self.replaced();
     }
 
-    /// The bridge is at its end: nobody waits for it.
+    /// Publishes that the bridge ends, so that no call waits for it.
     pub(super) fn replaced(&self) {
         self.bridge.live.session.store(None);
         // A call that still holds this handle must not wait for a session.
@@ -132,7 +135,7 @@ impl Supervisor {
         });
     }
 
-    /// Connects, reads the tools, publishes both.
+    /// Connects, reads the tools, and publishes the session and the tools.
     async fn start(&mut self) -> Result<Arc<Lease>, Unopened> {
         let session = self.bridge.open(&Owner::Shared, self.known).await?;
         let redactor = self.bridge.redactor();
@@ -164,7 +167,8 @@ impl Supervisor {
         Ok(lease)
     }
 
-    /// A child that died while it listed its tools: its exit says more than the lost connection.
+    /// If a child exits while it lists its tools, its exit status explains more than the lost
+    /// connection.
     fn with_exit(error: ConnectError, session: &Session) -> ConnectError {
         let last_words = session.last_words.as_ref();
         match (last_words.and_then(|words| words.exit()), &error) {
@@ -178,7 +182,7 @@ impl Supervisor {
         }
     }
 
-    /// Stays with a session until it ends or has to.
+    /// Serves a session until it ends or must be ended.
     async fn attend(&mut self, lease: &Lease) -> Parting {
         let session = &lease.session;
         let mut relist = Relist::default();
@@ -193,7 +197,7 @@ impl Supervisor {
                     Some(Command::Suspect(generation, reason)) if generation == lease.generation => {
                         return Parting::Lost(format!("a call did not reach the server: {reason}"));
                     }
-                    // The next attempt finds out who has to log in.
+                    // The next attempt finds out who must log in.
                     Some(Command::SignedOut(generation)) if generation == lease.generation => {
                         return Parting::Restart;
                     }
@@ -216,11 +220,11 @@ impl Supervisor {
         }
     }
 
-    /// The tool list changed: read it. A failure keeps the old.
+    /// Reads a tool list that changed. If reading fails, the old list stays.
     async fn reread_tools(&self, session: &Session, relist: &mut Relist) {
         let began = Instant::now();
         if let Err(error) = self.bridge.read_tools(session).await {
-            tracing::warn!(bridge.name = %self.bridge.name(), %error, "the changed tool list cannot be read; the old one stays");
+            tracing::warn!(bridge.name = %self.bridge.name(), %error, "cannot read the changed tool list; the old list stays published");
         }
         relist.was_read(began, Instant::now());
     }
@@ -233,33 +237,35 @@ impl Supervisor {
             .is_some_and(|limit| self.bridge.idle_for() >= limit)
     }
 
-    /// Why a session ended by itself.
+    /// Explains why a session ended on its own.
     fn loss(session: &Session) -> Parting {
         if let Some(reason) = session.ended_because() {
             return Parting::Ended(reason);
         }
         let words = session.last_words.as_ref();
         Parting::Lost(match words.and_then(|words| words.exit()) {
-            Some(exit) => format!("the server ended ({exit})"),
+            Some(exit) => format!("the server exited ({exit})"),
             None => "the server closed the connection".to_owned(),
         })
     }
 
-    /// Waits until no call is in flight, for a while. At the end of the process none is.
+    /// Waits until no call is in flight, up to [`FINISH_MAX`]. When the process stops, no call is
+    /// left.
     async fn finish_calls(&self) {
         let idle = self.bridge.slots.idle();
         if tokio::time::timeout(FINISH_MAX, idle).await.is_err() {
-            tracing::warn!(bridge.name = %self.bridge.name(), "calls in flight are cut: the bridge changed");
+            tracing::warn!(bridge.name = %self.bridge.name(), "the bridge changed; its calls in flight are aborted");
         }
     }
 
-    /// Withdraws a session and cleans it up.
+    /// Withdraws a session and closes it.
     async fn leave(&self, lease: &Lease) {
         self.bridge.live.session.store(None);
         lease.session.close().await;
     }
 
-    /// What comes after a session: the next one, now, later, or when someone calls.
+    /// Decides what follows a session: a new one now, a new one after a delay, or a new one with
+    /// the next call.
     async fn after(&mut self, parting: Parting, born: Instant) {
         match parting {
             Parting::Stopped => {}
@@ -269,7 +275,7 @@ impl Supervisor {
                 self.after_failure(reason, lived, None).await;
             }
             Parting::Ended(reason) => {
-                // Not replaced at once: the next session would be flooded like this one.
+                // Do not reconnect at once: the server would flood the next session too.
                 let lived = Some(born.elapsed()).filter(|lived| *lived >= WELL_BEHAVED_FOR);
                 let reason = ConnectError::Ended(reason).to_string();
                 self.after_failure(reason, lived.unwrap_or_default(), None)
@@ -278,7 +284,7 @@ impl Supervisor {
             Parting::Idle => {
                 self.bridge.set_status(Status::plain(Phase::Idle));
                 self.bridge.note_attempt();
-                tracing::info!(bridge.name = %self.bridge.name(), "the bridge rests until the next call");
+                tracing::info!(bridge.name = %self.bridge.name(), "the bridge is idle until the next call");
                 tokio::select! {
                     _command = self.inbox.recv() => {}
                     () = self.stop.cancelled() => {}
@@ -335,7 +341,7 @@ impl Supervisor {
     }
 }
 
-/// The kind of a failed connect, where somebody acts on it.
+/// The kind of a failed connect, if it is one that the operator can act on.
 fn fault_of(error: &ConnectError) -> Option<Fault> {
     match error {
         ConnectError::Spawn { .. } | ConnectError::Exited { .. } => Some(Fault::Stillborn),
@@ -352,7 +358,7 @@ fn fault_of(error: &ConnectError) -> Option<Fault> {
     }
 }
 
-/// Fires when the changed tool list may be read; never while it has not changed.
+/// Fires when a changed tool list may be read again. Never fires while the list is unchanged.
 async fn list_is_due(relist: &Relist) {
     match relist.due() {
         Some(due) => sleep_until(due).await,
@@ -360,7 +366,7 @@ async fn list_is_due(relist: &Relist) {
     }
 }
 
-/// Fires when the bridge may have been idle for long enough; never without `idle_stop`.
+/// Fires when the bridge may have reached its idle limit. Never fires without `idle_stop`.
 async fn idle_timer(bridge: &Bridge) {
     match bridge.config.idle_stop {
         Some(limit) => {

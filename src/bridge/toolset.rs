@@ -19,26 +19,27 @@ use crate::{
     tool::Tool,
 };
 
-/// Steps for compiling the schemas of one list: about ten seconds. Tools past that accept any object.
+/// How many steps compiling the schemas of one list may take: about ten seconds. The remaining
+/// tools accept any object.
 const LIST_STEPS: u64 = 1_000_000_000;
 
-/// What is noted of the flaws of one list, in lines.
+/// How many flaws of one list are recorded.
 const WARNINGS_MAX: usize = 200;
 
 /// One published tool with everything a call needs.
 #[derive(Debug)]
 pub struct Entry {
-    /// What the server says of it, under its published name.
+    /// The server's definition, under its published name.
     pub tool: Tool,
     /// Parses and checks arguments, see [`Entry::check`].
     pub(super) arguments: OnDemand,
     /// Its part of the merged document.
     pub operation: Arc<Operation>,
-    /// Its part of the bridge's document in mcpo's shape, where that is asked for.
+    /// Its part of the bridge's document in mcpo's shape, if the configuration asks for it.
     pub mcpo: Option<Arc<Operation>>,
-    /// What its last costly checks mean for the next ones.
+    /// How its last expensive checks affect the next ones.
     pub(super) checking: Checking,
-    /// How its calls ended, from the first on.
+    /// How its calls ended since the start.
     pub(super) outcome: OnceLock<Arc<Outcome>>,
 }
 
@@ -49,20 +50,21 @@ pub struct Toolset {
     pub entries: Vec<Arc<Entry>>,
     /// By published name and by alias.
     by_name: HashMap<ToolName, Arc<Entry>>,
-    /// What was wrong with the server's list: left out, degraded.
+    /// Flaws of the server's list: tools that were left out or degraded.
     pub warnings: Vec<String>,
-    /// What the list itself could not hold: it came with it, and is among the warnings.
+    /// Flaws that were found while the list was read. They are among the warnings.
     pub(super) flaws: Arc<[String]>,
 }
 
 impl Toolset {
-    /// The tool of that name.
+    /// The tool with this name.
     pub fn get(&self, name: &str) -> Option<&Arc<Entry>> {
         self.by_name.get(name)
     }
 
-    /// Compiles a server's list: takes out secrets, filters, renames, leaves out what cannot be served,
-    /// and takes over from `old` what did not change. CPU-bound: hundreds of schemas take a while.
+    /// Compiles a server's list: redacts secrets, filters, renames, leaves out what cannot be
+    /// served, and takes over unchanged tools from `old`. CPU-bound: hundreds of schemas take a
+    /// while.
     pub fn compile(
         list: Vec<Value>,
         flaws: Arc<[String]>,
@@ -80,7 +82,7 @@ impl Toolset {
         let own = own_secrets(config);
         for mut entry in list {
             if holds_secret(&entry, &own) {
-                let warning = "a tool is left out: its name holds a secret of its own bridge";
+                let warning = "a tool is left out: its name contains a secret of its own bridge";
                 set.warn(warning.to_owned());
                 continue;
             }
@@ -88,7 +90,7 @@ impl Toolset {
                 let name = entry.get("name").and_then(Value::as_str);
                 let name: String = name.unwrap_or_default().chars().take(100).collect();
                 set.warn(format!(
-                    "tool `{name}`: what it says of itself is too large; any object is accepted"
+                    "tool `{name}`: its definition is too large; any object is accepted"
                 ));
             }
             clean(&mut entry, redactor);
@@ -113,7 +115,7 @@ impl Toolset {
         set
     }
 
-    /// Adds one tool unless it is filtered out or its name is taken.
+    /// Adds one tool, unless a filter excludes it or its name is taken.
     fn add(
         &mut self,
         mut tool: Tool,
@@ -132,7 +134,7 @@ impl Toolset {
         if let Some((new, _)) = renamed {
             tool.name = new.clone();
         }
-        // Under its new name, or the second one, it may be one that the operator does not want either.
+        // `tools_deny` also applies to the new name and to the alias.
         let is_denied = |name: &ToolName| config.tools.denies(name.as_str());
         if is_denied(&tool.name) || tool.alias.as_ref().is_some_and(is_denied) {
             return;
@@ -155,7 +157,7 @@ impl Toolset {
         self.entries.push(entry);
     }
 
-    /// Compiles one tool; what cannot be kept of its schema becomes a warning.
+    /// Compiles one tool. Parts of its schema that cannot be kept become warnings.
     fn compile_entry(
         &mut self,
         tool: Tool,
@@ -182,18 +184,18 @@ impl Toolset {
         }
     }
 
-    /// Notes what was wrong with the list, of a long one only the beginning.
+    /// Records a flaw of the list, up to [`WARNINGS_MAX`].
     fn warn(&mut self, warning: String) {
         match self.warnings.len() {
             0..WARNINGS_MAX => self.warnings.push(warning),
             WARNINGS_MAX => self
                 .warnings
-                .push("more of the list is wrong; see these first".to_owned()),
+                .push("the list has more flaws; fix these first".to_owned()),
             _ => {}
         }
     }
 
-    /// Makes a tool callable by a second name, unlisted.
+    /// Makes a tool callable by a second name. Documents do not list that name.
     fn add_alias(&mut self, alias: &ToolName, server_name: &ToolName) {
         let target = self
             .entries
@@ -212,8 +214,8 @@ impl Toolset {
         }
     }
 
-    /// Makes tools callable by the second name that their server gives them, unlisted. Names of tools and
-    /// the operator's aliases come first.
+    /// Makes tools callable by the second name that their server gives them. Documents do not list
+    /// that name. Names of tools and the operator's aliases take precedence.
     fn add_own_aliases(&mut self) {
         for entry in &self.entries {
             if let Some(alias) = &entry.tool.alias {
@@ -223,7 +225,7 @@ impl Toolset {
         }
     }
 
-    /// A rename of a tool that is not there is a typo, most of the time.
+    /// Warns of a rename whose tool does not exist; that is usually a typo.
     fn warn_of_unused_names(&mut self, config: &config::Bridge) {
         for (new, server_name) in &config.rename {
             let is_known = self
@@ -239,7 +241,8 @@ impl Toolset {
     }
 }
 
-/// Whether the tools of a bridge have second names: only what we made tools of ourselves does.
+/// Whether the tools of a bridge have second names. Only tools that are generated from an OpenAPI
+/// document do.
 fn has_aliases(config: &config::Bridge) -> bool {
     match &config.transport {
         Ok(Transport::Remote(remote)) => remote.kind == RemoteKind::OpenApi,
@@ -247,7 +250,7 @@ fn has_aliases(config: &config::Bridge) -> bool {
     }
 }
 
-/// How far arguments are put right.
+/// How much arguments are corrected.
 fn habits(config: &config::Bridge, flavor: Flavor) -> Habits {
     match flavor {
         Flavor::Native => Habits {
@@ -258,7 +261,8 @@ fn habits(config: &config::Bridge, flavor: Flavor) -> Habits {
     }
 }
 
-/// Takes out what [`Toolset::compile`] would: for a list that is kept as the server wrote it.
+/// Removes the secrets that [`Toolset::compile`] would, from a list that is stored as the server
+/// wrote it.
 pub(super) fn without_secrets(list: &mut Vec<Value>, config: &config::Bridge, redactor: &Redactor) {
     let own = own_secrets(config);
     list.retain(|tool| !holds_secret(tool, &own));
@@ -267,22 +271,23 @@ pub(super) fn without_secrets(list: &mut Vec<Value>, config: &config::Bridge, re
     }
 }
 
-/// Finds the secrets that the configuration gives to the server of a bridge.
+/// A redactor for the secrets that the configuration gives to the server of a bridge.
 fn own_secrets(config: &config::Bridge) -> Redactor {
     let own = Redactor::default();
     own.set_configured(config.secrets());
     own
 }
 
-/// Whether the name of a tool holds a secret that its server was given. It is called by that name, which
-/// cannot be changed. Other secrets do not count: a server could find out which they are by the tools
-/// that are missing, and no other server decides about these tools.
+/// Whether the name of a tool contains a secret that its server was given. The tool is called by
+/// that name, so the name cannot be changed. Other secrets are ignored: otherwise a server could
+/// learn them by checking which tools are missing, and one bridge's secrets could remove another
+/// bridge's tools.
 pub(super) fn holds_secret(tool: &Value, own: &Redactor) -> bool {
     let name = tool.get("name").and_then(Value::as_str);
     name.is_some_and(|name| own.finds(name.as_bytes()))
 }
 
-/// Takes secrets out of what a server says of a tool, but for its name.
+/// Redacts secrets from the definition of a tool, except its name.
 fn clean(tool: &mut Value, redactor: &Redactor) {
     let name = tool.get_mut("name").map(Value::take);
     redactor.clean_json(tool);

@@ -1,4 +1,4 @@
-//! The call of a server as a span of a trace, where traces are collected.
+//! Calls a tool as a span of a trace, if traces are collected.
 
 use std::time::Duration;
 
@@ -12,16 +12,16 @@ use crate::{
     telemetry::Called,
 };
 
-/// What a result says of itself.
+/// The part of a result that says whether it is an error.
 #[derive(Deserialize)]
 struct Verdict {
-    /// Whether the tool calls it an error.
+    /// Whether the tool marks its result as an error.
     #[serde(rename = "isError", default)]
     is_error: bool,
 }
 
 impl Bridge {
-    /// Calls a tool in a session. Where a trace is kept of it, its server is told to go on with that.
+    /// Calls a tool in a session. If the call is traced, passes the trace context to the server.
     pub(super) async fn traced(
         &self,
         session: &Session,
@@ -54,12 +54,13 @@ impl Bridge {
     }
 }
 
-/// Whether the tool calls its result an error. What cannot be read is no error of the tool.
+/// Whether the tool marks its result as an error. A result that cannot be parsed does not count as
+/// an error of the tool.
 fn is_error(result: &str) -> bool {
     serde_json::from_str::<Verdict>(result).is_ok_and(|verdict| verdict.is_error)
 }
 
-/// The number of a JSON-RPC error.
+/// The JSON-RPC code of an error.
 fn code(error: &CallError) -> Option<i64> {
     match error {
         CallError::Rpc { code, .. } => Some(*code),

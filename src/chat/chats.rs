@@ -1,4 +1,4 @@
-//! [`Chats`]: the chats of one Open WebUI, and how a line gets into them.
+//! [`Chats`]: the chats of one Open WebUI, and how a progress line is sent to them.
 
 use std::{
     collections::HashSet,
@@ -19,41 +19,41 @@ use super::{
 };
 use crate::{auth::SessionToken, secret::Redactor};
 
-/// How long a line may take, from the wait for its turn to the answer.
+/// The time limit of a line, including the wait for its turn.
 const LINE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Lines on their way at once, of all calls together.
+/// The maximum number of concurrent requests, of all calls together.
 const LINES_MAX: usize = 32;
 
-/// Calls that are followed at once; the others are not told of.
+/// The maximum number of calls that report progress at the same time. Further calls report none.
 const TALKS_MAX: usize = 1_024;
 
-/// How much of an answer is read, in bytes: it is `true`.
+/// How much of a response is read, in bytes. The body is `true`.
 const ANSWER_BYTES_MAX: usize = 1 << 10;
 
 /// The chats of one Open WebUI.
 #[derive(Debug)]
 pub struct Chats {
     http: reqwest::Client,
-    /// `…/api/v1/chats/`, the only place that anything is sent to.
+    /// `…/api/v1/chats/`. All requests go to this URL.
     base: Url,
     tracker: TaskTracker,
     lines: Semaphore,
     talks: Arc<Semaphore>,
-    /// What was logged already.
+    /// The errors that were already logged.
     told: Mutex<HashSet<Fault>>,
 }
 
-/// Why a line is not in its chat.
+/// Why a line was not delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Fault {
-    /// Nobody may write there: the token does not count, or the chat is another's.
+    /// Open WebUI rejected the token, or the chat belongs to another user.
     Refused(StatusCode),
-    /// Another status than 200.
+    /// Open WebUI returned a status other than 200.
     Status(StatusCode),
-    /// No answer in time.
+    /// There was no response in time.
     Silent,
-    /// No connection, or none that lasts.
+    /// There was no connection, or it was lost.
     Unreachable,
 }
 
@@ -62,17 +62,17 @@ impl fmt::Display for Fault {
         match self {
             Self::Refused(status) => write!(
                 formatter,
-                "it refuses the token of a caller, or the chat is another's (status {status})"
+                "it rejects the token of a caller, or the chat belongs to another user (status {status})"
             ),
-            Self::Status(status) => write!(formatter, "it answers with status {status}"),
-            Self::Silent => write!(formatter, "it does not answer within {LINE_TIMEOUT:?}"),
+            Self::Status(status) => write!(formatter, "it returns status {status}"),
+            Self::Silent => write!(formatter, "it does not respond within {LINE_TIMEOUT:?}"),
             Self::Unreachable => formatter.write_str("it cannot be reached"),
         }
     }
 }
 
 impl Chats {
-    /// Those of the Open WebUI at a URL. `None`: the URL can be nobody's base.
+    /// The chats of the Open WebUI at this URL. `None` if the URL cannot be a base.
     pub fn new(http: reqwest::Client, base: &Url, tracker: TaskTracker) -> Option<Self> {
         let base = base.as_str().trim_end_matches('/');
         Some(Self {
@@ -85,8 +85,8 @@ impl Chats {
         })
     }
 
-    /// Follows a call of a tool: what its [`Talk`] hears gets into the chat, with the caller's own
-    /// token. `None` while too many calls are followed.
+    /// Reports the progress of a tool call: what its [`Talk`] receives is sent to the chat with the
+    /// caller's own token. `None` while too many calls report progress.
     pub fn follow(
         self: &Arc<Self>,
         place: &Place,
@@ -106,7 +106,7 @@ impl Chats {
         Some(talk)
     }
 
-    /// Puts a line into a chat.
+    /// Sends a line to a chat.
     pub(super) async fn put(
         &self,
         (url, token): &(Url, SessionToken),
@@ -128,7 +128,7 @@ impl Chats {
         line: &str,
         is_last: bool,
     ) -> Result<(), Fault> {
-        // Never closed.
+        // The semaphore is never closed.
         let Ok(_turn) = self.lines.acquire().await else {
             return Err(Fault::Silent);
         };
@@ -143,7 +143,8 @@ impl Chats {
             }
             status => return Err(Fault::Status(status)),
         }
-        // Read to its end, a small answer leaves the connection for the next line.
+        // After a small response is read to its end, the connection can be reused for the next
+        // line.
         let mut read = 0;
         while read < ANSWER_BYTES_MAX
             && let Some(chunk) = response.chunk().await.map_err(|_| Fault::Unreachable)?
@@ -153,12 +154,12 @@ impl Chats {
         Ok(())
     }
 
-    /// Logs each kind of fault once: a chat without lines is no news.
+    /// Logs each kind of error once. A chat without progress lines is not important.
     fn tell(&self, fault: Fault) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if told.insert(fault) {
             tracing::warn!(
-                "progress of calls is not shown in Open WebUI's chats: {fault}; this is not logged again"
+                "cannot show the progress of calls in Open WebUI's chats: {fault}; this is not logged again"
             );
         }
     }

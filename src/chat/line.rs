@@ -1,14 +1,14 @@
-//! One line: what a server said, made fit to be read in a chat. Pure.
+//! One progress line: the text of a server, made safe for a chat. Pure.
 
 use crate::{mcp::Progress, plain_text::is_harmful, secret::Redactor};
 
-/// The longest line, in characters: more does not fit one of the chat's.
+/// The maximum length of a line in characters: more does not fit into one line of the chat.
 const LINE_CHARS_MAX: usize = 200;
 
-/// Whole numbers above this are no steps.
+/// Whole numbers above this are not shown as steps.
 const STEPS_MAX: f64 = 1e9;
 
-/// `count: page 3 (3 of 10)`; empty when there is nothing to say.
+/// Formats progress as `count: page 3 (3 of 10)`. Empty if there is nothing to show.
 pub fn line(tool: &str, progress: &Progress, redactor: &Redactor) -> String {
     let text = clean(progress, redactor);
     let count = progress.reached.map(|it| count(it, progress.total));
@@ -22,8 +22,9 @@ pub fn line(tool: &str, progress: &Progress, redactor: &Redactor) -> String {
     format!("{tool}: {}{said}", shortened(&text, room))
 }
 
-/// The words without secrets, and without what would break the line or turn it round. A secret that
-/// such characters hid is found after they are gone, and one that has them, before.
+/// The text without secrets and without characters that would break the line or change its
+/// direction. Secrets are removed twice: before these characters are removed, for secrets that
+/// contain some, and after, for secrets that were hidden by them.
 fn clean(progress: &Progress, redactor: &Redactor) -> String {
     let before = if progress.is_cut {
         redactor.redact_beginning(&progress.text)
@@ -41,7 +42,7 @@ fn clean(progress: &Progress, redactor: &Redactor) -> String {
     plain.trim().to_owned()
 }
 
-/// The beginning of a text, of so many characters at most.
+/// The beginning of a text, at most `room` characters.
 fn shortened(text: &str, room: usize) -> String {
     if text.chars().count() <= room {
         return text.to_owned();
@@ -51,7 +52,7 @@ fn shortened(text: &str, room: usize) -> String {
     short
 }
 
-/// `3 of 10`, `42 %`, `3`; empty for what is no count.
+/// Formats `3 of 10`, `42 %` or `3`. Empty if the numbers are not usable.
 fn count(reached: f64, total: Option<f64>) -> String {
     let total = total.filter(|total| total.is_finite() && *total > 0.0);
     match total {
@@ -65,12 +66,12 @@ fn count(reached: f64, total: Option<f64>) -> String {
     }
 }
 
-/// Whether a number can be one of steps.
+/// Whether a number can be a number of steps.
 fn is_whole(number: f64) -> bool {
     number.fract().abs() < f64::EPSILON && number < STEPS_MAX
 }
 
-/// Whether a total means that the share is told, not the steps.
+/// Whether the total means that a percentage is shown instead of steps.
 fn is_scale(total: f64) -> bool {
     (total - 1.0).abs() < f64::EPSILON || (total - 100.0).abs() < f64::EPSILON
 }

@@ -1,10 +1,10 @@
-//! Lines in the chat of Open WebUI that a call came from, while it runs (Open WebUI contract §4.3).
+//! Progress lines in the Open WebUI chat that a call came from, while the call runs.
 //!
 //! ```text
 //! Chats ── follow ──▶ Talk (with the call) ── Ear ──▶ Teller (a task) ── lines ──▶ Open WebUI
 //! ```
 //!
-//! Best effort: whatever goes wrong here, the call does not wait, does not fail, and is not told.
+//! Best effort: an error here never delays a call and never makes it fail.
 
 mod chats;
 mod line;

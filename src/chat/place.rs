@@ -1,28 +1,28 @@
-//! [`Place`]: the message of a chat that a call was made for. Pure.
+//! [`Place`]: the chat message that a call was made for. Pure.
 
 use http::{HeaderMap, HeaderName};
 
-/// The chat, as Open WebUI forwards it (`ENABLE_FORWARD_USER_INFO_HEADERS`, or the connection's
-/// own headers).
+/// The chat ID, as Open WebUI forwards it (`ENABLE_FORWARD_USER_INFO_HEADERS`, or the headers of
+/// the connection).
 const CHAT_ID: HeaderName = HeaderName::from_static("x-openwebui-chat-id");
-/// The assistant's message in it.
+/// The ID of the assistant's message in the chat.
 const MESSAGE_ID: HeaderName = HeaderName::from_static("x-openwebui-message-id");
 
-/// The longest id; Open WebUI's have 36 characters.
+/// The maximum length of an ID. Open WebUI's have 36 characters.
 const ID_BYTES_MAX: usize = 64;
 
-/// Where lines go. Only what fits one segment of a path gets here.
+/// The chat message for the lines. The values are safe as segments of a URL path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    /// The chat.
+    /// The chat ID.
     pub chat: String,
-    /// The message.
+    /// The message ID.
     pub message: String,
 }
 
 impl Place {
-    /// The place that headers name; `None` when they name none that could be written to. A chat that
-    /// is not kept (`local:…`) has none.
+    /// The place that the headers name; `None` if they do not name a usable one. A temporary chat
+    /// (`local:…`) has none.
     pub fn of(headers: &HeaderMap) -> Option<Self> {
         Some(Self {
             chat: id(headers, &CHAT_ID)?,
@@ -31,7 +31,7 @@ impl Place {
     }
 }
 
-/// The id in a header that was sent once.
+/// The ID in a header that was sent exactly once.
 fn id(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
     let mut values = headers.get_all(name).iter();
     let (Some(value), None) = (values.next(), values.next()) else {

@@ -1,4 +1,4 @@
-//! [`Talk`], which goes with a call, and the [`Teller`], the task that tells of it.
+//! [`Talk`] belongs to a call; [`Teller`] is the task that reports its progress.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,10 +18,10 @@ use crate::{
     secret::Redactor,
 };
 
-/// A call that is over sooner than this needs no lines.
+/// A call that ends sooner than this gets no lines.
 const PATIENCE: Duration = Duration::from_millis(250);
 
-/// At most a line in so long; what is said in between is left out for what is said last.
+/// The minimum time between two lines. Progress in between is skipped in favor of the latest.
 const PACE: Duration = Duration::from_secs(1);
 
 /// How a call ended.
@@ -31,69 +31,69 @@ pub enum End {
     Done,
     /// With an error.
     Failed,
-    /// It took too long.
+    /// It timed out.
     TimedOut,
-    /// Nobody waits for it any more.
+    /// The caller no longer waits for it.
     Stopped,
 }
 
-/// A call that is followed. Dropped before its end is told, it was stopped.
+/// A call that reports progress. If it is dropped before [`Talk::end`], the call was stopped.
 #[derive(Debug)]
 pub struct Talk {
-    /// Hears what the server says.
+    /// Receives the server's progress.
     ear: Arc<Ear>,
-    /// Tells how it ended.
+    /// Sends how the call ended.
     end: oneshot::Sender<End>,
 }
 
-/// The other side of a [`Talk`].
+/// The receiving side of a [`Talk`].
 #[derive(Debug)]
 pub(super) struct Followed {
     heard: watch::Receiver<Progress>,
     ended: oneshot::Receiver<End>,
 }
 
-/// Writes the lines of one call.
+/// Sends the progress lines of one call.
 #[derive(Debug)]
 pub(super) struct Teller {
     chats: Arc<Chats>,
-    /// Where, and as whom.
+    /// The URL, and the token to use.
     to: (Url, SessionToken),
     tool: String,
     redactor: Redactor,
-    /// The last line, once there is one; also one that may not have arrived.
+    /// The last line, if there is one, even if it was not delivered.
     last: Option<String>,
-    /// Whether that one met a fault.
+    /// Whether the last line failed.
     is_faulty: bool,
 }
 
-/// No line of this call can be written.
+/// No line of this call can be delivered.
 #[derive(Debug, PartialEq, Eq)]
 struct Gone;
 
 impl Talk {
-    /// A call that begins.
+    /// Starts with a call.
     pub(super) fn begin() -> (Self, Followed) {
         let (ear, heard) = Ear::new();
         let (end, ended) = oneshot::channel();
         (Self { ear, end }, Followed { heard, ended })
     }
 
-    /// Hears what the server says.
+    /// Receives the server's progress.
     pub fn ear(&self) -> &Arc<Ear> {
         &self.ear
     }
 
-    /// Tells how the call ended; does not wait.
+    /// Reports how the call ended. Does not wait.
     pub fn end(self, end: End) {
         if self.end.send(end).is_err() {
-            tracing::debug!("nobody tells of this call any more");
+            tracing::debug!("the task that reports the progress of this call has ended");
         }
     }
 }
 
 impl End {
-    /// As a line says it.
+    /// The text in the last line.
     fn as_str(self) -> &'static str {
         match self {
             Self::Done => "done",
@@ -105,7 +105,7 @@ impl End {
 }
 
 impl Teller {
-    /// Tells of a call of a tool, there and as them.
+    /// Creates the reporter of a tool call.
     pub(super) fn new(
         chats: Arc<Chats>,
         to: (Url, SessionToken),
@@ -122,8 +122,8 @@ impl Teller {
         }
     }
 
-    /// Tells of the call until it is over, and then that it is: a chat with an open line would spin
-    /// for ever. After the call there are two lines at most, each with its own time limit.
+    /// Reports progress until the call ends, and then its end: a chat with an open line would show
+    /// a spinner forever. After the call at most two lines are sent, each with its own timeout.
     pub(super) async fn run(mut self, mut followed: Followed) {
         let Followed { heard, ended } = &mut followed;
         if timeout(PATIENCE, &mut *ended).await.is_ok() {
@@ -133,10 +133,11 @@ impl Teller {
             tokio::select! {
                 biased;
                 end = &mut *ended => break end,
-                // The call holds the other end: gone, it is over.
+                // The call holds the sender. If that is gone, the call has ended.
                 Ok(()) = heard.changed() => {}
             }
-            // Not cut short by the end: a line that comes after the last one would stay open.
+            // Do not abort a line when the call ends: if it arrived after the last line, the chat
+            // would show a spinner forever.
             if self.tell(heard).await == Err(Gone) {
                 return;
             }
@@ -144,14 +145,14 @@ impl Teller {
                 break end;
             }
         };
-        // What was said last is told, unless it would only wait for a fault once more.
+        // Send the latest progress, unless the previous line failed.
         if !self.is_faulty && self.tell(heard).await == Err(Gone) {
             return;
         }
         self.close(end.unwrap_or(End::Stopped)).await;
     }
 
-    /// Tells what was said last, if that is new.
+    /// Sends the latest progress if it is new.
     async fn tell(&mut self, heard: &mut watch::Receiver<Progress>) -> Result<(), Gone> {
         let line = line(&self.tool, &heard.borrow_and_update(), &self.redactor);
         if line.is_empty() || self.last.as_ref() == Some(&line) {
@@ -162,19 +163,19 @@ impl Teller {
         self.is_faulty = put.is_err();
         match put {
             Err(Fault::Refused(_)) => Err(Gone),
-            // The next one may arrive.
+            // The next line may be delivered.
             Ok(()) | Err(Fault::Status(_) | Fault::Silent | Fault::Unreachable) => Ok(()),
         }
     }
 
-    /// Tells that it is over, if it was told that it runs.
+    /// Reports the end, if progress was reported before.
     async fn close(&self, end: End) {
         if self.last.is_none() {
             return;
         }
         let line = format!("{}: {}", self.tool, end.as_str());
         if let Err(fault) = self.chats.put(&self.to, &line, true).await {
-            tracing::debug!(%fault, "a line in a chat stays open");
+            tracing::debug!(%fault, "cannot close the progress line in a chat");
         }
     }
 }

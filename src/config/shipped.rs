@@ -298,9 +298,12 @@ const FORMER_TEMPLATE: [(&str, &[&str]); 12] = [
 
 #[test]
 fn the_variables_of_the_former_templates_switch_their_bridges_on() {
-    let value = |name: &str| match name.ends_with("_URL") {
-        true => "https://h.example.org",
-        false => "a-value-of-some-length",
+    let value = |name: &str| {
+        if name.ends_with("_URL") {
+            "https://h.example.org"
+        } else {
+            "a-value-of-some-length"
+        }
     };
     for (service, names) in FORMER_TEMPLATE {
         let pairs: Vec<_> = names.iter().map(|&name| (name, value(name))).collect();

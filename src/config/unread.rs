@@ -165,7 +165,8 @@ mod tests {
         let path = folder.path().join("bridges.toml");
         let loaded = load(&path, &Environment::default()).unwrap();
         let warning = unread(&path, &loaded.config)?;
-        Some(warning.message.split_once(": ").unwrap().1.to_owned())
+        let (_, told) = warning.message.split_once(": ")?;
+        Some(told.to_owned())
     }
 
     const FILE: &str = "[bridges.a]\nurl = 'https://${HOST:-${OLD_HOST:-h}}'\n# ${COMMENTED}\n\

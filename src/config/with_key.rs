@@ -220,8 +220,10 @@ mod tests {
 
     #[test]
     fn the_way_is_taken_whose_key_is_there() {
+        type Variables<'a> = &'a [(&'a str, &'a str)];
+
         let key = ("KEY", "k");
-        let table: [(&str, &[(&str, &str)], &str); 17] = [
+        let table: [(&str, Variables<'_>, &str); 17] = [
             (
                 NOTION,
                 &[],

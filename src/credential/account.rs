@@ -1,4 +1,5 @@
-//! [`AccountToken`]: the token of one login, shared by all sessions of its owner, renewed once.
+//! [`AccountToken`]: the token of one login, shared by all sessions of its owner and renewed only
+//! once.
 
 use std::{
     fmt,
@@ -25,47 +26,48 @@ use crate::{
     store::AccountKey,
 };
 
-/// How long one replica may take to renew a token before another may try.
+/// How long one replica may take to renew a token before another replica may try.
 const CLAIM: Duration = Duration::from_secs(20);
-/// How often a replica looks whether another has renewed it.
+/// How often a replica checks whether another one has renewed it.
 const CLAIM_POLL: Duration = Duration::from_millis(200);
 
 /// The token of one login.
 pub struct AccountToken {
-    /// Where it is kept.
+    /// Where the account is stored.
     pub(super) kept: Arc<Kept>,
-    /// Whose it is.
+    /// The key of the account.
     pub(super) key: AccountKey,
-    /// The server that it is for.
+    /// The server that the token is for.
     pub(super) server: Url,
-    /// What the operator wrote.
+    /// The OAuth settings of the bridge.
     pub(super) settings: OAuth,
-    /// What was read last.
+    /// The account as last read.
     held: ArcSwapOption<Held>,
-    /// One reads or renews at a time.
+    /// Held by the one task that reads or renews.
     turn: Arc<Mutex<()>>,
-    /// Itself, for the task that renews.
+    /// A reference to itself, for the task that renews.
     me: Weak<Self>,
 }
 
-/// The turn to read or renew.
+/// The right to read or renew.
 type Turn = OwnedMutexGuard<()>;
 
-/// What was read.
+/// An account as read.
 #[derive(Debug, Clone)]
 struct Held {
-    /// As it stands in the database.
+    /// The encrypted text in the database.
     sealed: Arc<[u8]>,
-    /// It.
+    /// The account.
     account: Arc<Account>,
-    /// The token.
+    /// The access token.
     token: Secret,
-    /// The number of changes when it was read.
+    /// The change counter at the time of reading.
     seen: u64,
-    /// Whether the database has it; else it still has what this was made from, `sealed`.
+    /// Whether the database contains this account. If not, it still contains `sealed`, the text
+    /// that this one was renewed from.
     is_saved: bool,
-    /// Why it counts no more, though the clock says it does: the server refuses it, and nothing
-    /// renews it.
+    /// Why the token is no longer usable although it has not expired: the server rejects it, and it
+    /// cannot be renewed.
     over: Option<Arc<str>>,
 }
 
@@ -77,7 +79,7 @@ impl fmt::Debug for AccountToken {
 }
 
 impl Held {
-    /// The token, unless it counts no more.
+    /// The token, if it is usable.
     fn token(&self) -> Result<Secret, NoToken> {
         match &self.over {
             Some(why) => Err(NoToken::NeedsLogin(why.to_string())),
@@ -85,13 +87,13 @@ impl Held {
         }
     }
 
-    /// Whether it should be renewed.
+    /// Whether the token should be renewed.
     fn is_due(&self) -> bool {
         let at = self.account.renew_at();
         at.is_some_and(|at| SystemTime::now() >= at)
     }
 
-    /// Whether the server still takes it, by the clock.
+    /// Whether the token has not expired.
     fn is_valid(&self) -> bool {
         let at = self.account.ends_at();
         at.is_none_or(|at| SystemTime::now() < at)
@@ -99,7 +101,7 @@ impl Held {
 }
 
 impl AccountToken {
-    /// Of an owner; nothing is read yet.
+    /// The token of an account that has not been read yet.
     pub(super) fn new(
         kept: Arc<Kept>,
         key: AccountKey,
@@ -117,19 +119,19 @@ impl AccountToken {
         })
     }
 
-    /// What counts without looking anywhere.
+    /// The account in memory, if it is usable without reading the database.
     fn current(&self) -> Option<Arc<Held>> {
         let held = self.held.load_full()?;
         let counts = held.is_saved && held.seen == self.kept.version() && !held.is_due();
         counts.then_some(held)
     }
 
-    /// The token that counts, read or renewed where it has to be.
+    /// A usable token. Reads or renews it if necessary.
     async fn fresh(&self) -> Result<Secret, NoToken> {
         if let Some(held) = self.current() {
             return held.token();
         }
-        // While somebody renews it ahead of its end, the old one serves.
+        // While another task renews the token ahead of its expiry, use the old one.
         let turn = match Arc::clone(&self.turn).try_lock_owned() {
             Ok(turn) => turn,
             Err(_) => match self.held.load_full().filter(|held| held.is_valid()) {
@@ -146,7 +148,7 @@ impl AccountToken {
         }
         match self.renew_apart(&held, turn, false).await {
             Ok(renewed) => Ok(renewed.token.clone()),
-            // It was ahead of its end: there is time.
+            // The token has not expired yet, so there is time for another attempt.
             Err(error) if held.is_valid() => {
                 tracing::warn!(bridge.name = %self.key.bridge, %error, "a token cannot be renewed yet");
                 Ok(held.token.clone())
@@ -155,7 +157,7 @@ impl AccountToken {
         }
     }
 
-    /// Another token than the one that the server refused.
+    /// A token that differs from the one that the server rejected.
     async fn other_than(&self, refused: &Secret) -> Result<Secret, NoToken> {
         let turn = self.turn().await;
         let held = self.read().await?;
@@ -171,10 +173,10 @@ impl AccountToken {
         Arc::clone(&self.turn).lock_owned().await
     }
 
-    /// Renews in a task of its own, which has the turn: whoever asked may go away, by hanging up or
-    /// by a reload, between the answer of the authorization server and the database; the refresh
-    /// token that counts now would go with them. An end is noted where the server takes the token
-    /// no more: because it said so (`is_refused`), or by the clock.
+    /// Renews the token in a separate task that holds the turn. So the new refresh token is not lost
+    /// if the caller hangs up, or a reload stops it, after the authorization server has responded
+    /// and before the database is written. If the renewal fails, the login is recorded as ended if
+    /// the server rejected the token (`is_refused`) or if the token has expired.
     async fn renew_apart(
         &self,
         held: &Arc<Held>,
@@ -198,7 +200,7 @@ impl AccountToken {
         renewing.await.map_err(|_| gone())?
     }
 
-    /// Notes that a login has ended, so that nobody is asked again before there is another.
+    /// Records that a login has ended, so that the server is not asked again before the next login.
     fn end(&self, held: &Held, why: &str) -> NoToken {
         let over = Held {
             over: Some(why.into()),
@@ -208,7 +210,7 @@ impl AccountToken {
         NoToken::NeedsLogin(why.to_owned())
     }
 
-    /// Reads the account as it stands now.
+    /// Reads the account from the database.
     async fn read(&self) -> Result<Arc<Held>, NoToken> {
         let seen = self.kept.version();
         let held = self.held.load_full();
@@ -218,7 +220,7 @@ impl AccountToken {
             .await?;
         let Some(sealed) = sealed else {
             self.held.store(None);
-            return Err(NoToken::NeedsLogin("nobody has logged in".to_owned()));
+            return Err(NoToken::NeedsLogin("no user has logged in".to_owned()));
         };
         if let Some(held) = held.filter(|held| *held.sealed == *sealed) {
             if !held.is_saved {
@@ -235,13 +237,13 @@ impl AccountToken {
         if account.server() != &self.server {
             let made_for = account.server().origin().ascii_serialization();
             return Err(NoToken::NeedsLogin(format!(
-                "the login was made for `{made_for}`, and its `url` is another now"
+                "the login was made for `{made_for}`, but the bridge has another `url` now"
             )));
         }
         self.hold(account, sealed, seen, true)
     }
 
-    /// Keeps in memory what was read or renewed.
+    /// Keeps an account in memory after reading or renewing it.
     fn hold(
         &self,
         account: Account,
@@ -251,7 +253,7 @@ impl AccountToken {
     ) -> Result<Arc<Held>, NoToken> {
         let token = account
             .access_token()
-            .ok_or_else(|| NoToken::NeedsLogin("the login gave no token".to_owned()))?;
+            .ok_or_else(|| NoToken::NeedsLogin("the login returned no token".to_owned()))?;
         self.kept.hide(&self.key, &account);
         let held = Arc::new(Held {
             sealed: sealed.into(),
@@ -265,13 +267,13 @@ impl AccountToken {
         Ok(held)
     }
 
-    /// Renews the tokens: one flight in this process by the turn that is held, one over all replicas
-    /// by a claim in the database, because a refresh token often counts once.
+    /// Renews the tokens. Often a refresh token can be used only once. The turn makes sure that one
+    /// task of this process renews, and a claim in the database makes sure that one replica does.
     async fn renew(&self, held: &Arc<Held>) -> Result<Arc<Held>, NoToken> {
         let over = |why: &str| NoToken::NeedsLogin(format!("the login has ended: {why}"));
         if !held.account.is_renewable() {
             return Err(over(
-                "the server takes its token no more and gave none to renew it with",
+                "the access token was rejected and there is no refresh token",
             ));
         }
         let patience = Instant::now() + CLAIM;
@@ -279,7 +281,7 @@ impl AccountToken {
             if let Some(claimed) = self.kept.claim(&self.key, CLAIM).await? {
                 break claimed;
             }
-            // Another replica is at it.
+            // Another replica is renewing it.
             let now = self.read().await?;
             if now.sealed != held.sealed {
                 return Ok(now);
@@ -297,7 +299,7 @@ impl AccountToken {
         renewed
     }
 
-    /// The same, as the only one.
+    /// Renews the tokens. The caller holds the claim.
     async fn renew_claimed(
         &self,
         held: &Arc<Held>,
@@ -313,20 +315,20 @@ impl AccountToken {
             Err(
                 error @ (OAuthError::Rejected(_) | OAuthError::Refused(_) | OAuthError::Client(_)),
             ) => {
-                tracing::warn!(bridge.name = %self.key.bridge, %error, "a login has ended; somebody has to log in again");
+                tracing::warn!(bridge.name = %self.key.bridge, %error, "a login has ended; a user must log in again");
                 return Err(NoToken::NeedsLogin(format!("the login has ended: {error}")));
             }
             Err(error) => return Err(NoToken::Unavailable(error.to_string())),
         };
         tracing::debug!(bridge.name = %self.key.bridge, "a token was renewed");
         let seen = self.kept.version();
-        // The old refresh token may count no more: what cannot be written now is kept in memory, and
-        // written with the next look.
+        // The old refresh token may be invalid now. If the new one cannot be stored, it stays in
+        // memory and is stored with the next read.
         let renewed = self.hold(account, held.sealed.to_vec(), seen, false)?;
         self.save(&renewed, seen).await
     }
 
-    /// Writes down what was renewed. What cannot be written counts nevertheless.
+    /// Stores renewed tokens. If that fails, they are still used.
     async fn save(&self, held: &Arc<Held>, seen: u64) -> Result<Arc<Held>, NoToken> {
         let replaced = self
             .kept
@@ -335,13 +337,13 @@ impl AccountToken {
         match replaced {
             Ok(sealed) => self.hold(Account::clone(&held.account), sealed, seen, true),
             Err(error) => {
-                tracing::warn!(bridge.name = %self.key.bridge, %error, "a renewed token is in memory alone");
+                tracing::warn!(bridge.name = %self.key.bridge, %error, "cannot store a renewed token; it is kept in memory");
                 Ok(Arc::clone(held))
             }
         }
     }
 
-    /// Notes scopes that the server asked for, for the next login.
+    /// Stores scopes that the server asked for, for the next login.
     async fn want(&self, scopes: &str) {
         let _turn = self.turn().await;
         let Ok(held) = self.read().await else { return };
@@ -350,7 +352,7 @@ impl AccountToken {
             return;
         }
         if let Err(error) = self.kept.replace(&self.key, &held.sealed, &account).await {
-            tracing::debug!(bridge.name = %self.key.bridge, %error, "the scopes that a server asked for are not noted");
+            tracing::debug!(bridge.name = %self.key.bridge, %error, "cannot store the scopes that a server asked for");
         }
     }
 }
@@ -371,9 +373,9 @@ impl Credential for AccountToken {
         Box::pin(async move {
             self.want(scopes).await;
             let words = if scopes.is_empty() {
-                "its server asks for more rights than were granted".to_owned()
+                "its server requires more scopes than were granted".to_owned()
             } else {
-                format!("its server asks for more rights: {scopes}")
+                format!("its server requires more scopes: {scopes}")
             };
             NoToken::NeedsScope(words)
         })

@@ -1,4 +1,4 @@
-//! [`Accounts`]: the logins that there are, each with one token for all its sessions.
+//! [`Accounts`]: all logins, each with one token for all its sessions.
 
 use std::{
     collections::HashMap,
@@ -27,55 +27,55 @@ use crate::{
     store::{AccountKey, Claim, Store, StoreError},
 };
 
-/// Owners whose token is in memory, at most; who comes back later is read again.
+/// The maximum number of owners whose token is in memory. Others are read again when needed.
 const OWNERS_MAX: u64 = 10_000;
-/// How long a token that nobody uses stays in memory.
+/// How long an unused token stays in memory.
 const OWNER_IDLE: Duration = Duration::from_hours(1);
 
-/// The logins that there are.
+/// All logins.
 #[derive(Debug)]
 pub struct Accounts {
-    /// Where they are kept.
+    /// Where they are stored.
     kept: Arc<Kept>,
-    /// What is in use, by owner.
+    /// The tokens in use, by owner.
     tokens: Cache<AccountKey, Arc<AccountToken>>,
-    /// Tokens that nobody logs in for, by bridge.
+    /// Tokens of bridges that do not need a user login, by bridge.
     machines: Mutex<HashMap<String, Arc<Machine>>>,
 }
 
-/// Where logins are kept, and what opens them.
+/// Stores and opens logins.
 pub struct Kept {
-    /// The place.
+    /// Where they are stored.
     place: Backing,
-    /// What must not show.
+    /// Redacts tokens.
     redactor: Redactor,
-    /// Where mcpo keeps its logins.
+    /// The folder in which mcpo stores its logins.
     mcpo: Option<PathBuf>,
-    /// Runs what must not end half-way.
+    /// Runs tasks that must finish.
     tracker: TaskTracker,
 }
 
-/// The renewal is ours: by a claim where there are replicas.
+/// The right to renew a token. With replicas it contains a claim in the database.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Claimed(Option<Claim>);
 
-/// The place.
+/// Where logins are stored.
 enum Backing {
-    /// Our tables, sealed.
+    /// The bridge's tables, encrypted.
     Database {
-        /// They.
+        /// The database.
         store: Arc<Store>,
-        /// What opens them.
+        /// The encryption keys.
         keys: Arc<Keyring>,
-        /// Moves with each change.
+        /// Changes with each change of an account.
         changes: watch::Receiver<u64>,
     },
-    /// Nothing is kept but what mcpo keeps.
+    /// Memory only, apart from the logins that mcpo stored.
     Memory(Mutex<HashMap<AccountKey, Vec<u8>>>),
 }
 
 impl Accounts {
-    /// In our tables.
+    /// Accounts in the bridge's tables.
     pub fn in_database(
         store: Arc<Store>,
         keys: Arc<Keyring>,
@@ -91,12 +91,12 @@ impl Accounts {
         Self::at(place, redactor, tracker)
     }
 
-    /// In memory, for whoever runs without a database.
+    /// Accounts in memory, for a bridge without a database.
     pub fn in_memory(redactor: Redactor, tracker: TaskTracker) -> Self {
         Self::at(Backing::Memory(Mutex::default()), redactor, tracker)
     }
 
-    /// And takes over what mcpo kept in a folder.
+    /// Also takes over logins that mcpo stored in a folder.
     pub fn beside(mut self, mcpo: Option<PathBuf>) -> Arc<Self> {
         if let Some(kept) = Arc::get_mut(&mut self.kept) {
             kept.mcpo = mcpo;
@@ -120,7 +120,7 @@ impl Accounts {
         }
     }
 
-    /// The token of a login; the same for all sessions of its owner.
+    /// The token of a login. All sessions of its owner share it.
     pub(super) fn account(
         &self,
         key: AccountKey,
@@ -137,7 +137,7 @@ impl Accounts {
         token
     }
 
-    /// The token that a bridge gets without anybody logging in.
+    /// The token that a bridge gets without a user login.
     pub(super) fn machine(
         &self,
         bridge: &str,
@@ -156,7 +156,7 @@ impl Accounts {
         machine
     }
 
-    /// Keeps the secrets that a group has for a bridge out of every text.
+    /// Makes the redactor remove a group's secrets for a bridge.
     pub(super) fn hide(
         &self,
         bridge: &str,
@@ -167,7 +167,7 @@ impl Accounts {
         self.kept.redactor.learn_from(&giver, secrets);
     }
 
-    /// What connects accounts; `None` where nothing is kept.
+    /// Connects accounts; `None` without a database.
     pub fn logins(&self) -> Option<Logins> {
         match &self.kept.place {
             Backing::Database { store, keys, .. } => Some(Logins::new(
@@ -179,7 +179,7 @@ impl Accounts {
         }
     }
 
-    /// Leave to connect accounts; `None` where nothing is kept.
+    /// Creates links to connect accounts; `None` without a database.
     pub fn tickets(&self) -> Option<Tickets> {
         match &self.kept.place {
             Backing::Database { keys, .. } => Some(Tickets::new(Arc::clone(keys))),
@@ -187,7 +187,7 @@ impl Accounts {
         }
     }
 
-    /// Our tables, where anything is kept.
+    /// The database, if there is one.
     pub fn store(&self) -> Option<&Arc<Store>> {
         match &self.kept.place {
             Backing::Database { store, .. } => Some(store),
@@ -195,7 +195,7 @@ impl Accounts {
         }
     }
 
-    /// Moves with each change; `None` where nothing is kept.
+    /// Changes with each change of an account; `None` without a database.
     pub fn changes(&self) -> Option<watch::Receiver<u64>> {
         match &self.kept.place {
             Backing::Database { changes, .. } => Some(changes.clone()),
@@ -210,21 +210,21 @@ impl fmt::Debug for Kept {
     }
 }
 
-/// A database that does not answer: it may in a moment.
+/// A database outage, which may be short.
 fn down(error: &StoreError) -> NoToken {
     NoToken::Unavailable(format!("the login cannot be read: {error}"))
 }
 
-/// The login that mcpo kept of a server. What is of no use is told and left where it is.
+/// The login that mcpo stored for a server. An unusable one is logged and left in place.
 fn left_by_mcpo(folder: &Path, server: &str) -> Option<Imported> {
     let login = McpoLogin::read(folder, server).unwrap_or_else(|error| {
-        tracing::warn!(bridge.name = %server, %error, "mcpo's login is not taken over");
+        tracing::warn!(bridge.name = %server, %error, "cannot take over mcpo's login");
         None
     })?;
     let Some(client) = login.client else {
         tracing::warn!(
             bridge.name = %server,
-            "mcpo's login is not taken over: it does not say which client it was given to"
+            "cannot take over mcpo's login: it does not name its OAuth client"
         );
         return None;
     };
@@ -242,12 +242,12 @@ fn left_by_mcpo(folder: &Path, server: &str) -> Option<Imported> {
 }
 
 impl Kept {
-    /// Runs what must not end half-way.
+    /// Runs tasks that must finish.
     pub(super) fn tracker(&self) -> &TaskTracker {
         &self.tracker
     }
 
-    /// A number that moves with each change.
+    /// A number that changes with each change of an account.
     pub(super) fn version(&self) -> u64 {
         match &self.place {
             Backing::Database { changes, .. } => *changes.borrow(),
@@ -255,7 +255,7 @@ impl Kept {
         }
     }
 
-    /// A login as it stands; one that mcpo made is taken over.
+    /// The sealed text of a login. Takes over a login of mcpo.
     pub(super) async fn sealed(
         &self,
         key: &AccountKey,
@@ -277,7 +277,7 @@ impl Kept {
         }
     }
 
-    /// Takes over what mcpo has of a server's login.
+    /// Takes over mcpo's login for a server.
     async fn adopted(
         &self,
         key: &AccountKey,
@@ -292,7 +292,7 @@ impl Kept {
         };
         let adopted = oauth::adopt(server, settings, &login).await;
         let account = adopted.map_err(|error| NoToken::Unavailable(error.to_string()))?;
-        tracing::info!(bridge.name = %key.bridge, "mcpo's login is taken over");
+        tracing::info!(bridge.name = %key.bridge, "took over mcpo's login");
         self.put(key, &account).await.map(Some)
     }
 
@@ -311,7 +311,7 @@ impl Kept {
         serde_json::from_str(text.expose()).map_err(|_| unreadable("it is malformed".to_owned()))
     }
 
-    /// Writes a login down, whatever stood there.
+    /// Stores a login, replacing an earlier one.
     pub(super) async fn put(
         &self,
         key: &AccountKey,
@@ -333,7 +333,7 @@ impl Kept {
 
     /// Seals a login.
     pub(super) fn seal(&self, key: &AccountKey, account: &Account) -> Result<Vec<u8>, NoToken> {
-        let unkept = |why: String| NoToken::Unavailable(format!("a login cannot be kept: {why}"));
+        let unkept = |why: String| NoToken::Unavailable(format!("a login cannot be stored: {why}"));
         let text = serde_json::to_string(account).map_err(|error| unkept(error.to_string()))?;
         match &self.place {
             Backing::Database { keys, .. } => {
@@ -344,7 +344,8 @@ impl Kept {
         }
     }
 
-    /// Writes a renewed login down, unless somebody logged in meanwhile: then that counts.
+    /// Stores a renewed login, unless the user has logged in again in the meantime: the newer login
+    /// wins.
     pub(super) async fn replace(
         &self,
         key: &AccountKey,
@@ -371,7 +372,7 @@ impl Kept {
         ))
     }
 
-    /// Claims the renewal over all replicas; `None` while it is another's.
+    /// Claims the renewal for all replicas; `None` while another one has it.
     pub(super) async fn claim(
         &self,
         key: &AccountKey,
@@ -387,22 +388,22 @@ impl Kept {
         }
     }
 
-    /// Gives it back.
+    /// Releases the claim.
     pub(super) async fn release(&self, key: &AccountKey, Claimed(claim): Claimed) {
         if let (Backing::Database { store, .. }, Some(claim)) = (&self.place, claim)
             && let Err(error) = store.release_refresh(key, claim).await
         {
-            tracing::debug!(%error, "a claim ends by itself");
+            tracing::debug!(%error, "cannot release a claim; it will expire");
         }
     }
 
-    /// Keeps the tokens of a login out of every text.
+    /// Makes the redactor remove the tokens of a login.
     pub(super) fn hide(&self, key: &AccountKey, account: &Account) {
         let giver = Giver::stranger(&key.bridge, &key.subject);
         self.redactor.learn_from(&giver, account.secrets());
     }
 
-    /// Keeps the secret of a client out of every text.
+    /// Makes the redactor remove the secret of a client.
     pub(super) fn hide_client(&self, key: &AccountKey, client: &Client) {
         let giver = Giver::stranger(&key.bridge, &key.subject);
         self.redactor.learn_from(&giver, client.secret());

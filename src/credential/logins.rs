@@ -1,8 +1,8 @@
-//! [`Logins`]: from the wish to connect an account to its tokens.
+//! [`Logins`]: the OAuth login that connects an account, from its start to the tokens.
 //!
-//! Between the two somebody is away at the authorization server. What is needed when they come back is
-//! sealed in the database under the hash of their `state`, so that any replica takes them in, and is
-//! taken out once: a second answer finds nothing.
+//! During the login the user is at the authorization server. The data to continue is stored in the
+//! database, encrypted, under the hash of its `state`, so that any replica can finish the login. It
+//! is removed when it is used: a second response finds nothing.
 
 use std::{
     sync::Arc,
@@ -26,77 +26,77 @@ use crate::{
     store::{AccountKey, Actor, Store, StoreError},
 };
 
-/// How long somebody may be away.
+/// How long a login may take.
 const AWAY_MAX: Duration = Duration::from_mins(10);
-/// The longest text of a stranger that a page repeats, in characters.
+/// The longest text from outside that a page repeats, in characters.
 const WORDS_MAX: usize = 200;
 
-/// The wish to connect an account.
+/// A request to connect an account.
 #[derive(Debug)]
 pub struct Wish<'a> {
     /// The bridge.
     pub bridge: &'a config::Bridge,
-    /// Whose account it becomes.
+    /// The account to connect.
     pub account: AccountKey,
-    /// Where the browser is sent back to.
+    /// The redirect URL for the browser.
     pub redirect_url: &'a Url,
-    /// What the browser that began holds in a cookie; its answer must come from there. `None` where
-    /// somebody begins without a browser.
+    /// The value of a cookie in the browser that started the login. The response must come from the
+    /// same browser. `None` if the login was started without a browser.
     pub browser: Option<&'a Secret>,
-    /// Who asks, for the record.
+    /// The user who asks, for the audit record.
     pub actor: &'a Actor,
 }
 
-/// What came back, as the redirect carries it.
+/// The response of the authorization server, as the redirect carries it.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct Answer {
-    /// Which login it answers.
+    /// Identifies the login.
     #[serde(default)]
     pub state: String,
-    /// What is exchanged for tokens.
+    /// The authorization code, which is exchanged for tokens.
     pub code: Option<String>,
-    /// Who speaks (RFC 9207).
+    /// The issuer (RFC 9207).
     pub iss: Option<String>,
     /// Why there is no code (RFC 6749 §4.1.2.1).
     pub error: Option<String>,
-    /// The same in words.
+    /// The error in words.
     pub error_description: Option<String>,
 }
 
-/// An account that is connected.
+/// A connected account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finished {
     /// It.
     pub account: AccountKey,
-    /// Who connected it, as logs call them.
+    /// The user who connected it, by their name in logs.
     pub caller: String,
 }
 
-/// Why no account is connected.
+/// Why a login failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum LoginError {
-    /// No login waits for this answer.
-    #[error("no login waits for this answer: it was finished already, is over {} minutes old, or began elsewhere; begin again", AWAY_MAX.as_secs() / 60)]
+    /// There is no login with this state.
+    #[error("this login is unknown: it was already finished, is more than {} minutes old, or was started elsewhere; start again", AWAY_MAX.as_secs() / 60)]
     Unknown,
-    /// The answer came in another browser than the question.
-    #[error("this login began in another browser; begin again in this one")]
+    /// The response arrived in another browser than the one that started the login.
+    #[error("this login was started in another browser; start again in this one")]
     OtherBrowser,
-    /// Somebody said no, or the authorization server did.
-    #[error("the authorization server says no: {0}")]
+    /// The user or the authorization server refused.
+    #[error("the authorization server refused: {0}")]
     Refused(String),
-    /// The bridge does not log in, or not there.
+    /// The bridge does not use a login, or not for this server.
     #[error("{0}")]
     NotHere(String),
-    /// OAuth.
+    /// An OAuth error.
     #[error(transparent)]
     OAuth(#[from] OAuthError),
-    /// The database.
+    /// A database error.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The key that seals.
+    /// The encryption key is missing or invalid.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// What is stored does not open.
+    /// The stored data cannot be decrypted.
     #[error("{0}")]
     Sealed(String),
 }
@@ -104,53 +104,54 @@ pub enum LoginError {
 /// Connects accounts.
 #[derive(Debug, Clone)]
 pub struct Logins {
-    /// Where logins wait.
+    /// Stores the logins in progress.
     store: Arc<Store>,
-    /// Where accounts are.
+    /// Stores the accounts.
     kept: Arc<Kept>,
-    /// What seals.
+    /// The encryption keys.
     keys: Arc<Keyring>,
 }
 
-/// A login that waits.
+/// A login in progress.
 #[derive(Serialize, Deserialize)]
 struct Waiting {
-    /// OAuth's part.
+    /// The OAuth part.
     pending: Pending,
-    /// Whose account it becomes.
+    /// The workspace of the account.
     workspace: String,
     /// The bridge.
     bridge: String,
     /// See [`AccountKey`].
     subject: String,
-    /// The hash of what the browser holds.
+    /// The hash of the browser's cookie value.
     browser: Option<[u8; 32]>,
-    /// Who asked.
+    /// The user who started the login.
     caller: String,
-    /// How they proved who they are.
+    /// How they authenticated.
     proof: String,
 }
 
-/// A registration that is used again.
+/// A client registration that is reused.
 #[derive(Serialize, Deserialize)]
 struct Registered {
     /// It.
     client: Client,
-    /// Whether the last login that used it came back. An authorization server that forgot it tells
-    /// the person before it, and never us; so after a login that did not come back there is a new one.
+    /// Whether the last login with it came back. If an authorization server has forgotten the
+    /// client, it tells the user and not the bridge. So after a login that did not come back, the
+    /// bridge registers a new client.
     is_proven: bool,
 }
 
 impl Logins {
-    /// In these tables.
+    /// Logins that are stored in these tables.
     pub(super) fn new(store: Arc<Store>, kept: Arc<Kept>, keys: Arc<Keyring>) -> Self {
         Self { store, kept, keys }
     }
 
-    /// Begins a login: the URL to open.
+    /// Starts a login and returns the URL to open.
     pub async fn begin(&self, wish: &Wish<'_>) -> Result<Url, LoginError> {
         let (server, settings) = oauth_of(wish.bridge)?;
-        // Before anybody is sent away.
+        // Check this before the user is sent away.
         let vault = self.keys.to_seal()?;
         let earlier = self.earlier(&wish.account).await;
         let scopes: Vec<String> = earlier.iter().flat_map(scopes_of).collect();
@@ -185,8 +186,8 @@ impl Logins {
         Ok(begun.url)
     }
 
-    /// Finishes the login that an answer belongs to. `browser` is what the browser holds that brings
-    /// it; `find` gives a bridge as it stands now.
+    /// Finishes the login that a response belongs to. `browser` is the cookie value of the browser
+    /// that sent it; `find` returns the current bridge of a name.
     pub async fn finish(
         &self,
         answer: &Answer,
@@ -207,13 +208,13 @@ impl Logins {
             subject: waiting.subject,
         };
         let bridge = find(&account.bridge).ok_or_else(|| {
-            LoginError::NotHere(format!("there is no bridge `{}` any more", account.bridge))
+            LoginError::NotHere(format!("bridge `{}` no longer exists", account.bridge))
         })?;
         let (server, settings) = oauth_of(&bridge)?;
         let client = waiting.pending.client.clone();
         if client.server != *server {
             return Err(LoginError::NotHere(format!(
-                "the `url` of bridge `{}` changed since this login began; begin again",
+                "the `url` of bridge `{}` changed since this login started; start again",
                 account.bridge
             )));
         }
@@ -241,14 +242,15 @@ impl Logins {
             actor: &actor,
         };
         self.note_client(&wish, settings, &client, true).await?;
-        tracing::info!(bridge.name = %account.bridge, caller = %waiting.caller, "an account is connected");
+        tracing::info!(bridge.name = %account.bridge, caller = %waiting.caller, "an account was connected");
         Ok(Finished {
             account,
             caller: waiting.caller,
         })
     }
 
-    /// Forgets an account, and tells its authorization server. False if there is none.
+    /// Deletes an account and revokes its tokens at the authorization server. Returns false if
+    /// there is no such account.
     pub async fn disconnect(
         &self,
         actor: &Actor,
@@ -260,12 +262,12 @@ impl Logins {
         if let (true, Some(tokens), Some(settings)) = (is_gone, earlier, settings)
             && let Err(error) = oauth::revoke(&tokens, settings).await
         {
-            tracing::warn!(bridge.name = %account.bridge, %error, "the authorization server does not know that a login is over");
+            tracing::warn!(bridge.name = %account.bridge, %error, "cannot revoke the tokens of a deleted login at the authorization server");
         }
         Ok(is_gone)
     }
 
-    /// Takes the login out that waits for a state: once.
+    /// Removes and returns the login with this state. This works only once.
     async fn take(&self, state: &str) -> Result<Waiting, LoginError> {
         if state.is_empty() {
             return Err(LoginError::Unknown);
@@ -278,13 +280,13 @@ impl Logins {
         serde_json::from_str(opened.expose()).map_err(|error| LoginError::Sealed(error.to_string()))
     }
 
-    /// The login that there is, if it opens.
+    /// The account from an earlier login, if it can be decrypted.
     async fn earlier(&self, account: &AccountKey) -> Option<Account> {
         let sealed = self.store.account(account).await.ok().flatten()?;
         self.kept.open(account, &sealed).ok()
     }
 
-    /// Writes tokens down, with a record of who connected them.
+    /// Stores the tokens, with an audit record of who connected the account.
     async fn put(
         &self,
         actor: &Actor,
@@ -299,8 +301,8 @@ impl Logins {
         Ok(())
     }
 
-    /// The registration of an earlier login with the same redirect, unless the last one that used it
-    /// never came back.
+    /// The client registration of an earlier login with the same redirect URL, unless the last
+    /// login with it never came back.
     async fn registered(
         &self,
         wish: &Wish<'_>,
@@ -322,7 +324,7 @@ impl Logins {
         (registered.is_proven && registered.client.server == *server).then_some(registered)
     }
 
-    /// Notes a registration, and whether a login with it came back.
+    /// Stores a registration, and whether a login with it came back.
     async fn note_client(
         &self,
         wish: &Wish<'_>,
@@ -346,15 +348,18 @@ impl Logins {
     }
 }
 
-/// What is logged in to.
+/// The server and the OAuth settings of a login.
 pub fn oauth_of(bridge: &config::Bridge) -> Result<(&Url, &OAuth), LoginError> {
     let name = &bridge.name;
-    let not = |why: &str| LoginError::NotHere(format!("nobody logs in to bridge `{name}`: {why}"));
+    let not =
+        |why: &str| LoginError::NotHere(format!("bridge `{name}` does not use a login: {why}"));
     match &bridge.transport {
         Err(disabled) => Err(not(&disabled.0)),
         Ok(Transport::Stdio(_)) => Err(not("its server is a program")),
         Ok(Transport::Remote(remote)) => match &remote.oauth {
-            None => Err(not("it has no `oauth`, or a key that comes before it")),
+            None => Err(not(
+                "it has no `oauth`, or a configured key takes precedence",
+            )),
             Some(settings) if settings.grant == OAuthGrant::ClientCredentials => {
                 Err(not("it gets its token by `client_credentials`"))
             }
@@ -363,13 +368,13 @@ pub fn oauth_of(bridge: &config::Bridge) -> Result<(&Url, &OAuth), LoginError> {
     }
 }
 
-/// What was granted, and what was asked for since.
+/// The scopes that were granted and those that the server has asked for since.
 fn scopes_of(account: &Account) -> Vec<String> {
     let granted = account.scopes().iter();
     granted.chain(&account.wanted).cloned().collect()
 }
 
-/// Where a registration stands: one for each redirect.
+/// The place of a registration: one for each redirect URL.
 fn place_of_client(wish: &Wish<'_>) -> AccountKey {
     AccountKey {
         workspace: config::DEFAULT_WORKSPACE.to_owned(),
@@ -378,13 +383,13 @@ fn place_of_client(wish: &Wish<'_>) -> AccountKey {
     }
 }
 
-/// Where the browser was sent back to.
+/// The redirect URL of a registration.
 fn redirect_of(client: &Client) -> Result<Url, LoginError> {
     let parsed = client.redirect_url.parse();
     parsed.map_err(|error: url::ParseError| LoginError::Sealed(error.to_string()))
 }
 
-/// The hash of a state, in hex: whoever reads the table cannot answer in its place.
+/// The hash of a state in hex. A reader of the table cannot use it to finish the login.
 fn hash_of(state: &str) -> String {
     let hash: [u8; 32] = Sha256::digest(state).into();
     let (high, low) = hash.split_at(16);
@@ -395,14 +400,14 @@ fn hash_of(state: &str) -> String {
     format!("{:032x}{:032x}", number(high), number(low))
 }
 
-/// When a login that begins now is over, in microseconds since 1970.
+/// When a login that starts now expires, in microseconds since 1970.
 fn ends_at() -> i64 {
     let end = SystemTime::now() + AWAY_MAX;
     let end = end.duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(end.as_micros()).unwrap_or(i64::MAX)
 }
 
-/// A refusal in the authorization server's words, cut.
+/// A refusal in the words of the authorization server, shortened.
 fn words(error: &str, answer: &Answer) -> String {
     let text = match answer.error_description.as_deref() {
         Some(description) if !description.is_empty() => format!("{error}: {description}"),

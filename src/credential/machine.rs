@@ -1,4 +1,5 @@
-//! [`Machine`]: a token that the server gives us without anybody logging in (RFC 6749 §4.4).
+//! [`Machine`]: a token that the server issues without a user login (OAuth client credentials, RFC
+//! 6749 §4.4).
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -16,25 +17,25 @@ use crate::{
     secret::{Giver, Redactor, Secret},
 };
 
-/// A bridge's own token. It is never written down: another costs one request.
+/// A bridge's own token. It is never stored, because a new one costs only one request.
 #[derive(Debug)]
 pub struct Machine {
     /// The server.
     pub(super) server: Url,
-    /// Our id and secret there.
+    /// The client ID and secret at the server.
     pub(super) settings: OAuth,
-    /// What must not show.
+    /// Redacts the token from logs and output.
     redactor: Redactor,
-    /// The bridge, which gives us tokens.
+    /// The bridge, as the source of the token for the redactor.
     giver: Giver,
-    /// The token that counts, and when it should be renewed.
+    /// The current token, and when to renew it.
     held: ArcSwapOption<(Secret, Option<SystemTime>)>,
-    /// One asks at a time.
+    /// Held by the one task that requests a token.
     turn: Mutex<()>,
 }
 
 impl Machine {
-    /// No token yet.
+    /// A machine without a token yet.
     pub fn new(bridge: &str, server: &Url, settings: &OAuth, redactor: Redactor) -> Arc<Self> {
         Arc::new(Self {
             server: server.clone(),
@@ -46,7 +47,7 @@ impl Machine {
         })
     }
 
-    /// The token that counts, unless it is this one.
+    /// The current token, unless it is the refused one.
     fn other_than(&self, refused: Option<&Secret>) -> Option<Secret> {
         let held = self.held.load();
         let (token, renew_at) = held.as_deref()?;
@@ -54,7 +55,7 @@ impl Machine {
         (!is_due && refused != Some(token)).then(|| token.clone())
     }
 
-    /// Asks for a token, unless another caller just did.
+    /// Requests a token, unless another caller just did.
     async fn ask(&self, refused: Option<&Secret>) -> Result<Secret, NoToken> {
         let _turn = self.turn.lock().await;
         if let Some(token) = self.other_than(refused) {

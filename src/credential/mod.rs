@@ -1,8 +1,8 @@
-//! Who we are when we call others: the credentials that sessions show to their servers.
+//! The credentials that sessions present to their servers.
 //!
-//! [`Credentials`] answers the one question of a bridge: what does a session of this [`Owner`] show? Tokens
-//! come from logins ([`Logins`]) or from the server itself, keys of groups from the database; all of
-//! them are sealed there, under the key of a [`Keyring`].
+//! [`Credentials`] answers one question of a bridge: what does a session of this [`Owner`] present?
+//! Tokens come from logins ([`Logins`]) or from the server itself; keys of groups come from the
+//! database. All of them are stored encrypted with a key of a [`Keyring`].
 
 mod account;
 mod accounts;

@@ -1,4 +1,4 @@
-//! [`Owner`]: on whose behalf a session is held.
+//! [`Owner`]: the owner of a session.
 
 use std::sync::Arc;
 
@@ -8,34 +8,35 @@ use crate::{
     store::AccountKey,
 };
 
-/// On whose behalf a session is held, and whose credential its server is shown.
+/// The owner of a session, whose credentials its server gets.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Owner {
-    /// Everybody's.
+    /// All callers share the session.
     Shared,
-    /// A group's: its keys stand in the database. Other keys are another owner.
+    /// A group whose keys are stored in the database. After a change of the keys it is a different
+    /// owner.
     Group {
         /// The group.
         name: Arc<str>,
-        /// Changes with its keys.
+        /// Changes with the group's keys.
         revision: u64,
     },
-    /// A caller's own.
+    /// One caller.
     Caller {
         /// Their workspace.
         workspace: Arc<str>,
-        /// `user:E-MAIL`, or `key:NAME` of an API key.
+        /// `user:EMAIL`, or `key:NAME` for an API key.
         subject: Arc<str>,
     },
 }
 
 impl Owner {
-    /// The caller themselves; `None` for whoever may be anybody.
+    /// The caller as an owner; `None` if the caller is not identified.
     pub fn caller(caller: &Caller) -> Option<Self> {
         let kind = match caller.proof {
             Proof::Anonymous => return None,
             Proof::ApiKey => "key",
-            // Without proof there is one person: whoever sits at this machine.
+            // Without authentication there is only the user of this machine.
             Proof::Loopback | Proof::Operator => "local",
             Proof::Session
             | Proof::SessionKey
@@ -44,7 +45,7 @@ impl Owner {
             | Proof::Gateway
             | Proof::Oidc => "user",
         };
-        // Whoever holds a key that vouches for others is nobody of them.
+        // The holder of a forwarding key that named no user is not one of the users it acts for.
         if caller.vouches || caller.id.is_empty() {
             return None;
         }
@@ -58,7 +59,7 @@ impl Owner {
         })
     }
 
-    /// Where the tokens of a bridge stand for this owner; a group has none.
+    /// The key of this owner's account for a bridge; a group has none.
     pub fn account(&self, bridge: &str) -> Option<AccountKey> {
         let (workspace, subject) = match self {
             Self::Shared => (DEFAULT_WORKSPACE, ""),

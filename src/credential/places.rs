@@ -1,5 +1,5 @@
-//! The places of what we seal: `mcp-bridge secrets rotate` has to open all that anybody sealed, so
-//! each kind is named here and nowhere else.
+//! The places of encrypted texts. `mcp-bridge secrets rotate` must open everything that was ever
+//! sealed, so each kind is defined here and nowhere else.
 
 use crate::{
     store::{AccountKey, GroupKeyName},
@@ -16,7 +16,7 @@ pub fn account(key: &AccountKey) -> Place<'_> {
     }
 }
 
-/// A login that somebody began, in `bridge_login`, by its id there.
+/// A login in progress, in `bridge_login`, by its ID there.
 pub fn login(id: &str) -> Place<'_> {
     Place {
         kind: "login",
@@ -26,7 +26,8 @@ pub fn login(id: &str) -> Place<'_> {
     }
 }
 
-/// A key of a group, in `tenant_server_keys`, which knows no workspaces: the group stands in for it.
+/// A key of a group, in `tenant_server_keys`. That table has no workspaces, so the group takes
+/// their place.
 pub fn group_key(name: &GroupKeyName) -> Place<'_> {
     Place {
         kind: "group_key",

@@ -1,4 +1,4 @@
-//! [`Credentials`]: what a session shows to its server.
+//! [`Credentials`]: what a session presents to its server.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
@@ -14,34 +14,34 @@ use crate::{
     store::StoreError,
 };
 
-/// Resolves a bridge anew, with other values for some variables.
+/// Resolves a bridge again, with other values for some variables.
 pub type Variants = dyn Fn(&BridgeName, &BTreeMap<String, Secret>, HeaderSource) -> Result<config::Bridge, String>
     + Send
     + Sync;
 
-/// How a session reaches its server, and what it shows there.
+/// How a session reaches its server, and which credential it presents.
 #[derive(Debug)]
 pub struct Shown {
-    /// How the server is reached.
+    /// How to reach the server.
     pub transport: Transport,
-    /// The token that is shown, where it may change.
+    /// The token to present, if it can change.
     pub credential: Option<Arc<dyn Credential>>,
-    /// The connection pool, where the address is not the operator's word.
+    /// The connection pool, if the address does not come from the operator.
     pub client: Option<reqwest::Client>,
 }
 
-/// Why an owner has nothing to show.
+/// Why an owner has no credential.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
-    /// There are no keys for them.
+    /// There are no keys for the owner.
     #[error("{0}")]
     NoKeys(String),
-    /// There are, and they cannot be used: they are not opened, or name no server.
+    /// There are keys, but they are unusable: they cannot be decrypted, or do not name a server.
     #[error("{0}")]
     Unusable(String),
 }
 
-/// What sessions show to their servers.
+/// The credentials of sessions.
 pub struct Credentials {
     /// Logins.
     accounts: Arc<Accounts>,
@@ -60,7 +60,7 @@ impl fmt::Debug for Credentials {
 }
 
 impl Credentials {
-    /// From logins, keys of groups, and the configuration that these are put into.
+    /// Combines logins, keys of groups, and the configuration that the keys are inserted into.
     pub fn new(
         accounts: Arc<Accounts>,
         group_keys: Arc<GroupKeys>,
@@ -78,8 +78,9 @@ impl Credentials {
         &self.accounts
     }
 
-    /// Whose session a call goes through. A group's keys come before the shared ones (requirements
-    /// §1.4); what cannot be opened is refused, and never replaced by another's.
+    /// The owner of the session that a call uses. A group's keys take precedence over the shared
+    /// ones. If a group's keys cannot be opened, the call is refused; other keys are never used
+    /// instead.
     pub async fn owner(
         &self,
         bridge: &config::Bridge,
@@ -88,8 +89,7 @@ impl Credentials {
     ) -> Result<Owner, Denied> {
         if bridge.credential == CredentialKind::Caller {
             return Owner::caller(caller).ok_or_else(|| {
-                let words =
-                    "it acts for each caller with their own account, and who calls is not known";
+                let words = "it uses each caller's own account, and this request is anonymous";
                 Denied::NoKeys(words.to_owned())
             });
         }
@@ -97,8 +97,8 @@ impl Credentials {
         if keys == Err(GroupKeyRefusal::Unread) {
             self.group_keys.ready().await;
             keys = self.group_keys.of(groups, &bridge.name);
-            // With the database away from the start, only those get here whom no grant decides for
-            // ([access] is not configured): their calls need no database, and go on.
+            // If the database was unreachable from the start, only calls that need no grant get
+            // here ([access] is not configured). They need no database and continue.
             if keys == Err(GroupKeyRefusal::Unread) && bridge.credential == CredentialKind::Shared {
                 return Ok(Owner::Shared);
             }
@@ -110,14 +110,14 @@ impl Credentials {
                 revision: key.revision,
             }),
             (None, CredentialKind::Group) => Err(Denied::NoKeys(
-                "it needs keys of one of your groups, and none of them has any; an administrator sets them on /admin"
+                "it needs keys of one of your groups, and none of your groups has keys; an administrator can set them on /admin"
                     .to_owned(),
             )),
             (None, CredentialKind::Shared | CredentialKind::Caller) => Ok(Owner::Shared),
         }
     }
 
-    /// What a session of an owner shows.
+    /// What a session of an owner presents.
     pub async fn shown(&self, bridge: &config::Bridge, owner: &Owner) -> Result<Shown, Denied> {
         if let Owner::Group { name, .. } = owner {
             return self.shown_by_group(bridge, name).await;
@@ -134,7 +134,7 @@ impl Credentials {
         })
     }
 
-    /// The token that an owner's session shows, where OAuth is in use.
+    /// The token of an owner's session, if OAuth is used.
     fn token_of(
         &self,
         bridge: &config::Bridge,
@@ -157,7 +157,8 @@ impl Credentials {
         })
     }
 
-    /// The keys that a session of an owner gives to its server beside those of the configuration.
+    /// The keys that a session of an owner gives to its server in addition to those of the
+    /// configuration.
     pub fn keys_of(&self, bridge: &config::Bridge, owner: &Owner) -> Vec<Secret> {
         let Owner::Group { name, .. } = owner else {
             return Vec::new();
@@ -169,15 +170,15 @@ impl Credentials {
         }
     }
 
-    /// A group's keys, put where the shared ones would be. Where an administrator has named another
-    /// server for the group, none of the operator's credentials goes there: not a header of the file,
-    /// not a variable of the environment, not a login.
+    /// Inserts a group's keys in place of the shared ones. If an administrator has set another
+    /// server for the group, that server gets none of the operator's credentials: no header from
+    /// the file, no variable from the environment, and no login.
     async fn shown_by_group(
         &self,
         bridge: &config::Bridge,
         group: &Arc<str>,
     ) -> Result<Shown, Denied> {
-        let gone = || Denied::NoKeys(format!("the keys of group `{group}` are gone"));
+        let gone = || Denied::NoKeys(format!("the keys of group `{group}` were removed"));
         let found = self
             .group_keys
             .of(std::slice::from_ref(group), &bridge.name)
@@ -192,7 +193,7 @@ impl Credentials {
         } else {
             HeaderSource::Operator
         };
-        // It reads the configuration anew.
+        // This reads the configuration again.
         let resolving = spawn_blocking(move || variants(&name, &wanted.values, headers));
         let variant = resolving
             .await
@@ -201,12 +202,13 @@ impl Credentials {
         let mut transport = variant.transport.map_err(|disabled| {
             let reason = disabled.0;
             Denied::NoKeys(format!(
-                "the keys of group `{group}` are not all there: {reason}"
+                "the keys of group `{group}` are incomplete: {reason}"
             ))
         })?;
         let mut client = None;
         if let (Some(endpoint), Transport::Remote(remote)) = (&key.endpoint, &mut transport) {
-            // An administrator's word: it does not lead into our own network.
+            // The endpoint comes from an administrator, so it must not lead into the private
+            // network.
             let allows_private = remote.oauth.as_ref().is_some_and(|it| it.private_network);
             let guarded = mcp::guarded_client(&remote.url, endpoint, allows_private);
             client = Some(guarded.map_err(|error| Denied::Unusable(error.to_string()))?);
@@ -219,12 +221,12 @@ impl Credentials {
         })
     }
 
-    /// Moves when an account, a group's key or an endpoint changed; `None` where nothing is kept.
+    /// Changes when an account, a group's key or an endpoint changes; `None` without a database.
     pub fn changes(&self) -> Option<watch::Receiver<u64>> {
         self.accounts.changes()
     }
 
-    /// The tools of a bridge that were known before the start.
+    /// The stored tools of a bridge from an earlier run.
     pub async fn known_tools(&self, bridge: &BridgeName) -> Result<Option<String>, StoreError> {
         match self.accounts.store() {
             Some(store) => store.known_tools(bridge.as_str()).await,
@@ -232,7 +234,7 @@ impl Credentials {
         }
     }
 
-    /// Writes down which tools a bridge has.
+    /// Stores the tools of a bridge.
     pub async fn remember_tools(&self, bridge: &BridgeName, list: &str) -> Result<(), StoreError> {
         match self.accounts.store() {
             Some(store) => store.put_known_tools(bridge.as_str(), list).await,

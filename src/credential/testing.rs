@@ -8,12 +8,12 @@ use crate::{
     secret::Secret,
 };
 
-/// A key that is long enough, made of this text.
+/// A key that is long enough, repeating this text.
 pub fn key(text: &str) -> Secret {
     Secret::new(text.repeat(32))
 }
 
-/// A keyring with these keys and no file.
+/// A keyring with these keys and without a file.
 pub fn keyring(current: &str, old: &[&str]) -> Keyring {
     Keyring::new(&Database {
         secret_key: Some(key(current)),
@@ -22,7 +22,7 @@ pub fn keyring(current: &str, old: &[&str]) -> Keyring {
     })
 }
 
-/// One without any key, as beside a PostgreSQL database.
+/// A keyring without a key, as with a PostgreSQL database.
 pub fn no_key() -> Keyring {
     Keyring::new(&Database {
         url: DatabaseUrl::Postgres(Secret::new("postgres://localhost/x")),

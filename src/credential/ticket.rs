@@ -1,7 +1,8 @@
-//! [`Ticket`]: leave to connect one account, for a short while, in a URL that can be shown to people.
+//! [`Ticket`]: permission to connect one account within a short time, in a URL that can be shown to
+//! users.
 //!
-//! A ticket is sealed and written down nowhere: a model that asks again and again fills no table. It
-//! says who may use it; the page that takes it compares that with whoever opens it.
+//! A ticket is sealed and not stored, so repeated requests of a model do not fill a table. It names
+//! the user who may use it; the page compares that user with the one who opens it.
 
 use std::{
     sync::Arc,
@@ -13,10 +14,10 @@ use serde::{Deserialize, Serialize};
 use super::key::{KeyError, Keyring};
 use crate::{store::AccountKey, vault::Place};
 
-/// How long a ticket counts.
+/// How long a ticket is valid.
 pub const TICKET_TTL: Duration = Duration::from_mins(10);
 
-/// Where tickets are told from other sealed texts.
+/// Distinguishes tickets from other sealed texts.
 const PLACE: Place<'static> = Place {
     kind: "ticket",
     workspace: "",
@@ -24,40 +25,40 @@ const PLACE: Place<'static> = Place {
     subject: "",
 };
 
-/// Leave to connect one account.
+/// Permission to connect one account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ticket {
     /// The bridge.
     pub bridge: String,
     /// The workspace of the account.
     pub workspace: String,
-    /// Whose account it becomes, as in [`AccountKey`]; empty for everybody's.
+    /// The subject of the account, as in [`AccountKey`]; empty for the account that all share.
     pub subject: String,
-    /// What logs and records call whoever may use it.
+    /// The user who may use it, by their name in logs.
     pub caller: String,
-    /// How they proved who they are, for the record.
+    /// How they authenticated, for the audit record.
     pub proof: String,
-    /// Until when it counts, in seconds since 1970.
+    /// When it expires, in seconds since 1970.
     ends_at: u64,
 }
 
-/// Makes and reads tickets.
+/// Creates and reads tickets.
 #[derive(Debug, Clone)]
 pub struct Tickets(Arc<Keyring>);
 
-/// Why a ticket does not count.
+/// Why a ticket is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadTicket {
-    /// Cut, altered, or sealed by somebody else.
+    /// Incomplete, altered, or sealed with another key.
     #[error("this link is not complete, or was made by another bridge; ask for a new one")]
     Unknown,
-    /// Too old.
+    /// Expired.
     #[error("this link is over {} minutes old; ask for a new one", TICKET_TTL.as_secs() / 60)]
     Over,
 }
 
 impl Ticket {
-    /// For an account, from now on.
+    /// A ticket for an account, valid from now on.
     pub fn new(account: &AccountKey, caller: &str, proof: &str) -> Self {
         Self {
             bridge: account.bridge.clone(),
@@ -80,7 +81,7 @@ impl Ticket {
 }
 
 impl Tickets {
-    /// Under these keys.
+    /// Tickets that are sealed with these keys.
     pub fn new(keys: Arc<Keyring>) -> Self {
         Self(keys)
     }
@@ -91,7 +92,7 @@ impl Tickets {
         Ok(self.0.to_seal()?.seal_text(&PLACE, &text))
     }
 
-    /// Reads a ticket that still counts.
+    /// Reads a ticket and checks that it has not expired.
     pub fn read(&self, text: &str) -> Result<Ticket, BadTicket> {
         let vault = self.0.to_open().map_err(|_| BadTicket::Unknown)?;
         let opened = vault.open_text(&PLACE, text);

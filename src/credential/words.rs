@@ -1,25 +1,26 @@
-//! What administrators say of a group: [`endpoint`], where its calls go instead of where the
-//! configuration says, and [`variable`], which its key takes the place of.
+//! Checks what administrators enter for a group: [`endpoint`] is the URL that replaces the
+//! configured one, and [`variable`] is the variable that a key of the group replaces.
 
 use url::Url;
 
-/// What the column of the table holds, in bytes.
+/// The maximum length of the table's column, in bytes.
 const VARIABLE_MAX: usize = 255;
 
-/// Reads an endpoint of a group: HTTP or HTTPS, with a host and without credentials, which would
-/// stand in the open. The error is one sentence.
+/// Parses the endpoint of a group: HTTP or HTTPS, with a host, and without credentials, which would
+/// be readable in plain text. The error is one sentence.
 pub fn endpoint(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text.trim())
-        .map_err(|error| format!("the endpoint is no URL ({error}); write `https://host/mcp`"))?;
+    let url = Url::parse(text.trim()).map_err(|error| {
+        format!("the endpoint is not a valid URL ({error}); write `https://host/mcp`")
+    })?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(format!(
-            "the endpoint begins with `{}:`; only http:// and https:// are called",
+            "the endpoint begins with `{}:`; use http:// or https://",
             url.scheme()
         ));
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err(
-            "the endpoint has credentials in it, which everybody would see who may see the \
+            "the endpoint contains credentials, which would be visible to every user who may see the \
              endpoint; store them as a key of the group"
                 .to_owned(),
         );
@@ -27,8 +28,8 @@ pub fn endpoint(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-/// Checks the name of a variable: what `${NAME}` can name in the configuration. The error is one
-/// sentence.
+/// Checks the name of a variable: `${NAME}` in the configuration must be able to name it. The error
+/// is one sentence.
 pub fn variable(text: &str) -> Result<(), String> {
     let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
     let begins_well = text
@@ -40,8 +41,8 @@ pub fn variable(text: &str) -> Result<(), String> {
     }
     let shown: String = text.chars().take(100).collect();
     Err(format!(
-        "`{shown}` names no variable; write the one that the bridge is configured with, \
-         `GITHUB_TOKEN`, say"
+        "`{shown}` is not a valid variable name; write the variable that the bridge is configured \
+         with, for example `GITHUB_TOKEN`"
     ))
 }
 

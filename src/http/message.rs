@@ -173,7 +173,7 @@ mod tests {
             ),
             (
                 Failure::Busy(bridge(), 64),
-                "Bridge `crm` is busy with 64 calls and as many wait as may; try again in 1 s.",
+                "Bridge `crm` has 64 calls in flight and its queue is full; try again in 1 s.",
                 true,
             ),
         ];

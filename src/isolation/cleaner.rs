@@ -1,5 +1,6 @@
-//! The cleaner: this binary, started as `mcp-bridge __cleaner RUN`, reads from its stdin which programs
-//! run. When the pipe closes, because the bridge ended in whatever way, it ends what is left of them.
+//! The cleaner: this binary, started as `mcp-bridge __cleaner RUN`. It reads from stdin which
+//! programs are running. When the pipe closes because the bridge has ended for any reason, it ends
+//! what is left of them.
 
 use std::{
     collections::BTreeMap,
@@ -13,27 +14,28 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-/// The argument that asks for the cleaner.
+/// The argument that selects the cleaner.
 pub const WORD: &str = "__cleaner";
-/// The variable that every program of a bridge has in its environment, and with it all that the program
-/// starts: `RUN.NUMBER`. The mark stays with a process that leaves its parent, group and session.
+/// The environment variable of every program of a bridge, inherited by all its child processes. Its
+/// value is `RUN.NUMBER`. A process keeps it even if it leaves its parent, group and session.
 pub const MARK: &str = "MCP_BRIDGE_CHILD";
-/// How often the processes are looked through; one that forks meanwhile is found by the next look.
+/// How often all processes are checked. A process that was forked during one check is found by the
+/// next.
 const LOOKS: u32 = 20;
-/// Between two looks that found something.
+/// The pause after a check that found a process.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// What the cleaner is told, one line each.
+/// A message to the cleaner, one per line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notice {
-    /// A program runs: its number, and its process group.
+    /// A program was started. Contains its number and its process group.
     Started(u64, i32),
     /// The program and its group have ended.
     Ended(u64),
 }
 
 impl Notice {
-    /// As a line.
+    /// The message as a line.
     pub fn line(self) -> String {
         match self {
             Self::Started(number, group) => format!("+{number} {group}\n"),
@@ -50,12 +52,12 @@ impl Notice {
     }
 }
 
-/// Reads notices until the pipe closes, then ends all that is left.
+/// Reads messages until the pipe closes, and then ends everything that is left.
 pub fn run(words: &[OsString]) -> ExitCode {
     let Some(run) = words.first().and_then(|word| word.to_str()) else {
         return ExitCode::from(2);
     };
-    // Nobody but root may make us believe things; without it we are still of use.
+    // After this, only root can manipulate the cleaner. Without it the cleaner still works.
     let _is_hard = super::harden().is_ok();
     let mut groups = BTreeMap::new();
     for line in io::stdin().lock().lines().map_while(Result::ok) {
@@ -71,14 +73,14 @@ pub fn run(words: &[OsString]) -> ExitCode {
         }
     }
     for group in groups.into_values().filter_map(Pid::from_raw) {
-        // One that is gone already is fine.
+        // The group may have ended already.
         let _killed = kill_process_group(group, Signal::KILL).is_ok();
     }
     end_marked(|mark| mark.strip_prefix(run).is_some_and(|it| it.starts_with('.')));
     ExitCode::SUCCESS
 }
 
-/// Kills every process with a mark that is meant, until there is none.
+/// Kills all processes with a matching mark until none is left.
 fn end_marked(is_meant: impl Fn(&str) -> bool) {
     for _ in 0..LOOKS {
         let mut found = false;
@@ -100,13 +102,13 @@ fn processes() -> impl Iterator<Item = i32> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
 }
 
-/// The mark of a process. A zombie has none any more, and a process of another user shows none.
+/// The mark of a process. A zombie has none, and a process of another user does not show it.
 fn mark_of(pid: i32) -> Option<String> {
     let environment = fs::read(format!("/proc/{pid}/environ")).ok()?;
     mark_in(&environment).map(str::to_owned)
 }
 
-/// The mark in an environment, `NAME=value` with a NUL after each.
+/// The mark in an environment, which consists of `NAME=value` entries with a NUL after each.
 fn mark_in(environment: &[u8]) -> Option<&str> {
     let mut variables = environment.split(|byte| *byte == 0);
     let value = variables

@@ -1,4 +1,5 @@
-//! The bridge's end of the cleaner: starts it, tells it what runs, and starts another if it is gone.
+//! The bridge's side of the cleaner: starts it, tells it which programs run, and replaces it if it
+//! has ended.
 
 use std::{
     collections::BTreeMap,
@@ -9,21 +10,21 @@ use std::{
 
 use super::cleaner::{Notice, WORD};
 
-/// The cleaner of this process, started with the first program.
+/// The cleaner of this process. It is started with the first program.
 #[derive(Debug)]
 pub struct Cleaning {
-    /// What the marks of our programs begin with.
+    /// The prefix of the marks of this process's programs.
     run: String,
-    /// The process, while it lives.
+    /// The cleaner process, while it runs.
     cleaner: Option<Child>,
-    /// The groups that run, by the number of their program.
+    /// The running process groups, by the number of their program.
     groups: BTreeMap<u64, i32>,
-    /// Whether it was said that there is none.
+    /// Whether the log already says that there is no cleaner.
     is_told: bool,
 }
 
 impl Cleaning {
-    /// For the programs of a run; nothing is started yet.
+    /// A cleaner for the programs of a run. Nothing is started yet.
     pub fn new(run: String) -> Self {
         Self {
             run,
@@ -33,13 +34,13 @@ impl Cleaning {
         }
     }
 
-    /// A program runs, in a group of its own.
+    /// Registers a running program with its own process group.
     pub fn add(&mut self, number: u64, group: i32) {
         self.groups.insert(number, group);
         self.tell(Notice::Started(number, group));
     }
 
-    /// A program and its group have ended.
+    /// Removes a program that has ended together with its group.
     pub fn remove(&mut self, number: u64) {
         if self.groups.remove(&number).is_some() {
             self.tell(Notice::Ended(number));
@@ -49,13 +50,13 @@ impl Cleaning {
     fn tell(&mut self, notice: Notice) {
         let told = match self.try_tell(notice) {
             Ok(()) => Ok(()),
-            // It was killed, or never was: another one learns everything anew.
+            // It was killed or never started. A new one gets the complete state.
             Err(_) => self.start().and_then(|()| self.try_tell(notice)),
         };
         if let Err(error) = told
             && !std::mem::replace(&mut self.is_told, true)
         {
-            tracing::warn!(%error, "servers may outlive mcp-bridge if it is killed: the cleaner process does not start");
+            tracing::warn!(%error, "cannot start the cleaner process; servers may keep running if mcp-bridge is killed");
         }
     }
 
@@ -66,10 +67,11 @@ impl Cleaning {
         input.write_all(notice.line().as_bytes())
     }
 
-    /// Starts a cleaner and tells it of every group that runs. It has no environment: ours holds secrets.
+    /// Starts a cleaner and tells it all running groups. It gets no environment, because this
+    /// process's environment contains secrets.
     fn start(&mut self) -> io::Result<()> {
         if let Some(mut old) = self.cleaner.take() {
-            // It is dead already, or does not read: nothing is lost with it.
+            // It has ended or does not read, so killing it loses nothing.
             let _killed = old.kill().is_ok();
             old.wait()?;
         }
@@ -81,7 +83,7 @@ impl Cleaning {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            // Ctrl-C at a terminal is for us; the cleaner ends after us.
+            // Ctrl-C in a terminal is meant for this process. The cleaner ends later.
             .process_group(0)
             .spawn()?;
         self.cleaner = Some(cleaner);

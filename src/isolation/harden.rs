@@ -1,7 +1,8 @@
-//! Our own process: no core dumps, and no look inside for other processes of our user.
+//! Protects this process: no core dumps, and no access to its memory for other processes of the
+//! same user.
 
-/// The resource limits that we were started with and changed for ourselves: the soft values. `None` is
-/// unlimited.
+/// The resource limits (soft values) that this process had at its start and then changed. `None`
+/// means unlimited.
 #[cfg(target_os = "linux")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -11,15 +12,15 @@ pub struct Limits {
     pub files: Option<u64>,
 }
 
-/// What the process was before [`harden`]; not there in programs that did not call it, tests say.
+/// The limits before [`harden`]. Not set in programs that did not call it, for example tests.
 #[cfg(target_os = "linux")]
 static BEFORE: std::sync::OnceLock<Limits> = std::sync::OnceLock::new();
 
-/// Switches core dumps off and makes the process not dumpable (`PR_SET_DUMPABLE`, prctl(2)): from then
-/// on `/proc/PID/environ`, `mem`, `fd`, `maps` and the links `cwd`, `root` and `exe` belong to root, and
-/// `ptrace` and `process_vm_readv` are refused to other processes without `CAP_SYS_PTRACE`. A program
-/// that is executed is dumpable again. It must be called before a secret is read, and before limits
-/// are raised. Gives what could not be done.
+/// Disables core dumps and makes the process not dumpable (`PR_SET_DUMPABLE`, prctl(2)). From then
+/// on `/proc/PID/environ`, `mem`, `fd`, `maps` and the links `cwd`, `root` and `exe` belong to
+/// root, and `ptrace` and `process_vm_readv` are refused to other processes without
+/// `CAP_SYS_PTRACE`. An executed program is dumpable again. Call this before a secret is read and
+/// before limits are raised. The error says what could not be done.
 #[cfg(target_os = "linux")]
 pub fn harden() -> Result<(), String> {
     use rustix::process::{
@@ -36,19 +37,21 @@ pub fn harden() -> Result<(), String> {
         maximum: core.maximum,
     };
     let unprotected = |error: rustix::io::Errno| {
-        format!("other programs of this user can read our memory and environment: {error}")
+        format!(
+            "other programs of this user can read the memory and environment of mcp-bridge: {error}"
+        )
     };
     set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(unprotected)?;
-    setrlimit(Resource::Core, none).map_err(|error| format!("core dumps stay on: {error}"))
+    setrlimit(Resource::Core, none).map_err(|error| format!("core dumps stay enabled: {error}"))
 }
 
-/// Nothing can be done here.
+/// Not supported on this system.
 #[cfg(not(target_os = "linux"))]
 pub fn harden() -> Result<(), String> {
     Ok(())
 }
 
-/// The limits that [`harden`] found.
+/// The limits before [`harden`].
 #[cfg(target_os = "linux")]
 pub(super) fn before() -> Option<Limits> {
     BEFORE.get().copied()

@@ -1,14 +1,16 @@
-//! Keeps the programs that we start apart from us, and ends them when we end.
+//! Isolates the programs that the bridge starts, and ends them when the bridge ends.
 //!
-//! - [`harden`] closes our memory, our environment and our open files to other processes of our user.
-//! - [`command`] and [`spawn`] start a program through a short stage of our own binary (`stage`). It runs
-//!   between fork and exec, where nothing else may run without `unsafe`: the kernel is told to kill the
-//!   program when we die, and the program gets back the resource limits that we were started with.
-//! - A small cleaner process (`cleaner`) ends what is left of each program: its process group when we
-//!   died, and the processes that left the group.
+//! - [`harden`] protects the memory, environment and open files of this process from other
+//!   processes of the same user.
+//! - [`command`] and [`spawn`] start a program through a short stage of this binary (`stage`),
+//!   which runs between fork and exec. Other code could run there only with `unsafe`. The stage
+//!   asks the kernel to kill the program when this process dies, and restores the resource limits
+//!   that this process was started with.
+//! - A small cleaner process (`cleaner`) ends what is left of each program: its process group after
+//!   this process has died, and processes that left the group.
 //!
-//! All of it needs Linux and `/proc`. Elsewhere programs are started directly, and only an orderly end
-//! of ours ends them.
+//! All of this needs Linux and `/proc`. On other systems programs are started directly, and only a
+//! regular shutdown ends them.
 
 #[cfg(target_os = "linux")]
 mod cleaner;
@@ -24,8 +26,8 @@ pub use starter::{Registration, Started, command, spawn};
 
 use std::{ffi::OsString, process::ExitCode};
 
-/// Runs the stage or the cleaner, if the arguments (with the program's name first) ask for one of them.
-/// They are how this program starts itself and no part of the command line that people use.
+/// Runs the stage or the cleaner if the arguments (including the program's name) ask for one of
+/// them. The program uses them to start itself; they are not part of the public command line.
 #[cfg(target_os = "linux")]
 pub fn run_own_stage(arguments: &[OsString]) -> Option<ExitCode> {
     let [_, word, rest @ ..] = arguments else {
@@ -40,7 +42,7 @@ pub fn run_own_stage(arguments: &[OsString]) -> Option<ExitCode> {
     None
 }
 
-/// There is none here.
+/// Not supported on this system.
 #[cfg(not(target_os = "linux"))]
 pub fn run_own_stage(_arguments: &[OsString]) -> Option<ExitCode> {
     None

@@ -1,11 +1,11 @@
-//! The stage between fork and exec: this binary, started as `mcp-bridge __child LIMITS PROGRAM ARGS…`,
-//! prepares its process and becomes the program.
+//! The stage between fork and exec: this binary, started as `mcp-bridge __child LIMITS PROGRAM
+//! ARGS…`, prepares its process and then executes the program.
 
-/// The first line on stderr of a stage that could not execute the program, before the number of the
-/// error. No program begins with a control character.
+/// The first stderr line of a stage that could not execute the program, followed by the error
+/// number. Output of a program normally does not start with a control character.
 const NOT_STARTED: &str = "\u{1}mcp-bridge: not started: ";
 
-/// The number of the system's error (errno), if this line of stderr says that the program could not be
+/// The system's error number (errno) if this stderr line says that the program could not be
 /// executed.
 pub fn not_started(line: &[u8]) -> Option<i32> {
     let number = line.strip_prefix(NOT_STARTED.as_bytes())?;
@@ -28,17 +28,17 @@ mod linux {
 
     use super::{super::harden::Limits, NOT_STARTED};
 
-    /// The argument that asks for the stage.
+    /// The argument that selects the stage.
     pub const WORD: &str = "__child";
-    /// How an unlimited resource is written.
+    /// The text for an unlimited resource.
     const UNLIMITED: &str = "-";
 
     /// What the stage does before it executes the program.
     #[derive(Debug, PartialEq, Eq)]
     struct Order {
-        /// The process that asked for it.
+        /// The process that started the stage.
         parent: i32,
-        /// The soft limits that the program gets back.
+        /// The soft limits to restore for the program.
         limits: Limits,
     }
 
@@ -48,7 +48,7 @@ mod linux {
         format!("{parent}:{}:{}", text(limits.core), text(limits.files))
     }
 
-    /// Reads what [`order`] wrote.
+    /// Parses the text of [`order`].
     fn parse(text: &OsStr) -> Option<Order> {
         let mut parts = text.to_str()?.split(':');
         let parent = parts.next()?.parse().ok()?;
@@ -63,8 +63,8 @@ mod linux {
         })
     }
 
-    /// Becomes the program. Gives an exit code only if that failed: 127 where there is no such program,
-    /// 126 for any other reason, as shells do.
+    /// Executes the program. Returns an exit code only if that failed: 127 if the program does not
+    /// exist, 126 for any other reason, as shells do.
     pub fn run(words: &[OsString]) -> ExitCode {
         let Some(([order, program], args)) = words.split_first_chunk() else {
             return ExitCode::from(2);
@@ -77,16 +77,16 @@ mod linux {
             Err(error) => error,
         };
         let number = error.raw_os_error().unwrap_or(0);
-        // Where stderr is closed, the exit code tells.
+        // If stderr is closed, only the exit code shows the failure.
         let _told = writeln!(io::stderr(), "{NOT_STARTED}{number}").is_ok();
         let is_missing = error.kind() == io::ErrorKind::NotFound;
         ExitCode::from(if is_missing { 127 } else { 126 })
     }
 
     fn prepare(order: &Order) -> io::Result<()> {
-        // After a change of the user, which clears it; the kernel keeps it over exec (prctl(2)).
+        // Do this after any change of the user, which clears the setting; exec keeps it (prctl(2)).
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-        // A parent that died before that line sends no signal any more.
+        // A parent that died before that line sends no signal anymore.
         if getppid().map(|parent| parent.as_raw_nonzero().get()) != Some(order.parent) {
             return Err(io::Error::other("mcp-bridge has ended"));
         }

@@ -1,22 +1,23 @@
-//! Starts programs, from one thread that lives as long as we do.
+//! Starts programs from one thread that lives as long as this process.
 //!
-//! The kernel's parent-death signal comes when the *thread* that started a program ends (prctl(2)), and
-//! the threads of the runtime may end long before the process.
+//! The kernel sends the parent-death signal when the *thread* that started a program ends
+//! (prctl(2)), and the threads of the runtime may end long before the process.
 
 use std::io;
 
 use tokio::process::{Child, Command};
 
-/// A program that runs.
+/// A running program.
 #[derive(Debug)]
 pub struct Started {
-    /// The process, the leader of a group of its own.
+    /// The process, which leads its own process group.
     pub child: Child,
-    /// Keep it until the group has ended.
+    /// Keep it until the process group has ended.
     pub registration: Registration,
 }
 
-/// Says that a program runs. When it is dropped, processes that have left the program's group are ended.
+/// Registers a running program. When it is dropped, processes that have left the program's group
+/// are ended.
 #[derive(Debug)]
 pub struct Registration(
     #[cfg_attr(
@@ -46,29 +47,29 @@ mod linux {
         Child, Command, Registration, Started, io,
     };
 
-    /// The file that runs, also after an upgrade has put another in its place.
+    /// The running binary, even after an upgrade has replaced the file.
     pub const OURSELVES: &str = "/proc/self/exe";
-    /// The thread needs little.
+    /// The thread needs little stack.
     const STACK_BYTES: usize = 128 << 10;
 
-    /// What the thread is asked for.
+    /// A request to the thread.
     enum Order {
-        /// To start a program.
+        /// Start a program.
         Start {
             command: Box<Command>,
-            /// The runtime that looks after its pipes.
+            /// The runtime that handles its pipes.
             runtime: Handle,
             reply: oneshot::Sender<io::Result<Started>>,
         },
-        /// To note that a program has ended.
+        /// A program has ended.
         Ended(u64),
     }
 
-    /// The way to the thread.
+    /// Sends requests to the thread.
     static STARTER: OnceLock<mpsc::Sender<Order>> = OnceLock::new();
 
-    /// A command that runs a program through the stage. In a process that is not ours alone, where
-    /// [`harden()`](super::super::harden()) was not called, and without `/proc`, it runs the program directly.
+    /// A command that runs a program through the stage. If [`harden()`](super::super::harden()) was
+    /// not called in this process, or without `/proc`, it runs the program directly.
     pub fn command(program: &str, args: &[String]) -> Command {
         let Some(limits) = harden::before().filter(|_| Path::new(OURSELVES).exists()) else {
             let mut command = Command::new(program);
@@ -82,7 +83,7 @@ mod linux {
         command
     }
 
-    /// Starts what [`command`] made, which must ask for a process group of its own.
+    /// Starts a command that [`command`] created. It must ask for its own process group.
     pub async fn spawn(mut command: Command) -> io::Result<Started> {
         if harden::before().is_none() || !Path::new(OURSELVES).exists() {
             let child = command.spawn()?;
@@ -98,12 +99,12 @@ mod linux {
             runtime: Handle::current(),
             reply,
         };
-        let gone = || io::Error::other("the thread that starts programs is gone");
+        let gone = || io::Error::other("the thread that starts programs has ended");
         starter()?.send(order).map_err(|_| gone())?;
         answer.await.unwrap_or_else(|_| Err(gone()))
     }
 
-    /// The thread, started with the first program.
+    /// The thread, which is started with the first program.
     fn starter() -> io::Result<&'static mpsc::Sender<Order>> {
         if let Some(starter) = STARTER.get() {
             return Ok(starter);
@@ -114,7 +115,8 @@ mod linux {
             .name("starter".to_owned())
             .stack_size(STACK_BYTES)
             .spawn(move || work(&orders, &run))?;
-        // Of two threads that come first at once, one has no sender and ends before it starts anything.
+        // If two threads are started at the same time, one gets no sender and ends before it starts
+        // anything.
         Ok(STARTER.get_or_init(|| sender))
     }
 
@@ -139,7 +141,7 @@ mod linux {
                             registration,
                         }
                     });
-                    // If nobody waits any more, the child is killed when it is dropped here.
+                    // If no task waits for it, dropping the reply kills the child.
                     drop(reply.send(started));
                 }
                 Order::Ended(number) => cleaning.remove(number),
@@ -147,7 +149,7 @@ mod linux {
         }
     }
 
-    /// The child leads a group of its own number.
+    /// The child leads a process group with its own ID.
     fn note(cleaning: &mut Cleaning, number: u64, child: &Child) {
         if let Some(group) = child.id().and_then(|id| i32::try_from(id).ok()) {
             cleaning.add(number, group);
@@ -157,7 +159,7 @@ mod linux {
     impl Drop for Registration {
         fn drop(&mut self) {
             if let (Some(number), Some(starter)) = (self.0, STARTER.get()) {
-                // The thread ends with the process only.
+                // The thread ends only with the process.
                 let _sent = starter.send(Order::Ended(number)).is_ok();
             }
         }
@@ -172,7 +174,7 @@ pub fn command(program: &str, args: &[String]) -> Command {
     command
 }
 
-/// Starts what [`command`] made.
+/// Starts a command that [`command`] created.
 #[cfg(not(target_os = "linux"))]
 #[expect(clippy::unused_async, reason = "as on Linux")]
 pub async fn spawn(mut command: Command) -> io::Result<Started> {

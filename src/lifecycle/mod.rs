@@ -1,27 +1,28 @@
-//! [`Lifecycle`]: how the program ends.
+//! [`Lifecycle`]: how the program shuts down.
 //!
-//! The first SIGTERM or SIGINT cancels `soft`: listening stops and calls in flight may finish. The
-//! drain deadline or a second signal cancels `hard`: everything that still runs is dropped.
+//! The first SIGTERM or SIGINT cancels `soft`: the server stops listening, and calls in flight may
+//! finish. The drain deadline or a second signal cancels `hard`: everything that still runs is
+//! dropped.
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// The stages of the end, and the tasks it waits for.
+/// The stages of the shutdown, and the tasks it waits for.
 #[derive(Debug, Clone, Default)]
 pub struct Lifecycle {
-    /// No new work.
+    /// Canceled to stop accepting new work.
     pub soft: CancellationToken,
-    /// No work at all.
+    /// Canceled to drop all work.
     pub hard: CancellationToken,
-    /// The bridges end: after the last call, between the two.
+    /// Canceled to end the bridges, after the last call and before `hard`.
     pub bridges: CancellationToken,
-    /// Every task that the end waits for.
+    /// The tasks that the shutdown waits for.
     pub tracker: TaskTracker,
-    /// The one that it does not wait for: it listens to signals until the process is gone.
+    /// The task that listens to signals until the process ends. The shutdown does not wait for it.
     listener: TaskTracker,
 }
 
 impl Lifecycle {
-    /// Installs the signal handlers and listens to them in a task; `reload` is woken by SIGHUP.
+    /// Installs the signal handlers and listens to signals in a task. SIGHUP notifies `reload`.
     pub fn listen_to_signals(
         &self,
         reload: std::sync::Arc<tokio::sync::Notify>,
@@ -45,13 +46,16 @@ impl Lifecycle {
     }
 }
 
-/// The next stage.
+/// Enters the next stage.
 fn stop(soft: &CancellationToken, hard: &CancellationToken, signal: &str) {
     if soft.is_cancelled() {
-        tracing::warn!(signal, "second signal: ending at once");
+        tracing::warn!(signal, "second signal: stopping immediately");
         hard.cancel();
     } else {
-        tracing::info!(signal, "stopping: no new calls, those in flight may finish");
+        tracing::info!(
+            signal,
+            "stopping: no new calls are accepted; calls in flight may finish"
+        );
         soft.cancel();
     }
 }

@@ -1,4 +1,4 @@
-//! [`Callers`] and [`Counter`]: the counts of this process.
+//! [`Callers`] and [`Counter`]: the counters of this process.
 
 use std::{
     num::NonZeroU32,
@@ -16,15 +16,15 @@ use governor::{
     state::{InMemoryState, NotKeyed, keyed::DashMapStateStore},
 };
 
-/// After so many calls the counters of callers that have rested are dropped. So there are never
-/// more than the callers of the last minute and of this many calls.
+/// After this many calls, counters of inactive callers are removed. So there are at most as many
+/// counters as callers in the last minute plus this many.
 const SWEEP_CALLS: u32 = 4096;
 
-/// `governor`'s counter of many keys.
+/// `governor`'s rate limiter with keys.
 type Keyed<C> =
     RateLimiter<Arc<str>, DashMapStateStore<Arc<str>>, C, NoOpMiddleware<<C as Clock>::Instant>>;
 
-/// The calls of each caller.
+/// Counts the calls of each caller.
 #[derive(Debug)]
 pub(super) struct Callers<C: Clock> {
     per_minute: NonZeroU32,
@@ -34,7 +34,7 @@ pub(super) struct Callers<C: Clock> {
 }
 
 impl<C: Clock + Clone> Callers<C> {
-    /// So many calls a minute of each.
+    /// Allows each caller this many calls per minute.
     pub(super) fn new(per_minute: NonZeroU32, clock: C) -> Self {
         let quota = Quota::per_minute(per_minute);
         Self {
@@ -45,12 +45,12 @@ impl<C: Clock + Clone> Callers<C> {
         }
     }
 
-    /// The bound.
+    /// The limit per minute.
     pub(super) fn per_minute(&self) -> NonZeroU32 {
         self.per_minute
     }
 
-    /// Counts one call; the error says how long to wait.
+    /// Counts one call. The error contains how long to wait.
     pub(super) fn count(&self, caller: &Arc<str>) -> Result<(), Duration> {
         if self.calls.fetch_add(1, Ordering::Relaxed) % SWEEP_CALLS == SWEEP_CALLS - 1 {
             self.limiter.retain_recent();
@@ -61,14 +61,14 @@ impl<C: Clock + Clone> Callers<C> {
             .map_err(|until| wait(&until, &self.clock))
     }
 
-    /// How many callers are counted.
+    /// How many callers have a counter.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.limiter.len()
     }
 }
 
-/// The calls of a group, or to a bridge.
+/// Counts the calls of a group, or to a bridge.
 #[derive(Debug)]
 pub(super) struct Counter<C: Clock> {
     per_minute: NonZeroU32,
@@ -77,7 +77,7 @@ pub(super) struct Counter<C: Clock> {
 }
 
 impl<C: Clock + Clone> Counter<C> {
-    /// So many calls a minute.
+    /// Allows this many calls per minute.
     pub(super) fn new(per_minute: NonZeroU32, clock: C) -> Self {
         let quota = Quota::per_minute(per_minute);
         Self {
@@ -87,12 +87,12 @@ impl<C: Clock + Clone> Counter<C> {
         }
     }
 
-    /// The bound.
+    /// The limit per minute.
     pub(super) fn per_minute(&self) -> NonZeroU32 {
         self.per_minute
     }
 
-    /// Counts one call; the error says how long to wait.
+    /// Counts one call. The error contains how long to wait.
     pub(super) fn count(&self) -> Result<(), Duration> {
         self.limiter
             .check()

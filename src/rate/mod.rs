@@ -1,4 +1,4 @@
-//! How often: calls a minute of a caller, of a group, to a bridge.
+//! Rate limits: calls per minute of a caller, of a group, and to a bridge.
 
 mod local;
 mod rates;

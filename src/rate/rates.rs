@@ -1,4 +1,4 @@
-//! [`Rates`]: which bounds a call is counted under, and where they are counted.
+//! [`Rates`]: which rate limits apply to a call, and where they are counted.
 
 use std::{collections::HashMap, num::NonZeroU32, sync::Arc, time::Duration};
 
@@ -7,22 +7,22 @@ use governor::clock::DefaultClock;
 use super::local::{Callers, Counter};
 use crate::{auth::Caller, config::Config, name::BridgeName, redis::Redis};
 
-/// One call too many.
+/// A rate limit was exceeded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what} made all calls of this minute; try again in {} s", .retry_after.as_secs().max(1))]
+#[error("{what} reached the limit of calls per minute; try again in {} s", .retry_after.as_secs().max(1))]
 pub struct TooMany {
-    /// Whose calls ran out: `you`, `group developers`, `all callers of bridge github`.
+    /// The calls that were counted: `you`, `group developers`, or `all callers of bridge github`.
     pub what: String,
-    /// When the next call passes.
+    /// When the next call is allowed.
     pub retry_after: Duration,
 }
 
-/// The counters. A minute's calls may come at once; after that one passes each
+/// The rate limits. A whole minute's calls may come at once; after that, one call is allowed per
 /// minute / `calls_per_minute` (GCRA).
 ///
-/// With Redis a call is counted under all of its bounds or, when one refuses, under none. Without
-/// it, a call that a later bound refuses has been counted by those before it: `governor` takes
-/// nothing back. It costs the caller part of their own minute and passes with it.
+/// With Redis, a call is counted under all of its limits, or under none if one refuses it. Without
+/// Redis, a call that a later limit refuses has already been counted by the earlier ones, because
+/// `governor` cannot undo that. It uses up part of the caller's own minute.
 #[derive(Debug)]
 pub struct Rates {
     redis: Option<Arc<Redis>>,
@@ -31,7 +31,7 @@ pub struct Rates {
     bridges: HashMap<BridgeName, Arc<Counter<DefaultClock>>>,
 }
 
-/// A bound that a call is counted under.
+/// A limit that applies to a call.
 #[derive(Debug)]
 enum Bound<'a> {
     Caller(&'a Callers<DefaultClock>, &'a Arc<str>),
@@ -40,7 +40,7 @@ enum Bound<'a> {
 }
 
 impl Rates {
-    /// The bounds of a configuration, counted over all replicas where there is Redis.
+    /// The limits of a configuration. With Redis they are counted over all replicas.
     pub fn new(config: &Config, redis: Option<Arc<Redis>>) -> Self {
         let nothing = Self {
             redis: None,
@@ -51,7 +51,7 @@ impl Rates {
         nothing.renew(config, redis)
     }
 
-    /// The bounds of another configuration; those that stay as they are keep their counts.
+    /// The limits of another configuration. Unchanged limits keep their counts.
     pub fn renew(&self, config: &Config, redis: Option<Arc<Redis>>) -> Self {
         let callers = config.limits.calls_per_minute.map(|limit| {
             let kept = self.callers.as_ref().filter(|it| it.per_minute() == limit);
@@ -78,7 +78,7 @@ impl Rates {
         }
     }
 
-    /// Counts one call: of the caller, of each of their groups, to the bridge.
+    /// Counts one call of the caller, of each of their groups, and to the bridge.
     pub async fn count(
         &self,
         caller: &Caller,
@@ -89,15 +89,15 @@ impl Rates {
         if bounds.is_empty() {
             return Ok(());
         }
-        // Boxed: it is large, and most have no bounds.
+        // Boxed because it is large and most calls have no limits.
         Box::pin(self.count_all(&bounds)).await
     }
 
-    /// Counts one call under these.
+    /// Counts one call under these limits.
     async fn count_all(&self, bounds: &[Bound<'_>]) -> Result<(), TooMany> {
         if let Some(redis) = &self.redis {
             let counters: Vec<_> = bounds.iter().map(Bound::counter).collect();
-            // One that is away has said so in the log.
+            // An unreachable Redis was already logged.
             if let Ok(counted) = redis.count_all(&counters).await {
                 return counted.map_err(|refused| TooMany {
                     what: bounds
@@ -117,7 +117,7 @@ impl Rates {
         Ok(())
     }
 
-    /// Allocates only where a bound is configured.
+    /// The limits that apply to a call. Allocates only if a limit is configured.
     fn bounds<'a>(
         &'a self,
         caller: &'a Caller,
@@ -142,7 +142,7 @@ impl Rates {
     }
 }
 
-/// The same counter while its bound is the same.
+/// Keeps the counter if its limit is unchanged.
 fn counter(
     kept: Option<&Arc<Counter<DefaultClock>>>,
     per_minute: NonZeroU32,
@@ -161,7 +161,7 @@ impl Bound<'_> {
         }
     }
 
-    /// Its name in Redis, and its size.
+    /// The name in Redis, and the limit.
     fn counter(&self) -> (String, NonZeroU32) {
         match self {
             Self::Caller(callers, id) => (format!("caller:{id}"), callers.per_minute()),

@@ -1,4 +1,4 @@
-//! [`Shares`]: one caller cannot take all of what is there for everybody.
+//! [`Shares`]: prevents one caller from taking a whole resource.
 
 use std::{
     collections::HashMap,
@@ -9,22 +9,22 @@ use std::{
 
 use crate::auth::{Caller, Proof};
 
-/// Below this many units everything is for all: there is no fair part of four places.
+/// Below this many units any caller may take all: so few cannot be shared fairly.
 const SHARED_FROM: usize = 8;
 
-/// A caller may hold this many times what is still free.
+/// A caller may hold up to this many times the free amount.
 const TIMES_FREE: usize = 3;
 
-/// A caller in the tables of who holds how much: a hash with a key that the process makes at its
-/// start, so that a caller cannot choose an id that meets the hash of another.
+/// Identifies a caller in the tables of holders: a hash with a random key of this process, so that
+/// a caller cannot choose an ID that collides with another caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CallerKey(u64);
 
-/// The hash of [`CallerKey`].
+/// The hash function of [`CallerKey`].
 static HASH: LazyLock<RandomState> = LazyLock::new(RandomState::new);
 
 impl CallerKey {
-    /// The key of a caller. Callers without an identity are told apart by their address.
+    /// The key of a caller. Unauthenticated callers are distinguished by their address.
     pub fn of(caller: &Caller, peer: Option<IpAddr>) -> Self {
         let address = match caller.proof {
             Proof::Anonymous | Proof::Loopback => peer,
@@ -34,10 +34,10 @@ impl CallerKey {
     }
 }
 
-/// Something of each caller.
+/// One value for each caller.
 pub type ByCaller<T> = HashMap<CallerKey, T, BuildHasherDefault<AsItIs>>;
 
-/// The hash of a [`CallerKey`], which is one already.
+/// A hasher for [`CallerKey`], which is a hash already.
 #[derive(Debug, Default)]
 pub struct AsItIs(u64);
 
@@ -60,7 +60,7 @@ impl Hasher for AsItIs {
 /// Why nothing was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Full {
-    /// The caller holds its share.
+    /// The caller already holds its share.
     Own,
     /// Nothing is left.
     All,
@@ -69,15 +69,15 @@ pub enum Full {
 /// How much one caller may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Policy {
-    /// Three times as much as is still free (the dynamic thresholds of Choudhury and Hahne, IEEE/ACM
-    /// Transactions on Networking 6(2), 1998). A caller who is alone gets three quarters. However
-    /// many callers take as much as they can, a part stays free for the next one.
+    /// Up to three times the free amount (the dynamic thresholds of Choudhury and Hahne, IEEE/ACM
+    /// Transactions on Networking 6(2), 1998). A single caller gets three quarters. However many
+    /// callers take as much as they can, a part stays free for the next one.
     Dynamic,
-    /// This much, and always one piece of any size.
+    /// Up to this amount, but always one piece of any size.
     Capped(usize),
 }
 
-/// A number of places, slots or bytes, and who holds how many of them.
+/// A number of places, slots or bytes, and how many of them each caller holds.
 #[derive(Debug)]
 pub struct Shares {
     max: usize,
@@ -85,14 +85,14 @@ pub struct Shares {
     state: Mutex<Held>,
 }
 
-/// Who holds how much.
+/// How much each caller holds.
 #[derive(Debug, Default)]
 struct Held {
     total: usize,
     by_caller: ByCaller<usize>,
 }
 
-/// What a caller was given; it goes back on drop.
+/// What a caller was given. Dropping it gives it back.
 #[derive(Debug)]
 pub struct Share {
     shares: Arc<Shares>,
@@ -101,7 +101,7 @@ pub struct Share {
 }
 
 impl Policy {
-    /// Whether a caller who holds `held` may have `amount` more, where `free` of `max` are left.
+    /// Whether a caller who holds `held` may get `amount` more if `free` of `max` are left.
     pub fn allows(self, held: usize, amount: usize, free: usize, max: usize) -> bool {
         match self {
             Self::Dynamic => max < SHARED_FROM || held < free.saturating_mul(TIMES_FREE),
@@ -111,7 +111,7 @@ impl Policy {
 }
 
 impl Shares {
-    /// So many, given out by this policy.
+    /// A resource of this size, shared by this policy.
     pub fn new(max: usize, policy: Policy) -> Arc<Self> {
         Arc::new(Self {
             max,
@@ -120,7 +120,7 @@ impl Shares {
         })
     }
 
-    /// Gives a caller some of it, now or not at all.
+    /// Gives a caller an amount, immediately or not at all.
     pub fn take(self: &Arc<Self>, caller: CallerKey, amount: usize) -> Result<Share, Full> {
         self.lock().take(self, caller, amount)?;
         Ok(Share {
@@ -130,13 +130,13 @@ impl Shares {
         })
     }
 
-    /// How much is held by all callers.
+    /// The amount that all callers hold.
     #[cfg(test)]
     pub fn held(&self) -> usize {
         self.lock().total
     }
 
-    /// A thread that panicked in here left nothing half done.
+    /// A thread that panicked while it held the lock left the state consistent.
     fn lock(&self) -> MutexGuard<'_, Held> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -160,7 +160,7 @@ impl Held {
 }
 
 impl Share {
-    /// Takes more of the same.
+    /// Takes an additional amount.
     pub fn grow(&mut self, amount: usize) -> Result<(), Full> {
         let shares = &*self.shares;
         shares.lock().take(shares, self.caller, amount)?;
@@ -190,7 +190,7 @@ mod tests {
         CallerKey::of(&Caller::named(name, Proof::ApiKey), None)
     }
 
-    /// Takes single units until there is no more.
+    /// Takes single units until the limit is reached.
     fn all(shares: &Arc<Shares>, name: &str) -> (Vec<Share>, Full) {
         let mut held = Vec::new();
         loop {

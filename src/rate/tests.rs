@@ -1,4 +1,4 @@
-//! Counts, alone and together.
+//! Rate limits in one process and with several replicas.
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
@@ -131,7 +131,7 @@ async fn a_reload_keeps_the_counts_of_bounds_that_stay() {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "where the test script says that Redis is"
+    reason = "the test script sets the address of Redis"
 )]
 fn redis() -> Arc<Redis> {
     let url = std::env::var("TEST_REDIS_URL").expect(

@@ -1,4 +1,4 @@
-//! [`Redis`]: a connection that comes back by itself, and the patience we have with it.
+//! [`Redis`]: a connection that is restored automatically, with short timeouts.
 
 use std::{
     fmt,
@@ -18,48 +18,50 @@ use redis::{
 use super::count;
 use crate::config;
 
-/// How long an answer may take: a call waits for it.
+/// The timeout of a request. A call waits for it.
 const TIMEOUT: Duration = Duration::from_millis(250);
 
-/// How long a new connection may take; nobody waits for it longer than [`TIMEOUT`].
+/// The timeout of a new connection. Callers still wait no longer than [`TIMEOUT`].
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// While Redis is away one question this often, in milliseconds, goes through to see whether it is back; all others
-/// are answered at once.
+/// How often a request checks whether an unreachable Redis is back, in milliseconds. All other
+/// requests fail at once.
 const PROBE_INTERVAL_MS: u64 = 500;
 
-/// After so many questions in a row without an answer the connection is given up: its peer may be
-/// gone without a word, which TCP notices after minutes.
+/// After this many consecutive requests without a response the connection is dropped: the peer may
+/// be gone silently, which TCP notices only after minutes.
 const SILENCES_MAX: u32 = 3;
 
-/// Redis does not answer.
+/// Redis does not respond.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("Redis does not answer: {0}")]
+#[error("Redis is not responding: {0}")]
 pub struct RedisDown(pub String);
 
-/// A connection that comes back by itself.
+/// A connection that is restored automatically.
 pub struct Redis {
     client: Client,
-    /// Open WebUI's prefix.
+    /// Open WebUI's key prefix.
     pub(super) prefix: String,
-    /// What counts calls.
+    /// The script that counts calls.
     pub(super) script: Script,
-    /// `None` before the first question, and after the connection was given up.
+    /// `None` before the first request, and after the connection was dropped.
     connection: ArcSwapOption<ConnectionManager>,
-    /// What `away_until` counts from.
+    /// The reference time of `away_until`.
     start: Instant,
-    /// Until then it is not asked, milliseconds after `start`.
+    /// Until then no request is sent, in milliseconds after `start`.
     away_until: AtomicU64,
     is_away: AtomicBool,
     silences: AtomicU32,
 }
 
 impl Redis {
-    /// Prepares the connection; contacts nothing.
+    /// Prepares the connection. Contacts nothing.
     pub fn open(config: &config::Redis) -> Result<Self, RedisDown> {
-        // The library's own words may repeat the URL, password and all.
+        // The error of the library may repeat the URL, including the password.
         let client = Client::open(config.url.expose()).map_err(|_| {
-            RedisDown("its URL is none; write `redis://[:PASSWORD@]HOST[:PORT][/DB]`".to_owned())
+            RedisDown(
+                "its URL is not valid; write `redis://[:PASSWORD@]HOST[:PORT][/DB]`".to_owned(),
+            )
         })?;
         Ok(Self {
             client,
@@ -73,7 +75,7 @@ impl Redis {
         })
     }
 
-    /// Asks one question, within 250 ms. Must run inside of the runtime.
+    /// Sends one request, with a timeout of 250 ms. Must be called inside a Tokio runtime.
     pub(super) async fn ask<T>(
         &self,
         question: impl AsyncFnOnce(ConnectionManager) -> RedisResult<T>,
@@ -91,12 +93,12 @@ impl Redis {
                     self.silences.store(0, Ordering::Relaxed);
                     self.connection.store(None);
                 }
-                Err(self.note_failure(format!("nothing within {} ms", TIMEOUT.as_millis())))
+                Err(self.note_failure(format!("no response within {} ms", TIMEOUT.as_millis())))
             }
         }
     }
 
-    /// Refuses at once while Redis is known to be away; lets one through now and then.
+    /// Fails at once while Redis is known to be unreachable, except for an occasional request.
     fn may_ask(&self) -> Result<(), RedisDown> {
         if !self.is_away.load(Ordering::Relaxed) {
             return Ok(());
@@ -112,7 +114,7 @@ impl Redis {
         if is_probe {
             Ok(())
         } else {
-            Err(RedisDown("it was away a moment ago".to_owned()))
+            Err(RedisDown("it was unreachable a moment ago".to_owned()))
         }
     }
 
@@ -120,8 +122,8 @@ impl Redis {
         if let Some(connection) = self.connection.load_full() {
             return Ok(connection);
         }
-        // One attempt each: a question that finds it failed has its answer, and the next attempt
-        // runs in the background.
+        // One attempt each: if it fails, the request fails at once, and the next attempt runs in
+        // the background.
         let config = ConnectionManagerConfig::new()
             .set_number_of_retries(0)
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
@@ -136,7 +138,7 @@ impl Redis {
     fn note_answer(&self) {
         self.silences.store(0, Ordering::Relaxed);
         if self.is_away.load(Ordering::Relaxed) && self.is_away.swap(false, Ordering::Relaxed) {
-            tracing::info!("Redis answers again");
+            tracing::info!("Redis is responding again");
         }
     }
 
@@ -146,19 +148,19 @@ impl Redis {
         if !self.is_away.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 reason,
-                "Redis does not answer; each replica counts its own calls until it does"
+                "Redis is not responding; until it does, each replica counts only its own calls"
             );
         }
         RedisDown(reason)
     }
 
-    /// Milliseconds after `start`.
+    /// Milliseconds since `start`.
     fn now(&self) -> u64 {
         u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 }
 
-/// The client would show its URL.
+/// The derived output would contain the URL.
 impl fmt::Debug for Redis {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter

@@ -1,18 +1,19 @@
-//! Counting calls over all replicas: GCRA, the algorithm of `governor`, in a script.
+//! Counts calls over all replicas, with a script that implements GCRA, the algorithm of `governor`.
 
 use std::{num::NonZeroU32, time::Duration};
 
 use super::{Redis, RedisDown};
 
-/// Before the names of our counters.
+/// The prefix of the counters' names.
 const PREFIX: &str = "mcp-bridge:rate:";
 
 /// A minute in microseconds.
 const MINUTE: f64 = 60_000_000.0;
 
-/// Counts one call under each key, or under none if one of them refuses. Times are microseconds of
-/// Redis's clock; an argument is the interval between calls and the tolerance. Answers 0, or the
-/// place of the key that refuses and how long to wait. A counter that is as good as new expires.
+/// Counts one call under each key, or under none if one of them refuses it. Times are microseconds
+/// of Redis's clock. Each argument contains the interval between calls and the tolerance. Returns
+/// 0, or the index of the key that refuses and how long to wait. A counter expires when it is full
+/// again.
 pub(super) const SCRIPT: &str = r"
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
@@ -31,18 +32,18 @@ end
 return {0, 0}
 ";
 
-/// A counter that refused.
+/// A limit that refused the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Refused {
-    /// Its place among those that were asked.
+    /// Its index in the request.
     pub index: usize,
-    /// When it passes the next call.
+    /// When it allows the next call.
     pub retry_after: Duration,
 }
 
 impl Redis {
-    /// Counts one call under each name (GCRA, a minute's calls may come at once), or under none if
-    /// one of them refuses; in one round trip.
+    /// Counts one call under each name, or under none if one of them refuses it, in one round trip
+    /// (GCRA; a whole minute's calls may come at once).
     pub async fn count_all(
         &self,
         counters: &[(String, NonZeroU32)],

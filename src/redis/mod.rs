@@ -1,5 +1,6 @@
-//! Redis, where several replicas count together and Open WebUI notes who signed out. Every question
-//! is bounded in time, and a Redis that is away costs precision, never a call.
+//! Redis, which replicas use to count calls together, and Open WebUI to record who signed out.
+//! Every request has a short timeout. If Redis is unreachable, counts are less exact, but no call
+//! fails.
 
 mod client;
 mod count;

@@ -1,11 +1,10 @@
-//! Open WebUI's signed-out tokens (Open WebUI contract §7.3 step 5).
+//! Tokens that Open WebUI has signed out.
 
 use super::{Redis, RedisDown};
 
 impl Redis {
-    /// Whether Open WebUI revoked a token: by its id, or all of the user's that are not newer than
-    /// a revocation (Open WebUI contract §7.3 step 5). A token that does not say when it was issued
-    /// is not newer.
+    /// Whether Open WebUI revoked a token: by its ID, or together with all older tokens of the
+    /// user. A token without an issue time counts as older.
     pub async fn is_revoked(
         &self,
         user: &str,
@@ -30,8 +29,8 @@ impl Redis {
     }
 }
 
-/// Whether a token was issued after a revocation, both in whole seconds since 1970. What cannot be
-/// told is not newer.
+/// Whether a token was issued after a revocation. Both times are in whole seconds since 1970. A
+/// time that cannot be parsed counts as older.
 fn is_newer(issued_at: Option<i64>, revoked_at: &str) -> bool {
     let seconds = revoked_at.split('.').next().unwrap_or_default().trim();
     match (issued_at, seconds.parse::<i64>()) {

@@ -1,4 +1,4 @@
-//! Against a real Redis.
+//! Tests with a real Redis.
 
 use std::{
     num::NonZeroU32,
@@ -12,7 +12,7 @@ use crate::{config, secret::Secret};
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "where the test script says that Redis is"
+    reason = "the test script sets the address of Redis"
 )]
 fn url() -> String {
     std::env::var("TEST_REDIS_URL").expect(
@@ -121,7 +121,7 @@ async fn a_refused_counter_takes_nothing_from_the_others() {
 async fn a_counter_passes_again_after_its_interval_and_expires() {
     let redis = open(&url(), "x");
     let name = unique("caller");
-    // One each 20 ms.
+    // One call per 20 ms.
     let limit = per_minute(3000);
     while count(&redis, &name, limit).await.unwrap().is_ok() {}
     let wait = count(&redis, &name, limit)
@@ -143,7 +143,7 @@ async fn a_counter_passes_again_after_its_interval_and_expires() {
 
 #[tokio::test]
 async fn one_that_is_away_is_known_to_be_away_and_comes_back() {
-    // A listener that never answers, then none at all, then a real Redis behind a proxy.
+    // First a listener that never responds, then no listener, then a real Redis behind a proxy.
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let redis = open(&format!("redis://:hunter2secret@{address}/"), "x");

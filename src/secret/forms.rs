@@ -1,4 +1,4 @@
-//! The forms in which a secret travels: as it is, in base64, and escaped.
+//! The forms in which a secret appears: plain, in base64, and escaped.
 
 use std::collections::BTreeSet;
 
@@ -6,40 +6,40 @@ use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 
 use super::plain::plain;
 
-/// The shortest secret that is looked for, in bytes.
+/// The shortest secret to look for, in bytes.
 pub(super) const BYTES_MIN: usize = 6;
-/// The shortest one that is looked for though it is written like a word or a number, in bytes.
+/// The shortest secret to look for if it looks like a word or a number, in bytes.
 const PLAIN_BYTES_MIN: usize = 12;
-/// The shortest piece of base64 that is looked for, in characters: a shorter one stands in many a
-/// picture by chance.
+/// The shortest piece of base64 to look for, in characters. Shorter pieces often appear in images
+/// by chance.
 const BASE64_CHARS_MIN: usize = 8;
 
-/// The shortest line of a secret of several lines that is looked for by itself, in bytes.
+/// The shortest line of a multi-line secret to look for on its own, in bytes.
 const LINE_BYTES_MIN: usize = 16;
-/// How many of them are.
+/// The maximum number of such lines.
 const LINES_MAX: usize = 256;
 
-/// Texts that give one text away; none for one that is not looked for.
+/// The texts that reveal a secret; empty if the secret is not looked for.
 #[derive(Debug, Default)]
 pub(super) struct Texts {
-    /// What they give away.
+    /// The secret that they reveal.
     pub(super) of: String,
-    /// To be looked for in any text.
+    /// Look for these in any text.
     pub(super) anywhere: BTreeSet<String>,
-    /// To be looked for where escapes were undone ([`super::plain`]); none for one of letters and
-    /// digits.
+    /// Look for these after escapes were undone ([`super::plain`]). Empty for a secret of letters
+    /// and digits.
     pub(super) unescaped: BTreeSet<String>,
 }
 
-/// The texts of a secret of the operator. What follows the first space is looked for by itself:
-/// `Bearer x` is known as `x` wherever it goes on. So is each line of several: a key file is printed
-/// line by line.
+/// The texts of a secret of the operator. The part after the first space is also looked for on its
+/// own: from `Bearer x`, `x` is found anywhere. So is each line of several, because a key file is
+/// printed line by line.
 pub(super) fn of(secret: &str) -> Vec<Texts> {
-    // Half of an escape must not stay behind in a text in JSON.
+    // Half of an escape must not be left in a JSON text.
     let secret = secret.trim().trim_end_matches('\\');
     let split = secret.split_once(' ');
     let bare = split.map(|(_scheme, token)| token.trim());
-    // Who knows the token knows the whole of `Bearer x`.
+    // If `x` is redacted, `Bearer x` needs no entry of its own.
     let is_scheme = |word: &str| {
         word.bytes()
             .all(|byte| byte.is_ascii_alphabetic() || byte == b'-')
@@ -67,12 +67,12 @@ pub(super) fn of(secret: &str) -> Vec<Texts> {
         .collect()
 }
 
-/// The texts of a token that a stranger gave: of the whole of it, as it is one.
+/// The texts of a token from an external server. It is looked for only as a whole.
 pub(super) fn of_token(token: &str) -> Vec<Texts> {
     vec![forms_of(token, token)]
 }
 
-/// Every form of a text.
+/// All forms of a text.
 fn forms_of(text: &str, of: &str) -> Texts {
     let mut texts = Texts {
         of: of.to_owned(),
@@ -80,20 +80,20 @@ fn forms_of(text: &str, of: &str) -> Texts {
     };
     texts.anywhere.insert(text.to_owned());
     texts.anywhere.extend(base64(text.as_bytes()));
-    // Letters and digits nobody escapes.
+    // Programs do not escape letters and digits.
     if !text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         let plain = plain(text);
-        // The fields of a form have a plus for a space.
+        // Form fields encode a space as a plus.
         texts.unescaped.insert(plain.replace(' ', "+"));
         texts.unescaped.insert(plain);
     }
     texts
 }
 
-/// Whether a text is worth looking for: stars in place of a short word or number would make logs and
-/// answers unreadable, break JSON, and by their places tell the secret. `postgres`, `changeme` and
-/// `12345678` are the first an attacker tries anyway; a token or a generated password has more
-/// bytes, or other characters.
+/// Whether a text is worth looking for. Stars in place of a short word or number would make logs
+/// and responses unreadable, break JSON, and reveal the secret by their positions. Attackers try
+/// `postgres`, `changeme` and `12345678` first anyway. A token or a generated password has more
+/// bytes or other characters.
 fn is_telling(text: &str) -> bool {
     let is_small = |byte: u8| byte.is_ascii_lowercase() || b"-_.".contains(&byte);
     let mut bytes = text.bytes();
@@ -104,9 +104,9 @@ fn is_telling(text: &str) -> bool {
     text.len() >= if is_plain { PLAIN_BYTES_MIN } else { BYTES_MIN }
 }
 
-/// In base64 of either alphabet, alone or within a longer text: its bytes begin at one of three
-/// places of a group, and the characters that its neighbors have a part in are left out. That
-/// finds a password in Basic credentials whoever the user is.
+/// The base64 forms in either alphabet, alone or within a longer text. The bytes can start at one
+/// of three positions of a base64 group; characters that also depend on neighboring bytes are left
+/// out. That finds a password in Basic credentials for any user name.
 fn base64(bytes: &[u8]) -> BTreeSet<String> {
     let mut forms = BTreeSet::new();
     for before in 0..3 {

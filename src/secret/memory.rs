@@ -1,4 +1,4 @@
-//! [`Memory`]: which secrets are known: those of the configuration, and a bounded number of others.
+//! [`Memory`]: the known secrets: those of the configuration, and a bounded number of others.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -8,65 +8,65 @@ use std::{
 
 use super::{Secret, forms, needles::Forms, shape::is_token};
 
-/// How many secrets are remembered besides those of the configuration. A token lives an hour: this is
-/// an hour of five thousand people with two servers each.
+/// How many secrets are remembered in addition to those of the configuration. With a token lifetime
+/// of one hour, this is enough for five thousand users with two servers each.
 const LEARNED_MAX: usize = 20_000;
 
-/// How many secrets of one login are remembered: a few tokens before the one that counts, for answers
-/// that are still on their way.
+/// How many secrets of one login are remembered: the current token and a few earlier ones, for
+/// responses that are still on their way.
 const OF_LOGIN_MAX: usize = 16;
 
-/// Who gave us a secret.
+/// The source of a secret.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Giver {
-    /// We made it, or were configured with it.
+    /// The bridge created it, or it was configured.
     Ourselves,
-    /// A stranger: it is looked for only if it has the shape of a token, and the newest few of each login
-    /// are.
+    /// An external server. Its secrets are looked for only if they have the shape of a token, and
+    /// only the latest few of each login.
     Stranger {
-        /// The bridge whose server or authorization server it is.
+        /// The bridge that uses the server or its authorization server.
         bridge: Arc<str>,
-        /// Whose login it is for; empty for the bridge's own.
+        /// The login that the secret is for; empty for the bridge's own.
         login: Arc<str>,
     },
 }
 
-/// What is known. A secret is known by its digest; its text is not kept.
+/// The known secrets. They are identified by digests; their texts are not stored.
 #[derive(Default)]
 pub(super) struct Memory {
-    /// Of the configuration in force.
+    /// Secrets of the current configuration.
     configured: HashMap<u64, Arc<Forms>>,
-    /// By when they were last heard of, the oldest first.
+    /// Learned secrets by the time of their last use, oldest first.
     learned: BTreeMap<u64, Learned>,
-    /// When each of those was last heard of.
+    /// When each learned secret was last used.
     heard: HashMap<u64, u64>,
-    /// When the secrets of each giver were last heard of.
+    /// When the secrets of each source were last used.
     by_giver: BTreeMap<Giver, BTreeSet<u64>>,
-    /// How many secrets of the servers of each bridge are known.
+    /// How many secrets each bridge's servers have.
     by_bridge: HashMap<Option<Arc<str>>, usize>,
-    /// Counts what is heard.
+    /// A counter that serves as time.
     clock: u64,
 }
 
-/// A secret that came while we run.
+/// A secret that was learned at run time.
 struct Learned {
     digest: u64,
     forms: Arc<Forms>,
     giver: Giver,
 }
 
-/// What came of learning.
+/// The result of learning.
 pub(super) enum News {
-    /// It is known, or as short as a word.
+    /// The secret is already known, or as short as a word.
     Nothing,
-    /// It has not the shape of a token, and is not looked for.
+    /// The secret does not have the shape of a token and is not looked for.
     NoToken,
-    /// It is to be looked for from now on.
+    /// The secret must be looked for from now on.
     New(Arc<Forms>),
 }
 
 impl Giver {
-    /// A server that gives tokens to a login.
+    /// A server that issues tokens to a login.
     pub fn stranger(bridge: &str, login: &str) -> Self {
         Self::Stranger {
             bridge: Arc::from(bridge),
@@ -74,7 +74,7 @@ impl Giver {
         }
     }
 
-    /// The bridge of a stranger.
+    /// The bridge of an external server.
     fn bridge(&self) -> Option<Arc<str>> {
         match self {
             Self::Ourselves => None,
@@ -84,8 +84,8 @@ impl Giver {
 }
 
 impl Memory {
-    /// Takes the secrets of another configuration. Those of the old one are remembered for a while:
-    /// a server that was started with them may still speak.
+    /// Replaces the secrets of the configuration. The old ones stay for a while, because a server
+    /// that was started with them may still print them.
     pub(super) fn configure(
         &mut self,
         secrets: impl IntoIterator<Item = Secret>,
@@ -132,7 +132,7 @@ impl Memory {
         News::New(forms)
     }
 
-    /// How many are known.
+    /// The number of known secrets.
     pub(super) fn len(&self) -> usize {
         self.configured.len() + self.learned.len()
     }
@@ -143,8 +143,9 @@ impl Memory {
         self.configured.values().chain(learned)
     }
 
-    /// Makes it the newest, and forgets over the bounds: the oldest of a login that has too many, else
-    /// the oldest of the bridge that has the most. No server pushes out the secrets of others.
+    /// Marks a secret as the newest. Beyond the limits, forgets the oldest secret of a login that
+    /// has too many, or else of the bridge that has the most. So a server cannot displace the
+    /// secrets of others.
     fn remember(&mut self, digest: u64, forms: Arc<Forms>, giver: Giver) {
         self.clock += 1;
         self.heard.insert(digest, self.clock);
@@ -169,7 +170,7 @@ impl Memory {
         }
     }
 
-    /// The oldest secret of the bridge with the most of them.
+    /// The oldest secret of the bridge with the most secrets.
     fn oldest_of_most(&self) -> Option<u64> {
         let most = self.by_bridge.iter().max_by_key(|(_, count)| **count);
         let bridge = most.map(|(bridge, _)| bridge)?;
@@ -178,13 +179,13 @@ impl Memory {
         found.map(|(heard, _)| *heard)
     }
 
-    /// Takes one out.
+    /// Forgets a secret.
     fn forget(&mut self, digest: u64) -> Option<Learned> {
         let heard = *self.heard.get(&digest)?;
         self.forget_heard(heard)
     }
 
-    /// Takes out the one that was heard of then.
+    /// Forgets the secret with this time.
     fn forget_heard(&mut self, heard: u64) -> Option<Learned> {
         let learned = self.learned.remove(&heard)?;
         self.heard.remove(&learned.digest);

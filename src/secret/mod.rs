@@ -1,5 +1,4 @@
-//! [`Secret`]: a text that never prints itself; [`Redactor`]: takes secrets out of texts that come from
-//! elsewhere.
+//! [`Secret`]: a text that never prints itself. [`Redactor`]: removes secrets from texts.
 
 mod forms;
 mod memory;
@@ -20,7 +19,7 @@ use subtle::ConstantTimeEq as _;
 pub use memory::Giver;
 pub use redactor::Redactor;
 
-/// A key, token or password. `Debug` shows stars, the memory is wiped on drop, and the one way to
+/// A key, token or password. `Debug` shows stars, the memory is wiped on drop, and the only way to
 /// the text is [`Secret::expose`], which is easy to search for.
 #[derive(Clone)]
 pub struct Secret(SecretString);
@@ -31,18 +30,18 @@ impl Secret {
         Self(SecretString::from(text.into()))
     }
 
-    /// The text itself: for a header or the environment of a child process, never for output.
+    /// The text: for a header or the environment of a child process, never for output.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
 
-    /// Whether `text` is this secret, in time that depends on the lengths alone.
+    /// Whether `text` is this secret. The time depends only on the lengths.
     pub fn matches(&self, text: &str) -> bool {
         self.expose().as_bytes().ct_eq(text.as_bytes()).into()
     }
 }
 
-/// Compares in constant time; a reload compares old and new configuration.
+/// Compares in constant time. A reload compares the old and the new configuration.
 impl PartialEq for Secret {
     fn eq(&self, other: &Self) -> bool {
         self.matches(other.expose())

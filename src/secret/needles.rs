@@ -1,9 +1,10 @@
-//! [`Search`]: finds many secrets in one pass over a text; made once, never changed.
+//! [`Search`]: finds many secrets in one pass over a text. It is built once and never changed.
 //!
-//! Every place of a text is asked whether a secret may end there: six bytes, multiplied, name one bit of
-//! a table that fits the cache. That costs a nanosecond a byte, for ten secrets as for twenty
-//! thousand, and the table is made in the time of a few look-ups for each of them. An automaton
-//! (Aho-Corasick) took two to five times as long for a text, and twenty times as long to make.
+//! For each position of a text a table shows whether a secret may end there: the last six bytes,
+//! multiplied, select one bit of a table that fits into the CPU cache. That takes a nanosecond per
+//! byte, for ten secrets as for twenty thousand, and building the table takes a few lookups per
+//! secret. An automaton (Aho-Corasick) took two to five times as long for a text, and twenty times
+//! as long to build.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -17,41 +18,41 @@ use super::{
     plain::Plain,
 };
 
-/// How much of a needle is kept as it is, in bytes; of what stands before, a digest does. Twenty
-/// thousand tokens of two kilobytes are then known without a second copy of them, and a text made of
-/// pieces of a token costs no more to search than another.
+/// How many trailing bytes of a needle are stored. The bytes before them are stored as a digest. So
+/// twenty thousand tokens of two kilobytes need no second copy, and searching a text that consists
+/// of pieces of a token is not slower.
 const TAIL_BYTES_MAX: usize = 64;
 
-/// Spreads the bits of a key over the upper ones (Knuth, multiplicative hashing).
+/// Spreads the bits of a key over the upper bits (Knuth, multiplicative hashing).
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// Bits of the table for each needle: one place in so many is looked at twice in vain.
+/// Bits of the table for each needle. One of this many positions is checked in vain.
 const BITS_EACH: usize = 64;
 
 /// A text to look for.
 #[derive(Debug, PartialEq, Eq)]
 struct Needle {
-    /// Its end.
+    /// The last bytes.
     tail: Box<[u8]>,
-    /// How many bytes stand before that, and their digest by the hasher of the process.
+    /// How many bytes precede them, and the digest of those.
     head: Option<(usize, u64)>,
-    /// The digest of the text that it gives away.
+    /// The digest of the secret that it reveals.
     of: u64,
 }
 
-/// Texts that a caller knows, by their digests.
+/// Texts that a caller knows, by digest.
 pub(super) type Known = HashSet<u64>;
 
-/// What is looked for on behalf of one secret.
+/// What to look for to find one secret.
 pub(super) struct Forms {
     /// In any text.
     anywhere: Vec<Arc<Needle>>,
-    /// In one whose escapes were undone.
+    /// In a text whose escapes were undone.
     unescaped: Vec<Arc<Needle>>,
 }
 
 impl Forms {
-    /// What to look for, of these texts.
+    /// Builds what to look for from these texts.
     pub(super) fn of(texts: &[Texts], hasher: &RandomState) -> Self {
         let needles = |which: fn(&Texts) -> &BTreeSet<String>| {
             let needles = texts.iter().flat_map(|texts| {
@@ -91,12 +92,12 @@ impl Needle {
 pub(super) struct Search {
     /// In any text.
     anywhere: Needles,
-    /// In one whose escapes were undone.
+    /// In a text whose escapes were undone.
     unescaped: Needles,
 }
 
 impl Search {
-    /// For all of these.
+    /// Builds a search for all of these secrets.
     pub(super) fn new<'a>(
         secrets: impl IntoIterator<Item = &'a Arc<Forms>> + Clone,
         hasher: &RandomState,
@@ -109,18 +110,18 @@ impl Search {
         }
     }
 
-    /// The longest text that is looked for, in bytes.
+    /// The longest text to look for, in bytes.
     pub(super) fn longest(&self) -> usize {
         self.anywhere.longest.max(self.unescaped.longest)
     }
 
-    /// Whether escapes are worth undoing: a token of letters and digits is written the same everywhere.
+    /// Whether undoing escapes is useful. A token of letters and digits is the same in all forms.
     pub(super) fn needs_plain(&self) -> bool {
         !self.unescaped.is_empty()
     }
 
-    /// Where secrets stand in a text, in no order; `plain` is it without escapes, if it has any. What
-    /// is known is not looked for.
+    /// The positions of secrets in a text, unsorted; `plain` is the text without escapes, if it has
+    /// any. Secrets in `known` are ignored.
     pub(super) fn find(
         &self,
         text: &[u8],
@@ -137,7 +138,7 @@ impl Search {
         found
     }
 
-    /// Adds what a text gives away.
+    /// Adds the secrets that a text reveals.
     pub(super) fn add_known(&self, text: &[u8], plain: Option<&Plain<'_>>, known: &mut Known) {
         self.anywhere.add_known(text, known);
         if let Some(plain) = plain {
@@ -149,20 +150,21 @@ impl Search {
 /// Finds texts.
 #[derive(Default)]
 struct Needles {
-    /// By their last six bytes.
+    /// The needles by their last six bytes.
     by_end: HashMap<u64, Vec<Arc<Needle>>>,
-    /// One bit for each key of those, and by chance for others; empty when there are none.
+    /// One bit for each key, which may by chance also be set for other keys. Empty if there are no
+    /// needles.
     bits: Vec<u64>,
     /// The longest needle, in bytes.
     longest: usize,
-    /// How far a spread key is shifted to be the number of a bit.
+    /// How far a spread key is shifted to get the number of a bit.
     shift: u32,
-    /// Makes the digests.
+    /// Computes digests.
     hasher: RandomState,
 }
 
 impl Needles {
-    /// Looks for all of these.
+    /// Builds a search for all of these needles.
     fn new<'a>(needles: impl Iterator<Item = &'a Arc<Needle>>, hasher: &RandomState) -> Self {
         let mut by_end: HashMap<u64, Vec<Arc<Needle>>> = HashMap::new();
         let mut longest = 0;
@@ -198,12 +200,12 @@ impl Needles {
         needles
     }
 
-    /// Whether there is nothing to find.
+    /// Whether there are no needles.
     fn is_empty(&self) -> bool {
         self.bits.is_empty()
     }
 
-    /// Where they stand in a text, in order and apart: of two that meet nothing remains.
+    /// The positions of needles in a text, sorted. Overlapping positions are merged.
     fn find(&self, text: &[u8], known: &Known) -> Vec<Range<usize>> {
         let mut found: Vec<Range<usize>> = Vec::new();
         self.scan(text, |alike, end| {
@@ -223,7 +225,7 @@ impl Needles {
         found
     }
 
-    /// Adds what a text gives away.
+    /// Adds the secrets that a text reveals.
     fn add_known(&self, text: &[u8], known: &mut Known) {
         self.scan(text, |alike, end| {
             let before = text.get(..end).unwrap_or_default();
@@ -234,13 +236,14 @@ impl Needles {
         });
     }
 
-    /// Tells of every place where one may end: of those with these last bytes, and of the place.
+    /// Calls `tell` for every position where a needle may end, with the needles that have these
+    /// last bytes.
     #[inline]
     fn scan(&self, text: &[u8], mut tell: impl FnMut(&[Arc<Needle>], usize)) {
         if self.is_empty() {
             return;
         }
-        // The first ends have no eight bytes before them.
+        // The first positions do not have eight bytes before them.
         for end in BYTES_MIN..=text.len().min(7) {
             let bytes = text.get(..end).and_then(|it| it.last_chunk::<BYTES_MIN>());
             if let Some(bytes) = bytes {
@@ -253,7 +256,7 @@ impl Needles {
         }
     }
 
-    /// Looks whether one may end at a place.
+    /// Checks whether a needle may end at a position.
     #[inline]
     fn look(&self, key: u64, end: usize, tell: &mut impl FnMut(&[Arc<Needle>], usize)) {
         let (word, bit) = self.bit(key);
@@ -262,7 +265,7 @@ impl Needles {
         }
     }
 
-    /// The same, beyond the table.
+    /// Checks again without the table.
     #[cold]
     fn look_closer(&self, key: u64, end: usize, tell: &mut impl FnMut(&[Arc<Needle>], usize)) {
         if let Some(alike) = self.by_end.get(&key) {
@@ -270,7 +273,7 @@ impl Needles {
         }
     }
 
-    /// Where a needle begins that a text ends in.
+    /// The start of a needle if the text ends with it.
     fn start(&self, needle: &Needle, text: &[u8]) -> Option<usize> {
         let rest = text.strip_suffix(&*needle.tail)?;
         let Some((length, digest)) = needle.head else {
@@ -291,7 +294,7 @@ impl Needles {
     }
 }
 
-/// Six bytes as a number: what the upper part of eight is, read from the lowest.
+/// Six bytes as a number, which equals the upper part of eight bytes in little-endian order.
 fn key(bytes: [u8; BYTES_MIN]) -> u64 {
     bytes
         .iter()

@@ -1,4 +1,4 @@
-//! [`Own`]: what a caller sent, and therefore knows.
+//! [`Own`]: what a caller sent, and therefore already knows.
 
 use std::sync::OnceLock;
 
@@ -7,21 +7,22 @@ use serde_json::Value;
 
 use super::needles::Known;
 
-/// What a caller sent. A secret in it is not taken out of the answer to this caller: stars in place of
-/// what they wrote themselves would tell them that it is one.
+/// What a caller sent. If it contains a secret, that secret is not removed from the response to
+/// this caller: stars in place of the caller's own text would reveal that it is a secret.
 #[derive(Debug)]
 pub(super) struct Own {
     /// The secrets in it.
     pub(super) known: Known,
-    /// The body, as it came.
+    /// The request body.
     pub(super) body: Bytes,
-    /// The secrets that a server can make of it with little effort, once somebody asked for them.
+    /// Secrets that a server can produce from the body with little effort. Computed when first
+    /// needed.
     pub(super) made: OnceLock<Known>,
 }
 
 impl Own {
-    /// What servers often make of arguments: all texts one after the other, in small letters, in
-    /// capitals.
+    /// What servers often produce from arguments: all texts concatenated, in lower case, in upper
+    /// case.
     pub(super) fn variants(&self) -> Vec<Vec<u8>> {
         let mut joined = String::new();
         if let Ok(value) = serde_json::from_slice::<Value>(&self.body) {
@@ -38,7 +39,7 @@ impl Own {
     }
 }
 
-/// Writes the texts of a value one after the other.
+/// Concatenates the texts of a value.
 fn join(value: &Value, joined: &mut String) {
     match value {
         Value::String(text) => joined.push_str(text),

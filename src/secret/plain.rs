@@ -1,21 +1,21 @@
 //! [`Plain`]: a text without the escapes of URLs, JSON and programs.
 //!
-//! Every program has its own idea of what it escapes, and some escape what others escaped. So escapes
-//! are undone rather than foreseen: whatever a backslash or a percent sign says of a character is
-//! replaced by the character, all other backslashes go, and secrets are looked for in that form. It does
-//! not replace the search in the text as it is: `%` before a secret that begins with digits takes two
-//! of them for its own.
+//! Every program escapes different characters, and some escape text that is already escaped. So
+//! escapes are undone instead of predicted: each escape sequence with a backslash or a percent sign
+//! is replaced with its character, all other backslashes are removed, and secrets are looked for in
+//! the result. The original text must still be searched too: a `%` directly before a secret that
+//! begins with digits would consume two of them.
 
 use std::{iter::Peekable, ops::Range};
 
 use memchr::memchr2;
 
-/// A text without escapes. Where its bytes stood is found out anew for the few who ask: kept for a text
-/// of nothing but escapes, that would be many times its size.
+/// A text without escapes. The original positions are computed again when needed. Storing them
+/// could take many times the size of a text that consists only of escapes.
 pub(super) struct Plain<'a> {
-    /// What it was made of.
+    /// The original text.
     original: &'a [u8],
-    /// The bytes; they need not be UTF-8.
+    /// The bytes, which need not be UTF-8.
     pub(super) text: Vec<u8>,
 }
 
@@ -24,7 +24,7 @@ pub(super) fn plain(secret: &str) -> String {
     secret.chars().filter_map(plain_of).collect()
 }
 
-/// Backslashes go; for a line break and a tab programs write a letter.
+/// Removes backslashes. For a line break and a tab, programs write a letter after the backslash.
 fn plain_of(character: char) -> Option<char> {
     match character {
         '\\' => None,
@@ -36,7 +36,7 @@ fn plain_of(character: char) -> Option<char> {
 }
 
 impl<'a> Plain<'a> {
-    /// `None` for a text without escapes, which is found out without a copy.
+    /// Undoes escapes. Returns `None` for a text without escapes, without copying it.
     pub(super) fn of(original: &'a [u8]) -> Option<Self> {
         let mut escapes = Escapes::of(original).peekable();
         escapes.peek()?;
@@ -52,7 +52,8 @@ impl<'a> Plain<'a> {
         Some(Self { original, text })
     }
 
-    /// Where pieces of it stood, each with its own escapes. They are in order and apart.
+    /// The original positions of pieces of the text, including their escapes. The result is sorted
+    /// and without overlaps.
     pub(super) fn places(&self, pieces: &[Range<usize>]) -> Vec<Range<usize>> {
         let mut way = Way {
             escapes: Escapes::of(self.original).peekable(),
@@ -66,17 +67,17 @@ impl<'a> Plain<'a> {
     }
 }
 
-/// A piece of the original that is not as it was.
+/// A changed piece of the original.
 struct Escape {
-    /// What stands for it; nothing for a backslash.
+    /// The replacement; empty for a removed backslash.
     instead: Instead,
-    /// Where that stands.
+    /// The position of the replacement.
     now: Range<usize>,
-    /// Where it stood.
+    /// The original position.
     was: Range<usize>,
 }
 
-/// One character at most, in UTF-8, or a byte of one.
+/// At most one character in UTF-8, or a single byte.
 #[derive(Clone, Copy, Default)]
 struct Instead {
     buffer: [u8; 4],
@@ -102,12 +103,12 @@ impl Instead {
     }
 }
 
-/// The escapes of a text, one after the other.
+/// The escapes of a text, in order.
 struct Escapes<'a> {
     text: &'a [u8],
-    /// How far it was read.
+    /// How far the text was read.
     at: usize,
-    /// How much shorter it became.
+    /// By how many bytes the result is shorter.
     saved: usize,
 }
 
@@ -144,18 +145,18 @@ impl Iterator for Escapes<'_> {
     }
 }
 
-/// The way back through a text.
+/// Maps positions back to the original text.
 struct Way<'a> {
-    /// Those ahead.
+    /// The escapes ahead.
     escapes: Peekable<Escapes<'a>>,
-    /// Behind the last one, without escapes.
+    /// The position after the last escape, in the unescaped text.
     now: usize,
-    /// The same place with them.
+    /// The same position in the original text.
     was: usize,
 }
 
 impl Way<'_> {
-    /// Where what begins here began, backslashes before it included.
+    /// The original start of a piece that starts here, including backslashes before it.
     fn start(&mut self, at: usize) -> usize {
         self.pass(|escape| escape.now.start < at);
         match self.escapes.peek() {
@@ -164,7 +165,7 @@ impl Way<'_> {
         }
     }
 
-    /// Where what ends here ended.
+    /// The original end of a piece that ends here.
     fn end(&mut self, at: usize) -> usize {
         self.pass(|escape| escape.now.end < at);
         match self.escapes.peek() {
@@ -173,7 +174,7 @@ impl Way<'_> {
         }
     }
 
-    /// Leaves escapes behind.
+    /// Skips escapes.
     fn pass(&mut self, is_behind: impl Fn(&Escape) -> bool) {
         while let Some(escape) = self.escapes.next_if(&is_behind) {
             (self.now, self.was) = (escape.now.end, escape.was.end);
@@ -181,7 +182,7 @@ impl Way<'_> {
     }
 }
 
-/// What stands for the escape that a text begins with, and the length of that.
+/// The replacement of the escape at the start of a text, and the length of the escape.
 fn unescaped(text: &[u8]) -> Option<(Instead, usize)> {
     match text {
         [b'%', high, low, ..] => {
@@ -199,7 +200,7 @@ fn unescaped(text: &[u8]) -> Option<(Instead, usize)> {
     }
 }
 
-/// The character of a `\uXXXX`, or of two of them.
+/// The character of one `\uXXXX`, or of a surrogate pair.
 fn character(text: &[u8]) -> Option<(Instead, usize)> {
     let first = unit(text)?;
     let second = text.get(6..).and_then(unit);

@@ -1,4 +1,4 @@
-//! [`Redactor`]: what the process knows of secrets, shared by everything that writes.
+//! [`Redactor`]: the secrets known to the process, shared by everything that writes output.
 
 use std::{
     borrow::Cow,
@@ -21,56 +21,57 @@ use super::{
     plain::Plain,
 };
 
-/// What stands in place of a secret.
+/// The replacement of a secret.
 const STARS: &str = "***";
 
-/// How many bytes an escape makes of one, as URLs are escaped.
+/// How many bytes one byte becomes when it is escaped in a URL.
 const ESCAPED_BYTES: usize = 3;
 
-/// The most that is left out at the end of a text that was cut, in bytes.
+/// The maximum number of bytes that are removed at the end of a text that was cut.
 const MARGIN_MAX: usize = 1 << 10;
 
-/// No secret is a shorter number.
+/// Numbers up to this are never secrets.
 const NUMBER_MAX: u64 = 99_999_999_999;
 
-/// While so few secrets are known, everything is built anew for each that comes.
+/// Up to this number of secrets, everything is rebuilt for each new one.
 const SETTLED_MIN: usize = 1_000;
 
-/// Replaces secrets in texts that come from elsewhere: what a server says, what a caller sent, what we
-/// write of it. One for the process, cheap to clone; all clones know the same. Reading takes no
-/// lock, and a text without secrets is not copied.
+/// Removes secrets from the output of servers, the input of callers, and the bridge's own logs.
+/// There is one per process. It is cheap to clone, and all clones share their secrets. Reading
+/// takes no lock, and a text without secrets is not copied.
 #[derive(Clone, Default)]
 pub struct Redactor {
-    /// What all know.
+    /// The shared state.
     inner: Arc<Inner>,
-    /// What the caller sent whose answer is cleaned.
+    /// What the caller sent, while the response to that caller is cleaned.
     own: Option<Arc<Own>>,
 }
 
-/// What the clones share.
+/// The state that all clones share.
 #[derive(Default)]
 struct Inner {
     /// What is looked for, swapped as one value.
     current: ArcSwap<Current>,
-    /// What is known; also the turn of whoever changes it.
+    /// The known secrets. Locked by the task that changes them.
     memory: Mutex<Memory>,
-    /// The strangers of whom the log says that they give what is no token.
+    /// The external servers for which the log already says that their secrets do not have the shape
+    /// of a token.
     told: Mutex<BTreeSet<Giver>>,
-    /// Makes digests, which nobody else can make.
+    /// Computes digests that others cannot reproduce.
     hasher: RandomState,
 }
 
-/// What is looked for. Where many secrets are known, new ones stand apart until there are enough of
-/// them: building everything anew then takes milliseconds, and tokens come one by one.
+/// What is looked for. If many secrets are known, new ones are kept separately until there are
+/// enough of them, because rebuilding everything takes milliseconds and tokens arrive one by one.
 #[derive(Default)]
 struct Current {
-    /// What was known when everything was built.
+    /// The secrets of the last rebuild.
     settled: Arc<Search>,
-    /// How many secrets that was.
+    /// How many there were.
     settled_count: usize,
-    /// What came later.
+    /// The secrets since then.
     fresh: Search,
-    /// For the next time that those are built.
+    /// Their forms, for the next rebuild.
     fresh_forms: Vec<Arc<Forms>>,
 }
 
@@ -81,8 +82,8 @@ impl fmt::Debug for Redactor {
 }
 
 impl Redactor {
-    /// Takes the secrets of a configuration. Those of the one before are still looked for, as long as
-    /// a learned one is.
+    /// Sets the secrets of the configuration. The previous ones are still looked for, like learned
+    /// secrets.
     pub fn set_configured(&self, secrets: impl IntoIterator<Item = Secret>) {
         let mut memory = self
             .inner
@@ -93,19 +94,19 @@ impl Redactor {
         self.settle(&memory);
     }
 
-    /// Learns a secret of our own that came while we run. From its return on the secret is found. Cheap
-    /// when it is known; whoever has many takes [`Self::learn_all`].
+    /// Learns one of the bridge's own secrets at run time. When this returns, the secret is found.
+    /// This is cheap for a known secret. For several secrets use [`Self::learn_all`].
     pub fn learn(&self, secret: Secret) {
         self.learn_all([secret]);
     }
 
-    /// Learns several. The oldest of too many are forgotten.
+    /// Learns several secrets. If there are too many, the oldest are forgotten.
     pub fn learn_all(&self, secrets: impl IntoIterator<Item = Secret>) {
         self.learn_from(&Giver::Ourselves, secrets);
     }
 
-    /// Learns what somebody gave. What strangers give is looked for only where it has the shape of a
-    /// token: they must not decide which words others may say.
+    /// Learns secrets from a source. Secrets of external servers are looked for only if they have
+    /// the shape of a token; otherwise a server could decide which words others may say.
     pub fn learn_from(&self, giver: &Giver, secrets: impl IntoIterator<Item = Secret>) {
         let hasher = &self.inner.hasher;
         let mut is_odd = false;
@@ -131,7 +132,7 @@ impl Redactor {
         }
     }
 
-    /// Says once that what a stranger gives is no token.
+    /// Warns once that a secret of an external server does not have the shape of a token.
     fn warn_of(&self, giver: &Giver) {
         let Giver::Stranger { bridge, .. } = giver else {
             return;
@@ -150,7 +151,7 @@ impl Redactor {
         }
     }
 
-    /// Looks for these too.
+    /// Looks for these secrets too.
     fn look_for(&self, new: Vec<Arc<Forms>>, memory: &Memory) {
         let current = self.inner.current.load();
         let mut fresh_forms = current.fresh_forms.clone();
@@ -168,7 +169,7 @@ impl Redactor {
         }));
     }
 
-    /// Builds everything anew.
+    /// Rebuilds everything.
     fn settle(&self, memory: &Memory) {
         self.inner.current.store(Arc::new(Current {
             settled: Arc::new(Search::new(memory.all(), &self.inner.hasher)),
@@ -177,8 +178,8 @@ impl Redactor {
         }));
     }
 
-    /// This one for the answer to a caller: a secret that they sent themselves stays in it. `texts` and
-    /// the body are what they sent.
+    /// A redactor for the response to a caller: secrets that the caller sent stay in it. `texts`
+    /// and the body are what the caller sent.
     #[must_use]
     pub fn for_caller(&self, texts: &[&[u8]], body: Bytes) -> Self {
         let current = self.inner.current.load();
@@ -197,7 +198,7 @@ impl Redactor {
         }
     }
 
-    /// The text with `***` for every secret.
+    /// The text with `***` in place of every secret.
     pub fn redact<'a>(&self, text: &'a str) -> Cow<'a, str> {
         let places = self.places(text.as_bytes());
         if places.is_empty() {
@@ -206,8 +207,8 @@ impl Redactor {
         Cow::Owned(starred(text, &places))
     }
 
-    /// The same for the beginning of a text whose rest is not known. A secret may begin in it and go on
-    /// beyond: as much of the end is left out as the longest secret has, or [`MARGIN_MAX`].
+    /// Redacts the beginning of a longer text. A secret may start in it and continue beyond, so the
+    /// last bytes are removed: as many as the longest secret has, at most [`MARGIN_MAX`].
     pub fn redact_beginning(&self, text: &str) -> String {
         let current = self.inner.current.load();
         let longest = current.settled.longest().max(current.fresh.longest());
@@ -221,14 +222,14 @@ impl Redactor {
         starred(text.get(..end).unwrap_or_default(), &places)
     }
 
-    /// The same in place.
+    /// Redacts a text in place.
     pub fn clean(&self, text: &mut String) {
         if let Cow::Owned(redacted) = self.redact(text) {
             *text = redacted;
         }
     }
 
-    /// The same for every text of a value, names of members included.
+    /// Redacts all texts of a value, including member names.
     pub fn clean_json(&self, value: &mut Value) {
         match value {
             Value::String(text) => self.clean(text),
@@ -256,12 +257,12 @@ impl Redactor {
         }
     }
 
-    /// Whether there is a secret in a text.
+    /// Whether a text contains a secret.
     pub fn finds(&self, text: &[u8]) -> bool {
         !self.places(text).is_empty()
     }
 
-    /// Where secrets stand, in order and apart.
+    /// The positions of secrets, sorted and without overlaps.
     fn places(&self, text: &[u8]) -> Vec<Range<usize>> {
         let current = self.inner.current.load();
         let Some(own) = &self.own else {
@@ -286,7 +287,7 @@ impl Redactor {
 }
 
 impl Current {
-    /// Where secrets stand that are not known, in order and apart.
+    /// The positions of secrets that are not in `known`, sorted and without overlaps.
     fn find(&self, text: &[u8], known: &Known) -> Vec<Range<usize>> {
         let plain = self.plain(text);
         let mut found = self.settled.find(text, plain.as_ref(), known);
@@ -302,21 +303,21 @@ impl Current {
         found
     }
 
-    /// Adds what a text gives away.
+    /// Adds the secrets that a text reveals.
     fn add_known(&self, text: &[u8], known: &mut Known) {
         let plain = self.plain(text);
         self.settled.add_known(text, plain.as_ref(), known);
         self.fresh.add_known(text, plain.as_ref(), known);
     }
 
-    /// A text without escapes, if it has any and they matter.
+    /// The text without escapes, if it has any and they matter.
     fn plain<'a>(&self, text: &'a [u8]) -> Option<Plain<'a>> {
         let needs_plain = self.settled.needs_plain() || self.fresh.needs_plain();
         needs_plain.then(|| Plain::of(text)).flatten()
     }
 }
 
-/// Puts stars in place of what stands at these places.
+/// Replaces these positions with stars.
 fn starred(text: &str, places: &[Range<usize>]) -> String {
     let mut starred = String::with_capacity(text.len());
     let mut end = 0;

@@ -1,22 +1,23 @@
-//! [`is_token`]: whether a text that a stranger calls a secret can be one.
+//! [`is_token`]: whether a text that an external server calls a secret looks like one.
 //!
-//! The servers that give us tokens choose them. A token that is a word, an address, a date, or a piece of
-//! JSON would be taken out of every answer, also of other servers. So a token of theirs is looked for
-//! only if it reads like none of these: its letters and digits follow each other as in no language.
+//! Servers choose the tokens that they issue. A token that is a word, an address, a date, or a
+//! piece of JSON would be removed from every response, including those of other servers. So an
+//! external token is looked for only if it looks like none of these: its sequence of letters and
+//! digits must be unusual for any language.
 
-/// The shortest token that is looked for, in bytes.
+/// The shortest token to look for, in bytes.
 const BYTES_MIN: usize = 16;
-/// The longest one, in bytes: no header carries more.
+/// The longest token to look for, in bytes. Headers cannot contain more.
 const BYTES_MAX: usize = 16 << 10;
-/// How many different characters it has at least.
+/// The minimum number of different characters.
 const DISTINCT_MIN: usize = 8;
-/// How many odd pairs it has at least.
+/// The minimum number of unusual pairs.
 const ODD_MIN: usize = 6;
-/// At least one pair of so many is odd.
+/// At least one of this many pairs must be unusual.
 const ODD_SHARE: usize = 5;
 
-/// The letters that often follow each letter in words and in names of programs; all others follow it
-/// in three pairs of a hundred.
+/// For each letter, the letters that often follow it in words and in names of programs. Other
+/// letters follow it in only three percent of the pairs.
 const FOLLOWERS: [&str; 26] = [
     "bcdfgiklmnprstuvwxy",
     "aeijlorsuy",
@@ -46,8 +47,8 @@ const FOLLOWERS: [&str; 26] = [
     "e",
 ];
 
-/// Whether a text has the shape of a token: 16 bytes or more of visible ASCII without quotes and
-/// backslashes, no URL, and enough pairs of characters that no word or number has.
+/// Whether a text has the shape of a token: at least 16 bytes of visible ASCII without quotes and
+/// backslashes, not a URL, and enough character pairs that do not occur in words and numbers.
 pub(super) fn is_token(text: &str) -> bool {
     let is_written_so = |byte: u8| byte.is_ascii_graphic() && !b"\"'`\\<>{}".contains(&byte);
     if !(BYTES_MIN..=BYTES_MAX).contains(&text.len())
@@ -68,7 +69,8 @@ pub(super) fn is_token(text: &str) -> bool {
     distinct.count_ones() as usize >= DISTINCT_MIN && odd >= ODD_MIN && odd * ODD_SHARE >= pairs
 }
 
-/// Whether two characters seldom follow each other: a letter and a digit, or two letters of no word.
+/// Whether two characters rarely follow each other: a letter and a digit, or two letters that do
+/// not occur together in words.
 fn is_odd(first: u8, second: u8) -> bool {
     if first.is_ascii_digit() != second.is_ascii_digit() {
         return true;
@@ -134,7 +136,7 @@ mod tests {
             "aaaaaaaaaaaaaaaaaaaaaaaaaaaa",
             "a1a1a1a1a1a1a1a1a1a1a1a1",
             "                                ",
-            // A token, and what would not go into a header.
+            // A token followed by characters that a header cannot contain.
             "ghp_16C7e42F292c6912E7710c838347Ae178B4a https://",
             "ghp_16C7e42F292c6912E7710c838347Ae178B4a\nhttps://example.com/",
             "ghp_16C7e42F292c6912E7710c838347Ae178B4a\\nhttps:",

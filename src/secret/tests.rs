@@ -1,4 +1,4 @@
-//! What is found of a secret, and what is left alone.
+//! Which forms of a secret are found, and which texts are left unchanged.
 
 use std::{borrow::Cow, hash::RandomState};
 
@@ -11,7 +11,7 @@ use super::{
     memory::{Memory, News},
 };
 
-/// One that knows these.
+/// A redactor that knows these secrets.
 fn knowing<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Redactor {
     let redactor = Redactor::default();
     redactor.set_configured(secrets.into_iter().map(Secret::new));
@@ -58,7 +58,7 @@ fn a_secret_is_found_in_every_form_in_which_it_travels() {
         r#""p@s\"s/w\\ö\u003crd\u003e\u0026+ 7""#.to_owned(),
         format!("{secret:?}"),
         url::form_urlencoded::byte_serialize(secret.as_bytes()).collect(),
-        // `encodeURIComponent`, Python's `quote`, and both with small digits.
+        // `encodeURIComponent`, Python's `quote`, and both with lower-case digits.
         "p%40s%22s%2Fw%5C%C3%B6%3Crd%3E%26%2B%207".to_owned(),
         "p%40s%22s/w%5C%C3%B6%3Crd%3E%26%2B%207".to_owned(),
         "p%40s%22s%2fw%5c%c3%b6%3crd%3e%26%2b%207".to_owned(),
@@ -110,7 +110,7 @@ fn what_is_short_or_a_common_word_is_left_alone() {
     let redactor = knowing(words);
     let text = "INFO connected to postgres at 12345678901, message=\"on production\" Bearer";
     assert!(matches!(redactor.redact(text), Cow::Borrowed(same) if same == text));
-    // As short, but nobody's word.
+    // Just as short, but not words.
     for secret in [
         "hunter2",
         "pass word1",
@@ -180,7 +180,7 @@ fn a_value_is_cleaned_to_its_names_and_long_numbers() {
 fn what_is_learned_is_found_at_once_and_by_every_clone() {
     let redactor = knowing(["configured-1"]);
     let clone = redactor.clone();
-    // Beyond what is looked for apart from the rest.
+    // More than are kept separately before a rebuild.
     for number in 0..200 {
         let secret = format!("learned-{number}-secret");
         redactor.learn(Secret::new(secret.as_str()));
@@ -213,7 +213,7 @@ fn the_oldest_of_too_many_are_forgotten_and_the_configured_never() {
     let token = |number: usize| Secret::new(format!("token-{number:08}-{number:08}"));
     redactor.learn_all((0..20_000).map(token));
     redactor.learn_all([token(0), Secret::new("one-more-token")]);
-    // Until everything is built anew, what was forgotten may still be found.
+    // Until the next rebuild, forgotten secrets may still be found.
     redactor.set_configured([Secret::new("configured-1")]);
     let is_found = |secret: &Secret| redactor.finds(secret.expose().as_bytes());
     assert!(is_found(&token(0)), "heard of again");
@@ -243,11 +243,11 @@ proptest! {
     #[test]
     fn json_stays_json(
         secret in "[a-zA-Z0-9/+=é\\\\ <&-]{6,40}[0-9A-Z][0-9A-Z\\\\]",
-        // A percent sign could take the first letter for a digit of its own.
+        // A percent sign could consume the first letter as a hexadecimal digit.
         texts in prop::collection::vec("[ -$&-~é\n]{0,20}", 1..8),
         depth in 1usize..4,
     ) {
-        // Where escapes are undone backslashes do not count.
+        // In text whose escapes are undone, backslashes do not count.
         prop_assume!(secret.trim().replace('\\', "").len() >= 6);
         let redactor = knowing([secret.as_str()]);
         let texts: Vec<String> = texts.iter().map(|text| format!("{text}{secret}{text}")).collect();
@@ -264,7 +264,7 @@ proptest! {
     }
 }
 
-/// A token as servers make them.
+/// A token like those of servers.
 fn token(number: u64) -> String {
     format!(
         "tK{:016x}q9Z{number:06}xV",
@@ -293,7 +293,7 @@ fn a_stranger_does_not_decide_which_words_others_say() {
         "{}",
         redactor.redact(&text)
     );
-    // What has the shape of a token is found in all its forms.
+    // A secret with the shape of a token is found in all its forms.
     redactor.learn_from(&giver, [Secret::new(token(1))]);
     for text in [token(1), BASE64_STANDARD.encode(token(1))] {
         assert!(redactor.redact(&text).contains("***"), "{text}");
@@ -312,7 +312,7 @@ fn a_server_that_gives_many_tokens_pushes_out_none_of_others() {
         Giver::stranger("noisy", ""),
     );
     assert!(is_new(&quiet, &token(1)) && is_new(&Giver::Ourselves, "own-key-0aB"));
-    // One login, a new token a second.
+    // One login with a new token every second.
     for number in 100..200 {
         assert!(is_new(&noisy, &token(number)));
     }
@@ -374,7 +374,7 @@ fn what_a_caller_sent_stays_in_the_answer_to_them() {
             "s3cret/t0ken B",
             "s3cret/t0ken B",
         ),
-        // Put together, and in capitals.
+        // Concatenated, and in upper case.
         (
             &[],
             r#"{"a":"s3cret-","b":["t0ken","-A"]}"#,
@@ -387,7 +387,7 @@ fn what_a_caller_sent_stays_in_the_answer_to_them() {
             "UPPER-S3CRET-9",
             "UPPER-S3CRET-9",
         ),
-        // Of others nothing is told.
+        // Secrets that the caller did not send are redacted.
         (
             &["s3cret-t0ken-B"],
             r#"{"a":"s3cret-t0ken"}"#,
@@ -409,6 +409,6 @@ fn what_a_caller_sent_stays_in_the_answer_to_them() {
     ] {
         assert_eq!(of(texts, body, answer), expected, "{texts:?} {body}");
     }
-    // For everybody else it is a secret.
+    // For other callers it is a secret.
     assert_eq!(redactor.redact("s3cret-t0ken-A"), "***");
 }

@@ -1,4 +1,4 @@
-//! What access asks: grants, members, keys.
+//! The queries of access control: grants, members, keys.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,9 @@ const MAPPINGS: &str =
     "SELECT group_name, tenant_id FROM group_tenant_mapping ORDER BY group_name, tenant_id";
 const NARROWED: &str = "SELECT workspace_id, group_name, bridge, tools, read_only \
     FROM bridge_grant ORDER BY group_name, bridge, workspace_id, tools, read_only";
-/// One query: the groups, and a row without a group that tells of the administrator. What `lower`
-/// makes equal depends on the database and its locale, so each e-mail is compared again.
+/// One query for the groups and the administrator status; the latter is a row without a group. What
+/// `lower` treats as equal depends on the database and its locale, so each e-mail address is
+/// compared again.
 const MEMBER: &str = "SELECT user_email, group_name, FALSE FROM user_group_membership \
     WHERE lower(user_email) = lower($1) \
     UNION ALL SELECT user_email, NULL, TRUE FROM user_admin_status \
@@ -22,11 +23,11 @@ const USERS: &str = "SELECT user_email, group_name, FALSE, CAST(created_at AS TE
     FROM user_admin_status";
 const MEMBERS: &str = "SELECT group_name, user_email FROM user_group_membership";
 
-/// Microseconds a second.
+/// Microseconds per second.
 pub(super) const MICROS: i64 = 1_000_000;
 
 impl Store {
-    /// Every grant of every group: `group_tenant_mapping` and our own narrowed ones.
+    /// Every grant of every group, from `group_tenant_mapping` and `bridge_grant`.
     pub async fn grants(&self) -> Result<Vec<GrantRow>, StoreError> {
         self.bounded(async {
             let mut grants = unnarrowed(self.read.fetch(MAPPINGS, &[]).await?);
@@ -38,9 +39,10 @@ impl Store {
         .await
     }
 
-    /// What our tables say of a user, in any case of letters. No rows are an empty answer.
+    /// What the bridge's tables contain about a user, ignoring the case of letters. The result is
+    /// empty if there are no rows.
     pub async fn member(&self, email: &str) -> Result<Member, StoreError> {
-        // No table holds such a text.
+        // No table contains such a text.
         if email.contains('\0') {
             return Ok(Member::default());
         }
@@ -57,7 +59,7 @@ impl Store {
         .await
     }
 
-    /// Every stored API key that is not revoked.
+    /// All stored API keys.
     pub async fn keys(&self) -> Result<Vec<KeyRow>, StoreError> {
         self.bounded(async {
             let mut tx = self.begin_reading(ALL).await?;
@@ -68,7 +70,7 @@ impl Store {
         .await
     }
 
-    /// All users that our tables know, with their groups, by e-mail.
+    /// All users in the bridge's tables with their groups, sorted by e-mail address.
     pub async fn users(&self) -> Result<Vec<UserRow>, StoreError> {
         type Row = (String, Option<String>, bool, Option<String>);
         self.bounded(async {
@@ -84,7 +86,7 @@ impl Store {
                 });
                 user.groups.extend(group);
                 user.is_admin |= is_admin;
-                // Both databases write times so that they sort as text.
+                // Both databases write times in a format that sorts as text.
                 user.updated_at = updated_at.max(user.updated_at.take());
             }
             Ok(users
@@ -129,7 +131,7 @@ impl Store {
     }
 }
 
-/// The group of a name, new if it must be.
+/// The group with this name. Creates it if necessary.
 fn group<'a>(groups: &'a mut BTreeMap<String, GroupRow>, name: &str) -> &'a mut GroupRow {
     groups.entry(name.to_owned()).or_insert_with(|| GroupRow {
         name: name.to_owned(),
@@ -138,7 +140,7 @@ fn group<'a>(groups: &'a mut BTreeMap<String, GroupRow>, name: &str) -> &'a mut 
     })
 }
 
-/// Rows of `group_tenant_mapping`.
+/// The grants of `group_tenant_mapping`.
 fn unnarrowed(rows: Vec<(String, String)>) -> Vec<GrantRow> {
     rows.into_iter()
         .map(|(group, bridge)| GrantRow {
@@ -151,16 +153,17 @@ fn unnarrowed(rows: Vec<(String, String)>) -> Vec<GrantRow> {
         .collect()
 }
 
-/// Our own grants, those the transaction may see.
+/// The grants of `bridge_grant` that the transaction may see.
 async fn narrowed(tx: &mut Tx) -> Result<Vec<GrantRow>, StoreError> {
     let rows: Vec<(String, String, String, String, bool)> = tx.fetch(NARROWED, &[]).await?;
     Ok(rows
         .into_iter()
         .filter_map(|(workspace, group, bridge, tools, read_only)| {
             let Some(tools) = list(&tools) else {
-                // Whoever wrote it by hand narrowed it: to nothing, as long as it cannot be read.
+                // This row was written by hand. A list that cannot be read must not grant
+                // everything, so it grants nothing.
                 tracing::warn!(
-                    "a grant of {group} for {bridge} counts for nothing: `tools` is no JSON list"
+                    "the grant of {group} for {bridge} is ignored: `tools` is not a JSON list"
                 );
                 return None;
             };
@@ -178,12 +181,12 @@ async fn narrowed(tx: &mut Tx) -> Result<Vec<GrantRow>, StoreError> {
 /// A row of `bridge_key`.
 type RawKey = (String, Vec<u8>, String, bool, String, Option<i64>);
 
-/// A key; `None` for one that was written by hand and cannot be read.
+/// An API key; `None` if the row was written by hand and cannot be read.
 fn key((name, hash, groups, forwards, workspace, expires_at): RawKey) -> Option<KeyRow> {
     let (Ok(hash), Some(groups)) = (hash.try_into(), list(&groups)) else {
         tracing::warn!(
-            "the stored API key {name} counts for nothing: \
-             its hash is no SHA-256, or its groups are no JSON list"
+            "the stored API key {name} is ignored: \
+             its hash is not a SHA-256 hash, or its groups are not a JSON list"
         );
         return None;
     };
@@ -197,12 +200,12 @@ fn key((name, hash, groups, forwards, workspace, expires_at): RawKey) -> Option<
     })
 }
 
-/// Reads a JSON list of texts.
+/// Parses a JSON list of texts.
 pub(super) fn list(json: &str) -> Option<Vec<String>> {
     serde_json::from_str(json).ok()
 }
 
-/// Writes a JSON list of texts.
+/// Formats a JSON list of texts.
 pub(super) fn json(list: &[String]) -> String {
     serde_json::Value::from(list).to_string()
 }

@@ -1,6 +1,7 @@
-//! Accounts at the servers of bridges: whose they are, and the sealed text that holds the tokens.
+//! Accounts at the servers of bridges: their owners, and the sealed texts that contain the tokens.
 //!
-//! The store seals and opens nothing; it sees to it that one replica renews tokens at a time.
+//! The store does not seal or open anything. It makes sure that only one replica renews tokens at a
+//! time.
 
 use std::time::Duration;
 
@@ -12,9 +13,9 @@ use super::{
 };
 use crate::config::DEFAULT_WORKSPACE;
 
-/// The longest sealed text, in bytes. Tokens are some kilobytes.
+/// The maximum size of a sealed text in bytes. Tokens take some kilobytes.
 pub(super) const SEALED_MAX: usize = 256 * 1024;
-/// How long a claim lasts at most; one that reaches further was made by a clock that is wrong.
+/// The longest duration of a claim. A claim that lasts longer was made by a wrong clock.
 const CLAIM_MAX: Duration = Duration::from_mins(10);
 
 const GET: &str = "SELECT sealed FROM bridge_account \
@@ -44,33 +45,33 @@ const PAGE: &str = "SELECT workspace_id, bridge, subject, sealed FROM bridge_acc
     WHERE (workspace_id, bridge, subject) > ($1, $2, $3) \
     ORDER BY workspace_id, bridge, subject LIMIT $4";
 
-/// Whose account it is, and where.
+/// Identifies an account.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AccountKey {
-    /// The workspace of those who use it.
+    /// The workspace of the account's users.
     pub workspace: String,
-    /// The bridge whose server knows the account.
+    /// The bridge whose server has the account.
     pub bridge: String,
     /// The user; empty for the account that all callers share.
     pub subject: String,
 }
 
-/// An account in the list of accounts; what is sealed is not in it.
+/// An account in the list of accounts, without its sealed text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountInfo {
-    /// Whose it is.
+    /// The key of the account.
     pub key: AccountKey,
-    /// When its tokens last changed, microseconds since 1970.
+    /// When its tokens last changed, in microseconds since 1970.
     pub updated_at: i64,
 }
 
-/// The claim of one replica on the renewal of an account's tokens: when it ends by itself, in
-/// microseconds since 1970, by which it is told from the next one.
+/// The right of one replica to renew an account's tokens. Contains when it expires, in microseconds
+/// since 1970; that also distinguishes it from later claims.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Claim(i64);
 
 impl AccountKey {
-    /// The values of the first three places.
+    /// The values of the first three parameters.
     fn values(&self) -> [Value<'_>; 3] {
         [
             (&self.workspace).into(),
@@ -79,7 +80,7 @@ impl AccountKey {
         ]
     }
 
-    /// Refuses what no row can have.
+    /// Refuses values that no row can have.
     fn check(&self) -> Result<(), StoreError> {
         fits("the name of the workspace", &self.workspace)?;
         fits("the name of the bridge", &self.bridge)?;
@@ -89,8 +90,8 @@ impl AccountKey {
         fits("the name of the user", &self.subject)
     }
 
-    /// Whether the actor may connect or disconnect it. Administrators of the default workspace act
-    /// for what counts in every workspace too, as they do for grants.
+    /// Checks that the actor may connect or disconnect the account. As for grants, administrators
+    /// of the default workspace may also manage what applies to every workspace.
     fn check_actor(&self, actor: &Actor) -> Result<(), StoreError> {
         if actor.workspace == DEFAULT_WORKSPACE && self.workspace == ALL {
             return Ok(());
@@ -98,7 +99,7 @@ impl AccountKey {
         may_write(actor, &self.workspace)
     }
 
-    /// The account as records tell it.
+    /// The text for audit records.
     fn described(&self) -> String {
         format!("{} {}", self.bridge, self.subject)
             .trim_end()
@@ -118,8 +119,8 @@ impl Store {
         .await
     }
 
-    /// Stores an account over what may be there, and ends a claim on it. With an actor it is a
-    /// login and leaves a record.
+    /// Stores an account, replacing an earlier one, and ends a claim on it. With an actor, it
+    /// counts as a login and leaves an audit record.
     pub async fn put_account(
         &self,
         actor: Option<&Actor>,
@@ -150,9 +151,9 @@ impl Store {
         .await
     }
 
-    /// Puts `new` in the place of `old` and ends the claim on it; false if something else stands
-    /// there by now. Whoever renews reads `old` after their claim: until then a rotation of keys may
-    /// seal it anew, and while the claim lasts it does not.
+    /// Replaces `old` with `new` and ends the claim. Returns false if the stored text has changed.
+    /// To renew tokens, make the claim first and then read `old`: before the claim a key rotation
+    /// may seal the text again, but not during it.
     pub async fn replace_account(
         &self,
         key: &AccountKey,
@@ -179,9 +180,9 @@ impl Store {
         .await
     }
 
-    /// Claims the renewal of an account's tokens; `None` if another replica is at it, or there is no
-    /// such account. The claim ends by itself after a while (ten minutes at most), should its
-    /// replica die.
+    /// Claims the renewal of an account's tokens. Returns `None` if another replica has the claim
+    /// or the account does not exist. The claim expires after at most ten minutes, in case its
+    /// replica dies.
     pub async fn claim_refresh(
         &self,
         key: &AccountKey,
@@ -204,8 +205,8 @@ impl Store {
         Ok(claimed.then_some(Claim(until)))
     }
 
-    /// Gives a claim back: the renewal failed, and another replica may try. One that has ended by
-    /// itself, and is another replica's by now, is left alone.
+    /// Releases a claim after a failed renewal, so that another replica may try. Has no effect if
+    /// the claim has expired and another replica has a new one.
     pub async fn release_refresh(&self, key: &AccountKey, claim: Claim) -> Result<(), StoreError> {
         self.bounded(async {
             let [workspace, bridge, subject] = key.values();
@@ -216,7 +217,7 @@ impl Store {
         .await
     }
 
-    /// Forgets an account; false if there was none.
+    /// Deletes an account. Returns false if there was none.
     pub async fn remove_account(
         &self,
         actor: &Actor,
@@ -258,7 +259,8 @@ impl Store {
         .await
     }
 
-    /// Up to `limit` accounts with what is sealed, those after `after`; the empty key is before all.
+    /// Up to `limit` accounts with their sealed texts, in order after `after`. The empty key starts
+    /// at the beginning.
     pub async fn sealed_accounts(
         &self,
         after: &AccountKey,
@@ -285,8 +287,8 @@ impl Store {
         .await
     }
 
-    /// Puts another seal of the same text in the place of `old`; false if something else stands
-    /// there by now, or somebody has claimed the account and is about to change it.
+    /// Replaces `old` with another seal of the same content. Returns false if the stored text has
+    /// changed, or if a task has claimed the account and is about to change it.
     pub async fn reseal_account(
         &self,
         key: &AccountKey,
@@ -307,7 +309,7 @@ impl Store {
         self.bounded(self.touch_account(key, RESEAL, &values)).await
     }
 
-    /// One statement over one account; whether it touched it.
+    /// Runs one statement on one account. Returns whether it changed a row.
     async fn touch_account(
         &self,
         key: &AccountKey,
@@ -322,7 +324,7 @@ impl Store {
     }
 }
 
-/// Refuses what is no sealed text by its length.
+/// Refuses a text that is too long to be a sealed text.
 pub(super) fn short_enough(sealed: &[u8]) -> Result<(), StoreError> {
     if sealed.len() > SEALED_MAX {
         return Err(StoreError::Invalid(format!(
@@ -333,7 +335,7 @@ pub(super) fn short_enough(sealed: &[u8]) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Microseconds since 1970, a while later.
+/// The time `duration` after `now`, in microseconds since 1970.
 fn after(now: i64, duration: Duration) -> i64 {
     now.saturating_add(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX))
 }

@@ -1,8 +1,8 @@
-//! What administrators do to members, administrators and grants. Each change and its record are
-//! one transaction, and what changes nothing leaves no record.
+//! Changes of members, administrators and grants. Each change and its audit record are one
+//! transaction. A call that changes nothing leaves no record.
 //!
-//! In each transaction the inherited tables come first: scoped to a workspace, it may have given
-//! up the right to touch them ([`Store::scope`]).
+//! Each transaction uses the inherited tables first, because after [`Store::scope`] it may no
+//! longer have the right to use them.
 
 use std::collections::BTreeSet;
 
@@ -20,15 +20,15 @@ use crate::{config::DEFAULT_WORKSPACE, name::is_hidden};
 /// The inherited columns are VARCHAR(255).
 const TEXT_MAX: usize = 255;
 
-/// How a member's e-mail may be written. What `lower` makes equal depends on the database and its
-/// locale, so [`written`] compares again.
+/// The stored spellings of a member's e-mail address. What `lower` treats as equal depends on the
+/// database and its locale, so [`written`] compares again.
 const WRITTEN_MEMBER: &str = "SELECT user_email FROM user_group_membership \
     WHERE lower(user_email) = lower($1) AND group_name = $2";
 const ADD_MEMBER: &str = "INSERT INTO user_group_membership (user_email, group_name) \
     VALUES ($1, $2) ON CONFLICT DO NOTHING";
 const REMOVE_MEMBER: &str =
     "DELETE FROM user_group_membership WHERE user_email = $1 AND group_name = $2";
-/// The same of administrators.
+/// The same for administrators.
 const WRITTEN_ADMIN: &str =
     "SELECT user_email FROM user_admin_status WHERE lower(user_email) = lower($1)";
 const PROMOTE: &str = "UPDATE user_admin_status SET is_admin = TRUE, updated_at = CURRENT_TIMESTAMP \
@@ -61,7 +61,7 @@ const REMOVE_ALL_NARROWED: &str = "DELETE FROM bridge_grant WHERE group_name = $
     AND ($2 = '*' OR workspace_id = $2 OR ($2 = 'default' AND workspace_id = '*'))";
 
 impl Store {
-    /// Adds a member; false if they were one.
+    /// Adds a member. Returns false if they already were one.
     pub async fn add_member(
         &self,
         actor: &Actor,
@@ -79,7 +79,7 @@ impl Store {
         .await
     }
 
-    /// Removes a member; false if they were none.
+    /// Removes a member. Returns false if they were not one.
     pub async fn remove_member(
         &self,
         actor: &Actor,
@@ -102,7 +102,7 @@ impl Store {
         .await
     }
 
-    /// Makes a user an administrator, or no longer; false if they were that already.
+    /// Makes a user an administrator, or removes that right. Returns false if nothing changed.
     pub async fn set_admin(
         &self,
         actor: &Actor,
@@ -128,9 +128,10 @@ impl Store {
         .await
     }
 
-    /// Grants; false if the very same grant stood already. One without globs and not `read_only`
-    /// is a row of `group_tenant_mapping`, any other one of our own table, where it belongs to the
-    /// actor's workspace unless it names one: the operator's counts in all of them.
+    /// Adds a grant. Returns false if the same grant already existed. A grant for all tools,
+    /// without `read_only`, is stored in `group_tenant_mapping`. Others are stored in
+    /// `bridge_grant`, for the workspace they name or else for the actor's workspace. The
+    /// operator's grants apply to all workspaces.
     pub async fn grant(&self, actor: &Actor, grant: &GrantRow) -> Result<bool, StoreError> {
         self.bounded(async {
             let mut tx = self.begin().await?;
@@ -141,7 +142,7 @@ impl Store {
         .await
     }
 
-    /// Puts a grant into the table it belongs to; false if it stood there.
+    /// Writes a grant into its table. Returns false if it already existed.
     pub(super) async fn put_grant(
         &self,
         tx: &mut Tx,
@@ -178,11 +179,12 @@ impl Store {
         Ok(tx.execute(ADD_NARROWED, &values).await? > 0)
     }
 
-    /// Revokes all that a group may do with a bridge, narrowed or not; says how many grants went.
+    /// Revokes all grants of a group for a bridge. Returns how many there were.
     ///
-    /// What counts in every workspace goes by the operator's word, or by that of an
-    /// administrator of the default workspace; it stays when those of others revoke. If nothing
-    /// else is there to revoke they are refused, so that nobody believes it gone.
+    /// Grants that apply to every workspace are revoked only by the operator or an administrator of
+    /// the default workspace. If another administrator revokes, they stay. If there is nothing else
+    /// to revoke, the call is refused, so that the administrator does not think the grant is
+    /// revoked.
     pub async fn revoke(
         &self,
         actor: &Actor,
@@ -217,8 +219,9 @@ impl Store {
         .await
     }
 
-    /// Revokes one grant, as it is listed: the others that the group has for the bridge stay. False if there
-    /// was none like it. What counts in every workspace is refused as in [`Store::revoke`].
+    /// Revokes one grant as listed. Other grants of the group for the bridge stay. Returns false if
+    /// there was no such grant. Grants that apply to every workspace are refused as in
+    /// [`Store::revoke`].
     pub async fn revoke_grant(&self, actor: &Actor, grant: &GrantRow) -> Result<bool, StoreError> {
         let (group, bridge) = (&grant.group, &grant.bridge);
         self.bounded(async {
@@ -250,7 +253,7 @@ impl Store {
         .await
     }
 
-    /// Replaces the unnarrowed grants of a group.
+    /// Replaces the grants of a group in `group_tenant_mapping`.
     pub async fn set_grants(
         &self,
         actor: &Actor,
@@ -291,8 +294,8 @@ impl Store {
         .await
     }
 
-    /// Removes a group with its members and grants; says how many of each. Narrowed grants of other
-    /// workspaces stay, as in [`Store::revoke`].
+    /// Removes a group with its members and grants. Returns how many there were of each. Grants of
+    /// other workspaces in `bridge_grant` stay, as in [`Store::revoke`].
     pub async fn delete_group(&self, actor: &Actor, group: &str) -> Result<(u64, u64), StoreError> {
         self.bounded(async {
             let mut tx = self.begin().await?;
@@ -317,7 +320,8 @@ impl Store {
         .await
     }
 
-    /// Writes the record of a change of access, if there was one, and commits. True if there was.
+    /// Writes the audit record of an access change, if there was one, and commits. Returns whether
+    /// there was one.
     pub(super) async fn finish(
         &self,
         tx: Tx,
@@ -331,7 +335,7 @@ impl Store {
         Ok(is_change)
     }
 
-    /// [`Store::finish`] that leaves it to the caller to say what changed.
+    /// Like [`Store::finish`], but without notifying about a change; that is up to the caller.
     pub(super) async fn commit_with(
         &self,
         mut tx: Tx,
@@ -347,7 +351,7 @@ impl Store {
         Ok(is_change)
     }
 
-    /// Makes a user an administrator; false if they were one.
+    /// Makes a user an administrator. Returns false if they already were one.
     pub(super) async fn put_admin(&self, tx: &mut Tx, email: &str) -> Result<bool, StoreError> {
         let found = written(tx, WRITTEN_ADMIN, &[email.into()], email).await?;
         if found.is_empty() {
@@ -360,7 +364,7 @@ impl Store {
         Ok(touched > 0)
     }
 
-    /// Puts a member of the file into the tables; false if they stood there.
+    /// Adds a member from the configuration file. Returns false if they already were one.
     pub(super) async fn put_member(
         &self,
         tx: &mut Tx,
@@ -381,14 +385,14 @@ pub(super) fn may_write(actor: &Actor, workspace: &str) -> Result<(), StoreError
         return Ok(());
     }
     Err(StoreError::Invalid(format!(
-        "`{workspace}` is not your workspace; you act for `{}`",
+        "`{workspace}` is not your workspace; your workspace is `{}`",
         actor.workspace
     )))
 }
 
-/// The workspace that a transaction is scoped to when an actor takes grants away. Administrators of
-/// the default workspace act for grants that count everywhere too: the inherited grants, which all
-/// administrators write, count everywhere as well.
+/// The workspace of a transaction in which an actor removes grants. Administrators of the default
+/// workspace may also remove grants that apply everywhere, because they can write the inherited
+/// grants, which apply everywhere too.
 fn reach(actor: &Actor) -> &str {
     if actor.workspace == DEFAULT_WORKSPACE {
         ALL
@@ -397,18 +401,18 @@ fn reach(actor: &Actor) -> &str {
     }
 }
 
-/// Refuses to revoke what is out of the actor's reach, by the number of such grants.
+/// Refuses to revoke grants that the actor may not revoke. `left` is the number of such grants.
 fn must_be_none(group: &str, bridge: &str, left: &[(i64,)]) -> Result<(), StoreError> {
     if left.iter().all(|&(count,)| count == 0) {
         return Ok(());
     }
     Err(StoreError::Invalid(format!(
-        "the grant of `{group}` for `{bridge}` counts in every workspace; an administrator of the \
+        "the grant of `{group}` for `{bridge}` applies to every workspace; an administrator of the \
          workspace `{DEFAULT_WORKSPACE}` can revoke it, or `mcp-bridge access revoke`"
     )))
 }
 
-/// The globs of a grant as they are stored, in one order, each once.
+/// The tool patterns of a grant as stored: sorted and without duplicates.
 pub(super) fn tools_of(grant: &GrantRow) -> String {
     let mut tools = grant.tools.clone();
     tools.sort();
@@ -416,7 +420,7 @@ pub(super) fn tools_of(grant: &GrantRow) -> String {
     json(&tools)
 }
 
-/// How rows write an e-mail: with any case of ASCII letters, and nothing else that differs.
+/// The stored spellings of an e-mail address, which differ only in the case of ASCII letters.
 async fn written(
     tx: &mut Tx,
     sql: &'static str,
@@ -430,14 +434,14 @@ async fn written(
         .collect())
 }
 
-/// The e-mail as it is stored.
+/// The e-mail address as stored.
 pub(super) fn lower_email(email: &str) -> Result<String, StoreError> {
     let email = email.to_ascii_lowercase();
     fits("the e-mail", &email)?;
     Ok(email)
 }
 
-/// Refuses what the inherited columns cannot hold, before the database does.
+/// Refuses values that the inherited columns cannot store, before the database does.
 pub(super) fn fits(what: &str, text: &str) -> Result<(), StoreError> {
     let characters = text.chars().count();
     if characters > TEXT_MAX {
@@ -449,23 +453,22 @@ pub(super) fn fits(what: &str, text: &str) -> Result<(), StoreError> {
         return Err(StoreError::Invalid(format!("{what} is empty")));
     }
     if text.contains('\0') {
-        return Err(StoreError::Invalid(format!("{what} has a NUL byte")));
+        return Err(StoreError::Invalid(format!("{what} contains a NUL byte")));
     }
     Ok(())
 }
 
-/// Refuses a new name that could look like another one. What stands in the tables already can still
-/// be removed.
+/// Refuses a new name that could be mistaken for another one. Existing names can still be removed.
 pub(super) fn shows(what: &str, text: &str) -> Result<(), StoreError> {
     if text.contains(is_hidden) {
         return Err(StoreError::Invalid(format!(
-            "{what} {text:?} has a control, zero-width or text-direction character; type it anew"
+            "{what} {text:?} contains a control, zero-width or text-direction character; type it again"
         )));
     }
     Ok(())
 }
 
-/// A grant as records tell it.
+/// A grant as text, for audit records.
 pub(super) fn described(grant: &GrantRow) -> String {
     let mut text = format!("{} {}", grant.group, grant.bridge);
     if !grant.tools.is_empty() {
@@ -478,7 +481,7 @@ pub(super) fn described(grant: &GrantRow) -> String {
     text
 }
 
-/// SHA-256 over texts, each told from the next by its length; in hex.
+/// The SHA-256 hash over texts in hex. Each text is preceded by its length.
 pub(super) fn digest(texts: &[&str]) -> String {
     use std::fmt::Write as _;
     let mut hash = Sha256::new();

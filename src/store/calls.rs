@@ -12,19 +12,19 @@ use super::{
 };
 use crate::config::DEFAULT_WORKSPACE;
 
-/// Rows a statement in PostgreSQL, where each statement is a round trip.
+/// Rows per statement in PostgreSQL, where each statement is a network round trip.
 const ROWS_POSTGRES: usize = 100;
-/// Rows a statement in SQLite, where none is, and finding the place of a value takes as long as
-/// there are values.
+/// Rows per statement in SQLite. There is no round trip, and binding a value takes time
+/// proportional to the number of values.
 const ROWS_SQLITE: usize = 4;
-/// Longer texts stand in no index (migration 2), in characters.
+/// Longer texts are not in any index (migration 2), in characters.
 const INDEXED_MAX: usize = 255;
 
 const INSERT: &str = "INSERT INTO bridge_call (id, instance, workspace_id, called_at, request_id, \
     caller, proof, group_names, rule, bridge, tool, peer, outcome, status, duration_us, \
     request_bytes, response_bytes, arguments, repeats) VALUES ";
 const COLUMNS: usize = 19;
-/// A call that ended stays as it ended.
+/// A call that has ended does not change anymore.
 const REPLACE: &str = " ON CONFLICT (id) DO UPDATE SET instance = excluded.instance, \
     workspace_id = excluded.workspace_id, called_at = excluded.called_at, \
     request_id = excluded.request_id, caller = excluded.caller, proof = excluded.proof, \
@@ -42,7 +42,7 @@ const PURGE: &str = "DELETE FROM bridge_call WHERE id IN \
     (SELECT id FROM bridge_call WHERE called_at < $1 ORDER BY called_at LIMIT $2)";
 
 impl Store {
-    /// Writes records; one with an id that is known replaces the `started` one and no other.
+    /// Writes records. A record with a known ID replaces only one with outcome `started`.
     pub async fn put_calls(&self, calls: &[CallRecord]) -> Result<(), StoreError> {
         if calls.is_empty() {
             return Ok(());
@@ -63,7 +63,8 @@ impl Store {
         .await
     }
 
-    /// Marks what an instance that is gone had `started` as `interrupted`; says how many.
+    /// Marks the `started` calls of an instance that has exited as `interrupted`. Returns how many
+    /// there were.
     pub async fn interrupt_calls(&self, instance: &str) -> Result<u64, StoreError> {
         self.bounded(async {
             let mut tx = self.begin().await?;
@@ -75,14 +76,14 @@ impl Store {
         .await
     }
 
-    /// Records, the newest first.
+    /// Records, newest first.
     pub async fn calls(&self, filter: &CallFilter) -> Result<Vec<CallRecord>, StoreError> {
         let (sql, values) = query(filter);
         self.bounded(async {
             let mut tx = self
                 .begin_reading(filter.workspace.as_deref().unwrap_or(ALL))
                 .await?;
-            // The text is put together from our own pieces; what was asked for is bound.
+            // The SQL consists only of constant parts; values are bound.
             let rows: Vec<CallRow> = tx.fetch(AssertSqlSafe(sql), &values).await?;
             tx.commit().await?;
             Ok(rows.into_iter().map(CallRow::record).collect())
@@ -90,7 +91,8 @@ impl Store {
         .await
     }
 
-    /// Deletes up to `limit` calls that are older (microseconds since 1970); says how many.
+    /// Deletes up to `limit` calls that are older than `before` (microseconds since 1970). Returns
+    /// how many there were.
     pub async fn purge_calls(&self, before: i64, limit: u32) -> Result<u64, StoreError> {
         self.bounded(async {
             let mut tx = self.begin().await?;
@@ -104,7 +106,8 @@ impl Store {
     }
 }
 
-/// One record an id, as one after the other would leave them: a statement may touch a row once.
+/// One record per ID, with the result of writing them one after another: a statement may change
+/// each row only once.
 fn settled(calls: &[CallRecord]) -> Vec<&CallRecord> {
     let mut places = HashMap::new();
     let mut settled: Vec<&CallRecord> = Vec::with_capacity(calls.len());
@@ -119,7 +122,7 @@ fn settled(calls: &[CallRecord]) -> Vec<&CallRecord> {
     settled
 }
 
-/// One statement for a few records.
+/// Writes a few records with one statement.
 async fn put(tx: &mut Tx, calls: &[&CallRecord]) -> Result<(), StoreError> {
     let mut sql = INSERT.to_owned();
     let mut values = Vec::with_capacity(calls.len() * COLUMNS);
@@ -163,13 +166,13 @@ fn row(call: &CallRecord) -> [Value<'_>; COLUMNS] {
     ]
 }
 
-/// The text with `\u{fffd}` for NUL bytes. What callers send must not make a record impossible to
-/// store, or one request would hold up all records after it.
+/// The text with NUL bytes replaced by `\u{fffd}`. A text from a caller must not make a record
+/// impossible to store; otherwise one request would block all later records.
 pub(super) fn no_nul(text: &str) -> Value<'_> {
     Value::Text(replaced(text))
 }
 
-/// [`no_nul`] of a text that may be missing.
+/// [`no_nul`] for an optional text.
 fn optional(text: Option<&str>) -> Value<'_> {
     Value::OptText(text.map(replaced))
 }
@@ -191,7 +194,7 @@ pub(super) fn workspace_or_default(workspace: &str) -> &str {
     }
 }
 
-/// The query of a filter.
+/// Builds the query of a filter.
 fn query(filter: &CallFilter) -> (String, Vec<Value<'_>>) {
     let mut conditions = Conditions::default();
     conditions.workspace(filter.workspace.as_deref());
@@ -202,7 +205,7 @@ fn query(filter: &CallFilter) -> (String, Vec<Value<'_>>) {
         conditions.and("called_at < ?", until.into());
     }
     if let Some((time, id)) = &filter.before {
-        // Both halves: the first alone can use the index in either database.
+        // The first condition looks redundant, but only it lets both databases use the index.
         conditions.and("called_at <= ?", (*time).into());
         conditions.and("(called_at < ?", (*time).into());
         conditions.or("(called_at = ?", (*time).into());
@@ -236,7 +239,7 @@ fn query(filter: &CallFilter) -> (String, Vec<Value<'_>>) {
     conditions.finish(SELECT, "ORDER BY called_at DESC, id DESC", filter.limit)
 }
 
-/// Conditions of our own wording, each with a bound value for its `?`.
+/// SQL conditions from constant texts, each with a bound value for its `?`.
 #[derive(Debug, Default)]
 pub(super) struct Conditions<'a> {
     sql: String,
@@ -244,22 +247,22 @@ pub(super) struct Conditions<'a> {
 }
 
 impl<'a> Conditions<'a> {
-    /// Also this.
+    /// Adds a condition with AND.
     pub(super) fn and(&mut self, condition: &'static str, value: Value<'a>) {
         self.join(" AND ", condition, Some(value));
     }
 
-    /// Or this.
+    /// Adds a condition with OR.
     fn or(&mut self, condition: &'static str, value: Value<'a>) {
         self.join(" OR ", condition, Some(value));
     }
 
-    /// Also this, which has no value.
+    /// Adds a condition without a value, with AND.
     fn literal(&mut self, condition: &'static str) {
         self.join(" AND ", condition, None);
     }
 
-    /// Only rows of this workspace; SQLite has no policies that would see to it.
+    /// Restricts the query to rows of this workspace, because SQLite has no policies.
     pub(super) fn workspace(&mut self, workspace: Option<&'a str>) {
         if let Some(workspace) = workspace.filter(|&workspace| workspace != ALL) {
             self.and("workspace_id = ?", workspace.into());
@@ -278,7 +281,7 @@ impl<'a> Conditions<'a> {
         }
     }
 
-    /// The whole query.
+    /// The complete query.
     pub(super) fn finish(
         mut self,
         select: &str,
@@ -291,11 +294,11 @@ impl<'a> Conditions<'a> {
     }
 }
 
-/// A row, before its list is read.
+/// A row whose list of groups is not parsed yet.
 struct CallRow(CallRecord, String);
 
 impl CallRow {
-    /// A list that is none is shown as it stands.
+    /// A list that cannot be parsed is shown as it is stored.
     fn record(self) -> CallRecord {
         CallRecord {
             groups: list(&self.1).unwrap_or_else(|| vec![self.1]),

@@ -1,4 +1,4 @@
-//! The audit trail of administration.
+//! The audit trail of administrative changes.
 
 use sqlx::{AssertSqlSafe, FromRow};
 
@@ -16,7 +16,7 @@ const SELECT: &str =
     "SELECT id, workspace_id, changed_at, actor, proof, action, target FROM bridge_change";
 
 impl Store {
-    /// Writes records of changes that had no transaction of their own; known ids are left alone.
+    /// Writes records of changes that had no transaction of their own. Known IDs are ignored.
     pub async fn put_changes(&self, changes: &[ChangeRecord]) -> Result<(), StoreError> {
         if changes.is_empty() {
             return Ok(());
@@ -32,13 +32,13 @@ impl Store {
         .await
     }
 
-    /// Records of changes, the newest first. What the operator changed, workspace `*`, concerns
-    /// every workspace and is shown in each.
+    /// Records of changes, newest first. Changes of the operator, in workspace `*`, affect every
+    /// workspace and are shown in each.
     pub async fn changes(&self, filter: &ChangeFilter) -> Result<Vec<ChangeRecord>, StoreError> {
         let mut conditions = Conditions::default();
         match filter.workspace.as_deref() {
             None | Some(ALL) => {}
-            // Nobody's, as in the policies.
+            // This matches no row, as in the policies.
             Some("") => conditions.workspace(Some("")),
             Some(workspace) => conditions.and("workspace_id IN (?, '*')", workspace.into()),
         }
@@ -57,7 +57,7 @@ impl Store {
             let mut tx = self
                 .begin_reading(filter.workspace.as_deref().unwrap_or(ALL))
                 .await?;
-            // The text is put together from our own pieces; what was asked for is bound.
+            // The SQL consists only of constant parts; values are bound.
             let rows: Vec<ChangeRow> = tx.fetch(AssertSqlSafe(sql), &values).await?;
             tx.commit().await?;
             Ok(rows.into_iter().map(|ChangeRow(record)| record).collect())
@@ -66,7 +66,7 @@ impl Store {
     }
 }
 
-/// Writes a change into its own transaction, which is scoped to the actor's workspace.
+/// Writes the record of a change in the change's own transaction, scoped to the actor's workspace.
 pub(super) async fn record(
     tx: &mut Tx,
     actor: &Actor,
@@ -103,7 +103,7 @@ async fn put(tx: &mut Tx, change: &ChangeRecord) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// A row as a record.
+/// A row, converted to a record.
 struct ChangeRow(ChangeRecord);
 
 impl<'r, R: sqlx::Row> FromRow<'r, R> for ChangeRow

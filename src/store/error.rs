@@ -1,35 +1,35 @@
-//! [`StoreError`]: why the database did not answer.
+//! [`StoreError`]: why a database operation failed.
 
-/// Why the database did not answer.
+/// Why a database operation failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// It cannot be reached, or not in time. Nothing is decided without it.
-    #[error("the database does not answer: {0}")]
+    /// The database cannot be reached, or not in time. No decision is made without it.
+    #[error("the database is not responding: {0}")]
     Down(String),
-    /// A newer version of this program wrote it.
+    /// A newer version of this program created the tables.
     #[error(
-        "the database has migration {found}, this program knows {known} at most; use the newer program"
+        "the database has migration {found}, but this program supports only migrations up to {known}; use the newer version of the program"
     )]
     Newer {
-        /// The newest migration there.
+        /// The newest migration in the database.
         found: i64,
-        /// Our newest.
+        /// The newest migration that this program supports.
         known: i64,
     },
-    /// It answered with an error of its own.
-    #[error("the database refused: {0}")]
+    /// The database returned an error.
+    #[error("the database returned an error: {0}")]
     Query(String),
-    /// There is no room for more of this kind now; some of it goes by itself.
+    /// There are too many entries of this kind now. Some of them will expire.
     #[error("{0}")]
     Full(String),
-    /// What was to be stored cannot be: too long, or with a NUL byte. The input is at fault, not
-    /// the database.
+    /// The value cannot be stored: it is too long or contains a NUL byte. The input is the cause,
+    /// not the database.
     #[error("{0}")]
     Invalid(String),
 }
 
 impl From<sqlx::Error> for StoreError {
-    /// Sorts what the driver says. Its messages name no values and no credentials.
+    /// Classifies an error of the driver. Its messages contain no values and no credentials.
     fn from(error: sqlx::Error) -> Self {
         use sqlx::Error;
         match &error {
@@ -53,7 +53,7 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
-/// Whether an answer means that the database as a whole cannot serve now.
+/// Whether an error means that the database as a whole is unavailable.
 fn is_outage(refusal: &dyn sqlx::error::DatabaseError) -> bool {
     let Some(code) = refusal.code() else {
         return false;
@@ -62,15 +62,16 @@ fn is_outage(refusal: &dyn sqlx::error::DatabaseError) -> bool {
         .try_downcast_ref::<sqlx::postgres::PgDatabaseError>()
         .is_some()
     {
-        // Connection exceptions, refused log-ins, no such database, no resources, shutting down
-        // or cancelled by the statement timeout, I/O errors (PostgreSQL, appendix A).
+        // Connection errors, rejected logins, missing database, insufficient resources, shutdown,
+        // cancellation by the statement timeout, and I/O errors (PostgreSQL documentation, appendix
+        // A).
         return ["08", "28", "53", "57", "58"]
             .iter()
             .any(|class| code.starts_with(class))
             || code == "3D000";
     }
-    // BUSY, LOCKED, READONLY, IOERR, CORRUPT, FULL, CANTOPEN, NOTADB; the upper bits say more
-    // (SQLite, result codes).
+    // BUSY, LOCKED, READONLY, IOERR, CORRUPT, FULL, CANTOPEN and NOTADB. The upper bits contain
+    // details (SQLite result codes).
     code.parse::<i32>()
         .is_ok_and(|code| matches!(code & 0xff, 5 | 6 | 8 | 10 | 11 | 13 | 14 | 26))
 }

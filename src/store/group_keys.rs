@@ -1,8 +1,8 @@
-//! Keys and endpoints that groups have of their own: the proxy's tables `tenant_server_keys` and
-//! `tenant_endpoint_overrides`, where a tenant is a group, and a server a bridge.
+//! Keys and endpoints of groups, in the proxy's tables `tenant_server_keys` and
+//! `tenant_endpoint_overrides`. In these tables a tenant is a group and a server is a bridge.
 //!
-//! Values stand there sealed; one that the proxy left as it was is sealed when it is found. The
-//! tables know no workspaces.
+//! Values are stored sealed. A plain value that the proxy stored is sealed when it is found. The
+//! tables have no workspaces.
 
 use super::{
     Actor, Store, StoreError,
@@ -11,9 +11,9 @@ use super::{
 };
 use crate::secret::Secret;
 
-/// The longest text in `key_value`, in bytes.
+/// The maximum size of `key_value` in bytes.
 const STORED_MAX: usize = 128 * 1024;
-/// The longest URL, in bytes.
+/// The maximum length of a URL in bytes.
 const URL_MAX: usize = 2048;
 
 const KEYS: &str = "SELECT tenant_id, server_id, key_name, key_value FROM tenant_server_keys \
@@ -35,39 +35,39 @@ const PUT_ENDPOINT: &str = "INSERT INTO tenant_endpoint_overrides \
 const REMOVE_ENDPOINT: &str =
     "DELETE FROM tenant_endpoint_overrides WHERE tenant_id = $1 AND server_id = $2";
 
-/// Which key of which group.
+/// Identifies a key of a group.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct GroupKeyName {
     /// The group; `tenant_id` in the table.
     pub group: String,
-    /// The bridge; `server_id` there.
+    /// The bridge; `server_id` in the table.
     pub bridge: String,
-    /// The variable of the configuration that it takes the place of; `key_name` there.
+    /// The variable of the configuration that the key replaces; `key_name` in the table.
     pub variable: String,
 }
 
-/// A key of a group as it is stored: sealed, or plain as the proxy left it.
+/// A key of a group as stored: sealed, or in plain text if the proxy stored it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupKeyRow {
     /// Which one.
     pub name: GroupKeyName,
-    /// What stands in the table.
+    /// The stored text.
     pub stored: Secret,
 }
 
-/// Where a group's calls to a bridge go instead of where the configuration says.
+/// The URL that a group's calls to a bridge go to instead of the configured one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndpointRow {
     /// The group.
     pub group: String,
     /// The bridge.
     pub bridge: String,
-    /// The URL as it stands there.
+    /// The stored URL.
     pub url: String,
 }
 
 impl GroupKeyName {
-    /// The values of the first three places.
+    /// The values of the first three parameters.
     fn values(&self) -> [Value<'_>; 3] {
         [
             (&self.group).into(),
@@ -76,14 +76,14 @@ impl GroupKeyName {
         ]
     }
 
-    /// As records tell it.
+    /// The text for audit records.
     fn described(&self) -> String {
         format!("{} {} {}", self.group, self.bridge, self.variable)
     }
 }
 
 impl Store {
-    /// All keys of all groups, as they are stored.
+    /// All keys of all groups as stored.
     pub async fn group_keys(&self) -> Result<Vec<GroupKeyRow>, StoreError> {
         self.bounded(async {
             let rows: Vec<(String, String, String, String)> = self.read.fetch(KEYS, &[]).await?;
@@ -102,7 +102,7 @@ impl Store {
         .await
     }
 
-    /// The names of all keys, and when they last changed, as the database writes it.
+    /// The names of all keys, and when they last changed, in the format of the database.
     pub async fn group_key_names(&self) -> Result<Vec<(GroupKeyName, Option<String>)>, StoreError> {
         type Row = (String, String, String, Option<String>);
         self.bounded(async {
@@ -122,7 +122,7 @@ impl Store {
         .await
     }
 
-    /// Stores a key, sealed by whoever calls, over what may be there.
+    /// Stores a key that the caller has sealed, replacing an earlier one.
     pub async fn put_group_key(
         &self,
         actor: &Actor,
@@ -153,8 +153,8 @@ impl Store {
         .await
     }
 
-    /// Puts another seal of the same value in the place of `old`; false if something else stands
-    /// there by now. It is no change of the key, so it leaves no record.
+    /// Replaces `old` with another seal of the same value. Returns false if the stored value has
+    /// changed. The key itself does not change, so there is no audit record.
     pub async fn reseal_group_key(
         &self,
         name: &GroupKeyName,
@@ -172,7 +172,7 @@ impl Store {
         .await
     }
 
-    /// Removes a key; false if there was none.
+    /// Removes a key. Returns false if there was none.
     pub async fn remove_group_key(
         &self,
         actor: &Actor,
@@ -195,7 +195,7 @@ impl Store {
         .await
     }
 
-    /// Stores an endpoint over what may be there.
+    /// Stores an endpoint, replacing an earlier one.
     pub async fn put_endpoint(
         &self,
         actor: &Actor,
@@ -227,7 +227,7 @@ impl Store {
         .await
     }
 
-    /// Removes an endpoint; false if there was none.
+    /// Removes an endpoint. Returns false if there was none.
     pub async fn remove_endpoint(
         &self,
         actor: &Actor,
@@ -240,7 +240,7 @@ impl Store {
             .await
     }
 
-    /// One statement that removes a row; whether there was one.
+    /// Removes a row with one statement. Returns whether it existed.
     async fn remove_of_group(
         &self,
         actor: &Actor,

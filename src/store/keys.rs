@@ -14,7 +14,8 @@ const ADD: &str = "INSERT INTO bridge_key \
 const REVOKE: &str = "DELETE FROM bridge_key WHERE name = $1 AND (workspace_id = $2 OR $2 = '*')";
 
 impl Store {
-    /// Stores an API key by its hash; false if the name is taken, or the key is stored already.
+    /// Stores the hash of an API key. Returns false if the name is taken or the key is already
+    /// stored.
     pub async fn add_key(&self, actor: &Actor, key: &KeyRow) -> Result<bool, StoreError> {
         fits("the name of the API key", &key.name)?;
         for group in &key.groups {
@@ -40,7 +41,7 @@ impl Store {
         .await
     }
 
-    /// Revokes a stored API key; false if there is none of that name.
+    /// Revokes a stored API key. Returns false if there is none with this name.
     pub async fn revoke_key(&self, actor: &Actor, name: &str) -> Result<bool, StoreError> {
         self.bounded(async {
             let mut tx = self.begin().await?;

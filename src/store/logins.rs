@@ -1,11 +1,11 @@
-//! Logins that somebody began at a server, and the tools that servers last had for a caller.
+//! Logins in progress, and the last known tools of bridges whose sessions belong to callers.
 
 use super::{Store, StoreError, accounts::short_enough, admin::fits, open::now, pool::Value};
 
-/// How many logins may be open at once. Each is an answer to somebody we know, and ends within
+/// The maximum number of logins in progress. Each was started by a known user and expires within
 /// minutes.
 const LOGINS_MAX: i64 = 10_000;
-/// The longest list of tools, in bytes.
+/// The maximum size of a tool list in bytes.
 const TOOLS_MAX: usize = 8 * 1024 * 1024;
 
 const SWEEP: &str = "DELETE FROM bridge_login WHERE expires_at <= $1";
@@ -23,8 +23,8 @@ const PUT_TOOLS: &str = "INSERT INTO bridge_known_tools (bridge, tools, updated_
     WHERE bridge_known_tools.tools <> excluded.tools";
 
 impl Store {
-    /// Keeps a login until it is taken or over (microseconds since 1970). `id` is the SHA-256 of
-    /// its state in hex: who reads the table cannot go on with it.
+    /// Stores a login until it is taken or expires (microseconds since 1970). `id` is the SHA-256
+    /// of its state in hex, so a reader of the table cannot continue the login.
     pub async fn save_login(
         &self,
         id: &str,
@@ -40,8 +40,8 @@ impl Store {
             let open: Vec<(i64,)> = tx.fetch(COUNT, &[]).await?;
             if open.first().is_some_and(|&(count,)| count >= LOGINS_MAX) {
                 return Err(StoreError::Full(format!(
-                    "{LOGINS_MAX} logins are open at once; try again in some minutes, when the \
-                     first of them are over"
+                    "{LOGINS_MAX} logins are already in progress; try again in a few minutes, when the \
+                     first of them have expired"
                 )));
             }
             let values = [
@@ -56,9 +56,9 @@ impl Store {
         .await
     }
 
-    /// Takes a login, which nobody can take again. One that is over never comes.
+    /// Removes and returns a login. Returns nothing for an expired one.
     pub async fn take_login(&self, id: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        // No table holds such a text.
+        // No table contains such a text.
         if id.contains('\0') {
             return Ok(None);
         }
@@ -74,7 +74,8 @@ impl Store {
         .await
     }
 
-    /// Up to `limit` open logins with what is sealed, those after `after`; no id is before all.
+    /// Up to `limit` logins in progress with their sealed texts, in order after the ID `after`. An
+    /// empty ID starts at the beginning.
     pub async fn sealed_logins(
         &self,
         after: &str,
@@ -87,7 +88,8 @@ impl Store {
         .await
     }
 
-    /// Puts another seal of the same text in the place of `old`; false if the login was taken.
+    /// Replaces the sealed text `old` with another seal of the same content. Returns false if the
+    /// login was taken.
     pub async fn reseal_login(&self, id: &str, old: &[u8], new: &[u8]) -> Result<bool, StoreError> {
         self.bounded(async {
             let mut tx = self.begin().await?;
@@ -99,7 +101,7 @@ impl Store {
         .await
     }
 
-    /// The tools that a bridge last had, as JSON.
+    /// The last known tools of a bridge, as JSON.
     pub async fn known_tools(&self, bridge: &str) -> Result<Option<String>, StoreError> {
         self.bounded(async {
             let rows: Vec<(String,)> = self.read.fetch(TOOLS, &[bridge.into()]).await?;
@@ -108,7 +110,7 @@ impl Store {
         .await
     }
 
-    /// Keeps the tools of a bridge, as JSON.
+    /// Stores the tools of a bridge, as JSON.
     pub async fn put_known_tools(&self, bridge: &str, json: &str) -> Result<(), StoreError> {
         fits("the name of the bridge", bridge)?;
         if json.len() > TOOLS_MAX {

@@ -1,4 +1,4 @@
-//! Migrations: the same numbers and names for both databases, each once, also when two replicas
+//! Migrations: the same numbers and names for both databases. Each runs once, even if two replicas
 //! start at the same moment.
 
 use std::{sync::atomic::Ordering, time::Duration};
@@ -9,14 +9,14 @@ use super::{
     pool::{Target, Tx, create_file},
 };
 
-/// How long all of it may take, waiting for another replica that migrates included.
+/// The total time limit, including waiting for another replica that migrates.
 const TIMEOUT: Duration = Duration::from_mins(1);
-/// How often SQLite is tried again while another process makes the same file.
+/// How often SQLite is retried while another process creates the same file.
 const SQLITE_TRIES: u32 = 20;
-/// The pause between such tries.
+/// The pause between these attempts.
 const SQLITE_PAUSE: Duration = Duration::from_millis(100);
 
-/// One step.
+/// One migration.
 struct Migration {
     version: i64,
     name: &'static str,
@@ -24,7 +24,7 @@ struct Migration {
     postgres: &'static str,
 }
 
-/// Embeds both texts of a migration.
+/// Embeds the SQL of a migration for both databases.
 macro_rules! migration {
     ($version:literal, $file:literal, $name:literal) => {
         Migration {
@@ -48,7 +48,7 @@ macro_rules! migration {
     };
 }
 
-/// All steps, the oldest first.
+/// All migrations, oldest first.
 const MIGRATIONS: &[Migration] = &[
     migration!(1, "0001", "inherited_access"),
     migration!(2, "0002", "bridge_tables"),
@@ -58,20 +58,21 @@ const MIGRATIONS: &[Migration] = &[
     migration!(6, "0006", "files"),
 ];
 
-/// What was applied, and when (microseconds since 1970).
+/// Which migrations were applied, and when (microseconds since 1970).
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS bridge_migration \
     (version BIGINT PRIMARY KEY, name TEXT NOT NULL, applied_at BIGINT NOT NULL)";
 const EXISTS_SQLITE: &str =
     "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'bridge_migration'";
 const EXISTS_POSTGRES: &str = "SELECT COUNT(*) FROM pg_tables \
     WHERE schemaname = 'mcp_proxy' AND tablename = 'bridge_migration'";
-/// Any number will do, as long as nobody else takes it for theirs: "mcpbrdge" in ASCII.
+/// An arbitrary number that no other program should use: "mcpbrdge" in ASCII.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(7882267340956788581)";
-/// A service that may use the schema need not be allowed to create one.
+/// A database user who may use the schema need not have the right to create one.
 const SCHEMA_MISSING: &str = "SELECT COUNT(*) FROM pg_namespace WHERE nspname = 'mcp_proxy'";
 
-/// Whether policies do not bind us, and whether we may take the role they bind. That role belongs to
-/// the cluster: it may be there and have no rights here.
+/// Whether policies do not apply to the database user, and whether it may switch to the role that
+/// they apply to. That role belongs to the whole cluster, so it may exist without rights in this
+/// database.
 const ABOVE_POLICIES: &str = "SELECT r.rolsuper OR r.rolbypassrls, \
     EXISTS (SELECT FROM pg_roles s WHERE s.rolname = 'mcp_bridge_scoped' \
         AND (r.rolsuper OR pg_has_role(r.oid, s.oid, 'MEMBER')) \
@@ -80,7 +81,7 @@ const ABOVE_POLICIES: &str = "SELECT r.rolsuper OR r.rolbypassrls, \
     FROM pg_roles r WHERE r.rolname = current_user";
 
 impl Store {
-    /// Creates or updates our tables. Says which migrations were applied.
+    /// Creates or updates the bridge's tables. Returns which migrations were applied.
     pub async fn migrate(&self) -> Result<Vec<String>, StoreError> {
         let applied = self.apply_patiently().await?;
         self.bump_all();
@@ -88,13 +89,13 @@ impl Store {
         Ok(applied)
     }
 
-    /// [`Store::migrate`] that leaves the health as it was.
+    /// [`Store::migrate`] without a change of the health.
     pub(super) async fn apply_patiently(&self) -> Result<Vec<String>, StoreError> {
         let mut tries = 0;
         let applied = loop {
             tries += 1;
             match self.within(TIMEOUT, self.apply()).await {
-                // Switching a new file to WAL does not wait for others who do the same.
+                // Switching a new file to WAL does not wait for other processes that do the same.
                 Err(StoreError::Down(reason))
                     if self.write.is_sqlite()
                         && reason.contains("locked")
@@ -110,13 +111,13 @@ impl Store {
         Ok(applied)
     }
 
-    /// Applies what is missing, in one transaction.
+    /// Applies the pending migrations in one transaction.
     async fn apply(&self) -> Result<Vec<String>, StoreError> {
         if let Target::Sqlite(options) = &self.target {
             create_file(options.get_filename())?;
         }
         let mut tx = self.write.begin().await?;
-        // Who has nothing to do needs no lock, and no right to create anything.
+        // If no migration is pending, neither a lock nor the right to create tables is needed.
         if pending(&mut tx).await?.is_empty() {
             return Ok(Vec::new());
         }
@@ -157,7 +158,8 @@ impl Store {
         Ok(applied)
     }
 
-    /// Superusers and roles with BYPASSRLS ignore policies unless they take another role.
+    /// Checks for superusers and roles with BYPASSRLS, which ignore policies unless they switch to
+    /// another role.
     async fn look_at_rights(&self) -> Result<(), StoreError> {
         if self.write.is_sqlite() {
             return Ok(());
@@ -177,7 +179,7 @@ impl Store {
     }
 }
 
-/// Which steps are still to come.
+/// The migrations that were not applied yet.
 async fn pending(tx: &mut Tx) -> Result<Vec<&'static Migration>, StoreError> {
     let exists = if tx.is_sqlite() {
         EXISTS_SQLITE

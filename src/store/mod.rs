@@ -1,8 +1,9 @@
-//! The only code that speaks SQL: grants, members, keys, accounts and the audit trail in SQLite or
+//! The only code that uses SQL: grants, members, keys, accounts and the audit trail in SQLite or
 //! PostgreSQL, and Open WebUI's own tables, which are only read.
 //!
-//! One SQL text serves both databases. Opening contacts nothing: [`Store::run`] connects, migrates
-//! and listens in the background, and until then every method answers [`StoreError::Down`].
+//! One SQL text serves both databases. Opening a store contacts nothing: [`Store::run`] connects,
+//! migrates and listens in the background. Until it has connected, every method returns
+//! [`StoreError::Down`].
 
 mod access;
 mod accounts;

@@ -20,55 +20,55 @@ use super::{
 };
 use crate::config::Database;
 
-/// Connections that read SQLite at once; one writes.
+/// Concurrent connections that read SQLite; one more connection writes.
 const SQLITE_READERS: u32 = 4;
 
-/// The workspace that sees all others: the program itself.
+/// The workspace that sees all others. The program itself uses it.
 pub(super) const ALL: &str = "*";
 
-/// What each connection to PostgreSQL is told: where our tables are, and how long a statement may
-/// take.
+/// The setup of each connection to PostgreSQL: where the bridge's tables are, and how long a
+/// statement may take.
 const SETUP: &str = "SELECT set_config('search_path', 'mcp_proxy', false), \
     set_config('statement_timeout', $1, false)";
 
-/// What `/health` says of the database.
+/// The state of the database for `/health`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Health {
-    /// It answers.
+    /// It responds.
     Connected,
-    /// It does not, and why.
+    /// It does not respond, with the reason.
     Disconnected(String),
 }
 
-/// The database with our own tables.
+/// The database with the bridge's own tables.
 #[derive(Debug)]
 pub struct Store {
-    /// How to reach it.
+    /// How to reach the database.
     pub(super) target: Target,
-    /// Reads. The same pool as `write` on PostgreSQL.
+    /// For reading. With PostgreSQL the same pool as `write`.
     pub(super) read: Pool,
-    /// Writes; one connection on SQLite.
+    /// For writing. With SQLite a single connection.
     pub(super) write: Pool,
-    /// How long a method may take.
+    /// The time limit of a method.
     pub(super) timeout: Duration,
-    /// Whether transactions of one workspace must give up our rights, since these ignore
-    /// row-level security.
+    /// Whether the database user ignores row-level security. Transactions of one workspace must
+    /// then switch to a role with fewer rights.
     pub(super) is_above_policies: AtomicBool,
-    /// Whether it was said that policies do not bind us.
+    /// Whether the log already says that row-level security is ignored.
     pub(super) was_warned: AtomicBool,
-    /// The copies of inherited tables that were warned of last.
+    /// The copied tables that the log last warned of.
     pub(super) copies_told: ArcSwap<Vec<TableCopy>>,
-    /// Told when a method found the database out of reach, so that it is looked at now.
+    /// Notified when a method could not reach the database, so that it is checked at once.
     pub(super) doubt: Notify,
     health: ArcSwap<Health>,
-    /// Cancelled once the first try to connect has ended, either way.
+    /// Canceled after the first attempt to connect, successful or not.
     tried: CancellationToken,
     version: AtomicU64,
     accounts: watch::Sender<u64>,
 }
 
 impl Store {
-    /// Prepares the pool; contacts nothing.
+    /// Creates the pools. Contacts nothing.
     pub fn open(database: &Database) -> Result<Self, StoreError> {
         let timeout = database.timeout;
         let target = Target::new(&database.url)?.written_by_us(timeout);
@@ -97,42 +97,42 @@ impl Store {
         })
     }
 
-    /// Whether the database answered when it was last looked at; asks nothing.
+    /// The state of the database at the last check. Does not contact it.
     pub fn health(&self) -> Health {
         Health::clone(&self.health.load())
     }
 
-    /// A number that grows with every change of grants, members, administrators or keys that we
-    /// make or hear of, and whenever we may have missed one. Whoever keeps what they read notes it
-    /// before they read.
+    /// A number that grows with every change of grants, members, administrators or keys, whether
+    /// made here or reported by another replica, and whenever a change may have been missed. If you
+    /// cache data, read this number before you read the data.
     pub fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
     }
 
-    /// Like [`Store::version`] for accounts, and for keys and endpoints of groups. It is apart:
-    /// tokens are renewed all day, and what is known of access stays good meanwhile.
+    /// Like [`Store::version`], for accounts and for keys and endpoints of groups. It is separate
+    /// because tokens are renewed all day, and cached access data must stay valid meanwhile.
     pub fn accounts_changed(&self) -> watch::Receiver<u64> {
         self.accounts.subscribe()
     }
 
-    /// Access changed, or may have.
+    /// Notes that access changed or may have changed.
     pub(super) fn bump(&self) {
         self.version.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Accounts changed, or may have.
+    /// Notes that accounts changed or may have changed.
     pub(super) fn bump_accounts(&self) {
         self.accounts
             .send_modify(|version| *version = version.wrapping_add(1));
     }
 
-    /// Anything may have changed.
+    /// Notes that anything may have changed.
     pub(super) fn bump_all(&self) {
         self.bump();
         self.bump_accounts();
     }
 
-    /// Notes how it stands; true if that is news.
+    /// Sets the state. Returns true if it is a change.
     pub(super) fn set_health(&self, health: Health) -> bool {
         let is_news = **self.health.load() != health;
         if is_news {
@@ -142,8 +142,9 @@ impl Store {
         is_news
     }
 
-    /// Does the work of a method: at once refused while the database is known to be down, and
-    /// within the timeout. Whoever comes before the first try has ended waits for it as long.
+    /// Runs the work of a method within the timeout. Refuses it at once while the database is known
+    /// to be down. Calls before the end of the first attempt to connect wait for it, within the
+    /// same timeout.
     pub(super) fn bounded<'a, T: 'a>(
         &'a self,
         work: impl Future<Output = Result<T, StoreError>> + Send + 'a,
@@ -151,7 +152,7 @@ impl Store {
         self.bounded_by(self.timeout, work)
     }
 
-    /// [`Store::bounded`] with a time of its own.
+    /// [`Store::bounded`] with another time limit.
     pub(super) fn bounded_by<'a, T: 'a>(
         &'a self,
         limit: Duration,
@@ -174,8 +175,8 @@ impl Store {
         }
     }
 
-    /// Does the work within a time, and says where the database is if it cannot be reached. The
-    /// work is boxed here, before anything holds it: queries are tens of kilobytes.
+    /// Runs the work within a time limit. If the database cannot be reached, the error says where
+    /// it is. The work is boxed early, because queries are tens of kilobytes large.
     pub(super) fn within<'a, T: 'a>(
         &'a self,
         limit: Duration,
@@ -185,7 +186,7 @@ impl Store {
         async move {
             let result = tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
                 let limit = humantime::format_duration(limit);
-                Err(StoreError::Down(format!("no answer within {limit}")))
+                Err(StoreError::Down(format!("no response within {limit}")))
             });
             result.map_err(|error| match error {
                 StoreError::Down(reason) => {
@@ -196,14 +197,14 @@ impl Store {
         }
     }
 
-    /// Begins a transaction that may touch the inherited tables, which know no workspaces; then
-    /// [`Store::scope`] it.
+    /// Begins a transaction. It may use the inherited tables, which have no workspaces; after that,
+    /// call [`Store::scope`].
     pub(super) async fn begin(&self) -> Result<Tx, StoreError> {
         self.write.begin().await
     }
 
-    /// Binds the rest of a transaction to the rows of a workspace, [`ALL`] for those of all. From
-    /// here on the inherited tables may be out of reach.
+    /// Restricts the rest of a transaction to the rows of a workspace; [`ALL`] means all of them.
+    /// From here on the inherited tables may be inaccessible.
     pub(super) async fn scope(&self, tx: &mut Tx, workspace: &str) -> Result<(), StoreError> {
         if tx.is_sqlite() {
             return Ok(());
@@ -219,10 +220,10 @@ impl Store {
         Ok(())
     }
 
-    /// A transaction that only reads the rows of a workspace.
+    /// Begins a transaction that only reads the rows of a workspace.
     pub(super) async fn begin_reading(&self, workspace: &str) -> Result<Tx, StoreError> {
         let mut tx = match &self.read {
-            // A plain BEGIN takes no lock for writing.
+            // A plain BEGIN does not take the write lock.
             Pool::Sqlite(pool) => Tx::Sqlite(pool.begin().await?),
             Pool::Postgres(pool) => Tx::Postgres(pool.begin().await?),
         };

@@ -1,4 +1,4 @@
-//! [`Pool`] and [`Tx`]: one SQL text, one list of values, both databases.
+//! [`Pool`] and [`Tx`]: one SQL text and one list of values for both databases.
 
 use std::{borrow::Cow, path::Path, str::FromStr as _, time::Duration};
 
@@ -14,7 +14,7 @@ use sqlx::{
 use super::StoreError;
 use crate::config::DatabaseUrl;
 
-/// How both databases are reached.
+/// How to reach the database.
 #[derive(Debug, Clone)]
 pub(super) enum Target {
     /// A file.
@@ -24,7 +24,7 @@ pub(super) enum Target {
 }
 
 impl Target {
-    /// Reads the place out of the configuration; contacts nothing.
+    /// Reads the target from the configuration. Contacts nothing.
     pub(super) fn new(url: &DatabaseUrl) -> Result<Self, StoreError> {
         match url {
             DatabaseUrl::Sqlite(path) => Ok(Self::Sqlite(
@@ -40,12 +40,12 @@ impl Target {
                             .disable_statement_logging(),
                     )
                 })
-                // The text of the error may quote the URL, and with it the password.
+                // The text of the error may quote the URL, which contains the password.
                 .map_err(|_| StoreError::Invalid("the URL of the database cannot be read; write `postgres://user:password@host:5432/name`".to_owned())),
         }
     }
 
-    /// Where it is, without credentials.
+    /// The location, without credentials.
     pub(super) fn place(&self) -> String {
         match self {
             Self::Sqlite(options) => format!("SQLite at {}", options.get_filename().display()),
@@ -60,7 +60,8 @@ impl Target {
         }
     }
 
-    /// SQLite as we write it: readers beside one writer, and waits for another process's lock.
+    /// SQLite with write access: readers work in parallel with one writer, and locks of other
+    /// processes are waited for.
     pub(super) fn written_by_us(self, timeout: Duration) -> Self {
         match self {
             Self::Sqlite(options) => Self::Sqlite(
@@ -73,7 +74,7 @@ impl Target {
         }
     }
 
-    /// SQLite as somebody else's, only read.
+    /// SQLite without write access, for the database of another program.
     pub(super) fn only_read(self, timeout: Duration) -> Self {
         match self {
             Self::Sqlite(options) => Self::Sqlite(options.read_only(true).busy_timeout(timeout)),
@@ -81,8 +82,8 @@ impl Target {
         }
     }
 
-    /// A pool; connects when it is first asked. `setup` is run on each new PostgreSQL connection,
-    /// with the statement timeout in milliseconds as its one value.
+    /// Creates a pool, which connects when it is first used. `setup` runs on each new PostgreSQL
+    /// connection, with the statement timeout in milliseconds as its only value.
     pub(super) fn pool(&self, connections: u32, timeout: Duration, setup: &'static str) -> Pool {
         match self {
             Self::Sqlite(options) => {
@@ -106,7 +107,7 @@ impl Target {
     }
 }
 
-/// Connections stay open: whoever loses one notices when it is next taken.
+/// Connections stay open. A lost connection is noticed when it is next used.
 fn pool_options<DB: sqlx::Database>(connections: u32, timeout: Duration) -> PoolOptions<DB> {
     PoolOptions::new()
         .max_connections(connections.max(1))
@@ -115,8 +116,8 @@ fn pool_options<DB: sqlx::Database>(connections: u32, timeout: Duration) -> Pool
         .max_lifetime(None)
 }
 
-/// Makes the file if there is none, readable by us alone; its companions `-wal` and `-shm` take
-/// over its mode.
+/// Creates the file if it does not exist, readable only by this user. The files `-wal` and `-shm`
+/// get the same mode.
 pub(super) fn create_file(path: &Path) -> Result<(), StoreError> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
@@ -129,7 +130,7 @@ pub(super) fn create_file(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Connections of either kind.
+/// A connection pool of either kind.
 #[derive(Debug, Clone)]
 pub(super) enum Pool {
     /// To a file.
@@ -138,7 +139,7 @@ pub(super) enum Pool {
     Postgres(PgPool),
 }
 
-/// A transaction of either kind. Dropped without a commit it is rolled back.
+/// A transaction of either kind. It is rolled back if it is dropped without a commit.
 #[derive(Debug)]
 pub(super) enum Tx {
     /// In a file.
@@ -147,7 +148,7 @@ pub(super) enum Tx {
     Postgres(Transaction<'static, Postgres>),
 }
 
-/// What a query is given.
+/// A value of a query.
 #[derive(Debug, Clone)]
 pub(super) enum Value<'a> {
     /// Text.
@@ -158,14 +159,15 @@ pub(super) enum Value<'a> {
     Int(i64),
     /// A number or null.
     OptInt(Option<i64>),
-    /// Yes or no.
+    /// A boolean.
     Bool(bool),
     /// Bytes.
     Bytes(&'a [u8]),
 }
 
 impl Value<'_> {
-    /// PostgreSQL cannot store a NUL byte in a text, and SQLite cuts the text there for others.
+    /// Refuses NUL bytes: PostgreSQL cannot store them in a text, and with SQLite other programs
+    /// would see the text cut off there.
     fn check(&self) -> Result<(), StoreError> {
         match self {
             Self::Text(text) | Self::OptText(Some(text)) if text.contains('\0') => {
@@ -208,7 +210,7 @@ impl From<bool> for Value<'_> {
     }
 }
 
-/// Gives a query its values; the same code for both types of query.
+/// Binds the values of a query, with the same code for both databases.
 macro_rules! bound {
     ($query:expr, $values:expr) => {{
         let mut query = $query;
@@ -227,7 +229,7 @@ macro_rules! bound {
     }};
 }
 
-/// A row of either database becomes a value of ours.
+/// A type that can be read from a row of either database.
 pub(super) trait Row:
     for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin
 {
@@ -258,7 +260,8 @@ impl Pool {
         })
     }
 
-    /// All rows of a query over tables that change under us: no plan of it is kept.
+    /// All rows of a query over tables that another program may change, so the query plan is not
+    /// cached.
     pub(super) async fn fetch_unprepared<T: Row>(
         &self,
         sql: SqlStr,
@@ -280,8 +283,8 @@ impl Pool {
         })
     }
 
-    /// Begins a transaction. SQLite's takes the lock for writing at once: one that took it later
-    /// could fail half way.
+    /// Begins a transaction. With SQLite it takes the write lock at once: taking it later could
+    /// fail half way.
     pub(super) async fn begin(&self) -> Result<Tx, StoreError> {
         Ok(match self {
             Self::Sqlite(pool) => Tx::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
@@ -289,7 +292,7 @@ impl Pool {
         })
     }
 
-    /// Whether it is a file.
+    /// Whether it is a SQLite file.
     pub(super) fn is_sqlite(&self) -> bool {
         matches!(self, Self::Sqlite(_))
     }
@@ -317,7 +320,7 @@ impl Tx {
         })
     }
 
-    /// Executes a statement; says how many rows it touched.
+    /// Executes a statement. Returns how many rows it changed.
     pub(super) async fn execute(
         &mut self,
         sql: impl SqlSafeStr,
@@ -349,7 +352,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Makes it so.
+    /// Commits the transaction.
     pub(super) async fn commit(self) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(tx) => tx.commit().await?,
@@ -358,7 +361,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Whether it is in a file.
+    /// Whether it is a SQLite file.
     pub(super) fn is_sqlite(&self) -> bool {
         matches!(self, Self::Sqlite(_))
     }

@@ -1,121 +1,125 @@
-//! The records of the audit trail, as they stand in the journal and in the tables. What a line of the
-//! journal lacks has its default: an older version may have written it.
+//! The records of the audit trail, as stored in the journal and in the tables. A field that is
+//! missing in a line of the journal has its default value, because an older version may have
+//! written the line.
 
 use serde::{Deserialize, Serialize};
 
-/// One call, allowed or refused (design §9).
+/// One call, allowed or refused.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct CallRecord {
-    /// Unique: the instance and a number.
+    /// A unique ID: the instance and a number.
     pub id: String,
-    /// The run of the program that wrote it. The journal has it in the id already.
+    /// The run of the program that wrote the record. The journal has it in the ID already.
     #[serde(skip_serializing)]
     pub instance: String,
-    /// Whose it is.
+    /// The workspace of the caller.
     pub workspace: String,
-    /// When the call came, microseconds since 1970 UTC.
+    /// When the call arrived, in microseconds since 1970 UTC.
     pub time: i64,
-    /// As in the `X-Request-Id` of the answer.
+    /// The same as `X-Request-Id` in the response.
     pub request_id: String,
-    /// Their e-mail, else the name of the key, else the user's id; `None` for nobody.
+    /// The caller: their e-mail address, or the name of their API key, or their user ID. `None` if
+    /// unauthenticated.
     pub caller: Option<String>,
-    /// How they proved it: `api_key`, `session`, …; `none`.
+    /// How they authenticated: `api_key`, `session`, …; or `none`.
     pub proof: String,
-    /// The groups that counted, at most 64 of them.
+    /// The groups that were used for the decision, at most 64.
     pub groups: Vec<String>,
     /// The rule that decided: `grant developers`, `no_grant`, …
     pub rule: String,
-    /// The bridge, as asked for.
+    /// The requested bridge.
     pub bridge: String,
-    /// The tool, as asked for.
+    /// The requested tool.
     pub tool: String,
-    /// The address that the request came from.
+    /// The address of the request's sender.
     pub peer: Option<String>,
-    /// `ok`, or the `code` of the error; `started` while it runs, `cancelled` when the caller went
-    /// away, `interrupted` when we did.
+    /// `ok`, or the `code` of the error; `started` while the call runs, `cancelled` if the caller
+    /// hung up, `interrupted` if the server stopped.
     pub outcome: String,
-    /// The HTTP status; 0 while there is none.
+    /// The HTTP status; 0 if there is none yet.
     #[serde(skip_serializing_if = "is_zero")]
     pub status: u16,
-    /// How long it took, microseconds.
+    /// The duration in microseconds.
     #[serde(skip_serializing_if = "is_zero")]
     pub duration_us: i64,
-    /// Size of the request body.
+    /// The size of the request body in bytes.
     #[serde(skip_serializing_if = "is_zero")]
     pub request_bytes: i64,
-    /// Size of the response body.
+    /// The size of the response body in bytes.
     #[serde(skip_serializing_if = "is_zero")]
     pub response_bytes: i64,
-    /// The arguments, redacted and cut; only when the operator asked for them.
+    /// The arguments, redacted and shortened, if the operator enabled this.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub arguments: Option<String>,
-    /// How many more refusals this record stands for: those of one address or caller are gathered.
+    /// How many further refusals this record stands for. Refusals of one address or caller are
+    /// combined.
     #[serde(skip_serializing_if = "is_zero")]
     pub repeats: i64,
 }
 
-/// Whether the journal can do without a number.
+/// Whether the journal can omit this number.
 fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
     *number == T::default()
 }
 
-/// Which calls. `None` asks for all.
+/// A filter for calls. `None` matches all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CallFilter {
-    /// Of this workspace; `None` for all of them, which on PostgreSQL only the operator is shown.
+    /// The workspace. With `None`, all workspaces; on PostgreSQL only the operator sees these.
     pub workspace: Option<String>,
-    /// From this time on, microseconds since 1970.
+    /// Calls from this time on, in microseconds since 1970.
     pub since: Option<i64>,
-    /// Before this time.
+    /// Calls before this time.
     pub until: Option<i64>,
-    /// Before this record in the order of the answer: the `(time, id)` of the last one of a page.
+    /// Calls after this record in the order of the result: the `(time, id)` of the last record of a
+    /// page.
     pub before: Option<(i64, String)>,
-    /// Of this caller, in any case of letters.
+    /// The caller, ignoring the case of letters.
     pub caller: Option<String>,
-    /// To this bridge.
+    /// The bridge.
     pub bridge: Option<String>,
-    /// To this tool.
+    /// The tool.
     pub tool: Option<String>,
-    /// With this outcome.
+    /// The outcome.
     pub outcome: Option<String>,
-    /// With this request id.
+    /// The request ID.
     pub request_id: Option<String>,
-    /// How many at most.
+    /// The maximum number of records.
     pub limit: u32,
 }
 
-/// One change that an administrator made.
+/// One change by an administrator.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ChangeRecord {
-    /// Unique.
+    /// A unique ID.
     pub id: String,
-    /// Whose it is.
+    /// The workspace of the change.
     pub workspace: String,
-    /// When, microseconds since 1970 UTC.
+    /// When it was made, in microseconds since 1970 UTC.
     pub time: i64,
-    /// Who: an e-mail, the name of a key, `operator` for the command line.
+    /// Who made it: an e-mail address, the name of an API key, or `operator` for the command line.
     pub actor: String,
-    /// How they proved it.
+    /// How they authenticated.
     pub proof: String,
-    /// What was done: `grant`, `revoke`, `add_member`, `restart`, …
+    /// The action: `grant`, `revoke`, `add_member`, `restart`, …
     pub action: String,
-    /// To what: `developers github`, say.
+    /// The target of the action, for example `developers github`.
     pub target: String,
 }
 
-/// Which changes. `None` asks for all.
+/// A filter for changes. `None` matches all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ChangeFilter {
-    /// Of this workspace.
+    /// The workspace.
     pub workspace: Option<String>,
-    /// From this time on, microseconds since 1970.
+    /// Changes from this time on, in microseconds since 1970.
     pub since: Option<i64>,
-    /// Before this time.
+    /// Changes before this time.
     pub until: Option<i64>,
-    /// By this actor.
+    /// Who made them.
     pub actor: Option<String>,
-    /// How many at most.
+    /// The maximum number of records.
     pub limit: u32,
 }

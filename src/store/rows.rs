@@ -1,33 +1,33 @@
-//! What stands in the tables of access.
+//! The rows of the access tables.
 
-/// Who makes a change.
+/// The user who makes a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
-    /// An e-mail, the name of a key, `operator` for the command line.
+    /// An e-mail address, the name of an API key, or `operator` for the command line.
     pub id: String,
-    /// How they proved it.
+    /// How they authenticated.
     pub proof: String,
-    /// Whose rows they write and see.
+    /// The workspace whose rows they write and see.
     pub workspace: String,
 }
 
-/// What a group may use.
+/// A grant: what a group may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GrantRow {
-    /// The workspace of callers it counts for; `None` for all of them, as rows of
-    /// `group_tenant_mapping` do, and ours of workspace `*`.
+    /// The workspace of the callers that the grant applies to. `None` means all, as for rows of
+    /// `group_tenant_mapping` and for rows of `bridge_grant` with workspace `*`.
     pub workspace: Option<String>,
     /// The group.
     pub group: String,
     /// The bridge; `tenant_id` in the inherited table.
     pub bridge: String,
-    /// Globs over tool names; empty for all.
+    /// Patterns of tool names; empty for all tools.
     pub tools: Vec<String>,
-    /// Only tools that say they change nothing.
+    /// Only tools that are declared as read-only.
     pub read_only: bool,
 }
 
-/// What our tables say of a user.
+/// What the bridge's tables contain about a user.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Member {
     /// Their groups, sorted.
@@ -39,13 +39,13 @@ pub struct Member {
 /// A user in the list of users.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserRow {
-    /// Lower case.
+    /// The e-mail address in lower case.
     pub email: String,
     /// Their groups, sorted.
     pub groups: Vec<String>,
     /// `user_admin_status`.
     pub is_admin: bool,
-    /// When their rows last changed, as the database writes it.
+    /// When their rows last changed, in the format of the database.
     pub updated_at: Option<String>,
 }
 
@@ -56,23 +56,23 @@ pub struct GroupRow {
     pub name: String,
     /// Its grants, by bridge.
     pub grants: Vec<GrantRow>,
-    /// Its members' e-mails, sorted.
+    /// The e-mail addresses of its members, sorted.
     pub users: Vec<String>,
 }
 
 /// A stored API key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyRow {
-    /// How logs call it.
+    /// Its name in logs.
     pub name: String,
-    /// SHA-256 of its text.
+    /// The SHA-256 hash of the key.
     pub hash: [u8; 32],
-    /// What it is a member of.
+    /// The groups of its holder.
     pub groups: Vec<String>,
-    /// Whether it vouches for the user named in the headers beside it.
+    /// Whether the holder may act for the user named in the request's headers.
     pub forwards: bool,
-    /// Whose audit and grants it belongs to.
+    /// The workspace of its audit records and grants.
     pub workspace: String,
-    /// When it ends, seconds since 1970; `None` for never.
+    /// When it expires, in seconds since 1970; `None` for never.
     pub expires_at: Option<i64>,
 }

@@ -1,7 +1,7 @@
-//! [`Store::run`]: connects, migrates, seeds, listens, and starts over when the database is lost.
+//! [`Store::run`]: connects, migrates, seeds, and listens; starts over when the connection is lost.
 //!
-//! One connection of its own both hears of changes and proves that the database is alive, so that
-//! a silent cut is noticed and a busy pool is not mistaken for a dead database.
+//! One dedicated connection receives changes and also proves that the database is alive. So a
+//! silent connection loss is noticed, and a busy pool is not mistaken for a dead database.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,22 +17,22 @@ use tokio_util::sync::CancellationToken;
 use super::{Health, Store, StoreError, pool::Target, seed};
 use crate::config;
 
-/// What our triggers notify (migration 3).
+/// The notification channel of the triggers (migration 3).
 const CHANNEL: &str = "mcp_bridge_access";
-/// What they notify of accounts (migration 4).
+/// The notification channel for accounts (migration 4).
 const CHANNEL_ACCOUNTS: &str = "mcp_bridge_accounts";
-/// What `pg_stat_activity` calls the connection that listens.
+/// The name of the listening connection in `pg_stat_activity`.
 const LISTENER: &str = "mcp-bridge listener";
-/// How often the connection is asked for a sign of life.
+/// How often the connection is checked.
 const PROBE: Duration = Duration::from_secs(2);
-/// How often a SQLite file is looked at for changes of other processes.
+/// How often a SQLite file is checked for changes by other processes.
 const GLANCE: Duration = Duration::from_millis(250);
-/// The pause after the first failed try; doubles.
+/// The pause after the first failed attempt. It doubles with each further one.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
-/// The longest pause: how late we notice that the database is back.
+/// The longest pause, and thus the longest time until a recovered database is noticed.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
-/// Both generations of a SQLite file (migrations 3 and 4).
+/// Both generation counters of a SQLite file (migrations 3 and 4).
 const GENERATIONS: &str = "SELECT a.generation, b.generation \
     FROM bridge_generation a, bridge_account_generation b";
 
@@ -40,21 +40,21 @@ const GENERATIONS: &str = "SELECT a.generation, b.generation \
 enum Watch {
     /// Notifications of the triggers.
     Postgres(Box<PgListener>),
-    /// Looks at the generation whenever the file changed.
+    /// Reads the generation counters whenever the file changes.
     Sqlite(SqliteConnection),
 }
 
-/// Why a watch ended.
+/// Why watching ended.
 enum Lost {
-    /// The connection was closed; the database may well be there.
+    /// The connection was closed. The database may still be running.
     Closed,
-    /// Nothing comes back.
+    /// The database does not respond.
     Silent,
 }
 
 impl Store {
-    /// Connects, migrates and seeds, again and again until it works; then listens to changes of
-    /// other replicas and looks after the connection until it is told to stop.
+    /// Connects, migrates and seeds, and retries until that works. Then receives changes of other
+    /// replicas and monitors the connection until `stop`.
     pub async fn run(self: Arc<Self>, seed: config::Access, stop: CancellationToken) {
         let keep = Box::pin(self.keep(&seed));
         tokio::select! {
@@ -70,7 +70,7 @@ impl Store {
             let began = Instant::now();
             match self.connect(seed).await {
                 Ok(watch) => {
-                    // Whatever happened before we listened was not heard of.
+                    // Changes before the listener started were not reported.
                     self.bump_all();
                     if self.set_health(Health::Connected) {
                         tracing::info!("connected to the database, {}", self.target.place());
@@ -83,7 +83,7 @@ impl Store {
                     }
                     self.bump_all();
                     if began.elapsed() > PAUSE_MAX {
-                        // The first new try comes at once.
+                        // The first new attempt starts at once.
                         pause = PAUSE_MIN;
                         continue;
                     }
@@ -96,27 +96,27 @@ impl Store {
         }
     }
 
-    /// Notes that the database is lost; logs it once.
+    /// Notes that the database is unreachable and logs it once.
     fn down(&self, error: &StoreError) {
         let reason = match error {
             StoreError::Down(reason) => reason.clone(),
             other => other.to_string(),
         };
         let was_connected = self.health() == Health::Connected;
-        // The first reason is news, and so is a wholly other one; the same one again is not.
+        // Log the first reason, and each different one, but not the same one again.
         if self.set_health(Health::Disconnected(reason.clone())) {
             if was_connected {
-                tracing::error!("lost the database: {reason}");
+                tracing::error!("lost the connection to the database: {reason}");
             } else {
-                tracing::warn!("no database: {reason}");
+                tracing::warn!("cannot connect to the database: {reason}");
             }
         }
     }
 
-    /// One try, from nothing to a connection that listens.
+    /// One attempt to connect, migrate, seed and listen.
     async fn connect(&self, access: &config::Access) -> Result<Watch, StoreError> {
         if let Target::Postgres(options) = &self.target {
-            // The pool repeats a refused connection until its time is up, and hides the reason.
+            // The pool retries a refused connection until its timeout and hides the reason.
             self.within(self.timeout, async {
                 Ok(PgConnection::connect_with(options).await?.close().await?)
             })
@@ -127,7 +127,8 @@ impl Store {
             tracing::info!("applied migrations: {}", applied.join(", "));
         }
         self.warn_of_copies().await;
-        // Each time: only what was never sown here is, and this may be another, empty database.
+        // Seed after each connect: this may be another, empty database, and lines that were already
+        // seeded are skipped.
         self.within(seed::TIMEOUT, self.sow(access)).await?;
         self.within(self.timeout, self.open_watch()).await
     }
@@ -138,7 +139,7 @@ impl Store {
             Target::Postgres(options) => {
                 let pool = listener_pool(options, self.timeout);
                 let mut listener = PgListener::connect_with(&pool).await?;
-                // Whoever reconnects has to bump the version, and that is us.
+                // After a reconnect the version must grow, so this code reconnects itself.
                 listener.eager_reconnect(false);
                 listener.listen_all([CHANNEL, CHANNEL_ACCOUNTS]).await?;
                 Ok(Watch::Postgres(Box::new(listener)))
@@ -164,7 +165,7 @@ impl Store {
             tokio::select! {
                 heard = listener.try_recv() => match heard {
                     Ok(Some(first)) => {
-                        // A thousand notifications are one change.
+                        // Many notifications at once count as one change.
                         let mut is_heard = [false; 2];
                         let mut next = Some(first);
                         while let Some(notification) = next {
@@ -189,7 +190,7 @@ impl Store {
         }
     }
 
-    /// Of access, of accounts.
+    /// Notes changes of access and of accounts.
     fn bump_heard(&self, [of_access, of_accounts]: [bool; 2]) {
         if of_access {
             self.bump();
@@ -216,7 +217,8 @@ impl Store {
                     }
                     seen = Some(now);
                 }
-                // Somebody holds the file for longer than our patience; it is still there.
+                // Another process holds the file locked for longer than the timeout; the file is
+                // still there.
                 Ok(Err(sqlx::Error::Database(error))) if error.code().as_deref() == Some("5") => {}
                 Ok(Err(_)) => return Lost::Closed,
                 Err(_) => return Lost::Silent,
@@ -225,7 +227,7 @@ impl Store {
     }
 }
 
-/// A pool of one for the listener, which insists on a pool.
+/// A pool with one connection, because the listener requires a pool.
 fn listener_pool(options: &PgConnectOptions, timeout: Duration) -> PgPool {
     PoolOptions::new()
         .max_connections(1)
@@ -235,18 +237,18 @@ fn listener_pool(options: &PgConnectOptions, timeout: Duration) -> PgPool {
         .connect_lazy_with(options.clone().application_name(LISTENER))
 }
 
-/// What a SQLite file looked like.
+/// The state of a SQLite file at one check.
 #[derive(Debug, Clone, Copy)]
 struct Look {
-    /// The version of the file.
+    /// The data version of the file.
     file: i64,
-    /// The generation of access in it.
+    /// The generation counter of access.
     access: i64,
-    /// The generation of accounts in it.
+    /// The generation counter of accounts.
     accounts: i64,
 }
 
-/// Looks at the file; the generations are read when it changed.
+/// Checks the file. Reads the generation counters if it changed.
 async fn look(connection: &mut SqliteConnection, seen: Option<Look>) -> Result<Look, sqlx::Error> {
     let (file,): (i64,) = sqlx::query_as("PRAGMA data_version")
         .fetch_one(&mut *connection)

@@ -1,5 +1,5 @@
-//! Seeding: the grants and administrators of the file go into the tables, each line once, and nothing
-//! comes out.
+//! Seeding: copies the grants and administrators of the configuration file into the tables, each
+//! line only once. Seeding never removes anything.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -13,46 +13,46 @@ use super::{
 };
 use crate::config::{self, DEFAULT_WORKSPACE};
 
-/// How long it may take: there may be thousands of lines in the file.
+/// The time limit. The file may contain thousands of lines.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
 
 const SOWN: &str = "SELECT id FROM bridge_seed";
 const MARK: &str = "INSERT INTO bridge_seed (id, action, target, sown_at) \
     VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
 
-/// What a line of the file says.
+/// A line of the configuration file.
 enum Line {
-    /// One of `admins`.
+    /// An entry of `admins`.
     Admin(String),
-    /// The same one, in the first group of administrators.
+    /// The same administrator as a member of the first group of administrators.
     Member(String, String),
-    /// Of `[access.groups]`.
+    /// A grant of `[access.groups]`.
     Grant(GrantRow),
 }
 
 /// A line that can be stored.
 struct Seed {
-    /// Tells it from all others.
+    /// Identifies the line.
     id: String,
-    /// What is done, as the record of the change tells it.
+    /// The action, as in the audit record of the change.
     action: &'static str,
-    /// To what.
+    /// The target of the action.
     target: String,
     line: Line,
 }
 
 impl Store {
-    /// Puts the grants and administrators of the file into the tables; deletes nothing.
+    /// Copies the grants and administrators of the file into the tables. Deletes nothing.
     ///
-    /// Each line is sown once in the life of a database, and what was sown is remembered there: a
-    /// grant that an administrator revoked does not come back with the next start, though the line
-    /// stands in the file. A line that is new in the file, or says something else than before, is
-    /// sown. Whoever wants a revoked one back grants it (`mcp-bridge access grant`).
+    /// Each line is seeded once in the life of a database, and the database remembers it: a grant
+    /// that an administrator revoked does not come back with the next start, although the file
+    /// still contains it. A new or changed line is seeded. To restore a revoked grant, use
+    /// `mcp-bridge access grant`.
     pub async fn seed(&self, access: &config::Access) -> Result<(), StoreError> {
         self.bounded_by(TIMEOUT, self.sow(access)).await
     }
 
-    /// [`Store::seed`] without a look at the health.
+    /// [`Store::seed`] without checking the health first.
     pub(super) async fn sow(&self, access: &config::Access) -> Result<(), StoreError> {
         let mut seeds = seeds(access);
         if !seeds.is_empty() {
@@ -63,7 +63,7 @@ impl Store {
         if seeds.is_empty() {
             return Ok(());
         }
-        // In one order, or two replicas that sow would wait for each other.
+        // Sort the lines, or two replicas that seed at the same time could deadlock.
         seeds.sort_by(|a, b| (a.action, &a.target, &a.id).cmp(&(b.action, &b.target, &b.id)));
         let mut tx = self.begin().await?;
         let seeds = mark(&mut tx, seeds).await?;
@@ -75,10 +75,10 @@ impl Store {
         Ok(())
     }
 
-    /// Puts seeds into the tables they belong to; says whether any was not there.
+    /// Writes the lines into their tables. Returns whether any of them was new.
     async fn put_seeds(&self, tx: &mut Tx, seeds: &[Seed]) -> Result<bool, StoreError> {
         let everywhere = author(ALL);
-        // The inherited tables first: a scoped transaction may not touch them any more.
+        // Write the inherited tables first: a scoped transaction may not be able to use them.
         let (narrowed, inherited): (Vec<_>, Vec<_>) =
             seeds.iter().partition(|seed| seed.line.is_narrowed());
         let mut changes = Vec::new();
@@ -95,7 +95,7 @@ impl Store {
         if changes.is_empty() {
             return Ok(false);
         }
-        // The administrators of the default workspace see the records.
+        // The administrators of the default workspace see the audit records.
         let author = author(DEFAULT_WORKSPACE);
         self.scope(tx, &author.workspace).await?;
         for seed in changes {
@@ -105,7 +105,7 @@ impl Store {
     }
 }
 
-/// The file, acting for a workspace.
+/// The configuration file as the actor of a change in a workspace.
 fn author(workspace: &str) -> Actor {
     Actor {
         id: "configuration".to_owned(),
@@ -114,7 +114,7 @@ fn author(workspace: &str) -> Actor {
     }
 }
 
-/// Notes what is sown now; gives back what no other replica sowed meanwhile.
+/// Marks the lines as seeded. Returns those that no other replica has seeded in the meantime.
 async fn mark(tx: &mut Tx, seeds: Vec<Seed>) -> Result<Vec<Seed>, StoreError> {
     let mut ours = Vec::with_capacity(seeds.len());
     for seed in seeds {
@@ -131,7 +131,7 @@ async fn mark(tx: &mut Tx, seeds: Vec<Seed>) -> Result<Vec<Seed>, StoreError> {
     Ok(ours)
 }
 
-/// All lines of the file. One that cannot be stored must not keep us from serving.
+/// All lines of the file. A line that cannot be stored must not prevent the start.
 fn seeds(access: &config::Access) -> Vec<Seed> {
     let admins = access.admins.iter().flat_map(|email| {
         let group = access.admin_groups.first().cloned();
@@ -145,14 +145,14 @@ fn seeds(access: &config::Access) -> Vec<Seed> {
         .filter_map(|line| {
             Seed::new(line)
                 .inspect_err(|error| {
-                    tracing::warn!("a line of [access] cannot be stored and is left out: {error}");
+                    tracing::warn!("cannot store a line of [access]; it is skipped: {error}");
                 })
                 .ok()
         })
         .collect()
 }
 
-/// A grant of the file.
+/// A grant from the file.
 fn line(group: &str, grant: &config::SeedGrant) -> Line {
     Line::Grant(GrantRow {
         workspace: None,
@@ -164,14 +164,14 @@ fn line(group: &str, grant: &config::SeedGrant) -> Line {
 }
 
 impl Line {
-    /// Whether it goes into our own table.
+    /// Whether it belongs into `bridge_grant`.
     fn is_narrowed(&self) -> bool {
         matches!(self, Self::Grant(grant) if grant.read_only || !grant.tools.is_empty())
     }
 }
 
 impl Seed {
-    /// Of a line; the error says why it cannot be stored.
+    /// Converts a line. The error says why it cannot be stored.
     fn new(line: Line) -> Result<Self, StoreError> {
         let (id, action, target, line) = match line {
             Line::Admin(email) => {

@@ -1,4 +1,4 @@
-//! Databases for tests: each its own, gone at the end.
+//! Databases for tests. Each test has its own, which is removed at the end.
 
 use std::{path::PathBuf, str::FromStr as _, time::Duration};
 
@@ -11,11 +11,11 @@ use crate::{
     secret::Secret,
 };
 
-/// A database of its own.
+/// A separate database.
 pub struct Base {
-    /// Where it is.
+    /// Its URL.
     pub url: DatabaseUrl,
-    /// What makes it go away.
+    /// Removes it at the end.
     keep: Keep,
 }
 
@@ -25,7 +25,7 @@ enum Keep {
 }
 
 impl Base {
-    /// An empty place for a SQLite file.
+    /// An empty folder for a SQLite file.
     pub fn sqlite() -> Self {
         let folder = TempDir::new().unwrap();
         Self {
@@ -34,7 +34,7 @@ impl Base {
         }
     }
 
-    /// An empty database in the PostgreSQL of the tests, where we are superuser.
+    /// An empty database on the test PostgreSQL server, where the tests are superuser.
     pub async fn postgres() -> Self {
         let name = format!("t_{:032x}", rand::random::<u128>());
         admin(&format!("CREATE DATABASE {name}")).await;
@@ -49,7 +49,7 @@ impl Base {
         [Self::sqlite(), Self::postgres().await]
     }
 
-    /// The configuration that names it.
+    /// The configuration of this database.
     pub fn config(&self) -> Database {
         Database {
             url: self.url.clone(),
@@ -70,7 +70,7 @@ impl Base {
         store
     }
 
-    /// Executes a script beside the store.
+    /// Executes a script without the store.
     pub async fn execute(&self, sql: &str) {
         execute(&self.url, sql).await.unwrap();
     }
@@ -93,7 +93,7 @@ impl Drop for Base {
     fn drop(&mut self) {
         if let Keep::Postgres(name) = &self.keep {
             let name = name.clone();
-            // The runtime of the test may be going away; this thread brings its own.
+            // The runtime of the test may be shutting down, so this thread uses its own.
             let thread = std::thread::spawn(move || {
                 let runtime = tokio::runtime::Builder::new_current_thread()
                     .enable_all()
@@ -106,22 +106,22 @@ impl Drop for Base {
     }
 }
 
-/// A migrated store in a SQLite file, and the folder it lives as long as.
+/// A migrated store in a SQLite file, and the owner of the file's folder.
 pub async fn sqlite() -> (Store, Base) {
     let base = Base::sqlite();
     (base.store().await, base)
 }
 
-/// A migrated store in a PostgreSQL database, and what the database lives as long as.
+/// A migrated store in a PostgreSQL database, and the owner of the database.
 pub async fn postgres() -> (Store, Base) {
     let base = Base::postgres().await;
     (base.store().await, base)
 }
 
-/// Where the PostgreSQL of the tests is.
+/// The URL of the test PostgreSQL server.
 #[expect(
     clippy::disallowed_methods,
-    reason = "the script that runs the tests says where"
+    reason = "the test script sets its address"
 )]
 pub fn server() -> String {
     std::env::var("TEST_POSTGRES_URL").expect(
@@ -129,21 +129,21 @@ pub fn server() -> String {
     )
 }
 
-/// The URL of a database in there.
+/// The URL of a database on this server.
 pub fn url_of(name: &str) -> String {
     let mut url = url::Url::parse(&server()).unwrap();
     url.set_path(name);
     url.to_string()
 }
 
-/// Executes a script as superuser in the server's first database.
+/// Executes a script as superuser in the server's default database.
 pub async fn admin(sql: &str) {
     execute(&DatabaseUrl::Postgres(Secret::new(server())), sql)
         .await
         .unwrap();
 }
 
-/// Executes a script anywhere.
+/// Executes a script in any database.
 pub async fn execute(url: &DatabaseUrl, sql: &str) -> Result<(), sqlx::Error> {
     match url {
         DatabaseUrl::Sqlite(path) => {
@@ -167,22 +167,22 @@ pub async fn execute(url: &DatabaseUrl, sql: &str) -> Result<(), sqlx::Error> {
     }
 }
 
-/// A release of Open WebUI, by what its tables look like (Open WebUI contract §9.1).
+/// A release of Open WebUI, by the layout of its tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Generation {
-    /// Up to 0.6.36: members are a list in the group, the API key stands at the user.
+    /// Up to 0.6.36: the group contains a list of members, and the user row contains the API key.
     UserIds,
     /// From 0.6.37: `group_member`.
     GroupMember,
     /// From 0.6.41: the table `api_key`.
     ApiKeyTable,
-    /// From 0.10.0: `config` has a row a key.
+    /// From 0.10.0: `config` has one row per key.
     ConfigRows,
     /// From 0.12.0: nested groups, session stamps, second factors.
     Nested,
 }
 
-/// All of them.
+/// All releases.
 pub const GENERATIONS: [Generation; 5] = [
     Generation::UserIds,
     Generation::GroupMember,
@@ -191,10 +191,10 @@ pub const GENERATIONS: [Generation; 5] = [
     Generation::Nested,
 ];
 
-/// Makes Open WebUI's tables with some users: alice (user, group `eng` whose parent is `staff`),
-/// bob (user, `sales`), carol (pending), dave (inactive), root (admin). Ids are `u-NAME` and
-/// `g-NAME`, e-mails `NAME@example.com` (alice's is `Alice@Example.com`), API keys `sk-NAME`,
-/// session stamps `stamp-NAME`. A group above another exists from [`Generation::Nested`] on.
+/// Creates Open WebUI's tables with some users: alice (user, group `eng` whose parent is `staff`),
+/// bob (user, `sales`), carol (pending), dave (inactive), root (admin). IDs are `u-NAME` and
+/// `g-NAME`, e-mail addresses `NAME@example.com` (alice's is `Alice@Example.com`), API keys
+/// `sk-NAME`, session stamps `stamp-NAME`. Parent groups exist from [`Generation::Nested`] on.
 pub async fn open_webui(url: &DatabaseUrl, generation: Generation) {
     let sql = open_webui_sql(matches!(url, DatabaseUrl::Sqlite(_)), generation);
     execute(url, &sql).await.unwrap();
@@ -254,7 +254,7 @@ fn open_webui_sql(is_sqlite: bool, generation: Generation) -> String {
     script.concat()
 }
 
-/// The tables of a release, empty.
+/// The empty tables of a release.
 fn open_webui_tables(is_sqlite: bool, generation: Generation) -> String {
     let json = if is_sqlite { "TEXT" } else { "json" };
     let since = |first: Generation, text: String| {

@@ -1,5 +1,5 @@
-//! [`PlainFields`]: the fields of an event on a terminal that shows colors, where our own escape sequences
-//! must stay and those of strangers must not.
+//! [`PlainFields`]: the fields of an event for a terminal with colors. The log's own escape
+//! sequences stay, those in the data are made harmless.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use tracing_subscriber::{
 
 use crate::plain_text;
 
-/// Writes `message name=value`, in plain text.
+/// Writes `message name=value` in plain text.
 #[derive(Debug)]
 pub(super) struct PlainFields;
 
@@ -27,7 +27,7 @@ impl<'writer> FormatFields<'writer> for PlainFields {
     }
 }
 
-/// The fields, one after the other.
+/// The fields, one after another.
 #[derive(Default)]
 struct Line(String);
 

@@ -1,34 +1,35 @@
-//! [`Lookups`]: how often a memory had what was asked of it.
+//! [`Lookups`]: hits and misses of caches.
 //!
-//! The memories are made anew by reloads and stand in several layers; the counts are the process's.
+//! Reloads create the caches anew, and they belong to several layers. The counters belong to the
+//! process.
 
 use super::count::Count;
 
-/// What is remembered.
+/// The caches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lookups {
-    /// All grants, of our tables.
+    /// All grants of the bridge's tables.
     Grants,
-    /// A user's groups, of our tables.
+    /// A user's groups in the bridge's tables.
     Members,
     /// Session tokens whose signature was verified.
     Tokens,
-    /// Users of Open WebUI, of its database.
+    /// Users in Open WebUI's database.
     Users,
-    /// Sessions of Open WebUI, by its API.
+    /// Open WebUI sessions that were checked with its API.
     Sessions,
 }
 
-/// How often it was there, and how often it had to be asked for.
+/// The hits and misses of a cache.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// It was there.
+    /// The value was in the cache.
     pub hits: Count,
-    /// It was not.
+    /// The value was not in the cache.
     pub misses: Count,
 }
 
-/// By the order of [`Lookups::ALL`].
+/// In the order of [`Lookups::ALL`].
 static FOUND: [Found; Lookups::ALL.len()] = [const {
     Found {
         hits: Count::new(),
@@ -37,7 +38,7 @@ static FOUND: [Found; Lookups::ALL.len()] = [const {
 }; Lookups::ALL.len()];
 
 impl Lookups {
-    /// Every memory.
+    /// All caches.
     const ALL: [Self; 5] = [
         Self::Grants,
         Self::Members,
@@ -46,7 +47,7 @@ impl Lookups {
         Self::Sessions,
     ];
 
-    /// The word in metrics.
+    /// The name in metrics.
     fn as_str(self) -> &'static str {
         match self {
             Self::Grants => "grants",
@@ -57,7 +58,7 @@ impl Lookups {
         }
     }
 
-    /// Counts a look.
+    /// Counts a lookup.
     pub fn note(self, is_hit: bool) {
         if let Some(found) = FOUND.get(self as usize) {
             let count = if is_hit { &found.hits } else { &found.misses };
@@ -66,7 +67,7 @@ impl Lookups {
     }
 }
 
-/// What was counted, by the names of the memories.
+/// The counters by the names of the caches.
 pub fn lookups() -> impl Iterator<Item = (&'static str, &'static Found)> {
     Lookups::ALL.iter().map(|it| it.as_str()).zip(&FOUND)
 }

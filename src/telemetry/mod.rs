@@ -1,5 +1,5 @@
-//! What we say of ourselves: one line a request, and what changes, on stderr; numbers, for whoever
-//! asks; spans, for a collector.
+//! Telemetry: logs on stderr, with one line per request and per change; metrics; and traces for a
+//! collector.
 
 mod count;
 mod fields;
@@ -30,16 +30,22 @@ use crate::{
     secret::Redactor,
 };
 
-/// rmcp logs whole notifications at INFO and bodies at DEBUG, and at ERROR that a transport ended, without a
-/// word of which: our own line names the bridge and the reason. A level that names it wins.
+/// rmcp logs whole notifications at INFO and bodies at DEBUG, and at ERROR that a transport ended,
+/// without naming it. The bridge's own line names the bridge and the reason. A configured level
+/// that names a crate takes precedence.
 const QUIET: &str = "rmcp=error,rmcp::transport=off,hyper=warn,h2=warn,reqwest=warn,rustls=warn,\
                      sse_stream=warn";
 
-/// Starts the log; no line of it has a secret in it, or a character that changes how it is read. A filter that does not parse is an error in words.
+/// Starts the log. Its lines contain no secrets and no characters that could mislead a reader. The
+/// error describes an invalid filter.
 pub fn start(telemetry: &Telemetry, redactor: &Redactor) -> Result<(), String> {
     let directives = format!("{QUIET},{}", telemetry.level);
-    let filter = EnvFilter::try_new(directives)
-        .map_err(|error| format!("the log level `{}` is no filter: {error}", telemetry.level))?;
+    let filter = EnvFilter::try_new(directives).map_err(|error| {
+        format!(
+            "the log level `{}` is not a valid filter: {error}",
+            telemetry.level
+        )
+    })?;
     let registry = tracing_subscriber::registry().with(filter);
     let result = match telemetry.format {
         LogFormat::Json => registry
@@ -70,5 +76,5 @@ pub fn start(telemetry: &Telemetry, redactor: &Redactor) -> Result<(), String> {
             )
             .try_init(),
     };
-    result.map_err(|error| format!("the log cannot be started: {error}"))
+    result.map_err(|error| format!("cannot start the log: {error}"))
 }

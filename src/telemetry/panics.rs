@@ -1,4 +1,4 @@
-//! What a panic says, without secrets.
+//! Panic messages without secrets.
 
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
@@ -8,19 +8,19 @@ use std::{
 
 use crate::{plain_text, secret::Redactor};
 
-/// Has panics tell on stderr what they always do, secrets taken out: a message may quote whatever the
-/// code had in hand.
+/// Makes panics print their usual message on stderr, with secrets removed: a message may quote any
+/// data.
 pub fn clean_panics(redactor: &Redactor) {
     let redactor = redactor.clone();
     panic::set_hook(Box::new(move |panic| {
         let told = told(panic);
-        // Where stderr is gone there is nobody to tell.
+        // If stderr is closed, the message cannot be reported.
         let told = redactor.redact(&told);
         let _written = writeln!(io::stderr().lock(), "{}", plain_text::lines(&told)).is_ok();
     }));
 }
 
-/// In the words of the standard library. The backtrace comes with `RUST_BACKTRACE=1`.
+/// The message of the standard library. `RUST_BACKTRACE=1` adds the backtrace.
 fn told(panic: &PanicHookInfo<'_>) -> String {
     let thread = std::thread::current();
     let name = thread.name().unwrap_or("<unnamed>");

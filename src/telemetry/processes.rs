@@ -1,38 +1,38 @@
-//! What processes use, as Linux tells it under `/proc`; elsewhere nothing is told.
+//! Resource usage of processes, from Linux's `/proc`. Other systems report nothing.
 
 use std::{collections::HashMap, time::Duration};
 
-/// How long a look at all processes may take. Those that were not reached are left out.
+/// The time limit for reading all processes. Those that were not reached are left out.
 #[cfg(target_os = "linux")]
 const LOOK_MAX: Duration = Duration::from_millis(500);
 
-/// What a process group uses.
+/// The usage of a process group.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Its processes.
+    /// The number of processes.
     pub processes: u32,
-    /// Their memory, in bytes; what they share is counted for each.
+    /// The memory of its processes in bytes. Shared memory is counted for each process.
     pub resident_bytes: u64,
-    /// Their processor time, and that of processes that they waited for.
+    /// The CPU time of its processes, and of the child processes they have waited for.
     pub cpu: Duration,
 }
 
-/// What we use.
+/// The usage of this process.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Myself {
-    /// Our memory, in bytes.
+    /// The memory in bytes.
     pub resident_bytes: u64,
-    /// Our processor time.
+    /// The CPU time.
     pub cpu: Duration,
-    /// When we started, in seconds since 1970.
+    /// The start time, in seconds since 1970.
     pub started_at: u64,
-    /// Open files and sockets.
+    /// The number of open files and sockets.
     pub fds: Option<u64>,
-    /// So many at most.
+    /// The maximum number of open files.
     pub fds_max: Option<u64>,
 }
 
-/// What every process group uses, by its number. Reads a file for each process there is.
+/// The usage of every process group, by its ID. Reads a file for each process.
 #[cfg(target_os = "linux")]
 pub fn by_group() -> HashMap<u32, Usage> {
     let began = std::time::Instant::now();
@@ -42,10 +42,10 @@ pub fn by_group() -> HashMap<u32, Usage> {
     };
     for process in processes {
         if began.elapsed() > LOOK_MAX {
-            tracing::debug!("there are too many processes to look at all of them");
+            tracing::debug!("too many processes; some are not counted");
             break;
         }
-        // One that ends meanwhile has nothing to tell.
+        // A process that ended in the meantime is skipped.
         let Ok(stat) = process.and_then(|process| process.stat()) else {
             continue;
         };
@@ -61,7 +61,7 @@ pub fn by_group() -> HashMap<u32, Usage> {
     groups
 }
 
-/// What we use ourselves.
+/// The usage of this process.
 #[cfg(target_os = "linux")]
 pub fn myself() -> Option<Myself> {
     let process = procfs::process::Process::myself().ok()?;
@@ -87,19 +87,19 @@ fn resident(stat: &procfs::process::Stat) -> u64 {
     stat.rss.saturating_mul(procfs::page_size())
 }
 
-/// The kernel counts processor time in ticks, a hundred a second.
+/// Converts ticks, the kernel's unit of CPU time, of which there are a hundred per second.
 #[cfg(target_os = "linux")]
 fn ticks(count: u64) -> Duration {
     Duration::from_millis(count.saturating_mul(1_000) / procfs::ticks_per_second().max(1))
 }
 
-/// Nothing is told here.
+/// Not supported on this system.
 #[cfg(not(target_os = "linux"))]
 pub fn by_group() -> HashMap<u32, Usage> {
     HashMap::new()
 }
 
-/// Nothing is told here.
+/// Not supported on this system.
 #[cfg(not(target_os = "linux"))]
 pub fn myself() -> Option<Myself> {
     None

@@ -1,4 +1,4 @@
-//! [`Reloads`]: what came of reading the configuration anew.
+//! [`Reloads`]: counts reloads of the configuration.
 
 use std::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
@@ -7,16 +7,16 @@ use std::{
 
 use super::count::Count;
 
-/// What came of reloads; the start is the first of them.
+/// Counts reloads. The start counts as the first one.
 #[derive(Debug)]
 pub struct Reloads {
-    /// That were applied.
+    /// Reloads that were applied.
     pub applied: Count,
-    /// That found errors and changed nothing.
+    /// Reloads that found errors and changed nothing.
     pub refused: Count,
-    /// Whether the last one was applied.
+    /// Whether the last reload was applied.
     is_applied: AtomicBool,
-    /// When one was applied last, in seconds since 1970.
+    /// When a configuration was last applied, in seconds since 1970.
     applied_at: AtomicU64,
 }
 
@@ -32,7 +32,7 @@ impl Default for Reloads {
 }
 
 impl Reloads {
-    /// Counts one.
+    /// Counts a reload.
     pub fn note(&self, is_applied: bool) {
         self.is_applied.store(is_applied, Ordering::Relaxed);
         if is_applied {
@@ -43,12 +43,12 @@ impl Reloads {
         }
     }
 
-    /// Whether what the file says now is in force.
+    /// Whether the current content of the file is in effect.
     pub fn is_applied(&self) -> bool {
         self.is_applied.load(Ordering::Relaxed)
     }
 
-    /// When a configuration was applied last, in seconds since 1970.
+    /// When a configuration was last applied, in seconds since 1970.
     pub fn applied_at(&self) -> u64 {
         self.applied_at.load(Ordering::Relaxed)
     }

@@ -1,7 +1,7 @@
-//! [`Tally`]: what is counted of one bridge. It goes with the bridge, so that what is gone after a
-//! reload is gone from the metrics too.
+//! [`Tally`]: the counters of one bridge. They belong to the bridge, so that a bridge that a reload
+//! removes also disappears from the metrics.
 //!
-//! A call costs a few atomic additions: each tool keeps its [`Outcome`]s at hand.
+//! A call costs a few atomic additions: each tool keeps a reference to its [`Outcome`].
 
 use std::{
     collections::BTreeMap,
@@ -15,70 +15,70 @@ use std::{
 use super::count::Count;
 use crate::name::ToolName;
 
-/// Tools of a bridge that are counted each for itself: those called first. The others, and names that
-/// are no tool, are counted together.
+/// How many tools of a bridge are counted separately: those that were called first. Other tools and
+/// unknown names are counted together.
 const TOOLS_MAX: usize = 500;
-/// Outcomes of a tool that are told apart; there are some thirty codes.
+/// How many outcomes of a tool are counted separately. There are about thirty codes.
 const CODES_MAX: usize = 64;
 
-/// The upper bounds of the buckets of calls' times, in seconds: from a tool in memory to an agent.
+/// The upper bounds of the buckets for call durations, in seconds: from in-memory tools to agents.
 pub const BOUNDS: [f64; 14] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0,
 ];
 
-/// What is counted of one bridge.
+/// The counters of one bridge.
 #[derive(Debug, Default)]
 pub struct Tally {
-    /// How long calls took that were made.
+    /// The durations of calls.
     pub times: Times,
-    /// Sessions that came up.
+    /// Sessions that were opened.
     pub sessions: Count,
-    /// Connects that failed, and sessions that were lost: what is tried again.
+    /// Failed connects and lost sessions, which are retried.
     pub failures: Count,
-    /// Processor time of its servers.
+    /// The CPU time of its servers.
     pub cpu: Cpu,
-    /// By tool.
+    /// The outcomes by tool.
     tools: Mutex<BTreeMap<ToolName, Arc<Outcome>>>,
-    /// Of what is not told apart.
+    /// The outcomes of everything that is not counted separately.
     others: Arc<Outcome>,
 }
 
-/// Processor time of process groups that come and go. The sum of those that are there would shrink
-/// when one ends.
+/// The CPU time of process groups that start and end. The sum over the running groups would shrink
+/// when a group ends.
 #[derive(Debug, Default)]
 pub struct Cpu(Mutex<Used>);
 
-/// What was seen of it.
+/// The observed CPU time.
 #[derive(Debug, Default)]
 struct Used {
-    /// What each group had used when it was last looked at.
+    /// The last observed CPU time of each group.
     groups: BTreeMap<u32, Duration>,
-    /// What all have used.
+    /// The total of all groups, including those that have ended.
     all: Duration,
 }
 
 /// How the calls of one tool ended.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// Well.
+    /// Successful calls.
     ok: Count,
-    /// Otherwise, by code.
+    /// Failed calls, by code.
     codes: Mutex<Vec<(&'static str, u64)>>,
 }
 
 /// A histogram.
 #[derive(Debug, Default)]
 pub struct Times {
-    /// Calls by the first bound that they kept.
+    /// Calls by the first bound that is not exceeded.
     buckets: [AtomicU64; BOUNDS.len()],
-    /// Calls over all bounds.
+    /// Calls that exceed all bounds.
     over: AtomicU64,
-    /// All of their times, in microseconds.
+    /// The sum of all durations, in microseconds.
     sum: AtomicU64,
 }
 
 impl Tally {
-    /// The outcomes of a tool, to be kept at hand.
+    /// The outcomes of a tool. Keep the reference for its calls.
     pub fn of_tool(&self, tool: &ToolName) -> Arc<Outcome> {
         let mut tools = self.tools.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(outcome) = tools.get(tool) {
@@ -92,12 +92,12 @@ impl Tally {
         outcome
     }
 
-    /// The outcomes of what is not told apart.
+    /// The outcomes of everything that is not counted separately.
     pub fn others(&self) -> Arc<Outcome> {
         Arc::clone(&self.others)
     }
 
-    /// All that is told apart, and at last, under no name, what is not.
+    /// All separate outcomes, and at the end, without a name, the rest.
     pub fn outcomes(&self) -> Vec<(Option<ToolName>, Arc<Outcome>)> {
         let tools = self.tools.lock().unwrap_or_else(PoisonError::into_inner);
         let named = tools.iter();
@@ -107,7 +107,8 @@ impl Tally {
 }
 
 impl Cpu {
-    /// Takes in what the groups that are there have used; what all have, those that are gone too.
+    /// Notes the CPU time of the running groups. Returns the total of all groups, including those
+    /// that have ended.
     pub fn note(&self, now: BTreeMap<u32, Duration>) -> Duration {
         let mut used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::take(&mut used.groups);
@@ -121,7 +122,7 @@ impl Cpu {
 }
 
 impl Outcome {
-    /// Counts an end: `ok`, or the code of the error.
+    /// Counts the end of a call: `ok`, or the code of the error.
     pub fn note(&self, code: &'static str) {
         if code == "ok" {
             return self.ok.one();
@@ -143,7 +144,7 @@ impl Outcome {
 }
 
 impl Times {
-    /// Counts one.
+    /// Adds a duration.
     pub fn note(&self, time: Duration) {
         let seconds = time.as_secs_f64();
         let bucket = BOUNDS.iter().position(|bound| seconds <= *bound);
@@ -153,7 +154,7 @@ impl Times {
         self.sum.fetch_add(micros, Ordering::Relaxed);
     }
 
-    /// How many kept each bound, by the order of [`BOUNDS`]; how many there were; their sum.
+    /// The cumulative counts in the order of [`BOUNDS`], the total count, and the sum.
     pub fn read(&self) -> ([u64; BOUNDS.len()], u64, Duration) {
         let mut count = 0;
         let cumulated = self.buckets.each_ref().map(|bucket| {

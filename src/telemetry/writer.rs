@@ -1,5 +1,5 @@
-//! [`Clean`]: the way of log lines to stderr, which no secret passes, and no character that changes how
-//! others are read.
+//! [`Clean`]: writes log lines to stderr, without secrets and without characters that could mislead
+//! a reader of other lines.
 
 use std::{
     borrow::Cow,
@@ -10,17 +10,17 @@ use tracing_subscriber::fmt::MakeWriter;
 
 use crate::{plain_text, secret::Redactor};
 
-/// Makes the writer of one event.
+/// Creates the writer of one event.
 #[derive(Debug, Clone)]
 pub struct Clean {
-    /// Knows the secrets.
+    /// Removes secrets.
     redactor: Redactor,
-    /// Whether lines have colors: their fields are plain text already ([`super::fields`]).
+    /// Whether lines have colors. Their fields are then already plain text ([`super::fields`]).
     is_colored: bool,
 }
 
 impl Clean {
-    /// For these secrets.
+    /// A writer that removes these secrets.
     pub fn new(redactor: &Redactor, is_colored: bool) -> Self {
         let redactor = redactor.clone();
         Self {
@@ -43,16 +43,17 @@ impl MakeWriter<'_> for Clean {
     }
 }
 
-/// One event: written whole when it is dropped, because a secret may come in two pieces.
+/// One event. It is written as a whole when it is dropped, because a secret may arrive in two
+/// pieces.
 #[derive(Debug)]
 pub struct Event<W: Write> {
-    /// Knows the secrets.
+    /// Removes secrets.
     redactor: Redactor,
     /// See [`Clean::is_colored`].
     is_colored: bool,
-    /// What came of it.
+    /// The text so far.
     text: Vec<u8>,
-    /// Where it goes.
+    /// The output.
     out: W,
 }
 
@@ -77,7 +78,7 @@ impl<W: Write> Drop for Event<W> {
             let event = text.strip_suffix('\n').unwrap_or(&text);
             Cow::Owned(format!("{}\n", plain_text::line(event)))
         };
-        // Where the log cannot be written there is nobody to tell.
+        // If the log cannot be written, the error cannot be reported.
         let _written = self.out.write_all(line.as_bytes()).is_ok();
     }
 }

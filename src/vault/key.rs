@@ -1,4 +1,4 @@
-//! [`Key`]: one key, derived from one text of the operator.
+//! [`Key`]: an encryption key, derived from a text of the operator.
 
 use chacha20poly1305::{
     KeyInit as _, XChaCha20Poly1305, XNonce,
@@ -11,12 +11,12 @@ use sha2::Sha256;
 use super::{ID, NONCE};
 use crate::secret::Secret;
 
-/// What the key is for. Another domain of the same text is another key.
+/// The purpose of the encryption key. Another purpose gives another key from the same text.
 const DOMAIN_KEY: &[u8] = b"mcp-bridge vault 1: key of XChaCha20-Poly1305";
-/// What its id is for: it stands in the open, and tells nothing of the key.
+/// The purpose of the key's ID. The ID is stored in plain text and reveals nothing about the key.
 const DOMAIN_ID: &[u8] = b"mcp-bridge vault 1: id";
 
-/// A key and its id.
+/// A key and its ID.
 #[derive(Clone)]
 pub(super) struct Key {
     id: [u8; ID],
@@ -25,12 +25,13 @@ pub(super) struct Key {
 }
 
 impl Key {
-    /// Derives both. HKDF is for texts that nobody can guess; it makes no password strong.
+    /// Derives both. HKDF is meant for texts that cannot be guessed; it does not make a weak
+    /// password strong.
     pub(super) fn derive(text: &Secret) -> Self {
         let hkdf = Hkdf::<Sha256>::new(None, text.expose().trim().as_bytes());
         let mut key = Zeroizing::new([0; 32]);
         let mut id = [0; ID];
-        // HKDF refuses lengths above 8160 bytes alone; these are constants far below.
+        // HKDF refuses only lengths above 8160 bytes. These constants are far below.
         let is_derived =
             hkdf.expand(DOMAIN_KEY, &mut *key).is_ok() && hkdf.expand(DOMAIN_ID, &mut id).is_ok();
         debug_assert!(is_derived, "32 bytes and 8 are no more than HKDF gives");
@@ -40,19 +41,19 @@ impl Key {
         }
     }
 
-    /// Tells it from others.
+    /// Distinguishes it from other keys.
     pub(super) fn id(&self) -> [u8; ID] {
         self.id
     }
 
-    /// Seals a text; `None` if it is too long for the cipher.
+    /// Seals a text. Returns `None` if it is too long for the cipher.
     pub(super) fn seal(&self, nonce: &[u8; NONCE], text: &[u8], bound: &[u8]) -> Option<Vec<u8>> {
         self.cipher
             .encrypt(&XNonce::from(*nonce), payload(text, bound))
             .ok()
     }
 
-    /// Opens it; `None` if anything of it is not as it was sealed.
+    /// Opens a sealed text. Returns `None` if any part differs from what was sealed.
     pub(super) fn open(&self, nonce: &[u8; NONCE], text: &[u8], bound: &[u8]) -> Option<Vec<u8>> {
         self.cipher
             .decrypt(&XNonce::from(*nonce), payload(text, bound))

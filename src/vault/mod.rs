@@ -1,9 +1,10 @@
-//! [`Vault`]: seals the texts that stand in the database, so that the database alone gives nothing
-//! away.
+//! [`Vault`]: seals (encrypts) the secrets in the database, so that a copy of the database does not
+//! reveal them.
 //!
-//! A sealed text is a version byte, the id of its key (8 bytes), a random nonce (24) and what
-//! XChaCha20-Poly1305 makes of the text. It is bound to its [`Place`]: moved into another row it
-//! does not open. The keys are derived from the operator's texts by HKDF-SHA256.
+//! A sealed text consists of a version byte, the ID of its key (8 bytes), a random nonce (24
+//! bytes), and the output of XChaCha20-Poly1305. It is bound to its [`Place`]: it cannot be opened
+//! after it was moved to another row. The keys are derived from the operator's texts with
+//! HKDF-SHA256.
 
 mod key;
 
@@ -17,61 +18,61 @@ use key::Key;
 
 /// The first byte of a sealed text.
 const VERSION: u8 = 1;
-/// Length of a key's id, in bytes.
+/// The length of a key's ID in bytes.
 const ID: usize = 8;
-/// Length of a nonce, in bytes: long enough to be drawn at random on every replica.
+/// The length of a nonce in bytes: long enough to be chosen at random on every replica.
 const NONCE: usize = 24;
 
-/// The keys, the current one and those before it.
+/// The current key and earlier ones.
 #[derive(Clone)]
 pub struct Vault {
-    /// Seals, and opens.
+    /// Seals and opens.
     current: Key,
     /// Only open.
     old: Vec<Key>,
 }
 
-/// Where a sealed text stands. It opens there and nowhere else.
+/// Where a sealed text is stored. It can be opened only for the same place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place<'a> {
-    /// What it is: `account`, `login`, `group_key`.
+    /// The kind: `account`, `login` or `group_key`.
     pub kind: &'a str,
-    /// The workspace of its row; empty where rows have none.
+    /// The workspace of the row; empty if the table has no workspaces.
     pub workspace: &'a str,
-    /// The bridge it is for.
+    /// The bridge.
     pub bridge: &'a str,
-    /// Whose it is: a user, or what else tells one row of a bridge from the next.
+    /// A user, or another value that distinguishes the rows of a bridge.
     pub subject: &'a str,
 }
 
-/// Why a sealed text does not open. It was left as it stands.
+/// Why a sealed text cannot be opened. The stored text is unchanged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unsealable {
-    /// None of our keys sealed it.
+    /// It was sealed with an unknown key.
     #[error(
-        "it is sealed under the key `{id}`, which we do not have; give that key back as \
-         BRIDGE_SECRET_KEY or as an old key, nothing was lost"
+        "it is sealed with the key `{id}`, which is not configured; configure that key as \
+         BRIDGE_SECRET_KEY or as an old key; no data was lost"
     )]
     OtherKey {
-        /// The id of the key that did, in hex.
+        /// The ID of that key in hex.
         id: String,
     },
-    /// The key is ours, and the text is not what was sealed at this place.
+    /// The key is known, but the text is not what was sealed for this place.
     #[error(
-        "it was altered, or moved here from another row; put the row back from a backup, or store \
+        "it was altered, or moved here from another row; restore the row from a backup, or store \
          the secret again"
     )]
     Tampered,
-    /// Nothing that we sealed.
+    /// The text does not have the format of a sealed text.
     #[error(
-        "it is no sealed text that this version knows: cut short, or written by a newer program; \
-         put the row back from a backup, or store the secret again"
+        "it is not a sealed text that this version can read: it was cut short or written by a newer version; \
+         restore the row from a backup, or store the secret again"
     )]
     Malformed,
 }
 
 impl Vault {
-    /// Derives the keys. Space around a text does not count: files end in a line break.
+    /// Derives the keys. Whitespace around a text is ignored, because files end with a line break.
     pub fn new(current: &Secret, old: &[Secret]) -> Self {
         Self {
             current: Key::derive(current),
@@ -79,11 +80,11 @@ impl Vault {
         }
     }
 
-    /// Seals a text for its place. Each time the result is another one.
+    /// Seals a text for its place. Each call returns a different result.
     pub fn seal(&self, place: &Place<'_>, text: &str) -> Vec<u8> {
         let nonce: [u8; NONCE] = rand::random();
         let header = header(self.current.id());
-        // The cipher refuses 256 GB and more, which nobody holds; what is empty opens to nobody.
+        // The cipher refuses only texts of 256 GB and more. An empty result cannot be opened.
         let Some(sealed) = self
             .current
             .seal(&nonce, text.as_bytes(), &bound(&header, place))
@@ -93,7 +94,7 @@ impl Vault {
         [&header[..], &nonce, &sealed].concat()
     }
 
-    /// Opens what was sealed for this place, under the current key or an old one.
+    /// Opens a text that was sealed for this place with the current key or an old one.
     pub fn open(&self, place: &Place<'_>, sealed: &[u8]) -> Result<Secret, Unsealable> {
         let (header, rest) = sealed
             .split_first_chunk::<{ 1 + ID }>()
@@ -115,7 +116,7 @@ impl Vault {
             .map_err(|_| Unsealable::Malformed)
     }
 
-    /// Whether it is sealed under the current key.
+    /// Whether it is sealed with the current key.
     pub fn is_current(&self, sealed: &[u8]) -> bool {
         sealed
             .first_chunk::<{ 1 + ID }>()
@@ -123,12 +124,12 @@ impl Vault {
             .is_some_and(|id| id == self.current.id())
     }
 
-    /// [`Vault::seal`] as base64url, for columns of text and for URLs.
+    /// [`Vault::seal`] as base64url, for text columns and URLs.
     pub fn seal_text(&self, place: &Place<'_>, text: &str) -> String {
         URL_SAFE_NO_PAD.encode(self.seal(place, text))
     }
 
-    /// Opens what [`Vault::seal_text`] made.
+    /// Opens a text of [`Vault::seal_text`].
     pub fn open_text(&self, place: &Place<'_>, sealed: &str) -> Result<Secret, Unsealable> {
         let sealed = URL_SAFE_NO_PAD
             .decode(sealed)
@@ -136,14 +137,15 @@ impl Vault {
         self.open(place, &sealed)
     }
 
-    /// [`Vault::is_current`] of what [`Vault::seal_text`] made.
+    /// [`Vault::is_current`] for a text of [`Vault::seal_text`].
     pub fn is_current_text(&self, sealed: &str) -> bool {
         URL_SAFE_NO_PAD
             .decode(sealed)
             .is_ok_and(|sealed| self.is_current(&sealed))
     }
 
-    /// The ids of the keys in hex, the current one first. An id tells nothing of its key.
+    /// The IDs of the keys in hex, starting with the current one. An ID reveals nothing about its
+    /// key.
     pub fn ids(&self) -> Vec<String> {
         self.keys().map(|key| hex(key.id())).collect()
     }
@@ -153,7 +155,7 @@ impl Vault {
     }
 }
 
-/// Shows the ids alone.
+/// Shows only the IDs.
 impl fmt::Debug for Vault {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
@@ -163,25 +165,25 @@ impl fmt::Debug for Vault {
     }
 }
 
-/// What a sealed text begins with.
+/// The beginning of a sealed text.
 fn header(id: [u8; ID]) -> [u8; 1 + ID] {
     let mut header = [VERSION; 1 + ID];
     header[1..].copy_from_slice(&id);
     header
 }
 
-/// The id in a header of our version.
+/// The ID in a header of this version.
 fn id_of(header: &[u8; 1 + ID]) -> Option<[u8; ID]> {
     let (&version, id) = header.split_first()?;
     (version == VERSION).then(|| id.try_into().ok()).flatten()
 }
 
-/// What the seal is bound to: the header, and the place with the length before each part, so that
-/// no two places read alike.
+/// The data that a seal is bound to: the header and the place. The length precedes each part, so
+/// that different places never give the same bytes.
 fn bound(header: &[u8], place: &Place<'_>) -> Vec<u8> {
     let mut bound = header.to_vec();
     for part in [place.kind, place.workspace, place.bridge, place.subject] {
-        // The same eight bytes on every machine.
+        // The length has eight bytes on every machine.
         let length = u64::try_from(part.len()).unwrap_or(u64::MAX);
         bound.extend(length.to_be_bytes());
         bound.extend(part.as_bytes());

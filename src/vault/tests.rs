@@ -1,4 +1,4 @@
-//! What opens, and what does not.
+//! Which sealed texts can be opened, and which cannot.
 
 use proptest::prelude::*;
 
@@ -41,7 +41,8 @@ fn what_was_sealed_opens_at_its_place() {
     );
 }
 
-/// Sealed by libsodium after the description of the format: every later release has to open it.
+/// Sealed with libsodium according to the description of the format. Every later release must be
+/// able to open it.
 #[test]
 fn the_format_stays() {
     let vault = vault("k", &[]);
@@ -75,7 +76,7 @@ fn a_row_that_was_swapped_does_not_open() {
             subject: "",
             ..PLACE
         },
-        // The same letters, cut elsewhere.
+        // The same characters, split at another position.
         Place {
             workspace: "defaultlinear",
             bridge: "",

@@ -117,7 +117,7 @@ async function keepsCredentials() {
   await endpoints.locator("[name=server_id]").fill("good");
   await endpoints.locator("[name=endpoint_url]").fill("ftp://example.org");
   await endpoints.locator("button.main").click();
-  await says("form .error", "only http:// and https://");
+  await says("form .error", "use http:// or https://");
   await endpoints.locator("[name=endpoint_url]").fill("https://readers.example.org/mcp");
   await endpoints.locator("button.main").click();
   await says("main td code", "https://readers.example.org/mcp");

@@ -133,11 +133,17 @@ async fn a_chat_that_cannot_be_written_to_neither_delays_nor_fails_a_call() {
         "status 500",
         "status 502",
         "status 307",
-        "does not answer within",
+        "does not respond within",
     ] {
         assert_eq!(told(&bridge, fault), 1, "{fault}\n{}", bridge.log());
     }
-    assert_eq!(told(&bridge, "is not shown in Open WebUI's chats"), 7);
+    assert_eq!(
+        told(
+            &bridge,
+            "cannot show the progress of calls in Open WebUI's chats"
+        ),
+        7
+    );
     assert!(!bridge.log().contains(&User::Alice.token(SECRET)[..20]));
 }
 

@@ -135,6 +135,7 @@ async fn lists_name_the_transport_of_what_is_off_and_the_title() {
     assert_eq!(admin["bridges"][1]["transport"]["kind"], "url");
 }
 
+#[expect(clippy::too_many_lines, reason = "a list of routes")]
 #[tokio::test]
 async fn the_routes_of_the_python_proxy_answer_in_its_shapes() {
     let bridge = keyed(TOML).ready().await;

@@ -312,7 +312,12 @@ async fn replicas_make_no_keys_of_their_own() {
         "{}",
         answer.text
     );
-    until(async || bridge.log().contains("stand in the database as plain text")).await;
+    until(async || {
+        bridge
+            .log()
+            .contains("are stored in the database in plain text")
+    })
+    .await;
     assert!(!key_file(&bridge).exists());
     let env = [("DB", base.url.as_str())];
     let (code, said) = run(
@@ -375,7 +380,7 @@ async fn the_command_line_keeps_keys_of_groups() {
         (
             &["access", "group-key", "set", "support", "good", "NO TOKEN"][..],
             "x",
-            "names no variable",
+            "is not a valid variable name",
         ),
         (&set[..], &"x".repeat(70_000), "more than"),
     ] {
@@ -448,7 +453,7 @@ async fn a_key_that_is_lost_destroys_nothing() {
     for command in ["check", "rotate"] {
         let (code, said) = cli(&bridge, &["secrets", command]).await;
         assert!(
-            code == 1 && said.contains("does not exist; put it back"),
+            code == 1 && said.contains("does not exist; restore it"),
             "{said}"
         );
     }
@@ -463,7 +468,7 @@ async fn a_key_that_is_lost_destroys_nothing() {
             said.contains("`TOKEN` of group `support` for `good`"),
             "{said}"
         );
-        assert!(said.contains("which we do not have"), "{said}");
+        assert!(said.contains("which is not configured"), "{said}");
     }
     assert_eq!(
         sqlite(&bridge, "SELECT key_value FROM tenant_server_keys"),

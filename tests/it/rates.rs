@@ -178,14 +178,14 @@ async fn replicas_count_together_and_each_for_itself_while_redis_is_away() {
         is_refused(bridge, "a", "/rone/echo", "you made all calls").await;
         passes(bridge, "b", "/rone/echo").await;
         let log = bridge.log();
-        assert_eq!(log.matches("Redis does not answer").count(), 1, "{log}");
+        assert_eq!(log.matches("Redis is not responding").count(), 1, "{log}");
     }
 
     let _redis = start_redis(port).await;
     for bridge in [&first, &second] {
         until(async || {
             call(bridge, "a", "/rone/echo").await;
-            bridge.log().contains("Redis answers again")
+            bridge.log().contains("Redis is responding again")
         })
         .await;
     }
@@ -205,6 +205,6 @@ async fn a_redis_that_was_never_there_stops_nobody() {
     is_refused(&bridge, "a", "/rone/echo", "you made all calls").await;
     assert_eq!(seen(&bridge), 3);
     let log = bridge.log();
-    assert_eq!(log.matches("Redis does not answer").count(), 1, "{log}");
+    assert_eq!(log.matches("Redis is not responding").count(), 1, "{log}");
     assert!(!log.contains("a-password-of-redis"), "{log}");
 }

@@ -38,7 +38,7 @@ async fn until_logged(bridge: &Bridge, text: &str, count: usize) {
     }
 }
 
-const APPLIED: &str = "the configuration was read anew";
+const APPLIED: &str = "the configuration was reloaded";
 
 #[tokio::test]
 async fn an_edit_applies_to_what_it_changes() {
@@ -130,7 +130,7 @@ async fn a_file_with_errors_changes_nothing_and_is_explained() {
     bridge.write("bridges.toml", &bad);
     until_logged(
         &bridge,
-        "the changed configuration has errors; the old one stays in force",
+        "the changed configuration has errors; the old one stays in effect",
         1,
     )
     .await;
@@ -154,7 +154,7 @@ async fn a_file_with_errors_changes_nothing_and_is_explained() {
     // No TOML at all; then no file; then a good one again.
     bridge.write("bridges.toml", "[bridges");
     bridge.signal("HUP");
-    until_logged(&bridge, "the old one stays in force", 2).await;
+    until_logged(&bridge, "the old one stays in effect", 2).await;
     fs::remove_file(bridge.dir.path().join("bridges.toml")).unwrap();
     bridge.signal("HUP");
     until_logged(&bridge, "the file cannot be read", 1).await;

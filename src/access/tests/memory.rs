@@ -1,4 +1,4 @@
-//! What is kept of the tables, on a real store.
+//! The cache of the tables, on a real store.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::{
     store::{Actor, Store, StoreError, testing},
 };
 
-/// No test waits longer.
+/// The time limit of each test.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn operator() -> Actor {
@@ -28,7 +28,7 @@ fn access(config: &Config, store: &Arc<Store>) -> Access {
     Access::new(config, Some(Arc::clone(store)), &TaskTracker::new())
 }
 
-/// The rule for anything of a bridge.
+/// The rule for any use of a bridge.
 async fn rule(access: &Access, caller: Caller, on: &str) -> Result<String, StoreError> {
     let view = access.view(&Arc::new(caller)).await?;
     Ok(view.explain(&bridge(on), None).rule.to_string())
@@ -278,7 +278,7 @@ async fn only_ascii_letters_have_a_case() {
             let jorg = Caller::user(None, Some(email), Proof::Session);
             assert_eq!(rule(&access, jorg, "wiki").await.unwrap(), expected);
         }
-        // The Kelvin sign is no `k`, whatever the database's own `lower` says.
+        // The Kelvin sign is not a `k`, whatever the database's own `lower` does.
         store
             .add_member(&operator(), "mike@x.example", "team")
             .await

@@ -1,4 +1,4 @@
-//! The decision, table by table.
+//! The decisions, as tables.
 
 mod memory;
 
@@ -22,7 +22,7 @@ use crate::{
     tool::Tool,
 };
 
-/// A configuration of this text.
+/// The configuration of this text.
 fn config(text: &str) -> Config {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("bridges.toml");
@@ -64,7 +64,7 @@ fn bridge(name: &str) -> BridgeName {
     BridgeName::parse(name).unwrap()
 }
 
-/// A tool; `new=old` is a renamed one, a final `?` one that only reads.
+/// A tool. `new=old` is a renamed tool; a final `?` marks a read-only tool.
 fn tool(text: &str) -> Tool {
     let bare = text.trim_end_matches('?');
     let (name, server_name) = bare.split_once('=').unwrap_or((bare, bare));
@@ -84,7 +84,7 @@ fn caller(proof: Proof) -> Caller {
     }
 }
 
-/// A caller of these groups, before these grants.
+/// A caller in these groups, with these grants.
 fn view(config: &Config, grants: &[&str], groups: &[&str], caller: Caller) -> View {
     let rules = Arc::new(Rules::of(config));
     let policy = Arc::new(Policy::compile(grants.iter().map(|it| row(it)).collect()));
@@ -133,7 +133,7 @@ const DECISIONS: &[(&str, &str, &str, &str)] = &[
     ),
     ("developers", "wiki", "Page_new", "narrowed"),
     ("developers", "wiki", "delete", "narrowed"),
-    // The name that callers use, or the server's own.
+    // A pattern matches the published name or the server's name.
     (
         "developers",
         "wiki",
@@ -154,9 +154,9 @@ const DECISIONS: &[(&str, &str, &str, &str)] = &[
     ("bots", "github", "issue_1", "narrowed_grant bots"),
     ("bots", "github", "issue_12", "narrowed"),
     ("bots", "github", "copy", "narrowed_grant bots"),
-    // A glob that cannot be read includes nothing.
+    // An invalid pattern matches nothing.
     ("bots", "broken", "[", "narrowed"),
-    // A whole grant counts before a narrowed one, whatever the order of groups.
+    // A grant for all tools takes precedence over a narrowed one, in any order of groups.
     ("readers developers", "github", "x?", "grant developers"),
     (
         "developers all-tools",
@@ -237,7 +237,7 @@ fn a_grant_of_a_workspace_counts_there_alone() {
 }
 
 #[test]
-fn a_bridge_is_entered_by_whoever_may_use_anything_of_it() {
+fn a_bridge_is_visible_to_callers_who_may_use_any_of_its_tools() {
     let config = enforced();
     let grants = [
         "readers wiki: page_* read-only",
@@ -329,7 +329,7 @@ fn who_may_administer() {
 }
 
 #[tokio::test]
-async fn whoever_needs_no_table_does_not_wait_for_one() {
+async fn a_caller_who_needs_no_table_does_not_wait_for_one() {
     let tracker = TaskTracker::new();
     let open = Access::new(&config(""), None, &tracker);
     let bound = Access::new(&enforced(), None, &tracker);
@@ -402,8 +402,8 @@ proptest! {
     }
 }
 
-/// 10,000 users in 200 groups, each of which has a grant to each of 100 bridges; run it with
-/// `cargo nextest run --release --run-ignored only --no-capture decisions_are_quick`.
+/// 10,000 users in 200 groups, each with a grant for each of 100 bridges. Run it with `cargo
+/// nextest run --release --run-ignored only --no-capture decisions_are_quick`.
 #[test]
 #[ignore = "a measurement"]
 fn decisions_are_quick() {
@@ -413,7 +413,8 @@ fn decisions_are_quick() {
             workspace: None,
             group: format!("group-{group}"),
             bridge: format!("bridge-{bridge}"),
-            // The last group alone has whole grants: the worst case looks at all.
+            // Only the last group has grants for all tools. In the worst case all groups are
+            // checked.
             tools: if group == 199 {
                 Vec::new()
             } else {

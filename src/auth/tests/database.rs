@@ -1,4 +1,4 @@
-//! Users in Open WebUI's own tables: real databases, present, away and slow.
+//! Users in Open WebUI's own tables, with real databases: reachable, unreachable and slow.
 
 use std::time::Instant;
 
@@ -20,7 +20,8 @@ use crate::{
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Open WebUI with all its proofs, a forwarder, a gateway at 10.0.0.1, and its database.
+/// Open WebUI with all its methods of authentication, a forwarder, a gateway at 10.0.0.1, and its
+/// database.
 fn identity(ttl: Duration) -> Identity {
     let name = HeaderName::from_static;
     Identity {
@@ -263,7 +264,7 @@ async fn headers_are_completed_by_what_the_database_knows() {
             let expected = expected.map(|(id, groups)| (id, groups.to_vec()));
             assert_eq!(seen, expected, "{sent:?}");
         }
-        // Who is no administrator any more is none, whatever was signed before.
+        // A user who is no longer an administrator loses the rights, whatever was signed before.
         let token = header_of("alice", None, "admin");
         let caller = ask(&proofs, &[("x-openwebui-user-jwt", &token)], None)
             .await
@@ -300,7 +301,7 @@ async fn a_signed_out_token_is_refused_while_redis_answers() {
         Refusal::SignedOut
     );
     verdict(&proofs, &session("bob")).await.unwrap();
-    // Nobody listens there.
+    // No server listens on this port.
     verdict(&with("redis://127.0.0.1:1/"), &session("alice"))
         .await
         .unwrap();
@@ -308,7 +309,7 @@ async fn a_signed_out_token_is_refused_while_redis_answers() {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "where the test script says that Redis is"
+    reason = "the test script sets the address of Redis"
 )]
 fn redis_url() -> String {
     std::env::var("TEST_REDIS_URL").expect(
@@ -316,7 +317,7 @@ fn redis_url() -> String {
     )
 }
 
-/// One inline command.
+/// Runs one inline command.
 async fn tell_redis(command: &str) {
     let url = url::Url::parse(&redis_url()).unwrap();
     let address = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap_or(6379));
@@ -330,7 +331,7 @@ async fn tell_redis(command: &str) {
     assert_eq!(&answer, b"+OK\r\n");
 }
 
-/// A way to PostgreSQL that can be closed.
+/// A proxy to PostgreSQL that can be closed.
 struct Way {
     address: SocketAddr,
     stop: CancellationToken,
@@ -338,7 +339,7 @@ struct Way {
 }
 
 impl Way {
-    /// Opens it at an address. `None`: whoever comes waits for ever.
+    /// Opens the proxy at an address. With `None` as the target, clients wait forever.
     async fn open(address: &str, target: Option<String>) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let way = Self {
@@ -363,7 +364,7 @@ impl Way {
     }
 }
 
-/// Leads one connection to its target until the way is closed.
+/// Forwards one connection to the target until the proxy is closed.
 async fn lead(mut inner: TcpStream, target: Option<String>, stop: CancellationToken) {
     let Some(target) = target else {
         return stop.cancelled().await;
@@ -373,7 +374,7 @@ async fn lead(mut inner: TcpStream, target: Option<String>, stop: CancellationTo
     drop(stop.run_until_cancelled(copying).await);
 }
 
-/// A database of PostgreSQL as it is called at the end of a way, and where it is.
+/// The URL of a PostgreSQL database behind a proxy, and its location in messages.
 fn at_end(base: &Base, way: SocketAddr) -> (DatabaseUrl, String) {
     let DatabaseUrl::Postgres(url) = &base.url else {
         panic!("PostgreSQL")
@@ -393,7 +394,7 @@ async fn a_database_that_is_away_is_told_and_comes_back() {
     let way = Way::open("127.0.0.1:0", Some(target.clone())).await;
     let (url, _) = at_end(&base, way.address);
     let proofs = looking(&url, TIMEOUT, Duration::from_secs(30));
-    // Many at once.
+    // Many concurrent requests.
     let alice = session("alice");
     let all = (0..100).map(|_| verdict(&proofs, &alice));
     for found in futures::future::join_all(all).await {
@@ -409,7 +410,7 @@ async fn a_database_that_is_away_is_told_and_comes_back() {
         );
         assert_eq!(refusal.code().as_str(), "store_unavailable");
     }
-    // A key needs no database, a forged token no answer.
+    // A key needs no database, and a forged token is refused without a query.
     let forged = bearer(&hs256("other", &json!({"id": "u-bob"})));
     assert_eq!(verdict(&proofs, &forged).await.unwrap_err(), Refusal::Token);
     assert_eq!(
@@ -430,7 +431,7 @@ async fn a_database_that_is_away_is_told_and_comes_back() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_slow_keeps_nobody_waiting_for_long() {
+async fn a_slow_store_keeps_callers_waiting_only_briefly() {
     let base = Base::postgres().await;
     let way = Way::open("127.0.0.1:0", None).await;
     let (url, _) = at_end(&base, way.address);
@@ -454,7 +455,7 @@ async fn a_store_that_is_slow_keeps_nobody_waiting_for_long() {
 }
 
 #[tokio::test]
-async fn a_database_that_is_slow_keeps_nobody_waiting_for_long() {
+async fn a_slow_database_keeps_callers_waiting_only_briefly() {
     let base = Base::postgres().await;
     let way = Way::open("127.0.0.1:0", None).await;
     let (url, _) = at_end(&base, way.address);

@@ -1,4 +1,4 @@
-//! E-mails of OpenID issuers: which of them name a user.
+//! E-mail claims of OpenID issuers: which of them identify a user.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! Headers of a gateway, from the gateway and from others.
+//! Headers of a gateway, sent by the gateway and by others.
 
 use super::*;
 use crate::config::Gateway;
@@ -114,12 +114,12 @@ async fn the_gateway_and_credentials_must_agree() {
     let team = ("authorization", "Bearer own-key");
     let cases: Vec<Case<'_>> = vec![
         (
-            "a key is somebody else",
+            "a key is a different caller",
             vec![team, ANN],
             Err(Refusal::Contradiction),
         ),
         (
-            "a key and nobody",
+            "a key and no user",
             vec![team, ("x-user-email", "")],
             Ok(("team", Proof::ApiKey)),
         ),
@@ -139,7 +139,7 @@ async fn the_gateway_and_credentials_must_agree() {
             Err(Refusal::Password),
         ),
         (
-            "nobody",
+            "no user",
             vec![("x-user-email", "  ")],
             Err(Refusal::Missing),
         ),
@@ -155,7 +155,7 @@ async fn the_gateway_and_credentials_must_agree() {
         ),
     ];
     check(&behind(gateway(&["10.0.0.0/8"], None)), PEER, &cases).await;
-    // From others, the headers are as good as absent.
+    // From others, the headers are ignored.
     let cases: Vec<Case<'_>> = vec![
         ("a key", vec![team, ANN], Ok(("team", Proof::ApiKey))),
         (
@@ -168,7 +168,7 @@ async fn the_gateway_and_credentials_must_agree() {
             vec![ANN, ANN],
             Err(Refusal::Repeated("x-user-email".to_owned())),
         ),
-        ("nobody", vec![("x-user-email", "")], Err(Refusal::Missing)),
+        ("no user", vec![("x-user-email", "")], Err(Refusal::Missing)),
     ];
     check(
         &behind(gateway(&["10.0.0.0/8"], None)),

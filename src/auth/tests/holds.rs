@@ -1,5 +1,5 @@
-//! A proof that is there and does not hold ends the identification: beside it stands one that would
-//! hold, and everybody may be anonymous.
+//! Invalid credentials end the authentication, even if valid credentials are sent with them and
+//! anonymous callers are allowed.
 
 use serde_json::json;
 
@@ -7,7 +7,7 @@ use super::{gateway::gateway, *};
 
 const PEER: Option<&str> = Some("10.1.2.3");
 
-/// A header, as many times as it is sent.
+/// The headers of a request; a header may occur several times.
 type Sent<'a> = Vec<(&'static str, &'a str)>;
 
 fn everything(secret: Option<&str>) -> Proofs {
@@ -184,7 +184,7 @@ async fn nothing_is_tried_after_headers_that_do_not_hold() {
     ];
     check_all(&everything(None), &broken, &valid).await;
 
-    // A gateway that does not prove itself.
+    // A gateway that does not authenticate itself.
     let valid: Vec<(&str, Sent<'_>)> = vec![
         ("nothing", vec![]),
         ("a key", vec![("authorization", "Bearer own-key")]),
@@ -215,7 +215,7 @@ async fn a_forwarder_that_names_a_user_badly_is_not_the_caller() {
     let email = "x-user-email";
     let name = Refusal::Header(email.to_owned());
     let cases: Vec<Case<'_>> = vec![
-        ("nobody", vec![chat], Ok(("chat", Proof::ApiKey))),
+        ("no user", vec![chat], Ok(("chat", Proof::ApiKey))),
         ("blank", vec![chat, (email, "")], Err(Refusal::Nobody)),
         (
             "blank id",

@@ -1,8 +1,8 @@
-//! API keys, and the users that forwarders vouch for.
+//! API keys, and the users that forwarders act for.
 
 use super::*;
 
-/// A key that speaks for itself, one that forwards, and no other proof.
+/// A key that acts for itself, one that forwards, and no other method of authentication.
 fn keyed(open_webui: OpenWebUi) -> Proofs {
     let hashed = ApiKey {
         key: KeyText::Sha256(sha2_of("hashed-key")),
@@ -70,7 +70,7 @@ async fn a_key_is_the_caller_in_every_form() {
             Err(Refusal::Password),
         ),
         (
-            "headers of somebody else do not matter",
+            "headers of other proofs do not matter",
             vec![
                 ("authorization", "Bearer own-key"),
                 ("x-user-email", "ann@example.org"),
@@ -183,7 +183,7 @@ async fn a_forwarder_vouches_for_the_user_beside_its_key() {
             Err(Refusal::Header("x-user-email".to_owned())),
         ),
         (
-            "groups of nobody",
+            "groups without a user",
             vec![CHAT, ("x-user-groups", "dev")],
             Err(Refusal::Nobody),
         ),
@@ -266,12 +266,12 @@ async fn where_open_webui_signs_plain_headers_prove_nothing() {
             signed.clone(),
         ),
         (
-            "signed and templated for somebody else",
+            "signed and templated for another user",
             vec![CHAT, jwt, ("x-user-email", "bob@example.org")],
             Err(Refusal::Contradiction),
         ),
         (
-            "signed and plain for somebody else",
+            "signed and plain for another user",
             vec![CHAT, jwt, ("x-openwebui-user-id", "u2")],
             Err(Refusal::Contradiction),
         ),
@@ -295,7 +295,7 @@ async fn where_open_webui_signs_plain_headers_prove_nothing() {
             vec![CHAT, ("x-user-email", "ann@example.org")],
             Ok(ANN),
         ),
-        ("nobody", vec![CHAT], Ok(("chat", Proof::ApiKey))),
+        ("no user", vec![CHAT], Ok(("chat", Proof::ApiKey))),
         (
             "a key that does not forward",
             vec![("authorization", "Bearer own-key"), jwt],
@@ -310,7 +310,7 @@ async fn where_open_webui_signs_plain_headers_prove_nothing() {
         (groups(&caller), caller.is_admin, &*caller.workspace),
         (vec!["g1"], true, "w1")
     );
-    // A role that is not signed is nobody's.
+    // An unsigned role is ignored.
     let sent = [
         CHAT,
         ("x-user-email", "ann@example.org"),
@@ -320,7 +320,7 @@ async fn where_open_webui_signs_plain_headers_prove_nothing() {
 }
 
 #[tokio::test]
-async fn without_any_source_the_header_is_for_somebody_else() {
+async fn without_any_source_the_header_is_ignored() {
     for (anonymous, proof) in [
         (Anonymous::Allowed, Proof::Anonymous),
         (Anonymous::Loopback, Proof::Loopback),

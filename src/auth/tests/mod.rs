@@ -1,4 +1,4 @@
-//! Whole requests against whole configurations.
+//! Complete requests against complete configurations.
 
 mod database;
 mod emails;
@@ -36,10 +36,10 @@ use crate::{
 const SECRET: &str = "webui-secret-of-the-tests";
 const JWT_SECRET: &str = "forward-secret-of-the-tests";
 
-/// What a request is worth: the caller's name and how they proved it.
+/// The expected result: the caller's name and how they authenticated.
 type Verdict = Result<(&'static str, Proof), Refusal>;
 
-/// A request: what it is about, its headers, its verdict.
+/// A test case: its description, the headers, and the expected result.
 type Case<'a> = (&'static str, Vec<(&'static str, &'a str)>, Verdict);
 
 fn proofs(identity: Identity, sources: Sources) -> Proofs {
@@ -57,7 +57,7 @@ fn proofs(identity: Identity, sources: Sources) -> Proofs {
     Proofs::new(&config, sources)
 }
 
-/// Nothing but an HTTP client.
+/// Sources that contain only an HTTP client.
 fn sources() -> Sources {
     crate::mcp::install_tls();
     Sources {
@@ -66,7 +66,7 @@ fn sources() -> Sources {
     }
 }
 
-/// A key with groups of its own.
+/// A key with its own groups.
 fn key(name: &str, text: &str, forwards: bool) -> ApiKey {
     ApiKey {
         name: name.to_owned(),
@@ -109,7 +109,7 @@ async fn ask(
     proofs.identify(&evidence).await
 }
 
-/// Checks each case and tells of all that are wrong.
+/// Checks all cases and reports every wrong one.
 async fn check(proofs: &Proofs, peer: Option<&str>, cases: &[Case<'_>]) {
     let mut wrong = Vec::new();
     for (what, sent, expected) in cases {
@@ -122,14 +122,15 @@ async fn check(proofs: &Proofs, peer: Option<&str>, cases: &[Case<'_>]) {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// Seconds since 1970, so many from when the test began: the same claims are the same token.
+/// The time `seconds` after the test began, in seconds since 1970. It is fixed, so that equal
+/// claims give equal tokens.
 fn at(seconds: i64) -> i64 {
     static START: OnceLock<u64> = OnceLock::new();
     let start = *START.get_or_init(get_current_timestamp);
     i64::try_from(start).unwrap() + seconds
 }
 
-/// A token that lost its end.
+/// A token whose end is missing.
 fn cut(token: &str) -> String {
     token.chars().take(token.len() - 5).collect()
 }
@@ -138,8 +139,8 @@ fn hs256(secret: &str, claims: &Value) -> String {
     signed(Algorithm::HS256, &key_of(secret), claims)
 }
 
-/// The key of a secret. HMAC fills a short key up with zeros (RFC 2104 §2), so one zero byte is the
-/// empty secret, which the library does not take.
+/// The signing key of a secret. HMAC pads short keys with zeros (RFC 2104 §2), so one zero byte is
+/// equivalent to the empty secret, which the library does not accept.
 fn key_of(secret: &str) -> EncodingKey {
     let bytes = if secret.is_empty() { "\0" } else { secret };
     EncodingKey::from_secret(bytes.as_bytes()).unwrap()
@@ -149,7 +150,7 @@ fn signed(algorithm: Algorithm, key: &EncodingKey, claims: &Value) -> String {
     encode(&Header::new(algorithm), claims, key).unwrap()
 }
 
-/// A token with a header of one's own making and no signature to speak of.
+/// A token with the given header and an arbitrary signature.
 fn forged(header: &Value, claims: &Value, signature: &str) -> String {
     use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
@@ -169,7 +170,7 @@ fn groups(caller: &Caller) -> Vec<&str> {
         .collect()
 }
 
-/// A server of the test, which counts what it is asked.
+/// A test server that counts its requests.
 struct Stand {
     address: SocketAddr,
     asked: Arc<AtomicUsize>,
@@ -178,7 +179,7 @@ struct Stand {
 }
 
 impl Stand {
-    /// Serves a router at an address; port 0 for any.
+    /// Serves a router at an address; port 0 means any free port.
     async fn serve(address: &str, router: axum::Router) -> Self {
         let listener = tokio::net::TcpListener::bind(address).await.unwrap();
         let asked = Arc::new(AtomicUsize::new(0));
@@ -214,7 +215,7 @@ impl Stand {
         self.asked.load(Ordering::SeqCst)
     }
 
-    /// Goes away; whoever asks is refused the connection.
+    /// Stops the server. Later connections are refused.
     async fn leave(self) -> SocketAddr {
         self.stop.cancel();
         self.tracker.close();

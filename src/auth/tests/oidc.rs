@@ -13,7 +13,7 @@ use crate::{
     config::Issuer,
 };
 
-/// A private key and what its issuer publishes of it.
+/// A private key and the public key that its issuer publishes.
 #[derive(Clone)]
 pub(super) struct Pair {
     algorithm: Algorithm,
@@ -46,14 +46,14 @@ impl Pair {
         Self::new(kid, Algorithm::ES384, key)
     }
 
-    /// Any 32 bytes are a key: behind the 16 that say so (RFC 8410 §7).
+    /// An Ed25519 key. Any 32 bytes are a valid key, after a prefix of 16 bytes (RFC 8410 §7).
     pub(super) fn ed(kid: &str) -> Self {
         let mut der = b"\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20".to_vec();
         der.extend_from_slice(&rand::random::<[u8; 32]>());
         Self::new(kid, Algorithm::EdDSA, EncodingKey::from_ed_der(&der))
     }
 
-    /// Made for these tests alone; making one takes long without optimization.
+    /// This key was created only for these tests. Creating one is slow without optimization.
     fn rsa(kid: &str, algorithm: Algorithm) -> Self {
         let text: String = include_str!("rsa_test_key.der.b64")
             .split_whitespace()
@@ -157,7 +157,7 @@ pub(super) async fn caller(proofs: &Proofs, token: &str) -> Result<Arc<Caller>, 
     ask(proofs, &[("authorization", &bearer(token))], None).await
 }
 
-const SILENT: Refusal = Refusal::Unavailable("the issuer of the token does not answer");
+const SILENT: Refusal = Refusal::Unavailable("the issuer of the token is not responding");
 
 #[tokio::test]
 async fn tokens_of_every_kind_of_key_are_accepted() {
@@ -177,7 +177,7 @@ async fn tokens_of_every_kind_of_key_are_accepted() {
             .unwrap();
         assert_eq!((&*found.id, found.proof), ("ann@example.org", Proof::Oidc));
         assert_eq!(&*found.workspace, "acme");
-        // Without the key's name, each key that fits is tried.
+        // Without a key ID, every suitable key is tried.
         let claims = provider.claims(json!({"aud": ["x", "api://bridge"]}));
         let nameless = signed(pair.algorithm, &pair.key, &claims);
         caller(&proofs, &nameless).await.unwrap();
@@ -207,7 +207,7 @@ async fn bad_tokens_are_refused() {
     let good = with(json!({}));
     let (head, tail) = good.rsplit_once('.').unwrap();
     let claims = provider.claims(json!({}));
-    // The public key of an issuer as the secret of an HMAC.
+    // The attacker uses the issuer's public key as an HMAC secret.
     let modulus = rsa.jwk["n"].as_str().unwrap();
     let mut confused = Header::new(Algorithm::HS256);
     confused.kid = Some("r".to_owned());
@@ -393,7 +393,7 @@ async fn keys_rotate_and_survive_an_outage() {
             .unwrap_err(),
         SILENT
     );
-    // A reload keeps the keys; a start without the issuer has none.
+    // A reload keeps the keys. A start without the issuer has none.
     let reloaded = trusting(config.clone(), sources);
     drop(proofs);
     caller(&reloaded, &first).await.unwrap();

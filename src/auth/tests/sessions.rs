@@ -1,4 +1,4 @@
-//! Session tokens that Open WebUI's API is asked about.
+//! Session tokens that are checked with Open WebUI's API.
 
 use axum::{Json, Router, extract::State, http::StatusCode, middleware::Next, routing::get};
 use serde_json::json;
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::config::Gateway;
 
-/// What the stand-in says of tokens: `Bearer x` → user and groups, each a status and a body.
+/// The responses of the test server for `Bearer x`: user and groups, each a status and a body.
 #[derive(Clone, Default)]
 struct Answers(Arc<std::collections::HashMap<String, [(u16, Value); 2]>>);
 
@@ -86,7 +86,8 @@ fn session(id: &str) -> String {
 
 const ANN: (&str, Proof) = ("ann@example.org", Proof::Session);
 
-/// Knows Ann, a pending user, an automation, and an ill Open WebUI.
+/// The test server knows Ann, a pending user, an automation, and a token that causes a server
+/// error.
 fn answers() -> Answers {
     let groups = json!([{"id": "g1", "name": "dev", "parent_group_id": null}]);
     let none = json!([]);
@@ -116,7 +117,7 @@ fn answers() -> Answers {
 #[tokio::test]
 async fn a_session_is_whose_open_webui_says() {
     let stand = Stand::serve("127.0.0.1:0", routes(answers())).await;
-    let ill = Refusal::Unavailable("Open WebUI does not answer");
+    let ill = Refusal::Unavailable("Open WebUI is not responding");
     for secret in [None, Some(SECRET)] {
         let proofs = asking(stand.url("/chat/"), secret);
         let tokens: Vec<(&str, Verdict)> = vec![
@@ -155,7 +156,7 @@ async fn an_answer_counts_for_a_while_and_silence_does_not() {
     let proofs = asking(stand.url("/chat"), None);
     let token = bearer(&session("u1"));
     let sent = [("authorization", token.as_str())];
-    // Many at once are one question, of two requests.
+    // Many concurrent checks share one check, which takes two requests.
     let all = (0..50).map(|_| ask(&proofs, &sent, None));
     for found in futures::future::join_all(all).await {
         found.unwrap();
@@ -191,7 +192,7 @@ async fn made_up_tokens_do_not_make_users_wait() {
     let known = session("u1");
     let claims = Claims::default();
     api.session(&known, &claims).await.unwrap();
-    // What was known is asked for again.
+    // Cached sessions are checked again after a while.
     tokio::time::sleep(Duration::from_millis(400)).await;
     let flood = (0..250).map(|number| {
         let (api, claims) = (&api, &claims);
@@ -211,7 +212,7 @@ async fn made_up_tokens_do_not_make_users_wait() {
     };
     assert_eq!(refused(Refusal::is_outage), 250 - 32, "few may wait");
     assert_eq!(refused(|it| *it == Refusal::SignedOut), 32);
-    // Those are known for a moment.
+    // These are cached for a while.
     let asked = stand.asked();
     assert!(api.session("made-up-0", &claims).await.is_err());
     assert_eq!(stand.asked(), asked);
@@ -311,7 +312,7 @@ async fn the_cookie_counts_where_no_authorization_is_sent() {
 
 #[expect(clippy::too_many_lines, reason = "a table")]
 #[tokio::test]
-async fn a_bad_session_is_refused_before_anybody_is_asked() {
+async fn a_bad_session_is_refused_before_open_webui_is_asked() {
     let stand = Stand::serve("127.0.0.1:0", routes(answers())).await;
     let proofs = asking(stand.url("/chat"), Some(SECRET));
     let with = |claims: Value| hs256(SECRET, &claims);

@@ -1,4 +1,4 @@
-//! `X-OpenWebUI-User-Jwt` by itself.
+//! `X-OpenWebUI-User-Jwt` on its own.
 
 use serde_json::json;
 
@@ -27,7 +27,7 @@ fn jwt(token: &str) -> (&'static str, &str) {
 }
 
 #[tokio::test]
-async fn the_signed_header_needs_somebody_beside_it() {
+async fn the_signed_header_needs_another_proof_with_it() {
     let own = hs256(JWT_SECRET, &claims(json!({"aud": "the-bridge"})));
     let listed = hs256(JWT_SECRET, &claims(json!({"aud": ["x", "the-bridge"]})));
     let other = hs256(JWT_SECRET, &claims(json!({"aud": "other"})));
@@ -69,7 +69,7 @@ async fn the_signed_header_needs_somebody_beside_it() {
     check(&with(Some("the-bridge"), false), None, &cases).await;
 }
 
-/// Good claims with some of them replaced; null takes one away.
+/// Valid claims with some of them replaced. Null removes a claim.
 fn claims(changes: Value) -> Value {
     let mut claims = json!({
         "sub": "u1", "email": "Ann@Example.org", "name": "Ann", "role": "user",
@@ -100,7 +100,7 @@ async fn the_signed_header_is_a_proof_by_itself_where_the_operator_says_so() {
         .await
         .unwrap();
     assert_eq!((&*caller.id, caller.is_admin), ("u1", true));
-    // Beside it, plain headers may only repeat it.
+    // Plain headers may only repeat the signed values.
     for (header, value, expected) in [
         ("x-openwebui-user-email", "ann@example.org", Ok(())),
         (

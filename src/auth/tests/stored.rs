@@ -1,4 +1,4 @@
-//! API keys in our tables.
+//! API keys in the bridge's tables.
 
 use sha2::{Digest as _, Sha256};
 
@@ -54,7 +54,7 @@ async fn stored_keys_count_from_the_moment_they_are_stored_until_they_are_revoke
     for base in testing::Base::both().await {
         let store = Arc::new(base.store().await);
         let proofs = storing(&store, Anonymous::Allowed);
-        // While there is none, the header is for somebody else.
+        // While there is no key, the header is meant for another service.
         assert_eq!(found(&proofs, "one").await.unwrap().proof, Proof::Anonymous);
 
         let forwarder = KeyRow {
@@ -101,7 +101,7 @@ async fn stored_keys_count_from_the_moment_they_are_stored_until_they_are_revoke
 #[tokio::test]
 async fn without_the_store_configured_keys_work_and_others_are_told_to_wait() {
     let base = testing::Base::sqlite();
-    // It was opened, but nobody has made its tables.
+    // The store was opened, but its tables do not exist.
     let store = Arc::new(Store::open(&base.config()).unwrap());
     let identity = Identity {
         keys: vec![key("team", "own-key", false)],

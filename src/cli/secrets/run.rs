@@ -73,7 +73,7 @@ async fn vault(
         (false, _) => Ok(None),
         (true, SecretsCommand::Rotate) => Ok(Some(keyring.to_seal()?)),
         (true, SecretsCommand::Check) => {
-            Err(error).context("keys of groups stand in the database as plain text")
+            Err(error).context("keys of groups are stored in the database in plain text")
         }
     }
 }

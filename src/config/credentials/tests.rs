@@ -168,7 +168,7 @@ fn a_key_wins_and_without_it_a_user_logs_in() {
     let key = "headers = { Authorization = 'Bearer ${K}', X-Team = '${TEAM}' }";
     let all: &[(&str, &str)] = &[("K", "k"), ("TEAM", "t")];
     let waits = |why: &str| format!("{why}no user has logged in: mcp-bridge login x");
-    // The columns are: keys of the bridge, environment, why it is off, whether it signs in.
+    // Keys of the bridge, environment; why it is off, whether it signs in.
     for (keys, vars, off, signs_in) in [
         ("", all, None, false),
         (

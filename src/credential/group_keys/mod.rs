@@ -1,8 +1,9 @@
-//! [`GroupKeys`]: what groups have instead of the shared credentials of a bridge, in memory.
+//! [`GroupKeys`]: the keys that groups use instead of the shared credentials of a bridge, cached in
+//! memory.
 //!
-//! The first of a caller's groups that has anything for a bridge decides. What it has cannot be
-//! used sometimes: sealed under a key that we lack, say. Then its calls are refused; they never go
-//! on with the shared credentials instead.
+//! The first of a caller's groups that has keys for a bridge decides. If its keys are unusable (for
+//! example, sealed with a key that is missing), calls of the group are refused. They never fall
+//! back to the shared credentials.
 
 mod stored;
 mod table;
@@ -30,39 +31,39 @@ use crate::{
     store::{GroupKeyRow, Store, StoreError},
 };
 
-/// How long calls wait for the first look, from the start on; the database mostly answers within
+/// How long calls wait for the first read after the start. The database usually responds within
 /// milliseconds.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// When a look at the tables failed, or found what cannot be used, the next one comes by itself.
+/// When to retry after a read failed or found unusable keys.
 const AGAIN: Duration = Duration::from_secs(30);
 
-/// What a group has of its own for a bridge.
+/// A group's own keys and endpoint for a bridge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupKey {
     /// The group.
     pub group: Arc<str>,
-    /// Another number for anything other below; sessions that were made with it are not used on.
+    /// Changes with any field below. Sessions of an earlier revision are not reused.
     pub revision: u64,
     /// Its values for variables of the configuration.
     pub values: BTreeMap<String, Secret>,
-    /// Where its calls go instead.
+    /// The URL that its calls go to instead of the configured one.
     pub endpoint: Option<Url>,
 }
 
-/// Why it is not known what to call a server with.
+/// Why the credentials for a call are unknown.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GroupKeyRefusal {
     /// The tables have not been read since the start.
-    #[error("the keys of groups are not read from the database yet; try again in a moment")]
+    #[error("the keys of groups have not been read from the database yet; try again in a moment")]
     Unread,
-    /// The group has something of its own, and it is of no use.
+    /// The group has keys or an endpoint, but they are unusable.
     #[error("the credentials of the group `{group}` for `{bridge}` cannot be used: {why}")]
     Unusable {
         /// The group.
         group: Arc<str>,
         /// The bridge.
         bridge: String,
-        /// Which of them, and what to do; no value.
+        /// Which of them, and what to do. Contains no value.
         why: Arc<str>,
     },
 }
@@ -70,20 +71,20 @@ pub enum GroupKeyRefusal {
 /// The keys and endpoints of all groups.
 #[derive(Debug)]
 pub struct GroupKeys {
-    /// `None` before the first look.
+    /// `None` before the first read.
     table: ArcSwap<Option<Table>>,
-    /// No group has anything: true almost everywhere, and asked at every call.
+    /// Whether no group has keys. This is true in most installations and is checked in every call.
     is_empty: AtomicBool,
-    /// True from the first look on.
+    /// True after the first read.
     is_read: watch::Sender<bool>,
-    /// Until when calls wait for that look.
+    /// Until when calls wait for the first read.
     patience_ends: Instant,
-    /// Takes the values out of whatever is written.
+    /// Redacts the keys.
     redactor: Redactor,
 }
 
 impl GroupKeys {
-    /// Where nothing is kept there are none.
+    /// An empty set, for a bridge without a database.
     pub fn none() -> Self {
         Self {
             table: ArcSwap::from_pointee(Some(Table::default())),
@@ -94,7 +95,7 @@ impl GroupKeys {
         }
     }
 
-    /// Not read yet; [`GroupKeys::run`] reads them, and has each value taken out of what is written.
+    /// A set that was not read yet. [`GroupKeys::run`] reads it and adds each key to the redactor.
     pub fn unread(redactor: Redactor) -> Self {
         Self {
             table: ArcSwap::from_pointee(None),
@@ -105,7 +106,7 @@ impl GroupKeys {
         }
     }
 
-    /// What the first of these groups that has anything has for a bridge.
+    /// The keys for a bridge, from the first of these groups that has any.
     pub fn of(
         &self,
         groups: &[Arc<str>],
@@ -131,16 +132,17 @@ impl GroupKeys {
         }
     }
 
-    /// Waits for the first look, some seconds after the start at most: calls that come with the start
-    /// find them unread.
+    /// Waits for the first read, at most a few seconds after the start. Calls that arrive during
+    /// the start would otherwise find the keys unread.
     pub async fn ready(&self) {
         let mut is_read = self.is_read.subscribe();
         let read = is_read.wait_for(|is_read| *is_read);
-        // Whoever waited in vain is told so by [`GroupKeys::of`].
+        // If the wait times out, [`GroupKeys::of`] reports it.
         drop(tokio::time::timeout_at(self.patience_ends, read).await);
     }
 
-    /// Keeps them as the tables are until it is told to stop, and seals what stands there plain.
+    /// Keeps the keys in sync with the tables until `stop`, and seals values that are stored in
+    /// plain text.
     pub async fn run(
         self: Arc<Self>,
         store: Arc<Store>,
@@ -159,14 +161,14 @@ impl GroupKeys {
         let mut changed = store.accounts_changed();
         let mut is_told = false;
         loop {
-            // What changes from here on is looked at again.
+            // Changes from here on cause another read.
             changed.mark_unchanged();
             let is_settled = match self.look(store, keyring).await {
                 Ok(plain) => adopt(store, keyring, &plain, &mut is_told).await && self.is_sound(),
-                // The store says itself that it is down; it tells us when it is back.
+                // The store logs the outage and notifies when the database is back.
                 Err(StoreError::Down(_)) => false,
                 Err(error) => {
-                    tracing::warn!("the keys of groups cannot be read: {error}");
+                    tracing::warn!("cannot read the keys of groups: {error}");
                     false
                 }
             };
@@ -186,7 +188,7 @@ impl GroupKeys {
         }
     }
 
-    /// Reads the tables; gives the rows that stand there plain.
+    /// Reads the tables. Returns the rows that are stored in plain text.
     async fn look(&self, store: &Store, keyring: &Keyring) -> Result<Vec<GroupKeyRow>, StoreError> {
         let rows = store.group_keys().await?;
         let endpoints = store.endpoints().await?;
@@ -194,9 +196,9 @@ impl GroupKeys {
         let old = (*old).as_ref();
         let open = |row: &GroupKeyRow| Stored::read(row).open(keyring);
         let new = Table::build(old, &rows, &endpoints, open);
-        // Before anybody can call with them.
+        // Do this before calls can use the keys.
         for (_bridge, _group, key) in new.usable() {
-            // Only administrators of the whole program set them, so all of them are looked for.
+            // Only administrators of the whole program set these keys, so all of them are redacted.
             self.redactor.learn_all(key.values.values().cloned());
         }
         new.log(old);
@@ -208,14 +210,14 @@ impl GroupKeys {
         Ok(rows.into_iter().filter(is_plain).collect())
     }
 
-    /// Whether all that is there can be used.
+    /// Whether all keys are usable.
     fn is_sound(&self) -> bool {
         (**self.table.load()).as_ref().is_some_and(Table::is_sound)
     }
 }
 
-/// Seals rows that the proxy left plain. They count as they are until then, and go on counting
-/// where there is no key to seal them with. False if that is to be tried again.
+/// Seals rows that the proxy stored in plain text. They are used as they are until then, and also
+/// if there is no key to seal them with. Returns false if sealing must be tried again.
 async fn adopt(
     store: &Store,
     keyring: &Keyring,
@@ -231,7 +233,7 @@ async fn adopt(
             if !*is_told {
                 *is_told = true;
                 tracing::warn!(
-                    "{} keys of groups stand in the database as plain text: {error}",
+                    "{} keys of groups are stored in the database in plain text: {error}",
                     plain.len()
                 );
             }
@@ -242,17 +244,21 @@ async fn adopt(
     for row in plain {
         let new = Stored::seal(&vault, &row.name, &row.stored);
         match store.reseal_group_key(&row.name, &row.stored, &new).await {
-            // Another replica did it, or somebody stored another value.
+            // Another replica sealed it, or the value has changed.
             Ok(false) => {}
             Ok(true) => sealed += 1,
             Err(error) => {
-                tracing::warn!("a key of a group stays plain in the database for now: {error}");
+                tracing::warn!(
+                    "cannot seal a key of a group yet; it stays in plain text in the database: {error}"
+                );
                 return false;
             }
         }
     }
     if sealed > 0 {
-        tracing::info!("sealed {sealed} keys of groups that stood in the database as plain text");
+        tracing::info!(
+            "sealed {sealed} keys of groups that were stored in the database in plain text"
+        );
     }
     true
 }

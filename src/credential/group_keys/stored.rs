@@ -1,4 +1,4 @@
-//! [`Stored`]: how a key of a group stands in `key_value`.
+//! [`Stored`]: the format of a group's key in `key_value`.
 
 use crate::{
     credential::{KeyError, Keyring, places},
@@ -7,34 +7,34 @@ use crate::{
     vault::Vault,
 };
 
-/// What a sealed value begins with. No vendor's key does.
+/// The prefix of a sealed value. No vendor's keys start with it.
 const PREFIX: &str = "sealed:v1:";
 
-/// A row of the table, read.
+/// A row of the table, after parsing.
 #[derive(Debug)]
 pub enum Stored<'a> {
-    /// As the proxy left it.
+    /// A plain value that the proxy stored.
     Plain(&'a Secret),
-    /// Sealed by us, without the prefix.
+    /// A sealed value, without the prefix.
     Sealed(&'a GroupKeyName, &'a str),
 }
 
 /// Why a key was not stored.
 #[derive(Debug, thiserror::Error)]
 pub enum PutError {
-    /// It cannot be sealed.
+    /// The value cannot be sealed.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The database would not have it.
+    /// The database failed or rejected the value.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// There is nothing to store, or what no environment can hold.
+    /// The value is empty or cannot be an environment variable.
     #[error("{0}")]
     Value(&'static str),
 }
 
 impl<'a> Stored<'a> {
-    /// Tells which it is.
+    /// Detects the format.
     pub fn read(row: &'a GroupKeyRow) -> Self {
         match row.stored.expose().strip_prefix(PREFIX) {
             Some(sealed) => Self::Sealed(&row.name, sealed),
@@ -42,7 +42,7 @@ impl<'a> Stored<'a> {
         }
     }
 
-    /// The value itself, or what to do about it.
+    /// The value, or an error that says what to do.
     pub fn open(&self, keyring: &Keyring) -> Result<Secret, String> {
         match self {
             Self::Plain(value) => Ok(Secret::clone(value)),
@@ -55,14 +55,14 @@ impl<'a> Stored<'a> {
         }
     }
 
-    /// What to store for a value.
+    /// The text to store for a value.
     pub fn seal(vault: &Vault, name: &GroupKeyName, value: &Secret) -> String {
         let sealed = vault.seal_text(&places::group_key(name), value.expose());
         format!("{PREFIX}{sealed}")
     }
 }
 
-/// Seals a value and stores it, over what may be there.
+/// Seals a value and stores it, replacing an earlier one.
 pub async fn put_group_key(
     store: &Store,
     keyring: &Keyring,
@@ -77,7 +77,7 @@ pub async fn put_group_key(
     }
     if value.expose().contains('\0') {
         return Err(PutError::Value(
-            "the value has a NUL byte, which no variable can hold",
+            "the value contains a NUL byte, which a variable cannot contain",
         ));
     }
     let vault = keyring.to_seal()?;

@@ -1,4 +1,4 @@
-//! [`Table`]: the rows of all groups, put together for look-ups.
+//! [`Table`]: the rows of all groups, combined for lookups.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -12,28 +12,28 @@ use crate::{
     store::{EndpointRow, GroupKeyRow},
 };
 
-/// What each group has, by bridge.
+/// The keys of each group, by bridge.
 #[derive(Debug, Default)]
 pub(super) struct Table {
     bridges: HashMap<String, Groups>,
-    /// The last revision that was given.
+    /// The last assigned revision.
     revision: u64,
 }
 
-/// What each group has for one bridge.
+/// The keys of each group for one bridge.
 type Groups = BTreeMap<Arc<str>, Entry>;
 
-/// What one group has for one bridge.
+/// The keys of one group for one bridge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Entry {
-    /// Everything it has.
+    /// All of its keys and its endpoint.
     Usable(Arc<GroupKey>),
-    /// Something of it cannot be used, so nothing of it is; and why.
+    /// Part of it is unusable, so none of it is used. Contains the reason.
     Unusable(Arc<str>),
 }
 
 impl Table {
-    /// Puts rows together. What is as it was in the old table keeps its revision.
+    /// Combines rows. Entries that did not change keep their revision.
     pub(super) fn build(
         old: Option<&Self>,
         rows: &[GroupKeyRow],
@@ -69,13 +69,13 @@ impl Table {
         table
     }
 
-    /// What the first of the groups that has anything has for a bridge.
+    /// The entry of the first of these groups that has one for a bridge.
     pub(super) fn of(&self, groups: &[Arc<str>], bridge: &str) -> Option<(&Arc<str>, &Entry)> {
         let known = self.bridges.get(bridge)?;
         groups.iter().find_map(|group| known.get_key_value(group))
     }
 
-    /// Everything that can be used, with its bridge and its group.
+    /// All usable entries, with their bridge and group.
     pub(super) fn usable(&self) -> impl Iterator<Item = (&str, &str, &GroupKey)> {
         self.bridges.iter().flat_map(|(bridge, groups)| {
             groups.iter().filter_map(move |(group, entry)| match entry {
@@ -85,17 +85,17 @@ impl Table {
         })
     }
 
-    /// Whether no group has anything at all.
+    /// Whether no group has any keys or endpoint.
     pub(super) fn is_empty(&self) -> bool {
         self.bridges.is_empty()
     }
 
-    /// Whether everything can be used.
+    /// Whether all entries are usable.
     pub(super) fn is_sound(&self) -> bool {
         self.unusable().is_empty()
     }
 
-    /// Logs what cannot be used and was not so in the old table.
+    /// Logs unusable entries that the old table did not have.
     pub(super) fn log(&self, old: Option<&Self>) {
         let known = old.map(Self::unusable).unwrap_or_default();
         for (place, why) in self.unusable() {
@@ -110,7 +110,7 @@ impl Table {
         }
     }
 
-    /// What cannot be used, by bridge and group, and why.
+    /// The unusable entries, by bridge and group, with the reason.
     fn unusable(&self) -> BTreeMap<(&str, &str), &str> {
         let groups = self.bridges.iter().flat_map(|(bridge, groups)| {
             groups
@@ -126,7 +126,7 @@ impl Table {
     }
 }
 
-/// What a group has for a bridge, while its rows are read.
+/// The entry of a group for a bridge, while its rows are read.
 struct Draft {
     key: GroupKey,
     problem: Option<String>,
@@ -147,12 +147,12 @@ impl Default for Draft {
 }
 
 impl Draft {
-    /// Notes the first thing that cannot be used.
+    /// Records the first problem.
     fn fails(&mut self, why: &str) {
         self.problem.get_or_insert_with(|| why.to_owned());
     }
 
-    /// The entry; the very same as before if nothing changed.
+    /// The finished entry. If nothing changed, it is the same as before.
     fn finish(mut self, group: &str, before: Option<&Entry>, revision: &mut u64) -> Entry {
         if let Some(problem) = self.problem {
             return Entry::Unusable(problem.into());

@@ -1,4 +1,4 @@
-//! What groups have, on both databases.
+//! Keys of groups, on both databases.
 
 use tokio::task::JoinHandle;
 
@@ -39,7 +39,7 @@ async fn put(store: &Store, keyring: &Keyring, name: &GroupKeyName, value: &str)
         .unwrap();
 }
 
-/// What stands in the table.
+/// The stored values of the table.
 async fn stored(store: &Store) -> Vec<String> {
     let rows = store.group_keys().await.unwrap();
     rows.iter()
@@ -47,7 +47,7 @@ async fn stored(store: &Store) -> Vec<String> {
         .collect()
 }
 
-/// Read once.
+/// Group keys after one read.
 async fn read(store: &Store, keyring: &Keyring) -> GroupKeys {
     let keys = GroupKeys::unread(Redactor::default());
     keys.look(store, keyring).await.unwrap();
@@ -65,7 +65,7 @@ fn values(keys: &GroupKeys, of: &[&str]) -> Option<Vec<(String, String)>> {
     )
 }
 
-/// One variable of one value.
+/// A list with one variable and its value.
 fn one(variable: &str, value: &str) -> Vec<(String, String)> {
     vec![(variable.to_owned(), value.to_owned())]
 }
@@ -182,7 +182,7 @@ async fn a_key_that_does_not_open_refuses_its_group_and_no_other() {
         put(&store, &after, &name("ops", "github", "TOKEN"), "of-ops").await;
         let rows = stored(&store).await;
 
-        // The key was changed, without the old one.
+        // The key was replaced and the old one was not kept.
         let keys = read(&store, &after).await;
         let why = refusal(&keys, "devs");
         let id = before.to_open().unwrap().ids().remove(0);
@@ -197,7 +197,7 @@ async fn a_key_that_does_not_open_refuses_its_group_and_no_other() {
         let keys = read(&store, &no_key()).await;
         assert!(refusal(&keys, "ops").contains("set BRIDGE_SECRET_KEY"));
 
-        // The old one is beside it.
+        // The old key is still configured.
         let keys = read(&store, &keyring("b", &["a"])).await;
         assert_eq!(values(&keys, &["devs"]).unwrap()[1].1, "from-before");
         assert!(keys.is_sound());
@@ -252,7 +252,7 @@ async fn a_bad_endpoint_refuses_its_group() {
     base.execute("INSERT INTO tenant_endpoint_overrides VALUES ('devs', 'github', 'file:///x', 0)")
         .await;
     let keys = read(&store, &ring).await;
-    assert!(refusal(&keys, "devs").contains("only http:// and https://"));
+    assert!(refusal(&keys, "devs").contains("use http:// or https://"));
 }
 
 #[tokio::test]
@@ -274,7 +274,7 @@ async fn a_revision_moves_with_what_is_called_with() {
     };
     assert!(revision(&ring).await);
     assert!(!revision(&ring).await);
-    // Another seal of the same, and another group's, change nothing.
+    // A new seal of the same value, and a change of another group, do not change the revision.
     put(&store, &ring, &devs, "one").await;
     put(&store, &ring, &ops, "x").await;
     assert!(!revision(&ring).await);
@@ -312,7 +312,7 @@ async fn plain_rows_are_sealed_once_however_many_find_them() {
             ))
             .await;
         }
-        // They count before they are sealed.
+        // They are used before they are sealed.
         let keys = read(&stores[0], &no_key()).await;
         assert_eq!(values(&keys, &["g7"]), Some(one("TOKEN", "plain-7")));
 
@@ -341,7 +341,7 @@ async fn plain_rows_are_sealed_once_however_many_find_them() {
         let keys = read(&stores[1], &keyring("a", &[])).await;
         assert!(keys.is_sound());
         assert_eq!(values(&keys, &["g19"]), Some(one("TOKEN", "plain-19")));
-        // Again nothing is to be done.
+        // Nothing is left to do.
         assert!(adopt(&stores[1], &keyring("b", &[]), &[], &mut false).await);
         assert_eq!(stored(&stores[0]).await, rows);
     }

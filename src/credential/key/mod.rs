@@ -1,7 +1,8 @@
-//! [`Keyring`]: finds the operator's key when the first text has to be sealed or opened.
+//! [`Keyring`]: finds the operator's encryption key when the first text must be sealed or opened.
 //!
-//! `BRIDGE_SECRET_KEY` wins; else the key file, which is made beside a SQLite database on first
-//! need. Beside PostgreSQL none is made: each replica would make its own.
+//! `BRIDGE_SECRET_KEY` takes precedence over the key file. With SQLite, the key file is created
+//! next to the database when it is first needed. With PostgreSQL none is created, because each
+//! replica would create a different one.
 
 use std::{
     fs::{File, OpenOptions},
@@ -19,78 +20,79 @@ use crate::{
     vault::Vault,
 };
 
-/// The shortest key, in bytes: 128 bits in hex. Whoever has the database can try all shorter ones.
+/// The minimum length of a key in bytes: 128 bits in hex. A thief of the database could try all
+/// shorter keys.
 const KEY_MIN: usize = 32;
-/// The longest key file that is read, in bytes.
+/// The maximum size of a key file in bytes.
 const FILE_MAX: u64 = 4096;
-/// How often an empty key file is looked at again: another process may be writing it.
+/// How often an empty key file is read again: another process may be writing it.
 const TRIES: u32 = 3;
-/// The pause between such looks.
+/// The pause between these attempts.
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// Why there is no key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// None is configured, and none may be made.
+    /// No key is configured, and none may be created.
     #[error(
         "stored credentials need a key: set BRIDGE_SECRET_KEY (openssl rand -hex 32), the same on \
          every replica"
     )]
     Unset,
-    /// None is configured, and the file that had it is not there.
+    /// No key is configured, and the key file is missing.
     #[error(
-        "the key of stored credentials is not there: {} does not exist; put it back, or set \
+        "the key of stored credentials is missing: {} does not exist; restore it, or set \
          BRIDGE_SECRET_KEY",
         .0.display()
     )]
     NoFile(PathBuf),
-    /// It could be guessed.
+    /// The key is short enough to be guessed.
     #[error(
         "{from} is too short for a key: it has {length} characters, at least {KEY_MIN} are needed \
          (openssl rand -hex 32)"
     )]
     Short {
-        /// Which text: a variable, a file.
+        /// Where the key comes from: a variable or a file.
         from: String,
-        /// Its length.
+        /// The length of the key.
         length: usize,
     },
-    /// Others may read the file, and we may not change that.
+    /// Other users can read the file, and its permissions cannot be changed.
     #[error(
         "the key file {} can be read by other users; run `chmod 600` on it, or name a mounted \
          secret as `secret_key = \"${{file:…}}\"`",
         .0.display()
     )]
     Open(PathBuf),
-    /// The file cannot be read or made.
+    /// The file cannot be read or created.
     #[error("the key file {} {problem}", path.display())]
     File {
-        /// Where it is.
+        /// The path of the file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong with the file.
         problem: String,
     },
 }
 
-/// Where the key is. Nothing is read or made before it is needed.
+/// Finds the keys. Nothing is read or created before it is needed.
 #[derive(Debug)]
 pub struct Keyring {
     /// `BRIDGE_SECRET_KEY`.
     configured: Option<Secret>,
-    /// Keys that only open.
+    /// Earlier keys, which are used only to open.
     old: Vec<Secret>,
     /// The key file.
     file: PathBuf,
-    /// Whether the file is made when there is no key.
+    /// Whether the file is created if there is no key.
     may_create: bool,
-    /// The keys, once found.
+    /// The keys, after they were found.
     vault: OnceLock<Arc<Vault>>,
-    /// Held while they are looked for.
+    /// Held while they are looked up.
     looking: Mutex<()>,
 }
 
 impl Keyring {
-    /// Where `[database]` says. Reads nothing yet.
+    /// A keyring according to `[database]`. Reads nothing yet.
     pub fn new(database: &Database) -> Self {
         Self {
             configured: database.secret_key.clone(),
@@ -102,17 +104,18 @@ impl Keyring {
         }
     }
 
-    /// The keys, to open what is sealed. Makes none: what a new one would open does not exist.
+    /// The keys for opening sealed texts. Never creates a key, because a new one could not open
+    /// anything.
     pub fn to_open(&self) -> Result<Arc<Vault>, KeyError> {
         self.find(false)
     }
 
-    /// The keys, to seal something. Makes the key file if it may and must.
+    /// The keys for sealing. Creates the key file if that is necessary and allowed.
     pub fn to_seal(&self) -> Result<Arc<Vault>, KeyError> {
         self.find(self.may_create)
     }
 
-    /// Looks once; what is found is kept, a failure is not.
+    /// Looks up the keys once. A success is cached, a failure is not.
     fn find(&self, create: bool) -> Result<Arc<Vault>, KeyError> {
         if let Some(vault) = self.vault.get() {
             return Ok(Arc::clone(vault));
@@ -146,7 +149,7 @@ impl Keyring {
     }
 }
 
-/// Refuses a key that can be guessed.
+/// Refuses a key that is short enough to be guessed.
 fn long_enough(key: &Secret, from: &str) -> Result<(), KeyError> {
     let length = key.expose().trim().len();
     if length < KEY_MIN {
@@ -174,18 +177,18 @@ fn read(path: &Path) -> Result<Option<Secret>, KeyError> {
             long_enough(&key, &format!("the key file {}", path.display()))?;
             return Ok(Some(key));
         }
-        // Another process made it a moment ago and is about to write.
+        // Another process has just created it and is about to write.
         std::thread::sleep(PAUSE);
     }
     Err(KeyError::File {
         path: path.to_owned(),
-        problem: "is empty; put the key back, or delete the file if nothing was ever stored under \
+        problem: "is empty; restore the key, or delete the file if nothing was ever stored with \
                   it"
         .to_owned(),
     })
 }
 
-/// Makes a key file, ours alone. Whoever is second reads what the first one made.
+/// Creates a key file that only this user can read. If another process was faster, reads its key.
 fn make(path: &Path) -> Result<Secret, KeyError> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -196,7 +199,7 @@ fn make(path: &Path) -> Result<Secret, KeyError> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             return read(path)?.ok_or_else(|| KeyError::NoFile(path.to_owned()));
         }
-        Err(error) => return Err(failed(path, "cannot be made", &error)),
+        Err(error) => return Err(failed(path, "cannot be created", &error)),
     };
     let key = Secret::new(fresh());
     let written = file
@@ -204,14 +207,14 @@ fn make(path: &Path) -> Result<Secret, KeyError> {
         .and_then(|()| file.write_all(b"\n"))
         .and_then(|()| file.sync_all());
     if let Err(error) = written {
-        // What is half a key must not stay and be taken for one.
+        // An incomplete key must not be left behind and mistaken for a complete one.
         let _gone = std::fs::remove_file(path).is_ok();
         return Err(failed(path, "cannot be written", &error));
     }
     warn_of_folder(path);
     tracing::warn!(
-        "made the key of stored credentials, {}; keep a copy of it beside the backups of the \
-         database, neither is of use without the other",
+        "created the key of stored credentials, {}; keep a copy of it with the backups of the \
+         database; a backup is useless without the key",
         path.display()
     );
     Ok(key)
@@ -226,21 +229,21 @@ fn fresh() -> String {
     )
 }
 
-/// Takes the file away from other users if it is ours; refuses it if we cannot.
+/// Removes the access of other users if this user owns the file; otherwise refuses the file.
 #[cfg(unix)]
 fn tighten(path: &Path, file: &File) -> Result<(), KeyError> {
     use std::os::unix::fs::PermissionsExt as _;
-    /// Others may do something with it.
+    /// Permission bits of other users.
     const OPEN: u32 = 0o077;
     let look = || {
         file.metadata()
-            .map_err(|error| failed(path, "cannot be looked at", &error))
+            .map_err(|error| failed(path, "cannot be inspected", &error))
     };
     let before = look()?;
     if !before.is_file() {
         return Err(KeyError::File {
             path: path.to_owned(),
-            problem: "is no file".to_owned(),
+            problem: "is not a regular file".to_owned(),
         });
     }
     let before = before.permissions().mode();
@@ -248,31 +251,31 @@ fn tighten(path: &Path, file: &File) -> Result<(), KeyError> {
         return Ok(());
     }
     let ours = std::fs::Permissions::from_mode(before & !OPEN);
-    // Some file systems say yes and change nothing.
+    // Some file systems report success without changing anything.
     if file.set_permissions(ours).is_err() || look()?.permissions().mode() & OPEN != 0 {
         return Err(KeyError::Open(path.to_owned()));
     }
     tracing::warn!(
-        "other users could read the key file {}; now only we can. If somebody may have, set a new \
+        "other users could read the key file {}; its permissions are now fixed. If a user may have read it, set a new \
          BRIDGE_SECRET_KEY and run `mcp-bridge secrets rotate`",
         path.display()
     );
     Ok(())
 }
 
-/// Other systems have no such bits.
+/// Other systems have no permission bits.
 #[cfg(not(unix))]
 fn tighten(_path: &Path, _file: &File) -> Result<(), KeyError> {
     Ok(())
 }
 
-/// Says it if others may put a key of theirs in the place of a new one.
+/// Warns if other users could replace a new key file.
 #[cfg(unix)]
 fn warn_of_folder(path: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
-    /// Others may write there.
+    /// Write permission of other users.
     const WRITABLE: u32 = 0o022;
-    /// What is there stays its owner's all the same.
+    /// The sticky bit: only the owner can replace a file in the folder.
     const STICKY: u32 = 0o1000;
     let Some(folder) = path.parent().filter(|it| !it.as_os_str().is_empty()) else {
         return;
@@ -286,7 +289,7 @@ fn warn_of_folder(path: &Path) {
     }
 }
 
-/// Other systems have no such bits.
+/// Other systems have no permission bits.
 #[cfg(not(unix))]
 fn warn_of_folder(_path: &Path) {}
 

@@ -1,4 +1,4 @@
-//! Where the key is taken from, and when it is refused.
+//! Where the key comes from, and when it is refused.
 
 use std::fs;
 
@@ -50,7 +50,7 @@ fn a_key_file_is_made_when_something_is_sealed() {
     #[cfg(unix)]
     assert_eq!(mode(&path), 0o600);
     assert_eq!(ids(&ring(None, &path, true)), made);
-    // The file of an operator counts beside PostgreSQL too.
+    // An operator's key file is also used with PostgreSQL.
     assert_eq!(ids(&ring(None, &path, false)), made);
 }
 
@@ -82,7 +82,7 @@ fn no_replica_makes_a_key_of_its_own() {
         );
     }
     assert!(!path.exists());
-    // It is found as soon as it is there.
+    // The file is found as soon as it exists.
     fs::write(&path, LONG).unwrap();
     replica.to_open().unwrap();
 }
@@ -156,7 +156,7 @@ fn a_file_that_others_read_is_taken_from_them() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_file_that_we_cannot_take_from_others_is_refused() {
-    // Nobody, root included, changes the mode of this one.
+    // No user, not even root, can change the mode of this file.
     let path = Path::new("/proc/self/status");
     let error = ring(None, path, false).to_open().unwrap_err();
     assert_eq!(error, KeyError::Open(path.to_owned()));

@@ -1,8 +1,7 @@
-//! [`McpoLogin`]: a login that mcpo kept, so that whoever comes from it need not log in again
-//! (mcpo contract §9.2).
+//! [`McpoLogin`]: a login that mcpo stored. Users who migrate from mcpo need not log in again.
 //!
-//! mcpo writes the types of the Python SDK as plain JSON into `~/.mcpo/tokens`: `…_tokens.json` is an
-//! `OAuthToken`, `…_client.json` an `OAuthClientInformationFull`. They are read and left alone.
+//! mcpo writes the types of the Python SDK as plain JSON into `~/.mcpo/tokens`: `…_tokens.json` is
+//! an `OAuthToken`, `…_client.json` an `OAuthClientInformationFull`. The files are only read.
 
 use std::{
     fs::File,
@@ -17,40 +16,40 @@ use serde::Deserialize;
 
 use crate::secret::Secret;
 
-/// The longest file that is read, in bytes. Tokens are some kilobytes.
+/// The maximum size of a file in bytes. Tokens take some kilobytes.
 const FILE_MAX: u64 = 1024 * 1024;
 
-/// What mcpo kept of one server.
+/// The login that mcpo stored for one server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct McpoLogin {
-    /// What calls are made with.
+    /// The access token.
     pub access_token: Secret,
-    /// What gets the next one; without it the login ends with the access token.
+    /// The refresh token. Without one the login ends when the access token expires.
     pub refresh_token: Option<Secret>,
-    /// What it is good for, words with blanks between them.
+    /// The granted scopes, separated by spaces.
     pub scope: Option<String>,
-    /// When the access token ends, seconds since 1970, if the server said.
+    /// When the access token expires, in seconds since 1970, if the server said so.
     pub expires_at: Option<i64>,
-    /// Whom the server took mcpo for; a refresh needs it.
+    /// The OAuth client of mcpo, which a refresh needs.
     pub client: Option<McpoClient>,
 }
 
 /// The client that mcpo registered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct McpoClient {
-    /// Its id.
+    /// Its ID.
     pub id: String,
     /// Its secret; public clients have none.
     pub secret: Option<Secret>,
-    /// How it says who it is at the token endpoint: `client_secret_post`, say.
+    /// How it authenticates at the token endpoint, for example `client_secret_post`.
     pub auth_method: Option<String>,
-    /// Where the server may send people back to. A new login needs one of its own.
+    /// The allowed redirect URLs. A new login needs one of the bridge's own.
     pub redirect_uris: Vec<String>,
-    /// Who registered it; newer SDKs write it down.
+    /// The issuer that registered it. Newer SDKs store it.
     pub issuer: Option<String>,
 }
 
-/// Why a login cannot be taken over. Messages name files and places, never what stands there.
+/// Why a login cannot be taken over. Messages contain file names and positions, never values.
 #[derive(Debug, thiserror::Error)]
 pub enum McpoLoginError {
     /// The file cannot be read.
@@ -61,7 +60,7 @@ pub enum McpoLoginError {
         /// Why.
         error: io::Error,
     },
-    /// It is not what mcpo writes.
+    /// The content does not have the format of mcpo.
     #[error("{} is not what mcpo writes: {why}", path.display())]
     Shape {
         /// Which file.
@@ -80,7 +79,7 @@ struct Tokens {
     refresh_token: Option<String>,
 }
 
-/// `OAuthClientInformationFull`, what is of use of it.
+/// The fields of `OAuthClientInformationFull` that are used.
 #[derive(Deserialize)]
 struct Client {
     #[serde(rename = "client_id")]
@@ -93,7 +92,7 @@ struct Client {
 }
 
 impl McpoLogin {
-    /// Reads the login of a server out of a folder, `~/.mcpo/tokens`; `None` if there is none.
+    /// Reads the login of a server from a folder such as `~/.mcpo/tokens`; `None` if there is none.
     pub fn read(folder: &Path, server: &str) -> Result<Option<Self>, McpoLoginError> {
         let stem = stem(server);
         let path = folder.join(format!("{stem}_tokens.json"));
@@ -109,8 +108,8 @@ impl McpoLogin {
         Ok(Some(login))
     }
 
-    /// Reads `…_tokens.json`, written at this time (seconds since 1970), without the client. The
-    /// error is one clause without any value.
+    /// Parses `…_tokens.json`, which was written at this time (seconds since 1970), without the
+    /// client. The error is one clause and contains no values.
     pub fn parse(text: &str, written_at: i64) -> Result<Self, String> {
         let tokens: Tokens = json(text)?;
         if tokens.access_token.trim().is_empty() {
@@ -129,7 +128,7 @@ impl McpoLogin {
 }
 
 impl McpoClient {
-    /// Reads `…_client.json`. The error is one clause without any value.
+    /// Parses `…_client.json`. The error is one clause and contains no values.
     pub fn parse(text: &str) -> Result<Self, String> {
         let client: Client = json(text)?;
         Ok(Self {
@@ -142,13 +141,14 @@ impl McpoClient {
     }
 }
 
-/// How mcpo calls the files of a server: the first eight digits of the MD5 of its name.
+/// The prefix of mcpo's file names for a server: the first eight hex digits of the MD5 hash of its
+/// name.
 fn stem(server: &str) -> String {
     let digest: [u8; 16] = Md5::digest(server).into();
     format!("{:08x}", u128::from_be_bytes(digest) >> 96)
 }
 
-/// Reads a file and when it was written; `None` if there is none.
+/// Reads a file and its modification time; `None` if there is none.
 fn text(path: &Path) -> Result<Option<(Zeroizing<String>, i64)>, McpoLoginError> {
     let failed = |error| McpoLoginError::Read {
         path: path.to_owned(),
@@ -176,19 +176,19 @@ fn seconds(time: SystemTime) -> i64 {
         .unwrap_or_default()
 }
 
-/// Parses JSON; the message of serde may repeat a value, so it is not passed on.
+/// Parses JSON. The message of serde may repeat a value, so it is not passed on.
 fn json<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String> {
     serde_json::from_str(text).map_err(|error| {
         let what = if error.is_data() {
             "a member is missing or of another type"
         } else {
-            "it is no JSON"
+            "it is not valid JSON"
         };
         format!("{what}, line {} column {}", error.line(), error.column())
     })
 }
 
-/// A secret that is there and says something.
+/// A secret that is present and not blank.
 fn secret(text: Option<String>) -> Option<Secret> {
     text.filter(|text| !text.trim().is_empty()).map(Secret::new)
 }

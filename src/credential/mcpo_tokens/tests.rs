@@ -1,4 +1,4 @@
-//! Files as the Python SDK (mcp 1.30 and 2.3) writes its types.
+//! Files in the format of the Python SDK (mcp 1.30 and 2.3).
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use super::*;
 
 /// `OAuthToken.model_dump_json()`.
 const TOKENS: &str = r#"{"access_token":"at-0123456789","token_type":"Bearer","expires_in":3600,"scope":"read write","refresh_token":"rt-0123456789"}"#;
-/// `json.dumps(OAuthToken(…).model_dump(), indent=2)` of a server that says little.
+/// `json.dumps(OAuthToken(…).model_dump(), indent=2)` from a server that sends few fields.
 const FEW: &str = r#"{
   "access_token": "at-0123456789",
   "token_type": "Bearer",
@@ -18,14 +18,14 @@ const FEW: &str = r#"{
 }"#;
 /// `OAuthClientInformationFull.model_dump_json()`.
 const CLIENT: &str = r#"{"redirect_uris":["http://localhost:3030/callback"],"token_endpoint_auth_method":"client_secret_post","grant_types":["authorization_code","refresh_token"],"response_types":["code"],"scope":null,"client_name":"MCPO Client for time","client_uri":null,"logo_uri":null,"contacts":null,"tos_uri":null,"policy_uri":null,"jwks_uri":null,"jwks":null,"software_id":null,"software_version":null,"client_id":"client-1","client_secret":"cs-0123456789","client_id_issued_at":1760000000,"client_secret_expires_at":0,"issuer":null}"#;
-/// The same of a public client, with `exclude_none=True`.
+/// The same for a public client, with `exclude_none=True`.
 const PUBLIC: &str = r#"{"redirect_uris": ["http://localhost:3030/callback"], "grant_types": ["authorization_code", "refresh_token"], "response_types": ["code"], "client_id": "public-1"}"#;
 
 #[test]
 fn files_are_named_as_mcpo_names_them() {
     assert_eq!(stem("time"), "07cc694b");
     assert_eq!(stem("Ärzte/wiki"), "dd975a29");
-    // Zeros in front count.
+    // Leading zeros are part of the name.
     assert_eq!(stem("server352"), "00bdb078");
 }
 

@@ -1,6 +1,6 @@
-//! [`rotate`]: seals everything under the current key. [`survey`]: says what would open.
+//! [`rotate`] seals everything with the current key. [`survey`] reports what can be opened.
 //!
-//! What does not open is left as it stands: the key for it may come back.
+//! What cannot be opened is left unchanged: its key may be restored later.
 
 use std::time::Duration;
 
@@ -11,60 +11,60 @@ use crate::{
     vault::{Place, Unsealable, Vault},
 };
 
-/// Rows that are read at once.
+/// How many rows are read at once.
 const PAGE: u32 = 200;
-/// How often what somebody else was changing is looked at again.
+/// How often rows are checked again that another task was changing.
 const TRIES: u32 = 10;
-/// The pause between such looks; a renewal of tokens takes a few seconds.
+/// The pause between these attempts. A token renewal takes a few seconds.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What was found of one kind.
+/// The counts of one kind.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Sealed under the current key.
+    /// Sealed with the current key.
     pub current: u64,
-    /// Sealed under an old key, and left so.
+    /// Sealed with an old key, and left unchanged.
     pub old: u64,
-    /// In plain text, and left so.
+    /// In plain text, and left unchanged.
     pub plain: u64,
-    /// Sealed under the current key just now.
+    /// Sealed with the current key in this run.
     pub sealed_anew: u64,
-    /// What does not open, and why.
+    /// What cannot be opened, with the reason.
     pub unopened: Vec<(String, String)>,
 }
 
-/// What was found, by kind.
+/// The counts by kind.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Rotation {
     /// Accounts at servers.
     pub accounts: Tally,
-    /// Logins that somebody began.
+    /// Logins in progress.
     pub logins: Tally,
     /// Keys of groups.
     pub group_keys: Tally,
 }
 
-/// What is stored, as far as it shows without a key.
+/// What is stored, as far as that can be seen without a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Holdings {
-    /// Something that only a key opens.
+    /// Whether there is data that only a key can open.
     pub has_sealed: bool,
-    /// Something in plain text that a key should seal.
+    /// Whether there is data in plain text that a key should seal.
     pub has_plain: bool,
 }
 
-/// What is to be done with one row.
+/// What to do with one row.
 enum Finding {
     /// Nothing.
     Current,
-    /// It opens and is to be sealed anew; so it would read.
+    /// It can be opened and must be sealed again. Contains the plain text.
     Stale(Secret),
-    /// It does not open.
+    /// It cannot be opened.
     Unopened(Unsealable),
 }
 
 impl Rotation {
-    /// The kinds by their names.
+    /// The counts with the names of their kinds.
     pub fn kinds(&self) -> [(&'static str, &Tally); 3] {
         [
             ("accounts and registrations", &self.accounts),
@@ -73,14 +73,14 @@ impl Rotation {
         ]
     }
 
-    /// Whether something waits to be sealed under the current key.
+    /// Whether something must still be sealed with the current key.
     fn has_stale(&self) -> bool {
         self.kinds()
             .iter()
             .any(|(_, tally)| tally.old + tally.plain > 0)
     }
 
-    /// Counts what an earlier pass sealed anew as that, where this one found it current.
+    /// Counts what an earlier pass sealed, and this pass found current, as sealed in this run.
     fn after(mut self, before: &Self) -> Self {
         for (now, before) in [
             (&mut self.accounts, &before.accounts),
@@ -95,7 +95,7 @@ impl Rotation {
 }
 
 impl Tally {
-    /// How many there are.
+    /// The total.
     pub fn all(&self) -> u64 {
         let unopened = u64::try_from(self.unopened.len()).unwrap_or(u64::MAX);
         self.current + self.old + self.plain + self.sealed_anew + unopened
@@ -107,8 +107,8 @@ pub async fn survey(store: &Store, vault: &Vault) -> Result<Rotation, StoreError
     pass(store, vault, false).await
 }
 
-/// Seals everything that opens under the current key. What others are changing meanwhile is waited
-/// for, some seconds; what is still `old` at the end is to be rotated again.
+/// Seals everything that can be opened with the current key. Waits some seconds for rows that
+/// others are changing. If some rows still count as `old`, run the rotation again.
 pub async fn rotate(store: &Store, vault: &Vault) -> Result<Rotation, StoreError> {
     let mut rotation = pass(store, vault, true).await?;
     for _ in 1..TRIES {
@@ -135,7 +135,7 @@ pub async fn holdings(store: &Store) -> Result<Holdings, StoreError> {
     })
 }
 
-/// Once through everything.
+/// One pass over everything.
 async fn pass(store: &Store, vault: &Vault, seals: bool) -> Result<Rotation, StoreError> {
     Ok(Rotation {
         accounts: accounts(store, vault, seals).await?,
@@ -162,7 +162,7 @@ async fn accounts(store: &Store, vault: &Vault, seals: bool) -> Result<Tally, St
                 }
                 other => tally.note(other, || {
                     let whose = if key.subject.is_empty() {
-                        "shared by all"
+                        "shared by all callers"
                     } else {
                         &key.subject
                     };
@@ -189,7 +189,7 @@ async fn logins(store: &Store, vault: &Vault, seals: bool) -> Result<Tally, Stor
                     let new = vault.seal(&place, text.expose());
                     tally.tried(store.reseal_login(&id, &sealed, &new).await?);
                 }
-                other => tally.note(other, || "a login that somebody began".to_owned()),
+                other => tally.note(other, || "a login in progress".to_owned()),
             }
         }
     }
@@ -249,7 +249,7 @@ fn find_text(vault: &Vault, place: &Place<'_>, sealed: &str) -> Finding {
 }
 
 impl Tally {
-    /// Notes a row that is left as it is.
+    /// Counts a row that is left unchanged.
     fn note(&mut self, finding: Finding, what: impl FnOnce() -> String) {
         match finding {
             Finding::Current => self.current += 1,
@@ -258,7 +258,7 @@ impl Tally {
         }
     }
 
-    /// Notes a row that was sealed anew, or that somebody else changed just then.
+    /// Counts a row that was sealed, or that another task changed at the same time.
     fn tried(&mut self, is_done: bool) {
         if is_done {
             self.sealed_anew += 1;

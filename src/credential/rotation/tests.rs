@@ -1,4 +1,4 @@
-//! Rotations of everything that is sealed, on both databases.
+//! Rotations of all sealed data, on both databases.
 
 use super::*;
 use crate::{
@@ -25,7 +25,7 @@ fn group_key(group: &str) -> GroupKeyName {
     }
 }
 
-/// Seals an account, a login and a key of a group, each named after the key that seals them.
+/// Seals an account, a login and a key of a group, each named after its encryption key.
 async fn fill(store: &Store, ring: &Keyring, name: &str) {
     let vault = ring.to_seal().unwrap();
     let key = account(name);
@@ -92,9 +92,9 @@ async fn everything_that_opens_is_sealed_under_the_current_key() {
         assert_eq!(counts(&done.logins), [1, 0, 0, 1, 1]);
         assert_eq!(counts(&done.group_keys), [1, 0, 0, 2, 1]);
         let (what, why) = &done.accounts.unopened[0];
-        assert!(what.contains("lost") && why.contains("which we do not have"));
+        assert!(what.contains("lost") && why.contains("which is not configured"));
 
-        // The old key may go now, and what was lost stands as it stood.
+        // The old key is no longer needed. What cannot be opened is unchanged.
         let vault = keyring("new", &[]).to_open().unwrap();
         let after = survey(&store, &vault).await.unwrap();
         assert_eq!(counts(&after.accounts), [2, 0, 0, 0, 1]);
@@ -108,7 +108,7 @@ async fn everything_that_opens_is_sealed_under_the_current_key() {
         let opened = vault.open(&places::login("old"), &taken).unwrap();
         assert_eq!(opened.expose(), "state");
 
-        // The key came back: everything opens.
+        // The lost key is configured again: everything can be opened.
         let vault = keyring("new", &["lost"]).to_open().unwrap();
         let healed = rotate(&store, &vault).await.unwrap();
         assert_eq!(counts(&healed.accounts), [2, 0, 0, 1, 0]);

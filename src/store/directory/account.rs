@@ -1,49 +1,48 @@
-//! [`Account`]: what Open WebUI knows of a user.
+//! [`Account`]: what Open WebUI knows about a user.
 
 use serde_json::Value;
 
 /// A user of Open WebUI.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Account {
-    /// Their id.
+    /// Their ID.
     pub id: String,
-    /// As written there.
+    /// Their e-mail address as stored in Open WebUI.
     pub email: String,
     /// Their name.
     pub name: String,
     /// `user`, `admin` or `pending`.
     pub role: String,
-    /// Whether their `auth` row is there and active.
+    /// Whether their `auth` row exists and is active.
     pub is_active: bool,
     #[expect(
         clippy::option_option,
-        reason = "no column and no value are two things"
+        reason = "a missing column differs from a missing value"
     )]
-    /// `auth.session_stamp`; the outer `None` where the release has no such column.
+    /// `auth.session_stamp`. The outer `None` means that this release has no such column.
     pub session_stamp: Option<Option<String>>,
-    /// Whether Open WebUI asks its sessions for a second factor (`auth.mfa.enable`). Such a
+    /// Whether Open WebUI requires a second factor for their sessions (`auth.mfa.enable`). Such a
     /// session needs `mfa_verified`, and [`Account::has_mfa`].
     pub wants_mfa: bool,
-    /// Whether they have a second factor that counts: `auth.mfa` has a secret and waits for no
-    /// reset.
+    /// Whether they have a usable second factor: `auth.mfa` has a secret and no pending reset.
     pub has_mfa: bool,
-    /// The `auth_method`s whose sessions are asked for no second factor (`oauth`,
-    /// `trusted_header`), as Open WebUI's administrator decided.
+    /// The `auth_method`s whose sessions do not need a second factor (`oauth`, `trusted_header`),
+    /// as configured in Open WebUI.
     pub mfa_bypass: Vec<String>,
-    /// Their groups, those above them included.
+    /// Their groups, including parent groups.
     pub groups: Vec<MemberGroup>,
 }
 
 /// A group of Open WebUI.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemberGroup {
-    /// Its id.
+    /// Its ID.
     pub id: String,
     /// Its name, which need not be unique.
     pub name: String,
 }
 
-/// A row of the one query: user, auth (active, stamp, mfa), config (enable, two bypasses), group.
+/// A row of the query: user, auth (active, stamp, mfa), config (enable, two bypasses), group.
 pub(super) type Row = (
     String,
     String,
@@ -59,7 +58,7 @@ pub(super) type Row = (
     Option<String>,
 );
 
-/// The accounts of all rows, each row with one group of its user.
+/// Combines rows into accounts. Each row has one group of its user.
 pub(super) fn accounts(rows: Vec<Row>, has_stamp: bool) -> Vec<Account> {
     let mut accounts: Vec<Account> = Vec::new();
     for (id, email, name, role, is_active, stamp, mfa, enable, oauth, header, group, title) in rows
@@ -96,7 +95,7 @@ pub(super) fn accounts(rows: Vec<Row>, has_stamp: bool) -> Vec<Account> {
     accounts
 }
 
-/// A value of `config`: JSON `true`, or the whole of the old single row with `auth.mfa.enable`.
+/// A value of `config`: JSON `true`, or the complete old single row with `auth.mfa.enable`.
 fn is_true(json: Option<&str>) -> bool {
     let value = json.and_then(|json| serde_json::from_str::<Value>(json).ok());
     match value {
@@ -108,7 +107,7 @@ fn is_true(json: Option<&str>) -> bool {
     }
 }
 
-/// Whether `auth.mfa` is a second factor that counts (Open WebUI contract §7.3 step 4).
+/// Whether `auth.mfa` contains a usable second factor.
 fn is_usable(mfa: &str) -> bool {
     let Ok(mfa) = serde_json::from_str::<Value>(mfa) else {
         return false;

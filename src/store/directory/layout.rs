@@ -1,4 +1,5 @@
-//! [`Layout`]: which tables and columns there are. The catalogue is asked, not the version.
+//! [`Layout`]: which tables and columns exist. It comes from the database's catalog, not from the
+//! version.
 
 use std::collections::BTreeSet;
 
@@ -7,23 +8,23 @@ pub(super) const PROBE_POSTGRES: &str = "SELECT t.name, CAST(a.attname AS TEXT) 
     FROM (VALUES ('user'), ('auth'), ('group'), ('group_member'), ('api_key'), ('config')) AS t(name) \
     JOIN pg_attribute a ON a.attrelid = to_regclass(quote_ident(t.name)) \
     WHERE a.attnum > 0 AND NOT a.attisdropped";
-/// What stands in the SQLite file.
+/// What the SQLite file contains.
 pub(super) const PROBE_SQLITE: &str = "SELECT t.name, c.name \
     FROM sqlite_master t JOIN pragma_table_info(t.name) c \
     WHERE t.name IN ('user', 'auth', 'group', 'group_member', 'api_key', 'config')";
 
-/// How a user is looked for; each has one value, `$1`.
+/// How a user is looked up. Each query has one value, `$1`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum By {
-    /// By id.
+    /// By ID.
     Id,
-    /// By e-mail in lower case.
+    /// By e-mail address in lower case.
     Email,
     /// By API key.
     Key,
 }
 
-/// Which tables and columns there are.
+/// Which tables and columns exist.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Layout {
     columns: BTreeSet<(String, String)>,
@@ -31,7 +32,7 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// From the rows of a probe.
+    /// Builds the layout from the rows of a probe.
     pub(super) fn new(rows: Vec<(String, String)>, is_sqlite: bool) -> Self {
         Self {
             columns: rows.into_iter().collect(),
@@ -44,12 +45,12 @@ impl Layout {
             .contains(&(table.to_owned(), column.to_owned()))
     }
 
-    /// Whether sessions carry stamps (0.12.0).
+    /// Whether sessions have stamps (since 0.12.0).
     pub(super) fn has_stamp(&self) -> bool {
         self.has("auth", "session_stamp")
     }
 
-    /// The query, in pieces of our own wording; `None` where nobody can be found that way.
+    /// The query, built from constant parts; `None` if the tables do not allow this lookup.
     pub(super) fn query(&self, by: By) -> Option<String> {
         if !self.has("user", "id") {
             return None;
@@ -65,7 +66,7 @@ impl Layout {
         };
         let members = self.members();
         let above = if self.has("group", "parent_group_id") {
-            // UNION, not UNION ALL: it ends where groups stand above each other in a circle.
+            // UNION instead of UNION ALL: it ends even if parent groups form a cycle.
             "UNION SELECT eff.user_id, CAST(p.parent_group_id AS TEXT) FROM \"group\" p \
              JOIN eff ON CAST(p.id AS TEXT) = eff.group_id WHERE p.parent_group_id IS NOT NULL"
         } else {
@@ -87,7 +88,7 @@ impl Layout {
         ))
     }
 
-    /// The groups that users were put into.
+    /// The groups that users are direct members of.
     fn members(&self) -> &'static str {
         if self.has("group_member", "group_id") && self.has("group", "id") {
             "SELECT me.id, CAST(m.group_id AS TEXT) FROM me JOIN group_member m ON m.user_id = me.id"
@@ -106,7 +107,7 @@ impl Layout {
         }
     }
 
-    /// Active, stamp, second factor.
+    /// Whether the account is active, its session stamp, and its second factor.
     fn auth(&self) -> String {
         let active = if self.has("auth", "active") {
             "COALESCE(a.active, FALSE)"

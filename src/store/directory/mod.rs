@@ -1,4 +1,4 @@
-//! Open WebUI's own tables, of whatever release (Open WebUI contract §9); only read.
+//! Open WebUI's own tables, of any release. They are only read.
 
 mod account;
 mod layout;

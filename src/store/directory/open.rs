@@ -1,4 +1,4 @@
-//! [`Directory`]: looks users up in Open WebUI's database, one query each.
+//! [`Directory`]: looks up users in Open WebUI's database, with one query each.
 
 use std::{
     sync::Arc,
@@ -21,13 +21,13 @@ use crate::{
     },
 };
 
-/// Connections at once.
+/// Concurrent connections.
 const CONNECTIONS: u32 = 4;
-/// How long a look at the catalogue counts: Open WebUI may be upgraded beside us.
+/// How long the layout is cached. Open WebUI may be upgraded while the bridge runs.
 const LAYOUT_TTL: Duration = Duration::from_mins(1);
-/// How long nobody tries again after the database was out of reach.
+/// How long to wait after an outage of the database before the next attempt.
 const REST: Duration = Duration::from_millis(500);
-/// What each connection to PostgreSQL is told.
+/// The setup of each connection to PostgreSQL.
 const SETUP: &str = "SELECT set_config('default_transaction_read_only', 'on', false), \
     set_config('statement_timeout', $1, false)";
 
@@ -38,12 +38,12 @@ pub struct Directory {
     place: String,
     timeout: Duration,
     layout: ArcSwapOption<(Instant, Layout)>,
-    /// When the database was last out of reach, and why.
+    /// When the database was last unreachable, and why.
     down: ArcSwapOption<(Instant, String)>,
 }
 
 impl Directory {
-    /// Prepares the pool, read-only; contacts nothing.
+    /// Creates the pool, read-only. Contacts nothing.
     pub fn open(url: &DatabaseUrl, timeout: Duration) -> Result<Self, StoreError> {
         let target = Target::new(url)?.only_read(timeout);
         Ok(Self {
@@ -55,22 +55,23 @@ impl Directory {
         })
     }
 
-    /// The user of an id.
+    /// The user with this ID.
     pub async fn user(&self, id: &str) -> Result<Option<Account>, StoreError> {
         Ok(self.find(By::Id, id).await?.into_iter().next())
     }
 
-    /// The user of an e-mail, in any case of letters. Old releases let two users have e-mails that
-    /// differ in case alone: then only the one written exactly so is meant.
+    /// The user with this e-mail address, ignoring the case of letters. Old releases allow two
+    /// users whose addresses differ only in case; then only an exact match counts.
     pub async fn user_of_email(&self, email: &str) -> Result<Option<Account>, StoreError> {
         let mut found = self.find(By::Email, email).await?;
-        // What the database makes equal depends on its locale.
+        // What the database treats as equal depends on its locale.
         found.retain(|account| account.email.trim().eq_ignore_ascii_case(email.trim()));
         if found.len() > 1 {
             found.retain(|account| account.email == email);
             if found.len() != 1 {
                 return Err(StoreError::Query(
-                    "several users of Open WebUI have e-mails that differ in case alone".to_owned(),
+                    "several users of Open WebUI have e-mail addresses that differ only in case"
+                        .to_owned(),
                 ));
             }
         }
@@ -82,9 +83,9 @@ impl Directory {
         Ok(self.find(By::Key, key).await?.into_iter().next())
     }
 
-    /// Everybody who is found so.
+    /// All users that match.
     async fn find(&self, by: By, value: &str) -> Result<Vec<Account>, StoreError> {
-        // Nobody has such an id, e-mail or key.
+        // No user has such an ID, e-mail address or key.
         if value.is_empty() || value.contains('\0') {
             return Ok(Vec::new());
         }
@@ -96,7 +97,7 @@ impl Directory {
         let limit = humantime::format_duration(self.timeout);
         let result = tokio::time::timeout(self.timeout, Box::pin(self.ask(by, value)))
             .await
-            .unwrap_or_else(|_| Err(StoreError::Down(format!("no answer within {limit}"))));
+            .unwrap_or_else(|_| Err(StoreError::Down(format!("no response within {limit}"))));
         result.map_err(|error| match error {
             StoreError::Down(reason) => {
                 let reason = format!("Open WebUI's {}: {reason}", self.place);
@@ -108,7 +109,7 @@ impl Directory {
         })
     }
 
-    /// Asks, and once more with a fresh look at the catalogue where the tables were others.
+    /// Runs the query. If the tables have changed, reads the layout again and retries once.
     async fn ask(&self, by: By, value: &str) -> Result<Vec<Account>, StoreError> {
         match self.ask_once(by, value).await {
             Err(StoreError::Query(_)) => {
@@ -124,13 +125,13 @@ impl Directory {
         let Some(sql) = known.1.query(by) else {
             return Ok(Vec::new());
         };
-        // The text is put together from our own pieces; what is asked for is bound.
+        // The SQL consists only of constant parts; values are bound.
         let sql = AssertSqlSafe(sql).into_sql_str();
         let rows: Vec<Row> = self.pool.fetch_unprepared(sql, &[value.into()]).await?;
         Ok(accounts(rows, known.1.has_stamp()))
     }
 
-    /// Which tables there are, from memory where it is fresh.
+    /// The layout, from memory if it is fresh.
     async fn layout(&self) -> Result<Arc<(Instant, Layout)>, StoreError> {
         if let Some(known) = self.layout.load_full()
             && known.0.elapsed() < LAYOUT_TTL

@@ -63,7 +63,7 @@ async fn members_come_and_go_in_any_case_of_letters() {
     }
 }
 
-/// What was done, the oldest first.
+/// The recorded actions, oldest first.
 async fn done(store: &Store) -> Vec<String> {
     let filter = ChangeFilter {
         limit: 100,
@@ -278,7 +278,7 @@ async fn emails_are_the_same_in_any_case_of_ascii_letters_alone() {
         let users = store.users().await.unwrap();
         assert_eq!((users.len(), users[0].email.as_str()), (1, stored));
         assert_eq!(store.groups().await.unwrap()[0].users, [stored]);
-        // Callers are known by their lower case.
+        // Callers are identified in lower case.
         let call = CallRecord {
             id: "1".to_owned(),
             caller: Some(stored.to_owned()),
@@ -312,7 +312,7 @@ async fn one_grant_is_revoked_and_the_others_stay() {
         for row in all {
             assert!(store.grant(&actor(), row).await.unwrap());
         }
-        // In whatever order the patterns are written.
+        // The order of the patterns does not matter.
         let mut turned = narrowed.clone();
         turned.tools.reverse();
         assert!(store.revoke_grant(&actor(), &turned).await.unwrap());

@@ -1,4 +1,4 @@
-//! Accounts, open logins, known tools, and who hears of them.
+//! Accounts, logins in progress, known tools, and the notifications of their changes.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,12 +13,12 @@ fn key(subject: &str) -> AccountKey {
     }
 }
 
-/// In microseconds since 1970.
+/// A time in microseconds since 1970.
 fn in_seconds(seconds: i64) -> i64 {
     jiff::Timestamp::now().as_microsecond() + seconds * 1_000_000
 }
 
-/// The actions and targets of all changes, the oldest first.
+/// The actions and targets of all changes, oldest first.
 async fn changes(store: &Store) -> Vec<String> {
     let filter = ChangeFilter {
         limit: 99,
@@ -49,7 +49,7 @@ async fn an_account_is_put_renewed_and_removed() {
         assert_eq!(store.account(&ann).await.unwrap().unwrap(), b"one");
         assert_eq!(store.account(&shared).await.unwrap().unwrap(), b"\0team");
 
-        // A renewal wins over nothing but what it read.
+        // A renewal replaces only the text that it has read.
         assert!(store.replace_account(&ann, b"one", b"two").await.unwrap());
         assert!(!store.replace_account(&ann, b"one", b"late").await.unwrap());
         assert!(!store.replace_account(&key("eve"), b"", b"x").await.unwrap());
@@ -100,22 +100,22 @@ async fn one_of_many_renews() {
 
         store.release_refresh(&ann, first).await.unwrap();
         assert!(claims_it(&store, &ann, minute).await);
-        // It was given back; the next one is not its to give back.
+        // The claim was released. The old claim cannot release the next one.
         store.release_refresh(&ann, first).await.unwrap();
         assert!(!claims_it(&store, &ann, minute).await);
-        // Each way of storing ends the claim.
+        // Every way of storing an account ends the claim.
         assert!(store.replace_account(&ann, b"one", b"two").await.unwrap());
         assert!(claims_it(&store, &ann, minute).await);
         store.put_account(None, &ann, b"three").await.unwrap();
 
-        // The claim of a replica that died is over by itself.
+        // The claim of a dead replica expires.
         let short = Duration::from_millis(50);
         assert!(claims_it(&store, &ann, short).await);
         assert!(!claims_it(&store, &ann, short).await);
         tokio::time::sleep(short * 2).await;
         assert!(claims_it(&store, &ann, minute).await);
 
-        // So is one that a wrong clock put years ahead.
+        // A claim that a wrong clock set years ahead is ignored.
         let schema = if base.is_sqlite() { "" } else { "mcp_proxy." };
         let years = in_seconds(100_000_000);
         base.execute(&format!(
@@ -161,7 +161,7 @@ async fn accounts_of_workspaces_are_apart() {
         );
         assert_eq!(store.account(&key("ann")).await.unwrap().unwrap(), b"one");
         assert_eq!(store.account(&other).await.unwrap().unwrap(), b"two");
-        // What all workspaces use is the operator's, and that of the default workspace.
+        // Accounts of all workspaces are managed by the operator and the default workspace.
         assert!(
             store
                 .put_account(Some(&of_other), &everywhere, b"x")
@@ -176,7 +176,7 @@ async fn accounts_of_workspaces_are_apart() {
         }
         assert_eq!(store.accounts().await.unwrap().len(), 3);
         if !base.is_sqlite() {
-            // Whatever our SQL says: the policies see to it.
+            // The policies enforce this for any SQL.
             let mut tx = store.begin_reading("other").await.unwrap();
             let rows: Vec<(String,)> = tx
                 .fetch("SELECT workspace_id FROM bridge_account", &[])
@@ -246,7 +246,7 @@ async fn a_login_is_taken_once() {
         );
         assert_eq!(store.take_login("b").await.unwrap().unwrap(), b"two");
 
-        // One that is over never comes, and goes when the next one begins.
+        // An expired login cannot be taken. It is deleted when the next one begins.
         store
             .save_login("c", b"late", in_seconds(-1))
             .await
@@ -315,7 +315,7 @@ async fn another_replica_hears_of_accounts_and_keeps_what_it_knows_of_access() {
                 0 => writing.put_account(None, &ann, b"1").await.unwrap(),
                 1 => drop(writing.replace_account(&ann, b"1", b"2").await.unwrap()),
                 2 => drop(writing.remove_account(&actor(), &ann).await.unwrap()),
-                // Another program.
+                // Changed by another program.
                 3 => {
                     base.execute(&format!(
                         "INSERT INTO {schema}tenant_server_keys \
@@ -342,7 +342,7 @@ async fn another_replica_hears_of_accounts_and_keeps_what_it_knows_of_access() {
         }
         assert_eq!(listening.store.version(), access);
 
-        // A claim and an open login change nothing for others, nor does access.
+        // A claim, a login in progress and a change of access do not count as changes of accounts.
         writing.put_account(None, &ann, b"1").await.unwrap();
         tokio::time::sleep(Duration::from_millis(600)).await;
         accounts.mark_unchanged();

@@ -1,4 +1,4 @@
-//! The audit trail, and texts that want to be SQL.
+//! The audit trail, and texts that contain SQL.
 
 use super::{super::*, actor, grant};
 use crate::store::testing::Base;
@@ -39,7 +39,7 @@ fn all() -> CallFilter {
 async fn a_call_that_ended_replaces_the_started_one_and_no_other() {
     for base in Base::both().await {
         let store = base.store().await;
-        // Both in one batch, and one after the other.
+        // Both in one batch, and one after another.
         let batch = [
             call(1, "started"),
             call(1, "ok"),
@@ -246,7 +246,7 @@ async fn any_text_is_text() {
             assert_eq!(store.calls(&known).await.unwrap(), [record]);
 
             if text.contains(crate::name::is_hidden) {
-                // A name that could look like another one is not taken.
+                // A name that could be mistaken for another one is refused.
                 let refused = store.add_member(&actor(), text, text).await;
                 assert!(matches!(refused, Err(StoreError::Invalid(_))), "{text:?}");
                 continue;

@@ -110,7 +110,7 @@ async fn the_second_factor_is_as_configured() {
 }
 
 #[tokio::test]
-async fn a_database_without_open_webui_has_nobody_and_an_upgrade_is_noticed() {
+async fn a_database_without_open_webui_has_no_users_and_an_upgrade_is_noticed() {
     for base in Base::both().await {
         base.execute("CREATE TABLE other (id text)").await;
         let empty = directory(&base);
@@ -197,7 +197,7 @@ async fn a_database_that_is_not_there_is_down() {
         directory.user("u").await,
         Err(StoreError::Down(_))
     ));
-    // The file appears, with the very tables.
+    // The file now appears, with the expected tables.
     open_webui(&base.url, Generation::Nested).await;
     tokio::time::timeout(Duration::from_secs(5), async {
         while directory.user("u-bob").await.is_err() {

@@ -1,9 +1,9 @@
-//! Migrations: once, never backwards, and over what the Python proxy left.
+//! Migrations: they run once, never backward, and on top of the Python proxy's tables.
 
 use super::super::*;
 use crate::store::testing::{Base, admin, url_of};
 
-/// The tables as the Python proxy's own script makes them, in a schema.
+/// The tables as the Python proxy's own script creates them, in a schema.
 fn inherited(schema: &str) -> String {
     format!(
         "CREATE SCHEMA IF NOT EXISTS {schema};
@@ -20,7 +20,7 @@ fn inherited(schema: &str) -> String {
     )
 }
 
-/// What must be known of those rows.
+/// Checks that those rows are used.
 async fn assert_adopted(store: &Store) {
     let ann = store.member("ann@example.com").await.unwrap();
     assert_eq!(ann.groups, ["MCP-GitHub"]);
@@ -102,7 +102,7 @@ async fn the_tables_of_the_python_proxy_are_adopted_with_their_rows() {
     let store = base.store().await;
     assert_adopted(&store).await;
     let actor = super::actor();
-    // Rows in mixed case are the same person's.
+    // Rows that differ only in case belong to the same user.
     assert!(
         !store
             .add_member(&actor, "ann@example.com", "MCP-GitHub")
@@ -122,7 +122,7 @@ async fn the_tables_of_the_python_proxy_are_adopted_with_their_rows() {
             .unwrap()
     );
     let Tables(indexes) = tables(&base).await;
-    // The index that was there is not doubled.
+    // The existing index is not duplicated.
     assert!(
         !indexes.contains(&"idx_user_group_membership_user_email".to_owned()),
         "{indexes:?}"
@@ -216,7 +216,7 @@ async fn tables_of_another_owner_are_used_without_a_trigger() {
     admin(&format!("DROP ROLE {role}")).await;
 }
 
-/// The names of the indexes in our schema.
+/// The names of the indexes in the bridge's schema.
 struct Tables(Vec<String>);
 
 async fn tables(base: &Base) -> Tables {
@@ -278,12 +278,12 @@ async fn keys_and_endpoints_of_the_python_proxy_are_taken_over() {
         let store = base.store().await;
         let expected = [
             "MCP-GitHub github GITHUB_TOKEN plain",
-            // The row that stood there is the one that counts.
+            // The existing row wins.
             "MCP-GitHub github https://a",
             "MCP-Wiki wiki https://c",
         ];
         assert_eq!(keys_and_endpoints(&store).await, expected, "{schema}");
-        // Once: what is deleted stays away.
+        // Rows are copied only once: deleted rows do not come back.
         base.execute("DELETE FROM mcp_proxy.tenant_endpoint_overrides")
             .await;
         let again = base.store().await;

@@ -1,4 +1,4 @@
-//! Workspaces: whose rows are seen, by us and by raw SQL.
+//! Workspaces: which rows are visible to the store and to raw SQL.
 
 use std::str::FromStr as _;
 
@@ -19,7 +19,7 @@ fn url(base: &Base) -> &str {
     }
 }
 
-/// Rows of two workspaces, and what each sees.
+/// Creates rows of two workspaces and checks what each one sees.
 async fn assert_workspaces_apart(store: &Store) {
     let (default, other, operator) = (actor(), of_workspace("other"), of_workspace("*"));
     assert!(
@@ -115,7 +115,7 @@ async fn policies_bind_the_plain_owner() {
     store.migrate().await.unwrap();
     assert_workspaces_apart(&store).await;
 
-    // Raw SQL on a connection of the owner, who is bound by FORCE.
+    // Raw SQL on a connection of the tables' owner, to whom FORCE applies.
     let mut raw = PgConnection::connect(owner.as_str()).await.unwrap();
     assert_raw(&mut raw, "SELECT 1").await;
     raw.close().await.unwrap();
@@ -131,7 +131,7 @@ async fn superusers_step_down_into_the_scoped_role() {
     let options = sqlx::postgres::PgConnectOptions::from_str(url(&base)).unwrap();
     let mut raw = PgConnection::connect_with(&options).await.unwrap();
     assert_raw(&mut raw, "SET ROLE mcp_bridge_scoped").await;
-    // And our own transactions are such, whatever their SQL says.
+    // The policies also apply to the store's transactions, whatever their SQL.
     let mut tx = store.begin_reading("other").await.unwrap();
     let rows: Vec<(String,)> = tx
         .fetch("SELECT workspace_id FROM bridge_call", &[])
@@ -140,7 +140,8 @@ async fn superusers_step_down_into_the_scoped_role() {
     assert_eq!(rows, [("other".to_owned(),)]);
 }
 
-/// Two rows a table, one of `default` and one of `other`: seen by what the connection says it is.
+/// Creates two rows per table, one of `default` and one of `other`. The connection must see only
+/// those of its workspace.
 async fn assert_raw(connection: &mut PgConnection, role: &'static str) {
     sqlx::raw_sql(role).execute(&mut *connection).await.unwrap();
     let (count,): (i64,) = sqlx::query_as(
@@ -198,7 +199,7 @@ async fn assert_table(connection: &mut PgConnection, table: &str) {
     assert_eq!(gone.rows_affected(), 0, "{table}");
 }
 
-/// Narrowed grants of the operator, who takes them away.
+/// Only the operator can revoke narrowed grants of the operator.
 #[tokio::test]
 async fn what_counts_everywhere_is_not_for_every_administrator() {
     for base in Base::both().await {
@@ -221,7 +222,7 @@ async fn what_counts_everywhere_is_not_for_every_administrator() {
             std::slice::from_ref(&everywhere)
         );
 
-        // Their own goes, and then they are told why nothing else does.
+        // Their own grant is revoked. After that they are told why the others stay.
         assert!(store.grant(&other, &everywhere).await.unwrap());
         assert_eq!(store.revoke(&other, "devs", "github").await.unwrap(), 1);
         let refused = store.revoke(&other, "devs", "github").await;
@@ -297,7 +298,7 @@ async fn grants_of_all_workspaces_are_read_in_each_and_written_in_none() {
         .execute(&mut raw)
         .await;
     assert!(wide.unwrap_err().to_string().contains("row-level security"));
-    // Which lines of the file were sown is nobody's but the program's.
+    // Only the program itself may access the seeded lines.
     let seeds = sqlx::raw_sql("DELETE FROM mcp_proxy.bridge_seed")
         .execute(&mut raw)
         .await;

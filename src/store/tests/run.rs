@@ -1,4 +1,4 @@
-//! The background task: outages and notices.
+//! The background task: outages and notifications.
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,14 +24,14 @@ pub(super) fn seed() -> config::Access {
         admins: vec!["Root@Example.com".to_owned()],
         groups: vec![SeedGroup {
             name: "devs".to_owned(),
-            // The narrowed one first: order must not matter.
+            // The narrowed grant comes first, because the order must not matter.
             grants: vec![grant("time", &["now"]), grant("github", &[])],
         }],
         ..config::Access::default()
     }
 }
 
-/// A store that runs; stopped when the test ends.
+/// A running store, which is stopped when the test ends.
 pub(super) struct Running {
     pub(super) store: Arc<Store>,
     stop: CancellationToken,
@@ -47,7 +47,7 @@ impl Running {
         Self { store, stop, task }
     }
 
-    /// Started and connected.
+    /// Starts the store and waits until it has connected.
     pub(super) async fn connected(database: &Database) -> Self {
         let running = Self::start(database, config::Access::default());
         running
@@ -72,7 +72,7 @@ impl Running {
     }
 }
 
-/// The first calls after every start were refused.
+/// In an earlier version the first calls after every start were refused.
 #[tokio::test]
 async fn who_asks_before_the_first_try_has_ended_waits_for_it() {
     for base in Base::both().await {
@@ -92,7 +92,7 @@ async fn another_replica_hears_of_a_change_within_a_second() {
         let insert = format!(
             "INSERT INTO {schema}group_tenant_mapping (group_name, tenant_id) VALUES ('g', 't')"
         );
-        // Everything before is heard by now: one change is one bump or more after this.
+        // All earlier changes are reported by now, so one change causes at least one bump.
         tokio::time::sleep(Duration::from_millis(600)).await;
         for step in 0..4 {
             let before = listening.store.version();
@@ -105,7 +105,7 @@ async fn another_replica_hears_of_a_change_within_a_second() {
                         .unwrap(),
                 ),
                 2 => drop(writing.set_admin(&actor(), "a@b", true).await.unwrap()),
-                // Another program.
+                // Changed by another program.
                 _ => base.execute(&insert).await,
             }
             let waited = tokio::time::timeout(
@@ -114,7 +114,7 @@ async fn another_replica_hears_of_a_change_within_a_second() {
             );
             assert!(waited.await.is_ok(), "step {step}, {:?}", base.url);
         }
-        // The audit trail is no change of access.
+        // A record of the audit trail is not a change of access.
         let before = listening.store.version();
         writing
             .put_changes(&[ChangeRecord {
@@ -198,7 +198,7 @@ async fn a_database_that_comes_late_and_goes_is_waited_for() {
         .until(|store| store.health() == Health::Connected)
         .await;
     assert!(running.store.version() > before);
-    // An empty database is seeded anew.
+    // An empty database is seeded again.
     assert_eq!(running.store.grants().await.unwrap().len(), 2);
     running.end().await;
     admin(&format!("DROP DATABASE {late} WITH (FORCE)")).await;
@@ -223,7 +223,7 @@ async fn a_folder_that_comes_late_is_waited_for() {
     running.end().await;
 }
 
-/// A way to the PostgreSQL that can fall silent: bytes go nowhere, and no connection is closed.
+/// A proxy to PostgreSQL that can fall silent: it drops all bytes but closes no connection.
 async fn silent_road(name: &str) -> (String, Arc<std::sync::atomic::AtomicBool>) {
     use std::sync::atomic::{AtomicBool, Ordering};
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -262,7 +262,7 @@ async fn silent_road(name: &str) -> (String, Arc<std::sync::atomic::AtomicBool>)
 }
 
 #[tokio::test]
-async fn a_silent_cut_is_noticed_and_nobody_hangs() {
+async fn a_silent_cut_is_noticed_and_no_call_hangs() {
     let base = Base::postgres().await;
     let name = base.name().to_owned();
     let (road, is_silent) = silent_road(&name).await;
@@ -304,7 +304,7 @@ async fn a_silent_cut_is_noticed_and_nobody_hangs() {
 }
 
 impl Running {
-    /// Connections that went silent are given up one by one.
+    /// Silent connections are dropped one by one.
     async fn until_answered(&self) {
         tokio::time::timeout(Duration::from_secs(15), async {
             while self.store.grants().await.is_err() {

@@ -1,4 +1,4 @@
-//! What the file puts into the tables, once.
+//! What the configuration file copies into the tables, once.
 
 use super::{super::*, actor, grant, run::seed};
 use crate::store::testing::Base;
@@ -24,7 +24,7 @@ async fn seeds_are_sown_once_and_nothing_is_deleted() {
 }
 
 #[tokio::test]
-async fn a_line_that_cannot_be_stored_stops_nobody() {
+async fn a_line_that_cannot_be_stored_does_not_stop_the_start() {
     for base in Base::both().await {
         let store = base.store().await;
         let mut access = seed();
@@ -83,7 +83,7 @@ async fn what_was_taken_away_stays_away_and_new_lines_are_sown() {
             (false, vec!["chiefs".to_owned()])
         );
 
-        // Granted again by hand, it is not the file's any more.
+        // After an administrator granted it again, it no longer belongs to the file.
         store
             .grant(&actor(), &grant("devs", "github", &[]))
             .await
@@ -101,7 +101,7 @@ async fn what_stands_already_is_taken_as_sown() {
             .grant(&actor(), &grant("devs", "github", &[]))
             .await
             .unwrap();
-        // The Python proxy has a row for each user who ever signed in.
+        // The Python proxy has a row for each user who has ever signed in.
         let schema = if base.is_sqlite() { "" } else { "mcp_proxy." };
         base.execute(&format!(
             "INSERT INTO {schema}user_admin_status (user_email, is_admin) VALUES ('Root@Example.com', FALSE)"
@@ -130,7 +130,7 @@ async fn replicas_that_start_at_once_sow_once() {
     }
 }
 
-/// What the file changed.
+/// The changes made by the file.
 fn of_the_file() -> ChangeFilter {
     ChangeFilter {
         actor: Some("configuration".to_owned()),

@@ -1,4 +1,4 @@
-//! [`Clean`]: the way of spans to the collector, which no secret passes.
+//! [`Clean`]: sends spans to the collector, without secrets.
 
 use std::{
     borrow::Cow,
@@ -23,25 +23,24 @@ use opentelemetry_sdk::{
 use super::{Sent, sender::Trouble};
 use crate::secret::Redactor;
 
-/// Cleans spans, sends them, and says in the log when that does not work: once, and once when it does
-/// again.
+/// Redacts spans and sends them. Logs once when sending fails, and once when it works again.
 pub(super) struct Clean<E> {
-    /// Sends them.
+    /// Sends the spans.
     inner: E,
-    /// Knows the secrets.
+    /// Removes secrets.
     redactor: Redactor,
-    /// Where they go, for the log.
+    /// The collector's address, for the log.
     collector: String,
-    /// Why they do not get there.
+    /// Why sending fails.
     trouble: Trouble,
-    /// Counts them.
+    /// Counts the spans.
     sent: Arc<Sent>,
-    /// Whether the log knows that they do not get there.
+    /// Whether the log already says that sending fails.
     is_told: AtomicBool,
 }
 
 impl<E: SpanExporter> Clean<E> {
-    /// Before another exporter.
+    /// Wraps another exporter.
     pub(super) fn new(
         inner: E,
         redactor: &Redactor,
@@ -59,7 +58,7 @@ impl<E: SpanExporter> Clean<E> {
         }
     }
 
-    /// Takes the secrets out of a span.
+    /// Redacts a span.
     fn clean(&self, span: &mut SpanData) {
         self.clean_text(&mut span.name);
         self.clean_state(span);
@@ -75,7 +74,7 @@ impl<E: SpanExporter> Clean<E> {
         }
     }
 
-    /// Drops what a caller has a span carry along, where there is a secret in it.
+    /// Drops the trace state that a caller sent if it contains a secret.
     fn clean_state(&self, span: &mut SpanData) {
         let context = &span.span_context;
         let state = context.trace_state().header();
@@ -96,14 +95,14 @@ impl<E: SpanExporter> Clean<E> {
         }
     }
 
-    /// Counts, and tells of a change.
+    /// Counts the spans and logs a change.
     fn tell(&self, result: &OTelSdkResult, count: u64) {
         let collector = self.collector.as_str();
         match result {
             Ok(()) => {
                 self.sent.taken.add(count);
                 if self.is_told.swap(false, Ordering::Relaxed) {
-                    tracing::info!(collector, "spans reach the collector again");
+                    tracing::info!(collector, "sending spans to the collector works again");
                 }
             }
             Err(error) => {
@@ -113,7 +112,7 @@ impl<E: SpanExporter> Clean<E> {
                     tracing::warn!(
                         collector,
                         %reason,
-                        "spans do not reach the collector; they are dropped until they do"
+                        "cannot send spans to the collector; they are dropped until sending works again"
                     );
                 }
             }

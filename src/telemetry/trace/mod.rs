@@ -1,9 +1,9 @@
-//! [`Traces`]: what a request did and for how long, for whoever collects it; the only code that says
-//! `opentelemetry`.
+//! [`Traces`]: what a request did and how long it took, for a trace collector. This is the only
+//! code that uses `opentelemetry`.
 //!
-//! Spans are made by its API and not of the log's events: a log level does not switch traces off, and
-//! what is logged is not sent elsewhere. Where no collector is named there is nothing: no span, no
-//! task, no thread.
+//! Spans are created with its API and not from log events: the log level does not affect traces,
+//! and logs are not sent to the collector. Without a configured collector there is no span, no
+//! task, and no thread.
 
 mod exporter;
 mod sender;
@@ -30,13 +30,13 @@ use self::{exporter::Clean, sender::Sender};
 use super::count::Count;
 use crate::{config::Otlp, secret::Redactor};
 
-/// How long a batch may take on its way.
+/// The timeout for sending a batch.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the last batches may take when the process ends.
+/// The timeout for sending the last batches when the process ends.
 const END_TIMEOUT: Duration = Duration::from_secs(3);
 /// How much of a path is kept, in bytes.
 const PATH_BYTES_MAX: usize = 256;
-/// The methods that a span is named by (HTTP semantic conventions); others are made up.
+/// The methods that are used as span names (HTTP semantic conventions). Callers may make up others.
 const METHODS: [Method; 9] = [
     Method::CONNECT,
     Method::DELETE,
@@ -49,33 +49,33 @@ const METHODS: [Method; 9] = [
     Method::TRACE,
 ];
 
-/// Makes spans, while a collector is named. Cheap to clone.
+/// Creates spans if a collector is configured. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Traces(Option<Arc<Inner>>);
 
-/// What all clones share.
+/// The shared state.
 #[derive(Debug)]
 struct Inner {
-    /// Has the queue.
+    /// Owns the queue.
     provider: SdkTracerProvider,
-    /// Makes the spans.
+    /// Creates the spans.
     tracer: SdkTracer,
-    /// What became of the spans.
+    /// Counts sent and lost spans.
     sent: Arc<Sent>,
 }
 
-/// What became of spans.
+/// Counts sent and lost spans.
 #[derive(Debug, Default)]
 pub struct Sent {
-    /// Spans that the collector took.
+    /// Spans that the collector accepted.
     pub taken: Count,
-    /// Spans that it did not.
+    /// Spans that were lost.
     pub lost: Count,
 }
 
 impl Traces {
-    /// Sends to a collector, through a client. Must be called in a runtime, which sends. The queue and
-    /// its batches are bounded, by the variables `OTEL_BSP_*` too.
+    /// Sends spans to a collector with this HTTP client. Must be called inside a Tokio runtime. The
+    /// queue and its batches are bounded; the variables `OTEL_BSP_*` can change the limits.
     pub fn start(
         otlp: &Otlp,
         client: reqwest::Client,
@@ -95,7 +95,7 @@ impl Traces {
             .with_headers(headers.collect())
             .with_http_client(sender)
             .build()
-            .map_err(|error| format!("traces cannot be sent: {error}"))?;
+            .map_err(|error| format!("cannot send traces: {error}"))?;
         let sent = Arc::new(Sent::default());
         let collector = otlp.url.origin().ascii_serialization();
         let exporter = Clean::new(exporter, redactor, collector, trouble, Arc::clone(&sent));
@@ -111,7 +111,7 @@ impl Traces {
         }))))
     }
 
-    /// The span of a request, under that of the caller if they name one (W3C Trace Context).
+    /// The span of a request, as a child of the caller's span if they sent one (W3C Trace Context).
     pub fn request(&self, method: &Method, path: &str, headers: &HeaderMap) -> Option<RequestSpan> {
         let inner = self.0.as_ref()?;
         let parent = Inner::parent(headers);
@@ -135,12 +135,12 @@ impl Traces {
         ))
     }
 
-    /// What became of the spans; `None` where there are none.
+    /// The counters of sent spans; `None` without a collector.
     pub fn sent(&self) -> Option<&Sent> {
         self.0.as_ref().map(|inner| inner.sent.as_ref())
     }
 
-    /// Sends what waits, for a while.
+    /// Sends the spans in the queue, within a time limit.
     pub async fn end(&self) {
         let Some(inner) = self.0.as_ref().map(Arc::clone) else {
             return;
@@ -155,14 +155,15 @@ impl Traces {
 }
 
 impl Inner {
-    /// The caller's span, as they sent it.
+    /// The caller's span, as sent.
     fn parent(headers: &HeaderMap) -> Context {
         TraceContextPropagator::new()
             .extract_with_context(&Context::new(), &HeaderExtractor(headers))
     }
 }
 
-/// Who we are; `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` say more, or other.
+/// Describes this service. `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` can change and extend
+/// the description.
 fn resource() -> Resource {
     let given = Resource::builder().build();
     let name = given.get(&"service.name".into());

@@ -1,4 +1,4 @@
-//! [`Sender`]: posts batches of spans with our own HTTP client.
+//! [`Sender`]: posts batches of spans with the bridge's own HTTP client.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,21 +9,22 @@ use opentelemetry_http::{HttpClient, HttpError};
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
-/// How much of an answer is read, in bytes; a collector says little.
+/// How much of a response is read, in bytes. Collectors send short ones.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 
-/// Posts on the runtime: the queue of spans has a thread of its own, which knows no sockets.
+/// Posts on the Tokio runtime, because the span queue runs on a thread of its own that has no
+/// runtime.
 #[derive(Debug)]
 pub(super) struct Sender {
     /// Sends the requests.
     client: reqwest::Client,
-    /// Where.
+    /// The runtime.
     runtime: Handle,
-    /// Keeps the requests under way.
+    /// Tracks running requests.
     tracker: TaskTracker,
-    /// How long one may take.
+    /// The timeout of a request.
     limit: Duration,
-    /// Why the last one failed.
+    /// Why the last request failed.
     trouble: Trouble,
 }
 
@@ -32,14 +33,14 @@ pub(super) struct Sender {
 pub(super) struct Trouble(Arc<ArcSwapOption<String>>);
 
 impl Trouble {
-    /// In words.
+    /// The reason as text.
     pub(super) fn last(&self) -> Option<String> {
         self.0.load().as_deref().cloned()
     }
 }
 
 impl Sender {
-    /// On the runtime that this is called in.
+    /// A sender that uses the current runtime.
     pub(super) fn new(client: reqwest::Client, limit: Duration) -> Self {
         Self {
             client,
@@ -68,7 +69,7 @@ impl HttpClient for Sender {
         let posted = self.tracker.spawn_on(post, &self.runtime).await?;
         let trouble = match &posted {
             Ok(response) if response.status().is_success() => None,
-            Ok(response) => Some(format!("it answers HTTP {}", response.status())),
+            Ok(response) => Some(format!("it returns HTTP {}", response.status())),
             Err(error) => Some(in_words(error)),
         };
         self.trouble.0.store(trouble.map(Arc::new));
@@ -76,7 +77,7 @@ impl HttpClient for Sender {
     }
 }
 
-/// Sends a request and reads the beginning of its answer.
+/// Sends a request and reads the beginning of the response.
 async fn post(
     client: reqwest::Client,
     request: reqwest::Request,
@@ -95,10 +96,10 @@ async fn post(
     Ok(answer)
 }
 
-/// The innermost cause says most; the outer ones repeat the URL.
+/// The innermost cause is the most useful one. The outer ones repeat the URL.
 fn in_words(error: &reqwest::Error) -> String {
     if error.is_timeout() {
-        return "it does not answer in time".to_owned();
+        return "it does not respond in time".to_owned();
     }
     let mut cause: &dyn std::error::Error = error;
     while let Some(inner) = cause.source() {

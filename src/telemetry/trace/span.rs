@@ -1,4 +1,4 @@
-//! [`RequestSpan`] and [`CallSpan`]: spans under way. One that is dropped has ended.
+//! [`RequestSpan`] and [`CallSpan`]: spans in progress. Dropping one ends it.
 
 use std::fmt;
 
@@ -15,19 +15,19 @@ use crate::{
     name::{BridgeName, ToolName},
 };
 
-/// A request that is being answered. Cheap to clone.
+/// The span of a request. Cheap to clone.
 #[derive(Clone)]
 pub struct RequestSpan {
-    /// Makes the spans below.
+    /// Creates child spans.
     tracer: SdkTracer,
     /// The span.
     context: Context,
 }
 
-/// A call that is under way at a server.
+/// The span of a call to a server.
 pub struct CallSpan(Context);
 
-/// What is called, and how.
+/// The tool that is called.
 #[derive(Debug)]
 pub struct Called<'a> {
     /// The bridge.
@@ -36,12 +36,12 @@ pub struct Called<'a> {
     pub tool: &'a ToolName,
     /// The negotiated protocol.
     pub protocol: &'a str,
-    /// Whether its server is a child of ours.
+    /// Whether the server is a child process.
     pub is_child: bool,
 }
 
 impl RequestSpan {
-    /// Begins a span.
+    /// Starts a span.
     pub(super) fn start(
         tracer: &SdkTracer,
         parent: &Context,
@@ -60,19 +60,19 @@ impl RequestSpan {
         }
     }
 
-    /// The number of the trace, for the log.
+    /// The trace ID, for the log.
     pub fn trace_id(&self) -> String {
         self.context.span().span_context().trace_id().to_string()
     }
 
-    /// Notes what was asked for, once that is known.
+    /// Records the route once it is known.
     pub fn routed(&self, method: &str, route: &str) {
         let span = self.context.span();
         span.update_name(format!("{method} {route}"));
         span.set_attribute(KeyValue::new("http.route", route.to_owned()));
     }
 
-    /// Notes the tool that was asked for, in the words of the log.
+    /// Records the requested tool, with the same field names as in the log.
     pub fn called(&self, bridge: Option<&BridgeName>, tool: Option<&ToolName>) {
         let span = self.context.span();
         let bridge = bridge.map(|it| KeyValue::new("bridge.name", it.to_string()));
@@ -80,7 +80,7 @@ impl RequestSpan {
         span.set_attributes(bridge.into_iter().chain(tool));
     }
 
-    /// Ends it with the answer.
+    /// Ends the span with the response.
     pub fn answered(&self, request_id: &str, status: u16, code: Option<ErrorCode>) {
         let span = self.context.span();
         span.set_attribute(KeyValue::new("request.id", request_id.to_owned()));
@@ -91,14 +91,14 @@ impl RequestSpan {
         if let Some(code) = code {
             span.set_attribute(KeyValue::new("error.type", code.as_str()));
         }
-        // Of a server's span, what the caller did wrong is no error (HTTP semantic conventions).
+        // For a server span, an error of the caller is not an error (HTTP semantic conventions).
         if status >= 500 {
             span.set_status(Status::error(code.map_or("", ErrorCode::as_str)));
         }
         span.end();
     }
 
-    /// Begins the span of a call at a server (semantic conventions of MCP).
+    /// Starts the span of a call to a server (MCP semantic conventions).
     pub fn call(&self, called: &Called<'_>) -> CallSpan {
         let tool = called.tool.to_string();
         let transport = if called.is_child { "pipe" } else { "tcp" };
@@ -118,14 +118,14 @@ impl RequestSpan {
 }
 
 impl CallSpan {
-    /// Puts what a server needs to go on with the trace into headers (W3C Trace Context).
+    /// Adds the headers that let the server continue the trace (W3C Trace Context).
     pub fn put_into(&self, headers: &mut HeaderMap) {
         headers.remove("traceparent");
         headers.remove("tracestate");
         TraceContextPropagator::new().inject_context(&self.0, &mut Headers(headers));
     }
 
-    /// Ends it; `error` says what went wrong, `rpc` is the number that the server gave it.
+    /// Ends the span. `error` is the kind of error, `rpc` the error code from the server.
     pub fn end(self, error: Option<ErrorCode>, rpc: Option<i64>) {
         let span = self.0.span();
         if let Some(rpc) = rpc {
@@ -139,7 +139,7 @@ impl CallSpan {
     }
 }
 
-/// Headers, none of them empty.
+/// Headers. Empty values are not set.
 struct Headers<'a>(&'a mut HeaderMap);
 
 impl Injector for Headers<'_> {

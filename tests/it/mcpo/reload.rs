@@ -43,7 +43,7 @@ async fn until_titled(bridge: &Bridge, server: &str, title: &str) {
 
 /// How often a bad file was refused.
 fn refusals(bridge: &Bridge) -> usize {
-    bridge.log().matches("the old one stays in force").count()
+    bridge.log().matches("the old one stays in effect").count()
 }
 
 #[tokio::test]

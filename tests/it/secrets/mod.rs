@@ -165,7 +165,7 @@ fn judge(seen: &Seen, extra: &[(&str, &str)]) {
     for medium in Medium::ALL {
         assert!(shown.contains(&medium), "{medium:?} is not searched");
     }
-    let left_out = "a tool is left out: its name holds a secret";
+    let left_out = "a tool is left out: its name contains a secret";
     assert!(!seen.search([("a warning", left_out)]).is_empty());
     assert!(seen.size() > 1 << 20, "{} bytes are not much", seen.size());
 }

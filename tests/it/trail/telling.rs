@@ -302,7 +302,7 @@ async fn old_records_go(kept: &Kept) {
     assert_eq!(records(&bridge).await[0]["tool"], "echo");
     let log = bridge.log();
     assert!(
-        log.contains("records beyond the retention were deleted"),
+        log.contains("deleted audit records that were past the retention period"),
         "{log}"
     );
 }

@@ -72,12 +72,13 @@ async fn an_outage_of_the_database_loses_and_doubles_nothing() {
     assert_eq!(outcomes.len(), 2, "{outcomes:?}");
     let log = bridge.log();
     assert_eq!(
-        log.matches("does not reach the database").count(),
+        log.matches("cannot write the audit trail to the database")
+            .count(),
         1,
         "{log}"
     );
     assert_eq!(
-        log.matches("reaches the database again").count(),
+        log.matches("is written to the database again").count(),
         1,
         "{log}"
     );
@@ -193,11 +194,11 @@ async fn on_a_full_disk_calls_go_on_and_everybody_is_told() {
         health.text
     );
     let log = bridge.log();
-    assert!(log.contains("the audit journal cannot be written"), "{log}");
+    assert!(log.contains("cannot write the audit journal"), "{log}");
     // The record is whole in the log.
     let id = answer.header("x-request-id");
     let is_record = |line: &str| {
-        line.contains("an audit record that is not in the journal") && line.contains(id)
+        line.contains("this audit record could not be written to the journal") && line.contains(id)
     };
     assert!(log.lines().any(is_record), "{log}");
 
@@ -212,7 +213,11 @@ async fn on_a_full_disk_calls_go_on_and_everybody_is_told() {
             .any(|it| it["request_id"] == *id)
     })
     .await;
-    assert!(bridge.log().contains("the audit journal is written again"));
+    assert!(
+        bridge
+            .log()
+            .contains("the audit journal can be written again")
+    );
 }
 
 #[tokio::test]
