@@ -16,12 +16,21 @@ use crate::{error_code::ErrorCode, store::ChangeRecord};
 /// No request here is larger, in bytes.
 const BODY_BYTES_MAX: usize = 16 << 10;
 
-/// What may be said in the query or in the body; the body wins.
+/// The query of the request.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct Wish {
+struct QueryWish {
     /// Whether the tools of servers that are still down leave the documents. Default: `drop_dead` of
     /// `[server]`.
+    drop_dead: Option<bool>,
+}
+
+/// The body of the request, which takes precedence over the query. Other members are ignored: clients that
+/// send the same body to every route may refresh too.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct BodyWish {
+    /// See [`QueryWish`].
     drop_dead: Option<bool>,
 }
 
@@ -93,11 +102,12 @@ fn wish(uri: &Uri, body: &[u8]) -> Result<Option<bool>, ApiError> {
         );
         ApiError::new(ErrorCode::InvalidRequest, detail).of_caller()
     };
-    let Query(asked) = Query::<Wish>::try_from_uri(uri).map_err(|bad| refused(bad.body_text()))?;
+    let Query(asked) =
+        Query::<QueryWish>::try_from_uri(uri).map_err(|bad| refused(bad.body_text()))?;
     if body.trim_ascii().is_empty() {
         return Ok(asked.drop_dead);
     }
-    let given: Wish = serde_json::from_slice(body)
+    let given: BodyWish = serde_json::from_slice(body)
         .map_err(|error| refused(format!("the body is not what is expected here: {error}")))?;
     Ok(given.drop_dead.or(asked.drop_dead))
 }
@@ -123,7 +133,7 @@ mod tests {
             ("/refresh?drop_dead=true", "{}", Some(Some(true))),
             ("/refresh?drop_dead=maybe", "", None),
             ("/refresh?dropdead=true", "", None),
-            ("/refresh", "{\"dropdead\": true}", None),
+            ("/refresh", "{\"message\": \"hi\"}", Some(None)),
             ("/refresh", "{\"drop_dead\": \"yes\"}", None),
             ("/refresh", "drop_dead", None),
         ] {

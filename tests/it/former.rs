@@ -244,7 +244,10 @@ async fn a_bridge_cannot_take_the_name_of_a_former_route() {
         let text = format!("[bridges.{name}]\ncommand = 'true'\n");
         let (code, said) = Setup::toml(&text).args(["check"]).output().await;
         assert_eq!(code, 2, "{said}");
-        assert!(said.contains(&format!("call it `{name}-server`")), "{said}");
+        assert!(
+            said.contains(&format!("for example `{name}-server`")),
+            "{said}"
+        );
     }
 }
 

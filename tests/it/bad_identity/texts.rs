@@ -260,7 +260,7 @@ async fn through_the_command_line(bridge: &Bridge, text: &str) {
 fn admin_routes() -> Vec<(Method, String)> {
     let text = include_str!("../../../src/http/admin/mod.rs");
     // The page before them is for everybody.
-    let (_page, text) = text.split_once("pub fn routes()").unwrap();
+    let (_page, text) = text.split_once("pub fn former_routes()").unwrap();
     let routes = text.split(".route(").skip(1);
     let mut found = Vec::new();
     for route in routes {
