@@ -23,6 +23,23 @@ const COMPUTED: [(&str, &str); 6] = [
 /// The files in which a `fn code` has texts.
 const COMPUTING: [&str; 2] = ["src/auth/refusal.rs", "src/schema/arguments/refusal.rs"];
 
+/// The codes that no call of a tool ends with: they are of the admin API and of logins in a browser.
+const NOT_OF_CALLS: [&str; 13] = [
+    "admin_group",
+    "bad_link",
+    "invalid_config",
+    "invalid_endpoint",
+    "invalid_name",
+    "invalid_request",
+    "login_refused",
+    "login_unknown",
+    "no_database",
+    "no_login_here",
+    "not_your_link",
+    "other_browser",
+    "taken",
+];
+
 /// No source file grows past this, its tests not counted.
 const MAX_LINES: usize = 500;
 
@@ -156,6 +173,17 @@ fn every_code_that_is_answered_is_explained_with_its_statuses() {
             );
         }
     }
+}
+
+#[test]
+fn the_audit_trail_can_be_asked_for_every_code() {
+    let page = fs::read_to_string("src/audit/outcomes.rs").expect("sources are UTF-8");
+    let missing: Vec<_> = codes()
+        .into_keys()
+        .filter(|code| !NOT_OF_CALLS.contains(&code.as_str()))
+        .filter(|code| !page.contains(&format!("    \"{code}\",\n")))
+        .collect();
+    assert!(missing.is_empty(), "OUTCOMES lacks {missing:?}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use tokio::{
 use super::{
     call::Failure,
     gathered::Gathered,
+    known::Notes,
     opener::Opener,
     pool::Pool,
     slots::{Queued, Slots},
@@ -77,6 +78,8 @@ pub struct Bridge {
     pub(super) pool: Pool,
     /// The tools that these were shown.
     pub(super) gathered: std::sync::Mutex<Gathered>,
+    /// Keeps the names of the published tools in the database.
+    pub(super) notes: Notes,
     /// One list is published at a time.
     pub(super) publishing: tokio::sync::Mutex<()>,
     /// Where it stands.
@@ -125,6 +128,7 @@ impl Bridge {
             last_call: std::sync::Mutex::new(Instant::now()),
             pool: Pool::new(config.sessions_max, config.session_idle),
             gathered: std::sync::Mutex::default(),
+            notes: Notes::default(),
             publishing: tokio::sync::Mutex::default(),
             opener,
             changed,

@@ -47,6 +47,8 @@ pub struct Context {
     pub http: reqwest::Client,
     /// What sessions show to their servers.
     pub credentials: Arc<Credentials>,
+    /// Whether the names of the published tools are kept in the database. Commands that only look do not.
+    pub notes_tools: bool,
     /// Takes secrets out of what servers say.
     pub redactor: Redactor,
     /// Checks arguments that take long.

@@ -61,6 +61,11 @@ impl Toolset {
         self.by_name.get(name)
     }
 
+    /// Every name that a tool is called by, with the tool.
+    pub(super) fn names(&self) -> impl Iterator<Item = (&ToolName, &Arc<Entry>)> {
+        self.by_name.iter()
+    }
+
     /// Compiles a server's list: takes out secrets, filters, renames, leaves out what cannot be served,
     /// and takes over from `old` what did not change. CPU-bound: hundreds of schemas take a while.
     pub fn compile(

@@ -166,7 +166,8 @@ async fn serve(plan: Plan, loaded: Loaded, redactor: Redactor) -> anyhow::Result
     let (store, stop) = (sources.store.clone(), lifecycle.bridges.clone());
     let audit = Audit::start(&config.audit, store.clone(), &redactor, &tracker, stop);
     let credentials = sources::credentials(&sources, &kept, plan.variants, &redactor);
-    let context = context(&lifecycle, &sources, &credentials, &redactor);
+    let mut context = context(&lifecycle, &sources, &credentials, &redactor);
+    context.notes_tools = true;
     let registry = Registry::start(&config, context);
     let settings = Settings::new(Arc::clone(&config), &sources);
     let settings = Arc::new(ArcSwap::from_pointee(settings));
@@ -309,6 +310,7 @@ pub fn context(
     Context {
         http: sources.http.clone(),
         credentials: Arc::clone(credentials),
+        notes_tools: false,
         redactor: redactor.clone(),
         checks: ComputePool::new(),
         replies: ComputePool::new(),

@@ -1,6 +1,7 @@
 //! The resolved part of the configuration that is about bridges: `[bridges.NAME]`.
 
-use std::{collections::BTreeMap, num::NonZeroU32, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet}, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use globset::GlobSet;
 use http::HeaderName;
@@ -61,6 +62,8 @@ pub struct Bridge {
     /// Why it is off until somebody logs in for all callers (`enabled = "auto"`, OAuth in use):
     /// `LINEAR_API_KEY is not set, and nobody has logged in: mcp-bridge login linear`.
     pub waits_for_login: Option<String>,
+    /// The variables that its table refers to, set or not.
+    pub variables: BTreeSet<String>,
 }
 
 /// What becomes of arguments that a tool's schema does not name, where it does not say that others are
@@ -99,6 +102,7 @@ impl PartialEq for Bridge {
             sessions_max,
             session_idle,
             waits_for_login,
+            variables,
         } = self;
         *name == other.name
             && *description == other.description
@@ -121,10 +125,20 @@ impl PartialEq for Bridge {
             && *sessions_max == other.sessions_max
             && *session_idle == other.session_idle
             && *waits_for_login == other.waits_for_login
+            && *variables == other.variables
     }
 }
 
 impl Bridge {
+    /// Whether it reads a variable: its table refers to it, or its program gets the whole environment.
+    pub fn reads_variable(&self, name: &str) -> bool {
+        let inherits = match &self.transport {
+            Ok(Transport::Stdio(stdio)) => stdio.inherit_env,
+            Ok(Transport::Remote(_)) | Err(_) => false,
+        };
+        inherits || self.variables.contains(name)
+    }
+
     /// Why it is off by the configuration alone: a login that is stored may still switch it on.
     pub fn reason_off(&self) -> Option<&str> {
         match &self.transport {

@@ -232,6 +232,22 @@ impl Credentials {
         }
     }
 
+    /// What was last listed of the tools of a bridge, by this process or another one.
+    pub async fn listed_tools(&self, bridge: &BridgeName) -> Result<Option<String>, StoreError> {
+        match self.accounts.store() {
+            Some(store) => store.listed_tools(bridge.as_str()).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Writes down what is listed of the tools of a bridge.
+    pub async fn note_listed(&self, bridge: &BridgeName, list: &str) -> Result<(), StoreError> {
+        match self.accounts.store() {
+            Some(store) => store.put_listed_tools(bridge.as_str(), list).await,
+            None => Ok(()),
+        }
+    }
+
     /// Writes down which tools a bridge has.
     pub async fn remember_tools(&self, bridge: &BridgeName, list: &str) -> Result<(), StoreError> {
         match self.accounts.store() {

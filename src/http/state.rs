@@ -16,7 +16,7 @@ use crate::{
     credential::{Credentials, GroupKeys, Keyring},
     rate::Rates,
     secret::Redactor,
-    store::Store,
+    store::{Directory, Store},
     telemetry::Traces,
 };
 
@@ -29,6 +29,8 @@ pub struct Settings {
     pub proofs: Arc<Proofs>,
     /// What they may use.
     pub access: Access,
+    /// Open WebUI's groups, where its database is known.
+    pub directory: Option<Arc<Directory>>,
     /// How often.
     pub rates: Arc<Rates>,
     /// Where the progress of calls is told; `None` where Open WebUI's address is not known.
@@ -45,6 +47,7 @@ impl Settings {
             rates: Arc::new(Rates::new(&config, sources.redis.clone())),
             proofs: Arc::new(Proofs::new(&config, sources.clone())),
             chats: chats(&config, sources),
+            directory: sources.directory.clone(),
             gate: gate(&config),
             config,
         }
@@ -75,6 +78,7 @@ impl Settings {
         };
         Self {
             gate,
+            directory: sources.directory.clone(),
             access: access.renewed(&config, sources.store.clone(), &sources.tracker),
             proofs,
             rates: Arc::new(rates),

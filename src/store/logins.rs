@@ -22,6 +22,12 @@ const PUT_TOOLS: &str = "INSERT INTO bridge_known_tools (bridge, tools, updated_
     SET tools = excluded.tools, updated_at = excluded.updated_at \
     WHERE bridge_known_tools.tools <> excluded.tools";
 
+/// The row with the names of the published tools, apart from the full list of [`Store::known_tools`]. The
+/// name of a bridge has no `/`.
+fn listed(bridge: &str) -> String {
+    format!("listed/{bridge}")
+}
+
 impl Store {
     /// Keeps a login until it is taken or over (microseconds since 1970). `id` is the SHA-256 of
     /// its state in hex: who reads the table cannot go on with it.
@@ -106,6 +112,16 @@ impl Store {
             Ok(rows.into_iter().next().map(|(tools,)| tools))
         })
         .await
+    }
+
+    /// What was last listed of the tools of a bridge, as JSON.
+    pub async fn listed_tools(&self, bridge: &str) -> Result<Option<String>, StoreError> {
+        self.known_tools(&listed(bridge)).await
+    }
+
+    /// Keeps what is listed of the tools of a bridge, as JSON.
+    pub async fn put_listed_tools(&self, bridge: &str, json: &str) -> Result<(), StoreError> {
+        self.put_known_tools(&listed(bridge), json).await
     }
 
     /// Keeps the tools of a bridge, as JSON.

@@ -49,6 +49,12 @@ impl Layout {
         self.has("auth", "session_stamp")
     }
 
+    /// The names of all groups; `None` where there are none.
+    pub(super) fn groups(&self) -> Option<&'static str> {
+        let is_there = self.has("group", "id") && self.has("group", "name");
+        is_there.then_some("SELECT DISTINCT COALESCE(g.name, '') FROM \"group\" g LIMIT 10000")
+    }
+
     /// The query, in pieces of our own wording; `None` where nobody can be found that way.
     pub(super) fn query(&self, by: By) -> Option<String> {
         if !self.has("user", "id") {
