@@ -51,10 +51,12 @@ pub fn bounds_advice(
             ));
         }
     }
-    let is_named = |place: usize| {
-        globs.is_empty() || matches.iter().any(|it| it.get(place) == Some(&true))
-    };
-    let named = tools.iter().enumerate().filter(|(place, _)| is_named(*place));
+    let is_named =
+        |place: usize| globs.is_empty() || matches.iter().any(|it| it.get(place) == Some(&true));
+    let named = tools
+        .iter()
+        .enumerate()
+        .filter(|(place, _)| is_named(*place));
     let reached = named.filter(|(_, tool)| tool.read_only || !read_only);
     let (reached, all) = (reached.count(), tools.len());
     if reached == 0 && warnings.is_empty() {
@@ -171,7 +173,10 @@ mod tests {
         assert!(said.unwrap().contains("matches 1 of 3"));
         assert_eq!(warnings.len(), 2, "{warnings:?}");
         assert!(warnings[0].starts_with("`gett_*` matches no tool of `crm` now"));
-        assert!(warnings[1].ends_with("did you mean `get_contact`?"), "{warnings:?}");
+        assert!(
+            warnings[1].ends_with("did you mean `get_contact`?"),
+            "{warnings:?}"
+        );
         let (_, warnings) = advice(&["remove"], true);
         assert!(warnings[0].contains("only reads"), "{warnings:?}");
         let (said, warnings) = bounds_advice("crm", &["x".to_owned()], false, None);

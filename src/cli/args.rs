@@ -1,6 +1,6 @@
 //! The command line's grammar, with the help that teaches it.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use url::Url;
@@ -12,6 +12,11 @@ use super::{
     secrets::SecretsCommand,
 };
 use crate::config;
+
+/// The shapes of a command line.
+const USAGE: &str = "mcp-bridge [OPTIONS] [COMMAND]\n       \
+    mcp-bridge [OPTIONS] -- PROGRAM [ARGUMENT]...\n       \
+    mcp-bridge [OPTIONS] URL";
 
 /// Puts every MCP server a team uses behind one OpenAPI surface.
 #[derive(Debug, Parser)]
@@ -29,6 +34,7 @@ use crate::config;
         mcp-bridge call demo add '{\"a\": 2, \"b\": 3}'    call one tool and print its answer\n  \
         mcp-bridge import claude.json > bridges.toml   take over a mcpo or Claude configuration\n  \
         mcp-bridge mcpo --port 8000 -- uvx x           mcpo's own command line",
+    override_usage = USAGE,
     args_conflicts_with_subcommands = false
 )]
 pub struct Cli {
@@ -59,8 +65,8 @@ pub struct Start {
     /// The address to listen on, over the file's.
     #[arg(long, global = true, value_name = "ADDRESS:PORT", env = "BRIDGE_LISTEN", value_parser = config::parse_listen)]
     pub listen: Option<SocketAddr>,
-    /// One server to serve without a file: a command after `--`, or a URL.
-    #[arg(last = true, value_name = "COMMAND")]
+    /// One server to serve without a file: a program and its arguments after `--`, or a URL.
+    #[arg(last = true, value_name = "SERVER")]
     pub server: Vec<String>,
 }
 
@@ -131,6 +137,16 @@ pub enum Command {
         /// What to do.
         #[command(subcommand)]
         command: SecretsCommand,
+    },
+    /// Take mcpo's own command line; `mcp-bridge mcpo --help` lists its options.
+    Mcpo {
+        /// mcpo's words.
+        #[arg(
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "WORD"
+        )]
+        words: Vec<OsString>,
     },
     /// Run the small MCP server inside this program, on standard input and output.
     DemoServer,

@@ -99,9 +99,10 @@ pub fn call(start: &Start, bridge: &str, tool: &str, arguments: &str) -> ExitCod
                 ),
             }
         };
-        let arguments = entry
-            .check(arguments.as_bytes(), Effort::Full)
-            .map_err(|refusal| anyhow!("{}", refusal.detail()))?;
+        let arguments = match entry.check(arguments.as_bytes(), Effort::Full) {
+            Ok(arguments) => arguments,
+            Err(refusal) => bail!(refusal.lines().join("\n")),
+        };
         let grant = View::operator()
             .authorise(found.name(), &entry.tool)
             .ok()

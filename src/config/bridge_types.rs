@@ -1,7 +1,11 @@
 //! The resolved part of the configuration that is about bridges: `[bridges.NAME]`.
 
 use std::{
-    collections::{BTreeMap, BTreeSet}, num::NonZeroU32, path::PathBuf, time::Duration};
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroU32,
+    path::PathBuf,
+    time::Duration,
+};
 
 use globset::GlobSet;
 use http::HeaderName;

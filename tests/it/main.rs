@@ -23,6 +23,7 @@ mod clients;
 mod costly_schemas;
 mod dashboard;
 mod database_role;
+mod decisions;
 mod floods;
 mod hostile_callers;
 mod identity;

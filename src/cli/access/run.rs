@@ -119,7 +119,9 @@ impl Desk {
     pub fn warn_of_bridge(&self, name: &str) {
         let names = self.config.bridges.iter().map(|it| it.name.as_str());
         if let Some(warning) = bridge_advice(name, names) {
-            complain(&format!("warning: {warning}; `mcp-bridge check` lists them"));
+            complain(&format!(
+                "warning: {warning}; `mcp-bridge check` lists them"
+            ));
         }
     }
 

@@ -420,8 +420,8 @@ pages.people = async (query) => {
     suggestions("groups", groups.map((it) => it.group_name)), suggestions("emails", users.slice(0, 1000).map((it) => it.email)),
     form([field("E-mail", "email", { type: "email", list: "emails", required: true }), field("Group", "group_name", { list: "groups", required: true })],
       "Add", async (it) => {
-        const { changed } = await api("POST", "/users/groups", it);
-        await done(changed ? `${it.email} is now in ${it.group_name}` : `${it.email} was in ${it.group_name} already`);
+        const made = await api("POST", "/users/groups", it);
+        await told(made.changed ? `${it.email} is now in ${it.group_name}` : `${it.email} was in ${it.group_name} already`, made);
       }),
     users.length > 0 && form([field("Search", "find", { type: "search", value: find, placeholder: "e-mail or group" })], "Search", (it) => go("people", it), { kind: null }),
     table("People and their groups", ["E-mail", "Groups", "Administrator", "Changed"], found.slice(0, ROWS_MAX).map(personRow),
