@@ -19,7 +19,7 @@ use super::{
     toolset::Toolset,
 };
 use crate::{
-    config::{self, CredentialKind},
+    config::{self, CredentialKind, Standing},
     mcp::{LastWords, ServerInfo, Session},
     name::BridgeName,
     rate::{CallerKey, Full},
@@ -146,6 +146,15 @@ impl Bridge {
     /// for.
     pub fn is_on(&self) -> bool {
         self.status.borrow().phase != Phase::Disabled
+    }
+
+    /// Whether it is on, and what it waits for where it is not.
+    pub fn standing(&self) -> Standing {
+        if self.is_on() {
+            Standing::On
+        } else {
+            self.config.standing_while_off()
+        }
     }
 
     /// Where it stands.

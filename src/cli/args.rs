@@ -1,6 +1,6 @@
 //! The command line's grammar, with the help that teaches it.
 
-use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
+use std::{convert::Infallible, ffi::OsString, net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 use url::Url;
@@ -11,7 +11,7 @@ use super::{
     login::{LoginArgs, LogoutArgs},
     secrets::SecretsCommand,
 };
-use crate::config;
+use crate::{config, secret::Secret};
 
 /// The shapes of a command line.
 const USAGE: &str = "mcp-bridge [OPTIONS] [COMMAND]\n       \
@@ -163,4 +163,15 @@ pub struct ImportArgs {
     /// Write the secrets that stood in the file here, as NAME=value, readable by you alone.
     #[arg(long, value_name = "FILE")]
     pub env_file: Option<PathBuf>,
+    /// mcpo's `--api-key`: becomes `[identity.keys.openwebui]`, and its text goes to `--env-file`.
+    #[arg(long, value_name = "KEY", env = "MCPO_API_KEY", hide_env_values = true, value_parser = secret)]
+    pub api_key: Option<Secret>,
+    /// Read the files that servers name as `envFile`, and take over their variables.
+    #[arg(long)]
+    pub read_env_files: bool,
+}
+
+/// A text that does not show itself.
+fn secret(text: &str) -> Result<Secret, Infallible> {
+    Ok(Secret::new(text))
 }

@@ -186,7 +186,6 @@ async fn serve(plan: Plan, loaded: Loaded, redactor: Redactor) -> anyhow::Result
     announce(&config, listening.address);
     let stillborn = stillborn(config.flavor, Arc::clone(&registry));
     let state = Arc::new(AppState {
-        openers: http::Openers::default(),
         registry,
         credentials,
         settings,
@@ -341,12 +340,8 @@ fn announce(config: &Config, address: std::net::SocketAddr) {
     } else {
         "http"
     };
-    let on = config
-        .bridges
-        .iter()
-        .filter(|bridge| bridge.transport.is_ok());
     tracing::info!(
-        bridges = on.count(),
+        bridges = %config.count(),
         docs = %format!("{scheme}://{address}/docs"),
         version = env!("CARGO_PKG_VERSION"),
         "listening on {scheme}://{address}"

@@ -10,6 +10,7 @@ mod bridge_types;
 mod child_env;
 pub(crate) mod clients;
 mod contradictions;
+mod count;
 mod credentials;
 mod database;
 mod defaults;
@@ -48,6 +49,7 @@ pub(super) mod tests;
 pub(crate) use {
     access::is_email,
     bridge::exact_glob,
+    env_file::read as read_env_file,
     environment::read_dotenv,
     identity::check_key_name,
     lint::{has_token_prefix, looks_random, looks_secret},
@@ -59,6 +61,7 @@ pub(crate) use {
 pub use {
     bridge_types::*,
     child_env::{OWN_FOLDERS, child_environment},
+    count::{BridgeCount, Standing},
     defaults::DEFAULT_WORKSPACE,
     diagnostic::{Diagnostic, Severity},
     environment::Environment,

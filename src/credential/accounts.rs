@@ -182,7 +182,9 @@ impl Accounts {
     /// Leave to connect accounts; `None` where nothing is kept.
     pub fn tickets(&self) -> Option<Tickets> {
         match &self.kept.place {
-            Backing::Database { keys, .. } => Some(Tickets::new(Arc::clone(keys))),
+            Backing::Database { store, keys, .. } => {
+                Some(Tickets::new(Arc::clone(store), Arc::clone(keys)))
+            }
             Backing::Memory(_) => None,
         }
     }

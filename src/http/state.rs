@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 
-use super::{connect::Openers, gate::Gate, metrics::Metering, serve::requests_max};
+use super::{gate::Gate, metrics::Metering, serve::requests_max};
 use crate::{
     access::Access,
     audit::Audit,
@@ -114,8 +114,6 @@ pub struct AppState {
     pub store: Option<Arc<Store>>,
     /// The key of what is stored sealed; `None` where nothing is kept.
     pub keyring: Option<Arc<Keyring>>,
-    /// Which browsers went on with links to connect accounts.
-    pub openers: Openers,
     /// What groups call servers with instead of the shared credentials.
     pub group_keys: Arc<GroupKeys>,
     /// What happened.

@@ -89,7 +89,7 @@ fn check_says_what_is_on_and_what_is_wrong() {
                  access    whoever may call may call everything: there is no `[access]`\n\
                  database  SQLite mcp-bridge.db\n\
                  audit     every call, without arguments, kept for 90 days; journal mcp-bridge-audit\n\
-                 bridges.toml: 3 bridges, 1 on; listens on 127.0.0.1:8000\n"
+                 bridges.toml: 3 bridges, 1 on, 2 off; listens on 127.0.0.1:8000\n"
             )
             .as_str(),
             ""
