@@ -30,6 +30,7 @@ tools_deny = ['*']
 [bridges.never]
 command = 'python3'
 args = ['-c', 'import time; time.sleep(3600)']
+connect_timeout = '2s'
 [bridges.off]
 url = 'http://127.0.0.1:9/${NOWHERE}'
 ";
@@ -66,10 +67,7 @@ async fn change(bridge: &Bridge, path: &str, body: Value) -> Value {
 
 /// A member of each group, whose e-mail begins with the name of the group.
 async fn team() -> Bridge {
-    let bridge = Setup::toml(TEAM).listening().await;
-    for name in ["crm", "other"] {
-        bridge.until(name, "ready").await;
-    }
+    let bridge = Setup::toml(TEAM).ready().await;
     for group in GROUPS {
         let member = json!({ "email": format!("{group}@example.org"), "group_name": group });
         change(&bridge, "/users/groups", member).await;

@@ -350,6 +350,24 @@ fn the_servers_of_single_projects_are_taken_over() {
         }}"#;
     let imported = import(json).unwrap();
     insta::assert_snapshot!(imported.toml, @r##"
+    # Made from an `mcpServers` file; `mcp-bridge check` says which bridges are on.
+    # not imported: the other settings of the client
+
+    [bridges.all]
+    command = "a"
+    inherit_env = true # as before; remove it to pass on only what `env` names
+
+    [bridges.all-2]
+    # was "all"
+    # of the project /home/ann/one
+    command = "b"
+    inherit_env = true # as before; remove it to pass on only what `env` names
+
+    [bridges.only]
+    # of the project /home/ann/one
+    url = "https://x/mcp"
+    transport = "streamable-http"
+    enabled = false
     "##);
     for gone in ["ann@example.org", "secret plan", "numStartups"] {
         assert!(!imported.toml.contains(gone), "{gone}");

@@ -80,13 +80,12 @@ pub async fn set(
         bridge: words::bridge(&given.server_id)?.to_string(),
         variable: words::variable(&given.key_name)?,
     };
-    let bridge = state.registry.roster().get(&name.bridge).cloned();
+    let mut configured = admin.settings.config.bridges.iter();
+    let bridge = configured.find(|bridge| bridge.name.as_str() == name.bridge);
     let mut warnings = Vec::new();
     warnings.extend(advice::of_group(&admin, &name.group, GroupAt::Grant).await?);
     warnings.extend(advice::of_bridge(&state, &name.bridge));
-    let of_variable = bridge
-        .as_ref()
-        .and_then(|bridge| variable_advice(&bridge.config, &name.variable));
+    let of_variable = bridge.and_then(|bridge| variable_advice(bridge, &name.variable));
     // Whether it takes the place of anything.
     let is_known = bridge.is_some() && of_variable.is_none();
     warnings.extend(of_variable);
