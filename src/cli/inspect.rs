@@ -101,7 +101,8 @@ pub fn call(start: &Start, bridge: &str, tool: &str, arguments: &str) -> ExitCod
         };
         let arguments = match entry.check(arguments.as_bytes(), Effort::Full) {
             Ok(arguments) => arguments,
-            Err(refusal) => bail!(Faults(refusal.lines())),
+            Err(refusal) if refusal.is_of_arguments() => bail!(Faults(refusal.lines())),
+            Err(refusal) => bail!(refusal.lines().join("; ")),
         };
         let grant = View::operator()
             .authorise(found.name(), &entry.tool)

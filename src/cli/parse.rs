@@ -106,11 +106,11 @@ fn explained(error: clap::Error, command: &mut Command, first: Option<&OsStr>) -
     if error.kind() != ErrorKind::UnknownArgument || !is_first {
         return error;
     }
-    let names: Vec<_> = command
+    let commands: Vec<_> = command
         .get_subcommands()
         .map(|sub| sub.get_name().to_owned())
         .collect();
-    let near = near::nearest(named, names.iter().map(String::as_str), NEAREST_MAX);
+    let near = near::nearest(named, commands.iter().map(String::as_str), NEAREST_MAX);
     let meant = if near.is_empty() {
         format!("; to serve a program, write `mcp-bridge -- {named}` and its arguments")
     } else {

@@ -19,8 +19,8 @@ const TOOLS_MAX: usize = 8 * 1024 * 1024;
 const SWEEP: &str = "DELETE FROM bridge_login WHERE expires_at <= $1";
 const COUNT: &str = "SELECT COUNT(*) FROM bridge_login WHERE (substr(id, 1, 7) = 'ticket/') = $1";
 /// All tickets of an account but the newest ones.
-const SWEEP_TICKETS: &str = "DELETE FROM bridge_login WHERE substr(id, 1, $1) = $2 AND id NOT IN \
-    (SELECT id FROM bridge_login WHERE substr(id, 1, $1) = $2 ORDER BY created_at DESC, id LIMIT $3)";
+const SWEEP_TICKETS: &str = "DELETE FROM bridge_login WHERE substr(id, 1, CAST($1 AS INTEGER)) = $2 AND id NOT IN \
+    (SELECT id FROM bridge_login WHERE substr(id, 1, CAST($1 AS INTEGER)) = $2 ORDER BY created_at DESC, id LIMIT $3)";
 const TICKET: &str = "SELECT sealed FROM bridge_login WHERE id = $1 AND expires_at > $2";
 const SAVE: &str = "INSERT INTO bridge_login (id, sealed, expires_at, created_at) \
     VALUES ($1, $2, $3, $4)";

@@ -188,7 +188,13 @@ fn one_tool_is_called() {
             0,
             r#""größe""#,
         ),
-        (&["demo", "add"], "", 1, r#""loc":["body","a"]"#),
+        (&["demo", "add"], "", 1, "a: is missing\nb: is missing\n"),
+        (
+            &["demo", "roll_dice", r#"{"count": 500}"#],
+            "",
+            1,
+            "count: should be ≤ 100, is 500\n",
+        ),
         (&["demo", "add", "{"], "", 1, "error: "),
         (&["demo", "add", "-"], "", 1, "error: "),
         (

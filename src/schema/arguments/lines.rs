@@ -19,6 +19,14 @@ const SIGNS: [(&str, &str); 4] = [
 ];
 
 impl Refusal {
+    /// Whether it is about single arguments, and not about all of them together.
+    pub fn is_of_arguments(&self) -> bool {
+        match self {
+            Self::Invalid { details, .. } => details.iter().all(|detail| detail.loc.len() > 1),
+            Self::InvalidJson { .. } | Self::TooCostly | Self::TooManyValues(_) => false,
+        }
+    }
+
     /// One line for each fault: `count: should be ≤ 100, is 500`. What is no fault of one argument is one
     /// sentence.
     pub fn lines(&self) -> Vec<String> {
