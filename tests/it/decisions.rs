@@ -20,7 +20,7 @@ both = [{ bridge = 'crm', tools = ['*_file', 'look'], read_only = true }]
 others = ['other']
 [bridges.crm]
 command = 'python3'
-args = ['{tests}/it/servers/common_tools.py', '${TOKEN:-x}', '${file:${FOLDER:-/nowhere}:-y}']
+args = ['{tests}/it/servers/common_tools.py', '${TOKEN:-x}', '${file:${FOLDER}:-y}']
 rename = { look = 'get_page' }
 aliases = { old_edit = 'edit_file' }
 [bridges.other]
