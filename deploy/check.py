@@ -239,7 +239,9 @@ def image():
     """The image has what bridges.toml starts, at these versions, and is built by the compiler of the repository."""
     npm = yaml.safe_load(read("deploy/image/npm/package.json"))["dependencies"]
     asked = 0
-    for name, bridge in tomllib.loads(read("bridges.toml"))["bridges"].items():
+    bridges = tomllib.loads(read("bridges.toml"))["bridges"]
+    ways = [(name, way) for name, bridge in bridges.items() for way in (bridge, bridge.get("with_key", {}))]
+    for name, bridge in ways:
         if bridge.get("command") not in ("npx", "uvx"):
             continue
         asked += 1

@@ -1,4 +1,4 @@
-"""Holds the Rust packages to deny.toml: licences, sources, banned packages. cargo-deny itself does that too, and knows the
+"""Holds the Rust packages to deny.toml: licenses, sources, banned packages. cargo-deny itself does that too, and knows the
 published advisories; this takes a second and needs nothing that is not installed."""
 
 import json
@@ -8,7 +8,7 @@ import tomllib
 
 
 def chain(root, check):
-    """What is compiled has a licence that is allowed, comes from where it may, and is not banned."""
+    """What is compiled has a license that is allowed, comes from where it may, and is not banned."""
     rules = tomllib.loads((root / "deny.toml").read_text())
     run = subprocess.run(["cargo", "metadata", "--locked", "--format-version=1", "--filter-platform=x86_64-unknown-linux-gnu"], cwd=root, capture_output=True,
                          text=True, check=False)
@@ -21,12 +21,12 @@ def chain(root, check):
     banned = {it["crate"]: it["reason"] for it in rules["bans"]["deny"]}
     registries = {"registry+https://github.com/rust-lang/crates.io-index"}
     for package in packages:
-        name, licence = package["name"], package["license"] or ""
+        name, license = package["name"], package["license"] or ""
         mine = package["source"] is None
         check(mine or package["source"] in registries, f"{name} comes from {package['source']}")
         check(name not in banned, f"{name} is banned by deny.toml: {banned.get(name)}")
         terms = allowed | exceptions.get(name, set())
-        check(is_allowed(licence, terms), f"{name}: the licence `{licence}` is not allowed by deny.toml")
+        check(is_allowed(license, terms), f"{name}: the license `{license}` is not allowed by deny.toml")
     return f"{len(packages)} Rust packages"
 
 

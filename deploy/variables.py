@@ -9,6 +9,8 @@ REFERENCE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)(:[-?])?([^{}]*)")
 LIBRARIES = {"RUST_BACKTRACE"}
 # As the program tells secrets by the name (src/config/lint.rs), and Open WebUI's and Snowflake's words for them.
 SECRET = re.compile(r"(TOKEN|SECRET|PASSWORD|KEY|PAT|HEADERS|SECRET_KEY_OLD)$")
+# The section of .env.example with names of the Python proxy.
+FORMER = re.compile(r"^# --- names of the Python proxy.*?(?=^# --- )", re.M | re.S)
 # URLs with a password in them.
 SECRET_URL = {
     "DATABASE_URL", "REDIS_URL", "OPEN_WEBUI_DATABASE_URL", "POSTGRES_MCP_URL", "MONGODB_URL", "MYSQL_URL",
@@ -58,8 +60,8 @@ def need(bridge, path, default):
     if "oauth" not in bridge:
         return "yes"
     if path[0] == "oauth":
-        return "for a login" if "headers" in bridge or "basic_auth" in bridge else "yes"
-    is_proof = path[0] == "basic_auth" or path[-1] == "Authorization"
+        return "for a login" if {"headers", "basic_auth", "with_key"} & bridge.keys() else "yes"
+    is_proof = path[0] in {"basic_auth", "with_key"} or path[-1] == "Authorization"
     return "or a login" if is_proof else "yes"
 
 
@@ -124,8 +126,13 @@ def tables(text):
 
 
 def example(text):
-    """The variables of .env.example."""
-    return set(re.findall(r"^([A-Z][A-Z0-9_]*)=", text, re.M))
+    """The variables of .env.example, without the names of the Python proxy."""
+    return set(re.findall(r"^([A-Z][A-Z0-9_]*)=", FORMER.sub("", text), re.M))
+
+
+def former(text):
+    """The names of the Python proxy in .env.example, which are older names or which nothing reads."""
+    return set(re.findall(r"^([A-Z][A-Z0-9_]*)=", FORMER.search(text).group(), re.M))
 
 
 def needs(entry):
@@ -170,6 +177,10 @@ def problems(read):
     told = example(read(".env.example"))
     yield from (f".env.example lacks {name}" for name in sorted(known - told))
     yield from (f".env.example has {name}, which nothing reads" for name in sorted(told - known))
+    old = former(read(".env.example"))
+    yield from (f".env.example has {name} among the names of the Python proxy, and it is read" for name in sorted(old & known))
+    mapped = read("docs/from-the-python-proxy.md")
+    yield from (f"docs/from-the-python-proxy.md does not tell what became of {name}" for name in sorted(old) if f"`{name}`" not in mapped)
 
 
 def differences(heading, read, told):

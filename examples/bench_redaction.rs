@@ -31,8 +31,8 @@ fn main() {
         for number in 0..10 {
             redactor.learn(token(1_000_000 + number));
         }
-        let learnt = began.elapsed() / 10;
-        println!("{count} secrets: built in {built:?}, one more in {learnt:?}");
+        let learned = began.elapsed() / 10;
+        println!("{count} secrets: built in {built:?}, one more in {learned:?}");
         for size in [1 << 10, 64 << 10, 1 << 20] {
             let clean = answer(size);
             let mut dirty = clean.clone();

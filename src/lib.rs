@@ -8,6 +8,7 @@
 mod plain_text;
 
 // Words: what everything else is written in, and how alike two of them are.
+mod error_code;
 mod json;
 mod name;
 mod near;

@@ -1,4 +1,4 @@
-//! Names, parsed once at the edge: [`BridgeName`] and [`ToolName`].
+//! Validated names: [`BridgeName`] and [`ToolName`].
 
 use std::{
     borrow::Borrow,
@@ -8,7 +8,7 @@ use std::{
 
 use crate::plain_text::{is_harmful, line};
 
-/// First path segments of our own routes (design §2); a native bridge cannot take them.
+/// First path segments of the bridge's own routes. A native bridge cannot use them as its name.
 pub const RESERVED: &[&str] = &[
     "admin",
     "debug",
@@ -28,35 +28,37 @@ pub const RESERVED: &[&str] = &[
     "tools",
 ];
 
-/// The longest native bridge name, in bytes: `{bridge}_{tool}` must leave room for the tool.
+/// The longest native bridge name, in bytes. `{bridge}_{tool}` must leave space for the tool.
 pub const BRIDGE_NAME_BYTES_MAX: usize = 40;
 
-/// Why a text is no bridge name.
+/// Why a text is not a valid bridge name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadName {
-    /// Nothing, or white space only.
+    /// The text is empty or blank.
     #[error("a bridge needs a name")]
     Empty,
-    /// One of [`RESERVED`].
-    #[error("`{0}` is one of our own routes and cannot name a bridge; call it `{0}-server`, say")]
+    /// The text is one of [`RESERVED`].
+    #[error(
+        "`{0}` is a route of mcp-bridge and cannot name a bridge; use another name, for example `{0}-server`"
+    )]
     Reserved(String),
-    /// Longer than [`BRIDGE_NAME_BYTES_MAX`].
+    /// The text is longer than [`BRIDGE_NAME_BYTES_MAX`].
     #[error("a bridge name has at most {BRIDGE_NAME_BYTES_MAX} characters, `{0}` has {n}", n = .0.len())]
     TooLong(String),
-    /// A character that does not belong in a path segment and an operation id.
+    /// A character that is not allowed in a path segment and an operation id.
     #[error(
         "`{name}` has the character {character:?}; a bridge name is made of ASCII letters, digits, `-`, `_` and `.`, and starts with a letter or digit"
     )]
     Character {
         /// The text as written.
         name: String,
-        /// The first character that is not allowed.
+        /// The first forbidden character.
         character: char,
     },
 }
 
-/// Whether a character has no place in a name: one that people cannot see or that changes the order of
-/// others ([`is_harmful`]), or a variation selector. A name that holds one may look like another name.
+/// Whether a character is forbidden in names: it is invisible or changes the order of others
+/// ([`is_harmful`]), or it is a variation selector. A name with such a character may look like another name.
 pub fn is_hidden(character: char) -> bool {
     is_harmful(character) || matches!(character, '\u{fe00}'..='\u{fe0f}')
 }
@@ -89,7 +91,7 @@ pub fn check_name(kind: &str, text: &str) -> Result<(), String> {
 pub struct BridgeName(Arc<str>);
 
 impl BridgeName {
-    /// Parses the key of a `[bridges.NAME]` table.
+    /// Parses the name of a `[bridges.NAME]` table.
     pub fn parse(text: &str) -> Result<Self, BadName> {
         if text.trim().is_empty() {
             return Err(BadName::Empty);
@@ -112,8 +114,7 @@ impl BridgeName {
         Ok(Self(Arc::from(text)))
     }
 
-    /// Takes a key of `mcpServers`, where mcpo allows any text: spaces, slashes, reserved words
-    /// (mcpo contract §4).
+    /// Accepts a key of `mcpServers`. mcpo allows any text there: spaces, slashes, reserved words.
     pub fn mcpo(text: &str) -> Result<Self, BadName> {
         if text.is_empty() {
             return Err(BadName::Empty);
@@ -121,7 +122,7 @@ impl BridgeName {
         Ok(Self(Arc::from(text)))
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -139,22 +140,22 @@ impl Borrow<str> for BridgeName {
     }
 }
 
-/// The name of a tool, verbatim: servers use spaces, slashes, dots and unicode.
+/// The name of a tool, unchanged: servers use spaces, slashes, dots and Unicode.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ToolName(Arc<str>);
 
-/// The longest name of a tool, in bytes. MCP asks for 128 characters at most (2025-11-25, tools, tool
-/// names); the longest known has 63.
+/// The longest name of a tool, in bytes. MCP recommends at most 128 characters (2025-11-25, tools, tool
+/// names); the longest known name has 63.
 pub const TOOL_NAME_BYTES_MAX: usize = 512;
 
 impl ToolName {
-    /// Any text but the empty one and those over [`TOOL_NAME_BYTES_MAX`].
+    /// Accepts any text except an empty one and one over [`TOOL_NAME_BYTES_MAX`].
     pub fn parse(text: &str) -> Option<Self> {
         let is_name = !text.is_empty() && text.len() <= TOOL_NAME_BYTES_MAX;
         is_name.then(|| Self(Arc::from(text)))
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,23 +1,25 @@
-//! How alike two names are: what a caller may have meant. Pure; long names count by their beginning.
+//! Measures the similarity of names, to suggest what a caller meant. Pure. Only the beginning of a long name
+//! counts.
 
 use std::cmp::Ordering;
 
 /// How much of a name is compared, in characters.
 const CHARS_MAX: usize = 100;
 
-/// From here on two names count as one that is misspelt.
+/// From this similarity on, a name counts as a misspelling of the other.
 const SLIP: f64 = 0.72;
 
-/// From here on two words of names count as one.
+/// From this similarity on, two words of names count as the same.
 const SAME_WORD: f64 = 0.5;
 
-/// From here on a name is worth being named beside another.
+/// From this similarity on, a name is worth suggesting.
 const NEAR: f64 = 0.6;
 
-/// How alike a name is to another whose words it shares.
+/// The similarity of a name that contains all words of the other.
 const SHARED: f64 = 0.8;
 
-/// Whether one name is the other, misspelt: `max_cnt` and `maxCount`, not `min_count` and `max_count`.
+/// Whether one name is a misspelling of the other: `max_cnt` and `maxCount`, but not `min_count` and
+/// `max_count`.
 pub fn is_slip(one: &str, other: &str) -> bool {
     let (ones, others) = (words(one), words(other));
     let (plain, other) = (ones.concat(), others.concat());
@@ -35,7 +37,7 @@ pub fn is_slip(one: &str, other: &str) -> bool {
     are_paired && strsim::normalized_damerau_levenshtein(&plain, &other) >= SLIP
 }
 
-/// How alike two names are, from 0 to 1; a name with all words of the other is rather alike.
+/// Returns the similarity of two names, from 0 to 1. A name with all words of the other is quite similar.
 fn likeness(one: &str, other: &str) -> f64 {
     let (ones, others) = (words(one), words(other));
     let spelt = strsim::normalized_damerau_levenshtein(&ones.concat(), &others.concat());
@@ -49,7 +51,7 @@ fn likeness(one: &str, other: &str) -> f64 {
     }
 }
 
-/// The names that are most like what was written, the nearest first.
+/// Returns the names that are most similar to the written one, the most similar first.
 pub fn nearest<'n>(
     written: &str,
     names: impl Iterator<Item = &'n str>,
@@ -67,7 +69,7 @@ pub fn nearest<'n>(
         .collect()
 }
 
-/// Names in a sentence: `` `a`, `b` or `c` ``.
+/// Lists names for a sentence: `` `a`, `b` or `c` ``.
 pub fn either(names: &[&str]) -> String {
     let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
     match quoted.split_last() {
@@ -77,7 +79,7 @@ pub fn either(names: &[&str]) -> String {
     }
 }
 
-/// The words of a name, in small letters: `oldText`, `old_text` and `OLD-TEXT` have the same.
+/// Returns the words of a name in lower case: `oldText`, `old_text` and `OLD-TEXT` have the same words.
 fn words(name: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word = String::new();

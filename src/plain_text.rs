@@ -1,14 +1,14 @@
-//! Texts of strangers, made safe for terminals, logs and files: no character of them moves the cursor,
-//! hides or reorders what people read.
+//! Makes foreign text safe for terminals, logs and files: it cannot move the cursor, and it cannot hide or
+//! reorder other text.
 //!
-//! What is harmful is written as JSON writes it (`\u001b`, `\u202e`), so that it can be seen, and so that
-//! a line of JSON keeps its meaning.
+//! Harmful characters are written as JSON escapes (`\u001b`, `\u202e`), so that they are visible and a line
+//! of JSON keeps its meaning.
 
 use std::{borrow::Cow, fmt::Write as _};
 
-/// Whether people cannot see a character, or it changes how they see others: controls (C0, DEL, C1),
-/// line separators, marks of direction (Unicode Bidirectional Algorithm §2), characters without width,
-/// fillers, and tags.
+/// Whether a character is invisible or changes how others are displayed: controls (C0, DEL, C1), line
+/// separators, direction marks (Unicode Bidirectional Algorithm §2), characters without width, fillers, and
+/// tags.
 pub fn is_harmful(character: char) -> bool {
     character.is_control()
         || matches!(
@@ -31,20 +31,20 @@ pub fn is_harmful(character: char) -> bool {
         )
 }
 
-/// A text on one line, harmful characters written out: also tabs and line breaks.
+/// Returns a text on one line. Harmful characters, tabs and line breaks are escaped.
 pub fn line(text: &str) -> Cow<'_, str> {
     written_out(text, is_harmful)
 }
 
-/// A text of several lines, harmful characters written out. Its tabs and line feeds stay.
+/// Returns a text of several lines. Harmful characters are escaped; tabs and line feeds stay.
 pub fn lines(text: &str) -> Cow<'_, str> {
     written_out(text, |character| {
         is_harmful(character) && !matches!(character, '\n' | '\t')
     })
 }
 
-/// A text without the escape sequences that programs color their output with (ECMA-48: control
-/// sequences, and strings such as links and titles).
+/// Returns a text without escape sequences, which programs use for colors (ECMA-48: control sequences, and
+/// strings such as links and titles).
 pub fn without_escape_sequences(text: &str) -> Cow<'_, str> {
     if !text.contains(['\u{1b}', '\u{9b}', '\u{9d}']) {
         return Cow::Borrowed(text);
@@ -76,7 +76,7 @@ pub fn without_escape_sequences(text: &str) -> Cow<'_, str> {
     Cow::Owned(kept)
 }
 
-/// Skips a string of a terminal to its end. One without an end hides nothing.
+/// Skips a control string to its end. A string without an end hides nothing.
 fn skip_string(rest: &mut std::str::Chars<'_>) {
     let mut ahead = rest.clone();
     while let Some(character) = ahead.next() {
@@ -92,12 +92,12 @@ fn skip_string(rest: &mut std::str::Chars<'_>) {
     }
 }
 
-/// Whether a text has printable ASCII alone, which is found out byte by byte.
+/// Whether a text contains only printable ASCII, which is checked byte by byte.
 fn is_visible_ascii(text: &str) -> bool {
     text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
-/// Writes some characters out.
+/// Escapes some characters.
 fn written_out(text: &str, is_odd: impl Fn(char) -> bool) -> Cow<'_, str> {
     if is_visible_ascii(text) || !text.chars().any(&is_odd) {
         return Cow::Borrowed(text);
@@ -126,7 +126,7 @@ mod tests {
 
     use super::*;
 
-    /// Whether a text has no harmful character.
+    /// Whether a text has no harmful characters.
     fn is_plain(text: &str) -> bool {
         !text.chars().any(is_harmful)
     }
@@ -155,7 +155,7 @@ mod tests {
             assert_eq!(is_plain(text), text == expected, "{text:?}");
         }
         assert_eq!(lines("one\n\ttwo\r\n"), "one\n\ttwo\\r\n");
-        // Within JSON it means the same as before.
+        // Inside JSON it keeps its meaning.
         let value = serde_json::json!({ "a": "x\u{202e}y\u{e0041}\u{9b}\u{7f}" });
         let written = line(&value.to_string()).into_owned();
         assert_eq!(

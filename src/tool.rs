@@ -1,17 +1,17 @@
-//! [`Tool`]: what a server says of one of its tools, in our words.
+//! [`Tool`]: one tool of a server.
 
 use serde_json::{Map, Value};
 
 use crate::name::{TOOL_NAME_BYTES_MAX, ToolName};
 
-/// The key of `_meta` under which a service without MCP has its own id of an operation: the tool can be
-/// called by it too.
+/// The key of `_meta` under which a service without MCP states its own id of an operation. The tool can be
+/// called by this id too.
 pub const ALIAS_META: &str = "mcp-bridge/alias";
 
-/// Says that a tool changes nothing.
+/// The hint that a tool changes nothing.
 const READ_ONLY: &str = "readOnlyHint";
 
-/// The hints of MCP about what a tool does.
+/// The MCP hints about the effects of a tool.
 const HINTS: [&str; 4] = [
     READ_ONLY,
     "destructiveHint",
@@ -19,45 +19,45 @@ const HINTS: [&str; 4] = [
     "openWorldHint",
 ];
 
-/// One entry of a server's `tools/list`, read leniently: a vendor's extra keys and missing
-/// schemas are common in the field (`MCP 2025-11-25, server/tools`).
+/// One entry of a server's `tools/list`, parsed leniently: extra keys and missing schemas are common (`MCP
+/// 2025-11-25, server/tools`).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tool {
-    /// The name callers use: the server's own, unless the bridge renames it.
+    /// The name for callers: the server's own, unless the bridge renames it.
     pub name: ToolName,
-    /// The name the server knows it by.
+    /// The server's name of the tool.
     pub server_name: ToolName,
-    /// A second name that the server gives it, see [`ALIAS_META`].
+    /// A second name from the server, see [`ALIAS_META`].
     pub alias: Option<ToolName>,
-    /// A name for people.
+    /// The display name.
     pub title: Option<String>,
-    /// What the model reads.
+    /// The description for the model.
     pub description: Option<String>,
-    /// The arguments' schema as sent; `Value::Null` when the server sent none.
+    /// The schema of the arguments as sent; `Value::Null` if the server sent none.
     pub input_schema: Value,
-    /// The result's schema, when the server publishes one.
+    /// The schema of the result, if the server sent one.
     pub output_schema: Option<Value>,
-    /// `annotations.readOnlyHint`: an untrusted hint of the server.
+    /// `annotations.readOnlyHint`: an untrusted hint from the server.
     pub read_only: bool,
-    /// This and the other hints of `annotations` that the server gives, by name.
+    /// All hints of `annotations` that the server sent, by name.
     pub hints: Vec<(&'static str, bool)>,
 }
 
-/// Why an entry of `tools/list` cannot be served.
+/// Why an entry of `tools/list` cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadTool {
     /// The entry is not a JSON object.
-    #[error("an entry of its tool list is left out: it is no object, or cannot be read")]
+    #[error("an entry of its tool list is left out: it is not an object, or it cannot be read")]
     NotAnObject,
     /// The `name` is missing, is not a text, is empty, or is too long.
     #[error(
-        "an entry of its tool list is left out: it has no name of 1 to {TOOL_NAME_BYTES_MAX} bytes"
+        "an entry of its tool list is left out: it needs a name of 1 to {TOOL_NAME_BYTES_MAX} bytes"
     )]
     NoName,
 }
 
 impl Tool {
-    /// Reads one entry of `tools/list`.
+    /// Parses one entry of `tools/list`.
     pub fn from_wire(entry: Value) -> Result<Self, BadTool> {
         let Value::Object(mut entry) = entry else {
             return Err(BadTool::NotAnObject);
@@ -104,13 +104,13 @@ impl Tool {
         }
     }
 
-    /// Whether its server knows it by this name.
+    /// Whether its server uses this name for it.
     pub fn is_called(&self, name: &ToolName) -> bool {
         self.server_name == *name || self.alias.as_ref() == Some(name)
     }
 }
 
-/// Takes a text out of an entry; anything else under the key counts as absent.
+/// Takes a text out of an entry. Any other value counts as missing.
 fn text(entry: &mut Map<String, Value>, key: &str) -> Option<String> {
     match entry.remove(key) {
         Some(Value::String(text)) => Some(text),

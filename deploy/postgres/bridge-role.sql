@@ -10,6 +10,8 @@
 --   only the three settings of the second factor;
 -- * may do nothing else: it is no superuser, makes no roles and no databases, and writes nothing outside its schema.
 --
+-- For the role that runs this file, SQL without a schema reaches the tables in `mcp_proxy`, too.
+--
 -- Open WebUI makes its tables when it first starts, and changes them when it is upgraded. An event trigger grants the same
 -- columns again whenever that happens. Event triggers need a superuser; without one, run this file again after Open
 -- WebUI's first start and after each of its upgrades.
@@ -132,7 +134,12 @@ CREATE OR REPLACE VIEW mcp_bridge_directory.config AS SELECT key, value FROM mcp
 SELECT format('GRANT USAGE ON SCHEMA mcp_bridge_directory TO %I', :'role') \gexec
 SELECT format('GRANT SELECT ON mcp_bridge_directory.config TO %I', :'role') \gexec
 SELECT format('GRANT EXECUTE ON FUNCTION mcp_bridge_directory.settings() TO %I', :'role') \gexec
-SELECT format('ALTER ROLE %I IN DATABASE %I SET search_path = mcp_bridge_directory, public', :'role', current_database()) \gexec
+-- `mcp_proxy` comes last, so that SQL without a schema reaches the access tables and nothing else changes its meaning.
+SELECT format('ALTER ROLE %I IN DATABASE %I SET search_path = mcp_bridge_directory, public, mcp_proxy', :'role', current_database()) \gexec
+-- The same for you, who run the scripts of the Python proxy, unless your search path says otherwise.
+SELECT format('ALTER ROLE %I IN DATABASE %I SET search_path = "$user", public, mcp_proxy', session_user, current_database())
+FROM pg_settings
+WHERE name = 'search_path' AND reset_val = '"$user", public' AND session_user <> :'role' \gexec
 SELECT mcp_bridge_directory.grant_columns(:'role') \g /dev/null
 
 -- --- and reads after Open WebUI made or changed its tables

@@ -1,4 +1,4 @@
-//! Bars, lines and rings as SVG. Colours and letters are the page's business: shapes carry classes.
+//! Bars, lines and rings as SVG. Colors and letters are the page's business: shapes carry classes.
 
 use std::fmt::Write as _;
 

@@ -2,7 +2,7 @@
 //!
 //! A call goes on once its line is with the kernel, so `kill -9` loses nothing that was begun. The
 //! calling task writes it itself: handing the bytes to a thread and waiting for it costs more than
-//! the write. Measured on two cores, optimised, on a local disk, warm page cache: begin 2.2 µs, end
+//! the write. Measured on two cores, optimized, on a local disk, warm page cache: begin 2.2 µs, end
 //! 1.1 µs; of the former the write 1.6 µs, and a thread and back would be 4.1 µs (`tests::cost`).
 //! Under load the write of one task takes the lines of all that are ready to run ([`Journal::gather`]). The keeper asks the disk to have it once a
 //! second: a power cut may lose that second. A disk so slow that the kernel makes writers wait

@@ -63,6 +63,32 @@ pub fn check_outcome(text: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error_code::ErrorCode;
+
+    /// The codes that no call of a tool ends with: those of the admin API and of logins in a browser.
+    const NOT_OF_CALLS: [ErrorCode; 13] = [
+        ErrorCode::AdminGroup,
+        ErrorCode::BadLink,
+        ErrorCode::InvalidConfig,
+        ErrorCode::InvalidEndpoint,
+        ErrorCode::InvalidName,
+        ErrorCode::InvalidRequest,
+        ErrorCode::LoginRefused,
+        ErrorCode::LoginUnknown,
+        ErrorCode::NoDatabase,
+        ErrorCode::NoLoginHere,
+        ErrorCode::NotYourLink,
+        ErrorCode::OtherBrowser,
+        ErrorCode::Taken,
+    ];
+
+    #[test]
+    fn every_code_of_a_call_is_an_outcome() {
+        for code in ErrorCode::ALL {
+            let is_outcome = OUTCOMES.contains(&code.as_str());
+            assert_ne!(is_outcome, NOT_OF_CALLS.contains(code), "{code}");
+        }
+    }
 
     #[test]
     fn a_misspelt_outcome_is_told_with_the_right_one() {

@@ -1,6 +1,6 @@
 //! [`Refusal`]: why a request has no identity.
 
-use crate::store::StoreError;
+use crate::{error_code::ErrorCode, store::StoreError};
 
 /// Why a request has no identity. The words of mcpo are part of its contract (mcpo contract §8);
 /// all others tell an honest caller what to do and a dishonest one nothing.
@@ -127,12 +127,12 @@ pub enum Refusal {
 
 impl Refusal {
     /// For programs: the `code` of the answer.
-    pub fn code(&self) -> &'static str {
+    pub fn code(&self) -> ErrorCode {
         match self {
-            Self::Store(_) => "store_unavailable",
-            Self::Unavailable(_) => "identity_unavailable",
-            Self::TooManyFailures(_) => "too_many_failures",
-            _ => "unauthorized",
+            Self::Store(_) => ErrorCode::StoreUnavailable,
+            Self::Unavailable(_) => ErrorCode::IdentityUnavailable,
+            Self::TooManyFailures(_) => ErrorCode::TooManyFailures,
+            _ => ErrorCode::Unauthorized,
         }
     }
 

@@ -224,14 +224,19 @@ fn merged(
     openapi::merged(&frame, operations)
 }
 
-/// What the servers tell of how their tools are used, by bridge; mcpo's documents have none of it.
+/// The titles of bridges, and what the servers tell of how their tools are used, by bridge; mcpo's documents have none of it.
 fn tags(config: &Config, bridges: &[Arc<Bridge>], redactor: &Redactor) -> Vec<(String, String)> {
     let told = |bridge: &Arc<Bridge>| {
         let server = bridge.live.server.load();
-        let instructions = server.as_deref()?.instructions.as_deref()?;
+        let instructions = server.as_deref().and_then(|it| it.instructions.as_deref());
+        let text = match (bridge.config.title.as_deref(), instructions) {
+            (Some(title), Some(instructions)) => format!("{title}\n\n{instructions}"),
+            (Some(text), None) | (None, Some(text)) => text.to_owned(),
+            (None, None) => return None,
+        };
         Some((
             bridge.name().to_string(),
-            redactor.redact(instructions).into_owned(),
+            redactor.redact(&text).into_owned(),
         ))
     };
     match config.flavor {
@@ -314,7 +319,12 @@ impl Info {
                 .unwrap_or_else(|| format!("{name} MCP Server\n\n- [back to tool list](/docs)")),
         };
         Self {
-            title: own_name.unwrap_or_else(|| name.to_string()),
+            title: bridge
+                .config
+                .title
+                .clone()
+                .or(own_name)
+                .unwrap_or_else(|| name.to_string()),
             version: server
                 .and_then(|server| server.version.clone())
                 .unwrap_or_else(|| config.server.version.clone()),

@@ -142,6 +142,29 @@ impl Bridge {
         &self.config.name
     }
 
+    /// What people read in place of the bridge's name: the operator's title, else what the server calls
+    /// itself. It may hold a secret.
+    pub fn title(&self) -> Option<String> {
+        let own = || self.live.server.load().as_deref()?.name.clone();
+        self.config.title.clone().or_else(own)
+    }
+
+    /// Takes its tools out of what is published while its server is down; says whether it did. They come
+    /// back with its next session.
+    pub(super) fn drop_dead_tools(&self) -> bool {
+        // Read before the status: what a new session publishes after this is another value, and stays.
+        let known = self.live.tools.load();
+        let is_down = matches!(self.status().phase, Phase::BackingOff | Phase::Failed);
+        if !is_down || known.entries.is_empty() {
+            return false;
+        }
+        let empty = Arc::new(Toolset::default());
+        let found = self.live.tools.compare_and_swap(&known, empty);
+        let is_dropped = Arc::ptr_eq(&found, &known);
+        self.changed.notify_one();
+        is_dropped
+    }
+
     /// Whether it is on: not switched off, nothing missing, and logged in where that is what it waits
     /// for.
     pub fn is_on(&self) -> bool {

@@ -30,6 +30,8 @@ pub struct Applied {
     pub restarted: Vec<String>,
     /// Bridges that keep their session.
     pub kept: Vec<String>,
+    /// Bridges whose tools were taken out of what is published, because their server is down.
+    pub dropped: Vec<String>,
 }
 
 /// Reads and applies.
@@ -141,6 +143,7 @@ impl Reloader {
             stopped: names(&changes.stop),
             restarted: names(&changes.restart),
             kept: names(&changes.keep),
+            dropped: Vec::new(),
         })
     }
 
@@ -153,8 +156,9 @@ impl Reloader {
         ))
     }
 
-    /// [`Self::reload`], and tries at once what is down. Waits until that is settled.
-    pub async fn refresh(&self) -> Result<Applied, String> {
+    /// [`Self::reload`], and tries at once what is down. Waits until that is settled. Where `drop_dead`
+    /// or else the configuration says so, the tools of what is still down are published no longer.
+    pub async fn refresh(&self, drop_dead: Option<bool>) -> Result<Applied, String> {
         let mut applied = self.reload().await?;
         let roster = self.registry.roster().clone();
         let mut restarts = Vec::new();
@@ -168,6 +172,14 @@ impl Reloader {
         }
         futures::future::join_all(restarts).await;
         self.registry.settled().await;
+        if drop_dead.unwrap_or(self.registry.config().server.drop_dead) {
+            let roster = self.registry.roster().clone();
+            let bridges = roster.bridges().iter();
+            let dropped = bridges.filter(|bridge| bridge.drop_dead_tools());
+            applied.dropped = dropped.map(|bridge| bridge.name().to_string()).collect();
+            // The documents are built anew without them.
+            self.registry.settled().await;
+        }
         Ok(applied)
     }
 }

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{call::Order, handle::Bridge};
 use crate::{
+    error_code::ErrorCode,
     mcp::{CallError, Session},
     telemetry::Called,
 };
@@ -45,8 +46,8 @@ impl Bridge {
             .call(order.tool, arguments, &passed, order.ear, limit)
             .await;
         let (error, rpc) = match &result {
-            Ok(result) => (is_error(result).then_some("tool_error"), None),
-            Err(error) => (Some(word(error)), code(error)),
+            Ok(result) => (is_error(result).then_some(ErrorCode::ToolError), None),
+            Err(error) => (Some(error.code()), code(error)),
         };
         span.end(error, rpc);
         result
@@ -56,20 +57,6 @@ impl Bridge {
 /// Whether the tool calls its result an error. What cannot be read is no error of the tool.
 fn is_error(result: &str) -> bool {
     serde_json::from_str::<Verdict>(result).is_ok_and(|verdict| verdict.is_error)
-}
-
-/// The word for an error, that of answers where they have the same.
-fn word(error: &CallError) -> &'static str {
-    match error {
-        CallError::Rpc { .. } => "server_error",
-        CallError::Timeout(_) => "timeout",
-        CallError::Lost => "upstream_closed",
-        CallError::NotSent(_) => "unavailable",
-        CallError::Auth(..) | CallError::NoToken(_) => "upstream_auth",
-        CallError::RateLimited { .. } => "rate_limited",
-        CallError::TooLarge(_) => "result_too_large",
-        CallError::Http(..) | CallError::Protocol(_) => "upstream_error",
-    }
 }
 
 /// The number of a JSON-RPC error.

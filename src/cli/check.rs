@@ -4,7 +4,7 @@ use std::{fmt::Write as _, path::Path, process::ExitCode};
 
 use url::Url;
 
-use super::exposure;
+use super::{exposure, tables};
 use crate::config::{
     self, Anonymous, ApiKey, Bridge, Config, CredentialKind, DatabaseUrl, Diagnostic, Environment,
     Flavor, Issuer, Loaded, Off, OpenWebUi, Severity, Transport,
@@ -33,6 +33,8 @@ pub fn run(path: &Path, environment: &Environment) -> ExitCode {
     if let Ok(loaded) = &mut loaded {
         let warnings = exposure::warnings(path, loaded, environment);
         loaded.warnings.extend(warnings);
+        loaded.warnings.extend(config::unread(path, &loaded.config));
+        loaded.warnings.extend(tables::warnings(&loaded.config));
     }
     let report = report(path, loaded);
     eprint!("{}", report.stderr);
@@ -396,7 +398,7 @@ url = "https://example.org/mcp"
         insta::assert_snapshot!(report.stdout, @r##"
         time    on   uvx
         github  off  GITHUB_TOKEN is not set
-        off     off  switched off in the configuration
+        off     off  disabled in the configuration
         far     on   https://example.org
         who may call
           on   everybody: `anonymous = true`
@@ -436,7 +438,7 @@ credential = "group"
         let bridges: Vec<_> = report.stdout.lines().take(4).collect();
         insta::assert_snapshot!(bridges.join("\n"), @r##"
         all     on   https://example.org  OAuth
-        later   off  LINEAR_API_KEY is not set, and nobody has logged in: mcp-bridge login later
+        later   off  LINEAR_API_KEY is not set, and no user has logged in: mcp-bridge login later
         each    on   https://example.org  OAuth, each caller's own
         groups  on   for groups with keys of their own; K is not set
         "##);

@@ -18,6 +18,7 @@ mod parse;
 mod secrets;
 mod serve;
 mod sources;
+mod tables;
 
 use std::{ffi::OsString, path::Path, process::ExitCode};
 

@@ -1,4 +1,4 @@
-//! `[access]`: who may use what.
+//! `[access]`: who may call which tools.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::name::{BridgeName, is_hidden};
 
-/// As it stands in the file, `groups` aside. Defaults are those of [`Access`].
+/// The section in the file, without `groups`. Defaults are those of [`Access`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct AccessTable {
@@ -24,7 +24,7 @@ struct AccessTable {
     default_groups: Option<Spanned<List>>,
     admins: Option<Spanned<List>>,
     cache_ttl: Option<Text>,
-    /// Read one by one before the rest; named here for the list of known keys.
+    /// Parsed separately before the rest; the field is needed for the list of known keys.
     #[serde(rename = "groups")]
     _groups: Option<bool>,
 }
@@ -38,13 +38,13 @@ struct GrantTable {
     read_only: Option<bool>,
 }
 
-/// The columns of the tables hold no more, in bytes.
+/// The column width in the database tables, in bytes.
 const NAME_BYTES_MAX: usize = 255;
 
-/// Revoking a grant must work within minutes though no news of it arrives.
+/// Revoking a grant must take effect within minutes, even if the notification is lost.
 const CACHE_TTL_MAX: Duration = Duration::from_mins(10);
 
-/// Reads the section; the bridges of the file tell what may be a slip of the pen.
+/// Reads the section. The names of bridges in the file help to detect typos.
 pub(super) fn read(
     reader: &mut Reader<'_>,
     span: &Span,
@@ -86,7 +86,7 @@ fn read_admins(reader: &mut Reader<'_>, list: &Spanned<List>) -> Vec<String> {
                 .problems
                 .error(
                     &word.span(),
-                    format!("`admins`: `{}` is no e-mail", word.get_ref()),
+                    format!("`admins`: `{}` is not an e-mail address", word.get_ref()),
                 )
                 .hint("write `[\"ada@example.org\"]`, or several with commas in one variable");
         } else if !admins.contains(&email) {
@@ -96,7 +96,7 @@ fn read_admins(reader: &mut Reader<'_>, list: &Spanned<List>) -> Vec<String> {
     admins
 }
 
-/// Whether a text looks like an e-mail. Only the mail server knows better.
+/// Whether a text looks like an e-mail address. Only the mail server can really tell.
 pub(crate) fn is_email(text: &str) -> bool {
     let odd = |character: char| character.is_whitespace() || is_hidden(character);
     text.len() <= NAME_BYTES_MAX
@@ -136,9 +136,9 @@ fn read_groups(
                 .problems
                 .error(
                     &key.span(),
-                    format!("the group {name:?} has a character that cannot be seen, and may look like another one"),
+                    format!("the group {name:?} has an invisible character, so it may look like another group"),
                 )
-                .hint("type the name anew, without control, zero-width and text-direction characters");
+                .hint("type the name again, without control, zero-width and text-direction characters");
             continue;
         }
         let at = value.span();
@@ -200,7 +200,7 @@ fn read_grants(
                 .warning(
                     &span,
                     format!(
-                        "`{group}` has `{}` twice, and the wider grant counts",
+                        "`{group}` has `{}` twice; the wider grant applies",
                         grant.bridge
                     ),
                 )
@@ -224,7 +224,7 @@ fn read_narrowed(
         if reader.problems.len() == before {
             reader
                 .problems
-                .error(span, format!("`{group}`: this grant names no `bridge`"))
+                .error(span, format!("`{group}`: this grant has no `bridge`"))
                 .hint("write `{ bridge = \"github\", tools = [\"get_*\"] }`");
         }
         return None;
@@ -235,19 +235,19 @@ fn read_narrowed(
         if list.get_ref().is_empty() {
             reader
                 .problems
-                .error(&list.span(), "`tools` names no tool")
-                .hint("leave `tools` out for all of them, or remove the grant for none");
+                .error(&list.span(), "`tools` is empty")
+                .hint("leave `tools` out to allow all tools, or remove the grant to allow none");
         }
         for text in list.into_inner() {
-            // One left out in silence would widen the grant.
+            // Skipping it silently would widen the grant.
             let Some(text) = reader.required(&text) else {
                 continue;
             };
             if text.get_ref().trim().is_empty() {
                 reader
                     .problems
-                    .error(&text.span(), "`tools`: a tool has a name")
-                    .hint("remove it, or write `\"*\"` for all of them");
+                    .error(&text.span(), "`tools`: the name of a tool is missing")
+                    .hint("remove it, or write `\"*\"` for all tools");
             } else if reader.glob("tools", &text).is_some() {
                 tools.push(text.into_inner());
             }
@@ -260,7 +260,7 @@ fn read_narrowed(
     })
 }
 
-/// A bridge need not be in the file, but one that is nearly there is a slip of the pen.
+/// Reads the name of a bridge. The bridge need not be in the file, but a similar name suggests a typo.
 fn read_bridge(reader: &mut Reader<'_>, text: &Text, bridges: &[Bridge]) -> Option<BridgeName> {
     let text = reader.required(text)?;
     let name = match BridgeName::parse(text.get_ref().trim()) {

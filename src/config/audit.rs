@@ -1,4 +1,4 @@
-//! `[audit]`: what is kept of every call.
+//! `[audit]`: which records of calls are kept.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use super::{
     setting::Flag,
 };
 
-/// A smaller journal would be full within a short outage, in bytes.
+/// The minimum size of the journal, in bytes. A smaller one would be full within a short outage.
 const JOURNAL_BYTES_MIN: usize = 1 << 20;
 
-/// Laws ask for ten years at most.
+/// A sanity limit of 100 years. Laws require ten years at most.
 const RETENTION_MAX: Duration = Duration::from_hours(24 * 366 * 100);
 
-/// As it stands in the file. Defaults are those of [`Audit`].
+/// The section in the file. Defaults are those of [`Audit`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct AuditTable {
@@ -30,7 +30,7 @@ pub(super) struct AuditTable {
 }
 
 impl AuditTable {
-    /// Checks and resolves the section.
+    /// Validates and resolves the section.
     pub(super) fn resolve(self, reader: &mut Reader<'_>) -> Audit {
         let mut audit = Audit::beside(&reader.folder);
         if let Some(flag) = &self.enabled {
@@ -56,7 +56,7 @@ impl AuditTable {
                     .problems
                     .warning(
                         &text.span(),
-                        "calls that cannot be recorded are to be refused, but nothing is recorded",
+                        "`on_failure` refuses calls that cannot be recorded, but recording is disabled",
                     )
                     .hint("remove `enabled = false`, or `on_failure`");
             }

@@ -1,4 +1,4 @@
-//! The resolved part of the configuration that is about bridges: `[bridges.NAME]`.
+//! The resolved configuration of bridges: `[bridges.NAME]`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,71 +23,76 @@ use crate::{
 pub struct Bridge {
     /// The key of the table.
     pub name: BridgeName,
+    /// What people read in place of the name. Default: the server's own name, else the bridge's.
+    pub title: Option<String>,
     /// What people read in lists. Default: the server's own words.
     pub description: Option<String>,
     /// How to reach the server, or why the bridge is off.
     pub transport: Result<Transport, Disabled>,
+    /// How the server is reached, also while the bridge is off.
+    pub kind: TransportKind,
     /// How long a connect, handshake and tool list included, may take. Default 60 s (a first
     /// `npx` downloads).
     pub connect_timeout: Duration,
-    /// How long one call may take. Default 5 min.
+    /// The timeout of a call. Default 5 min.
     pub timeout: Duration,
-    /// Calls in flight at the server at once. Default 64.
+    /// The maximum number of concurrent calls. Default 64.
     pub concurrency: usize,
-    /// Calls that may wait for a slot; more get 503. Default 256.
+    /// The maximum number of queued calls. Further calls get 503. Default 256.
     pub queue: usize,
-    /// Calls a minute of all callers together; more get 429. Default: no bound.
+    /// The limit of calls per minute for all callers together. Further calls get 429. Default: no limit.
     pub calls_per_minute: Option<NonZeroU32>,
-    /// Connect at the start only to learn the tools, then rest until the first call. Default false.
+    /// Connect at the start only to read the tools, then disconnect until the first call. Default false.
     pub lazy: bool,
-    /// Stop the session after this long without a call; the next call starts it. Default never.
+    /// End the session after this time without a call. The next call reconnects. Default never.
     pub idle_stop: Option<Duration>,
-    /// Which tools to publish.
+    /// The tools to publish.
     pub tools: ToolFilter,
-    /// New name → server's name.
+    /// The server's name for each new name.
     pub rename: BTreeMap<ToolName, ToolName>,
-    /// Second name → server's name: callable, unlisted.
+    /// The server's name for each second name. Second names are callable but not listed.
     pub aliases: BTreeMap<ToolName, ToolName>,
     /// HTML resources are answered as `text/html`. Default false.
     pub embed_html: bool,
-    /// Whether the progress of its calls is told in Open WebUI's chats. Default: as
-    /// `[identity.open_webui]` says.
+    /// Whether the progress of calls is shown in Open WebUI's chats. Default: the setting of
+    /// `[identity.open_webui]`.
     pub progress: Option<bool>,
-    /// What becomes of arguments that a tool's schema does not name. Default: they are passed on.
+    /// How to treat arguments that a tool's schema does not define. Default: they are passed on.
     pub unknown_arguments: UnknownArguments,
-    /// Whether the configuration leaves it on; `transport` may still say that something is missing.
+    /// Whether the configuration enables the bridge. `transport` may still lack a value.
     pub is_enabled: bool,
-    /// Whose credentials its calls carry. Default: the bridge's own.
+    /// Whose credentials the calls carry. Default: the bridge's own.
     pub credential: CredentialKind,
-    /// Sessions with credentials of their own, of groups or callers, at once. Default 64.
+    /// The maximum number of concurrent sessions of groups or callers. Default 64.
     pub sessions_max: usize,
-    /// Such a session ends after this long without a call. Default 10 min.
+    /// Such a session ends after this time without a call. Default 10 min.
     pub session_idle: Duration,
-    /// Why it is off until somebody logs in for all callers (`enabled = "auto"`, OAuth in use):
-    /// `LINEAR_API_KEY is not set, and nobody has logged in: mcp-bridge login linear`.
+    /// Why the bridge is off until a user logs in for all callers (`enabled = "auto"` with OAuth):
+    /// `LINEAR_API_KEY is not set, and no user has logged in: mcp-bridge login linear`.
     pub waits_for_login: Option<String>,
     /// The variables that its table refers to, set or not.
     pub variables: BTreeSet<String>,
 }
 
-/// What becomes of arguments that a tool's schema does not name, where it does not say that others are
-/// welcome.
+/// How to treat arguments that a tool's schema does not define, unless the schema allows additional ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum UnknownArguments {
-    /// They are passed on, but for misspelt names of others. The default.
+    /// They are passed on, except misspelled names of defined arguments. The default.
     #[default]
     Pass,
-    /// They are refused.
+    /// They are rejected.
     Refuse,
 }
 
 impl PartialEq for Bridge {
     fn eq(&self, other: &Self) -> bool {
-        // Exhaustive on purpose: a new field must be compared, or a reload would miss it.
+        // Exhaustive on purpose: a new field must be compared, or a reload would miss its change.
         let Self {
             name,
+            title,
             description,
             transport,
+            kind,
             connect_timeout,
             timeout,
             concurrency,
@@ -110,8 +115,10 @@ impl PartialEq for Bridge {
             variables: _,
         } = self;
         *name == other.name
+            && *title == other.title
             && *description == other.description
             && *transport == other.transport
+            && *kind == other.kind
             && *connect_timeout == other.connect_timeout
             && *timeout == other.timeout
             && *concurrency == other.concurrency
@@ -143,7 +150,7 @@ impl Bridge {
         inherits || self.variables.contains(name)
     }
 
-    /// Why it is off by the configuration alone: a login that is stored may still switch it on.
+    /// Returns why the configuration alone disables the bridge. A stored login may still enable it.
     pub fn reason_off(&self) -> Option<&str> {
         match &self.transport {
             Err(Disabled(reason)) => Some(reason),
@@ -151,12 +158,12 @@ impl Bridge {
         }
     }
 
-    /// Whether it lacks a key of its own and serves groups that have one.
+    /// Whether the bridge has no key of its own and serves only groups with a key.
     pub fn is_for_groups_alone(&self) -> bool {
         self.is_enabled && self.credential == CredentialKind::Group && self.transport.is_err()
     }
 
-    /// The user of the system as which its program runs, where that is another than ours.
+    /// The operating system user of the program, if it differs from the bridge's own user.
     pub fn user(&self) -> Option<&RunAs> {
         match &self.transport {
             Ok(Transport::Stdio(stdio)) => stdio.user.as_ref(),
@@ -164,7 +171,7 @@ impl Bridge {
         }
     }
 
-    /// How it signs in, where OAuth is in use.
+    /// The OAuth settings, if OAuth is in use.
     pub fn oauth(&self) -> Option<&OAuth> {
         match &self.transport {
             Ok(Transport::Remote(remote)) => remote.oauth.as_ref(),
@@ -176,19 +183,57 @@ impl Bridge {
 /// Whose credentials the calls of a bridge carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CredentialKind {
-    /// The bridge's own: one session for everybody.
+    /// The bridge's own: all callers share one session.
     Shared,
-    /// Those of the caller's group; a group without any of its own uses the bridge's.
+    /// Those of the caller's group. A group without credentials uses the bridge's.
     Group,
-    /// The caller's own: everybody logs in for themselves.
+    /// The caller's own: each user logs in separately.
     Caller,
+}
+
+/// How a server is reached, in the words of lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransportKind {
+    /// `stdio`: a program.
+    Stdio,
+    /// `http`: a URL, Streamable HTTP first.
+    Http,
+    /// `sse`: the old HTTP+SSE.
+    Sse,
+    /// `openapi`: an HTTP service that is no MCP server.
+    OpenApi,
+    /// `unknown`: neither a program nor a URL could be read.
+    Unknown,
+}
+
+impl TransportKind {
+    /// The word in lists.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stdio => "stdio",
+            Self::Http => "http",
+            Self::Sse => "sse",
+            Self::OpenApi => "openapi",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl From<RemoteKind> for TransportKind {
+    fn from(kind: RemoteKind) -> Self {
+        match kind {
+            RemoteKind::Auto | RemoteKind::StreamableHttp => Self::Http,
+            RemoteKind::Sse => Self::Sse,
+            RemoteKind::OpenApi => Self::OpenApi,
+        }
+    }
 }
 
 /// Why a bridge is off: `GITHUB_TOKEN is not set`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Disabled(pub String);
 
-/// How to reach a server.
+/// The connection to a server.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Transport {
     /// A child process.
@@ -200,17 +245,18 @@ pub enum Transport {
 /// A server that is a child process.
 #[derive(Clone, PartialEq)]
 pub struct Stdio {
-    /// The program, found on PATH.
+    /// The program, searched on PATH.
     pub command: String,
-    /// Its arguments, never through a shell.
+    /// Its arguments, which never pass through a shell.
     pub args: Vec<String>,
-    /// Its environment, over the base.
+    /// Its environment variables, in addition to the base.
     pub env: BTreeMap<String, Secret>,
-    /// Whether the base is our whole environment (mcpo) or the small set of design §6.
+    /// Whether the base is the bridge's whole environment (mcpo), or only the variables that a program needs
+    /// to run.
     pub inherit_env: bool,
-    /// Its working directory. Default: ours, or the home of `user`.
+    /// Its working directory. Default: the bridge's own, or the home directory of `user`.
     pub cwd: Option<PathBuf>,
-    /// The user of the system as which it runs. Default: ours.
+    /// The operating system user that runs it. Default: the bridge's own.
     pub user: Option<RunAs>,
 }
 
@@ -219,20 +265,20 @@ pub struct Stdio {
 pub struct Remote {
     /// The MCP endpoint, the SSE stream, or the OpenAPI document.
     pub url: Url,
-    /// What is spoken there.
+    /// The protocol at the URL.
     pub kind: RemoteKind,
-    /// Sent with every request.
+    /// Headers that are sent with every request.
     pub headers: Vec<(HeaderName, Secret)>,
-    /// Which MCP lifecycle to try.
+    /// The MCP lifecycle to try.
     pub protocol: Protocol,
-    /// How to sign in. `None`: not at all, or `headers` hold a key, which wins.
+    /// How to sign in with OAuth. `None`: not at all, or `headers` contain a key, which takes precedence.
     pub oauth: Option<OAuth>,
-    /// Headers of the caller's request that go on to the server with each call.
+    /// Headers of the caller's request that are forwarded with each call.
     pub pass_headers: Vec<HeaderName>,
 }
 
 impl Remote {
-    /// A server of which nothing but its place is known.
+    /// Creates a server with only an address.
     pub fn new(url: Url, kind: RemoteKind) -> Self {
         Self {
             url,
@@ -245,24 +291,24 @@ impl Remote {
     }
 }
 
-/// What is spoken at a URL.
+/// The protocol at a URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RemoteKind {
-    /// Not said: Streamable HTTP is tried first, then the old SSE (MCP 2025-11-25, transports,
+    /// Not configured: Streamable HTTP is tried first, then the deprecated SSE (MCP 2025-11-25, transports,
     /// backwards compatibility).
     Auto,
     /// Streamable HTTP.
     StreamableHttp,
     /// HTTP+SSE of MCP 2024-11-05.
     Sse,
-    /// No MCP at all: the URL of an OpenAPI document whose POST operations become tools.
+    /// The URL of an OpenAPI document whose operations become tools. The service does not speak MCP.
     OpenApi,
 }
 
-/// Which MCP lifecycle to speak first.
+/// The MCP lifecycle to try first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
-    /// `initialize`, and `server/discover` (2026-07-28) where that is refused.
+    /// `initialize`, then `server/discover` (2026-07-28) if the server refuses it.
     Auto,
     /// `initialize` only.
     Legacy,
@@ -273,13 +319,14 @@ pub enum Protocol {
 /// Allow and deny globs over tool names.
 #[derive(Debug, Clone, Default)]
 pub struct ToolFilter {
-    /// As written, over the server's names; empty allows all.
+    /// The patterns as written, for the server's names. An empty list allows all tools.
     pub allow: Vec<String>,
-    /// As written, over the server's names and the published ones, in any case; deny wins.
+    /// The patterns as written, for the server's names and the published ones, ignoring case. Deny takes
+    /// precedence.
     pub deny: Vec<String>,
-    /// `allow`, compiled.
+    /// The compiled `allow`.
     pub allow_set: GlobSet,
-    /// `deny`, in lower case, compiled.
+    /// The compiled `deny`, in lower case.
     pub deny_set: GlobSet,
 }
 
@@ -290,12 +337,12 @@ impl PartialEq for ToolFilter {
 }
 
 impl ToolFilter {
-    /// Whether a tool passes by the name that its server gives it.
+    /// Whether the name that the server uses is allowed.
     pub fn allows(&self, tool: &str) -> bool {
         (self.allow.is_empty() || self.allow_set.is_match(tool)) && !self.denies(tool)
     }
 
-    /// Whether a name is denied: the server's own, or one under which the tool is published.
+    /// Whether a name is denied: the server's own, or a published one.
     pub fn denies(&self, name: &str) -> bool {
         self.deny_set.is_match(name.to_lowercase())
     }

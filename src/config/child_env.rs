@@ -1,10 +1,11 @@
-//! The small environment that every child gets, whatever its bridge names.
+//! The small base environment of every child process.
 
 use std::ffi::OsString;
 
-/// What a program needs to find itself, its language, its proxy and its certificates. It gets no other
-/// variable of ours (design §6). That alone hides little from a program of our own user: our memory and
-/// environment are closed by [`crate::isolation::harden`], and our files by `user` alone.
+/// Variables that a program needs to find its files, language, proxy and certificates. It inherits no other
+/// variables. This alone does not protect secrets from a program that runs as the bridge's own user:
+/// [`crate::isolation::harden`] protects the bridge's memory and environment, and only the `user` setting
+/// protects its files.
 const PASSED_ON: &[&str] = &[
     "PATH",
     "HOME",
@@ -41,8 +42,8 @@ const PASSED_ON: &[&str] = &[
     "PIP_CACHE_DIR",
 ];
 
-/// The variables that name folders of our user, or the user: a program that runs as another user does
-/// not get them.
+/// Variables that name the bridge's user or that user's folders. A program that runs as another user does not
+/// get them.
 pub const OWN_FOLDERS: &[&str] = &[
     "HOME",
     "USER",
@@ -58,7 +59,7 @@ pub const OWN_FOLDERS: &[&str] = &[
     "PIP_CACHE_DIR",
 ];
 
-/// The base environment of a child, without what its bridge names.
+/// Returns the base environment of a child process, without the variables of its bridge.
 pub fn child_environment() -> impl Iterator<Item = (&'static str, OsString)> {
     PASSED_ON
         .iter()

@@ -1,14 +1,14 @@
-//! What each section may say for itself, but not beside the others.
+//! Finds combinations of settings that are valid on their own but contradict each other.
 
 use super::{Anonymous, Config, Diagnostic, Transport};
 
-/// Problems of a configuration that was read without errors.
+/// Returns the problems of a configuration that was read without errors.
 pub(super) fn find(config: &Config) -> Vec<Diagnostic> {
     let mut found = Vec::new();
     let is_enforced = config.is_access_enforced();
     if config.identity.anonymous == Anonymous::Allowed && is_enforced {
-        let message = "`anonymous = true`: callers without identity pass as `anonymous`, where grants are meant to decide who may call what";
-        let hint = "remove `anonymous` from `[identity]`; what everybody with an identity may use goes into `default_groups` of `[access]`";
+        let message = "`anonymous = true`: callers without identity are accepted, although grants decide who may call what";
+        let hint = "remove `anonymous` from `[identity]`; list the groups of all authenticated users in `default_groups` of `[access]`";
         found.push(Diagnostic::warning(message).with_hint(hint));
     }
     if let Some(gateway) = &config.identity.gateway {
@@ -18,10 +18,10 @@ pub(super) fn find(config: &Config) -> Vec<Diagnostic> {
             };
             if remote.pass_headers.contains(&gateway.secret_header) {
                 let message = format!(
-                    "`pass_headers` of `{}` would show its server what the gateway proves itself with, `{}`",
+                    "`pass_headers` of `{}` would forward `{}` to its server, the header with which the gateway authenticates",
                     bridge.name, gateway.secret_header
                 );
-                let hint = "remove it there";
+                let hint = "remove this header from `pass_headers`";
                 found.push(Diagnostic::error(message).with_hint(hint));
             }
         }
@@ -34,7 +34,7 @@ pub(super) fn find(config: &Config) -> Vec<Diagnostic> {
             .filter(|key| key.groups.is_empty() && !key.forwards);
         for key in idle {
             let message = format!(
-                "the key `{}` is in no group of the file, and grants decide: it may call nothing",
+                "the key `{}` is not in a group, so it may call nothing: grants decide who may call what",
                 key.name
             );
             let group = config.access.admin_groups.first();

@@ -1,4 +1,4 @@
-//! `[database]`: where grants and the audit trail are kept.
+//! `[database]`: the storage of grants and the audit trail.
 
 use std::path::Path;
 
@@ -14,13 +14,13 @@ use super::{
 };
 use crate::secret::Secret;
 
-/// What Open WebUI calls its keys in Redis unless told otherwise (`REDIS_KEY_PREFIX`).
+/// Open WebUI's default prefix of its keys in Redis (`REDIS_KEY_PREFIX`).
 const REDIS_PREFIX: &str = "open-webui";
 
-/// Less can be guessed by trying, once somebody has the database.
+/// The minimum length. A party that obtains the database could guess a shorter key by trying.
 const SECRET_KEY_CHARACTERS_MIN: usize = 32;
 
-/// As it stands in the file. Defaults are those of [`Database`].
+/// The section in the file. Defaults are those of [`Database`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct DatabaseTable {
@@ -36,7 +36,7 @@ pub(super) struct DatabaseTable {
 }
 
 impl DatabaseTable {
-    /// Checks and resolves the section.
+    /// Validates and resolves the section.
     pub(super) fn resolve(self, reader: &mut Reader<'_>) -> Database {
         let mut database = Database::beside(&reader.folder);
         if let Some(url) = self.url.and_then(|text| url(reader, "url", &text)) {
@@ -76,13 +76,13 @@ impl DatabaseTable {
     }
 }
 
-/// A key to encrypt with. `None`: blank, or reported.
+/// Reads an encryption key. `None`: blank, or already reported.
 fn secret_key(reader: &mut Reader<'_>, key: &str, variable: &str, text: &Text) -> Option<Secret> {
     let secret = reader.secret_of_any_length(key, variable, text)?.ok()?;
     long_enough(reader, key, &text.span(), secret)
 }
 
-/// The secret, unless it is too short to encrypt with.
+/// Returns the secret, unless it is too short for encryption.
 fn long_enough(reader: &mut Reader<'_>, key: &str, at: &Span, secret: Secret) -> Option<Secret> {
     let length = secret.expose().chars().count();
     if length >= SECRET_KEY_CHARACTERS_MIN {
@@ -93,14 +93,14 @@ fn long_enough(reader: &mut Reader<'_>, key: &str, at: &Span, secret: Secret) ->
         .error(
             at,
             format!(
-                "`{key}` has {length} characters, and what encrypts tokens has at least {SECRET_KEY_CHARACTERS_MIN}"
+                "`{key}` has {length} characters; a key that encrypts tokens needs at least {SECRET_KEY_CHARACTERS_MIN}"
             ),
         )
         .hint("`openssl rand -hex 32` makes a good one");
     None
 }
 
-/// Keys that were in use before; one variable may hold several, with commas between.
+/// Reads former keys. One variable may contain several, separated by commas.
 fn old_keys(reader: &mut Reader<'_>, list: &Spanned<List>) -> Vec<Secret> {
     let is_literal = |text: &str| !text.trim().is_empty() && !text.contains("${");
     let literal = match list.get_ref() {
@@ -110,7 +110,10 @@ fn old_keys(reader: &mut Reader<'_>, list: &Spanned<List>) -> Vec<Secret> {
     if literal {
         reader
             .problems
-            .warning(&list.span(), "`secret_keys_old` stands in the file itself")
+            .warning(
+                &list.span(),
+                "`secret_keys_old` is written in plain text in the file",
+            )
             .hint(
                 "move it to the environment: `secret_keys_old = [\"${BRIDGE_SECRET_KEY_OLD:-}\"]`",
             );
@@ -130,7 +133,7 @@ fn old_keys(reader: &mut Reader<'_>, list: &Spanned<List>) -> Vec<Secret> {
         .collect()
 }
 
-/// Reads where a database is. `None` when nothing is said, or what is said was reported.
+/// Reads the address of a database. `None` if it is blank or was reported.
 fn url(reader: &mut Reader<'_>, key: &str, text: &Text) -> Option<DatabaseUrl> {
     let is_literal = !text.get_ref().contains("${");
     let text = reader.optional(text)?.ok()?;
@@ -142,7 +145,9 @@ fn url(reader: &mut Reader<'_>, key: &str, text: &Text) -> Option<DatabaseUrl> {
                     .problems
                     .warning(
                         &text.span(),
-                        format!("`{key}` holds a password and stands in the file itself"),
+                        format!(
+                            "`{key}` contains a password and is written in plain text in the file"
+                        ),
                     )
                     .hint(format!(
                         "move it to the environment: `{key} = \"${{DATABASE_URL}}\"`"
@@ -160,21 +165,21 @@ fn url(reader: &mut Reader<'_>, key: &str, text: &Text) -> Option<DatabaseUrl> {
     }
 }
 
-/// A problem and what to write instead, neither of which shows the URL: it may hold a password.
+/// A problem and its hint. Neither shows the URL, because it may contain a password.
 type Misread = (String, &'static str);
 
-/// What to write for SQLite.
+/// The hint for SQLite.
 const SQLITE_HINT: &str = "write `\"sqlite:mcp-bridge.db\"`, a path relative to this file, or `\"sqlite:///var/lib/mcp-bridge.db\"`";
-/// What to write for PostgreSQL.
+/// The hint for PostgreSQL.
 const POSTGRES_HINT: &str = "write `\"postgresql://USER:PASSWORD@HOST:5432/NAME\"`; `@`, `:`, `/`, `#` and `%` in a password are written `%40`, `%3A`, `%2F`, `%23`, `%25`";
 
-/// Takes the URLs that sqlx, SQLAlchemy and Open WebUI take: `postgresql+psycopg2://` is PostgreSQL.
+/// Parses the URLs that sqlx, SQLAlchemy and Open WebUI accept: `postgresql+psycopg2://` is PostgreSQL.
 fn parse(text: &str, takes_paths: bool, folder: &Path) -> Result<DatabaseUrl, Misread> {
     let Some((scheme, rest)) = text.split_once(':') else {
         if takes_paths {
             return Ok(DatabaseUrl::Sqlite(folder.join(text)));
         }
-        return Err(("this is no URL of a database".to_owned(), SQLITE_HINT));
+        return Err(("this is not a database URL".to_owned(), SQLITE_HINT));
     };
     let kind = scheme.split('+').next().unwrap_or_default().to_lowercase();
     match kind.as_str() {
@@ -182,7 +187,7 @@ fn parse(text: &str, takes_paths: bool, folder: &Path) -> Result<DatabaseUrl, Mi
         "postgres" | "postgresql" => postgres(rest),
         _ if takes_paths && !rest.starts_with("//") => Ok(DatabaseUrl::Sqlite(folder.join(text))),
         _ => Err((
-            "only PostgreSQL and SQLite are known here".to_owned(),
+            "only PostgreSQL and SQLite are supported".to_owned(),
             "write `\"postgresql://USER:PASSWORD@HOST:5432/NAME\"` or `\"sqlite:mcp-bridge.db\"`",
         )),
     }
@@ -192,7 +197,7 @@ fn sqlite(rest: &str, folder: &Path) -> Result<DatabaseUrl, Misread> {
     let path = rest.strip_prefix("//").unwrap_or(rest);
     let path = path.split('?').next().unwrap_or_default();
     if path.is_empty() || path.trim_matches('/') == ":memory:" {
-        let problem = "a database in memory forgets grants and records when we stop";
+        let problem = "an in-memory database loses grants and records when the server stops";
         return Err((problem.to_owned(), SQLITE_HINT));
     }
     // SQLAlchemy writes an absolute path with four slashes.
@@ -209,16 +214,16 @@ fn postgres(rest: &str) -> Result<DatabaseUrl, Misread> {
         return Err(misread("`//` is missing after the scheme".to_owned()));
     }
     let mut url = Url::parse(&format!("postgres:{rest}"))
-        .map_err(|error| misread(format!("this is no URL: {error}")))?;
+        .map_err(|error| misread(format!("this is not a valid URL: {error}")))?;
     let has_host = url.host_str().is_some_and(|host| !host.is_empty());
     if !has_host && !url.query_pairs().any(|(key, _)| key.starts_with("host")) {
         return Err(misread("the host is missing".to_owned()));
     }
-    // The part after `#` of a password that was not escaped.
+    // The rest of a password with an unescaped `#`.
     if url.fragment().is_some() {
-        return Err(misread("it goes on after a `#`".to_owned()));
+        return Err(misread("it contains a `#`".to_owned()));
     }
-    // asyncpg's word for `sslmode`, which must not get lost on the way: it asks for encryption.
+    // asyncpg's name of `sslmode`. It must not be dropped, because it asks for encryption.
     if url.query_pairs().any(|(key, _)| key == "ssl") {
         let pairs: Vec<(String, String)> = url
             .query_pairs()
@@ -233,7 +238,7 @@ fn postgres(rest: &str) -> Result<DatabaseUrl, Misread> {
     Ok(DatabaseUrl::Postgres(Secret::new(String::from(url))))
 }
 
-/// Open WebUI's file is only read, and our tables have to go somewhere.
+/// Open WebUI's file is only read, so the bridge needs a file of its own for its tables.
 fn refuse_own(reader: &mut Reader<'_>, text: &Text, own: &DatabaseUrl, found: &DatabaseUrl) {
     if matches!(own, DatabaseUrl::Sqlite(_)) && own == found {
         reader
@@ -242,7 +247,7 @@ fn refuse_own(reader: &mut Reader<'_>, text: &Text, own: &DatabaseUrl, found: &D
                 &text.span(),
                 "`open_webui` and `url` are the same file, and Open WebUI's file is only read",
             )
-            .hint("leave `url` out: our own tables are then in `mcp-bridge.db` beside this file");
+            .hint("leave `url` out; the tables of mcp-bridge are then in `mcp-bridge.db` next to this file");
     }
 }
 
@@ -253,7 +258,7 @@ fn redis(reader: &mut Reader<'_>, url: Option<Text>, prefix: Option<Text>) -> Op
     if !matches!(scheme.as_deref(), Ok("redis" | "rediss")) {
         reader
             .problems
-            .error(&text.span(), "`redis_url` is no URL of Redis")
+            .error(&text.span(), "`redis_url` is not a Redis URL")
             .hint("write `\"redis://HOST:6379/0\"`, or `\"rediss://…\"` for TLS");
         return None;
     }
@@ -263,7 +268,7 @@ fn redis(reader: &mut Reader<'_>, url: Option<Text>, prefix: Option<Text>) -> Op
     })
 }
 
-/// Whether a URL has a password.
+/// Whether a URL contains a password.
 fn has_password(url: &DatabaseUrl) -> bool {
     match url {
         DatabaseUrl::Sqlite(_) => false,

@@ -1,4 +1,4 @@
-//! What the sections are when the file does not say.
+//! The defaults of the sections.
 
 use std::{
     path::{Path, PathBuf},
@@ -9,12 +9,12 @@ use super::{
     Access, Anonymous, Audit, Config, Database, DatabaseUrl, Identity, OnFailure, OpenWebUi,
 };
 
-/// The workspace of callers and keys that name none.
+/// The workspace of callers and keys that do not name one.
 pub const DEFAULT_WORKSPACE: &str = "default";
 
 impl Config {
-    /// Whether groups and grants decide who may call what. With API keys alone and no `[access]`
-    /// every key may call everything, as under mcpo (design §7).
+    /// Whether groups and grants decide who may call what. With API keys alone and without `[access]`, every
+    /// key may call everything, as with mcpo.
     pub fn is_access_enforced(&self) -> bool {
         let identity = &self.identity;
         self.access.is_configured
@@ -26,7 +26,7 @@ impl Config {
 }
 
 impl Database {
-    /// SQLite beside the configuration.
+    /// SQLite next to the configuration file.
     pub fn beside(folder: &Path) -> Self {
         Self {
             url: DatabaseUrl::Sqlite(folder.join("mcp-bridge.db")),
@@ -69,7 +69,7 @@ impl Default for OpenWebUi {
 }
 
 impl OpenWebUi {
-    /// Whether any of its proofs is accepted.
+    /// Whether any of its ways to authenticate is enabled.
     pub fn is_on(&self) -> bool {
         self.secret_key.is_some() || self.url.is_some() || self.jwt_secret.is_some()
     }
@@ -89,7 +89,7 @@ impl Default for Access {
 }
 
 impl Audit {
-    /// On, with its journal beside the configuration.
+    /// Enabled, with its journal next to the configuration file.
     pub fn beside(folder: &Path) -> Self {
         Self {
             is_on: true,
@@ -98,7 +98,7 @@ impl Audit {
         }
     }
 
-    /// Off.
+    /// Disabled.
     pub fn off() -> Self {
         Self {
             is_on: false,

@@ -1,6 +1,6 @@
-//! Problems of a configuration, rendered so that the reader sees where they are and what to write.
+//! Problems of a configuration, displayed with their position and a hint.
 //!
-//! A quoted line never shows a literal secret: [`mask`] stars it out, columns kept.
+//! A quoted line never shows a literal secret: [`mask`] replaces it with asterisks and keeps the columns.
 
 use std::{
     fmt::{self, Display},
@@ -10,61 +10,60 @@ use std::{
 use super::lint;
 use crate::secret::Redactor;
 
-/// Where in a source, in bytes.
+/// A position in a source, in bytes.
 pub(super) type Span = Range<usize>;
 
-/// Whether a [`Diagnostic`] stops us.
+/// How severe a [`Diagnostic`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
-    /// The configuration is refused.
+    /// The configuration is rejected.
     Error,
-    /// It works, but hardly as meant.
+    /// The configuration works, but probably not as intended.
     Warning,
 }
 
-/// One problem of a configuration. `Display` renders it over several lines, without colour and
-/// without a final newline.
+/// One problem of a configuration. `Display` writes several lines, without color and without a final newline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
     /// Error or warning.
     pub severity: Severity,
-    /// Where; `None` for what came from the command line.
+    /// The position; `None` for a value from the command line.
     pub place: Option<Place>,
-    /// What is wrong, as a fragment.
+    /// What is wrong, as a phrase.
     pub message: String,
-    /// What to write instead.
+    /// How to fix it.
     pub hint: Option<String>,
 }
 
-/// A piece of a line of a file.
+/// A part of a line of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
     /// The file, as the user named it.
     pub file: String,
-    /// From 1; 0 when the whole file is meant.
+    /// The line, from 1; 0 for the whole file.
     pub line: usize,
-    /// In characters, from 1.
+    /// The column in characters, from 1.
     pub column: usize,
-    /// The line itself, or what fits of it; literal secrets starred out.
+    /// The line, or the part of it that fits. Literal secrets are replaced with asterisks.
     pub text: String,
-    /// How many characters of `text` stand before what is meant.
+    /// How many characters of `text` precede the marked part.
     pub indent: usize,
-    /// How many characters of `text` are meant, at least 1.
+    /// How many characters of `text` are marked, at least 1.
     pub length: usize,
 }
 
 impl Diagnostic {
-    /// An error that belongs to no file.
+    /// Creates an error without a position.
     pub fn error(message: impl Into<String>) -> Self {
         Self::new(Severity::Error, None, message)
     }
 
-    /// A warning that belongs to no file.
+    /// Creates a warning without a position.
     pub fn warning(message: impl Into<String>) -> Self {
         Self::new(Severity::Warning, None, message)
     }
 
-    /// An error of a whole file, unreadable say.
+    /// Creates an error for a whole file, for example if it is unreadable.
     pub(super) fn of_file(file: &str, message: impl Into<String>) -> Self {
         let place = Place {
             file: file.to_owned(),
@@ -86,7 +85,8 @@ impl Diagnostic {
         }
     }
 
-    /// Writes a warning to the log: the message reads alone, place and hint are fields.
+    /// Writes a warning to the log. The message is complete without the position and the hint, which are
+    /// fields.
     pub fn log(&self) {
         let at = self
             .place
@@ -95,7 +95,7 @@ impl Diagnostic {
         tracing::warn!(at, hint = self.hint, "{}", self.message);
     }
 
-    /// Takes secrets out: a message may quote what a reference brought in.
+    /// Redacts secrets, because a message may quote the value of a reference.
     pub(super) fn clean(&mut self, redactor: &Redactor) {
         redactor.clean(&mut self.message);
         for text in self
@@ -107,13 +107,13 @@ impl Diagnostic {
         }
     }
 
-    /// Adds what to write instead.
+    /// Adds a hint.
     pub fn hint(&mut self, hint: impl Into<String>) -> &mut Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// Adds what to write instead, when building a value.
+    /// Adds a hint to a new value.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
@@ -156,17 +156,17 @@ impl Display for Diagnostic {
     }
 }
 
-/// A file that was read: its name and text.
+/// A file: its name and text.
 #[derive(Debug)]
 pub(super) struct Source {
-    /// As the user named it.
+    /// The name that the user gave.
     pub(super) file: String,
-    /// Without byte order mark.
+    /// The text without a byte order mark.
     pub(super) text: String,
 }
 
 impl Source {
-    /// Finds a span's line. Spans beyond the text are cut.
+    /// Finds the line of a span. Spans beyond the text are cut.
     fn place(&self, span: &Span) -> Place {
         let start = floor(&self.text, span.start);
         let (before, after) = self.text.split_at(start);
@@ -206,10 +206,10 @@ impl Source {
     }
 }
 
-/// The longest line shown, in characters.
+/// The longest displayed line, in characters.
 const WIDTH_MAX: usize = 160;
 
-/// Cuts a long line around a column; gives the column in what is left.
+/// Cuts a long line around a column. Returns the new column too.
 fn cut(line: &str, column: usize) -> (String, usize) {
     let skipped = column.saturating_sub(WIDTH_MAX / 4);
     if line.chars().count() <= WIDTH_MAX {
@@ -220,7 +220,7 @@ fn cut(line: &str, column: usize) -> (String, usize) {
     }
 }
 
-/// Collects what is wrong with one source.
+/// Collects the problems of one source.
 #[derive(Debug)]
 pub(super) struct Problems {
     source: Source,
@@ -228,7 +228,7 @@ pub(super) struct Problems {
 }
 
 impl Problems {
-    /// Starts with nothing wrong.
+    /// Creates an empty collection.
     pub(super) fn new(source: Source) -> Self {
         Self {
             source,
@@ -236,12 +236,12 @@ impl Problems {
         }
     }
 
-    /// The text spans point into.
+    /// The text that spans refer to.
     pub(super) fn text(&self) -> &str {
         &self.source.text
     }
 
-    /// Where a span stands.
+    /// Returns the position of a span.
     pub(super) fn place(&self, span: &Span) -> Place {
         self.source.place(span)
     }
@@ -263,17 +263,17 @@ impl Problems {
         &mut self.list[last]
     }
 
-    /// Adds one that has its place, or none.
+    /// Adds a diagnostic with its own position, or without one.
     pub(super) fn add(&mut self, diagnostic: Diagnostic) {
         self.list.push(diagnostic);
     }
 
-    /// How many there are, for [`Problems::soften`].
+    /// The number of problems, for [`Problems::soften`].
     pub(super) fn len(&self) -> usize {
         self.list.len()
     }
 
-    /// Makes warnings of the errors after the first `from`, and gives the first one's message.
+    /// Turns the errors after the first `from` into warnings. Returns the message of the first one.
     pub(super) fn soften(&mut self, from: usize) -> Option<String> {
         let mut first = None;
         for diagnostic in self.list.iter_mut().skip(from) {
@@ -298,7 +298,7 @@ impl Problems {
             .any(|diagnostic| diagnostic.severity == Severity::Error)
     }
 
-    /// All of them in the order of the file.
+    /// Returns all problems in the order of the file.
     pub(super) fn finish(mut self) -> Vec<Diagnostic> {
         self.list.sort_by_key(|diagnostic| {
             diagnostic
@@ -311,7 +311,7 @@ impl Problems {
     }
 }
 
-/// The known word nearest to what was written, if one is near.
+/// Returns the known word that is most similar to the written one, if any is similar.
 pub(super) fn nearest<'a>(
     written: &str,
     known: impl IntoIterator<Item = &'a str>,
@@ -326,8 +326,8 @@ pub(super) fn nearest<'a>(
         .map(|(_, word)| word)
 }
 
-/// Stars out literal secrets of a line, keeping every column: a quoted text after a key that
-/// looks secret, and words with a well-known prefix of tokens. References `${…}` stay.
+/// Replaces literal secrets of a line with asterisks and keeps every column: quoted text after a key with a
+/// secret name, and words with a well-known token prefix. References `${…}` stay.
 fn mask(line: &str) -> String {
     let mut masked = String::with_capacity(line.len());
     let mut before = String::new();
@@ -368,7 +368,7 @@ fn mask(line: &str) -> String {
     masked
 }
 
-/// Stars out a secret that stands without quotes, as in YAML: `API_KEY: abc`, `- ghp_abc`.
+/// Masks an unquoted secret, as in YAML: `API_KEY: abc`, `- ghp_abc`.
 fn mask_plain(line: &str) -> String {
     let (key, value) = match line.split_once(": ") {
         Some((key, value)) => (key, value),
@@ -386,13 +386,13 @@ fn mask_plain(line: &str) -> String {
     line.replacen(value, &star_out(value), 1)
 }
 
-/// Stars out the password of a URL.
+/// Masks the password of a URL.
 fn mask_password(text: &str) -> String {
     let parts = text.split_once("://").and_then(|(scheme, rest)| {
         let authority = rest.split(['/', '?', '#']).next()?;
         let (user, password) = match authority.rsplit_once('@') {
             Some((login, _host)) => login.split_once(':')?,
-            // A password with `/`, `?` or `#` that should have been escaped, if it is no port.
+            // A password with an unescaped `/`, `?` or `#`, unless it is a port.
             None => rest.rsplit_once('@')?.0.split_once(':').filter(|_| {
                 let port = authority.rsplit_once(':').map_or("", |(_host, port)| port);
                 !port.bytes().all(|byte| byte.is_ascii_digit())
@@ -412,7 +412,7 @@ fn mask_password(text: &str) -> String {
     }
 }
 
-/// Stars for everything but references.
+/// Replaces everything except references with asterisks.
 fn star_out(text: &str) -> String {
     let mut starred = String::with_capacity(text.len());
     let mut rest = text;
@@ -434,7 +434,7 @@ fn star(character: char) -> char {
     if character == ' ' { ' ' } else { '*' }
 }
 
-/// The nearest character boundary at or below `at`.
+/// Returns the nearest character boundary at or below `at`.
 fn floor(text: &str, at: usize) -> usize {
     let mut at = at.min(text.len());
     while !text.is_char_boundary(at) {

@@ -1,4 +1,4 @@
-//! `envFile`: variables of one program in a file of their own, as VS Code has them.
+//! `envFile`: variables of one program in a separate file, as in VS Code.
 
 use std::{collections::BTreeMap, io::Read as _, path::Path};
 
@@ -11,11 +11,11 @@ use super::{
 };
 use crate::secret::Secret;
 
-/// The longest such file.
+/// The maximum size of such a file.
 const BYTES_MAX: u64 = 1 << 20;
 
-/// Adds the variables of the file under those that stand in `env`. A file that cannot be read switches
-/// the bridge off.
+/// Adds the variables of the file. Those in `env` take precedence. A file that cannot be read disables the
+/// bridge.
 pub(super) fn add(reader: &mut Reader<'_>, entry: &Entry<'_>, bridge: &mut Bridge) {
     let Ok(Transport::Stdio(stdio)) = &mut bridge.transport else {
         return;

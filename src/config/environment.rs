@@ -1,4 +1,4 @@
-//! The environment a configuration is read in. It is passed in, so that nothing below reads
+//! The environment for reading a configuration. It is passed as a value, so that lower modules read no
 //! globals.
 
 use std::{
@@ -11,18 +11,19 @@ use crate::secret::Secret;
 
 use super::{Diagnostic, lint};
 
-/// Variables, the path of the running program, and its user.
+/// The variables, the path of the running program, and its user.
 #[derive(Clone, Default)]
 pub struct Environment {
     vars: BTreeMap<String, Secret>,
-    /// The only variables that may go into headers, where the server is not the operator's own.
+    /// The only variables for headers, if the server is not the operator's own.
     group_only: Option<BTreeMap<String, Secret>>,
     executable: Option<PathBuf>,
     uid: Option<u32>,
 }
 
 impl Environment {
-    /// Ours. Variables that are not UTF-8 are left out: no reference could name their value.
+    /// Returns the environment of the process. Variables that are not UTF-8 are skipped, because references
+    /// cannot use their values.
     pub fn process() -> Self {
         let vars = env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
@@ -36,13 +37,13 @@ impl Environment {
         }
     }
 
-    /// One made of pairs; later pairs win.
+    /// Creates an environment from pairs; later pairs win.
     #[cfg(test)]
     pub fn of<N: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (N, V)>) -> Self {
         Self::default().with(pairs)
     }
 
-    /// This one, and over it the given pairs.
+    /// Returns a copy with the given pairs added; they win.
     #[must_use]
     pub fn with<N: Into<String>, V: Into<String>>(
         mut self,
@@ -54,7 +55,7 @@ impl Environment {
         self
     }
 
-    /// The program that `command = "mcp-bridge"` stands for.
+    /// Sets the program that `command = "mcp-bridge"` stands for.
     #[cfg(test)]
     #[must_use]
     pub fn with_executable(mut self, executable: impl Into<PathBuf>) -> Self {
@@ -62,7 +63,7 @@ impl Environment {
         self
     }
 
-    /// The user that we run as.
+    /// Sets the user that runs the bridge.
     #[cfg(test)]
     #[must_use]
     pub fn with_uid(mut self, uid: u32) -> Self {
@@ -70,7 +71,7 @@ impl Environment {
         self
     }
 
-    /// This one, and over it values that are secret.
+    /// Returns a copy with secret values added; they win.
     pub(super) fn over(&self, values: &BTreeMap<String, Secret>) -> Self {
         let mut over = self.clone();
         over.vars.extend(
@@ -81,14 +82,14 @@ impl Environment {
         over
     }
 
-    /// This one, where headers may hold these values and nothing of ours.
+    /// Returns a copy in which headers may contain only these values.
     #[must_use]
     pub(super) fn with_headers_of(mut self, values: &BTreeMap<String, Secret>) -> Self {
         self.group_only = Some(values.clone());
         self
     }
 
-    /// What headers may hold, if that is less than everything.
+    /// Returns the environment for headers, if it is restricted.
     pub(super) fn for_headers(&self) -> Option<Self> {
         let vars = self.group_only.clone()?;
         Some(Self {
@@ -97,13 +98,13 @@ impl Environment {
         })
     }
 
-    /// The value of a variable, if it is set, blank or not.
+    /// Returns the value of a variable, if it is set, blank or not.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.vars.get(name).map(Secret::expose)
     }
 
-    /// The values of the variables whose names look secret, shells' folders and paths to files
-    /// excepted. A child that inherits them may print them.
+    /// Returns the values of the variables with secret names, except shells' folders and paths of files. A
+    /// child process that inherits them may print them.
     pub fn secrets(&self) -> Vec<Secret> {
         let is_secret = |name: &str| {
             let last = name.rsplit('_').next().unwrap_or_default();
@@ -113,17 +114,18 @@ impl Environment {
         named.map(|(_, value)| value.clone()).collect()
     }
 
-    /// The path of the running program, where the system tells it.
+    /// The path of the running program, if the system reports it.
     pub fn executable(&self) -> Option<&Path> {
         self.executable.as_deref()
     }
 
-    /// The effective user that we run as, where it is known.
+    /// The effective user id, if it is known.
     pub fn uid(&self) -> Option<u32> {
         self.uid
     }
 
-    /// This one, and under it the variables of a dotenv file. No file, no change.
+    /// Returns a copy with the variables of a dotenv file, which do not override existing ones. A missing
+    /// file changes nothing.
     pub(super) fn over_dotenv(&self, path: &Path) -> (Self, Vec<Diagnostic>) {
         let (file, warnings) = read_dotenv(path);
         let mut merged = self.clone();
@@ -134,7 +136,7 @@ impl Environment {
     }
 }
 
-/// Shows names only.
+/// Shows only names.
 impl fmt::Debug for Environment {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
@@ -147,8 +149,8 @@ impl fmt::Debug for Environment {
     }
 }
 
-/// Reads a dotenv file; the last of two equal names counts. A line that cannot be read is skipped
-/// with a warning, as python-dotenv does; a file that does not exist has no variables.
+/// Reads a dotenv file. Of two equal names the last one counts. An unreadable line is skipped with a warning,
+/// as in python-dotenv. A missing file has no variables.
 pub(crate) fn read_dotenv(path: &Path) -> (BTreeMap<String, Secret>, Vec<Diagnostic>) {
     let mut found = BTreeMap::new();
     let mut warnings = Vec::new();
@@ -167,7 +169,7 @@ pub(crate) fn read_dotenv(path: &Path) -> (BTreeMap<String, Secret>, Vec<Diagnos
         } else {
             // The line itself may hold a secret, so it is not shown.
             warnings.push(
-                Diagnostic::warning(format!("{file}: a line is no `NAME=value`"))
+                Diagnostic::warning(format!("{file}: a line is not of the form `NAME=value`"))
                     .with_hint("put values with quotes, `#` or `$` in single quotes"),
             );
         }
@@ -175,18 +177,19 @@ pub(crate) fn read_dotenv(path: &Path) -> (BTreeMap<String, Secret>, Vec<Diagnos
     (found, warnings)
 }
 
-/// Puts `NAME=some words` in quotes: Compose and python-dotenv take it as it is, dotenvy does not.
+/// Puts the value of `NAME=some words` in quotes. Compose and python-dotenv accept it without quotes, dotenvy
+/// does not.
 fn quote_plain(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 1);
     let (mut single, mut double) = (0, 0);
     for line in text.trim_start_matches('\u{feff}').lines() {
-        // Not within a value of several lines.
+        // Not inside a value of several lines.
         let is_outside = single % 2 == 0 && double % 2 == 0;
         match plain_line(line).filter(|_| is_outside) {
             Some((name, value)) => quoted.extend([name, "='", value, "'"]),
             None => quoted.push_str(line),
         }
-        // With the last newline too: dotenvy refuses a last line that ends in a space.
+        // The last line gets a newline too: dotenvy rejects a last line that ends in a space.
         quoted.push('\n');
         if !line.trim_start().starts_with('#') {
             single += line.matches('\'').count();
@@ -196,7 +199,7 @@ fn quote_plain(text: &str) -> String {
     quoted
 }
 
-/// The name and the words of a line that needs quotes.
+/// Returns the name and the words of a line that needs quotes.
 fn plain_line(line: &str) -> Option<(&str, &str)> {
     let (name, value) = line.trim().split_once('=')?;
     let value = value.split(" #").next().unwrap_or_default().trim();

@@ -1,4 +1,4 @@
-//! `[limits]`: no queue, buffer or wait without a bound.
+//! `[limits]`: every queue, buffer and wait has a limit.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::{
     reader::{Reader, Scalar, Text},
 };
 
-/// As it stands in the file. Defaults are those of [`Limits`].
+/// The section in the file. Defaults are those of [`Limits`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct LimitsTable {
@@ -36,7 +36,7 @@ impl Default for Limits {
 }
 
 impl LimitsTable {
-    /// Checks and resolves the section.
+    /// Validates and resolves the section.
     pub(super) fn resolve(self, reader: &mut Reader<'_>) -> Limits {
         let mut limits = Limits::default();
         for (key, scalar, least, place) in [

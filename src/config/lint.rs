@@ -1,6 +1,6 @@
-//! What looks like a secret. Only warnings and masking rest on it, so it may err.
+//! Detects values that look like secrets. Only warnings and masking depend on it, so it may be wrong.
 
-/// Words that make a name secret wherever they stand in it.
+/// Words that make a name secret anywhere in it.
 const SECRET_PARTS: &[&str] = &[
     "TOKEN",
     "SECRET",
@@ -11,10 +11,10 @@ const SECRET_PARTS: &[&str] = &[
     "AUTHORIZATION",
 ];
 
-/// Words that make a name secret when they stand alone in it: `API_KEY`, not `KEYBOARD`.
+/// Words that make a name secret only as a separate word: `API_KEY`, not `KEYBOARD`.
 const SECRET_WORDS: &[&str] = &["KEY", "PAT", "PWD", "COOKIE"];
 
-/// How tokens of well-known makers begin.
+/// Prefixes of tokens of well-known vendors.
 const TOKEN_PREFIXES: &[&str] = &[
     "ghp_",
     "gho_",
@@ -31,9 +31,9 @@ const TOKEN_PREFIXES: &[&str] = &[
     "eyJ",
 ];
 
-/// Whether the name of a variable, header or flag says that its value is secret.
+/// Whether the name of a variable, header or flag indicates a secret value.
 pub(crate) fn looks_secret(name: &str) -> bool {
-    // Counts and tools of language models, not credentials.
+    // Token counts and tools of language models are not credentials.
     let name = name
         .to_uppercase()
         .replace("TOKENS", "")
@@ -44,7 +44,7 @@ pub(crate) fn looks_secret(name: &str) -> bool {
             .any(|word| SECRET_WORDS.contains(&word))
 }
 
-/// Whether a literal value may be secret at all: switches are not.
+/// Whether a literal value is a switch, which cannot be a secret.
 pub(super) fn is_plain_switch(value: &str) -> bool {
     matches!(
         value.trim().to_lowercase().as_str(),
@@ -52,8 +52,7 @@ pub(super) fn is_plain_switch(value: &str) -> bool {
     )
 }
 
-/// Whether the text before a quoted value ends in a name that looks secret: `X_TOKEN = `,
-/// `"--api-key", `.
+/// Whether the text before a quoted value ends in a secret name: `X_TOKEN = `, `"--api-key", `.
 pub(super) fn ends_in_secret_name(before: &str) -> bool {
     let before = before.trim_end_matches(|character: char| {
         character.is_whitespace() || "=:,[({".contains(character)
@@ -62,23 +61,23 @@ pub(super) fn ends_in_secret_name(before: &str) -> bool {
         .rsplit(|character: char| !(character.is_ascii_alphanumeric() || "-_.".contains(character)))
         .next()
         .unwrap_or_default();
-    // `[identity.keys.NAME] key = "…"`; whose credentials they are is no secret.
+    // `[identity.keys.NAME] key = "…"`. The kind of `credential` is not a secret.
     name != "credential" && looks_secret(name)
 }
 
-/// Whether a text begins as the tokens of well-known makers do.
+/// Whether a text begins like a token of a well-known vendor.
 pub(crate) fn has_token_prefix(text: &str) -> bool {
     let text = text.trim_start_matches("Bearer ");
     text.len() > 10 && TOKEN_PREFIXES.iter().any(|prefix| text.starts_with(prefix))
 }
 
-/// How long a run of letters and digits must be to look made by chance.
+/// The minimum length of a run of letters and digits that looks random.
 const RANDOM_CHARS_MIN: usize = 20;
-/// The same for one of hexadecimal digits alone.
+/// The same for a run of only hexadecimal digits.
 const HEX_CHARS_MIN: usize = 32;
 
-/// Whether a value looks made by chance, as tokens do: a long run with capital letters, small ones and
-/// digits, or of hexadecimal digits. The id of a tenant or a project, a URL, a path does not.
+/// Whether a value looks random, as tokens do: a long run of upper case letters, lower case letters and
+/// digits, or of hexadecimal digits. Ids of tenants and projects, URLs and paths do not match.
 pub(crate) fn looks_random(value: &str) -> bool {
     let is_run = |character: char| character.is_ascii_alphanumeric() || "_-+~".contains(character);
     value.split(|character| !is_run(character)).any(|run| {

@@ -20,25 +20,25 @@ use crate::{
     secret::{Redactor, Secret},
 };
 
-/// A configuration that can be used.
+/// A usable configuration.
 #[derive(Debug)]
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
-    /// What is worth saying of it.
+    /// Warnings about the configuration.
     pub warnings: Vec<Diagnostic>,
-    /// The files it came from, to be watched: the configuration, `.env` beside it whether there
-    /// is one or not, and every `${file:…}`.
+    /// The files to watch: the configuration, `.env` next to it whether it exists or not, and every
+    /// `${file:…}`.
     pub sources: Vec<PathBuf>,
-    /// What the file has beside bridges and blank values switch off.
+    /// Other parts of the configuration that blank values disable, besides bridges.
     pub off: Vec<Off>,
-    /// What references to secrets brought in, and what our environment has under the name of a
-    /// secret: it must not show, wherever it went.
+    /// The values of references to secrets, and of environment variables with secret names. They must never
+    /// be shown.
     pub referenced: Vec<Secret>,
 }
 
 impl Loaded {
-    /// Everything that must never show.
+    /// All values that must never be shown.
     pub fn secrets(&self) -> impl Iterator<Item = Secret> {
         self.config
             .secrets()
@@ -47,31 +47,31 @@ impl Loaded {
     }
 }
 
-/// A part of the configuration that is off.
+/// A disabled part of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Off {
-    /// What: a key by its name, a proof in words.
+    /// The part: a key by its name, or a way to authenticate.
     pub what: String,
-    /// Why: `MCP_API_KEY is not set`.
+    /// The reason: `MCP_API_KEY is not set`.
     pub why: String,
 }
 
-/// What the command line says over the file.
+/// Settings of the command line, which override the file.
 #[derive(Debug, Clone, Default)]
 pub struct Overrides {
     /// `--listen`
     pub listen: Option<SocketAddr>,
 }
 
-/// Reads a file: `bridges.toml`, or one of another client, told apart by content. A `.env`
-/// beside it is read under the given environment. The errors come with all warnings, in the
-/// order of the file.
+/// Reads a file: `bridges.toml`, or a file of another client, detected by its content. A `.env` file next to
+/// it adds variables that the environment does not have. Errors come together with all warnings, in the order
+/// of the file.
 pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, Vec<Diagnostic>> {
     load_with(path, environment, &Overrides::default())
 }
 
-/// [`load`], with what the command line says. It is part of loading because an address from the
-/// command line changes what is safe.
+/// The same as [`load`], with settings of the command line. They are part of loading, because a listen
+/// address from the command line changes what is safe.
 pub fn load_with(
     path: &Path,
     environment: &Environment,
@@ -95,19 +95,17 @@ pub fn load_with(
     })
 }
 
-/// Where the headers of a group's requests may come from.
+/// Which values the headers of a group's requests may contain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HeaderSource {
-    /// The file and the environment, and over them the keys of the group: the server is the one that
-    /// the operator named.
+    /// Values of the file, the environment and the keys of the group: the operator configured the server.
     Operator,
-    /// The keys of the group alone: the server is one that an administrator named.
+    /// Only the keys of the group: an administrator named the server.
     Group,
 }
 
-/// Reads one bridge of a file that [`load_with`] takes, with some variables replaced: what a group
-/// has for keys of its own. They win over the environment and over `.env`. The error is one
-/// sentence.
+/// Reads one bridge of a file that [`load_with`] accepts, with some variables replaced by the keys of a
+/// group. They override the environment and `.env`. The error is one sentence.
 pub fn load_bridge(
     path: &Path,
     environment: &Environment,
@@ -130,11 +128,11 @@ pub fn load_bridge(
     let mut bridges = loaded.config.bridges.into_iter();
     bridges
         .find(|bridge| bridge.name == *name)
-        .ok_or_else(|| format!("there is no bridge `{name}` in the configuration any more"))
+        .ok_or_else(|| format!("the bridge `{name}` is no longer in the configuration"))
 }
 
-/// Reads an `mcpServers` file for mcpo's command line, which adds variables to the environment of
-/// every child and settles server and identity itself.
+/// Reads an `mcpServers` file for mcpo's command line, which adds variables to the environment of every child
+/// process and defines server and identity itself.
 pub fn load_mcpo(
     path: &Path,
     environment: &Environment,
@@ -219,12 +217,12 @@ fn with_reader(
     })
 }
 
-/// The text without byte order mark.
+/// Returns the text without a byte order mark.
 fn read_text(path: &Path) -> Result<String, String> {
     let bytes = fs::read(path).map_err(|error| format!("the file cannot be read: {error}"))?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        format!("the file is not UTF-8: byte {at} is no part of a character")
+        format!("the file is not UTF-8: byte {at} is not part of a character")
     })?;
     Ok(text
         .strip_prefix('\u{feff}')

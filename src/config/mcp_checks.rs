@@ -1,4 +1,5 @@
-//! What mcpo checks of an entry of `mcpServers` without using it, what we ignore, and its `oauth`.
+//! Validates parts of an `mcpServers` entry that mcpo checks without using, warns of ignored keys, and reads
+//! `oauth`.
 
 use toml::Spanned;
 
@@ -12,7 +13,7 @@ use super::{
     transport::Kind,
 };
 
-/// Keys of other clients that mean nothing here.
+/// Keys of other clients that have no effect here.
 const IGNORED: &[&str] = &[
     "alwaysAllow",
     "autoApprove",
@@ -41,7 +42,7 @@ const IGNORED: &[&str] = &[
     "watchPaths",
 ];
 
-/// Everything we read.
+/// The keys that are read.
 const KNOWN: &[&str] = &[
     "args",
     "client_header_forwarding",
@@ -68,7 +69,7 @@ const KNOWN: &[&str] = &[
     "url",
 ];
 
-/// Warns of keys that do nothing.
+/// Warns of keys without effect.
 pub(super) fn warn_of_unknown(reader: &mut Reader<'_>, entry: &Entry<'_>) {
     for field in entry.fields {
         let key = field.name.as_str();
@@ -90,11 +91,11 @@ pub(super) fn warn_of_unknown(reader: &mut Reader<'_>, entry: &Entry<'_>) {
                     entry.name
                 ),
             )
-            .hint("`pass_headers` in `bridges.toml` names headers of callers that go on");
+            .hint("`pass_headers` in `bridges.toml` lists the headers of callers to forward");
     }
 }
 
-/// mcpo checks this and then does nothing with it (mcpo contract §9.1).
+/// Checks `client_header_forwarding`. mcpo validates it but does not use it.
 pub(super) fn check_forwarding(reader: &mut Reader<'_>, entry: &Entry<'_>) {
     let Some(value) = entry.get("client_header_forwarding") else {
         return;
@@ -122,8 +123,8 @@ pub(super) fn check_forwarding(reader: &mut Reader<'_>, entry: &Entry<'_>) {
     }
 }
 
-/// Signing in, with Streamable HTTP alone (mcpo contract §9.2). Of what mcpo knows only the scopes
-/// mean anything here: discovery begins at the server itself, and the callback is ours.
+/// Reads `oauth`, which works only with Streamable HTTP. Of mcpo's settings only the scopes have an effect:
+/// discovery begins at the server itself, and the callback belongs to the bridge.
 pub(super) fn oauth(
     reader: &mut Reader<'_>,
     entry: &Entry<'_>,
@@ -148,7 +149,7 @@ pub(super) fn oauth(
         reader.problems.warning(
             &span,
             format!(
-                "server `{}`: `oauth` goes with `streamable-http` alone; it is ignored",
+                "server `{}`: `oauth` works only with `streamable-http`; it is ignored",
                 entry.name
             ),
         );

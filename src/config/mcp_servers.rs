@@ -1,9 +1,9 @@
-//! `mcpServers` JSON as mcpo, Claude, Cline and VS Code write it (mcpo contract §3), and the files of
-//! other clients in the same keys.
+//! Reads `mcpServers` JSON as mcpo, Claude, Cline and VS Code write it (docs/mcpo.md), and files of other
+//! clients with the same keys.
 //!
-//! What mcpo refuses is refused in mcpo's words; what it ignores is ignored with a warning; what
-//! it cannot do is done where that changes nothing for a file that works there. In a file that mcpo
-//! cannot read, what is wrong with a server costs that server alone.
+//! What mcpo rejects is rejected with mcpo's messages. What it ignores is ignored with a warning. What it
+//! does not support is supported where that changes nothing for a file that works there. In a file that mcpo
+//! cannot read, a problem with one server affects only that server.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,7 +14,7 @@ use toml::Spanned;
 
 use super::{
     Bridge, Disabled, RemoteKind, Transport,
-    bridge::{BridgeTable, exact_glob},
+    bridge::BridgeTable,
     clients::{self, ClientFile, Field, Node, Server, Tree, Unread},
     diagnostic::Span,
     env_file,
@@ -23,17 +23,19 @@ use super::{
     native::warn_of_twin,
     reader::{Reader, Text},
     setting::Flag,
+    tool_names::exact_glob,
     transport::{KINDS, Kind},
     unfilled::{Place, filled},
 };
 use crate::{name::BridgeName, secret::Secret};
 
-/// Without it there is nothing to serve.
+/// The error of a file without servers.
 const NO_SERVERS: &str = "No 'mcpServers' found in config file.";
-/// Where the URL stands.
+/// Keys with the URL.
 const URLS: &[&str] = &["url", "httpUrl", "serverUrl"];
 
-/// Reads the file; `children` go into the environment of every child, under what the file says.
+/// Reads the file. `children` are environment variables of every child process; those of the file override
+/// them.
 pub(super) fn read(
     reader: &mut Reader<'_>,
     path: &Path,
@@ -45,7 +47,7 @@ pub(super) fn read(
         Err(Unread::Broken(broken)) => {
             let problem = reader.problems.error(&broken.at, broken.message);
             if clients::Format::of(path, &text) == clients::Format::Toml {
-                problem.hint("here stands JSON; `mcp-bridge --config FILE` reads TOML too");
+                problem.hint("this file must be JSON; `mcp-bridge --config FILE` also reads TOML");
             }
             return Vec::new();
         }
@@ -57,7 +59,7 @@ pub(super) fn read(
             return Vec::new();
         }
     };
-    // What mcpo cannot read it cannot keep either.
+    // mcpo's rule for unset variables applies only to files that mcpo can read.
     reader.keeps_unset &= file.dialect.is_mcpo;
     let mut bridges = Vec::new();
     for field in warned_last_of_each(reader, &file.servers) {
@@ -75,7 +77,7 @@ pub(super) fn read(
     bridges
 }
 
-/// The fields of a map; of two with one name the last counts, as everywhere in JSON.
+/// Returns the fields of a map. Of two fields with one name the last counts, as in JSON.
 fn warned_last_of_each<'f>(reader: &mut Reader<'_>, fields: &'f [Field]) -> Vec<&'f Field> {
     let mut seen = BTreeSet::new();
     for field in fields {
@@ -84,47 +86,47 @@ fn warned_last_of_each<'f>(reader: &mut Reader<'_>, fields: &'f [Field]) -> Vec<
                 .problems
                 .warning(
                     &field.at,
-                    format!("`{}` stands there twice; the last one counts", field.name),
+                    format!("`{}` is set twice; the last one counts", field.name),
                 )
-                .hint("remove the other one");
+                .hint("remove one of them");
         }
     }
     clients::last_of_each(fields)
 }
 
-/// One entry while it is read.
+/// One entry of the file.
 pub(super) struct Entry<'v> {
     pub(super) name: &'v str,
-    /// Where its name stands.
+    /// The position of its name.
     pub(super) at: Span,
     pub(super) fields: &'v [Field],
-    /// The file that it stands in.
+    /// The file that contains it.
     pub(super) file: &'v ClientFile,
-    /// Variables that it gets and may replace itself.
+    /// Variables that the program receives and may replace itself.
     pub(super) own: &'v [&'v str],
 }
 
 impl Entry<'_> {
-    /// A value that is there and not null.
+    /// Returns a value, unless it is missing or null.
     pub(super) fn get(&self, key: &str) -> Option<&Node> {
         let field = self.fields.iter().find(|field| field.name == key)?;
         (field.value.tree != Tree::Null).then_some(&field.value)
     }
 
-    /// The first of some keys that holds a string with something in it.
+    /// Returns the first of some keys that contains a string which is not empty.
     fn text(&self, keys: &[&str]) -> Option<Text> {
         keys.iter()
             .find_map(|key| text(self.get(key)?))
             .filter(|text| !text.get_ref().is_empty())
     }
 
-    /// The same with what it leaves to be filled in.
+    /// The same, with its placeholders converted.
     fn filled(&self, reader: &mut Reader<'_>, keys: &[&str], place: Place) -> Option<Text> {
         let text = self.text(keys)?;
         Some(filled(reader, self, place, &text))
     }
 
-    /// An error in mcpo's words.
+    /// Adds an error with mcpo's message.
     pub(super) fn error(&self, reader: &mut Reader<'_>, span: &Span, rest: &str) {
         reader
             .problems
@@ -184,7 +186,7 @@ fn read_server(
     Some(bridge)
 }
 
-/// A table of a server that cannot be reached, which has been told.
+/// The table of a server that cannot be reached. The problem is already reported.
 fn nothing() -> BridgeTable {
     BridgeTable {
         is_partial: true,
@@ -192,7 +194,7 @@ fn nothing() -> BridgeTable {
     }
 }
 
-/// Checks an entry as mcpo does and makes a native table of it.
+/// Validates an entry as mcpo does and converts it to a native table.
 fn table(reader: &mut Reader<'_>, entry: &Entry<'_>, server: &Server) -> Option<BridgeTable> {
     let before = reader.problems.len();
     let mut denied = disabled_tools(reader, entry).unwrap_or_default();
@@ -237,9 +239,9 @@ fn table(reader: &mut Reader<'_>, entry: &Entry<'_>, server: &Server) -> Option<
     (!failed).then_some(table)
 }
 
-/// Program or URL, by mcpo's rules. A `url` without `type` is old SSE there. Here both transports
-/// are tried, the current one first: a server of old SSE refuses that and is then spoken to as
-/// mcpo does, and one of Streamable HTTP, which mcpo cannot reach without `type`, works.
+/// Chooses between program and URL by mcpo's rules. There, a `url` without `type` means SSE. The bridge tries
+/// both transports, Streamable HTTP first: an SSE server refuses that and is then used as in mcpo, and a
+/// Streamable HTTP server, which mcpo cannot reach without `type`, works too.
 fn decide(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<Kind> {
     let said = entry.text(&["type", "transport"]);
     let kind = said.as_ref().and_then(|text| {
@@ -332,7 +334,7 @@ fn map(
     map
 }
 
-/// A string, or a number or switch that clearly stands for one.
+/// Returns a string, or a number or switch that clearly stands for one.
 fn scalar(reader: &mut Reader<'_>, key: &str, value: &Node) -> Option<Text> {
     if let Some(text) = text(value) {
         return Some(text);
@@ -342,25 +344,25 @@ fn scalar(reader: &mut Reader<'_>, key: &str, value: &Node) -> Option<Text> {
             .problems
             .warning(
                 &value.at,
-                format!("`{key}`: `{written}` is taken as the string `\"{written}\"`"),
+                format!("`{key}`: `{written}` is read as the string `\"{written}\"`"),
             )
             .hint("put it in double quotes");
         return Some(Spanned::new(value.at.clone(), written));
     }
     reader.problems.warning(
         &value.at,
-        format!("`{key}`: only strings can stand here; this is left out"),
+        format!("`{key}`: only strings are allowed here; this value is ignored"),
     );
     None
 }
 
-/// Patterns of tools that are ours already.
+/// Returns tool patterns that are already globs.
 fn globs(entry: &Entry<'_>, key: &str) -> Option<Vec<Text>> {
     let elements = entry.get(key)?.list()?;
     Some(elements.iter().filter_map(text).collect())
 }
 
-/// camelCase wins even when it is empty.
+/// Reads the disabled tools. The camelCase key takes precedence, even if it is empty.
 fn disabled_tools(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<Vec<Text>> {
     let value = entry
         .get("disabledTools")
@@ -379,14 +381,14 @@ fn disabled_tools(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<Vec<Text
             );
             return None;
         };
-        // Exact names here, globs in the native file.
+        // Names are exact here, while the native file has globs.
         let name = exact_glob(name.get_ref());
         names.push(Spanned::new(element.at.clone(), name));
     }
     Some(names)
 }
 
-/// Seconds (Cline) or, from 1000 on, milliseconds (Gemini, `LibreChat`).
+/// Reads a timeout in seconds (Cline) or, from 1000 on, in milliseconds (Gemini, `LibreChat`).
 fn timeout(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<Text> {
     let value = entry.get("timeout")?;
     let span = value.at.clone();
@@ -413,7 +415,7 @@ fn timeout(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<Text> {
     Some(Spanned::new(span, duration))
 }
 
-/// `disabled` and `enabled`, which mcpo ignores.
+/// Reads `disabled` and `enabled`, which mcpo ignores.
 fn enabled(entry: &Entry<'_>) -> Option<Spanned<Flag>> {
     let switch = |key: &str| {
         let value = entry.get(key)?;
@@ -425,7 +427,7 @@ fn enabled(entry: &Entry<'_>) -> Option<Spanned<Flag>> {
     off.map(|(_, span)| Spanned::new(span, Flag::Plain(false)))
 }
 
-/// A string and its place.
+/// Returns a string and its position.
 pub(super) fn text(value: &Node) -> Option<Text> {
     Some(Spanned::new(value.at.clone(), value.text()?.to_owned()))
 }

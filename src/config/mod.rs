@@ -1,7 +1,7 @@
-//! What the operator wrote, checked and resolved: [`Config`]. Nothing here opens a socket.
+//! The operator's settings, validated and resolved: [`Config`]. This module opens no socket.
 //!
-//! [`load()`] reads a file into a [`Config`] or says everything that is wrong with it; [`Watch`]
-//! tells when to read again; [`plan()`] tells what that changes.
+//! [`load()`] reads a file into a [`Config`], or reports everything that is wrong with it. [`Watch`] reports
+//! when to read the file again, and [`plan()`] shows what that changes.
 
 mod access;
 mod audit;
@@ -30,16 +30,20 @@ mod otlp;
 mod plan;
 mod reader;
 mod reference;
+mod resolver;
 mod run_as;
 mod secrets;
 mod server;
 mod setting;
 mod single;
 mod telemetry;
+mod tool_names;
 mod transport;
 mod types;
 mod unfilled;
+mod unread;
 mod watch;
+mod with_key;
 
 #[cfg(test)]
 mod shipped;
@@ -48,7 +52,6 @@ pub(super) mod tests;
 
 pub(crate) use {
     access::is_email,
-    bridge::exact_glob,
     env_file::read as read_env_file,
     environment::read_dotenv,
     identity::check_key_name,
@@ -57,6 +60,7 @@ pub(crate) use {
     server::{listen_on, odd_in_path, parse_listen, path_prefix, root_path},
     setting::check_glob,
     telemetry::level,
+    tool_names::exact_glob,
 };
 pub use {
     bridge_types::*,
@@ -72,5 +76,6 @@ pub use {
     run_as::RunAs,
     single::{is_url, remote, single, stdio},
     types::*,
+    unread::unread,
     watch::Watch,
 };

@@ -1,26 +1,26 @@
-//! Names for bridges that were given none: from a command line, a URL, or a text that is no name.
+//! Names for bridges: from a command line, a URL, or a text that is not a valid name.
 
 use url::Url;
 
 use super::lint;
 use crate::name::{BRIDGE_NAME_BYTES_MAX, BadName, BridgeName};
 
-/// What a bridge is called when nothing better is known.
+/// The name of a bridge if nothing better is known.
 const FALLBACK: &str = "server";
 
-/// Programs that run the program we want to name after.
+/// Programs that run another program, after which the bridge is named.
 const RUNNERS: &[&str] = &[
     "npx", "bunx", "pnpm", "yarn", "npm", "uvx", "uv", "pipx", "pip", "node", "bun", "deno",
     "python", "python3", "tsx", "docker", "podman", "env", "sh", "bash", "exec", "cargo", "go",
     "java", "dotnet", "ruby",
 ];
 
-/// Their own words that come before its name.
+/// Subcommands of these programs.
 const RUNNER_WORDS: &[&str] = &[
     "run", "exec", "dlx", "tool", "x", "start", "--", "-m", "-jar",
 ];
 
-/// Their options that take a value in the next word.
+/// Options of these programs that take a value in the next word.
 const VALUED_OPTIONS: &[&str] = &[
     "--python",
     "--with",
@@ -54,8 +54,8 @@ const VALUED_OPTIONS: &[&str] = &[
 /// Options whose value is the package itself.
 const PACKAGE_OPTIONS: &[&str] = &["--package", "--from"];
 
-/// Names a bridge after the package or script of a command line:
-/// `npx -y @scope/server-time@1` is `server-time`.
+/// Names a bridge after the package or script of a command line: `npx -y @scope/server-time@1` becomes
+/// `server-time`.
 pub fn name_of_command(words: &[String]) -> BridgeName {
     let mut found = None;
     let mut rest = words.iter().map(String::as_str).peekable();
@@ -91,8 +91,8 @@ pub fn name_of_url(url: &Url) -> BridgeName {
     nearest_name(url.host_str().unwrap_or_default())
 }
 
-/// Makes a native name of any text: other characters become `-`, one of our own routes gets
-/// `-server` behind it.
+/// Makes a valid name from any text: other characters become `-`, and a name that is a route of the bridge
+/// gets the suffix `-server`.
 pub fn nearest_name(text: &str) -> BridgeName {
     let mut name = String::with_capacity(text.len());
     for character in text.trim().chars() {
@@ -120,7 +120,7 @@ fn parse_or(name: &str, other: impl Fn(BadName) -> String) -> BridgeName {
     }
 }
 
-/// `--token`: what follows is nobody's name.
+/// Whether the word after an option such as `--token` is a secret, which must not become a name.
 fn takes_secret(word: &str) -> bool {
     word.starts_with('-') && !word.contains('=') && lint::looks_secret(word)
 }
@@ -131,7 +131,7 @@ fn is_setting(word: &str) -> bool {
         .is_some_and(|(name, _)| super::reference::is_variable(name))
 }
 
-/// The file name of a program or script without its folder and ending.
+/// Returns the file name of a program or script without its folder and extension.
 fn stem(word: &str) -> String {
     let file = word.rsplit(['/', '\\']).next().unwrap_or(word);
     let stem = [
@@ -144,7 +144,8 @@ fn stem(word: &str) -> String {
         .to_owned()
 }
 
-/// `@scope/server-time@1`, `mcp-server-time==1`, `ghcr.io/x/y:latest`, `git+https://…/y.git`.
+/// Returns the name of a package: `@scope/server-time@1`, `mcp-server-time==1`, `ghcr.io/x/y:latest`,
+/// `git+https://…/y.git`.
 fn package_name(word: &str) -> String {
     let after_slash = word
         .trim_end_matches('/')

@@ -1,4 +1,4 @@
-//! `bridges.toml`: every section and every bridge is read by itself, so that all problems show
+//! Reads `bridges.toml`. Every section and every bridge is read separately, so that all problems are reported
 //! at once.
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::name::{BadName, BridgeName};
 
-/// The sections we know.
+/// The known sections.
 const SECTIONS: &[&str] = &[
     "server",
     "database",
@@ -28,10 +28,10 @@ const SECTIONS: &[&str] = &[
     "bridges",
 ];
 
-/// Enough of a broken file to be useful.
+/// The maximum number of reported syntax errors.
 const SYNTAX_ERRORS_MAX: usize = 10;
 
-/// Reads the whole file. The result is of use only if no error was reported.
+/// Reads the whole file. The result is valid only if no error was reported.
 pub(super) fn read(reader: &mut Reader<'_>, overrides: &Overrides) -> Config {
     let text = reader.problems.text().to_owned();
     let (document, errors) = DeTable::parse_recoverable(&text);
@@ -70,7 +70,7 @@ pub(super) fn read(reader: &mut Reader<'_>, overrides: &Overrides) -> Config {
         .table::<DatabaseTable>("database", &database.0, database.1)
         .unwrap_or_default()
         .resolve(reader);
-    // A database that was misread has been told of.
+    // An invalid database is already reported.
     let has_directory = database.open_webui.is_some() || reader.problems.has_errors_since(before);
     let draft = identity::read(reader, &identity.0, identity.1, has_directory);
     let (identity, complaint) = draft.resolve(server.listen);
@@ -80,7 +80,7 @@ pub(super) fn read(reader: &mut Reader<'_>, overrides: &Overrides) -> Config {
         .table::<AuditTable>("audit", &audit.0, audit.1)
         .unwrap_or_default()
         .resolve(reader);
-    // Errors say enough.
+    // Not needed in addition to errors.
     let is_worth_it = |complaint: &Diagnostic| {
         errors.is_empty()
             && (complaint.severity == Severity::Error || !reader.problems.has_errors())
@@ -108,7 +108,7 @@ pub(super) fn read(reader: &mut Reader<'_>, overrides: &Overrides) -> Config {
     config
 }
 
-/// A section and where it begins.
+/// A section and its position.
 type Section<'i> = (Span, DeTable<'i>);
 
 fn table_of<'i>(
@@ -134,7 +134,8 @@ fn table_of<'i>(
     None
 }
 
-/// One syntax error a line: a parser that goes on after an error stumbles over the same line.
+/// Reports one syntax error per line, because a parser that continues after an error often fails again on the
+/// same line.
 fn syntax_errors(reader: &mut Reader<'_>, errors: &[Error]) {
     let mut last_line = None;
     let mut shown = 0;
@@ -174,7 +175,7 @@ fn read_bridges(reader: &mut Reader<'_>, table: DeTable<'_>) -> Vec<Bridge> {
         let DeValue::Table(inner) = value.into_inner() else {
             reader
                 .problems
-                .error(&span, format!("`{written}`: a bridge is a table"))
+                .error(&span, format!("`{written}`: a bridge must be a table"))
                 .hint(format!(
                     "write `[bridges.{written}]` and below it `command = …` or `url = …`"
                 ));
@@ -184,7 +185,7 @@ fn read_bridges(reader: &mut Reader<'_>, table: DeTable<'_>) -> Vec<Bridge> {
         let before = reader.problems.len();
         if let Some(mut table) = reader.table::<BridgeTable>(&section, &span, inner) {
             table.is_partial = reader.problems.len() > before;
-            // A bad name does not keep us from looking at the rest.
+            // The rest of a bridge with an invalid name is checked too.
             let known = name.clone().unwrap_or_else(|| nearest_name(written));
             let bridge = table.resolve(known, &key.span(), reader);
             bridges.extend(name.is_some().then_some(bridge));
@@ -193,7 +194,7 @@ fn read_bridges(reader: &mut Reader<'_>, table: DeTable<'_>) -> Vec<Bridge> {
     bridges
 }
 
-/// Names that differ by case alone are confused by people, and by file systems.
+/// Warns of names that differ only in case: people and file systems confuse them.
 pub(super) fn warn_of_twin(
     reader: &mut Reader<'_>,
     bridges: &[Bridge],
@@ -208,8 +209,8 @@ pub(super) fn warn_of_twin(
             .problems
             .warning(
                 at,
-                format!("`{name}` and `{}` differ by case alone", twin.name),
+                format!("`{name}` and `{}` differ only in case", twin.name),
             )
-            .hint("give one of them another name");
+            .hint("rename one of them");
     }
 }

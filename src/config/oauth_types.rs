@@ -1,77 +1,77 @@
-//! [`OAuth`]: how to sign in at a server.
+//! [`OAuth`]: how to sign in to a server.
 
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::secret::Secret;
 
-/// Signing in by OAuth 2.1 (MCP 2025-11-25, authorization).
+/// Settings for OAuth 2.1 (MCP 2025-11-25, authorization).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OAuth {
-    /// The client that the operator registered there. `None`: a metadata document, or dynamic
+    /// The id of the client that the operator registered. `None`: a metadata document, or dynamic
     /// registration (RFC 7591).
     pub client_id: Option<String>,
-    /// Its secret, if it has one.
+    /// The client's secret, if it has one.
     pub client_secret: Option<Secret>,
-    /// What is asked for. Empty: what the server says it needs.
+    /// The scopes to ask for. Empty: those that the server requires.
     pub scopes: Vec<String>,
     /// Who signs in.
     pub grant: OAuthGrant,
-    /// Where a document about us stands that serves as client id; `https:`.
+    /// The `https:` URL of the bridge's client metadata document, which serves as client id.
     pub client_metadata_url: Option<Url>,
-    /// Whether discovery may lead to private addresses. Default false.
+    /// Whether discovery may use private addresses. Default false.
     pub private_network: bool,
-    /// What the authorization server is told of the server that a token is for.
+    /// The resource indicator for the authorization server.
     pub resource: ResourceName,
-    /// Who gives tokens, in place of whom the server names.
+    /// The issuer of tokens, instead of the one that the server names.
     pub issuer: Option<Box<Url>>,
-    /// Where the metadata of the authorization server stands, in place of the usual places.
+    /// The URL of the authorization server's metadata, instead of the standard places.
     pub metadata_url: Option<Box<Url>>,
-    /// How we show who we are at the token endpoint, in place of what its metadata says.
+    /// The authentication method at the token endpoint, instead of those in its metadata.
     pub auth_method: Option<AuthMethod>,
 }
 
 /// Who signs in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum OAuthGrant {
-    /// A person, in a browser. The default.
+    /// A user, in a browser. The default.
     #[default]
     AuthorizationCode,
-    /// We ourselves, by `client_id` and `client_secret`.
+    /// The bridge itself, with `client_id` and `client_secret`.
     ClientCredentials,
 }
 
-/// What an authorization server is told of the server that a token is for (RFC 8707).
+/// How to name the server that a token is for (RFC 8707).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum ResourceName {
-    /// The name that the server gives itself, else its URL. The default.
+    /// The server's own identifier, or its URL. The default.
     #[default]
     Discovered,
-    /// Nothing: some authorization servers refuse whatever they are told.
+    /// Not at all: some authorization servers reject every value.
     Unsaid,
-    /// A name that the operator knows.
+    /// An identifier that the operator configured.
     Named(String),
 }
 
-/// How a client shows who it is at the token endpoint (RFC 7591 §2).
+/// How a client authenticates at the token endpoint (RFC 7591 §2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AuthMethod {
-    /// By its id alone.
+    /// With its id only.
     #[serde(rename = "none")]
     None,
-    /// By its secret, in the form.
+    /// With its secret in the form.
     #[serde(rename = "client_secret_post")]
     Post,
-    /// By its secret, in a header.
+    /// With its secret in a header.
     #[serde(rename = "client_secret_basic")]
     Basic,
 }
 
 impl AuthMethod {
-    /// All of them, the one that we like best first.
+    /// All methods, in order of preference.
     pub const ALL: [Self; 3] = [Self::None, Self::Post, Self::Basic];
 
-    /// Its name in OAuth.
+    /// Returns the name of the method in OAuth.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -80,7 +80,7 @@ impl AuthMethod {
         }
     }
 
-    /// The one of a name.
+    /// Returns the method with this name.
     pub fn read(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|it| it.as_str() == name)
     }

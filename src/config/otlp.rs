@@ -1,4 +1,4 @@
-//! [`Otlp`]: where traces go; in the file, or in the variables of `OpenTelemetry`.
+//! [`Otlp`]: where traces are sent, from the file or from the variables of `OpenTelemetry`.
 
 use http::{HeaderName, HeaderValue};
 use percent_encoding::percent_decode_str;
@@ -7,20 +7,20 @@ use url::Url;
 use super::{Diagnostic, Environment, Otlp};
 use crate::secret::Secret;
 
-/// Where all of telemetry goes (OTLP exporter specification); the path of traces is added.
+/// The endpoint for all telemetry (OTLP exporter specification). The path of traces is appended.
 pub(super) const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
-/// What goes with it.
+/// The headers for that endpoint.
 pub(super) const HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
-/// Where traces go, with the path.
+/// The endpoint for traces, including the path.
 const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
-/// What goes with them.
+/// The headers for that endpoint.
 const TRACES_HEADERS: &str = "OTEL_EXPORTER_OTLP_TRACES_HEADERS";
-/// The switch of all SDKs.
+/// The variable that disables all SDKs.
 const DISABLED: &str = "OTEL_SDK_DISABLED";
-/// The path of traces below an endpoint.
+/// The path of traces below a general endpoint.
 const PATH: &str = "/v1/traces";
 
-/// What the environment says by itself.
+/// Reads the settings from the environment alone.
 pub(super) fn of_environment(environment: &Environment) -> Result<Option<Otlp>, Box<Diagnostic>> {
     let set = |name| {
         environment
@@ -44,7 +44,7 @@ pub(super) fn of_environment(environment: &Environment) -> Result<Option<Otlp>, 
     Ok(Some(Otlp { url, headers }))
 }
 
-/// The headers that the environment names.
+/// Reads the headers from the environment.
 pub(super) fn headers_of(
     environment: &Environment,
 ) -> Result<Vec<(HeaderName, Secret)>, Box<Diagnostic>> {
@@ -60,6 +60,10 @@ pub(super) fn headers_of(
     })
 }
 
+/// The variables that are read without a reference.
+pub(super) const VARIABLES: [&str; 5] =
+    [ENDPOINT, HEADERS, TRACES_ENDPOINT, TRACES_HEADERS, DISABLED];
+
 /// Where traces go below an endpoint. The error completes a sentence.
 pub(super) fn below(base: &str) -> Result<Url, String> {
     let mut url = web(base)?;
@@ -69,19 +73,19 @@ pub(super) fn below(base: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-/// A URL that requests go to.
+/// Parses an HTTP URL.
 fn web(text: &str) -> Result<Url, String> {
     match Url::parse(text.trim()) {
         Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(url),
         Ok(url) => Err(format!(
-            "speaks `{}:`; it must be `http:` or `https:`",
+            "has the scheme `{}:`; it must be `http:` or `https:`",
             url.scheme()
         )),
-        Err(error) => Err(format!("is no URL: {error}")),
+        Err(error) => Err(format!("is not a valid URL: {error}")),
     }
 }
 
-/// `NAME=VALUE,NAME=VALUE`, percent-encoded. The error completes a sentence, without the values.
+/// Parses `NAME=VALUE,NAME=VALUE`, percent-encoded. The error completes a sentence, without the values.
 pub(super) fn headers(text: &str) -> Result<Vec<(HeaderName, Secret)>, String> {
     let pairs = text.split(',').map(str::trim).filter(|it| !it.is_empty());
     pairs
@@ -89,7 +93,7 @@ pub(super) fn headers(text: &str) -> Result<Vec<(HeaderName, Secret)>, String> {
             let (name, value) = pair.split_once('=').ok_or("has a part without `=`")?;
             let value = percent_decode_str(value.trim()).decode_utf8_lossy();
             let name = HeaderName::try_from(name.trim())
-                .map_err(|_| format!("has `{}`, which is no name of a header", name.trim()))?;
+                .map_err(|_| format!("has `{}`, which is not a valid header name", name.trim()))?;
             HeaderValue::from_str(&value)
                 .map_err(|_| format!("has a value for `{name}` that HTTP forbids"))?;
             Ok((name, Secret::new(value.into_owned())))

@@ -1,18 +1,18 @@
-//! What a reload changes. Pure: two configurations in, names out.
+//! Compares two configurations: what a reload changes. Pure.
 
 use super::{Bridge, Config};
 use crate::name::BridgeName;
 
-/// What a reload changes, each list in the order of the new file (`stop`: of the old one).
+/// The changes of a reload. Each list has the order of the new file (`stop`: of the old one).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "one for each section")]
+#[expect(clippy::struct_excessive_bools, reason = "each section has one flag")]
 pub struct Plan {
-    /// Bridges that are new.
+    /// New bridges.
     pub start: Vec<BridgeName>,
-    /// Bridges that are gone.
+    /// Removed bridges.
     pub stop: Vec<BridgeName>,
-    /// Bridges whose configuration differs in anything, switched on or off included; all that stay, where
-    /// something differs that every session is made with.
+    /// Bridges whose configuration differs in anything, including whether they are enabled. If a setting
+    /// differs that affects every session, all remaining bridges.
     pub restart: Vec<BridgeName>,
     /// Bridges that keep their session.
     pub keep: Vec<BridgeName>,
@@ -30,19 +30,19 @@ pub struct Plan {
     pub audit_changed: bool,
     /// `[telemetry]` differs.
     pub telemetry_changed: bool,
-    /// Settings that differ and apply when the process starts again, as `section.key` or the whole section.
+    /// Changed settings that apply only after a restart, as `section.key` or a whole section.
     pub after_restart: Vec<&'static str>,
 }
 
-/// A setting that applies when the process starts again.
+/// A setting that applies only after a restart.
 struct Fixed {
-    /// Its name, as `section.key` or the whole section.
+    /// The name, as `section.key` or a whole section.
     name: &'static str,
-    /// Takes it over from the configuration that the process was started with.
+    /// Copies the setting from the configuration of the running process.
     hold: fn(&mut Config, &Config),
 }
 
-/// What was made at the start, and is not made again while the process runs.
+/// Settings that the process uses only at its start.
 const AFTER_RESTART: [Fixed; 9] = [
     Fixed {
         name: "server.listen",
@@ -86,8 +86,8 @@ const AFTER_RESTART: [Fixed; 9] = [
     },
 ];
 
-/// The configuration that is in force after a reload: the new one, with what applies after a restart as it
-/// was. What a page says of an address is then what the process listens on.
+/// Returns the configuration that is in force after a reload: the new one, but with the old values of
+/// settings that apply only after a restart. Pages then show the address on which the process really listens.
 pub fn in_force(old: &Config, mut new: Config) -> Config {
     for fixed in &AFTER_RESTART {
         (fixed.hold)(&mut new, old);
@@ -95,7 +95,7 @@ pub fn in_force(old: &Config, mut new: Config) -> Config {
     new
 }
 
-/// The settings that differ and apply when the process starts again.
+/// Returns the changed settings that apply only after a restart.
 fn after_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let differs = |fixed: &&Fixed| {
         let mut held = new.clone();
@@ -109,10 +109,9 @@ fn after_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         .collect()
 }
 
-/// Whether sessions of a configuration are made as those of another are, besides what stands in the table of
-/// their bridge.
+/// Whether two configurations create sessions in the same way, apart from the table of each bridge.
 fn makes_alike(old: &Config, new: &Config) -> bool {
-    // What mcpo does with children differs, even if the entry reads the same.
+    // mcpo treats child processes differently, even if the entry is the same.
     old.flavor == new.flavor
         && old.limits.result_bytes_max == new.limits.result_bytes_max
         && old.limits.tools_bytes_max == new.limits.tools_bytes_max
@@ -127,7 +126,7 @@ impl Plan {
             && self.restart.is_empty()
     }
 
-    /// The sections that differ, by their names in the file.
+    /// Returns the names of the changed sections.
     pub fn sections(&self) -> Vec<&'static str> {
         [
             ("server", self.server_changed),
@@ -199,7 +198,7 @@ mod tests {
             "[bridges.b]\nurl = 'http://b'\n",
         );
         let both = format!("{a}{b}");
-        // old, new, start, stop, restart, keep
+        // The columns are: old, new, start, stop, restart, keep.
         for (old, new, lists) in [
             ("", "", ["", "", "", ""]),
             ("", &both, ["a b", "", "", ""]),
@@ -216,6 +215,27 @@ mod tests {
             (a, &format!("{a}enabled = false"), ["", "", "a", ""]),
             (a, &format!("{a}tools_deny = ['x']"), ["", "", "a", ""]),
             (a, &format!("{a}timeout = '5m'"), ["", "", "", "a"]),
+            (a, &format!("{a}title = 'A'"), ["", "", "a", ""]),
+            (
+                a,
+                &format!("{a}unknown_arguments = 'refuse'"),
+                ["", "", "a", ""],
+            ),
+            (
+                a,
+                &format!("{a}unknown_arguments = 'pass'"),
+                ["", "", "", "a"],
+            ),
+            (
+                a,
+                &format!("{a}with_key = {{ env = {{ X = '${{T}}' }}, command = 'b' }}"),
+                ["", "", "a", ""],
+            ),
+            (
+                a,
+                &format!("{a}with_key = {{ env = {{ X = '${{NONE}}' }}, command = 'b' }}"),
+                ["", "", "", "a"],
+            ),
             (a, "[bridges.a]\ncommand = 'a' # same\n", ["", "", "", "a"]),
             (a, "[bridges.A]\ncommand = 'a'\n", ["A", "a", "", ""]),
         ] {
@@ -272,43 +292,95 @@ mod tests {
         }
     }
 
+    /// Settings that differ from the default, and the name of what waits for a restart because of them.
+    const CHANGED: [(&str, Option<&str>); 31] = [
+        ("[server]\nlisten = '127.0.0.1:9'", Some("server.listen")),
+        ("[server]\nroot_path = '/x'", Some("server.root_path")),
+        (
+            "[server]\nconnections_max = 77",
+            Some("server.connections_max"),
+        ),
+        ("[server]\ndrain_delay = '7s'", Some("server.drain_delay")),
+        (
+            "[server]\ndrain_timeout = '7s'",
+            Some("server.drain_timeout"),
+        ),
+        (
+            "[server]\ntls_cert = 'c'\ntls_key = 'k'",
+            Some("server.tls"),
+        ),
+        ("[server]\npublic_url = 'https://x'", None),
+        ("[server]\npath_prefix = '/x'", None),
+        ("[server]\npublic_spec = false", None),
+        ("[server]\ncors_allow_origins = ['https://x']", None),
+        (
+            "[server]\ntitle = 'x'\ndescription = 'x'\nversion = 'x'",
+            None,
+        ),
+        ("[database]\ntimeout = '9s'", Some("database")),
+        ("[audit]\narguments = true", Some("audit")),
+        (
+            "[telemetry]\nlevel = 'debug'",
+            Some("telemetry (all but `metrics`)"),
+        ),
+        ("[telemetry]\nmetrics = 'open'", None),
+        ("[limits]\nrequests_max = 1", None),
+        ("[server]\ndrop_dead = true", None),
+        ("[database]\nurl = 'postgresql://h/n'", Some("database")),
+        (
+            "[database]\nopen_webui = 'postgresql://h/n'",
+            Some("database"),
+        ),
+        (
+            "[database]\nredis_url = 'redis://h'\nredis_prefix = 'x'",
+            Some("database"),
+        ),
+        (
+            "[database]\nsecret_key = '0123456789abcdef0123456789abcdef'\nsecret_keys_old = ['fedcba9876543210fedcba9876543210']",
+            Some("database"),
+        ),
+        ("[database]\nsecret_key_file = 'x'", Some("database")),
+        ("[database]\nconnections_max = 3", Some("database")),
+        ("[audit]\nenabled = false", Some("audit")),
+        ("[audit]\njournal = 'x'", Some("audit")),
+        ("[audit]\njournal_bytes_max = '2 GiB'", Some("audit")),
+        ("[audit]\non_failure = 'refuse'", Some("audit")),
+        ("[audit]\nretention = 'forever'", Some("audit")),
+        (
+            "[telemetry]\nformat = 'json'",
+            Some("telemetry (all but `metrics`)"),
+        ),
+        (
+            "[telemetry]\nmetrics_listen = '127.0.0.1:9464'",
+            Some("telemetry (all but `metrics`)"),
+        ),
+        (
+            "[telemetry]\notlp_endpoint = 'http://c:4318'\notlp_headers = 'a=b'",
+            Some("telemetry (all but `metrics`)"),
+        ),
+    ];
+
+    #[test]
+    fn every_setting_of_these_sections_is_changed_by_a_test() {
+        for section in ["server", "database", "audit", "telemetry"] {
+            let shown = crate::config::tests::refused(&format!("[{section}]\nqqqqqqqqqq = 1\n"));
+            let known = shown.split("the keys are ").nth(1).unwrap();
+            let known = known.lines().next().unwrap();
+            for key in known.split('`').skip(1).step_by(2) {
+                let (header, setting) = (format!("[{section}]\n"), format!("\n{key} ="));
+                let is_changed = CHANGED
+                    .iter()
+                    .any(|(new, _)| new.starts_with(&header) && new.contains(&setting));
+                assert!(is_changed, "`{key}` of [{section}]");
+            }
+        }
+    }
+
     #[test]
     fn what_applies_after_a_restart_is_named_and_held() {
         let folder = tempfile::tempdir().unwrap();
         let old = config_in(folder.path(), "");
-        for (new, waits) in [
-            ("[server]\nlisten = '127.0.0.1:9'", Some("server.listen")),
-            ("[server]\nroot_path = '/x'", Some("server.root_path")),
-            (
-                "[server]\nconnections_max = 77",
-                Some("server.connections_max"),
-            ),
-            ("[server]\ndrain_delay = '7s'", Some("server.drain_delay")),
-            (
-                "[server]\ndrain_timeout = '7s'",
-                Some("server.drain_timeout"),
-            ),
-            (
-                "[server]\ntls_cert = 'c'\ntls_key = 'k'",
-                Some("server.tls"),
-            ),
-            ("[server]\npublic_url = 'https://x'", None),
-            ("[server]\npath_prefix = '/x'", None),
-            ("[server]\npublic_spec = false", None),
-            ("[server]\ncors_allow_origins = ['https://x']", None),
-            (
-                "[server]\ntitle = 'x'\ndescription = 'x'\nversion = 'x'",
-                None,
-            ),
-            ("[database]\ntimeout = '9s'", Some("database")),
-            ("[audit]\narguments = true", Some("audit")),
-            (
-                "[telemetry]\nlevel = 'debug'",
-                Some("telemetry (all but `metrics`)"),
-            ),
-            ("[telemetry]\nmetrics = 'open'", None),
-            ("[limits]\nrequests_max = 1", None),
-        ] {
+        for (new, waits) in CHANGED {
             let new_config = config_in(folder.path(), new);
             let plan = plan(&old, &new_config);
             assert!(!plan.sections().is_empty(), "{new}");

@@ -1,4 +1,4 @@
-//! Reads tables into plain structs, problem by problem, and resolves what stands in them.
+//! Reads tables into plain structs, reports each problem, and resolves the values.
 
 use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 
@@ -16,13 +16,13 @@ use super::{
 };
 use crate::secret::Secret;
 
-/// A string and where it stands.
+/// A string with its position.
 pub(super) type Text = Spanned<String>;
 
-/// Nothing we wait for takes longer; keeps arithmetic on clocks safe.
+/// The maximum of all durations, which keeps calculations with clocks safe.
 const DURATION_MAX: Duration = Duration::from_hours(24 * 366);
 
-/// Keys that other programs use, and ours for them.
+/// Keys of other programs, and the corresponding keys here.
 const FOREIGN_KEYS: &[(&str, &str)] = &[
     ("type", "`transport`"),
     ("server_type", "`transport`"),
@@ -46,32 +46,32 @@ const FOREIGN_KEYS: &[(&str, &str)] = &[
     ("log_level", "`level` in `[telemetry]`"),
 ];
 
-/// What a configuration is read with, and what turns up meanwhile.
+/// The context of reading a configuration, and its results.
 #[derive(Debug)]
 pub(super) struct Reader<'a> {
-    /// Where references are looked up.
+    /// The variables for references.
     pub(super) environment: &'a Environment,
     /// The folder of the file.
     pub(super) folder: PathBuf,
-    /// Whether mcpo's habits count.
+    /// Whether mcpo's rules apply.
     pub(super) lenient: bool,
-    /// Whether what is not set stays as it is written, as under mcpo's command line.
+    /// Whether an unset reference stays as written, as with mcpo's command line.
     pub(super) keeps_unset: bool,
-    /// What is wrong.
+    /// The problems.
     pub(super) problems: Problems,
-    /// Files that references named.
+    /// The files that references named.
     pub(super) files: BTreeSet<PathBuf>,
-    /// What the file has and a blank value switches off.
+    /// The parts that a blank value disables.
     pub(super) off: Vec<Off>,
-    /// What must not show, wherever it went.
+    /// Values that must never be shown.
     pub(super) referenced: Vec<Secret>,
     /// The variables that the texts since the start of the last bridge refer to.
     pub(super) variables: BTreeSet<String>,
 }
 
 impl Reader<'_> {
-    /// Reads a table into a struct of optional fields. What does not fit is reported and left
-    /// out, so that one bad key does not hide the next.
+    /// Reads a table into a struct of optional fields. Invalid keys are reported and dropped, so that one of
+    /// them does not hide the next.
     pub(super) fn table<'i, T: Deserialize<'i>>(
         &mut self,
         name: &str,
@@ -93,7 +93,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Rewords what serde says of a key.
+    /// Rewrites serde's message about a key.
     fn misfit(&mut self, table: &str, key: Option<&str>, at: &Span, message: &str) {
         if let Some(rest) = message.strip_prefix("unknown field `") {
             let (written, known) = rest.split_once('`').unwrap_or((rest, ""));
@@ -108,7 +108,7 @@ impl Reader<'_> {
             self.problems.error(at, message);
             return;
         };
-        // A string that stands in the wrong place may be a secret.
+        // A string in the wrong place may be a secret.
         let found = found
             .split_once('"')
             .map_or(found, |(kind, _)| kind.trim_end());
@@ -155,7 +155,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Reports a key that a table does not have.
+    /// Reports an unknown key of a table.
     pub(super) fn unknown_key(&mut self, table: &str, written: &str, at: &Span, known: &[&str]) {
         let place = if table.is_empty() {
             "at the top".to_owned()
@@ -176,7 +176,7 @@ impl Reader<'_> {
             .hint(hint);
     }
 
-    /// Replaces the references of a string. A malformed one is reported and gives `None`.
+    /// Replaces the references of a string. A malformed one is reported and returns `None`.
     pub(super) fn expand(&mut self, text: &Text) -> Option<Expansion> {
         let scope = Scope {
             environment: self.environment,
@@ -199,7 +199,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Replaces the references of a string outside of bridges, where a missing one is an error.
+    /// Replaces the references of a string outside of bridges, where a missing value is an error.
     pub(super) fn required(&mut self, text: &Text) -> Option<Text> {
         let expansion = self.expand(text)?;
         if expansion.missing.is_empty() {
@@ -211,7 +211,7 @@ impl Reader<'_> {
         None
     }
 
-    /// Notes what is off, and why.
+    /// Records what is disabled, and why.
     pub(super) fn turn_off(&mut self, what: &str, why: String) {
         self.off.push(Off {
             what: what.to_owned(),
@@ -219,12 +219,12 @@ impl Reader<'_> {
         });
     }
 
-    /// Reads `30s`, `5m`, `1h 30m`; more than zero.
+    /// Reads `30s`, `5m`, `1h 30m`; must be more than zero.
     pub(super) fn duration(&mut self, key: &str, text: &Text) -> Option<Duration> {
         self.duration_up_to(key, text, DURATION_MAX)
     }
 
-    /// The same with a bound of its own.
+    /// The same with a given maximum.
     pub(super) fn duration_up_to(
         &mut self,
         key: &str,
@@ -239,7 +239,7 @@ impl Reader<'_> {
         Some(duration)
     }
 
-    /// The same where nothing is a time too.
+    /// The same, but zero is allowed.
     pub(super) fn duration_from_zero(
         &mut self,
         key: &str,
@@ -253,7 +253,10 @@ impl Reader<'_> {
                 Err(_) => "write `\"500ms\"`, `\"30s\"`, `\"5m\"` or `\"1h 30m\"`".to_owned(),
             };
             self.problems
-                .error(&text.span(), format!("`{key}`: `{written}` is no duration"))
+                .error(
+                    &text.span(),
+                    format!("`{key}`: `{written}` is not a valid duration"),
+                )
                 .hint(hint);
             return None;
         };
@@ -264,7 +267,7 @@ impl Reader<'_> {
         Some(duration)
     }
 
-    /// A time that is too short or too long.
+    /// Reports a duration that is too short or too long.
     fn not_within(&mut self, key: &str, text: &Text, most: Duration) {
         let most = span_of_time(most);
         let words = format!("`{key}` must be more than zero and at most {most}");
@@ -273,7 +276,7 @@ impl Reader<'_> {
             .hint(format!("leave `{key}` out for its default"));
     }
 
-    /// Reads one of some words, in any spelling of case, dash and underscore.
+    /// Reads one of several words, ignoring case, dashes and underscores.
     pub(super) fn choice<T: Copy>(
         &mut self,
         key: &str,
@@ -299,7 +302,7 @@ impl Reader<'_> {
         None
     }
 
-    /// Reads a whole number, a size for people (`10 MiB`) included.
+    /// Reads a whole number, or a size such as `10 MiB`.
     pub(super) fn count(
         &mut self,
         key: &str,
@@ -326,7 +329,7 @@ impl Reader<'_> {
         None
     }
 
-    /// Adds what has its place already.
+    /// Adds diagnostics that have their position already.
     pub(super) fn add_all(&mut self, diagnostics: Vec<Diagnostic>) {
         for diagnostic in diagnostics {
             self.problems.add(diagnostic);
@@ -334,7 +337,7 @@ impl Reader<'_> {
     }
 }
 
-/// A number, or a string that holds one, so that references work.
+/// A number, or a string that contains one, so that references work.
 #[derive(Debug, Clone)]
 pub(super) enum Scalar {
     /// `10`
@@ -367,7 +370,7 @@ impl<'de> Deserialize<'de> for Scalar {
     }
 }
 
-/// A bound in words.
+/// Describes a maximum.
 fn span_of_time(time: Duration) -> String {
     match time.as_secs() / DURATION_MAX.as_secs() {
         0 => humantime::format_duration(time).to_string(),
@@ -397,7 +400,7 @@ fn bytes(text: &str) -> Option<usize> {
     digits.parse::<usize>().ok()?.checked_mul(scale)
 }
 
-/// The key whose value an error is about.
+/// Returns the key whose value caused an error.
 fn key_at(table: &DeTable<'_>, at: &Span) -> Option<String> {
     table.iter().find_map(|(key, value)| {
         let inner = match value.get_ref() {
@@ -413,7 +416,7 @@ fn key_at(table: &DeTable<'_>, at: &Span) -> Option<String> {
     })
 }
 
-/// Removes the innermost key that an error is about.
+/// Removes the innermost key that caused an error.
 fn remove_at(table: &mut DeTable<'_>, at: &Span) -> bool {
     for (_, value) in table.iter_mut() {
         if let DeValue::Table(inner) = value.get_mut()

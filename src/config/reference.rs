@@ -1,5 +1,5 @@
-//! References in strings: `${VAR}`, `${VAR:-default}`, `${file:/run/secrets/x}`, and `$${` for a
-//! literal `${`. Values are put in once: what they contain is never expanded again.
+//! Replaces references in strings: `${VAR}`, `${VAR:-default}`, `${file:/run/secrets/x}`, and `$${` for a
+//! literal `${`. A replaced value is never expanded again.
 
 use std::{
     collections::BTreeSet,
@@ -10,55 +10,55 @@ use std::{
 use super::{Environment, lint};
 use crate::secret::Secret;
 
-/// What references are looked up in.
+/// The sources of references.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Scope<'a> {
     /// Variables.
     pub(super) environment: &'a Environment,
-    /// What a relative `${file:…}` is relative to.
+    /// The base folder for a relative `${file:…}`.
     pub(super) folder: &'a Path,
-    /// mcpo's way: what is not set stays as it is written (mcpo contract §3).
+    /// mcpo's rule: an unset reference stays as written.
     pub(super) lenient: bool,
 }
 
-/// A text with its references replaced.
+/// The result of replacing references.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Expansion {
-    /// The text; of no use if something is missing.
+    /// The text. It is not usable if something is missing.
     pub(super) text: String,
-    /// Why it cannot be had: `GITHUB_TOKEN is not set`.
+    /// Why values are missing: `GITHUB_TOKEN is not set`.
     pub(super) missing: Vec<String>,
-    /// Why a default stands in the text.
+    /// Why defaults were used.
     pub(super) defaulted: Vec<String>,
-    /// Whether anything was replaced or missing.
+    /// Whether the text has references.
     pub(super) has_references: bool,
-    /// References to what looks like a secret, as written.
+    /// References to values that look secret, as written.
     pub(super) secrets: Vec<String>,
-    /// What those brought in.
+    /// The values of those references.
     pub(super) values: Vec<Secret>,
-    /// Every file asked for, there or not.
+    /// All requested files, whether they exist or not.
     pub(super) files: BTreeSet<PathBuf>,
 }
 
-/// A reference that cannot be read.
+/// A malformed reference.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum BadReference {
-    /// No closing brace.
+    /// The closing brace is missing.
     #[error("`${{` has no closing `}}`")]
     Open,
-    /// Not the name of a variable.
-    #[error("`${{{0}}}` names no variable")]
+    /// Not a valid variable name.
+    #[error("`${{{0}}}` is not a valid reference to a variable")]
     Name(String),
-    /// Deeper than anybody writes.
+    /// The nesting is too deep.
     #[error("references are nested more than {DEPTH_MAX} deep")]
     Deep,
 }
 
-/// Defaults within defaults.
+/// The maximum depth of defaults within defaults.
 const DEPTH_MAX: usize = 8;
 
 impl BadReference {
-    /// What to write instead.
+    /// Returns how to fix it.
     pub(super) fn hint(&self) -> String {
         match self {
             Self::Deep => "give the inner one a variable of its own".to_owned(),
@@ -111,7 +111,7 @@ impl Scope<'_> {
         Ok(expansion)
     }
 
-    /// Replaces one reference, given what stands between its braces.
+    /// Replaces one reference, given the text between its braces.
     fn replace(
         &self,
         inner: &str,
@@ -126,7 +126,7 @@ impl Scope<'_> {
             self.file(path, depth, expansion)?
         } else {
             let variable = match name.strip_prefix("env:") {
-                // VS Code and Cursor write it so.
+                // VS Code and Cursor use this form.
                 Some(variable) if self.lenient => variable,
                 _ => name,
             };
@@ -158,7 +158,7 @@ impl Scope<'_> {
                 expansion.files.extend(inner.files);
                 expansion.defaulted.push(missing.clone());
                 expansion.defaulted.extend(inner.defaulted);
-                // Whoever reads the reason may set either of them.
+                // The reason names both, because the operator may set either.
                 expansion.missing.extend(
                     inner
                         .missing
@@ -172,7 +172,7 @@ impl Scope<'_> {
         Ok(())
     }
 
-    /// A variable that is set and not blank, or why there is none.
+    /// Returns a variable that is set and not blank, or the reason.
     fn variable(&self, name: &str, take_blank: bool) -> Result<String, String> {
         match self.environment.get(name) {
             Some(value) if take_blank || !value.trim().is_empty() => Ok(value.to_owned()),
@@ -181,7 +181,7 @@ impl Scope<'_> {
         }
     }
 
-    /// The text of a file without its last newline, or why there is none.
+    /// Returns the text of a file without its last newline, or the reason.
     fn file(
         &self,
         path: &str,
@@ -231,14 +231,14 @@ pub(super) fn variables_in(text: &str, found: &mut BTreeSet<String>) {
     }
 }
 
-/// Leaves a reference as it is written.
+/// Leaves a reference as written.
 fn keep(inner: &str, expansion: &mut Expansion) {
     expansion.text.push_str("${");
     expansion.text.push_str(inner);
     expansion.text.push('}');
 }
 
-/// Whether a shell would take the name.
+/// Whether a shell accepts the name.
 pub(crate) fn is_variable(name: &str) -> bool {
     name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
         && name
@@ -246,7 +246,7 @@ pub(crate) fn is_variable(name: &str) -> bool {
             .all(|character| character.is_ascii_alphanumeric() || character == '_')
 }
 
-/// A name that a shell would take: `GITHUB_X_API_KEY` for `github x-api-key`.
+/// Returns a name that a shell accepts: `GITHUB_X_API_KEY` for `github x-api-key`.
 pub(crate) fn variable_of(text: &str) -> String {
     let name: String = text
         .to_uppercase()
@@ -263,7 +263,7 @@ pub(crate) fn variable_of(text: &str) -> String {
     }
 }
 
-/// Splits at the brace that closes a reference, nested ones counted.
+/// Splits at the brace that closes a reference, counting nested ones.
 pub(super) fn split_at_close(text: &str) -> Option<(&str, &str)> {
     let mut depth = 0_usize;
     let mut before = '\0';

@@ -1,28 +1,28 @@
-//! `user` of a bridge: the user of the system as which its program runs.
+//! `user` of a bridge: the operating system user that runs its program.
 
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{Gid, Group, Uid, User};
 
-/// A user of the system, with the group and the home of the programs that run as this user.
+/// An operating system user, with the group and the home directory for its programs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunAs {
-    /// The login name; the number of a user without one.
+    /// The login name, or the number of a user without one.
     pub name: String,
-    /// The user.
+    /// The user id.
     pub uid: u32,
-    /// The only group.
+    /// The only group id.
     pub gid: u32,
-    /// The home folder in the system's list of users.
+    /// The home directory in the system's list of users.
     pub home: Option<PathBuf>,
 }
 
-/// Why a value of `user` cannot be had.
+/// Why a value of `user` cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Unusable {
-    /// It can be right nowhere.
+    /// The value is invalid on every system.
     Wrong(String),
-    /// It does not fit this system.
+    /// The value does not fit this system.
     Here(String),
 }
 
@@ -74,7 +74,7 @@ impl RunAs {
         })
     }
 
-    /// What tells the program who and where its user is.
+    /// Returns the variables that describe the user to the program.
     pub fn environment(&self) -> [(&'static str, PathBuf); 3] {
         let home = self.home.as_deref().unwrap_or(Path::new("/"));
         [
@@ -84,14 +84,14 @@ impl RunAs {
         ]
     }
 
-    /// Where the program runs unless `cwd` is set: the home, or `/` where there is none.
+    /// Returns the program's folder unless `cwd` is set: the home directory, or `/` if there is none.
     pub fn folder(&self) -> &Path {
         let home = self.home.as_deref().filter(|home| home.is_dir());
         home.unwrap_or(Path::new("/"))
     }
 }
 
-/// The number that a text is. The largest means "no change" to the system.
+/// Parses a number. The largest one means "no change" to the operating system.
 fn number(text: &str) -> Result<Option<u32>, Unusable> {
     if !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Ok(None);
@@ -99,7 +99,7 @@ fn number(text: &str) -> Result<Option<u32>, Unusable> {
     let number = text.parse().ok().filter(|number| *number != u32::MAX);
     let wrong = || {
         Unusable::Wrong(format!(
-            "`user`: {text} is not the number of a user or group"
+            "`user`: {text} is not a valid user or group number"
         ))
     };
     number.map(Some).ok_or_else(wrong)
@@ -149,8 +149,8 @@ mod tests {
             ("0:1", "than root"),
             ("nobody:0", "than root"),
             ("nobody:root", "than root"),
-            ("4294967295:1", "is not the number"),
-            ("99999999999:1", "is not the number"),
+            ("4294967295:1", "is not a valid user or group number"),
+            ("99999999999:1", "is not a valid user or group number"),
         ] {
             let Err(Unusable::Wrong(told)) = RunAs::find(text) else {
                 panic!("{text}");

@@ -1,8 +1,9 @@
-//! [`Config::secrets`]: what must never show, and how what holds it is shown.
+//! [`Config::secrets`]: the values that must never be shown, and how the types that contain them are
+//! displayed.
 //!
-//! Not every value of a header or a variable is one: stars in place of a tenant's id, a region or the
-//! address of a server would make answers useless. A secret is what stands under the name of one,
-//! what looks like one, and what a URL keeps for its server.
+//! Not every value of a header or a variable is a secret. Asterisks instead of a tenant's id, a region or a
+//! server's address would make answers useless. A value is secret if its name indicates it, if it looks like
+//! a token, or if it is a private part of a URL.
 
 use std::fmt;
 
@@ -13,14 +14,14 @@ use url::Url;
 use super::{Bridge, Config, DatabaseUrl, KeyText, Remote, Stdio, Transport, lint};
 use crate::secret::Secret;
 
-/// Headers by their last word that tell a server what to do, and prove nothing.
+/// Headers, by their last word, that carry options and no credentials.
 const PLAIN_HEADERS: &[&str] = &[
     "ACCEPT", "AGENT", "CONTROL", "ENCODING", "HOST", "ID", "LANGUAGE", "MODE", "NAME", "ORIGIN",
     "READONLY", "REFERER", "REGION", "SITE", "TOOLS", "TOOLSETS", "TYPE", "URL", "VERSION",
 ];
 
 impl Config {
-    /// Every secret of the configuration, those of bridges included, for taking them out of texts.
+    /// Returns every secret of the configuration, including those of bridges, for redaction.
     pub fn secrets(&self) -> Vec<Secret> {
         let mut secrets: Vec<Secret> = self.bridges.iter().flat_map(Bridge::secrets).collect();
         let identity = &self.identity;
@@ -64,7 +65,7 @@ impl Config {
 }
 
 impl Bridge {
-    /// What must never show of this bridge.
+    /// Returns the secrets of this bridge.
     pub fn secrets(&self) -> Vec<Secret> {
         match &self.transport {
             Ok(Transport::Stdio(stdio)) => of_program(stdio),
@@ -74,7 +75,7 @@ impl Bridge {
     }
 }
 
-/// Shows no argument: people put secrets there.
+/// Hides the arguments, because operators put secrets there.
 impl fmt::Debug for Stdio {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
@@ -89,7 +90,7 @@ impl fmt::Debug for Stdio {
     }
 }
 
-/// Of the URL it shows the origin: the rest may be secret.
+/// Shows only the origin of the URL, because the rest may be secret.
 impl fmt::Debug for Remote {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
@@ -104,7 +105,7 @@ impl fmt::Debug for Remote {
     }
 }
 
-/// Of the environment of a program, and of its arguments, where secrets do not belong.
+/// Returns the secrets in the environment and in the arguments of a program.
 fn of_program(stdio: &Stdio) -> Vec<Secret> {
     let mut secrets = of_text(&stdio.command);
     for (name, value) in &stdio.env {
@@ -128,7 +129,7 @@ fn of_program(stdio: &Stdio) -> Vec<Secret> {
     secrets
 }
 
-/// Of a URL and of the headers that go there.
+/// Returns the secrets in a URL and its headers.
 fn of_remote(remote: &Remote) -> Vec<Secret> {
     let mut secrets = of_url(&remote.url);
     for (name, value) in &remote.headers {
@@ -142,14 +143,14 @@ fn of_remote(remote: &Remote) -> Vec<Secret> {
     secrets
 }
 
-/// Whether a header is no credential.
+/// Whether a header is not a credential.
 fn is_plain(name: &HeaderName) -> bool {
     let name = name.as_str().to_uppercase();
     let last = name.rsplit('-').next().unwrap_or_default();
     PLAIN_HEADERS.contains(&last)
 }
 
-/// Of a value with a name.
+/// Returns the secrets in a named value.
 fn of_value(name: &str, value: &str) -> Vec<Secret> {
     let mut secrets = of_text(value);
     if lint::looks_secret(name) || lint::has_token_prefix(value) || lint::looks_random(value) {
@@ -158,7 +159,7 @@ fn of_value(name: &str, value: &str) -> Vec<Secret> {
     secrets
 }
 
-/// Of a text: what a URL keeps for its server, the password of Basic credentials.
+/// Returns the secrets in a text: private parts of a URL, and the password of Basic credentials.
 fn of_text(text: &str) -> Vec<Secret> {
     if let Some(login) = text.trim().strip_prefix("Basic ") {
         let login = BASE64_STANDARD.decode(login.trim()).ok();
@@ -175,8 +176,8 @@ fn of_text(text: &str) -> Vec<Secret> {
     }
 }
 
-/// Of a URL: the password, a user without one, the values of its query that are keys, as they are and
-/// as they are written; and a part of its path that was made by chance.
+/// Returns the secrets in a URL: the password, a user without a password, query values that are keys (decoded
+/// and as written), and random parts of its path.
 fn of_url(url: &Url) -> Vec<Secret> {
     let mut secrets = Vec::new();
     let login = match url.password() {
@@ -210,7 +211,7 @@ mod tests {
     use super::*;
     use crate::config::{Environment, Loaded, Overrides, load_with, single};
 
-    /// Everything that can hold a secret, each named `planted-NUMBER`.
+    /// All places that can contain a secret, each with the value `planted-NUMBER`.
     const FILE: &str = r#"
 [database]
 url       = "postgres://bridge:planted%2D01@db.example.org/bridge?sslpassword=planted-02"

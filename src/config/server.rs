@@ -1,4 +1,4 @@
-//! `[server]`: where and how we listen.
+//! `[server]`: the listen address and the HTTP settings.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _},
@@ -15,13 +15,13 @@ use super::{
     reader::{Reader, Scalar, Text},
 };
 
-/// The longest `drain_delay`: whoever stops us would have killed us long before.
+/// The maximum `drain_delay`. A service manager kills the process long before.
 const DELAY_MAX: Duration = Duration::from_mins(10);
 
-/// With fewer connections one busy client would keep all others out.
+/// The minimum number of connections. With fewer, one busy client would block all others.
 const CONNECTIONS_MIN: usize = 16;
 
-/// As it stands in the file. Defaults are those of [`Server`].
+/// The section in the file. Defaults are those of [`Server`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ServerTable {
@@ -30,6 +30,7 @@ pub(super) struct ServerTable {
     path_prefix: Option<Text>,
     public_url: Option<Text>,
     public_spec: Option<bool>,
+    drop_dead: Option<bool>,
     cors_allow_origins: Option<Vec<Text>>,
     tls_cert: Option<Text>,
     tls_key: Option<Text>,
@@ -41,11 +42,11 @@ pub(super) struct ServerTable {
     version: Option<Text>,
 }
 
-/// The section, and where it says `listen`.
+/// The section, and the position of `listen`.
 pub(super) struct Read {
     /// The section.
     pub(super) server: Server,
-    /// For problems that other sections have with it.
+    /// For problems that other sections have with the address.
     pub(super) listen: Option<Span>,
 }
 
@@ -57,6 +58,7 @@ impl Default for Server {
             path_prefix: "/".to_owned(),
             public_url: None,
             public_spec: true,
+            drop_dead: false,
             cors_allow_origins: Vec::new(),
             tls: None,
             connections_max: 4096,
@@ -70,7 +72,7 @@ impl Default for Server {
 }
 
 impl ServerTable {
-    /// Checks and resolves the section.
+    /// Validates and resolves the section.
     pub(super) fn resolve(self, reader: &mut Reader<'_>) -> Read {
         let mut server = Server::default();
         let at = self.listen.as_ref().map(Text::span);
@@ -105,6 +107,7 @@ impl ServerTable {
         server.path_prefix = path_prefix(&server.path_prefix);
         server.public_url = self.public_url.and_then(|text| public_url(reader, &text));
         server.public_spec = self.public_spec.unwrap_or(server.public_spec);
+        server.drop_dead = self.drop_dead.unwrap_or(server.drop_dead);
         server.cors_allow_origins = self
             .cors_allow_origins
             .unwrap_or_default()
@@ -140,7 +143,7 @@ impl ServerTable {
     }
 }
 
-/// Reads `HOST:PORT`; a host name is looked up once.
+/// Parses `HOST:PORT`. A host name is resolved once.
 pub(crate) fn parse_listen(text: &str) -> Result<SocketAddr, String> {
     let text = text.trim();
     if let Ok(address) = text.parse() {
@@ -151,11 +154,11 @@ pub(crate) fn parse_listen(text: &str) -> Result<SocketAddr, String> {
         .ok_or_else(|| format!("`{text}` has no port"))?;
     let port = port
         .parse()
-        .map_err(|_| format!("`{port}` is no port, which is a number up to 65535"))?;
+        .map_err(|_| format!("`{port}` is not a valid port, which is a number up to 65535"))?;
     listen_on(host, port)
 }
 
-/// The address of a host, looked up if it is a name.
+/// Returns the address of a host, resolving a name.
 pub(crate) fn listen_on(host: &str, port: u16) -> Result<SocketAddr, String> {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     let ip = match bare {
@@ -179,7 +182,7 @@ pub(crate) fn listen_on(host: &str, port: u16) -> Result<SocketAddr, String> {
         .ok_or_else(|| format!("`{host}` has no address"))
 }
 
-/// Leading `/`, no trailing one; empty for none.
+/// Returns a path with a leading `/` and without a trailing one; empty for none.
 pub(crate) fn root_path(text: &str) -> String {
     let inner = text.trim().trim_matches('/');
     if inner.is_empty() {
@@ -189,19 +192,19 @@ pub(crate) fn root_path(text: &str) -> String {
     }
 }
 
-/// Begins and ends with `/`; `/` for none.
+/// Returns a path that begins and ends with `/`; `/` for none.
 pub(crate) fn path_prefix(text: &str) -> String {
     format!("{}/", root_path(text))
 }
 
-/// The first character that would end the path of a URL or mean something to the router.
+/// Returns the first character that would end the path of a URL or that the router treats specially.
 pub(crate) fn odd_in_path(text: &str) -> Option<char> {
     text.trim().chars().find(|character| {
         character.is_whitespace() || character.is_control() || "?#{}*\\\"<>".contains(*character)
     })
 }
 
-/// Where browsers reach us. `None`: blank, or reported.
+/// Reads the public address for browsers. `None`: blank, or already reported.
 fn public_url(reader: &mut Reader<'_>, text: &Text) -> Option<Url> {
     const EXAMPLE: &str = "https://tools.example.org/api/mcp";
     let text = reader.optional(text)?.ok()?;
@@ -212,7 +215,7 @@ fn public_url(reader: &mut Reader<'_>, text: &Text) -> Option<Url> {
             .problems
             .error(
                 &text.span(),
-                "`public_url` is scheme, host, port and path, and nothing else",
+                "`public_url` may contain only a scheme, host, port and path",
             )
             .hint(format!("write `\"{EXAMPLE}\"`"));
         return None;
@@ -238,9 +241,9 @@ fn origin(reader: &mut Reader<'_>, text: &Text) -> Option<String> {
         .problems
         .error(
             &text.span(),
-            format!("`cors_allow_origins`: `{written}` is no origin"),
+            format!("`cors_allow_origins`: `{written}` is not a valid origin"),
         )
-        .hint("write scheme and host alone, `\"https://chat.example.org\"`, or `\"*\"`");
+        .hint("write only the scheme and host, `\"https://chat.example.org\"`, or `\"*\"`");
     None
 }
 
@@ -287,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn paths_are_normalised() {
+    fn paths_are_normalized() {
         for (text, root, prefix) in [
             ("", "", "/"),
             ("/", "", "/"),

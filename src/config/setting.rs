@@ -1,5 +1,5 @@
-//! Values outside of bridges that may be left blank: secrets that switch a proof on, lists that one
-//! variable may fill, switches that a variable may turn.
+//! Settings outside of bridges that may be blank: secrets that enable a way to authenticate, lists from one
+//! variable, and switches from a variable.
 
 use std::{fmt, num::NonZeroU32};
 
@@ -15,11 +15,11 @@ use super::{
 };
 use crate::secret::Secret;
 
-/// A secret shorter than this can be guessed by trying, in bytes (RFC 7518 asks for 32 with HS256;
-/// keys in the field are shorter).
+/// The minimum length of a secret, in bytes. A shorter one can be guessed by trying (RFC 7518 requires 32 for
+/// HS256, but keys in practice are shorter).
 const SECRET_BYTES_MIN: usize = 16;
 
-/// A value that switches something on, or why it does not.
+/// A value that enables something, or the reason why it is off.
 pub(super) type Setting<T> = Result<T, String>;
 
 /// One string with commas, or a list of such strings.
@@ -31,7 +31,7 @@ pub(super) enum List {
     Many(Vec<Text>),
 }
 
-/// A switch, or a string that holds one, so that references work.
+/// A switch, or a string that contains one, so that references work.
 #[derive(Debug, Clone)]
 pub(super) enum Flag {
     /// `true`
@@ -41,7 +41,7 @@ pub(super) enum Flag {
 }
 
 impl Reader<'_> {
-    /// The text of a setting that is off while it is blank. `None`: malformed, and reported.
+    /// Reads the text of a setting that is off while it is blank. `None`: malformed, and already reported.
     pub(super) fn optional(&mut self, text: &Text) -> Option<Setting<Text>> {
         let expansion = self.expand(text)?;
         if is_blank(&expansion) {
@@ -51,7 +51,7 @@ impl Reader<'_> {
         Some(Ok(Spanned::new(text.span(), value)))
     }
 
-    /// A secret that is off while its variable is blank, with a word on short ones.
+    /// Reads a secret that is off while its variable is blank. Warns of short ones.
     pub(super) fn secret(
         &mut self,
         key: &str,
@@ -66,7 +66,7 @@ impl Reader<'_> {
                 .warning(
                     &text.span(),
                     format!(
-                        "`{key}` has {} characters, which can be guessed by trying",
+                        "`{key}` has only {} characters, so it can be guessed",
                         value.expose().chars().count()
                     ),
                 )
@@ -75,8 +75,8 @@ impl Reader<'_> {
         Some(found)
     }
 
-    /// A secret that is off while its variable is blank. One that is written out, as nothing or as
-    /// itself, is a mistake: an empty secret lets everybody in, and files are committed.
+    /// Reads a secret that is off while its variable is blank. A literal value is a mistake, empty or not: an
+    /// empty secret admits every caller, and files are committed.
     pub(super) fn secret_of_any_length(
         &mut self,
         key: &str,
@@ -89,7 +89,7 @@ impl Reader<'_> {
             self.problems
                 .error(
                     &text.span(),
-                    format!("`{key}` is empty, and everybody knows an empty secret"),
+                    format!("`{key}` is empty, so it protects nothing"),
                 )
                 .hint(format!(
                     "write `{key} = \"${{{variable}}}\"`, which is off while {variable} is not set, or leave `{key}` out"
@@ -102,7 +102,10 @@ impl Reader<'_> {
         let value = expansion.text.trim();
         if is_literal {
             self.problems
-                .warning(&text.span(), format!("`{key}` stands in the file itself"))
+                .warning(
+                    &text.span(),
+                    format!("`{key}` is written in plain text in the file"),
+                )
                 .hint(format!(
                     "move it to the environment: `{key} = \"${{{variable}}}\"`"
                 ));
@@ -110,7 +113,7 @@ impl Reader<'_> {
         Some(Ok(Secret::new(value)))
     }
 
-    /// The words of a list; blank ones are left out. `key` is unused where nothing is wrong.
+    /// Reads the words of a list without blank ones. `key` is used only for problems.
     pub(super) fn words(&mut self, list: &Spanned<List>) -> Vec<Text> {
         let texts = match list.get_ref() {
             List::One(text) => vec![Spanned::new(list.span(), text.clone())],
@@ -128,7 +131,7 @@ impl Reader<'_> {
         words
     }
 
-    /// The words of a list that must name something, each once.
+    /// Reads the words of a list that must not be empty, each once.
     pub(super) fn names(
         &mut self,
         key: &str,
@@ -147,7 +150,7 @@ impl Reader<'_> {
         words
     }
 
-    /// Reads a switch; blank is off.
+    /// Reads a switch; blank means off.
     pub(super) fn flag(&mut self, key: &str, flag: &Spanned<Flag>) -> Option<bool> {
         let text = match flag.get_ref() {
             Flag::Plain(value) => return Some(*value),
@@ -171,7 +174,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The name of a header; the default where nothing is said.
+    /// Reads the name of a header, or returns the default.
     pub(super) fn header_name(
         &mut self,
         key: &str,
@@ -186,14 +189,14 @@ impl Reader<'_> {
             self.problems
                 .error(
                     &text.span(),
-                    format!("`{key}`: {:?} is no name of a header", text.get_ref()),
+                    format!("`{key}`: {:?} is not a valid header name", text.get_ref()),
                 )
                 .hint("write letters, digits and `-`: `X-User-Email`");
             default
         })
     }
 
-    /// An `http:` or `https:` URL. What is wrong with it is told without showing it.
+    /// Reads an `http:` or `https:` URL. Problems are reported without showing the URL.
     pub(super) fn web_url(&mut self, key: &str, text: &Text, example: &str) -> Option<Url> {
         let problem = match Url::parse(text.get_ref()) {
             Ok(url) if matches!(url.scheme(), "http" | "https") => return Some(url),
@@ -201,7 +204,7 @@ impl Reader<'_> {
                 "`{key}`: `{}:` is neither `http:` nor `https:`",
                 url.scheme()
             ),
-            Err(error) => format!("`{key}` is no URL: {error}"),
+            Err(error) => format!("`{key}` is not a valid URL: {error}"),
         };
         self.problems
             .error(&text.span(), problem)
@@ -209,29 +212,29 @@ impl Reader<'_> {
         None
     }
 
-    /// Calls a minute.
+    /// Reads a number of calls per minute.
     pub(super) fn per_minute(&mut self, key: &str, scalar: &Spanned<Scalar>) -> Option<NonZeroU32> {
         let number = self.count(key, scalar, 1)?;
         let fitting = u32::try_from(number).ok().and_then(NonZeroU32::new);
         if fitting.is_none() {
             self.problems
                 .error(&scalar.span(), format!("`{key}` is too large"))
-                .hint(format!("leave `{key}` out for no bound"));
+                .hint(format!("leave `{key}` out for no limit"));
         }
         fitting
     }
 
-    /// A pattern over tool names, the same on every system.
+    /// Reads a pattern for tool names. It works the same on every system.
     pub(super) fn glob(&mut self, key: &str, text: &Text) -> Option<Glob> {
         self.checked_glob(key, text, build_glob(text.get_ref()))
     }
 
-    /// The same for names in lower case, written in any case.
+    /// The same for names in lower case; the pattern may have any case.
     pub(super) fn caseless_glob(&mut self, key: &str, text: &Text) -> Option<Glob> {
         self.checked_glob(key, text, build_glob(&text.get_ref().to_lowercase()))
     }
 
-    /// A pattern, or what is wrong with it.
+    /// Returns a pattern, or reports what is wrong with it.
     fn checked_glob(
         &mut self,
         key: &str,
@@ -243,28 +246,28 @@ impl Reader<'_> {
             Err(problem) => {
                 self.problems
                     .error(&text.span(), format!("`{key}`: {problem}"))
-                    .hint("write names with `*` and `?`, `\"list_*\"` say; `[` and `{` are special, `\\\\` takes that away");
+                    .hint("write names with `*` and `?`, for example `\"list_*\"`; `[` and `{` are special, and `\\\\` escapes them");
                 None
             }
         }
     }
 }
 
-/// A pattern over tool names, the same on every system; the error is a phrase.
+/// Builds a pattern for tool names. It works the same on every system. The error is a phrase.
 fn build_glob(text: &str) -> Result<Glob, String> {
     let built = GlobBuilder::new(text).backslash_escape(true).build();
     built.map_err(|error| error.kind().to_string())
 }
 
-/// Whether a text is a pattern over tool names.
+/// Whether a text is a valid pattern for tool names.
 pub(crate) fn check_glob(text: &str) -> Result<(), String> {
     if text.trim().is_empty() {
-        return Err("a tool has a name".to_owned());
+        return Err("the name of a tool is missing".to_owned());
     }
     build_glob(text).map(drop)
 }
 
-/// The words alone, each once.
+/// Returns the words without positions, each once.
 pub(super) fn plain(words: Vec<Text>) -> Vec<String> {
     let mut plain: Vec<String> = Vec::with_capacity(words.len());
     for word in words {
@@ -275,12 +278,12 @@ pub(super) fn plain(words: Vec<Text>) -> Vec<String> {
     plain
 }
 
-/// Whether a text gave nothing.
+/// Whether a text is blank.
 pub(super) fn is_blank(expansion: &Expansion) -> bool {
     !expansion.missing.is_empty() || expansion.text.trim().is_empty()
 }
 
-/// Why a text gave nothing: `WEBUI_SECRET_KEY is not set`.
+/// Returns why a text is blank: `WEBUI_SECRET_KEY is not set`.
 pub(super) fn why_blank(expansion: &Expansion) -> String {
     let reasons = if expansion.missing.is_empty() {
         &expansion.defaulted

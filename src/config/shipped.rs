@@ -1,13 +1,13 @@
-//! Tests over what is shipped: `bridges.toml`, `examples/catalogue.toml`, `.env.example`.
+//! Tests of the shipped files: `bridges.toml`, `examples/catalogue.toml`, `.env.example`.
 
 use std::{collections::BTreeSet, fs};
 
-use super::{Bridge, Config, tests::load_named};
+use super::{Bridge, Config, Transport, tests::load_named};
 
 const SHIPPED: &str = "bridges.toml";
 const CATALOGUE: &str = "examples/catalogue.toml";
 
-/// The bridges that are on in an empty environment.
+/// The bridges that are enabled in an empty environment.
 const ON: [&str; 1] = ["demo"];
 
 fn read(file: &str) -> String {
@@ -23,7 +23,7 @@ fn bridges(file: &str) -> Vec<Bridge> {
     config(file, &[]).bridges
 }
 
-/// The variables a file refers to: those that come first, and older names that are asked after them.
+/// The variables that a file refers to: the primary ones, and older names that are fallbacks.
 fn variables(file: &str) -> (BTreeSet<String>, BTreeSet<String>) {
     let document: toml::Table = read(file).parse().unwrap();
     let (mut first, mut second) = (BTreeSet::new(), BTreeSet::new());
@@ -88,7 +88,7 @@ fn nothing_is_downloaded_with_nothing_in_the_environment() {
             .split(|character: char| !(character.is_ascii_alphanumeric() || character == '_'))
             .any(|word| known.contains(word) || older.contains(word));
         let asks_for_a_login =
-            reason.ends_with(&format!("nobody has logged in: mcp-bridge login {name}"));
+            reason.ends_with(&format!("no user has logged in: mcp-bridge login {name}"));
         assert!(names_a_variable || asks_for_a_login, "{name}: {reason}");
     }
 }
@@ -103,7 +103,6 @@ fn every_bridge_of_the_team_is_there() {
         "atlassian",
         "linear",
         "notion",
-        "notion-token",
         "github",
         "sonarqube",
         "trello",
@@ -135,7 +134,14 @@ fn every_bridge_of_the_team_is_there() {
 fn every_package_is_pinned() {
     for file in [SHIPPED, CATALOGUE] {
         let document: toml::Table = read(file).parse().unwrap();
-        for (name, bridge) in document["bridges"].as_table().unwrap() {
+        let bridges = document["bridges"].as_table().unwrap().iter();
+        let ways = bridges.flat_map(|(name, bridge)| {
+            let with_key = bridge.get("with_key");
+            std::iter::once(bridge)
+                .chain(with_key)
+                .map(move |way| (name, way))
+        });
+        for (name, bridge) in ways {
             let command = bridge.get("command").and_then(toml::Value::as_str);
             let is_fetched = command.is_some_and(|command| ["npx", "uvx"].contains(&command));
             let is_pinned = |word: &str| {
@@ -218,8 +224,7 @@ fn everything_is_on_when_every_variable_is_set() {
             .collect();
         for bridge in config(file, &pairs).bridges {
             if let Some(reason) = bridge.reason_off() {
-                let is_meant =
-                    reason.starts_with("switched off") || reason.starts_with("nobody has");
+                let is_meant = reason.starts_with("disabled") || reason.starts_with("no user has");
                 assert!(is_meant, "{}: {reason}", bridge.name);
             }
         }
@@ -233,7 +238,10 @@ fn the_example_environment_names_every_variable_and_no_other() {
     first.extend(more);
     second.extend(older);
     let text = read(".env.example");
-    let (_, of_compose) = text.split_once("\n# --- compose.hetzner.yml").unwrap();
+    let (ours, rest) = text
+        .split_once("\n# --- names of the Python proxy")
+        .unwrap();
+    let (former, of_compose) = rest.split_once("\n# --- compose.hetzner.yml").unwrap();
     let compose = read("compose.hetzner.yml");
     for (name, _) in of_compose.lines().filter_map(|line| line.split_once('=')) {
         assert!(
@@ -243,15 +251,24 @@ fn the_example_environment_names_every_variable_and_no_other() {
         first.insert(name.to_owned());
     }
     let mut named = BTreeSet::new();
-    for line in text
-        .lines()
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-    {
-        let (name, value) = line.split_once('=').unwrap_or_else(|| panic!("{line}"));
-        assert_eq!(value, "", "{name} has a value");
-        assert!(named.insert(name.to_owned()), "{name} stands there twice");
+    let lines = |text: &str| -> Vec<String> {
+        let lines = text.lines().skip(1);
+        lines
+            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+            .map(|line| {
+                let (name, value) = line.split_once('=').unwrap_or_else(|| panic!("{line}"));
+                assert_eq!(value, "", "{name} has a value");
+                name.to_owned()
+            })
+            .collect()
+    };
+    for name in lines(ours).into_iter().chain(lines(of_compose)) {
+        assert!(named.insert(name.clone()), "{name} stands there twice");
     }
     assert_eq!(named, first);
+    for name in lines(former) {
+        assert!(!first.contains(&name), "{name} is read");
+    }
     for name in second.difference(&first) {
         assert!(
             text.contains(name.as_str()),
@@ -303,4 +320,79 @@ fn the_examples_start_what_the_shipped_files_start() {
         }
     }
     assert!(compared >= 5, "{compared}");
+}
+
+/// The variables of the `.env` templates that the Python proxy had, by service.
+const FORMER_TEMPLATE: [(&str, &[&str]); 12] = [
+    ("github", &["GITHUB_TOKEN"]),
+    ("atlassian", &["ATLASSIAN_TOKEN"]),
+    ("linear", &["LINEAR_API_KEY"]),
+    ("notion", &["NOTION_API_KEY"]),
+    ("hubspot", &["HUBSPOT_API_KEY"]),
+    ("pulumi", &["PULUMI_ACCESS_TOKEN"]),
+    ("gitlab", &["GITLAB_TOKEN"]),
+    ("asana", &["ASANA_TOKEN"]),
+    ("sonarqube", &["SONARQUBE_URL", "SONARQUBE_TOKEN"]),
+    ("sentry", &["SENTRY_AUTH_TOKEN"]),
+    ("clickup", &["CLICKUP_API_TOKEN"]),
+    (
+        "trello",
+        &["TRELLO_API_KEY", "TRELLO_API_SECRET", "TRELLO_API_TOKEN"],
+    ),
+];
+
+#[test]
+fn the_variables_of_the_former_templates_switch_their_bridges_on() {
+    let value = |name: &str| match name.ends_with("_URL") {
+        true => "https://h.example.org",
+        false => "a-value-of-some-length",
+    };
+    for (service, names) in FORMER_TEMPLATE {
+        let pairs: Vec<_> = names.iter().map(|&name| (name, value(name))).collect();
+        for bridge in config(SHIPPED, &pairs).bridges {
+            let is_on = bridge.reason_off().is_none();
+            let name = bridge.name.as_str();
+            assert_eq!(
+                is_on,
+                ON.contains(&name) || name == service,
+                "{service}: {name}: {:?}",
+                bridge.reason_off()
+            );
+        }
+    }
+    // The other form of Atlassian's: a person's key, with their e-mail.
+    let pairs = [
+        ("ATLASSIAN_ORG_ID", "x"),
+        ("ATLASSIAN_API_KEY", "a-value-of-some-length"),
+        ("ATLASSIAN_URL", "https://h.example.org"),
+        ("ATLASSIAN_USER", "a@example.com"),
+    ];
+    let bridges = config(SHIPPED, &pairs).bridges;
+    let atlassian = bridges.iter().find(|it| it.name.as_str() == "atlassian");
+    let Ok(Transport::Remote(remote)) = &atlassian.unwrap().transport else {
+        panic!("a URL")
+    };
+    let (_, value) = &remote.headers[0];
+    assert!(value.expose().starts_with("Basic "), "the e-mail counts");
+    let text = read(".env.example");
+    for name in FORMER_TEMPLATE.iter().flat_map(|(_, names)| *names) {
+        assert!(text.contains(&format!("\n{name}=\n")), "{name}");
+    }
+}
+
+#[test]
+fn everybody_comes_as_themselves_where_that_is_said_whatever_key_is_there() {
+    for (credential, is_program) in [("caller", false), ("shared", true), ("group", true)] {
+        let pairs = [
+            ("HUBSPOT_API_KEY", "a-value-of-some-length"),
+            ("HUBSPOT_CLIENT_ID", "id"),
+            ("HUBSPOT_CLIENT_SECRET", "a-secret-of-some-length"),
+            ("HUBSPOT_CREDENTIAL", credential),
+        ];
+        let bridges = config(SHIPPED, &pairs).bridges;
+        let hubspot = bridges.iter().find(|it| it.name.as_str() == "hubspot");
+        let transport = &hubspot.unwrap().transport;
+        let found = matches!(transport, Ok(Transport::Stdio(_)));
+        assert_eq!(found, is_program, "{credential}: {transport:?}");
+    }
 }

@@ -1,4 +1,4 @@
-//! One server from the command line, no file: `mcp-bridge -- CMD…`.
+//! One server from the command line, without a file: `mcp-bridge -- CMD…`.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,7 +9,7 @@ use url::Url;
 
 use super::{
     Access, Audit, Bridge, Config, CredentialKind, Diagnostic, Environment, Flavor, Limits, Loaded,
-    Overrides, Remote, RemoteKind, Server, Stdio, Telemetry, ToolFilter, Transport,
+    Overrides, Remote, RemoteKind, Server, Stdio, Telemetry, ToolFilter, Transport, TransportKind,
     UnknownArguments,
     diagnostic::Severity,
     identity::Draft,
@@ -19,9 +19,9 @@ use super::{
 };
 use crate::name::BridgeName;
 
-/// A configuration of one bridge. A single URL is a server behind it; anything else is a program
-/// with its arguments, which gets our whole environment, as it would from the shell. The key of
-/// `MCP_API_KEY` is asked of callers, if it is set.
+/// Creates a configuration with one bridge. A single URL is a remote server. Anything else is a program with
+/// arguments, which inherits the whole environment, as it would from the shell. If `MCP_API_KEY` is set,
+/// callers must send that key.
 pub fn single(
     words: &[String],
     environment: &Environment,
@@ -68,7 +68,7 @@ pub fn single(
     })
 }
 
-/// A bridge to a program, named after what it runs.
+/// Creates a bridge for a program and names it after the program.
 pub fn stdio(words: &[String], environment: &Environment) -> Bridge {
     let (command, args) = words
         .split_first()
@@ -87,34 +87,39 @@ pub fn stdio(words: &[String], environment: &Environment) -> Bridge {
     bridge(name_of_command(words), transport)
 }
 
-/// A bridge to a URL, named after its host.
+/// Creates a bridge for a URL and names it after the host.
 pub fn remote(text: &str, kind: RemoteKind) -> Result<Bridge, Vec<Diagnostic>> {
     let url = Url::parse(text)
         .ok()
         .filter(|_| is_url(text))
         .ok_or_else(|| {
             let hint = "write `https://host/mcp`";
-            // It may hold a secret, so it is not repeated here.
-            vec![Diagnostic::error("this is no URL of a server").with_hint(hint)]
+            // The text may contain a secret, so the error does not repeat it.
+            vec![Diagnostic::error("this is not a server URL").with_hint(hint)]
         })?;
     let name = name_of_url(&url);
     Ok(bridge(name, Transport::Remote(Remote::new(url, kind))))
 }
 
-/// Whether a word of the command line is a URL and no program.
+/// Whether a word of the command line is a URL and not a program.
 pub fn is_url(word: &str) -> bool {
     word.starts_with("http://") || word.starts_with("https://")
 }
 
-/// How long connecting may take where nobody wrote a limit and mcpo had none: a first `npx` or
-/// `uvx` downloads the server.
+/// The connect timeout if none is configured and mcpo has none: a first `npx` or `uvx` downloads the server.
 const FIRST_DOWNLOAD: Duration = Duration::from_mins(5);
 
 fn bridge(name: BridgeName, transport: Transport) -> Bridge {
+    let kind = match &transport {
+        Transport::Stdio(_) => TransportKind::Stdio,
+        Transport::Remote(remote) => remote.kind.into(),
+    };
     Bridge {
         name,
+        title: None,
         description: None,
         transport: Ok(transport),
+        kind,
         connect_timeout: FIRST_DOWNLOAD,
         timeout: super::bridge::TIMEOUT,
         concurrency: super::bridge::CONCURRENCY,

@@ -1,4 +1,4 @@
-//! `[telemetry]`: what we say of ourselves.
+//! `[telemetry]`: logs, metrics and traces.
 
 use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
@@ -11,10 +11,10 @@ use super::{
     server::parse_listen,
 };
 
-/// The levels of tracing.
+/// The log levels of tracing.
 const LEVELS: &[&str] = &["off", "error", "warn", "info", "debug", "trace"];
 
-/// As it stands in the file. Defaults are those of [`Telemetry`].
+/// The section in the file. Defaults are those of [`Telemetry`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct TelemetryTable {
@@ -39,7 +39,7 @@ impl Default for Telemetry {
 }
 
 impl TelemetryTable {
-    /// Checks and resolves the section.
+    /// Validates and resolves the section.
     pub(super) fn resolve(mut self, reader: &mut Reader<'_>) -> Telemetry {
         let mut telemetry = Telemetry::default();
         if let Some(text) = self.metrics.take().and_then(|text| reader.required(&text)) {
@@ -80,7 +80,7 @@ impl TelemetryTable {
         telemetry
     }
 
-    /// Where traces go: by the file, or where that is blank by the environment.
+    /// Returns the destination of traces: from the file, or from the environment if the file leaves it blank.
     fn otlp(&mut self, reader: &mut Reader<'_>) -> Option<Otlp> {
         let said = match self.otlp_endpoint.take() {
             Some(text) => reader.optional(&text)?.ok(),
@@ -102,7 +102,7 @@ impl TelemetryTable {
 }
 
 impl Reader<'_> {
-    /// Reads a value, or reports what is wrong with it.
+    /// Returns a value, or reports what is wrong with it.
     fn told<T>(
         &mut self,
         key: &str,
@@ -119,13 +119,13 @@ impl Reader<'_> {
         }
     }
 
-    /// Reports what the environment says wrong.
+    /// Reports an invalid value in the environment.
     fn or_report<T>(&mut self, read: Result<T, Box<Diagnostic>>) -> Option<T> {
         read.map_err(|problem| self.problems.add(*problem)).ok()
     }
 }
 
-/// A level or filter as tracing knows it, Python's names of levels included.
+/// Parses a level or filter of tracing. Python's names of levels are accepted too.
 pub(crate) fn level(text: &str) -> Option<String> {
     let lower = text.trim().to_lowercase();
     let level = match lower.as_str() {
@@ -137,7 +137,7 @@ pub(crate) fn level(text: &str) -> Option<String> {
     if LEVELS.contains(&level) {
         return Some(level.to_owned());
     }
-    // A filter would take any single word for the name of a crate.
+    // A filter would accept any single word as the name of a crate.
     let filter = text.trim();
     (filter.contains(['=', ',']) && EnvFilter::try_new(filter).is_ok()).then(|| filter.to_owned())
 }
@@ -161,7 +161,7 @@ mod tests {
         }
     }
 
-    /// The section in a file, and variables beside it.
+    /// Reads the section from these lines, with these environment variables.
     fn read(lines: &str, pairs: &[(&str, &str)]) -> Result<Telemetry, String> {
         let text = format!("[telemetry]\n{lines}\n");
         let (result, shown) = load_named("bridges.toml", &text, pairs);
@@ -228,7 +228,7 @@ mod tests {
             (
                 "otlp_endpoint = 'grpc://c:4317'",
                 &[],
-                "`otlp_endpoint`: speaks `grpc:`",
+                "`otlp_endpoint`: has the scheme `grpc:`",
             ),
             (
                 "otlp_endpoint = 'http://c'\notlp_headers = 'S3CRET-value'",
@@ -238,7 +238,7 @@ mod tests {
             (
                 "",
                 &[("OTEL_EXPORTER_OTLP_ENDPOINT", "c:4318")],
-                "`OTEL_EXPORTER_OTLP_ENDPOINT` speaks `c:`",
+                "`OTEL_EXPORTER_OTLP_ENDPOINT` has the scheme `c:`",
             ),
         ] {
             let shown = read(lines, pairs).unwrap_err();

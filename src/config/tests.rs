@@ -1,4 +1,4 @@
-//! Tests over whole files.
+//! Tests of whole files.
 
 use std::{fs, path::Path};
 
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What a test environment has.
+/// The variables of the test environment.
 const VARS: &[(&str, &str)] = &[("T_TOKEN", "tt"), ("BLANK", ""), ("HOST", "example.org")];
 
 pub(super) fn load_named(
@@ -30,19 +30,19 @@ pub(super) fn load_named(
     (result, shown)
 }
 
-/// The rendered diagnostics of a refused file.
+/// Returns the rendered diagnostics of a rejected file.
 pub(super) fn refused(text: &str) -> String {
     let (result, shown) = load_named("bridges.toml", text, VARS);
     assert!(result.is_err(), "{text} was taken:\n{shown}");
     shown
 }
 
-/// A configuration that is taken, and the rendered warnings but the one of an open door.
+/// Returns an accepted configuration and its rendered warnings, except the warning about open access.
 pub(super) fn taken(text: &str) -> (Config, String) {
     let (result, shown) = load_named("bridges.toml", text, VARS);
     let shown: Vec<_> = shown
         .split("\n\n")
-        .filter(|one| !one.contains("whoever reaches 127.0.0.1:8000 may call"))
+        .filter(|one| !one.contains("any client that can reach 127.0.0.1:8000 may call"))
         .collect();
     match result {
         Ok(loaded) => (loaded.config, shown.join("\n\n")),
@@ -221,7 +221,7 @@ fn unknown_keys_are_told_with_the_nearest_known_one() {
        |
     12 | zzz = 1
        | ^^^
-    hint: the keys are `enabled`, `description`, `command`, `args`, `env`, `inherit_env`, `cwd`, `user`, `url`, `transport`, `headers`, `basic_auth`, `oauth`, `pass_headers`, `credential`, `sessions_max`, `session_idle`, `protocol`, `connect_timeout`, `timeout`, `concurrency`, `queue`, `calls_per_minute`, `lazy`, `idle_stop`, `tools_allow`, `tools_deny`, `rename`, `aliases`, `embed_html`, `progress`, `unknown_arguments`
+    hint: the keys are `enabled`, `title`, `description`, `command`, `args`, `env`, `inherit_env`, `cwd`, `user`, `url`, `transport`, `headers`, `basic_auth`, `oauth`, `pass_headers`, `credential`, `sessions_max`, `session_idle`, `protocol`, `connect_timeout`, `timeout`, `concurrency`, `queue`, `calls_per_minute`, `lazy`, `idle_stop`, `tools_allow`, `tools_deny`, `rename`, `aliases`, `embed_html`, `progress`, `unknown_arguments`, `with_key`
     "##);
 }
 
@@ -230,7 +230,7 @@ fn wrong_types_are_told_with_what_to_write() {
     insta::assert_snapshot!(refused(
         "bridges.y = 'npx'\n[bridges.x]\ncommand = ['npx', '-y']\nargs = 'x'\ntimeout = 30\nlazy = 'yes'\nheaders = 'Bearer sk-1234567890abc'\nconcurrency = 1.5\n[limits]\nrequests_max = 'many'\nbody_bytes_max = -1\n"
     ), @r##"
-    bridges.toml:1:13: error: `y`: a bridge is a table
+    bridges.toml:1:13: error: `y`: a bridge must be a table
       |
     1 | bridges.y = 'npx'
       |             ^^^^^
@@ -288,7 +288,7 @@ fn a_bridge_is_a_program_or_a_url() {
     insta::assert_snapshot!(refused(
         "[bridges.both]\ncommand = 'a'\nurl = 'http://x'\n[bridges.neither]\nlazy = true\n[bridges.blank]\ncommand = ''\n[bridges.mixed]\ncommand = 'a'\ntransport = 'sse'\nheaders = { A = 'b' }\n[bridges.other]\nurl = 'http://x'\nargs = ['a']\ntransport = 'stdio'\n"
     ), @r##"
-    bridges.toml:3:7: error: a bridge has a `command` or a `url`, not both
+    bridges.toml:3:7: error: a bridge has either `command` or `url`, not both
       |
     3 | url = 'http://x'
       |       ^^^^^^^^^^
@@ -312,17 +312,17 @@ fn a_bridge_is_a_program_or_a_url() {
        |             ^^^^^
     hint: remove `transport`, or give `url` in place of `command`
 
-    bridges.toml:11:13: error: `headers` goes with `url`, not with `command`
+    bridges.toml:11:13: error: `headers` works with `url`, not with `command`
        |
     11 | headers = { A = 'b' }
        |             ^
-    hint: give credentials to a program by `env`
+    hint: pass credentials to a program with `env`
 
-    bridges.toml:14:9: error: `args` goes with `command`, not with `url`
+    bridges.toml:14:9: error: `args` works with `command`, not with `url`
        |
     14 | args = ['a']
        |         ^^^
-    hint: give credentials to a URL by `headers`
+    hint: send credentials to a URL with `headers`
 
     bridges.toml:15:13: error: this `transport` needs a `command`
        |
@@ -337,7 +337,7 @@ fn names_of_bridges_are_checked() {
     insta::assert_snapshot!(refused(
         "[bridges.docs]\nurl = 'http://x'\n[bridges.'a b']\nurl = 'http://x'\n[bridges.'']\nurl = 'http://x'\n[bridges.xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx]\nurl = 'http://x'\n[[bridges.list]]\nurl = 'http://x'\n"
     ), @r##"
-    bridges.toml:1:10: error: `docs` is one of our own routes and cannot name a bridge; call it `docs-server`, say
+    bridges.toml:1:10: error: `docs` is a route of mcp-bridge and cannot name a bridge; use another name, for example `docs-server`
       |
     1 | [bridges.docs]
       |          ^^^^
@@ -359,7 +359,7 @@ fn names_of_bridges_are_checked() {
       |          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
     hint: write `[bridges.xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx]`
 
-    bridges.toml:9:1: error: `list`: a bridge is a table
+    bridges.toml:9:1: error: `list`: a bridge must be a table
       |
     9 | [[bridges.list]]
       | ^^^^^^^^^^^^^^^^
@@ -397,11 +397,11 @@ a = "text"
       |             ^^^^^^
     hint: write a path such as `"/api/mcpo"`
 
-    bridges.toml:5:23: error: `cors_allow_origins`: `https://x/` is no origin
+    bridges.toml:5:23: error: `cors_allow_origins`: `https://x/` is not a valid origin
       |
     5 | cors_allow_origins = ["https://x/", "*"]
       |                       ^^^^^^^^^^^^
-    hint: write scheme and host alone, `"https://chat.example.org"`, or `"*"`
+    hint: write only the scheme and host, `"https://chat.example.org"`, or `"*"`
 
     bridges.toml:6:12: error: TLS needs `tls_key` too
       |
@@ -409,7 +409,7 @@ a = "text"
       |            ^^^^^^^
     hint: add `tls_key = "/path/to/file.pem"`, or leave both out for plain HTTP
 
-    bridges.toml:7:17: error: `drain_timeout`: `soon` is no duration
+    bridges.toml:7:17: error: `drain_timeout`: `soon` is not a valid duration
       |
     7 | drain_timeout = "soon"
       |                 ^^^^^^
@@ -460,19 +460,19 @@ url = "no url"
       |       ^^^^^^^^^
     hint: write `"https://host/path"`
 
-    bridges.toml:4:13: error: `headers`: "a b" is no name of a header
+    bridges.toml:4:13: error: `headers`: "a b" is not a valid header name
       |
     4 | headers = { "a b" = "c", X = "a\nb", Y = "1", y = "2" }
       |             ^^^^^
     hint: write letters, digits and `-`: `X-Api-Key`
 
-    bridges.toml:4:30: error: `headers`: the value of `x` has a character that no header can carry
+    bridges.toml:4:30: error: `headers`: the value of `x` has a character that is not allowed in headers
       |
     4 | headers = { "a b" = "c", X = "a\nb", Y = "1", y = "2" }
       |                              ^^^^^^
-    hint: look for a line break at the end of the variable or file
+    hint: check for a line break at the end of the variable or file
 
-    bridges.toml:4:47: error: `headers`: `y` stands there twice, in other case
+    bridges.toml:4:47: error: `headers`: `y` is set twice, in different case
       |
     4 | headers = { "a b" = "c", X = "a\nb", Y = "1", y = "2" }
       |                                               ^
@@ -490,7 +490,7 @@ url = "no url"
       |            ^^^^^
     hint: write one of `auto`, `legacy`, `modern`
 
-    bridges.toml:8:7: error: `url` is no URL: relative URL without a base
+    bridges.toml:8:7: error: `url` is not a valid URL: relative URL without a base
       |
     8 | url = "no url"
       |       ^^^^^^^^
@@ -513,7 +513,7 @@ rename = { a = "a", b = "c", d = "c", e = "" }
 aliases = { b = "x" }
 "#
     ), @r##"
-    bridges.toml:4:9: error: `env`: "A=B" is no name of a variable
+    bridges.toml:4:9: error: `env`: "A=B" is not a valid variable name
       |
     4 | env = { "A=B" = "c" }
       |         ^^^^^
@@ -531,7 +531,7 @@ aliases = { b = "x" }
       |               ^
     hint: leave `concurrency` out for its default
 
-    bridges.toml:7:13: error: `idle_stop`: `5` is no duration
+    bridges.toml:7:13: error: `idle_stop`: `5` is not a valid duration
       |
     7 | idle_stop = "5"
       |             ^^^
@@ -543,7 +543,7 @@ aliases = { b = "x" }
       |               ^^^
     hint: write names with `*` and `?`, `"list_*"` say; `[` and `{` are special, `\\` takes that away
 
-    bridges.toml:9:12: error: `rename`: `a` stands for itself
+    bridges.toml:9:12: error: `rename`: `a` refers to itself
       |
     9 | rename = { a = "a", b = "c", d = "c", e = "" }
       |            ^
@@ -555,13 +555,13 @@ aliases = { b = "x" }
       |                              ^
     hint: keep one, and put the other under `aliases`: `d = "c"`
 
-    bridges.toml:9:39: error: `rename`: a tool needs a name of 1 to 512 bytes
+    bridges.toml:9:39: error: `rename`: the name of a tool has 1 to 512 bytes
       |
     9 | rename = { a = "a", b = "c", d = "c", e = "" }
       |                                       ^
     hint: write `NEW = "NAME_AT_THE_SERVER"`
 
-    bridges.toml:10:13: error: `b` stands under `rename` and under `aliases`
+    bridges.toml:10:13: error: `b` is both under `rename` and under `aliases`
        |
     10 | aliases = { b = "x" }
        |             ^
@@ -592,13 +592,13 @@ fn references_are_checked() {
       |                ^^^^^^^^^^
     hint: set it, or give a default: `${NAME:-default}`
 
-    bridges.toml:7:11: error: `${X-y}` names no variable
+    bridges.toml:7:11: error: `${X-y}` is not a valid reference to a variable
       |
     7 | command = '${X-y}'
       |           ^^^^^^^^
     hint: write `${X:-y}` to give a default
 
-    bridges.toml:8:9: error: `${}` names no variable
+    bridges.toml:8:9: error: `${}` is not a valid reference to a variable
       |
     8 | args = ['${}', '${MISSING}']
       |         ^^^^^
@@ -613,7 +613,7 @@ fn an_open_door_is_refused_beyond_this_machine() {
       |
     2 | listen = '0.0.0.0:8000'
       |          ^^^^^^^^^^^^^^
-    hint: write `[identity.keys.default]` with `key = "${MCP_API_KEY}"` and set MCP_API_KEY, or `anonymous = true` in `[identity]` if everybody may call
+    hint: write `[identity.keys.default]` with `key = "${MCP_API_KEY}"` and set MCP_API_KEY, or write `anonymous = true` in `[identity]` if all callers are allowed
     "##);
     for fine in [
         "[server]\nlisten = '0.0.0.0:8000'\n[identity]\nanonymous = true",
@@ -692,13 +692,13 @@ args = ["--token", "${T_TOKEN}"]
 "#,
     );
     insta::assert_snapshot!(warnings, @r##"
-    bridges.toml:3:7: warning: `key` stands in the file itself
+    bridges.toml:3:7: warning: `key` is written in plain text in the file
       |
     3 | key = "**************"
       |       ^^^^^^^^^^^^^^^^
     hint: move it to the environment: `key = "${MCP_API_KEY}"`
 
-    bridges.toml:3:7: warning: `key` has 14 characters, which can be guessed by trying
+    bridges.toml:3:7: warning: `key` has only 14 characters, so it can be guessed
       |
     3 | key = "**************"
       |       ^^^^^^^^^^^^^^^^
@@ -708,49 +708,49 @@ args = ["--token", "${T_TOKEN}"]
       |
     5 | url = "https://user:**@x.org/${T_TOKEN}"
       |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-    hint: give it by `headers`, if the server takes it there: `headers = { Authorization = "Bearer ${…}" }`
+    hint: send it with `headers`, if the server accepts it there: `headers = { Authorization = "Bearer ${…}" }`
 
-    bridges.toml:5:7: warning: the URL holds a password, and URLs end up in logs
+    bridges.toml:5:7: warning: the URL contains a password, and URLs end up in logs
       |
     5 | url = "https://user:**@x.org/${T_TOKEN}"
       |       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-    hint: give it by `headers`: `Authorization = "Basic ${…}"`
+    hint: send it with `headers`: `Authorization = "Basic ${…}"`
 
-    bridges.toml:6:29: warning: the value of `Authorization` looks like a secret and stands in the file itself
+    bridges.toml:6:29: warning: the value of `Authorization` looks like a secret and is written in plain text in the file
       |
     6 | headers = { Authorization = "****** *******", X-Plain = "plain" }
       |                             ^^^^^^^^^^^^^^^^
     hint: move it to the environment: `Authorization = "Bearer ${SOME_TOKEN}"`
 
-    bridges.toml:7:10: warning: `A` and `a` differ by case alone
+    bridges.toml:7:10: warning: `A` and `a` differ only in case
       |
     7 | [bridges.A]
       |          ^
-    hint: give one of them another name
+    hint: rename one of them
 
-    bridges.toml:8:11: warning: `command` is one program, not a line for a shell
+    bridges.toml:8:11: warning: `command` is one program, not a shell command line
       |
     8 | command = "npx -y foo"
       |           ^^^^^^^^^^^^
     hint: write `command = "npx"` and `args = ["-y", "foo"]`
 
-    bridges.toml:9:19: warning: the value of `API_KEY` looks like a secret and stands in the file itself
+    bridges.toml:9:19: warning: the value of `API_KEY` looks like a secret and is written in plain text in the file
       |
     9 | env = { API_KEY = "*******", MAX_TOKENS = "10", USE_TOKEN = "****", B = "******************" }
       |                   ^^^^^^^^^
     hint: move it to the environment: `API_KEY = "${API_KEY}"`
 
-    bridges.toml:9:73: warning: the value of `B` looks like a secret and stands in the file itself
+    bridges.toml:9:73: warning: the value of `B` looks like a secret and is written in plain text in the file
       |
     9 | env = { API_KEY = "*******", MAX_TOKENS = "10", USE_TOKEN = "****", B = "******************" }
       |                                                                         ^^^^^^^^^^^^^^^^^^^^
     hint: move it to the environment: `B = "${B}"`
 
-    bridges.toml:12:20: warning: `${T_TOKEN}` looks like a secret, and arguments are visible to every user of the machine in the list of processes
+    bridges.toml:12:20: warning: `${T_TOKEN}` looks like a secret, and arguments are visible to every user of the machine in the process list
        |
     12 | args = ["--token", "${T_TOKEN}"]
        |                    ^^^^^^^^^^^^
-    hint: give it by `env`, if the server can read it there
+    hint: pass it with `env`, if the server can read it there
     "##);
     assert!(!warnings.contains("hunter2"));
 }
@@ -870,7 +870,7 @@ fn the_shipped_file_names_every_key() {
         ("telemetry", "[telemetry]"),
         ("bridges.x", "[bridges.x]"),
     ] {
-        // An absurd key makes us list the known ones.
+        // For a key that resembles none of the known ones, the error lists the known keys.
         let shown = refused(&format!("{header}\nqqqqqqqqqqqqqqqqqqqqqqq = 1\n"));
         let keys = shown
             .split("the keys are ")
@@ -884,7 +884,7 @@ fn the_shipped_file_names_every_key() {
                 .lines()
                 .any(|line| line.trim_start_matches('#').split(['=', ' ']).next() == Some(key))
                 || text.contains(&format!("[{section}.{key}"))
-                // As an example in a sentence, where no value is the default.
+                // As an example in a sentence, where the value is not the default.
                 || text.contains(&format!("`{key} = "));
             assert!(
                 stands,
@@ -911,7 +911,7 @@ fn what_stands_in_the_shipped_file_as_default_is_the_default() {
         .collect();
     let (config, warnings) = taken(&all);
     assert_eq!(warnings, "");
-    assert_eq!(config.bridges.len(), 28);
+    assert_eq!(config.bridges.len(), 27);
     let server = Server {
         tls: config.server.tls.clone(),
         version: "1.0".to_owned(),
@@ -961,7 +961,7 @@ fn what_stands_in_the_shipped_file_as_default_is_the_default() {
     );
 }
 
-/// An `mcpServers` file, given the entries.
+/// Loads an `mcpServers` file with these entries.
 fn servers_json(entries: &str) -> (Result<Loaded, Vec<Diagnostic>>, String) {
     load_named(
         "config.json",
@@ -1046,21 +1046,21 @@ fn a_file_without_servers_is_told_with_what_it_has() {
         ("{}", "the file has an empty table"),
         (
             r#"{"mcpServers": {}}"#,
-            "the file has `mcpServers`, with no server there",
+            "the file has `mcpServers`, but no servers",
         ),
         (
             r#"{"mcpServers": []}"#,
-            "the file has `mcpServers`, with no server there",
+            "the file has `mcpServers`, but no servers",
         ),
         (
             r#"{"other": 1, "mcp": {}}"#,
-            "the file has `other`, `mcp`, with no server there",
+            "the file has `other`, `mcp`, but no servers",
         ),
         (
             "[{}]",
             "the file has a list, and no element has `command` or `url`",
         ),
-        ("a: 1", "the file has `a`, with no server there"),
+        ("a: 1", "the file has `a`, but no servers"),
     ] {
         let (result, _) = load_named("config.json", empty, VARS);
         let first = result.unwrap_err().remove(0);
@@ -1082,7 +1082,7 @@ fn broken_json_is_shown_where_it_breaks() {
     );
     assert!(result.is_err());
     insta::assert_snapshot!(shown, @r##"
-    config.json:3:25: error: the JSON is broken: Expected comma
+    config.json:3:25: error: the JSON is not valid: Expected comma
       |
     3 |     "a": {"command": "x" "args": []}
       |                         ^
@@ -1122,20 +1122,20 @@ fn an_mcp_servers_file_is_taken_with_all_that_people_paste() {
     assert_eq!(far(&bridges[2]).kind, RemoteKind::StreamableHttp);
     assert_eq!(stdio(&bridges[3]).command, "last");
     assert!(bridges[3].tools.allows("y"));
-    assert_eq!(reason(&bridges[4]), "switched off in the configuration");
+    assert_eq!(reason(&bridges[4]), "disabled in the configuration");
     assert_eq!(bridges[4].timeout.as_secs(), 60);
-    assert!(reason(&bridges[5]).starts_with("`url` is no URL"));
+    assert!(reason(&bridges[5]).starts_with("`url` is not a valid URL"));
     insta::assert_snapshot!(shown, @r##"
-    warning: no API key is on: whoever reaches 127.0.0.1:8000 may call
+    warning: no API key is on: any client that can reach 127.0.0.1:8000 may call
     hint: set MCP_API_KEY to the key that callers send, or write a `bridges.toml` with `anonymous = true` in `[identity]`
 
-    config.json:3:48: warning: `args`: `1` is taken as the string `"1"`
+    config.json:3:48: warning: `args`: `1` is read as the string `"1"`
       |
     3 | "with space": {"command": "uvx", "args": ["a", 1], "env": {"A": "${T_TOKEN}", "B": "${NOT_SET:-b}"}, "disabledTools": ["x*"], "autoApprove": []},
       |                                                ^
     hint: put it in double quotes
 
-    config.json:8:31: warning: `url` is no URL: relative URL without a base
+    config.json:8:31: warning: `url` is not a valid URL: relative URL without a base
       |
     8 | "bad": {"type": "sse", "url": "no url", "odd": 1, "oauth": {}},
       |                               ^^^^^^^^
@@ -1146,16 +1146,16 @@ fn an_mcp_servers_file_is_taken_with_all_that_people_paste() {
     8 | "bad": {"type": "sse", "url": "no url", "odd": 1, "oauth": {}},
       |                                         ^^^^^
 
-    config.json:8:60: warning: server `bad`: `oauth` goes with `streamable-http` alone; it is ignored
+    config.json:8:60: warning: server `bad`: `oauth` works only with `streamable-http`; it is ignored
       |
     8 | "bad": {"type": "sse", "url": "no url", "odd": 1, "oauth": {}},
       |                                                            ^^
 
-    config.json:9:1: warning: `both` stands there twice; the last one counts
+    config.json:9:1: warning: `both` is set twice; the last one counts
       |
     9 | "both": {"command": "last", "args": null, "disabledTools": [], "disabled_tools": ["y"],},
       | ^^^^^^
-    hint: remove the other one
+    hint: remove one of them
     "##);
 }
 
@@ -1224,7 +1224,7 @@ fn a_database_is_named_as_other_programs_name_it() {
         ),
         ("postgres:///n?host=/run", "postgres:///n?host=/run"),
     ] {
-        // Not as a literal, so that nothing is said of passwords in the file.
+        // Not a literal, so that there is no warning about passwords in the file.
         let text = "[database]\nurl = '${X}'";
         let (result, warnings) = load_named("bridges.toml", text, &[("X", url)]);
         let kept = result.unwrap().config.database.unwrap();
@@ -1302,19 +1302,19 @@ fn values_of_the_database_are_checked() {
     insta::assert_snapshot!(refused(
         "[database]\nurl = 'mysql://h/n'\nopen_webui = 'mysql://h/n'\nredis_url = 'h:6379'\ntimeout = '0s'\nconnections_max = 0\nschema = 'x'\n"
     ), @r##"
-    bridges.toml:2:7: error: `url`: only PostgreSQL and SQLite are known here
+    bridges.toml:2:7: error: `url`: only PostgreSQL and SQLite are supported
       |
     2 | url = 'mysql://h/n'
       |       ^^^^^^^^^^^^^
     hint: write `"postgresql://USER:PASSWORD@HOST:5432/NAME"` or `"sqlite:mcp-bridge.db"`
 
-    bridges.toml:3:14: error: `open_webui`: only PostgreSQL and SQLite are known here
+    bridges.toml:3:14: error: `open_webui`: only PostgreSQL and SQLite are supported
       |
     3 | open_webui = 'mysql://h/n'
       |              ^^^^^^^^^^^^^
     hint: write `"postgresql://USER:PASSWORD@HOST:5432/NAME"` or `"sqlite:mcp-bridge.db"`
 
-    bridges.toml:4:13: error: `redis_url` is no URL of Redis
+    bridges.toml:4:13: error: `redis_url` is not a Redis URL
       |
     4 | redis_url = 'h:6379'
       |             ^^^^^^^^
@@ -1343,11 +1343,11 @@ fn values_of_the_database_are_checked() {
       |
     3 | open_webui = '/x.db'
       |              ^^^^^^^
-    hint: leave `url` out: our own tables are then in `mcp-bridge.db` beside this file
+    hint: leave `url` out; the tables of mcp-bridge are then in `mcp-bridge.db` next to this file
     "##);
     let (_, warnings) = taken("[database]\nurl = 'postgres://u:hunter2@h/n'\n");
     insta::assert_snapshot!(warnings, @r##"
-    bridges.toml:2:7: warning: `url` holds a password and stands in the file itself
+    bridges.toml:2:7: warning: `url` contains a password and is written in plain text in the file
       |
     2 | url = 'postgres://u:*******@h/n'
       |       ^^^^^^^^^^^^^^^^^^^^^^^^^^
@@ -1410,19 +1410,19 @@ defaults = "x"
       |                ^^
     hint: leave `admin_groups` out for its default
 
-    bridges.toml:4:11: error: `admins`: `ada` is no e-mail
+    bridges.toml:4:11: error: `admins`: `ada` is not an e-mail address
       |
     4 | admins = ["ada", "a@b@c", "x @y"]
       |           ^^^^^
     hint: write `["ada@example.org"]`, or several with commas in one variable
 
-    bridges.toml:4:18: error: `admins`: `a@b@c` is no e-mail
+    bridges.toml:4:18: error: `admins`: `a@b@c` is not an e-mail address
       |
     4 | admins = ["ada", "a@b@c", "x @y"]
       |                  ^^^^^^^
     hint: write `["ada@example.org"]`, or several with commas in one variable
 
-    bridges.toml:4:27: error: `admins`: `x @y` is no e-mail
+    bridges.toml:4:27: error: `admins`: `x @y` is not an e-mail address
       |
     4 | admins = ["ada", "a@b@c", "x @y"]
       |                           ^^^^^^
@@ -1458,11 +1458,11 @@ a = [{ bridge = "x", tools = [] }]
 b = [{ bridge = "x", tools = ["[", "", "${BLANK:-}", "${NOT_SET}"], tool = "x" }]
 "#
     ), @r##"
-    bridges.toml:3:30: error: `tools` names no tool
+    bridges.toml:3:30: error: `tools` is empty
       |
     3 | a = [{ bridge = "x", tools = [] }]
       |                              ^^
-    hint: leave `tools` out for all of them, or remove the grant for none
+    hint: leave `tools` out to allow all tools, or remove the grant to allow none
 
     bridges.toml:4:31: error: `tools`: unclosed character class; missing ']'
       |
@@ -1470,17 +1470,17 @@ b = [{ bridge = "x", tools = ["[", "", "${BLANK:-}", "${NOT_SET}"], tool = "x" }
       |                               ^^^
     hint: write names with `*` and `?`, `"list_*"` say; `[` and `{` are special, `\\` takes that away
 
-    bridges.toml:4:36: error: `tools`: a tool has a name
+    bridges.toml:4:36: error: `tools`: the name of a tool is missing
       |
     4 | b = [{ bridge = "x", tools = ["[", "", "${BLANK:-}", "${NOT_SET}"], tool = "x" }]
       |                                    ^^
-    hint: remove it, or write `"*"` for all of them
+    hint: remove it, or write `"*"` for all tools
 
-    bridges.toml:4:40: error: `tools`: a tool has a name
+    bridges.toml:4:40: error: `tools`: the name of a tool is missing
       |
     4 | b = [{ bridge = "x", tools = ["[", "", "${BLANK:-}", "${NOT_SET}"], tool = "x" }]
       |                                        ^^^^^^^^^^^^
-    hint: remove it, or write `"*"` for all of them
+    hint: remove it, or write `"*"` for all tools
 
     bridges.toml:4:54: error: NOT_SET is not set
       |
@@ -1517,7 +1517,7 @@ b = ["docs", "a b", 1, ["x"], { tools = ["x"] }]
       |     ^^^^^^^^
     hint: write `a = ["github"]`
 
-    bridges.toml:5:6: error: `docs` is one of our own routes and cannot name a bridge; call it `docs-server`, say
+    bridges.toml:5:6: error: `docs` is a route of mcp-bridge and cannot name a bridge; use another name, for example `docs-server`
       |
     5 | b = ["docs", "a b", 1, ["x"], { tools = ["x"] }]
       |      ^^^^^^
@@ -1541,7 +1541,7 @@ b = ["docs", "a b", 1, ["x"], { tools = ["x"] }]
       |                        ^^^^^
     hint: write `"github"`, or `{ bridge = "github", tools = ["get_*"] }`
 
-    bridges.toml:5:31: error: `b`: this grant names no `bridge`
+    bridges.toml:5:31: error: `b`: this grant has no `bridge`
       |
     5 | b = ["docs", "a b", 1, ["x"], { tools = ["x"] }]
       |                               ^^^^^^^^^^^^^^^^^
@@ -1557,7 +1557,7 @@ b = ["docs", "a b", 1, ["x"], { tools = ["x"] }]
       |      ^^^^^^^
     hint: did you mean `github`?
 
-    bridges.toml:2:39: warning: `a` has `x` twice, and the wider grant counts
+    bridges.toml:2:39: warning: `a` has `x` twice; the wider grant applies
       |
     2 | a = ['gihub', 'nothing-like-it', 'x', { bridge = 'x', read_only = true }]
       |                                       ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
@@ -1571,13 +1571,13 @@ fn sections_that_contradict_each_other_are_told() {
         "[identity]\nanonymous = true\n[identity.keys.a]\nkey_sha256 = '0e5a511dd3e78f3d3e5e7a4f4d6f1b1bd1d6d5f9a2b1a6f4a40b6e7f6a8a2a11'\n[access]\ncache_ttl = '1s'\n[audit]\nenabled = false\non_failure = 'refuse'\n",
     );
     insta::assert_snapshot!(warnings, @r##"
-    warning: `anonymous = true`: callers without identity pass as `anonymous`, where grants are meant to decide who may call what
-    hint: remove `anonymous` from `[identity]`; what everybody with an identity may use goes into `default_groups` of `[access]`
+    warning: `anonymous = true`: callers without identity are accepted, although grants decide who may call what
+    hint: remove `anonymous` from `[identity]`; list the groups of all authenticated users in `default_groups` of `[access]`
 
-    warning: the key `a` is in no group of the file, and grants decide: it may call nothing
+    warning: the key `a` is not in a group, so it may call nothing: grants decide who may call what
     hint: add `groups = ["MCP-Admin"]` to `[identity.keys.a]` for everything, or groups of `[access.groups]`
 
-    bridges.toml:9:14: warning: calls that cannot be recorded are to be refused, but nothing is recorded
+    bridges.toml:9:14: warning: `on_failure` refuses calls that cannot be recorded, but recording is disabled
       |
     9 | on_failure = 'refuse'
       |              ^^^^^^^^
@@ -1624,7 +1624,7 @@ fn the_audit_trail_is_read_and_checked() {
       |              ^^^^^^
     hint: write one of `continue`, `refuse`
 
-    bridges.toml:5:13: error: `retention`: `never` is no duration
+    bridges.toml:5:13: error: `retention`: `never` is not a valid duration
       |
     5 | retention = 'never'
       |             ^^^^^^^
@@ -1677,7 +1677,7 @@ fn calls_a_minute_are_read_and_checked() {
       |
     8 | calls_per_minute = 99999999999
       |                    ^^^^^^^^^^^
-    hint: leave `calls_per_minute` out for no bound
+    hint: leave `calls_per_minute` out for no limit
     "##);
 }
 
@@ -1700,7 +1700,7 @@ fn a_user_that_cannot_be_had_switches_its_bridge_off() {
         (
             "'nobody'",
             1000,
-            Some("`user = \"nobody\"` needs mcp-bridge to run as root, and it runs as user 1000"),
+            Some("`user = \"nobody\"` needs mcp-bridge to run as root, but it runs as user 1000"),
         ),
         (
             "'no-such-user-x'",

@@ -1,4 +1,4 @@
-//! How to reach a server: the part of a bridge that is either a program or a URL.
+//! The part of a bridge that describes how to reach the server: a program or a URL.
 
 use std::collections::BTreeMap;
 
@@ -6,30 +6,31 @@ use toml::Spanned;
 use url::Url;
 
 use super::{
-    CredentialKind, Protocol, Remote, RemoteKind, RunAs, Stdio, Transport,
-    bridge::{BridgeTable, Resolver},
+    CredentialKind, Protocol, Remote, RemoteKind, RunAs, Stdio, Transport, TransportKind,
+    bridge::BridgeTable,
     credentials::{self, warn_of_literal},
     diagnostic::Span,
     reader::{Scalar, Text},
+    resolver::Resolver,
     run_as::Unusable,
 };
 use crate::secret::Secret;
 
-/// The name by which a configuration calls this very program. It stands for the file that runs,
-/// so that a bridge with `command = "mcp-bridge"`, `args = ["demo-server"]` works where the
-/// program is not on PATH, as under `cargo run`, and never meets another version of itself.
+/// The name by which a configuration refers to this program. It stands for the running executable, so that a
+/// bridge with `command = "mcp-bridge"` and `args = ["demo-server"]` works if the program is not on PATH, as
+/// with `cargo run`, and never starts another version.
 pub(super) const OWN_NAME: &str = "mcp-bridge";
 
-/// What `transport` may say.
+/// The values of `transport`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// `stdio`
     Stdio,
-    /// The rest.
+    /// All other values.
     Remote(RemoteKind),
 }
 
-/// The accepted words; case, `-` and `_` do not matter.
+/// The accepted words. Case, `-` and `_` are ignored.
 pub(super) const KINDS: &[(&str, Kind)] = &[
     ("stdio", Kind::Stdio),
     ("streamable-http", Kind::Remote(RemoteKind::StreamableHttp)),
@@ -39,12 +40,31 @@ pub(super) const KINDS: &[(&str, Kind)] = &[
     ("auto", Kind::Remote(RemoteKind::Auto)),
 ];
 
-/// What `protocol` may say.
+/// The values of `protocol`.
 const PROTOCOLS: &[(&str, Protocol)] = &[
     ("auto", Protocol::Auto),
     ("legacy", Protocol::Legacy),
     ("modern", Protocol::Modern),
 ];
+
+/// How the server is reached, told from the keys that are there; nothing is reported.
+pub(super) fn kind(resolver: &Resolver<'_, '_>, table: &BridgeTable) -> TransportKind {
+    if table.command.is_some() {
+        return TransportKind::Stdio;
+    }
+    if table.url.is_none() {
+        return TransportKind::Unknown;
+    }
+    let said = table.transport.as_ref().and_then(|text| {
+        let plain = |word: &str| word.to_lowercase().replace(['-', '_', ' '], "");
+        let said = plain(&resolver.glance(text)?);
+        KINDS.iter().find(|(word, _)| plain(word) == said)
+    });
+    match said {
+        Some((_, Kind::Remote(kind))) => (*kind).into(),
+        Some((_, Kind::Stdio)) | None => TransportKind::Http,
+    }
+}
 
 /// Decides between program and URL. `None` when something was reported or is missing.
 pub(super) fn resolve(
@@ -70,7 +90,7 @@ pub(super) fn resolve(
             refuse(
                 resolver,
                 &span,
-                "a bridge has a `command` or a `url`, not both",
+                "a bridge has either `command` or `url`, not both",
                 hint,
             );
             None
@@ -94,8 +114,9 @@ pub(super) fn resolve(
             }
             refuse_keys_of_urls(resolver, &table);
             if let (CredentialKind::Caller, Some(said)) = (credential, &table.credential) {
-                let hint = "write `\"group\"` for keys of groups, or leave it out";
-                let message = "`credential = \"caller\"` goes with `url`, not with `command`";
+                let hint =
+                    "write `credential = \"group\"` for keys of groups, or leave `credential` out";
+                let message = "`credential = \"caller\"` works with `url`, not with `command`";
                 refuse(resolver, &said.span(), message, hint);
             }
             stdio(resolver, table).map(Transport::Stdio)
@@ -128,12 +149,12 @@ fn refuse_keys_of_urls(resolver: &mut Resolver<'_, '_>, table: &BridgeTable) {
         ),
     ] {
         if let Some(span) = span {
-            let message = format!("`{key}` goes with `url`, not with `command`");
+            let message = format!("`{key}` works with `url`, not with `command`");
             refuse(
                 resolver,
                 &span,
                 &message,
-                "give credentials to a program by `env`",
+                "pass credentials to a program with `env`",
             );
         }
     }
@@ -150,12 +171,12 @@ fn refuse_keys_of_programs(resolver: &mut Resolver<'_, '_>, table: &BridgeTable)
         (table.user.as_ref().map(Spanned::span), "user"),
     ] {
         if let Some(span) = span {
-            let message = format!("`{key}` goes with `command`, not with `url`");
+            let message = format!("`{key}` works with `command`, not with `url`");
             refuse(
                 resolver,
                 &span,
                 &message,
-                "give credentials to a URL by `headers`",
+                "send credentials to a URL with `headers`",
             );
         }
     }
@@ -166,8 +187,8 @@ fn refuse(resolver: &mut Resolver<'_, '_>, span: &Span, message: &str, hint: &st
 }
 
 fn stdio(resolver: &mut Resolver<'_, '_>, table: BridgeTable) -> Option<Stdio> {
-    let danger = "arguments are visible to every user of the machine in the list of processes";
-    let hint = "give it by `env`, if the server can read it there";
+    let danger = "arguments are visible to every user of the machine in the process list";
+    let hint = "pass it with `env`, if the server can read it there";
     let written = table.command?;
     let command = resolver.expand_visible(&written, danger, hint);
     if let Some(command) = &command {
@@ -193,7 +214,7 @@ fn stdio(resolver: &mut Resolver<'_, '_>, table: BridgeTable) -> Option<Stdio> {
                 .problems
                 .warning(
                     &command.span(),
-                    "`command` is one program, not a line for a shell",
+                    "`command` is one program, not a shell command line",
                 )
                 .hint(hint);
         }
@@ -232,8 +253,8 @@ fn stdio(resolver: &mut Resolver<'_, '_>, table: BridgeTable) -> Option<Stdio> {
     })
 }
 
-/// The user as which the program runs. A user that cannot be had here switches the bridge off: with
-/// another user it would run with rights that it should not have.
+/// Finds the user that runs the program. If the user cannot be used, the bridge is off: another user might
+/// have rights that the program should not have.
 fn run_as(resolver: &mut Resolver<'_, '_>, written: Spanned<Scalar>) -> Option<Spanned<RunAs>> {
     let scalar = resolver.scalar(written)?;
     let span = scalar.span();
@@ -256,7 +277,7 @@ fn run_as(resolver: &mut Resolver<'_, '_>, written: Spanned<Scalar>) -> Option<S
             (_, uid) => {
                 let who = uid.map_or("another user".to_owned(), |uid| format!("user {uid}"));
                 resolver.miss(format!(
-                    "`user = \"{text}\"` needs mcp-bridge to run as root, and it runs as {who}"
+                    "`user = \"{text}\"` needs mcp-bridge to run as root, but it runs as {who}"
                 ));
                 None
             }
@@ -264,13 +285,13 @@ fn run_as(resolver: &mut Resolver<'_, '_>, written: Spanned<Scalar>) -> Option<S
     }
 }
 
-/// `npx` and `uvx` end with an error that does not name the folder's setting.
+/// Warns of a user without a home directory. `npx` and `uvx` fail with an error that does not explain it.
 fn warn_of_no_home(resolver: &mut Resolver<'_, '_>, user: &Spanned<RunAs>) {
     let found = user.get_ref();
     let home = found.home.as_deref().filter(|home| home.is_dir());
     if home.is_none() {
         let message = format!(
-            "the user `{}` has no home folder on this system",
+            "the user `{}` has no home directory on this system",
             found.name
         );
         let hint = "`npx` and `uvx` keep their packages there: name a folder that this user may write to, `env = { HOME = \"/var/lib/mcp\" }`";
@@ -291,7 +312,7 @@ fn environment(
                 .problems
                 .error(
                     &name.span(),
-                    format!("`env`: {:?} is no name of a variable", name.get_ref()),
+                    format!("`env`: {:?} is not a valid variable name", name.get_ref()),
                 )
                 .hint("write `NAME = \"value\"`");
             continue;
@@ -306,7 +327,10 @@ fn environment(
         if value.get_ref().contains('\0') {
             resolver.reader.problems.error(
                 &value.span(),
-                format!("`env`: the value of `{}` has a NUL in it", name.get_ref()),
+                format!(
+                    "`env`: the value of `{}` contains a NUL character",
+                    name.get_ref()
+                ),
             );
             continue;
         }
@@ -325,7 +349,7 @@ fn remote(
     let url = resolver.expand_visible(
         &written,
         "URLs end up in logs, here and at every proxy",
-        "give it by `headers`, if the server takes it there: `headers = { Authorization = \"Bearer ${…}\" }`",
+        "send it with `headers`, if the server accepts it there: `headers = { Authorization = \"Bearer ${…}\" }`",
     );
     let url = url.and_then(|text| parse_url(resolver, &text));
     let protocol = table.protocol.take().and_then(|text| {
@@ -337,8 +361,8 @@ fn remote(
         refuse(
             resolver,
             &written.span(),
-            "`credential = \"caller\"` needs a way for callers to come as themselves",
-            "add `oauth = {}`, so that everybody logs in, or name headers of theirs in `pass_headers`",
+            "`credential = \"caller\"` needs a way for callers to use their own credentials",
+            "add `oauth = {}`, so that each user logs in, or list their headers in `pass_headers`",
         );
     }
     let pass_headers = table.pass_headers.take();
@@ -363,15 +387,15 @@ fn parse_url(resolver: &mut Resolver<'_, '_>, text: &Text) -> Option<Url> {
                     .problems
                     .warning(
                         &text.span(),
-                        "the URL holds a password, and URLs end up in logs",
+                        "the URL contains a password, and URLs end up in logs",
                     )
-                    .hint("give it by `headers`: `Authorization = \"Basic ${…}\"`");
+                    .hint("send it with `headers`: `Authorization = \"Basic ${…}\"`");
             }
             return Some(url);
         }
         Ok(url) => format!("`url`: `{}:` is neither `http:` nor `https:`", url.scheme()),
-        // The text may hold a secret, so it is not repeated here.
-        Err(error) => format!("`url` is no URL: {error}"),
+        // The text may contain a secret, so the error does not repeat it.
+        Err(error) => format!("`url` is not a valid URL: {error}"),
     };
     resolver
         .reader

@@ -1,6 +1,6 @@
-//! The resolved configuration: every reference replaced, every value parsed, every default filled in.
+//! The resolved configuration: all references replaced, all values parsed, all defaults set.
 //!
-//! These are the types the rest of the crate sees. `PartialEq` is what a reload compares.
+//! The rest of the crate uses these types. A reload compares them with `PartialEq`.
 
 use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
@@ -13,14 +13,14 @@ use url::Url;
 use super::Bridge;
 use crate::{name::BridgeName, secret::Secret};
 
-/// Everything the operator decided.
+/// The whole configuration.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
-    /// Whose habits we follow.
+    /// Whose rules apply.
     pub flavor: Flavor,
     /// `[server]`
     pub server: Server,
-    /// `[database]`; `None` where nothing is kept: mcpo's command line, one server without a file.
+    /// `[database]`; `None` if there is no storage: mcpo's command line, or one server without a file.
     pub database: Option<Database>,
     /// `[identity]`
     pub identity: Identity,
@@ -32,49 +32,51 @@ pub struct Config {
     pub audit: Audit,
     /// `[telemetry]`
     pub telemetry: Telemetry,
-    /// `[bridges.NAME]`, in the order of the file, names unique.
+    /// `[bridges.NAME]`, in the order of the file. Names are unique.
     pub bridges: Vec<Bridge>,
 }
 
-/// Whose habits we follow where ours and mcpo's differ.
+/// Whose rules apply where those of mcp-bridge and mcpo differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flavor {
     /// `bridges.toml`.
     Native,
-    /// An `mcpServers` file, or mcpo's command line with `--config`: mcpo's operation ids and
-    /// component names, full environment for children, no reserved names.
+    /// An `mcpServers` file, or mcpo's command line with `--config`: mcpo's operation ids and component
+    /// names, the whole environment for child processes, and no reserved names.
     Mcpo,
-    /// mcpo's command line with one server after `--`: its tools stand at the root.
+    /// mcpo's command line with one server after `--`: its tools are at the root.
     McpoSingle,
 }
 
-/// `[server]`: where and how we listen.
+/// `[server]`: the listen address and the HTTP settings.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Server {
-    /// Address and port. Default `127.0.0.1:8000`.
+    /// The listen address. Default `127.0.0.1:8000`.
     pub listen: SocketAddr,
-    /// The prefix a reverse proxy strips, `/api/mcpo` say; normalised: leading `/`, no trailing
-    /// one; empty for none. Routes answer with it and without it.
+    /// The prefix that a reverse proxy strips, for example `/api/mcpo`. Normalized: leading `/`, no trailing
+    /// one; empty for none. Routes answer with and without it.
     pub root_path: String,
-    /// Where browsers reach us: scheme, host, port, and the path a reverse proxy puts before ours.
-    /// No query, no fragment, and no `/` at the end of a path. Default: not known.
+    /// The public address for browsers: scheme, host, port, and the path that a reverse proxy adds. No query,
+    /// no fragment, and no trailing `/`. Default: not known.
     pub public_url: Option<Url>,
-    /// The prefix before every bridge, mcpo's `--path-prefix`; normalised to begin and end with
-    /// `/`, so `/` is none.
+    /// The prefix of all bridges, mcpo's `--path-prefix`. Normalized to begin and end with `/`, so `/` means
+    /// none.
     pub path_prefix: String,
-    /// Whether documents and docs pages are readable without identity. Default true.
+    /// Whether documents and docs pages need no identity. Default true.
     pub public_spec: bool,
+    /// Whether a refresh takes the tools of servers that are down out of the documents. Default false.
+    pub drop_dead: bool,
     /// Origins that browsers may call from; `*` for all. Default none (mcpo: `*`).
     pub cors_allow_origins: Vec<String>,
-    /// Certificate and key, PEM. Default none: plain HTTP.
+    /// The certificate and key, in PEM format. Default none: plain HTTP.
     pub tls: Option<Tls>,
-    /// Connections at once; when there are as many, the one that has been idle for the longest is
-    /// closed. Default 4,096, or what the bound on open files leaves.
+    /// The maximum number of connections. When it is reached, the connection that has been idle for the
+    /// longest is closed. Default 4,096, or less if the limit of open files requires it.
     pub connections_max: usize,
-    /// How long new calls are still taken after SIGTERM, while `/ready` already answers 503: until
-    /// whoever sends them has noticed. Default none.
+    /// How long new calls are accepted after SIGTERM, while `/ready` already answers 503, so that load
+    /// balancers notice. Default none.
     pub drain_delay: Duration,
-    /// How long calls in flight may take after that. Default 30 s.
+    /// The timeout for calls in flight after that. Default 30 s.
     pub drain_timeout: Duration,
     /// `info.title` of the merged document.
     pub title: String,
@@ -87,32 +89,32 @@ pub struct Server {
 /// The two PEM files of a TLS listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tls {
-    /// Certificate chain.
+    /// The certificate chain.
     pub cert_file: PathBuf,
-    /// Private key.
+    /// The private key.
     pub key_file: PathBuf,
 }
 
-/// `[database]`: where grants and the audit trail are kept.
+/// `[database]`: the storage of grants and the audit trail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Database {
-    /// Default: the SQLite file `mcp-bridge.db` beside the configuration.
+    /// The database. Default: the SQLite file `mcp-bridge.db` next to the configuration file.
     pub url: DatabaseUrl,
-    /// Open WebUI's own database, only read. Default: the same, if that is PostgreSQL.
+    /// Open WebUI's own database, which is only read. Default: the same database, if it is PostgreSQL.
     pub open_webui: Option<DatabaseUrl>,
-    /// Redis: calls counted over all replicas, and Open WebUI's signed-out tokens.
+    /// Redis: counts calls across all replicas, and contains Open WebUI's signed-out tokens.
     pub redis: Option<Redis>,
-    /// How long a query may take, waiting for a connection included. Default 2 s.
+    /// The timeout of a query, including waiting for a connection. Default 2 s.
     pub timeout: Duration,
-    /// Connections to PostgreSQL at once. Default 8.
+    /// The maximum number of connections to PostgreSQL. Default 8.
     pub connections_max: u32,
-    /// What tokens and keys of groups are encrypted with; at least 32 characters. Default: the
-    /// text of `secret_key_file`.
+    /// The encryption key for tokens and keys of groups; at least 32 characters. Default: the contents of
+    /// `secret_key_file`.
     pub secret_key: Option<Secret>,
-    /// Earlier keys, which still decrypt; what is written anew is encrypted with the current one.
+    /// Former keys, which still decrypt. New data is encrypted with the current key.
     pub secret_keys_old: Vec<Secret>,
-    /// Where the key is that counts while `secret_key` is blank. Default `mcp-bridge.key` beside
-    /// the configuration.
+    /// The file with the key that is used while `secret_key` is blank. Default `mcp-bridge.key` next to the
+    /// configuration file.
     pub secret_key_file: PathBuf,
 }
 
@@ -121,14 +123,14 @@ pub struct Database {
 pub enum DatabaseUrl {
     /// A file.
     Sqlite(PathBuf),
-    /// `postgres://…`, password and all.
+    /// `postgres://…`, including the password.
     Postgres(Secret),
 }
 
 /// Redis.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Redis {
-    /// `redis://…` or `rediss://…`, password and all.
+    /// `redis://…` or `rediss://…`, including the password.
     pub url: Secret,
     /// Open WebUI's `REDIS_KEY_PREFIX`. Default `open-webui`.
     pub prefix: String,
@@ -137,184 +139,187 @@ pub struct Redis {
 /// `[identity]`: who may call.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Identity {
-    /// What a request without credentials is worth.
+    /// How requests without credentials are treated.
     pub anonymous: Anonymous,
-    /// `[identity.keys.NAME]`; a key whose text is blank is off and not in this list.
+    /// `[identity.keys.NAME]`. A key whose text is blank is disabled and not in this list.
     pub keys: Vec<ApiKey>,
-    /// mcpo's `--strict-auth`: documents and docs need the key too.
+    /// mcpo's `--strict-auth`: documents and docs pages need the key too.
     pub strict: bool,
     /// `[identity.open_webui]`
     pub open_webui: OpenWebUi,
-    /// `[identity.gateway]`, while it is on.
+    /// `[identity.gateway]`, if it is enabled.
     pub gateway: Option<Gateway>,
-    /// `[identity.oidc.NAME]`, those that are on.
+    /// `[identity.oidc.NAME]`, if enabled.
     pub oidc: Vec<Issuer>,
 }
 
-/// `[identity.open_webui]`: the users of Open WebUI (Open WebUI contract §5–7). What is `None` is
-/// off.
+/// `[identity.open_webui]`: the users of Open WebUI. `None` disables a method.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OpenWebUi {
-    /// Its `WEBUI_SECRET_KEY`: session tokens are verified here and looked up in its database.
+    /// Its `WEBUI_SECRET_KEY`. The bridge verifies session tokens with it and looks the users up in Open
+    /// WebUI's database.
     pub secret_key: Option<Secret>,
-    /// Where it serves: session tokens are shown to it where its database cannot be asked.
+    /// Its address. Session tokens are verified there if the database is not available.
     pub url: Option<Url>,
     /// Its `FORWARD_USER_INFO_HEADER_JWT_SECRET`, which signs `X-OpenWebUI-User-Jwt`.
     pub jwt_secret: Option<Secret>,
-    /// `aud` of the signed header, where it counts without a forwarder's key. Default none.
+    /// The `aud` with which the signed header is valid without a forwarder's key. Default none.
     pub jwt_audience: Option<String>,
-    /// Whether the signed header counts without a forwarder's key and without an audience.
-    /// Default false: each server that Open WebUI sends the header to could send it here.
+    /// Whether the signed header is valid without a forwarder's key and without an audience. Default false:
+    /// every server that receives the header from Open WebUI could send it to the bridge.
     pub jwt_alone: bool,
-    /// How long a user that was found counts without another look. Default 30 s, at most 60 s.
+    /// How long a user lookup is cached. Default 30 s, at most 60 s.
     pub cache_ttl: Duration,
-    /// Whether the progress of a call is told in the chat it came from, where `url` is known.
-    /// Default true; a bridge may say otherwise.
+    /// Whether the progress of a call is shown in its chat, if `url` is known. Default true; a bridge may
+    /// override it.
     pub progress: bool,
 }
 
-/// `[identity.gateway]`: a gateway before us names the user in headers (requirements §1.5 row 2).
+/// `[identity.gateway]`: a gateway in front of the bridge names the user in headers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gateway {
-    /// Who may be the gateway, by address. Empty: only the secret counts.
+    /// The addresses of the gateway. Empty: only the secret is checked.
     pub trusted_peers: Vec<IpNet>,
-    /// What it proves itself with, in `secret_header`.
+    /// The secret that the gateway sends in `secret_header`.
     pub secret: Option<Secret>,
-    /// Default `X-Gateway-Secret`.
+    /// The header with the secret. Default `X-Gateway-Secret`.
     pub secret_header: HeaderName,
-    /// Default `X-User-Email`.
+    /// The header with the e-mail address. Default `X-User-Email`.
     pub email_header: HeaderName,
-    /// Comma list. Default `X-User-Groups`.
+    /// The header with a comma-separated list of groups. Default `X-User-Groups`.
     pub groups_header: HeaderName,
-    /// `true` for an admin. Default `X-User-Admin`.
+    /// The header that is `true` for an administrator. Default `X-User-Admin`.
     pub admin_header: HeaderName,
-    /// The workspace. Default `X-Tenant-ID`.
+    /// The header with the workspace. Default `X-Tenant-ID`.
     pub workspace_header: HeaderName,
-    /// Whether it removes these headers from what clients send, so that groups and the workspace
-    /// count beside a user's own session too. Default false.
+    /// Whether the gateway removes these headers from client requests, so that groups and the workspace also
+    /// apply next to a user's own session. Default false.
     pub strips_headers: bool,
-    /// Whether `Authorization` and the cookie are for the gateway alone where it names the user, and
-    /// are not looked at. Default false: credentials that do not hold are refused.
+    /// Whether `Authorization` and the cookie are ignored if the gateway names the user, because they are
+    /// meant for the gateway. Default false: invalid credentials are rejected.
     pub ignore_credentials: bool,
 }
 
-/// `[identity.oidc.NAME]`: whose bearer tokens are accepted (OpenID Connect Discovery 1.0, RFC 9068).
+/// `[identity.oidc.NAME]`: an issuer of accepted bearer tokens (OpenID Connect Discovery 1.0, RFC 9068).
 #[derive(Debug, Clone, PartialEq)]
-#[expect(clippy::struct_field_names, reason = "the name of the claim")]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the field has the name of the claim"
+)]
 pub struct Issuer {
-    /// How logs call it.
+    /// The name in logs.
     pub name: String,
-    /// `iss`, exactly; its configuration is read from `/.well-known/openid-configuration` below it.
+    /// The exact `iss`. Its configuration is read from `/.well-known/openid-configuration` below it.
     pub issuer: Url,
-    /// `aud`: one of these. Never empty.
+    /// The accepted values of `aud`. Never empty.
     pub audiences: Vec<String>,
-    /// Where its keys are, if discovery should not be asked.
+    /// The URL of its keys, which replaces discovery.
     pub jwks_url: Option<Url>,
-    /// Claims with the e-mail, the first that is there counts. `email` needs `email_verified`; others
-    /// are the operator's word. Default `email`.
+    /// The claims with the e-mail address; the first one present is used. `email` needs `email_verified`;
+    /// other claims are trusted because the operator chose them. Default `email`.
     pub email_claims: Vec<String>,
-    /// Whether `email` counts where the token leaves `email_verified` out. Default false.
+    /// Whether `email` is accepted if the token has no `email_verified`. Default false.
     pub emails_verified: bool,
-    /// Claims with groups, all count. Default `groups`, `roles`.
+    /// The claims with groups, which are combined. Default `groups`, `roles`.
     pub groups_claims: Vec<String>,
     /// The claim with the workspace. Default `tid`.
     pub workspace_claim: String,
 }
 
-/// `[access]`: who may use what.
+/// `[access]`: who may call which tools.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Access {
-    /// Whether the section stands in the file. Without it, and with API keys alone, every key may
-    /// call everything (design §7).
+    /// Whether the file contains the section. Without it, and with API keys alone, every key may call
+    /// everything.
     pub is_configured: bool,
-    /// Groups that may use everything and administer. Default `MCP-Admin`.
+    /// Groups that may use everything and administer the bridge. Default `MCP-Admin`.
     pub admin_groups: Vec<String>,
-    /// Groups that every identified caller is in. Default none.
+    /// Groups of every authenticated caller. Default none.
     pub default_groups: Vec<String>,
-    /// E-mails that are administrators and members of the first admin group; seeded.
+    /// E-mail addresses of administrators, who join the first admin group. Seeded.
     pub admins: Vec<String>,
-    /// How long grants that were read count if no change is heard of. Default 10 s.
+    /// How long grants are cached if no notification of a change arrives. Default 10 s.
     pub cache_ttl: Duration,
-    /// `[access.groups]`: each line seeded once, never deleted.
+    /// `[access.groups]`: each entry is seeded once and never deleted.
     pub groups: Vec<SeedGroup>,
 }
 
-/// One line of `[access.groups]`.
+/// One entry of `[access.groups]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SeedGroup {
-    /// The group, any text.
+    /// The name of the group, which may be any text.
     pub name: String,
-    /// What its members may use.
+    /// The grants of its members.
     pub grants: Vec<SeedGrant>,
 }
 
-/// What a group may use.
+/// A grant of a group.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SeedGrant {
-    /// The bridge, on or off or not there at all.
+    /// The bridge, which may be disabled or missing.
     pub bridge: BridgeName,
-    /// Globs over tool names; empty for all.
+    /// Globs for tool names; empty for all tools.
     pub tools: Vec<String>,
-    /// Only tools that say they change nothing (MCP `readOnlyHint`).
+    /// Whether only tools are granted that declare to change nothing (MCP `readOnlyHint`).
     pub read_only: bool,
 }
 
-/// `[audit]`: what is kept of every call.
+/// `[audit]`: which records of calls are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Audit {
-    /// Default true.
+    /// Whether calls are recorded. Default true.
     pub is_on: bool,
-    /// The folder of the journal. Default `mcp-bridge-audit` beside the configuration.
+    /// The folder of the journal. Default `mcp-bridge-audit` next to the configuration file.
     pub journal: PathBuf,
-    /// The journal's bound while the database is away. Default 1 GiB.
+    /// The maximum size of the journal while the database is unavailable, in bytes. Default 1 GiB.
     pub journal_bytes_max: u64,
-    /// What becomes of calls that cannot be recorded.
+    /// How to treat calls that cannot be recorded.
     pub on_failure: OnFailure,
-    /// How long records are kept. Default 90 days; `None` for ever.
+    /// How long records are kept. Default 90 days; `None` means forever.
     pub retention: Option<Duration>,
-    /// Whether arguments are kept, secrets taken out, cut to 4 KiB. Default false.
+    /// Whether arguments are recorded, with secrets redacted and cut to 4 KiB. Default false.
     pub arguments: bool,
 }
 
-/// What becomes of calls that cannot be recorded.
+/// How to treat calls that cannot be recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnFailure {
-    /// They go on, and the log and `/health` say so. The default.
+    /// They are executed, and the log and `/health` report it. The default.
     Continue,
-    /// They are refused with 503 `audit_unavailable`.
+    /// They are rejected with 503 `audit_unavailable`.
     Refuse,
 }
 
-/// What a request without credentials is worth.
+/// How requests without credentials are treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Anonymous {
-    /// Nothing: 401.
+    /// They are rejected with 401.
     Refused,
-    /// A call, because no key is on and nobody but this machine can reach us: the first minutes
-    /// on a laptop. Requests are checked for pages of other sites.
+    /// They are accepted, because no key is enabled and only this machine can reach the bridge: the first
+    /// minutes on a laptop. Requests from web pages of other sites are rejected.
     Loopback,
-    /// A call: the operator wrote `anonymous = true`.
+    /// They are accepted: the operator wrote `anonymous = true`.
     Allowed,
 }
 
 /// A named API key.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ApiKey {
-    /// How logs call it.
+    /// The name in logs.
     pub name: String,
     /// The text a caller sends.
     pub key: KeyText,
-    /// What it is a member of.
+    /// The groups of the key.
     pub groups: Vec<String>,
-    /// Whether it vouches for the user named in the headers beside it (design §7); without such
-    /// headers the key is the caller.
+    /// Whether the key may act on behalf of the user named in the request's headers. Without such headers the
+    /// key itself is the caller.
     pub forwards: bool,
-    /// Whose audit and grants it belongs to. Default `default`.
+    /// The workspace of its records and grants. Default `default`.
     pub workspace: String,
 }
 
 impl ApiKey {
-    /// Whether a text is this key, in constant time.
+    /// Whether a text is this key. Takes constant time.
     pub fn matches(&self, text: &str) -> bool {
         match &self.key {
             KeyText::Plain(key) => key.matches(text),
@@ -323,33 +328,34 @@ impl ApiKey {
     }
 }
 
-/// What an API key is compared with.
+/// The value that an API key is compared with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyText {
     /// `key`: the text.
     Plain(Secret),
-    /// `key_sha256`: its SHA-256, so that the file holds no secret.
+    /// `key_sha256`: its SHA-256, so that the file contains no secret.
     Sha256([u8; 32]),
 }
 
-/// `[limits]`: no queue, buffer or wait without a bound.
+/// `[limits]`: every queue, buffer and wait has a limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// The largest request body, in bytes. Default 10 MiB.
     pub body_bytes_max: usize,
     /// The largest answer of a server, in bytes. Default 32 MiB.
     pub result_bytes_max: usize,
-    /// All pages of a server's tool list together, or its OpenAPI document, in bytes. Default 8 MiB.
+    /// The largest tool list of a server, with all its pages, or its OpenAPI document, in bytes. Default 8
+    /// MiB.
     pub tools_bytes_max: usize,
-    /// Requests served at once. Default 2,048; more get 503.
+    /// The maximum number of concurrent requests. Further requests get 503. Default 2,048.
     pub requests_max: usize,
-    /// Calls a minute of one caller; more get 429. Default: no bound.
+    /// The limit of calls per minute for one caller. Further calls get 429. Default: no limit.
     pub calls_per_minute: Option<NonZeroU32>,
-    /// `[limits.groups]`: calls a minute of all members of a group together.
+    /// `[limits.groups]`: the limit of calls per minute for all members of a group together.
     pub groups: BTreeMap<String, NonZeroU32>,
 }
 
-/// `[telemetry]`: what we say of ourselves.
+/// `[telemetry]`: logs, metrics and traces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Telemetry {
     /// `text` (default) or `json`.
@@ -358,37 +364,37 @@ pub struct Telemetry {
     pub level: String,
     /// Who may read `/metrics`. Default: administrators.
     pub metrics: MetricsFor,
-    /// Where `/metrics` stands besides, for whoever reaches it. Default nowhere.
+    /// An additional address for `/metrics`, where no identity is needed. Default none.
     pub metrics_listen: Option<SocketAddr>,
-    /// Where spans are sent. Default nowhere.
+    /// The destination of traces. Default none.
     pub otlp: Option<Otlp>,
 }
 
-/// Who may read `/metrics` where we listen for callers.
+/// Who may read `/metrics` at the listen address for callers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MetricsFor {
-    /// Nobody: it is not there.
+    /// The route does not exist.
     Nobody,
-    /// Administrators, with a key say. The default.
+    /// Administrators, for example with an API key. The default.
     Admins,
-    /// Everybody.
+    /// Everyone, without authentication.
     Everybody,
 }
 
 /// A collector of traces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Otlp {
-    /// Where spans are posted, path included.
+    /// The URL of the collector, including the path.
     pub url: Url,
-    /// What goes with them, credentials say.
+    /// The request headers, for example with credentials.
     pub headers: Vec<(HeaderName, Secret)>,
 }
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Text for people.
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }

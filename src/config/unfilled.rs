@@ -1,5 +1,5 @@
-//! What a file of another client leaves to be filled in. What is not there switches its bridge off;
-//! under mcpo's command line it stays as it is written, which is a mistake where it is all there is.
+//! Placeholders in files of other clients. A missing value disables its bridge. With mcpo's command line the
+//! placeholder stays as written; if it is the whole value, that is an error.
 
 use toml::Spanned;
 
@@ -10,7 +10,7 @@ use super::{
     reference::Scope,
 };
 
-/// Where a value stands.
+/// The position of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     /// A header.
@@ -23,14 +23,14 @@ pub(super) enum Place {
     Command,
     /// An argument.
     Arg,
-    /// An argument that is a line for a shell.
+    /// An argument that is a shell command line.
     Script,
-    /// What is not sent to the server, by its key.
+    /// A value that is not sent to the server, by its key.
     Other(&'static str),
 }
 
 impl Place {
-    /// The key it stands under.
+    /// Returns the key of the value.
     fn key(self) -> &'static str {
         match self {
             Self::Header => "headers",
@@ -43,7 +43,7 @@ impl Place {
     }
 }
 
-/// A value in references of ours, with a warning if it needs what is not set.
+/// Converts a value to references, with a warning if it needs an unset variable.
 pub(super) fn filled(
     reader: &mut Reader<'_>,
     entry: &Entry<'_>,
@@ -77,14 +77,14 @@ pub(super) fn filled(
     text.clone()
 }
 
-/// The first variable that a value cannot do without and that is not set.
+/// Returns the first variable that a value needs and that is not set.
 fn missing<'r>(reader: &Reader<'_>, rewritten: &'r Rewritten) -> Option<&'r Variable> {
     let scope = Scope {
         environment: reader.environment,
         folder: &reader.folder,
         lenient: false,
     };
-    // One default may stand for another variable.
+    // A default may use another variable.
     let expansion = scope.expand(&rewritten.text).ok()?;
     if expansion.missing.is_empty() {
         return None;
@@ -104,13 +104,13 @@ fn warn(
     variable: &Variable,
 ) {
     let what = format!(
-        "server `{}`: nothing is set for `{}` in `{}`",
+        "server `{}`: no value is set for `{}` in `{}`",
         entry.name,
         variable.written,
         place.key()
     );
     let effect = if reader.keeps_unset {
-        "the server gets it as it stands"
+        "the server receives it as written"
     } else {
         "the bridge is off"
     };
@@ -124,7 +124,7 @@ fn warn(
         .problems
         .warning(&text.span(), format!("{what}, so {effect}"))
         .hint(format!(
-            "set {}{description}, in `.env` beside this file say",
+            "set {}{description}, for example in `.env` next to this file",
             variable.name
         ));
 }

@@ -1,9 +1,8 @@
-//! Notices that a file of the configuration changed.
+//! Detects changes of the configuration files.
 //!
-//! We ask once a second instead of listening to the kernel: that works alike for editors that
-//! write a new file over the old one, the `..data` links of a ConfigMap, single files mounted
-//! into a container, and network disks, and costs a few `stat` calls. Only a change of the content
-//! counts, and only once it has settled.
+//! The task polls once per second instead of using kernel notifications. Polling works with editors that
+//! replace the file, the `..data` links of a ConfigMap, single files mounted into a container, and network
+//! disks, and costs only a few `stat` calls. A change counts only if the content differs and has settled.
 
 use std::{
     collections::BTreeMap,
@@ -17,15 +16,15 @@ use sha2::{Digest as _, Sha256};
 use tokio::{sync::watch, task, time};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-/// How often we look.
+/// The polling interval.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// A file this fresh may change again without its time showing it: disks and network disks keep
-/// time in steps of up to two seconds.
+/// A file that is newer than this may change again with the same timestamp, because local and network disks
+/// store times in steps of up to two seconds.
 const FRESH: Duration = Duration::from_secs(3);
 
-/// Says when the sources of a configuration changed. The task behind it ends with the token, or
-/// when this is dropped.
+/// Reports changes of the configuration's sources. Its task ends with the token, or when this value is
+/// dropped.
 #[derive(Debug, Clone)]
 pub struct Watch {
     ticks: watch::Receiver<u64>,
@@ -33,9 +32,8 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Starts watching files. What they contain now is what later content is compared with: start
-    /// with the configuration before it is loaded, [`Watch::follow`] what it names, and no change
-    /// slips in between.
+    /// Starts to watch files. Later content is compared with their current content. To miss no change, start
+    /// with the configuration before it is loaded, and then [`Watch::follow`] the files that it names.
     pub fn start(sources: Vec<PathBuf>, tracker: &TaskTracker, stop: CancellationToken) -> Self {
         Self::start_every(INTERVAL, sources, tracker, stop)
     }
@@ -58,14 +56,14 @@ impl Watch {
         Self { ticks, sources }
     }
 
-    /// Waits for the next change; `None` once watching has ended. Several changes before a call
-    /// are one.
+    /// Waits for the next change; `None` when watching has ended. Several changes between two calls count as
+    /// one.
     pub async fn changed(&mut self) -> Option<()> {
         self.ticks.changed().await.ok()
     }
 
-    /// Watches other files from now on, as a reload may ask. Files that were watched before are
-    /// compared with what they held then, so that nothing is missed in between.
+    /// Watches other files from now on, for example after a reload. Files that were already watched are
+    /// compared with their former content, so that no change is missed.
     pub fn follow(&self, sources: Vec<PathBuf>) {
         *self.sources.lock().unwrap_or_else(PoisonError::into_inner) = sources;
     }
@@ -86,7 +84,7 @@ async fn run(
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        // A network disk may take its time.
+        // A network disk may be slow.
         let looked = task::spawn_blocking(move || {
             let moving = seen.look(&now);
             (seen, moving)
@@ -101,7 +99,7 @@ async fn run(
     }
 }
 
-/// What the files held when we last looked, and when somebody was last told.
+/// The contents of the files at the last poll, and at the last report.
 #[derive(Debug, Default)]
 struct Seen {
     files: BTreeMap<PathBuf, File>,
@@ -111,15 +109,15 @@ struct Seen {
 #[derive(Debug, Default)]
 struct File {
     stamp: Option<Stamp>,
-    /// Of the content last read; `None` for no file.
+    /// The hash of the content at the last poll; `None` if the file does not exist.
     content: Option<[u8; 32]>,
-    /// `content` when somebody was last told.
+    /// The value of `content` at the last report.
     told: Option<[u8; 32]>,
-    /// Whether `told` says anything: not for a file that is new here.
+    /// Whether `told` is valid. It is not for a file that is new here.
     is_told: bool,
 }
 
-/// What changes when a file is written, or another one put in its place.
+/// Metadata that changes when a file is written or replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Stamp {
     device: u64,
@@ -129,13 +127,13 @@ struct Stamp {
 }
 
 impl Seen {
-    /// Looks at the files; whether any content differs from the last look.
+    /// Polls the files. Returns whether any content differs from the last poll.
     fn look(&mut self, sources: &[PathBuf]) -> bool {
         self.files.retain(|path, _| sources.contains(path));
         let mut moving = false;
         for path in sources {
             let file = self.files.entry(path.clone()).or_default();
-            // Through symbolic links: a ConfigMap changes by its link.
+            // Follows symbolic links: a ConfigMap changes its link.
             let stamp = fs::metadata(path).ok().map(|metadata| Stamp::of(&metadata));
             let fresh = stamp.as_ref().is_some_and(Stamp::is_fresh);
             if stamp == file.stamp && !fresh {
@@ -151,8 +149,8 @@ impl Seen {
         moving
     }
 
-    /// Whether anything differs from what was told; now it has been told. A file that is new here
-    /// was just read by whoever named it.
+    /// Returns whether anything differs from the last report, and marks it as reported. A file that is new
+    /// here was just read by the code that named it.
     fn settle(&mut self) -> bool {
         let mut changed = false;
         for file in self.files.values_mut() {
@@ -175,7 +173,7 @@ impl Stamp {
         }
     }
 
-    /// Also true for a clock of a network disk that is ahead of ours.
+    /// Also true if the clock of a network disk is ahead.
     fn is_fresh(&self) -> bool {
         self.modified.is_none_or(|modified| {
             modified.elapsed().is_ok_and(|age| age < FRESH) || modified > SystemTime::now()
@@ -226,7 +224,7 @@ mod tests {
         let (mut watch, _stop, _tracker) = watch(&[&path]);
         assert!(stays_silent(&mut watch).await);
 
-        // Same length, and on a coarse clock the same time.
+        // Same length and, with a coarse clock, the same time.
         fs::write(&path, "b").unwrap();
         assert!(ticks(&mut watch).await);
 
@@ -235,7 +233,7 @@ mod tests {
         fs::rename(&new, &path).unwrap();
         assert!(ticks(&mut watch).await);
 
-        // Same content in another file: nothing to reload.
+        // Same content in another file: no reload is needed.
         fs::write(&new, "c").unwrap();
         fs::rename(&new, &path).unwrap();
         assert!(stays_silent(&mut watch).await);

@@ -5,14 +5,13 @@ use std::time::Duration;
 use axum::body::{Body, BodyDataStream, Bytes};
 use bytes::BytesMut;
 use futures::StreamExt as _;
-use http::StatusCode;
 use tokio::time::timeout;
 
 use super::{
     error::ApiError,
     gate::{Seat, UNCOUNTED_BYTES},
 };
-use crate::{compute::in_place, json, schema::BODY_VALUES_MAX};
+use crate::{compute::in_place, error_code::ErrorCode, json, schema::BODY_VALUES_MAX};
 
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_mins(1);
@@ -43,8 +42,7 @@ pub async fn read(body: Body, bytes_max: usize, seat: Option<&Seat>) -> Result<B
         Ok(Err(unread)) => unread,
         Err(_) => {
             return Err(ApiError::new(
-                StatusCode::REQUEST_TIMEOUT,
-                "body_timeout",
+                ErrorCode::BodyTimeout,
                 format!(
                     "the request body did not arrive within {}",
                     humantime::format_duration(BODY_TIMEOUT)
@@ -54,15 +52,10 @@ pub async fn read(body: Body, bytes_max: usize, seat: Option<&Seat>) -> Result<B
     };
     Err(match unread {
         Unread::TooLarge => ApiError::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "body_too_large",
+            ErrorCode::BodyTooLarge,
             format!("the request body is larger than {bytes_max} bytes"),
         ),
-        Unread::Broken => ApiError::new(
-            StatusCode::BAD_REQUEST,
-            "body_incomplete",
-            "the request body ended early",
-        ),
+        Unread::Broken => ApiError::new(ErrorCode::BodyIncomplete, "the request body ended early"),
         Unread::NoRoom(error) => error,
     })
 }

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use axum::extract::Request;
 use http::{
-    HeaderMap, StatusCode,
+    HeaderMap,
     header::{AUTHORIZATION, HOST, ORIGIN},
     uri::Authority,
 };
@@ -17,6 +17,7 @@ use super::{error::ApiError, sender::Sender, state::AppState};
 use crate::{
     auth::{Caller, Proof},
     config::{Anonymous, Flavor},
+    error_code::ErrorCode,
 };
 
 /// Where a browser says that a request comes from (W3C Fetch Metadata); pages cannot set it.
@@ -91,8 +92,7 @@ pub fn check_origin(allowed: &[String], sender: &Sender) -> Result<(), ApiError>
         return Ok(());
     }
     Err(ApiError::new(
-        StatusCode::FORBIDDEN,
-        "forbidden_origin",
+        ErrorCode::ForbiddenOrigin,
         "a page of this origin may not call without a key; set a key, or allow the origin: `cors_allow_origins` in [server], `--cors-allow-origins` under mcpo's command line",
     ))
 }
@@ -154,8 +154,7 @@ fn check_name(host: Option<&str>) -> Result<(), ApiError> {
         return Ok(());
     }
     Err(ApiError::new(
-        StatusCode::FORBIDDEN,
-        "forbidden_host",
+        ErrorCode::ForbiddenHost,
         "without a key this bridge answers to `localhost` and IP addresses only; set a key in [identity.keys]",
     ))
 }
@@ -181,8 +180,7 @@ fn check_public_name(host: Option<&str>, allowed: &[String]) -> Result<(), ApiEr
         return Ok(());
     }
     Err(ApiError::new(
-        StatusCode::FORBIDDEN,
-        "forbidden_host",
+        ErrorCode::ForbiddenHost,
         "without a key this name is not answered, since a page on the internet could have it; give `--api-key`, or name the origin with `--cors-allow-origins http://NAME`",
     ))
 }
@@ -198,8 +196,7 @@ fn without_port(host: &str) -> String {
 
 fn two_hosts() -> ApiError {
     ApiError::new(
-        StatusCode::FORBIDDEN,
-        "forbidden_host",
+        ErrorCode::ForbiddenHost,
         "the request names two hosts, or one that is not readable; send one `Host`, the same as in the request target",
     )
 }

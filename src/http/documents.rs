@@ -141,13 +141,10 @@ pub async fn docs_of_bridge(
     let config = &settings.config;
     let server = &config.server;
     let path = state.registry.bridge_path(bridge, &server.path_prefix);
-    let name = bridge
-        .live
-        .server
-        .load()
-        .as_deref()
-        .and_then(|it| it.name.clone());
-    let title = name.unwrap_or_else(|| bridge.name().to_string());
+    let title = bridge.title().map_or_else(
+        || bridge.name().to_string(),
+        |title| state.redactor.redact(&title).into_owned(),
+    );
     let url = format!("{}{path}/openapi.json", server.root_path);
     Ok(page(config, &title, &url))
 }

@@ -19,6 +19,7 @@ use crate::{
     bridge::Failure,
     config::Flavor,
     credential::TICKET_TTL,
+    error_code::ErrorCode,
     mcp::CallError,
     name::BridgeName,
     plain_text,
@@ -35,7 +36,7 @@ pub struct ApiError {
     /// The HTTP status.
     pub status: StatusCode,
     /// For programs.
-    pub code: &'static str,
+    pub code: ErrorCode,
     /// For people and models: a sentence for ours, `{"message"[,"data"]}` for the server's own, a
     /// list for arguments.
     pub detail: Box<Value>,
@@ -81,7 +82,7 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     retry: Option<bool>,
     /// See [`ApiError::code`].
-    code: &'static str,
+    code: ErrorCode,
     /// See [`ApiError::connect_url`].
     #[serde(skip_serializing_if = "Option::is_none")]
     connect_url: Option<&'a str>,
@@ -91,14 +92,14 @@ struct Body<'a> {
 
 impl ApiError {
     /// One of ours, in a sentence.
-    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self::with_detail(status, code, Value::String(detail.into()))
+    pub fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
+        Self::with_detail(code, Value::String(detail.into()))
     }
 
     /// One with a detail of its own shape.
-    pub fn with_detail(status: StatusCode, code: &'static str, detail: Value) -> Self {
+    pub fn with_detail(code: ErrorCode, detail: Value) -> Self {
         Self {
-            status,
+            status: status(code.status()),
             code,
             detail: Box::new(detail),
             retry_after: None,
@@ -108,6 +109,13 @@ impl ApiError {
             advice: None,
             is_clean: false,
         }
+    }
+
+    /// Answers another status than the one that usually goes with the code.
+    #[must_use]
+    pub fn with_status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
     }
 
     /// Says to models what its detail does not say as plainly.
@@ -173,7 +181,7 @@ impl ApiError {
 
     /// 404 with a sentence.
     pub fn not_found(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", detail).of_caller()
+        Self::new(ErrorCode::NotFound, detail).of_caller()
     }
 
     /// 405, and the methods that are understood; `None` where the router names them.
@@ -182,7 +190,7 @@ impl ApiError {
             Some(POST) => "Method Not Allowed: call a tool with POST and a JSON body",
             _ => "Method Not Allowed: the `Allow` header names what is understood here",
         };
-        let mut error = Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail);
+        let mut error = Self::new(ErrorCode::MethodNotAllowed, detail);
         error.allow = allow;
         error
     }
@@ -196,17 +204,11 @@ impl ApiError {
             return Self::store(error);
         }
         if let Refusal::TooManyFailures(wait) = refusal {
-            let (status, detail) = (StatusCode::TOO_MANY_REQUESTS, refusal.to_string());
-            return Self::new(status, "too_many_failures", detail).retry_after(wait.to_string());
+            return Self::new(refusal.code(), refusal.to_string()).retry_after(wait.to_string());
         }
         if refusal.is_outage() {
             tracing::warn!("{refusal}");
-            return Self::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                refusal.code(),
-                refusal.to_string(),
-            )
-            .retry_after("5");
+            return Self::new(refusal.code(), refusal.to_string()).retry_after("5");
         }
         let refusal = match refusal {
             Refusal::Missing | Refusal::Scheme | Refusal::Format | Refusal::Password
@@ -217,13 +219,10 @@ impl ApiError {
             refusal => refusal,
         };
         if !is_native && matches!(refusal, Refusal::Key | Refusal::Password) {
-            return Self::new(StatusCode::FORBIDDEN, refusal.code(), refusal.to_string());
+            return Self::new(refusal.code(), refusal.to_string())
+                .with_status(StatusCode::FORBIDDEN);
         }
-        let mut error = Self::new(
-            StatusCode::UNAUTHORIZED,
-            refusal.code(),
-            refusal.to_string(),
-        );
+        let mut error = Self::new(refusal.code(), refusal.to_string());
         error.challenge = Some(if is_native || is_strict {
             "Bearer, Basic"
         } else {
@@ -253,7 +252,7 @@ impl ApiError {
             text.push_str("; members of these groups may: ");
             text.push_str(&denial.allowing.join(", "));
         }
-        Self::new(StatusCode::FORBIDDEN, "forbidden", text)
+        Self::new(ErrorCode::Forbidden, text)
             .advise(format!(
                 "ask an administrator for access to `{bridge}`; do not retry"
             ))
@@ -264,21 +263,14 @@ impl ApiError {
     pub fn too_many(refused: &TooMany) -> Self {
         // Rounded up: a caller who comes back in time is let in.
         let wait = refused.retry_after.as_millis().div_ceil(1_000).max(1);
-        Self::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            "rate_limited",
-            refused.to_string(),
-        )
-        .retry_after(wait.to_string())
+        Self::new(ErrorCode::RateLimited, refused.to_string()).retry_after(wait.to_string())
     }
 
     /// A call that cannot be recorded, where such calls are refused.
     #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
     pub fn unrecorded(error: AuditDown) -> Self {
         tracing::warn!("{error}");
-        Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "audit_unavailable",
+        Self::new(ErrorCode::AuditUnavailable,
             "calls without a record are refused here, and records cannot be written now; try again in a moment",
         )
         .retry_after("5")
@@ -289,8 +281,7 @@ impl ApiError {
     pub fn store(error: StoreError) -> Self {
         tracing::warn!("{error}");
         Self::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "store_unavailable",
+            ErrorCode::StoreUnavailable,
             "who may call cannot be looked up: the database does not answer; try again in a moment",
         )
         .retry_after("5")
@@ -305,41 +296,42 @@ impl ApiError {
         };
         let said = format!("the tool failed: {}", error.message);
         let detail = detail_of(&error.message, error.data);
-        Self::with_detail(status, "tool_error", detail).say(said)
+        Self::with_detail(ErrorCode::ToolError, detail)
+            .with_status(status)
+            .say(said)
     }
 
     /// A call without result.
     pub fn call(failure: Failure) -> Self {
         let text = failure.to_string();
         match failure {
-            Failure::NotGranted(..) => Self::new(StatusCode::FORBIDDEN, "forbidden", text),
-            Failure::Disabled(..) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "disabled", text)
-                .advise("tell the user; do not retry"),
+            Failure::NotGranted(..) => Self::new(ErrorCode::Forbidden, text),
+            Failure::Disabled(..) => {
+                Self::new(ErrorCode::Disabled, text).advise("tell the user; do not retry")
+            }
             Failure::Unavailable {
                 bridge,
                 retry_after,
                 ..
-            } => Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text)
+            } => Self::new(ErrorCode::Unavailable, text)
                 .say(format!("bridge `{bridge}` is not available now"))
                 .retry_after(retry_after.to_string()),
-            Failure::Refused { .. } => Self::new(StatusCode::BAD_GATEWAY, "upstream_auth", text),
+            Failure::Refused { .. } => Self::new(ErrorCode::UpstreamAuth, text),
             Failure::NeedsLogin { bridge, .. } => {
                 let said =
                     format!("bridge `{bridge}` cannot be used yet. An administrator has to log in");
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "needs_login", text)
+                Self::new(ErrorCode::NeedsLogin, text)
                     .say(said)
                     .advise("tell the user; do not retry")
             }
-            Failure::ConnectRequired { .. } => {
-                Self::new(StatusCode::UNAUTHORIZED, "connect_required", text)
-                    .advise("tell the user; do not retry before they have connected it")
-            }
+            Failure::ConnectRequired { .. } => Self::new(ErrorCode::ConnectRequired, text)
+                .advise("tell the user; do not retry before they have connected it"),
             Failure::NoCredential { bridge, .. } => {
                 let next = format!("ask an administrator for keys of `{bridge}`; do not retry");
-                Self::new(StatusCode::FORBIDDEN, "no_credential", text).advise(next)
+                Self::new(ErrorCode::NoCredential, text).advise(next)
             }
             Failure::Busy(..) | Failure::OwnShare(_) => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "busy", text).retry_after("1")
+                Self::new(ErrorCode::Busy, text).retry_after("1")
             }
             Failure::Call(error) => Self::server(error),
         }
@@ -347,33 +339,25 @@ impl ApiError {
 
     /// A server that did not answer, or not with a result.
     fn server(error: CallError) -> Self {
-        let text = error.to_string();
+        let (code, text) = (error.code(), error.to_string());
         match error {
             CallError::Rpc {
-                code,
+                code: rpc,
                 message,
                 data,
-            } => {
-                let status = StatusCode::from_u16(status_of(code))
-                    .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-                Self::with_detail(status, "server_error", detail_of(&message, data))
+            } => Self::with_detail(code, detail_of(&message, data))
+                .with_status(status(status_of(rpc))),
+            CallError::NotSent(_) => Self::new(code, text).retry_after("1"),
+            CallError::RateLimited { retry_after } => {
+                Self::new(code, text).retry_after(retry_after.unwrap_or_else(|| "60".to_owned()))
             }
-            CallError::Timeout(_) => Self::new(StatusCode::GATEWAY_TIMEOUT, "timeout", text),
-            CallError::Lost => Self::new(StatusCode::BAD_GATEWAY, "upstream_closed", text),
-            CallError::NotSent(_) => {
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", text).retry_after("1")
-            }
-            CallError::Auth(..) | CallError::NoToken(_) => {
-                Self::new(StatusCode::BAD_GATEWAY, "upstream_auth", text)
-            }
-            CallError::RateLimited { ref retry_after } => {
-                let wait = retry_after.clone().unwrap_or_else(|| "60".to_owned());
-                Self::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", text).retry_after(wait)
-            }
-            CallError::TooLarge(_) => Self::new(StatusCode::BAD_GATEWAY, "result_too_large", text),
-            CallError::Http(..) | CallError::Protocol(_) => {
-                Self::new(StatusCode::BAD_GATEWAY, "upstream_error", text)
-            }
+            CallError::Timeout(_)
+            | CallError::Lost
+            | CallError::Auth(..)
+            | CallError::NoToken(_)
+            | CallError::TooLarge(_)
+            | CallError::Http(..)
+            | CallError::Protocol(_) => Self::new(code, text),
         }
     }
 
@@ -440,6 +424,11 @@ impl IntoResponse for ApiError {
         response.extensions_mut().insert(self);
         response
     }
+}
+
+/// A status by its number, 500 for one that HTTP does not have.
+fn status(number: u16) -> StatusCode {
+    StatusCode::from_u16(number).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 /// A name that a caller sent, as much of it as goes into a sentence, and on one line.
@@ -510,7 +499,7 @@ mod tests {
         ];
         for (refusal, flavor, is_strict, status, code, challenge) in table {
             let error = ApiError::unidentified(refusal.clone(), flavor, is_strict);
-            let told = (error.status.as_u16(), error.code, error.challenge);
+            let told = (error.status.as_u16(), error.code.as_str(), error.challenge);
             assert_eq!(told, (status, code, challenge), "{refusal:?} {flavor:?}");
             assert_eq!(error.retry_after.is_some(), status == 503, "{refusal:?}");
             assert!(!error.detail.to_string().contains("secret-host"));

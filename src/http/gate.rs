@@ -8,12 +8,12 @@ use std::{
     time::Duration,
 };
 
-use http::StatusCode;
 use tokio::time::{sleep, timeout};
 
 use super::error::ApiError;
 use crate::{
     config::Limits,
+    error_code::ErrorCode,
     rate::{CallerKey, Full, Policy, Share, Shares},
 };
 
@@ -238,7 +238,7 @@ pub fn refusal(full: Full) -> ApiError {
 }
 
 fn busy(detail: &str) -> ApiError {
-    let mut error = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail);
+    let mut error = ApiError::new(ErrorCode::Busy, detail);
     error.retry_after = Some("1".to_owned());
     error
 }

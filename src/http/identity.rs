@@ -21,9 +21,17 @@ const IDENTIFY_MAX: Duration = Duration::from_secs(10);
 
 /// Who sent the request, or why nobody may have.
 pub async fn identify(settings: &Settings, sender: &Sender) -> Result<Arc<Caller>, ApiError> {
+    checked(settings, sender, proven(settings, sender).await)
+}
+
+/// The caller of a proof that stands, or why nobody may call with it.
+fn checked(
+    settings: &Settings,
+    sender: &Sender,
+    proven: Result<Arc<Caller>, Refusal>,
+) -> Result<Arc<Caller>, ApiError> {
     let config = &settings.config;
-    let caller = proven(settings, sender).await;
-    let caller = caller.map_err(|refusal| unidentified(settings, refusal))?;
+    let caller = proven.map_err(|refusal| unidentified(settings, refusal))?;
     if browser::may_be_forged(&caller) {
         browser::check_origin(&config.server.cors_allow_origins, sender)?;
     }
@@ -38,6 +46,17 @@ pub async fn view(settings: &Settings, sender: &Sender) -> Result<View, ApiError
     let caller = identify(settings, sender).await?;
     take_place(settings, sender, &caller).await?;
     view_of(settings, &caller).await
+}
+
+/// [`view`], with `None` for a request that has no credentials at all. A wrong one is refused.
+pub async fn view_if_any(settings: &Settings, sender: &Sender) -> Result<Option<View>, ApiError> {
+    let proven = proven(settings, sender).await;
+    if let (Err(Refusal::Missing), Flavor::Native) = (&proven, settings.config.flavor) {
+        return Ok(None);
+    }
+    let caller = checked(settings, sender, proven)?;
+    take_place(settings, sender, &caller).await?;
+    view_of(settings, &caller).await.map(Some)
 }
 
 /// Makes the request's place the caller's, within their share of all. An administrator gets one out

@@ -15,7 +15,7 @@ use super::{error::ApiError, identity, sender::Sender, state::AppState};
 use crate::{
     access::View,
     bridge::{Bridge, Entry},
-    config::{BridgeCount, RemoteKind, Transport},
+    config::BridgeCount,
     credential::oauth_of,
 };
 
@@ -24,9 +24,9 @@ use crate::{
 struct Listed {
     /// The bridge's name.
     id: String,
-    /// What the server calls itself, else the bridge's name.
+    /// Its title, else what the server calls itself, else the bridge's name.
     name: String,
-    /// `stdio`, `http`, `sse`, `openapi`, or `disabled` for a bridge without transport.
+    /// `stdio`, `http`, `sse` or `openapi`, also while the bridge is off.
     tier: &'static str,
     /// The configured description, else the server's instructions.
     description: String,
@@ -54,12 +54,22 @@ struct Listed {
     warnings: Vec<String>,
 }
 
-/// `GET /`
+/// The form of a call.
+const EXAMPLE: &str = "POST /{server_id}/{tool_name}";
+
+/// What somebody without credentials reads in place of a list.
+const WHO: &str = "Nothing is shown without credentials: send an API key or a session token, \
+    `Authorization: Bearer …`, to see the servers that you may use.";
+
+/// `GET /`. Without credentials the list is empty, and nothing of the configuration is told.
 pub async fn root(
     State(state): State<Arc<AppState>>,
     sender: Sender,
 ) -> Result<Json<Value>, ApiError> {
-    let view = identity::view(&state.settings.load_full(), &sender).await?;
+    let view = identity::view_if_any(&state.settings.load_full(), &sender).await?;
+    let Some(view) = view else {
+        return Ok(Json(json!({ "servers": [], "message": WHO })));
+    };
     let servers: Vec<Value> = listed(&state, &view)
         .into_iter()
         .map(|it| {
@@ -73,12 +83,18 @@ pub async fn root(
     Ok(Json(json!({ "servers": servers })))
 }
 
-/// `GET /servers`
+/// `GET /servers`. Without credentials the list is empty, and nothing of the configuration is told.
 pub async fn servers(
     State(state): State<Arc<AppState>>,
     sender: Sender,
 ) -> Result<Json<Value>, ApiError> {
-    let view = identity::view(&state.settings.load_full(), &sender).await?;
+    let view = identity::view_if_any(&state.settings.load_full(), &sender).await?;
+    let Some(view) = view else {
+        return Ok(Json(json!({
+            "total_servers": 0, "servers": [], "by_tier": {}, "usage": usage(EXAMPLE),
+            "message": WHO,
+        })));
+    };
     let servers = listed(&state, &view);
     let mut by_tier: BTreeMap<&str, Vec<&Listed>> = BTreeMap::new();
     for server in &servers {
@@ -89,11 +105,7 @@ pub async fn servers(
         "summary": count(&state, &view).to_string(),
         "servers": servers,
         "by_tier": by_tier,
-        "usage": {
-            "list_tools": "GET /{server_id}",
-            "execute_tool": "POST /{server_id}/{tool_name}",
-            "example": example(&state, &view),
-        },
+        "usage": usage(&example(&state, &view)),
     });
     Ok(Json(body))
 }
@@ -180,7 +192,7 @@ fn list(state: &AppState, bridge: &Bridge, view: &View) -> Listed {
         .registry
         .bridge_path(bridge, &config.server.path_prefix);
     // The operator may have written a secret into a description, and since the server spoke we may have
-    // learnt of more. Names of bridges and tools are what callers ask for: they stay.
+    // learned of more. Names of bridges and tools are what callers ask for: they stay.
     let clean = |text: &str| state.redactor.redact(text).into_owned();
     let description = match (&bridge.config.description, own) {
         (Some(description), _) => clean(description),
@@ -193,10 +205,10 @@ fn list(state: &AppState, bridge: &Bridge, view: &View) -> Listed {
     };
     Listed {
         id: bridge.name().to_string(),
-        name: own
-            .and_then(|server| server.name.as_deref().map(clean))
-            .unwrap_or_else(|| bridge.name().to_string()),
-        tier: tier(bridge),
+        name: bridge
+            .title()
+            .map_or_else(|| bridge.name().to_string(), |title| clean(&title)),
+        tier: bridge.config.kind.as_str(),
         description,
         enabled: bridge.is_on(),
         user: bridge.config.user().map(|user| user.name.clone()),
@@ -220,17 +232,13 @@ fn list(state: &AppState, bridge: &Bridge, view: &View) -> Listed {
     }
 }
 
-/// The word of the Python proxy for how a server is reached.
-fn tier(bridge: &Bridge) -> &'static str {
-    match &bridge.config.transport {
-        Ok(Transport::Stdio(_)) => "stdio",
-        Ok(Transport::Remote(remote)) => match remote.kind {
-            RemoteKind::Auto | RemoteKind::StreamableHttp => "http",
-            RemoteKind::Sse => "sse",
-            RemoteKind::OpenApi => "openapi",
-        },
-        Err(_) => "disabled",
-    }
+/// How the lists are used.
+fn usage(example: &str) -> Value {
+    json!({
+        "list_tools": "GET /{server_id}",
+        "execute_tool": "POST /{server_id}/{tool_name}",
+        "example": example,
+    })
 }
 
 /// A call that works, for newcomers.
@@ -242,5 +250,5 @@ fn example(state: &AppState, view: &View) -> String {
         let entry = entries.find(|entry| view.may_call(bridge.name(), &entry.tool))?;
         Some(format!("POST /{}/{}", bridge.name(), entry.tool.name))
     });
-    first.unwrap_or_else(|| "POST /{server_id}/{tool_name}".to_owned())
+    first.unwrap_or_else(|| EXAMPLE.to_owned())
 }

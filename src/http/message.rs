@@ -2,6 +2,8 @@
 
 use super::error::ApiError;
 
+use crate::error_code::ErrorCode;
+
 /// How much of what is said goes into the sentence, in characters.
 const SAID_CHARS_MAX: usize = 1_000;
 
@@ -22,7 +24,7 @@ pub fn message(error: &ApiError) -> String {
     let said = beginning(said.trim().trim_end_matches('.'));
     let mut text = match error.code {
         // The words of a server stay as they are.
-        "server_error" => format!("The server says: {said}"),
+        ErrorCode::ServerError => format!("The server says: {said}"),
         _ => capitalized(&said),
     };
     if let Some(wait) = &wait {
@@ -49,7 +51,11 @@ pub fn message(error: &ApiError) -> String {
 
 /// Whether the same call may succeed later, without anything else being done.
 pub fn may_retry(error: &ApiError) -> bool {
-    error.retry_after.is_some() || matches!(error.code, "body_timeout" | "body_incomplete")
+    error.retry_after.is_some()
+        || matches!(
+            error.code,
+            ErrorCode::BodyTimeout | ErrorCode::BodyIncomplete
+        )
 }
 
 /// When to come back, of what `Retry-After` says: seconds, or a date.
@@ -65,30 +71,35 @@ fn wait(retry_after: Option<&str>) -> Option<String> {
 fn next(error: &ApiError, wait: Option<&str>) -> Option<String> {
     if let Some(wait) = wait {
         return Some(match error.code {
-            "unavailable" => format!("{wait}, or go on without it"),
+            ErrorCode::Unavailable => format!("{wait}, or go on without it"),
             _ => wait.to_owned(),
         });
     }
     let words = match error.code {
-        "body_timeout" | "body_incomplete" => "send the whole request once more",
-        "body_too_large" => "send less; do not retry with the same body",
-        "result_too_large" => "ask the tool for less; do not retry as it is",
-        "timeout" | "upstream_closed" => {
+        ErrorCode::BodyTimeout | ErrorCode::BodyIncomplete => "send the whole request once more",
+        ErrorCode::BodyTooLarge => "send less; do not retry with the same body",
+        ErrorCode::ResultTooLarge => "ask the tool for less; do not retry as it is",
+        ErrorCode::Timeout | ErrorCode::UpstreamClosed => {
             "it may have been carried out: look before you call it again, or ask for less"
         }
-        "unauthorized" => "tell the user that their sign-in or key is not accepted; do not retry",
-        "upstream_auth" if error.said().contains(FORBIDDEN) => "tell the user; do not retry",
-        "upstream_auth" => {
-            "tell the user that an administrator has to renew the bridge's credentials; do not retry"
+        ErrorCode::Unauthorized => {
+            "tell the user that their sign-in or key is not accepted; do not retry"
         }
-        "upstream_error" | "internal" | "no_database" | "no_secret_key" => {
+        ErrorCode::UpstreamAuth if error.said().contains(FORBIDDEN) => {
             "tell the user; do not retry"
         }
-        "tool_error" | "server_error" => {
+        ErrorCode::UpstreamAuth => {
+            "tell the user that an administrator has to renew the bridge's credentials; do not retry"
+        }
+        ErrorCode::UpstreamError
+        | ErrorCode::Internal
+        | ErrorCode::NoDatabase
+        | ErrorCode::NoSecretKey => "tell the user; do not retry",
+        ErrorCode::ToolError | ErrorCode::ServerError => {
             "correct the arguments if they are to blame, else tell the user; do not retry as it is"
         }
-        "invalid_arguments" | "invalid_json" => "correct the arguments",
-        "arguments_too_costly" => return None,
+        ErrorCode::InvalidArguments | ErrorCode::InvalidJson => "correct the arguments",
+        ErrorCode::ArgumentsTooCostly => return None,
         _ => "do not retry",
     };
     Some(words.to_owned())
@@ -114,7 +125,6 @@ fn capitalized(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use http::StatusCode;
     use serde_json::json;
 
     use super::*;
@@ -175,12 +185,7 @@ mod tests {
     #[test]
     fn a_server_says_when_to_come_back_in_its_own_way() {
         let error = |when: &str| {
-            ApiError::new(
-                StatusCode::TOO_MANY_REQUESTS,
-                "rate_limited",
-                "the server wants fewer calls.",
-            )
-            .retry_after(when)
+            ApiError::new(ErrorCode::RateLimited, "the server wants fewer calls.").retry_after(when)
         };
         assert_eq!(
             message(&error("7")),
@@ -191,8 +196,7 @@ mod tests {
             "The server wants fewer calls; try again after Wed, 21 Oct 2026 07:28:00 GMT."
         );
         let long = ApiError::with_detail(
-            StatusCode::BAD_REQUEST,
-            "server_error",
+            ErrorCode::ServerError,
             json!({"message": "é".repeat(5_000)}),
         );
         assert!(message(&long).chars().count() < 1_200);

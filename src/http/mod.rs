@@ -9,6 +9,7 @@ mod connect;
 mod connections;
 mod documents;
 mod error;
+mod former;
 mod gate;
 mod health;
 mod identity;
@@ -77,7 +78,9 @@ pub fn router(state: &Arc<AppState>) -> Router {
         Flavor::Native => routes
             .merge(admin::page_routes())
             .merge(connect::routes())
-            .nest("/admin/api", admin::routes()),
+            .merge(former::routes())
+            .nest("/admin/api", admin::routes())
+            .nest("/admin", admin::former_routes()),
         Flavor::Mcpo | Flavor::McpoSingle => routes,
     };
     let routes = routes

@@ -2,7 +2,7 @@
 
 use axum::{body::Body, response::Response};
 use http::{
-    HeaderValue, StatusCode,
+    HeaderValue,
     header::{CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE},
 };
 
@@ -10,6 +10,7 @@ use super::error::ApiError;
 use crate::{
     bridge::Failure,
     config::Flavor,
+    error_code::ErrorCode,
     json,
     mcp::CallError,
     reply::{ContentType, Reply},
@@ -34,8 +35,7 @@ pub fn reply(
         && json::values_at_most(result.as_bytes()) > RESULT_VALUES_MAX
     {
         return Err(ApiError::new(
-            StatusCode::BAD_GATEWAY,
-            "result_too_large",
+            ErrorCode::ResultTooLarge,
             format!("the result holds more than {RESULT_VALUES_MAX} values; ask the tool for less"),
         ));
     }

@@ -30,6 +30,7 @@ use crate::{
     chat::{End, Place, Talk},
     config::{Flavor, Transport},
     credential::Owner,
+    error_code::ErrorCode,
     mcp::CallError,
     name::ToolName,
     rate::CallerKey,
@@ -181,8 +182,8 @@ impl<'a> Counted<'a> {
         self.is_open = false;
         let (code, is_made) = match result {
             Ok(_) => ("ok", true),
-            Err(Ended::Refused(error)) => (error.code, false),
-            Err(Ended::Failed(error)) => (error.code, true),
+            Err(Ended::Refused(error)) => (error.code.as_str(), false),
+            Err(Ended::Failed(error)) => (error.code.as_str(), true),
         };
         let Self { asked, began, .. } = &self;
         let time = is_made.then(|| began.elapsed());
@@ -425,7 +426,9 @@ impl Call<'_> {
                 error.clean(redactor);
                 let flavor = self.settings.config.flavor;
                 let size = error.size(&self.sender.request_id, flavor);
-                begun.end(error.code, error.status.as_u16(), size).await;
+                begun
+                    .end(error.code.as_str(), error.status.as_u16(), size)
+                    .await;
                 Err(Ended::Failed(error))
             }
         }
@@ -480,17 +483,13 @@ fn end_of(result: &Result<Reply, ApiError>) -> End {
 fn unaccepted(error: &Unaccepted) -> ApiError {
     match error {
         Unaccepted::Refused(refusal) => refused(refusal),
-        Unaccepted::Busy => {
-            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "busy", error.to_string())
-                .retry_after("1")
-        }
+        Unaccepted::Busy => ApiError::new(ErrorCode::Busy, error.to_string()).retry_after("1"),
     }
 }
 
 /// Arguments that do not fit, or cannot be checked.
 fn refused(refusal: &Refusal) -> ApiError {
-    let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST);
-    let error = ApiError::with_detail(status, refusal.code(), refusal.detail());
+    let error = ApiError::with_detail(refusal.code(), refusal.detail());
     match refusal.message() {
         Some(message) => error.say_all(message),
         None => error,

@@ -87,7 +87,7 @@ impl Trail {
 
     /// Writes down a call that is refused before its server is contacted.
     pub fn refused(mut self, error: &ApiError, flavor: Flavor) {
-        error.code.clone_into(&mut self.record.outcome);
+        error.code.as_str().clone_into(&mut self.record.outcome);
         self.record.status = error.status.as_u16();
         let size = error.size(&self.record.request_id, flavor);
         self.record.response_bytes = i64::try_from(size).unwrap_or(i64::MAX);

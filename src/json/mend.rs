@@ -1,28 +1,28 @@
-//! [`mend`]: makes JSON of a text that is nearly JSON.
+//! [`mend`]: repairs a text that is almost JSON.
 
-/// What stands in the place of half a surrogate pair, as an escape.
+/// The escape that replaces half a surrogate pair.
 const REPLACEMENT: &[u8] = b"\\ufffd";
 
-/// The largest text that is mended, in bytes: a mended one is a second copy of it.
+/// The largest text that is repaired, in bytes. The repaired text is a second copy.
 pub const MENDED_BYTES_MAX: usize = 8 << 20;
 
-/// A mended text may have this many bytes more than the text, beside an eighth of it: control characters become
-/// escapes of six bytes.
+/// How many bytes a text may grow by, in addition to an eighth of its size. Control characters become escapes
+/// of six bytes.
 const GROWTH_BYTES_MAX: usize = 64 << 10;
 
-/// Replaces what no JSON reader takes, and nothing else: halves of surrogate pairs become U+FFFD, bare
-/// control characters and wrong escapes in strings become characters of the string, `NaN`, `Infinity` and
-/// `undefined` become `null`, numbers past f64 become texts with the same digits, and a byte order mark
-/// goes (RFC 8259, sections 6 to 8). The result need not be JSON: what else is wrong stays.
+/// Replaces only what JSON parsers reject: halves of surrogate pairs become U+FFFD, raw control characters
+/// and invalid escapes in strings become characters of the string, `NaN`, `Infinity` and `undefined` become
+/// `null`, numbers beyond f64 become texts with the same digits, and a byte order mark is removed (RFC 8259,
+/// sections 6 to 8). The result is not necessarily JSON: other errors stay.
 ///
-/// `None` for a text of more than [`MENDED_BYTES_MAX`], and for one that would grow by much.
+/// Returns `None` for a text of more than [`MENDED_BYTES_MAX`], and for one that would grow too much.
 pub fn mend(text: &str) -> Option<String> {
     if text.len() > MENDED_BYTES_MAX {
         return None;
     }
     let mut mending = Mending {
         rest: text.as_bytes(),
-        // Grown step by step it would take twice as much.
+        // Without this capacity, growing step by step would take twice the memory.
         out: Vec::with_capacity(text.len() + text.len() / 8),
         bytes_max: text.len() + text.len() / 8 + GROWTH_BYTES_MAX,
     };
@@ -42,42 +42,42 @@ pub fn mend(text: &str) -> Option<String> {
     String::from_utf8(mending.out).ok()
 }
 
-/// A text on its way.
+/// A text that is being repaired.
 struct Mending<'a> {
-    /// What was not looked at.
+    /// The remaining input.
     rest: &'a [u8],
-    /// What it becomes.
+    /// The output so far.
     out: Vec<u8>,
-    /// The most bytes that it may become.
+    /// The size limit of the output, in bytes.
     bytes_max: usize,
 }
 
 impl Mending<'_> {
-    /// The next byte.
+    /// Takes the next byte.
     fn take(&mut self) -> Option<u8> {
         let (first, rest) = self.rest.split_first()?;
         self.rest = rest;
         Some(*first)
     }
 
-    /// Whether it became too large.
+    /// Whether the output is too large.
     fn is_over(&self) -> bool {
         self.out.len() > self.bytes_max
     }
 
-    /// Passes over so many bytes.
+    /// Skips this many bytes.
     fn skip(&mut self, bytes: usize) {
         self.rest = self.rest.get(bytes..).unwrap_or_default();
     }
 
-    /// Copies so many bytes.
+    /// Copies this many bytes.
     fn copy(&mut self, bytes: usize) {
         let copied = self.rest.get(..bytes).unwrap_or(self.rest);
         self.out.extend_from_slice(copied);
         self.skip(bytes);
     }
 
-    /// A number or a word, which begins with `first`.
+    /// Handles a number or a word that begins with `first`.
     fn word(&mut self, first: u8) {
         let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
         let length = self.rest.iter().take_while(|byte| is_part(byte)).count();
@@ -100,7 +100,7 @@ impl Mending<'_> {
         }
     }
 
-    /// A string, after its first quote.
+    /// Handles a string, after its opening quote.
     fn string(&mut self) {
         self.out.push(b'"');
         loop {
@@ -122,7 +122,7 @@ impl Mending<'_> {
         }
     }
 
-    /// An escape, after its backslash.
+    /// Handles an escape, after its backslash.
     fn escape(&mut self) {
         match self.rest.first() {
             Some(b'u') => self.unicode(),
@@ -130,12 +130,12 @@ impl Mending<'_> {
                 self.out.push(b'\\');
                 self.copy(1);
             }
-            // The backslash is a character of the text.
+            // An invalid escape: the backslash becomes a character of the text.
             _ => self.out.extend_from_slice(b"\\\\"),
         }
     }
 
-    /// An escaped UTF-16 unit, at its `u`.
+    /// Handles an escaped UTF-16 unit, at its `u`.
     fn unicode(&mut self) {
         match unit(self.rest) {
             None => self.out.extend_from_slice(b"\\\\"),
@@ -155,12 +155,12 @@ impl Mending<'_> {
     }
 }
 
-/// Whether a byte of a string stands for itself.
+/// Whether a byte of a string needs no escape.
 fn is_plain(byte: u8) -> bool {
     byte >= 0x20 && byte != b'"' && byte != b'\\'
 }
 
-/// The number of an escaped unit, at its `u`.
+/// Returns the number of an escaped unit, at its `u`.
 fn unit(text: &[u8]) -> Option<u16> {
     let digits = text.strip_prefix(b"u")?.get(..4)?;
     let digits = std::str::from_utf8(digits).ok()?;
@@ -168,7 +168,7 @@ fn unit(text: &[u8]) -> Option<u16> {
     u16::from_str_radix(digits, 16).ok().filter(|_| is_hex)
 }
 
-/// Whether the escape of a second half of a surrogate pair comes next.
+/// Whether the escape of the second half of a surrogate pair follows.
 fn is_second_half(text: Option<&[u8]>) -> bool {
     let escape = text.and_then(|text| text.strip_prefix(b"\\"));
     matches!(escape.and_then(unit), Some(0xdc00..0xe000))

@@ -1,4 +1,4 @@
-//! JSON text, exactly: what [`serde_json::Value`] loses on the way (integers past 64 bits).
+//! Exact JSON text: keeps what [`serde_json::Value`] loses (integers beyond 64 bits).
 
 mod mend;
 
@@ -14,13 +14,13 @@ use serde_json::value::RawValue;
 
 pub use mend::{MENDED_BYTES_MAX, mend};
 
-/// The deepest nesting read, in levels; `serde_json`'s own limit.
+/// The maximum nesting depth; the same as `serde_json`'s own limit.
 pub const DEPTH_MAX: usize = 128;
 
-/// The digits from which on an integer may not fit `i64` (19 and a sign) or `u64` (20).
+/// The number of digits from which an integer may not fit `i64` (19 and a sign) or `u64` (20).
 const LONG_DIGITS: usize = 19;
 
-/// Up to here the keys of an object are compared one by one, past it hashed.
+/// Up to this number, the keys of an object are compared one by one; beyond it they are hashed.
 const FEW_KEYS: usize = 24;
 
 /// Why a text cannot be rewritten as compact JSON.
@@ -28,10 +28,10 @@ const FEW_KEYS: usize = 24;
 #[error("the text is not JSON that every reader understands")]
 pub struct NotJson;
 
-/// One value of a JSON text, its parts still as written.
+/// One value of a JSON text, with its parts as written.
 #[derive(Debug)]
 pub enum Raw<'a> {
-    /// The members in order; of a repeated key the last value, at the place of the first.
+    /// The members in order. A repeated key has its last value, at the position of the first.
     Object(Vec<(Cow<'a, str>, &'a RawValue)>),
     /// The elements.
     Array(Vec<&'a RawValue>),
@@ -42,7 +42,7 @@ pub enum Raw<'a> {
 }
 
 impl<'a> Raw<'a> {
-    /// Opens one level of a value.
+    /// Parses one level of a value.
     pub fn open(raw: &'a RawValue) -> serde_json::Result<Self> {
         let text = raw.get();
         Ok(match text.as_bytes().first() {
@@ -54,8 +54,8 @@ impl<'a> Raw<'a> {
     }
 }
 
-/// Reads a text as leniently as it can be read: as it is, else as [`mend`] leaves it. The error is that of
-/// the text as it came.
+/// Parses a text as leniently as possible: unchanged, or after [`mend`] repaired it. The error refers to the
+/// original text.
 pub fn read_lenient<T: de::DeserializeOwned>(text: &str) -> serde_json::Result<T> {
     serde_json::from_str(text).or_else(|error| {
         let mended = mend(text);
@@ -65,14 +65,14 @@ pub fn read_lenient<T: de::DeserializeOwned>(text: &str) -> serde_json::Result<T
     })
 }
 
-/// True for a number written without fraction and exponent.
+/// Whether a number is written without fraction and exponent.
 pub fn is_integer_literal(number: &str) -> bool {
     !number
         .bytes()
         .any(|byte| matches!(byte, b'.' | b'e' | b'E'))
 }
 
-/// True if a text may hold an integer past 64 bits: a cheap scan, wrong only on the safe side.
+/// Whether a text may contain an integer beyond 64 bits. A cheap scan, which may return true without need.
 pub fn has_long_digits(text: &[u8]) -> bool {
     let mut run = 0;
     text.iter().any(|byte| {
@@ -81,10 +81,11 @@ pub fn has_long_digits(text: &[u8]) -> bool {
     })
 }
 
-/// An upper bound for the number of values in a JSON text, found without reading them into memory:
-/// what is in strings does not count, so that prose costs nothing.
+/// Returns an upper bound for the number of values in a JSON text, without parsing it. Strings are skipped,
+/// so that prose does not count.
 ///
-/// A value takes 72 bytes or more in memory, and two bytes of text: the size of a text says little.
+/// A value takes at least 72 bytes of memory, but may take only two bytes of text, so the size of the text is
+/// not a good measure.
 pub fn values_at_most(text: &[u8]) -> usize {
     let mut values = 1;
     let mut rest = text;
@@ -96,7 +97,7 @@ pub fn values_at_most(text: &[u8]) -> usize {
     values + separators(rest)
 }
 
-/// The number of values in a value, itself included.
+/// Returns the number of values in a value, including itself.
 pub fn count_values(value: &Value) -> usize {
     let (mut count, mut open) = (0, vec![value]);
     while let Some(value) = open.pop() {
@@ -110,14 +111,14 @@ pub fn count_values(value: &Value) -> usize {
     count
 }
 
-/// How many values begin in a text without strings: one after each comma, one in each container,
-/// and one after each colon, since a member takes more than an element.
+/// Counts the values that begin in a text without strings: one after each comma, one in each container, and
+/// one after each colon, because a member takes more memory than an element.
 fn separators(text: &[u8]) -> usize {
     let begins = |byte: &&u8| matches!(**byte, b',' | b'[' | b'{' | b':');
     text.iter().filter(begins).count()
 }
 
-/// What follows the end of a string.
+/// Returns the text after the end of a string.
 fn after_string(mut text: &[u8]) -> &[u8] {
     while let Some(place) = memchr::memchr2(b'"', b'\\', text) {
         let is_end = text.get(place) == Some(&b'"');
@@ -130,13 +131,13 @@ fn after_string(mut text: &[u8]) -> &[u8] {
     &[]
 }
 
-/// Writes a JSON text compactly: no white space, key order kept, UTF-8 unescaped, of repeated
-/// keys the last, floats in their shortest form, integers with all their digits.
+/// Writes a JSON text compactly: without white space, in the same key order, with unescaped UTF-8, the last
+/// of repeated keys, floats in their shortest form, and integers with all digits.
 ///
-/// Nothing of use is left in `out` after an error. `NaN`, `Infinity`, numbers past `f64` and lone
-/// surrogates are errors, so is nesting past [`DEPTH_MAX`].
+/// After an error, `out` contains nothing useful. `NaN`, `Infinity`, numbers beyond `f64`, lone surrogates
+/// and nesting deeper than [`DEPTH_MAX`] are errors.
 pub fn compact(text: &str, out: &mut Vec<u8>) -> Result<(), NotJson> {
-    // Most texts are prose: settle those by their first character.
+    // Most texts are prose, which the first character reveals.
     let first = text.bytes().find(|byte| !byte.is_ascii_whitespace());
     if !first.is_some_and(|byte| {
         matches!(
@@ -168,7 +169,7 @@ pub fn compact(text: &str, out: &mut Vec<u8>) -> Result<(), NotJson> {
     exactly(raw, 0, out).map_err(|_| NotJson)
 }
 
-/// [`compact`] for the rare text that has repeated keys or long integers.
+/// Does the work of [`compact`] for the rare text with repeated keys or long integers.
 fn exactly(raw: &RawValue, depth: usize, out: &mut Vec<u8>) -> serde_json::Result<()> {
     if depth >= DEPTH_MAX {
         return Err(de::Error::custom("nested too deeply"));
@@ -206,16 +207,16 @@ fn exactly(raw: &RawValue, depth: usize, out: &mut Vec<u8>) -> serde_json::Resul
     Ok(())
 }
 
-/// Copies one value from a reader to `out` without building it.
+/// Copies one value from a deserializer to `out` without building it.
 struct Copy<'o> {
-    /// Where it goes.
+    /// The output.
     out: &'o mut Vec<u8>,
-    /// Set when an object repeats a key, which a copy in one pass cannot undo.
+    /// Set if an object repeats a key, which a copy in one pass cannot undo.
     repeated: &'o mut bool,
 }
 
 impl Copy<'_> {
-    /// The same for a value inside.
+    /// Returns a copier for a nested value.
     fn inner(&mut self) -> Copy<'_> {
         Copy {
             out: &mut *self.out,
@@ -223,7 +224,7 @@ impl Copy<'_> {
         }
     }
 
-    /// Writes a value that is no container.
+    /// Writes a value that is not a container.
     fn scalar<E: de::Error>(self, value: &(impl serde::Serialize + ?Sized)) -> Result<(), E> {
         serde_json::to_writer(self.out, value).map_err(E::custom)
     }
@@ -306,22 +307,22 @@ impl<'de> Visitor<'de> for Copy<'_> {
     }
 }
 
-/// The keys an object had so far.
+/// The keys of an object so far.
 #[derive(Default)]
 struct Seen<'a> {
-    /// The first [`FEW_KEYS`] of them.
+    /// The first [`FEW_KEYS`] keys.
     few: Vec<Cow<'a, str>>,
-    /// All others.
+    /// All other keys.
     many: HashSet<Cow<'a, str>>,
 }
 
 impl<'a> Seen<'a> {
-    /// True once there was a key.
+    /// Whether there was a key.
     fn any(&self) -> bool {
         !self.few.is_empty()
     }
 
-    /// Adds a key; false if it was there.
+    /// Adds a key. Returns false if it exists already.
     fn insert(&mut self, key: Cow<'a, str>) -> bool {
         if self.few.contains(&key) {
             return false;
@@ -339,7 +340,7 @@ struct Key<'a>(Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Key<'a> {
     fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
-        /// Reads a [`Key`].
+        /// Deserializes a [`Key`].
         struct KeyVisitor;
 
         impl<'de> Visitor<'de> for KeyVisitor {
@@ -367,7 +368,7 @@ struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
     fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
-        /// Reads [`Members`].
+        /// Deserializes [`Members`].
         struct MembersVisitor;
 
         impl<'de> Visitor<'de> for MembersVisitor {

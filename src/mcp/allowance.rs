@@ -1,29 +1,29 @@
-//! [`Allowance`]: how many bytes and messages a server may send that no request of ours asked for; pure.
+//! [`Allowance`]: limits how many bytes a server may send that no request asked for. Pure.
 
 use std::time::{Duration, Instant};
 
-/// How fast something may go.
+/// The rate of a token bucket.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
-    /// Bytes at once.
+    /// Bytes that may arrive at once.
     pub burst: u64,
-    /// Bytes that come back each second, up to `burst`.
+    /// Bytes that are refilled each second, up to `burst`.
     pub per_second: u64,
 }
 
-/// A token bucket: it starts full, each unasked byte takes from it, and time fills it again.
+/// A token bucket. It starts full, each unrequested byte takes from it, and time refills it.
 #[derive(Debug)]
 pub struct Allowance {
-    /// How fast it is used up and filled.
+    /// The rate at which it refills.
     pace: Pace,
     /// Bytes left.
     left: u64,
-    /// When it was last filled.
+    /// When it was last refilled.
     filled: Instant,
 }
 
 impl Allowance {
-    /// A full one.
+    /// Creates a full bucket.
     pub fn new(pace: Pace, now: Instant) -> Self {
         Self {
             pace,
@@ -32,7 +32,7 @@ impl Allowance {
         }
     }
 
-    /// Takes bytes. Returns `false` when more were wanted than were left.
+    /// Takes bytes. Returns `false` if fewer bytes were left.
     pub fn take(&mut self, bytes: u64, now: Instant) -> bool {
         self.fill(now);
         let is_enough = self.left >= bytes;
@@ -40,22 +40,22 @@ impl Allowance {
         is_enough
     }
 
-    /// Gives bytes back.
+    /// Gives bytes back to the bucket.
     pub fn earn(&mut self, bytes: u64) {
         self.left = self.left.saturating_add(bytes).min(self.pace.burst);
     }
 
-    /// How long it takes until so many bytes are left, at most a burst.
+    /// Returns how long it takes until this many bytes are available (at most one burst).
     pub fn wait_for(&mut self, bytes: u64, now: Instant) -> Duration {
         self.fill(now);
         let missing = bytes.min(self.pace.burst).saturating_sub(self.left);
         Duration::from_millis(missing.saturating_mul(1_000).div_ceil(self.pace.per_second))
     }
 
-    /// Adds what came back since the last time.
+    /// Refills the bucket for the time that has passed.
     fn fill(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.filled).as_millis();
-        // Less than a millisecond is kept for the next time, so that nothing is lost to rounding.
+        // A remainder below one millisecond is kept for the next refill, so that rounding loses nothing.
         if passed > 0 {
             let passed = u64::try_from(passed).unwrap_or(u64::MAX);
             self.earn(passed.saturating_mul(self.pace.per_second) / 1_000);

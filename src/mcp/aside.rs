@@ -1,8 +1,8 @@
-//! [`put`] and [`take`]: large results on their way around rmcp.
+//! [`put`] and [`take`]: carry large results around rmcp.
 //!
-//! rmcp reads the messages of an event stream from text, and tries one type of result after the other. Each
-//! try copies the whole text, so a result of 30 MB would take five times as much. A large one is put aside
-//! before, and a mark goes through rmcp in its place.
+//! rmcp reads the messages of an event stream from text and tries one result type after the other. Each
+//! attempt copies the whole text, so a result of 30 MB would take five times as much memory. A large result
+//! is therefore stored here first, and a short mark passes through rmcp in its place.
 
 use std::{
     collections::HashMap,
@@ -10,22 +10,22 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Results of fewer bytes go through rmcp.
+/// Results of fewer bytes pass through rmcp.
 pub const LARGE_BYTES: usize = 256 << 10;
 
-/// How long a result is kept. rmcp hands on a mark at once, or drops it when its caller has gone.
+/// How long a result is stored. rmcp returns a mark at once, or drops it when its caller is gone.
 const KEPT: Duration = Duration::from_secs(10);
 
-/// What a mark begins with. The text of a result is JSON, and never begins with this character.
+/// The first character of a mark. The text of a result is JSON, which never begins with it.
 const MARK: char = '\u{0}';
 
-/// A result, and when it was put aside.
+/// The time at which a result was stored, and the result.
 type Entry = (Instant, String);
 
-/// The results that are aside, by the number in their mark.
+/// The stored results, by the number in their mark.
 static RESULTS: LazyLock<Mutex<HashMap<u64, Entry>>> = LazyLock::new(Mutex::default);
 
-/// Puts a result aside; gives its mark.
+/// Stores a result and returns its mark.
 pub fn put(result: String) -> String {
     let number = rand::random::<u64>();
     let mut results = lock();
@@ -34,7 +34,8 @@ pub fn put(result: String) -> String {
     format!("{MARK}{number}")
 }
 
-/// The result that a mark stands for. Any other text is returned as it came. `None` when the result is gone.
+/// Returns the result that a mark stands for. Any other text is returned unchanged. `None` if the result is
+/// gone.
 pub fn take(text: String) -> Option<String> {
     let Some(number) = text.strip_prefix(MARK) else {
         return Some(text);
@@ -43,7 +44,7 @@ pub fn take(text: String) -> Option<String> {
     lock().remove(&number).map(|(_, result)| result)
 }
 
-/// The table; it is whole between two statements, also after a panic elsewhere.
+/// Locks the table. A poisoned lock is safe to use: no statement leaves the table half changed.
 fn lock() -> MutexGuard<'static, HashMap<u64, Entry>> {
     RESULTS.lock().unwrap_or_else(PoisonError::into_inner)
 }

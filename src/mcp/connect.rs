@@ -1,4 +1,4 @@
-//! From a configured transport to a live [`Session`].
+//! [`Connector`]: opens a [`Session`] for a configured transport.
 
 use std::{sync::Arc, time::Duration};
 
@@ -33,30 +33,30 @@ use crate::{
     secret::Redactor,
 };
 
-/// What one connect found out about a server and the next one need not try again: the lifecycle
-/// is a property of the server, not of the connection (MCP 2026-07-28, versioning).
+/// What a connect found out about a server, so that the next connect need not try again. The lifecycle is a
+/// property of the server, not of the connection (MCP 2026-07-28, versioning).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Known {
-    /// It speaks `server/discover`, not `initialize`.
+    /// The server speaks `server/discover`, not `initialize`.
     pub is_modern: bool,
-    /// Its URL is one of the old HTTP+SSE.
+    /// The URL speaks the deprecated HTTP+SSE transport.
     pub is_sse: bool,
 }
 
-/// What every connect of a bridge has in common.
+/// The settings that all connects of a bridge share.
 #[derive(Debug, Clone)]
 pub struct Connector {
-    /// The bridge, for the log.
+    /// The bridge's name, for the log.
     pub bridge: BridgeName,
     /// How to reach the server.
     pub transport: Transport,
-    /// Limit for each step: spawn and handshake, then the tool list.
+    /// The timeout of each step: spawn and handshake, then the tool list.
     pub limit: Duration,
-    /// What an answer and a tool list may weigh.
+    /// Size limits for an answer and for the tool list.
     pub bounds: Bounds,
     /// Sends the requests of a remote bridge.
     pub courier: Courier,
-    /// Takes secrets out of what the server says.
+    /// Redacts secrets in text that comes from the server.
     pub redactor: Redactor,
     /// Runs the tasks of the connection.
     pub tracker: TaskTracker,
@@ -65,14 +65,14 @@ pub struct Connector {
 /// How a session begins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Lifecycle {
-    /// `initialize`, with this version.
+    /// `initialize` with this version.
     Initialize(ProtocolVersion),
     /// `server/discover` (MCP 2026-07-28).
     Discover,
 }
 
 impl Lifecycle {
-    /// The first one to try.
+    /// Returns the lifecycle to try first.
     fn first(is_modern: bool) -> Self {
         if is_modern {
             Self::Discover
@@ -81,8 +81,9 @@ impl Lifecycle {
         }
     }
 
-    /// What to try after a refusal of `initialize`: a version that the refusal names and we know, else
-    /// `server/discover` where it smells of a server that knows nothing else.
+    /// Returns the lifecycle to try after the server refused `initialize`: a version that the refusal lists
+    /// and the bridge supports, or `server/discover` if the refusal indicates a server that supports only
+    /// that.
     fn after(&self, error: &ConnectError) -> Option<Self> {
         let ConnectError::Refused {
             step: "initialize",
@@ -110,7 +111,7 @@ impl Lifecycle {
     }
 }
 
-/// The versions that are offered to a server which refuses the newest, the newest first.
+/// Versions to offer to a server that refuses the newest one, newest first.
 const OLDER_VERSIONS: [ProtocolVersion; 4] = [
     ProtocolVersion::V_2025_11_25,
     ProtocolVersion::V_2025_06_18,
@@ -118,7 +119,7 @@ const OLDER_VERSIONS: [ProtocolVersion; 4] = [
     ProtocolVersion::V_2024_11_05,
 ];
 
-/// A service loop that is up, what its server sends unasked, and the child behind it.
+/// A running service loop, what its server sends unasked, and the last words of its child process.
 type Up = (
     RunningService<RoleClient, Listener>,
     Unasked,
@@ -131,8 +132,8 @@ const NAME_BYTES_MAX: usize = 256;
 const INSTRUCTIONS_BYTES_MAX: usize = 64 << 10;
 
 impl Connector {
-    /// Connects and shakes hands within the limit. The last words of the program that was started for it are
-    /// in `last_words`, also when it failed.
+    /// Connects and completes the handshake within the timeout. `last_words` receives the last output of a
+    /// started program, also if the connect fails.
     pub async fn connect(
         &self,
         known: Known,
@@ -151,7 +152,7 @@ impl Connector {
             .map_err(late)?
     }
 
-    /// Picks the transport.
+    /// Opens the configured transport.
     async fn open(
         &self,
         known: Known,
@@ -163,8 +164,8 @@ impl Connector {
         }
     }
 
-    /// A child process; started anew for the second lifecycle, because some servers are dead
-    /// after a request they do not know.
+    /// Starts a child process. The second lifecycle gets a new process, because some servers exit after a
+    /// request that they do not know.
     async fn open_stdio(
         &self,
         stdio: &Stdio,
@@ -184,7 +185,7 @@ impl Connector {
         }
     }
 
-    /// A child process with one lifecycle.
+    /// Starts a child process with one lifecycle.
     async fn try_stdio(
         &self,
         stdio: &Stdio,
@@ -215,7 +216,7 @@ impl Connector {
                 Ok(session)
             }
             Err(error) => {
-                // A server that ended before our first message leaves a broken pipe behind.
+                // A server that exited before the first message leaves a broken pipe behind.
                 process.lock().await.note_exit().await;
                 let not_started = last_words.not_started(stdio);
                 let told = || ended_or(&unasked, self.stdio_error(error, &last_words));
@@ -224,8 +225,8 @@ impl Connector {
         }
     }
 
-    /// Why a child's handshake failed. Where the connection ended, the exit says more than the closed pipe;
-    /// after an answer that we did not like, the child ends because we closed its stdin.
+    /// Returns why a child's handshake failed. If the connection ended, the exit status explains more than
+    /// the closed pipe. After an unusable answer, the child exits only because the bridge closed its stdin.
     fn stdio_error(&self, error: ClientInitializeError, last_words: &LastWords) -> ConnectError {
         let error = http::connect_error(error, &LastFailure::default());
         match (&error, last_words.exit()) {
@@ -242,7 +243,7 @@ impl Connector {
         }
     }
 
-    /// A URL. Without a token nothing is sent.
+    /// Connects to a URL. Without a token it sends nothing.
     async fn open_remote(&self, remote: &Remote, known: Known) -> Result<Session, ConnectError> {
         if let Some(credential) = &self.courier.credential {
             credential.token().await.map_err(ConnectError::NoToken)?;
@@ -263,7 +264,7 @@ impl Connector {
         }
     }
 
-    /// Streamable HTTP, with the lifecycle that the server speaks.
+    /// Connects over Streamable HTTP with the lifecycle that the server speaks.
     async fn open_http(&self, remote: &Remote, known: Known) -> Result<Session, ConnectError> {
         let first = Lifecycle::first(known.is_modern || remote.protocol == Protocol::Modern);
         let error = match self.try_http(remote, &first).await {
@@ -280,7 +281,7 @@ impl Connector {
         }
     }
 
-    /// Streamable HTTP with one lifecycle.
+    /// Connects over Streamable HTTP with one lifecycle.
     async fn try_http(
         &self,
         remote: &Remote,
@@ -298,7 +299,7 @@ impl Connector {
         Ok(self.session((service, unasked, None), known).await)
     }
 
-    /// The old HTTP+SSE; it knows `initialize` only.
+    /// Connects over the deprecated HTTP+SSE transport, which supports `initialize` only.
     async fn open_sse(&self, remote: &Remote) -> Result<Session, ConnectError> {
         let unasked = Unasked::of_events(self.bounds);
         let transport = sse::connect(
@@ -322,7 +323,7 @@ impl Connector {
         Ok(self.session((service, unasked, None), known).await)
     }
 
-    /// A service that is no MCP server.
+    /// Connects to an OpenAPI service, which does not speak MCP.
     async fn open_openapi(&self, remote: &Remote) -> Result<Session, ConnectError> {
         let service = OpenApiSession::connect(
             &self.courier,
@@ -350,10 +351,10 @@ impl Connector {
         Ok(session)
     }
 
-    /// Wraps a running service loop; a task of its own waits for its end and cleans up.
+    /// Wraps a running service loop. A separate task waits for its end and cleans up.
     async fn session(&self, (service, unasked, last_words): Up, known: Known) -> Session {
         let peer = service.peer().clone();
-        // A cached tool list would hide the change we were just told of.
+        // A cached tool list would hide the change that the server just reported.
         peer.set_response_cache_config(rmcp::service::ClientCacheConfig::disabled())
             .await;
         let link = Link::Mcp {
@@ -395,7 +396,7 @@ impl Connector {
     }
 }
 
-/// Runs the handshake of one lifecycle over a transport that hands over to `unasked`.
+/// Runs the handshake of one lifecycle over a transport that reports to `unasked`.
 async fn shake_hands<T>(
     transport: T,
     lifecycle: &Lifecycle,
@@ -420,7 +421,7 @@ where
     }
 }
 
-/// Why a session that was ended for what its server sends did not come about; else the error.
+/// Returns why the bridge ended the session, if it did; otherwise the given error.
 fn ended_or(unasked: &Unasked, error: ConnectError) -> ConnectError {
     match unasked.reason() {
         Some(reason) => ConnectError::Ended(reason),
@@ -428,7 +429,7 @@ fn ended_or(unasked: &Unasked, error: ConnectError) -> ConnectError {
     }
 }
 
-/// The error of two attempts that says what to do: the first, unless the second got as far as our
+/// Returns the more helpful error of two attempts: the first, unless the second one got as far as the
 /// credentials.
 fn more_telling(first: ConnectError, second: ConnectError) -> ConnectError {
     match second {
@@ -437,14 +438,14 @@ fn more_telling(first: ConnectError, second: ConnectError) -> ConnectError {
     }
 }
 
-/// What the server said of itself.
+/// What the server reported about itself.
 fn server_info(service: &RunningService<RoleClient, Listener>, redactor: &Redactor) -> ServerInfo {
     let Some(info) = service.peer().peer_info() else {
         return ServerInfo::default();
     };
     let implementation = info.server_info.as_ref();
     let text = |text: &String, bytes_max: usize| {
-        // Cleaned before it is cut: half a secret is not found.
+        // Redacted before it is cut, because the redactor does not find half a secret.
         let text = redactor.redact(text);
         let end = text.floor_char_boundary(bytes_max);
         let text = text.get(..end).unwrap_or_default();
@@ -462,9 +463,9 @@ fn server_info(service: &RunningService<RoleClient, Listener>, redactor: &Redact
     }
 }
 
-/// Whether a refusal of `initialize` smells of a server that only knows `server/discover`: a header
-/// that is missing, an unsupported version, unknown method, invalid parameters (MCP 2026-07-28,
-/// versioning and request metadata).
+/// Whether a refusal of `initialize` indicates a server that supports only `server/discover`: missing header,
+/// unsupported version, unknown method or invalid parameters (MCP 2026-07-28, versioning and request
+/// metadata).
 fn is_modern_only(code: i64) -> bool {
     matches!(code, -32_022..=-32_020 | -32_601 | -32_602)
 }

@@ -1,5 +1,4 @@
-//! [`Credential`]: a token that may change while a session lives; and [`Courier`], which sends requests
-//! with it.
+//! [`Credential`]: a token that may change during a session. [`Courier`]: sends requests with it.
 
 use std::{fmt, sync::Arc};
 
@@ -13,49 +12,49 @@ use super::{
 };
 use crate::secret::Secret;
 
-/// Why there is no token to show.
+/// Why the bridge has no token for a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NoToken {
-    /// Somebody has to log in: nobody has yet, or what they got no longer counts.
+    /// A login is required: the user has not logged in yet, or the login has expired.
     #[error("{0}")]
     NeedsLogin(String),
-    /// The token counts, and does not reach far enough for this call (RFC 6750 `insufficient_scope`):
-    /// somebody has to log in once more, for these scopes too.
+    /// The token is valid but lacks scopes for this call (RFC 6750 `insufficient_scope`). The user has to log
+    /// in again for these scopes.
     #[error("{0}")]
     NeedsScope(String),
-    /// The server gives us none, and nobody can log in for it: its settings are wrong.
+    /// The server issues no token and a login cannot help: its settings are wrong.
     #[error("{0}")]
     Refused(String),
-    /// It may work in a moment: the token endpoint or our database does not answer.
+    /// A retry may succeed: the token endpoint or the database does not answer.
     #[error("{0}")]
     Unavailable(String),
 }
 
-/// What a session shows to its server. One value serves all sessions of one account, so that a
-/// refresh happens once.
+/// The credential that a session presents to its server. All sessions of one account share one value, so that
+/// a refresh happens only once.
 pub trait Credential: fmt::Debug + Send + Sync {
-    /// The token that counts now, refreshed ahead of its end.
+    /// Returns the current token. It is refreshed before it expires.
     fn token(&self) -> BoxFuture<'_, Result<Secret, NoToken>>;
 
-    /// Another token, after the server refused this one with 401.
+    /// Returns another token after the server refused this one with 401.
     fn renewed<'a>(&'a self, refused: &'a Secret) -> BoxFuture<'a, Result<Secret, NoToken>>;
 
-    /// The server wants these scopes, separated by spaces: they are asked for at the next login.
+    /// Records scopes that the server requires, separated by spaces. The next login asks for them.
     fn lacks<'a>(&'a self, scopes: &'a str) -> BoxFuture<'a, NoToken>;
 }
 
-/// Sends the requests of one connection, each with the token that counts then.
+/// Sends the requests of one connection, each with the current token.
 #[derive(Debug, Clone)]
 pub struct Courier {
     /// The connection pool.
     pub client: reqwest::Client,
-    /// What to show; `None` where the headers say it all.
+    /// The credential; `None` if the configured headers are enough.
     pub credential: Option<Arc<dyn Credential>>,
 }
 
 impl Courier {
-    /// Sends a request. A token that the server refuses is renewed, and the request sent once more:
-    /// a server that answers 401 has not acted on it (RFC 9110 §15.5.2).
+    /// Sends a request. If the server refuses the token, the token is renewed and the request is sent once
+    /// more. A server that answers 401 has not acted on the request (RFC 9110 §15.5.2).
     pub async fn send(&self, request: RequestBuilder) -> Result<Response, Failure> {
         let Some(credential) = &self.credential else {
             return Ok(send(request).await?);
@@ -90,10 +89,10 @@ fn lacking(response: &Response) -> Option<String> {
     oauth::lacking(&challenges).map(str::to_owned)
 }
 
-/// `Authorization: Bearer …`, marked so that nobody logs it.
+/// Builds `Authorization: Bearer …`, marked as sensitive so that it is not logged.
 fn bearer(token: &Secret) -> Result<HeaderMap, Failure> {
     let mut value = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
-        .map_err(|_| Failure::NotSent("its token has characters that HTTP forbids".to_owned()))?;
+        .map_err(|_| Failure::NotSent("the token has characters that HTTP forbids".to_owned()))?;
     value.set_sensitive(true);
     Ok(HeaderMap::from_iter([(AUTHORIZATION, value)]))
 }

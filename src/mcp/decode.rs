@@ -1,10 +1,10 @@
-//! Reads what a server sends, by the method it answers.
+//! Decodes what a server sends, by the method of the request.
 //!
-//! rmcp's own decoder tries twenty result types in turn and knows nothing of the request, so one
-//! odd field loses a whole result or a whole tool list, and most of its time goes into types that
-//! do not match. This one remembers the method of each request in flight. The answers to
-//! `tools/call` and `tools/list` are not interpreted here at all: they travel as their own JSON
-//! text inside [`ServerResult::CustomResult`], for [`raw_result`] to take out.
+//! rmcp's own decoder tries twenty result types in turn and does not know the request. One unexpected field
+//! therefore loses a whole result or a whole tool list, and most of the decoder's time goes into types that
+//! do not match. This decoder remembers the method of each request in flight. It does not interpret the
+//! answers to `tools/call` and `tools/list`: they pass through rmcp as their own JSON text inside
+//! [`ServerResult::CustomResult`], and [`raw_result`] takes that text out again.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -37,24 +37,24 @@ use super::{
 };
 use crate::{compute::in_place, secret::Redactor};
 
-/// Our JSON-RPC error code for an answer that is larger than the limit; in the range the
-/// specification leaves to implementations.
+/// The bridge's JSON-RPC error code for an answer above the size limit. It is in the range that the
+/// specification reserves for implementations.
 pub const TOO_LARGE: ErrorCode = ErrorCode(-32_090);
 
-/// Our JSON-RPC error code for an answer of which nothing can be made.
+/// The bridge's JSON-RPC error code for an answer that cannot be decoded.
 pub const UNREADABLE: ErrorCode = ErrorCode(-32_091);
 
-/// The method of a request for tools.
+/// The method that lists tools.
 pub const LIST: &str = "tools/list";
 
-/// The largest answer to anything but `tools/call` and `tools/list`, in bytes.
+/// The size limit for answers to all methods except `tools/call` and `tools/list`, in bytes.
 const OTHER_BYTES_MAX: usize = 2 << 20;
-/// Requests that were given up and whose answers may still come.
+/// The maximum number of canceled requests whose answers may still arrive.
 const GIVEN_UP_MAX: usize = 1_024;
-/// How long an answer without an id may belong to a request that was given up.
+/// How long an answer without an id may belong to a canceled request.
 const GIVEN_UP_FOR: Duration = Duration::from_secs(30);
 
-/// What a request asked for, as far as its answer is decoded differently.
+/// The kind of a request. Each kind has its own way of decoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// `initialize`
@@ -65,7 +65,7 @@ pub enum Kind {
     Call,
     /// `tools/list`
     List,
-    /// The rest: rmcp decides.
+    /// All others: rmcp decodes them.
     Other,
 }
 
@@ -74,27 +74,27 @@ pub enum Kind {
 pub struct Decoder {
     /// The requests in flight.
     kinds: Mutex<HashMap<RequestId, Kind>>,
-    /// Requests that were given up, the oldest first: an answer that comes late is no flood.
+    /// Canceled requests, oldest first. An answer that arrives late for one does not count as unrequested.
     given_up: Mutex<VecDeque<(RequestId, Instant)>>,
-    /// Answers that came in one message with another one.
+    /// Further answers that arrived in one message with another answer.
     more: Mutex<VecDeque<RxJsonRpcMessage<RoleClient>>>,
-    /// What the server sends unasked.
+    /// Handles what the server sends unasked.
     unasked: Unasked,
-    /// Who wants to hear of them.
+    /// The listeners for progress.
     ears: Ears,
-    /// Whether a request was given up: the server may still speak of it.
+    /// Whether a request was canceled: the server may still send an answer to it.
     has_given_up: AtomicBool,
-    /// Whether it is for the answer to one request alone.
+    /// Whether this decoder handles the answer to one request only.
     is_for_one: bool,
-    /// Whether a request after `initialize` was answered: until then an error without an id may be about
-    /// the notification that the session is ready.
+    /// Whether a request after `initialize` was answered. Until then an error without an id may refer to the
+    /// notification that the session is ready.
     has_answered: AtomicBool,
-    /// Takes secrets out of what is shown of an answer.
+    /// Redacts secrets in the parts of an answer that are shown.
     redactor: Redactor,
 }
 
 impl Decoder {
-    /// A decoder for a connection; what its server sends unasked goes to `unasked`.
+    /// Creates a decoder for a connection. What the server sends unasked goes to `unasked`.
     pub fn new(unasked: Unasked, redactor: Redactor) -> Self {
         Self {
             unasked,
@@ -103,7 +103,7 @@ impl Decoder {
         }
     }
 
-    /// A decoder for the answer to one request, on a connection that has others.
+    /// Creates a decoder for the answer to one request on a connection that carries others too.
     pub fn of_one(unasked: Unasked, redactor: Redactor) -> Self {
         Self {
             is_for_one: true,
@@ -111,7 +111,7 @@ impl Decoder {
         }
     }
 
-    /// Notes a message that is about to be sent.
+    /// Records a message that is about to be sent.
     pub fn sent(&self, message: &TxJsonRpcMessage<RoleClient>) {
         match message {
             JsonRpcMessage::Request(request) => {
@@ -121,7 +121,7 @@ impl Decoder {
                 self.ears.note(message);
             }
             JsonRpcMessage::Notification(notification) => {
-                // No answer is awaited after a cancellation, though one may come.
+                // The bridge does not wait for an answer after a cancellation, but one may arrive.
                 if let ClientNotification::CancelledNotification(cancelled) =
                     &notification.notification
                     && let Some(id) = &cancelled.params.request_id
@@ -140,7 +140,7 @@ impl Decoder {
         });
     }
 
-    /// Forgets a request that was cancelled; its answer may be on its way.
+    /// Marks a canceled request. Its answer may still arrive.
     fn give_up(&self, id: &RequestId) {
         self.forget(id);
         self.has_given_up.store(true, Ordering::Relaxed);
@@ -151,7 +151,7 @@ impl Decoder {
         given_up.push_back((id.clone(), Instant::now()));
     }
 
-    /// Whether an id is of a request that was given up. It is then forgotten.
+    /// Whether an id belongs to a canceled request. The request is then forgotten.
     fn is_late(&self, id: &RequestId) -> bool {
         if !self.has_given_up.load(Ordering::Relaxed) {
             return false;
@@ -161,23 +161,23 @@ impl Decoder {
         found.is_some_and(|place| given_up.remove(place).is_some())
     }
 
-    /// The requests in flight.
+    /// Returns the requests in flight.
     pub fn pending(&self) -> Vec<RequestId> {
         self.kinds().keys().cloned().collect()
     }
 
-    /// Decodes one message. `None` for all that is no answer to a request of ours: it is counted, and
-    /// answered where it has to be, by [`Unasked`].
+    /// Decodes one message. Returns `None` for messages that do not answer a request: [`Unasked`] counts them
+    /// and answers them if necessary.
     pub fn received(&self, message: &[u8]) -> Option<RxJsonRpcMessage<RoleClient>> {
         in_place(message.len(), || self.read(message))
     }
 
-    /// An answer that came in one message with the one that [`Decoder::received`] gave.
+    /// Returns a further answer from the message that [`Decoder::received`] decoded.
     pub fn take_more(&self) -> Option<RxJsonRpcMessage<RoleClient>> {
         lock(&self.more).pop_front()
     }
 
-    /// [`Decoder::received`], on this thread.
+    /// Does the work of [`Decoder::received`] on the current thread.
     fn read(&self, message: &[u8]) -> Option<RxJsonRpcMessage<RoleClient>> {
         let Some(text) = envelope::text_of(message) else {
             return self.named(message, "");
@@ -197,17 +197,17 @@ impl Decoder {
         self.named(message, &text)
     }
 
-    /// Takes a message that cannot be read: it ends the request that it names.
+    /// Handles a message that cannot be read. It fails the request that the message names.
     fn named(&self, message: &[u8], text: &str) -> Option<RxJsonRpcMessage<RoleClient>> {
         let Some(id) = envelope::named_id(&self.pending(), message, message) else {
             self.unasked.note(message.len());
             return None;
         };
         self.unasked.answered(message.len());
-        Some(self.unreadable(id, "its JSON is broken", text))
+        Some(self.unreadable(id, "it is not valid JSON", text))
     }
 
-    /// Takes one message.
+    /// Handles one message.
     fn take(&self, envelope: Envelope<'_>, text: &str) -> Option<RxJsonRpcMessage<RoleClient>> {
         let size = text.len();
         match envelope.shape() {
@@ -236,7 +236,7 @@ impl Decoder {
         }
     }
 
-    /// Takes the messages of one text; the first answer is given, the others follow it.
+    /// Handles all messages of one text. Returns the first answer; [`Decoder::take_more`] returns the others.
     fn take_all(&self, messages: &[&str]) -> Option<RxJsonRpcMessage<RoleClient>> {
         let mut first = None;
         for message in messages {
@@ -253,7 +253,7 @@ impl Decoder {
         first
     }
 
-    /// Takes a notification; rmcp gets what it needs itself.
+    /// Handles a notification. rmcp receives only the notifications that it needs.
     fn notified(&self, method: &str, message: &[u8]) -> Option<RxJsonRpcMessage<RoleClient>> {
         let is_for_rmcp = self.unasked.notification(method, message.len());
         if is_progress(method) {
@@ -264,7 +264,7 @@ impl Decoder {
             .flatten()
     }
 
-    /// The answer to a request in flight.
+    /// Decodes the answer to a request in flight.
     fn answer(
         &self,
         id: RequestId,
@@ -294,23 +294,23 @@ impl Decoder {
         Some(JsonRpcMessage::response(kind.decode(raw), id))
     }
 
-    /// The request that an answer without an id is for: the only one in flight, where the server can speak of
-    /// no other (JSON-RPC 2.0, section 5: an error has no id when the request's could not be read). A result
-    /// is not given to a request that it does not name.
+    /// Finds the request that an answer without an id belongs to: the only one in flight, if the server
+    /// cannot mean another one (JSON-RPC 2.0, section 5: an error has no id if the request's id could not be
+    /// read). A result must name its request.
     fn nameless(&self, outcome: Outcome<'_>) -> Option<RequestId> {
         if !matches!(outcome, Outcome::Error(_)) {
             return None;
         }
         let kinds = self.kinds();
         let (id, kind) = kinds.iter().next().filter(|_| kinds.len() == 1)?;
-        // The first one before any answer may be about `notifications/initialized`.
+        // The first error before any answer may refer to `notifications/initialized`.
         let is_first = *kind == Kind::List && !self.has_answered.swap(true, Ordering::Relaxed);
         let gave_up = lock(&self.given_up).back().map(|(_, when)| when.elapsed());
         let is_clear = !is_first && gave_up.is_none_or(|since| since > GIVEN_UP_FOR);
         is_clear.then(|| id.clone())
     }
 
-    /// The refusal that takes the place of an answer of which nothing can be made.
+    /// Builds the error that replaces an answer which cannot be decoded.
     pub fn unreadable(
         &self,
         id: RequestId,
@@ -322,7 +322,7 @@ impl Decoder {
         JsonRpcMessage::error(error, Some(id))
     }
 
-    /// The refusal that takes the place of an answer which is larger than `limit` bytes.
+    /// Builds the error that replaces an answer larger than `limit` bytes.
     pub fn too_large(&self, id: RequestId, limit: usize) -> RxJsonRpcMessage<RoleClient> {
         self.forget(&id);
         let error = ErrorData::new(
@@ -333,14 +333,14 @@ impl Decoder {
         JsonRpcMessage::error(error, Some(id))
     }
 
-    /// The request in flight, if there is one alone and the server can speak of no other.
+    /// Returns the request in flight, if there is only one and the server cannot mean another one.
     fn only_one(&self) -> Option<RequestId> {
         let kinds = self.kinds();
         let is_clear = kinds.len() == 1 && !self.has_given_up.load(Ordering::Relaxed);
         kinds.keys().next().filter(|_| is_clear).cloned()
     }
 
-    /// Finds the request an id answers. Some servers send a number back as text.
+    /// Finds the request that an id answers. Some servers send a number back as text.
     fn own_id(&self, id: &RequestId) -> Option<RequestId> {
         let kinds = self.kinds();
         if kinds.contains_key(id) {
@@ -355,11 +355,11 @@ impl Decoder {
         }
     }
 
-    /// Changes the table, and notes how large an answer may come now.
+    /// Changes the table and updates how large an answer may be.
     fn change<T>(&self, change: impl FnOnce(&mut HashMap<RequestId, Kind>) -> T) -> T {
         let mut kinds = self.kinds();
         let changed = change(&mut kinds);
-        // One for a single answer knows nothing of the others on its connection.
+        // A decoder for a single answer does not know the other requests on its connection.
         if !self.is_for_one {
             let bounds = self.unasked.bounds();
             self.unasked.expect(Kind::largest(kinds.values(), bounds));
@@ -367,18 +367,18 @@ impl Decoder {
         changed
     }
 
-    /// The table.
+    /// Locks the table.
     fn kinds(&self) -> MutexGuard<'_, HashMap<RequestId, Kind>> {
         lock(&self.kinds)
     }
 }
 
-/// Locks a table, also after a panic elsewhere: they are whole between two statements.
+/// Locks a table. A poisoned lock is safe to use: no statement leaves a table half changed.
 fn lock<T>(table: &Mutex<T>) -> MutexGuard<'_, T> {
     table.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The error that stands for an answer of which nothing can be made, with the beginning of it.
+/// Builds the error for an answer that cannot be decoded. It quotes the beginning of the answer.
 pub fn unreadable(reason: &str, text: &str, redactor: &Redactor) -> ErrorData {
     let preview = preview(text.as_bytes(), redactor);
     let message = if preview.is_empty() {
@@ -390,25 +390,25 @@ pub fn unreadable(reason: &str, text: &str, redactor: &Redactor) -> ErrorData {
 }
 
 impl Kind {
-    /// What a request asks for.
+    /// Returns the kind of a request.
     pub fn of(request: &ClientRequest) -> Self {
         match request {
             ClientRequest::CallToolRequest(_) => Self::Call,
             ClientRequest::ListToolsRequest(_) => Self::List,
             ClientRequest::InitializeRequest(_) => Self::Initialize,
             ClientRequest::DiscoverRequest(_) => Self::Discover,
-            // A page behind a cursor that is no text.
+            // A page whose cursor is not a text.
             ClientRequest::CustomRequest(request) if request.method == LIST => Self::List,
             _ => Self::Other,
         }
     }
 
-    /// Whether its result stays text, which weighs what it has in bytes.
+    /// Whether the result stays text, so that its weight equals its size in bytes.
     fn is_text(self) -> bool {
         matches!(self, Self::Call | Self::List)
     }
 
-    /// The largest result of such a request, in bytes.
+    /// Returns the size limit for the result of such a request, in bytes.
     pub fn bytes_max(self, bounds: Bounds) -> usize {
         let bytes = match self {
             Self::Call => bounds.result_bytes_max,
@@ -418,12 +418,12 @@ impl Kind {
         bytes.min(bounds.result_bytes_max)
     }
 
-    /// The largest answer to any of these, in bytes; 0 for none.
+    /// Returns the largest size limit of these kinds, in bytes; 0 if there are none.
     pub fn largest<'a>(kinds: impl Iterator<Item = &'a Self>, bounds: Bounds) -> usize {
         let mut largest = 0;
         for kind in kinds {
             largest = largest.max(kind.bytes_max(bounds));
-            // The common case, and nothing is larger.
+            // This is the common case, and no other kind has a higher limit.
             if *kind == Self::Call {
                 break;
             }
@@ -431,7 +431,7 @@ impl Kind {
         largest
     }
 
-    /// Decodes the answer to such a request; what does not fit stays raw.
+    /// Decodes the answer to such a request. An answer that does not fit stays raw.
     fn decode(self, raw: &str) -> ServerResult {
         let typed = match self {
             Self::Call | Self::List => None,
@@ -450,8 +450,8 @@ pub fn keep_raw(raw: &str) -> ServerResult {
     ServerResult::CustomResult(CustomResult::new(Value::String(raw.to_owned())))
 }
 
-/// Takes the JSON text of a result out again. A result that rmcp decoded by its own rules (tool
-/// lists over Streamable HTTP) is written back as JSON.
+/// Takes the JSON text of a result out again. A result that rmcp decoded itself (tool lists over Streamable
+/// HTTP) is serialized again.
 pub fn raw_result(result: ServerResult) -> Result<String, serde_json::Error> {
     match result {
         ServerResult::CustomResult(CustomResult(Value::String(raw))) => {
@@ -461,7 +461,7 @@ pub fn raw_result(result: ServerResult) -> Result<String, serde_json::Error> {
     }
 }
 
-/// One request of each kind, with its id, for the fuzz target and the property test.
+/// Returns one request of each kind with its id, for the fuzz target and the property test.
 #[cfg(any(test, fuzzing))]
 pub fn requests_of_each_kind() -> [(i64, ClientRequest); 3] {
     use rmcp::model::{
@@ -497,7 +497,7 @@ mod tests {
         testing::{LIMIT, assert_answer, odd_answer, odd_answers},
     };
 
-    /// A decoder that was asked for a call with this id.
+    /// A decoder with a call of this id in flight.
     fn asked(id: i64) -> Decoder {
         let decoder = Decoder::default();
         let call = CallToolRequest::new(CallToolRequestParams::new("t"));

@@ -1,5 +1,5 @@
-//! The MCP server inside the binary: the quick start needs nothing but cargo, and the tests a
-//! server that is always there.
+//! The MCP server inside the binary. The quick start needs nothing but cargo, and the tests have a server
+//! that is always available.
 
 use std::{
     sync::Arc,
@@ -72,7 +72,7 @@ impl ServerHandler for Demo {
     }
 }
 
-/// What the demo offers.
+/// The tools of the demo server.
 fn tools() -> Vec<Tool> {
     vec![
         tool(
@@ -127,7 +127,7 @@ fn tools() -> Vec<Tool> {
     ]
 }
 
-/// One entry of the list.
+/// Builds one entry of the tool list.
 fn tool(name: &'static str, description: &'static str, schema: Value) -> Tool {
     let schema = match schema {
         Value::Object(schema) => schema,
@@ -154,7 +154,7 @@ fn echo(arguments: &Map<String, Value>) -> Result<Value, String> {
 fn add(arguments: &Map<String, Value>) -> Result<Value, String> {
     let number = |key: &str| {
         let number = arguments.get(key).and_then(Value::as_f64);
-        number.ok_or_else(|| format!("`{key}` is no number"))
+        number.ok_or_else(|| format!("`{key}` is not a number"))
     };
     Ok(json!({ "sum": number("a")? + number("b")? }))
 }
@@ -169,13 +169,13 @@ fn roll_dice(arguments: &Map<String, Value>) -> Result<Value, String> {
     };
     let (count, sides) = (number("count", 1), number("sides", 6));
     if !(1..=100).contains(&count) || !(2..=1000).contains(&sides) {
-        return Err("1 to 100 dice of 2 to 1000 sides, please".to_owned());
+        return Err("`count` must be 1 to 100 and `sides` 2 to 1000".to_owned());
     }
     let rolls: Vec<u64> = (0..count).map(|_| rand::random_range(1..=sides)).collect();
     Ok(json!({ "rolls": rolls, "sum": rolls.iter().sum::<u64>() }))
 }
 
-/// Seconds since the epoch; zero on a machine whose clock is before it.
+/// Seconds since the epoch; zero if the clock shows an earlier time.
 fn unix_seconds() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)

@@ -1,7 +1,7 @@
-//! [`Envelope`]: a JSON-RPC message, read as leniently as it can be.
+//! [`Envelope`]: a JSON-RPC message, parsed as leniently as possible.
 //!
-//! The rule (JSON-RPC 2.0, section 5): what carries the id of a request of ours is its answer, whatever
-//! else is odd in it. All transports read messages here.
+//! The rule (JSON-RPC 2.0, section 5): a message with the id of a request in flight is its answer, whatever
+//! else is unusual in it. All transports parse messages here.
 
 use std::{borrow::Cow, fmt};
 
@@ -15,11 +15,11 @@ use serde_json::{Value, value::RawValue};
 use super::unasked::ID_BYTES_MAX;
 use crate::json::{MENDED_BYTES_MAX, mend, read_lenient};
 
-/// As much of the message of an error is kept, in bytes.
+/// The limit for an error's message, in bytes. The rest is cut off.
 const ERROR_TEXT_BYTES_MAX: usize = 64 << 10;
-/// The largest `data` of an error that is kept, in bytes; more is left out.
+/// The largest `data` of an error that is kept, in bytes. Larger data is dropped.
 const ERROR_DATA_BYTES_MAX: usize = 256 << 10;
-/// Where servers put their words in place of `message`, in this order.
+/// Members in which servers put their text instead of `message`, in order of preference.
 const OTHER_WORDS: [&str; 6] = [
     "detail",
     "error_description",
@@ -28,12 +28,12 @@ const OTHER_WORDS: [&str; 6] = [
     "title",
     "error",
 ];
-/// The most messages that are read of one text: as many as requests can be under way on a connection.
+/// The maximum number of messages in one text: as many as the requests that can be in flight on a connection.
 const BATCH_MAX: usize = 256;
 /// How much of an unreadable message is searched for an id at each end, in bytes.
 const ENDS_BYTES: usize = 4 << 10;
 
-/// A message, its parts as text.
+/// A message with its parts as text.
 #[derive(Debug, Deserialize)]
 pub struct Envelope<'a> {
     #[serde(borrow, default, deserialize_with = "present")]
@@ -46,44 +46,44 @@ pub struct Envelope<'a> {
     error: Option<&'a RawValue>,
 }
 
-/// What a message is.
+/// The kind of a message.
 #[derive(Debug)]
 pub enum Shape<'a> {
-    /// A request of the server.
+    /// A request from the server.
     Request(RequestId, Cow<'a, str>),
-    /// A notification of the server.
+    /// A notification from the server.
     Notification(Cow<'a, str>),
-    /// An answer to a request of ours; some servers leave the id out when they fail.
+    /// An answer to a request. Some servers leave the id out when they report an error.
     Answer(Option<RequestId>, Outcome<'a>),
-    /// None of these.
+    /// Anything else.
     Other,
 }
 
-/// What an answer says.
+/// The content of an answer.
 #[derive(Debug, Clone, Copy)]
 pub enum Outcome<'a> {
     /// `result`, which may be `null`.
     Result(&'a RawValue),
     /// `error`, which is not `null`.
     Error(&'a RawValue),
-    /// Neither of them.
+    /// Neither `result` nor `error`.
     Neither,
 }
 
-/// Reads a member that is there, also when it is `null`.
+/// Deserializes a member that is present, also if it is `null`.
 fn present<'de: 'a, 'a, D: Deserializer<'de>>(reader: D) -> Result<Option<&'a RawValue>, D::Error> {
     <&'a RawValue>::deserialize(reader).map(Some)
 }
 
 impl<'a> Envelope<'a> {
-    /// Reads an object; `None` for every other text.
+    /// Parses an object. Returns `None` for any other text.
     pub fn read(text: &'a str) -> Option<Self> {
-        // An array would be read as the members, in order.
+        // serde would accept an array as the members in order.
         let is_object = text.trim_ascii_start().starts_with('{');
         is_object.then(|| serde_json::from_str(text).ok()).flatten()
     }
 
-    /// What the message is.
+    /// Returns the kind of the message.
     pub fn shape(self) -> Shape<'a> {
         let Self {
             id,
@@ -112,12 +112,13 @@ impl<'a> Envelope<'a> {
     }
 }
 
-/// A text, borrowed where it has no escapes.
+/// A text, borrowed if it has no escapes.
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// The text of a message: without a byte order mark (RFC 8259, section 8.1) and blanks before it, with
-/// U+FFFD for what is no UTF-8. `None` for a large one that is no UTF-8: that copy takes three times as much.
+/// Returns the text of a message without a byte order mark (RFC 8259, section 8.1) and leading blanks. U+FFFD
+/// replaces bytes that are not UTF-8. Returns `None` for a large message that is not UTF-8, because that copy
+/// takes three times its size.
 pub fn text_of(message: &[u8]) -> Option<Cow<'_, str>> {
     if let Ok(text) = std::str::from_utf8(message) {
         return Some(Cow::Borrowed(without_mark(text)));
@@ -130,14 +131,14 @@ pub fn text_of(message: &[u8]) -> Option<Cow<'_, str>> {
     Some(Cow::Owned(text))
 }
 
-/// A text without a byte order mark and blanks before it.
+/// Returns a text without a byte order mark and leading blanks.
 pub fn without_mark(text: &str) -> &str {
     text.trim_start_matches(|begin: char| begin == '\u{feff}' || begin.is_ascii_whitespace())
 }
 
-/// The messages of a text that holds several: a batch (MCP 2025-03-26 knew them), or one behind the other
-/// without a line end. What follows the last whole one, or more than [`BATCH_MAX`], is left out. Empty for every
-/// other text.
+/// Splits a text that holds several messages: a batch (MCP 2025-03-26), or messages that follow each other
+/// without a line break. Everything after the last complete message, or after [`BATCH_MAX`] messages, is
+/// dropped. Returns an empty list for any other text.
 pub fn messages_in(text: &str) -> Vec<&str> {
     if text.starts_with('[') {
         let batch: Option<Batch<'_>> = serde_json::from_str(text).ok();
@@ -157,7 +158,7 @@ struct Batch<'a>(Vec<&'a RawValue>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Batch<'a> {
     fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
-        /// Reads a [`Batch`].
+        /// Deserializes a [`Batch`].
         struct Elements;
 
         impl<'de> Visitor<'de> for Elements {
@@ -184,15 +185,15 @@ impl<'de: 'a, 'a> Deserialize<'de> for Batch<'a> {
     }
 }
 
-/// A message that is nearly JSON, as JSON.
+/// Repairs a message that is almost JSON.
 pub fn mended(text: &str) -> Option<String> {
     let mended = text.starts_with('{').then(|| mend(text)).flatten()?;
     (mended != text).then_some(mended)
 }
 
-/// Reads an id: a number, also one with a fraction of zero, or a text. `None` for what is none, or is longer
-/// than any that is answered. rmcp would read it into a value first, and a list of numbers in its place would
-/// take all memory.
+/// Parses an id: a number (also with a fraction of zero) or a text. Returns `None` for any other value and
+/// for an id that is longer than any the bridge answers. rmcp would read it into a value first, and a list of
+/// numbers in its place would take all memory.
 pub fn read_id(raw: &RawValue) -> Option<RequestId> {
     let text = raw.get();
     match text.parse() {
@@ -207,7 +208,7 @@ pub fn read_id(raw: &RawValue) -> Option<RequestId> {
     }
 }
 
-/// A JSON-RPC error; its parts stay text until they are known to be small.
+/// A JSON-RPC error. Its parts stay text until they are known to be small.
 #[derive(Deserialize)]
 struct RawError<'a> {
     #[serde(borrow, default, deserialize_with = "present")]
@@ -218,8 +219,7 @@ struct RawError<'a> {
     data: Option<&'a RawValue>,
 }
 
-/// Reads a JSON-RPC error, with whatever can be read of it. A long message is cut, and `data` that is large
-/// is left out.
+/// Parses as much of a JSON-RPC error as possible. A long message is cut, and large `data` is dropped.
 pub fn read_error(raw: &str) -> ErrorData {
     let is_object = raw.starts_with('{');
     let parts = is_object.then(|| serde_json::from_str::<RawError<'_>>(raw).ok());
@@ -244,21 +244,21 @@ pub fn read_error(raw: &str) -> ErrorData {
     error_of(number.unwrap_or(ErrorCode::INTERNAL_ERROR), message, data)
 }
 
-/// An error of these parts.
+/// Builds an error from its parts.
 fn error_of(code: ErrorCode, message: Option<String>, data: Option<Value>) -> ErrorData {
-    let mut message = message.unwrap_or_else(|| "the server gives no reason".to_owned());
+    let mut message = message.unwrap_or_else(|| "the server gave no reason".to_owned());
     message.truncate(message.floor_char_boundary(ERROR_TEXT_BYTES_MAX));
     ErrorData::new(code, message, data)
 }
 
-/// A code: a number, also one in a text or with a fraction.
+/// Parses a code: a number, also in a text or with a fraction.
 fn read_code(raw: &str) -> Option<ErrorCode> {
     let digits = raw.trim_matches('"');
     let digits = digits.split_once('.').map_or(digits, |(whole, _)| whole);
     digits.parse().ok().map(ErrorCode)
 }
 
-/// The words that a value holds: its text, or how it is written. `None` for `null` and for nothing.
+/// Returns the text of a value, or its JSON if it is not a text. `None` for `null` and for an empty text.
 fn words_of(raw: &str) -> Option<String> {
     let cut = raw.get(..raw.floor_char_boundary(ERROR_TEXT_BYTES_MAX));
     let words = match raw.as_bytes().first() {
@@ -269,7 +269,7 @@ fn words_of(raw: &str) -> Option<String> {
     words.filter(|words| !words.trim().is_empty())
 }
 
-/// The words of an error without `message`.
+/// Returns the text of an error without `message`.
 fn other_words(raw: &str) -> Option<String> {
     if raw.len() > ERROR_DATA_BYTES_MAX {
         return None;
@@ -282,8 +282,8 @@ fn other_words(raw: &str) -> Option<String> {
     texts.next().map(str::to_owned)
 }
 
-/// Whose answer a message is that cannot be read: SDKs write `"id":N` first or last. What does not look like
-/// a message belongs to none.
+/// Finds the request that an unreadable message answers. SDKs write `"id":N` first or last. Returns `None` if
+/// the bytes do not look like a message.
 pub fn named_id(pending: &[RequestId], head: &[u8], tail: &[u8]) -> Option<RequestId> {
     let ends = ends_of(head, tail);
     let is_message = ends[0].starts_with('{')
@@ -309,7 +309,7 @@ pub fn named_id(pending: &[RequestId], head: &[u8], tail: &[u8]) -> Option<Reque
     found.next().is_none().then(|| only.clone())
 }
 
-/// Whether the ends of a message are those of a JSON-RPC message.
+/// Whether both ends look like those of a JSON-RPC message.
 pub fn looks_like_message(head: &[u8], tail: &[u8]) -> bool {
     let ends = ends_of(head, tail);
     ends[0].starts_with('{') && ends.iter().any(|end| end.contains("\"jsonrpc\""))
@@ -328,7 +328,7 @@ fn ends_of(head: &[u8], tail: &[u8]) -> [String; 2] {
 mod tests {
     use super::*;
 
-    /// What a message is, in short.
+    /// Describes a message in short form.
     fn shape(text: &str) -> String {
         match Envelope::read(text).map(Envelope::shape) {
             Some(Shape::Request(id, method)) => format!("request {id} {method}"),
@@ -411,7 +411,7 @@ mod tests {
             (
                 r#"{"code":-32603,"message":null}"#,
                 -32_603,
-                "the server gives no reason",
+                "the server gave no reason",
                 None,
             ),
             (
@@ -431,7 +431,7 @@ mod tests {
             (r#""boom""#, -32_603, "boom", None),
             ("true", -32_603, "true", None),
             (r#"["boom"]"#, -32_603, r#"["boom"]"#, None),
-            ("{}", -32_603, "the server gives no reason", None),
+            ("{}", -32_603, "the server gave no reason", None),
         ] {
             let error = read_error(&mend(raw).unwrap());
             assert_eq!((error.code.0, &*error.message), (code, message), "{raw}");
@@ -455,7 +455,7 @@ mod tests {
         );
         assert!(
             messages_in(r#"[{"id":1},"#).is_empty(),
-            "one that is cut is none"
+            "a message that is cut off is not a message"
         );
         let mut bytes = vec![0xff; MENDED_BYTES_MAX];
         bytes[0] = b'{';

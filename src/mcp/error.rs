@@ -1,4 +1,4 @@
-//! What can go wrong between us and a server, in words that somebody branches on.
+//! Errors of connects and calls. Other modules branch on them.
 
 use std::time::Duration;
 
@@ -6,7 +6,9 @@ use serde_json::Value;
 
 use super::credential::NoToken;
 
-/// Why no session came about. `Display` is the status' reason in lists and on the admin page.
+use crate::error_code::ErrorCode;
+
+/// Why a connect failed. `Display` becomes the reason of the status in lists and on the admin page.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ConnectError {
     /// The program cannot be started.
@@ -14,10 +16,10 @@ pub enum ConnectError {
     Spawn {
         /// The program.
         command: String,
-        /// What the system said.
+        /// The operating system's error.
         reason: String,
     },
-    /// The program ended before the handshake was over.
+    /// The program exited during the handshake.
     #[error("the server ended during the handshake ({exit}){last_words}")]
     Exited {
         /// `exit status: 1`, or the signal.
@@ -25,24 +27,24 @@ pub enum ConnectError {
         /// `: ` and the last line on its stderr, or nothing.
         last_words: String,
     },
-    /// Nothing listens, no such host, TLS failure.
+    /// Connection refused, unknown host or TLS failure.
     #[error("cannot reach the server: {0}")]
     Unreachable(String),
-    /// The handshake took longer than `connect_timeout`.
+    /// The handshake exceeded `connect_timeout`.
     #[error("no answer to `{step}` within {}", humantime::format_duration(*.after))]
     Timeout {
-        /// The step that got no answer: `initialize`, `tools/list`.
+        /// The step that timed out: `initialize` or `tools/list`.
         step: &'static str,
-        /// The limit.
+        /// The timeout.
         after: Duration,
     },
-    /// The server wants other credentials.
-    #[error("the server refused our credentials (HTTP {0}){1}")]
+    /// The server rejected the credentials.
+    #[error("the server refused the bridge's credentials (HTTP {0}){1}")]
     Auth(u16, String),
-    /// There is no token to show.
+    /// There is no token for the request.
     #[error(transparent)]
     NoToken(NoToken),
-    /// An HTTP status that is no answer.
+    /// An unexpected HTTP status.
     #[error("the server answered HTTP {0}{1}")]
     Http(u16, String),
     /// The server answered a step of the handshake with a JSON-RPC error.
@@ -50,20 +52,20 @@ pub enum ConnectError {
     Refused {
         /// The step.
         step: &'static str,
-        /// JSON-RPC code.
+        /// The JSON-RPC code.
         code: i64,
-        /// The server's words.
+        /// The server's message.
         message: String,
-        /// The protocol versions that it says it supports, where it does.
+        /// The protocol versions that the server lists as supported, if any.
         supported: Vec<String>,
     },
-    /// What came back is no MCP.
+    /// The answer is not MCP.
     #[error("the server does not speak MCP: {0}")]
     Protocol(String),
-    /// The connection ended during a step of the handshake.
+    /// The connection closed during a step of the handshake.
     #[error("the server closed the connection during `{0}`")]
     Closed(&'static str),
-    /// The list of tools, or the document in place of one, is too large to be read.
+    /// The tool list, or the OpenAPI document, is too large.
     #[error(
         "{what} is too large: with all its pages it may have {bytes_max} bytes, and fewer where they are \
          many small values; if you trust the server, raise `tools_bytes_max` in `[limits]`"
@@ -71,7 +73,7 @@ pub enum ConnectError {
     TooLarge {
         /// `its tool list`, `its OpenAPI document`.
         what: &'static str,
-        /// The bound, in bytes.
+        /// The limit, in bytes.
         bytes_max: usize,
     },
     /// The bridge ended the session because of what the server sent.
@@ -79,57 +81,73 @@ pub enum ConnectError {
     Ended(&'static str),
 }
 
-/// Why a call has no result.
+/// Why a call failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum CallError {
     /// The server answered with a JSON-RPC error.
     #[error("{message} ({code})")]
     Rpc {
-        /// JSON-RPC code.
+        /// The JSON-RPC code.
         code: i64,
-        /// The server's words.
+        /// The server's message.
         message: String,
         /// The server's `data`, if any.
         data: Option<Value>,
     },
-    /// No answer in time; the server was told to cancel.
+    /// The call timed out. The bridge told the server to cancel it.
     #[error("no answer within {}", humantime::format_duration(*.0))]
     Timeout(Duration),
-    /// The connection ended while the call was on its way: the server may have acted on it.
+    /// The connection was lost during the call: the server may have acted on it.
     #[error("the connection to the server was lost during the call")]
     Lost,
-    /// The call never left: repeating it is safe.
+    /// The call was not sent. A retry is safe.
     #[error("the call did not reach the server: {0}")]
     NotSent(String),
-    /// The server refused our credentials, or this call (HTTP 401 or 403), with its words, empty or like
-    /// `: words`.
+    /// The server rejected the credentials or this call (HTTP 401 or 403). The text is empty or has the form
+    /// `: message`.
     #[error("the server refused {what} (HTTP {0}){1}", what = refused(*.0, .1))]
     Auth(u16, String),
-    /// There is no token to show, or none that reaches far enough.
+    /// There is no token for the call, or the token lacks scopes.
     #[error(transparent)]
     NoToken(NoToken),
-    /// The server wants fewer calls (HTTP 429).
+    /// The server limits the rate of calls (HTTP 429).
     #[error("the server asks for fewer calls (HTTP 429)")]
     RateLimited {
         /// Its `Retry-After`, as sent.
         retry_after: Option<String>,
     },
-    /// An HTTP status that is no answer, with the server's words, empty or like `: words`.
+    /// An unexpected HTTP status. The server's text is empty or has the form `: message`.
     #[error("the server answered HTTP {0}{1}")]
     Http(u16, String),
     /// The answer is larger than the limit, in bytes.
     #[error("the answer is larger than {0} bytes")]
     TooLarge(usize),
-    /// What came back is no answer to a call.
-    #[error("the server's answer is no MCP: {0}")]
+    /// The answer is not a valid answer to a call.
+    #[error("the server's answer is not valid MCP: {0}")]
     Protocol(String),
 }
 
-/// What a server refuses: it is about the call where it says why it forbids it.
+impl CallError {
+    /// Returns the `code` of the answer.
+    pub fn code(&self) -> ErrorCode {
+        match self {
+            Self::Rpc { .. } => ErrorCode::ServerError,
+            Self::Timeout(_) => ErrorCode::Timeout,
+            Self::Lost => ErrorCode::UpstreamClosed,
+            Self::NotSent(_) => ErrorCode::Unavailable,
+            Self::Auth(..) | Self::NoToken(_) => ErrorCode::UpstreamAuth,
+            Self::RateLimited { .. } => ErrorCode::RateLimited,
+            Self::TooLarge(_) => ErrorCode::ResultTooLarge,
+            Self::Http(..) | Self::Protocol(_) => ErrorCode::UpstreamError,
+        }
+    }
+}
+
+/// Names what the server refused: the call if it explained a 403, the credentials otherwise.
 fn refused(status: u16, words: &str) -> &'static str {
     if status == 403 && !words.is_empty() {
         "the call"
     } else {
-        "our credentials"
+        "the bridge's credentials"
     }
 }

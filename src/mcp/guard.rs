@@ -1,10 +1,10 @@
-//! [`Guard`]: where requests may lead that somebody else than the operator named.
+//! [`Guard`]: limits where requests may go if the operator did not write the URL.
 //!
-//! What a server says of its authorization server is a list of URLs that we then call (MCP security
-//! best practices, server-side request forgery): they must not lead into our own network unless the
-//! operator said so. The host of the operator's own URL is trusted where it leads into a network of the
-//! operator; no name leads to the metadata service of a cloud or to another address that is never a
-//! server, unless the operator's URL has that very address.
+//! A server's metadata lists the URLs of its authorization server, and the bridge then calls them (MCP
+//! security best practices, server-side request forgery). These URLs must not lead into the bridge's own
+//! network unless the operator allowed it. The host of the operator's own URL is trusted if it resolves to an
+//! address in a private network. Host names never lead to the metadata service of a cloud or to another
+//! address that is never a server; only an operator's URL with that very address does.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -14,8 +14,8 @@ use std::{
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::{Host, Url};
 
-/// A client for a server at an address that is not the operator's word: it does not lead into our own
-/// network, unless `own`, the operator's address of that server, does so too.
+/// Builds a client for an address that the operator did not write. It does not connect to private addresses,
+/// unless `own`, the operator's address of that server, is private too.
 pub fn guarded_client(
     own: &Url,
     endpoint: &Url,
@@ -27,10 +27,10 @@ pub fn guarded_client(
     Ok(client.build()?)
 }
 
-/// Why there is no such client.
+/// Why such a client cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum GuardError {
-    /// It may not be called.
+    /// The address must not be called.
     #[error(transparent)]
     Forbidden(#[from] Forbidden),
     /// The system's certificates cannot be read.
@@ -38,34 +38,32 @@ pub enum GuardError {
     Client(#[from] reqwest::Error),
 }
 
-/// What may be called.
+/// Decides which addresses may be called.
 #[derive(Debug, Clone)]
 pub struct Guard {
     /// The host of the operator's own URL, in lower case.
     own: Option<Arc<str>>,
-    /// Whether that host is this machine by its very name.
+    /// Whether that host name stands for this machine.
     is_local: bool,
-    /// Whether private addresses are allowed: the operator said so, or named one.
+    /// Whether private addresses are allowed: the operator enabled them or wrote one.
     allows_private: bool,
 }
 
-/// A name that leads nowhere but to addresses that are never a server.
+/// A host name that resolves only to addresses that are never a server.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` leads to an address that is reserved, as those of cloud metadata services are; if that is \
-     right, make the address itself the `url`"
+    "`{0}` resolves to a reserved address, such as a cloud metadata service; if that is \
+     intended, write the address itself as the `url`"
 )]
 pub struct NeverCalled(pub String);
 
-/// An address that is not called.
+/// An address that must not be called.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`{0}` leads to a private address, which is only called where `private_network = true` is set"
-)]
+#[error("`{0}` is a private address; the bridge calls it only if `private_network = true` is set")]
 pub struct Forbidden(pub String);
 
 impl Guard {
-    /// Around the server of a URL that the operator wrote.
+    /// Creates a guard for the server of a URL that the operator wrote.
     pub fn new(server: &Url, private_network: bool) -> Self {
         let named = match server.host() {
             Some(Host::Ipv4(address)) => Some(IpAddr::V4(address)),
@@ -82,11 +80,11 @@ impl Guard {
         }
     }
 
-    /// Whether a URL may be called, as far as it can be told without looking its host up; the rest is
-    /// checked when it is ([`Resolve`]).
+    /// Whether a URL may be called, without looking up its host name. [`Resolve`] checks the addresses during
+    /// the lookup.
     pub fn check(&self, url: &Url) -> Result<(), Forbidden> {
         let allowed = match url.host() {
-            // The address that the operator wrote is what the operator wants.
+            // The operator wrote this very address, so it is intended.
             Some(Host::Ipv4(_) | Host::Ipv6(_))
                 if url.host_str().is_some_and(|it| self.is_own(it)) =>
             {
@@ -104,7 +102,7 @@ impl Guard {
         }
     }
 
-    /// Whether it is the operator's own host.
+    /// Whether this is the operator's own host.
     fn is_own(&self, host: &str) -> bool {
         self.own
             .as_deref()
@@ -113,7 +111,8 @@ impl Guard {
 
     /// Whether an address may be called.
     fn allows(&self, address: IpAddr) -> bool {
-        // Before it is unwrapped, `::` and `::1` are addresses of this machine, and not of IPv4.
+        // Checked before unwrapping, because `::` and `::1` are IPv6 addresses of this machine and do not
+        // stand for an IPv4 address.
         if is_never_called(address) {
             return false;
         }
@@ -127,15 +126,15 @@ impl Guard {
         self.allows_private || !(is_private(address) || is_private(outer))
     }
 
-    /// Whether the operator's own host may lead to an address: into any network, but nowhere that is
-    /// never a server.
+    /// Whether the operator's own host may resolve to an address: any network is allowed, but not an address
+    /// that is never a server.
     fn allows_own(address: IpAddr) -> bool {
         !is_never_called(address) && !is_never_called(unwrapped(address))
     }
 }
 
-/// Looks up the hosts of the operator's own URLs and leaves out the addresses that are never a server:
-/// whoever controls a name must not have us ask the metadata service of a cloud.
+/// Resolves the hosts of the operator's own URLs and drops addresses that are never a server. A party that
+/// controls a DNS name must not make the bridge call a cloud metadata service.
 #[derive(Debug)]
 pub struct OwnHosts;
 
@@ -145,7 +144,7 @@ impl Resolve for OwnHosts {
     }
 }
 
-/// Looks a host up and leaves out the addresses that may not be called; an error where none is left.
+/// Looks a host up and drops the addresses that may not be called. Fails if no address is left.
 async fn lookup<E: std::error::Error + Send + Sync + 'static>(
     host: &str,
     allows: impl Fn(IpAddr) -> bool,
@@ -159,8 +158,8 @@ async fn lookup<E: std::error::Error + Send + Sync + 'static>(
     Ok(Box::new(allowed.into_iter()))
 }
 
-/// Looks hosts up and leaves out what may not be called, so that a name which changes its address
-/// between check and use gains nothing.
+/// Looks hosts up and drops forbidden addresses, so that a name that changes its address between check and
+/// use gains nothing (DNS rebinding).
 impl Resolve for Guard {
     fn resolve(&self, name: Name) -> Resolving {
         let guard = self.clone();
@@ -173,14 +172,14 @@ impl Resolve for Guard {
     }
 }
 
-/// `localhost` and what is below it (RFC 6761).
+/// `localhost` and its subdomains (RFC 6761).
 fn is_localhost(host: &str) -> bool {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
     host == "localhost" || host.ends_with(".localhost")
 }
 
-/// The metadata services of clouds that are not link-local: those of Alibaba, Oracle and Azure, and
-/// those of AWS (instances and pods), Google and Scaleway over IPv6.
+/// Cloud metadata services that are not link-local: Alibaba, Oracle and Azure, and the IPv6 addresses of AWS
+/// (instances and pods), Google and Scaleway.
 const METADATA: [IpAddr; 7] = [
     IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
     IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
@@ -191,7 +190,7 @@ const METADATA: [IpAddr; 7] = [
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42)),
 ];
 
-/// Addresses that no configuration opens: the metadata services of clouds, and what is no host (IANA
+/// Addresses that no configuration allows: cloud metadata services, and addresses that are not a host (IANA
 /// special-purpose address registries).
 fn is_never_called(address: IpAddr) -> bool {
     METADATA.contains(&address)
@@ -208,7 +207,7 @@ fn is_never_called(address: IpAddr) -> bool {
         }
 }
 
-/// Addresses of networks that are not the internet (IANA special-purpose address registries).
+/// Addresses that are not on the public internet (IANA special-purpose address registries).
 fn is_private(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => is_private_v4(v4),
@@ -216,7 +215,7 @@ fn is_private(address: IpAddr) -> bool {
     }
 }
 
-/// The same for IPv4, with carrier-grade NAT, benchmarking, documentation and the old 6to4 relays.
+/// The same for IPv4, including carrier-grade NAT, benchmarking, documentation and the former 6to4 relays.
 fn is_private_v4(address: Ipv4Addr) -> bool {
     address.is_private()
         || address.is_loopback()
@@ -237,12 +236,12 @@ fn is_private_v6(address: Ipv6Addr) -> bool {
         | [0x2001, 2, 0, ..]
         | [0x3fff, 0..=0xfff, ..]
         | [0x5f00, ..] => true,
-        // Unique local (fc00::/7), and site-local as it was (fec0::/10).
+        // Unique local (fc00::/7) and the former site-local (fec0::/10).
         [first, ..] => (first & 0xfe00) == 0xfc00 || (first & 0xffc0) == 0xfec0,
     }
 }
 
-/// An address as a packet to it ends up: the IPv4 address that one of IPv6 stands for.
+/// The address that a packet really reaches: the IPv4 address inside an IPv6 address, if any.
 fn unwrapped(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => embedded(v6).map_or(IpAddr::V6(v6), IpAddr::V4),
@@ -250,14 +249,14 @@ fn unwrapped(address: IpAddr) -> IpAddr {
     }
 }
 
-/// The IPv4 address within NAT64 (`64:ff9b::/96` and `64:ff9b:1::/48`, RFC 6052), 6to4 (`2002::/16`),
-/// Teredo (`2001::/32`), ISATAP, and those that are IPv4-compatible (`::a.b.c.d`) or translated
-/// (`::ffff:0:a.b.c.d`). `::` and `::1` hold none.
+/// The IPv4 address inside NAT64 (`64:ff9b::/96` and `64:ff9b:1::/48`, RFC 6052), 6to4 (`2002::/16`), Teredo
+/// (`2001::/32`), ISATAP, IPv4-compatible (`::a.b.c.d`) and translated (`::ffff:0:a.b.c.d`) addresses. `::`
+/// and `::1` contain none.
 fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let of = |high: u16, low: u16| Ipv4Addr::from((u32::from(high) << 16) | u32::from(low));
     match address.segments() {
         [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None,
-        // RFC 6052 puts bits 64 to 71 of a /48 aside.
+        // RFC 6052 reserves bits 64 to 71 of a /48.
         [0x64, 0xff9b, 1, high, third, last, 0, 0] if third >> 8 == 0 => {
             Some(of(high, (third << 8) | (last >> 8)))
         }

@@ -1,5 +1,5 @@
-//! The answers to `initialize` and `server/discover`, read as leniently as results are: what is only shown
-//! may be missing or odd.
+//! Decodes the answers to `initialize` and `server/discover` as leniently as results: members that are only
+//! displayed may be missing or malformed.
 
 use rmcp::model::{DiscoverResult, InitializeResult};
 use serde::de::DeserializeOwned;
@@ -7,12 +7,12 @@ use serde_json::{Map, Value, json};
 
 use crate::json::read_lenient;
 
-/// What a server speaks that does not say it: the first revision.
+/// The protocol version of a server that does not state one: the first revision.
 const OLDEST: &str = "2024-11-05";
-/// The parts of a server that a capability stands for.
+/// The features of a server that have a capability each.
 const PARTS: [&str; 3] = ["prompts", "resources", "tools"];
 
-/// Reads the result of `initialize`.
+/// Decodes the result of `initialize`.
 pub fn initialize_result(raw: &str) -> Option<InitializeResult> {
     strictly(raw).or_else(|| {
         let mut result = members_of(raw)?;
@@ -26,7 +26,7 @@ pub fn initialize_result(raw: &str) -> Option<InitializeResult> {
     })
 }
 
-/// Reads the result of `server/discover`.
+/// Decodes the result of `server/discover`.
 pub fn discover_result(raw: &str) -> Option<DiscoverResult> {
     strictly(raw).or_else(|| {
         let mut result = members_of(raw)?;
@@ -42,7 +42,7 @@ pub fn discover_result(raw: &str) -> Option<DiscoverResult> {
     })
 }
 
-/// Reads a result that is as it should be.
+/// Decodes a result that follows the specification.
 fn strictly<T: DeserializeOwned>(raw: &str) -> Option<T> {
     serde_json::from_str(raw).ok()
 }
@@ -56,11 +56,11 @@ fn members_of(raw: &str) -> Option<Map<String, Value>> {
     }
 }
 
-/// Makes what is only shown fit, or takes it out.
+/// Repairs the members that are only displayed, or removes them.
 fn clean(result: &mut Map<String, Value>) {
     let server = result.remove("serverInfo").unwrap_or_default();
     let of_server = |name: &str| text(server.get(name).unwrap_or(&Value::Null)).unwrap_or_default();
-    // Some servers write their name alone.
+    // Some servers send only their name.
     let name = text(&server).unwrap_or_else(|| of_server("name"));
     let info = json!({"name": name, "version": of_server("version")});
     result.insert("serverInfo".to_owned(), info);
@@ -77,7 +77,7 @@ fn clean(result: &mut Map<String, Value>) {
     }
 }
 
-/// What a server says that it has, in whatever form: an object, `true`, a list of names.
+/// Reads the capabilities in any form: an object, `true`, or a list of names.
 fn capabilities_of(said: &Value) -> Map<String, Value> {
     let mut capabilities = Map::new();
     for part in PARTS {
@@ -97,7 +97,7 @@ fn capabilities_of(said: &Value) -> Map<String, Value> {
     capabilities
 }
 
-/// A text.
+/// Returns the value if it is a text that is not empty.
 fn text(value: &Value) -> Option<&str> {
     value.as_str()
 }

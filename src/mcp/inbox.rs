@@ -1,4 +1,4 @@
-//! [`Inbox`]: the messages that a server writes to its stdout, one a line.
+//! [`Inbox`]: reads the messages that a server writes to its stdout, one per line.
 
 use std::sync::Arc;
 
@@ -12,25 +12,25 @@ use super::{
     unasked::Unasked,
 };
 
-/// Lines that are no JSON-RPC which are logged; servers print banners, and some never stop.
+/// How many lines that are not JSON-RPC are logged. Servers print banners, and some never stop.
 const JUNK_LOGGED_MAX: u64 = 5;
 
-/// What a server writes.
+/// The output of a server.
 #[derive(Debug)]
 pub struct Inbox<R> {
     /// Its lines.
     lines: Lines<R>,
-    /// Knows what was asked.
+    /// Knows the requests in flight.
     decoder: Arc<Decoder>,
-    /// What the server sends unasked.
+    /// Handles what the server sends unasked.
     unasked: Unasked,
-    /// Lines that were no JSON-RPC.
+    /// The number of lines that were not JSON-RPC.
     junk: u64,
 }
 
 impl<R: AsyncBufRead + Unpin> Inbox<R> {
-    /// Reads a server's output. What was not asked for goes to `unasked`, which also knows how large a
-    /// message may be.
+    /// Reads a server's output. Messages that no request asked for go to `unasked`, which also limits the
+    /// size of a message.
     pub fn new(output: R, decoder: Arc<Decoder>, unasked: Unasked) -> Self {
         Self {
             lines: Lines::new(output, unasked.message_bytes_max()),
@@ -40,13 +40,13 @@ impl<R: AsyncBufRead + Unpin> Inbox<R> {
         }
     }
 
-    /// The next message for rmcp, or `None` when the output ended or the session is over. Cancel-safe.
+    /// Returns the next message for rmcp, or `None` if the output or the session ended. Cancel-safe.
     pub async fn next(&mut self) -> Option<RxJsonRpcMessage<RoleClient>> {
         while !self.unasked.is_over() {
             if let Some(message) = self.decoder.take_more() {
                 return Some(message);
             }
-            // A server that does not take our answers is not read further.
+            // The bridge stops reading from a server that does not read the answers.
             self.unasked.room().await;
             self.lines.set_limit(self.unasked.message_bytes_max());
             let message = match self.lines.next().await.ok()?? {
@@ -78,20 +78,20 @@ impl<R: AsyncBufRead + Unpin> Inbox<R> {
             if message.is_some() {
                 return message;
             }
-            // A flood in one piece must not hold up the other tasks of this thread.
+            // A flood in one chunk must not block the other tasks of this thread.
             tokio::task::coop::consume_budget().await;
         }
         None
     }
 }
 
-/// The answer in a line: some servers print a prompt or a progress bar without a line end before it. A
-/// request or a notification behind other text is left alone: servers log what they receive.
+/// Finds the answer in a line. Some servers print a prompt or a progress bar without a line break before it.
+/// A request or notification behind other text is ignored, because servers log what they receive.
 fn message_in(line: &[u8]) -> &[u8] {
-    /// What tells an answer from other messages.
+    /// The member that distinguishes an answer from other messages.
     #[derive(serde::Deserialize)]
     struct Shape {
-        /// Only requests and notifications have one.
+        /// Only requests and notifications have a method.
         method: Option<serde::de::IgnoredAny>,
     }
 
@@ -108,18 +108,19 @@ fn message_in(line: &[u8]) -> &[u8] {
     }
 }
 
-/// Logs the first few lines that are no JSON-RPC; their text is not ours to log.
+/// Logs that a line is not JSON-RPC, for the first few lines. The text itself may be private, so it is not
+/// logged.
 fn note_junk(junk: &mut u64, line: &[u8]) {
     *junk += 1;
     if *junk <= JUNK_LOGGED_MAX && !line.trim_ascii().is_empty() {
         tracing::debug!(
             bytes = line.len(),
-            "the server printed a line on stdout that is no JSON-RPC"
+            "the server printed a line on stdout that is not JSON-RPC"
         );
     }
 }
 
-/// Finds whose answer an overlong line is: the request that it names, or the only one in flight.
+/// Finds the request that an overlong line answers: the one it names, or the only one in flight.
 fn overlong_id(pending: &[RequestId], head: &[u8], tail: &[u8]) -> Option<RequestId> {
     let only = || match pending {
         [id] if looks_like_message(head, tail) => Some(id.clone()),
@@ -128,24 +129,24 @@ fn overlong_id(pending: &[RequestId], head: &[u8], tail: &[u8]) -> Option<Reques
     named_id(pending, head, tail).or_else(only)
 }
 
-/// What became of a server's output, for the fuzz target and the property test.
+/// The outcome of a server's output, for the fuzz target and the property test.
 #[cfg(any(test, fuzzing))]
 #[derive(Debug, Default)]
 pub struct Seen {
-    /// The messages that rmcp gets.
+    /// The messages that rmcp receives.
     pub messages: Vec<String>,
-    /// Answers to requests of the server.
+    /// The number of answers to requests of the server.
     pub owed: usize,
-    /// The most bytes that were kept of one line.
+    /// The maximum number of bytes that were kept of one line.
     pub kept_bytes_max: usize,
 }
 
-/// The most bytes that [`stdio_of`] may keep of one line.
+/// The maximum number of bytes that [`stdio_of`] may keep of one line.
 #[cfg(any(test, fuzzing))]
 pub const STDIO_KEPT_MAX: usize = 8 << 10;
 
-/// Reads the output of a server that was asked to initialize (0), for its tools (1) and for a call (2);
-/// it comes in pieces of `piece` bytes, and no message may have more than a kilobyte.
+/// Reads the output of a server with requests in flight: initialize (0), the tool list (1) and a call (2).
+/// The output arrives in pieces of `piece` bytes, and a message may have at most one kilobyte.
 #[cfg(any(test, fuzzing))]
 pub fn stdio_of(output: &[u8], piece: usize) -> Seen {
     use futures::FutureExt as _;
@@ -177,7 +178,7 @@ pub fn stdio_of(output: &[u8], piece: usize) -> Seen {
                 seen.messages.push(text);
             }
             Some(None) => return seen,
-            // It waits for the answers that were just taken, or gave others their turn.
+            // The transport waits until the pending answers are sent, or it yielded to other tasks.
             None => {}
         }
     }
@@ -205,7 +206,7 @@ mod tests {
         }
     }
 
-    /// Pieces of a server's output, so that chance finds more than noise.
+    /// Pieces of typical output, so that random tests find more than noise.
     fn piece() -> impl Strategy<Value = Vec<u8>> {
         prop_oneof![
             Just(br#"{"jsonrpc":"2.0","id":0,"result":{}}"#.to_vec()),

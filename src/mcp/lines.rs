@@ -1,45 +1,45 @@
-//! Reads newline-delimited messages without ever holding more than the limit.
+//! Reads newline-delimited messages without holding more than the limit.
 
 use std::io;
 
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _};
 
-/// Bytes kept of the start and of the end of a message that is too long: enough to find its `id`,
-/// which SDKs write first or last.
+/// Bytes that are kept of the start and of the end of an overlong message: enough to find its `id`, which
+/// SDKs write first or last.
 const ENDS_BYTES: usize = 512;
 
-/// One line, or what is left of it.
+/// A line, or the parts of it that were kept.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Line<'a> {
-    /// A whole line, without its end.
+    /// A complete line, without its line break.
     Whole(&'a [u8]),
     /// A line over the limit: its first and last bytes.
     TooLong {
         /// The first [`ENDS_BYTES`], or as many as were asked for.
         head: &'a [u8],
-        /// The last of them.
+        /// The last [`ENDS_BYTES`].
         tail: &'a [u8],
     },
-    /// So many bytes of a line over the limit were thrown away; its end has not come yet.
+    /// This many bytes of a line over the limit were discarded. Its end has not arrived yet.
     Passing(usize),
 }
 
 /// A line reader whose state survives a dropped `next`.
 #[derive(Debug)]
 pub struct Lines<R> {
-    /// Where the bytes come from.
+    /// The source of the bytes.
     reader: R,
     /// The longest line, in bytes.
     limit: usize,
-    /// What is kept of either end of a longer one, in bytes.
+    /// How much is kept of each end of an overlong line, in bytes.
     ends: usize,
-    /// What was read of the current line, up to `limit`; of an overlong one its head.
+    /// The bytes of the current line, up to `limit`. For an overlong line: its start.
     line: Vec<u8>,
     /// The last bytes of an overlong line.
     tail: Vec<u8>,
-    /// The current line is over the limit.
+    /// Whether the current line is over the limit.
     is_overlong: bool,
-    /// The line in `line` was handed out and goes away with the next call.
+    /// Whether the line in `line` was returned. The next call removes it.
     is_done: bool,
 }
 
@@ -57,18 +57,18 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
         }
     }
 
-    /// Keeps so many bytes of either end of a line that is too long; no more than the limit.
+    /// Sets how many bytes are kept of each end of an overlong line, at most the limit.
     pub fn with_ends(mut self, bytes: usize) -> Self {
         self.ends = bytes.min(self.limit);
         self
     }
 
-    /// Changes the longest line, in bytes. A line that is being read is held to it from here on.
+    /// Changes the longest line, in bytes. The new limit also applies to a line that is being read.
     pub fn set_limit(&mut self, limit: usize) {
         self.limit = limit;
     }
 
-    /// The next line; `None` at the end of the stream. A last line without its end is dropped: a
+    /// Returns the next line; `None` at the end of the stream. A last line without a line break is dropped: a
     /// server that died while writing did not finish its message.
     ///
     /// Cancel-safe.
@@ -102,13 +102,13 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
         }
     }
 
-    /// Bytes that are kept of the current line.
+    /// The number of bytes that are kept of the current line.
     #[cfg(any(test, fuzzing))]
     pub fn kept_bytes(&self) -> usize {
         self.line.capacity() + self.tail.capacity()
     }
 
-    /// What was read of a last line that has no end; nothing when there is none.
+    /// What was read of a last line without a line break. Empty if there is none.
     pub fn rest(&self) -> Line<'_> {
         if self.is_done {
             Line::Whole(&[])
@@ -129,7 +129,7 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
         }
     }
 
-    /// Makes room for the next line; memory for a rare large one is given back.
+    /// Prepares for the next line and frees the memory of a rare large one.
     fn start_over(&mut self) {
         self.line.clear();
         self.line.shrink_to(64 << 10);
@@ -139,7 +139,7 @@ impl<R: AsyncBufRead + Unpin> Lines<R> {
     }
 }
 
-/// Adds `part` to a line that is over the limit, keeping only its two ends.
+/// Adds `part` to a line over the limit and keeps only the two ends.
 fn keep_ends(
     head: &mut Vec<u8>,
     tail: &mut Vec<u8>,

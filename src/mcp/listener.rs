@@ -1,4 +1,4 @@
-//! Our side of an MCP session: who we say we are.
+//! The client side of an MCP session: the name and version that the bridge reports.
 
 use rmcp::{
     ClientHandler, Peer, RoleClient,
@@ -7,9 +7,9 @@ use rmcp::{
     },
 };
 
-/// Says who we are. It hears of nothing: what a server sends unasked is dealt with by the transports
-/// ([`Unasked`](super::unasked::Unasked)). It declares no capability, because nothing here could answer
-/// a server's question.
+/// Reports the bridge's name and version. It receives no notifications: the transports handle what a server
+/// sends unasked ([`Unasked`](super::unasked::Unasked)). It declares no capabilities, because the bridge
+/// cannot answer a server's requests.
 #[derive(Debug, Clone)]
 pub struct Listener {
     /// The version that `initialize` offers.
@@ -35,15 +35,15 @@ impl ClientHandler for Listener {
     }
 }
 
-/// Since 2026-07-28 a server tells of changes only on a stream that the client opened
-/// (`subscriptions/listen`). The transports hear of them before rmcp does; this keeps the stream open.
-/// Ends with the session, or when the server wants no subscription.
+/// Subscribes to changes. Since 2026-07-28 a server reports changes only on a stream that the client opened
+/// (`subscriptions/listen`). The transports see the notifications before rmcp does; this task keeps the
+/// stream open. It ends with the session, or when the server rejects the subscription.
 pub async fn subscribe(peer: Peer<RoleClient>) {
     let filter = SubscriptionFilter::builder().tools_list_changed().build();
     let mut subscription = match peer.listen(filter).await {
         Ok(subscription) => subscription,
         Err(error) => {
-            tracing::debug!(%error, "the server takes no subscription to its tool list");
+            tracing::debug!(%error, "the server rejected the subscription to its tool list");
             return;
         }
     };

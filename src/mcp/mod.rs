@@ -14,6 +14,7 @@ mod decode;
 mod demo;
 mod envelope;
 mod error;
+mod exit;
 mod guard;
 mod handshake;
 mod http;

@@ -1,4 +1,4 @@
-//! Writes messages to a server's stdin, many in one go when many callers have one.
+//! Writes messages to a server's stdin. Messages of many callers are written in one batch.
 
 use std::{
     io,
@@ -16,45 +16,45 @@ use tokio::{
     task::yield_now,
 };
 
-/// Messages on their way to a server.
+/// The queue of messages for a server.
 #[derive(Debug)]
 pub struct Outbox {
-    /// Messages that nobody has begun to write.
+    /// Messages that are not being written yet.
     waiting: StdMutex<Waiting>,
     /// The pipe.
     pipe: Mutex<Pipe>,
-    /// The last ticket whose line is in the pipe, newline and all: also of a batch that broke off.
+    /// The ticket of the last line that was written completely, also if its batch failed later.
     written: AtomicU64,
 }
 
-/// Lines, one after the other.
+/// The lines to write.
 #[derive(Debug, Default)]
 struct Waiting {
-    /// The lines.
+    /// The lines, concatenated.
     lines: Vec<u8>,
-    /// Where each of them ends.
+    /// The end of each line.
     ends: Vec<usize>,
-    /// The ticket of the last of them.
+    /// The ticket of the last line.
     last: u64,
 }
 
 /// The pipe.
 #[derive(Debug)]
 struct Pipe {
-    /// Until it is closed, or a write failed: what comes after half a line is lost anyway.
+    /// Set until the pipe is closed or a write fails. After half a line, everything that follows is lost.
     stdin: Option<ChildStdin>,
-    /// A buffer to swap with, so that none is allocated in the steady state.
+    /// A second buffer to swap with, so that the steady state allocates nothing.
     spare: Vec<u8>,
 }
 
-/// Bytes that wait for a server which does not read. A message that would be on top of that is refused.
+/// The maximum number of bytes that wait for a server which does not read. Further messages are rejected.
 const WAITING_BYTES_MAX: usize = 32 << 20;
 
-/// Buffers above this many bytes are given back after a large message.
+/// Buffers above this size, in bytes, are freed after a large message.
 const BUFFER_BYTES_KEPT: usize = 64 << 10;
 
 impl Outbox {
-    /// Writes to this pipe.
+    /// Creates a queue for this pipe.
     pub fn new(stdin: ChildStdin) -> Self {
         Self {
             waiting: StdMutex::default(),
@@ -66,10 +66,10 @@ impl Outbox {
         }
     }
 
-    /// Puts a message into the queue, as one line, and gives its ticket. Fails when the server reads so
-    /// slowly that [`WAITING_BYTES_MAX`] wait already.
+    /// Adds a message to the queue as one line and returns its ticket. Fails if [`WAITING_BYTES_MAX`] bytes
+    /// are waiting already, because the server reads too slowly.
     pub fn queue(&self, message: &impl Serialize) -> io::Result<u64> {
-        // Before the lock, because large arguments take a while.
+        // Serialized before the lock is taken, because large arguments take a while.
         let mut line = serde_json::to_vec(message)?;
         line.push(b'\n');
         let mut waiting = self.waiting();
@@ -87,17 +87,16 @@ impl Outbox {
         Ok(waiting.last)
     }
 
-    /// Whether the line of a ticket is in the pipe: then the server may act on it, whatever came
-    /// of the lines behind it.
+    /// Whether the line of a ticket was written completely. If so, the server may act on it, even if later
+    /// lines failed.
     pub fn is_written(&self, ticket: u64) -> bool {
         self.written.load(Ordering::Acquire) >= ticket
     }
 
-    /// Waits until the line of a ticket is in the pipe. Whoever comes first writes all lines that
-    /// are there; the others find theirs written. After an error [`Self::is_written`] tells which
-    /// lines of the batch went out all the same.
+    /// Waits until the line of a ticket is written. The first caller writes all queued lines; the others find
+    /// theirs written. After an error, [`Self::is_written`] tells which lines of the batch were written.
     pub async fn written(&self, ticket: u64) -> io::Result<()> {
-        // Callers that are ready now queue theirs before the first one writes.
+        // Other callers that are ready now can queue their lines before the first one writes.
         yield_now().await;
         let mut pipe = self.pipe.lock().await;
         if self.is_written(ticket) {
@@ -116,7 +115,7 @@ impl Outbox {
                 .saturating_sub(ends.len().try_into().unwrap_or(0));
             (ends, before + 1)
         };
-        // Dropped in between, the pipe stays closed: half a line may have gone out.
+        // If this future is dropped here, the pipe stays closed, because half a line may have been written.
         self.write(&mut stdin, &lines, &ends, first).await?;
         lines.clear();
         lines.shrink_to(BUFFER_BYTES_KEPT);
@@ -125,7 +124,8 @@ impl Outbox {
         Ok(())
     }
 
-    /// Writes lines, the first of which has the ticket `first`, and notes each that went out whole.
+    /// Writes lines, of which the first has the ticket `first`, and records each line that was written
+    /// completely.
     async fn write(
         &self,
         stdin: &mut (impl AsyncWrite + Unpin),
@@ -147,12 +147,12 @@ impl Outbox {
         Ok(())
     }
 
-    /// Closes the pipe: the polite way to tell a server to end.
+    /// Closes the pipe, which asks the server to exit.
     pub async fn close(&self) {
         self.pipe.lock().await.stdin = None;
     }
 
-    /// The queue, also after a panic elsewhere: it is whole between two statements.
+    /// Locks the queue. A poisoned lock is safe to use: no statement leaves the queue half changed.
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -180,7 +180,7 @@ mod tests {
             let waiting = outbox.waiting();
             (waiting.ends.clone(), waiting.lines.clone())
         };
-        // Takes one line and a half, then is gone.
+        // The pipe accepts one and a half lines, then closes.
         let (mut near, far) = tokio::io::duplex(6);
         let cut = tokio::time::timeout(
             std::time::Duration::from_millis(50),

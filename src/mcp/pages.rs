@@ -1,4 +1,4 @@
-//! Reads all pages of `tools/list`, within bounds that a hostile server cannot stretch.
+//! Reads all pages of `tools/list`, within limits that a hostile server cannot exceed.
 
 use std::collections::HashSet;
 
@@ -18,21 +18,21 @@ use super::{
 };
 use crate::{compute::in_place, json::read_lenient};
 
-/// Pages read of one list.
+/// The maximum number of pages of one list.
 const PAGES_MAX: usize = 1_000;
-/// Tools read of one list.
+/// The maximum number of tools of one list.
 const TOOLS_MAX: usize = 10_000;
 
-/// One page.
+/// One page of the tool list.
 #[derive(Debug, Default, PartialEq)]
 struct Page {
-    /// The entries; they are looked at one by one later. `null` stands for one that cannot be read.
+    /// The entries, which are checked one by one later. `null` replaces an entry that cannot be read.
     tools: Vec<Value>,
-    /// Where the next page begins. It is opaque: it goes back as it came (MCP 2025-11-25, pagination).
+    /// The cursor of the next page. It is opaque and sent back unchanged (MCP 2025-11-25, pagination).
     next: Option<Value>,
 }
 
-/// A page as it came.
+/// A page as the server sent it.
 #[derive(Deserialize)]
 struct RawPage<'a> {
     #[serde(borrow, default)]
@@ -41,9 +41,9 @@ struct RawPage<'a> {
     next: Option<&'a RawValue>,
 }
 
-/// All entries of the server's tool list. All pages together may have `bytes_max` bytes, and weigh what
-/// so many bytes of schemas weigh. A page behind the first that cannot be had costs itself and those behind
-/// it; a server that does not know the method has no tools.
+/// Returns all entries of the server's tool list. `bytes_max` limits the size of all pages together, and
+/// their weight in memory. If a page after the first one fails, that page and the following pages are
+/// dropped. A server that does not know the method has no tools.
 pub async fn list_tools(
     peer: &Peer<RoleClient>,
     bytes_max: usize,
@@ -56,12 +56,12 @@ pub async fn list_tools(
         let page = match list_page(peer, cursor.take(), &mut budget).await {
             Ok(page) => page,
             Err(ConnectError::Refused { code, .. }) if number == 0 && is_unknown_method(code) => {
-                tracing::debug!("the server knows no `{LIST}`: it has no tools");
+                tracing::debug!("the server does not know `{LIST}`, so it has no tools");
                 break;
             }
             Err(error @ ConnectError::TooLarge { .. }) => return Err(error),
             Err(error) if number > 0 => {
-                tracing::warn!(tools = tools.len(), %error, "a page of the server's tool list cannot be had; it and those behind it are left out");
+                tracing::warn!(tools = tools.len(), %error, "a page of the server's tool list cannot be read; that page and the following pages are left out");
                 break;
             }
             Err(error) => return Err(error),
@@ -77,7 +77,7 @@ pub async fn list_tools(
         if tools.len() >= TOOLS_MAX || !seen.insert(next.to_string()) {
             tracing::warn!(
                 tools = tools.len(),
-                "the server's tool list does not end; the rest is left out"
+                "the server's tool list is too long; the rest is left out"
             );
             break;
         }
@@ -87,14 +87,14 @@ pub async fn list_tools(
     Ok(tools)
 }
 
-/// Whether a page has nothing but tools that came before: some servers answer an empty cursor, with which
-/// they end their list, with the first page.
+/// Whether all tools of a page were listed before. Some servers end their list with an empty cursor, and
+/// answer that cursor with the first page.
 fn is_repeated(page: &Page, before: &[Value]) -> bool {
     let name_of = |tool: &Value| tool.get("name").map(Value::to_string);
     let Some(first) = page.tools.first().and_then(name_of) else {
         return false;
     };
-    // The common case: another page.
+    // The common case: a new page.
     if before.first().and_then(name_of) != Some(first) {
         return false;
     }
@@ -103,24 +103,24 @@ fn is_repeated(page: &Page, before: &[Value]) -> bool {
     names.all(|name| known.contains(&name))
 }
 
-/// Whether a server says that it does not know the method.
+/// Whether an error code means that the server does not know the method.
 fn is_unknown_method(code: i64) -> bool {
     code == -32_601
 }
 
-/// What is left for the pages to come.
+/// The budget for the remaining pages.
 #[derive(Debug)]
 struct Budget {
-    /// The bytes of all pages.
+    /// The size limit of all pages, in bytes.
     bytes_max: usize,
-    /// Bytes that are left.
+    /// The bytes that are left.
     bytes: usize,
-    /// Weight that is left.
+    /// The weight that is left.
     weight: usize,
 }
 
 impl Budget {
-    /// A whole one.
+    /// Creates a full budget.
     fn new(bytes_max: usize) -> Self {
         Self {
             bytes_max,
@@ -129,21 +129,21 @@ impl Budget {
         }
     }
 
-    /// Takes a page, before it is read into values.
+    /// Takes a page from the budget before it is parsed into values.
     fn take(&mut self, page: &str) -> Result<(), ConnectError> {
         let bytes = self.bytes.checked_sub(page.len());
         self.bytes = bytes.ok_or_else(|| self.used_up())?;
         self.take_weight(weight(page.as_bytes()))
     }
 
-    /// Takes weight alone.
+    /// Takes only weight from the budget.
     fn take_weight(&mut self, weight: usize) -> Result<(), ConnectError> {
         let left = self.weight.checked_sub(weight);
         self.weight = left.ok_or_else(|| self.used_up())?;
         Ok(())
     }
 
-    /// The error of a list that is larger.
+    /// The error for a list that exceeds the budget.
     fn used_up(&self) -> ConnectError {
         ConnectError::TooLarge {
             what: "its tool list",
@@ -152,7 +152,7 @@ impl Budget {
     }
 }
 
-/// One page.
+/// Requests one page.
 async fn list_page(
     peer: &Peer<RoleClient>,
     cursor: Option<Value>,
@@ -173,7 +173,7 @@ async fn list_page(
     })
 }
 
-/// The request for the page at a cursor. rmcp knows cursors that are texts.
+/// Builds the request for the page at a cursor. rmcp supports only cursors that are texts.
 fn request_for(cursor: Option<Value>) -> ClientRequest {
     match cursor {
         None => ClientRequest::ListToolsRequest(ListToolsRequest::default()),
@@ -189,7 +189,7 @@ fn request_for(cursor: Option<Value>) -> ClientRequest {
     }
 }
 
-/// Reads a page: an object, or the list alone. An entry that cannot be read costs itself.
+/// Parses a page: an object, or a bare list. An entry that cannot be parsed is dropped; the others stay.
 fn read_page(raw: &str) -> serde_json::Result<Page> {
     if raw.starts_with('[') {
         return Ok(entries_of(raw));
@@ -204,7 +204,7 @@ fn read_page(raw: &str) -> serde_json::Result<Page> {
     Ok(page)
 }
 
-/// The entries of a list. What is no list has none.
+/// Returns the entries of a list, or an empty page for any other value.
 fn entries_of(raw: &str) -> Page {
     let mut page = Page::default();
     let entries: Option<Vec<&RawValue>> = serde_json::from_str(raw).ok();
@@ -215,7 +215,7 @@ fn entries_of(raw: &str) -> Page {
     page
 }
 
-/// rmcp's error in our words.
+/// Converts rmcp's error.
 fn list_error(error: ServiceError) -> ConnectError {
     match error {
         ServiceError::McpError(error) if error.code == UNREADABLE => {

@@ -1,13 +1,13 @@
-//! [`preview`]: the beginning of an answer, for a message.
+//! [`preview`]: the beginning of an answer, for an error message.
 
 use crate::secret::Redactor;
 
 /// How much of an unusable answer is shown, in characters.
 const PREVIEW_CHARS: usize = 100;
-/// How much of it is looked at, in bytes.
+/// How much of the answer is read for the preview, in bytes.
 const PREVIEW_BYTES_MAX: usize = 64 << 10;
 
-/// The beginning of a body on one line, for a message: secrets are taken out before it is cut.
+/// Returns the beginning of a body on one line, for an error message. Secrets are redacted before it is cut.
 pub fn preview(body: &[u8], redactor: &Redactor) -> String {
     let begin = body.get(..body.len().min(PREVIEW_BYTES_MAX));
     let text = String::from_utf8_lossy(begin.unwrap_or_default());

@@ -1,4 +1,4 @@
-//! Child processes: started in a group of their own, ended as a group, never left behind.
+//! Child processes. Each one starts in its own process group, and the bridge ends the whole group.
 
 use std::{
     collections::VecDeque,
@@ -31,61 +31,61 @@ use crate::{
     secret::Redactor,
 };
 
-/// How long a server may take to end after its stdin closed, before SIGTERM.
+/// How long a server may take to exit after its stdin closed, before SIGTERM.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
-/// How long it may take after SIGTERM, before SIGKILL.
+/// How long it may take to exit after SIGTERM, before SIGKILL.
 const TERM_GRACE: Duration = Duration::from_secs(3);
-/// How long its stderr may take to end after it; grandchildren may hold it open.
+/// How long its stderr may stay open after the exit. Grandchildren may keep it open.
 const STDERR_GRACE: Duration = Duration::from_millis(200);
-/// Lines of stderr kept for people.
+/// How many lines of stderr are kept.
 const TAIL_LINES: usize = 50;
 /// The longest line of stderr kept, in bytes.
 const STDERR_LINE_BYTES_MAX: usize = 4 << 10;
-/// How much stderr is read at once and in the long run.
+/// The rate at which stderr is read, at once and in the long run.
 const STDERR_PACE: Pace = Pace {
     burst: 4 << 20,
     per_second: 1 << 20,
 };
-/// Counted for each line of stderr beside its bytes, because a line is searched for secrets.
+/// The cost of each line of stderr, in addition to its bytes, because each line is searched for secrets.
 const STDERR_LINE_COST: usize = 256;
-/// Bytes of a line that is too long cost one of this many: they are only passed over.
+/// The divisor for the bytes of an overlong line, which are discarded without processing.
 const STDERR_PASSED_DIVISOR: usize = 16;
-/// What is read of stderr before the reader looks again whether it has to rest, in bytes.
+/// How much of stderr is read before the reader checks the rate again, in bytes.
 const STDERR_STEP: u64 = 64 << 10;
-/// Lines of stderr logged in one second; a flood is counted instead.
+/// Lines of stderr that are logged per second. Further lines are only counted.
 const LOGGED_LINES_PER_SECOND: u32 = 50;
 
-/// The last words of a server: its stderr and how it ended. Outlives the process.
+/// The last output of a server: its stderr and its exit status. It outlives the process.
 #[derive(Debug, Default)]
 pub struct LastWords {
-    /// The last lines on stderr, secrets redacted.
+    /// The last lines of stderr, with secrets redacted.
     lines: Mutex<VecDeque<String>>,
-    /// How the process ended, once it has.
+    /// The exit status, once the process has exited.
     exit: OnceLock<String>,
-    /// Why the program could not be executed (errno), if it could not.
+    /// Why the program could not be executed (errno), if so.
     not_started: OnceLock<i32>,
 }
 
 impl LastWords {
-    /// The last lines on stderr, oldest first.
+    /// Returns the last lines of stderr, oldest first.
     pub fn lines(&self) -> Vec<String> {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         lines.iter().cloned().collect()
     }
 
-    /// `exit status: 1`, once the process has ended.
+    /// Returns `exit status: 1`, once the process has exited.
     pub fn exit(&self) -> Option<&str> {
         self.exit.get().map(String::as_str)
     }
 
-    /// What to say about a program that could not be executed.
+    /// Returns the error for a program that could not be executed.
     pub fn not_started(&self, stdio: &Stdio) -> Option<ConnectError> {
         let number = *self.not_started.get()?;
         let error = io::Error::from_raw_os_error(number);
         Some(spawn_error(stdio, exec_reason(&error, stdio)))
     }
 
-    /// Adds a line and drops the oldest over the bound.
+    /// Adds a line and drops the oldest one above the limit.
     fn push(&self, line: String) {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         if lines.len() == TAIL_LINES {
@@ -94,7 +94,7 @@ impl LastWords {
         lines.push_back(line);
     }
 
-    /// Notes how the process ended; the first note stays.
+    /// Records how the process exited. Only the first record counts.
     fn ended(&self, status: io::Result<ExitStatus>) {
         self.exit.get_or_init(|| match status {
             Ok(status) => status.to_string(),
@@ -103,35 +103,35 @@ impl LastWords {
     }
 }
 
-/// A running server: its process group dies with this value.
+/// A running server. Dropping this value kills its process group.
 #[derive(Debug)]
 pub struct Process {
-    /// The group's leader.
+    /// The leader of the group.
     child: Child,
-    /// The group, until it was killed and the leader reaped.
+    /// The process group, until it was killed and its leader was reaped.
     group: Option<Pid>,
-    /// What it leaves behind.
+    /// Its last output.
     last_words: Arc<LastWords>,
-    /// Reads its stderr, until that ended.
+    /// The task that reads its stderr, until that ends.
     stderr: Option<JoinHandle<()>>,
-    /// How long it may take to end after its stdin closed.
+    /// How long it may take to exit after its stdin closed.
     grace: Duration,
-    /// Dropped when the group has ended, so that what left the group is ended too.
+    /// Dropped when the group has ended, so that processes that left the group are ended too.
     registration: Option<Registration>,
 }
 
 /// The pipes of a started server.
 #[derive(Debug)]
 pub struct Pipes {
-    /// Where our messages go.
+    /// Takes the messages to the server.
     pub stdin: ChildStdin,
-    /// Where its messages come from.
+    /// Returns the messages of the server.
     pub stdout: ChildStdout,
 }
 
 impl Process {
-    /// Starts the program, with a task that drains its stderr. A program that does not exist is
-    /// noticed later: [`LastWords::not_started`].
+    /// Starts the program and a task that drains its stderr. A program that does not exist is detected later:
+    /// [`LastWords::not_started`].
     pub async fn start(
         bridge: &BridgeName,
         stdio: &Stdio,
@@ -149,7 +149,7 @@ impl Process {
             .and_then(Pid::from_raw);
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (Some(input), Some(output), Some(errors)) = pipes else {
-            let reason = "the system gave it no pipes".to_owned();
+            let reason = "the operating system provided no pipes".to_owned();
             return Err(spawn_error(stdio, reason));
         };
         let last_words = Arc::new(LastWords::default());
@@ -174,17 +174,32 @@ impl Process {
         Ok((process, pipes))
     }
 
-    /// What the server leaves behind, also after its end.
+    /// The last output of the server, also after its exit.
     pub fn last_words(&self) -> Arc<LastWords> {
         Arc::clone(&self.last_words)
     }
 
-    /// The number of its process group, which is its own.
+    /// The id of its process group.
     pub fn group(&self) -> Option<u32> {
         self.child.id()
     }
 
-    /// Waits a moment for an exit that is about to happen, so that its status is known.
+    /// Whether it has exited; if so, it is reaped and its status is kept.
+    pub fn has_exited(&mut self) -> bool {
+        match self.child.try_wait() {
+            Ok(None) => false,
+            Ok(Some(status)) => {
+                self.last_words.ended(Ok(status));
+                true
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the state of a server's process is unknown");
+                false
+            }
+        }
+    }
+
+    /// Waits briefly for an imminent exit, so that the exit status is known.
     pub async fn note_exit(&mut self) {
         if let Ok(status) = timeout(Duration::from_millis(500), self.child.wait()).await {
             self.hear_out().await;
@@ -192,7 +207,7 @@ impl Process {
         }
     }
 
-    /// Waits for the last line on stderr, which may come in after the exit status.
+    /// Waits for the last line of stderr, which may arrive after the exit status.
     async fn hear_out(&mut self) {
         if let Some(stderr) = &mut self.stderr
             && timeout(STDERR_GRACE, stderr).await.is_ok()
@@ -201,20 +216,20 @@ impl Process {
         }
     }
 
-    /// Has [`Self::end`] send SIGTERM at once: the server misbehaves.
+    /// Makes [`Self::end`] send SIGTERM at once, because the server misbehaves.
     pub fn hurry(&mut self) {
         self.grace = Duration::ZERO;
     }
 
-    /// Ends the group: waits for the leader, whose stdin must be closed by now; then SIGTERM;
-    /// then SIGKILL for all that is left (MCP 2025-11-25, lifecycle, shutdown).
+    /// Ends the group. Waits for the leader, whose stdin must already be closed, then sends SIGTERM, then
+    /// SIGKILL to all remaining processes (MCP 2025-11-25, lifecycle, shutdown).
     pub async fn end(&mut self) {
         let mut ended = timeout(self.grace, self.child.wait()).await;
         if ended.is_err() {
             self.signal(Signal::TERM);
             ended = timeout(TERM_GRACE, self.child.wait()).await;
         }
-        // Grandchildren outlive a leader that ended well.
+        // Grandchildren can outlive a leader that exited normally.
         self.signal(Signal::KILL);
         let status = match ended {
             Ok(status) => status,
@@ -223,14 +238,14 @@ impl Process {
         self.group = None;
         self.registration = None;
         self.hear_out().await;
-        // What is read slowly because there was too much of it is of no use any more.
+        // The rest of a flooded stderr, which is read slowly, is no longer needed.
         if let Some(stderr) = self.stderr.take() {
             stderr.abort();
         }
         self.last_words.ended(status);
     }
 
-    /// Signals the whole group; one that is gone already is fine.
+    /// Sends a signal to the whole group. A group that is already gone is not an error.
     fn signal(&self, signal: Signal) {
         if let Some(group) = self.group
             && let Err(error) = kill_process_group(group, signal)
@@ -242,14 +257,14 @@ impl Process {
 }
 
 impl Drop for Process {
-    /// The net under every path that ends without [`Process::end`]: a cancelled connect, a panic.
-    /// The runtime reaps the leader.
+    /// Kills the group on every path that ends without [`Process::end`]: a canceled connect or a panic. The
+    /// runtime reaps the leader.
     fn drop(&mut self) {
         self.signal(Signal::KILL);
     }
 }
 
-/// The command as configured, in a new process group.
+/// Builds the configured command in a new process group.
 fn command(stdio: &Stdio) -> Command {
     let mut command = isolation::command(&stdio.command, &stdio.args);
     if !stdio.inherit_env {
@@ -260,7 +275,7 @@ fn command(stdio: &Stdio) -> Command {
             command.env_remove(name);
         }
         command.envs(user.environment());
-        // The standard library gives up all supplementary groups with it.
+        // The standard library also drops all supplementary groups.
         command.uid(user.uid).gid(user.gid);
     }
     for (name, value) in &stdio.env {
@@ -278,7 +293,8 @@ fn command(stdio: &Stdio) -> Command {
     command
 }
 
-/// Where the program runs. `None`: where we do; another user may not be able to enter that folder.
+/// The folder in which the program runs. `None` means the bridge's own folder, which another user may not be
+/// allowed to enter.
 fn working_folder(stdio: &Stdio) -> Option<&Path> {
     let home = || stdio.user.as_ref().map(RunAs::folder);
     stdio.cwd.as_deref().or_else(home)
@@ -291,8 +307,7 @@ fn spawn_error(stdio: &Stdio, reason: String) -> ConnectError {
     }
 }
 
-/// Says what to do about a process that does not start: its folder, or the program where no stage of
-/// ours starts it.
+/// Explains why a process does not start: its working directory is missing, or the program cannot be started.
 fn spawn_reason(error: &io::Error, stdio: &Stdio) -> String {
     match (error.kind(), working_folder(stdio)) {
         (io::ErrorKind::NotFound, Some(folder)) if !folder.is_dir() => {
@@ -311,14 +326,16 @@ fn spawn_reason(error: &io::Error, stdio: &Stdio) -> String {
     }
 }
 
-/// Says what to do about a program that cannot be executed.
+/// Explains why a program cannot be executed.
 fn exec_reason(error: &io::Error, stdio: &Stdio) -> String {
     match (error.kind(), &stdio.user) {
         (io::ErrorKind::NotFound, _) => {
             "no such program on PATH; install it or write its full path".to_owned()
         }
-        (io::ErrorKind::PermissionDenied, None) => "the file is not executable for us".to_owned(),
-        // A folder on PATH that the user may not enter counts as well.
+        (io::ErrorKind::PermissionDenied, None) => {
+            "the bridge's user may not execute the file".to_owned()
+        }
+        // A folder on PATH that the user may not enter also causes this error.
         (io::ErrorKind::PermissionDenied, Some(user)) if !stdio.command.contains('/') => {
             let name = &user.name;
             format!("there is no program of this name on PATH that the user `{name}` may execute")
@@ -330,9 +347,9 @@ fn exec_reason(error: &io::Error, stdio: &Stdio) -> String {
     }
 }
 
-/// Reads stderr to its end, so that a full pipe does not block the server: the last lines are kept,
-/// a bounded number a second is logged. A server that floods it (4 MiB at once, or more than 1 MiB a
-/// second for long) is read at that rate alone, so that it waits for us and not our other servers.
+/// Reads stderr to its end, so that a full pipe does not block the server. The last lines are kept, and a
+/// limited number per second is logged. If a server floods stderr (4 MiB at once, or more than 1 MiB per
+/// second for long), only that rate is read, so that this server waits and the others do not.
 async fn drain_stderr(
     bridge: BridgeName,
     stderr: ChildStderr,
@@ -345,7 +362,7 @@ async fn drain_stderr(
     )
     .with_ends(STDERR_LINE_BYTES_MAX);
     if let Err(error) = copy_lines(&bridge, lines, &last_words, &redactor).await {
-        tracing::debug!(bridge.name = %bridge, %error, "a server's stderr broke");
+        tracing::debug!(bridge.name = %bridge, %error, "cannot read a server's stderr");
     }
 }
 
@@ -372,7 +389,7 @@ async fn copy_lines<R: AsyncBufRead + Unpin>(
             }
             words_of(&line, redactor)
         } else {
-            // Last words need no newline.
+            // The last line needs no line break.
             is_open = false;
             words_of(&lines.rest(), redactor)
         };
@@ -396,7 +413,7 @@ async fn copy_lines<R: AsyncBufRead + Unpin>(
     Ok(())
 }
 
-/// Waits until stderr may be read on.
+/// Waits until stderr may be read again.
 async fn rest(allowance: &mut Allowance) {
     let wait = allowance.wait_for(STDERR_STEP, std::time::Instant::now());
     if !wait.is_zero() {
@@ -404,7 +421,7 @@ async fn rest(allowance: &mut Allowance) {
     }
 }
 
-/// What a line of stderr costs us.
+/// The cost of a line of stderr.
 fn cost_of(line: &Line<'_>) -> u64 {
     let cost = match line {
         Line::Whole(line) => line.len() + STDERR_LINE_COST,
@@ -414,8 +431,8 @@ fn cost_of(line: &Line<'_>) -> u64 {
     u64::try_from(cost).unwrap_or(u64::MAX)
 }
 
-/// What is kept of a line: plain text without secrets. Colors go first, because they may stand within a
-/// secret.
+/// The text that is kept of a line: plain text without secrets. Color codes are removed first, because they
+/// may split a secret.
 fn words_of(line: &Line<'_>, redactor: &Redactor) -> String {
     let (bytes, is_whole) = match line {
         Line::Passing(_) => return String::new(),

@@ -1,9 +1,9 @@
-//! What a server says of a call while it works on it, brought to whoever asked to hear it.
+//! Progress of a call: delivers the server's progress messages to their listeners.
 //!
-//! Nothing of this costs a call that nobody listens to. One that is listened to carries an [`Ear`]
-//! beside its message, and on the wire a progress token that is unique on its connection. The
-//! transports hand over what they read in the order it came; rmcp would run a task for each
-//! notification, and lose the order.
+//! This costs nothing for a call without a listener. A call with a listener carries an [`Ear`] next to its
+//! message, and on the wire a progress token that is unique on its connection. The transports pass on the
+//! notifications in the order in which they arrive; rmcp would run a task for each notification and lose the
+//! order.
 
 use std::{
     collections::HashMap,
@@ -22,69 +22,69 @@ use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use tokio::sync::watch;
 
-/// The notification that names a progress token.
+/// The notification that carries a progress token.
 const PROGRESS: &str = "notifications/progress";
-/// The notification that names no call; deprecated in 2026-07-28, and sent until it is gone.
+/// The log notification, which names no call. Deprecated in 2026-07-28, but servers still send it.
 const MESSAGE: &str = "notifications/message";
 
-/// The largest notification that is read, in bytes: read into values, it would be many times as large.
+/// The largest notification that is parsed, in bytes. Parsed values take many times that size.
 const MESSAGE_BYTES_MAX: usize = 64 << 10;
-/// As much of a server's words is kept, in bytes.
+/// The limit for the text of a message, in bytes.
 const TEXT_BYTES_MAX: usize = 4 << 10;
 
-/// What a server says of a call on its way.
+/// A progress message of a call.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Progress {
-    /// In its own words.
+    /// The server's text.
     pub text: String,
-    /// Whether that is only the beginning of them.
+    /// Whether the text was cut off.
     pub is_cut: bool,
-    /// How far it is.
+    /// The progress so far.
     pub reached: Option<f64>,
-    /// Out of how much, if it knows.
+    /// The total, if the server knows it.
     pub total: Option<f64>,
 }
 
-/// Hears what is said of one call. Only the latest is kept: whoever reads slowly misses what was
-/// said before, and nothing grows.
+/// Receives the progress of one call. Only the latest message is kept: a slow reader misses earlier ones, and
+/// memory does not grow.
 #[derive(Debug)]
 pub struct Ear(watch::Sender<Progress>);
 
-/// Goes with a request that is listened to, never in its message. Weak, so that nobody hears of a
-/// call that is over.
+/// Travels next to a request that has a listener, never inside its message. The reference is weak, so that
+/// messages after the end of the call are dropped.
 #[derive(Debug, Clone)]
 pub struct Heard(pub Weak<Ear>);
 
-/// Who hears what on one connection.
+/// The listeners of one connection.
 #[derive(Debug, Clone, Default)]
 pub struct Ears(Arc<Mutex<HashMap<ProgressToken, Listening>>>);
 
-/// Somebody who listens.
+/// One listener.
 #[derive(Debug)]
 struct Listening {
-    /// The request they want to hear of.
+    /// The request whose progress is wanted.
     request: RequestId,
-    /// Where they hear it.
+    /// The receiver.
     ear: Weak<Ear>,
 }
 
-/// A log message, as far as it is told: what is for developers alone is not.
+/// A log message that is passed on. Debug messages are not.
 #[derive(Debug, Deserialize)]
 struct LogMessage {
     /// `debug`, `info`, and so on.
     level: String,
-    /// Anything.
+    /// Any JSON value.
     data: Value,
 }
 
 impl Ear {
-    /// An ear, and where what it hears can be read.
+    /// Creates a receiver and the channel from which its messages are read.
     pub fn new() -> (Arc<Self>, watch::Receiver<Progress>) {
         let (sender, receiver) = watch::channel(Progress::default());
         (Arc::new(Self(sender)), receiver)
     }
 
-    /// Hears something.
+    /// Receives a message.
     fn hear(&self, progress: Progress) {
         self.0.send_replace(progress);
     }
@@ -96,7 +96,8 @@ pub fn is_progress(method: &str) -> bool {
 }
 
 impl Ears {
-    /// Notes who listens to a message that is about to be sent, and forgets those whose calls are over.
+    /// Registers the listener of a message that is about to be sent, and removes listeners whose calls have
+    /// ended.
     pub fn note(&self, message: &TxJsonRpcMessage<RoleClient>) {
         let JsonRpcMessage::Request(request) = message else {
             return;
@@ -120,8 +121,8 @@ impl Ears {
         table.insert(token, listening);
     }
 
-    /// Hands a notification to whoever listens. `request` is the one it belongs to where it names
-    /// none itself; `None`: nobody can tell.
+    /// Delivers a notification to its listener. `request` returns the request that a notification without a
+    /// token belongs to, or `None` if that is unknown.
     pub fn hear(&self, message: &[u8], request: impl FnOnce() -> Option<RequestId>) {
         let table = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if table.is_empty() || message.len() > MESSAGE_BYTES_MAX {
@@ -147,7 +148,7 @@ impl Ears {
 }
 
 impl Progress {
-    /// What a progress notification says.
+    /// Converts a progress notification.
     fn of_progress(params: ProgressNotificationParam) -> Self {
         Self {
             reached: Some(params.progress),
@@ -156,7 +157,7 @@ impl Progress {
         }
     }
 
-    /// What a log message says.
+    /// Converts the text of a log message.
     fn of_text(mut text: String) -> Self {
         let is_cut = text.len() > TEXT_BYTES_MAX;
         text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
@@ -168,7 +169,7 @@ impl Progress {
     }
 }
 
-/// Who listens behind a token. Some servers send a number back as text.
+/// Finds the listener for a token. Some servers send a number back as text.
 fn of_token(table: &HashMap<ProgressToken, Listening>, token: &ProgressToken) -> Option<Arc<Ear>> {
     let found = table.get(token).or_else(|| match &token.0 {
         RequestId::String(text) => table.get(&ProgressToken(RequestId::Number(text.parse().ok()?))),
@@ -177,7 +178,7 @@ fn of_token(table: &HashMap<ProgressToken, Listening>, token: &ProgressToken) ->
     found?.ear.upgrade()
 }
 
-/// The parameters of a notification, if it is this one.
+/// Parses the parameters of a notification, if its method matches.
 fn params<T: DeserializeOwned>(method: &str, message: &[u8]) -> Option<T> {
     #[derive(Deserialize)]
     struct Notification<T> {
@@ -188,7 +189,7 @@ fn params<T: DeserializeOwned>(method: &str, message: &[u8]) -> Option<T> {
     (notification.method == method).then_some(notification.params)
 }
 
-/// The words of a log message: a text, or the one in an object, as `FastMCP` writes it.
+/// Returns the text of a log message: a text, or the text inside an object, as `FastMCP` sends it.
 fn words(data: Value) -> String {
     match data {
         Value::String(text) => text,
@@ -213,7 +214,7 @@ mod tests {
 
     use super::*;
 
-    /// A call with a token, and who listens to it.
+    /// A call with a token and a listener.
     fn call(id: i64, ear: &Arc<Ear>) -> TxJsonRpcMessage<RoleClient> {
         let mut call = CallToolRequest::new(CallToolRequestParams::new("count"));
         let token = ProgressToken(RequestId::Number(id + 100));
@@ -245,8 +246,8 @@ mod tests {
         ears.note(&call(2, &two));
         ears.hear(&progress(&json!(101), "first"), || None);
         ears.hear(&progress(&json!("102"), "second"), || None);
-        for nobody in [json!(103), json!("x"), json!(1), json!(null)] {
-            ears.hear(&progress(&nobody, "lost"), || Some(RequestId::Number(1)));
+        for unknown in [json!(103), json!("x"), json!(1), json!(null)] {
+            ears.hear(&progress(&unknown, "lost"), || Some(RequestId::Number(1)));
         }
         assert_eq!(heard_one.borrow().text, "first");
         assert_eq!(heard_one.borrow().reached, Some(1.0));

@@ -1,4 +1,4 @@
-//! [`Session`]: one live connection to a server, of any transport.
+//! [`Session`]: a live connection to a server, over any transport.
 
 use std::{sync::Arc, time::Duration};
 
@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{name::ToolName, secret::Redactor};
 
-/// What a server says of itself.
+/// What a server reports about itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ServerInfo {
     /// `serverInfo.name`
@@ -37,12 +37,12 @@ pub struct ServerInfo {
     pub version: Option<String>,
     /// `instructions`
     pub instructions: Option<String>,
-    /// The negotiated protocol, `2025-11-25`; `openapi` for a service without MCP.
+    /// The negotiated protocol version, such as `2025-11-25`; `openapi` for a service without MCP.
     pub protocol: String,
 }
 
 impl ServerInfo {
-    /// The same without the secrets that a server puts into it.
+    /// Returns a copy with secrets redacted.
     pub fn without_secrets(&self, redactor: &Redactor) -> Self {
         let clean = |text: &String| redactor.redact(text).into_owned();
         Self {
@@ -54,24 +54,24 @@ impl ServerInfo {
     }
 }
 
-/// A live connection. Cheap to share; it ends when the server goes or [`Session::close`] is called.
+/// A live connection. Clones are cheap. It ends when the server exits or [`Session::close`] is called.
 #[derive(Debug)]
 pub struct Session {
-    /// How calls get there.
+    /// The connection that carries the calls.
     link: Link,
-    /// What the server said of itself.
+    /// What the server reported about itself.
     pub server: ServerInfo,
-    /// What the connect found out, for the next one.
+    /// What the connect found out, for the next connect.
     pub known: Known,
-    /// The child's last words, for a stdio server.
+    /// The child's last output, for a stdio server.
     pub last_words: Option<Arc<LastWords>>,
-    /// The process group behind it, for a stdio server.
+    /// The process group, for a stdio server.
     pub group: Option<u32>,
-    /// Woken when the server's tool list changed.
+    /// Notified when the server's tool list has changed.
     pub tools_changed: Arc<Notify>,
-    /// What the server sends unasked.
+    /// Handles what the server sends unasked.
     pub(super) unasked: Unasked,
-    /// Cancelled when the connection has ended and everything of it is cleaned up.
+    /// Canceled when the connection has ended and its cleanup is complete.
     pub(super) ended: CancellationToken,
     /// Cancel to end the connection.
     pub(super) stop: CancellationToken,
@@ -80,21 +80,21 @@ pub struct Session {
 /// The two kinds of connection.
 #[derive(Debug)]
 pub(super) enum Link {
-    /// MCP by rmcp.
+    /// An MCP connection through rmcp.
     Mcp {
         /// Sends requests.
         peer: Peer<RoleClient>,
-        /// For the message that tells of an abandoned call.
+        /// Runs the task that reports an abandoned call to the server.
         tracker: TaskTracker,
         /// The limit behind [`CallError::TooLarge`], in bytes.
         result_bytes_max: usize,
     },
-    /// An HTTP service that is no MCP server.
+    /// An HTTP service that does not speak MCP.
     OpenApi(OpenApiSession),
 }
 
 impl Session {
-    /// Puts a session together; [`super::connect`] does the work before.
+    /// Creates a session; [`super::connect`] opens the connection.
     pub(super) fn new(link: Link, server: ServerInfo, known: Known) -> Self {
         Self {
             link,
@@ -109,7 +109,7 @@ impl Session {
         }
     }
 
-    /// All pages of the server's tool list, as it wrote them.
+    /// Returns all pages of the server's tool list, as the server wrote them.
     pub async fn list_tools(&self, limit: Duration) -> Result<Vec<Value>, ConnectError> {
         match &self.link {
             Link::Mcp { peer, .. } => {
@@ -128,7 +128,7 @@ impl Session {
         }
     }
 
-    /// What the tool list could not hold, each in a line: operations of a service without MCP.
+    /// Operations of an OpenAPI service that could not become tools, one line each.
     pub fn flaws(&self) -> Vec<String> {
         match &self.link {
             Link::Mcp { .. } => Vec::new(),
@@ -136,9 +136,9 @@ impl Session {
         }
     }
 
-    /// Calls a tool and gives the JSON text of its result. `passed` are headers of the caller that go
-    /// on to a server behind a URL; `ear` hears what the server says in between. Dropping the
-    /// future, like the deadline, tells the server to cancel (MCP 2025-11-25, cancellation).
+    /// Calls a tool and returns the JSON text of its result. `passed` contains headers of the caller that are
+    /// forwarded to a server behind a URL. `ear` receives the server's progress messages. If the future is
+    /// dropped or the deadline passes, the server is told to cancel (MCP 2025-11-25, cancellation).
     pub async fn call(
         &self,
         tool: &ToolName,
@@ -180,7 +180,7 @@ impl Session {
         }
     }
 
-    /// Why the bridge ended the session itself, because of what the server sent; `None` where it did not.
+    /// Returns why the bridge itself ended the session because of what the server sent, if so.
     pub fn ended_because(&self) -> Option<&'static str> {
         self.unasked.reason()
     }
@@ -190,12 +190,12 @@ impl Session {
         self.ended.cancelled().await;
     }
 
-    /// Whether the connection is over.
+    /// Whether the connection has ended.
     pub fn has_ended(&self) -> bool {
         self.ended.is_cancelled()
     }
 
-    /// Ends the connection and waits until nothing of it is left.
+    /// Ends the connection and waits until its cleanup is complete.
     pub async fn close(&self) {
         self.stop.cancel();
         self.ended.cancelled().await;
@@ -208,7 +208,7 @@ impl Drop for Session {
     }
 }
 
-/// Goes on with the caller's trace in `_meta` too, where servers of every transport find it (MCP
+/// Writes the caller's trace context into `_meta` too, where servers of every transport find it (MCP
 /// SEP-414).
 fn trace_into(passed: &HeaderMap, params: &mut CallToolRequestParams) {
     let text = |name| passed.get(name).and_then(|value| value.to_str().ok());
@@ -221,8 +221,8 @@ fn trace_into(passed: &HeaderMap, params: &mut CallToolRequestParams) {
     }
 }
 
-/// Since 2026-07-28 a server logs nothing unless the request asks for it.
-#[expect(deprecated, reason = "servers log until it is gone")]
+/// Asks for log messages. Since 2026-07-28 a server sends them only if the request asks for them.
+#[expect(deprecated, reason = "servers use it until it is removed")]
 fn asks_for_log() -> RequestMetaObject {
     let mut meta = RequestMetaObject::new();
     meta.set_log_level(rmcp::model::LoggingLevel::Info);
@@ -253,11 +253,11 @@ async fn answer(
     raw_result(result).map_err(|error| CallError::Protocol(error.to_string()))
 }
 
-/// A request on its way. Dropped before its answer came, it tells the server so.
+/// A request in flight. Dropping it before the answer arrives tells the server to cancel.
 struct Flight<'a> {
     /// The request, until it is answered.
     handle: Option<RequestHandle<RoleClient>>,
-    /// Runs the message.
+    /// Runs the task that sends the cancellation.
     tracker: &'a TaskTracker,
 }
 
@@ -267,7 +267,7 @@ impl Drop for Flight<'_> {
             self.tracker.spawn(async move {
                 let cancelled = handle.cancel(Some("the caller no longer waits".to_owned()));
                 if let Err(error) = cancelled.await {
-                    tracing::debug!(%error, "cannot tell the server of a cancelled call");
+                    tracing::debug!(%error, "cannot tell the server that a call was canceled");
                 }
             });
         }

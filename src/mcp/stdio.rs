@@ -1,4 +1,4 @@
-//! The stdio transport: one JSON-RPC message a line (MCP 2025-11-25, transports, stdio).
+//! The stdio transport: one JSON-RPC message per line (MCP 2025-11-25, transports, stdio).
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -18,6 +18,7 @@ use tokio::{
 
 use super::{
     decode::Decoder,
+    exit::ExitWatch,
     inbox::Inbox,
     outbox::Outbox,
     process::{Pipes, Process},
@@ -26,32 +27,34 @@ use super::{
 };
 use crate::secret::Redactor;
 
-/// How long one message may take to go into the pipe. A server that reads nothing for this long is
-/// stuck for good, and every further message would wait behind it.
+/// The timeout for writing one message into the pipe. A server that reads nothing for this long is considered
+/// stuck, and every further message would wait behind it.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long closing stdin may take.
+/// The timeout for closing stdin.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// The transport of one child process.
 #[derive(Debug)]
 pub struct StdioTransport {
-    /// The process, ended by `close`.
+    /// The process; `close` ends it.
     process: Arc<Mutex<Process>>,
     /// Its stdin, until `close`.
     outbox: Arc<Outbox>,
     /// Its stdout.
     inbox: Inbox<BufReader<ChildStdout>>,
-    /// Knows what was asked.
+    /// Knows the requests in flight.
     decoder: Arc<Decoder>,
-    /// Woken when a write fails: the session is over though stdout may stay open.
+    /// Notified when a write fails. The session then ends, although stdout may stay open.
     broken: Arc<Notify>,
-    /// What the server sends unasked.
+    /// Detects that the process has exited, even if another process keeps stdout open.
+    exit: ExitWatch,
+    /// Handles what the server sends unasked.
     unasked: Unasked,
 }
 
 impl StdioTransport {
-    /// Speaks to a started process. What it sends unasked goes to `unasked`, which also knows how large
-    /// an answer may be.
+    /// Creates the transport of a started process. What the server sends unasked goes to `unasked`, which
+    /// also limits the size of an answer.
     pub fn new(
         process: Arc<Mutex<Process>>,
         pipes: Pipes,
@@ -66,6 +69,7 @@ impl StdioTransport {
             inbox: Inbox::new(stdout, Arc::clone(&decoder), unasked.clone()),
             decoder,
             broken: Arc::new(Notify::new()),
+            exit: ExitWatch::new(),
             unasked,
         }
     }
@@ -91,7 +95,8 @@ impl Transport<RoleClient> for StdioTransport {
             if result.is_err() {
                 broken.notify_one();
             }
-            // What went out before the pipe broke is lost with the session, and never sent twice.
+            // A message that was written before the pipe broke is lost with the session. It is never sent
+            // twice.
             result.or_else(|error| {
                 if outbox.is_written(ticket) {
                     Ok(())
@@ -102,12 +107,13 @@ impl Transport<RoleClient> for StdioTransport {
         }
     }
 
-    /// Cancel-safe, as rmcp asks: a partial line stays in `inbox`.
+    /// Cancel-safe, as rmcp requires: a partial line stays in `inbox`.
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleClient>> {
         let broken = Arc::clone(&self.broken);
         let message = tokio::select! {
             message = self.inbox.next() => message,
             () = broken.notified() => None,
+            () = self.exit.over(&self.process) => None,
         };
         if message.is_none() {
             self.process.lock().await.note_exit().await;
@@ -116,9 +122,9 @@ impl Transport<RoleClient> for StdioTransport {
     }
 
     async fn close(&mut self) -> io::Result<()> {
-        // A writer that hangs in a full pipe keeps it open; the group is killed all the same.
+        // A writer that hangs on a full pipe keeps stdin open. The group is killed regardless.
         if timeout(CLOSE_TIMEOUT, self.outbox.close()).await.is_err() {
-            tracing::debug!("the server's stdin is stuck");
+            tracing::debug!("closing the server's stdin timed out");
         }
         let mut process = self.process.lock().await;
         if self.unasked.is_over() {
@@ -129,8 +135,8 @@ impl Transport<RoleClient> for StdioTransport {
     }
 }
 
-/// A `tools/call` of the revisions before 2026-07-28, as it goes over the wire. rmcp would build a
-/// tree of it first, to add a progress token that nobody listens to.
+/// A `tools/call` of the revisions before 2026-07-28, as it is sent. rmcp would first build a tree of it, to
+/// add a progress token that has no listener.
 #[derive(Serialize)]
 struct PlainCall<'a> {
     /// Always `2.0`.
@@ -144,7 +150,7 @@ struct PlainCall<'a> {
 }
 
 impl<'a> PlainCall<'a> {
-    /// The call in a message, if it is one that needs no `_meta`.
+    /// Returns the call of a message, if it needs no `_meta`.
     fn of(message: &'a TxJsonRpcMessage<RoleClient>) -> Option<Self> {
         let JsonRpcMessage::Request(request) = message else {
             return None;

@@ -1,10 +1,10 @@
-//! [`Unasked`]: what the server of one session sends without being asked, and what becomes of it.
+//! [`Unasked`]: handles what the server of one session sends without being asked.
 //!
-//! A server may send requests, notifications, log lines and junk whenever it likes. rmcp would run a
-//! task for each of them, so nothing of the kind reaches it: the transports hand it to this value
-//! instead. Pings and requests are answered from a bounded queue, a changed tool list sets a flag, and
-//! the rest is dropped. All of it is counted against an [`Allowance`]; a server that uses it up has its
-//! session ended, and the bridge's status says why.
+//! A server may send requests, notifications, log lines and junk at any time. rmcp would run a task for each
+//! of them, so they never reach rmcp: the transports pass them to this value instead. Pings and requests are
+//! answered from a bounded queue, a changed tool list sets a flag, and the rest is dropped. All of it counts
+//! against an [`Allowance`]. When a server has used it up, its session ends, and the status of the bridge
+//! tells why.
 
 use std::{
     collections::VecDeque,
@@ -25,38 +25,40 @@ use tokio_util::sync::CancellationToken;
 
 use super::allowance::{Allowance, Pace};
 
-/// What a server may send at once and in the long run. An honest server that logs, prints a banner or
-/// reports progress stays far below it.
+/// How much a server may send at once and in the long run. A well-behaved server that logs, prints a banner
+/// or reports progress stays far below it.
 const PACE: Pace = Pace {
     burst: 8 << 20,
     per_second: 256 << 10,
 };
 
-/// Counted for each line of a program beside its bytes, because reading a message costs something of its
-/// own.
+/// The cost of each line of a program, in addition to its bytes, because each message has a fixed cost of
+/// parsing.
 const LINE_COST: usize = 128;
-/// The same for each event, comment and odd line of an event stream, which cost more.
+/// The cost of each event, comment and malformed line of an event stream, which take more time.
 const EVENT_COST: usize = 512;
-/// Counted for each line of an event that is not its data.
+/// The cost of each line of an event that is not its data.
 const FIELD_COST: usize = 32;
-/// Counted for each request of the server, because it wants an answer.
+/// The cost of each request of the server, because it requires an answer.
 const REQUEST_COST: usize = 4 << 10;
-/// Given back for each answer to a request of ours, so that a server may print something at each call.
+/// Refilled for each answer to a request, so that a server may print something during each call.
 const ANSWER_EARNS: usize = 64 << 10;
-/// Bytes that are passed over unread cost one of this many while an answer is due: it may be larger than
-/// we take.
+/// The divisor for bytes that are discarded unread while an answer is due. The answer may be larger than the
+/// limit.
 const SKIPPED_DIVISOR: usize = 16;
-/// The same while none is due.
+/// The divisor while no answer is due.
 const IDLE_SKIPPED_DIVISOR: usize = 4;
 
-/// Counted for each piece of them.
+/// The cost of each chunk of discarded bytes.
 const SKIP_COST: usize = 16;
 
-/// Answers that wait to be sent to the server; it is not read further while they are this many.
+/// The maximum number of answers that wait to be sent to the server. Its output is not read while this many
+/// wait.
 pub const OWED_MAX: usize = 64;
-/// The longest id of a request that is answered, in bytes of JSON. SDKs count, or send a UUID.
+/// The longest id of a request that is answered, in bytes of JSON. SDKs use counters or UUIDs.
 pub const ID_BYTES_MAX: usize = 256;
-/// Notifications that rmcp itself needs for a subscription (MCP 2026-07-28), in one session.
+/// The maximum number of notifications per session that rmcp itself needs for a subscription (MCP
+/// 2026-07-28).
 const PASSED_ON_MAX: usize = 16;
 /// The largest of them, in bytes.
 const PASSED_ON_BYTES_MAX: usize = 16 << 10;
@@ -64,55 +66,55 @@ const PASSED_ON_BYTES_MAX: usize = 16 << 10;
 /// The largest message while no request is in flight, in bytes.
 const IDLE_BYTES_MAX: usize = 4 << 20;
 
-/// Why a session is ended that sent too much.
-const TOO_MUCH: &str = "the server sent too much that was not asked for (8 MiB at once, or more than \
+/// The reason if a session ends because its server sent too much.
+const TOO_MUCH: &str = "the server sent too much unrequested data (8 MiB at once, or more than \
                         256 KiB a second for long); it must print less on stdout and send fewer \
                         notifications and requests";
-/// Why a session is ended whose server does not read.
-pub const DOES_NOT_READ: &str = "the server sent requests faster than it reads the answers: 64 of them \
-                                 were waiting for long";
+/// The reason if a session ends because its server does not read.
+pub const DOES_NOT_READ: &str = "the server sent requests faster than it reads the answers: 64 answers \
+                                 were waiting for more than 5 seconds";
 
-/// The bounds of what one answer may weigh.
+/// The size limits for answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// The largest answer to a call, in bytes.
+    /// The limit for the answer to a call, in bytes.
     pub result_bytes_max: usize,
-    /// All pages of a tool list together, in bytes.
+    /// The limit for all pages of a tool list together, in bytes.
     pub tools_bytes_max: usize,
 }
 
-/// One for each session; cheap to clone.
+/// One value per session. Clones are cheap.
 #[derive(Debug, Clone)]
 pub struct Unasked(Arc<Inner>);
 
-/// What the clones share.
+/// The state that the clones share.
 #[derive(Debug)]
 struct Inner {
-    /// What one answer may weigh.
+    /// The size limits for answers.
     bounds: Bounds,
-    /// Counted for each message beside its bytes.
+    /// The cost of each message, in addition to its bytes.
     message_cost: usize,
-    /// What may still come unasked.
+    /// How much the server may still send unasked.
     allowance: Mutex<Allowance>,
-    /// Whether anything was taken from it: an answer need not look at a full one.
+    /// Whether anything was taken from the allowance. An answer need not lock a full one.
     is_touched: AtomicBool,
-    /// The largest message that can be an answer now, in bytes.
+    /// The size limit of an answer that can arrive now, in bytes.
     expected: AtomicUsize,
-    /// Woken when the server says that its tool list changed.
+    /// Notified when the server reports that its tool list changed.
     tools_changed: Arc<Notify>,
-    /// Answers to requests of the server, in their order.
+    /// Answers to requests of the server, in order.
     owed: Mutex<VecDeque<TxJsonRpcMessage<RoleClient>>>,
-    /// How many they are, so that nothing is locked while there are none.
+    /// The number of these answers, so that nothing is locked while there are none.
     owed_count: AtomicUsize,
-    /// Woken when there is one more of them.
+    /// Notified when an answer is added.
     owing: Notify,
-    /// Woken when there is one less.
+    /// Notified when an answer is removed.
     paid: Notify,
-    /// Notifications that rmcp was given.
+    /// The number of notifications that were passed to rmcp.
     passed_on: AtomicUsize,
-    /// Cancelled when the session has to end.
+    /// Canceled when the session has to end.
     over: CancellationToken,
-    /// Why.
+    /// Why the session has to end.
     reason: OnceLock<&'static str>,
 }
 
@@ -132,17 +134,17 @@ impl Default for Unasked {
 }
 
 impl Unasked {
-    /// For a session with a program.
+    /// Creates the value for a session with a child process.
     pub fn new(bounds: Bounds) -> Self {
         Self::with_cost(bounds, LINE_COST)
     }
 
-    /// For a session over HTTP.
+    /// Creates the value for a session over HTTP.
     pub fn of_events(bounds: Bounds) -> Self {
         Self::with_cost(bounds, EVENT_COST)
     }
 
-    /// For a session that begins.
+    /// Creates the value for a session.
     fn with_cost(bounds: Bounds, message_cost: usize) -> Self {
         Self(Arc::new(Inner {
             bounds,
@@ -161,12 +163,12 @@ impl Unasked {
         }))
     }
 
-    /// What one answer may weigh.
+    /// The size limits for answers.
     pub fn bounds(&self) -> Bounds {
         self.0.bounds
     }
 
-    /// Woken when the server says that its tool list changed.
+    /// Notified when the server reports that its tool list changed.
     pub fn tools_changed(&self) -> Arc<Notify> {
         Arc::clone(&self.0.tools_changed)
     }
@@ -181,7 +183,7 @@ impl Unasked {
         self.take(bytes.saturating_add(FIELD_COST));
     }
 
-    /// Counts bytes that were passed over without being read, as those of a message that is too large.
+    /// Counts bytes that were discarded unread, such as those of a message that is too large.
     pub fn skipped(&self, bytes: usize) {
         let is_due = self.0.expected.load(Ordering::Relaxed) > 0;
         let divisor = if is_due {
@@ -192,7 +194,8 @@ impl Unasked {
         self.take(bytes.div_ceil(divisor).saturating_add(SKIP_COST));
     }
 
-    /// Counts an answer to a request of ours: what it brought may come once more for nothing.
+    /// Counts an answer to a request. It refills the allowance, so that the same amount may arrive again at
+    /// no cost.
     pub fn answered(&self, bytes: usize) {
         if self.0.is_touched.load(Ordering::Relaxed) {
             let earned = bytes.saturating_add(ANSWER_EARNS);
@@ -201,8 +204,8 @@ impl Unasked {
         }
     }
 
-    /// Answers a request of the server: a ping (MCP 2025-11-25, ping), and with an error whatever needs
-    /// a capability that we do not declare.
+    /// Answers a request of the server: a ping (MCP 2025-11-25, ping) with a result, and all others with an
+    /// error, because they need capabilities that the bridge does not declare.
     pub fn request(&self, id: RequestId, method: &str, bytes: usize) {
         self.take(bytes.saturating_add(REQUEST_COST));
         if self.is_over() {
@@ -213,7 +216,7 @@ impl Unasked {
         } else {
             let error = ErrorData::new(
                 ErrorCode::METHOD_NOT_FOUND,
-                "this client answers no request but `ping`",
+                "this client answers only `ping`",
                 None,
             );
             JsonRpcMessage::error(error, Some(id))
@@ -223,7 +226,7 @@ impl Unasked {
         self.0.owing.notify_one();
     }
 
-    /// Takes a notification. `true` where rmcp has to see it.
+    /// Handles a notification. Returns `true` if rmcp has to receive it.
     pub fn notification(&self, method: &str, bytes: usize) -> bool {
         self.note(bytes);
         match method {
@@ -239,7 +242,7 @@ impl Unasked {
         }
     }
 
-    /// The answer that is due next.
+    /// Takes the next answer that is due.
     pub fn take_owed(&self) -> Option<TxJsonRpcMessage<RoleClient>> {
         if self.0.owed_count.load(Ordering::Acquire) == 0 {
             return None;
@@ -250,12 +253,12 @@ impl Unasked {
         Some(owed)
     }
 
-    /// Whether so many answers wait that the server is not read further.
+    /// Whether too many answers wait, so that the server's output is not read.
     pub fn owes_too_many(&self) -> bool {
         self.0.owed_count.load(Ordering::Acquire) >= OWED_MAX
     }
 
-    /// Whether so few answers wait that the server keeps up with them.
+    /// Whether few enough answers wait, so that the server keeps up.
     pub fn owes_few(&self) -> bool {
         self.0.owed_count.load(Ordering::Acquire) <= OWED_MAX / 4
     }
@@ -265,10 +268,10 @@ impl Unasked {
         self.0.owing.notified().await;
     }
 
-    /// Waits until the server may be read further. Cancel-safe.
+    /// Waits until the server's output may be read again. Cancel-safe.
     pub async fn room(&self) {
         loop {
-            // Made before the look, so that it hears of what happens in between.
+            // Created before the check, so that a change in between is not missed.
             let paid = self.0.paid.notified();
             if !self.owes_too_many() {
                 return;
@@ -277,13 +280,13 @@ impl Unasked {
         }
     }
 
-    /// Ends the session; the first reason stays.
+    /// Ends the session. Only the first reason is kept.
     pub fn end(&self, reason: &'static str) {
         self.0.reason.get_or_init(|| reason);
         self.0.over.cancel();
     }
 
-    /// Why the session was ended, if it was.
+    /// Returns why the session ended, if it did.
     pub fn reason(&self) -> Option<&'static str> {
         self.0.reason.get().copied()
     }
@@ -298,19 +301,19 @@ impl Unasked {
         self.0.over.cancelled().await;
     }
 
-    /// Notes the largest answer that can come now, in bytes; 0 when none is due.
+    /// Sets the size limit of the answer that can arrive now, in bytes; 0 if none is due.
     pub fn expect(&self, bytes: usize) {
         self.0.expected.store(bytes, Ordering::Relaxed);
     }
 
-    /// The largest message that is read whole now, in bytes.
+    /// The largest message that is kept whole now, in bytes.
     pub fn message_bytes_max(&self) -> usize {
         let expected = self.0.expected.load(Ordering::Relaxed);
         let least = IDLE_BYTES_MAX.min(self.0.bounds.result_bytes_max);
         expected.max(least)
     }
 
-    /// Takes from the allowance, and ends the session of a server that has used it up.
+    /// Takes from the allowance. If the allowance is used up, the session ends.
     fn take(&self, cost: usize) {
         self.0.is_touched.store(true, Ordering::Relaxed);
         let cost = u64::try_from(cost).unwrap_or(u64::MAX);
@@ -319,7 +322,7 @@ impl Unasked {
         }
     }
 
-    /// The allowance; it is whole between two statements, also after a panic elsewhere.
+    /// Locks the allowance. A poisoned lock is safe to use: no statement leaves it half changed.
     fn allowance(&self) -> MutexGuard<'_, Allowance> {
         self.0
             .allowance
@@ -327,7 +330,7 @@ impl Unasked {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The answers that wait.
+    /// Locks the pending answers.
     fn owed(&self) -> MutexGuard<'_, VecDeque<TxJsonRpcMessage<RoleClient>>> {
         self.0.owed.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -354,7 +357,7 @@ mod tests {
                 send(&unasked);
                 while unasked.take_owed().is_some() {}
             }
-            assert!(!unasked.is_over(), "a thousand messages are no flood");
+            assert!(!unasked.is_over(), "a thousand messages are not a flood");
             for _ in 0..200_000 {
                 send(&unasked);
                 while unasked.take_owed().is_some() {}

@@ -1,5 +1,5 @@
-//! [`Watched`]: a transport that answers for itself what its server asks, and ends when the server
-//! sends too much.
+//! [`Watched`]: a transport that answers its server's requests itself, and ends when the server sends too
+//! much.
 
 use std::time::Duration;
 
@@ -13,27 +13,27 @@ use tokio::time::{Instant, sleep_until};
 
 use super::unasked::{DOES_NOT_READ, Unasked};
 
-/// How long as many answers may wait as there is room for: the server sends requests faster than it reads
-/// what comes back, or reads nothing.
+/// How long the queue of answers may stay full. The server either sends requests faster than it reads the
+/// answers, or reads nothing.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A message on its way.
+/// A message that is being sent.
 type Sending<E> = BoxFuture<'static, Result<(), E>>;
 
 /// A transport and what its server sends unasked.
 pub struct Watched<T: Transport<RoleClient>> {
     /// The transport.
     inner: T,
-    /// What the server sends unasked; the transport hands it over.
+    /// Handles what the server sends unasked; the transport passes it on.
     unasked: Unasked,
-    /// The answer that is on its way.
+    /// The answer that is being sent.
     sending: Option<Sending<T::Error>>,
-    /// When the room for more answers was used up.
+    /// Since when the queue of answers is full.
     full_since: Option<Instant>,
 }
 
 impl<T: Transport<RoleClient>> Watched<T> {
-    /// Watches a transport that hands over to `unasked`.
+    /// Wraps a transport that reports to `unasked`.
     pub fn new(inner: T, unasked: Unasked) -> Self {
         Self {
             inner,
@@ -43,7 +43,7 @@ impl<T: Transport<RoleClient>> Watched<T> {
         }
     }
 
-    /// Begins to send the answer that is due next, unless one is on its way.
+    /// Starts to send the next answer, unless one is being sent.
     fn begin(&mut self) {
         if self.sending.is_none()
             && let Some(owed) = self.unasked.take_owed()
@@ -68,7 +68,7 @@ impl<T: Transport<RoleClient>> Transport<RoleClient> for Watched<T> {
         self.inner.send(item)
     }
 
-    /// Cancel-safe, as rmcp asks: the answer on its way stays in `sending`.
+    /// Cancel-safe, as rmcp requires: the answer that is being sent stays in `sending`.
     async fn receive(&mut self) -> Option<RxJsonRpcMessage<RoleClient>> {
         loop {
             self.begin();

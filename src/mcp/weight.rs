@@ -1,27 +1,27 @@
-//! How much memory a JSON text needs once it is read into values; pure.
+//! Estimates how much memory a JSON text needs once it is parsed into values. Pure.
 //!
-//! A text of 8 MB that is all `0,0,0,…` becomes hundreds of megabytes of values. So what a server sends
-//! is weighed before it is read.
+//! A text of 8 MB that consists of `0,0,0,…` becomes hundreds of megabytes of values. Text from a server is
+//! therefore weighed before it is parsed.
 
 use serde_json::Value;
 
-/// Bytes of one value in memory: itself, and its share of the list or object around it.
+/// The memory of one value, in bytes: itself and its share of the list or object around it.
 pub const VALUE_BYTES: usize = 96;
 
-/// More bytes of an object: it has room for four members and a table to find them.
+/// The additional memory of an object, in bytes: it has room for four members and a table to find them.
 pub const OBJECT_BYTES: usize = 416;
 
-/// What a tool weighs beside its JSON, in bytes: its part of the documents and the tables.
+/// The weight of a tool in addition to its JSON, in bytes: its part of the documents and the tables.
 pub const TOOL_BYTES: usize = 3 << 10;
 
-/// The most that one tool weighs, in bytes. The heaviest known weighs 100 KB.
+/// The maximum weight of one tool, in bytes. The heaviest known tool weighs 100 KB.
 const TOOL_WEIGHT_MAX: usize = 2 << 20;
 
-/// A list of tools may weigh so many times the bytes that it may have. A tool as servers write it weighs
-/// 8 times its text, or up to 23 times; the heaviest list known weighs 4 MB.
+/// The factor between the size limit and the weight limit of a tool list. A typical tool weighs 8 times its
+/// text, or up to 23 times; the heaviest known list weighs 4 MB.
 const WEIGHT_FACTOR: usize = 4;
 
-/// The weight of a JSON text in bytes, from above. The text need not be valid.
+/// An upper bound for the weight of a JSON text, in bytes. The text need not be valid.
 pub fn weight(json: &[u8]) -> usize {
     let (mut values, mut objects) = (1_usize, 0_usize);
     let mut rest = json;
@@ -41,12 +41,12 @@ pub fn weight(json: &[u8]) -> usize {
         .saturating_add(objects.saturating_mul(OBJECT_BYTES))
 }
 
-/// The largest weight of what may have so many bytes.
+/// The weight limit for a size limit in bytes.
 pub fn weight_max(bytes_max: usize) -> usize {
     bytes_max.saturating_mul(WEIGHT_FACTOR)
 }
 
-/// The weight of a value in bytes, as [`weight`] tells it of its text.
+/// The weight of a value in bytes, equal to the [`weight`] of its text.
 pub fn weight_of(value: &Value) -> usize {
     let mut weight = 0_usize;
     let mut open = vec![value];
@@ -66,8 +66,8 @@ pub fn weight_of(value: &Value) -> usize {
     weight
 }
 
-/// Has a tool that is too heavy accept any object, so that it can still be called: no model reads a schema
-/// of that size. Whether it was.
+/// Replaces the schema of a tool that is too heavy with one that accepts any object, so that the tool can
+/// still be called. Models do not read a schema of that size. Returns whether the schema was replaced.
 pub fn lighten(tool: &mut Value) -> bool {
     if weight_of(tool) <= TOOL_WEIGHT_MAX {
         return false;
@@ -88,7 +88,7 @@ mod tests {
 
     use super::*;
 
-    /// How many values there are.
+    /// The number of values.
     fn count(value: &Value) -> usize {
         match value {
             Value::Array(items) => 1 + items.iter().map(count).sum::<usize>(),

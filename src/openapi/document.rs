@@ -1,4 +1,4 @@
-//! Whole documents, put together from finished operations.
+//! Assembles documents from finished operations.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -14,39 +14,39 @@ use super::{
     operation::{Model, encoded_path, json_text},
 };
 
-/// A document, ready to be served.
+/// A document, ready to serve.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Document {
     /// The JSON.
     pub body: Bytes,
-    /// A strong entity tag of the body, with its quotes.
+    /// A strong entity tag of the body, in quotes.
     pub etag: String,
 }
 
-/// What a document says besides its operations.
+/// The parts of a document besides its operations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Frame<'a> {
     /// `info.title`.
     pub title: &'a str,
     /// `info.version`.
     pub version: &'a str,
-    /// `info.description`; left out when empty.
+    /// `info.description`; omitted if empty.
     pub description: &'a str,
-    /// `servers[0].url`, such as `/github`; left out when absent.
+    /// `servers[0].url`, such as `/github`; omitted if `None`.
     pub server: Option<&'a str>,
-    /// What stands before `/{bridge}` in the paths of a merged document; without a final slash.
+    /// The path before `/{bridge}` in a merged document, without a final slash.
     pub path_prefix: &'a str,
     /// Whether callers need a bearer token.
     pub secured: bool,
-    /// What the servers say of themselves, by bridge; those without a tool in the document are left out.
+    /// The servers' own descriptions, by bridge. Servers without a tool in the document are omitted.
     pub tags: &'a [(String, String)],
 }
 
-/// How much of what a server says of itself goes into a document, in characters.
+/// How much of a server's description is included, in characters.
 const TAG_CHARS_MAX: usize = 2_000;
 
-/// One document of the tools of all bridges, at `{path_prefix}/{bridge}/{tool}`. Takes operations
-/// of [`Style::Native`] with the ids that [`super::IdOwners::ids`] gave them.
+/// Builds one document with the tools of all bridges, at `{path_prefix}/{bridge}/{tool}`. Needs operations of
+/// [`Style::Native`] with the ids from [`super::IdOwners::ids`].
 pub fn merged<'a>(
     frame: &Frame<'_>,
     operations: impl IntoIterator<Item = (&'a Operation, &'a str)>,
@@ -57,8 +57,8 @@ pub fn merged<'a>(
     })
 }
 
-/// One document of one bridge's tools, at `/{tool}` below `frame.server`. All operations are of
-/// the given style.
+/// Builds the document of one bridge's tools, at `/{tool}` below `frame.server`. All operations must have the
+/// given style.
 pub fn for_bridge<'a>(
     frame: &Frame<'_>,
     style: Style,
@@ -123,7 +123,7 @@ fn write(
 }
 
 impl Document {
-    /// Tags a finished document.
+    /// Creates a finished document with its tag.
     fn new(body: String) -> Self {
         let mut etag = String::with_capacity(34);
         etag.push('"');
@@ -139,7 +139,7 @@ impl Document {
     }
 }
 
-/// The info block, in mcpo's order.
+/// Builds the info block, in mcpo's order.
 fn info(frame: &Frame<'_>) -> Value {
     let mut info = Map::new();
     info.insert("title".to_owned(), frame.title.into());
@@ -150,7 +150,7 @@ fn info(frame: &Frame<'_>) -> Value {
     Value::Object(info)
 }
 
-/// Writes what the servers say of themselves.
+/// Writes the servers' descriptions.
 fn tags(frame: &Frame<'_>, style: Style, operations: &[&Operation], out: &mut String) {
     let used: HashSet<&str> = operations.iter().map(|it| it.bridge_path()).collect();
     let tags: Vec<Value> = frame
@@ -173,7 +173,7 @@ fn tags(frame: &Frame<'_>, style: Style, operations: &[&Operation], out: &mut St
     }
 }
 
-/// Writes the components that are used; mcpo's in the order of their keys, as FastAPI does.
+/// Writes the components in use; mcpo's in the order of their keys, as FastAPI does.
 fn components(
     frame: &Frame<'_>,
     style: Style,
@@ -230,7 +230,7 @@ fn components(
     }
 }
 
-/// The component keys of all models, by the models' names: long where the short ones collide.
+/// Returns the component keys of all models by name. Keys are long if the short ones collide.
 fn model_keys<'a>(operations: &[(&'a Operation, &str)]) -> HashMap<&'a str, String> {
     let names: HashSet<&str> = operations
         .iter()
@@ -240,7 +240,7 @@ fn model_keys<'a>(operations: &[(&'a Operation, &str)]) -> HashMap<&'a str, Stri
     let mut counts: HashMap<String, usize> = HashMap::new();
     #[expect(
         clippy::iter_over_hash_type,
-        reason = "counting is the same in any order"
+        reason = "the count does not depend on the order"
     )]
     for name in &names {
         *counts.entry(mcpo::component_key(name)).or_default() += 1;
@@ -260,20 +260,20 @@ fn model_keys<'a>(operations: &[(&'a Operation, &str)]) -> HashMap<&'a str, Stri
         .collect()
 }
 
-/// The key of one model.
+/// Returns the key of one model.
 fn key(keys: &HashMap<&str, String>, model: &Model) -> String {
     keys.get(model.name.as_str())
         .cloned()
         .unwrap_or_else(|| mcpo::component_key(&model.name))
 }
 
-/// What every failed call answers (design §3).
+/// The body of every failed call.
 fn error() -> Value {
     json!({
         "type": "object",
         "properties": {
             "detail": {
-                "description": "What went wrong: a text of ours, or what the server said.",
+                "description": "What went wrong: a message of mcp-bridge or of the server.",
                 "anyOf": [
                     {"type": "string"},
                     {
@@ -285,20 +285,20 @@ fn error() -> Value {
             },
             "message": {
                 "type": "string",
-                "description": "The same in a sentence: what is wrong, what to do, whether and when to call again."
+                "description": "The same as one sentence: what is wrong, what to do, and whether and when to retry."
             },
             "retry": {
                 "type": "boolean",
                 "description": "Whether the same call may succeed later."
             },
-            "code": {"type": "string", "description": "A word for programs, such as `timeout`."},
-            "request_id": {"type": "string", "description": "Finds the call in logs and audit."}
+            "code": {"type": "string", "description": "An error code for programs, such as `timeout`."},
+            "request_id": {"type": "string", "description": "Identifies the call in logs and audit."}
         },
         "required": ["detail"]
     })
 }
 
-/// What refused arguments answer: FastAPI's list.
+/// The body for rejected arguments: FastAPI's list.
 fn invalid_arguments() -> Value {
     json!({
         "type": "object",
@@ -322,7 +322,7 @@ fn invalid_arguments() -> Value {
             },
             "message": {
                 "type": "string",
-                "description": "The same in a sentence, with the arguments that there are."
+                "description": "The same as one sentence, with the arguments of the tool."
             },
             "retry": {"type": "boolean"},
             "code": {"type": "string"},
@@ -332,7 +332,7 @@ fn invalid_arguments() -> Value {
     })
 }
 
-/// The shared responses that refer to them.
+/// The shared responses that refer to these schemas.
 fn responses() -> Value {
     let response = |description: &str, schema: &str| {
         let reference = format!("#/components/schemas/{schema}");
@@ -342,7 +342,7 @@ fn responses() -> Value {
         })
     };
     json!({
-        "InvalidArguments": response("The arguments were refused", "InvalidArguments"),
+        "InvalidArguments": response("The arguments were rejected", "InvalidArguments"),
         "Error": response("The call failed", "Error")
     })
 }

@@ -1,9 +1,8 @@
-//! mcpo's habits, kept to the letter: saved function filters and prompts hold these names
-//! (mcpo contract §4–5).
+//! mcpo's conventions, reproduced exactly, because saved function filters and prompts contain these names.
 
 use serde_json::{Value, json};
 
-/// FastAPI's operation id: the route's name and path, what is no word character as `_`.
+/// FastAPI's operation id: the route's name and path, with `_` for characters that are not word characters.
 pub fn operation_id(tool: &str) -> String {
     let path: String = tool
         .chars()
@@ -18,28 +17,28 @@ pub fn operation_id(tool: &str) -> String {
     format!("tool_{path}_post")
 }
 
-/// The tool's name, made readable.
+/// Returns the tool's name in readable form.
 pub fn summary(tool: &str) -> String {
     title(&tool.replace('_', " "))
 }
 
-/// The title of the response, after FastAPI's name for its model.
+/// Returns the title of the response, after FastAPI's name for its model.
 pub fn response_title(tool: &str) -> String {
     title(&format!("Response_{}", operation_id(tool))).replace('_', " ")
 }
 
-/// pydantic's key for a model: the part after the last dot, then what a key may hold.
+/// Returns pydantic's key for a model: the part after the last dot, with only allowed characters.
 pub fn component_key(model: &str) -> String {
     key_characters(model.rsplit('.').next().unwrap_or(model))
 }
 
-/// pydantic's key for models whose short keys are the same.
+/// Returns pydantic's key for models whose short keys are equal.
 pub fn long_component_key(model: &str) -> String {
     key_characters(&format!("mcpo.utils.main.{model}")).replace('.', "__")
 }
 
-/// Appends the list of bridges to the description of the document at the root, as mcpo does at
-/// startup; `path_prefix` starts and ends with `/`.
+/// Appends the list of bridges to the description of the root document, as mcpo does at startup.
+/// `path_prefix` starts and ends with `/`.
 pub fn available_tools<'a>(
     description: &str,
     path_prefix: &str,
@@ -52,7 +51,7 @@ pub fn available_tools<'a>(
     if links.is_empty() {
         return description.to_owned();
     }
-    // The full-width colon is mcpo's.
+    // mcpo uses a full-width colon.
     format!(
         "{description}\n\n- **available tools**\u{ff1a}{}",
         links.concat()
@@ -98,7 +97,8 @@ pub fn validation_components() -> [(&'static str, Value); 2] {
     ]
 }
 
-/// Python's `str.title`: a cased letter after one that is not is a capital, others are small.
+/// Implements Python's `str.title`: a cased letter after an uncased one is upper case, the others are lower
+/// case.
 fn title(text: &str) -> String {
     let mut titled = String::with_capacity(text.len());
     let mut in_word = false;
@@ -119,7 +119,7 @@ fn title(text: &str) -> String {
     titled
 }
 
-/// What pydantic leaves in a key.
+/// Replaces the characters that pydantic does not allow in a key.
 fn key_characters(text: &str) -> String {
     text.chars()
         .map(|character| match character {

@@ -1,7 +1,7 @@
-//! OpenAPI 3.1 documents of tools; pure, no I/O.
+//! OpenAPI 3.1 documents of tools. Pure, no I/O.
 //!
-//! A tool is translated once, into an [`Operation`] that holds the finished JSON; documents are
-//! put together from those pieces and served from memory. The same input gives the same bytes.
+//! A tool is translated once, into an [`Operation`] that contains the finished JSON. Documents are assembled
+//! from these parts and served from memory. The same input gives the same bytes.
 
 mod document;
 mod ids;

@@ -1,4 +1,4 @@
-//! [`Operation`]: one tool as it stands in documents, translated once.
+//! [`Operation`]: one tool in the form for documents, translated once.
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::{Map, Value, json};
@@ -13,8 +13,8 @@ use crate::{
     tool::Tool,
 };
 
-/// What a path cannot carry (RFC 3986 §3.3), and what a path template reserves: `{` and `}`. A
-/// slash in a tool's name stays one.
+/// Characters that a path must encode (RFC 3986 §3.3), and those that a path template reserves: `{` and `}`.
+/// A slash in a tool's name is not encoded.
 const PATH: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -32,48 +32,47 @@ const PATH: &AsciiSet = &CONTROLS
     .add(b'|')
     .add(b'}');
 
-/// Whose habits a document follows.
+/// Whose conventions a document follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
-    /// Ours.
+    /// mcp-bridge's own.
     Native,
     /// mcpo's, for one bridge.
     Mcpo,
 }
 
-/// One tool, as finished JSON that only lacks its operation id.
+/// One tool as finished JSON, which lacks only its operation id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operation {
-    /// Whose habits it follows.
+    /// The conventions.
     style: Style,
-    /// The path after the bridge: `/` and the tool's name, encoded.
+    /// The path below the bridge: `/` and the tool's name, encoded.
     path: String,
     /// The path of the bridge: `/` and its name, encoded.
     bridge_path: String,
-    /// The operation object up to the id.
+    /// The operation object before the id.
     head: String,
     /// The operation object after the id, without its closing brace.
     tail: String,
-    /// mcpo's model of the arguments, and of the result: what `tail` refers to as
-    /// [`Operation::MODEL_KEY`].
+    /// mcpo's model of the arguments and of the result, which `tail` refers to with [`Operation::MODEL_KEY`].
     models: Vec<Model>,
-    /// Other components: key and JSON.
+    /// Other components, as key and JSON.
     components: Vec<(String, String)>,
     /// What could not be published as the server wrote it.
     warnings: Vec<String>,
 }
 
-/// A component whose key depends on the others in the document, as pydantic's do.
+/// A component whose key depends on the others in the document, as in pydantic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Model {
-    /// pydantic's name for it.
+    /// The model's name in pydantic.
     pub name: String,
     /// Its schema as JSON.
     pub schema: String,
 }
 
 impl Operation {
-    /// Translates a tool. The slow part of publishing; documents only put the results together.
+    /// Translates a tool. This is the slow part of publishing; documents only assemble the results.
     pub fn new(bridge: &BridgeName, tool: &Tool, style: Style) -> Self {
         match style {
             Style::Native => Self::native(bridge, tool),
@@ -81,32 +80,33 @@ impl Operation {
         }
     }
 
-    /// What could not be published as the server wrote it, for the operator; each names the tool.
+    /// Returns what could not be published as the server wrote it, for the operator. Each warning names the
+    /// tool.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// The path on its bridge: starts with `/`.
+    /// Returns the path below its bridge, which starts with `/`.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// The path of the bridge: starts with `/`.
+    /// Returns the path of the bridge, which starts with `/`.
     pub fn bridge_path(&self) -> &str {
         &self.bridge_path
     }
 
-    /// mcpo's models; empty for ours.
+    /// Returns mcpo's models; empty for native operations.
     pub fn models(&self) -> &[Model] {
         &self.models
     }
 
-    /// Components of this tool alone: key and JSON.
+    /// Returns the components of this tool, as key and JSON.
     pub fn components(&self) -> &[(String, String)] {
         &self.components
     }
 
-    /// About how many bytes [`Operation::write`] writes, components included.
+    /// Returns the approximate number of bytes that [`Operation::write`] writes, including components.
     pub fn size(&self) -> usize {
         let components: usize = self
             .components
@@ -121,7 +121,7 @@ impl Operation {
         self.head.len() + self.tail.len() + components + models + 160
     }
 
-    /// Writes the operation object. `key_of` gives the component key of a model.
+    /// Writes the operation object. `key_of` returns the component key of a model.
     pub fn write(&self, id: &str, key_of: impl Fn(&Model) -> String, out: &mut String) {
         out.push_str(&self.head);
         out.push_str(&json_text(id));
@@ -133,10 +133,10 @@ impl Operation {
         }
     }
 
-    /// Stands in `tail` for the key of the next model. No JSON text holds it unescaped.
+    /// The placeholder in `tail` for the key of the next model. JSON text never contains it unescaped.
     const MODEL_KEY: &'static str = "\u{0}";
 
-    /// A tool of ours.
+    /// Translates a tool in the native style.
     fn native(bridge: &BridgeName, tool: &Tool) -> Self {
         let prefix = component_prefix(bridge, tool);
         let mut input = publish_input(&tool.input_schema, &prefix, Habits::NATIVE);
@@ -169,7 +169,7 @@ impl Operation {
             request["content"]["application/json"]["schema"] = schema;
             tail.insert("requestBody".to_owned(), request);
         }
-        let mut success = json!({"description": "What the tool answers"});
+        let mut success = json!({"description": "The result of the tool"});
         let mut warnings = input.warnings;
         if let Some(source) = &tool.output_schema {
             let mut output = publish_output(source, &format!("{prefix}.result"));
@@ -199,7 +199,7 @@ impl Operation {
         }
     }
 
-    /// A tool as mcpo publishes it.
+    /// Translates a tool as mcpo publishes it.
     fn mcpo(bridge: &BridgeName, tool: &Tool) -> Self {
         let name = tool.name.as_str();
         let form = format!("{name}_form_model");
@@ -241,7 +241,7 @@ impl Operation {
         tail.insert("responses".to_owned(), Value::Object(responses));
         Self {
             style: Style::Mcpo,
-            // mcpo does not encode; braces alone would make a parameter.
+            // mcpo does not encode paths. Only braces are encoded, because they would become a parameter.
             path: format!("/{}", name.replace('{', "%7B").replace('}', "%7D")),
             bridge_path: encoded_path(bridge.as_str()),
             head: opened(&head),
@@ -253,8 +253,8 @@ impl Operation {
     }
 }
 
-/// One path of a document: `/` and a name, encoded. Clients take `.` and `..` between slashes for
-/// steps in the path, encoded or not (RFC 3986 §5.2.4), so in such a name the slashes are encoded.
+/// Returns a path of a document: `/` and a name, encoded. Clients interpret `.` and `..` between slashes as
+/// path steps, encoded or not (RFC 3986 §5.2.4), so the slashes in such a name are encoded.
 pub fn encoded_path(name: &str) -> String {
     let path = format!("/{}", utf8_percent_encode(name, PATH));
     let has_steps = name.contains('/') && name.split('/').any(|part| part == "." || part == "..");
@@ -269,7 +269,7 @@ pub fn json_text(text: &str) -> String {
     Value::from(text).to_string()
 }
 
-/// The description is the tool's own; an empty one would hide the summary from the model.
+/// Adds the description of the tool. An empty one would hide the summary from the model.
 fn describe(head: &mut Map<String, Value>, tool: &Tool) {
     if let Some(text) = tool
         .description
@@ -280,9 +280,9 @@ fn describe(head: &mut Map<String, Value>, tool: &Tool) {
     }
 }
 
-/// The request body of a tool of ours; `None` when it takes no arguments. Arguments without names
-/// go into one that has a name: callers of `Open WebUI` can give nothing else, and calls with
-/// `{"arguments": {…}}` are understood everywhere.
+/// Returns the request body of a native tool; `None` if it has no arguments. Arguments without names go into
+/// one that has a name, because `Open WebUI` can send only named ones, and calls with `{"arguments": {…}}`
+/// are accepted everywhere.
 fn body(input: &mut Published) -> Option<Value> {
     let schema = input.schema.take();
     if input.free_form {
@@ -296,7 +296,7 @@ fn body(input: &mut Published) -> Option<Value> {
             }
             members
                 .entry("description")
-                .or_insert_with(|| "The arguments by name".into());
+                .or_insert_with(|| "The arguments, by name".into());
         }
         return Some(json!({"type": "object", "properties": {"arguments": inner}}));
     }
@@ -311,8 +311,8 @@ fn is_empty(schema: &Value, keyword: &str) -> bool {
         .is_none_or(Map::is_empty)
 }
 
-/// What opens the keys of a tool's components: no other tool's do. A name that does not survive
-/// as a key gets a hash.
+/// Returns the prefix of a tool's component keys, which is unique. A name that is not a valid key gets a
+/// hash.
 fn component_prefix(bridge: &BridgeName, tool: &Tool) -> String {
     let full = format!("{bridge}.{}", tool.name);
     let is_kept = plain(bridge.as_str()) == bridge.as_str()
@@ -326,7 +326,7 @@ fn component_prefix(bridge: &BridgeName, tool: &Tool) -> String {
     }
 }
 
-/// The same for the parts of a model of mcpo's.
+/// Returns the prefix for the parts of mcpo's model.
 fn key_prefix(model: &str) -> String {
     let key = plain(model);
     if key == model {
@@ -336,7 +336,7 @@ fn key_prefix(model: &str) -> String {
     }
 }
 
-/// A model with its title, which pydantic takes from its name.
+/// Builds a model with its title, which pydantic derives from its name.
 fn model(name: String, mut schema: Value) -> Model {
     if let Some(members) = schema.as_object_mut() {
         members.insert("title".to_owned(), name.clone().into());
@@ -347,7 +347,7 @@ fn model(name: String, mut schema: Value) -> Model {
     }
 }
 
-/// One response with JSON.
+/// Builds a JSON response.
 fn response(description: &str, schema: &Value) -> Value {
     json!({"description": description, "content": {"application/json": {"schema": schema}}})
 }
@@ -360,7 +360,7 @@ fn json_components(published: &mut Published) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Opens an object that goes on with the operation id.
+/// Writes the beginning of an object, up to the operation id.
 fn opened(members: &Map<String, Value>) -> String {
     let mut json = Value::Object(members.clone()).to_string();
     json.pop();
@@ -368,14 +368,14 @@ fn opened(members: &Map<String, Value>) -> String {
     json
 }
 
-/// Goes on with an object, and leaves it open.
+/// Writes further members of an object and leaves it open.
 fn continued(members: &Map<String, Value>) -> String {
     let mut json = Value::Object(members.clone()).to_string();
     json.pop();
     json.replacen('{', ",", 1)
 }
 
-/// Says which tool the warnings are about.
+/// Adds the tool's name to the warnings.
 fn about(tool: &Tool, warnings: Vec<String>) -> Vec<String> {
     warnings
         .into_iter()

@@ -1,4 +1,4 @@
-//! Documents: mcpo's, as recorded, and ours.
+//! Tests of documents: recorded ones of mcpo, and native ones.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -67,7 +67,7 @@ fn ids(pairs: &[(&str, &str)]) -> Vec<String> {
     native_ids(pairs.iter().map(|(bridge, tool)| (bridge, tool)))
 }
 
-/// The native ids of tools, in the order given; bridge by bridge, as the catalogue asks for them.
+/// Returns the native ids of tools in the given order, bridge by bridge, as the catalogue requests them.
 fn native_ids<'a>(tools: impl IntoIterator<Item = (&'a BridgeName, &'a ToolName)>) -> Vec<String> {
     let tools: Vec<_> = tools.into_iter().collect();
     let owners = IdOwners::new(tools.iter().map(|(bridge, _)| *bridge));
@@ -140,10 +140,10 @@ fn keys(value: &Value) -> Vec<&String> {
     value.as_object().unwrap().keys().collect()
 }
 
-/// Checks one operation of mcpo's against ours.
+/// Compares one operation of mcpo with ours.
 fn compare_operations(name: &str, ours: &Value, our_op: &Value, theirs: &Value, their_op: &Value) {
     if their_op.get("requestBody").is_none() {
-        // mcpo does not see arguments that are named in alternatives only.
+        // mcpo does not publish arguments that only alternatives define.
         if name == "s_root_anyof" {
             assert!(our_op.get("requestBody").is_some());
         } else {
@@ -170,7 +170,7 @@ fn compare_operations(name: &str, ours: &Value, our_op: &Value, theirs: &Value, 
     compare_objects(name, &our_schemas[key], &their_schemas[key], their_schemas);
 }
 
-/// Checks that our object names, requires and defaults what mcpo's does.
+/// Checks that our object has the same names, required names and defaults as mcpo's.
 fn compare_objects(place: &str, ours: &Value, theirs: &Value, their_schemas: &Value) {
     assert_eq!(ours["type"], "object", "{place}");
     assert_eq!(ours.get("required"), theirs.get("required"), "{place}");
@@ -192,7 +192,7 @@ fn compare_objects(place: &str, ours: &Value, theirs: &Value, their_schemas: &Va
     }
 }
 
-/// Checks that our schema takes nothing that mcpo's does not.
+/// Checks that our schema accepts nothing that mcpo's rejects.
 fn compare_types(place: &str, ours: &Value, theirs: &Value, their_schemas: &Value) {
     if let Some(reference) = theirs.get("$ref").and_then(Value::as_str) {
         let body = &their_schemas[reference.trim_start_matches("#/components/schemas/")];
@@ -487,7 +487,7 @@ fn real_tools_make_one_valid_document() {
     assert!(schemas["Error"].is_object());
 }
 
-/// The tools of real servers, each file a bridge.
+/// Returns the tools of real servers; each file is a bridge.
 fn corpus() -> Vec<(BridgeName, Tool)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/tools");
     let mut names: Vec<String> = fs::read_dir(folder)

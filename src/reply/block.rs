@@ -1,25 +1,25 @@
-//! [`Block`]: one piece of a tool's content.
+//! [`Block`]: one element of a tool's content.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Map, Value};
 
 use crate::json;
 
-/// One element of `content`, sorted by what becomes of it.
+/// One element of `content`, by the form in which it is answered.
 #[derive(Debug, PartialEq)]
 pub enum Block {
-    /// Text, parsed if it is JSON.
+    /// A text that is parsed if it is JSON.
     Text(String),
-    /// Text that stays text: a resource, a link, a data URI.
+    /// A text that is not parsed: a resource, a link or a data URI.
     Plain(String),
-    /// A page that can be shown in place; as JSON it is its text.
+    /// A page that can be displayed; in JSON it is its text.
     Page(String),
-    /// Whatever we do not know, kept as it is.
+    /// Any unknown element, unchanged.
     Other(Value),
 }
 
 impl Block {
-    /// Sorts one element.
+    /// Classifies one element.
     pub fn read(block: Value) -> Self {
         let mut block = match block {
             Value::Object(block) => block,
@@ -43,17 +43,17 @@ impl Block {
         read.unwrap_or(Self::Other(Value::Object(block)))
     }
 
-    /// The text a failed tool says with this block.
+    /// Returns the text of this block for the message of a failed tool.
     pub fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) | Self::Page(text) => Some(text),
-            // A picture is no reason.
+            // A picture does not explain a failure.
             Self::Plain(text) => (!text.starts_with("data:")).then_some(text.as_str()),
             Self::Other(_) => None,
         }
     }
 
-    /// About the bytes it takes.
+    /// Returns its approximate size in bytes.
     pub fn len(&self) -> usize {
         match self {
             Self::Text(text) | Self::Plain(text) | Self::Page(text) => text.len() + 3,
@@ -80,16 +80,16 @@ impl Block {
 /// Writes a JSON string.
 fn string(text: &str, out: &mut Vec<u8>) {
     if serde_json::to_writer(&mut *out, text).is_err() {
-        // Cannot happen: neither strings nor vectors fail.
+        // Cannot happen: serializing a string into a vector never fails.
         out.extend(b"null");
     }
 }
 
-/// A text block; a `text` that is no text is the value it is.
+/// Reads a text block. A `text` that is not a text is used as the value it is.
 fn text(block: &mut Map<String, Value>) -> Option<Block> {
     match block.get_mut("text")?.take() {
         Value::String(text) => Some(Block::Text(text)),
-        // `{"type":"text","text":null}` alone says more than `null`.
+        // The whole block tells more than `null` alone.
         Value::Null => None,
         other @ (Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
             Some(Block::Other(other))
@@ -97,7 +97,7 @@ fn text(block: &mut Map<String, Value>) -> Option<Block> {
     }
 }
 
-/// An embedded resource: its text, or its bytes as a data URI.
+/// Reads an embedded resource: its text, or its bytes as a data URI.
 fn resource(resource: &mut Map<String, Value>) -> Option<Block> {
     let html = is_html(resource);
     if let Some(text) = take(resource, "text") {
@@ -116,7 +116,7 @@ fn resource(resource: &mut Map<String, Value>) -> Option<Block> {
     data_uri(resource, "blob", "application/octet-stream").map(Block::Plain)
 }
 
-/// A page: `text/html` with any parameter, or a `ui://` resource that does not say otherwise.
+/// Whether a resource is a page: `text/html` with any parameter, or a `ui://` resource without another type.
 fn is_html(resource: &Map<String, Value>) -> bool {
     match resource.get("mimeType").and_then(Value::as_str) {
         Some(mime) => {
@@ -130,7 +130,7 @@ fn is_html(resource: &Map<String, Value>) -> bool {
     }
 }
 
-/// The bytes under `key` as a data URI; some servers send one already.
+/// Returns the bytes under `key` as a data URI. Some servers already send one.
 fn data_uri(block: &mut Map<String, Value>, key: &str, default_mime: &str) -> Option<String> {
     let data = take(block, key)?;
     if data.starts_with("data:") {
@@ -143,7 +143,7 @@ fn data_uri(block: &mut Map<String, Value>, key: &str, default_mime: &str) -> Op
     Some(format!("data:{mime};base64,{data}"))
 }
 
-/// Takes a text out of a block; anything else stays in it.
+/// Takes a text out of a block. Any other value stays in it.
 fn take(block: &mut Map<String, Value>, key: &str) -> Option<String> {
     match block.get_mut(key) {
         Some(Value::String(text)) => Some(std::mem::take(text)),

@@ -1,7 +1,7 @@
-//! What a tool answered, as the body of an HTTP response. Nothing here does I/O.
+//! Converts the result of a tool to the body of an HTTP response. No I/O.
 //!
-//! Results are read leniently: a block of an unknown type, a missing key or a wrong type never
-//! costs the rest of the answer.
+//! Results are parsed leniently: a block of an unknown type, a missing key or a wrong type does not affect
+//! the rest of the answer.
 
 mod block;
 
@@ -14,10 +14,10 @@ use crate::{
     secret::Redactor,
 };
 
-/// What mcpo says of a failed tool that gives no reason; saved prompts know the sentence.
+/// mcpo's message for a failed tool without a reason. Saved prompts contain this sentence.
 const NO_REASON: &str = "Unknown tool execution error";
 
-/// Members of a result that are about it and no part of the answer.
+/// Members of a result that are metadata and not part of the answer.
 const ENVELOPE: &[&str] = &[
     "_meta",
     "content",
@@ -26,36 +26,36 @@ const ENVELOPE: &[&str] = &[
     "structuredContent",
 ];
 
-/// A successful answer, ready to be sent with status 200.
+/// A successful answer, to be sent with status 200.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
-    /// What the body is.
+    /// The type of the body.
     pub content_type: ContentType,
     /// Compact JSON in UTF-8, or a page.
     pub body: Bytes,
 }
 
-/// The two kinds of bodies we answer with.
+/// The types of response bodies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ContentType {
     /// JSON.
     Json,
-    /// A page to be shown in place: send it with `Content-Disposition: inline`.
+    /// An HTML page to display. Send it with `Content-Disposition: inline`.
     Html,
 }
 
-/// The tool itself reports a failure, or answers with something that is no result.
+/// The tool reported a failure, or its answer is not a valid result.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("{message}")]
 pub struct ToolError {
-    /// What the model reads.
+    /// The message for the model.
     pub message: String,
-    /// What the server adds for programs.
+    /// The server's additional data for programs.
     pub data: Option<Value>,
 }
 
 impl ContentType {
-    /// The value of the header.
+    /// Returns the value of the `Content-Type` header.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Json => "application/json",
@@ -65,33 +65,33 @@ impl ContentType {
 }
 
 impl Reply {
-    /// Reads the `result` of a `tools/call` (design §3 "Results").
+    /// Converts the `result` of a `tools/call` (docs/http.md).
     ///
-    /// One content is unwrapped, several become an array, none is `[]` unless there is
-    /// `structuredContent`. With `embed_html` the first HTML resource is the whole answer.
+    /// A single content element is unwrapped, several become an array, and none becomes `[]` unless there is
+    /// `structuredContent`. With `embed_html`, the first HTML resource is the whole answer.
     #[cfg(any(test, fuzzing))]
     pub fn from_result(result: Value, embed_html: bool) -> Result<Self, ToolError> {
         Self::of(result, None, embed_html)
     }
 
-    /// Reads the JSON text of such a result as leniently as it can be read; the error is that of a text
-    /// which is no JSON at all. Integers past 64 bits keep their digits.
+    /// Converts the JSON text of such a result, parsed as leniently as possible. Fails only if the text is
+    /// not JSON at all. Integers beyond 64 bits keep their digits.
     pub fn from_text(
         text: String,
         embed_html: bool,
     ) -> serde_json::Result<Result<Self, ToolError>> {
         let result = json::read_lenient(&text)?;
         let exact = exact_structured(&text);
-        // The text of a large one is not kept beside its values.
+        // A large text is freed before its values are processed.
         drop(text);
         Ok(Self::of(result, exact, embed_html))
     }
 
-    /// The reply for a result. `exact` is its `structuredContent` as it came, where its digits matter.
+    /// Returns the reply for a result. `exact` is its original `structuredContent`, if its digits matter.
     fn of(result: Value, exact: Option<Vec<u8>>, embed_html: bool) -> Result<Self, ToolError> {
         let mut result = match result {
             Value::Object(result) => result,
-            // An answer that says nothing.
+            // An empty answer.
             Value::Null => Map::new(),
             other => return Ok(Self::json(other.to_string().into_bytes())),
         };
@@ -130,9 +130,9 @@ impl Reply {
         }))
     }
 
-    /// The same without secrets: a server may give its own token back. What we send is searched, not
-    /// what came: there a character can be written in several ways. An answer without secrets is not
-    /// touched.
+    /// Returns the reply with secrets redacted, because a server may return its own token. The output is
+    /// searched and not the input, in which a character can be written in several ways. An answer without
+    /// secrets is unchanged.
     #[must_use]
     pub fn without_secrets(self, redactor: &Redactor) -> Self {
         if !redactor.finds(&self.body) {
@@ -165,7 +165,7 @@ impl Reply {
 }
 
 impl ToolError {
-    /// A result with `isError`: its texts joined, or whatever else it says.
+    /// Reads a result with `isError`: its joined texts, or its other contents.
     fn from_parts(blocks: &[Block], structured: Option<Value>) -> Self {
         let texts: Vec<&str> = blocks.iter().filter_map(Block::text).collect();
         let message = texts.join("\n");
@@ -186,7 +186,7 @@ impl ToolError {
     }
 }
 
-/// The HTTP status of a server's JSON-RPC error (design §3, the same as mcpo's).
+/// Returns the HTTP status for a server's JSON-RPC error; the same as mcpo's.
 pub fn status_of(code: i64) -> u16 {
     match code {
         -32700 | -32600 => 400,
@@ -196,8 +196,8 @@ pub fn status_of(code: i64) -> u16 {
     }
 }
 
-/// The `structuredContent` of a result as compact JSON, where it may hold an integer that a [`Value`] does not
-/// keep.
+/// Returns the `structuredContent` of a result as compact JSON, if it may contain an integer that a [`Value`]
+/// cannot hold.
 fn exact_structured(text: &str) -> Option<Vec<u8>> {
     if !json::has_long_digits(text.as_bytes()) {
         return None;
@@ -213,17 +213,17 @@ fn exact_structured(text: &str) -> Option<Vec<u8>> {
     Some(exact)
 }
 
-/// Refuses a result that only announces one (`MCP 2026-07-28, resultType`).
+/// Rejects a result that only announces a later one (`MCP 2026-07-28, resultType`).
 fn unfinished(result: &mut Map<String, Value>) -> Option<ToolError> {
     let kind = result.get("resultType").and_then(Value::as_str);
-    // Servers of the first task drafts answer with a `task` and say no `resultType`.
+    // Servers of the first task drafts send a `task` without `resultType`.
     let task = kind == Some("task")
         || (kind.is_none()
             && result.get("task").is_some_and(Value::is_object)
             && !result.contains_key("content"));
     if task {
         return Some(ToolError {
-            message: "the tool answers with a background task, which cannot be followed over HTTP"
+            message: "the tool started a background task, which cannot be followed over HTTP"
                 .to_owned(),
             data: result.remove("task"),
         });
@@ -236,7 +236,7 @@ fn unfinished(result: &mut Map<String, Value>) -> Option<ToolError> {
     })
 }
 
-/// Reads `content`, whatever it is.
+/// Reads `content`, whatever its type.
 fn blocks(content: Option<Value>) -> Vec<Block> {
     match content {
         None | Some(Value::Null) => Vec::new(),
@@ -257,9 +257,9 @@ fn written(blocks: &[Block]) -> Vec<u8> {
     body
 }
 
-/// What a result without any content says: nothing, or in words of its own.
+/// Returns the rest of a result without content: nothing, or its unknown members.
 fn rest(mut result: Map<String, Value>) -> Value {
-    // The name that the first revision of the protocol gave it (`MCP 2024-10-07`).
+    // The name in the first revision of the protocol (`MCP 2024-10-07`).
     if let Some(old) = result.remove("toolResult") {
         return old;
     }
@@ -271,7 +271,7 @@ fn rest(mut result: Map<String, Value>) -> Value {
     }
 }
 
-/// True, also where a server writes it as text.
+/// Whether a value is true, also as a text.
 fn is_true(value: Option<&Value>) -> bool {
     match value {
         Some(Value::Bool(value)) => *value,

@@ -1,4 +1,4 @@
-//! Results against those that mcpo gave, and what it got wrong.
+//! Tests of results against recorded answers of mcpo, and of what mcpo got wrong.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::*;
 
-/// What we answer otherwise than mcpo 0.0.20.
+/// An intended difference from mcpo 0.0.20.
 #[derive(serde::Deserialize)]
 struct Fix {
     tool: String,
@@ -22,7 +22,7 @@ struct Golden {
     body: String,
 }
 
-/// Status and body for what a server answers: a `result` or an `error`.
+/// Returns the status and body for a server's answer: a `result` or an `error`.
 fn answer(answer: &Value) -> (u16, String) {
     if let Some(error) = answer.get("error") {
         let mut detail = json!({ "message": error["message"] });
@@ -236,12 +236,12 @@ fn failures_say_what_the_tool_said() {
         ),
         (
             json!({"task": {"taskId": "t"}}),
-            "the tool answers with a background task, which cannot be followed over HTTP",
+            "the tool started a background task, which cannot be followed over HTTP",
             Some(json!({"taskId": "t"})),
         ),
         (
             json!({"resultType": "task", "taskId": "t"}),
-            "the tool answers with a background task, which cannot be followed over HTTP",
+            "the tool started a background task, which cannot be followed over HTTP",
             None,
         ),
     ];
@@ -255,7 +255,7 @@ fn failures_say_what_the_tool_said() {
     }
 }
 
-/// Any JSON, with the words of results in it.
+/// Generates any JSON, including the keys of results.
 pub fn any_json() -> impl Strategy<Value = Value> {
     let word = prop::sample::select(vec![
         "type",

@@ -1,21 +1,21 @@
-//! [`Habits`]: how far arguments and schemas are put right.
+//! [`Habits`]: how far arguments and schemas are corrected.
 
-/// How far arguments and schemas are put right.
+/// How far arguments and schemas are corrected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Habits {
-    /// Whether we put right more than mcpo does, and answer in sentences for models.
+    /// Whether more is corrected than in mcpo, with sentences for models.
     pub helps: bool,
-    /// Whether an argument that the schema does not name is refused.
+    /// Whether an argument that the schema does not define is rejected.
     pub refuses_unknown: bool,
 }
 
 impl Habits {
-    /// Ours.
+    /// mcp-bridge's own conventions.
     pub const NATIVE: Self = Self {
         helps: true,
         refuses_unknown: false,
     };
-    /// mcpo's: what it refuses is refused.
+    /// mcpo's conventions: what mcpo rejects is rejected.
     pub const MCPO: Self = Self {
         helps: false,
         refuses_unknown: false,

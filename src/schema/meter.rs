@@ -1,9 +1,9 @@
-//! The meter: bounds the work that a stranger's schema and a caller's arguments may cost.
+//! The meter: limits the work that a server's schema and a caller's arguments may cost.
 //!
-//! A thread that computes cannot be stopped from outside, so the work counts its own steps: code
-//! that runs under [`within`] calls [`charge`], and once the budget is spent `charge` unwinds the
-//! stack up to `within`, which returns [`Spent`]. This also ends work inside the validator's
-//! library, whose every look at a value is charged (see `arguments::counted`).
+//! A computing thread cannot be stopped from outside, so the work counts its own steps. Code that runs under
+//! [`within`] calls [`charge`]. Once the budget is spent, `charge` unwinds the stack up to `within`, which
+//! returns [`Spent`]. This also stops work inside the validator library, whose every access to a value is
+//! charged (see `arguments::counted`).
 
 use std::{
     cell::Cell,
@@ -11,44 +11,44 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The clock is read once in so many steps, as a power of two.
+/// The number of steps between two readings of the clock, as a power of two.
 const CLOCK_SHIFT: u32 = 10;
 
-/// How much of the thread's stack the work may use, in bytes. Threads have 2 MiB or more.
+/// The maximum stack use of the work, in bytes. Threads have 2 MiB or more.
 const STACK_BYTES_MAX: usize = 1 << 20;
 
-/// Where strings may not be longer than this, in bytes, the patterns they meet are costly.
+/// If strings are limited to less than this size, in bytes, the patterns applied to them are costly.
 const COSTLY_TEXT_BYTES: usize = 64 << 10;
 
-/// The stack of each thread of the runtime, in bytes: the library that compiles schemas counts no
-/// steps, and nests as deep as they do.
+/// The stack size of each runtime thread, in bytes. The library that compiles schemas does not count steps,
+/// and it nests as deeply as they do.
 pub const STACK_BYTES: usize = 8 << 20;
 
-/// What some work may cost.
+/// The budget of some work.
 #[derive(Debug, Clone, Copy)]
 pub struct Budget {
-    /// Steps; one takes about 10 ns.
+    /// The number of steps. A step takes about 10 ns.
     pub steps: u64,
-    /// Wall-clock time, for work whose steps are slower than they should be.
+    /// The time limit, for work whose steps are slower than expected.
     pub time: Option<Duration>,
     /// The longest string that patterns may be applied to, in bytes.
     pub text_bytes_max: usize,
-    /// Charges for the copies of values that error messages keep.
+    /// Whether to charge for the copies of values that error messages keep.
     pub counts_copies: bool,
 }
 
-/// The budget is spent before the work was done.
+/// The budget was spent before the work was complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the work takes more steps than it may")]
+#[error("the work exceeds its step budget")]
 pub struct Spent;
 
-/// Where the work of this thread stands.
+/// The state of the work on this thread.
 struct Meter {
-    /// Steps that are left.
+    /// The steps that are left.
     left: Cell<u64>,
-    /// When the time is over.
+    /// The end of the time limit.
     deadline: Cell<Option<Instant>>,
-    /// An address at the start of the work; zero where the stack is not watched.
+    /// An address at the start of the work; zero if the stack is not checked.
     stack: Cell<usize>,
     /// See [`Budget::text_bytes_max`].
     text_bytes_max: Cell<usize>,
@@ -69,7 +69,7 @@ thread_local! {
 }
 
 impl Budget {
-    /// A budget of steps alone.
+    /// Creates a budget of only steps.
     pub const fn steps(steps: u64) -> Self {
         Self {
             steps,
@@ -80,8 +80,8 @@ impl Budget {
     }
 }
 
-/// Runs `work` within a budget, and within what is left of the budget around it. Also tells how many
-/// steps it took.
+/// Runs `work` within a budget, and within the rest of the enclosing budget. Also returns the number of steps
+/// used.
 pub fn within<T>(budget: Budget, work: impl FnOnce() -> T) -> (Result<T, Spent>, u64) {
     let outer = METER.with(Meter::snapshot);
     let steps = budget.steps.min(outer.left);
@@ -98,20 +98,20 @@ pub fn within<T>(budget: Budget, work: impl FnOnce() -> T) -> (Result<T, Spent>,
             charge(used);
             (Err(Spent), used)
         }
-        // A defect: reported where it happened, and passed on.
+        // A panic from a defect is already reported and passed on.
         Err(cause) => resume_unwind(cause),
     }
 }
 
-/// Runs work without a budget; also tells how many steps it took.
+/// Runs work without a budget. Also returns the number of steps used.
 #[cfg(fuzzing)]
 pub fn counted<T>(work: impl FnOnce() -> T) -> (Option<T>, u64) {
     let (outcome, steps) = within(Budget::steps(u64::MAX), work);
     (outcome.ok(), steps)
 }
 
-/// Counts steps, and ends the work if they are too many, if its time is over, or if it is nested too
-/// deeply for the stack. Costs about a nanosecond.
+/// Charges steps. Ends the work if its steps or its time are used up, or if it nests too deeply for the
+/// stack. Costs about a nanosecond.
 pub fn charge(steps: u64) {
     METER.with(|meter| {
         let before = meter.left.get();
@@ -133,13 +133,13 @@ pub fn give_up() -> ! {
     resume_unwind(Box::new(Spent))
 }
 
-/// Counts what it takes to read a text.
+/// Charges for reading a text.
 pub fn charge_text(text: &str) {
     let most = METER.with(|meter| meter.text_bytes_max.get());
     if text.len() > most {
         give_up();
     }
-    // One match of a costly pattern may take long: the clock is read before each.
+    // A match of a costly pattern may take long, so the clock is read before each one.
     let base = if most < COSTLY_TEXT_BYTES {
         1 << CLOCK_SHIFT
     } else {
@@ -148,7 +148,7 @@ pub fn charge_text(text: &str) {
     charge(base + per(text.len(), 64));
 }
 
-/// Counts the copy of a value that an error keeps, where those are counted.
+/// Charges for the copy of a value that an error keeps, if copies are counted.
 pub fn charge_copy(value: &serde_json::Value) {
     if METER.with(|meter| meter.counts_copies.get()) {
         charge(16);
@@ -156,7 +156,7 @@ pub fn charge_copy(value: &serde_json::Value) {
     }
 }
 
-/// Counts the copy of a value: a step for each of its parts.
+/// Charges for the copy of a value: one step for each of its parts.
 pub fn charge_each(value: &serde_json::Value) {
     use serde_json::Value;
     match value {
@@ -176,12 +176,12 @@ pub fn charge_each(value: &serde_json::Value) {
     }
 }
 
-/// How many steps so many bytes are.
+/// Converts bytes to steps.
 pub fn per(bytes: usize, a_step: usize) -> u64 {
     u64::try_from(bytes / a_step).unwrap_or(u64::MAX)
 }
 
-/// Where the stack is now.
+/// Returns the current stack address.
 #[inline(never)]
 fn address() -> usize {
     let here = 0_u8;
@@ -203,7 +203,7 @@ struct State {
 }
 
 impl Meter {
-    /// What is to be put back later.
+    /// Returns the state, to restore it later.
     fn snapshot(&self) -> State {
         State {
             left: self.left.get(),
@@ -214,7 +214,7 @@ impl Meter {
         }
     }
 
-    /// Starts a piece of work inside of another.
+    /// Starts nested work.
     fn begin(&self, outer: &State, steps: u64, budget: Budget) {
         let own = budget.time.map(|time| Instant::now() + time);
         let deadline = match (own, outer.deadline) {
@@ -234,7 +234,7 @@ impl Meter {
             .set(budget.counts_copies || outer.counts_copies);
     }
 
-    /// Puts a state back.
+    /// Restores a state.
     fn restore(&self, state: &State) {
         self.left.set(state.left);
         self.deadline.set(state.deadline);
@@ -243,7 +243,7 @@ impl Meter {
         self.counts_copies.set(state.counts_copies);
     }
 
-    /// Ends the work if its time is over, or `is_deep`.
+    /// Ends the work if its time is over, or if `is_deep`.
     fn look(&self, is_deep: bool) {
         let deadline = self.deadline.get();
         if is_deep || deadline.is_some_and(|at| Instant::now() >= at) {
@@ -267,7 +267,7 @@ mod tests {
         assert_eq!((done, used), (Ok(100), 100));
         let (done, used) = within(Budget::steps(100), || work(101));
         assert_eq!((done, used), (Err(Spent), 100));
-        // Nothing is counted outside.
+        // Outside of a budget, nothing is counted.
         work(1_000);
     }
 
@@ -287,7 +287,7 @@ mod tests {
         assert_eq!(done, Err(Spent));
     }
 
-    /// Goes down until the budget ends it.
+    /// Recurses until the budget ends it.
     fn down(levels: u64) -> u64 {
         charge(1);
         let room = std::hint::black_box([0_u8; 512]);

@@ -1,4 +1,4 @@
-//! JSON Schema, as servers write it: published for OpenAPI clients, and applied to arguments.
+//! JSON Schemas of servers: published for OpenAPI clients, and applied to arguments.
 
 mod arguments;
 mod contradictions;

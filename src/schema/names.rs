@@ -1,7 +1,7 @@
-//! [`Names`]: names of arguments that model providers refuse, and what they are published as.
+//! [`Names`]: argument names that model providers reject, and their published replacements.
 //!
-//! One such name makes a provider refuse the whole request, so that no tool can be used. A name has
-//! one published form in all of its schema, so that whatever refers to it stays right.
+//! A single such name makes a provider reject the whole request, so that all tools become unusable. A name
+//! has the same replacement in the whole schema, so that references to it stay correct.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,31 +10,31 @@ use serde_json::Value;
 use super::meter::charge;
 use crate::plain_text;
 
-/// The longest name that providers take, in characters.
+/// The longest name that providers accept, in characters.
 const NAME_CHARS_MAX: usize = 64;
 
-/// How much of a name is made from the server's own; the rest is for a number.
+/// How much of the server's name is kept, in characters. The rest is for a number.
 const STEM_CHARS_MAX: usize = 56;
 
-/// How many of the names a warning tells.
+/// The maximum number of names in a warning.
 const TOLD_MAX: usize = 5;
 
 /// How much of a name a warning shows, in characters.
 const SHOWN_CHARS_MAX: usize = 60;
 
-/// The names of one schema that are published as others.
+/// The replaced names of one schema.
 #[derive(Debug, Default)]
 pub struct Names {
-    /// Published name by the server's own.
+    /// The published name for each server's name.
     published: HashMap<String, String>,
-    /// The other way around.
+    /// The server's name for each published name.
     own: HashMap<String, String>,
     /// The server's names, in its order.
     order: Vec<String>,
 }
 
 impl Names {
-    /// Finds the names that providers refuse, and chooses others: none is a name of the schema.
+    /// Finds the names that providers reject, and chooses replacements that do not occur in the schema.
     pub fn of(schema: &Value) -> Self {
         let found = named(schema);
         let refused: Vec<&str> = found
@@ -47,7 +47,7 @@ impl Names {
             return names;
         }
         let mut taken: HashSet<String> = found.iter().map(|name| (*name).to_owned()).collect();
-        // How often a stem was used: counting from one each time would take long for many names.
+        // The number of uses of each stem. Counting from one each time would be slow for many names.
         let mut used: HashMap<String, usize> = HashMap::new();
         for name in refused {
             let stem = stem(name);
@@ -65,22 +65,22 @@ impl Names {
         names
     }
 
-    /// Whether all names are published as they are.
+    /// Whether all names are published unchanged.
     pub fn is_empty(&self) -> bool {
         self.order.is_empty()
     }
 
-    /// What a name of the server is published as, if it is not itself.
+    /// Returns the published form of a server's name, if it differs.
     pub fn published(&self, own: &str) -> Option<&str> {
         self.published.get(own).map(String::as_str)
     }
 
-    /// The server's name for one that we made.
+    /// Returns the server's name for a replacement.
     pub fn own(&self, published: &str) -> Option<&str> {
         self.own.get(published).map(String::as_str)
     }
 
-    /// Tells the operator.
+    /// Returns a warning for the operator.
     pub fn warning(&self) -> Option<String> {
         let told: Vec<String> = self
             .order
@@ -99,13 +99,13 @@ impl Names {
     }
 }
 
-/// As much of a name as goes into a sentence.
+/// Returns a name, shortened for a sentence.
 pub fn shown(name: &str) -> String {
     let begin: String = name.chars().take(SHOWN_CHARS_MAX).collect();
     plain_text::line(&begin).into_owned()
 }
 
-/// Whether the strictest of the providers takes a name as it is: `^[a-zA-Z0-9_.-]{1,64}$`.
+/// Whether the strictest provider accepts a name: `^[a-zA-Z0-9_.-]{1,64}$`.
 fn is_taken(name: &str) -> bool {
     (1..=NAME_CHARS_MAX).contains(&name.len())
         && name
@@ -113,8 +113,8 @@ fn is_taken(name: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte))
 }
 
-/// The names of all properties, each once, in the order of the schema. A few that are none, such as
-/// those in a default, do no harm: they only keep their name from being chosen.
+/// Returns the names of all properties, without duplicates, in the order of the schema. Keys that are not
+/// properties, such as those in a default, do no harm: they are only excluded as replacements.
 fn named(schema: &Value) -> Vec<&str> {
     let mut seen = HashSet::new();
     let mut found = Vec::new();
@@ -142,18 +142,18 @@ fn named(schema: &Value) -> Vec<&str> {
     found
 }
 
-/// Whether anything can stand inside.
+/// Whether a value can contain others.
 fn is_nested(value: &Value) -> bool {
     value.is_object() || value.is_array()
 }
 
-/// A name of letters, digits and `_` that resembles another: all providers take it.
+/// Makes a similar name of letters, digits and `_`, which all providers accept.
 fn stem(name: &str) -> String {
     let mut stem = String::new();
     for character in name.chars().take(NAME_CHARS_MAX) {
         match character {
             'A'..='Z' | 'a'..='z' | '0'..='9' => stem.push(character),
-            // Twilio's `StartTime<` and `StartTime>` stay apart.
+            // Keeps Twilio's `StartTime<` and `StartTime>` distinct.
             '<' => stem.push_str("_lt_"),
             '>' => stem.push_str("_gt_"),
             '=' => stem.push_str("_eq_"),
@@ -177,7 +177,7 @@ mod tests {
 
     use super::*;
 
-    /// What the names of a schema's properties become.
+    /// Returns the published names for these properties.
     fn published(names: &[&str]) -> Vec<String> {
         let properties = names.iter().map(|name| ((*name).to_owned(), json!({})));
         let properties: serde_json::Map<_, _> = properties.collect();

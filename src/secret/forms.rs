@@ -105,7 +105,7 @@ fn is_telling(text: &str) -> bool {
 }
 
 /// In base64 of either alphabet, alone or within a longer text: its bytes begin at one of three
-/// places of a group, and the characters that its neighbours have a part in are left out. That
+/// places of a group, and the characters that its neighbors have a part in are left out. That
 /// finds a password in Basic credentials whoever the user is.
 fn base64(bytes: &[u8]) -> BTreeSet<String> {
     let mut forms = BTreeSet::new();

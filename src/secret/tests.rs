@@ -177,21 +177,21 @@ fn a_value_is_cleaned_to_its_names_and_long_numbers() {
 }
 
 #[test]
-fn what_is_learnt_is_found_at_once_and_by_every_clone() {
+fn what_is_learned_is_found_at_once_and_by_every_clone() {
     let redactor = knowing(["configured-1"]);
     let clone = redactor.clone();
     // Beyond what is looked for apart from the rest.
     for number in 0..200 {
-        let secret = format!("learnt-{number}-secret");
+        let secret = format!("learned-{number}-secret");
         redactor.learn(Secret::new(secret.as_str()));
         redactor.learn(Secret::new(secret.as_str()));
         assert_eq!(clone.redact(&secret), "***");
     }
     for secret in [
         "configured-1",
-        "learnt-0-secret",
-        "learnt-33-secret",
-        "learnt-199-secret",
+        "learned-0-secret",
+        "learned-33-secret",
+        "learned-199-secret",
     ] {
         assert_eq!(clone.redact(secret), "***", "{secret}");
     }

@@ -105,6 +105,7 @@ impl Store {
             }
         };
         self.within(self.timeout, self.look_at_rights()).await?;
+        self.extend_search_path().await;
         Ok(applied)
     }
 

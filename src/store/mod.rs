@@ -9,6 +9,7 @@ mod accounts;
 mod admin;
 mod calls;
 mod changes;
+mod copies;
 mod directory;
 mod error;
 mod group_keys;
@@ -23,6 +24,7 @@ mod run;
 mod seed;
 
 pub use accounts::{AccountKey, Claim};
+pub use copies::TableCopy;
 pub use directory::{Account, Directory};
 pub use error::StoreError;
 pub use group_keys::{EndpointRow, GroupKeyName, GroupKeyRow};

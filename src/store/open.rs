@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     StoreError,
+    copies::TableCopy,
     pool::{Pool, Target, Tx},
 };
 use crate::config::Database;
@@ -55,6 +56,8 @@ pub struct Store {
     pub(super) is_above_policies: AtomicBool,
     /// Whether it was said that policies do not bind us.
     pub(super) was_warned: AtomicBool,
+    /// The copies of inherited tables that were warned of last.
+    pub(super) copies_told: ArcSwap<Vec<TableCopy>>,
     /// Told when a method found the database out of reach, so that it is looked at now.
     pub(super) doubt: Notify,
     health: ArcSwap<Health>,
@@ -85,6 +88,7 @@ impl Store {
             timeout,
             is_above_policies: AtomicBool::new(false),
             was_warned: AtomicBool::new(false),
+            copies_told: ArcSwap::default(),
             doubt: Notify::new(),
             health: ArcSwap::from_pointee(Health::Disconnected("not connected yet".to_owned())),
             tried: CancellationToken::new(),

@@ -126,6 +126,7 @@ impl Store {
         if !applied.is_empty() {
             tracing::info!("applied migrations: {}", applied.join(", "));
         }
+        self.warn_of_copies().await;
         // Each time: only what was never sown here is, and this may be another, empty database.
         self.within(seed::TIMEOUT, self.sow(access)).await?;
         self.within(self.timeout, self.open_watch()).await

@@ -381,7 +381,7 @@ async fn with_nothing_but_a_folder_in_the_environment_two_bridges_are_on() {
         assert_eq!(status, "disabled", "{server}");
         let reason = server["reason"].as_str().unwrap();
         let is_told = reason.contains(" is not set")
-            || reason == format!("nobody has logged in: mcp-bridge login {name}");
+            || reason == format!("no user has logged in: mcp-bridge login {name}");
         assert!(is_told, "{name}: {reason}");
         let answer = bridge.post(&format!("/{name}/anything"), "{}").await;
         assert_eq!((answer.status, answer.code()), (503, "disabled".to_owned()));

@@ -84,7 +84,7 @@ fn check_says_what_is_on_and_what_is_wrong() {
             format!(
                 "demo    on   {program}\n\
                  off     off  NOT_SET_ANYWHERE is not set\n\
-                 remote  off  switched off in the configuration\n\
+                 remote  off  disabled in the configuration\n\
                  who may call\n  on   key `team`\n\
                  access    whoever may call may call everything: there is no `[access]`\n\
                  database  SQLite mcp-bridge.db\n\

@@ -59,7 +59,7 @@ fn a_file_without_servers_says_what_it_has() {
         "b.yaml",
         "mcpServers:\n  a:\n    command: x\n   token: hunter2\n",
     );
-    let found = "the file has `mcp`, `theme`, with no server there";
+    let found = "the file has `mcp`, `theme`, but no servers";
     let (code, text) = run(dir.path(), &["import", "a.json"]);
     assert_eq!(code, 2);
     assert!(
@@ -72,7 +72,7 @@ fn a_file_without_servers_says_what_it_has() {
     let (code, text) = run(dir.path(), &["import", "b.yaml"]);
     assert_eq!(code, 2);
     assert!(
-        text.contains("the YAML is broken") && text.contains("on line 4"),
+        text.contains("the YAML is not valid") && text.contains("on line 4"),
         "{text}"
     );
     let (code, text) = run(dir.path(), &["check", "--config", "b.yaml"]);
@@ -114,7 +114,7 @@ async fn a_file_of_vs_code_is_served_once_its_inputs_are_set() {
     assert_eq!(http.count("POST").await, 0, "nothing is sent");
     let log = unset.log();
     for reason in [
-        "nothing is set for `${input:tok}` in `headers`",
+        "no value is set for `${input:tok}` in `headers`",
         "TOK (API token)",
         "`type` `ws` is not known",
     ] {
@@ -181,5 +181,5 @@ async fn mcpos_command_line_sends_what_mcpo_sends_and_warns() {
     assert_eq!(http.read("headers").await["x-key"], "${NOT_SET_TOKEN}");
     let log = bridge.log();
     assert!(log.contains("set NOT_SET_TOKEN"), "{log}");
-    assert!(log.contains("the server gets it as it stands"), "{log}");
+    assert!(log.contains("the server receives it as written"), "{log}");
 }

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Why the session of a flooding server is over.
-const TOO_MUCH: &str = "the session was ended: the server sent too much that was not asked for";
+const TOO_MUCH: &str = "the session was ended: the server sent too much unrequested data";
 
 /// The good bridge answers while the other floods. The suite of hostile servers measures how fast.
 async fn good_answers(bridge: &Bridge) {

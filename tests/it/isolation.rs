@@ -282,7 +282,7 @@ async fn a_program_runs_as_the_user_of_its_bridge() {
         let bridge = setup.ready().await;
         let reason = bridge.server("apart").await["reason"].clone();
         let expected =
-            "`user = \"65534:65534\"` needs mcp-bridge to run as root, and it runs as user";
+            "`user = \"65534:65534\"` needs mcp-bridge to run as root, but it runs as user";
         assert!(reason.as_str().unwrap().starts_with(expected), "{reason}");
         return;
     }

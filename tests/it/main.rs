@@ -25,6 +25,7 @@ mod dashboard;
 mod database_role;
 mod decisions;
 mod floods;
+mod former;
 mod hostile_callers;
 mod identity;
 mod isolation;

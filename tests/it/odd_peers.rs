@@ -9,7 +9,7 @@ const AT_ONCE: Duration = Duration::from_secs(5);
 
 #[tokio::test]
 async fn an_answer_with_our_id_ends_its_call_at_once() {
-    let no_reason = "the server gives no reason";
+    let no_reason = "the server gave no reason";
     let cases = [
         ("error-code-text", 500, "server_error", "boom (E_FAIL)"),
         ("error-message-null", 500, "server_error", no_reason),
@@ -21,7 +21,7 @@ async fn an_answer_with_our_id_ends_its_call_at_once() {
             "upstream_error",
             "neither `result` nor `error`",
         ),
-        ("cut", 502, "upstream_error", "its JSON is broken"),
+        ("cut", 502, "upstream_error", "it is not valid JSON"),
         ("result-null", 200, "", "[]"),
         ("nan", 200, "", r#""ok""#),
         ("echo", 200, "", r#""ok""#),
@@ -97,7 +97,7 @@ async fn a_server_without_tools_is_up_and_one_that_speaks_no_mcp_says_why() {
     for (mode, words) in [
         (
             "initialize-text",
-            "its answer to `initialize` is of another kind",
+            "its answer to `initialize` has the wrong type",
         ),
         ("list-text", "its tool list cannot be read"),
     ] {

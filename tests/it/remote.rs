@@ -33,7 +33,7 @@ const CASES: &[(&str, &str)] = &[
     ("hang-body", "no answer to `initialize` within 1s"),
     (
         "redirect",
-        "which is not followed; if that is right, make it the `url`",
+        "which the bridge does not follow; if that is intended, use it as the `url`",
     ),
     (
         "redirect-302",
@@ -43,8 +43,14 @@ const CASES: &[(&str, &str)] = &[
         "html",
         "does not speak MCP: `text/html` instead of JSON: <!doctype html>",
     ),
-    ("401", "the server refused our credentials (HTTP 401)"),
-    ("403", "the server refused our credentials (HTTP 403)"),
+    (
+        "401",
+        "the server refused the bridge's credentials (HTTP 401)",
+    ),
+    (
+        "403",
+        "the server refused the bridge's credentials (HTTP 403)",
+    ),
     ("404", "the server answered HTTP 404"),
     ("429", "the server answered HTTP 429: retry after 2"),
     ("500", "the server answered HTTP 500: status 500"),
@@ -56,7 +62,7 @@ const CASES: &[(&str, &str)] = &[
     ("empty", "does not speak MCP: an empty answer"),
     (
         "bad-json",
-        "does not speak MCP: its answer to `initialize`: its JSON is broken",
+        "does not speak MCP: its answer to `initialize`: it is not valid JSON",
     ),
 ];
 

@@ -15,12 +15,17 @@ const CASES: &[(&str, u16, &str, &str)] = &[
         "wrong-id",
         502,
         "upstream_error",
-        "no answer to the request",
+        "does not answer the request",
     ),
     ("redirect", 502, "upstream_error", "HTTP 307"),
     ("redirect-302", 502, "upstream_error", "HTTP 302"),
     ("html", 502, "upstream_error", "`text/html` instead of JSON"),
-    ("401", 502, "upstream_auth", "refused our credentials"),
+    (
+        "401",
+        502,
+        "upstream_auth",
+        "refused the bridge's credentials",
+    ),
     ("403", 502, "upstream_auth", "refused the call"),
     ("429", 429, "rate_limited", "fewer calls"),
     ("500", 502, "upstream_error", "HTTP 500"),
@@ -34,7 +39,7 @@ const CASES: &[(&str, u16, &str, &str)] = &[
         "lost during the call",
     ),
     ("empty", 502, "upstream_error", "empty answer"),
-    ("bad-json", 502, "upstream_error", "its JSON is broken"),
+    ("bad-json", 502, "upstream_error", "it is not valid JSON"),
     ("big", 502, "result_too_large", "larger than 1000000 bytes"),
 ];
 

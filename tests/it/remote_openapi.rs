@@ -184,7 +184,7 @@ async fn its_failures_are_told_like_those_of_a_server() {
             "locked",
             502,
             "upstream_auth",
-            "refused our credentials (HTTP 401)",
+            "refused the bridge's credentials (HTTP 401)",
         ),
         ("limited", 429, "rate_limited", "fewer calls"),
         ("hang", 504, "timeout", "no answer within 1s"),

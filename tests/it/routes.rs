@@ -85,7 +85,7 @@ async fn lists_have_the_shapes_that_clients_know() {
         ["by_tier", "servers", "summary", "total_servers", "usage"]
     );
     assert_eq!(servers["total_servers"], 3);
-    assert_eq!(keys(&servers["by_tier"]), ["disabled", "stdio"]);
+    assert_eq!(keys(&servers["by_tier"]), ["stdio"]);
     assert_eq!(
         keys(&servers["usage"]),
         ["example", "execute_tool", "list_tools"]
@@ -258,8 +258,6 @@ env = { A = '${NOT_SET_ANYWHERE}' }
         "/docs",
         "/good/openapi.json",
         "/good/docs",
-        "/servers",
-        "/",
         "/good",
     ] {
         let stranger = bridge.get(path).await;

@@ -6,14 +6,13 @@ use reqwest::Method;
 use crate::harness::{Setup, fixture};
 
 /// Every bridge that the shipped groups name, and one that none of them does.
-const BRIDGES: [&str; 10] = [
+const BRIDGES: [&str; 9] = [
     "atlassian",
     "clickup",
     "filesystem",
     "github",
     "linear",
     "notion",
-    "notion-token",
     "other",
     "sonarqube",
     "trello",
@@ -32,7 +31,6 @@ const SEEN: [(&str, &[&str]); 4] = [
             "github",
             "linear",
             "notion",
-            "notion-token",
             "sonarqube",
             "trello",
         ],

@@ -185,6 +185,27 @@ async fn a_server_that_dies_during_a_call_is_back_for_the_next() {
 }
 
 #[tokio::test]
+async fn a_server_that_exits_is_replaced_though_a_child_of_it_keeps_its_stdout() {
+    let bridge = beside_a_good_one("{bad good}").listening().await;
+    bridge.until("bad", "ready").await;
+    let before = bridge.post("/bad/pid", "{}").await.text;
+    let child = bridge.post("/bad/grandchild", r#"{"keep_output": true}"#);
+    let child = child.await.json().as_u64().expect("its pid");
+    let began = Instant::now();
+    let answer = bridge.post("/bad/die", "{}").await;
+    assert_eq!(answer.code(), "upstream_closed", "{}", answer.text);
+    assert!(
+        began.elapsed() < Duration::from_secs(5),
+        "{:?}",
+        began.elapsed()
+    );
+    until_gone(child).await;
+    let answer = bridge.post("/bad/pid", "{}").await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_ne!(answer.text, before);
+}
+
+#[tokio::test]
 async fn a_killed_server_is_replaced_without_the_callers_help() {
     let bridge = beside_a_good_one("{bad good --record {dir}/record}")
         .listening()
@@ -260,11 +281,11 @@ async fn every_odd_tool_is_served_or_left_out_with_a_warning() {
         "{warnings:#?}"
     );
     assert!(
-        warnings.iter().any(|it| it.contains("no name")),
+        warnings.iter().any(|it| it.contains("needs a name")),
         "{warnings:#?}"
     );
     assert!(
-        warnings.iter().any(|it| it.contains("no object")),
+        warnings.iter().any(|it| it.contains("not an object")),
         "{warnings:#?}"
     );
     let list = bridge.get("/bad").await.json();

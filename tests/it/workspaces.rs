@@ -211,6 +211,19 @@ async fn administrators_of_one_workspace_stay_in_it() {
             }
         }
     }
+    for (method, path) in [(Method::GET, "/metrics"), (Method::POST, "/refresh")] {
+        for (key, status) in [(ACME, 403), (GLOBEX, 403), (ALL, 200)] {
+            let authorization = format!("Bearer {key}");
+            let headers = [("authorization", authorization.as_str())];
+            let answer = bridge.send(method.clone(), path, &headers, "").await;
+            if answer.status != status {
+                wrong.push(format!(
+                    "{method} {path} {key}: {} {}",
+                    answer.status, answer.text
+                ));
+            }
+        }
+    }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 

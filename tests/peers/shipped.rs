@@ -20,7 +20,7 @@ const READY_WITHIN: Duration = Duration::from_mins(3);
 /// Each program of the file, and how many tools it lists at least.
 const PROGRAMS: [(&str, u64); 12] = [
     ("demo", 4),
-    ("notion-token", 24),
+    ("notion", 24),
     ("trello", 57),
     ("clickup", 90),
     ("airtable", 16),

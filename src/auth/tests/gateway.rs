@@ -79,7 +79,7 @@ async fn a_refusal_of_others_tells_no_secret() {
     let text = refusal.to_string();
     assert!(text.contains("gateway") && !text.contains("10.0") && !text.contains("s3cret"));
     assert_eq!(
-        (refusal.code(), refusal.is_outage()),
+        (refusal.code().as_str(), refusal.is_outage()),
         ("unauthorized", false)
     );
 }

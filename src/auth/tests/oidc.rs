@@ -53,7 +53,7 @@ impl Pair {
         Self::new(kid, Algorithm::EdDSA, EncodingKey::from_ed_der(&der))
     }
 
-    /// Made for these tests alone; making one takes long without optimisation.
+    /// Made for these tests alone; making one takes long without optimization.
     fn rsa(kid: &str, algorithm: Algorithm) -> Self {
         let text: String = include_str!("rsa_test_key.der.b64")
             .split_whitespace()
@@ -399,7 +399,10 @@ async fn keys_rotate_and_survive_an_outage() {
     caller(&reloaded, &first).await.unwrap();
     let cold = trusting(config, paced(EAGER));
     let refusal = caller(&cold, &first).await.unwrap_err();
-    assert_eq!((refusal.code(), refusal), ("identity_unavailable", SILENT));
+    assert_eq!(
+        (refusal.code().as_str(), refusal),
+        ("identity_unavailable", SILENT)
+    );
     let _back = Provider::serve(&address.to_string(), vec![old.jwk.clone()]).await;
     caller(&cold, &first).await.unwrap();
 }

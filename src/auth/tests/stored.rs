@@ -115,7 +115,7 @@ async fn without_the_store_configured_keys_work_and_others_are_told_to_wait() {
     assert_eq!(&*found(&proofs, "own-key").await.unwrap().id, "team");
     let refusal = found(&proofs, "other").await.unwrap_err();
     assert_eq!(
-        (refusal.code(), refusal.is_outage()),
+        (refusal.code().as_str(), refusal.is_outage()),
         ("store_unavailable", true)
     );
 }

@@ -74,7 +74,7 @@ fn duration(microseconds: i64) -> String {
     }
 }
 
-/// Callers choose names: none of them may move the cursor or colour the terminal.
+/// Callers choose names: none of them may move the cursor or color the terminal.
 fn clean(text: &str) -> String {
     text.chars()
         .flat_map(|character| {

@@ -139,7 +139,7 @@ fn what_is_no_configuration_is_refused() {
         ),
         (
             "{",
-            "the JSON is broken: Unterminated object on line 1 column 1",
+            "the JSON is not valid: Unterminated object on line 1 column 1",
         ),
         (
             "[bridges.x]\ncommand = \"c\"\n[database]\nurl = \"https://x\"\n",
@@ -147,7 +147,7 @@ fn what_is_no_configuration_is_refused() {
         ),
         (
             "a: 1\n  b: 2\n",
-            "the YAML is broken: mapping values are not allowed in this context on line 2 column 4",
+            "the YAML is not valid: mapping values are not allowed in this context on line 2 column 4",
         ),
     ] {
         assert_eq!(import(text).unwrap_err().to_string(), message);

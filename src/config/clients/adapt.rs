@@ -1,4 +1,4 @@
-//! One server in the keys of `mcpServers`, whatever its client calls them.
+//! Converts one server to the keys of `mcpServers`, whatever its client calls them.
 
 use super::{
     ClientFile, Dialect, Style, cut,
@@ -7,10 +7,10 @@ use super::{
     tree::{At, Field, Node, Tree, get, last_of_each},
 };
 
-/// Patterns of denied tools that stand elsewhere in the file. No file can have this key by chance.
+/// The key for deny patterns from elsewhere in the file. Files cannot contain this key by accident.
 pub(super) const GLOBS_DENIED: &str = "\u{0}globs denied";
 
-/// Keys of other clients, and ours for them.
+/// Keys of other clients, and the corresponding keys here.
 const RENAMED: &[(&str, &str)] = &[
     ("cmd", "command"),
     ("arguments", "args"),
@@ -24,7 +24,7 @@ const RENAMED: &[(&str, &str)] = &[
     ("workdir", "cwd"),
     ("env_file", "envFile"),
 ];
-/// Times in seconds and milliseconds, and ours for them.
+/// Keys with times in seconds or milliseconds, and the corresponding keys here.
 const TIMES: &[(&str, &str, f64)] = &[
     ("tool_timeout_sec", "timeout", 1000.0),
     ("startup_timeout_sec", "connect_timeout", 1000.0),
@@ -32,34 +32,34 @@ const TIMES: &[(&str, &str, f64)] = &[
     ("initTimeout", "connect_timeout", 1.0),
     ("connectionTimeout", "connect_timeout", 1.0),
 ];
-/// The longest time that is taken over, in milliseconds.
+/// The longest time that is accepted, in milliseconds.
 const MILLIS_MAX: f64 = 1e12;
-/// Where the word for the transport stands.
+/// Keys with the transport.
 const TYPES: &[&str] = &["type", "transport", "transportType"];
-/// Where the URL stands.
+/// Keys with the URL.
 const URLS: &[&str] = &["url", "httpUrl", "serverUrl"];
 
-/// A server in the keys of `mcpServers`. Beside them: `tools_allow` and `tools_deny`, lists of globs,
+/// A server in the keys of `mcpServers`. Additional keys: `tools_allow` and `tools_deny` (lists of globs),
 /// and `connect_timeout`.
 #[derive(Debug)]
 pub(crate) struct Server {
-    /// What it says; of each name one.
+    /// The fields, each name once.
     pub(crate) fields: Vec<Field>,
-    /// Why it cannot be reached.
+    /// Why the server cannot be reached.
     pub(crate) unusable: Option<String>,
-    /// Why it must stay off, although it could be reached.
+    /// Why the server must stay off although it can be reached.
     pub(crate) closed: Option<String>,
 }
 
 impl Server {
-    /// Why it is off.
+    /// Returns why the server is off.
     pub(crate) fn reason_off(&self) -> Option<&str> {
         self.unusable.as_deref().or(self.closed.as_deref())
     }
 }
 
 impl ClientFile {
-    /// One of its servers, given what stands there.
+    /// Converts one server of this file.
     pub(crate) fn server(&self, fields: &[Field]) -> Server {
         let (denied, fields): (Vec<&Field>, Vec<&Field>) = last_of_each(fields)
             .into_iter()
@@ -101,8 +101,8 @@ impl ClientFile {
         }
     }
 
-    /// How its values leave things to be filled in. `own` are variables of the server that its values
-    /// may name.
+    /// Returns the placeholder syntax of its values. `own` are variables of the server that its values may
+    /// name.
     pub(crate) fn style<'s>(&self, own: &'s [&'s str]) -> Style<'s> {
         Style {
             is_dollar: self.dialect.is_gemini,
@@ -113,8 +113,8 @@ impl ClientFile {
     }
 }
 
-/// The variables of a server that it replaces in its own arguments: what `env` sets to something else
-/// than a reference to the same name.
+/// Returns the variables that a server replaces in its own arguments: those that `env` sets to something
+/// other than a reference to the same name.
 pub(crate) fn own_variables(fields: &[Field]) -> Vec<&str> {
     let entries = get(fields, "env").and_then(Node::map).unwrap_or_default();
     let is_own = |field: &&Field| {
@@ -130,7 +130,7 @@ pub(crate) fn own_variables(fields: &[Field]) -> Vec<&str> {
         .collect()
 }
 
-/// Whether an argument is a line for a shell, given the one before it.
+/// Whether an argument is a shell command line, given the argument before it.
 pub(crate) fn is_script(before: Option<&str>, arg: &str) -> bool {
     let is_announced = matches!(
         before,
@@ -139,7 +139,7 @@ pub(crate) fn is_script(before: Option<&str>, arg: &str) -> bool {
     is_announced && arg.contains(char::is_whitespace)
 }
 
-/// A server while it is brought into form.
+/// A server that is being converted.
 struct Work {
     fields: Vec<Field>,
 }
@@ -174,7 +174,7 @@ impl Work {
         }
     }
 
-    /// `command` as a list (opencode), or as a table with `path`, `args`, `env` (Zed).
+    /// Handles `command` as a list (opencode), or as a table with `path`, `args`, `env` (Zed).
     fn split_command(&mut self) {
         let Some(command) = self.get("command").cloned() else {
             return;
@@ -214,7 +214,7 @@ impl Work {
         }
     }
 
-    /// `bearer_token_env_var` and `env_http_headers` name variables that hold headers.
+    /// Handles `bearer_token_env_var` and `env_http_headers`, which name variables with header values.
     fn codex_headers(&mut self) {
         let variable = self.get("bearer_token_env_var").cloned();
         if let Some((text, at)) = variable
@@ -243,7 +243,7 @@ impl Work {
         }
     }
 
-    /// `requestOptions.headers` and `apiKey`.
+    /// Handles `requestOptions.headers` and `apiKey`.
     fn continue_headers(&mut self) {
         let options = self
             .get("requestOptions")
@@ -269,7 +269,7 @@ impl Work {
         }
     }
 
-    /// Adds a header that is not there yet.
+    /// Adds a header unless it exists.
     fn header(&mut self, name: &str, value: Node) -> bool {
         if !self.has("headers") {
             let at = value.at.clone();
@@ -319,8 +319,8 @@ impl Work {
         }
     }
 
-    /// Puts our word for the transport into `type`. Why the server cannot be reached, if its word is
-    /// not known.
+    /// Writes the bridge's name of the transport into `type`. Returns why the server cannot be reached if the
+    /// transport is unknown.
     fn kind(&mut self) -> Option<String> {
         let (key, said, at) = TYPES.iter().find_map(|key| {
             let node = self.get(key)?;
@@ -345,7 +345,7 @@ impl Work {
     }
 
     fn set_kind(&mut self, key: &str, word: &str, said: &str, at: &At) {
-        // mcpo's own words stay, since its errors repeat them.
+        // mcpo's own names stay, because its errors repeat them.
         let is_ours = said == word || said.replace('_', "-") == word || said == "streamablehttp";
         if key == "type" && is_ours {
             return;

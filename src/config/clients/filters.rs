@@ -1,10 +1,10 @@
-//! Which tools a client shows. A tool that was taken away there does not come back here: a list that
-//! cannot be read switches its bridge off.
+//! Tool filters of other clients. A tool that is hidden there must not become visible here: a list that
+//! cannot be read disables its bridge.
 
 use super::tree::{Field, Node, Tree};
 use crate::config::exact_glob;
 
-/// Lists of the tools that are shown.
+/// Keys with lists of visible tools.
 const ALLOW: &[&str] = &[
     "includeTools",
     "include_tools",
@@ -18,7 +18,7 @@ const ALLOW: &[&str] = &[
     "tools_allow",
     "tools",
 ];
-/// Lists of the tools that are not. `disabledTools` is mcpo's, and is read by its rules.
+/// Keys with lists of hidden tools. `disabledTools` belongs to mcpo and follows its rules.
 const DENY: &[&str] = &[
     "excludeTools",
     "exclude_tools",
@@ -33,15 +33,15 @@ const DENY: &[&str] = &[
 ];
 /// The filter of `TBXark/mcp-proxy`, in `options`.
 const TOOL_FILTER: &str = "toolFilter";
-/// Every tool.
+/// Matches all tools.
 const ALL: &str = "*";
 
-/// What the lists of a server come to. Patterns are globs of ours.
+/// The combined lists of a server. Patterns are globs.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Filter {
-    /// The tools that are shown. `None`: all of them.
+    /// The visible tools. `None` means all.
     pub(super) allow: Option<Vec<Node>>,
-    /// The tools that are not.
+    /// The hidden tools.
     pub(super) deny: Vec<Node>,
     /// A list that cannot be read.
     pub(super) unreadable: Option<String>,
@@ -75,7 +75,7 @@ impl Filter {
         filter
     }
 
-    /// A list of names, or a switch for each. Whether it could be read.
+    /// Reads a list of names, or a switch for each name. Returns whether it could be read.
     fn allow(&mut self, key: &str, value: &Node) -> bool {
         if let Some(switches) = value.map() {
             return self.switches(key, switches);
@@ -90,7 +90,7 @@ impl Filter {
         true
     }
 
-    /// Only these are shown, and of them those that another list shows too.
+    /// Restricts the visible tools to these, combined with other such lists.
     fn only(&mut self, names: &[Node], value: &Node) {
         let globs = globs(names);
         let kept = match self.allow.take() {
@@ -100,7 +100,7 @@ impl Filter {
                 .filter(|glob| globs.iter().any(|other| other.tree == glob.tree))
                 .collect(),
         };
-        // An empty list allows everything here.
+        // An empty allow list would allow everything.
         if kept.is_empty() {
             self.deny.push(Node::of_text(&value.at, ALL));
         }
@@ -141,7 +141,7 @@ impl Filter {
         let mode = value.get("mode").and_then(Node::text).unwrap_or_default();
         let list = value.get("list");
         if list.is_none_or(Node::is_empty) {
-            // Nothing is filtered there.
+            // The client does not filter anything.
             return true;
         }
         match (mode.to_lowercase().as_str(), list) {
@@ -151,7 +151,7 @@ impl Filter {
         }
     }
 
-    /// Whether nothing is left of `options`.
+    /// Handles the filter in `options`. Returns whether `options` is then empty.
     fn options(&mut self, value: &mut Node) -> bool {
         let Tree::Map(inner) = &mut value.tree else {
             return false;
@@ -166,18 +166,16 @@ impl Filter {
     }
 
     fn cannot_read(&mut self, key: &str) -> bool {
-        self.unreadable = Some(format!(
-            "`{key}` filters tools in a way that is not known here"
-        ));
+        self.unreadable = Some(format!("`{key}` filters tools in an unknown way"));
         false
     }
 }
 
-/// The names of a list, or one name. `None`: something else stands there.
+/// Returns the names of a list, or a single name. `None` for any other value.
 fn names(value: &Node) -> Option<Vec<Node>> {
     let name = |node: &Node| {
         let text = node.text().or_else(|| node.get("name")?.text())?;
-        // Gemini CLI takes `tool(arguments)` for the tool.
+        // Gemini CLI treats `tool(arguments)` as the tool.
         let text = text.split('(').next().unwrap_or(text).trim();
         (!text.is_empty()).then(|| Node::of_text(&node.at, text))
     };
@@ -188,7 +186,7 @@ fn names(value: &Node) -> Option<Vec<Node>> {
     }
 }
 
-/// Globs for names; `*` alone stands for all.
+/// Converts names to globs. A single `*` matches all tools.
 fn globs(names: &[Node]) -> Vec<Node> {
     let glob = |node: &Node| {
         let name = node.text().unwrap_or_default();
@@ -202,8 +200,8 @@ fn globs(names: &[Node]) -> Vec<Node> {
     names.iter().map(glob).collect()
 }
 
-/// What opencode's `tools` takes away from a server: names of tools have the server's before them
-/// there, and `*` and `?` stand for any letters and one.
+/// Converts a pattern of opencode's `tools` that hides tools of a server. There, tool names are prefixed with
+/// the server's name, `*` matches any text and `?` one character.
 pub(super) fn of_opencode(pattern: &str, server: &str) -> Option<String> {
     let prefix: String = server
         .chars()
@@ -225,7 +223,7 @@ pub(super) fn of_opencode(pattern: &str, server: &str) -> Option<String> {
         .then(|| glob_of(&format!("*{tail}")))
 }
 
-/// A pattern of opencode in our words.
+/// Converts a pattern of opencode to a glob.
 fn glob_of(pattern: &str) -> String {
     let piece = |character: char| match character {
         '*' | '?' => character.to_string(),

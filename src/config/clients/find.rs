@@ -1,4 +1,4 @@
-//! Where in a file the servers stand.
+//! Finds the servers in a file.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::config::naming::{name_of_command, name_of_url};
 
-/// Where clients keep their servers, and whether the place may hold other things too.
+/// The keys under which clients keep their servers, and whether other things may be there too.
 const PLACES: &[(&[&str], bool)] = &[
     (&["mcpServers"], false),
     (&["servers"], false),
@@ -25,7 +25,7 @@ const PLACES: &[(&[&str], bool)] = &[
     (&["mcp"], true),
     (&["extensions"], true),
 ];
-/// Keys that say where a server is.
+/// Keys that describe how to reach a server.
 const WHERE: &[&str] = &[
     "command",
     "cmd",
@@ -35,9 +35,9 @@ const WHERE: &[&str] = &[
     "serverUrl",
     "server_url",
 ];
-/// Keys by which a list names its servers.
+/// Keys with the name of a server in a list.
 const NAMES: &[&str] = &["name", "id", "key", "serverName"];
-/// Keys of a file of Gemini CLI, within a server and at the top.
+/// Keys of a Gemini CLI file, within a server and at the top level.
 const GEMINI: (&[&str], &[&str]) = (
     &[
         "httpUrl",
@@ -54,17 +54,17 @@ const GEMINI: (&[&str], &[&str]) = (
         "security",
     ],
 );
-/// Lists at the top of the servers that are off.
+/// Top-level lists of disabled servers.
 const OFF: &[&[&str]] = &[
     &["mcp", "excluded"],
     &["excludeMCPServers"],
     &["disabledMcpServers"],
     &["disabledMcpjsonServers"],
 ];
-/// Lists at the top of the only servers that are on.
+/// Top-level lists of the only enabled servers.
 const ON: &[&[&str]] = &[&["mcp", "allowed"], &["allowMCPServers"]];
 
-/// Finds the servers. `None`: there are none.
+/// Finds the servers. Returns `None` if there are none.
 pub(super) fn find(root: &Node, format: Format) -> Option<ClientFile> {
     let (label, mut servers, others) = PLACES
         .iter()
@@ -95,7 +95,7 @@ pub(super) fn find(root: &Node, format: Format) -> Option<ClientFile> {
     })
 }
 
-/// The name of a place, its servers, and what else stands there.
+/// The path of the servers, the servers, and the other fields next to them.
 type Place = (String, Vec<Field>, Vec<Field>);
 
 fn at_place(root: &Node, path: &[&str], is_shared: bool) -> Option<Place> {
@@ -110,7 +110,7 @@ fn at_place(root: &Node, path: &[&str], is_shared: bool) -> Option<Place> {
     (!servers.is_empty()).then_some((label, servers, others))
 }
 
-/// A map of servers, a list of them, or one, without anything around.
+/// Finds a map of servers, a list of them, or a single server at the top level.
 fn bare(root: &Node) -> Option<Place> {
     let mut servers = if is_server(root) {
         let name = name_of(root).unwrap_or_default();
@@ -118,13 +118,13 @@ fn bare(root: &Node) -> Option<Place> {
     } else {
         named(root)
     };
-    // Our own file and those of other programs have tables with a `url` too.
+    // `bridges.toml` and files of other programs also have tables with a `url`.
     servers.retain(|field| is_server(&field.value) && is_plausible(&field.value));
     let is_ours = root.get("bridges").is_some();
     (!servers.is_empty() && !is_ours).then(|| (String::new(), servers, Vec::new()))
 }
 
-/// Whether its URL, if it has one, may be that of a server.
+/// Whether the URL, if there is one, may be that of a server.
 fn is_plausible(node: &Node) -> bool {
     let url = node.get("url").and_then(Node::text);
     let begins = ["http:", "https:", "ws:", "wss:", "$", "{"];
@@ -140,7 +140,7 @@ fn is_server(node: &Node) -> bool {
     WHERE.iter().any(place)
 }
 
-/// The servers of a map, or of a list with names in it.
+/// Returns the servers of a map, or of a list with names.
 fn named(node: &Node) -> Vec<Field> {
     let elements = match &node.tree {
         Tree::Map(fields) => return fields.clone(),
@@ -162,7 +162,7 @@ fn named(node: &Node) -> Vec<Field> {
     servers
 }
 
-/// A name that no other element has.
+/// Returns a unique name.
 fn free(name: &str, taken: &mut BTreeSet<String>) -> String {
     let numbered = (2..).map(|number| format!("{name}-{number}"));
     let mut names = std::iter::once(name.to_owned()).chain(numbered);
@@ -179,7 +179,7 @@ fn name_key(fields: &[Field]) -> Option<&'static str> {
     NAMES.iter().find(is_name).copied()
 }
 
-/// The name of an element of a list: its own, or one after what it runs.
+/// Returns the name of a list element: its own, or one derived from its command.
 fn name_of(element: &Node) -> Option<String> {
     let fields = element.map()?;
     if let Some(key) = name_key(fields) {
@@ -208,7 +208,7 @@ fn is_gemini(root: &[Field], servers: &[Field]) -> bool {
     top.iter().any(|key| get(root, key).is_some()) || servers.iter().any(|field| has(&field.value))
 }
 
-/// Puts what opencode's `tools` takes away into the servers.
+/// Adds the tools that opencode's `tools` hides to the servers.
 fn opencode_tools(root: &Node, servers: &mut [Field]) {
     let tools = root.get("tools").and_then(Node::map).unwrap_or_default();
     for server in servers {
@@ -228,7 +228,7 @@ fn opencode_tools(root: &Node, servers: &mut [Field]) {
     }
 }
 
-/// Sets a key of a server, whatever it says itself.
+/// Sets a field of a server, replacing an existing one.
 fn set(server: &mut Field, key: &str, value: Node) {
     if let Tree::Map(fields) = &mut server.value.tree {
         fields.retain(|field| field.name != key);
@@ -236,7 +236,7 @@ fn set(server: &mut Field, key: &str, value: Node) {
     }
 }
 
-/// Switches off what a list at the top does.
+/// Disables the servers that a top-level list disables.
 fn switch_off(root: &Node, servers: &mut [Field]) {
     let names = |path: &[&str]| {
         let list = path.iter().try_fold(root, |node, key| node.get(key));
@@ -280,7 +280,7 @@ pub(super) fn projects(root: &Node) -> Vec<Project> {
     found
 }
 
-/// What VS Code asks its user for.
+/// Returns the values that VS Code asks its user for.
 fn inputs(root: &Node) -> Vec<Input> {
     let list = root
         .get("inputs")
@@ -298,7 +298,7 @@ fn inputs(root: &Node) -> Vec<Input> {
     list.iter().filter_map(input).collect()
 }
 
-/// What else stands at the top.
+/// Returns the other fields at the top level.
 fn rest(root: &[Field], label: &str, dialect: Dialect, servers: &[Field]) -> Vec<Field> {
     let used = label.split('.').next().unwrap_or_default();
     let is_used = |field: &Field| {

@@ -1,24 +1,23 @@
-//! Which language a file is written in.
+//! Detects the language of a file.
 
 use std::path::Path;
 
-/// A language of configuration files.
+/// The language of a configuration file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
-    /// JSON, with comments or without.
+    /// JSON, with or without comments.
     Json,
     /// YAML.
     Yaml,
-    /// TOML: our own, or Codex's.
+    /// TOML: `bridges.toml`, or Codex's file.
     Toml,
 }
 
 impl Format {
-    /// Tells by the first line that says something; the name of the file decides where that says
-    /// nothing.
+    /// Detects the language by the first line with content. If that is ambiguous, the file extension decides.
     pub(crate) fn of(path: &Path, text: &str) -> Self {
         let text = text.trim_start_matches('\u{feff}').trim_start();
-        // No TOML and no YAML in block style begins with a brace or a slash.
+        // TOML, and YAML in block style, cannot begin with a brace or a slash.
         if text.starts_with(['{', '/']) {
             return Self::Json;
         }
@@ -36,7 +35,7 @@ impl Format {
     }
 }
 
-/// A list of objects: TOML has no brace after the bracket of a table's name.
+/// Whether a text starts a list of objects. In TOML a table's name is not followed by a brace.
 fn starts_a_list(text: &str) -> bool {
     let inner = text.strip_prefix('[').map(str::trim_start);
     inner.is_some_and(|inner| inner.starts_with(['{', '/', ']']))

@@ -1,4 +1,4 @@
-//! JSON with comments and trailing commas.
+//! Parses JSON with comments and trailing commas.
 
 use jsonc_parser::{CollectOptions, ParseOptions, ast::Value, common::Ranged, parse_to_ast};
 
@@ -7,7 +7,7 @@ use super::{
     tree::{Field, Node, Tree},
 };
 
-/// The options of the parser: comments and trailing commas, else plain JSON.
+/// The parser options: comments and trailing commas in otherwise plain JSON.
 fn options() -> ParseOptions {
     ParseOptions {
         allow_comments: true,
@@ -23,7 +23,7 @@ fn options() -> ParseOptions {
     }
 }
 
-/// Reads a text. `None`: there is nothing in it but comments.
+/// Parses a text. `None` means that it contains nothing but comments.
 pub(super) fn parse(text: &str) -> Result<Option<Node>, Broken> {
     match parse_to_ast(text, &CollectOptions::default(), &options()) {
         Ok(parsed) => Ok(parsed.value.as_ref().map(node)),
@@ -31,13 +31,13 @@ pub(super) fn parse(text: &str) -> Result<Option<Node>, Broken> {
             let range = error.range();
             Err(Broken {
                 at: range.start..range.end,
-                message: format!("the JSON is broken: {}", error.kind()),
+                message: format!("the JSON is not valid: {}", error.kind()),
             })
         }
     }
 }
 
-/// The parser bounds how deep values are nested.
+/// Converts a value. The parser limits the nesting depth.
 fn node(value: &Value<'_>) -> Node {
     let tree = match value {
         Value::StringLit(text) => Tree::Text(text.value.clone().into_owned()),

@@ -1,6 +1,6 @@
-//! The words in which clients say how a server is reached.
+//! The names that clients use for transports.
 
-/// Words for each of ours; case and punctuation do not matter.
+/// Each transport with its names. Case and punctuation are ignored.
 const WORDS: &[(&str, &[&str])] = &[
     (
         "stdio",
@@ -35,14 +35,14 @@ const WORDS: &[(&str, &[&str])] = &[
         &["sse", "httpsse", "ssehttp", "serversentevents", "legacysse"],
     ),
     ("openapi", &["openapi"]),
-    // What is behind a URL and may be either.
+    // A URL that may be either transport.
     ("auto", &["auto", "remote", "url"]),
 ];
 
-/// The words that a reader is told of.
+/// The names that error messages list.
 pub(super) const TOLD: &str = "`stdio`, `streamable-http`, `http`, `sse`, `openapi`, `auto`";
 
-/// Our word for what a client calls a transport.
+/// Returns the bridge's name of a client's transport.
 pub(super) fn word(written: &str) -> Option<&'static str> {
     let plain: String = written
         .chars()

@@ -1,8 +1,8 @@
-//! Configuration files of other MCP clients, in one form: what each calls its servers, their keys, their
-//! transports, their filters of tools, and what they leave to be filled in.
+//! Reads configuration files of other MCP clients: their names for servers, keys and transports, their tool
+//! filters, and their placeholders.
 //!
-//! [`read`] finds the servers of a text; [`ClientFile::server`] gives one of them in the keys of
-//! `mcpServers`, with `tools_allow` and `tools_deny` beside them.
+//! [`read`] finds the servers in a text. [`ClientFile::server`] converts one of them to the keys of
+//! `mcpServers`, plus `tools_allow` and `tools_deny`.
 
 mod adapt;
 mod filters;
@@ -24,65 +24,65 @@ pub(crate) use format::Format;
 pub(crate) use placeholders::{Rewritten, Style, Variable, alone, rewrite};
 pub(crate) use tree::{At, Field, Node, Tree, last_of_each};
 
-/// The longest file that is read.
+/// The maximum size of a file.
 pub(crate) const FILE_BYTES_MAX: u64 = 16 << 20;
-/// How many keys an error names.
+/// The maximum number of keys that an error lists.
 const NAMED_MAX: usize = 8;
 
-/// What a file of a client holds.
+/// The contents of a client's file.
 #[derive(Debug)]
 pub(crate) struct ClientFile {
-    /// What the place of the servers is called: `mcpServers`, `mcp.servers`; empty without one.
+    /// The path of the servers: `mcpServers`, `mcp.servers`; empty without one.
     pub(crate) label: String,
-    /// Whose habits count.
+    /// The client's special rules.
     pub(crate) dialect: Dialect,
-    /// The servers by name, as they stand there.
+    /// The servers by name, unchanged.
     pub(crate) servers: Vec<Field>,
-    /// What VS Code asks its user for.
+    /// The values that VS Code asks its user for.
     pub(crate) inputs: Vec<Input>,
-    /// What else stands at the top.
+    /// The other fields at the top level.
     pub(crate) rest: Vec<Field>,
 }
 
-/// Whose habits count in a file.
+/// The special rules of the client that a file belongs to.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Dialect {
-    /// mcpo could read it: what it refuses is refused in its words.
+    /// mcpo can read the file, so its errors are used.
     pub(crate) is_mcpo: bool,
-    /// opencode: `{file:PATH}`, and `timeout` is that of connecting.
+    /// opencode: `{file:PATH}`, and `timeout` means the connect timeout.
     pub(crate) is_opencode: bool,
-    /// Gemini CLI: `$NAME` counts wherever it stands.
+    /// Gemini CLI: `$NAME` is a placeholder anywhere in a text.
     pub(crate) is_gemini: bool,
 }
 
 /// One of VS Code's `inputs`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Input {
-    /// What `${input:ID}` names.
+    /// The ID in `${input:ID}`.
     pub(crate) id: String,
-    /// What the user is asked, on one line.
+    /// The prompt for the user, on one line.
     pub(crate) description: Option<String>,
 }
 
-/// A text that cannot be read.
+/// A text that cannot be parsed.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Broken {
-    /// Where.
+    /// The position.
     pub(crate) at: At,
-    /// Why.
+    /// The reason.
     pub(crate) message: String,
 }
 
-/// Why a file has nothing for us.
+/// Why a file cannot be used.
 #[derive(Debug)]
 pub(crate) enum Unread {
-    /// It cannot be read.
+    /// It cannot be parsed.
     Broken(Broken),
-    /// There is no server in it; what there is, in words.
+    /// It contains no server. The text describes what it contains.
     NoServers(String),
 }
 
-/// Whether a file is one of another client, and no `bridges.toml`.
+/// Whether a file belongs to another client and is not a `bridges.toml`.
 pub(crate) fn is_foreign(path: &Path, text: &str) -> bool {
     match Format::of(path, text) {
         Format::Json | Format::Yaml => true,
@@ -90,7 +90,7 @@ pub(crate) fn is_foreign(path: &Path, text: &str) -> bool {
     }
 }
 
-/// TOML with the servers of Codex and no table of ours for them.
+/// Whether a text is TOML with the servers of Codex and without `bridges`.
 fn is_codex(text: &str) -> bool {
     let has = |key: &str| text.contains(key);
     if !has("mcp_servers") && !has("mcpServers") {
@@ -102,8 +102,8 @@ fn is_codex(text: &str) -> bool {
     })
 }
 
-/// Reads a text and finds its servers. A text that may be our own TOML is taken for JSON, as mcpo
-/// takes everything.
+/// Parses a text and finds its servers. A text that may be a `bridges.toml` is parsed as JSON, as mcpo does
+/// with every file.
 pub(crate) fn read(path: &Path, text: &str) -> Result<ClientFile, Unread> {
     let format = match Format::of(path, text) {
         Format::Toml if !is_codex(text) => Format::Json,
@@ -112,7 +112,7 @@ pub(crate) fn read(path: &Path, text: &str) -> Result<ClientFile, Unread> {
     read_as(format, text)
 }
 
-/// The same in the language that it seems to be written in.
+/// Parses a text in its detected language.
 pub(crate) fn read_any(path: &Path, text: &str) -> Result<ClientFile, Unread> {
     read_as(Format::of(path, text), text)
 }
@@ -168,7 +168,7 @@ fn read_as(format: Format, text: &str) -> Result<ClientFile, Unread> {
     found.ok_or_else(|| Unread::NoServers(found_instead(root.as_ref())))
 }
 
-/// What stands in a file without servers, in words.
+/// Describes the contents of a file without servers.
 fn found_instead(root: Option<&Node>) -> String {
     let Some(root) = root else {
         return "the file is empty".to_owned();
@@ -182,7 +182,7 @@ fn found_instead(root: Option<&Node>) -> String {
             return "the file has a list, and no element has `command` or `url`".to_owned();
         }
         Tree::Null | Tree::Switch(_) | Tree::Number(_) | Tree::Text(_) => {
-            return "the file has one value, and no table".to_owned();
+            return "the file has one value instead of a table".to_owned();
         }
     };
     if fields.is_empty() {
@@ -196,10 +196,10 @@ fn found_instead(root: Option<&Node>) -> String {
     if fields.len() > NAMED_MAX {
         names.push("…".to_owned());
     }
-    format!("the file has {}, with no server there", names.join(", "))
+    format!("the file has {}, but no servers", names.join(", "))
 }
 
-/// At most so many characters.
+/// Returns at most this many characters.
 pub(crate) fn cut(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_owned();

@@ -1,17 +1,17 @@
-//! What files leave to be filled in: `${input:token}`, `$NAME`, `{env:NAME}`, `${workspaceFolder}`.
-//! All of it becomes a reference of ours, `${NAME}`, so that a value that is not there switches its
-//! bridge off and is never sent as it stands.
+//! Converts placeholders such as `${input:token}`, `$NAME`, `{env:NAME}` and `${workspaceFolder}` to
+//! references of the form `${NAME}`, so that a missing value disables its bridge and the placeholder itself
+//! is never sent.
 
 use crate::config::{is_variable, reference::split_at_close, variable_of};
 
-/// A placeholder is not longer.
+/// The maximum length of a placeholder.
 const LENGTH_MAX: usize = 1024;
-/// Defaults within defaults.
+/// The maximum depth of defaults within defaults.
 const DEPTH_MAX: usize = 8;
-/// What the agent of Copilot calls the secrets of a repository.
+/// The prefix that the Copilot agent uses for the secrets of a repository.
 const COPILOT: &str = "COPILOT_MCP_";
 
-/// What editors fill in by themselves, and the variable that stands for it here.
+/// Placeholders that editors fill in themselves, and the corresponding variables.
 const BUILTIN: &[(&str, &str)] = &[
     ("userHome", "HOME"),
     ("workspaceFolder", "WORKSPACE_FOLDER"),
@@ -19,51 +19,51 @@ const BUILTIN: &[(&str, &str)] = &[
     ("workspaceFolderBasename", "WORKSPACE_FOLDER_BASENAME"),
 ];
 
-/// Which placeholders a value may have.
+/// The placeholder syntax of a value.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Style<'s> {
-    /// `$NAME` counts wherever it stands, as Gemini CLI has it.
+    /// `$NAME` is a placeholder anywhere, as in Gemini CLI.
     pub(crate) is_dollar: bool,
-    /// `{file:PATH}` counts, as opencode has it.
+    /// `{file:PATH}` is a placeholder, as in opencode.
     pub(crate) is_braces: bool,
-    /// A line for a shell, which has variables of its own.
+    /// The value is a shell command line, which has variables of its own.
     pub(crate) is_script: bool,
-    /// Variables that the server gets and replaces itself.
+    /// Variables that the server receives and replaces itself.
     pub(crate) own: &'s [&'s str],
 }
 
-/// A value with references of ours.
+/// A value with converted references.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Rewritten {
     /// The value.
     pub(crate) text: String,
-    /// The variables it needs.
+    /// The variables that it needs.
     pub(crate) variables: Vec<Variable>,
-    /// Whether it names variables or files.
+    /// Whether it refers to variables or files.
     pub(crate) has_references: bool,
 }
 
-/// A variable that stands for a placeholder.
+/// A variable that replaces a placeholder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Variable {
-    /// Its name.
+    /// The name.
     pub(crate) name: String,
-    /// The placeholder, as it is written.
+    /// The placeholder, as written.
     pub(crate) written: String,
-    /// The input of VS Code that asks for it.
+    /// The VS Code input that asks for it.
     pub(crate) input: Option<String>,
-    /// Whether the value has a default for it.
+    /// Whether the value contains a default for it.
     pub(crate) has_default: bool,
 }
 
-/// Rewrites a value.
+/// Converts a value.
 pub(crate) fn rewrite(text: &str, style: Style<'_>) -> Rewritten {
     let mut rewritten = Rewritten::default();
     scan(text, style, 0, &mut rewritten);
     rewritten
 }
 
-/// The variable of a rewritten value that is nothing but a reference, or `Bearer` and one.
+/// Returns the variable of a converted value that consists only of a reference, optionally after `Bearer`.
 pub(crate) fn alone(text: &str) -> Option<&str> {
     let text = text.trim();
     let text = match text.split_once(' ') {
@@ -103,7 +103,7 @@ fn is_copilot_secret(text: &str) -> bool {
     text.starts_with(COPILOT) && is_variable(text)
 }
 
-/// Rewrites what begins with `$`; how many bytes that is, 0 if it is no placeholder.
+/// Converts a placeholder that begins with `$`. Returns its length in bytes, or 0 if it is not a placeholder.
 fn dollar(
     rest: &str,
     before: Option<char>,
@@ -158,7 +158,7 @@ fn dollar(
     length
 }
 
-/// Rewrites what stands within a placeholder.
+/// Converts the text inside a placeholder.
 fn nested(text: &str, style: Style<'_>, depth: usize, into: &mut Rewritten) -> String {
     let mut inner = Rewritten::default();
     if depth < DEPTH_MAX {
@@ -168,13 +168,13 @@ fn nested(text: &str, style: Style<'_>, depth: usize, into: &mut Rewritten) -> S
     inner.text
 }
 
-/// The start of a text in which a placeholder must end.
+/// The part of a text in which a placeholder must end.
 fn window(text: &str) -> &str {
     text.get(..text.floor_char_boundary(LENGTH_MAX))
         .unwrap_or(text)
 }
 
-/// Our variable for what stands between braces. `None`: it names nothing.
+/// Returns the variable for the text between braces. `None` if it does not name one.
 fn variable(name: &str) -> Option<String> {
     if let Some((_, ours)) = BUILTIN.iter().find(|(builtin, _)| *builtin == name) {
         return Some((*ours).to_owned());
@@ -207,7 +207,7 @@ fn bare(rest: &str, before: Option<char>, style: Style<'_>, into: &mut Rewritten
     if style.is_script || !is_variable(name) || style.own.contains(&name) {
         return 0;
     }
-    // Elsewhere it is one only where a word may begin, and in capital letters: `pa$word` is none.
+    // Elsewhere it is a placeholder only in upper case and at the start of a word: `pa$word` is not one.
     let is_loud = name.len() > 1 && !name.contains(|it: char| it.is_ascii_lowercase());
     let is_start = before.is_none_or(|it| it.is_whitespace() || "=:/,;&?@\"'(<".contains(it));
     if !(style.is_dollar || is_loud && is_start) {

@@ -1,4 +1,4 @@
-//! Tests over whole files of other clients: what `--config` makes of them.
+//! Tests of whole files of other clients with `--config`.
 
 use crate::config::{Disabled, Loaded, Transport, load_mcpo, tests::load_named};
 
@@ -7,7 +7,7 @@ fn loaded(file: &str, text: &str, variables: &[(&str, &str)]) -> (Loaded, String
     (result.unwrap_or_else(|_| panic!("{shown}")), shown)
 }
 
-/// The bridges of a file: a name, and why it is off.
+/// Returns the bridges of a file: each name, and why the bridge is off.
 fn states(file: &str, text: &str, variables: &[(&str, &str)]) -> Vec<(String, String)> {
     let (loaded, _) = loaded(file, text, variables);
     let bridges = loaded.config.bridges.iter();
@@ -90,11 +90,11 @@ fn a_placeholder_is_told_with_its_place_and_what_to_set() {
         \"s\": {\"url\": \"https://x\", \"headers\": {\n\"A\": \"Bearer ${input:tok}\"}}}}";
     let (_, shown) = loaded("mcp.json", text, &[("MCP_API_KEY", "k")]);
     insta::assert_snapshot!(shown, @r##"
-    mcp.json:3:6: warning: server `s`: nothing is set for `${input:tok}` in `headers`, so the bridge is off
+    mcp.json:3:6: warning: server `s`: no value is set for `${input:tok}` in `headers`, so the bridge is off
       |
     3 | "A": "Bearer ${input:tok}"}}}}
       |      ^^^^^^^^^^^^^^^^^^^^^
-    hint: set TOK (API token), in `.env` beside this file say
+    hint: set TOK (API token), for example in `.env` next to this file
     "##);
 }
 
@@ -169,10 +169,7 @@ fn tools_that_were_taken_away_stay_away() {
         }
     }
     let reason = state(r#"{"url": "https://x", "includeTools": {"a": 1}}"#, &[]);
-    assert_eq!(
-        reason,
-        "`includeTools` filters tools in a way that is not known here"
-    );
+    assert_eq!(reason, "`includeTools` filters tools in an unknown way");
     let opencode = r#"{"mcp": {"s": {"type": "local", "command": ["c"]}}, "tools": {"s_a*": false, "s_c": false, "x": false}}"#;
     let (loaded, shown) = loaded("opencode.json", opencode, &[("MCP_API_KEY", "k")]);
     let tools = &loaded.config.bridges[0].tools;
@@ -183,7 +180,7 @@ fn tools_that_were_taken_away_stay_away() {
 #[test]
 fn servers_that_a_list_at_the_top_names_are_off() {
     let text = r#"{"mcp": {"excluded": ["a"]}, "mcpServers": {"a": {"command": "c", "disabled": false}, "b": {"command": "c"}}}"#;
-    let off = "switched off in the configuration";
+    let off = "disabled in the configuration";
     let named =
         |states: Vec<(String, String)>| states.into_iter().map(|it| it.1).collect::<Vec<_>>();
     assert_eq!(named(states("settings.json", text, &[])), [off, ""]);
@@ -225,7 +222,7 @@ fn yaml_and_codex_are_told_by_what_stands_there() {
     );
     assert!(result.is_err());
     assert!(
-        shown.contains("config.yaml:4:") && shown.contains("the YAML is broken"),
+        shown.contains("config.yaml:4:") && shown.contains("the YAML is not valid"),
         "{shown}"
     );
     assert!(!shown.contains("hunter2"), "{shown}");
@@ -285,11 +282,11 @@ fn mcpos_command_line_keeps_what_mcpo_keeps_and_says_so() {
     assert_eq!(
         warnings,
         [
-            "server `s`: nothing is set for `${NO}` in `env`, so the server gets it as it stands",
-            "server `s`: nothing is set for `$NO` in `env`, so the server gets it as it stands",
+            "server `s`: no value is set for `${NO}` in `env`, so the server receives it as written",
+            "server `s`: no value is set for `$NO` in `env`, so the server receives it as written",
         ]
     );
-    // What mcpo cannot read it does not keep.
+    // In a file that mcpo cannot read, placeholders are not kept.
     std::fs::write(&path, text.replace("mcpServers", "servers")).unwrap();
     let strict = load_mcpo(&path, &environment, &children).unwrap();
     assert_eq!(strict.config.bridges[0].reason_off(), Some("NO is not set"));

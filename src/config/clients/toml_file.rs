@@ -1,4 +1,4 @@
-//! TOML, as Codex writes it.
+//! Parses TOML, as Codex writes it.
 
 use toml::{
     Spanned,
@@ -10,7 +10,7 @@ use super::{
     tree::{Field, Node, Tree},
 };
 
-/// Reads a text.
+/// Parses a text.
 pub(super) fn parse(text: &str) -> Result<Node, Broken> {
     match DeTable::parse(text) {
         Ok(document) => Ok(Node {
@@ -19,7 +19,7 @@ pub(super) fn parse(text: &str) -> Result<Node, Broken> {
         }),
         Err(error) => Err(Broken {
             at: error.span().unwrap_or_default(),
-            message: format!("the TOML is broken: {}", error.message()),
+            message: format!("the TOML is not valid: {}", error.message()),
         }),
     }
 }
@@ -33,7 +33,7 @@ fn table(table: &DeTable<'_>) -> Tree {
     Tree::Map(fields.collect())
 }
 
-/// The parser bounds how deep values are nested.
+/// Converts a value. The parser limits the nesting depth.
 fn node(value: &Spanned<DeValue<'_>>) -> Node {
     let tree = match value.get_ref() {
         DeValue::String(text) => Tree::Text(text.to_string()),

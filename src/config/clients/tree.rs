@@ -1,33 +1,33 @@
-//! Values of a configuration file, whatever it is written in, with their places.
+//! The values of a configuration file in any language, with their positions.
 
 use std::{collections::BTreeMap, ops::Range};
 
-/// Where something stands, in bytes.
+/// A position, as a range of bytes.
 pub(crate) type At = Range<usize>;
 
 /// A value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Node {
-    /// Where it stands.
+    /// The position.
     pub(crate) at: At,
-    /// What it is.
+    /// The contents.
     pub(crate) tree: Tree,
 }
 
-/// What a value is.
+/// The contents of a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Tree {
-    /// Nothing.
+    /// Null.
     Null,
     /// `true` or `false`.
     Switch(bool),
-    /// A number, as it is written.
+    /// A number, as written.
     Number(String),
     /// A string.
     Text(String),
     /// Values in order.
     List(Vec<Node>),
-    /// Values by name; a name may stand there twice.
+    /// Values by name. A name may occur twice.
     Map(Vec<Field>),
 }
 
@@ -36,14 +36,14 @@ pub(crate) enum Tree {
 pub(crate) struct Field {
     /// The name.
     pub(crate) name: String,
-    /// Where the name stands.
+    /// The position of the name.
     pub(crate) at: At,
     /// The value.
     pub(crate) value: Node,
 }
 
 impl Node {
-    /// A string at a place.
+    /// Creates a string at a position.
     pub(crate) fn of_text(at: &At, text: impl Into<String>) -> Self {
         Self {
             at: at.clone(),
@@ -51,7 +51,7 @@ impl Node {
         }
     }
 
-    /// The string, if it is one.
+    /// Returns the string, if it is one.
     pub(crate) fn text(&self) -> Option<&str> {
         match &self.tree {
             Tree::Text(text) => Some(text),
@@ -59,7 +59,7 @@ impl Node {
         }
     }
 
-    /// The switch, if it is one.
+    /// Returns the switch, if it is one.
     pub(crate) fn switch(&self) -> Option<bool> {
         match self.tree {
             Tree::Switch(switch) => Some(switch),
@@ -67,7 +67,7 @@ impl Node {
         }
     }
 
-    /// The elements of a list.
+    /// Returns the elements of a list.
     pub(crate) fn list(&self) -> Option<&[Self]> {
         match &self.tree {
             Tree::List(elements) => Some(elements),
@@ -75,7 +75,7 @@ impl Node {
         }
     }
 
-    /// The fields of a map.
+    /// Returns the fields of a map.
     pub(crate) fn map(&self) -> Option<&[Field]> {
         match &self.tree {
             Tree::Map(fields) => Some(fields),
@@ -83,12 +83,12 @@ impl Node {
         }
     }
 
-    /// A field of a map that is there and not null.
+    /// Returns a field of a map, unless it is missing or null.
     pub(crate) fn get(&self, key: &str) -> Option<&Self> {
         get(self.map()?, key)
     }
 
-    /// A string, or what stands for one: a number or a switch.
+    /// Returns a string, or the text of a number or switch.
     pub(crate) fn scalar(&self) -> Option<String> {
         match &self.tree {
             Tree::Text(text) | Tree::Number(text) => Some(text.clone()),
@@ -97,7 +97,7 @@ impl Node {
         }
     }
 
-    /// Whether it is a list or a map without anything in it, or null.
+    /// Whether it is null or an empty list or map.
     pub(crate) fn is_empty(&self) -> bool {
         match &self.tree {
             Tree::Null => true,
@@ -109,7 +109,7 @@ impl Node {
 }
 
 impl Field {
-    /// A field whose name and value come from one place.
+    /// Creates a field whose name and value have the same position.
     pub(crate) fn new(name: &str, value: Node) -> Self {
         Self {
             name: name.to_owned(),
@@ -119,13 +119,13 @@ impl Field {
     }
 }
 
-/// A field that is there and not null; of two with one name the last counts, as everywhere in JSON.
+/// Returns a field, unless it is missing or null. Of two fields with one name the last counts, as in JSON.
 pub(crate) fn get<'f>(fields: &'f [Field], key: &str) -> Option<&'f Node> {
     let field = fields.iter().rev().find(|field| field.name == key)?;
     (field.value.tree != Tree::Null).then_some(&field.value)
 }
 
-/// Fields by name; of two the last counts, at the place of the first.
+/// Returns each field once. Of two fields with one name the last counts, at the position of the first.
 pub(crate) fn last_of_each(fields: &[Field]) -> Vec<&Field> {
     let mut kept: Vec<&Field> = Vec::new();
     let mut places = BTreeMap::new();

@@ -1,5 +1,5 @@
-//! YAML, as `LibreChat` and Continue write it. Bounded: anchors are repeated by value, and a short text
-//! could stand for a very long one.
+//! Parses YAML, as `LibreChat` and Continue write it. It is limited, because each alias repeats its value,
+//! and a short text could expand to a very long one.
 
 use std::collections::BTreeMap;
 
@@ -10,16 +10,16 @@ use super::{
     tree::{At, Field, Node, Tree, last_of_each},
 };
 
-/// The longest text that is read.
+/// The maximum length of a text.
 const BYTES_MAX: usize = 1 << 20;
-/// The most values, repeated ones counted.
+/// The maximum number of values, counting repetitions.
 const NODES_MAX: usize = 50_000;
-/// How deep values may be nested.
+/// The maximum nesting depth.
 const DEPTH_MAX: usize = 64;
-/// The key that takes the fields of another map along.
+/// The key that merges the fields of another map.
 const MERGE: &str = "<<";
 
-/// Reads the one document of a text. `None`: there is nothing in it but comments.
+/// Parses the single document of a text. `None` means that it contains nothing but comments.
 pub(super) fn parse(text: &str) -> Result<Option<Node>, Broken> {
     if text.len() > BYTES_MAX {
         let message = format!("the YAML is larger than {} MiB", BYTES_MAX >> 20);
@@ -32,7 +32,7 @@ pub(super) fn parse(text: &str) -> Result<Option<Node>, Broken> {
             let at = places.byte(error.marker().index());
             Broken {
                 at: at..at,
-                message: format!("the YAML is broken: {}", error.info()),
+                message: format!("the YAML is not valid: {}", error.info()),
             }
         })?;
         builder.take(event, places.at(&span))?;
@@ -40,9 +40,9 @@ pub(super) fn parse(text: &str) -> Result<Option<Node>, Broken> {
     Ok(builder.root)
 }
 
-/// Bytes of characters: the parser counts the latter.
+/// Converts character positions, which the parser counts, to byte positions.
 struct Places {
-    /// Where each character begins; empty when all of them are one byte long.
+    /// The start of each character; empty if all characters are one byte long.
     starts: Vec<usize>,
     length: usize,
 }
@@ -73,10 +73,10 @@ impl Places {
     }
 }
 
-/// A list or a map that is not at its end.
+/// A list or map that is not complete yet.
 struct Open {
     at: At,
-    /// The number of its anchor; 0 without one.
+    /// The number of its anchor; 0 if it has none.
     anchor: usize,
     inner: Inner,
 }
@@ -87,7 +87,7 @@ enum Inner {
     Map(Vec<Field>, Option<(String, At)>),
 }
 
-/// Values so far.
+/// The values so far.
 #[derive(Default)]
 struct Builder {
     root: Option<Node>,
@@ -115,7 +115,7 @@ impl Builder {
             Event::SequenceEnd | Event::MappingEnd => self.close(&at),
             Event::Alias(anchor) => {
                 let Some(node) = self.anchors.get(&anchor) else {
-                    let message = "this alias names a value that stands around it".to_owned();
+                    let message = "this alias refers to a value that contains it".to_owned();
                     return Err(Broken { at, message });
                 };
                 let node = Node {
@@ -127,9 +127,9 @@ impl Builder {
             }
             Event::DocumentStart(..) if self.root.is_some() => Err(Broken {
                 at,
-                message: "the file has several YAML documents; leave one of them".to_owned(),
+                message: "the file has several YAML documents; keep one of them".to_owned(),
             }),
-            // Where the document begins and ends, and what the parser adds in later versions.
+            // The start and end of the document, and events that later versions of the parser may add.
             _ => Ok(()),
         }
     }
@@ -155,7 +155,7 @@ impl Builder {
         self.add(Node { at, tree }, open.anchor)
     }
 
-    /// Puts a value where it belongs.
+    /// Adds a value to its parent.
     fn add(&mut self, node: Node, anchor: usize) -> Result<(), Broken> {
         self.nodes += 1;
         if self.nodes > NODES_MAX {
@@ -189,7 +189,7 @@ impl Builder {
     }
 }
 
-/// The name that a value is, and its place.
+/// Returns the name that a value represents, and its position.
 fn name_of(node: Node) -> Result<(String, At), Broken> {
     let null = (node.tree == Tree::Null).then(|| "null".to_owned());
     match node.scalar().or(null) {
@@ -201,7 +201,7 @@ fn name_of(node: Node) -> Result<(String, At), Broken> {
     }
 }
 
-/// How many values it is.
+/// The number of values.
 fn count(node: &Node) -> usize {
     match &node.tree {
         Tree::List(elements) => 1 + elements.iter().map(count).sum::<usize>(),
@@ -215,7 +215,7 @@ fn count(node: &Node) -> usize {
     }
 }
 
-/// Takes the fields of `<<` along, under those that stand there themselves.
+/// Merges the fields of `<<` below the map's own.
 fn merged(fields: Vec<Field>) -> Vec<Field> {
     if !fields.iter().any(|field| field.name == MERGE) {
         return fields;
@@ -226,7 +226,7 @@ fn merged(fields: Vec<Field>) -> Vec<Field> {
         match field.value.tree {
             Tree::Map(inner) if field.name == MERGE => others.extend(inner),
             Tree::List(maps) if field.name == MERGE => {
-                // Of several the first one counts.
+                // Of several maps the first one takes precedence.
                 for map in maps.into_iter().rev() {
                     if let Tree::Map(inner) = map.tree {
                         others.extend(inner);
@@ -252,7 +252,7 @@ fn merged(fields: Vec<Field>) -> Vec<Field> {
     kept
 }
 
-/// A word without quotes, by the core schema of YAML 1.2.
+/// Interprets an unquoted word by the core schema of YAML 1.2.
 fn plain(text: &str) -> Tree {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => Tree::Null,
@@ -330,13 +330,13 @@ mod tests {
     fn a_broken_text_is_told_with_its_line() {
         let (line, message) = broken("mcpServers:\n  a:\n    command: npx\n   args: []\n");
         assert_eq!(line, 4, "{message}");
-        assert!(message.starts_with("the YAML is broken: "), "{message}");
+        assert!(message.starts_with("the YAML is not valid: "), "{message}");
         assert_eq!(broken("a:\n\tb: 1\n").0, 2);
         assert_eq!(
             broken("a: 1\n---\nb: 2\n").1,
-            "the file has several YAML documents; leave one of them"
+            "the file has several YAML documents; keep one of them"
         );
-        assert!(broken("a: &a [*a]\n").1.contains("stands around it"));
+        assert!(broken("a: &a [*a]\n").1.contains("that contains it"));
         assert!(broken("? [a]\n: b\n").1.contains("cannot be the name"));
     }
 

@@ -1,4 +1,4 @@
-//! The headers of requests to a server behind a URL, and whether it signs in instead.
+//! The request headers for a server behind a URL, and whether the bridge signs in with OAuth instead.
 
 use std::collections::BTreeMap;
 
@@ -8,19 +8,22 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::oauth;
-use crate::config::bridge::{BridgeTable, Resolver};
 use crate::{
     config::{
-        CredentialKind, Environment, OAuth, lint,
+        CredentialKind, Environment, OAuth,
+        bridge::BridgeTable,
+        lint,
         reader::Text,
         reference::{Scope, variable_of},
+        resolver::Resolver,
         setting::List,
+        with_key::either,
     },
     secret::Secret,
 };
 
-/// Headers of callers that stay here: what proves who they are to us, what belongs to one
-/// connection or one body, what MCP itself says.
+/// Headers of callers that are never forwarded: credentials for the bridge, headers of one connection or one
+/// body, and headers of MCP itself.
 const KEPT: &[&str] = &[
     "authorization",
     "cookie",
@@ -32,10 +35,10 @@ const KEPT: &[&str] = &[
     "x-gateway-secret",
 ];
 
-/// Families of such headers.
+/// Prefixes of such headers.
 const KEPT_PREFIXES: &[&str] = &["content-", "mcp-"];
 
-/// `basic_auth`, as it stands in the file.
+/// The `basic_auth` table in the file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct BasicTable {
@@ -43,27 +46,40 @@ pub(in crate::config) struct BasicTable {
     password: Option<Text>,
 }
 
+impl BasicTable {
+    /// Its texts.
+    pub(in crate::config) fn texts(&self) -> impl Iterator<Item = &Text> {
+        self.user.iter().chain(&self.password)
+    }
+}
+
 /// What is shown to the server.
 #[derive(Debug)]
 pub(in crate::config) struct Credentials {
-    /// Sent with every request.
+    /// Headers that are sent with every request.
     pub(in crate::config) headers: Vec<(HeaderName, Secret)>,
-    /// How to sign in, if no key makes that needless.
+    /// The OAuth settings, unless a key makes them unnecessary.
     pub(in crate::config) oauth: Option<OAuth>,
 }
 
-/// Reads all of it. Where there is `oauth`, a key whose variables are missing does not switch the
-/// bridge off: then it signs in. A complete key wins, unless everybody is to come as themselves:
-/// a key is an account that all share.
+/// Reads all credentials. With `oauth`, a key whose variables are missing does not disable the bridge: it
+/// signs in instead. A complete key takes precedence, unless each caller uses their own credentials, because
+/// all callers would share the key's account.
 pub(in crate::config) fn read(
     resolver: &mut Resolver<'_, '_>,
     table: &mut BridgeTable,
     credential: CredentialKind,
 ) -> Credentials {
     let basic_auth = table.basic_auth.take();
+    let other = std::mem::take(&mut resolver.key_missing);
     let Some(sign_in) = table.oauth.take() else {
+        let (headers, missing) =
+            resolver.apart(|resolver| keys(resolver, &table.headers, basic_auth));
+        for why in either(missing, &other) {
+            resolver.miss(why);
+        }
         return Credentials {
-            headers: keys(resolver, &table.headers, basic_auth),
+            headers,
             oauth: None,
         };
     };
@@ -71,13 +87,18 @@ pub(in crate::config) fn read(
         resolver.apart(|resolver| keys(resolver, &table.headers, basic_auth));
     let has_key = missing.is_empty() && headers.iter().any(|(name, _)| *name == AUTHORIZATION);
     if has_key && credential != CredentialKind::Caller {
-        // Read all the same: what is wrong with it shows before the key is gone one day.
+        // Read in any case, so that problems show before the key is removed.
         let (_unused, _missing) = resolver.apart(|resolver| oauth::resolve(resolver, sign_in));
         return Credentials {
             headers,
             oauth: None,
         };
     }
+    let missing = if missing.is_empty() {
+        other
+    } else {
+        either(missing, &other)
+    };
     headers.retain(|(name, _)| *name != AUTHORIZATION);
     let (oauth, no_client) = resolver.apart(|resolver| oauth::resolve(resolver, sign_in));
     if missing.is_empty() {
@@ -85,7 +106,7 @@ pub(in crate::config) fn read(
             resolver.miss(why);
         }
     } else if !no_client.is_empty() {
-        // Whoever reads the reason may do either.
+        // The reason names both, because the operator may fix either.
         let (key, client) = (missing.join("; "), no_client.join("; "));
         resolver.miss(format!("{key}, and for a login {client}"));
     }
@@ -96,7 +117,7 @@ pub(in crate::config) fn read(
     }
 }
 
-/// `headers`, and what becomes of `basic_auth`.
+/// Reads `headers` and `basic_auth`.
 fn keys(
     resolver: &mut Resolver<'_, '_>,
     table: &BTreeMap<Text, Text>,
@@ -113,7 +134,7 @@ fn keys(
             .problems
             .error(
                 &basic_auth.span(),
-                "`basic_auth` is the header `Authorization`, which stands in `headers` too",
+                "`basic_auth` sets the header `Authorization`, which is also in `headers`",
             )
             .hint("keep one of them");
     } else if let Some(value) = basic(resolver, basic_auth) {
@@ -122,7 +143,7 @@ fn keys(
     found
 }
 
-/// The value of the header (RFC 7617).
+/// Returns the value of the header (RFC 7617).
 fn basic(resolver: &mut Resolver<'_, '_>, table: Spanned<BasicTable>) -> Option<Secret> {
     let span = table.span();
     let table = table.into_inner();
@@ -139,7 +160,7 @@ fn basic(resolver: &mut Resolver<'_, '_>, table: Spanned<BasicTable>) -> Option<
         &Spanned::new(password.span(), "password".to_owned()),
         &password,
     );
-    // Both are read, so that both are named when both are missing.
+    // Both are read, so that both are reported if both are missing.
     let (user, password) = if is_elsewhere(resolver) {
         (
             of_group(resolver, &user, false),
@@ -155,7 +176,7 @@ fn basic(resolver: &mut Resolver<'_, '_>, table: Spanned<BasicTable>) -> Option<
             .problems
             .error(
                 &user.span(),
-                "`basic_auth`: a user cannot have a `:` in it, since the password begins there",
+                "`basic_auth`: `user` cannot contain a `:`, because the password begins after it",
             )
             .hint("put what follows the `:` into `password`");
         return None;
@@ -164,13 +185,13 @@ fn basic(resolver: &mut Resolver<'_, '_>, table: Spanned<BasicTable>) -> Option<
     Some(Secret::new(format!("Basic {}", STANDARD.encode(pair))))
 }
 
-/// Whether headers go to a server that the operator did not name.
+/// Whether the headers are for a server that the operator did not configure.
 fn is_elsewhere(resolver: &Resolver<'_, '_>) -> bool {
     resolver.reader.environment.for_headers().is_some()
 }
 
-/// A text for such a server, made of the keys of the group alone: `None` if it needs anything else
-/// that is the operator's. Where it must be `keyed`, it is nothing without a key either.
+/// Returns a text for such a server. It may contain only the keys of the group: `None` if it needs other
+/// values of the operator. If `keyed` is set, it must contain a key.
 fn of_group(resolver: &Resolver<'_, '_>, text: &Text, keyed: bool) -> Option<Text> {
     let own = resolver.reader.environment.for_headers()?;
     let expand = |environment: &Environment| {
@@ -188,7 +209,7 @@ fn of_group(resolver: &Resolver<'_, '_>, text: &Text, keyed: bool) -> Option<Tex
     (is_own && (has_key || is_plain)).then(|| Text::new(text.span(), with.text))
 }
 
-/// A value that may not be blank, whatever its default says.
+/// Returns a value that must not be blank, whatever its default.
 fn needed(resolver: &mut Resolver<'_, '_>, text: &Text) -> Option<Text> {
     resolver
         .optional(text)?
@@ -214,7 +235,7 @@ pub(in crate::config) fn passed(
                 .problems
                 .error(
                     &word.span(),
-                    format!("`pass_headers`: {written:?} is no name of a header"),
+                    format!("`pass_headers`: {written:?} is not a valid header name"),
                 )
                 .hint("write letters, digits and `-`: `X-Request-Source`");
             continue;
@@ -228,11 +249,11 @@ pub(in crate::config) fn passed(
             .any(|other| other.get_ref().eq_ignore_ascii_case(name.as_str()));
         if is_kept || is_ours {
             let (problem, hint) = if is_ours {
-                ("has its value in `headers`", "keep one of them")
+                ("is already set in `headers`", "keep one of them")
             } else {
                 (
-                    "is meant for us or for one connection, and never goes on",
-                    "let callers send a header of another name, and pass that on",
+                    "is meant for mcp-bridge or for one connection, and is never forwarded",
+                    "let callers send a header with another name, and forward that one",
                 )
             };
             resolver
@@ -250,7 +271,7 @@ pub(in crate::config) fn passed(
     passed
 }
 
-/// The headers that are sent with every request.
+/// Reads the headers that are sent with every request.
 fn headers(
     resolver: &mut Resolver<'_, '_>,
     table: &BTreeMap<Text, Text>,
@@ -263,7 +284,7 @@ fn headers(
                 .problems
                 .error(
                     &name.span(),
-                    format!("`headers`: {:?} is no name of a header", name.get_ref()),
+                    format!("`headers`: {:?} is not a valid header name", name.get_ref()),
                 )
                 .hint("write letters, digits and `-`: `X-Api-Key`");
             continue;
@@ -274,7 +295,7 @@ fn headers(
                 .problems
                 .error(
                     &name.span(),
-                    format!("`headers`: `{header}` stands there twice, in other case"),
+                    format!("`headers`: `{header}` is set twice, in different case"),
                 )
                 .hint("keep one of them");
             continue;
@@ -295,9 +316,9 @@ fn headers(
                 .problems
                 .error(
                     &value.span(),
-                    format!("`headers`: the value of `{header}` has a character that no header can carry"),
+                    format!("`headers`: the value of `{header}` has a character that is not allowed in headers"),
                 )
-                .hint("look for a line break at the end of the variable or file");
+                .hint("check for a line break at the end of the variable or file");
             continue;
         }
         headers.push((header, Secret::new(value.into_inner())));
@@ -305,7 +326,7 @@ fn headers(
     headers
 }
 
-/// A secret belongs into the environment, not into a file that is committed.
+/// Warns of a literal secret. Secrets belong in the environment, not in a file that is committed.
 pub(in crate::config) fn warn_of_literal(
     resolver: &mut Resolver<'_, '_>,
     name: &Text,
@@ -333,7 +354,9 @@ pub(in crate::config) fn warn_of_literal(
         .problems
         .warning(
             &value.span(),
-            format!("the value of `{name}` looks like a secret and stands in the file itself"),
+            format!(
+                "the value of `{name}` looks like a secret and is written in plain text in the file"
+            ),
         )
         .hint(hint);
 }

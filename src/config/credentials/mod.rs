@@ -1,4 +1,4 @@
-//! What a bridge shows its server: keys in headers, Basic, OAuth, headers of callers.
+//! The credentials of a bridge for its server: API keys in headers, Basic, OAuth, and headers of callers.
 
 mod headers;
 mod oauth;

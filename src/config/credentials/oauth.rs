@@ -1,4 +1,4 @@
-//! `oauth` of a bridge: how to sign in at its server.
+//! `oauth` of a bridge: how to sign in to its server.
 
 use std::fmt;
 
@@ -7,30 +7,30 @@ use toml::Spanned;
 use url::Url;
 
 use super::headers::warn_of_literal;
-use crate::config::bridge::Resolver;
 use crate::{
     config::{
         AuthMethod, OAuth, OAuthGrant, ResourceName,
         reader::Text,
+        resolver::Resolver,
         setting::{Flag, List, plain},
     },
     secret::Secret,
 };
 
-/// What `grant` may say.
+/// The values of `grant`.
 const GRANTS: &[(&str, OAuthGrant)] = &[
     ("authorization_code", OAuthGrant::AuthorizationCode),
     ("client_credentials", OAuthGrant::ClientCredentials),
 ];
 
-/// What `token_endpoint_auth_method` may say.
+/// The values of `token_endpoint_auth_method`.
 const METHODS: &[(&str, AuthMethod)] = &[
     ("none", AuthMethod::None),
     ("client_secret_post", AuthMethod::Post),
     ("client_secret_basic", AuthMethod::Basic),
 ];
 
-/// As it stands in the file; an empty table is enough. Defaults are those of [`OAuth`].
+/// The table in the file. An empty table is enough. Defaults are those of [`OAuth`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct OAuthTable {
@@ -55,7 +55,7 @@ pub(in crate::config) enum ResourceText {
     Text(String),
 }
 
-/// Checks and resolves the table.
+/// Validates and resolves the table.
 pub(in crate::config) fn resolve(
     resolver: &mut Resolver<'_, '_>,
     table: Spanned<OAuthTable>,
@@ -73,7 +73,7 @@ pub(in crate::config) fn resolve(
         (true, false, _) | (true, _, false) => {
             Some("`grant = \"client_credentials\"` needs `client_id` and `client_secret`")
         }
-        (false, false, true) => Some("`client_secret` needs `client_id` beside it"),
+        (false, false, true) => Some("`client_secret` needs `client_id`"),
         (true, true, true) | (false, true, _) | (false, false, false) => None,
     };
     let method = table.token_endpoint_auth_method;
@@ -89,7 +89,7 @@ pub(in crate::config) fn resolve(
     }
     let (client_id, no_id) = value(resolver, table.client_id);
     let (client_secret, no_secret) = value(resolver, table.client_secret);
-    // A blank id is for servers that take us without one; a secret is nothing without its id.
+    // A blank id is for servers that accept the bridge without one. A secret needs its id.
     let is_id_needed = is_machine || client_secret.is_some();
     let needed = [
         no_id.filter(|_| is_id_needed),
@@ -125,7 +125,7 @@ pub(in crate::config) fn resolve(
     }
 }
 
-/// How to show who we are. `None`: blank, or reported.
+/// Reads the authentication method. `None`: blank, or already reported.
 fn auth_method(
     resolver: &mut Resolver<'_, '_>,
     text: Text,
@@ -137,9 +137,9 @@ fn auth_method(
     let key = "token_endpoint_auth_method";
     let method = resolver.reader.choice(key, &text, METHODS)?;
     let problem = match (method, has_id, has_secret) {
-        (AuthMethod::None, _, true) => "shows no secret, and `client_secret` stands beside it",
+        (AuthMethod::None, _, true) => "sends no secret, but `client_secret` is set",
         (AuthMethod::Post | AuthMethod::Basic, true, false) => {
-            "shows a secret, and `client_id` has no `client_secret` beside it"
+            "sends a secret, but `client_secret` is not set"
         }
         (AuthMethod::None | AuthMethod::Post | AuthMethod::Basic, _, _) => return Some(method),
     };
@@ -154,7 +154,7 @@ fn auth_method(
     None
 }
 
-/// The name that the authorization server has for the server. `None`: blank, or reported.
+/// Reads the server's resource identifier at the authorization server. `None`: blank, or already reported.
 fn resource(resolver: &mut Resolver<'_, '_>, text: &Spanned<ResourceText>) -> Option<ResourceName> {
     let name = match text.get_ref() {
         ResourceText::Plain(true) => return Some(ResourceName::Discovered),
@@ -183,7 +183,7 @@ fn resource(resolver: &mut Resolver<'_, '_>, text: &Spanned<ResourceText>) -> Op
     None
 }
 
-/// Who gives tokens (RFC 8414 §2). `None`: blank, or reported.
+/// Reads the issuer of tokens (RFC 8414 §2). `None`: blank, or already reported.
 fn issuer(resolver: &mut Resolver<'_, '_>, text: Text) -> Option<Url> {
     const EXAMPLE: &str = "https://login.example.com/realm";
     let named = named_url(resolver, "issuer", text, EXAMPLE)?;
@@ -196,19 +196,19 @@ fn issuer(resolver: &mut Resolver<'_, '_>, text: Text) -> Option<Url> {
         .problems
         .error(
             &span,
-            "`issuer` is the name of an authorization server, without query and without `/.well-known/`",
+            "`issuer` is the identifier of an authorization server, without a query and without `/.well-known/`",
         )
-        .hint("where its metadata itself stands is said by `metadata_url`");
+        .hint("use `metadata_url` for the address of its metadata");
     None
 }
 
-/// Where metadata stands. `None`: blank, or reported.
+/// Reads the URL of metadata. `None`: blank, or already reported.
 fn metadata_url(resolver: &mut Resolver<'_, '_>, text: Text) -> Option<Url> {
     const EXAMPLE: &str = "https://login.example.com/.well-known/oauth-authorization-server";
     named_url(resolver, "metadata_url", text, EXAMPLE).map(Spanned::into_inner)
 }
 
-/// A URL of the operator, without what may be secret.
+/// Reads a URL of the operator without parts that may be secret.
 fn named_url(
     resolver: &mut Resolver<'_, '_>,
     key: &str,
@@ -226,13 +226,13 @@ fn named_url(
         .problems
         .error(
             &text.span(),
-            format!("`{key}` is a URL without user and fragment"),
+            format!("`{key}` must be a URL without a user and without a fragment"),
         )
         .hint(format!("write `\"{example}\"`"));
     None
 }
 
-/// A value that may be blank, or why it is.
+/// Returns a value that may be blank, or the reason.
 fn value(resolver: &mut Resolver<'_, '_>, text: Option<Text>) -> (Option<Text>, Option<String>) {
     match text.and_then(|text| resolver.optional(&text)) {
         Some(Ok(value)) => (Some(value), None),
@@ -241,8 +241,8 @@ fn value(resolver: &mut Resolver<'_, '_>, text: Option<Text>) -> (Option<Text>, 
     }
 }
 
-/// Where a document about us stands (draft-ietf-oauth-client-id-metadata-document §3). `None`:
-/// blank, or reported.
+/// Reads the URL of the bridge's client metadata document (draft-ietf-oauth-client-id-metadata-document §3).
+/// `None`: blank, or already reported.
 fn document_url(resolver: &mut Resolver<'_, '_>, text: Text) -> Option<Url> {
     const EXAMPLE: &str = "https://tools.example.org/mcp-bridge.json";
     let (text, _why) = value(resolver, Some(text));
@@ -261,7 +261,7 @@ fn document_url(resolver: &mut Resolver<'_, '_>, text: Text) -> Option<Url> {
             .problems
             .error(
                 &text.span(),
-                "`client_metadata_url` is an `https:` URL with a path, without user and fragment",
+                "`client_metadata_url` must be an `https:` URL with a path, without a user and without a fragment",
             )
             .hint(format!("write `\"{EXAMPLE}\"`"));
     }

@@ -1,4 +1,4 @@
-//! Tests over what bridges show their servers, and over what encrypts it.
+//! Tests of the credentials of bridges, and of the keys that encrypt tokens.
 
 use std::{collections::BTreeMap, fs};
 
@@ -14,13 +14,13 @@ use crate::{
     secret::Secret,
 };
 
-/// Long enough to encrypt with.
+/// Long enough for encryption.
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
-/// What was encrypted with before.
+/// The former encryption key.
 const FORMER: &str = "fedcba9876543210fedcba9876543210";
 
-/// The bridge `x` with some keys, in an environment.
+/// Returns the bridge `x` with some keys, in an environment.
 fn bridge(keys: &str, vars: &[(&str, &str)]) -> Bridge {
     let text = format!("[bridges.x]\nurl = 'https://x/mcp'\n{keys}\n");
     let (result, shown) = load_named("bridges.toml", &text, vars);
@@ -41,7 +41,7 @@ fn authorization(bridge: &Bridge) -> Option<&str> {
     found.map(|(_, value)| value.expose())
 }
 
-/// Why the bridge is off, and whether it would sign in.
+/// Returns why the bridge is off, and whether it would sign in.
 fn state(bridge: &Bridge) -> (Option<&str>, bool) {
     (bridge.reason_off(), bridge.oauth().is_some())
 }
@@ -106,12 +106,12 @@ fn a_login_that_cannot_be_meant_is_refused_with_a_way_out() {
         ("resource = 'https://x/#y'", &["without fragment"]),
         (
             "issuer = 'x'",
-            &["`issuer` is no URL", "https://login.example.com"],
+            &["`issuer` is not a valid URL", "https://login.example.com"],
         ),
         ("issuer = 'ftp://x'", &["neither `http:` nor `https:`"]),
         (
             "issuer = 'https://x?y'",
-            &["`issuer` is the name", "`metadata_url`"],
+            &["`issuer` is the identifier", "`metadata_url`"],
         ),
         (
             "issuer = 'https://x/.well-known/openid-configuration'",
@@ -119,28 +119,31 @@ fn a_login_that_cannot_be_meant_is_refused_with_a_way_out() {
         ),
         (
             "issuer = 'https://u:hunter22@x'",
-            &["without user and fragment"],
+            &["without a user and without a fragment"],
         ),
         (
             "metadata_url = 'https://x/#y'",
-            &["without user and fragment"],
+            &["without a user and without a fragment"],
         ),
-        ("metadata_url = '/x'", &["`metadata_url` is no URL"]),
+        (
+            "metadata_url = '/x'",
+            &["`metadata_url` is not a valid URL"],
+        ),
         (
             "token_endpoint_auth_method = 'private_key_jwt'",
             &["there is no `private_key_jwt`", "client_secret_post"],
         ),
         (
             "client_id = 'i', client_secret = '${S:-s}', token_endpoint_auth_method = 'none'",
-            &["shows no secret"],
+            &["sends no secret"],
         ),
         (
             "client_id = 'i', token_endpoint_auth_method = 'client_secret_post'",
-            &["has no `client_secret`"],
+            &["`client_secret` is not set"],
         ),
         (
             "grant = 'client_credentials', client_id = 'i', client_secret = '${S:-s}', token_endpoint_auth_method = 'none'",
-            &["shows no secret"],
+            &["sends no secret"],
         ),
     ] {
         let shown = refused(&format!(
@@ -161,11 +164,11 @@ fn a_login_that_cannot_be_meant_is_refused_with_a_way_out() {
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "one table")]
-fn a_key_wins_and_without_it_somebody_logs_in() {
+fn a_key_wins_and_without_it_a_user_logs_in() {
     let key = "headers = { Authorization = 'Bearer ${K}', X-Team = '${TEAM}' }";
     let all: &[(&str, &str)] = &[("K", "k"), ("TEAM", "t")];
-    let waits = |why: &str| format!("{why}nobody has logged in: mcp-bridge login x");
-    // Keys of the bridge, environment; why it is off, whether it signs in.
+    let waits = |why: &str| format!("{why}no user has logged in: mcp-bridge login x");
+    // The columns are: keys of the bridge, environment, why it is off, whether it signs in.
     for (keys, vars, off, signs_in) in [
         ("", all, None, false),
         (
@@ -197,7 +200,7 @@ fn a_key_wins_and_without_it_somebody_logs_in() {
             None,
             true,
         ),
-        // A key is an account that all share.
+        // A key belongs to an account that all callers share.
         (
             "enabled = 'auto'\ncredential = 'caller'\noauth = {}",
             all,
@@ -216,7 +219,7 @@ fn a_key_wins_and_without_it_somebody_logs_in() {
             None,
             true,
         ),
-        // What a key makes needless does not have to be there.
+        // Values that a key makes unnecessary may be missing.
         (
             "oauth = { client_id = '${ID}', client_secret = '${S}' }",
             all,
@@ -275,12 +278,7 @@ fn a_key_wins_and_without_it_somebody_logs_in() {
 fn a_switch_may_stand_in_the_environment() {
     for (switch, vars, off, is_enabled) in [
         ("true", &[][..], None, true),
-        (
-            "false",
-            &[],
-            Some("switched off in the configuration"),
-            false,
-        ),
+        ("false", &[], Some("disabled in the configuration"), false),
         ("'${ON}'", &[], Some("ON is not set"), false),
         ("'${ON:-}'", &[], Some("ON is not set"), false),
         ("'${ON}'", &[("ON", " ")], Some("ON is blank"), false),
@@ -288,7 +286,7 @@ fn a_switch_may_stand_in_the_environment() {
         (
             "'${ON}'",
             &[("ON", "0")],
-            Some("switched off in the configuration"),
+            Some("disabled in the configuration"),
             false,
         ),
         ("'${ON:-auto}'", &[], None, true),
@@ -365,7 +363,7 @@ fn headers_of_callers_go_on_by_name() {
     ] {
         let text = format!("[bridges.x]\nurl = 'https://x'\npass_headers = ['{name}']");
         let shown = refused(&text);
-        assert!(shown.contains("never goes on"), "{shown}");
+        assert!(shown.contains("is never forwarded"), "{shown}");
     }
 }
 
@@ -380,19 +378,19 @@ fn what_cannot_be_meant_is_refused_with_a_way_out() {
          [bridges.e]\ncommand = 'x'\ncredential = 'caller'\noauth = {}\n\
          [bridges.f]\nurl = 'https://x'\nbasic_auth = { user = 'u:v', password = '${T_TOKEN}' }\noauth = { scope = 'x' }\n"
     ), @r##"
-    bridges.toml:4:14: error: `basic_auth` is the header `Authorization`, which stands in `headers` too
+    bridges.toml:4:14: error: `basic_auth` sets the header `Authorization`, which is also in `headers`
       |
     4 | basic_auth = { user = 'u', password = '${P}' }
       |              ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
     hint: keep one of them
 
-    bridges.toml:5:17: error: `pass_headers`: `x-a` has its value in `headers`
+    bridges.toml:5:17: error: `pass_headers`: `x-a` is already set in `headers`
       |
     5 | pass_headers = ['x-a', 'a b']
       |                 ^^^^^
     hint: keep one of them
 
-    bridges.toml:5:24: error: `pass_headers`: "a b" is no name of a header
+    bridges.toml:5:24: error: `pass_headers`: "a b" is not a valid header name
       |
     5 | pass_headers = ['x-a', 'a b']
       |                        ^^^^^
@@ -416,7 +414,7 @@ fn what_cannot_be_meant_is_refused_with_a_way_out() {
        |              ^^^^^^^^^^^^^^
     hint: write `basic_auth = { user = "${SOME_USER}", password = "${SOME_TOKEN}" }`
 
-    bridges.toml:11:9: error: `client_secret` needs `client_id` beside it
+    bridges.toml:11:9: error: `client_secret` needs `client_id`
        |
     11 | oauth = { client_secret = '${S}' }
        |         ^^^^^^^^^^^^^^^^^^^^^^^^^^
@@ -428,31 +426,31 @@ fn what_cannot_be_meant_is_refused_with_a_way_out() {
        |         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
     hint: write `oauth = { client_id = "${SOME_ID}", client_secret = "${SOME_SECRET}" }`
 
-    bridges.toml:14:83: error: `client_metadata_url` is an `https:` URL with a path, without user and fragment
+    bridges.toml:14:83: error: `client_metadata_url` must be an `https:` URL with a path, without a user and without a fragment
        |
     14 | oauth = { grant = 'client_credentials', client_id = '${I}', client_metadata_url = 'http://x/y' }
        |                                                                                   ^^^^^^^^^^^^
     hint: write `"https://tools.example.org/mcp-bridge.json"`
 
-    bridges.toml:16:7: error: `credential = "caller"` needs a way for callers to come as themselves
+    bridges.toml:16:7: error: `credential = "caller"` needs a way for callers to use their own credentials
        |
     16 | url = 'https://x'
        |       ^^^^^^^^^^^
-    hint: add `oauth = {}`, so that everybody logs in, or name headers of theirs in `pass_headers`
+    hint: add `oauth = {}`, so that each user logs in, or list their headers in `pass_headers`
 
-    bridges.toml:20:14: error: `credential = "caller"` goes with `url`, not with `command`
+    bridges.toml:20:14: error: `credential = "caller"` works with `url`, not with `command`
        |
     20 | credential = 'caller'
        |              ^^^^^^^^
-    hint: write `"group"` for keys of groups, or leave it out
+    hint: write `credential = "group"` for keys of groups, or leave `credential` out
 
-    bridges.toml:21:9: error: `oauth` goes with `url`, not with `command`
+    bridges.toml:21:9: error: `oauth` works with `url`, not with `command`
        |
     21 | oauth = {}
        |         ^^
-    hint: give credentials to a program by `env`
+    hint: pass credentials to a program with `env`
 
-    bridges.toml:24:23: error: `basic_auth`: a user cannot have a `:` in it, since the password begins there
+    bridges.toml:24:23: error: `basic_auth`: `user` cannot contain a `:`, because the password begins after it
        |
     24 | basic_auth = { user = 'u:v', password = '${T_TOKEN}' }
        |                       ^^^^^
@@ -467,7 +465,7 @@ fn what_cannot_be_meant_is_refused_with_a_way_out() {
     let gateway = "[identity.gateway]\nenabled = true\nsecret = '${SECRET}'\nsecret_header = 'X-Door'\n[bridges.a]\nurl = 'https://x'\npass_headers = ['x-door']\n";
     let (result, shown) = load_named("bridges.toml", gateway, &[("SECRET", KEY)]);
     assert!(
-        result.is_err() && shown.contains("what the gateway proves itself with"),
+        result.is_err() && shown.contains("the header with which the gateway authenticates"),
         "{shown}"
     );
 }
@@ -478,7 +476,9 @@ fn literal_passwords_draw_a_warning() {
                 [bridges.y]\nurl = 'https://x'\noauth = { client_id = 'i', client_secret = 'hunter22' }\n";
     let (_, shown) = taken(text);
     assert_eq!(
-        shown.matches("stands in the file itself").count(),
+        shown
+            .matches("is written in plain text in the file")
+            .count(),
         2,
         "{shown}"
     );
@@ -510,7 +510,7 @@ fn keys_that_encrypt_are_long_and_secret() {
         assert!(secrets.iter().any(|it| it.matches(secret)), "{secret}");
     }
     insta::assert_snapshot!(refused("[database]\nsecret_key = '${T_TOKEN}'\n"), @r##"
-    bridges.toml:2:14: error: `secret_key` has 2 characters, and what encrypts tokens has at least 32
+    bridges.toml:2:14: error: `secret_key` has 2 characters; a key that encrypts tokens needs at least 32
       |
     2 | secret_key = '${T_TOKEN}'
       |              ^^^^^^^^^^^^
@@ -525,7 +525,11 @@ fn keys_that_encrypt_are_long_and_secret() {
     let (_, shown) = taken(&format!(
         "[database]\nsecret_key = '{KEY}'\nsecret_keys_old = ['{KEY}']\nsecret_key_file = '/run/k'\n"
     ));
-    assert_eq!(shown.matches("in the file itself").count(), 2, "{shown}");
+    assert_eq!(
+        shown.matches("in plain text in the file").count(),
+        2,
+        "{shown}"
+    );
     assert!(!shown.contains(KEY), "{shown}");
 }
 
@@ -588,10 +592,7 @@ fn a_bridge_is_read_again_with_the_keys_of_a_group() {
     let own = read("far", None).unwrap();
     assert_eq!(authorization(&own), Some("Bearer of-the-process"));
     let gone = read("gone", None).unwrap_err();
-    assert_eq!(
-        gone,
-        "there is no bridge `gone` in the configuration any more"
-    );
+    assert_eq!(gone, "the bridge `gone` is no longer in the configuration");
     fs::write(&path, "[bridges.far]\n").unwrap();
     let broken = read("far", None).unwrap_err();
     assert_eq!(

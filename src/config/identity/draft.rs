@@ -1,4 +1,4 @@
-//! The whole section, and who may call once it is known where we listen.
+//! Reads the whole section, and decides who may call once the listen address is known.
 
 use std::net::SocketAddr;
 
@@ -14,13 +14,13 @@ use crate::{
     secret::Secret,
 };
 
-/// As it stands in the file. What has a table of its own is read one by one before the rest, and
-/// named here for the list of known keys.
+/// The section in the file. Subtables are read separately before the rest; their fields are needed for the
+/// list of known keys.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct IdentityTable {
-    /// Callers need no identity. Default: false, but true while no proof is on and only this
-    /// machine can reach us.
+    /// Whether callers need no identity. Default: false, except if no way to authenticate is enabled and only
+    /// this machine can reach the bridge.
     anonymous: Option<bool>,
     #[serde(rename = "keys")]
     _keys: Option<bool>,
@@ -32,7 +32,7 @@ struct IdentityTable {
     _oidc: Option<bool>,
 }
 
-/// The section before it is known where we listen.
+/// The section before the listen address is known.
 #[derive(Debug)]
 pub(in crate::config) struct Draft {
     anonymous: Option<bool>,
@@ -40,9 +40,9 @@ pub(in crate::config) struct Draft {
     open_webui: OpenWebUi,
     gateway: Option<Gateway>,
     oidc: Vec<Issuer>,
-    /// Reasons of keys that are off.
+    /// Why keys are off.
     off: Vec<String>,
-    /// What to write when nothing is on.
+    /// The hint for a section in which nothing is enabled.
     hint: &'static str,
 }
 
@@ -55,12 +55,12 @@ impl Default for Draft {
             gateway: None,
             oidc: Vec::new(),
             off: Vec::new(),
-            hint: "write `[identity.keys.default]` with `key = \"${MCP_API_KEY}\"` and set MCP_API_KEY, or `anonymous = true` in `[identity]` if everybody may call",
+            hint: "write `[identity.keys.default]` with `key = \"${MCP_API_KEY}\"` and set MCP_API_KEY, or write `anonymous = true` in `[identity]` if all callers are allowed",
         }
     }
 }
 
-/// Reads the section. `has_directory`: whether Open WebUI's database can be asked.
+/// Reads the section. `has_directory`: whether Open WebUI's database is available.
 pub(in crate::config) fn read(
     reader: &mut Reader<'_>,
     span: &Span,
@@ -103,7 +103,7 @@ pub(in crate::config) fn read(
     draft
 }
 
-/// Takes a table out of the section.
+/// Takes a subtable out of the section.
 fn section<'i>(
     reader: &mut Reader<'_>,
     table: &mut DeTable<'i>,
@@ -126,7 +126,7 @@ fn section<'i>(
     None
 }
 
-/// Plain headers say whatever the holder of the key says.
+/// Warns that plain headers can name any user.
 fn warn_of_unsigned(reader: &mut Reader<'_>, draft: &Draft, keys: &Keys) {
     if let Some((name, at)) = &keys.forwarder
         && draft.open_webui.jwt_secret.is_none()
@@ -135,14 +135,14 @@ fn warn_of_unsigned(reader: &mut Reader<'_>, draft: &Draft, keys: &Keys) {
             .problems
             .warning(
                 at,
-                format!("whoever holds the key `{name}` may name any user, since the headers beside it are not signed"),
+                format!("a caller with the key `{name}` can impersonate any user, because the user headers are not signed"),
             )
             .hint("set `jwt_secret` in `[identity.open_webui]` (FORWARD_USER_INFO_HEADER_JWT_SECRET, here and at Open WebUI)");
     }
 }
 
 impl Draft {
-    /// What a file without the section has: the key of `MCP_API_KEY`, if that is set.
+    /// The section if the file has none: the key in `MCP_API_KEY`, if that is set.
     pub(in crate::config) fn of_environment(environment: &Environment) -> Self {
         let key = environment.get("MCP_API_KEY").map(str::trim);
         let keys = key.filter(|key| !key.is_empty()).map(|key| ApiKey {
@@ -159,7 +159,7 @@ impl Draft {
         }
     }
 
-    /// Whether anybody can prove who they are.
+    /// Whether any way to authenticate is enabled.
     fn has_proof(&self) -> bool {
         !self.keys.is_empty()
             || self.open_webui.is_on()
@@ -167,8 +167,8 @@ impl Draft {
             || !self.oidc.is_empty()
     }
 
-    /// Decides, once it is known where we listen, who may call, and complains of a door that
-    /// stands open. One that more than this machine can reach must be wanted in so many words.
+    /// Decides who may call, once the listen address is known, and warns of open access. Open access from
+    /// other machines must be configured explicitly.
     pub(in crate::config) fn resolve(self, listen: SocketAddr) -> (Identity, Option<Diagnostic>) {
         let local = listen.ip().is_loopback();
         let has_proof = self.has_proof();
@@ -179,7 +179,8 @@ impl Draft {
             format!(" ({})", self.off.join("; "))
         };
         let complaint = if open {
-            let message = format!("no API key is on{off}: whoever reaches {listen} may call");
+            let message =
+                format!("no API key is on{off}: any client that can reach {listen} may call");
             Some(Diagnostic::warning(message).with_hint(self.hint))
         } else if !has_proof && !local && self.anonymous != Some(true) {
             let message =

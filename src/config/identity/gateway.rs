@@ -1,4 +1,4 @@
-//! `[identity.gateway]`: a gateway before us names the user in headers.
+//! `[identity.gateway]`: a gateway in front of the bridge names the user in headers.
 
 use std::net::IpAddr;
 
@@ -13,7 +13,7 @@ use crate::config::{
     setting::{Flag, List},
 };
 
-/// As it stands in the file. Defaults are those of [`Gateway`].
+/// The section in the file. Defaults are those of [`Gateway`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct GatewayTable {
@@ -29,7 +29,7 @@ struct GatewayTable {
     ignore_credentials: bool,
 }
 
-/// Reads the section. Mistakes are told also while it is off.
+/// Reads the section. Mistakes are reported even if it is disabled.
 pub(super) fn read(reader: &mut Reader<'_>, span: &Span, table: DeTable<'_>) -> Option<Gateway> {
     let before = reader.problems.len();
     let table: GatewayTable = reader.table("identity.gateway", span, table)?;
@@ -67,7 +67,7 @@ pub(super) fn read(reader: &mut Reader<'_>, span: &Span, table: DeTable<'_>) -> 
     Some(gateway)
 }
 
-/// Headers that anybody may send prove nothing (requirements §1.16 D3).
+/// Rejects a gateway without a proof of its identity: headers that any client can send prove nothing.
 fn refuse_everybody(reader: &mut Reader<'_>, gateway: &Gateway, at: &Span, peers: Option<Span>) {
     if gateway.secret.is_some() {
         return;
@@ -77,7 +77,7 @@ fn refuse_everybody(reader: &mut Reader<'_>, gateway: &Gateway, at: &Span, peers
             .problems
             .error(
                 at,
-                "the gateway is on, and nothing tells it from anybody who sends the same headers",
+                "the gateway is enabled, but any client could send the same headers",
             )
             .hint("set `trusted_peers` to its address (TRUSTED_PROXIES), or `secret` to what it sends in `X-Gateway-Secret` (GATEWAY_SECRET), or both");
     }
@@ -90,7 +90,7 @@ fn refuse_everybody(reader: &mut Reader<'_>, gateway: &Gateway, at: &Span, peers
             .problems
             .error(
                 &peers.unwrap_or_else(|| at.clone()),
-                "`trusted_peers` holds every address, so that anybody may name any user",
+                "`trusted_peers` contains every address, so any client could impersonate any user",
             )
             .hint("write the gateway's own address or network, or set `secret` too");
     }

@@ -1,4 +1,4 @@
-//! `[identity.keys.NAME]`: API keys of the file.
+//! `[identity.keys.NAME]`: API keys in the file.
 
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -15,27 +15,27 @@ use crate::config::{
 };
 use crate::name::is_hidden;
 
-/// As it stands in the file.
+/// The table in the file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct KeyTable {
-    /// The text a caller sends; blank switches the key off.
+    /// The text that a caller sends. A blank value disables the key.
     key: Option<Text>,
-    /// Its SHA-256 in hexadecimal, in place of the text.
+    /// Its SHA-256 in hexadecimal, instead of the text.
     key_sha256: Option<Text>,
     groups: Option<Spanned<List>>,
     forwards: Option<bool>,
     workspace: Option<Text>,
 }
 
-/// The keys that are on, and the reasons of those that are off.
+/// The enabled keys, and why the others are disabled.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
-    /// Those that are on.
+    /// The enabled keys.
     pub(super) on: Vec<ApiKey>,
-    /// Name and reason of the others.
+    /// The names of the disabled keys, with the reasons.
     pub(super) off: Vec<(String, String)>,
-    /// The first key that vouches for users, and where it says so.
+    /// The first key that may act on behalf of users, and the position of that setting.
     pub(super) forwarder: Option<(String, Span)>,
 }
 
@@ -80,9 +80,9 @@ impl Keys {
                     .problems
                     .error(
                         &hash.span(),
-                        "a key has a `key` or a `key_sha256`, not both",
+                        "a key has either `key` or `key_sha256`, not both",
                     )
-                    .hint("keep `key_sha256`, and no secret stands in the file");
+                    .hint("keep `key_sha256`, so that the file contains no secret");
                 return;
             }
             (None, None) => {
@@ -121,7 +121,7 @@ impl Keys {
         if let Some(all) = workspace.as_ref().filter(|text| *text.get_ref() == "*") {
             reader
                 .problems
-                .error(&all.span(), "`workspace`: `*` is no workspace")
+                .error(&all.span(), "`workspace`: `*` is not a valid workspace")
                 .hint("write a name, or leave `workspace` out for `default`");
         }
         self.on.push(ApiKey {
@@ -140,27 +140,27 @@ impl Keys {
                 .problems
                 .warning(
                     at,
-                    format!("the keys `{twin}` and `{name}` are the same text"),
+                    format!("the keys `{twin}` and `{name}` have the same value"),
                 )
                 .hint(format!(
-                    "logs will say `{twin}` for both; give `{name}` a key of its own"
+                    "logs will show `{twin}` for both; give `{name}` a different value"
                 ));
         }
     }
 }
 
-/// Refuses a name that would read as a person in logs, records and limits.
+/// Rejects a name that looks like a person in logs, records and limits.
 pub(crate) fn check_key_name(name: &str) -> Result<(), String> {
     let reason = if name.contains('@') {
-        "reads like the e-mail of a person"
+        "looks like the e-mail address of a person"
     } else if name.contains(is_hidden) {
-        "has a character that cannot be seen"
+        "has an invisible character"
     } else {
         return Ok(());
     };
     let shown: String = name.chars().take(100).collect();
     Err(format!(
-        "the key {shown:?} needs another name: this one {reason}, and records would show it"
+        "the key {shown:?} needs another name, because this name {reason} and appears in records"
     ))
 }
 

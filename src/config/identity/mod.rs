@@ -1,4 +1,4 @@
-//! `[identity]`: who may call. One file a kind of proof; [`Draft`] puts them together.
+//! `[identity]`: who may call. Each way to authenticate has its own file; [`Draft`] combines them.
 
 mod draft;
 mod gateway;

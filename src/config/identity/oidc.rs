@@ -1,4 +1,4 @@
-//! `[identity.oidc.NAME]`: issuers whose bearer tokens are accepted.
+//! `[identity.oidc.NAME]`: issuers of accepted bearer tokens.
 
 use serde::Deserialize;
 use toml::{
@@ -14,7 +14,7 @@ use crate::config::{
     setting::{List, plain},
 };
 
-/// As it stands in the file. Defaults are those of [`Issuer`].
+/// The table in the file. Defaults are those of [`Issuer`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct IssuerTable {
@@ -27,7 +27,7 @@ struct IssuerTable {
     workspace_claim: Option<Text>,
 }
 
-/// Reads one issuer; `None` while it is off.
+/// Reads one issuer; `None` if it is disabled.
 pub(super) fn read(
     reader: &mut Reader<'_>,
     name: &str,
@@ -80,7 +80,7 @@ fn read_table(
             .problems
             .error(
                 &span,
-                "without an `audience` a token that the issuer made for any other program would pass",
+                "without an `audience`, a token that the issuer made for any other program would be accepted",
             )
             .hint("write `audience = \"${OIDC_AUDIENCE}\"`: the client id, or what `aud` says in its tokens");
     }
@@ -88,7 +88,7 @@ fn read_table(
     let jwks_url = jwks_url.and_then(|text| reader.optional(text)?.ok());
     let jwks_url = jwks_url.and_then(|text| secure_url(reader, "jwks_url", &text));
     let email_claims = match &table.email_claims {
-        // An empty list is an answer too: tokens name no e-mail.
+        // An empty list is a valid setting: tokens contain no e-mail address.
         Some(list) => plain(reader.words(list)),
         None => vec!["email".to_owned()],
     };
@@ -100,15 +100,15 @@ fn read_table(
             .problems
             .warning(
                 at,
-                "tokens of Microsoft Entra do not say whether an e-mail is verified, so that users are known by their subject alone",
+                "tokens of Microsoft Entra do not show whether an e-mail address is verified, so users are identified only by their subject",
             )
-            .hint("write `email_claims = [\"upn\"]`: within one tenant its administrators alone assign that name (docs/access.md)");
+            .hint("write `email_claims = [\"upn\"]`: within one tenant only its administrators assign that name (docs/access.md)");
     }
     let groups_claims = match &table.groups_claims {
         Some(list) => plain(reader.words(list)),
         None => vec!["groups".to_owned(), "roles".to_owned()],
     };
-    // Blank is an answer too: no claim names a workspace.
+    // Blank is a valid setting: tokens contain no workspace.
     let workspace = table.workspace_claim.as_ref();
     let workspace = workspace.and_then(|text| reader.optional(text));
     Some(Issuer {
@@ -137,7 +137,8 @@ fn is_entra(issuer: &Url) -> bool {
     issuer.host_str().is_some_and(|host| hosts.contains(&host))
 }
 
-/// Keys that came over plain HTTP are anybody's; on this machine that does not matter.
+/// Reads a URL that must be `https:`, unless it is on this machine. An attacker on the network path can
+/// replace keys that travel over plain HTTP.
 fn secure_url(reader: &mut Reader<'_>, key: &str, text: &Text) -> Option<Url> {
     let url = reader.web_url(key, text, "https://login.example.org/realm")?;
     let is_local = match url.host() {
@@ -153,7 +154,9 @@ fn secure_url(reader: &mut Reader<'_>, key: &str, text: &Text) -> Option<Url> {
         .problems
         .error(
             &text.span(),
-            format!("`{key}` is not `https:`, so that anybody on the way could sign tokens"),
+            format!(
+                "`{key}` is not `https:`, so an attacker on the network path could sign tokens"
+            ),
         )
         .hint("write `https://…`");
     None

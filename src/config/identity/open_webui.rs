@@ -11,10 +11,10 @@ use crate::config::{
     reader::{Reader, Text},
 };
 
-/// Who was signed out or removed must be out within a minute.
+/// A user who was signed out or removed must lose access within a minute.
 const CACHE_TTL_MAX: Duration = Duration::from_mins(1);
 
-/// As it stands in the file. Defaults are those of [`OpenWebUi`].
+/// The section in the file. Defaults are those of [`OpenWebUi`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct OpenWebUiTable {
@@ -27,8 +27,8 @@ struct OpenWebUiTable {
     progress: Option<bool>,
 }
 
-/// Reads the section. A session token names an id and nothing more (Open WebUI contract §7.1), so
-/// there must be someone to ask who that is.
+/// Reads the section. A session token of Open WebUI contains only the user's id, so the bridge needs a
+/// database or server to look the user up (docs/access.md).
 pub(super) fn read(
     reader: &mut Reader<'_>,
     span: &Span,
@@ -61,9 +61,9 @@ pub(super) fn read(
                     .problems
                     .error(
                         &at,
-                        "a session token names no e-mail, and there is nobody to ask whose it is",
+                        "a session token contains no e-mail address, and there is no source to look up its user",
                     )
-                    .hint("set `open_webui` in `[database]` to Open WebUI's database (OPEN_WEBUI_DATABASE_URL), or `url` here to where it serves (OPEN_WEBUI_URL)");
+                    .hint("set `open_webui` in `[database]` to Open WebUI's database (OPEN_WEBUI_DATABASE_URL), or `url` here to its address (OPEN_WEBUI_URL)");
             }
             open_webui.secret_key = Some(secret);
         }

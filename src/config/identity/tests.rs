@@ -1,11 +1,11 @@
-//! Tests over `[identity]`.
+//! Tests of `[identity]`.
 
 use crate::config::{
     Anonymous, Config, Identity, Issuer, KeyText, Loaded, Off,
     tests::{load_named, refused, taken},
 };
 
-/// Long enough for no warning.
+/// Long enough to cause no warning.
 const SECRET: &str = "a-secret-of-thirty-two-characters";
 
 fn load(text: &str, pairs: &[(&str, &str)]) -> (Loaded, String) {
@@ -106,7 +106,7 @@ fn the_shipped_file_needs_an_environment_and_nothing_else() {
     let access = &loaded.config.access;
     assert_eq!(access.admins, ["ada@example.org", "bob@example.org"]);
     assert!(loaded.config.is_access_enforced());
-    // Each of them alone is enough where others can reach us, or says what else it needs.
+    // Each of them is enough if other machines can reach the bridge, or reports what else it needs.
     for (name, value) in all {
         let is_proof = matches!(name, "MCP_API_KEY" | "MCP_FORWARDER_KEY" | "OPEN_WEBUI_URL")
             || name.starts_with("FORWARD");
@@ -187,17 +187,17 @@ fn wrong_keys_are_told() {
          [identity.keys.c]\nkey_sha256 = 'abc'\n[identity.keys.d]\nforwards = 'yes'\ngroups = 1\n\
          [identity.keys.e]\nkeys = 'x'\n"
     ), @r##"
-    bridges.toml:2:7: error: `key` is empty, and everybody knows an empty secret
+    bridges.toml:2:7: error: `key` is empty, so it protects nothing
       |
     2 | key = ''
       |       ^^
     hint: write `key = "${MCP_API_KEY}"`, which is off while MCP_API_KEY is not set, or leave `key` out
 
-    bridges.toml:5:14: error: a key has a `key` or a `key_sha256`, not both
+    bridges.toml:5:14: error: a key has either `key` or `key_sha256`, not both
       |
     5 | key_sha256 = '*'
       |              ^^^
-    hint: keep `key_sha256`, and no secret stands in the file
+    hint: keep `key_sha256`, so that the file contains no secret
 
     bridges.toml:7:14: error: `key_sha256` is made of 64 hexadecimal digits
       |
@@ -226,32 +226,32 @@ fn wrong_keys_are_told() {
          [identity.keys.c]\nkey_sha256 = '0e5a511dd3e78f3d3e5e7a4f4d6f1b1bd1d6d5f9a2b1a6f4a40b6e7f6a8a2a11'\n",
     );
     insta::assert_snapshot!(warnings, @r##"
-    warning: the key `c` is in no group of the file, and grants decide: it may call nothing
+    warning: the key `c` is not in a group, so it may call nothing: grants decide who may call what
     hint: add `groups = ["MCP-Admin"]` to `[identity.keys.c]` for everything, or groups of `[access.groups]`
 
-    bridges.toml:1:1: warning: whoever holds the key `a` may name any user, since the headers beside it are not signed
+    bridges.toml:1:1: warning: a caller with the key `a` can impersonate any user, because the user headers are not signed
       |
     1 | [identity.keys.a]
       | ^^^^^^^^^^^^^^^^^
     hint: set `jwt_secret` in `[identity.open_webui]` (FORWARD_USER_INFO_HEADER_JWT_SECRET, here and at Open WebUI)
 
-    bridges.toml:2:7: warning: `key` has 2 characters, which can be guessed by trying
+    bridges.toml:2:7: warning: `key` has only 2 characters, so it can be guessed
       |
     2 | key = '${T_TOKEN}'
       |       ^^^^^^^^^^^^
     hint: `openssl rand -hex 32` makes a good one
 
-    bridges.toml:5:7: warning: `key` has 2 characters, which can be guessed by trying
+    bridges.toml:5:7: warning: `key` has only 2 characters, so it can be guessed
       |
     5 | key = '${T_TOKEN}'
       |       ^^^^^^^^^^^^
     hint: `openssl rand -hex 32` makes a good one
 
-    bridges.toml:5:7: warning: the keys `a` and `b` are the same text
+    bridges.toml:5:7: warning: the keys `a` and `b` have the same value
       |
     5 | key = '${T_TOKEN}'
       |       ^^^^^^^^^^^^
-    hint: logs will say `a` for both; give `b` a key of its own
+    hint: logs will show `a` for both; give `b` a different value
     "##);
 }
 
@@ -260,13 +260,13 @@ fn wrong_settings_of_open_webui_are_told() {
     insta::assert_snapshot!(refused(
         "[identity.open_webui]\nsecret_key = ''\njwt_secret = '  '\nurl = 'open-webui:8080'\ncache_ttl = '2m'\n"
     ), @r##"
-    bridges.toml:2:14: error: `secret_key` is empty, and everybody knows an empty secret
+    bridges.toml:2:14: error: `secret_key` is empty, so it protects nothing
       |
     2 | secret_key = ''
       |              ^^
     hint: write `secret_key = "${WEBUI_SECRET_KEY}"`, which is off while WEBUI_SECRET_KEY is not set, or leave `secret_key` out
 
-    bridges.toml:3:14: error: `jwt_secret` is empty, and everybody knows an empty secret
+    bridges.toml:3:14: error: `jwt_secret` is empty, so it protects nothing
       |
     3 | jwt_secret = '  '
       |              ^^^^
@@ -287,34 +287,34 @@ fn wrong_settings_of_open_webui_are_told() {
     insta::assert_snapshot!(refused(
         "[identity.open_webui]\nsecret_key = '${T_TOKEN}'\n"
     ), @r##"
-    bridges.toml:2:14: warning: `secret_key` has 2 characters, which can be guessed by trying
+    bridges.toml:2:14: warning: `secret_key` has only 2 characters, so it can be guessed
       |
     2 | secret_key = '${T_TOKEN}'
       |              ^^^^^^^^^^^^
     hint: `openssl rand -hex 32` makes a good one
 
-    bridges.toml:2:14: error: a session token names no e-mail, and there is nobody to ask whose it is
+    bridges.toml:2:14: error: a session token contains no e-mail address, and there is no source to look up its user
       |
     2 | secret_key = '${T_TOKEN}'
       |              ^^^^^^^^^^^^
-    hint: set `open_webui` in `[database]` to Open WebUI's database (OPEN_WEBUI_DATABASE_URL), or `url` here to where it serves (OPEN_WEBUI_URL)
+    hint: set `open_webui` in `[database]` to Open WebUI's database (OPEN_WEBUI_DATABASE_URL), or `url` here to its address (OPEN_WEBUI_URL)
     "##);
-    // What is wrong with the database is told there.
+    // Problems of the database are reported at `[database]`.
     let shown = refused(
         "[database]\nopen_webui = 'mysql://h/n'\n[identity.open_webui]\nsecret_key = '${T_TOKEN}'\n",
     );
-    assert!(!shown.contains("nobody to ask"), "{shown}");
+    assert!(!shown.contains("no source to look up"), "{shown}");
     let (_, warnings) = taken(
         "[identity.open_webui]\nsecret_key = '${T_TOKEN}'\nurl = 'http://h'\njwt_secret = 'in-the-file-itself'\n",
     );
     insta::assert_snapshot!(warnings, @r##"
-    bridges.toml:2:14: warning: `secret_key` has 2 characters, which can be guessed by trying
+    bridges.toml:2:14: warning: `secret_key` has only 2 characters, so it can be guessed
       |
     2 | secret_key = '${T_TOKEN}'
       |              ^^^^^^^^^^^^
     hint: `openssl rand -hex 32` makes a good one
 
-    bridges.toml:4:14: warning: `jwt_secret` stands in the file itself
+    bridges.toml:4:14: warning: `jwt_secret` is written in plain text in the file
       |
     4 | jwt_secret = '******************'
       |              ^^^^^^^^^^^^^^^^^^^^
@@ -342,7 +342,7 @@ fn sessions_need_a_directory_or_an_address() {
 }
 
 #[test]
-fn a_gateway_must_be_told_from_anybody() {
+fn a_gateway_must_prove_its_identity() {
     for (text, is_on) in [
         ("enabled = false", false),
         ("enabled = '${NOT_SET}'", false),
@@ -372,14 +372,14 @@ fn a_gateway_must_be_told_from_anybody() {
     assert_eq!(gateway.groups_header, "x-user-groups");
     assert_eq!(gateway.secret_header, "x-gateway-secret");
     insta::assert_snapshot!(refused("[identity.gateway]\nenabled = true\ntrusted_peers = '${BLANK}'\n"), @r##"
-    bridges.toml:2:11: error: the gateway is on, and nothing tells it from anybody who sends the same headers
+    bridges.toml:2:11: error: the gateway is enabled, but any client could send the same headers
       |
     2 | enabled = true
       |           ^^^^
     hint: set `trusted_peers` to its address (TRUSTED_PROXIES), or `secret` to what it sends in `X-Gateway-Secret` (GATEWAY_SECRET), or both
     "##);
     insta::assert_snapshot!(refused("[identity.gateway]\nenabled = true\ntrusted_peers = ['10.0.0.1', '::/0']\n"), @r##"
-    bridges.toml:3:17: error: `trusted_peers` holds every address, so that anybody may name any user
+    bridges.toml:3:17: error: `trusted_peers` contains every address, so any client could impersonate any user
       |
     3 | trusted_peers = ['10.0.0.1', '::/0']
       |                 ^^^^^^^^^^^^^^^^^^^^
@@ -406,13 +406,13 @@ fn a_gateway_must_be_told_from_anybody() {
       |                           ^^^^^^^^^^^^^
     hint: write `"10.0.0.7"` or `"172.16.0.0/12"`; names are not looked up
 
-    bridges.toml:4:10: error: `secret` is empty, and everybody knows an empty secret
+    bridges.toml:4:10: error: `secret` is empty, so it protects nothing
       |
     4 | secret = ''
       |          ^^
     hint: write `secret = "${GATEWAY_SECRET}"`, which is off while GATEWAY_SECRET is not set, or leave `secret` out
 
-    bridges.toml:5:16: error: `email_header`: "a b" is no name of a header
+    bridges.toml:5:16: error: `email_header`: "a b" is not a valid header name
       |
     5 | email_header = 'a b'
       |                ^^^^^
@@ -468,19 +468,19 @@ fn an_issuer_is_secure_and_has_an_audience() {
       |        ^^^
     hint: write `[identity.oidc.flat]` and below it `issuer = "https://…"`
 
-    bridges.toml:4:10: error: `issuer` is not `https:`, so that anybody on the way could sign tokens
+    bridges.toml:4:10: error: `issuer` is not `https:`, so an attacker on the network path could sign tokens
       |
     4 | issuer = 'http://login.example.org'
       |          ^^^^^^^^^^^^^^^^^^^^^^^^^^
     hint: write `https://…`
 
-    bridges.toml:6:1: error: without an `audience` a token that the issuer made for any other program would pass
+    bridges.toml:6:1: error: without an `audience`, a token that the issuer made for any other program would be accepted
       |
     6 | [identity.oidc.b]
       | ^^^^^^^^^^^^^^^^^
     hint: write `audience = "${OIDC_AUDIENCE}"`: the client id, or what `aud` says in its tokens
 
-    bridges.toml:10:12: error: without an `audience` a token that the issuer made for any other program would pass
+    bridges.toml:10:12: error: without an `audience`, a token that the issuer made for any other program would be accepted
        |
     10 | audience = '${BLANK:-}'
        |            ^^^^^^^^^^^^
@@ -492,7 +492,7 @@ fn an_issuer_is_secure_and_has_an_audience() {
        | ^^^^^^^^^^^^^^^^^
     hint: add `issuer = "${OIDC_ISSUER}"`
 
-    bridges.toml:16:12: error: `jwks_url` is no URL: relative URL without a base
+    bridges.toml:16:12: error: `jwks_url` is not a valid URL: relative URL without a base
        |
     16 | jwks_url = 'keys'
        |            ^^^^^^

@@ -13,8 +13,9 @@ use tokio::time::timeout;
 use super::guard::{Admin, Operator};
 use crate::{
     bridge::{Bridge, Phase},
-    config::{CredentialKind, Transport},
+    config::{CredentialKind, Transport, TransportKind},
     credential::oauth_of,
+    error_code::ErrorCode,
     http::{AppState, error::ApiError},
     mcp::LastWords,
     secret::Redactor,
@@ -64,7 +65,7 @@ pub async fn restart(
     })?;
     if let Err(disabled) = &bridge.config.transport {
         let detail = format!("`{name}` is off and cannot be restarted: {}", disabled.0);
-        return Err(ApiError::new(StatusCode::CONFLICT, "disabled", detail));
+        return Err(ApiError::new(ErrorCode::Disabled, detail).with_status(StatusCode::CONFLICT));
     }
     state.audit.change(ChangeRecord {
         workspace: admin.actor.workspace,
@@ -87,7 +88,7 @@ pub async fn restart(
     ))
 }
 
-/// A bridge on the wire. Its texts were cleaned when they came; since then we may have learnt of more
+/// A bridge on the wire. Its texts were cleaned when they came; since then we may have learned of more
 /// secrets.
 fn shown(bridge: &Bridge, redactor: &Redactor) -> Value {
     let status = bridge.status();
@@ -102,6 +103,7 @@ fn shown(bridge: &Bridge, redactor: &Redactor) -> Value {
     redactor.clean_json(&mut transport);
     json!({
         "name": bridge.name().as_str(),
+        "title": bridge.config.title.as_deref().map(clean),
         "enabled": bridge.is_on(),
         "transport": transport,
         "status": status.phase.as_str(),
@@ -132,13 +134,13 @@ fn transport(bridge: &Bridge) -> Value {
         Ok(Transport::Remote(remote)) => {
             json!({ "kind": "url", "origin": remote.url.origin().ascii_serialization() })
         }
-        Err(_) => Value::Null,
+        Err(_) => json!({
+            "kind": if bridge.config.kind == TransportKind::Stdio { "stdio" } else { "url" },
+        }),
     }
 }
 
-/// What the server calls itself, else the bridge's name.
+/// What people read: its title, else what the server calls itself, else the bridge's name.
 fn own_name(bridge: &Bridge) -> String {
-    let server = bridge.live.server.load();
-    let own = server.as_deref().and_then(|server| server.name.clone());
-    own.unwrap_or_else(|| bridge.name().to_string())
+    bridge.title().unwrap_or_else(|| bridge.name().to_string())
 }

@@ -19,13 +19,17 @@ use super::{
 use crate::{
     audit,
     http::error::ApiError,
-    store::{CallFilter, CallRecord},
+    store::{CallFilter, CallRecord, Store},
 };
 
 /// Records on a page unless said.
 const LIMIT: u32 = 100;
 /// And at most.
 const LIMIT_MAX: u32 = 5_000;
+/// How large a page gets, in bytes; with large arguments it holds fewer records than were asked for.
+const PAGE_BYTES_MAX: usize = 4 << 20;
+/// What a record takes without its arguments and groups, in bytes.
+const RECORD_BYTES: usize = 500;
 /// Where the next page begins, for answers that are no JSON.
 const NEXT_CURSOR: &str = "x-next-cursor";
 
@@ -88,8 +92,7 @@ pub async fn list(admin: Admin, Asked(wanted): Asked<Wanted>) -> Result<Response
         request_id: wanted.request_id,
         limit,
     };
-    let calls = admin.store()?.calls(&filter).await.map_err(refused)?;
-    let is_full = u32::try_from(calls.len()).is_ok_and(|count| count >= limit);
+    let (calls, is_full) = gather(admin.store()?, filter, limit).await?;
     let next = calls.last().filter(|_| is_full).map(cursor);
     match wanted.format {
         Format::Json => {
@@ -105,6 +108,36 @@ pub async fn list(admin: Admin, Asked(wanted): Asked<Wanted>) -> Result<Response
             Ok(file(body, "application/jsonl", "jsonl", next))
         }
     }
+}
+
+/// The records of a page, and whether there may be more: as many as are wanted, or as fill it.
+async fn gather(
+    store: &Store,
+    filter: CallFilter,
+    limit: u32,
+) -> Result<(Vec<CallRecord>, bool), ApiError> {
+    let mut pages = audit::Pages::new(filter, limit.into());
+    let (mut gathered, mut bytes) = (Vec::new(), 0);
+    while let Some(filter) = pages.next() {
+        let records = store.calls(filter).await.map_err(refused)?;
+        pages.read(&records);
+        for record in records {
+            bytes += weight(&record);
+            gathered.push(record);
+            if bytes >= PAGE_BYTES_MAX {
+                return Ok((gathered, true));
+            }
+        }
+    }
+    let is_full = u32::try_from(gathered.len()).is_ok_and(|count| count >= limit);
+    Ok((gathered, is_full))
+}
+
+/// About how many bytes a record takes on a page.
+fn weight(record: &CallRecord) -> usize {
+    let arguments = record.arguments.as_deref().unwrap_or_default();
+    let groups: usize = record.groups.iter().map(String::len).sum();
+    RECORD_BYTES + arguments.len() + groups
 }
 
 /// How many records, within bounds.

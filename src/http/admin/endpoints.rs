@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -16,6 +15,7 @@ use super::{
 use crate::{
     access::GroupAt,
     credential,
+    error_code::ErrorCode,
     http::{AppState, error::ApiError},
     store::EndpointRow,
 };
@@ -68,9 +68,8 @@ pub async fn set(
     Operator(admin): Operator,
     Given(given): Given<NewEndpoint>,
 ) -> Result<Json<Value>, ApiError> {
-    let url = credential::endpoint(&given.endpoint_url).map_err(|why| {
-        ApiError::new(StatusCode::BAD_REQUEST, "invalid_endpoint", why).of_caller()
-    })?;
+    let url = credential::endpoint(&given.endpoint_url)
+        .map_err(|why| ApiError::new(ErrorCode::InvalidEndpoint, why).of_caller())?;
     let endpoint = EndpointRow {
         group: words::group(&given.tenant_id)?,
         bridge: words::bridge(&given.server_id)?.to_string(),

@@ -6,7 +6,6 @@ use axum::{
     Json,
     extract::{Path, State},
 };
-use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -16,6 +15,7 @@ use super::{
     words,
 };
 use crate::{
+    error_code::ErrorCode,
     http::{AppState, error::ApiError},
     store::{GrantRow, GroupRow},
 };
@@ -113,7 +113,7 @@ pub async fn delete(
         let detail = format!(
             "`{name}` is a group of administrators and stays; it stands in `admin_groups` of [access]"
         );
-        return Err(ApiError::new(StatusCode::BAD_REQUEST, "admin_group", detail).of_caller());
+        return Err(ApiError::new(ErrorCode::AdminGroup, detail).of_caller());
     }
     let done = admin.store()?.delete_group(&admin.actor, &name).await;
     let (users, servers) = done.map_err(refused)?;

@@ -6,13 +6,14 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Query, Request},
     http::request::Parts,
 };
-use http::{Method, StatusCode, header::CONTENT_TYPE};
+use http::{Method, header::CONTENT_TYPE};
 use serde::de::DeserializeOwned;
 
 use crate::{
     access::View,
     config::DEFAULT_WORKSPACE,
     credential::Keyring,
+    error_code::ErrorCode,
     http::{AppState, Settings, body, browser, error::ApiError, identity, sender::Sender},
     store::{Actor, Store, StoreError},
 };
@@ -66,7 +67,7 @@ impl Admin {
         let detail = format!(
             "{what} counts in every workspace; only the operator (`mcp-bridge access`) and administrators of the workspace `{DEFAULT_WORKSPACE}` may do this"
         );
-        Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", detail))
+        Err(ApiError::new(ErrorCode::Forbidden, detail))
     }
 }
 
@@ -103,13 +104,12 @@ impl FromRequestParts<Arc<AppState>> for Admin {
         refuse_pages(&view, &sender, &parts.method)?;
         if !view.is_admin() {
             let detail = "only an administrator may do this; `mcp-bridge access admin E-MAIL` makes one, and so does ADMIN_EMAILS";
-            return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", detail));
+            return Err(ApiError::new(ErrorCode::Forbidden, detail));
         }
         // A form of another site can send neither this type nor a preflight that we would grant.
         if is_change && !is_json {
             let detail = "changes are sent with `Content-Type: application/json`, also where there is no body";
-            let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-            return Err(ApiError::new(status, "unsupported_media_type", detail));
+            return Err(ApiError::new(ErrorCode::UnsupportedMediaType, detail));
         }
         Ok(Self {
             administers_all: identity::administers_all(&view),
@@ -123,8 +123,7 @@ impl FromRequestParts<Arc<AppState>> for Admin {
 
 fn nothing_kept() -> ApiError {
     ApiError::new(
-        StatusCode::NOT_FOUND,
-        "no_database",
+        ErrorCode::NoDatabase,
         "nothing is kept here: this bridge was started without bridges.toml, and without [database]",
     )
 }
@@ -140,7 +139,7 @@ fn actor(view: &View) -> Result<Actor, ApiError> {
     let caller = view.caller();
     if *caller.workspace == *EVERY_WORKSPACE {
         let detail = "`*` is no workspace of a caller";
-        return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", detail));
+        return Err(ApiError::new(ErrorCode::Forbidden, detail));
     }
     Ok(Actor {
         id: caller.id.to_string(),
@@ -155,8 +154,7 @@ fn refuse_pages(view: &View, sender: &Sender, method: &Method) -> Result<(), Api
     if browser::may_be_forged(view.caller()) && !browser::is_same_origin(sender) {
         tracing::warn!(%method, "a page of another origin tried the admin API");
         return Err(ApiError::new(
-            StatusCode::FORBIDDEN,
-            "forbidden_origin",
+            ErrorCode::ForbiddenOrigin,
             "a page of another origin may not administer",
         ));
     }
@@ -177,7 +175,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<AppState>> for Given<T> {
                 invalid(error.to_string())
             } else {
                 let detail = format!("the body is no JSON: {error}");
-                ApiError::new(StatusCode::BAD_REQUEST, "invalid_json", detail).of_caller()
+                ApiError::new(ErrorCode::InvalidJson, detail).of_caller()
             }
         })
     }
@@ -202,7 +200,7 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<AppState>> for Asked<T> {
 
 /// 422: understood, but not what can be done.
 pub fn invalid(detail: impl Into<String>) -> ApiError {
-    ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", detail).of_caller()
+    ApiError::new(ErrorCode::InvalidRequest, detail).of_caller()
 }
 
 /// What the store says, told apart by whose fault it is.

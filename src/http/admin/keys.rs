@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::{Json, extract::State};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use http::StatusCode;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -17,6 +16,7 @@ use super::{
 };
 use crate::{
     access::GroupAt,
+    error_code::ErrorCode,
     http::{AppState, error::ApiError},
     secret::Secret,
     store::KeyRow,
@@ -147,8 +147,7 @@ pub async fn revoke(admin: Admin, Given(given): Given<OldKey>) -> Result<Json<Va
 
 fn taken(name: &str) -> ApiError {
     ApiError::new(
-        StatusCode::CONFLICT,
-        "taken",
+        ErrorCode::Taken,
         format!("there is a key `{name}` already; revoke it first, or choose another name"),
     )
     .of_caller()

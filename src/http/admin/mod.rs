@@ -49,31 +49,19 @@ use axum::{
 pub use self::page::routes as page_routes;
 use super::AppState;
 
-/// The routes, below `/admin/api`. Only for the native flavor: `admin` may name a server of mcpo.
-pub fn routes() -> Router<Arc<AppState>> {
+/// The routes of the Python proxy, which had them below `/admin`: the same handlers at their former
+/// paths, behind the same checks.
+pub fn former_routes() -> Router<Arc<AppState>> {
     Router::new()
-        .route("/me", get(me::me))
         .route("/users", get(users::list))
         .route(
             "/users/groups",
             post(users::add_to_group).delete(users::remove_from_group),
         )
-        .route(
-            "/admins",
-            post(users::add_admin).delete(users::remove_admin),
-        )
         .route("/groups", get(groups::list).post(groups::create))
         .route(
             "/groups/{name}",
             get(groups::one).put(groups::update).delete(groups::delete),
-        )
-        .route(
-            "/grants",
-            get(grants::list).post(grants::add).delete(grants::revoke),
-        )
-        .route(
-            "/keys",
-            get(keys::list).post(keys::add).delete(keys::revoke),
         )
         .route(
             "/tenant-keys",
@@ -88,11 +76,29 @@ pub fn routes() -> Router<Arc<AppState>> {
                 .post(endpoints::set)
                 .delete(endpoints::remove),
         )
+        .route("/servers", get(bridges::servers))
+}
+
+/// All routes, below `/admin/api`. Only for the native flavor: `admin` may name a server of mcpo.
+pub fn routes() -> Router<Arc<AppState>> {
+    former_routes()
+        .route("/me", get(me::me))
+        .route(
+            "/admins",
+            post(users::add_admin).delete(users::remove_admin),
+        )
+        .route(
+            "/grants",
+            get(grants::list).post(grants::add).delete(grants::revoke),
+        )
+        .route(
+            "/keys",
+            get(keys::list).post(keys::add).delete(keys::revoke),
+        )
         .route(
             "/accounts",
             get(accounts::list).delete(accounts::disconnect),
         )
-        .route("/servers", get(bridges::servers))
         .route("/bridges", get(bridges::list))
         .route("/bridges/{name}/restart", post(bridges::restart))
         .route("/calls", get(calls::list))

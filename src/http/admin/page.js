@@ -145,7 +145,7 @@ const sentence = (text) => text && text[0].toUpperCase() + text.slice(1) + (/[.?
 const plural = (count, one, many = `${one}s`) => `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
 const words = (text) => (text ?? "").split(",").map((word) => word.trim()).filter(Boolean);
 const soft = (text) => h("span", { class: "soft" }, text);
-const dot = (colour) => h("span", { class: `dot ${colour}`, "aria-hidden": "true" });
+const dot = (color) => h("span", { class: `dot ${color}`, "aria-hidden": "true" });
 const heading = (title, text) => [h("h2", {}, title), h("p", { class: "lead" }, text)];
 const note = (kind, ...parts) => h("div", { class: `note ${kind}` }, parts);
 const link = (page, query, ...text) => h("a", { href: hash(page, query) }, text);
@@ -293,7 +293,7 @@ function bridgeRow(it) {
   const from = it.transport?.command ?? it.transport?.origin;
   const said = [it.exit && `It ended: ${it.exit}`, ...it.stderr].filter(Boolean);
   return [
-    [h("strong", {}, it.name), from && h("small", {}, h("code", {}, from), it.transport.user && soft(` as user ${it.transport.user}`)), it.server?.name && it.server.name !== it.name && h("small", {}, it.server.name)],
+    [h("strong", {}, it.name), from && h("small", {}, h("code", {}, from), it.transport.user && soft(` as user ${it.transport.user}`)), (it.title ?? it.server?.name) && (it.title ?? it.server.name) !== it.name && h("small", {}, it.title ?? it.server.name)],
     [
       dot(LIGHT[it.status] ?? ""), STATUS[it.status] ?? it.status,
       it.retry_after != null && soft(`, tries again in ${plural(it.retry_after, "second")}`),
@@ -620,7 +620,7 @@ async function listCalls(filter, cursor) {
 }
 
 function callRow(it, filter) {
-  const colour = it.outcome === "ok" ? "good" : it.outcome === "started" ? "warn" : "bad";
+  const color = it.outcome === "ok" ? "good" : it.outcome === "started" ? "warn" : "bad";
   const isRefused = it.outcome === "forbidden" && it.caller?.includes("@");
   const more = {
     Request: it.request_id, Rule: it.rule, Groups: (it.groups ?? []).join(", ") || "none", Status: it.status || "", From: it.peer,
@@ -635,7 +635,7 @@ function callRow(it, filter) {
       h("details", { "data-open": it.id }, h("summary", { "data-focus": it.id }, it.rule || "details"),
         h("dl", {}, Object.entries(more).filter(([, value]) => value).map(([name, value]) => [h("dt", {}, name), h("dd", {}, String(value))]))),
     ],
-    [dot(colour), it.outcome, isRefused && h("small", {}, link("explain", { user: it.caller, bridge: it.bridge, tool: it.tool }, "why?"))],
+    [dot(color), it.outcome, isRefused && h("small", {}, link("explain", { user: it.caller, bridge: it.bridge, tool: it.tool }, "why?"))],
     it.outcome === "started" ? "" : took(it.duration_us),
   ];
 }

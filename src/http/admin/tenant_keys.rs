@@ -7,7 +7,6 @@ use axum::{
     Json,
     extract::{Path, State},
 };
-use http::StatusCode;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
@@ -19,6 +18,7 @@ use super::{
 use crate::{
     access::{GroupAt, variable_advice},
     credential::{self, GroupKeyRefusal, KeyError, PutError},
+    error_code::ErrorCode,
     http::{AppState, error::ApiError},
     name::BridgeName,
     secret::Secret,
@@ -160,11 +160,7 @@ pub fn problem(state: &AppState, group: &str, bridge: &str) -> Option<String> {
 /// Nothing can be sealed: for the operator to mend, and the sentence says how.
 fn no_key(error: &KeyError) -> ApiError {
     tracing::warn!("{error}");
-    ApiError::new(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "no_secret_key",
-        error.to_string(),
-    )
+    ApiError::new(ErrorCode::NoSecretKey, error.to_string())
 }
 
 /// A value that shows itself to nobody from the first moment on. An error does not repeat it.

@@ -1,11 +1,11 @@
 //! The words of requests: e-mails, names, patterns, times.
 
-use http::StatusCode;
 use jiff::Timestamp;
 
 use super::guard::invalid;
 use crate::{
     audit, config, credential,
+    error_code::ErrorCode,
     http::error::{ApiError, shown},
     name::{BridgeName, check_name},
 };
@@ -22,9 +22,8 @@ pub fn email(text: &str) -> Result<String, ApiError> {
 
 /// The name of a group, as [`check_name`] takes it.
 pub fn group(text: &str) -> Result<String, ApiError> {
-    check_name("group", text).map_err(|detail| {
-        ApiError::new(StatusCode::BAD_REQUEST, "invalid_name", detail).of_caller()
-    })?;
+    check_name("group", text)
+        .map_err(|detail| ApiError::new(ErrorCode::InvalidName, detail).of_caller())?;
     Ok(text.to_owned())
 }
 

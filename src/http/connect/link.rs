@@ -2,7 +2,6 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use http::StatusCode;
 use url::Url;
 
 use crate::{
@@ -10,6 +9,7 @@ use crate::{
     bridge::Bridge,
     config::{Config, DEFAULT_WORKSPACE},
     credential::{NoTicket, Owner, Ticket, is_ticket_id},
+    error_code::ErrorCode,
     http::{AppState, error::ApiError},
     store::AccountKey,
 };
@@ -62,7 +62,7 @@ pub async fn connect_link(
 ) -> Result<Url, ApiError> {
     let tickets = state.credentials.accounts().tickets().ok_or_else(|| {
         let words = "nothing is kept here, so nobody can connect an account: this bridge was started without [database]";
-        ApiError::new(StatusCode::NOT_FOUND, "no_database", words)
+        ApiError::new(ErrorCode::NoDatabase, words)
     })?;
     let account = if shared {
         AccountKey {
@@ -74,16 +74,12 @@ pub async fn connect_link(
         let owner = Owner::caller(caller).and_then(|it| it.account(bridge.name().as_str()));
         owner.ok_or_else(|| {
             let words = "an account belongs to somebody, and who calls is not known";
-            ApiError::new(StatusCode::FORBIDDEN, "forbidden", words)
+            ApiError::new(ErrorCode::Forbidden, words)
         })?
     };
     let ticket = Ticket::new(&account, &caller.id, caller.proof.as_str());
     let id = tickets.write(&ticket).await.map_err(|error| match error {
-        NoTicket::Key(error) => ApiError::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "no_secret_key",
-            error.to_string(),
-        ),
+        NoTicket::Key(error) => ApiError::new(ErrorCode::NoSecretKey, error.to_string()),
         NoTicket::Store(error) => ApiError::store(error),
     })?;
     Ok(below(&state.settings.load().config, &format!("/c/{id}")))
@@ -96,7 +92,7 @@ pub async fn with_link(
     caller: &Caller,
     error: ApiError,
 ) -> ApiError {
-    if error.code != "connect_required" {
+    if error.code != ErrorCode::ConnectRequired {
         return error;
     }
     match connect_link(state, bridge, caller, false).await {

@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse as _, Redirect, Response},
     routing::{any, get},
 };
-use http::{StatusCode, header::SET_COOKIE};
+use http::header::SET_COOKIE;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use url::form_urlencoded;
@@ -25,6 +25,7 @@ use crate::{
     bridge::Bridge,
     config::{CredentialKind, Transport},
     credential::{LoginError, Logins, Owner, TICKET_TTL, Wish, oauth_of},
+    error_code::ErrorCode,
     http::{AppState, body, browser, error::ApiError, identity, sender::Sender},
     store::{AccountKey, Actor},
 };
@@ -73,6 +74,7 @@ async fn list(State(state): State<Arc<AppState>>, sender: Sender) -> Result<Json
         };
         bridges.push(json!({
             "bridge": bridge.name().as_str(),
+            "title": bridge.config.title.as_deref().unwrap_or(bridge.name().as_str()),
             "account": whose(bridge),
             "connected": is_connected,
             "connect": below(&state.settings.load().config, &format!("/oauth/{}/connect", bridge.name())).path(),
@@ -163,7 +165,7 @@ async fn link_for(state: &AppState, bridge: &Bridge, view: &View) -> Result<url:
             "the account of bridge `{}` is shared by everybody; an administrator of all workspaces connects it",
             bridge.name()
         );
-        return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", detail));
+        return Err(ApiError::new(ErrorCode::Forbidden, detail));
     }
     if !is_shared {
         let entered = view.enter(bridge.name());
@@ -181,11 +183,7 @@ pub async fn begin(
 ) -> Result<Response, ApiError> {
     if !browser::is_same_origin(sender) {
         let words = "this page is opened by a link, and goes on by its own button";
-        return Err(ApiError::new(
-            StatusCode::FORBIDDEN,
-            "forbidden_origin",
-            words,
-        ));
+        return Err(ApiError::new(ErrorCode::ForbiddenOrigin, words));
     }
     let form = body::read(request, BODY_BYTES_MAX, None).await?;
     let id = form_urlencoded::parse(&form)
@@ -230,7 +228,7 @@ async fn disconnect(
     if is_shared && !identity::administers_all(&view) {
         let words =
             "the account is shared by everybody; an administrator of all workspaces disconnects it";
-        return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", words));
+        return Err(ApiError::new(ErrorCode::Forbidden, words));
     }
     let owner = if is_shared {
         Some(Owner::Shared)
@@ -240,7 +238,7 @@ async fn disconnect(
     let account = owner.as_ref().and_then(|it| it.account(&name));
     let (Some(owner), Some(account)) = (owner, account) else {
         let words = "an account belongs to somebody, and who calls is not known";
-        return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", words));
+        return Err(ApiError::new(ErrorCode::Forbidden, words));
     };
     let caller = view.caller();
     let by = Actor {
@@ -311,7 +309,7 @@ pub fn bridge(state: &AppState, name: &str) -> Result<Arc<Bridge>, ApiError> {
 pub fn logins(state: &AppState) -> Result<Logins, ApiError> {
     state.credentials.accounts().logins().ok_or_else(|| {
         let words = "nothing is kept here, so nobody can connect an account: this bridge was started without [database]";
-        ApiError::new(StatusCode::NOT_FOUND, "no_database", words)
+        ApiError::new(ErrorCode::NoDatabase, words)
     })
 }
 
@@ -325,18 +323,16 @@ fn whose(bridge: &Bridge) -> &'static str {
 
 /// A login that came to nothing.
 pub fn refused(error: &LoginError) -> ApiError {
-    let (status, code) = match error {
-        LoginError::Unknown => (StatusCode::BAD_REQUEST, "login_unknown"),
-        LoginError::OtherBrowser => (StatusCode::BAD_REQUEST, "other_browser"),
-        LoginError::Refused(_) => (StatusCode::FORBIDDEN, "login_refused"),
-        LoginError::NotHere(_) => (StatusCode::NOT_FOUND, "no_login_here"),
-        LoginError::OAuth(_) => (StatusCode::BAD_GATEWAY, "upstream_auth"),
-        LoginError::Store(_) => (StatusCode::SERVICE_UNAVAILABLE, "store_unavailable"),
-        LoginError::Key(_) | LoginError::Sealed(_) => {
-            (StatusCode::SERVICE_UNAVAILABLE, "no_secret_key")
-        }
+    let code = match error {
+        LoginError::Unknown => ErrorCode::LoginUnknown,
+        LoginError::OtherBrowser => ErrorCode::OtherBrowser,
+        LoginError::Refused(_) => ErrorCode::LoginRefused,
+        LoginError::NotHere(_) => ErrorCode::NoLoginHere,
+        LoginError::OAuth(_) => ErrorCode::UpstreamAuth,
+        LoginError::Store(_) => ErrorCode::StoreUnavailable,
+        LoginError::Key(_) | LoginError::Sealed(_) => ErrorCode::NoSecretKey,
     };
-    ApiError::new(status, code, error.to_string())
+    ApiError::new(code, error.to_string())
 }
 
 /// The path that a reverse proxy puts before ours.

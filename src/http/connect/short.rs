@@ -6,7 +6,7 @@ use axum::{
     extract::{Path, Request, State},
     response::Response,
 };
-use http::{HeaderMap, Method, StatusCode, header::CONTENT_TYPE};
+use http::{HeaderMap, Method, header::CONTENT_TYPE};
 
 use super::{
     page,
@@ -17,14 +17,15 @@ use crate::{
     auth::Proof,
     bridge::Bridge,
     credential::{BadTicket, Owner, Ticket, Tickets, is_ticket_id, oauth_of},
+    error_code::ErrorCode,
     http::{AppState, error::ApiError, identity, sender::Sender},
 };
 
 /// A person without a name here: their browser shows neither a session of Open WebUI nor anything else.
 pub fn nobody(error: ApiError) -> ApiError {
-    if error.status == StatusCode::UNAUTHORIZED && error.code == "unauthorized" {
+    if error.code == ErrorCode::Unauthorized {
         let words = "open this page from the chat, or sign in to Open WebUI first";
-        return ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", words);
+        return ApiError::new(ErrorCode::Unauthorized, words);
     }
     error
 }
@@ -73,7 +74,8 @@ pub async fn asked(
         ticket: &ticket,
         id,
         server: &server.origin().ascii_serialization(),
-        vendor: vendor_of(server),
+        // The operator's title first: a server could call itself like another one.
+        vendor: bridge.config.title.as_deref().or(vendor_of(server)),
     };
     Ok(page::question(&root_of(state), &question))
 }
@@ -96,10 +98,8 @@ pub fn tickets(state: &AppState) -> Result<Tickets, ApiError> {
 pub fn bad_link(error: BadTicket) -> ApiError {
     match error {
         BadTicket::Store(error) => ApiError::store(error),
-        BadTicket::OtherBrowser => {
-            ApiError::new(StatusCode::FORBIDDEN, "not_your_link", error.to_string())
-        }
-        BadTicket::Unknown => ApiError::new(StatusCode::BAD_REQUEST, "bad_link", error.to_string()),
+        BadTicket::OtherBrowser => ApiError::new(ErrorCode::NotYourLink, error.to_string()),
+        BadTicket::Unknown => ApiError::new(ErrorCode::BadLink, error.to_string()),
     }
 }
 
@@ -112,7 +112,7 @@ pub async fn check(
 ) -> Result<Arc<Bridge>, ApiError> {
     if named.is_some_and(|named| named.name().as_str() != ticket.bridge) {
         let words = "this link is for another bridge; ask for a new one";
-        return Err(ApiError::new(StatusCode::BAD_REQUEST, "bad_link", words));
+        return Err(ApiError::new(ErrorCode::BadLink, words));
     }
     let bridge = bridge(state, &ticket.bridge)?;
     is_theirs(state, &bridge, ticket, sender).await?;
@@ -149,9 +149,5 @@ async fn is_theirs(
         "this link is for {}, and you are {}; ask for one of your own",
         ticket.caller, caller.id
     );
-    Err(ApiError::new(
-        StatusCode::FORBIDDEN,
-        "not_your_link",
-        detail,
-    ))
+    Err(ApiError::new(ErrorCode::NotYourLink, detail))
 }

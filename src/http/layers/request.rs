@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version,
 use super::{Quiet, leftover::Leftover, safety::protect};
 use crate::{
     config::Flavor,
+    error_code::ErrorCode,
     http::{
         browser,
         connect::without_link,
@@ -42,7 +43,7 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// What a handler learnt, for the log line.
+/// What a handler learned, for the log line.
 #[derive(Debug, Clone)]
 pub struct Note {
     /// The bridge.
@@ -143,8 +144,7 @@ async fn run(next: Next, request: Request) -> Response {
     answer.await.unwrap_or_else(|_said| {
         tracing::error!("a request handler panicked");
         ApiError::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal",
+            ErrorCode::Internal,
             "this is a defect of the bridge; its log has the details under the request id",
         )
         .into_response()
@@ -202,7 +202,7 @@ fn render(
 
 /// The error code of a response.
 #[derive(Debug, Clone, Copy)]
-struct Code(&'static str);
+struct Code(ErrorCode);
 
 /// The span of a request, where traces are collected. What looks after us makes none.
 fn begin_span(state: &AppState, request: &mut Request) -> Option<Traced> {
@@ -254,7 +254,10 @@ fn log(
 ) {
     let status = response.status();
     let note = response.extensions().get::<Note>();
-    let code = response.extensions().get::<Code>().map(|code| code.0);
+    let code = response
+        .extensions()
+        .get::<Code>()
+        .map(|code| code.0.as_str());
     // Whole microseconds: more digits are noise.
     let duration_ms = (began.elapsed().as_secs_f64() * 1_000_000.0).round() / 1_000.0;
     match note {

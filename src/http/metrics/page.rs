@@ -54,7 +54,7 @@ impl Page {
 pub fn counter(labels: Labels<'_>, value: f64) -> Metric {
     let mut counter = Counter::default();
     counter.set_value(value);
-    let mut metric = labelled(labels);
+    let mut metric = labeled(labels);
     metric.set_counter(counter);
     metric
 }
@@ -63,7 +63,7 @@ pub fn counter(labels: Labels<'_>, value: f64) -> Metric {
 pub fn gauge(labels: Labels<'_>, value: f64) -> Metric {
     let mut gauge = Gauge::default();
     gauge.set_value(value);
-    let mut metric = labelled(labels);
+    let mut metric = labeled(labels);
     metric.set_gauge(gauge);
     metric
 }
@@ -80,7 +80,7 @@ pub fn histogram(labels: Labels<'_>, buckets: &[(f64, u64)], count: u64, sum: f6
     histogram.set_bucket(buckets.iter().map(bucket).collect());
     histogram.set_sample_count(count);
     histogram.set_sample_sum(sum);
-    let mut metric = labelled(labels);
+    let mut metric = labeled(labels);
     metric.set_histogram(histogram);
     metric
 }
@@ -99,7 +99,7 @@ pub fn size(value: usize) -> f64 {
     number(u64::try_from(value).unwrap_or(u64::MAX))
 }
 
-fn labelled(labels: Labels<'_>) -> Metric {
+fn labeled(labels: Labels<'_>) -> Metric {
     let pair = |&(name, value): &(&str, &str)| {
         let mut pair = LabelPair::default();
         pair.set_name(name.to_owned());

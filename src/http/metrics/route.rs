@@ -8,11 +8,12 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::get,
 };
-use http::{StatusCode, header::CONTENT_TYPE};
+use http::header::CONTENT_TYPE;
 
 use super::{bridges, page::Page, process};
 use crate::{
     config::{Flavor, MetricsFor},
+    error_code::ErrorCode,
     http::{AppState, error::ApiError, identity, sender::Sender},
 };
 
@@ -30,9 +31,10 @@ pub async fn metrics(
         }
         MetricsFor::Admins => {
             let view = identity::view(&settings, &sender).await;
-            if !view.map_err(ApiError::without_prompt)?.is_admin() {
-                let detail = "only an administrator may read metrics; `metrics = \"open\"` in [telemetry] shows them to everybody, `metrics_listen` on another address";
-                return Err(ApiError::new(StatusCode::FORBIDDEN, "forbidden", detail));
+            // They count the calls of every workspace.
+            if !identity::administers_all(&view.map_err(ApiError::without_prompt)?) {
+                let detail = "only an administrator of the default workspace may read metrics; `metrics = \"open\"` in [telemetry] shows them to everybody, `metrics_listen` on another address";
+                return Err(ApiError::new(ErrorCode::Forbidden, detail));
             }
         }
     }
@@ -58,7 +60,7 @@ async fn page(state: &AppState) -> Result<Response, ApiError> {
     let (content_type, text) = page.render().map_err(|error| {
         tracing::error!(%error, "the metrics cannot be written");
         let detail = "the metrics cannot be written; the log says why";
-        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+        ApiError::new(ErrorCode::Internal, detail)
     })?;
     Ok(([(CONTENT_TYPE, content_type)], text).into_response())
 }

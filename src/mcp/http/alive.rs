@@ -1,8 +1,9 @@
-//! Whether the server still knows the session.
+//! Checks whether the server still knows the session.
 //!
-//! MCP 2025-11-25 (transports, session management) wants 404 for a session that is unknown. Servers answer
-//! 400, 401, 403, 503, or 200 with an error, each in its own words. So a refusal of a request that carries a
-//! session id is a reason to look: a `ping` in the same session that is refused too means that it is gone.
+//! MCP 2025-11-25 (transports, session management) requires 404 for an unknown session. Real servers answer
+//! 400, 401, 403, 503, or 200 with an error, each with its own text. So when a request that carries a session
+//! id is refused, the bridge checks: it sends a `ping` in the same session, and if that is refused too, the
+//! session is gone.
 
 use std::{
     sync::{
@@ -20,45 +21,45 @@ use url::Url;
 use super::body::{self, Kind, REFUSAL_BYTES_MAX};
 use crate::mcp::credential::Courier;
 
-/// How long the answer to a ping may take. Without one nothing is known, and the session stays.
+/// The timeout of a ping. Without an answer the bridge knows nothing and keeps the session.
 const PING_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// After so many refusals in a row a session in which nothing ever worked is of no use.
+/// After this many refusals in a row, a session that never worked is given up.
 const REFUSALS_MAX: u32 = 3;
 
-/// A `ping` with an id that no other request has.
+/// A `ping` with an id that no other request uses.
 const PING: &str = r#"{"jsonrpc":"2.0","id":"mcp-bridge-alive","method":"ping"}"#;
 
-/// How the session of one endpoint does. Cheap to clone.
+/// The health of one endpoint's session. Clones are cheap.
 #[derive(Debug, Clone, Default)]
 pub struct Health(Arc<Inner>);
 
-/// What the clones share.
+/// The state that the clones share.
 #[derive(Debug, Default)]
 struct Inner {
-    /// Whether a request after `initialize` got its result: a session that never worked is not replaced by
-    /// another like it.
+    /// Whether a request after `initialize` got its result. A session that never worked is not replaced by a
+    /// new one of the same kind.
     has_worked: AtomicBool,
-    /// Whether the server was found not to know the session.
+    /// Whether the bridge found that the server does not know the session.
     is_gone: AtomicBool,
-    /// Refusals in a row.
+    /// The number of refusals in a row.
     refusals: AtomicU32,
-    /// Streams on which the server may send answers of its own accord.
+    /// The number of open streams on which the server may send answers.
     streams: Arc<AtomicUsize>,
 }
 
-/// A stream that is open until this is dropped.
+/// A stream that counts as open until this value is dropped.
 #[derive(Debug)]
 pub struct OpenStream(Arc<AtomicUsize>);
 
 impl Health {
-    /// A session begins.
+    /// Resets the state for a new session.
     pub fn begins(&self) {
         self.0.has_worked.store(false, Ordering::Relaxed);
         self.0.is_gone.store(false, Ordering::Relaxed);
     }
 
-    /// A request got its result.
+    /// Records that a request got its result.
     pub fn works(&self) {
         self.0.has_worked.store(true, Ordering::Relaxed);
         self.0.refusals.store(0, Ordering::Relaxed);
@@ -69,28 +70,28 @@ impl Health {
         self.0.has_worked.load(Ordering::Relaxed)
     }
 
-    /// Notes a refusal in a session that never worked; true when there were too many.
+    /// Counts a refusal in a session that never worked. Returns true if there were too many.
     pub fn is_refused_again(&self) -> bool {
         self.0.refusals.fetch_add(1, Ordering::Relaxed) + 1 >= REFUSALS_MAX
     }
 
-    /// The server does not know the session.
+    /// Records that the server does not know the session.
     pub fn is_lost(&self) {
         self.0.is_gone.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the server was found not to know the session. Told once.
+    /// Whether the bridge found that the server does not know the session. Returns true only once.
     pub fn take_gone(&self) -> bool {
         self.0.is_gone.swap(false, Ordering::Relaxed)
     }
 
-    /// A stream is open, until the guard is dropped.
+    /// Counts a stream as open until the guard is dropped.
     pub fn stream(&self) -> OpenStream {
         self.0.streams.fetch_add(1, Ordering::Relaxed);
         OpenStream(Arc::clone(&self.0.streams))
     }
 
-    /// Whether an answer may come on a stream.
+    /// Whether an answer may arrive on a stream.
     pub fn has_stream(&self) -> bool {
         self.0.streams.load(Ordering::Relaxed) > 0
     }
@@ -102,28 +103,28 @@ impl Drop for OpenStream {
     }
 }
 
-/// Asks whether a session lives.
+/// A request that checks whether a session is alive.
 #[derive(Debug, Clone)]
 pub struct Ping {
     /// Sends the request.
     pub courier: Courier,
-    /// Where.
+    /// The endpoint.
     pub url: Url,
-    /// The headers of the request that was refused, the session id among them.
+    /// The headers of the refused request, including the session id.
     pub headers: HeaderMap,
 }
 
-/// What came of a ping.
+/// The result of a ping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pulse {
-    /// The session lives, or nothing is known of it.
+    /// The session is alive, or its state is unknown.
     Lives,
     /// The ping was refused with this status.
     Gone(StatusCode),
 }
 
 impl Ping {
-    /// Asks.
+    /// Sends the ping.
     pub async fn pulse(self) -> Pulse {
         let asked = timeout(PING_TIMEOUT, self.ask()).await;
         asked.unwrap_or(Pulse::Lives)
@@ -139,7 +140,7 @@ impl Ping {
             return Pulse::Lives;
         }
         if !status.is_success() {
-            // A server that knows no ping may say so with any status; it knows the session.
+            // A server that does not support ping may answer with any status. It still knows the session.
             let body = body::read_refusal(response).await;
             let error = body::json_rpc_error(&body);
             let knows_no_ping = error.is_some_and(|error| error.code.0 == -32_601);
@@ -157,7 +158,7 @@ impl Ping {
     }
 }
 
-/// The beginning of an answer: the first event of a stream.
+/// Reads the beginning of an answer: the first event of a stream.
 async fn beginning(mut response: Response) -> String {
     let is_events = Kind::of(&body::content_type(&response)) == Kind::Events;
     let mut read = Vec::new();
@@ -174,19 +175,19 @@ async fn beginning(mut response: Response) -> String {
     String::from_utf8_lossy(&read).into_owned()
 }
 
-/// Whether an answer is an error that tells of the session.
+/// Whether an answer is an error about the session.
 pub fn tells_of_session(answer: &str) -> bool {
     answer.contains("\"error\"") && !answer.contains("\"result\"") && speaks_of_session(answer)
 }
 
-/// Whether words are about the session, or about one that was not begun.
+/// Whether a text is about the session, or about one that was not initialized.
 pub fn speaks_of_session(words: &str) -> bool {
     let words = words.to_ascii_lowercase();
     words.contains("session") || words.contains("not initialized")
 }
 
-/// Whether a refusal shows that the request did not run: a client's error, or the same refusal as that of a
-/// ping in the session.
+/// Whether a refusal proves that the request did not run: it is a client error, or the ping in the session
+/// was refused with the same status.
 pub fn did_not_run(refused: StatusCode, pinged: StatusCode) -> bool {
     refused == pinged || refused.is_client_error()
 }

@@ -1,4 +1,4 @@
-//! Reads the head and the body of an answer: statuses, content types, never more than the limit.
+//! Reads the head and the body of an answer: status, content type, and at most the allowed number of bytes.
 
 use bytes::{Bytes, BytesMut};
 use http::{
@@ -19,24 +19,24 @@ use super::{
 };
 use crate::secret::Redactor;
 
-/// How much of a refusal is read, in bytes.
+/// How much of an error body is read, in bytes.
 pub const REFUSAL_BYTES_MAX: usize = 64 << 10;
 
-/// Where services put the sentence of a refusal.
+/// Members in which services put the message of an error.
 const SENTENCES: [&str; 5] = ["message", "detail", "error_description", "error", "title"];
 
-/// What a body is, by its content type.
+/// The kind of a body, by its content type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// `application/json` and `…+json`.
     Json,
     /// `text/event-stream`
     Events,
-    /// Anything else, or not said.
+    /// Any other content type, or none.
     Other,
 }
 
-/// The content type without its parameters, as sent; empty when there is none.
+/// Returns the content type without its parameters, as sent; empty if there is none.
 pub fn content_type(response: &Response) -> String {
     response
         .headers()
@@ -48,7 +48,7 @@ pub fn content_type(response: &Response) -> String {
 }
 
 impl Kind {
-    /// Of a content type as [`content_type`] gives it.
+    /// Returns the kind for a result of [`content_type`].
     pub fn of(content_type: &str) -> Self {
         let content_type = content_type.to_ascii_lowercase();
         if content_type == "text/event-stream" {
@@ -61,7 +61,7 @@ impl Kind {
     }
 }
 
-/// Reads a body, and refuses it as soon as it is known to pass the limit.
+/// Reads a body. Fails as soon as the body is known to exceed the limit.
 pub async fn read(mut response: Response, bytes_max: usize) -> Result<Bytes, Failure> {
     let announced = response.content_length().unwrap_or(0);
     if usize::try_from(announced).is_ok_and(|length| length > bytes_max) {
@@ -73,7 +73,7 @@ pub async fn read(mut response: Response, bytes_max: usize) -> Result<Bytes, Fai
         if first.len() + body.len() + chunk.len() > bytes_max {
             return Err(Failure::TooLarge(bytes_max));
         }
-        // Small answers come in one piece, which needs no copy.
+        // A small answer arrives in one chunk and needs no copy.
         if first.is_empty() && body.is_empty() {
             first = chunk;
             continue;
@@ -88,17 +88,17 @@ pub async fn read(mut response: Response, bytes_max: usize) -> Result<Bytes, Fai
     })
 }
 
-/// Reads the body of a refusal; what cannot be read counts as empty, the status says enough.
+/// Reads the body of an error. An unreadable body counts as empty, because the status is enough.
 pub async fn read_refusal(response: Response) -> Bytes {
     read(response, REFUSAL_BYTES_MAX).await.unwrap_or_default()
 }
 
-/// Whether the server refused our credentials.
+/// Whether the server rejected the credentials.
 pub fn is_auth(status: StatusCode) -> bool {
     matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
 }
 
-/// The failure that a status and its headers tell by themselves, if any.
+/// Returns the failure that the status and the headers show on their own, if any.
 pub fn refused_by_status(status: StatusCode, headers: &HeaderMap) -> Option<Failure> {
     if is_auth(status) {
         return Some(Failure::Auth(status.as_u16(), String::new()));
@@ -106,7 +106,7 @@ pub fn refused_by_status(status: StatusCode, headers: &HeaderMap) -> Option<Fail
     refused_by_head(status, headers)
 }
 
-/// The same, where the body of a refused credential is read too.
+/// The same, for callers that also read the body of rejected credentials.
 pub fn refused_by_head(status: StatusCode, headers: &HeaderMap) -> Option<Failure> {
     if status == StatusCode::TOO_MANY_REQUESTS {
         let retry_after = headers
@@ -122,7 +122,7 @@ pub fn refused_by_head(status: StatusCode, headers: &HeaderMap) -> Option<Failur
     None
 }
 
-/// The failure for a status with a body that says no more than a person can read.
+/// Returns the failure for an error status, with the readable part of its body.
 pub fn refused_by_body(status: StatusCode, body: &[u8], redactor: &Redactor) -> Failure {
     let words = words(body, redactor);
     if is_auth(status) {
@@ -132,7 +132,8 @@ pub fn refused_by_body(status: StatusCode, body: &[u8], redactor: &Redactor) -> 
     }
 }
 
-/// What a refusal says, like `: words`; empty when it says nothing. Of JSON the sentence in it.
+/// Returns the message of an error body in the form `: message`; empty if there is none. From JSON only the
+/// sentence is used.
 pub fn words(body: &[u8], redactor: &Redactor) -> String {
     let text = text_of(body).unwrap_or_default();
     let sentence = match serde_json::from_str(&text) {
@@ -151,8 +152,8 @@ pub fn words(body: &[u8], redactor: &Redactor) -> String {
     }
 }
 
-/// The JSON-RPC error that a body holds, whatever id it carries: middleware cannot know ours. An `error` in
-/// other JSON is none.
+/// Returns the JSON-RPC error in a body, whatever id it carries, because middleware cannot know the request's
+/// id. An `error` member in other JSON does not count.
 pub fn json_rpc_error(body: &[u8]) -> Option<ErrorData> {
     let text = text_of(body)?;
     let mended = mended(&text);
@@ -167,10 +168,10 @@ pub fn json_rpc_error(body: &[u8]) -> Option<ErrorData> {
     }
 }
 
-/// `: it redirects to …`, without the query and the user, which may be secret.
+/// Returns `: it redirects to …`, without the query and user part of the URL, which may be secret.
 fn redirect_hint(headers: &HeaderMap) -> String {
     let Some(location) = headers.get(LOCATION).and_then(|value| value.to_str().ok()) else {
-        return ": a redirect without a target".to_owned();
+        return ": it redirects without a target".to_owned();
     };
     let shown = location.split(['?', '#']).next().unwrap_or_default();
     let shown = match Url::parse(shown) {
@@ -178,6 +179,6 @@ fn redirect_hint(headers: &HeaderMap) -> String {
         Err(_) => shown.to_owned(),
     };
     format!(
-        ": it redirects to `{shown}`, which is not followed; if that is right, make it the `url`"
+        ": it redirects to `{shown}`, which the bridge does not follow; if that is intended, use it as the `url`"
     )
 }

@@ -1,4 +1,4 @@
-//! The HTTP client that all remote servers share, and the headers of one of them.
+//! The HTTP client that all remote servers share, and the headers of one server.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -12,20 +12,20 @@ use url::Url;
 use super::super::{error::ConnectError, guard::OwnHosts};
 use crate::secret::Secret;
 
-/// How long a TCP and TLS handshake may take.
+/// The timeout of the TCP and TLS handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long an unused connection is kept: below the 60 s after which common load balancers close
-/// it, because a request that meets the closing is lost.
+/// How long an unused connection is kept. This is below the 60 s after which common load balancers close it,
+/// because a request that meets the close is lost.
 const POOL_IDLE: Duration = Duration::from_secs(50);
 
-/// How often a silent connection is probed, so that event streams survive NAT and dead peers show.
+/// How often an idle connection is probed, so that event streams survive NAT and dead peers are detected.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
-/// Redirects followed for one request.
+/// The maximum number of redirects for one request.
 const REDIRECTS_MAX: usize = 3;
 
-/// Makes ring the TLS provider of the process. Harmless when there is one already.
+/// Installs ring as the TLS provider of the process. Does nothing if a provider is already installed.
 pub fn install_tls() {
     static ONCE: OnceLock<()> = OnceLock::new();
     ONCE.get_or_init(|| {
@@ -38,14 +38,14 @@ pub fn install_tls() {
     });
 }
 
-/// Builds the client. One is enough for the process: it holds the connection pool. No cookies, no
-/// total timeout (the calls have deadlines), proxies from the environment. Fails when the system's
-/// certificates cannot be read. [`install_tls`] comes first.
+/// Builds the client. One client is enough for the process, because it holds the connection pool. It has no
+/// cookies and no total timeout (the calls have deadlines), and it uses the proxies from the environment.
+/// Fails if the system's certificates cannot be read. Call [`install_tls`] first.
 pub fn http_client() -> Result<reqwest::Client, reqwest::Error> {
     client_builder().dns_resolver(Arc::new(OwnHosts)).build()
 }
 
-/// What every client of servers has in common.
+/// The settings that all clients share.
 pub fn client_builder() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .user_agent(concat!("mcp-bridge/", env!("CARGO_PKG_VERSION")))
@@ -57,7 +57,7 @@ pub fn client_builder() -> reqwest::ClientBuilder {
         .redirect(Policy::custom(redirect))
 }
 
-/// The operator's headers, ready to send and marked so that nobody logs them.
+/// Builds the operator's headers, marked as sensitive so that they are not logged.
 pub fn header_map(headers: &[(HeaderName, Secret)]) -> Result<HeaderMap, ConnectError> {
     headers
         .iter()
@@ -73,20 +73,20 @@ pub fn header_map(headers: &[(HeaderName, Secret)]) -> Result<HeaderMap, Connect
         .collect()
 }
 
-/// What `reference` names, seen from `base`, if it is at the same origin: our credentials travel
-/// with every request. A server behind a proxy that ends TLS may name its own `http` address; that
-/// is taken as the proxy's. The error completes a sentence: `is no URL`, `names another origin`.
+/// Resolves `reference` against `base`. The result must have the same origin, because every request carries
+/// credentials. A server behind a proxy that terminates TLS may send its own `http` address, which is
+/// converted to the proxy's. The error completes a sentence: `is not a valid URL`, `names another origin`.
 pub fn join_same_origin(base: &Url, reference: &str) -> Result<Url, String> {
     let mut url = base
         .join(reference)
-        .map_err(|error| format!("is no URL: {error}"))?;
+        .map_err(|error| format!("is not a valid URL: {error}"))?;
     let behind_tls = base.scheme() == "https" && url.scheme() == "http" && url.port().is_none();
     if behind_tls && url.host() == base.host() {
         let upgraded = url
             .set_scheme("https")
             .and_then(|()| url.set_port(base.port()));
         if upgraded.is_err() {
-            tracing::debug!("a URL cannot be moved to https");
+            tracing::debug!("cannot change a URL to https");
         }
     }
     if url.origin() != base.origin() {
@@ -96,8 +96,8 @@ pub fn join_same_origin(base: &Url, reference: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-/// Follows what keeps the method, the body and the origin (`FastMCP` sends `/mcp` to `/mcp/`).
-/// Anything else would lose the message or carry credentials elsewhere: the answer then is the
+/// Follows redirects that keep the method, the body and the origin (`FastMCP` redirects `/mcp` to `/mcp/`).
+/// Any other redirect would lose the message or send credentials elsewhere, so the caller then receives the
 /// redirect itself.
 fn redirect(attempt: Attempt<'_>) -> reqwest::redirect::Action {
     let keeps_body = matches!(

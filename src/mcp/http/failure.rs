@@ -1,7 +1,7 @@
-//! What goes wrong on the way to a remote server, and what that means for a call or a connect.
+//! Failures of requests to a remote server, and their meaning for a call or a connect.
 //!
-//! The one question that must never be answered wrongly: may the request have reached the server?
-//! [`Failure::NotSent`] is only for what provably did not.
+//! One question is critical: may the request have reached the server? [`Failure::NotSent`] is only for
+//! requests that provably did not.
 
 use std::{
     error::Error,
@@ -21,28 +21,30 @@ use super::super::{
     error::{CallError, ConnectError},
 };
 
-/// Versions that are read of a refusal, at most.
+/// The maximum number of versions that are read from an error.
 const SUPPORTED_MAX: usize = 16;
 
-/// The words in which rmcp fails the calls that were open when a session was replaced.
+/// rmcp's message for calls that were in flight when a session was replaced.
 const REPLACED: &str = "streamable HTTP session was re-initialized before the response arrived";
 
-/// Our JSON-RPC error code for a call that was refused because the server no longer knows the session.
+/// The bridge's JSON-RPC error code for a call that was refused because the server no longer knows the
+/// session.
 pub const GONE: ErrorCode = ErrorCode(-32_092);
 
-/// Why a request to a remote server has no answer. The error type of both MCP transports here.
+/// Why a request to a remote server has no answer. Both MCP transports here use this error type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
-    /// It did not leave: nothing listens, no such host, no TLS, connect timeout, session unknown.
+    /// The request was not sent: connection refused, unknown host, TLS failure, connect timeout, or unknown
+    /// session.
     #[error("{0}")]
     NotSent(String),
-    /// The connection broke; the server may have acted.
+    /// The connection was lost. The server may have acted on the request.
     #[error("{0}")]
     Lost(String),
-    /// HTTP 401 or 403, with the server's words, empty or like `: words`.
+    /// HTTP 401 or 403. The server's text is empty or has the form `: message`.
     #[error("HTTP {0}{1}")]
     Auth(u16, String),
-    /// There is no token to show, and nothing was sent; or the server wants one that reaches further.
+    /// There is no token, so nothing was sent; or the server requires one with more scopes.
     #[error(transparent)]
     NoToken(#[from] NoToken),
     /// HTTP 429.
@@ -51,13 +53,13 @@ pub enum Failure {
         /// `Retry-After`, as sent.
         retry_after: Option<String>,
     },
-    /// Another status that is no answer, with a hint for the operator, empty or like `: words`.
+    /// Another error status, with a hint for the operator that is empty or has the form `: message`.
     #[error("HTTP {0}{1}")]
     Http(u16, String),
     /// The body is larger than this many bytes.
     #[error("the answer is larger than {0} bytes")]
     TooLarge(usize),
-    /// The body is not what was agreed on.
+    /// The body does not follow the protocol.
     #[error("{0}")]
     Protocol(String),
 }
@@ -77,7 +79,7 @@ impl From<reqwest::Error> for Failure {
             })
             .unwrap_or_default();
         let reason = if error.is_connect() && error.is_timeout() {
-            "connecting took too long".to_owned()
+            "the connect timed out".to_owned()
         } else {
             innermost(&error)
         };
@@ -90,7 +92,7 @@ impl From<reqwest::Error> for Failure {
 }
 
 impl Failure {
-    /// What it means for a call.
+    /// Converts the failure to the error of a call.
     pub fn into_call_error(self) -> CallError {
         match self {
             Self::NotSent(reason) => CallError::NotSent(reason),
@@ -104,7 +106,7 @@ impl Failure {
         }
     }
 
-    /// What it means for a connect.
+    /// Converts the failure to the error of a connect.
     pub fn into_connect_error(self) -> ConnectError {
         match self {
             Self::NotSent(reason) | Self::Lost(reason) => ConnectError::Unreachable(reason),
@@ -122,7 +124,7 @@ impl Failure {
         }
     }
 
-    /// Finds the failure behind an error of one of our transports.
+    /// Finds the failure behind a transport error.
     fn behind(error: &DynamicTransportError) -> Self {
         if let Some(failure) = error.error.downcast_ref::<Self>() {
             return failure.clone();
@@ -133,13 +135,13 @@ impl Failure {
         }
     }
 
-    /// Translates rmcp's words for it.
+    /// Converts rmcp's error.
     fn of_streamable(error: &StreamableHttpError<Self>) -> Self {
         match error {
             StreamableHttpError::Client(failure) => failure.clone(),
             StreamableHttpError::AuthRequired(_) => Self::Auth(401, String::new()),
             StreamableHttpError::InsufficientScope(_) => Self::Auth(403, String::new()),
-            // The server answered 404: it did not process the request.
+            // The server answered 404, so it did not process the request.
             StreamableHttpError::SessionExpired => {
                 Self::NotSent("the server ended the session".to_owned())
             }
@@ -161,13 +163,13 @@ impl Failure {
 pub struct LastFailure(Arc<Mutex<Option<Failure>>>);
 
 impl LastFailure {
-    /// Notes a failure and hands it back.
+    /// Records a failure and returns it.
     pub fn note(&self, failure: Failure) -> Failure {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure.clone());
         failure
     }
 
-    /// What was noted last.
+    /// Returns the last failure.
     pub fn get(&self) -> Option<Failure> {
         self.0
             .lock()
@@ -176,31 +178,30 @@ impl LastFailure {
     }
 }
 
-/// What an error of the service loop means for a call over one of the remote transports.
-/// `result_bytes_max` is the limit the transport was made with.
+/// Converts an error of the service loop to the error of a call over a remote transport. `result_bytes_max`
+/// is the limit of the transport.
 pub fn call_error(error: ServiceError, result_bytes_max: usize) -> CallError {
     match error {
         ServiceError::McpError(error) => answered(error, result_bytes_max),
         ServiceError::TransportSend(error) => Failure::behind(&error).into_call_error(),
         ServiceError::Timeout { timeout } => CallError::Timeout(timeout),
         ServiceError::UnexpectedResponse => {
-            CallError::Protocol("it answers another question".to_owned())
+            CallError::Protocol("it answers another request".to_owned())
         }
         _ => CallError::Lost,
     }
 }
 
-/// What a request of the handshake that could not be sent means.
+/// Converts the failure to send a request of the handshake.
 pub fn unsent(error: &DynamicTransportError) -> ConnectError {
     Failure::behind(error).into_connect_error()
 }
 
-/// What a failed handshake over one of the remote transports means. `last` is what the transport
-/// saw.
+/// Converts a failed handshake over a remote transport. `last` is the last failure that the transport saw.
 pub fn connect_error(error: ClientInitializeError, last: &LastFailure) -> ConnectError {
     match error {
         ClientInitializeError::TransportError { error, .. } => {
-            // That the channel closed is no reason; what the transport saw before is.
+            // A closed channel does not explain the failure; what the transport saw before does.
             let seen = last.get().filter(|_| is_closed(&error));
             seen.unwrap_or_else(|| Failure::behind(&error))
                 .into_connect_error()
@@ -223,13 +224,13 @@ pub fn connect_error(error: ClientInitializeError, last: &LastFailure) -> Connec
         }
         ClientInitializeError::ExpectedInitResponse(_)
         | ClientInitializeError::ExpectedInitResult(_) => {
-            ConnectError::Protocol("its answer to `initialize` is of another kind".to_owned())
+            ConnectError::Protocol("its answer to `initialize` has the wrong type".to_owned())
         }
         other => ConnectError::Protocol(other.to_string()),
     }
 }
 
-/// The protocol versions that the data of a refusal names (MCP 2025-11-25, lifecycle, error handling).
+/// Returns the protocol versions in the data of an error (MCP 2025-11-25, lifecycle, error handling).
 fn supported(data: Option<&Value>) -> Vec<String> {
     let named = data.and_then(|data| {
         data.get("supported")
@@ -240,13 +241,13 @@ fn supported(data: Option<&Value>) -> Vec<String> {
     versions.map(str::to_owned).collect()
 }
 
-/// Whether rmcp only says that its own channel is gone.
+/// Whether rmcp only reports that its own channel is closed.
 fn is_closed(error: &DynamicTransportError) -> bool {
     let error = error.error.downcast_ref::<StreamableHttpError<Failure>>();
     matches!(error, Some(StreamableHttpError::TransportChannelClosed))
 }
 
-/// A JSON-RPC error, which is the server's own unless the transport wrote it.
+/// Converts a JSON-RPC error. It comes from the server, unless the transport built it.
 fn answered(error: ErrorData, result_bytes_max: usize) -> CallError {
     if error.code == TOO_LARGE {
         return CallError::TooLarge(result_bytes_max);
@@ -267,8 +268,8 @@ fn answered(error: ErrorData, result_bytes_max: usize) -> CallError {
     }
 }
 
-/// The cause at the bottom. The errors above it say `error sending request for url (…)`, and the
-/// URL may hold a key.
+/// Returns the innermost cause. The errors above it read `error sending request for url (…)`, and the URL may
+/// contain a key.
 fn innermost(error: &reqwest::Error) -> String {
     let mut cause: &dyn Error = error;
     while let Some(source) = cause.source() {

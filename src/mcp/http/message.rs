@@ -1,4 +1,4 @@
-//! What the messages of a session mean for the transport below it.
+//! Interprets the messages of a session for the transport.
 
 use http::HeaderMap;
 use rmcp::model::{
@@ -6,11 +6,12 @@ use rmcp::model::{
     JsonRpcMessage, RequestId,
 };
 
-/// Headers of the caller that go on with one call; they travel beside the message, never in it.
+/// Headers of the caller that are forwarded with one call. They travel next to the message, never inside it.
 #[derive(Debug, Clone)]
 pub struct Passed(pub HeaderMap);
 
-/// Puts the caller's headers to those of the request. What the operator or the protocol sets stays.
+/// Adds the caller's headers to those of the request. Headers of the operator and the protocol take
+/// precedence.
 pub fn passed_into(message: &ClientJsonRpcMessage, headers: &mut HeaderMap) {
     let JsonRpcMessage::Request(request) = message else {
         return;
@@ -25,7 +26,7 @@ pub fn passed_into(message: &ClientJsonRpcMessage, headers: &mut HeaderMap) {
     }
 }
 
-/// The requests that begin a session.
+/// The requests that can begin a session.
 pub enum First {
     /// `initialize`
     Initialize,
@@ -45,7 +46,7 @@ pub fn first_request(message: &ClientJsonRpcMessage) -> Option<First> {
     }
 }
 
-/// The request that a `notifications/cancelled` gives up.
+/// Returns the request that a `notifications/cancelled` cancels.
 pub fn cancelled(message: &ClientJsonRpcMessage) -> Option<&RequestId> {
     if let JsonRpcMessage::Notification(notification) = message
         && let ClientNotification::CancelledNotification(cancelled) = &notification.notification
@@ -55,18 +56,18 @@ pub fn cancelled(message: &ClientJsonRpcMessage) -> Option<&RequestId> {
     None
 }
 
-/// Whether an error says that the session is unknown. The specification wants 404 for that; the
-/// TypeScript SDK's examples, and the many servers made from them, answer 400 (`Bad Request: No
-/// valid session ID provided`, `Server not initialized`) with a code of the transport, which tells
-/// it from a tool that refuses an argument called session.
+/// Whether an error means that the session is unknown. The specification requires 404 for that. The
+/// TypeScript SDK's examples, and the many servers made from them, answer 400 (`Bad Request: No valid session
+/// ID provided`, `Server not initialized`) with a transport error code. The code distinguishes it from a tool
+/// that rejects an argument called session.
 pub fn is_session_gone(error: &ErrorData) -> bool {
     let message = error.message.to_ascii_lowercase();
     matches!(error.code.0, -32_600 | -32_001 | -32_000)
         && (message.contains("session") || message.contains("not initialized"))
 }
 
-/// Whether a refused `initialize` comes from an MCP server of another revision (unknown method,
-/// bad parameters, the codes of 2026-07-28), and not from something that is no Streamable HTTP.
+/// Whether a refused `initialize` comes from an MCP server of another revision (unknown method, invalid
+/// parameters, the codes of 2026-07-28), and not from a service that does not speak Streamable HTTP.
 pub fn is_of_mcp(error: &ErrorData) -> bool {
     matches!(error.code.0, -32_602 | -32_601 | -32_022..=-32_020)
 }

@@ -1,8 +1,8 @@
-//! Streamable HTTP (MCP 2025-03-26 and later) through rmcp's transport, on a client of our own.
+//! Streamable HTTP (MCP 2025-03-26 and later) through rmcp's transport, with a custom client.
 //!
-//! Every default of rmcp that would hurt a bridge is changed: connections are reused, requests run
-//! side by side, a broken stream is resumed a few times and not for ever, an answer has one limit
-//! of size however it comes, and the results of tools travel as text.
+//! Defaults of rmcp that do not suit a bridge are changed: connections are reused, requests run in parallel,
+//! a broken stream is resumed only a few times, all answers have the same size limit, and tool results pass
+//! as text.
 
 mod alive;
 mod answers;
@@ -43,19 +43,20 @@ pub(super) use threads::send;
 use super::{credential::Courier, error::ConnectError, unasked::Unasked};
 use crate::{config::Remote, secret::Redactor};
 
-/// Requests whose answers have not begun, at once; more wait. The bridge has its own bound.
+/// The maximum number of concurrent requests whose answers have not begun. Further requests wait. The bridge
+/// has its own limit.
 const REQUESTS_MAX: usize = 256;
 
-/// How long a new session may take after the server ended the old one, and how long the calls of
-/// the old one are waited for.
+/// How long a new session may take after the server ended the old one, and how long to wait for the calls of
+/// the old one.
 const RECOVERY: Duration = Duration::from_secs(10);
 
-/// rmcp's transport on our client.
+/// rmcp's transport with the custom client.
 pub type HttpTransport = StreamableHttpClientTransport<HttpEndpoint>;
 
-/// Prepares the transport to a remote server; nothing is sent before rmcp's `serve`. What the server
-/// sends unasked goes to `unasked`, which also bounds an answer. The [`LastFailure`] is for
-/// [`connect_error`]. Must be called inside a runtime. Fails when a header cannot be sent.
+/// Prepares the transport to a remote server. Nothing is sent before rmcp's `serve`. What the server sends
+/// unasked goes to `unasked`, which also limits the size of an answer. The [`LastFailure`] is for
+/// [`connect_error`]. Must be called inside a runtime. Fails if a header cannot be sent.
 pub fn transport(
     courier: &Courier,
     remote: &Remote,
@@ -83,8 +84,8 @@ pub fn transport(
     Ok((HttpTransport::with_client(endpoint, config), last))
 }
 
-/// Whether a refused Streamable HTTP `initialize` means that the old HTTP+SSE should be tried at
-/// the same URL (MCP 2025-11-25, transports, backwards compatibility).
+/// Whether a refused Streamable HTTP `initialize` means that the deprecated HTTP+SSE should be tried at the
+/// same URL (MCP 2025-11-25, transports, backwards compatibility).
 pub fn suggests_sse(error: &ConnectError) -> bool {
     matches!(
         error,

@@ -1,28 +1,28 @@
-//! [`Pace`]: how soon an event stream is opened again, whatever its server does to have it opened often.
+//! [`Pace`]: limits how soon an event stream is reopened, whatever the server does.
 
 use std::time::{Duration, Instant};
 
-/// A notification stream that ends sooner than this is reopened slower and slower.
+/// A notification stream that ends sooner than this is reopened with growing delays.
 const SHORT_LIVED: Duration = Duration::from_secs(5);
-/// Streams that are resumed at once; each of many calls may have one.
+/// The number of streams that are resumed at once. Each of many calls may have one.
 const RESUMED_AT_ONCE: u32 = 32;
-/// The distance between two that are resumed after those.
+/// The interval between further resumed streams.
 const DISTANCE: Duration = Duration::from_millis(50);
 
-/// The pace of one connection.
+/// The rate limit of one connection.
 #[derive(Debug, Default)]
 pub struct Pace {
-    /// When the notification stream was opened last.
+    /// When the notification stream was last opened.
     opened: Option<Instant>,
-    /// How often in a row it was short-lived.
+    /// How many times in a row it was short-lived.
     short_lived: u32,
-    /// When the next stream would be resumed if each kept its distance.
+    /// When the next stream may be resumed at the regular interval.
     due: Option<Instant>,
 }
 
 impl Pace {
-    /// How long to wait before the notification stream is opened, the longer the more often in a row
-    /// the server closed it at once: rmcp would reopen it twice a second for ever.
+    /// Returns the delay before the notification stream is opened. It grows each time in a row that the
+    /// server closes the stream at once; rmcp would reopen it twice per second forever.
     pub fn before_opening(&mut self, now: Instant) -> Duration {
         let is_short = self
             .opened
@@ -37,8 +37,8 @@ impl Pace {
         wait
     }
 
-    /// How long to wait before a broken stream is resumed: a server that closes each at once must not
-    /// keep us busy.
+    /// Returns the delay before a broken stream is resumed. A server that closes each stream at once must not
+    /// keep the bridge busy.
     pub fn before_resuming(&mut self, now: Instant) -> Duration {
         let ahead = DISTANCE * RESUMED_AT_ONCE;
         let due = self.due.map_or(now, |due| due.max(now));

@@ -1,4 +1,4 @@
-//! What the tests of the remote transports share: servers on loopback ports, and a client.
+//! Shared parts of the tests of the remote transports: servers on loopback ports, and a client.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -22,7 +22,7 @@ use crate::{
     secret::{Redactor, Secret},
 };
 
-/// The limit the tests use, in bytes.
+/// The size limit in the tests, in bytes.
 pub const LIMIT: usize = 64 << 10;
 
 /// The credential the tests send.
@@ -30,7 +30,7 @@ pub const TOKEN: &str = "Bearer sesame-sesame";
 
 /// A server that stops when it is dropped.
 pub struct Server {
-    /// Where it listens.
+    /// The listen address.
     pub address: SocketAddr,
     /// Stops it.
     task: AbortHandle,
@@ -50,7 +50,7 @@ impl Server {
         }
     }
 
-    /// How it is configured.
+    /// Returns its configuration.
     pub fn remote(&self, path: &str, kind: RemoteKind) -> Remote {
         remote(&format!("http://{}{path}", self.address), kind)
     }
@@ -62,7 +62,7 @@ impl Drop for Server {
     }
 }
 
-/// The configuration of a server at `url`, with a credential.
+/// Returns the configuration of a server at `url`, with a credential.
 pub fn remote(url: &str, kind: RemoteKind) -> Remote {
     Remote {
         headers: vec![(HeaderName::from_static("authorization"), Secret::new(TOKEN))],
@@ -70,14 +70,14 @@ pub fn remote(url: &str, kind: RemoteKind) -> Remote {
     }
 }
 
-/// Knows the credential.
+/// Returns a redactor that knows the credential.
 pub fn redactor() -> Redactor {
     let redactor = Redactor::default();
     redactor.set_configured([Secret::new(TOKEN)]);
     redactor
 }
 
-/// For a session whose answers have the limit of the tests.
+/// Returns the handler for a session with the size limit of the tests.
 pub fn unasked() -> Unasked {
     Unasked::new(Bounds {
         result_bytes_max: LIMIT,
@@ -94,7 +94,7 @@ pub fn courier() -> Courier {
     }
 }
 
-/// The session's side, as small as it can be.
+/// The smallest possible client handler.
 #[derive(Debug, Clone)]
 pub struct Quiet;
 
@@ -108,7 +108,7 @@ impl ClientHandler for Quiet {
     }
 }
 
-/// Calls a tool and gives its result as sent.
+/// Calls a tool and returns its result as sent.
 pub async fn call(peer: &Peer<RoleClient>, tool: &str) -> Result<String, CallError> {
     call_with(peer, tool, serde_json::Map::new()).await
 }
@@ -128,8 +128,8 @@ pub async fn call_with(
     }
 }
 
-/// The answers that hand-written servers give, with `ID` in place of the id, and what each of them means: the
-/// same on every transport.
+/// Returns unusual answers of hand-written servers, with `ID` in place of the id, and the expected outcome of
+/// each: the same on every transport.
 #[expect(clippy::too_many_lines, reason = "a table")]
 pub fn odd_answers() -> Vec<(&'static str, Result<&'static str, CallError>)> {
     let rpc = |code, message: &str| {
@@ -149,11 +149,11 @@ pub fn odd_answers() -> Vec<(&'static str, Result<&'static str, CallError>)> {
         ),
         (
             r#"{"id":ID,"error":{"code":-32603,"message":null}}"#,
-            rpc(-32_603, "the server gives no reason"),
+            rpc(-32_603, "the server gave no reason"),
         ),
         (
             r#"{"id":ID,"error":{"code":-5}}"#,
-            rpc(-5, "the server gives no reason"),
+            rpc(-5, "the server gave no reason"),
         ),
         (r#"{"id":ID,"error":"boom"}"#, rpc(-32_603, "boom")),
         (
@@ -216,23 +216,23 @@ pub fn odd_answers() -> Vec<(&'static str, Result<&'static str, CallError>)> {
         ),
         (
             r#"{"id":ID,"result":{"content":["#,
-            odd(r#"its JSON is broken: {"id":ID,"result":{"content":["#),
+            odd(r#"it is not valid JSON: {"id":ID,"result":{"content":["#),
         ),
         (
             r#"{"id":ID,"result":{'content':[]}}"#,
-            odd(r#"its JSON is broken: {"id":ID,"result":{'content':[]}}"#),
+            odd(r#"it is not valid JSON: {"id":ID,"result":{'content':[]}}"#),
         ),
     ]
 }
 
-/// The odd answer that a tool called `odd N` gives, to the request of an id.
+/// Returns the unusual answer of the tool `odd N` to the request with this id.
 pub fn odd_answer(tool: &str, id: impl std::fmt::Display) -> Option<String> {
     let number: usize = tool.rsplit(' ').next()?.parse().ok()?;
     let (text, _) = odd_answers().into_iter().nth(number)?;
     Some(text.replace("ID", &id.to_string()))
 }
 
-/// Checks that a call was answered as it should be; the id in the words may be any.
+/// Checks the outcome of a call. The id in the text may have any value.
 pub fn assert_answer(
     got: &Result<String, CallError>,
     expected: &Result<&str, CallError>,

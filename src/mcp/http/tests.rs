@@ -1,4 +1,4 @@
-//! Streamable HTTP against servers with every odd habit seen in the field.
+//! Tests of Streamable HTTP with servers that behave in all known unusual ways.
 
 use std::{
     sync::{
@@ -36,19 +36,19 @@ use crate::config::{Remote, RemoteKind};
 use crate::mcp::decode::raw_result;
 use crate::mcp::error::{CallError, ConnectError};
 
-/// A result that rmcp's own decoder loses: an image without type, a block nobody knows, and a
-/// key at the top that belongs to another kind of result.
+/// A result that rmcp's own decoder loses: an image without a type, an unknown block, and a top-level key
+/// that belongs to another type of result.
 const ODD: &str =
     r#"{"action":"accept","content":[{"type":"image","data":"AA=="},{"type":"hologram"}],"x":1e2}"#;
 
-/// What the server remembers.
+/// The state of the server.
 #[derive(Default)]
 struct Memory {
-    /// The number of the session that is valid.
+    /// The number of the current session.
     session: AtomicUsize,
     /// Calls of `session gone, 400`.
     processed: AtomicUsize,
-    /// Requests that were redirected.
+    /// The number of redirected requests.
     redirected: AtomicUsize,
 }
 
@@ -83,7 +83,7 @@ fn redirect(to: &'static str) -> Response {
     (StatusCode::TEMPORARY_REDIRECT, [(header::LOCATION, to)]).into_response()
 }
 
-/// Resumes what `resumed` began; there is no stream of notifications.
+/// Resumes the stream that `resumed` began. There is no notification stream.
 async fn get(headers: HeaderMap) -> Response {
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
     match last.and_then(|id| id.strip_prefix("call-")) {
@@ -216,7 +216,7 @@ async fn tool(memory: &Memory, name: &str, id: &Value) -> Response {
     }
 }
 
-/// The cases that refuse, and those that need the session.
+/// The cases with an error status, and those that need the session.
 async fn refused(memory: &Memory, name: &str, id: &Value) -> Response {
     let status = |status: u16| StatusCode::from_u16(status).unwrap();
     match name {
@@ -309,7 +309,7 @@ async fn every_odd_answer_has_its_meaning() {
         ),
         (
             "other json",
-            protocol(r#"its JSON is no answer to the request: {"ok":true}"#),
+            protocol(r#"its JSON does not answer the request: {"ok":true}"#),
         ),
         ("401", auth(401, "")),
         ("403", auth(403, "")),
@@ -328,7 +328,7 @@ async fn every_odd_answer_has_its_meaning() {
             "302",
             http(
                 302,
-                ": it redirects to `/login`, which is not followed; if that is right, make it the `url`",
+                ": it redirects to `/login`, which the bridge does not follow; if that is intended, use it as the `url`",
             ),
         ),
         ("400", rpc(-32_602, "unknown sessionId")),
@@ -381,7 +381,7 @@ async fn a_new_session_follows_an_ended_one() {
     memory.session.store(41, Ordering::SeqCst);
     assert_eq!(call(session.peer(), "json").await.unwrap(), ODD);
     assert_eq!(memory.session.load(Ordering::SeqCst), 42);
-    // A server that ends each session at once: the call was never processed.
+    // The server ends each session at once, so the call was never processed.
     let lost = call(session.peer(), "session gone").await;
     assert!(matches!(lost, Err(CallError::NotSent(_))), "{lost:?}");
 }
@@ -395,7 +395,7 @@ async fn what_never_left_is_told_from_what_may_have_arrived() {
     let peer = session.peer().clone();
     assert_eq!(call(&peer, "json").await.unwrap(), ODD);
     drop(server);
-    // The connection that stood is broken, or a new one is refused; only the second is certain.
+    // Either the connection breaks or a new one is refused; only the second is certain.
     tokio::time::sleep(Duration::from_millis(100)).await;
     let refused = call(&peer, "json").await;
     match refused {
@@ -416,7 +416,7 @@ async fn a_connection_that_breaks_after_the_request_is_lost() {
     let url = format!("http://{}/mcp", listener.local_addr().unwrap());
     let tracker = tokio_util::task::TaskTracker::new();
     tracker.spawn(async move {
-        // The first request, and half of an answer.
+        // Answers the first request, and sends half of an answer to the second.
         let (mut socket, _) = listener.accept().await.unwrap();
         let mut buffer = [0; 4096];
         let _read = socket.read(&mut buffer).await.unwrap();
@@ -451,10 +451,13 @@ async fn connects_are_refused_with_their_reason() {
     )
     .await;
     let cases = [
-        (stranger, "the server refused our credentials (HTTP 401)"),
+        (
+            stranger,
+            "the server refused the bridge's credentials (HTTP 401)",
+        ),
         (
             server.remote("/away", kind),
-            "the server answered HTTP 307: it redirects to `http://127.0.0.1:9/mcp`, which is not followed; if that is right, make it the `url`",
+            "the server answered HTTP 307: it redirects to `http://127.0.0.1:9/mcp`, which the bridge does not follow; if that is intended, use it as the `url`",
         ),
         (
             page.remote("/", kind),
@@ -514,7 +517,7 @@ async fn calls_run_side_by_side() {
 
 #[tokio::test]
 async fn a_server_that_stalls_on_used_connections_is_cured() {
-    // Head first, answer a moment later, on a socket without TCP_NODELAY: axum's default.
+    // Sends the head first and the answer a moment later, on a socket without TCP_NODELAY (axum's default).
     let router = Router::new().fallback(|body: Bytes| async move {
         let message: Value = serde_json::from_slice(&body).unwrap();
         let id = message["id"].clone();
@@ -544,6 +547,6 @@ async fn a_server_that_stalls_on_used_connections_is_cured() {
         }
         best = best.min(begun.elapsed());
     }
-    // Ten stalled answers take 400 ms at least.
+    // Ten delayed answers take at least 400 ms.
     assert!(best < Duration::from_millis(300), "{best:?}");
 }

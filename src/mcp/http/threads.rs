@@ -1,31 +1,31 @@
-//! [`send`]: requests to servers whose connections have threads of their own.
+//! [`send`]: sends requests over connections that run on their own threads.
 //!
-//! hyper reads what a server sends for as long as there is something to read. A server that floods its
-//! connection, for example with informational answers (RFC 9110 §15.2), would hold up every other task
-//! of the thread. So the connections run on a runtime of their own, and the system shares the processor
-//! out between its threads and those that serve callers.
+//! hyper reads from a connection for as long as there is something to read. A server that floods its
+//! connection, for example with informational answers (RFC 9110 §15.2), would block all other tasks of the
+//! thread. Connections therefore run on a separate runtime, and the operating system shares the processor
+//! between its threads and those that serve callers.
 
 use std::{future::poll_fn, pin::pin, sync::OnceLock, thread::available_parallelism};
 
 use reqwest::{RequestBuilder, Response};
 use tokio::runtime::{Builder, Runtime};
 
-/// The least number of these threads: one server that floods takes one of them.
+/// The minimum number of these threads. A server that floods occupies one of them.
 const THREADS_MIN: usize = 2;
 
-/// Sends a request. A connection that is opened for it runs on the threads for connections.
+/// Sends a request. A connection that is opened for it runs on the connection threads.
 pub async fn send(request: RequestBuilder) -> Result<Response, reqwest::Error> {
     let mut sending = pin!(request.send());
     poll_fn(|context| {
-        // What is spawned while this is entered runs there.
+        // Tasks that are spawned while this guard is alive run there.
         let _entered = threads().map(Runtime::enter);
         sending.as_mut().poll(context)
     })
     .await
 }
 
-/// The runtime; it lives as long as the process. `None` when the system has no more threads: then the
-/// connections run on the threads of the caller.
+/// The runtime, which lives as long as the process. `None` if the operating system provides no more threads;
+/// connections then run on the threads of the caller.
 fn threads() -> Option<&'static Runtime> {
     static THREADS: OnceLock<Option<Runtime>> = OnceLock::new();
     let built = THREADS.get_or_init(|| {
@@ -37,7 +37,7 @@ fn threads() -> Option<&'static Runtime> {
             .build();
         built
             .inspect_err(
-                |error| tracing::warn!(%error, "there are no threads for connections to servers"),
+                |error| tracing::warn!(%error, "cannot start threads for connections to servers"),
             )
             .ok()
     });
@@ -53,7 +53,7 @@ mod tests {
 
     use super::*;
 
-    /// Sends informational answers to the first client, from a thread of its own.
+    /// Sends informational answers to the first client from a separate thread.
     fn flood(listener: std::net::TcpListener) {
         use std::io::Write as _;
 
@@ -80,6 +80,6 @@ mod tests {
         }
         flooded.abort();
         let ended = timeout(Duration::from_secs(5), flooded).await;
-        assert!(ended.is_ok(), "it can be given up");
+        assert!(ended.is_ok(), "the request can be canceled");
     }
 }

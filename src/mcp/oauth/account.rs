@@ -1,5 +1,5 @@
-//! What is kept of a login: [`Client`], [`Pending`], [`Account`]. All of it is secret and serialises for
-//! a sealed place alone.
+//! The stored parts of a login: [`Client`], [`Pending`], [`Account`]. All of them are secret. They are
+//! serialized only into encrypted storage.
 
 use std::{
     fmt,
@@ -17,118 +17,120 @@ use crate::{
     secret::Secret,
 };
 
-/// A token is renewed when less than this part of its life is left, or less than [`RENEWED_BEFORE`].
+/// A token is refreshed when less than this fraction of its lifetime is left, or less than
+/// [`RENEWED_BEFORE`].
 const RENEWED_PART: u32 = 5;
 /// See [`RENEWED_PART`].
 const RENEWED_BEFORE: Duration = Duration::from_mins(1);
 
-/// How an authorization server takes the secret of a client (RFC 8414 §2); rmcp goes by it.
+/// The metadata member that lists how an authorization server accepts a client secret (RFC 8414 §2). rmcp
+/// reads it.
 pub(super) const AUTH_METHODS: &str = "token_endpoint_auth_methods_supported";
 
-/// Scopes that are noted at most.
+/// The maximum number of recorded scopes.
 const WANTED_MAX: usize = 100;
 
-/// Us, as an authorization server knows us.
+/// The bridge's registration at an authorization server.
 #[derive(Clone, Serialize, Deserialize)]
 #[expect(clippy::struct_field_names, reason = "OAuth's names")]
 pub struct Client {
-    /// The URL of the server that we log in to.
+    /// The URL of the MCP server that the login is for.
     pub server: Url,
-    /// What discovery said of the authorization server.
+    /// The authorization server's metadata from discovery.
     pub(super) metadata: AuthorizationMetadata,
-    /// Our id there.
+    /// The client id.
     pub client_id: String,
-    /// Our secret there, if it gave one.
+    /// The client secret, if there is one.
     pub(super) client_secret: Option<String>,
-    /// How the secret is shown, where the registration or an answer of the server said so.
+    /// The authentication method for the secret, if the registration or an answer of the server stated it.
     #[serde(default)]
     pub(super) auth_method: Option<AuthMethod>,
-    /// When the secret ends, in seconds since 1970, if it does.
+    /// When the secret expires, in seconds since 1970, if it does.
     #[serde(default)]
     pub(super) secret_ends_at: Option<u64>,
-    /// What we may ask for, as we registered.
+    /// The scopes that the client may ask for, as registered.
     #[serde(default)]
     pub(super) scopes: Vec<String>,
-    /// Where it sends browsers back to.
+    /// The redirect URL for browsers.
     pub redirect_url: String,
-    /// The server, as it names itself (RFC 8707).
+    /// The MCP server's own resource identifier (RFC 8707).
     pub(super) resource: String,
-    /// Whether its token endpoint took the request once the resource was left out.
+    /// Whether the token endpoint accepted a request only after `resource` was removed.
     #[serde(default)]
     pub(super) refuses_resource: bool,
 }
 
-/// A login that has begun and waits for its code.
+/// A login that waits for its authorization code.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Pending {
-    /// Who asks.
+    /// The client that asks.
     pub client: Client,
-    /// The PKCE verifier and what the answer must match.
+    /// The PKCE verifier and the state that the answer must match.
     pub(super) state: StoredAuthorizationState,
 }
 
-/// Tokens, and all that is needed to renew them.
+/// Tokens and everything that is needed to refresh them.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Account {
-    /// To whom they were given.
+    /// The client that received the tokens.
     pub(super) client: Client,
-    /// They.
+    /// The tokens.
     pub(super) credentials: StoredCredentials,
-    /// Scopes that the server asked for since (RFC 6750); the next login asks for them too.
+    /// Scopes that the server asked for later (RFC 6750). The next login asks for them too.
     #[serde(default)]
     pub wanted: Vec<String>,
 }
 
-/// A login that another program made, mcpo's say.
+/// A login that another program made, for example mcpo.
 #[derive(Clone)]
 pub struct Imported {
-    /// What it showed to the server.
+    /// The access token.
     pub access_token: Secret,
-    /// What renews it.
+    /// The refresh token.
     pub refresh_token: Option<Secret>,
-    /// When the token ends, in seconds since 1970, if it says so.
+    /// When the access token expires, in seconds since 1970, if known.
     pub ends_at: Option<i64>,
-    /// The id it was given to.
+    /// The id of the client that received it.
     pub client_id: String,
-    /// That client's secret.
+    /// The client's secret.
     pub client_secret: Option<Secret>,
-    /// How it shows that secret (RFC 7591 `token_endpoint_auth_method`).
+    /// The authentication method of the client (RFC 7591 `token_endpoint_auth_method`).
     pub auth_method: Option<String>,
-    /// Where browsers were sent back to.
+    /// The redirect URL for browsers.
     pub redirect_url: String,
-    /// What was granted.
+    /// The granted scopes.
     pub scopes: Vec<String>,
 }
 
 impl Account {
-    /// What the server is shown.
+    /// The token for the MCP server.
     pub fn access_token(&self) -> Option<Secret> {
         use oauth2::TokenResponse as _;
         let tokens = self.credentials.token_response.as_ref()?;
         Some(Secret::new(tokens.access_token().secret().clone()))
     }
 
-    /// Whether it can be renewed without anybody logging in.
+    /// Whether the account can be refreshed without a login.
     pub fn is_renewable(&self) -> bool {
         use oauth2::TokenResponse as _;
         let tokens = self.credentials.token_response.as_ref();
         tokens.is_some_and(|tokens| tokens.refresh_token().is_some())
     }
 
-    /// When the token ends; `None` where the server does not say.
+    /// When the token expires; `None` if the server does not state it.
     pub fn ends_at(&self) -> Option<SystemTime> {
         let (received, lifetime) = self.lifetime()?;
         received.checked_add(lifetime)
     }
 
-    /// When it should be renewed: ahead of its end, so that no call meets it.
+    /// When to refresh the token: early enough that calls do not meet an expired one.
     pub fn renew_at(&self) -> Option<SystemTime> {
         let (_, lifetime) = self.lifetime()?;
         let margin = (lifetime / RENEWED_PART).min(RENEWED_BEFORE);
         self.ends_at()?.checked_sub(margin)
     }
 
-    /// When the token was received, and for how long it counts.
+    /// When the token was received, and its lifetime.
     fn lifetime(&self) -> Option<(SystemTime, Duration)> {
         use oauth2::TokenResponse as _;
         let lifetime = self.credentials.token_response.as_ref()?.expires_in()?;
@@ -136,12 +138,12 @@ impl Account {
         Some((UNIX_EPOCH + Duration::from_secs(received), lifetime))
     }
 
-    /// The URL of the server that it is for.
+    /// The URL of the MCP server that the account is for.
     pub fn server(&self) -> &Url {
         &self.client.server
     }
 
-    /// Notes scopes, separated by spaces, for the next login; false if they are known.
+    /// Records scopes, separated by spaces, for the next login. Returns false if they are already known.
     pub fn want(&mut self, scopes: &str) -> bool {
         let before = self.wanted.len();
         for scope in scopes.split_whitespace() {
@@ -150,7 +152,7 @@ impl Account {
                 .iter()
                 .chain(self.scopes())
                 .any(|it| it == scope);
-            // A server does not make us keep a book.
+            // The list is bounded, so that a server cannot make it grow forever.
             if !is_known && self.wanted.len() < WANTED_MAX {
                 self.wanted.push(scope.to_owned());
             }
@@ -158,12 +160,12 @@ impl Account {
         self.wanted.len() > before
     }
 
-    /// What was granted.
+    /// The granted scopes.
     pub fn scopes(&self) -> &[String] {
         &self.credentials.granted_scopes
     }
 
-    /// What must never show.
+    /// All values that must never be shown.
     pub fn secrets(&self) -> Vec<Secret> {
         use oauth2::TokenResponse as _;
         let tokens = self.credentials.token_response.as_ref();
@@ -176,13 +178,13 @@ impl Account {
 }
 
 impl Client {
-    /// How the secret is shown, where something says so: the operator, or what was learned.
+    /// The authentication method, if the operator or the server stated it.
     pub(super) fn method(&self, settings: &OAuth) -> Option<AuthMethod> {
         settings.auth_method.or(self.auth_method)
     }
 
-    /// The secret to show: of the operator's own client the one that stands in the configuration now,
-    /// since vendors' consoles give new ones.
+    /// Returns the secret to send. For the operator's own client this is the secret in the current
+    /// configuration, because vendors' consoles issue new ones.
     pub(super) fn secret_to_show<'a>(&'a self, settings: &'a OAuth) -> Option<&'a str> {
         if self.method(settings) == Some(AuthMethod::None) {
             return None;
@@ -194,7 +196,7 @@ impl Client {
         }
     }
 
-    /// What discovery said, with the method that counts; rmcp goes by it.
+    /// The metadata from discovery with the chosen authentication method, which rmcp reads.
     pub(super) fn metadata_to_use(&self, settings: &OAuth) -> AuthorizationMetadata {
         let mut metadata = self.metadata.clone();
         if let Some(method) = self.method(settings) {
@@ -204,9 +206,9 @@ impl Client {
         metadata
     }
 
-    /// The other ways to show who we are, to be tried where the server does not know us (RFC 6749
-    /// §2.3.1): servers name both ways and mean one, or give a secret and say that they want none. None
-    /// where the operator names the way, or there is nothing to show.
+    /// The other authentication methods to try if the server does not recognize the client (RFC 6749 §2.3.1).
+    /// Some servers list both methods and accept one, or issue a secret and state that they want none. Empty
+    /// if the operator chose the method, or if there is no secret.
     pub(super) fn other_methods(&self, settings: &OAuth) -> Vec<AuthMethod> {
         let has_secret = self.client_secret.is_some() || settings.client_secret.is_some();
         if settings.auth_method.is_some() || !has_secret {
@@ -217,7 +219,7 @@ impl Client {
         both.into_iter().filter(|it| *it != first).collect()
     }
 
-    /// How rmcp shows a secret unless told.
+    /// The method that rmcp uses by default.
     fn usual_method(&self) -> AuthMethod {
         let methods = self.metadata.additional_fields.get(AUTH_METHODS);
         let has = |method: AuthMethod| {
@@ -231,7 +233,7 @@ impl Client {
         }
     }
 
-    /// What the authorization server is told of the server that the token is for.
+    /// The resource indicator for the authorization server.
     pub(super) fn indicator(&self, settings: &OAuth) -> Indicator {
         match &settings.resource {
             ResourceName::Unsaid => Indicator::Unsaid,
@@ -241,30 +243,30 @@ impl Client {
         }
     }
 
-    /// Whether it can show who it is in a way: a public client has no secret to show.
+    /// Whether the client can use an authentication method: a public client has no secret.
     pub(super) fn registered_for(&self, method: AuthMethod) -> bool {
         method == AuthMethod::None || self.client_secret.is_some()
     }
 
-    /// Whether its secret has ended.
+    /// Whether the secret has expired.
     pub(super) fn is_over(&self, now: u64) -> bool {
         self.secret_ends_at.is_some_and(|ends_at| ends_at <= now)
     }
 
-    /// Whether this authorization server is the one that registered it.
+    /// Whether this authorization server registered the client.
     pub(super) fn is_of(&self, metadata: &AuthorizationMetadata) -> bool {
         self.metadata.issuer == metadata.issuer
             && self.metadata.token_endpoint == metadata.token_endpoint
     }
 
-    /// Our secret there.
+    /// The client secret.
     pub fn secret(&self) -> Option<Secret> {
         self.client_secret.clone().map(Secret::new)
     }
 }
 
 impl Pending {
-    /// The `state` that its answer must carry.
+    /// The `state` that the answer must carry.
     pub fn state(&self) -> &str {
         &self.state.csrf_token
     }
@@ -328,7 +330,7 @@ mod tests {
         OAuth::default()
     }
 
-    /// Logins that there were went on to show the secret that they had begun with.
+    /// Earlier logins kept using the secret that they had begun with.
     #[test]
     fn a_secret_that_was_changed_in_the_configuration_counts_for_logins_made_before() {
         let client = client(&json!({}));

@@ -1,12 +1,12 @@
-//! What authorization servers answer, in the one form that RFC 6749 §5 has and rmcp reads. Vendors
-//! send numbers as texts, lists for texts, forms for JSON, and refusals with status 200.
+//! Normalizes the answers of authorization servers to the one form that RFC 6749 §5 defines and rmcp reads.
+//! Vendors send numbers as texts, lists instead of texts, forms instead of JSON, and errors with status 200.
 
 use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use url::form_urlencoded;
 
-/// What vendors say for `invalid_grant`.
+/// What vendors send instead of `invalid_grant`.
 const GRANT_WORDS: [&str; 17] = [
     "invalid_grant",
     "bad_refresh_token",
@@ -26,7 +26,7 @@ const GRANT_WORDS: [&str; 17] = [
     "token_expired",
     "token_revoked",
 ];
-/// What vendors say for `invalid_client`.
+/// What vendors send instead of `invalid_client`.
 const CLIENT_WORDS: [&str; 5] = [
     "invalid_client",
     "bad_client_secret",
@@ -34,7 +34,7 @@ const CLIENT_WORDS: [&str; 5] = [
     "invalid_client_id",
     "invalid_client_secret",
 ];
-/// What is said of a failure that passes, whatever the status.
+/// Codes of temporary failures, whatever the status.
 const PASSING_WORDS: [&str; 8] = [
     "internal_error",
     "rate_limited",
@@ -46,26 +46,26 @@ const PASSING_WORDS: [&str; 8] = [
     "too_many_requests",
 ];
 
-/// A refusal, as a body says it.
+/// An error, as a body describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
-    /// The word of OAuth for it, where the vendor's means one.
+    /// The OAuth error code, if the vendor's code corresponds to one.
     pub code: Option<String>,
-    /// The server's own words: its code and its description, where it gave them.
+    /// The server's own texts: its code and its description, if present.
     pub words: Vec<String>,
 }
 
-/// Whether a code is of a failure that passes.
+/// Whether a code means a temporary failure.
 pub fn is_passing(code: &str) -> bool {
     PASSING_WORDS.contains(&code)
 }
 
-/// A body without its byte order mark.
+/// Returns a body without its byte order mark.
 pub fn unmarked(body: &[u8]) -> &[u8] {
     body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
 }
 
-/// The object in a body, whatever its content type says: JSON, or a form as GitHub sends it.
+/// Returns the object in a body, whatever the content type: JSON, or a form as GitHub sends it.
 pub fn object(body: &[u8]) -> Option<Map<String, Value>> {
     let body = unmarked(body).trim_ascii();
     if let Ok(Value::Object(object)) = serde_json::from_slice(body) {
@@ -78,7 +78,7 @@ pub fn object(body: &[u8]) -> Option<Map<String, Value>> {
     is_answer.then_some(fields)
 }
 
-/// The refusal in an object: a member `error` makes it one, and so does Slack's `"ok": false`.
+/// Returns the error in an object: one with a member `error`, or Slack's `"ok": false`.
 pub fn refused(object: &Map<String, Value>) -> Option<Refused> {
     let error = object.get("error").unwrap_or(&Value::Null);
     let word = match error {
@@ -103,13 +103,13 @@ pub fn refused(object: &Map<String, Value>) -> Option<Refused> {
     })
 }
 
-/// The first text under one of some keys.
+/// Returns the first text under one of the keys.
 fn text_of(object: &Map<String, Value>, keys: &[&str]) -> Option<String> {
     let mut texts = keys.iter().filter_map(|key| object.get(*key)?.as_str());
     texts.find(|text| !text.is_empty()).map(str::to_owned)
 }
 
-/// The word of OAuth for a vendor's.
+/// Returns the OAuth error code for a vendor's code.
 fn code(word: &str) -> String {
     let word = word.to_ascii_lowercase();
     if GRANT_WORDS.contains(&word.as_str()) {
@@ -121,13 +121,14 @@ fn code(word: &str) -> String {
     }
 }
 
-/// A refusal as RFC 6749 §5.2 has it.
+/// Writes an error in the form of RFC 6749 §5.2.
 pub fn refusal(refused: &Refused) -> Vec<u8> {
     let code = refused.code.as_deref().unwrap_or("invalid_request");
     json!({ "error": code }).to_string().into_bytes()
 }
 
-/// Tokens as RFC 6749 §5.1 has them. What cannot be read is left out, so that no error repeats it.
+/// Writes tokens in the form of RFC 6749 §5.1. Unreadable members are removed, so that error messages do not
+/// repeat them.
 pub fn tokens(mut object: Map<String, Value>) -> Vec<u8> {
     for key in ["access_token", "refresh_token"] {
         let is_token = |value: &Value| value.as_str().is_some_and(|text| !text.is_empty());
@@ -135,7 +136,7 @@ pub fn tokens(mut object: Map<String, Value>) -> Vec<u8> {
             object.remove(key);
         }
     }
-    // Every other type would be refused by the server that we show it to, which tells more.
+    // rmcp would reject any other type. The MCP server's own answer to the token explains more.
     object.insert("token_type".to_owned(), json!("Bearer"));
     let lifetime = object.remove("expires_in");
     if let Some(seconds) = lifetime.as_ref().and_then(seconds) {
@@ -148,8 +149,8 @@ pub fn tokens(mut object: Map<String, Value>) -> Vec<u8> {
     Value::Object(object).to_string().into_bytes()
 }
 
-/// A number of seconds: a number, or a text that holds one. `None` where it is no time to come: vendors
-/// write 0 and -1 for a token without an end, and one that ended is refused when it is shown.
+/// Parses a number of seconds: a number, or a text that contains one. Returns `None` if it is not positive:
+/// vendors write 0 and -1 for a token that does not expire, and an expired token is rejected on use.
 pub fn seconds(value: &Value) -> Option<u64> {
     let number = match value {
         Value::Number(number) => number.as_f64()?,
@@ -160,7 +161,7 @@ pub fn seconds(value: &Value) -> Option<u64> {
     (seconds > 0).then_some(seconds)
 }
 
-/// Scopes with blanks between them: from such a text, one with commas in their place, or a list.
+/// Returns scopes separated by spaces: from such a text, from one with commas, or from a list.
 fn scopes(value: &Value) -> Option<String> {
     let words: Vec<&str> = match value {
         Value::String(text) if text.trim().contains(char::is_whitespace) => {
@@ -182,7 +183,7 @@ fn scopes(value: &Value) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// What a body of tokens becomes.
+    /// The result for a body with tokens.
     fn read(body: &[u8]) -> Value {
         serde_json::from_slice(&tokens(object(body).unwrap())).unwrap()
     }

@@ -1,19 +1,19 @@
-//! What a `WWW-Authenticate` says (RFC 9110 §11.6.1): several lines are one list, one line may hold
-//! several challenges, and a parameter may stand anywhere in any spelling.
+//! Parses `WWW-Authenticate` (RFC 9110 §11.6.1): several lines form one list, one line may hold several
+//! challenges, and parameters may appear in any order and spelling.
 
 use http::{HeaderMap, header::WWW_AUTHENTICATE};
 
-/// How much of it is read, in bytes.
+/// How much of the header is parsed, in bytes.
 const BYTES_MAX: usize = 16 << 10;
-/// How many places of metadata are taken from it.
+/// The maximum number of metadata URLs that are taken from it.
 const POINTERS_MAX: usize = 4;
 
 /// One challenge.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Challenge {
-    /// Its scheme, in lower case; empty where parameters stand before any.
+    /// The scheme, in lower case; empty for parameters before the first scheme.
     pub scheme: String,
-    /// Its parameters; names in lower case.
+    /// The parameters, with names in lower case.
     pub parameters: Vec<(String, String)>,
 }
 
@@ -26,7 +26,7 @@ impl Challenge {
     }
 }
 
-/// The challenges of an answer, those that ask for a token first.
+/// Returns the challenges of an answer, Bearer challenges first.
 pub fn challenges(headers: &HeaderMap) -> Vec<Challenge> {
     let mut found = Vec::new();
     let mut left = BYTES_MAX;
@@ -41,7 +41,7 @@ pub fn challenges(headers: &HeaderMap) -> Vec<Challenge> {
     found
 }
 
-/// Where the server's metadata is said to be (RFC 9728 §5.1), in their order.
+/// Returns the URLs of the server's metadata (RFC 9728 §5.1), in order.
 pub fn pointers(challenges: &[Challenge]) -> Vec<&str> {
     let mut pointers = Vec::new();
     let parameters = challenges.iter().flat_map(|it| &it.parameters);
@@ -54,12 +54,12 @@ pub fn pointers(challenges: &[Challenge]) -> Vec<&str> {
     pointers
 }
 
-/// The scopes that are asked for.
+/// Returns the scopes that the challenge asks for.
 pub fn scope(challenges: &[Challenge]) -> Option<&str> {
     challenges.iter().find_map(|it| it.value("scope"))
 }
 
-/// The scopes that a token lacks (RFC 6750 §3.1); empty where the server does not name them.
+/// Returns the scopes that a token lacks (RFC 6750 §3.1); empty if the server does not name them.
 pub fn lacking(challenges: &[Challenge]) -> Option<&str> {
     let is_lack = |it: &&Challenge| {
         let error = it.value("error");
@@ -69,8 +69,8 @@ pub fn lacking(challenges: &[Challenge]) -> Option<&str> {
     Some(challenge.value("scope").unwrap_or_default())
 }
 
-/// Reads a line of a list of challenges: it may go on with the parameters of the last one before it. What
-/// belongs to none is passed over.
+/// Parses a line of a list of challenges. It may continue the parameters of the last challenge of the line
+/// before. Everything else is skipped.
 fn parse(line: &str, found: &mut Vec<Challenge>) {
     let mut rest = line;
     loop {
@@ -80,7 +80,7 @@ fn parse(line: &str, found: &mut Vec<Challenge>) {
         }
         let (word, after) = split(rest, |it| is_between(it) || it == '=' || it == '"');
         if word.is_empty() {
-            // A quote or an equals sign that belongs to nothing.
+            // A stray quote or equals sign.
             rest = match rest.strip_prefix('"') {
                 Some(quoted) => unquoted(quoted).1,
                 None => rest.strip_prefix('=').unwrap_or_default(),
@@ -107,12 +107,12 @@ fn parse(line: &str, found: &mut Vec<Challenge>) {
     }
 }
 
-/// What stands between two parameters. A semicolon is of no grammar, and servers write it.
+/// Whether a character separates parameters. The grammar has no semicolon, but servers send it.
 fn is_between(letter: char) -> bool {
     letter == ',' || letter == ';' || letter.is_whitespace()
 }
 
-/// A value, quoted or not, and what follows it.
+/// Parses a value, quoted or not. Returns it and the rest.
 fn value_of(text: &str) -> (String, &str) {
     if let Some(quoted) = text.strip_prefix('"') {
         return unquoted(quoted);
@@ -121,7 +121,7 @@ fn value_of(text: &str) -> (String, &str) {
     (value.trim_matches('\'').to_owned(), after)
 }
 
-/// A quoted string from behind its first quote, without its escapes, and what follows it.
+/// Parses a quoted string after its opening quote. Returns it without escapes, and the rest.
 fn unquoted(text: &str) -> (String, &str) {
     let mut value = String::new();
     let mut letters = text.chars();
@@ -135,7 +135,7 @@ fn unquoted(text: &str) -> (String, &str) {
     (value, letters.as_str())
 }
 
-/// A text before the first such letter, and from it on.
+/// Splits a text before the first character that matches.
 fn split(text: &str, ends: impl Fn(char) -> bool) -> (&str, &str) {
     let end = text.find(ends).unwrap_or(text.len());
     text.split_at(end)
@@ -147,7 +147,7 @@ mod tests {
 
     use super::*;
 
-    /// The challenges of some lines.
+    /// Returns the challenges of some lines.
     fn of(lines: &[&str]) -> Vec<Challenge> {
         let mut headers = HeaderMap::new();
         for line in lines {

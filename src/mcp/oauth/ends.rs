@@ -1,5 +1,5 @@
-//! The two ends of a login that [`super::flow`] does not see: [`adopt`] one that another program made,
-//! and [`revoke`] one.
+//! The beginning and end of a login outside [`super::flow`]: [`adopt`] takes over a login of another program,
+//! and [`revoke`] ends one.
 
 use rmcp::transport::auth::StoredCredentials;
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ use crate::{
     secret::Secret,
 };
 
-/// Takes over a login that another program made: discovery tells where to renew it.
+/// Takes over a login that another program made. Discovery finds the endpoint that refreshes it.
 pub async fn adopt(
     server: &Url,
     settings: &OAuth,
@@ -65,8 +65,8 @@ pub async fn adopt(
     })
 }
 
-/// Tells the authorization server that a login is over (RFC 7009), where it takes that. What it
-/// answers changes nothing for us.
+/// Tells the authorization server that a login has ended (RFC 7009), if it supports that. Its answer changes
+/// nothing for the bridge.
 pub async fn revoke(account: &Account, settings: &OAuth) -> Result<(), OAuthError> {
     use oauth2::TokenResponse as _;
     let client = &account.client;
@@ -94,18 +94,18 @@ pub async fn revoke(account: &Account, settings: &OAuth) -> Result<(), OAuthErro
         None => traffic.post_form(endpoint, &fields, None).await,
     };
     match (first, secret) {
-        // The other way of RFC 6749 §2.3.1.
+        // The other method of RFC 6749 §2.3.1.
         (Err(OAuthError::Refused(_)), Some(secret)) => {
             let basic = Some((id, secret));
             traffic.post_form(endpoint, &fields, basic).await
         }
-        // The Python SDK 1, and FastMCP on it, miss the secret of a client that has none.
+        // The Python SDK 1, and FastMCP on top of it, require a secret even from a client without one.
         (Err(OAuthError::Refused(_)), None) => traffic.post_form(endpoint, &with(""), None).await,
         (first, _) => first,
     }
 }
 
-/// An object without its nulls.
+/// Returns an object without its null members.
 fn without_nulls(value: Value) -> Value {
     match value {
         Value::Object(members) => members

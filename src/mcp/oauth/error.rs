@@ -1,4 +1,4 @@
-//! Why OAuth did not lead to a token, in words for the operator.
+//! Errors of OAuth, with messages for the operator.
 
 use std::error::Error;
 
@@ -6,40 +6,40 @@ use rmcp::transport::auth::AuthError;
 
 use super::answer::is_passing;
 
-/// Longest text of a stranger that is repeated, in characters.
+/// The longest quoted text from another party, in characters.
 const WORDS_MAX: usize = 400;
 
-/// Why there is no token.
+/// Why the bridge could not get a token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OAuthError {
-    /// What the server says of its authorization cannot be had or is not to be trusted.
+    /// The server's OAuth metadata is missing or must not be trusted.
     #[error("its OAuth metadata cannot be used: {0}")]
     Discovery(String),
-    /// The authorization server does not take us as a client.
+    /// The authorization server does not register the bridge as a client.
     #[error(
         "registering as a client failed: {0}; if the vendor gives out client ids, set `client_id` in its `oauth` table"
     )]
     Registration(String),
-    /// Our id there, or the secret to it, does not count.
+    /// The client id or its secret is not accepted.
     #[error(
-        "the authorization server does not take us for its client ({0}); look at `client_id` and `client_secret` in its `oauth` table"
+        "the authorization server does not accept the bridge's client credentials ({0}); check `client_id` and `client_secret` in its `oauth` table"
     )]
     Client(String),
-    /// What was granted no longer counts; somebody has to log in again.
-    #[error("the authorization server no longer accepts what was granted ({0})")]
+    /// The grant is no longer accepted. A user has to log in again.
+    #[error("the authorization server no longer accepts this login ({0})")]
     Rejected(String),
-    /// The authorization server refused, and would again.
+    /// The authorization server refused, and a retry would not help.
     #[error("the authorization server refused: {0}")]
     Refused(String),
-    /// The authorization server does not answer as it should; it may in a moment.
+    /// The authorization server does not answer properly. A retry may help.
     #[error("the authorization server cannot be used now: {0}")]
     Unavailable(String),
 }
 
 impl OAuthError {
-    /// From rmcp's words, and what was seen on the wire.
+    /// Builds the error from rmcp's error and from what was seen on the wire.
     pub(super) fn new(error: &AuthError, seen: Option<Seen>) -> Self {
-        // A refusal on the wire tells more than what rmcp makes of it.
+        // The error on the wire explains more than rmcp's version of it.
         if let Some(Seen::Refusal(refusal)) = seen {
             return match error {
                 AuthError::TokenExchangeFailed(_)
@@ -77,7 +77,7 @@ impl OAuthError {
         }
     }
 
-    /// From a refusal. What its code says counts more than its status.
+    /// Builds the error from a refusal. Its code counts more than its status.
     pub(super) fn refused(refusal: &Refusal) -> Self {
         let text = refusal.text.clone();
         match refusal.code.as_deref() {
@@ -90,39 +90,39 @@ impl OAuthError {
     }
 }
 
-/// What to do where a server does not take the `resource` that it is told.
-pub const RESOURCE_HINT: &str = "if it takes no `resource`, or another one, set `resource = false` or \
+/// What to do if a server does not accept the `resource` that it receives.
+pub const RESOURCE_HINT: &str = "if it accepts no `resource`, or a different one, set `resource = false` or \
      `resource = \"its own name for it\"` in its `oauth` table";
 
-/// What was seen on the wire last.
+/// What was last seen on the wire.
 #[derive(Debug, Clone)]
 pub(super) enum Seen {
     /// A refusal.
     Refusal(Refusal),
-    /// No answer, and why.
+    /// No answer, with the reason.
     Broken(String),
 }
 
 /// A refusal of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refusal {
-    /// `error` of RFC 6749 §5.2, if it is one; a vendor's word for one of these stands as that one.
+    /// The `error` of RFC 6749 §5.2, if any. A vendor's equivalent is converted to it.
     pub(super) code: Option<String>,
-    /// The host, the status, and what the body says, cut.
+    /// The host, the status and the text of the body, shortened.
     pub(super) text: String,
     /// The status.
     pub(super) status: u16,
 }
 
 impl Refusal {
-    /// Whether the same request may be taken in a moment.
+    /// Whether the same request may succeed later.
     pub(super) fn is_passing(&self) -> bool {
         let by_status = self.status == 429 || self.status >= 500;
         by_status || self.code.as_deref().is_some_and(is_passing)
     }
 }
 
-/// The causes of an error that its own words leave out.
+/// The causes that an error's own message leaves out.
 fn causes(error: &AuthError) -> String {
     let mut words = String::new();
     let mut said = error.to_string();
@@ -138,7 +138,7 @@ fn causes(error: &AuthError) -> String {
     words
 }
 
-/// A stranger's text on one line, cut.
+/// Returns a text from another party on one line, shortened.
 pub(super) fn short(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let mut cut: String = line.chars().take(WORDS_MAX).collect();

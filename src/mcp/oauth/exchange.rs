@@ -1,4 +1,5 @@
-//! rmcp's requests to token endpoints: sent as [`Form`] has it, and answered as rmcp reads it.
+//! Sends rmcp's requests to token endpoints with the contents of [`Form`], and normalizes the answers for
+//! rmcp.
 
 use std::sync::atomic::Ordering;
 
@@ -21,7 +22,8 @@ use super::{
 };
 
 impl Traffic {
-    /// Sends one request of rmcp: to a token endpoint, and perhaps once more without what it refuses.
+    /// Sends one request of rmcp to a token endpoint. If the server refuses a part of it, sends it once more
+    /// without that part.
     async fn exchange(
         &self,
         asked: OAuthHttpRequest,
@@ -81,14 +83,14 @@ async fn answered(request: RequestBuilder) -> Result<(StatusCode, Vec<u8>), Fail
     Ok((status, body.to_vec()))
 }
 
-/// A success of a token endpoint as rmcp reads it, whatever its status and its content type.
+/// Converts a success of a token endpoint to what rmcp reads, whatever its status and content type.
 fn given(body: &[u8]) -> http::Response<Vec<u8>> {
-    // What is no object holds no token, and an error about it would repeat it.
+    // A body that is not an object contains no token, and an error message about it would repeat it.
     let object = answer::object(body).unwrap_or_default();
     as_json(StatusCode::OK, answer::tokens(object))
 }
 
-/// A refusal as rmcp reads it.
+/// Converts an error to what rmcp reads.
 fn refused_as_rmcp_reads_it(status: StatusCode, body: &[u8]) -> http::Response<Vec<u8>> {
     let refused = answer::object(body).and_then(|object| answer::refused(&object));
     let body = refused.map_or_else(Vec::new, |refused| answer::refusal(&refused));
@@ -100,7 +102,7 @@ fn refused_as_rmcp_reads_it(status: StatusCode, body: &[u8]) -> http::Response<V
     as_json(status, body)
 }
 
-/// An answer in JSON.
+/// Builds a JSON answer.
 fn as_json(status: StatusCode, body: Vec<u8>) -> http::Response<Vec<u8>> {
     let mut answer = http::Response::new(body);
     *answer.status_mut() = status;
@@ -109,7 +111,7 @@ fn as_json(status: StatusCode, body: Vec<u8>) -> http::Response<Vec<u8>> {
     answer
 }
 
-/// A refusal, with what was refused before a part was left out.
+/// Adds what was refused before a part of the request was removed.
 fn after(before: Option<String>, mut refused: Refusal) -> Refusal {
     if let Some(before) = before {
         refused.text = short(&format!("{}; before that: {before}", refused.text));

@@ -1,4 +1,4 @@
-//! The steps of OAuth: [`begin`] and [`finish`] a login, [`refresh`], [`client_credentials`].
+//! The steps of OAuth: [`begin`] and [`finish`] for a login, [`refresh`], and [`client_credentials`].
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,31 +19,31 @@ use super::{
 };
 use crate::config::OAuth;
 
-/// What a login is begun with.
+/// The input of a login.
 #[derive(Debug)]
 pub struct Asked<'a> {
     /// The server's URL.
     pub server: &'a Url,
-    /// What the operator wrote.
+    /// The operator's settings.
     pub settings: &'a OAuth,
-    /// Where browsers are sent back to.
+    /// The redirect URL for browsers.
     pub redirect_url: &'a Url,
-    /// A registration with this redirect, made before.
+    /// An existing registration with this redirect URL.
     pub known: Option<&'a Client>,
-    /// Scopes of an earlier login, and those the server asked for since.
+    /// Scopes of an earlier login, and those that the server asked for later.
     pub scopes: &'a [String],
 }
 
-/// A login that has begun.
+/// A login that has started.
 #[derive(Debug)]
 pub struct Begun {
-    /// Where somebody logs in, in a browser.
+    /// The page on which the user logs in.
     pub url: Url,
     /// What [`finish`] needs.
     pub pending: Pending,
 }
 
-/// Begins a login: discovery, registration where it is needed, and the URL to open.
+/// Starts a login: discovery, registration if necessary, and the URL to open.
 pub async fn begin(asked: &Asked<'_>) -> Result<Begun, OAuthError> {
     let settings = asked.settings;
     let traffic = Traffic::new(asked.server, settings.private_network, Indicator::Unsaid)?;
@@ -74,7 +74,7 @@ pub async fn begin(asked: &Asked<'_>) -> Result<Begun, OAuthError> {
     })
 }
 
-/// The page to open, and what its answer must match: PKCE and `state` are rmcp's.
+/// Returns the page to open and what the answer must match. rmcp creates PKCE and `state`.
 async fn login_page(
     client: &Client,
     settings: &OAuth,
@@ -98,7 +98,7 @@ async fn login_page(
     Ok((indicated(&url, &client.indicator(settings)), state))
 }
 
-/// A login page with our word on the resource in place of rmcp's.
+/// Returns a login page with the bridge's resource indicator instead of rmcp's.
 fn indicated(url: &Url, indicator: &Indicator) -> Url {
     let kept = url.query_pairs().filter(|(key, _)| key != "resource");
     let mut indicated = url.clone();
@@ -111,9 +111,9 @@ fn indicated(url: &Url, indicator: &Indicator) -> Url {
     indicated
 }
 
-/// The operator's scopes, else those that the server names; with what was granted and asked for
-/// before, so that a second login takes nothing away (SEP-2350), and with what gives a refresh token
-/// where the authorization server has a scope for that (SEP-2207).
+/// Returns the operator's scopes, or those that the server names. Earlier granted and requested scopes are
+/// added, so that a second login removes nothing (SEP-2350), and so is the scope for a refresh token if the
+/// authorization server has one (SEP-2207).
 fn scopes(asked: &Asked<'_>, found: &Found) -> Vec<String> {
     let own = &asked.settings.scopes;
     let named = if own.is_empty() { &found.scopes } else { own };
@@ -132,7 +132,8 @@ fn scopes(asked: &Asked<'_>, found: &Found) -> Vec<String> {
     scopes
 }
 
-/// What a person is asked to grant: where nothing names scopes, those that the authorization server has.
+/// The scopes that a user is asked to grant. If no scopes are named, those that the authorization server
+/// supports.
 fn asked_scopes(client: &Client) -> Vec<String> {
     let offered = client.metadata.scopes_supported.as_ref();
     match offered {
@@ -141,7 +142,7 @@ fn asked_scopes(client: &Client) -> Vec<String> {
     }
 }
 
-/// Exchanges the code of a login that came back. `issuer` is the `iss` beside it (RFC 9207).
+/// Exchanges the code of a completed login. `issuer` is the `iss` parameter next to it (RFC 9207).
 pub async fn finish(
     pending: Pending,
     settings: &OAuth,
@@ -152,12 +153,12 @@ pub async fn finish(
     let mut others = client.other_methods(settings).into_iter();
     loop {
         match exchange(&client, state.clone(), settings, code, issuer).await {
-            // A server checks the client before the code (RFC 6749 §4.1.3), which is not spent.
+            // A server checks the client before the code (RFC 6749 §4.1.3), so the code is not spent.
             Err(error @ OAuthError::Client(_)) => match others.next() {
                 Some(method) => client.auth_method = Some(method),
                 None => return Err(error),
             },
-            // Nothing was granted yet.
+            // There is no grant yet.
             Err(OAuthError::Rejected(words)) => return Err(OAuthError::Refused(words)),
             exchanged => return exchanged,
         }
@@ -187,7 +188,7 @@ async fn exchange(
     account(client.learned_from(&traffic), &store, Vec::new()).await
 }
 
-/// Renews the tokens of an account.
+/// Refreshes the tokens of an account.
 pub async fn refresh(account_: &Account, settings: &OAuth) -> Result<Account, OAuthError> {
     let known = Known::new(&account_.client, settings).await?;
     let saved = known.store.save(account_.credentials.clone()).await;
@@ -203,7 +204,7 @@ pub async fn refresh(account_: &Account, settings: &OAuth) -> Result<Account, OA
 }
 
 impl Client {
-    /// It, with what its token endpoint was seen to refuse.
+    /// Returns the client with what its token endpoint was seen to refuse.
     fn learned_from(&self, traffic: &Traffic) -> Self {
         let mut learned = self.clone();
         learned.refuses_resource |= traffic.refuses_resource();
@@ -211,7 +212,7 @@ impl Client {
     }
 }
 
-/// Gets a token for us alone, without anybody logging in (RFC 6749 §4.4).
+/// Gets a token for the bridge itself, without a login (RFC 6749 §4.4).
 pub async fn client_credentials(server: &Url, settings: &OAuth) -> Result<Account, OAuthError> {
     let (Some(client_id), Some(secret)) = (&settings.client_id, &settings.client_secret) else {
         let words = "`client_id` and `client_secret` are needed for client credentials";
@@ -244,7 +245,7 @@ pub async fn client_credentials(server: &Url, settings: &OAuth) -> Result<Accoun
         } else {
             settings.scopes.clone()
         },
-        // The form is ours; rmcp insists on one.
+        // The form is built by the bridge, but rmcp requires a value here.
         resource: Some(server.to_string()),
     };
     let store = InMemoryCredentialStore::new();
@@ -261,7 +262,7 @@ pub async fn client_credentials(server: &Url, settings: &OAuth) -> Result<Accoun
     account(client, &store, Vec::new()).await
 }
 
-/// A manager whose requests are ours.
+/// Builds a manager that sends its requests through `traffic`.
 pub(super) async fn manager(
     server: &Url,
     traffic: &Arc<Traffic>,
@@ -270,18 +271,18 @@ pub(super) async fn manager(
     AuthorizationManager::new_with_oauth_http_client(server.clone(), traffic).await
 }
 
-/// A client that is known, ready to ask for tokens.
+/// A registered client, ready to ask for tokens.
 struct Known {
-    /// Its requests.
+    /// Sends its requests.
     traffic: Arc<Traffic>,
-    /// rmcp's part.
+    /// rmcp's authorization manager.
     manager: AuthorizationManager,
-    /// Where that puts tokens.
+    /// The store in which the manager puts tokens.
     store: InMemoryCredentialStore,
 }
 
 impl Known {
-    /// Of a client that discovery and registration made before.
+    /// Creates it for a client from an earlier discovery and registration.
     async fn new(client: &Client, settings: &OAuth) -> Result<Self, OAuthError> {
         let server = &client.server;
         let indicator = client.indicator(settings);
@@ -309,7 +310,7 @@ impl Known {
     }
 }
 
-/// The account that a flow left in its store.
+/// Returns the account that a flow left in its store.
 async fn account(
     client: Client,
     store: &InMemoryCredentialStore,
@@ -317,7 +318,7 @@ async fn account(
 ) -> Result<Account, OAuthError> {
     let credentials = store.load().await.ok().flatten();
     let credentials =
-        credentials.ok_or_else(|| OAuthError::Refused("it gave no token".to_owned()))?;
+        credentials.ok_or_else(|| OAuthError::Refused("it issued no token".to_owned()))?;
     let wanted = wanted
         .into_iter()
         .filter(|scope| !credentials.granted_scopes.contains(scope))
@@ -334,12 +335,12 @@ async fn account(
 struct Kept(Arc<Mutex<Option<StoredAuthorizationState>>>);
 
 impl Kept {
-    /// One that was kept elsewhere meanwhile.
+    /// Creates it from a state that was stored elsewhere.
     fn of(state: StoredAuthorizationState) -> Self {
         Self(Arc::new(Mutex::new(Some(state))))
     }
 
-    /// Takes it out.
+    /// Takes the state out.
     fn take(&self) -> Option<StoredAuthorizationState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }

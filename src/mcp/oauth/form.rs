@@ -1,5 +1,5 @@
-//! What is sent to a token endpoint: rmcp's form with the `resource` that counts, and the form that is
-//! tried once more where a server refuses a part of it.
+//! The form for a token endpoint: rmcp's form with the right `resource`, and the form that is tried if a
+//! server refuses a part of it.
 
 use std::borrow::Cow;
 
@@ -7,18 +7,18 @@ use url::form_urlencoded;
 
 use super::error::Refusal;
 
-/// What a token endpoint is told of the server that the token is for (RFC 8707).
+/// The resource indicator: which server the token is for (RFC 8707).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Indicator {
-    /// Nothing.
+    /// No resource.
     Unsaid,
-    /// This, whatever it answers.
+    /// This resource, whatever the server answers.
     Firm(String),
-    /// This, and nothing where it refuses that.
+    /// This resource, or none if the server refuses it.
     Yielding(String),
 }
 
-/// The fields of a form that are secret.
+/// The secret fields of a form.
 const SECRETS: [&str; 5] = [
     "code",
     "code_verifier",
@@ -26,7 +26,7 @@ const SECRETS: [&str; 5] = [
     "client_secret",
     "client_assertion",
 ];
-/// A shorter text is no secret; put out of a sentence, it would take words along.
+/// A shorter text does not count as a secret: redacting it would also remove ordinary words.
 const SECRET_BYTES_MIN: usize = 6;
 
 /// A form.
@@ -34,7 +34,7 @@ const SECRET_BYTES_MIN: usize = 6;
 pub struct Form(Vec<(String, String)>);
 
 impl Form {
-    /// rmcp's form with our word on the resource.
+    /// Creates rmcp's form with the bridge's resource indicator.
     pub fn of(body: &[u8], indicator: &Indicator) -> Self {
         let mut fields: Vec<(String, String)> = form_urlencoded::parse(body)
             .into_owned()
@@ -46,14 +46,14 @@ impl Form {
         Self(fields)
     }
 
-    /// As it is sent.
+    /// Returns the encoded form.
     pub fn body(&self) -> Vec<u8> {
         let mut written = form_urlencoded::Serializer::new(String::new());
         written.extend_pairs(&self.0);
         written.finish().into_bytes()
     }
 
-    /// Whether it has a field.
+    /// Whether the form has a field.
     pub fn has(&self, name: &str) -> bool {
         self.value(name).is_some()
     }
@@ -65,17 +65,17 @@ impl Form {
         found.map(|(_, value)| value.as_str())
     }
 
-    /// The form to try after a refusal, without what the server refuses; `None` where that is not safe.
+    /// Returns the form to try after a refusal, without the part that the server refuses. `None` if that is
+    /// not safe.
     ///
-    /// Without `resource`: the server said in so many words that it does not take the request, so it gave
-    /// no token that a second use of the code or of the refresh token could cost (RFC 6749 §4.1.2). At
-    /// worst it spent the code, and the second answer says so: the login is lost either way. An answer
-    /// that may hide a success, a 5xx or none at all, is never tried again. What was granted stays bound
-    /// to the resource: the person said yes to a page that was asked with it, or the server knows no
-    /// resources; a refresh keeps what was granted first (RFC 8707 §2.2). Client credentials have no such
-    /// page, so for them the indicator is firm.
+    /// Without `resource`: the server stated that it does not accept the request, so it issued no token that
+    /// a second use of the code or of the refresh token could revoke (RFC 6749 §4.1.2). At worst it spent the
+    /// code, and the second answer says so: the login is lost either way. An answer that may hide a success
+    /// (a 5xx, or no answer) is never retried. The grant stays bound to the resource: the user approved a
+    /// page that named it, or the server does not support resources; a refresh keeps the first grant (RFC
+    /// 8707 §2.2). Client credentials have no such page, so their indicator is firm.
     ///
-    /// Without `scope`: a refresh that names none asks for what was granted (RFC 6749 §6).
+    /// Without `scope`: a refresh without scopes asks for the granted ones (RFC 6749 §6).
     pub fn lighter(&self, indicator: &Indicator, refusal: &Refusal) -> Option<Self> {
         if refusal.is_passing() {
             return None;
@@ -91,13 +91,13 @@ impl Form {
         }
     }
 
-    /// It without a field.
+    /// Returns the form without a field.
     fn without(&self, name: &str) -> Self {
         let fields = self.0.iter().filter(|(key, _)| key != name);
         Self(fields.cloned().collect())
     }
 
-    /// A server's words without the secrets of this form.
+    /// Returns a server's text without the secrets of this form.
     pub fn veiled<'a>(&self, words: &'a str) -> Cow<'a, str> {
         let mut veiled = Cow::Borrowed(words);
         for (key, value) in &self.0 {

@@ -1,5 +1,5 @@
-//! OAuth 2.1 to a server (MCP 2026-07-28, authorization), by rmcp: discovery, registration, PKCE,
-//! tokens. Functions of what they are given: whoever calls them keeps the result.
+//! OAuth 2.1 to a server (MCP 2026-07-28, authorization), through rmcp: discovery, registration, PKCE and
+//! tokens. These are functions of their arguments: the caller stores the results.
 
 mod account;
 mod answer;

@@ -1,4 +1,5 @@
-//! Who we are at an authorization server: [`identity`], and the registration of a new client (RFC 7591).
+//! The bridge's identity at an authorization server: [`identity`], and the registration of a new client (RFC
+//! 7591).
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -15,26 +16,26 @@ use super::{
 };
 use crate::config::AuthMethod;
 
-/// How authorization servers and the people before them read our name.
+/// The client name that authorization servers show to users.
 const CLIENT_NAME: &str = "mcp-bridge";
-/// How often a registration is tried.
+/// The maximum number of attempts to register.
 const TRIALS_MAX: usize = 4;
 
-/// Us, at an authorization server.
+/// The bridge's identity at an authorization server.
 #[derive(Default)]
 pub struct Identity {
-    /// Our id.
+    /// The client id.
     pub client_id: String,
-    /// Our secret.
+    /// The client secret.
     pub client_secret: Option<String>,
-    /// How the secret is shown, where the registration says so.
+    /// The authentication method, if the registration states it.
     pub auth_method: Option<AuthMethod>,
-    /// When the secret ends, in seconds since 1970.
+    /// When the secret expires, in seconds since 1970.
     pub secret_ends_at: Option<u64>,
 }
 
-/// Who we are there: the operator's client, one registered before, a metadata document where the
-/// server takes those, else a new registration (MCP 2026-07-28, client registration).
+/// Returns the identity to use: the operator's client, an existing registration, a metadata document if the
+/// server accepts those, or a new registration (MCP 2026-07-28, client registration).
 pub async fn identity(
     asked: &Asked<'_>,
     traffic: &Traffic,
@@ -52,8 +53,8 @@ pub async fn identity(
             ..Identity::default()
         });
     }
-    // One that registered for less may not ask for more, and what one authorization server gave is not
-    // shown to another that the server moved to (SEP-2352).
+    // A client with fewer scopes may not ask for more. The credentials of one authorization server are not
+    // sent to another one that the server moved to (SEP-2352).
     let serves = |known: &&Client| {
         let has_scopes = scopes.iter().all(|scope| known.scopes.contains(scope));
         let has_method = settings
@@ -82,13 +83,13 @@ pub async fn identity(
     register(asked, traffic, metadata, scopes).await
 }
 
-/// Now, in seconds since 1970.
+/// The current time, in seconds since 1970.
 fn now() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.unwrap_or_default().as_secs()
 }
 
-/// Registers a client, and once more with less where the server refuses a part of what is said.
+/// Registers a client. If the server refuses a part of the request, tries again with less.
 async fn register(
     asked: &Asked<'_>,
     traffic: &Traffic,
@@ -98,9 +99,11 @@ async fn register(
     let endpoint = metadata.registration_endpoint.as_deref().ok_or_else(|| {
         OAuthError::Registration("its metadata names no `registration_endpoint`".to_owned())
     })?;
-    let endpoint: Url = endpoint
-        .parse()
-        .map_err(|error| OAuthError::Discovery(format!("its registration is no URL: {error}")))?;
+    let endpoint: Url = endpoint.parse().map_err(|error| {
+        OAuthError::Discovery(format!(
+            "its `registration_endpoint` is not a valid URL: {error}"
+        ))
+    })?;
     let mut wish = Wish::new(asked.settings.auth_method, metadata, scopes);
     for _ in 1..TRIALS_MAX {
         let answered = traffic
@@ -124,20 +127,20 @@ async fn register(
     Err(OAuthError::Registration(words))
 }
 
-/// What is said of us.
+/// The contents of a registration request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Wish {
-    /// How we show who we are at the token endpoint.
+    /// The authentication method at the token endpoint.
     method: AuthMethod,
-    /// Whether the server or the operator named that method.
+    /// Whether the server or the operator chose that method.
     is_given: bool,
-    /// What we may ask for, separated by blanks.
+    /// The scopes, separated by spaces.
     scope: Option<String>,
 }
 
 impl Wish {
-    /// With the operator's method, else the first of ours that the server offers. Where it names none we
-    /// need no secret: MCP wants public clients with PKCE.
+    /// Uses the operator's method, or the first supported one that the server offers. If the server offers
+    /// none, the client needs no secret: MCP uses public clients with PKCE.
     fn new(
         wanted: Option<AuthMethod>,
         metadata: &AuthorizationMetadata,
@@ -159,7 +162,7 @@ impl Wish {
         }
     }
 
-    /// As it is sent.
+    /// Returns the body of the request.
     fn body(&self, redirect_url: &Url) -> Value {
         let kind = if is_loopback(redirect_url) {
             "native"
@@ -180,8 +183,8 @@ impl Wish {
         body
     }
 
-    /// What to try after a refusal: another method where that one is refused and nothing named it, else
-    /// no scopes. The login asks for them all the same.
+    /// Returns what to try after a refusal: another method if this one is refused and was not chosen, or no
+    /// scopes. The login asks for the scopes anyway.
     fn lighter(&self, refusal: &Refusal) -> Option<Self> {
         if matches!(refusal.status, 401 | 403) {
             return None;
@@ -216,7 +219,7 @@ impl Wish {
     }
 }
 
-/// Reads what a registration gave. Only the id is needed; `asked` is the method that we asked for.
+/// Parses the answer to a registration. Only the id is required; `asked` is the method that was requested.
 fn read(body: &[u8], asked: AuthMethod) -> Option<Identity> {
     let object: Map<String, Value> = answer::object(body)?;
     let client_id = match object.get("client_id")? {
@@ -229,7 +232,7 @@ fn read(body: &[u8], asked: AuthMethod) -> Option<Identity> {
     let method = object
         .get("token_endpoint_auth_method")
         .and_then(Value::as_str);
-    // Without a word from the server, a secret that was not asked for is shown as its metadata says.
+    // If the server does not state a method, an unrequested secret is sent with the method in its metadata.
     let silent = (asked != AuthMethod::None).then_some(asked);
     let method = method.and_then(AuthMethod::read).or(silent);
     let ends_at = object
@@ -323,7 +326,7 @@ mod tests {
         assert_eq!(basic.method, AuthMethod::Basic);
         assert_eq!(basic.lighter(&none), None);
         let given = Wish::new(Some(AuthMethod::None), &metadata(&json!(null)), &[]);
-        assert_eq!(given.lighter(&none), None, "the operator's word stays");
+        assert_eq!(given.lighter(&none), None, "the operator's setting stays");
         assert_eq!(wish.lighter(&refusal("access_denied", "scope", 403)), None);
         assert_eq!(
             wish.lighter(&refusal("invalid_redirect_uri", "", 400)),

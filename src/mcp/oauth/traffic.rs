@@ -1,5 +1,5 @@
-//! [`Traffic`]: every request of one OAuth flow, guarded, bounded, and remembered for error messages.
-//! rmcp's own requests go through [`super::exchange`].
+//! [`Traffic`]: the requests of one OAuth flow, guarded, limited, and recorded for error messages. rmcp's own
+//! requests go through [`super::exchange`].
 
 use std::{
     borrow::Cow,
@@ -29,39 +29,38 @@ use super::{
     form::{Form, Indicator},
 };
 
-/// How long one request may take: whoever logs in waits for it, and so does a call whose token is
-/// refreshed.
+/// The timeout of one request. A user who logs in waits for it, and so does a call whose token is refreshed.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// No document of OAuth is larger, in bytes.
+/// The size limit of an OAuth document, in bytes.
 pub(super) const BODY_BYTES_MAX: usize = 256 << 10;
-/// How often a document may send us on, within its own origin.
+/// How many redirects of a document are followed, within its own origin.
 const REDIRECTS_MAX: usize = 5;
-/// The revision of MCP that discovery names, the oldest: it is asked before any is agreed on.
+/// The MCP revision in discovery requests: the oldest, because no version is negotiated yet.
 const PROTOCOL_VERSION: (&str, &str) = ("mcp-protocol-version", "2024-11-05");
 
 /// The requests of one flow.
 #[derive(Debug)]
 pub struct Traffic {
-    /// Looks hosts up through the guard; follows no redirect, since rmcp decides on them.
+    /// Resolves hosts through the guard. It follows no redirects, because rmcp decides on them.
     pub(super) client: reqwest::Client,
     /// What may be called.
     guard: Guard,
-    /// What may be asked for metadata: an address that the operator wrote opens itself alone.
+    /// Which addresses may be asked for metadata. An address that the operator wrote allows only itself.
     strangers: Guard,
-    /// The server.
+    /// The MCP server.
     server: Url,
-    /// Whether an authorization server without TLS is taken: only beside a server without it.
+    /// Whether an authorization server without TLS is accepted: only if the MCP server has no TLS either.
     allows_plain: bool,
-    /// What a token endpoint is told of the resource, in place of rmcp's word.
+    /// The resource indicator, which replaces rmcp's.
     pub(super) indicator: Indicator,
-    /// Whether a token was given once the resource was left out.
+    /// Whether the server issued a token only after `resource` was removed.
     pub(super) is_unsaid: AtomicBool,
-    /// What went wrong last.
+    /// The last failure.
     seen: Mutex<Option<Seen>>,
 }
 
 impl Traffic {
-    /// For the server at a URL. `private_network` is the operator's word.
+    /// Creates the value for the server at a URL. `private_network` is the operator's setting.
     pub fn new(
         server: &Url,
         private_network: bool,
@@ -91,12 +90,12 @@ impl Traffic {
         }))
     }
 
-    /// Whether the token endpoint refused the resource and gave a token without it.
+    /// Whether the token endpoint refused the resource and issued a token without it.
     pub fn refuses_resource(&self) -> bool {
         self.is_unsaid.load(Ordering::Relaxed)
     }
 
-    /// What went wrong last; asked once.
+    /// Takes the last failure.
     pub fn seen(&self) -> Option<Seen> {
         self.seen
             .lock()
@@ -104,25 +103,25 @@ impl Traffic {
             .take()
     }
 
-    /// Notes what went wrong.
+    /// Records the last failure.
     pub(super) fn note(&self, seen: Option<Seen>) {
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = seen;
     }
 
-    /// Refuses a URL that may not be called, before anything is sent there.
+    /// Rejects a URL that must not be called, before anything is sent to it.
     pub fn check(&self, url: &Url) -> Result<(), String> {
         let is_web = url.scheme() == "https" || (url.scheme() == "http" && self.allows_plain);
         if !is_web {
             return Err(format!(
-                "`{}` is not https, and what is sent there is secret",
+                "`{}` is not https, but secrets are sent there",
                 url.origin().ascii_serialization()
             ));
         }
         self.guard.check(url).map_err(|error| error.to_string())
     }
 
-    /// The same for a place that may have metadata: no private address but the server's own, unless the
-    /// operator allows them all, or both are this machine.
+    /// The same for a place that may have metadata: it must not be a private address except the server's own,
+    /// unless the operator allows all of them or both are this machine.
     pub fn check_place(&self, url: &Url) -> Result<(), String> {
         self.check(url)?;
         let is_own = url.host() == self.server.host();
@@ -132,8 +131,8 @@ impl Traffic {
         self.strangers.check(url).map_err(|error| error.to_string())
     }
 
-    /// What the server answers to a request without token: its challenges name its metadata and the
-    /// scopes to ask for (RFC 9728 §5.1). Without any, discovery tries the usual places.
+    /// Returns the challenges that the server sends to a request without a token. They name its metadata and
+    /// the scopes to ask for (RFC 9728 §5.1). If there are none, discovery tries the standard places.
     pub async fn challenges(&self, server: &Url) -> Vec<Challenge> {
         let ping = r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#;
         let post = self
@@ -148,7 +147,7 @@ impl Traffic {
             .header(ACCEPT, "application/json, text/event-stream");
         let posted = challenged(post).await;
         if challenge::pointers(&posted).is_empty() {
-            // Some servers challenge the one and some the other.
+            // Some servers send a challenge to a GET, others to a POST.
             let got = challenged(get).await;
             if posted.is_empty() || !challenge::pointers(&got).is_empty() {
                 return got;
@@ -157,7 +156,7 @@ impl Traffic {
         posted
     }
 
-    /// Asks for a document of discovery; goes on to where it was moved within its origin.
+    /// Requests a discovery document. Follows redirects within its origin.
     pub async fn document(&self, place: &Url) -> Got {
         let mut url = place.clone();
         for _ in 0..=REDIRECTS_MAX {
@@ -196,10 +195,10 @@ impl Traffic {
                 _ => Got::Nothing,
             };
         }
-        Got::Trouble("it redirects without end".to_owned())
+        Got::Trouble("it redirects too many times".to_owned())
     }
 
-    /// Sends JSON that rmcp would send otherwise, and reads the answer.
+    /// Sends JSON that rmcp cannot send, and reads the answer.
     pub async fn post_json(&self, url: &Url, body: &Value) -> Result<Answered, OAuthError> {
         self.check(url).map_err(OAuthError::Discovery)?;
         let request = self
@@ -219,7 +218,7 @@ impl Traffic {
         })
     }
 
-    /// Sends a form that rmcp knows nothing of; with `basic`, an id and its secret in the header.
+    /// Sends a form that rmcp does not support. `basic` is an id and its secret for the header.
     pub async fn post_form(
         &self,
         url: &str,
@@ -257,33 +256,33 @@ impl Traffic {
     }
 }
 
-/// What is had of a place of discovery.
+/// The result of a request for a discovery document.
 #[derive(Debug)]
 pub enum Got {
-    /// A body; whether it is a document, its reader says.
+    /// A body. Its reader decides whether it is a document.
     Document(Vec<u8>),
-    /// Nothing that is meant for us.
+    /// The place has no document.
     Nothing,
-    /// A challenge, which may name the place.
+    /// A challenge, which may name another place.
     Challenged(Vec<Challenge>),
-    /// A failure that passes.
+    /// A temporary failure.
     Failing(String),
     /// No answer at all.
     Dead(String),
-    /// Something that is not to be used.
+    /// An answer that must not be used.
     Trouble(String),
 }
 
-/// An answer to JSON.
+/// An answer to a JSON request.
 #[derive(Debug)]
 pub struct Answered {
-    /// Why it is no success.
+    /// Why the request failed, if it did.
     pub refusal: Option<Refusal>,
     /// The body.
     pub body: Vec<u8>,
 }
 
-/// Whether a URL stays on its own machine (RFC 8252 §7.3).
+/// Whether a URL stays on the local machine (RFC 8252 §7.3).
 pub fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
@@ -293,7 +292,7 @@ pub fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// The challenges that a request without token meets.
+/// Returns the challenges in the answer to a request without a token.
 async fn challenged(request: RequestBuilder) -> Vec<Challenge> {
     match send(request).await {
         Ok(response) if response.status() == StatusCode::UNAUTHORIZED => {
@@ -303,14 +302,14 @@ async fn challenged(request: RequestBuilder) -> Vec<Challenge> {
     }
 }
 
-/// Where a document was moved; `None` if that is not said.
+/// Returns the redirect target of a document; `None` if there is none.
 fn moved(from: &Url, headers: &HeaderMap) -> Result<Option<Url>, String> {
     let Some(location) = headers.get(LOCATION).and_then(|it| it.to_str().ok()) else {
         return Ok(None);
     };
     let next = from
         .join(location)
-        .map_err(|error| format!("it redirects to no URL: {error}"))?;
+        .map_err(|error| format!("it redirects to an invalid URL: {error}"))?;
     if next.origin() == from.origin() {
         return Ok(Some(next));
     }
@@ -320,7 +319,7 @@ fn moved(from: &Url, headers: &HeaderMap) -> Result<Option<Url>, String> {
     ))
 }
 
-/// Whether a status is of a failure that passes.
+/// Whether a status means a temporary failure.
 fn is_passing(status: StatusCode) -> bool {
     status.is_server_error()
         || matches!(
@@ -329,8 +328,8 @@ fn is_passing(status: StatusCode) -> bool {
         )
 }
 
-/// What a refusal says. A body with an error is one, whatever its status (GitHub and Slack send 200).
-/// No secret of the form that it answers is repeated.
+/// Returns the error in an answer. A body with an error counts, whatever the status (GitHub and Slack send
+/// 200). Secrets of the request's form are redacted.
 pub fn refusal(url: &Url, status: StatusCode, body: &[u8], form: Option<&Form>) -> Option<Refusal> {
     let refused = answer::object(body).and_then(|object| answer::refused(&object));
     if status.is_success() && refused.is_none() {
@@ -348,7 +347,7 @@ pub fn refusal(url: &Url, status: StatusCode, body: &[u8], form: Option<&Form>) 
     })
 }
 
-/// A URL without what may be secret.
+/// Returns a URL without the parts that may be secret.
 pub fn place(url: &Url) -> String {
     format!("{}{}", url.origin().ascii_serialization(), url.path())
 }

@@ -1,4 +1,4 @@
-//! Turns the answer of an HTTP service into the JSON of a `CallToolResult`.
+//! Converts the answer of an HTTP service to the JSON of a `CallToolResult`.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::StatusCode;
@@ -10,11 +10,11 @@ use crate::mcp::error::CallError;
 use crate::mcp::http::{Failure, content_type, read, read_refusal, refused_by_status};
 use crate::secret::Redactor;
 
-/// How much of a refusal reaches the caller, in characters.
+/// How much of an error body reaches the caller, in characters.
 const REFUSAL_CHARS_MAX: usize = 2_000;
 
-/// Reads the answer, at most `bytes_max` bytes of it. What the service refuses is the result of a
-/// tool that failed; what it refuses us is an error.
+/// Reads at most `bytes_max` bytes of the answer. If the service rejects the request, the result is a failed
+/// tool call. If it rejects the bridge's credentials, that is an error.
 pub async fn result(
     response: Response,
     bytes_max: usize,
@@ -27,7 +27,7 @@ pub async fn result(
     }
     if !status.is_success() {
         let body = read_refusal(response).await;
-        // What a service forbids, it gives reasons for; without any it is our credentials.
+        // A service explains a 403 in the body. Without an explanation, the credentials are the cause.
         if status == StatusCode::FORBIDDEN && body.trim_ascii().is_empty() {
             return Err(CallError::Auth(status.as_u16(), String::new()));
         }
@@ -58,7 +58,7 @@ fn content(kind: &str, uri: &str, body: &[u8]) -> Vec<Value> {
     if matches!(family, "image" | "audio") && kind != "image/svg+xml" {
         return vec![json!({ "type": family, "data": STANDARD.encode(body), "mimeType": kind })];
     }
-    // A page is a resource of its own, so that it can be shown as one.
+    // An HTML page becomes a resource, so that a client can display it.
     if kind == "text/html" {
         let page = json!({ "uri": uri, "mimeType": kind, "text": String::from_utf8_lossy(body) });
         return vec![json!({ "type": "resource", "resource": page })];

@@ -1,4 +1,4 @@
-//! What becomes of the body of an operation: which arguments hold it, and how it is written.
+//! The request body of an operation: which arguments it consists of, and how it is written.
 
 use std::{cell::Cell, collections::BTreeSet};
 
@@ -12,76 +12,76 @@ use super::{
     schema::{Definitions, Document},
 };
 
-/// The argument that holds a body which is no plain object.
+/// The argument for a body that is not a plain object.
 pub const BODY: &str = "body";
 
-/// How deep `allOf` and lists are looked into for the fields of a form.
+/// How deep `allOf` and lists are searched for the fields of a form.
 const DEPTH_MAX: usize = 8;
 
-/// Schemas that are looked at for the fields of one form.
+/// The maximum number of schemas that are examined for the fields of one form.
 const LOOKS_MAX: usize = 2_000;
 
-/// What a body of bytes is called where its content type is only a pattern.
+/// The content type of a binary body if the document has only a pattern.
 const OCTETS: &str = "application/octet-stream";
 
 /// The body of the request.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Body {
-    /// None.
+    /// No body.
     None,
-    /// The arguments that are no parameters are its fields; without any there is no body unless it is
-    /// required.
+    /// The fields of the body are all arguments that are not parameters. Without such arguments, a body is
+    /// sent only if it is required.
     Fields {
-        /// Whether there always is one.
+        /// Whether the body is always sent.
         required: bool,
-        /// How they are written.
+        /// The format of the fields.
         format: Fields,
     },
-    /// The argument [`BODY`] is the body.
+    /// The argument [`BODY`] is the whole body.
     Whole {
-        /// How it is written.
+        /// The format of the body.
         format: Whole,
         /// The content type.
         kind: HeaderValue,
     },
 }
 
-/// How fields are written.
+/// The format of fields.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Fields {
     /// As a JSON object of this content type.
     Json(HeaderValue),
-    /// `application/x-www-form-urlencoded`: the fields that are written in a way of their own.
+    /// `application/x-www-form-urlencoded`, with the fields that have their own style.
     Form(Vec<(String, Style)>),
-    /// `multipart/form-data`: the fields that are more than text.
+    /// `multipart/form-data`, with the fields that are not plain text.
     Parts(Vec<Part>),
 }
 
-/// How the argument [`BODY`] is written.
+/// The format of the argument [`BODY`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Whole {
     /// As JSON.
     Json,
-    /// As it is.
+    /// As plain text.
     Text,
-    /// The bytes that its base64 stands for.
+    /// As bytes, decoded from base64.
     Bytes,
 }
 
-/// A field of a multipart body that is more than text.
+/// A field of a multipart body that is not plain text.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Part {
-    /// Its name.
+    /// The name of the field.
     pub name: String,
-    /// Whether its value is base64, of a file.
+    /// Whether its value is a file in base64.
     pub is_file: bool,
-    /// Its content type.
+    /// The content type of the part.
     pub kind: Option<String>,
-    /// The argument that holds the name of the file.
+    /// The argument for the name of the file.
     pub filename: Option<String>,
 }
 
-/// Reads the request body into the input.
+/// Adds the request body to the input.
 pub fn read(
     document: Document<'_>,
     operation: &Value,
@@ -114,22 +114,22 @@ pub fn read(
     }
 }
 
-/// A body that is read.
+/// A body that is being read.
 struct Reader<'a> {
     /// The document.
     document: Document<'a>,
     /// The body.
     body: &'a Value,
-    /// Its content type.
+    /// The chosen content type.
     media: Media<'a>,
-    /// Whether it has to be there.
+    /// Whether the body is required.
     required: bool,
-    /// How many schemas may still be looked at.
+    /// How many schemas may still be examined.
     looks: Cell<usize>,
 }
 
 impl Reader<'_> {
-    /// A body in JSON: its fields if it is a plain object, else one argument.
+    /// A JSON body: its fields if it is a plain object, otherwise one argument.
     fn json(&self, input: &mut Input, definitions: &mut Definitions) -> Result<Body, String> {
         let kind = self.kind("application/json")?;
         let resolved = self.document.resolve(self.media.schema());
@@ -150,7 +150,7 @@ impl Reader<'_> {
         Ok(Body::Whole { format, kind })
     }
 
-    /// A form.
+    /// A URL-encoded form.
     fn form(&self, input: &mut Input, definitions: &mut Definitions) -> Body {
         self.take_fields(input, definitions);
         let encoding = self.media.said.get("encoding").and_then(Value::as_object);
@@ -165,7 +165,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Takes the fields of a schema that is an object.
+    /// Takes the fields of an object schema.
     fn take_fields(&self, input: &mut Input, definitions: &mut Definitions) {
         let resolved = self.document.resolve(self.media.schema());
         let Value::Object(mut taken) = self.document.take(resolved, definitions) else {
@@ -177,13 +177,13 @@ impl Reader<'_> {
         if let (Some(Value::Array(names)), true) = (taken.shift_remove("required"), self.required) {
             input.required = names;
         }
-        // An object, whatever else 3.0's `nullable` made of it.
+        // The schema is an object, even if `nullable` of 3.0 changed its type.
         taken.shift_remove("type");
         taken.shift_remove("description");
         input.rest = taken;
     }
 
-    /// A form in parts, with files as base64.
+    /// A multipart form, with files in base64.
     fn parts(&self, input: &mut Input, definitions: &mut Definitions) -> Result<Body, String> {
         let mut fields = Described::default();
         self.describe(self.media.schema(), &mut fields, 0);
@@ -224,14 +224,14 @@ impl Reader<'_> {
         })
     }
 
-    /// Whether one more schema may be looked at.
+    /// Whether another schema may be examined.
     fn may_look(&self, depth: usize) -> bool {
         let left = self.looks.get();
         self.looks.set(left.saturating_sub(1));
         left > 0 && depth <= DEPTH_MAX
     }
 
-    /// Collects the fields of a schema, also those that `allOf` puts together.
+    /// Collects the fields of a schema, including those from `allOf`.
     fn describe<'b>(&'b self, schema: &'b Value, fields: &mut Described<'b>, depth: usize) {
         let schema = self.document.resolve(schema);
         if !self.may_look(depth) {
@@ -252,7 +252,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Whether a schema is of a file, or of several.
+    /// Whether a schema describes a file or a list of files.
     fn is_file(&self, schema: &Value, depth: usize) -> bool {
         let schema = self.document.resolve(schema);
         if !self.may_look(depth) {
@@ -274,7 +274,7 @@ impl Reader<'_> {
             .any(|inner| self.is_file(inner, depth + 1))
     }
 
-    /// What is said of the argument for a file, or for a list of them.
+    /// Returns the schema of the argument for a file, or for a list of files.
     fn file(&self, schema: &Value) -> Value {
         let one = json!({ "type": "string", "contentEncoding": "base64" });
         let mut said = if self.is_list(schema, 0) {
@@ -291,7 +291,7 @@ impl Reader<'_> {
         said
     }
 
-    /// Whether a file's schema is a list of files.
+    /// Whether the schema of a file is a list of files.
     fn is_list(&self, schema: &Value, depth: usize) -> bool {
         let schema = self.document.resolve(schema);
         if !self.may_look(depth) {
@@ -304,7 +304,7 @@ impl Reader<'_> {
         schema.get("items").is_some() || branches.any(|inner| self.is_list(inner, depth + 1))
     }
 
-    /// A body that one argument holds, as text or as base64.
+    /// A body in one argument, as text or as base64.
     fn whole(&self, format: Whole, input: &mut Input) -> Result<Body, String> {
         let kind = self.kind(OCTETS)?;
         let words = text(self.body, "description").unwrap_or_default();
@@ -329,28 +329,28 @@ impl Reader<'_> {
         Ok(Body::Whole { format, kind })
     }
 
-    /// The content type to send; `default` in the place of a pattern.
+    /// Returns the content type to send; `default` if the document has a pattern.
     fn kind(&self, default: &'static str) -> Result<HeaderValue, String> {
         let Some(kind) = single(self.media.kind) else {
             return Ok(HeaderValue::from_static(default));
         };
         HeaderValue::from_str(kind)
-            .map_err(|_| "the content type of its body fits no header".to_owned())
+            .map_err(|_| "the content type of its body is not a valid header value".to_owned())
     }
 }
 
 /// The fields of a multipart body.
 #[derive(Default)]
 struct Described<'a> {
-    /// Their names and schemas.
+    /// The names and schemas of the fields.
     properties: Vec<(&'a str, &'a Value)>,
-    /// Their names.
+    /// The names of the fields.
     names: BTreeSet<&'a str>,
-    /// Those that must be there.
+    /// The required fields.
     required: BTreeSet<&'a str>,
 }
 
-/// Adds an argument for the name of each single file: services go by its ending.
+/// Adds an argument for the name of each single file, because services check the file extension.
 fn add_filenames(parts: &mut [Part], input: &mut Input) {
     for part in parts {
         let is_list = input
@@ -367,12 +367,13 @@ fn add_filenames(parts: &mut [Part], input: &mut Input) {
     }
 }
 
-/// A content type that is no pattern and no list.
+/// Returns a content type that is neither a pattern nor a list.
 fn single(kind: &str) -> Option<&str> {
     (!kind.contains(['*', ',']) && kind.contains('/')).then_some(kind)
 }
 
-/// Whether a field that is not described, or only as text, is a file by the content type of its part.
+/// Whether a field without a schema, or with a plain text schema, is a file according to the content type of
+/// its part.
 fn is_file_by_encoding(schema: &Value, kind: Option<&str>) -> bool {
     let Some(kind) = kind else {
         return false;
@@ -389,7 +390,7 @@ fn is_file_by_encoding(schema: &Value, kind: Option<&str>) -> bool {
 mod tests {
     use super::*;
 
-    /// The arguments for a body under this content type.
+    /// Returns the body and the arguments for this content type.
     fn read_body(kind: &str, media: &Value) -> (Result<Body, String>, Value) {
         let root = json!({ "components": { "schemas": {
             "File": { "type": "string", "format": "binary" },

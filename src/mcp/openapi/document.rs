@@ -1,4 +1,4 @@
-//! Reads the text of a document: JSON or YAML, OpenAPI 3 or Swagger 2.0; pure.
+//! Parses the text of a document: JSON or YAML, OpenAPI 3 or Swagger 2.0. Pure.
 
 use serde_json::Value;
 use url::Url;
@@ -9,10 +9,10 @@ use crate::mcp::http::{Kind, preview};
 use crate::mcp::weight::{weight, weight_max};
 use crate::secret::Redactor;
 
-/// What was fetched.
+/// A fetched document.
 #[derive(Debug)]
 pub struct Fetched<'a> {
-    /// Where it was found.
+    /// The URL of the document.
     pub location: &'a Url,
     /// The content type.
     pub kind: &'a str,
@@ -20,18 +20,18 @@ pub struct Fetched<'a> {
     pub body: &'a [u8],
 }
 
-/// A document in the shape of OpenAPI 3.
+/// A document in the form of OpenAPI 3.
 #[derive(Debug)]
 pub struct Parsed {
-    /// All of it.
+    /// The whole document.
     pub root: Value,
-    /// Whether its schemas are in the dialect of OpenAPI 3.0.
+    /// Whether its schemas use the dialect of OpenAPI 3.0.
     pub is_3_0: bool,
-    /// Where it says at which server the operations are.
+    /// The key that contains the address of the service.
     pub server_key: &'static str,
 }
 
-/// Reads the document, or says what it is instead.
+/// Parses the document, or explains what the text is instead.
 pub fn parse(
     fetched: &Fetched<'_>,
     bytes_max: usize,
@@ -57,17 +57,17 @@ pub fn parse(
         Some((_, version)) => {
             let shown = preview(version.as_bytes(), redactor);
             Err(ConnectError::Protocol(format!(
-                "its document is of OpenAPI (Swagger) `{shown}`; 2.0, 3.0 or 3.1 is needed"
+                "its document has the OpenAPI (Swagger) version `{shown}`; 2.0, 3.0 or 3.1 is required"
             )))
         }
         None => Err(ConnectError::Protocol(
-            "what is at its URL is no OpenAPI document (it has neither `openapi` nor `swagger`)"
+            "its URL does not return an OpenAPI document (it has neither `openapi` nor `swagger`)"
                 .to_owned(),
         )),
     }
 }
 
-/// The error of a document that is too large, or whose operations are once they stand alone.
+/// The error for a document that is too large, or whose operations are too large with all their definitions.
 pub fn too_large(bytes_max: usize) -> ConnectError {
     ConnectError::TooLarge {
         what: "its OpenAPI document",
@@ -75,7 +75,7 @@ pub fn too_large(bytes_max: usize) -> ConnectError {
     }
 }
 
-/// The values of the text, as JSON or else as YAML.
+/// Parses the text as JSON, or as YAML.
 fn values(
     fetched: &Fetched<'_>,
     bytes_max: usize,
@@ -95,7 +95,7 @@ fn values(
         None
     } else {
         let text = String::from_utf8_lossy(body);
-        // What is kept for aliases while it is read weighs as much again.
+        // The values that the parser keeps for aliases take the same amount again.
         match yaml::read(&text, weight_max(bytes_max) / 2) {
             Ok(document @ Value::Object(_)) => return Ok(document),
             Ok(_) => None,
@@ -111,16 +111,16 @@ fn values(
     Err(ConnectError::Protocol(match wrong {
         Some(words) if is_yaml => {
             let words = redactor.redact(&words);
-            format!("its OpenAPI document is no YAML: {words}")
+            format!("its OpenAPI document is not valid YAML: {words}")
         }
         _ if Kind::of(kind) == Kind::Json => {
-            format!("its OpenAPI document is no JSON object: {preview}")
+            format!("its OpenAPI document is not a JSON object: {preview}")
         }
         _ => format!("`{kind}` instead of an OpenAPI document in JSON or YAML: {preview}"),
     }))
 }
 
-/// Which of the two keys says the version, and the version: YAML may have it as a number.
+/// Returns the version and its key. In YAML the version may be a number.
 fn version(root: &Value) -> Option<(&'static str, String)> {
     ["openapi", "swagger"].into_iter().find_map(|key| {
         let version = match root.get(key)? {
@@ -177,7 +177,7 @@ mod tests {
             (
                 "application/yaml",
                 "openapi: [3.1.0\n",
-                "its OpenAPI document is no YAML: ",
+                "its OpenAPI document is not valid YAML: ",
             ),
             (
                 "application/yaml",
@@ -187,13 +187,13 @@ mod tests {
             (
                 "application/json",
                 r#"{"openapi": "3.1.0",}"#,
-                "is no JSON object",
+                "is not a JSON object",
             ),
             ("text/html", "<p>docs", "`text/html` instead of"),
             (
                 "application/yaml",
                 "openapi: 4.0.0",
-                "`4.0.0`; 2.0, 3.0 or 3.1 is needed",
+                "`4.0.0`; 2.0, 3.0 or 3.1 is required",
             ),
             ("application/json", r#"{"swagger": "1.2"}"#, "`1.2`; 2.0"),
             (

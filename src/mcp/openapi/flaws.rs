@@ -1,8 +1,8 @@
-//! [`Flaws`]: what of a document could not be made a tool, in a bounded number of lines.
+//! [`Flaws`]: the operations of a document that could not become tools, in a limited number of lines.
 
 use crate::plain_text;
 
-/// Lines that are kept of one document.
+/// The maximum number of lines for one document.
 const LINES_MAX: usize = 50;
 
 /// The longest path that is shown, in characters.
@@ -11,14 +11,14 @@ const PATH_CHARS_MAX: usize = 100;
 /// The flaws of one document.
 #[derive(Debug, Default)]
 pub struct Flaws {
-    /// The first of them.
+    /// The first lines.
     lines: Vec<String>,
-    /// How many more there are.
+    /// The number of further flaws.
     more: usize,
 }
 
 impl Flaws {
-    /// Notes what is wrong with an operation.
+    /// Adds what is wrong with an operation.
     pub fn note(&mut self, method: &str, path: &str, what: &str) {
         if self.lines.len() >= LINES_MAX {
             self.more += 1;
@@ -32,7 +32,7 @@ impl Flaws {
         self.lines.push(plain_text::line(&line).into_owned());
     }
 
-    /// All lines.
+    /// Returns all lines.
     pub fn into_lines(mut self) -> Vec<String> {
         if self.more > 0 {
             self.lines

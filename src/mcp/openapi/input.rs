@@ -1,4 +1,4 @@
-//! [`Input`]: the schema of a tool's arguments as it grows.
+//! [`Input`]: builds the schema of a tool's arguments.
 
 use serde_json::{Map, Value, json};
 
@@ -9,19 +9,20 @@ use super::{
     schema::{Definitions, Document},
 };
 
-/// The input schema as it grows.
+/// An input schema under construction.
 #[derive(Debug, Default)]
 pub struct Input {
-    /// The whole schema; `properties` and `required` are kept apart.
+    /// The schema without `properties` and `required`.
     pub rest: Map<String, Value>,
-    /// Argument → schema.
+    /// The schema of each argument.
     pub properties: Map<String, Value>,
-    /// The arguments that must be there.
+    /// The required arguments.
     pub required: Vec<Value>,
 }
 
 impl Input {
-    /// An argument name for a parameter: its own, unless another one or a field of the body has it.
+    /// Returns an argument name for a parameter: its own name, unless another parameter or a field of the
+    /// body uses it.
     pub fn free_name(&self, place: &str, name: &str) -> String {
         if !self.properties.contains_key(name) {
             return name.to_owned();
@@ -77,7 +78,7 @@ impl Input {
         }
     }
 
-    /// The finished schema.
+    /// Returns the finished schema.
     pub fn schema(self, document: Document<'_>, definitions: Definitions) -> Value {
         let mut schema = Map::new();
         schema.insert("type".to_owned(), json!("object"));

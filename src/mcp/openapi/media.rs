@@ -1,10 +1,10 @@
-//! Content types: what a body can be, and which of several is taken.
+//! Content types: the kinds of bodies, and the choice between several.
 
 use serde_json::Value;
 
 use crate::mcp::http::Kind;
 
-/// What can be written under a content type; the first ones are preferred.
+/// The kind of a content type, in order of preference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Family {
     /// JSON.
@@ -13,11 +13,11 @@ pub enum Family {
     Form,
     /// `multipart/form-data`
     Parts,
-    /// Text, also XML.
+    /// Text, including XML.
     Text,
     /// Any other bytes.
     Bytes,
-    /// Parts that are no form: they cannot be written.
+    /// A multipart type that is not a form. It cannot be written.
     Unknown,
 }
 
@@ -26,14 +26,14 @@ pub enum Family {
 pub struct Media<'a> {
     /// The content type as written.
     pub kind: &'a str,
-    /// What it is.
+    /// The kind of the content type.
     pub family: Family,
-    /// What stands under it.
+    /// The entry's value.
     pub said: &'a Value,
 }
 
 impl<'a> Media<'a> {
-    /// The content type that is preferred of a body or response.
+    /// Returns the preferred content type of a body or response.
     pub fn best(owner: &'a Value) -> Option<Self> {
         let content = owner.get("content")?.as_object()?;
         let all = content.iter().map(|(kind, said)| Self {
@@ -44,14 +44,14 @@ impl<'a> Media<'a> {
         all.min_by_key(|media| media.family)
     }
 
-    /// The schema; anything goes where there is none.
+    /// Returns the schema, or one that accepts everything if there is none.
     pub fn schema(&self) -> &'a Value {
         self.said.get("schema").unwrap_or(&Value::Bool(true))
     }
 }
 
 impl Family {
-    /// Of a content type.
+    /// Returns the kind of a content type.
     fn of(kind: &str) -> Self {
         let kind = essence(kind);
         if kind == "*/*" || Kind::of(&kind) == Kind::Json {
@@ -70,13 +70,13 @@ impl Family {
     }
 }
 
-/// A content type in small letters, without its parameters.
+/// Returns a content type in lower case, without its parameters.
 pub fn essence(kind: &str) -> String {
     let kind = kind.split(';').next().unwrap_or_default();
     kind.trim().to_ascii_lowercase()
 }
 
-/// Whether a content type, as [`essence`] gives it, is of text.
+/// Whether a result of [`essence`] is a text type.
 pub fn is_textual(kind: &str) -> bool {
     kind.starts_with("text/")
         || ["/xml", "+xml", "yaml", "/javascript", "/graphql"]
@@ -85,7 +85,7 @@ pub fn is_textual(kind: &str) -> bool {
         || Kind::of(kind) == Kind::Json
 }
 
-/// The schema under a JSON content type.
+/// Returns the schema of a JSON content type.
 pub fn json_schema(owner: &Value) -> Option<&Value> {
     let media = Media::best(owner)?;
     (media.family == Family::Json).then(|| media.schema())

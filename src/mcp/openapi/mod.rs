@@ -1,6 +1,6 @@
-//! An HTTP service that is no MCP server: the operations of its OpenAPI document are tools.
+//! An HTTP service without MCP: the operations of its OpenAPI document are its tools.
 //!
-//! There is no connection to keep. The document is read once; each call is one request.
+//! There is no connection to keep. The bridge reads the document once, and each call is one request.
 //!
 //! ```text
 //! document ── yaml, swagger ──▶ OpenAPI 3 ── operation (input, parameter, body, naming) ──▶ tools

@@ -1,13 +1,13 @@
-//! [`Names`]: gives each thing a name that no other has, in a time that does not grow with their number.
+//! [`Names`]: assigns unique names in a time that does not grow with their number.
 
 use std::collections::HashMap;
 
-/// Names that are taken, each with the number that was tried last.
+/// The names in use, each with the last number that was tried.
 #[derive(Debug, Default)]
 pub struct Names(HashMap<String, usize>);
 
 impl Names {
-    /// Takes a name, unless it is taken.
+    /// Takes a name. Returns false if it is in use.
     pub fn take(&mut self, name: &str) -> bool {
         let is_free = !self.0.contains_key(name);
         if is_free {
@@ -16,13 +16,14 @@ impl Names {
         is_free
     }
 
-    /// The name, or what `numbered` makes of it and the next free number, from 2 on.
+    /// Returns the name if it is free; otherwise the result of `numbered` with the next free number, starting
+    /// at 2.
     pub fn free(&mut self, name: &str, numbered: impl Fn(&str, usize) -> String) -> String {
         if self.take(name) {
             return name.to_owned();
         }
         loop {
-            // Numbers that were tried once are taken for good, so none is tried twice.
+            // The last number is remembered, so that no number is tried twice.
             let number = self.0.entry(name.to_owned()).or_insert(1);
             *number += 1;
             let other = numbered(name, *number);
@@ -53,7 +54,7 @@ mod tests {
         for _ in 0..100_000 {
             names.free("x", |name, number| format!("{name}_{number}"));
         }
-        // Trying each number again would take minutes.
+        // Trying every number again would take minutes.
         assert!(begun.elapsed().as_secs() < 10, "{:?}", begun.elapsed());
     }
 }

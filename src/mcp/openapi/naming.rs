@@ -1,33 +1,33 @@
-//! What the tools of a document are called: after their paths; pure.
+//! Names the tools of a document after their paths. Pure.
 
 use super::names::Names;
 use crate::name::{TOOL_NAME_BYTES_MAX, is_hidden};
 
-/// The longest name that is made of a path, in bytes: what MCP asks for.
+/// The longest name that is made from a path, in bytes: the limit of MCP.
 const PATH_NAME_BYTES_MAX: usize = 128;
 
-/// What a name that is made of a path may have beside letters and digits.
+/// The characters that a name from a path may contain, besides letters and digits.
 const PUNCTUATION: &str = "-_.~:@+ ";
 
-/// What an operation is called after. Those of one path stand together, the first one first.
+/// The parts of an operation that its name is made from. Operations of one path are adjacent.
 #[derive(Debug, Clone, Copy)]
 pub struct Called<'a> {
-    /// Its path.
+    /// The path.
     pub path: &'a str,
-    /// Its method, in small letters.
+    /// The method, in lower case.
     pub method: &'a str,
-    /// Its operation id.
+    /// The operation id.
     pub id: Option<&'a str>,
 }
 
-/// The names, one for each.
+/// Returns one name for each operation.
 ///
-/// The first operation of a path has the path's own name: a second one of the same path has its method
-/// behind that. Where a path makes no name, or another path made the same, it is the operation id.
+/// The first operation of a path is named after the path. Further operations of the same path have their
+/// method appended. If a path has no valid name, or another path has the same name, the operation id is used.
 pub fn names(operations: &[Called<'_>]) -> Vec<String> {
     let mut names = Names::default();
     let mut given: Vec<Option<String>> = vec![None; operations.len()];
-    // The names of paths come before those with a method, whatever the order of the document.
+    // Names of paths take precedence over names with a method, in any order of the document.
     for wants_first in [true, false] {
         for (index, called) in operations.iter().enumerate() {
             let is_first = is_first(operations, index);
@@ -47,7 +47,7 @@ pub fn names(operations: &[Called<'_>]) -> Vec<String> {
     .collect()
 }
 
-/// The operation id, or the words of the path and a number.
+/// Returns the operation id, or the words of the path and a number.
 fn other(names: &mut Names, called: &Called<'_>, is_first: bool) -> String {
     if let Some(id) = called.id.filter(|id| names.take(id)) {
         return id.to_owned();
@@ -56,13 +56,13 @@ fn other(names: &mut Names, called: &Called<'_>, is_first: bool) -> String {
     names.free(&words, |name, number| format!("{name}_{number}"))
 }
 
-/// Whether it is the first one of its path.
+/// Whether it is the first operation of its path.
 fn is_first(operations: &[Called<'_>], index: usize) -> bool {
     let before = index.checked_sub(1).and_then(|it| operations.get(it));
     before.map(|it| it.path) != operations.get(index).map(|it| it.path)
 }
 
-/// The name, with the method behind it unless it is the first of its path.
+/// Appends the method, unless the operation is the first of its path.
 fn with_method(name: String, called: &Called<'_>, is_first: bool) -> String {
     if is_first {
         name
@@ -71,7 +71,7 @@ fn with_method(name: String, called: &Called<'_>, is_first: bool) -> String {
     }
 }
 
-/// The operation id of an operation, where it can be called by it.
+/// Returns the operation id if it is a valid tool name.
 pub fn usable_id(id: &str) -> Option<&str> {
     let is_usable = !id.trim().is_empty()
         && id.len() <= TOOL_NAME_BYTES_MAX
@@ -79,7 +79,7 @@ pub fn usable_id(id: &str) -> Option<&str> {
     is_usable.then_some(id)
 }
 
-/// `/items/{id}/move` is called `items_id_move`; `None` where that makes no name.
+/// Converts `/items/{id}/move` to `items_id_move`. Returns `None` if the result is not a valid name.
 fn path_name(path: &str) -> Option<String> {
     let name = path.trim_matches('/').replace('/', "_");
     let name = name.replace(['{', '}'], "");
@@ -91,7 +91,7 @@ fn path_name(path: &str) -> Option<String> {
     is_usable.then_some(name)
 }
 
-/// The words of a path that makes no name.
+/// Returns the words of a path without a valid name.
 fn words(path: &str) -> String {
     let words: Vec<&str> = path
         .split(|c: char| !c.is_ascii_alphanumeric() && c != '-')
@@ -109,7 +109,7 @@ fn words(path: &str) -> String {
 mod tests {
     use super::*;
 
-    /// The names for `method path [id]`.
+    /// Returns the names for lines of `method path [id]`.
     fn named(lines: &[&str]) -> Vec<String> {
         let operations: Vec<_> = lines
             .iter()
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn no_two_tools_have_one_name() {
-        // The name of a path goes before one with a method, and both before a number.
+        // The name of a path takes precedence over one with a method, and both over a number.
         let lines = [
             "post /pet",
             "put /pet",

@@ -1,4 +1,4 @@
-//! The operations of a document, as tools.
+//! Converts the operations of a document to tools.
 
 use serde_json::{Map, Value, json};
 
@@ -14,7 +14,7 @@ use super::{
 use crate::mcp::weight::{TOOL_BYTES, lighten, weight_of};
 use crate::tool::ALIAS_META;
 
-/// The methods whose operations become tools. Of one path the first of them has its name.
+/// The methods whose operations become tools. The first one of a path gets the path's name.
 const METHODS: [(&str, http::Method); 5] = [
     ("post", http::Method::POST),
     ("get", http::Method::GET),
@@ -23,49 +23,50 @@ const METHODS: [(&str, http::Method); 5] = [
     ("delete", http::Method::DELETE),
 ];
 
-/// An operation that became a tool.
+/// An operation as a tool.
 #[derive(Debug)]
 pub struct Operation {
     /// The tool's name.
     pub name: String,
-    /// Its entry in the shape of `tools/list`.
+    /// The tool as an entry of `tools/list`.
     pub tool: Value,
-    /// The method.
+    /// The HTTP method.
     pub method: http::Method,
-    /// The `servers[0].url` of the operation or its path, where it has its own.
+    /// The `servers[0].url` of the operation or its path, if it has one.
     pub server: Option<String>,
-    /// The path, cut at its parameters.
+    /// The path, split at its parameters.
     pub path: Vec<Piece>,
-    /// Where the other parameters go.
+    /// The other parameters.
     pub parameters: Vec<Parameter>,
-    /// What becomes of the remaining arguments.
+    /// The format of the body, which holds the remaining arguments.
     pub body: Body,
 }
 
 /// A piece of a path.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Piece {
-    /// As it is.
+    /// Literal text.
     Text(String),
     /// The value of a parameter.
     Value(Parameter),
 }
 
-/// How many copies of a tool there are while a document is read.
+/// How many copies of a tool exist while a document is read.
 const COPIES: usize = 2;
 
-/// An operation as the document has it.
+/// An operation in the document.
 struct Found<'a> {
-    /// Its path.
+    /// The path.
     path: &'a str,
-    /// Its method, in small letters.
+    /// The method, in lower case.
     method: &'static str,
-    /// Its operation id, where it can be called by it.
+    /// The operation id, if it is a valid tool name.
     id: Option<&'a str>,
 }
 
-/// The operations of a document. Those that cannot be called are left out, which `flaws` tells. `None`
-/// when their tools weigh more than `weight_max`: each has all definitions that it needs.
+/// Returns the operations of a document. Operations that cannot be called are left out and reported in
+/// `flaws`. Returns `None` if the tools weigh more than `weight_max`, because each tool contains all
+/// definitions that it needs.
 pub fn operations(
     document: Document<'_>,
     root: &Value,
@@ -87,7 +88,7 @@ pub fn operations(
                         flaws.note(
                             method,
                             path,
-                            "its arguments are not described: they are too many",
+                            "it has too many arguments, so they are not described",
                         );
                     }
                     annotate(&mut read.tool, &verb);
@@ -105,7 +106,7 @@ pub fn operations(
     Some(operations)
 }
 
-/// Gives each operation its name, and its operation id as a second one.
+/// Sets the name of each operation, and its operation id as a second name.
 fn name_all(operations: &mut [Operation], found: &[Found<'_>], flaws: &mut Flaws) {
     let called: Vec<Called<'_>> = found
         .iter()
@@ -122,14 +123,14 @@ fn name_all(operations: &mut [Operation], found: &[Found<'_>], flaws: &mut Flaws
             Some(_) => flaws.note(
                 found.method,
                 found.path,
-                "its operation id cannot be called: another tool has that name",
+                "it cannot be called by its operation id, because another tool has that name",
             ),
             None => {}
         }
     }
 }
 
-/// What the method says of a tool (MCP 2025-11-25, tool annotations; RFC 9110 §9.2).
+/// Adds the annotations that follow from the method (MCP 2025-11-25, tool annotations; RFC 9110 §9.2).
 fn annotate(tool: &mut Value, method: &http::Method) {
     let hints = match *method {
         http::Method::GET => json!({ "readOnlyHint": true }),
@@ -142,7 +143,7 @@ fn annotate(tool: &mut Value, method: &http::Method) {
     }
 }
 
-/// Reads one operation; its name and method come later.
+/// Reads one operation. Its name and method are set later.
 fn read(
     document: Document<'_>,
     path: &str,
@@ -177,7 +178,7 @@ fn read(
         }
     }
     let pieces = cut(path, &of_path, &mut input)?;
-    // What is described and does not stand in the path goes nowhere.
+    // Path parameters that do not occur in the path are ignored.
     parameters.extend(of_path);
     Ok(Operation {
         tool: tool(document, operation, input.schema(document, definitions)),
@@ -190,7 +191,7 @@ fn read(
     })
 }
 
-/// The entry of `tools/list`.
+/// Builds the entry of `tools/list`.
 fn tool(document: Document<'_>, operation: &Value, input: Value) -> Value {
     let summary = text(operation, "summary");
     let description = text(operation, "description").filter(|words| !words.trim().is_empty());
@@ -209,7 +210,7 @@ fn tool(document: Document<'_>, operation: &Value, input: Value) -> Value {
     Value::Object(tool)
 }
 
-/// The JSON schema of a 2xx answer.
+/// Returns the JSON schema of a 2xx answer.
 fn output_schema(document: Document<'_>, operation: &Value) -> Option<Value> {
     let responses = operation.get("responses")?;
     let response = ["200", "201", "2XX"]
@@ -226,7 +227,7 @@ fn output_schema(document: Document<'_>, operation: &Value) -> Option<Value> {
     Some(taken)
 }
 
-/// Cuts a path at its parameters. One that is not described is a text.
+/// Splits a path at its parameters. A parameter without a description accepts a text.
 fn cut(path: &str, described: &[Parameter], input: &mut Input) -> Result<Vec<Piece>, String> {
     let mut pieces = Vec::new();
     let mut rest = path;
@@ -252,7 +253,7 @@ fn cut(path: &str, described: &[Parameter], input: &mut Input) -> Result<Vec<Pie
     Ok(pieces)
 }
 
-/// A parameter that only stands in the path.
+/// Adds a parameter that occurs only in the path.
 fn undescribed(name: &str, input: &mut Input) -> Parameter {
     let argument = input.free_name("path", name);
     input.insert(&argument, json!({ "type": "string" }), None, false);
@@ -264,7 +265,7 @@ fn undescribed(name: &str, input: &mut Input) -> Parameter {
     }
 }
 
-/// `servers[0].url` with the defaults of its variables.
+/// Returns `servers[0].url` with the defaults of its variables.
 pub fn server_of(owner: &Value) -> Option<String> {
     let server = owner.get("servers")?.get(0)?;
     let mut url = text(server, "url")?.to_owned();

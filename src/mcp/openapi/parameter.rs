@@ -1,4 +1,4 @@
-//! The parameters of an operation: where each goes, and how it is written.
+//! The parameters of an operation: their location and format.
 
 use std::collections::BTreeSet;
 
@@ -10,17 +10,17 @@ use super::schema::Document;
 /// A parameter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parameter {
-    /// The argument that holds its value.
+    /// The argument with its value.
     pub argument: String,
-    /// Its name on the wire.
+    /// Its name in the request.
     pub name: String,
-    /// Where it goes.
+    /// Its location.
     pub place: Place,
-    /// How its value is written.
+    /// The format of its value.
     pub style: Style,
 }
 
-/// Where a parameter goes.
+/// The location of a parameter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// The query.
@@ -29,39 +29,39 @@ pub enum Place {
     Header(HeaderName),
     /// A cookie.
     Cookie,
-    /// The path, which is cut at its parameters.
+    /// The path, which is split at its parameters.
     Path,
 }
 
-/// How a value is written (OpenAPI 3.1, style values).
+/// The format of a value (OpenAPI 3.1, style values).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
     /// `a=1&a=2`
     Repeated,
-    /// `a=1,2`, with this between the items.
+    /// `a=1,2`, with this separator.
     Joined(char),
     /// `a[b]=1`
     Deep,
     /// `a={"b":1}`
     Json,
-    /// `1,2`; with `explode` an object is `a=1,b=2`.
+    /// `1,2`; with `explode`, an object becomes `a=1,b=2`.
     Simple {
-        /// Whether names and values of an object stand together.
+        /// Whether each name is joined to its value.
         explode: bool,
     },
     /// `.1.2`
     Label {
-        /// Whether items have a dot each.
+        /// Whether each item gets a dot.
         explode: bool,
     },
     /// `;a=1;a=2`
     Matrix {
-        /// Whether items have the name each.
+        /// Whether each item gets the name.
         explode: bool,
     },
 }
 
-/// The parameters of an operation: its own, then those of its path that it does not replace.
+/// Returns the parameters of an operation: its own, then those of its path that it does not override.
 pub fn parameters_of<'a>(
     document: Document<'a>,
     item: &'a Value,
@@ -77,13 +77,13 @@ pub fn parameters_of<'a>(
         .collect()
 }
 
-/// Where a parameter goes. The headers that the transport and the operator's credentials own are left
-/// out.
+/// Returns the location of a parameter. Returns `None` for headers that belong to the transport or to the
+/// operator's credentials.
 pub fn place_of(place: &str, name: &str) -> Option<Place> {
     match place {
         "path" => Some(Place::Path),
         "query" => Some(Place::Query),
-        // The name of a cookie is a token, as that of a header is.
+        // The name of a cookie is a token, like that of a header.
         "cookie" => HeaderName::from_bytes(name.as_bytes())
             .is_ok()
             .then_some(Place::Cookie),
@@ -105,7 +105,7 @@ pub fn place_of(place: &str, name: &str) -> Option<Place> {
     }
 }
 
-/// How a parameter, or the encoding of a form's field, writes its value.
+/// Returns the format of a parameter, or of a form field with an encoding.
 pub fn style_of(said: &Value, place: &str) -> Style {
     if said.get("content").is_some() {
         return Style::Json;
@@ -130,7 +130,7 @@ pub fn style_of(said: &Value, place: &str) -> Style {
     }
 }
 
-/// A text under a key.
+/// Returns the text under a key.
 pub fn text<'a>(owner: &'a Value, key: &str) -> Option<&'a str> {
     owner.get(key).and_then(Value::as_str)
 }

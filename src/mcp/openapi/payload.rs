@@ -1,4 +1,4 @@
-//! Writes the body of a request from the arguments.
+//! Writes the body of a request.
 
 use base64::{
     Engine as _,
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::mcp::error::CallError;
 
-/// Base64 as it is found: with padding or without.
+/// Base64 with or without padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
@@ -36,7 +36,7 @@ pub struct Payload {
     pub bytes: Vec<u8>,
 }
 
-/// Writes the body; `None` where there is none.
+/// Writes the body; `None` if there is none.
 pub fn write(body: &Body, mut arguments: Map<String, Value>) -> Result<Option<Payload>, CallError> {
     match body {
         Body::None => Ok(None),
@@ -58,7 +58,7 @@ pub fn write(body: &Body, mut arguments: Map<String, Value>) -> Result<Option<Pa
     }
 }
 
-/// A body that one argument holds.
+/// Writes a body that is one argument.
 fn whole(format: Whole, kind: &HeaderValue, value: Value) -> Result<Payload, CallError> {
     let mut kind = kind.clone();
     let bytes = match (format, value) {
@@ -83,7 +83,7 @@ fn form(styles: &[(String, Style)], arguments: Map<String, Value>) -> Payload {
         let style = styles.iter().find(|(field, _)| *field == name);
         let style = style.map_or(Style::Repeated, |(_, style)| *style);
         match value {
-            // Without a style of its own an object is one field.
+            // Without its own style, an object is one field.
             Value::Object(_) if style == Style::Repeated => {
                 form.append_pair(&name, &value.to_string());
             }
@@ -124,18 +124,18 @@ fn multipart(parts: &[Part], mut arguments: Map<String, Value>) -> Result<Payloa
     writer.finish()
 }
 
-/// A multipart body as it grows.
+/// A multipart body under construction.
 struct Writer {
-    /// What stands between the parts.
+    /// The separator between the parts.
     boundary: String,
-    /// What is written.
+    /// The bytes so far.
     bytes: Vec<u8>,
 }
 
 impl Writer {
     fn new() -> Self {
         Self {
-            // Random, so that no file can hold it.
+            // The boundary is random, so that files cannot contain it.
             boundary: format!("mcp-bridge-{:032x}", rand::random::<u128>()),
             bytes: Vec::new(),
         }
@@ -155,7 +155,7 @@ impl Writer {
         self.bytes.extend(head.into_bytes());
     }
 
-    /// Writes a value: a text as it is, an object as JSON.
+    /// Writes a value: a text literally, an object as JSON.
     fn value(&mut self, name: &str, kind: Option<&str>, value: &Value) {
         let Some(text) = scalar(value) else {
             return;
@@ -170,7 +170,7 @@ impl Writer {
     /// Writes a file.
     fn file(&mut self, part: &Part, name: Option<&str>, value: &Value) -> Result<(), CallError> {
         let Value::String(text) = value else {
-            return Err(invalid(format!("`{}` is no base64 text", part.name)));
+            return Err(invalid(format!("`{}` is not valid base64", part.name)));
         };
         let file = File::read(&part.name, text)?;
         let kind = file.kind.as_deref().or(part.kind.as_deref());
@@ -190,7 +190,7 @@ impl Writer {
         self.bytes.extend(end.into_bytes());
         let kind = format!("multipart/form-data; boundary={}", self.boundary);
         let kind = HeaderValue::from_str(&kind)
-            .map_err(|_| invalid("the body fits no form".to_owned()))?;
+            .map_err(|_| invalid("the body cannot be sent as a form".to_owned()))?;
         Ok(Payload {
             kind,
             bytes: self.bytes,
@@ -198,7 +198,7 @@ impl Writer {
     }
 }
 
-/// A name within quotes, as browsers write it (WHATWG, multipart form data).
+/// Returns a quoted name as browsers write it (WHATWG, multipart form data).
 fn quoted(name: &str) -> String {
     name.chars()
         .map(|it| match it {
@@ -210,16 +210,16 @@ fn quoted(name: &str) -> String {
         .collect()
 }
 
-/// A file that came as text.
+/// A file that arrived as text.
 struct File {
-    /// The content type that a data URI says.
+    /// The content type in the data URI.
     kind: Option<String>,
-    /// What is in it.
+    /// The contents.
     bytes: Vec<u8>,
 }
 
 impl File {
-    /// Reads base64, or a data URI (RFC 2397).
+    /// Parses base64 or a data URI (RFC 2397).
     fn read(argument: &str, text: &str) -> Result<Self, CallError> {
         let uri = text.trim_start().strip_prefix("data:");
         let Some((head, data)) = uri.and_then(|uri| uri.split_once(',')) else {
@@ -244,8 +244,8 @@ impl File {
     }
 }
 
-/// The bytes that a text in base64 stands for, with the letters of either alphabet and line breaks. A
-/// space within is none of either: words would be read as bytes.
+/// Decodes base64 in either alphabet, with line breaks. A space inside is not accepted, because ordinary
+/// words would be decoded as bytes.
 fn decode(argument: &str, text: &str) -> Result<Vec<u8>, CallError> {
     let letters: Vec<u8> = text
         .trim()
@@ -259,7 +259,7 @@ fn decode(argument: &str, text: &str) -> Result<Vec<u8>, CallError> {
         .collect();
     BASE64.decode(letters).map_err(|error| {
         invalid(format!(
-            "`{argument}` is no base64 text ({error}); send the bytes in base64"
+            "`{argument}` is not valid base64 ({error}); encode the bytes in base64"
         ))
     })
 }
@@ -274,7 +274,7 @@ mod tests {
         serde_json::from_value(value).unwrap()
     }
 
-    /// The body with its boundary made plain.
+    /// Returns the body with its boundary replaced.
     fn written(parts: Vec<Part>, arguments: Value) -> String {
         let body = Body::Fields {
             required: true,
@@ -345,7 +345,7 @@ mod tests {
         ] {
             let refused = File::read("f", text).err().unwrap();
             assert!(
-                refused.to_string().contains("`f` is no base64 text"),
+                refused.to_string().contains("`f` is not valid base64"),
                 "{refused}"
             );
         }

@@ -1,4 +1,4 @@
-//! Turns the arguments of a call into an HTTP request.
+//! Converts the arguments of a call to an HTTP request.
 
 use http::{
     HeaderMap, HeaderValue,
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::mcp::error::CallError;
 
-/// What the value of a cookie may hold as it is (RFC 6265 §4.1.1, and a little less).
+/// The characters of a cookie value that need no encoding (RFC 6265 §4.1.1, with a few more encoded).
 const COOKIE_VALUE: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -27,21 +27,21 @@ const COOKIE_VALUE: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'/')
     .remove(b'+');
 
-/// JSON-RPC's code for arguments that do not fit.
+/// JSON-RPC's code for invalid arguments.
 const INVALID_PARAMS: i64 = -32_602;
 
 /// A request, ready to send.
 #[derive(Debug)]
 pub struct Prepared {
-    /// Where to.
+    /// The URL.
     pub url: Url,
-    /// The headers that the arguments and the body need.
+    /// The headers for the arguments and the body.
     pub headers: HeaderMap,
     /// The body.
     pub body: Option<Vec<u8>>,
 }
 
-/// Builds the request of `operation` below `base`, from the arguments.
+/// Builds the request of `operation` below the URL `base`.
 pub fn prepare(
     operation: &Operation,
     base: &Url,
@@ -60,8 +60,12 @@ pub fn prepare(
             Place::Cookie => cookies.extend(pairs(&parameter.name, parameter.style, &value)),
             Place::Header(name) => {
                 if let Some(text) = flat(parameter.style, &value) {
-                    let value = HeaderValue::from_str(&text)
-                        .map_err(|_| invalid(format!("`{}` fits no header", parameter.argument)))?;
+                    let value = HeaderValue::from_str(&text).map_err(|_| {
+                        invalid(format!(
+                            "`{}` is not a valid header value",
+                            parameter.argument
+                        ))
+                    })?;
                     headers.insert(name.clone(), value);
                 }
             }
@@ -84,18 +88,18 @@ pub fn prepare(
     })
 }
 
-/// The header of these cookies.
+/// Builds the header for these cookies.
 fn cookie(cookies: &[(String, String)]) -> Result<HeaderValue, CallError> {
     let cookies: Vec<String> = cookies
         .iter()
         .map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, COOKIE_VALUE)))
         .collect();
     HeaderValue::from_str(&cookies.join("; "))
-        .map_err(|_| invalid("the cookies fit no header".to_owned()))
+        .map_err(|_| invalid("the cookies are not a valid header value".to_owned()))
 }
 
-/// The URL without the query. A value never changes which operation is meant: it stays within its
-/// segment, and segments that the URL standard folds away are refused.
+/// Returns the URL without the query. A value cannot select another operation: it stays within its path
+/// segment, and segments that the URL standard would fold away are rejected.
 fn address(
     operation: &Operation,
     base: &Url,
@@ -117,14 +121,14 @@ fn address(
             }
         }
     }
-    // One may stand there twice.
+    // A parameter may occur twice in a path.
     for piece in &operation.path {
         if let Piece::Value(parameter) = piece {
             arguments.shift_remove(&parameter.argument);
         }
     }
     if path.split('/').any(|segment| matches!(segment, "." | "..")) {
-        return Err(invalid("`.` and `..` are no path values".to_owned()));
+        return Err(invalid("`.` and `..` are not valid path values".to_owned()));
     }
     let mut url = base.clone();
     url.set_path(&path);
@@ -132,7 +136,7 @@ fn address(
     Ok(url)
 }
 
-/// The refusal of an argument.
+/// The error for an invalid argument.
 pub fn invalid(message: String) -> CallError {
     CallError::Rpc {
         code: INVALID_PARAMS,

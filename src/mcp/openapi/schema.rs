@@ -1,8 +1,8 @@
-//! Takes schemas out of an OpenAPI document so that they stand alone.
+//! Takes schemas out of an OpenAPI document, so that each is complete on its own.
 //!
-//! References become `#/$defs/…` with everything they reach, and the dialect of OpenAPI 3.0
-//! (`nullable`, boolean `exclusiveMinimum`, `example`) becomes JSON Schema 2020-12. References to
-//! other documents are never fetched: what they describe is left open.
+//! References become `#/$defs/…`, together with everything they reach. The dialect of OpenAPI 3.0
+//! (`nullable`, boolean `exclusiveMinimum`, `example`) becomes JSON Schema 2020-12. References to other
+//! documents are never fetched; such a schema accepts everything.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -21,7 +21,7 @@ const MAPS: [&str; 5] = [
 ];
 /// Keywords whose value is a list of schemas.
 const LISTS: [&str; 4] = ["allOf", "anyOf", "oneOf", "prefixItems"];
-/// Keywords whose value is a schema; `items` may be a list in old drafts.
+/// Keywords whose value is a schema. In old drafts `items` may be a list.
 const SCHEMAS: [&str; 12] = [
     "items",
     "additionalItems",
@@ -36,32 +36,32 @@ const SCHEMAS: [&str; 12] = [
     "unevaluatedProperties",
     "contentSchema",
 ];
-/// Keywords of OpenAPI that mean nothing to a JSON Schema reader, or point into the document.
+/// Keywords of OpenAPI that have no meaning in JSON Schema, or that refer to the document.
 const DROPPED: [&str; 3] = ["xml", "externalDocs", "discriminator"];
 
-/// How many references in a row are followed.
+/// The maximum length of a chain of references.
 const HOPS_MAX: usize = 16;
 
-/// Definitions that one tool may take along; what refers to more of them is left open.
+/// The maximum number of definitions of one tool. References to further ones accept everything.
 const DEFINITIONS_MAX: usize = 2_000;
 
-/// A document whose references can be followed.
+/// A document with resolvable references.
 #[derive(Debug, Clone, Copy)]
 pub struct Document<'a> {
     /// The whole document.
     root: &'a Value,
-    /// Whether it is OpenAPI 3.0, whose schemas have a dialect of their own.
+    /// Whether it is OpenAPI 3.0, whose schemas have their own dialect.
     is_3_0: bool,
 }
 
-/// The definitions that a schema needs, by their place in the document.
+/// The definitions that a schema needs, by their location in the document.
 #[derive(Debug, Default)]
 pub struct Definitions {
     /// Pointer → name.
     names: BTreeMap<String, String>,
-    /// The names that are taken.
+    /// The names in use.
     free: Names,
-    /// Pointers whose schemas are still to be taken.
+    /// Pointers whose schemas have not been taken yet.
     open: VecDeque<String>,
     /// Name → schema.
     taken: Map<String, Value>,
@@ -73,7 +73,7 @@ impl<'a> Document<'a> {
         Self { root, is_3_0 }
     }
 
-    /// Follows the references of a parameter, body, response or schema to what they stand for.
+    /// Resolves the references of a parameter, body, response or schema.
     pub fn resolve(self, value: &'a Value) -> &'a Value {
         let mut value = value;
         for _ in 0..HOPS_MAX {
@@ -89,17 +89,17 @@ impl<'a> Document<'a> {
         value
     }
 
-    /// Takes a schema; what it refers to is noted in `definitions`.
+    /// Takes a schema. The schemas that it refers to are added to `definitions`.
     pub fn take(self, schema: &Value, definitions: &mut Definitions) -> Value {
         match schema {
             Value::Object(schema) => self.take_object(schema, definitions),
             Value::Bool(_) => schema.clone(),
-            // No schema at all: anything goes.
+            // A missing or invalid schema accepts everything.
             Value::Null | Value::Number(_) | Value::String(_) | Value::Array(_) => json!({}),
         }
     }
 
-    /// Takes everything that was noted, and what that refers to.
+    /// Takes all referenced schemas, and the ones that those refer to.
     pub fn finish(self, mut definitions: Definitions) -> Map<String, Value> {
         while let Some(pointer) = definitions.open.pop_front() {
             let Some(schema) = self.lookup(&pointer) else {
@@ -113,14 +113,14 @@ impl<'a> Document<'a> {
         definitions.taken
     }
 
-    /// Finds what `#/…` names. `None` for another document.
+    /// Finds the target of `#/…`. `None` for another document.
     fn lookup(self, reference: &str) -> Option<&'a Value> {
         let pointer = reference.strip_prefix('#')?;
         let pointer = percent_decode_str(pointer).decode_utf8().ok()?;
         self.root.pointer(&pointer)
     }
 
-    /// Takes a schema keyword by keyword.
+    /// Takes a schema, keyword by keyword.
     fn take_object(self, schema: &Map<String, Value>, definitions: &mut Definitions) -> Value {
         let mut taken = Map::new();
         for (key, value) in schema {
@@ -142,7 +142,7 @@ impl<'a> Document<'a> {
             taken.insert(key.clone(), value);
         }
         if self.is_3_0 {
-            modernise(&mut taken);
+            modernize(&mut taken);
         }
         Value::Object(taken)
     }
@@ -167,12 +167,12 @@ impl<'a> Document<'a> {
 }
 
 impl Definitions {
-    /// Whether a reference may be followed: to a definition that is taken already, or to one more.
+    /// Whether a reference may be followed: its definition is already taken, or the limit is not reached.
     fn has_room(&self, target: &str) -> bool {
         self.names.len() < DEFINITIONS_MAX || self.names.contains_key(target)
     }
 
-    /// The reference to a definition, which will be taken.
+    /// Returns the reference to a definition, and queues the definition.
     fn reference(&mut self, pointer: &str) -> String {
         if !self.names.contains_key(pointer) {
             let short = pointer
@@ -201,8 +201,8 @@ impl Definitions {
     }
 }
 
-/// Turns the dialect of OpenAPI 3.0 into JSON Schema, in place.
-fn modernise(schema: &mut Map<String, Value>) {
+/// Converts the dialect of OpenAPI 3.0 to JSON Schema, in place.
+fn modernize(schema: &mut Map<String, Value>) {
     for (flag, bound) in [
         ("exclusiveMinimum", "minimum"),
         ("exclusiveMaximum", "maximum"),
@@ -217,7 +217,7 @@ fn modernise(schema: &mut Map<String, Value>) {
     if let Some(example) = schema.shift_remove("example") {
         schema.entry("examples").or_insert_with(|| json!([example]));
     }
-    // The second one is how Swagger 2.0 documents say it.
+    // The second flag is used by Swagger 2.0 documents.
     for flag in ["nullable", "x-nullable"] {
         if schema.shift_remove(flag) == Some(Value::Bool(true)) {
             allow_null(schema);
@@ -225,7 +225,7 @@ fn modernise(schema: &mut Map<String, Value>) {
     }
 }
 
-/// Lets a schema accept null too.
+/// Makes a schema also accept null.
 fn allow_null(schema: &mut Map<String, Value>) {
     if let Some(Value::Array(values)) = schema.get_mut("enum")
         && !values.contains(&Value::Null)

@@ -1,4 +1,4 @@
-//! [`OpenApiSession`]: the document of a service, and calls to its operations.
+//! [`OpenApiSession`]: the document of a service, and calls of its operations.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -35,12 +35,12 @@ use crate::mcp::unasked::Bounds;
 use crate::mcp::weight::weight_max;
 use crate::secret::Redactor;
 
-/// The forms of a document that can be read. Servers that know one only send it whatever is asked for.
+/// The accepted formats of a document. Servers with only one format send it in any case.
 const DOCUMENTS: &str = "application/json, application/yaml;q=0.9, text/yaml;q=0.9, */*;q=0.1";
 
-/// How long to wait before a document without operations is read again; twice as long each time.
+/// The delay before a document without operations is read again. It doubles each time.
 const AGAIN_FIRST: Duration = Duration::from_secs(1);
-/// The longest wait.
+/// The maximum delay.
 const AGAIN_MAX: Duration = Duration::from_mins(1);
 
 /// An HTTP service, described by its document.
@@ -48,15 +48,15 @@ const AGAIN_MAX: Duration = Duration::from_mins(1);
 pub struct OpenApiSession {
     /// Reads the document, and sends the requests.
     reader: Reader,
-    /// The largest answer, in bytes.
+    /// The size limit of an answer, in bytes.
     bytes_max: usize,
-    /// What the document has.
+    /// The tools of the document.
     tools: Arc<ArcSwap<Tools>>,
 }
 
 impl OpenApiSession {
-    /// Fetches the document and reads its operations, within `limit`. `bounds` holds for the document
-    /// and for each answer.
+    /// Fetches the document and reads its operations, within `limit`. `bounds` applies to the document and to
+    /// each answer.
     pub async fn connect(
         courier: &Courier,
         remote: &Remote,
@@ -87,18 +87,18 @@ impl OpenApiSession {
         })
     }
 
-    /// The tools, each in the shape of an entry of `tools/list`.
+    /// Returns the tools as entries of `tools/list`.
     pub fn list_tools(&self) -> Vec<Value> {
         self.tools.load().list.clone()
     }
 
-    /// What of the document is no tool, and why.
+    /// Returns the operations that are not tools, with the reasons.
     pub fn flaws(&self) -> Vec<String> {
         self.tools.load().flaws.clone()
     }
 
-    /// Reads a document without operations again until it has some, and wakes `changed` then: a proxy
-    /// that has just started may not know its tools yet.
+    /// Reads a document without operations again until it has some, and then notifies `changed`: a proxy that
+    /// has just started may not know its tools yet.
     pub fn follow(&self, changed: Arc<Notify>) -> impl Future<Output = ()> + Send + 'static {
         let (reader, tools) = (self.reader.clone(), Arc::clone(&self.tools));
         async move {
@@ -122,8 +122,8 @@ impl OpenApiSession {
         }
     }
 
-    /// Calls a tool. Returns the JSON text of a `CallToolResult`. The caller sets the deadline by
-    /// dropping the future, which closes the connection.
+    /// Calls a tool. Returns the JSON text of a `CallToolResult`. For a timeout, the caller drops the future,
+    /// which closes the connection.
     pub async fn call(
         &self,
         name: &str,
@@ -145,12 +145,12 @@ impl OpenApiSession {
             http::HeaderValue::from_static("application/json, */*;q=0.5"),
         );
         let own = &self.reader.headers;
-        // The operator's headers come last: an argument does not replace a credential.
+        // The operator's headers are set last, so that an argument cannot replace a credential.
         for name in own.keys() {
             headers.remove(name);
         }
         headers.extend(own.clone());
-        // Cookies that the operator passes on are not mixed with those of arguments.
+        // Cookies that are forwarded from the caller are not mixed with those of arguments.
         if passed.contains_key(COOKIE) && !own.contains_key(COOKIE) {
             headers.remove(COOKIE);
         }
@@ -181,22 +181,22 @@ impl OpenApiSession {
 struct Reader {
     /// Sends the requests.
     courier: Courier,
-    /// Where the document is.
+    /// The URL of the document.
     url: Url,
-    /// Sent with every request.
+    /// Headers that are sent with every request.
     headers: HeaderMap,
-    /// The largest document, in bytes.
+    /// The size limit of the document, in bytes.
     bytes_max: usize,
-    /// How long fetching it may take.
+    /// The timeout for fetching it.
     limit: Duration,
-    /// Keeps secrets out of messages.
+    /// Redacts secrets in messages.
     redactor: Redactor,
-    /// Runs what takes a while.
+    /// Runs long tasks.
     tracker: TaskTracker,
 }
 
 impl Reader {
-    /// Fetches the document and reads what it has.
+    /// Fetches the document and reads its tools.
     async fn read(&self) -> Result<Tools, ConnectError> {
         let request = self
             .courier
@@ -216,7 +216,7 @@ impl Reader {
             Err(Failure::TooLarge(_)) => return Err(too_large(bytes_max)),
             fetched => fetched.map_err(Failure::into_connect_error)?,
         };
-        // Reading a document of thousands of operations takes a while.
+        // Parsing a document of thousands of operations takes a while.
         let cleaner = self.redactor.clone();
         let reading = self
             .tracker
@@ -227,7 +227,7 @@ impl Reader {
     }
 }
 
-/// What was fetched.
+/// A fetched document.
 #[derive(Debug)]
 struct Fetched {
     /// The content type.
@@ -236,7 +236,7 @@ struct Fetched {
     body: Bytes,
 }
 
-/// Fetches the document, and tells where it was found after redirects.
+/// Fetches the document, and returns its URL after redirects.
 async fn fetch(
     courier: &Courier,
     request: reqwest::RequestBuilder,
@@ -261,14 +261,14 @@ async fn fetch(
     Ok((location, Fetched { kind, body }))
 }
 
-/// What a document has.
+/// The contents of a document.
 #[derive(Debug)]
 struct Tools {
-    /// Operations by the names of their tools.
+    /// The operations by tool name, with their base URLs.
     operations: HashMap<String, (Url, Operation)>,
     /// The tools.
     list: Vec<Value>,
-    /// What is no tool.
+    /// The operations that are not tools.
     flaws: Vec<String>,
 }
 

@@ -1,6 +1,6 @@
-//! Turns a Swagger 2.0 document into the shape of OpenAPI 3.0; pure.
+//! Converts a Swagger 2.0 document to the structure of OpenAPI 3.0. Pure.
 //!
-//! Only the shape: `definitions` stay where they are, since references to them say where that is.
+//! Only the structure changes: `definitions` stay in place, because references point there.
 
 use std::collections::BTreeSet;
 
@@ -8,10 +8,10 @@ use serde_json::{Map, Value, json};
 
 use crate::mcp::weight::weight_of;
 
-/// The keys of a path item that hold operations.
+/// The keys of a path item that contain operations.
 const METHODS: [&str; 7] = ["get", "put", "post", "delete", "options", "head", "patch"];
 
-/// What a parameter says of itself and not of its value.
+/// The keys of a parameter that describe the parameter and not its value.
 const ABOUT: [&str; 6] = [
     "name",
     "in",
@@ -21,14 +21,14 @@ const ABOUT: [&str; 6] = [
     "allowEmptyValue",
 ];
 
-/// The version that the result is of.
+/// The OpenAPI version of the result.
 const VERSION: &str = "3.0.3";
 
-/// References in a row that are followed.
+/// The maximum length of a chain of references.
 const HOPS_MAX: usize = 16;
 
-/// The document in the shape of OpenAPI 3.0. `scheme` is that of the document's own address. `None` where
-/// the parameters and responses that operations share would weigh more than `weight_max` in all places.
+/// Returns the document in the structure of OpenAPI 3.0. `scheme` is the scheme of the document's own URL.
+/// Returns `None` if the copies of shared parameters and responses would weigh more than `weight_max`.
 pub fn modernized(mut document: Value, scheme: &str, weight_max: usize) -> Option<Value> {
     let paths = document.get_mut("paths").map(Value::take);
     let mut shared = Shared {
@@ -53,7 +53,7 @@ pub fn modernized(mut document: Value, scheme: &str, weight_max: usize) -> Optio
     Some(document)
 }
 
-/// Where the service is: beside its document, unless `host` says otherwise.
+/// Returns the address of the service: that of the document, unless `host` is set.
 fn server_of(document: &Value, scheme: &str) -> String {
     let base = text(document, "basePath").unwrap_or("/");
     let base = format!("/{}", base.trim_start_matches('/'));
@@ -70,27 +70,27 @@ fn server_of(document: &Value, scheme: &str) -> String {
     format!("{scheme}://{host}{base}")
 }
 
-/// The document, for what operations share.
+/// The parts of a document that operations share.
 struct Shared<'a> {
-    /// All but the paths.
+    /// The document without its paths.
     document: &'a Value,
-    /// What copies may still weigh, in bytes.
+    /// The weight that copies may still have, in bytes.
     left: usize,
 }
 
-/// The parameters of an operation or a path, sorted.
+/// The parameters of an operation or a path, by kind.
 #[derive(Default)]
 struct Sorted {
-    /// Those in the path, the query and headers.
+    /// Parameters in the path, the query and headers.
     plain: Vec<Value>,
-    /// The one that is the body.
+    /// The parameter that is the body.
     body: Option<Value>,
     /// The fields of a form.
     fields: Vec<Value>,
 }
 
 impl<'a> Shared<'a> {
-    /// A path item.
+    /// Converts a path item.
     fn item(&mut self, item: &'a Value) -> Option<Value> {
         let Some(item) = item.as_object() else {
             return Some(item.clone());
@@ -109,7 +109,7 @@ impl<'a> Shared<'a> {
         Some(Value::Object(modern))
     }
 
-    /// An operation. Its body is its own, or else that of its path.
+    /// Converts an operation. Its body is its own or that of its path.
     fn operation(&mut self, operation: &'a Value, of_path: &Sorted) -> Option<Value> {
         let Some(operation) = operation.as_object() else {
             return Some(operation.clone());
@@ -146,7 +146,7 @@ impl<'a> Shared<'a> {
         Some(Value::Object(modern))
     }
 
-    /// The answers of an operation, with their schemas under a content type.
+    /// Converts the responses of an operation. Their schemas move below a content type.
     fn responses(&mut self, operation: &Map<String, Value>, responses: &'a Value) -> Option<Value> {
         let produces = self.kinds(operation, "produces");
         let kind = best(&produces, "application/json");
@@ -164,7 +164,7 @@ impl<'a> Shared<'a> {
         Some(Value::Object(modern))
     }
 
-    /// Sorts a list of parameters.
+    /// Groups a list of parameters by kind.
     fn sorted(&mut self, parameters: Option<&'a Value>) -> Option<Sorted> {
         let mut sorted = Sorted::default();
         for parameter in parameters.and_then(Value::as_array).into_iter().flatten() {
@@ -178,14 +178,14 @@ impl<'a> Shared<'a> {
         Some(sorted)
     }
 
-    /// The content types of an operation: its own, or those of the document.
+    /// Returns the content types of an operation: its own, or those of the document.
     fn kinds(&self, operation: &Map<String, Value>, key: &str) -> Vec<String> {
         let kinds = operation.get(key).or_else(|| self.document.get(key));
         let kinds = kinds.and_then(Value::as_array).into_iter().flatten();
         kinds.filter_map(Value::as_str).map(str::to_owned).collect()
     }
 
-    /// Follows the references to what the document shares.
+    /// Resolves references to shared parts.
     fn resolve(&self, value: &'a Value) -> &'a Value {
         let mut value = value;
         for _ in 0..HOPS_MAX {
@@ -198,21 +198,21 @@ impl<'a> Shared<'a> {
         value
     }
 
-    /// A copy, if there is room for it.
+    /// Returns a copy if the weight limit allows it.
     fn copy(&mut self, value: &Value) -> Option<Value> {
         self.left = self.left.checked_sub(weight_of(value))?;
         Some(value.clone())
     }
 }
 
-/// A parameter with its schema apart.
+/// Moves the schema of a parameter into its own object.
 fn plain(parameter: Value) -> Value {
     let Value::Object(parameter) = parameter else {
         return parameter;
     };
     let (mut modern, schema) = parted(parameter);
     let format = modern.shift_remove("collectionFormat");
-    // Lists have commas unless something else is said.
+    // The default separator of lists is a comma.
     let format = format.as_ref().and_then(Value::as_str).unwrap_or("csv");
     let is_query = modern.get("in").and_then(Value::as_str) == Some("query");
     modern.extend(style_of(format, is_query));
@@ -220,14 +220,15 @@ fn plain(parameter: Value) -> Value {
     Value::Object(modern)
 }
 
-/// What a parameter says of itself, and what it says of its value.
+/// Separates the keys that describe a parameter from those that describe its value.
 fn parted(parameter: Map<String, Value>) -> (Map<String, Value>, Map<String, Value>) {
     parameter
         .into_iter()
         .partition(|(key, _)| ABOUT.contains(&key.as_str()))
 }
 
-/// How a `collectionFormat` is said since 3.0. Tabs have no style there; the name is ours.
+/// Converts a `collectionFormat` to its form since 3.0. OpenAPI 3 has no style for tabs, so that name is the
+/// bridge's own.
 fn style_of(format: &str, is_form: bool) -> Vec<(String, Value)> {
     let (style, explode) = match (format, is_form) {
         ("multi", _) => ("form", true),
@@ -243,7 +244,7 @@ fn style_of(format: &str, is_form: bool) -> Vec<(String, Value)> {
     ]
 }
 
-/// The body that one parameter is.
+/// Converts the body parameter.
 fn whole_body(parameter: &Value, consumes: &[String]) -> Value {
     let kind = best(consumes, "application/json");
     let schema = parameter.get("schema").cloned().unwrap_or(json!({}));
@@ -252,7 +253,7 @@ fn whole_body(parameter: &Value, consumes: &[String]) -> Value {
     json!({ "required": required, "description": words, "content": { kind: { "schema": schema } } })
 }
 
-/// The form whose fields are parameters; with files it is in parts.
+/// Converts form parameters to a form. With files it is multipart.
 fn form(fields: &[Value], consumes: &[String]) -> Value {
     let has_file = fields.iter().any(|it| text(it, "type") == Some("file"));
     let said = consumes.iter().find(|kind| {
@@ -288,13 +289,13 @@ fn form(fields: &[Value], consumes: &[String]) -> Value {
     json!({ "required": is_required, "content": { kind: media } })
 }
 
-/// The content type of a body: JSON where it may be, else the first.
+/// Returns the content type of a body: JSON if possible, otherwise the first.
 fn best<'a>(kinds: &'a [String], default: &'a str) -> &'a str {
     let json = kinds.iter().find(|kind| kind.contains("json"));
     json.or(kinds.first()).map_or(default, String::as_str)
 }
 
-/// A text under a key.
+/// Returns the text under a key.
 fn text<'a>(owner: &'a Value, key: &str) -> Option<&'a str> {
     owner.get(key).and_then(Value::as_str)
 }

@@ -1,4 +1,4 @@
-//! HTTP services and their documents.
+//! Tests of HTTP services and their documents.
 
 use std::{
     sync::{
@@ -26,7 +26,7 @@ use crate::config::RemoteKind;
 use crate::mcp::error::{CallError, ConnectError};
 use crate::mcp::http::testing::{LIMIT, Server, TOKEN, courier, redactor, unasked};
 
-/// A service with everything that a document can ask of us.
+/// A service that uses all supported features of a document.
 fn document() -> Value {
     json!({
         "openapi": "3.1.0",
@@ -107,7 +107,7 @@ fn document() -> Value {
     })
 }
 
-/// The operations of one path, with bodies that are no JSON.
+/// The operations of one path, with bodies that are not JSON.
 fn files() -> Value {
     json!({
         "post": {
@@ -131,7 +131,7 @@ fn files() -> Value {
     })
 }
 
-/// Says what it was asked, or answers with the kind that the path names.
+/// Echoes the request, or answers with the content type in the path.
 fn service() -> Router {
     let document = document();
     Router::new()
@@ -296,7 +296,7 @@ async fn arguments_become_requests() {
     }
 }
 
-/// What the service was sent by a call.
+/// Returns the request that the service received for a call.
 async fn echoed(session: &OpenApiSession, tool: &str, arguments: Value) -> Value {
     let passed = HeaderMap::new();
     let result = session.call(tool, object(arguments), &passed).await;
@@ -328,7 +328,7 @@ async fn files_are_sent_in_parts_and_never_as_nothing() {
         session.flaws(),
         [
             "`POST /upload`: left out: its multipart body does not say which fields it has",
-            "`POST /twice`: its operation id cannot be called: another tool has that name",
+            "`POST /twice`: it cannot be called by its operation id, because another tool has that name",
         ]
     );
 }
@@ -353,7 +353,7 @@ async fn a_document_without_operations_is_read_until_it_has_some() {
     session.follow(Arc::clone(&changed)).await;
     changed.notified().await;
     assert_eq!(session.list_tools()[0]["name"], "a");
-    // What has tools is not asked again.
+    // A document with tools is not read again.
     session.follow(changed).await;
     assert_eq!(asked.load(Ordering::Relaxed), 3);
 }
@@ -437,7 +437,7 @@ async fn answers_become_results() {
         ("429", Err(CallError::RateLimited { retry_after: Some("3".to_owned()) })),
         ("422", failed("HTTP 422 Unprocessable Entity: {\"detail\":\"*** is no id\"}")),
         ("500", failed("HTTP 500 Internal Server Error")),
-        ("302", Err(CallError::Http(302, ": it redirects to `/login`, which is not followed; if that is right, make it the `url`".to_owned()))),
+        ("302", Err(CallError::Http(302, ": it redirects to `/login`, which the bridge does not follow; if that is intended, use it as the `url`".to_owned()))),
         ("huge", Err(CallError::TooLarge(LIMIT))),
     ];
     for (kind, expected) in cases {
@@ -501,29 +501,32 @@ async fn connects_are_refused_with_their_reason() {
     for (path, expected) in [
         (
             "/swagger",
-            "the server does not speak MCP: its document is of OpenAPI (Swagger) `1.2`; 2.0, 3.0 or 3.1 is needed",
+            "the server does not speak MCP: its document has the OpenAPI (Swagger) version `1.2`; 2.0, 3.0 or 3.1 is required",
         ),
         (
             "/future",
-            "the server does not speak MCP: its document is of OpenAPI (Swagger) `4.0.0`; 2.0, 3.0 or 3.1 is needed",
+            "the server does not speak MCP: its document has the OpenAPI (Swagger) version `4.0.0`; 2.0, 3.0 or 3.1 is required",
         ),
         (
             "/other",
-            "the server does not speak MCP: what is at its URL is no OpenAPI document",
+            "the server does not speak MCP: its URL does not return an OpenAPI document",
         ),
         (
             "/list",
-            "the server does not speak MCP: its OpenAPI document is no JSON object: []",
+            "the server does not speak MCP: its OpenAPI document is not a JSON object: []",
         ),
         (
             "/yaml",
-            "the server does not speak MCP: its OpenAPI document is no YAML: ",
+            "the server does not speak MCP: its OpenAPI document is not valid YAML: ",
         ),
         (
             "/page",
             "the server does not speak MCP: `text/html` instead of an OpenAPI document in JSON or YAML: <p>docs",
         ),
-        ("/401", "the server refused our credentials (HTTP 401)"),
+        (
+            "/401",
+            "the server refused the bridge's credentials (HTTP 401)",
+        ),
         ("/missing", "the server answered HTTP 404"),
         ("/slow", "no answer to `OpenAPI document` within "),
         (
@@ -562,7 +565,7 @@ fn the_dialect_of_3_0_becomes_json_schema() {
             json!({ "maximum": 2, "exclusiveMinimum": 1 }),
         ),
         (json!({ "example": 1 }), json!({ "examples": [1] })),
-        // A property may be called like a keyword.
+        // A property may have the name of a keyword.
         (
             json!({ "properties": { "nullable": { "type": "boolean" }, "example": {}, "$ref": { "type": "string" } } }),
             json!({ "properties": { "nullable": { "type": "boolean" }, "example": {}, "$ref": { "type": "string" } } }),

@@ -1,21 +1,21 @@
-//! Values as the styles of OpenAPI write them; pure.
+//! Writes values in the styles of OpenAPI. Pure.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::parameter::Style;
 
-/// What a path segment may hold as it is (RFC 3986, unreserved characters).
+/// The characters of a path segment that need no encoding (RFC 3986, unreserved characters).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
 
-/// How deep an object is written as `a[b][c]`.
+/// The maximum depth of an object that is written as `a[b][c]`.
 const DEPTH_MAX: usize = 8;
 
-/// A value as the pairs of a query, a form or cookies.
+/// Returns a value as the pairs of a query, a form or cookies.
 pub fn pairs(name: &str, style: Style, value: &Value) -> Vec<(String, String)> {
     match (style, value) {
         (_, Value::Null) => Vec::new(),
@@ -43,7 +43,7 @@ pub fn pairs(name: &str, style: Style, value: &Value) -> Vec<(String, String)> {
     }
 }
 
-/// Writes `a[b]=1`, and what stands deeper behind it.
+/// Writes `a[b]=1`, and nested values.
 fn deep(name: &str, value: &Value, depth: usize, found: &mut Vec<(String, String)>) {
     match value {
         Value::Object(fields) if depth < DEPTH_MAX => {
@@ -59,7 +59,7 @@ fn deep(name: &str, value: &Value, depth: usize, found: &mut Vec<(String, String
     }
 }
 
-/// A value as one text, for a header.
+/// Returns a value as one text, for a header.
 pub fn flat(style: Style, value: &Value) -> Option<String> {
     match (style, value) {
         (_, Value::Null) => None,
@@ -69,7 +69,7 @@ pub fn flat(style: Style, value: &Value) -> Option<String> {
     }
 }
 
-/// A value as a piece of a path, percent-encoded. It is never empty and stays in its segment.
+/// Returns a value as a path segment, percent-encoded. It is never empty and cannot leave its segment.
 pub fn segment(name: &str, style: Style, value: &Value) -> Option<String> {
     if flat(style, value)?.is_empty() {
         return None;
@@ -100,12 +100,12 @@ pub fn segment(name: &str, style: Style, value: &Value) -> Option<String> {
     Some(format!("{first}{}", parts.join(between)))
 }
 
-/// Percent-encodes what has a meaning in a path.
+/// Percent-encodes characters with a meaning in a path.
 fn encoded(text: &str) -> String {
     utf8_percent_encode(text, SEGMENT).to_string()
 }
 
-/// A single value as text; null is nothing.
+/// Returns a single value as text; `None` for null.
 pub fn scalar(value: &Value) -> Option<String> {
     match value {
         Value::Null => None,
@@ -116,9 +116,9 @@ pub fn scalar(value: &Value) -> Option<String> {
     }
 }
 
-/// A piece of a value.
+/// A part of a value.
 struct Word {
-    /// The key of a field whose key and value stand together.
+    /// The key of a field that is joined to its value.
     key: Option<String>,
     /// The text.
     text: String,
@@ -138,7 +138,7 @@ impl Word {
     }
 }
 
-/// The pieces of a value: the items of a list, the keys and values of an object.
+/// Returns the parts of a value: the items of a list, the keys and values of an object.
 fn words(value: &Value, explode: bool) -> Vec<Word> {
     match value {
         Value::Array(items) => items.iter().filter_map(scalar).map(Word::plain).collect(),
@@ -160,7 +160,7 @@ fn words(value: &Value, explode: bool) -> Vec<Word> {
     }
 }
 
-/// The pieces of a value as one text.
+/// Joins the parts of a value.
 fn joined(value: &Value, explode: bool, between: &str) -> String {
     let words: Vec<String> = words(value, explode)
         .iter()

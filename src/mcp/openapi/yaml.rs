@@ -1,7 +1,7 @@
-//! Reads YAML into JSON values, within a weight; pure.
+//! Parses YAML into JSON values, within a weight limit. Pure.
 //!
-//! An alias costs what it stands for each time that it stands there, so a few lines of aliases never
-//! become gigabytes of values.
+//! Each use of an alias counts with the full weight of its value, so a few lines of aliases cannot become
+//! gigabytes of values.
 
 use std::{cell::Cell, fmt};
 
@@ -14,19 +14,19 @@ use serde_saphyr::{
 
 use crate::mcp::weight::{OBJECT_BYTES, VALUE_BYTES};
 
-/// How deep lists and maps may stand in each other; JSON has the same bound.
+/// The maximum nesting depth; the same as for JSON.
 const DEPTH_MAX: usize = 120;
 
-/// Why a text was not read.
+/// Why a text could not be parsed.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Unread {
     /// Its values weigh too much.
     TooHeavy,
-    /// It is no YAML: what is wrong, on one line.
+    /// It is not valid YAML. The reason fits on one line.
     Invalid(String),
 }
 
-/// Reads one YAML document whose values weigh at most `weight_max` bytes.
+/// Parses one YAML document whose values weigh at most `weight_max` bytes.
 pub fn read(text: &str, weight_max: usize) -> Result<Value, Unread> {
     let left = Cell::new(weight_max);
     let is_over = Cell::new(false);
@@ -50,7 +50,7 @@ pub fn read(text: &str, weight_max: usize) -> Result<Value, Unread> {
     }
 }
 
-/// YAML 1.2: `on` and `yes` are texts. What the parser keeps aside for aliases is bounded as well.
+/// YAML 1.2: `on` and `yes` are texts. The values that the parser keeps for aliases are limited too.
 fn options(weight_max: usize) -> Options {
     let nodes_max = weight_max / VALUE_BYTES + 1;
     serde_saphyr::options! {
@@ -76,19 +76,19 @@ fn options(weight_max: usize) -> Options {
     }
 }
 
-/// A place for one value.
+/// The position of one value.
 #[derive(Clone, Copy)]
 struct Node<'a> {
-    /// What may still be read, in bytes.
+    /// The weight that is left, in bytes.
     left: &'a Cell<usize>,
-    /// Set once it was too much.
+    /// Set when the limit was exceeded.
     is_over: &'a Cell<bool>,
-    /// How many lists and maps it stands in.
+    /// The nesting depth.
     depth: usize,
 }
 
 impl Node<'_> {
-    /// Pays for bytes.
+    /// Takes bytes from the limit.
     fn pay<E: serde::de::Error>(&self, bytes: usize) -> Result<(), E> {
         if let Some(left) = self.left.get().checked_sub(bytes) {
             self.left.set(left);
@@ -98,10 +98,10 @@ impl Node<'_> {
         Err(E::custom("too large"))
     }
 
-    /// The place of a value in this one.
+    /// Returns the position of a nested value.
     fn inner<E: serde::de::Error>(self) -> Result<Self, E> {
         if self.depth >= DEPTH_MAX {
-            return Err(E::custom("lists and maps stand in each other too deeply"));
+            return Err(E::custom("lists and maps are nested too deeply"));
         }
         Ok(Self {
             depth: self.depth + 1,
@@ -123,7 +123,7 @@ impl<'de> Visitor<'de> for Node<'_> {
     type Value = Value;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a value that JSON has too")
+        formatter.write_str("a value that exists in JSON")
     }
 
     fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
@@ -194,14 +194,14 @@ impl<'de> Visitor<'de> for Node<'_> {
     }
 }
 
-/// A key as it is written: `200` is a text here, and so is `null`.
+/// A key in its source form: `200` and `null` are texts here.
 struct Key(String);
 
 impl<'de> serde::Deserialize<'de> for Key {
     fn deserialize<D: Deserializer<'de>>(yaml: D) -> Result<Self, D::Error> {
         String::deserialize(yaml)
             .map(Self)
-            .map_err(|_| D::Error::custom("a key is no text"))
+            .map_err(|_| D::Error::custom("a key is not a text"))
     }
 }
 

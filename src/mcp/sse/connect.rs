@@ -19,9 +19,9 @@ use crate::mcp::http::{
 use crate::mcp::unasked::Unasked;
 use crate::secret::Redactor;
 
-/// Opens the stream and waits for the `endpoint` event, within `limit`. The reader runs on
-/// `tracker` until the transport is closed or dropped. What the server sends unasked goes to `unasked`,
-/// which also bounds an answer.
+/// Opens the stream and waits for the `endpoint` event, within `limit`. The reader runs on `tracker` until
+/// the transport is closed or dropped. What the server sends unasked goes to `unasked`, which also limits the
+/// size of an answer.
 pub async fn connect(
     courier: &Courier,
     remote: &Remote,
@@ -100,7 +100,7 @@ async fn open(
     }
 }
 
-/// Refuses what is no event stream.
+/// Rejects a response that is not an event stream.
 async fn check_opened(response: Response, redactor: &Redactor) -> Result<Response, Failure> {
     let status = response.status();
     if let Some(failure) = refused_by_status(status, response.headers()) {

@@ -10,8 +10,8 @@ use crate::mcp::decode::Decoder;
 use crate::mcp::http::{Failure, Frame};
 use crate::mcp::unasked::Unasked;
 
-/// Hands every message of `stream` to `queue`, in order. Returns when the stream has ended, and
-/// the queue closes with it.
+/// Puts every message of `stream` into `queue`, in order. Returns when the stream has ended; the queue then
+/// closes.
 pub async fn run(
     stream: impl Stream<Item = Result<Frame, reqwest::Error>> + Send,
     decoder: Arc<Decoder>,
@@ -20,12 +20,12 @@ pub async fn run(
 ) {
     let mut stream = pin!(stream);
     while let Some(frame) = stream.next().await {
-        // A server that does not take our answers is not read further.
+        // The bridge stops reading from a server that does not read the answers.
         unasked.room().await;
-        // A flood in one piece must not hold up the other tasks of this thread.
+        // A flood in one chunk must not block the other tasks of this thread.
         tokio::task::coop::consume_budget().await;
         let message = match frame {
-            // Some servers give their answers a name of their own.
+            // Some servers use a different event name for their answers.
             Ok(Frame::Event(event)) if event.event == "message" || is_object(&event.data) => {
                 let message = decoder.received(event.data.as_bytes());
                 if message.is_none() {
@@ -39,7 +39,7 @@ pub async fn run(
             }
             Ok(Frame::TooLarge(ends)) => refusal(&decoder, ends.id(), &unasked),
             Err(error) => {
-                tracing::debug!(reason = %Failure::from(error), "the event stream broke");
+                tracing::debug!(reason = %Failure::from(error), "the event stream failed");
                 return;
             }
         };
@@ -57,7 +57,7 @@ fn is_object(data: &str) -> bool {
     data.trim_ascii_start().starts_with('{')
 }
 
-/// Answers in place of an event that is too large, if it can be told which request it belongs to.
+/// Builds the answer that replaces an event that is too large, if its request is known.
 fn refusal(
     decoder: &Decoder,
     id: Option<i64>,

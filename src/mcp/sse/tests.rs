@@ -1,4 +1,4 @@
-//! The old transport against servers with every odd habit seen in the field.
+//! Tests of the deprecated HTTP+SSE transport with servers that behave in all known unusual ways.
 
 use std::{
     collections::HashMap,
@@ -36,10 +36,10 @@ use crate::mcp::http::testing::{
 /// A result that rmcp's own decoder would lose.
 const ODD: &str = r#"{"action":"accept","content":[{"type":"hologram"}],"x":1e2}"#;
 
-/// Session → where its events go. An entry taken out ends the stream.
+/// The event channel of each session. Removing an entry ends the stream.
 type Streams = Arc<Mutex<HashMap<String, UnboundedSender<String>>>>;
 
-/// Serves the stream at any path that `router` is given for, with messages at `endpoint`.
+/// Serves the stream at `path`, with messages at `endpoint`.
 fn server(path: &str, endpoint: &'static str) -> (Router, Streams) {
     let streams = Streams::default();
     let opened = Arc::clone(&streams);
@@ -234,7 +234,7 @@ async fn a_session_ends_with_its_stream() {
     );
 }
 
-/// Sends every message to the fallback, whatever its path.
+/// Routes every message to the fallback, whatever its path.
 fn one_path(inner: Router) -> Router {
     Router::new().fallback(move |request: Request| {
         let (mut parts, body) = request.into_parts();
@@ -255,7 +255,7 @@ async fn endpoints_are_found_where_servers_put_them() {
         ("/a/sse", "?s="),
     ] {
         let (router, _streams) = server(path, endpoint);
-        // Playwright takes messages where the stream is.
+        // Playwright accepts messages at the URL of the stream.
         let same_path = endpoint.starts_with("/sse?") || endpoint.starts_with('?');
         let router = if same_path { one_path(router) } else { router };
         let server = Server::start(router).await;
@@ -307,7 +307,10 @@ async fn connects_are_refused_with_their_reason() {
             "/page",
             "the server does not speak MCP: `text/html` instead of an event stream: <p>hi",
         ),
-        ("/refused", "the server refused our credentials (HTTP 401)"),
+        (
+            "/refused",
+            "the server refused the bridge's credentials (HTTP 401)",
+        ),
         ("/missing", "the server answered HTTP 404: no *** here"),
     ] {
         let error = opened(&server.remote(path, RemoteKind::Sse))
@@ -355,7 +358,7 @@ async fn closing_stops_the_reader() {
     timeout(Duration::from_secs(5), tracker.wait())
         .await
         .unwrap();
-    // The server sees it too: its sides of the streams close.
+    // The server notices too: its ends of the streams close.
     let senders: Vec<_> = streams
         .lock()
         .unwrap()

@@ -27,15 +27,16 @@ use crate::mcp::http::{
 use crate::mcp::unasked::Unasked;
 use crate::secret::Redactor;
 
-/// Messages that wait for the session loop; the stream is not read on while they are this many.
+/// The maximum number of messages that wait for the session loop. The stream is not read while this many
+/// wait.
 const QUEUE: usize = 64;
 
-/// A connection of the old kind.
+/// A connection of the deprecated HTTP+SSE transport.
 #[derive(Debug)]
 pub struct SseTransport {
-    /// Takes our messages.
+    /// Sends the messages.
     outbox: Arc<Outbox>,
-    /// What the server sent. Closed when the stream is over.
+    /// The messages from the server. Closed when the stream has ended.
     inbox: mpsc::Receiver<RxJsonRpcMessage<RoleClient>>,
     /// Stops the reader.
     stop: CancellationToken,
@@ -43,37 +44,36 @@ pub struct SseTransport {
     reader: Option<JoinHandle<()>>,
 }
 
-/// Where messages go.
+/// The address for messages.
 #[derive(Debug)]
 pub struct Address {
     /// Sends the requests.
     pub courier: Courier,
-    /// What the `endpoint` event named.
+    /// The URL from the `endpoint` event.
     pub url: Url,
-    /// Sent with every message.
+    /// Headers that are sent with every message.
     pub headers: HeaderMap,
-    /// Keeps secrets out of messages.
+    /// Redacts secrets in messages.
     pub redactor: Redactor,
 }
 
 /// The sending half.
 #[derive(Debug)]
 struct Outbox {
-    /// Where messages go.
+    /// The address for messages.
     address: Address,
-    /// Bounds an answer.
+    /// Limits the size of an answer.
     unasked: Unasked,
     /// Knows the requests in flight.
     decoder: Arc<Decoder>,
-    /// For servers that answer in the body of the POST. Weak, so that the queue closes with the
-    /// stream.
+    /// For servers that answer in the body of the POST. Weak, so that the queue closes with the stream.
     queue: mpsc::WeakSender<RxJsonRpcMessage<RoleClient>>,
-    /// Ends the session when the server has forgotten it.
+    /// Ends the session when the server no longer knows it.
     stop: CancellationToken,
 }
 
 impl SseTransport {
-    /// Begins to read `stream`, on `tracker`. What the server sends unasked goes to `unasked`.
+    /// Starts to read `stream` on `tracker`. What the server sends unasked goes to `unasked`.
     pub fn start(
         address: Address,
         stream: impl Stream<Item = Result<Frame, reqwest::Error>> + Send + 'static,
@@ -139,7 +139,7 @@ impl Transport<RoleClient> for SseTransport {
         if let Some(reader) = self.reader.take()
             && reader.await.is_err()
         {
-            tracing::debug!("the reader of an event stream did not end well");
+            tracing::debug!("the reader of an event stream failed");
         }
         Ok(())
     }
@@ -152,7 +152,7 @@ impl Drop for SseTransport {
 }
 
 impl Outbox {
-    /// Sends a message. The answer comes on the stream; some servers send it here.
+    /// Sends a message. The answer arrives on the stream; some servers send it in this response.
     async fn post(
         &self,
         message: &TxJsonRpcMessage<RoleClient>,
@@ -173,25 +173,25 @@ impl Outbox {
                 tracing::debug!(%status, "the server refused a notification");
                 return Ok(());
             };
-            // Boxed: it is large, and most messages are taken.
+            // Boxed because it is large and most messages are accepted.
             return Box::pin(self.refused(response, id, headers)).await;
         }
         let is_json = Kind::of(&content_type(&response)) == Kind::Json;
         if let (true, Some(id)) = (is_json, id) {
             return self.answered(response, id).await;
         }
-        // `Accepted`, most of the time; read, so that the connection can be used again.
+        // Usually `Accepted`. It is read so that the connection can be reused.
         drop(read(response, REFUSAL_BYTES_MAX).await);
         Ok(())
     }
 
-    /// Takes an answer out of the body of the POST. Anything else there is only a receipt.
+    /// Takes an answer from the body of the POST. Any other body is ignored.
     async fn answered(&self, response: Response, id: &RequestId) -> Result<(), Failure> {
         let limit = self.unasked.message_bytes_max();
         let answer = match read(response, limit).await {
             Ok(body) => self.received(&body),
             Err(Failure::TooLarge(limit)) => Some(self.decoder.too_large(id.clone(), limit)),
-            // The receipt does not matter: the answer is due on the stream.
+            // The body can be ignored: the answer will arrive on the stream.
             Err(_) => None,
         };
         self.deliver(answer).await;
@@ -207,7 +207,7 @@ impl Outbox {
         }
     }
 
-    /// Puts an answer where those of the stream go.
+    /// Puts an answer into the queue, as if it came from the stream.
     async fn deliver(&self, answer: Option<RxJsonRpcMessage<RoleClient>>) {
         if let (Some(answer), Some(queue)) = (answer, self.queue.upgrade())
             && queue.send(answer).await.is_err()
@@ -216,7 +216,7 @@ impl Outbox {
         }
     }
 
-    /// Reads a refusal: an answer, an unknown session, or a failure.
+    /// Handles an error status: an answer, an unknown session, or a failure.
     async fn refused(
         &self,
         response: Response,
@@ -233,7 +233,7 @@ impl Outbox {
             .is_unknown(status, error.as_ref(), &body, headers)
             .await
         {
-            // Servers forget a session without closing its stream; a new one is needed.
+            // Some servers forget a session without closing its stream. The bridge needs a new session.
             self.stop.cancel();
             return Err(Failure::NotSent("the server ended the session".to_owned()));
         }
@@ -246,7 +246,7 @@ impl Outbox {
         Ok(())
     }
 
-    /// Whether a refusal shows that the server does not know the session, which is named in the URL.
+    /// Whether an error status means that the server does not know the session named in the URL.
     async fn is_unknown(
         &self,
         status: StatusCode,

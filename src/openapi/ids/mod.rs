@@ -1,4 +1,4 @@
-//! The names that models call tools by: operation ids, and the bridge that each of them belongs to.
+//! The names by which models call tools: operation ids, and the bridge that each of them belongs to.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -11,24 +11,24 @@ use sha2::{Digest, Sha256};
 use super::mcpo;
 use crate::name::{BridgeName, ToolName};
 
-/// The longest name that model providers take, in characters (openwebui §3).
+/// The longest name that model providers accept, in characters.
 pub const ID_CHARACTERS_MAX: usize = 64;
 
-/// The longest text before a tool in an operation id, in characters. The start of a shortened id is
+/// The longest text before a tool in an operation id, in characters. The unchanged start of a shortened id is
 /// longer, so that shortening never changes the bridge that an id belongs to.
 const PREFIX_CHARACTERS_MAX: usize = 40;
 
-/// The hexadecimal digits of a hash within an id.
+/// The number of hexadecimal digits of a hash in an id.
 const DIGITS: usize = 8;
 
-/// Decides which bridge an operation id or a flat path `{bridge}_{tool}` belongs to.
+/// Determines which bridge an operation id or a flat path `{bridge}_{tool}` belongs to.
 ///
-/// Each bridge has a prefix: its name with `_` for other characters than `[A-Za-z0-9_-]`. A text
-/// belongs to the bridge with the longest name or prefix that it starts with, followed by `_`. Every
-/// id of a tool belongs to the bridge of that tool: with the bridges `git` and `git_hub`, tool
-/// `hub_get_me` of `git` is not `git_hub_get_me`.
+/// Each bridge has a prefix: its name with `_` instead of characters other than `[A-Za-z0-9_-]`. A text
+/// belongs to the bridge with the longest name or prefix that the text starts with, followed by `_`. Every id
+/// of a tool belongs to the bridge of that tool: with the bridges `git` and `git_hub`, tool `hub_get_me` of
+/// `git` is not `git_hub_get_me`.
 ///
-/// Only the names of the configured bridges decide, never their tools nor whether a bridge is up.
+/// Only the names of the configured bridges matter, never their tools or whether a bridge is up.
 #[derive(Debug, Clone, Default)]
 pub struct IdOwners {
     /// The bridges, by name and by prefix.
@@ -40,7 +40,7 @@ pub struct IdOwners {
 }
 
 impl IdOwners {
-    /// For the bridges of a configuration, in any order.
+    /// Creates the value for the bridges of a configuration, in any order.
     pub fn new<'a>(bridges: impl IntoIterator<Item = &'a BridgeName>) -> Self {
         let mut bridges: Vec<&BridgeName> = bridges.into_iter().collect();
         bridges.sort_unstable();
@@ -60,9 +60,9 @@ impl IdOwners {
         owners
     }
 
-    /// The bridge that a text belongs to, and the text after `{bridge}_`.
+    /// Returns the bridge that a text belongs to, and the text after `{bridge}_`.
     pub fn owner<'a>(&self, text: &'a str) -> Option<(&BridgeName, &'a str)> {
-        // No longer start than the longest is looked up: a caller chooses how long a path is.
+        // Longer starts are never looked up, because a caller chooses the length of a path.
         let end = text.floor_char_boundary(self.longest + 1);
         let mut places = text.get(..end)?.rmatch_indices('_');
         places.find_map(|(at, _)| {
@@ -71,14 +71,14 @@ impl IdOwners {
         })
     }
 
-    /// The operation ids of the tools of a bridge, in the order given: at most 64 of
+    /// Returns the operation ids of a bridge's tools, in the given order: at most 64 characters of
     /// `[A-Za-z0-9_-]`, unique over all bridges.
     ///
-    /// An id is `{prefix}_{tool}`; a tool whose name already starts with `{bridge}_` keeps it. Where
-    /// that would belong to another bridge, the id is `{prefix}_{hash}_{tool}`. What is longer than 64
-    /// characters is cut and gets a hash. Where two tools come out the same, the one that needed the
-    /// least change keeps the id (then the first by name), and the other gets a hash. So an id depends
-    /// on the names of the bridges and on the tools of its own bridge alone.
+    /// An id is `{prefix}_{tool}`; a tool whose name already starts with `{bridge}_` keeps its name. If that
+    /// would belong to another bridge, the id is `{prefix}_{hash}_{tool}`. An id of more than 64 characters
+    /// is cut and gets a hash. If two tools have the same id, the one with the fewest changes keeps it (then
+    /// the first by name), and the other gets a hash. An id therefore depends only on the names of the
+    /// bridges and on the tools of its own bridge.
     pub fn ids<'a>(
         &self,
         bridge: &BridgeName,
@@ -116,7 +116,7 @@ impl IdOwners {
         claims.into_iter().map(|claim| claim.id).collect()
     }
 
-    /// The id that a tool asks for: one that belongs to its bridge.
+    /// Returns the preferred id of a tool, which belongs to its bridge.
     fn claim(&self, bridge: &BridgeName, tool: &str) -> Claim {
         let full = format!("{}_{tool}", self.prefix(bridge));
         let is_named_after_bridge = tool
@@ -136,7 +136,7 @@ impl IdOwners {
             let changes = changes(1, &id, &full);
             return Claim { id, changes };
         }
-        // The names of bridges are the operator's: no server can choose them so that this goes on.
+        // The loop ends, because only the operator chooses the names of bridges and servers cannot.
         let id = (0..=u32::MAX)
             .map(|attempt| self.far_id(bridge, tool, attempt))
             .find(|id| self.belongs(id, bridge));
@@ -153,7 +153,7 @@ impl IdOwners {
         shortened(plain(&full), &full)
     }
 
-    /// The text that the ids of a bridge start with, before `_`.
+    /// Returns the text that the ids of a bridge start with, before `_`.
     fn prefix(&self, bridge: &BridgeName) -> &str {
         self.prefixes.get(bridge).map_or("", |prefix| prefix)
     }
@@ -163,8 +163,8 @@ impl IdOwners {
         self.owner(id).is_some_and(|(owner, _)| owner == bridge)
     }
 
-    /// The text that the ids of a bridge start with. Where it is the name or the prefix of another
-    /// bridge already, it gets a hash.
+    /// Returns the text that the ids of a bridge start with. If it is the name or the prefix of another
+    /// bridge, it gets a hash.
     fn free_prefix(&self, bridge: &BridgeName) -> Arc<str> {
         let name = bridge.as_str();
         let is_free = |prefix: &str| {
@@ -187,8 +187,8 @@ impl IdOwners {
     }
 }
 
-/// The operation ids of mcpo in the document of one bridge: `tool_{tool}_post`, of any length and with
-/// any letters; the first tool of a name keeps it.
+/// Returns mcpo's operation ids for the document of one bridge: `tool_{tool}_post`, of any length and with
+/// any characters. The first tool of a name keeps it.
 pub fn mcpo_ids<'a>(
     bridge: &BridgeName,
     tools: impl IntoIterator<Item = &'a ToolName>,
@@ -208,20 +208,20 @@ pub fn mcpo_ids<'a>(
         .collect()
 }
 
-/// The id that a tool of ours would have if its bridge were the only one.
+/// Returns the native id that a tool would have if its bridge were the only one.
 pub fn native_id(bridge: &BridgeName, tool: &ToolName) -> String {
     IdOwners::new([bridge]).claim(bridge, tool.as_str()).id
 }
 
-/// The id that a tool asks for.
+/// The preferred id of a tool.
 struct Claim {
     /// The id.
     id: String,
-    /// How far it is from `{bridge}_{tool}`; less goes first.
+    /// The number of changes from `{bridge}_{tool}`. Fewer changes take precedence.
     changes: u8,
 }
 
-/// An id of at most 64 characters; `meaning` is what it stands for.
+/// Returns an id of at most 64 characters. `meaning` is the text that it stands for.
 fn shortened(id: String, meaning: &str) -> String {
     if id.len() > ID_CHARACTERS_MAX {
         hashed(&id, meaning)
@@ -230,20 +230,20 @@ fn shortened(id: String, meaning: &str) -> String {
     }
 }
 
-/// Cuts an id to make room for the hash of what it stands for.
+/// Cuts an id and appends the hash of the text that it stands for.
 fn hashed(id: &str, meaning: &str) -> String {
     let start: String = id.chars().take(ID_CHARACTERS_MAX - DIGITS - 1).collect();
     format!("{start}_{}", digits(meaning))
 }
 
-/// Eight hexadecimal digits that stand for a text.
+/// Returns eight hexadecimal digits of the hash of a text.
 fn digits(meaning: &str) -> String {
     let mut digits = fingerprint(meaning.as_bytes());
     digits.truncate(DIGITS);
     digits
 }
 
-/// Sixteen hexadecimal digits that stand for `text`.
+/// Returns sixteen hexadecimal digits of the hash of `text`.
 pub fn fingerprint(text: &[u8]) -> String {
     let mut digits = String::with_capacity(16);
     for byte in Sha256::digest(text).iter().take(8) {
@@ -253,7 +253,7 @@ pub fn fingerprint(text: &[u8]) -> String {
     digits
 }
 
-/// Keeps what an id and a component key may hold, and makes `_` of the rest.
+/// Replaces characters that are not allowed in ids and component keys with `_`.
 pub fn plain(text: &str) -> String {
     text.chars()
         .map(|character| match character {

@@ -1,4 +1,4 @@
-//! Whose an id is, and that it is nobody else's.
+//! Tests of which bridge an id belongs to.
 
 use std::collections::BTreeSet;
 
@@ -37,7 +37,7 @@ fn owner<'a>(owners: &IdOwners, text: &'a str) -> Option<(String, &'a str)> {
 fn a_tool_does_not_take_the_id_of_another_bridge() {
     let both = owners(&["git", "git_hub"]);
     assert_eq!(ids(&both, "git_hub", &["get_me"]), ["git_hub_get_me"]);
-    // By the name of a tool, and by a part of it.
+    // Conflicts by the full name of a tool, and by a part of it.
     let taken = ids(
         &both,
         "git",
@@ -49,7 +49,7 @@ fn a_tool_does_not_take_the_id_of_another_bridge() {
     for id in &taken {
         assert!(!id.starts_with("git_hub_"), "{id}");
     }
-    // Alone, the bridge has nobody to take from.
+    // A single bridge has no conflicts.
     assert_eq!(
         ids(&owners(&["git"]), "git", &["hub_get_me"]),
         ["git_hub_get_me"]
@@ -74,7 +74,7 @@ fn a_flat_path_belongs_to_the_longest_bridge_in_it() {
         assert_eq!(owner(&some, path), None, "{path}");
     }
     assert_eq!(owner(&IdOwners::default(), "git_log"), None);
-    // Nobody pays for a long path.
+    // A long path is cheap.
     assert_eq!(owner(&some, &"_".repeat(1 << 20)), None);
 }
 
@@ -93,7 +93,7 @@ fn bridges_that_read_alike_have_ids_of_their_own() {
 #[test]
 fn a_server_that_makes_names_collide_hurts_itself_alone() {
     let mut names = vec!["a b".to_owned(), "a.b".to_owned()];
-    // The name that the other one would be given.
+    // The name that the other bridge would get.
     for attempt in 0..3 {
         let hash = fingerprint(format!("x\0a.b\0{attempt}").as_bytes());
         let digits = hash.get(..8).unwrap();
@@ -123,7 +123,7 @@ fn mcpo_names_tools_as_it_always_did() {
     assert_eq!(given[2], "tool_get_current_time_post");
 }
 
-/// Names that are made to be mistaken for one another.
+/// Names that are easily confused.
 fn names() -> impl Strategy<Value = Vec<String>> {
     let name = prop_oneof![
         "(git|Git|hub|a|b)([_.-](git|hub|a|b|)){0,4}",
@@ -150,7 +150,7 @@ proptest! {
             for (at, more) in &tools {
                 if at % bridges.len() == number {
                     names.extend(more.iter().map(|name| tool(name)));
-                    // A tool that is called like one of another bridge, and like itself.
+                    // A tool with the name of another bridge's tool, and of its own.
                     for other in &bridges {
                         names.extend(more.iter().map(|name| tool(&format!("{other}_{name}"))));
                     }
@@ -167,7 +167,7 @@ proptest! {
                 prop_assert!(id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)));
                 prop_assert_eq!(owners.owner(id).map(|(owner, _)| owner), Some(own), "{} is {}", name, id);
                 prop_assert!(all.insert(id.clone()), "{} is there twice", id);
-                // What a model reads is no start of another bridge's ids.
+                // An id must not begin like the ids of another bridge.
                 for other in bridges.iter().filter(|other| *other != own) {
                     let start = format!("{other}_");
                     let is_longer = other.as_str().len() > own.as_str().len();

@@ -1,4 +1,4 @@
-//! The sentence for a model about arguments that are refused: what is wrong, and what there is.
+//! Builds the sentence for a model about rejected arguments: what is wrong, and which arguments exist.
 
 use serde_json::Value;
 
@@ -13,16 +13,16 @@ use crate::schema::names::shown;
 /// The longest sentence, in characters.
 const CHARS_MAX: usize = 500;
 
-/// How much of it may say what is wrong; the rest says what there is.
+/// How much of the sentence may describe the mistakes. The rest lists the arguments.
 const MISTAKES_CHARS_MAX: usize = 260;
 
-/// How many mistakes are told.
+/// The maximum number of mistakes in the sentence.
 const MISTAKES_MAX: usize = 3;
 
-/// How much of what was sent is repeated, in characters of JSON.
+/// How much of the sent value is quoted, in characters of JSON.
 const SENT_CHARS_MAX: usize = 40;
 
-/// What is wrong with arguments, then which there are.
+/// Describes what is wrong with arguments, then lists the arguments of the tool.
 pub fn of_mistakes(plan: &Plan, details: &[Detail], sent: &Value) -> String {
     let strays = strays::find(plan, sent);
     let mut told: Vec<String> = Vec::new();
@@ -54,7 +54,7 @@ pub fn of_mistakes(plan: &Plan, details: &[Detail], sent: &Value) -> String {
     finish(plan, &mistakes)
 }
 
-/// What a body should be that is none, or no JSON.
+/// Describes what a body should be if it is missing or not JSON.
 pub fn of_body(plan: &Plan, said: &str) -> String {
     let said = match said.strip_prefix("the ") {
         Some(rest) => format!("The {rest}"),
@@ -63,7 +63,7 @@ pub fn of_body(plan: &Plan, said: &str) -> String {
     finish(plan, &format!("{said}. {}", send_object(plan)))
 }
 
-/// What to do about a key that the schema does not name.
+/// Describes what to do about a key that the schema does not define.
 pub fn of_stray(stray: &Stray) -> String {
     let name = place(&stray.path, &stray.name);
     match &stray.near {
@@ -88,7 +88,7 @@ fn send_object(plan: &Plan) -> String {
     }
 }
 
-/// Sentences, one after the other.
+/// Joins sentences.
 fn sentences(told: &[String]) -> String {
     let mut text = String::new();
     for words in told {
@@ -104,7 +104,7 @@ fn sentences(told: &[String]) -> String {
     }
 }
 
-/// Adds which arguments there are, within the bound.
+/// Appends the list of arguments, within the length limit.
 fn finish(plan: &Plan, mistakes: &str) -> String {
     let mistakes = cut(mistakes, MISTAKES_CHARS_MAX);
     let stop = if mistakes.ends_with(['?', '.']) {
@@ -120,12 +120,12 @@ fn finish(plan: &Plan, mistakes: &str) -> String {
     format!("{mistakes}{stop} Arguments: {}", list(&arguments, room))
 }
 
-/// Whether the whole body is of the wrong kind, or is not there.
+/// Whether the whole body has the wrong type or is missing.
 fn is_no_object(detail: &Detail) -> bool {
     matches!(detail.kind, "model_attributes_type" | "missing")
 }
 
-/// What is missing, with what was sent in the same place instead.
+/// Describes missing arguments, together with the unknown keys sent in the same place.
 fn missing(details: &[Detail], strays: &[Stray]) -> Option<String> {
     let is_missing = |detail: &&Detail| detail.kind == "missing" && detail.loc.len() > 1;
     let first = details.iter().find(is_missing)?;
@@ -160,7 +160,7 @@ fn missing(details: &[Detail], strays: &[Stray]) -> Option<String> {
     Some(words)
 }
 
-/// Whether a detail tells of one of these.
+/// Whether a detail refers to one of these keys.
 fn is_stray(detail: &Detail, strays: &[Stray]) -> bool {
     detail.kind == "extra_forbidden"
         && strays
@@ -168,7 +168,7 @@ fn is_stray(detail: &Detail, strays: &[Stray]) -> bool {
             .any(|stray| is_at(detail, &stray.path, &stray.name))
 }
 
-/// Whether a key may stand for an argument that is missing beside it.
+/// Whether a key may be a misspelling of an argument that is missing in the same place.
 fn is_meant(stray: &Stray, details: &[Detail]) -> bool {
     let Some(meant) = &stray.near else {
         return false;
@@ -178,7 +178,7 @@ fn is_meant(stray: &Stray, details: &[Detail]) -> bool {
         .any(|detail| detail.kind == "missing" && is_at(detail, &stray.path, meant))
 }
 
-/// Whether a detail is about a key of an object.
+/// Whether a detail refers to a key of an object.
 fn is_at(detail: &Detail, path: &[Value], name: &str) -> bool {
     let Some((last, rest)) = detail.loc.split_last() else {
         return false;
@@ -186,7 +186,7 @@ fn is_at(detail: &Detail, path: &[Value], name: &str) -> bool {
     last == name && rest.get(1..).is_some_and(|rest| rest == path)
 }
 
-/// One mistake in words; nothing for what is told otherwise.
+/// Describes one mistake. Empty if another sentence covers it.
 fn of_detail(detail: &Detail) -> String {
     if is_no_object(detail) && (detail.kind == "missing" || detail.loc.len() == 1) {
         return String::new();
@@ -209,7 +209,7 @@ fn of_detail(detail: &Detail) -> String {
     format!("{}{sent}", in_words(detail, &name))
 }
 
-/// What pydantic says, as a sentence about `name`.
+/// Converts pydantic's message to a sentence about `name`.
 pub(super) fn in_words(detail: &Detail, name: &str) -> String {
     let should_be = |what: &str| format!("{name} should be {what}");
     match detail.kind {
@@ -259,7 +259,7 @@ pub(super) fn place(path: &[Value], name: &str) -> String {
     text + &shown(name)
 }
 
-/// The beginning of a text.
+/// Returns the beginning of a text.
 fn cut(text: &str, chars: usize) -> String {
     if text.chars().count() <= chars {
         return text.to_owned();
@@ -269,18 +269,18 @@ fn cut(text: &str, chars: usize) -> String {
     start
 }
 
-/// An argument of a tool, in words.
+/// An argument of a tool, as described.
 struct Argument {
-    /// As it is published.
+    /// The published name.
     name: String,
     /// `string`, `list of numbers`.
     kind: String,
-    /// Whether no call goes without it.
+    /// Whether every call needs it.
     is_required: bool,
 }
 
 impl Argument {
-    /// Those of a tool, the required ones first.
+    /// Returns the arguments of a tool, required ones first.
     fn all(plan: &Plan) -> Vec<Self> {
         let ids = plan.beside(&[0]);
         let certain = certain(plan);
@@ -303,7 +303,7 @@ impl Argument {
     }
 }
 
-/// The schemas that apply to arguments in any case.
+/// Returns the schemas that always apply to the arguments.
 fn certain(plan: &Plan) -> Vec<NodeId> {
     let mut found = vec![0];
     let mut next = 0;
@@ -318,7 +318,7 @@ fn certain(plan: &Plan) -> Vec<NodeId> {
     found
 }
 
-/// What kind of value an argument takes.
+/// Describes the type of an argument.
 fn kind(plan: &Plan, id: NodeId) -> String {
     const KINDS: [(Types, &str); 5] = [
         (Types::STRING, "string"),
@@ -360,7 +360,7 @@ fn kind(plan: &Plan, id: NodeId) -> String {
     }
 }
 
-/// `path (string), head, tail (optional numbers)`, in so many characters.
+/// Lists arguments within this many characters: `path (string), head, tail (optional numbers)`.
 fn list(arguments: &[Argument], room: usize) -> String {
     let mut text = String::new();
     let mut told = 0;
@@ -392,7 +392,7 @@ fn list(arguments: &[Argument], room: usize) -> String {
     }
 }
 
-/// Several of a kind.
+/// Returns the plural of a type.
 fn plural(kind: &str) -> String {
     match kind.strip_prefix("list of ") {
         Some(items) => format!("lists of {items}"),

@@ -1,4 +1,4 @@
-//! From the bytes of a request to JSON.
+//! Parses the bytes of a request as JSON.
 
 use std::borrow::Cow;
 
@@ -8,19 +8,19 @@ use crate::json::{self, Raw};
 
 use super::{digits::Written, refusal::Refusal};
 
-/// The mark some Windows programs put before UTF-8.
+/// The byte order mark that some Windows programs put before UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// A body that says something.
+/// A body that is not empty.
 #[derive(Debug)]
 pub struct Sent {
-    /// What it says.
+    /// The parsed value.
     pub value: Value,
-    /// Integers that do not fit 64 bits: as values they are others.
+    /// Integers that do not fit 64 bits, and that parsing therefore changes.
     pub long: Vec<Written>,
 }
 
-/// Reads a body; `None` for one that says nothing.
+/// Parses a body; `None` for an empty one.
 pub fn parse(body: &[u8]) -> Result<Option<Sent>, Refusal> {
     let body = without_mark(body);
     if body.trim_ascii().is_empty() {
@@ -31,7 +31,7 @@ pub fn parse(body: &[u8]) -> Result<Option<Sent>, Refusal> {
     Ok((!value.is_null()).then_some(Sent { value, long }))
 }
 
-/// The numbers of a body that are printed otherwise than they were written.
+/// Returns the numbers of a body that would be printed differently from how they were written.
 pub fn restyled(body: &[u8]) -> Vec<Written> {
     let is_restyled = |literal: &str| {
         serde_json::from_str::<Number>(literal).is_ok_and(|number| number.to_string() != literal)
@@ -43,12 +43,12 @@ pub fn restyled(body: &[u8]) -> Vec<Written> {
     found
 }
 
-/// A body without the mark before it.
+/// Returns a body without its byte order mark.
 fn without_mark(body: &[u8]) -> &[u8] {
     body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body)
 }
 
-/// The integers of a JSON text that would leave us changed, with the places they stand at.
+/// Returns the integers of a JSON text that parsing would change, with their positions.
 pub fn inexact(text: &str) -> Vec<Written> {
     let is_inexact = |number: &str| json::is_integer_literal(number) && !survives(number);
     let mut found = Vec::new();
@@ -60,7 +60,7 @@ pub fn inexact(text: &str) -> Vec<Written> {
     found
 }
 
-/// Walks one value, and collects the numbers that are wanted.
+/// Walks one value and collects the matching numbers.
 fn collect(
     raw: &RawValue,
     is_wanted: &dyn Fn(&str) -> bool,
@@ -92,8 +92,8 @@ fn collect(
     }
 }
 
-/// True if the integer's value is the same once it went through [`Number`]: it fits 64 bits, or
-/// its digits are those of the nearest float, such as `1` and thirty zeros, sent as `1e30`.
+/// Whether the value of an integer survives [`Number`]: it fits 64 bits, or its digits are those of the
+/// nearest float, such as `1` and thirty zeros, sent as `1e30`.
 fn survives(literal: &str) -> bool {
     match serde_json::from_str::<Number>(literal) {
         Ok(number) if number.is_f64() => number.as_f64().is_some_and(|float| {
@@ -104,7 +104,7 @@ fn survives(literal: &str) -> bool {
     }
 }
 
-/// The digits of a large whole float, as its shortest form on the wire denotes them.
+/// Returns the digits of a large whole float, as its shortest form denotes them.
 fn decimal_digits(float: f64) -> Option<String> {
     let shortest = format!("{float:e}");
     let (mantissa, exponent) = shortest.split_once('e')?;

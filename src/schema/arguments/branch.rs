@@ -1,4 +1,4 @@
-//! The branches of unions: parts of a schema, each validated on its own.
+//! Branches of unions: parts of a schema that are validated separately.
 
 use std::fmt::Write as _;
 
@@ -14,10 +14,10 @@ use super::{
     types::Types,
 };
 
-/// Stands for the document where a part of it is compiled.
+/// The URI of the document in the compiled schema of a part.
 const DOCUMENT: &str = "urn:arguments";
 
-/// True if a value is valid for one node on its own.
+/// Whether a value is valid for one node alone.
 pub fn is_valid(plan: &Plan, id: NodeId, value: &Value) -> bool {
     let node = plan.node(id);
     if node.whole.contains(Types::of(value)) {
@@ -26,7 +26,7 @@ pub fn is_valid(plan: &Plan, id: NodeId, value: &Value) -> bool {
     if !node.possible.contains(Types::of(value)) || !plan.judges_branches() {
         return false;
     }
-    // A part that does not compile takes nothing: then nothing is converted for its sake.
+    // A part that does not compile accepts nothing, so nothing is converted for it.
     let validator = node.validator.get_or_init(|| compile(plan, &node.pointer));
     validator
         .as_ref()
@@ -55,7 +55,7 @@ fn compile(plan: &Plan, pointer: &str) -> Option<Validator<Counted>> {
         .ok()
 }
 
-/// A JSON pointer as part of a URI.
+/// Returns a JSON pointer as a URI fragment.
 fn fragment(pointer: &str) -> String {
     let mut fragment = String::with_capacity(pointer.len());
     for byte in pointer.bytes() {

@@ -1,7 +1,7 @@
-//! [`Counted`]: JSON as the validator reads it, with a step charged for each look at a value.
+//! [`Counted`]: a JSON representation for the validator that charges a step for each access to a value.
 //!
-//! The validator's library has no budget of its own. Some schemas make it look at one value 2^n
-//! times; as each look goes through this representation, the meter ends that.
+//! The validator library has no budget of its own, and some schemas make it access one value 2^n times. Each
+//! access passes through this representation, so the meter can stop that.
 
 use std::{borrow::Cow, collections::HashSet};
 
@@ -13,7 +13,7 @@ use serde_json::{Map, Number, Value, map};
 
 use crate::schema::meter::{charge, charge_copy, charge_text, per};
 
-/// Up to here the elements of an array are compared pair by pair, past it hashed.
+/// Up to this number, the elements of an array are compared pairwise; beyond it they are hashed.
 const FEW_ELEMENTS: usize = 12;
 
 /// The representation.
@@ -122,7 +122,7 @@ impl<'a> Node<'a, Counted> for Seen<'a> {
         equal(self.0, expected)
     }
 
-    /// Asked for once for each error, which may keep a copy.
+    /// Called once for each error, which may keep a copy.
     fn to_value(&self) -> Cow<'a, Value> {
         charge_copy(self.0);
         Cow::Borrowed(self.0)
@@ -158,7 +158,7 @@ impl<'a> Iterator for SeenMembers<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let (name, value) = self.0.next()?;
-        // Names are what `patternProperties` are matched with.
+        // `patternProperties` match the names.
         charge_text(name);
         Some((name.as_str(), Seen(value)))
     }
@@ -176,8 +176,8 @@ impl<'a> Array<'a, Counted> for SeenArray<'a> {
         SeenElements(self.0.iter())
     }
 
-    /// By equality for a few elements, else by their canonical texts: the library's own hashes are
-    /// the same for all arrays of empty arrays, and of a caller's choice for objects.
+    /// Compares a few elements directly, and more by their canonical texts. The library's own hashes are
+    /// equal for all arrays of empty arrays, and a caller can choose them for objects.
     fn is_unique(&self) -> bool {
         let elements = self.0;
         if elements.len() <= FEW_ELEMENTS {
@@ -206,7 +206,7 @@ impl<'a> Iterator for SeenElements<'a> {
     }
 }
 
-/// Equality as JSON Schema has it.
+/// Whether two values are equal by the rules of JSON Schema.
 fn equal(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Array(a), Value::Array(b)) => {
@@ -232,7 +232,7 @@ fn equal(a: &Value, b: &Value) -> bool {
     }
 }
 
-/// Writes a value so that equal values, and no others, have the same text.
+/// Writes a value so that only equal values have the same text.
 fn canonical(value: &Value, out: &mut Vec<u8>) {
     charge(4);
     match value {
@@ -270,11 +270,11 @@ fn text(string: &str, out: &mut Vec<u8>) {
     out.extend(string.bytes());
 }
 
-/// A number so that `1`, `1.0` and `1e0` are the same.
+/// Writes a number so that `1`, `1.0` and `1e0` are equal.
 fn digits(number: &Number) -> String {
     match number.as_f64() {
         Some(float) if number.is_f64() && float.fract() == 0.0 => {
-            // Minus zero is zero.
+            // Minus zero equals zero.
             let whole = format!("{float:.0}");
             if float == 0.0 { "0".to_owned() } else { whole }
         }

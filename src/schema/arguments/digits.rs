@@ -1,4 +1,4 @@
-//! Numbers where a text is wanted: their digits are sent on as they came, `1.10` and all.
+//! Keeps the digits of numbers that are converted to text, such as `1.10`.
 
 use serde_json::Value;
 
@@ -7,10 +7,10 @@ use super::{
     types::Types,
 };
 
-/// A number as it was written, and the keys and indices that lead to it.
+/// A number as written, and the keys and indices of its position.
 pub type Written = (Vec<Value>, String);
 
-/// Makes texts of those numbers for which a schema wants nothing but a text; the others are left over.
+/// Converts these numbers to text if the schema accepts only text there. Returns the others.
 pub fn write(plan: &Plan, value: &mut Value, numbers: Vec<Written>) -> Vec<Written> {
     let mut left = Vec::new();
     for (path, digits) in numbers {
@@ -23,7 +23,7 @@ pub fn write(plan: &Plan, value: &mut Value, numbers: Vec<Written>) -> Vec<Writt
     left
 }
 
-/// Whether the place at the end of a path is for texts, and not for numbers.
+/// Whether the schema at the end of a path accepts texts and no numbers.
 fn wants_text(plan: &Plan, path: &[Value]) -> bool {
     let mut ids: Vec<NodeId> = vec![0];
     for step in path {
@@ -37,7 +37,7 @@ fn wants_text(plan: &Plan, path: &[Value]) -> bool {
             .all(|id| possible(id).and(Types::NUMBER) == Types::NONE)
 }
 
-/// The server's name for a step that was sent under a name of ours.
+/// Returns the server's name for a key that was sent with a published name.
 fn own_step(plan: &Plan, beside: &[NodeId], step: &Value) -> Value {
     let own = step.as_str().and_then(|key| {
         let is_known = |id: &NodeId| plan.node(*id).properties.contains_key(key);
@@ -47,7 +47,7 @@ fn own_step(plan: &Plan, beside: &[NodeId], step: &Value) -> Value {
     own.map_or_else(|| step.clone(), Value::from)
 }
 
-/// The value at the end of a path.
+/// Returns the value at the end of a path.
 fn at<'v>(value: &'v mut Value, path: &[Value]) -> Option<&'v mut Value> {
     path.iter().try_fold(value, |value, step| match step {
         Value::String(key) => value.get_mut(key),

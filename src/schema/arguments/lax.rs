@@ -1,5 +1,5 @@
-//! Lax conversions of one value: what pydantic does to JSON in its lax mode (`mcpo §11.1`), and
-//! JSON inside of strings, which models often send for arrays and objects.
+//! Lax conversions of one value: pydantic's conversions in lax mode, and JSON inside strings, which models
+//! often send for arrays and objects.
 
 use serde_json::{Number, Value};
 
@@ -9,15 +9,15 @@ use super::{
 };
 use crate::json;
 
-/// How many values JSON in a string may hold to be read: each takes 72 bytes or more.
+/// How many values a JSON string may contain. Each takes 72 bytes or more.
 const TEXT_VALUES_MAX: usize = 500_000;
 
-/// One conversion; `None` if the value does not lend itself to it.
+/// A conversion; `None` if the value cannot be converted.
 type Conversion = fn(&Value) -> Option<Value>;
 
-/// Converts a value to the first of `types` that takes it, within `choices` if there are any.
+/// Converts a value to the first of `types` that accepts it, within `choices` if there are any.
 ///
-/// Nothing is ever converted to a string or to null here.
+/// Never converts to a string or to null.
 pub fn toward(value: &Value, types: Types, choices: Option<&[Value]>) -> Option<Value> {
     let attempts: [(Types, Conversion); 5] = [
         (Types::INTEGER, |value| integer(value).map(Value::Number)),
@@ -33,26 +33,26 @@ pub fn toward(value: &Value, types: Types, choices: Option<&[Value]>) -> Option<
         .find(|new| choices.is_none_or(|all| all.iter().any(|choice| same(choice, new))))
 }
 
-/// A number as a text, within `choices` if there are any. Nothing else stands for a text.
+/// Converts a number to a text, within `choices` if there are any. Other values are not converted.
 pub fn text(value: &Value, choices: Option<&[Value]>) -> Option<Value> {
     let text = Value::String(value.as_number()?.to_string());
     let is_choice = choices.is_none_or(|all| all.contains(&text));
     is_choice.then_some(text)
 }
 
-/// Whether a text says nothing.
+/// Whether a text is blank.
 pub fn is_blank(value: &Value) -> bool {
     value.as_str().is_some_and(|text| text.trim().is_empty())
 }
 
-/// Whether a text is meant to be JSON.
+/// Whether a text looks like JSON.
 pub fn looks_like_json(value: &Value) -> bool {
     value
         .as_str()
         .is_some_and(|text| text.trim_start().starts_with(['[', '{']))
 }
 
-/// Writes a whole number without its fraction: `5.0` is `5` to a strict reader of integers.
+/// Returns a whole number without its fraction: strict parsers of integers need `5` instead of `5.0`.
 pub fn whole(number: &Number) -> Option<Number> {
     if !number.is_f64() {
         return None;
@@ -61,19 +61,19 @@ pub fn whole(number: &Number) -> Option<Number> {
     integer_text(&format!("{float:.0}"))
 }
 
-/// An object that is written as a string.
+/// Parses an object inside a string.
 pub fn parse_object(text: &str) -> Option<Value> {
     parse_text(text).filter(Value::is_object)
 }
 
-/// True if the text is an integer that is only too long for us.
+/// Whether the text is an integer that only has too many digits.
 pub fn is_long_integer(text: &str) -> bool {
     let text = text.trim();
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
     digits.len() > 18 && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// To an integer: from a flag, from `5.0`, from text.
+/// Converts to an integer: from a boolean, from `5.0`, or from text.
 fn integer(value: &Value) -> Option<Number> {
     match value {
         Value::Bool(flag) => Some(Number::from(u8::from(*flag))),
@@ -83,7 +83,7 @@ fn integer(value: &Value) -> Option<Number> {
     }
 }
 
-/// To a number: from a flag, from text.
+/// Converts to a number: from a boolean or from text.
 fn number(value: &Value) -> Option<Number> {
     match value {
         Value::Bool(flag) => Some(Number::from(u8::from(*flag))),
@@ -92,7 +92,7 @@ fn number(value: &Value) -> Option<Number> {
     }
 }
 
-/// To a flag: from 0 and 1, from the words that pydantic knows.
+/// Converts to a boolean: from 0 and 1, or from the words that pydantic accepts.
 fn boolean(value: &Value) -> Option<bool> {
     match value {
         Value::Number(number) if number.as_f64() == Some(0.0) => Some(false),
@@ -108,12 +108,12 @@ fn boolean(value: &Value) -> Option<bool> {
     }
 }
 
-/// JSON in a string.
+/// Parses JSON inside a string.
 fn parse(value: &Value) -> Option<Value> {
     value.as_str().and_then(parse_text)
 }
 
-/// JSON in a string, unless it holds a number that would not survive.
+/// Parses JSON inside a string, unless it contains a number that would change.
 fn parse_text(text: &str) -> Option<Value> {
     let is_container = text.trim_start().starts_with(['[', '{'])
         && json::values_at_most(text.as_bytes()) <= TEXT_VALUES_MAX;
@@ -122,7 +122,7 @@ fn parse_text(text: &str) -> Option<Value> {
         .flatten()
 }
 
-/// `7`, ` 7 `, `007`, `1_000`, `+7`, `7.0`.
+/// Parses `7`, ` 7 `, `007`, `1_000`, `+7`, `7.0`.
 fn integer_text(text: &str) -> Option<Number> {
     let plain = without_separators(text.trim())?;
     let plain = match plain.split_once('.') {
@@ -130,14 +130,14 @@ fn integer_text(text: &str) -> Option<Number> {
         Some(_) => return None,
         None => &plain,
     };
-    // Without a digit there is no number, and `parse` knows that.
+    // `parse` rejects a text without digits.
     let signed = plain.parse::<i64>().map(Number::from);
     signed
         .or_else(|_| plain.parse::<u64>().map(Number::from))
         .ok()
 }
 
-/// `1.5`, ` 1.5 `, `1e3`; finite only.
+/// Parses `1.5`, ` 1.5 `, `1e3`; finite numbers only.
 fn float_text(text: &str) -> Option<Number> {
     let plain = without_separators(text.trim())?;
     let is_number = |byte: u8| byte.is_ascii_digit() || b"+-.eE".contains(&byte);
@@ -147,7 +147,7 @@ fn float_text(text: &str) -> Option<Number> {
     Number::from_f64(plain.parse().ok()?)
 }
 
-/// Takes single underscores out from between digits, as Python does.
+/// Removes single underscores between digits, as Python does.
 fn without_separators(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
     let between_digits = bytes

@@ -1,11 +1,11 @@
 //! [`ArgumentSchema`]: a tool's input schema, compiled once and applied to each call.
 //!
-//! A body is parsed, unwrapped, settled (optional nulls dropped, lax conversions, defaults filled
-//! in: mcpo's habits, `mcpo §11.1`) and then validated once. Settling only touches what could not
-//! be valid as it stands, so valid arguments pass unchanged. Nothing here does I/O.
+//! A body is parsed, unwrapped, settled (optional nulls dropped, lax conversions, defaults filled in, as mcpo
+//! does) and then validated once. Settling changes only what would be invalid, so valid arguments pass
+//! unchanged. No I/O.
 //!
-//! The schema is a stranger's and the arguments are a caller's, so everything here runs on a budget
-//! of steps (`schema::meter`), both when a schema is compiled and when it is applied.
+//! The schema comes from a server and the arguments from a caller, and neither is trusted. Everything here
+//! therefore runs on a budget of steps (`schema::meter`), when a schema is compiled and when it is applied.
 
 mod advice;
 mod body;
@@ -48,93 +48,91 @@ use crate::json;
 
 pub use self::refusal::Refusal;
 
-/// The key under which callers may wrap their arguments (`requirements §1.4`).
+/// The key in which callers may wrap their arguments.
 const WRAPPER: &str = "arguments";
 
-/// Steps for compiling one schema: about a second.
+/// The step budget for compiling one schema: about a second.
 const COMPILE_STEPS: u64 = 100_000_000;
 
-/// The largest schema that is compiled, in values. Each takes about a kilobyte then; the largest schema
-/// known of a real server has 622.
+/// The largest schema that is compiled, in values. Each value takes about a kilobyte; the largest known
+/// schema of a real server has 622 values.
 const SCHEMA_VALUES_MAX: usize = 20_000;
 
-/// Time for compiling one schema.
+/// The time limit for compiling one schema.
 const COMPILE_TIME: Duration = Duration::from_secs(3);
 
-/// Steps of a light check: less than half a millisecond.
+/// The steps of a light check: less than half a millisecond.
 const LIGHT_STEPS: u64 = 20_000;
 
-/// Steps of a minimal check.
+/// The steps of a minimal check.
 const MINIMAL_STEPS: u64 = 2_000;
 
 /// The largest body of a light check, in bytes.
 const LIGHT_BYTES_MAX: usize = 128 << 10;
 
-/// Matches of a light check take so much less time than those of a full one.
+/// The divisor of the matching time in a light check, compared with a full one.
 const LIGHT_TEXT_DIVISOR: usize = 20;
 
-/// Steps of a full check, beside those for the size of the body.
+/// The steps of a full check, in addition to those for the size of the body.
 const FULL_STEPS: u64 = 20_000_000;
 
-/// More steps of a full check, for each byte of the body.
+/// Additional steps of a full check for each byte of the body.
 const FULL_STEPS_PER_BYTE: u64 = 8;
 
-/// Time of a full check. A match that is under way is not interrupted, and takes 0.2 s at most.
+/// The time limit of a full check. A running match is not interrupted; it takes 0.2 s at most.
 const FULL_TIME: Duration = Duration::from_millis(600);
 
-/// Steps for saying what is wrong with arguments, where each copy of a value counts. It also bounds
+/// The steps for explaining what is wrong with arguments. Each copy of a value counts, so this also limits
 /// the memory of the answer.
 const EXPLAIN_STEPS: u64 = 200_000;
 
-/// How many values the body of a call may hold, as [`json::values_at_most`] counts them.
+/// The maximum number of values in the body of a call, as counted by [`json::values_at_most`].
 pub const BODY_VALUES_MAX: usize = 200_000;
 
-/// How much work a check may be.
+/// How much work a check may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effort {
-    /// On a thread that others wait for, for a schema that was costly a moment ago: enough for a few
-    /// simple arguments.
+    /// On a shared thread, for a schema that was recently costly: enough for a few simple arguments.
     Minimal,
-    /// On a thread that others wait for: less than half a millisecond.
+    /// On a shared thread: less than half a millisecond.
     Light,
-    /// On a thread of its own: less than a second.
+    /// On a separate thread: less than a second.
     Full,
 }
 
-/// What a tool accepts.
+/// The arguments that a tool accepts.
 #[derive(Debug)]
 pub struct ArgumentSchema {
-    /// How values are settled, and the schema's parts.
+    /// The parts of the schema, and how values are settled.
     plan: Plan,
-    /// The judge; none if any object is accepted.
+    /// The validator; `None` if any object is accepted.
     validator: Option<jsonschema::Validator<Counted>>,
-    /// The tool has an argument that is called [`WRAPPER`] itself.
+    /// Whether the tool has an argument that is named [`WRAPPER`] itself.
     takes_wrapper: bool,
-    /// The longest string that the schema's patterns may be applied to, in bytes.
+    /// The longest string that the schema's patterns are applied to, in bytes.
     text_bytes_max: usize,
-    /// How arguments are put right.
+    /// How arguments are corrected.
     habits: Habits,
 }
 
-/// Arguments that fit.
+/// Valid arguments.
 struct Fit {
-    /// What is sent to the server.
+    /// The arguments for the server.
     arguments: Map<String, Value>,
-    /// A number became a text, maybe in other digits than it was sent with.
+    /// Whether a number became a text, possibly with other digits than were sent.
     is_restyled: bool,
-    /// A key may be named by no schema.
+    /// Whether there may be a key that the schema does not define.
     is_strayed: bool,
 }
 
 impl ArgumentSchema {
-    /// Compiles the schema as the server sent it, with what had to be left out of it.
+    /// Compiles the schema as the server sent it. Also returns warnings about the parts that were dropped.
     ///
-    /// Never fails: a keyword that makes no sense is dropped, and a schema that still does not
-    /// compile accepts any object. References are never fetched, formats are not asserted, and
-    /// the dialect is the one `$schema` names, else 2020-12.
+    /// Never fails: an invalid keyword is dropped, and a schema that still does not compile accepts any
+    /// object. References are never fetched, formats are not checked, and the dialect is the one that
+    /// `$schema` names, or 2020-12.
     ///
-    /// A schema that takes more than its share of `steps_left` to compile accepts any object as well;
-    /// what it took is subtracted.
+    /// A schema that exceeds its share of `steps_left` accepts any object too. The steps used are subtracted.
     pub fn compile(schema: &Value, steps_left: &mut u64, habits: Habits) -> (Self, Vec<String>) {
         let mut warnings = Vec::new();
         if json::count_values(schema) > SCHEMA_VALUES_MAX {
@@ -158,10 +156,10 @@ impl ArgumentSchema {
         (compiled.unwrap_or_else(Self::any_object), warnings)
     }
 
-    /// The schema, unless any object is accepted.
+    /// Returns the compiled schema, or `None` if any object is accepted.
     fn compiled(schema: &Value, habits: Habits, warnings: &mut Vec<String>) -> Option<Self> {
         let names = Names::of(schema);
-        // Publishing the schema tells of it.
+        // Publishing the schema reports this.
         let loosened = contradictions::loosened(schema, &mut Vec::new());
         let repaired = repair::repair(&loosened, warnings)?;
         let mut plan = Plan::compile(repaired.schema, repaired.draft, warnings);
@@ -176,12 +174,12 @@ impl ArgumentSchema {
         })
     }
 
-    /// Whether any object is accepted as it is.
+    /// Whether any object is accepted unchanged.
     pub fn accepts_any_object(&self) -> bool {
         self.validator.is_none()
     }
 
-    /// Accepts any object as it is.
+    /// Accepts any object unchanged.
     fn any_object() -> Self {
         Self {
             plan: Plan::any(),
@@ -192,12 +190,12 @@ impl ArgumentSchema {
         }
     }
 
-    /// Reads, settles and checks the body of a call.
+    /// Parses, settles and validates the body of a call.
     ///
-    /// The body is judged by its content, not by its header. Nothing and `null` stand for `{}`
-    /// where no argument is needed. Arguments may be wrapped: `{"arguments": {…}}`.
+    /// The content of the body counts, not its header. An empty body and `null` mean `{}` if no argument is
+    /// required. Arguments may be wrapped: `{"arguments": {…}}`.
     ///
-    /// [`Refusal::TooCostly`] after less than a full effort says only that it takes a full one.
+    /// With less than full effort, [`Refusal::TooCostly`] means only that a full check is needed.
     pub fn accept(&self, body: &[u8], effort: Effort) -> Result<Map<String, Value>, Refusal> {
         if body.len() > LIGHT_BYTES_MAX {
             if effort != Effort::Full {
@@ -213,7 +211,7 @@ impl ArgumentSchema {
         outcome.map_err(|refusal| self.advised(refusal, body))
     }
 
-    /// What a check of so many bytes may cost.
+    /// Returns the budget for checking this many bytes.
     fn budget(&self, effort: Effort, bytes: usize) -> Budget {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         match effort {
@@ -237,7 +235,7 @@ impl ArgumentSchema {
         }
     }
 
-    /// [`ArgumentSchema::accept`], on a budget.
+    /// Does the work of [`ArgumentSchema::accept`] within a budget.
     fn accept_within(&self, body: &[u8]) -> Result<Map<String, Value>, Refusal> {
         let Some(value) = self.read(body)? else {
             let nothing = Value::Object(Map::new());
@@ -252,12 +250,12 @@ impl ArgumentSchema {
         if let Some(Ok(fit)) = inner.map(|inner| self.judge(inner)) {
             return Ok(fit.arguments);
         }
-        // Settled values are no longer what was sent; reading it again costs only refused calls.
+        // The settled values differ from the sent ones, so the body of a rejected call is parsed again.
         let sent = self.read(body)?.unwrap_or_default();
         Err(self.refusal(&refused, &self.unwrap(sent).0))
     }
 
-    /// Arguments that fit, unless one of their names is a misspelling, or is not wanted.
+    /// Returns valid arguments, unless one of their names is a misspelling or unknown names are rejected.
     fn taken(&self, fit: Fit, body: &[u8]) -> Result<Map<String, Value>, Refusal> {
         if fit.is_strayed && self.habits.helps {
             let sent = self.sent(body)?;
@@ -280,7 +278,7 @@ impl ArgumentSchema {
         Ok(fit.arguments)
     }
 
-    /// The arguments as they were sent, with the server's names and without a wrapper.
+    /// Returns the arguments as sent, but with the server's names and without a wrapper.
     fn sent(&self, body: &[u8]) -> Result<Value, Refusal> {
         let (mut sent, _) = self.unwrap(self.read(body)?.unwrap_or_default());
         if let Some(object) = sent.as_str().and_then(lax::parse_object) {
@@ -290,7 +288,7 @@ impl ArgumentSchema {
         Ok(sent)
     }
 
-    /// A refusal with published names and a sentence for models, where our habits count.
+    /// Adds published names and a sentence for models to a refusal, unless mcpo's conventions apply.
     fn advised(&self, mut refusal: Refusal, body: &[u8]) -> Refusal {
         if !self.habits.helps {
             return refusal;
@@ -319,8 +317,8 @@ impl ArgumentSchema {
         refusal
     }
 
-    /// Reads a body; `None` for one that says nothing. An integer that does not fit 64 bits is refused
-    /// where we would pass on another number.
+    /// Parses a body; `None` for an empty one. An integer that does not fit 64 bits is rejected if the server
+    /// would receive a different number.
     fn read(&self, body: &[u8]) -> Result<Option<Value>, Refusal> {
         let Some(Sent {
             mut value,
@@ -339,7 +337,7 @@ impl ArgumentSchema {
         }
     }
 
-    /// Makes texts of numbers for which a text is wanted; gives those that are left.
+    /// Converts numbers to text where the schema requires text. Returns the remaining ones.
     fn write(&self, value: &mut Value, mut numbers: Vec<digits::Written>) -> Vec<digits::Written> {
         match value.get_mut(WRAPPER) {
             Some(inner) if inner.is_object() && !self.takes_wrapper => {
@@ -356,7 +354,7 @@ impl ArgumentSchema {
         }
     }
 
-    /// The arguments once more, where a number became a text: with its digits as they came.
+    /// Returns the arguments with the original digits of numbers that became texts.
     fn as_written(&self, body: &[u8], arguments: Map<String, Value>) -> Map<String, Value> {
         let numbers = body::restyled(body);
         let read = self.read(body).ok().flatten();
@@ -368,7 +366,7 @@ impl ArgumentSchema {
         fit.map_or(arguments, |fit| fit.arguments)
     }
 
-    /// Settles and checks arguments that are already parsed.
+    /// Settles and validates parsed arguments.
     #[cfg(test)]
     pub fn accept_value(&self, arguments: Value) -> Result<Map<String, Value>, Refusal> {
         self.judge(arguments)
@@ -376,8 +374,8 @@ impl ArgumentSchema {
             .map_err(|refused| self.refusal(&refused, &refused))
     }
 
-    /// Takes the wrapper off. Where the tool has an argument of that name nobody can know whether
-    /// it is one: then the inside comes second, to be tried if the whole is refused.
+    /// Removes the wrapper. If the tool has an argument of that name, the wrapper is ambiguous: the inner
+    /// value is then returned second, for use if the whole is rejected.
     fn unwrap(&self, value: Value) -> (Value, Option<Value>) {
         let Value::Object(mut members) = value else {
             return (value, None);
@@ -392,16 +390,16 @@ impl ArgumentSchema {
         }
     }
 
-    /// Settles and validates, once each; what is refused comes back as it was settled.
+    /// Settles and validates once. Rejected arguments are returned as settled.
     fn judge(&self, mut value: Value) -> Result<Fit, Value> {
-        // Some models encode their arguments twice.
+        // Some models encode the arguments twice.
         if let Value::String(text) = &value
             && let Some(object) = lax::parse_object(text)
         {
             value = object;
         }
         self.plan.renaming.restore(&self.plan, 0, &mut value);
-        // Only a default can make arguments invalid that were valid before.
+        // Only a default can make valid arguments invalid.
         let spare = self.plan.defaults_may_conflict().then(|| value.clone());
         let mut settle = Settle::new(&self.plan, true);
         settle.root(&mut value);
@@ -419,7 +417,7 @@ impl ArgumentSchema {
         })
     }
 
-    /// Asks the validator.
+    /// Runs the validator.
     fn checked(&self, value: Value) -> Result<Map<String, Value>, Value> {
         match value {
             Value::Object(_) if !self.is_valid(&value) => Err(value),
@@ -432,14 +430,14 @@ impl ArgumentSchema {
         }
     }
 
-    /// True if the validator has nothing to say.
+    /// Whether the validator finds no errors.
     fn is_valid(&self, value: &Value) -> bool {
         self.validator
             .as_ref()
             .is_none_or(|validator| validator.is_valid(Seen(value)))
     }
 
-    /// The arguments that are not valid on their own.
+    /// Returns the arguments that are invalid on their own.
     fn misfits<'v>(&self, settled: &'v Value) -> Vec<&'v str> {
         let properties = &self.plan.node(0).properties;
         let members = settled.as_object().into_iter().flatten();
@@ -452,7 +450,7 @@ impl ArgumentSchema {
             .collect()
     }
 
-    /// Says what is wrong with settled arguments, and shows it as it was `sent`.
+    /// Explains what is wrong with settled arguments, and shows them as `sent`.
     fn refusal(&self, settled: &Value, sent: &Value) -> Refusal {
         match &self.validator {
             _ if !settled.is_object() => Refusal::not_an_object(sent),

@@ -1,4 +1,4 @@
-//! [`Paths`]: how many ways lead from a schema to those that look at the same value.
+//! [`Paths`]: counts how many paths lead from a schema to subschemas for the same value.
 
 use std::collections::HashMap;
 
@@ -7,20 +7,19 @@ use serde_json::Value;
 use super::repair::pointer_of;
 use crate::schema::meter::charge;
 
-/// How many ways there may be from a schema with an `unevaluated` keyword to those that look at the
-/// same value.
+/// The maximum number of such paths from a schema with an `unevaluated` keyword.
 pub(super) const PATHS_MAX: u64 = 256;
 
-/// Counts the ways from a schema to those that look at the same value.
+/// Counts the paths from a schema to subschemas for the same value.
 pub(super) struct Paths<'d> {
     /// The document.
     pub(super) document: &'d Value,
-    /// The ways from each schema, by its address; one where it is being counted.
+    /// The number of paths for each schema, by its address; one while it is being counted.
     pub(super) known: HashMap<usize, u64>,
 }
 
 impl<'d> Paths<'d> {
-    /// The ways from one schema, its own included.
+    /// Returns the number of paths from one schema, including itself.
     pub(super) fn of(&mut self, schema: &'d Value) -> u64 {
         charge(1);
         let address = std::ptr::from_ref(schema).addr();
@@ -37,7 +36,7 @@ impl<'d> Paths<'d> {
                     let below = target.map_or(0, |target| self.of(target));
                     ways = ways.saturating_add(below);
                 }
-                // Each leads to a place that only the library knows, the root in most cases.
+                // Only the library knows the target, which is the root in most cases.
                 ("$dynamicRef" | "$recursiveRef", _) => ways = ways.saturating_add(PATHS_MAX / 8),
                 ("allOf" | "anyOf" | "oneOf", Value::Array(list)) => {
                     for schema in list {

@@ -1,35 +1,34 @@
-//! What a pattern may cost: how long the strings may be that it is applied to.
+//! Limits the cost of a pattern: the length of the strings that it is applied to.
 //!
-//! One match cannot be interrupted, so its time is bounded beforehand. A pattern without
-//! look-around takes, in the worst case, time in proportion to the size of its program and to the
-//! length of the string. One with look-around takes the most steps back that it may, each as long
-//! as the string.
+//! A match cannot be interrupted, so its time is limited in advance. In the worst case, a pattern without
+//! look-around takes time in proportion to the size of its program and to the length of the string. A pattern
+//! with look-around takes the maximum number of backtracking steps, each as long as the string.
 
 use regex::{Error, RegexBuilder};
 
 use crate::schema::meter::charge;
 
-/// The memory that a compiled pattern may take, in bytes.
+/// The maximum size of a compiled pattern, in bytes.
 pub const PROGRAM_BYTES_MAX: usize = 2 << 20;
 
-/// How often a pattern with look-around may step back: enough for any honest one.
+/// The maximum number of backtracking steps of a pattern with look-around: enough for any well-meant pattern.
 pub const BACKTRACK_MAX: usize = 30_000;
 
-/// The longest pattern that is read, in bytes.
+/// The longest pattern that is compiled, in bytes.
 const PATTERN_BYTES_MAX: usize = 16 << 10;
 
 /// The longest string for a pattern with look-around, in bytes: 0.2 s in the worst case.
 const LOOK_AROUND_TEXT_MAX: usize = 4 << 10;
 
-/// The size of a program in bytes, times that of a string in bytes, at most: 0.2 s in the worst
-/// case, in which the automaton is built anew for each character.
+/// The maximum product of the program's size and the string's length, in bytes: 0.2 s in the worst case, in
+/// which the automaton is rebuilt for each character.
 const PRODUCT_MAX: usize = 10_000_000_000;
 
-/// The sizes that are tried for a program, in bytes.
+/// The program sizes that are tried, in bytes.
 const PROGRAM_SIZES: &[usize] = &[512, 4 << 10, 32 << 10, 256 << 10, PROGRAM_BYTES_MAX];
 
-/// The longest string that a pattern may be applied to, in bytes; `None` for a pattern that is not
-/// used at all, because it is too long or its program too large.
+/// Returns the longest string that a pattern may be applied to, in bytes; `None` for a pattern that is
+/// ignored because it or its program is too large.
 pub fn text_bytes_max(pattern: &str) -> Option<usize> {
     if pattern.len() > PATTERN_BYTES_MAX {
         return None;
@@ -40,14 +39,14 @@ pub fn text_bytes_max(pattern: &str) -> Option<usize> {
         match RegexBuilder::new(&plain).size_limit(*size).build() {
             Ok(_) => return Some(PRODUCT_MAX / size),
             Err(Error::CompiledTooBig(_)) => {}
-            // What this engine does not read is taken for look-around.
+            // A pattern that this engine cannot parse is treated as one with look-around.
             Err(_) => return Some(LOOK_AROUND_TEXT_MAX),
         }
     }
     None
 }
 
-/// Writes `\d` and `\w` as the schema language means them: ASCII alone.
+/// Rewrites `\d` and `\w` to the meaning in JSON Schema: ASCII only.
 fn without_unicode_classes(pattern: &str) -> String {
     let mut plain = String::with_capacity(pattern.len());
     let mut is_class = false;

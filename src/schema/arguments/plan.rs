@@ -1,4 +1,4 @@
-//! [`Plan`]: a schema as the steps that settle a value.
+//! [`Plan`]: the steps that settle a value, derived from a schema.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -19,77 +19,77 @@ use super::{
     types::{Types, same},
 };
 
-/// Which node of a plan.
+/// The index of a node in a plan.
 pub type NodeId = usize;
 
-/// How many mistakes the validator may collect for one refusal.
+/// The maximum number of errors that the validator collects for one refusal.
 const MISTAKES_MAX: usize = 4_096;
 
-/// How many values all documents may have together that are compiled for the branches of one plan,
-/// each of which takes its own copy.
+/// The maximum number of values of all documents that are compiled for the branches of one plan. Each
+/// compiled branch has its own copy.
 const BRANCH_VALUES_MAX: usize = 4_000_000;
 
-/// A schema as the steps that settle a value. Node 0 is the root.
+/// The steps that settle a value. Node 0 is the root.
 #[derive(Debug)]
 pub struct Plan {
-    /// What it was made from.
+    /// The original schema.
     schema: Value,
     /// The dialect of `schema`.
     draft: Draft,
-    /// One for each schema that a value can meet, by [`NodeId`].
+    /// One node for each schema that can apply to a value, by [`NodeId`].
     nodes: Vec<Node>,
     /// See [`Plan::defaults_may_conflict`].
     defaults_may_conflict: bool,
     /// See [`Plan::can_explain`].
     recursive_width: usize,
-    /// How many values the schema is made of.
+    /// The number of values in the schema.
     size: usize,
     /// See [`Plan::judges_branches`].
     judges_branches: bool,
-    /// Whether more is put right than mcpo does.
+    /// Whether arguments are corrected more than mcpo does.
     pub(super) helps: bool,
-    /// The way back from published names.
+    /// Maps published names back to the server's.
     pub(super) renaming: Renaming,
 }
 
 /// One schema.
 #[derive(Debug)]
 pub struct Node {
-    /// Where it stands in the document.
+    /// Its location in the document.
     pub pointer: String,
-    /// The types it names itself, or its choices have.
+    /// The types in its `type` or of its choices.
     pub declared: Types,
-    /// No valid value is of another type, all things considered.
+    /// The types of valid values, considering everything. Values of other types are invalid.
     pub possible: Types,
-    /// Each value of these types is valid.
+    /// The types for which all values are valid.
     pub whole: Types,
     /// `enum`, or `const`.
     pub choices: Option<Vec<Value>>,
-    /// The properties it names.
+    /// The properties that it defines.
     pub properties: HashMap<String, Property>,
-    /// Their names, as the schema orders them.
+    /// The names of the properties, in the order of the schema.
     pub order: Vec<String>,
-    /// The properties that it asks for, whether it names them or not.
+    /// The required properties, whether it defines them or not.
     pub required: Vec<String>,
-    /// It says itself that other names are welcome, or names them where a plan does not look.
+    /// Whether it allows other names, or defines names in a way that a plan does not examine.
     pub opens: bool,
-    /// What all other properties are.
+    /// The schema of all other properties.
     pub additional: Option<NodeId>,
     /// The first elements.
     pub prefix: Vec<NodeId>,
-    /// What all other elements are.
+    /// The schema of all other elements.
     pub items: Option<NodeId>,
-    /// Schemas that apply as well: `$ref` and `allOf`.
+    /// Schemas that also apply: `$ref` and `allOf`.
     pub all_of: Vec<NodeId>,
-    /// Lists of schemas of which one applies: `anyOf` and `oneOf`.
+    /// Lists of alternative schemas: `anyOf` and `oneOf`.
     pub any_of: Vec<Vec<NodeId>>,
-    /// What is filled in where a property is absent.
+    /// The defaults of missing properties.
     pub defaults: Vec<(String, Value)>,
-    /// Nothing here or below ever changes a value.
+    /// Whether this node and those below never change a value.
     pub idle: bool,
-    /// Adding a key to a value at this place or below may make it invalid.
+    /// Whether adding a key to a value here or below may make it invalid.
     pub guarded: bool,
-    /// The schema on its own, compiled when a union first needs it.
+    /// The separately compiled schema, created when a union first needs it.
     pub(super) validator: OnceLock<Option<Validator<Counted>>>,
 }
 
@@ -98,14 +98,14 @@ pub struct Node {
 pub struct Property {
     /// Its schema.
     pub node: NodeId,
-    /// The object must have it.
+    /// Whether the object must have it.
     pub required: bool,
-    /// A null is dropped: it is not allowed, and the property can be absent.
+    /// Whether a null is dropped, because null is not allowed and the property is optional.
     pub drops_null: bool,
 }
 
 impl Plan {
-    /// Plans a schema that compiles.
+    /// Creates the plan of a schema that compiles.
     pub fn compile(schema: Value, draft: Draft, warnings: &mut Vec<String>) -> Self {
         let nodes = Survey::of(&schema, draft);
         let size = size(&schema);
@@ -137,28 +137,28 @@ impl Plan {
         plan
     }
 
-    /// The plan that changes nothing.
+    /// Returns a plan that changes nothing.
     pub fn any() -> Self {
         Self::compile(Value::Bool(true), Draft::Draft202012, &mut Vec::new())
     }
 
-    /// The schema it was made from.
+    /// Returns the original schema.
     pub fn schema(&self) -> &Value {
         &self.schema
     }
 
-    /// The dialect of the schema.
+    /// Returns the dialect of the schema.
     pub fn draft(&self) -> Draft {
         self.draft
     }
 
-    /// How many values the schema is made of.
+    /// Returns the number of values in the schema.
     pub fn size(&self) -> usize {
         self.size
     }
 
-    /// Whether the branches of unions are compiled; where they are too many, what is sent for a union
-    /// is not converted.
+    /// Whether the branches of unions are compiled. If they are too large, values for a union are not
+    /// converted.
     pub fn judges_branches(&self) -> bool {
         self.judges_branches
     }
@@ -168,12 +168,12 @@ impl Plan {
         &self.nodes
     }
 
-    /// One node. All ids come from the plan itself.
+    /// Returns one node. All ids come from the plan itself.
     pub fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id]
     }
 
-    /// True if the tool has an argument of that name.
+    /// Whether the tool has an argument of that name.
     pub fn has_property(&self, name: &str) -> bool {
         let beside = self.beside(&[0]);
         beside
@@ -181,13 +181,13 @@ impl Plan {
             .any(|id| self.node(*id).properties.contains_key(name))
     }
 
-    /// True if filling in a default may turn valid arguments into invalid ones.
+    /// Whether filling in a default may make valid arguments invalid.
     pub fn defaults_may_conflict(&self) -> bool {
         self.defaults_may_conflict
     }
 
-    /// True if the validator can say in reasonable time why a value is refused: of a recursive
-    /// union it tells the mistakes of all branches of all branches.
+    /// Whether the validator can explain an error in reasonable time. For a recursive union it reports the
+    /// errors of all branches of all branches.
     pub fn can_explain(&self, value: &Value) -> bool {
         if self.recursive_width < 2 {
             return true;
@@ -197,9 +197,9 @@ impl Plan {
         mistakes.is_some_and(|mistakes| mistakes <= MISTAKES_MAX)
     }
 
-    /// True if a schema contains itself.
+    /// Whether a schema contains itself.
     fn is_recursive(&self) -> bool {
-        /// A node on the way, and one that was left for good.
+        /// The states of a node: on the current path, and completed.
         const OPEN: u8 = 1;
         const DONE: u8 = 2;
         let mut marks = vec![0; self.nodes.len()];
@@ -231,8 +231,8 @@ impl Plan {
         false
     }
 
-    /// Cuts `$ref`, `allOf`, `anyOf` and `oneOf` where they lead back without a step into the
-    /// value, so that settling ends.
+    /// Removes `$ref`, `allOf`, `anyOf` and `oneOf` links that form a cycle on the same value, so that
+    /// settling ends.
     fn break_circles(&mut self) {
         let mut done = vec![false; self.nodes.len()];
         for start in 0..self.nodes.len() {
@@ -240,7 +240,7 @@ impl Plan {
         }
     }
 
-    /// [`Plan::break_circles`] from one node on; `path` is the way there.
+    /// Does the work of [`Plan::break_circles`] below one node; `path` is the path to it.
     fn cut_below(&mut self, id: NodeId, path: &mut Vec<NodeId>, done: &mut [bool]) {
         charge(1 + u64::try_from(path.len() / 16).unwrap_or(u64::MAX));
         if done[id] {
@@ -264,7 +264,7 @@ impl Plan {
         done[id] = true;
     }
 
-    /// Finds the types that are possible, shrinking, and those that are whole, growing.
+    /// Determines the possible types, by removing, and the whole types, by adding.
     fn spread_types(&mut self) {
         let own: Vec<Types> = self.nodes.iter().map(|node| node.whole).collect();
         for node in &mut self.nodes {
@@ -285,7 +285,7 @@ impl Plan {
         }
     }
 
-    /// One step of [`Plan::spread_types`]; `whole` starts with what the node says itself.
+    /// One step of [`Plan::spread_types`]; `whole` starts with the node's own types.
     fn types_of(&self, id: NodeId, mut whole: Types) -> (Types, Types) {
         let node = &self.nodes[id];
         charge(1 + u64::try_from(node.all_of.len() + node.any_of.len()).unwrap_or(u64::MAX));
@@ -307,7 +307,7 @@ impl Plan {
         (possible, whole)
     }
 
-    /// Collects the defaults that are valid themselves, and decides which nulls are dropped.
+    /// Collects the defaults that are valid, and determines which nulls are dropped.
     fn collect_defaults(&mut self, warnings: &mut Vec<String>) {
         for id in 0..self.nodes.len() {
             let mut defaults = Vec::new();
@@ -336,10 +336,10 @@ impl Plan {
         }
     }
 
-    /// A schema's `default`, or that of the schema it refers to; null counts as none, as in mcpo.
+    /// Returns a schema's `default`, or that of the schema it refers to. Null counts as none, as in mcpo.
     fn default_of(&self, id: NodeId) -> Option<&Value> {
         let mut schema = self.schema.pointer(&self.nodes[id].pointer)?;
-        // A chain of references longer than the document has nodes is a circle.
+        // A chain of references with more links than nodes is a cycle.
         for _ in 0..=self.nodes.len() {
             charge(4);
             if let Some(default) = schema.get("default") {
@@ -374,7 +374,7 @@ impl Plan {
         }
     }
 
-    /// All nodes that a node leads to.
+    /// Returns all nodes that a node refers to.
     fn children(&self, id: NodeId) -> impl Iterator<Item = NodeId> + '_ {
         let node = &self.nodes[id];
         let below = node
@@ -391,7 +391,7 @@ impl Plan {
         below.chain(beside)
     }
 
-    /// Looks for defaults at or below a guarded place.
+    /// Whether there are defaults at or below a guarded node.
     fn find_conflict(&self) -> bool {
         let mut seen = HashSet::new();
         let mut open = vec![(0, false)];
@@ -415,7 +415,7 @@ impl Plan {
 }
 
 impl Node {
-    /// A schema that says nothing.
+    /// Creates a node without constraints.
     pub fn blank(pointer: String) -> Self {
         Self {
             pointer,
@@ -439,7 +439,7 @@ impl Node {
         }
     }
 
-    /// True if neither its own types nor its choices speak against a value.
+    /// Whether its own types and choices allow a value.
     pub fn admits(&self, value: &Value) -> bool {
         self.declared.contains(Types::of(value))
             && self
@@ -449,7 +449,7 @@ impl Node {
     }
 }
 
-/// How many values a value is made of.
+/// Returns the number of values in a value.
 fn size(value: &Value) -> usize {
     match value {
         Value::Array(elements) => elements.iter().map(size).sum::<usize>() + 1,
@@ -458,7 +458,7 @@ fn size(value: &Value) -> usize {
     }
 }
 
-/// How deep a value is nested.
+/// Returns the nesting depth of a value.
 pub(super) fn depth(value: &Value) -> usize {
     match value {
         Value::Array(elements) => elements.iter().map(depth).max().unwrap_or(0) + 1,

@@ -1,4 +1,4 @@
-//! Which schemas a value at some place meets.
+//! Finds the schemas that apply to a value at some position.
 
 use std::collections::HashSet;
 
@@ -8,7 +8,7 @@ use super::plan::{NodeId, Plan};
 use crate::schema::meter::charge;
 
 impl Plan {
-    /// These schemas with all that apply to the same value, or may.
+    /// Returns these schemas and all that apply, or may apply, to the same value.
     pub fn beside(&self, ids: &[NodeId]) -> Vec<NodeId> {
         let mut found = Vec::new();
         let mut seen: HashSet<NodeId> = ids.iter().copied().collect();
@@ -23,7 +23,7 @@ impl Plan {
         found
     }
 
-    /// The schemas of what stands under a key or an index, of schemas as [`Plan::beside`] gives them.
+    /// Returns the schemas for the value under a key or an index. `beside` comes from [`Plan::beside`].
     pub fn below(&self, beside: &[NodeId], step: &Value) -> Vec<NodeId> {
         let mut found = Vec::new();
         for id in beside {

@@ -1,4 +1,4 @@
-//! [`Refusal`]: why arguments are not passed on, in FastAPI's shape.
+//! [`Refusal`]: why arguments are rejected, in FastAPI's format.
 
 use std::io;
 
@@ -13,82 +13,73 @@ use super::{
     words::{self, Words},
 };
 
-/// How many details one refusal gives: a model corrects itself by a few.
+use crate::error_code::ErrorCode;
+
+/// The maximum number of details in one refusal. A model needs only a few to correct itself.
 pub const DETAILS_MAX: usize = 20;
 
-/// The longest `input` repeated in a detail, in bytes of JSON.
+/// The longest `input` that a detail repeats, in bytes of JSON.
 const INPUT_BYTES_MAX: usize = 512;
 
 /// How much of a longer `input` is shown, in characters.
 const INPUT_CHARS_SHOWN: usize = 200;
 
-/// Why arguments are not passed on.
+/// Why arguments are rejected.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Refusal {
-    /// The body is no JSON: status 400, code `invalid_json`.
+    /// The body is not JSON: status 400, code `invalid_json`.
     #[error("{said}")]
     InvalidJson {
-        /// The reader's complaint.
+        /// The parser's error.
         said: String,
-        /// A sentence for models, by our habits.
+        /// A sentence for models, unless mcpo's conventions apply.
         message: Option<String>,
     },
     /// The arguments do not fit the tool's schema: status 422, code `invalid_arguments`.
     #[error("{n} of the arguments cannot be accepted", n = .details.len())]
     Invalid {
-        /// What is wrong, place by place.
+        /// The errors, by position.
         details: Vec<Detail>,
-        /// A sentence for models, by our habits.
+        /// A sentence for models, unless mcpo's conventions apply.
         message: Option<String>,
     },
-    /// Checking the arguments takes more work than a call may: status 422, code
-    /// `arguments_too_costly`.
+    /// Validating the arguments takes too much work: status 422, code `arguments_too_costly`.
     #[error(
-        "these arguments cannot be checked in reasonable time, because the tool's input schema is too complex; calling again will not help: use another tool, or tell the administrator that the schema of this tool has to be simplified"
+        "these arguments cannot be checked in reasonable time, because the tool's input schema is too complex; calling again will not help: use another tool, or ask the administrator to have the schema of this tool simplified"
     )]
     TooCostly,
-    /// The body holds too many values for the memory of a call: status 413, code
-    /// `body_too_large`.
-    #[error("the request body holds more than {0} values; send fewer")]
+    /// The body contains too many values for the memory of a call: status 413, code `body_too_large`.
+    #[error("the request body contains more than {0} values; send fewer")]
     TooManyValues(usize),
 }
 
-/// What is wrong at one place, in pydantic's words.
+/// The error at one position, in pydantic's words.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Detail {
     /// pydantic's name of the error, such as `int_parsing`.
     pub kind: &'static str,
-    /// `body`, then the keys and indices that lead to the place.
+    /// `body`, then the keys and indices of the position.
     pub loc: Vec<Value>,
     /// A sentence.
     pub msg: String,
-    /// What was sent there, shortened if long.
+    /// The sent value, shortened if long.
     pub input: Value,
-    /// What was expected, for programs.
+    /// The expected value, for programs.
     pub ctx: Option<Value>,
 }
 
 impl Refusal {
-    /// The status to answer with.
-    pub fn status(&self) -> u16 {
+    /// Returns the `code` of the answer.
+    pub fn code(&self) -> ErrorCode {
         match self {
-            Self::InvalidJson { .. } => 400,
-            Self::TooManyValues(_) => 413,
-            Self::Invalid { .. } | Self::TooCostly => 422,
+            Self::InvalidJson { .. } => ErrorCode::InvalidJson,
+            Self::Invalid { .. } => ErrorCode::InvalidArguments,
+            Self::TooCostly => ErrorCode::ArgumentsTooCostly,
+            Self::TooManyValues(_) => ErrorCode::BodyTooLarge,
         }
     }
 
-    /// The `code` of the answer (design §3).
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::InvalidJson { .. } => "invalid_json",
-            Self::Invalid { .. } => "invalid_arguments",
-            Self::TooCostly => "arguments_too_costly",
-            Self::TooManyValues(_) => "body_too_large",
-        }
-    }
-
-    /// The sentence for models, where there is one beside [`Refusal::detail`].
+    /// Returns the sentence for models, if there is one in addition to [`Refusal::detail`].
     pub fn message(&self) -> Option<&str> {
         match self {
             Self::InvalidJson { message, .. } | Self::Invalid { message, .. } => message.as_deref(),
@@ -96,7 +87,7 @@ impl Refusal {
         }
     }
 
-    /// The `detail` of the answer: a sentence, or FastAPI's list.
+    /// Returns the `detail` of the answer: a sentence, or FastAPI's list.
     pub fn detail(&self) -> Value {
         match self {
             Self::InvalidJson { .. } | Self::TooCostly | Self::TooManyValues(_) => {
@@ -106,7 +97,7 @@ impl Refusal {
         }
     }
 
-    /// The reader's complaint, with the position.
+    /// Creates the refusal for a parser error, with the position.
     pub(super) fn bad_json(error: &serde_json::Error) -> Self {
         let error = error.to_string();
         let said = match error.strip_prefix("recursion limit exceeded") {
@@ -119,19 +110,19 @@ impl Refusal {
         Self::InvalidJson { said, message }
     }
 
-    /// What does not fit, without a sentence so far.
+    /// Creates the refusal for invalid arguments, without a sentence yet.
     pub(super) fn invalid(details: Vec<Detail>) -> Self {
         let message = None;
         Self::Invalid { details, message }
     }
 
-    /// Integers that we cannot pass on as they are.
+    /// Creates the refusal for integers that cannot be passed on unchanged.
     pub(super) fn long_integers(numbers: Vec<Written>) -> Self {
         let detail = |(path, number)| Detail::long_integer(path, number);
         Self::invalid(numbers.into_iter().take(DETAILS_MAX).map(detail).collect())
     }
 
-    /// Nothing was sent where something is needed.
+    /// Creates the refusal for a missing body.
     pub(super) fn missing_body() -> Self {
         Self::invalid(vec![Detail::new(
             "missing",
@@ -141,7 +132,7 @@ impl Refusal {
         )])
     }
 
-    /// The body is JSON but no object.
+    /// Creates the refusal for JSON that is not an object.
     pub(super) fn not_an_object(value: &Value) -> Self {
         Self::invalid(vec![Detail::new(
             words::OBJECT_TYPE.0,
@@ -151,7 +142,7 @@ impl Refusal {
         )])
     }
 
-    /// What a validator says of arguments, the outermost first; inputs are shown as `sent`.
+    /// Creates the refusal for validator errors, the outermost first. Inputs are shown as `sent`.
     pub(super) fn of(
         validator: &Validator<Counted>,
         schema: &Value,
@@ -172,7 +163,7 @@ impl Refusal {
         Self::invalid(details)
     }
 
-    /// For arguments too deep to say more: which of them do not fit, if it is single ones.
+    /// Creates the refusal for arguments that nest too deeply for details: it names single invalid ones.
     pub(super) fn of_properties(names: &[&str], sent: &Value) -> Self {
         let misfit = |loc: Vec<Value>, input: &Value| {
             Detail::new(
@@ -194,7 +185,7 @@ impl Refusal {
 }
 
 impl Detail {
-    /// A detail without `ctx`.
+    /// Creates a detail without `ctx`.
     pub(super) fn new(
         kind: &'static str,
         loc: Vec<Value>,
@@ -210,13 +201,13 @@ impl Detail {
         }
     }
 
-    /// The same with `ctx`.
+    /// Adds a `ctx`.
     pub(super) fn with(mut self, ctx: Value) -> Self {
         self.ctx = Some(ctx);
         self
     }
 
-    /// A key that the schema does not name.
+    /// Creates the detail for a key that the schema does not define.
     pub(super) fn stray(stray: &Stray, input: &Value) -> Self {
         let mut loc = words::body();
         loc.extend(stray.path.iter().cloned());
@@ -224,19 +215,19 @@ impl Detail {
         Self::new("extra_forbidden", loc, advice::of_stray(stray), input)
     }
 
-    /// An integer that we cannot pass on as it is.
+    /// Creates the detail for an integer that cannot be passed on unchanged.
     fn long_integer(path: Vec<Value>, number: String) -> Self {
         let mut loc = words::body();
         loc.extend(path);
         Self::new(
             "int_parsing_size",
             loc,
-            "Integers past 64 bits cannot be passed on unchanged; send it as a string if the tool takes one",
+            "Integers beyond 64 bits cannot be passed on unchanged; send it as a string if the tool accepts one",
             &Value::String(number),
         )
     }
 
-    /// One entry of FastAPI's list.
+    /// Returns one entry of FastAPI's list.
     fn to_json(&self) -> Value {
         let mut entry = json!({
             "type": self.kind,
@@ -251,7 +242,7 @@ impl Detail {
     }
 }
 
-/// Repeats what was sent, but not megabytes of it.
+/// Repeats the sent value, shortened if it is large.
 fn shortened(input: &Value) -> Value {
     let mut start = Start(Vec::new());
     if serde_json::to_writer(&mut start, input).is_ok() {
@@ -267,7 +258,7 @@ fn shortened(input: &Value) -> Value {
     Value::String(text + "…")
 }
 
-/// Takes [`INPUT_BYTES_MAX`] bytes and fails on more.
+/// A buffer for [`INPUT_BYTES_MAX`] bytes, which fails on more.
 struct Start(Vec<u8>);
 
 impl io::Write for Start {

@@ -1,4 +1,4 @@
-//! [`Renaming`]: the way back from the names that arguments are published under.
+//! [`Renaming`]: maps published argument names back to the server's names.
 
 use std::collections::HashSet;
 
@@ -7,17 +7,17 @@ use serde_json::{Map, Value};
 use super::plan::{NodeId, Plan};
 use crate::schema::{meter::charge, names::Names};
 
-/// Puts the server's names in the place of those that we published.
+/// Replaces published names with the server's names.
 #[derive(Debug, Default)]
 pub struct Renaming {
-    /// Which names.
+    /// The names.
     pub names: Names,
-    /// Those of them that the plan knows a place of.
+    /// The names for which the plan knows a position.
     placed: HashSet<String>,
 }
 
 impl Renaming {
-    /// Knows the names of a schema and the places that a plan has for them.
+    /// Creates it from the names of a schema and their positions in a plan.
     pub fn new(names: Names, plan: &Plan) -> Self {
         let properties = plan.nodes().iter().flat_map(|node| node.properties.keys());
         let placed = properties.filter(|name| names.published(name).is_some());
@@ -27,19 +27,19 @@ impl Renaming {
         }
     }
 
-    /// What a name of the server is published as.
+    /// Returns the published form of a server's name.
     pub fn shown<'n>(&'n self, own: &'n str) -> &'n str {
         self.names.published(own).unwrap_or(own)
     }
 
-    /// Renames in a value that meets the schema of a node. A name that the server has itself stays.
+    /// Renames in a value for the schema of a node. A name that the server itself defines stays.
     pub fn restore(&self, plan: &Plan, id: NodeId, value: &mut Value) {
         if !self.names.is_empty() {
             self.walk(plan, &[id], value);
         }
     }
 
-    /// Renames where several schemas apply, or one of several does.
+    /// Renames where several schemas, or one of several, apply.
     fn walk(&self, plan: &Plan, ids: &[NodeId], value: &mut Value) {
         charge(1);
         match value {
@@ -71,7 +71,7 @@ impl Renaming {
         }
     }
 
-    /// Renames the keys of one object, in its order.
+    /// Renames the keys of one object and keeps their order.
     fn rename(&self, plan: &Plan, ids: &[NodeId], members: &mut Map<String, Value>) {
         let before = std::mem::take(members);
         let own: Vec<Option<String>> = before
@@ -85,7 +85,7 @@ impl Renaming {
             .collect();
     }
 
-    /// The server's name for a key, where it is not the key itself.
+    /// Returns the server's name for a key, if it differs.
     fn own(
         &self,
         plan: &Plan,
@@ -100,13 +100,13 @@ impl Renaming {
             ids.iter()
                 .any(|id| plan.node(*id).properties.contains_key(own))
         };
-        // Conditions name arguments that the plan does not look at.
+        // Conditions name arguments that the plan does not examine.
         let is_own = !members.contains_key(own) && (!self.placed.contains(own) || is_here());
         is_own.then_some(own)
     }
 }
 
-/// Whether anything can stand inside.
+/// Whether a value can contain others.
 fn is_nested(value: &Value) -> bool {
     value.is_object() || value.is_array()
 }

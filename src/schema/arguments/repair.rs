@@ -1,4 +1,4 @@
-//! From a schema as servers write it to one that compiles.
+//! Repairs a server's schema so that it compiles.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -17,20 +17,20 @@ use super::{
 };
 use crate::schema::meter::charge;
 
-/// How many keywords are dropped before the whole schema is.
+/// How many keywords are dropped before the whole schema is dropped.
 const REPAIRS_MAX: usize = 32;
 
-/// How many schemas a document may hold.
+/// The maximum number of schemas in a document.
 const SCHEMAS_MAX: usize = 20_000;
 
-/// How many references may follow one upon the other where nothing else can stand beside them.
+/// The maximum length of a chain of references in dialects that allow no other keywords next to a reference.
 const HOPS_MAX: usize = 64;
 
-/// How many lists and objects a list of choices or names may hold. Each is compared with all others,
-/// by code that has no budget.
+/// The maximum number of lists and objects in a list of choices or names. Each is compared with all others by
+/// code without a budget.
 const CONTAINERS_MAX: usize = 64;
 
-/// Keywords that hold one schema.
+/// Keywords with one schema.
 const ONE: &[&str] = &[
     "additionalItems",
     "additionalProperties",
@@ -45,10 +45,10 @@ const ONE: &[&str] = &[
     "unevaluatedProperties",
 ];
 
-/// Keywords that hold a list of schemas.
+/// Keywords with a list of schemas.
 const LIST: &[&str] = &["allOf", "anyOf", "items", "oneOf", "prefixItems"];
 
-/// Keywords that hold schemas by name.
+/// Keywords with schemas by name.
 const NAMED: &[&str] = &[
     "$defs",
     "definitions",
@@ -58,13 +58,13 @@ const NAMED: &[&str] = &[
     "properties",
 ];
 
-/// Keywords whose lists must hold each element once.
+/// Keywords whose lists must not contain duplicates.
 const UNIQUE_LISTS: &[&str] = &["enum", "required", "type"];
 
-/// Keywords that look at what the schemas beside them have looked at.
+/// Keywords that depend on what adjacent schemas have evaluated.
 const UNEVALUATED: &[&str] = &["unevaluatedItems", "unevaluatedProperties"];
 
-/// Keywords that have several schemas look at the same value.
+/// Keywords with schemas that apply to the same value.
 const IN_PLACE: &[&str] = &[
     "$dynamicRef",
     "$recursiveRef",
@@ -83,37 +83,42 @@ const IN_PLACE: &[&str] = &[
 /// A schema that compiles.
 #[derive(Debug)]
 pub struct Repaired {
-    /// Without the keywords that made no sense.
+    /// The schema without invalid keywords.
     pub schema: Value,
     /// Its dialect.
     pub draft: Draft,
-    /// The whole of it, compiled.
+    /// The compiled schema.
     pub validator: Validator<Counted>,
-    /// The longest string that its patterns may be applied to, in bytes.
+    /// The longest string that its patterns are applied to, in bytes.
     pub text_bytes_max: usize,
 }
 
-/// Drops what does not compile and says so; `None` if nothing sensible is left.
+/// Drops and reports what does not compile; `None` if nothing useful is left.
 pub fn repair(schema: &Value, warnings: &mut Vec<String>) -> Option<Repaired> {
     let Value::Object(schema) = schema else {
         warnings.push("the tool has no input schema, any object is accepted".to_owned());
         return None;
     };
     if !Types::declared(schema).contains(Types::OBJECT) {
-        warnings.push("the input schema describes no object, any object is accepted".to_owned());
+        warnings.push(
+            "the input schema does not describe an object, any object is accepted".to_owned(),
+        );
         return None;
     }
     let draft = draft(schema);
     let mut schema = schema.clone();
-    // The dialect is chosen; a base for references would only lead away from the document.
+    // The dialect is already determined, and a base URI would only make references leave the document.
     schema.retain(|key, _| key != "$schema" && key != "$id");
     require_declared_only(&mut schema, warnings);
     let mut schema = Value::Object(schema);
     let bad_refs = dangling(&schema);
     if !bad_refs.has_refs {
-        // Nothing is looked at twice.
+        // Without references, each schema is examined only once.
     } else if is_old(draft) && has_long_chain(&schema) {
-        warnings.push("the input schema refers on and on, any object is accepted".to_owned());
+        warnings.push(
+            "the input schema has a chain of too many references, any object is accepted"
+                .to_owned(),
+        );
         return None;
     }
     if drops_unevaluated(&mut schema) {
@@ -130,7 +135,7 @@ pub fn repair(schema: &Value, warnings: &mut Vec<String>) -> Option<Repaired> {
     let (schemas, text_bytes_max) = (tidying.schemas, tidying.text_bytes_max);
     if schemas > SCHEMAS_MAX {
         warnings.push(format!(
-            "the input schema holds {schemas} schemas, at most {SCHEMAS_MAX} are read; any object is accepted"
+            "the input schema contains {schemas} schemas and the maximum is {SCHEMAS_MAX}; any object is accepted"
         ));
         return None;
     }
@@ -164,7 +169,7 @@ pub fn repair(schema: &Value, warnings: &mut Vec<String>) -> Option<Repaired> {
     None
 }
 
-/// How we validate, in a dialect.
+/// Returns the validation options for a dialect.
 pub fn options(draft: Draft) -> ValidationOptions<'static, Arc<dyn Retrieve>, Counted> {
     let patterns = PatternOptions::fancy_regex()
         .backtrack_limit(patterns::BACKTRACK_MAX)
@@ -178,14 +183,14 @@ pub fn options(draft: Draft) -> ValidationOptions<'static, Arc<dyn Retrieve>, Co
         .with_pattern_options(patterns)
 }
 
-/// The JSON pointer of a reference into its own document.
+/// Returns the JSON pointer of a reference into its own document.
 pub fn pointer_of(reference: &str) -> Option<String> {
     let fragment = reference.strip_prefix('#')?;
     let pointer = percent_decode_str(fragment).decode_utf8().ok()?;
     (pointer.is_empty() || pointer.starts_with('/')).then(|| pointer.into_owned())
 }
 
-/// The dialect that `$schema` names.
+/// Returns the dialect that `$schema` names.
 fn draft(schema: &Map<String, Value>) -> Draft {
     let uri = schema
         .get("$schema")
@@ -200,8 +205,8 @@ fn draft(schema: &Map<String, Value>) -> Draft {
     }
 }
 
-/// Ignores requirements of arguments that the tool does not describe, as mcpo does: the model
-/// cannot know what to send.
+/// Ignores requirements of arguments that the tool does not describe, as mcpo does, because the model cannot
+/// know what to send.
 fn require_declared_only(schema: &mut Map<String, Value>, warnings: &mut Vec<String>) {
     let composed = ["$ref", "allOf", "anyOf", "oneOf", "patternProperties"];
     if composed.iter().any(|key| schema.contains_key(*key)) {
@@ -220,7 +225,7 @@ fn require_declared_only(schema: &mut Map<String, Value>, warnings: &mut Vec<Str
             .is_none_or(|name| declared.iter().any(|key| key == name));
         if !known {
             warnings.push(format!(
-                "the argument {name} is required but not described, and not asked for"
+                "the argument {name} is required but not described; the requirement is ignored"
             ));
         }
         known
@@ -230,9 +235,9 @@ fn require_declared_only(schema: &mut Map<String, Value>, warnings: &mut Vec<Str
 /// The references of a document.
 #[derive(Debug, Default)]
 struct References {
-    /// Those that lead nowhere, or out of the document: they are never followed.
+    /// References without a target in the document. They are never followed.
     dangling: HashSet<String>,
-    /// There is one at all.
+    /// Whether there are any references.
     has_refs: bool,
 }
 
@@ -263,19 +268,19 @@ fn dangling(schema: &Value) -> References {
     found
 }
 
-/// Whether a dialect ignores what stands beside a `$ref`.
+/// Whether a dialect ignores keywords next to a `$ref`.
 fn is_old(draft: Draft) -> bool {
     matches!(draft, Draft::Draft4 | Draft::Draft6 | Draft::Draft7)
 }
 
-/// Whether a reference leads to a reference, and so on, more than [`HOPS_MAX`] times.
+/// Whether a chain of references has more than [`HOPS_MAX`] links.
 fn has_long_chain(schema: &Value) -> bool {
     let mut open = vec![schema];
     while let Some(value) = open.pop() {
         charge(1);
         match value {
             Value::Object(members) => {
-                // A circle is cut where it closes.
+                // A cycle ends where it closes.
                 let mut passed = HashSet::new();
                 let mut at = Some(value);
                 while let Some(reference) = at.and_then(|at| at.get("$ref")?.as_str())
@@ -296,8 +301,8 @@ fn has_long_chain(schema: &Value) -> bool {
     false
 }
 
-/// Takes out all `unevaluated` keywords if one of them stands where very many schemas apply to one value:
-/// the library compiles each way to each of them for its own.
+/// Removes all `unevaluated` keywords if one of them is on a schema with too many subschemas for the same
+/// value: the library compiles every path to each of them separately.
 fn drops_unevaluated(schema: &mut Value) -> bool {
     let mut paths = Paths {
         document: schema,
@@ -323,8 +328,8 @@ fn drops_unevaluated(schema: &mut Value) -> bool {
     is_costly
 }
 
-/// Takes keywords out of all objects. Some of them may be no schemas, which matters little in a document
-/// that is made to harm.
+/// Removes keywords from all objects. Some of the objects may not be schemas, which matters little in a
+/// malicious document.
 fn drop_keywords(value: &mut Value, keywords: &[&str]) {
     charge(1);
     match value {
@@ -341,36 +346,36 @@ fn drop_keywords(value: &mut Value, keywords: &[&str]) {
     }
 }
 
-/// Puts each schema in the form its dialect wants, and takes out what would cost too much.
+/// Converts each schema to the form of its dialect, and removes what would cost too much.
 struct Tidying<'t> {
     /// The dialect.
     draft: Draft,
     /// The references of the document.
     refs: &'t References,
-    /// What was taken out.
+    /// The warnings about removed parts.
     warnings: &'t mut Vec<String>,
-    /// How many schemas were seen.
+    /// The number of schemas seen.
     schemas: usize,
     /// The longest string that the patterns may be applied to, in bytes.
     text_bytes_max: usize,
 }
 
 impl Tidying<'_> {
-    /// One schema, and those in it.
+    /// Tidies one schema and its subschemas.
     fn schema(&mut self, schema: &mut Value) {
         charge(1);
         self.schemas += 1;
         let Value::Object(members) = schema else {
             return;
         };
-        // A dialect is chosen for the whole document, and references count from its root.
+        // The whole document has one dialect, and references start at its root.
         members.remove("$schema");
         members.remove("$id");
         if let Some(Value::String(reference)) = members.get("$ref")
             && self.refs.dangling.contains(reference)
         {
             self.warnings.push(format!(
-                "the reference `{reference}` leads nowhere and is ignored"
+                "the reference `{reference}` has no target and is ignored"
             ));
             members.remove("$ref");
         }
@@ -408,8 +413,8 @@ impl Tidying<'_> {
         }
     }
 
-    /// Has the validator look at a value, which is counted, before several schemas do: every type is
-    /// allowed.
+    /// Adds a `type` that allows everything, so that the validator accesses a value (which is counted) before
+    /// several schemas do.
     fn watch(&self, members: &mut Map<String, Value>) {
         let is_alone = is_old(self.draft) && members.contains_key("$ref");
         let repeats = IN_PLACE.iter().any(|key| members.contains_key(*key));
@@ -419,7 +424,7 @@ impl Tidying<'_> {
         }
     }
 
-    /// Takes out patterns that are too large, and notes what the others may be applied to.
+    /// Removes patterns that are too large, and limits the strings for the others.
     fn patterns(&mut self, members: &mut Map<String, Value>) {
         let own = members.get("pattern").and_then(Value::as_str);
         if own.is_some_and(|pattern| !self.admits(pattern)) {
@@ -430,7 +435,7 @@ impl Tidying<'_> {
         }
     }
 
-    /// Whether a pattern is used.
+    /// Whether a pattern is small enough to be used.
     fn admits(&mut self, pattern: &str) -> bool {
         if let Some(most) = patterns::text_bytes_max(pattern) {
             self.text_bytes_max = self.text_bytes_max.min(most);
@@ -442,7 +447,7 @@ impl Tidying<'_> {
         false
     }
 
-    /// Takes out lists that would be compared element by element, each with all others.
+    /// Removes lists whose elements would all be compared with each other.
     fn unique_lists(&mut self, members: &mut Map<String, Value>) {
         for key in UNIQUE_LISTS {
             let list = members.get(*key).and_then(Value::as_array);
@@ -451,7 +456,7 @@ impl Tidying<'_> {
             if containers.count() > CONTAINERS_MAX {
                 members.shift_remove(*key);
                 self.warnings.push(format!(
-                    "`{key}` of the input schema lists more than {CONTAINERS_MAX} lists and objects and is ignored"
+                    "`{key}` of the input schema contains more than {CONTAINERS_MAX} lists and objects and is ignored"
                 ));
             }
         }
@@ -466,7 +471,7 @@ impl Tidying<'_> {
     }
 }
 
-/// Removes what a JSON pointer points at.
+/// Removes the target of a JSON pointer.
 fn remove(schema: &mut Value, pointer: &str) -> bool {
     let Some((parent, last)) = pointer.rsplit_once('/') else {
         return false;

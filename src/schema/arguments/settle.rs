@@ -1,6 +1,6 @@
-//! [`Settle`]: one walk of a value along a [`Plan`], changing it in place.
+//! [`Settle`]: walks a value along a [`Plan`] and changes it in place.
 //!
-//! The invariant: only what could not be valid as it stands is changed, and defaults are added.
+//! The invariant: only values that would be invalid are changed, and defaults are added.
 
 use serde_json::{Map, Value};
 
@@ -15,38 +15,38 @@ use super::{
     types::Types,
 };
 
-/// How many values may be copied to try the branches of unions, in one call.
+/// The maximum number of values that are copied to try the branches of unions, in one call.
 const TRIAL_VALUES_MAX: usize = 200_000;
 
-/// How many values may be filled in as defaults, in one call: each takes 72 bytes or more, and a
-/// default of a list's elements is filled in once for each of them.
+/// The maximum number of values that are filled in as defaults, in one call. Each takes 72 bytes or more, and
+/// a default inside a list's elements is filled in once for each element.
 const DEFAULT_VALUES_MAX: u64 = 500_000;
 
 /// One walk.
 #[derive(Debug)]
 pub struct Settle<'p> {
-    /// Along which it goes.
+    /// The plan.
     plan: &'p Plan,
-    /// Fill in defaults.
+    /// Whether to fill in defaults.
     fill: bool,
-    /// What it came across.
+    /// What the walk found.
     noted: Noted,
-    /// What is left of [`TRIAL_VALUES_MAX`].
+    /// The rest of [`TRIAL_VALUES_MAX`].
     trials: usize,
-    /// How deep in the value it is.
+    /// The current nesting depth in the value.
     depth: usize,
-    /// What is left of [`DEFAULT_VALUES_MAX`].
+    /// The rest of [`DEFAULT_VALUES_MAX`].
     defaults: u64,
 }
 
-/// What a walk came across.
+/// What a walk found.
 #[derive(Debug, Default)]
 struct Noted {
-    /// A default was filled in.
+    /// Whether a default was filled in.
     filled: bool,
-    /// A number with a fraction became a text, in digits that may be others than were sent.
+    /// Whether a number with a fraction became a text, possibly with other digits than were sent.
     restyled: bool,
-    /// An object had a key that its own schema does not name; one beside it may.
+    /// Whether an object had a key that its own schema does not define. Another schema may define it.
     strayed: bool,
 }
 
@@ -68,17 +68,17 @@ impl<'p> Settle<'p> {
         self.value(0, arguments);
     }
 
-    /// True if a default was filled in.
+    /// Whether a default was filled in.
     pub fn filled(&self) -> bool {
         self.noted.filled
     }
 
-    /// True if the digits of a number that became a text may be others than were sent.
+    /// Whether a number that became a text may have other digits than were sent.
     pub fn restyled(&self) -> bool {
         self.noted.restyled
     }
 
-    /// True if there may be a key that no schema names.
+    /// Whether there may be a key that the schemas do not define.
     pub fn strayed(&self) -> bool {
         self.noted.strayed
     }
@@ -94,7 +94,7 @@ impl<'p> Settle<'p> {
             charge(per(value.as_str().map_or(0, str::len), 8));
             let new = lax::toward(value, node.declared, node.choices.as_deref())
                 .or_else(|| self.helped(node, value));
-            // JSON in strings in JSON in strings would become deeper than what is read.
+            // JSON in nested strings could become deeper than the limit.
             if let Some(mut new) = new.filter(|new| self.depth + depth(new) <= json::DEPTH_MAX) {
                 self.plan.renaming.restore(self.plan, id, &mut new);
                 *value = new;
@@ -122,7 +122,8 @@ impl<'p> Settle<'p> {
         }
     }
 
-    /// What mcpo refuses and leaves no doubt: a number for a text, and one value for a list of such.
+    /// Corrects what mcpo rejects although it is unambiguous: a number instead of a text, or one value
+    /// instead of a list.
     fn helped(&mut self, node: &Node, value: &Value) -> Option<Value> {
         if !self.plan.helps {
             return None;
@@ -151,7 +152,7 @@ impl<'p> Settle<'p> {
         is_choice.then_some(list)
     }
 
-    /// Whether values of the type of `value` may be items of a list; a number may be a text then.
+    /// Whether values of the type of `value` may be items of a list. A number may then become a text.
     fn takes_item(&self, node: &Node, value: &Value) -> bool {
         let possible = node
             .items
@@ -160,7 +161,7 @@ impl<'p> Settle<'p> {
             || (value.is_number() && possible.contains(Types::STRING))
     }
 
-    /// Makes nothing of an empty text where no text can be, and nothing can be said.
+    /// Replaces an empty text with null if text is not allowed, and null is allowed or dropped.
     fn blank(&self, property: &Property, value: &mut Value) {
         let possible = self.plan.node(property.node).possible;
         let is_none = possible.contains(Types::NULL) || property.drops_null;
@@ -169,7 +170,7 @@ impl<'p> Settle<'p> {
         }
     }
 
-    /// Settles an object: drops nulls that may be absent, settles the rest, fills in defaults.
+    /// Settles an object: drops optional nulls, settles the rest, and fills in defaults.
     fn object(&mut self, id: NodeId, members: &mut Map<String, Value>) {
         let node = self.plan.node(id);
         let mut nulls = false;
@@ -216,8 +217,8 @@ impl<'p> Settle<'p> {
         }
     }
 
-    /// Settles a value that may go several ways: as it is if one branch takes it so, else by the
-    /// first branch that takes it once settled.
+    /// Settles a value for a union: unchanged if one branch accepts it unchanged, otherwise by the first
+    /// branch that accepts it after settling.
     fn union(&mut self, group: &[NodeId], value: &mut Value) {
         let plan = self.plan;
         charge(u64::try_from(group.len()).unwrap_or(u64::MAX));
@@ -232,7 +233,7 @@ impl<'p> Settle<'p> {
             .iter()
             .filter(|id| plan.node(**id).possible.contains(kind));
         if is_container && let (Some(only), None) = (candidates.next(), candidates.next()) {
-            // No container is ever converted to another type.
+            // Containers are never converted to another type.
             return self.value(*only, value);
         }
         if let Some(exact) = group.iter().find(|id| branch::is_valid(plan, **id, value)) {
@@ -258,7 +259,7 @@ impl<'p> Settle<'p> {
     }
 }
 
-/// Writes `5.0` as `5` where only whole numbers are possible.
+/// Changes `5.0` to `5` if only whole numbers are possible.
 fn unfraction(possible: Types, value: &mut Value) {
     if let Value::Number(number) = value
         && possible.whole_only()
@@ -268,7 +269,7 @@ fn unfraction(possible: Types, value: &mut Value) {
     }
 }
 
-/// How many values a value is made of.
+/// Returns the number of values in a value.
 fn size(value: &Value) -> usize {
     match value {
         Value::Array(elements) => elements.iter().map(size).sum::<usize>() + 1,

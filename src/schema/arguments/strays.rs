@@ -1,4 +1,4 @@
-//! [`Stray`]: keys of arguments that the schema does not name where they stand.
+//! [`Stray`]: keys of arguments that the schema does not define at their position.
 
 use std::collections::HashSet;
 
@@ -7,27 +7,27 @@ use serde_json::{Map, Value};
 use super::plan::{NodeId, Plan};
 use crate::{near, schema::meter::charge};
 
-/// How many are told.
+/// The maximum number of reported keys.
 const STRAYS_MAX: usize = 10;
 
-/// How many names one key is compared with.
+/// The maximum number of names that one key is compared with.
 const COMPARED_MAX: usize = 200;
 
-/// A key that the schema does not name.
+/// A key that the schema does not define.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stray {
-    /// Keys and indices that lead to the object.
+    /// The keys and indices of the object.
     pub path: Vec<Value>,
     /// The key.
     pub name: String,
-    /// The name of an absent argument of which it is a misspelling.
+    /// The missing argument of which the key is a misspelling.
     pub slip: Option<String>,
-    /// The name of an absent argument that may be meant.
+    /// The missing argument that may be meant.
     pub near: Option<String>,
 }
 
 impl Stray {
-    /// The JSON pointer of its value.
+    /// Returns the JSON pointer of its value.
     pub fn pointer(&self) -> String {
         let last = Value::from(self.name.as_str());
         let steps = self.path.iter().chain([&last]);
@@ -40,7 +40,7 @@ impl Stray {
     }
 }
 
-/// Finds them. Where a schema opens itself to other names there are none.
+/// Finds unknown keys. Schemas that allow other names have none.
 pub fn find(plan: &Plan, value: &Value) -> Vec<Stray> {
     let mut search = Search {
         plan,
@@ -59,7 +59,7 @@ struct Search<'p> {
 }
 
 impl Search<'_> {
-    /// One value, and those in it.
+    /// Searches one value and its children.
     fn value(&mut self, ids: &[NodeId], value: &Value) {
         charge(1);
         if self.found.len() >= STRAYS_MAX {
@@ -83,7 +83,7 @@ impl Search<'_> {
         }
     }
 
-    /// A value in another.
+    /// Searches a nested value.
     fn inside(&mut self, beside: &[NodeId], step: Value, value: &Value) {
         if !(value.is_object() || value.is_array()) {
             return;
@@ -96,7 +96,7 @@ impl Search<'_> {
         }
     }
 
-    /// The keys of one object.
+    /// Searches the keys of one object.
     fn object(&mut self, ids: &[NodeId], members: &Map<String, Value>) {
         let named: Vec<&str> = names(self.plan, ids);
         let is_open = ids.iter().any(|id| self.plan.node(*id).opens);
@@ -131,7 +131,7 @@ impl Search<'_> {
     }
 }
 
-/// The names that these schemas have for arguments, each once, in their order.
+/// Returns the argument names of these schemas, without duplicates, in order.
 pub fn names<'p>(plan: &'p Plan, ids: &[NodeId]) -> Vec<&'p str> {
     let mut seen = HashSet::new();
     let mut found = Vec::new();

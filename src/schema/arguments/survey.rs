@@ -1,4 +1,4 @@
-//! [`Survey`]: reads a schema, with all it refers to, into the nodes of a plan.
+//! [`Survey`]: converts a schema, with all its references, to the nodes of a plan.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ use super::{
     types::Types,
 };
 
-/// Keywords that judge a value of any type as a whole.
+/// Keywords that constrain values of any type.
 const JUDGES: &[&str] = &[
     "const",
     "else",
@@ -25,10 +25,10 @@ const JUDGES: &[&str] = &[
     "$recursiveRef",
 ];
 
-/// Keywords that judge strings.
+/// Keywords that constrain strings.
 const STRING_JUDGES: &[&str] = &["maxLength", "minLength", "pattern"];
 
-/// Keywords that judge numbers.
+/// Keywords that constrain numbers.
 const NUMBER_JUDGES: &[&str] = &[
     "exclusiveMaximum",
     "exclusiveMinimum",
@@ -37,7 +37,7 @@ const NUMBER_JUDGES: &[&str] = &[
     "multipleOf",
 ];
 
-/// Keywords that judge arrays.
+/// Keywords that constrain arrays.
 const ARRAY_JUDGES: &[&str] = &[
     "additionalItems",
     "contains",
@@ -49,7 +49,7 @@ const ARRAY_JUDGES: &[&str] = &[
     "uniqueItems",
 ];
 
-/// Keywords that judge objects.
+/// Keywords that constrain objects.
 const OBJECT_JUDGES: &[&str] = &[
     "additionalProperties",
     "dependencies",
@@ -64,7 +64,7 @@ const OBJECT_JUDGES: &[&str] = &[
     "unevaluatedProperties",
 ];
 
-/// Keywords that may refuse an object, or something around it, because a key was added.
+/// Keywords by which an added key may make an object, or a value around it, invalid.
 const ADDITION_JUDGES: &[&str] = &[
     "allOf",
     "anyOf",
@@ -85,7 +85,7 @@ const ADDITION_JUDGES: &[&str] = &[
     "$recursiveRef",
 ];
 
-/// Keywords that welcome names of properties, or name them where a plan does not look.
+/// Keywords that allow further property names, or define them in a way that a plan does not examine.
 const OPENERS: &[&str] = &[
     "additionalProperties",
     "dependencies",
@@ -99,20 +99,20 @@ const OPENERS: &[&str] = &[
     "$recursiveRef",
 ];
 
-/// The walk that makes the nodes.
+/// The walk that creates the nodes.
 pub struct Survey<'s> {
     /// The document.
     schema: &'s Value,
     /// Its dialect.
     draft: Draft,
-    /// What is found.
+    /// The nodes so far.
     nodes: Vec<Node>,
-    /// Where it was found.
+    /// The node of each JSON pointer.
     places: HashMap<String, NodeId>,
 }
 
 impl<'s> Survey<'s> {
-    /// The nodes of a schema, the root first.
+    /// Returns the nodes of a schema, the root first.
     pub fn of(schema: &'s Value, draft: Draft) -> Vec<Node> {
         let mut survey = Self {
             schema,
@@ -124,7 +124,7 @@ impl<'s> Survey<'s> {
         survey.nodes
     }
 
-    /// The node of the schema at a pointer; made with all it leads to when first asked for.
+    /// Returns the node of the schema at a pointer. Creates it, with all it refers to, on first use.
     fn node(&mut self, pointer: &str) -> NodeId {
         charge(2 + per(pointer.len(), 16));
         if let Some(id) = self.places.get(pointer) {
@@ -152,7 +152,7 @@ impl<'s> Survey<'s> {
         let is_elsewhere = reference.is_some() && target.is_none();
         if let Some(target) = target {
             node.all_of.push(self.node(&target));
-            // Up to draft 7 nothing beside a `$ref` counts.
+            // Up to draft 7, keywords next to a `$ref` are ignored.
             if matches!(self.draft, Draft::Draft4 | Draft::Draft6 | Draft::Draft7) {
                 return node;
             }
@@ -182,7 +182,7 @@ impl<'s> Survey<'s> {
         node
     }
 
-    /// Reads what is said of objects.
+    /// Reads the keywords for objects.
     fn read_object(&mut self, node: &mut Node, schema: &Map<String, Value>) {
         let required: Vec<&str> = match schema.get("required") {
             Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
@@ -214,7 +214,7 @@ impl<'s> Survey<'s> {
         }
     }
 
-    /// Reads what is said of arrays, tuples of all drafts included.
+    /// Reads the keywords for arrays, including tuples of all drafts.
     fn read_array(&mut self, node: &mut Node, schema: &Map<String, Value>) {
         let (prefix, rest) = if schema.get("items").is_some_and(Value::is_array) {
             ("items", "additionalItems")
@@ -232,7 +232,7 @@ impl<'s> Survey<'s> {
 }
 
 impl Node {
-    /// Reads `type`, `enum` and `const`, and for which types there is nothing else to check.
+    /// Reads `type`, `enum` and `const`, and determines the types that need no further checks.
     fn read_types(&mut self, schema: &Map<String, Value>) {
         self.choices = match (schema.get("const"), schema.get("enum")) {
             (Some(only), _) => Some(vec![only.clone()]),
@@ -262,7 +262,7 @@ impl Node {
     }
 }
 
-/// How many elements the list under a key has.
+/// Returns the length of the list under a key.
 fn list(schema: &Map<String, Value>, key: &str) -> usize {
     schema
         .get(key)

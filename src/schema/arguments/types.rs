@@ -4,8 +4,8 @@ use serde_json::{Map, Number, Value};
 
 use crate::schema::meter::charge;
 
-/// A set of JSON types. A whole number is [`Types::INTEGER`] whatever way it is written; the
-/// schema type `number` is [`Types::NUMBER`], which holds integers too.
+/// A set of JSON types. A whole number is [`Types::INTEGER`], however it is written. The schema type `number`
+/// is [`Types::NUMBER`], which includes integers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Types(u8);
 
@@ -44,7 +44,7 @@ impl Types {
         }
     }
 
-    /// The types a schema names in `type`; all of them if it names none.
+    /// Returns the types in a schema's `type`; all types if it has none.
     pub fn declared(schema: &Map<String, Value>) -> Self {
         match schema.get("type") {
             Some(Value::String(name)) => Self::named(name),
@@ -70,33 +70,33 @@ impl Types {
         }
     }
 
-    /// True if all of `other` is in the set.
+    /// Whether all of `other` is in the set.
     pub fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// What is in both.
+    /// Returns the types in both sets.
     pub fn and(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
-    /// What is in either.
+    /// Returns the types in either set.
     pub fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// What is in the set and not in `other`.
+    /// Returns the types in the set that are not in `other`.
     pub fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
 
-    /// True for a set of whole numbers that has no other numbers.
+    /// Whether the set contains whole numbers but no other numbers.
     pub fn whole_only(self) -> bool {
         self.contains(Self::INTEGER) && !self.contains(Self::FRACTION)
     }
 }
 
-/// Equality as JSON Schema has it: `1` is `1.0`.
+/// Whether two values are equal by the rules of JSON Schema: `1` equals `1.0`.
 pub fn same(a: &Value, b: &Value) -> bool {
     charge(1);
     match (a, b) {
@@ -113,7 +113,7 @@ pub fn same(a: &Value, b: &Value) -> bool {
     }
 }
 
-/// True for a number without a fraction.
+/// Whether a number has no fraction.
 fn is_whole(number: &Number) -> bool {
     !number.is_f64() || number.as_f64().is_some_and(|float| float.fract() == 0.0)
 }

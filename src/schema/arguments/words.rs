@@ -1,4 +1,4 @@
-//! The validator's errors in pydantic's words, which models and clients of mcpo have learned.
+//! Converts the validator's errors to pydantic's messages, which models and clients of mcpo know.
 
 use jsonschema::{
     ValidationError,
@@ -12,24 +12,24 @@ use super::{
     refusal::{DETAILS_MAX, Detail},
 };
 
-/// pydantic's error where a model is fed with something else than an object.
+/// pydantic's error for a value that is not an object.
 pub const OBJECT_TYPE: (&str, &str) = (
     "model_attributes_type",
     "Input should be a valid dictionary or object to extract fields from",
 );
 
-/// How many choices a message names.
+/// The maximum number of choices in a message.
 const CHOICES_MAX: usize = 50;
 
-/// A branch of a union: after so many segments of the path, this name.
+/// A branch of a union: the position in the path, and the branch's name.
 type Mark = (usize, String);
 
-/// Where every `loc` starts.
+/// The start of every `loc`.
 pub fn body() -> Vec<Value> {
     vec![Value::from("body")]
 }
 
-/// How deep in the arguments an error is.
+/// Returns the nesting depth of an error.
 pub fn depth(error: &ValidationError<'_>) -> usize {
     let names_key = matches!(
         error.kind(),
@@ -40,17 +40,17 @@ pub fn depth(error: &ValidationError<'_>) -> usize {
     error.instance_path().segments().count() + usize::from(names_key)
 }
 
-/// What errors are about.
+/// The context of the errors.
 #[derive(Debug, Clone, Copy)]
 pub struct Words<'a> {
-    /// The schema that the validator was made from.
+    /// The schema of the validator.
     pub schema: &'a Value,
     /// The arguments as they were sent.
     pub sent: &'a Value,
 }
 
 impl Words<'_> {
-    /// Appends what one error says; of a union, what each of its branches says.
+    /// Appends the details of one error. For a union, appends those of each branch.
     pub fn describe(&self, error: &ValidationError<'_>, marks: &[Mark], out: &mut Vec<Detail>) {
         let input = self.input(error);
         let mut loc = loc(error, marks);
@@ -80,8 +80,8 @@ impl Words<'_> {
         }
     }
 
-    /// The errors of each branch, the branch named in `loc`; null branches say nothing, and a
-    /// union that has only one other branch is no union (pydantic's `nullable`).
+    /// Appends the errors of each branch, with the branch's name in `loc`. Null branches have none, and a
+    /// union with only one other branch does not count as a union (pydantic's `nullable`).
     fn union(
         &self,
         error: &ValidationError<'_>,
@@ -121,7 +121,7 @@ impl Words<'_> {
         }
     }
 
-    /// A value of the wrong type; of a list of types, one detail for each.
+    /// Appends the error for a wrong type; for a list of types, one detail for each.
     fn types(
         &self,
         error: &ValidationError<'_>,
@@ -154,18 +154,18 @@ impl Words<'_> {
         }
     }
 
-    /// What was sent at the place; what it became, where that is something else.
+    /// Returns the sent value at the position, or the converted value if it differs.
     fn input<'e>(&'e self, error: &'e ValidationError<'_>) -> &'e Value {
         let sent = self.sent.pointer(error.instance_path().as_str());
         sent.unwrap_or_else(|| error.instance())
     }
 
-    /// The keyword that complains, in the schema.
+    /// Returns the schema's keyword that caused the error.
     fn keyword(&self, error: &ValidationError<'_>) -> Option<&Value> {
         self.schema.pointer(error.schema_path().as_str())
     }
 
-    /// True if the schema that complains describes an object's properties.
+    /// Whether the schema that caused the error defines properties.
     fn has_properties(&self, error: &ValidationError<'_>) -> bool {
         let parent = error.schema_path().as_str().rsplit_once('/');
         parent
@@ -174,7 +174,7 @@ impl Words<'_> {
     }
 }
 
-/// pydantic's error for a value that is not of one type.
+/// Returns pydantic's error for a value of the wrong type.
 fn wrong_type(expected: &str, input: &Value, has_properties: bool) -> (&'static str, &'static str) {
     match (expected, input) {
         ("integer", Value::String(text)) if lax::is_long_integer(text) => (
@@ -208,7 +208,7 @@ fn wrong_type(expected: &str, input: &Value, has_properties: bool) -> (&'static 
     }
 }
 
-/// Everything that is one detail of its own.
+/// Returns the detail for all other errors.
 fn plain(error: &ValidationError<'_>, kind: &Kind, loc: &[Value], input: &Value) -> Detail {
     let detail = |kind, msg: String| Detail::new(kind, loc.to_vec(), msg, input);
     let bound = |kind, words: &str, key: &str, limit: &Value| {
@@ -285,7 +285,7 @@ fn plain(error: &ValidationError<'_>, kind: &Kind, loc: &[Value], input: &Value)
     }
 }
 
-/// None of the values that are allowed.
+/// Returns the detail for a value that is not among the choices.
 fn choice(detail: impl Fn(&'static str, String) -> Detail, options: &[Value]) -> Detail {
     let mut names: Vec<String> = options.iter().take(CHOICES_MAX).map(python).collect();
     let expected = if options.len() > CHOICES_MAX {
@@ -300,7 +300,7 @@ fn choice(detail: impl Fn(&'static str, String) -> Detail, options: &[Value]) ->
         .with(json!({ "expected": expected }))
 }
 
-/// Too few or too many items.
+/// Returns the detail for too few or too many items.
 fn size(
     detail: impl Fn(&'static str, String) -> Detail,
     kind: &'static str,
@@ -321,7 +321,7 @@ fn size(
     .with(json!({ "field_type": field, key: limit, "actual_length": actual }))
 }
 
-/// An argument that the tool does not have.
+/// Returns the detail for an argument that the tool does not have.
 fn extra(loc: Vec<Value>, input: &Value) -> Detail {
     Detail::new(
         "extra_forbidden",
@@ -331,12 +331,12 @@ fn extra(loc: Vec<Value>, input: &Value) -> Detail {
     )
 }
 
-/// Something where only null may be.
+/// Returns the detail for a value where only null is allowed.
 fn none_required(loc: Vec<Value>, input: &Value) -> Detail {
     Detail::new("none_required", loc, "Input should be None", input)
 }
 
-/// `body`, the way to the instance, and the branches of unions where they belong.
+/// Returns `body`, the path of the instance, and the branches of unions at their positions.
 fn loc(error: &ValidationError<'_>, marks: &[Mark]) -> Vec<Value> {
     let mut loc = body();
     let mut marks = marks.iter().peekable();
@@ -353,7 +353,7 @@ fn loc(error: &ValidationError<'_>, marks: &[Mark]) -> Vec<Value> {
     loc
 }
 
-/// What pydantic calls a branch of a union; objects go by their title.
+/// Returns pydantic's name for a branch of a union. Objects use their title.
 fn name(branch: &Value) -> String {
     let kind = match branch.get("type") {
         Some(Value::String(kind)) => kind.as_str(),
@@ -377,7 +377,7 @@ fn name(branch: &Value) -> String {
     }
 }
 
-/// Python's name of a schema type.
+/// Returns Python's name of a schema type.
 fn type_name(name: &str) -> &str {
     match name {
         "string" => "str",
@@ -390,7 +390,7 @@ fn type_name(name: &str) -> &str {
     }
 }
 
-/// A value as Python prints it.
+/// Returns a value as Python prints it.
 fn python(value: &Value) -> String {
     match value {
         Value::String(text) => format!("'{text}'"),

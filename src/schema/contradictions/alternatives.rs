@@ -1,4 +1,4 @@
-//! Alternatives that cannot hold beside the rest of their schema, or beside each other.
+//! Alternatives that contradict the rest of their schema or each other.
 
 use serde_json::{Map, Value};
 
@@ -13,8 +13,8 @@ pub fn loosen(members: &mut Map<String, Value>, is_top: bool, said: &mut Vec<Str
     one_of_twins(members, said);
 }
 
-/// Alternatives none of which is of the type beside them. Arguments stay an object; elsewhere the
-/// alternatives say more than the type.
+/// Handles alternatives that all differ from the adjacent type. Arguments stay an object; elsewhere the
+/// alternatives take precedence over the type.
 fn of_another_type(
     members: &mut Map<String, Value>,
     keyword: &str,
@@ -34,15 +34,15 @@ fn of_another_type(
         let wrong = if is_top { keyword } else { "type" };
         members.shift_remove(wrong);
         said.push(format!(
-            "no alternative of its `{keyword}` is of its own `type`; `{wrong}` is left out"
+            "all alternatives of its `{keyword}` contradict its own `type`; `{wrong}` is left out"
         ));
     }
 }
 
-/// `oneOf` alternatives that differ in nothing that is checked: what fits one of them fits the other,
-/// so that no value could fit exactly one.
+/// Handles `oneOf` alternatives that accept the same values. A value that fits one of them fits the other, so
+/// that it can never fit exactly one.
 fn one_of_twins(members: &mut Map<String, Value>, said: &mut Vec<String>) {
-    /// More are not compared, each with all others.
+    /// The maximum number of alternatives, each of which is compared with all others.
     const COMPARED_MAX: usize = 50;
 
     let Some(Value::Array(schemas)) = members.get("oneOf") else {
@@ -58,11 +58,13 @@ fn one_of_twins(members: &mut Map<String, Value>, said: &mut Vec<String>) {
         .any(|(place, one)| checked.iter().skip(place + 1).any(|other| one == other));
     if are_twins && let Some(schemas) = members.shift_remove("oneOf") {
         members.insert("anyOf".to_owned(), schemas);
-        said.push("alternatives of its `oneOf` accept the same; any of them may fit".to_owned());
+        said.push(
+            "alternatives of its `oneOf` accept the same values; any of them may fit".to_owned(),
+        );
     }
 }
 
-/// A schema without what is not checked.
+/// Returns a schema without keywords that are not checked.
 fn bare(schema: &Value) -> Value {
     match schema {
         Value::Object(members) => members

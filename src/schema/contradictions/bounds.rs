@@ -1,10 +1,10 @@
-//! Bounds that leave nothing between them.
+//! Bounds that exclude every value.
 
 use serde_json::{Map, Value};
 
 use super::{number, own_types};
 
-/// The least and the most of something that is counted.
+/// The keywords for the minimum and maximum of a count.
 const COUNTS: [(&str, &str); 4] = [
     ("minLength", "maxLength"),
     ("minItems", "maxItems"),
@@ -12,10 +12,10 @@ const COUNTS: [(&str, &str); 4] = [
     ("minContains", "maxContains"),
 ];
 
-/// The bounds of numbers.
+/// The keywords for the bounds of numbers.
 const EDGES: [&str; 4] = ["minimum", "exclusiveMinimum", "maximum", "exclusiveMaximum"];
 
-/// What is between the bounds of numbers.
+/// The range between the bounds of numbers.
 struct Range {
     least: f64,
     is_open_below: bool,
@@ -52,10 +52,13 @@ pub fn loosen(members: &mut Map<String, Value>, said: &mut Vec<String>) {
     tuple(members, said);
 }
 
-/// Whether the bounds of a schema admit a value.
+/// Whether the bounds of a schema allow a value.
 pub fn admit(members: &Map<String, Value>, value: &Value) -> bool {
     let is_within = |count: usize, least: &str, most: &str| {
-        #[expect(clippy::cast_precision_loss, reason = "no text has 2^52 characters")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "texts have fewer than 2^52 characters"
+        )]
         let count = count as f64;
         number(members, least).is_none_or(|low| count >= low)
             && number(members, most).is_none_or(|high| count <= high)
@@ -71,7 +74,7 @@ pub fn admit(members: &Map<String, Value>, value: &Value) -> bool {
     }
 }
 
-/// Takes all bounds out; whether there were any.
+/// Removes all bounds. Returns whether there were any.
 pub fn remove(members: &mut Map<String, Value>) -> bool {
     let counts = COUNTS.iter().flat_map(|(least, most)| [least, most]);
     let mut is_bounded = false;
@@ -82,7 +85,7 @@ pub fn remove(members: &mut Map<String, Value>) -> bool {
 }
 
 impl Range {
-    /// The bounds of a schema, those of draft-04 included.
+    /// Returns the bounds of a schema, including those of draft-04.
     fn of(members: &Map<String, Value>) -> Self {
         let (least, is_open_below) = edge(members, "minimum", "exclusiveMinimum", 1.0);
         let (most, is_open_above) = edge(members, "maximum", "exclusiveMaximum", -1.0);
@@ -94,14 +97,14 @@ impl Range {
         }
     }
 
-    /// Whether a number is between them.
+    /// Whether a number is within the bounds.
     fn has(&self, number: f64) -> bool {
         let is_above = number > self.least || (number >= self.least && !self.is_open_below);
         let is_below = number < self.most || (number <= self.most && !self.is_open_above);
         is_above && is_below
     }
 
-    /// Whether no number is between them.
+    /// Whether the range is empty.
     fn is_empty(&self, is_whole: bool) -> bool {
         if !is_whole {
             let is_open = self.is_open_below || self.is_open_above;
@@ -117,16 +120,17 @@ impl Range {
         low > high
     }
 
-    /// Whether no multiple of `step` is between them.
+    /// Whether the range contains no multiple of `step`.
     fn has_no_multiple(&self, step: f64) -> bool {
         let highest = (self.most / step).floor() * step;
         let is_bounded = self.least.is_finite() && highest.is_finite();
-        // What is off by a rounding error is let pass.
+        // Rounding errors are tolerated.
         step > 0.0 && is_bounded && highest < self.least - step * 1e-9
     }
 }
 
-/// One bound, and whether the number itself is excluded; `sign` turns the lower into the upper one.
+/// Returns one bound, and whether the number itself is excluded. `sign` mirrors the lower bound to the upper
+/// one.
 fn edge(members: &Map<String, Value>, inclusive: &str, exclusive: &str, sign: f64) -> (f64, bool) {
     let bound = number(members, inclusive).map(|bound| bound * sign);
     let is_strict = members.get(exclusive) == Some(&Value::Bool(true));
@@ -140,7 +144,7 @@ fn edge(members: &Map<String, Value>, inclusive: &str, exclusive: &str, sign: f6
     (edge * sign, is_open)
 }
 
-/// More items than a closed tuple has.
+/// Handles a closed tuple that requires more items than it has.
 fn tuple(members: &mut Map<String, Value>, said: &mut Vec<String>) {
     let (first, rest) = if members.get("items").is_some_and(Value::is_array) {
         ("items", "additionalItems")
@@ -150,11 +154,14 @@ fn tuple(members: &mut Map<String, Value>, said: &mut Vec<String>) {
     let places = members.get(first).and_then(Value::as_array).map(Vec::len);
     let is_closed = members.get(rest) == Some(&Value::Bool(false));
     if let (Some(places), Some(least), true) = (places, number(members, "minItems"), is_closed) {
-        #[expect(clippy::cast_precision_loss, reason = "no list has 2^52 places")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "lists have fewer than 2^52 elements"
+        )]
         let places = places as f64;
         if least > places {
             members.shift_remove("minItems");
-            said.push("`minItems` is more than it has places; it is left out".to_owned());
+            said.push("`minItems` is larger than its number of items; it is left out".to_owned());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `enum`, `const` and `default`, which the rest of their own schema may rule out.
+//! `enum`, `const` and `default` values that contradict the rest of their schema.
 
 use serde_json::{Map, Value, json};
 
@@ -16,7 +16,7 @@ pub fn loosen(members: &mut Map<String, Value>, said: &mut Vec<String>) {
     default(members, types, said);
 }
 
-/// The values that a keyword lists.
+/// Returns the values of a keyword.
 fn values(members: &Map<String, Value>, keyword: &str) -> Option<Vec<Value>> {
     match (keyword, members.get(keyword)?) {
         ("const", value) => Some(vec![value.clone()]),
@@ -25,7 +25,7 @@ fn values(members: &Map<String, Value>, keyword: &str) -> Option<Vec<Value>> {
     }
 }
 
-/// Keeps the values of the schema's own type; of an array, those of its items are theirs.
+/// Keeps the values of the schema's own type. For an array, item values become choices of the items.
 fn of_the_type(
     members: &mut Map<String, Value>,
     keyword: &str,
@@ -50,9 +50,9 @@ fn of_the_type(
     if are_of_items {
         members.shift_remove(keyword);
         said.push(if give_to_items(members, others) {
-            format!("`{keyword}` lists no arrays; it counts for the items")
+            format!("`{keyword}` contains no arrays; it is applied to the items")
         } else {
-            format!("`{keyword}` lists no arrays and is left out")
+            format!("`{keyword}` contains no arrays and is left out")
         });
     } else if fitting.is_empty() {
         members.shift_remove(keyword);
@@ -67,7 +67,7 @@ fn of_the_type(
     }
 }
 
-/// Makes values the choices of an array's items, where these can be them and have no others.
+/// Makes values the choices of an array's items, if the items allow them and have no choices yet.
 fn give_to_items(members: &mut Map<String, Value>, values: Vec<Value>) -> bool {
     if members.contains_key("prefixItems") {
         return false;
@@ -97,29 +97,29 @@ fn give_to_items(members: &mut Map<String, Value>, values: Vec<Value>) -> bool {
     true
 }
 
-/// A constant that is none of the choices.
+/// Handles a constant that is not among the choices.
 fn constant(members: &mut Map<String, Value>, said: &mut Vec<String>) {
     if let (Some(only), Some(choices)) = (members.get("const"), values(members, "enum"))
         && !choices.iter().any(|choice| same(choice, only))
     {
         members.shift_remove("const");
-        said.push("`const` is none of its `enum` and is left out".to_owned());
+        said.push("`const` is not in its `enum` and is left out".to_owned());
     }
 }
 
-/// Bounds that rule out all choices.
+/// Handles bounds that exclude all choices.
 fn bounds_of_choices(members: &mut Map<String, Value>, said: &mut Vec<String>) {
     let Some(choices) = values(members, "const").or_else(|| values(members, "enum")) else {
         return;
     };
     if choices.iter().all(|choice| !bounds::admit(members, choice)) && bounds::remove(members) {
-        said.push("its bounds rule out all values that it lists; they are left out".to_owned());
+        said.push("its bounds exclude all values that it lists; they are left out".to_owned());
     }
 }
 
-/// A default that could not be given.
+/// Handles a default that is not allowed.
 fn default(members: &mut Map<String, Value>, types: Types, said: &mut Vec<String>) {
-    // `"default": null` is how servers say that there is none.
+    // Servers write `"default": null` when there is no default.
     let Some(default) = members.get("default").filter(|value| !value.is_null()) else {
         return;
     };

@@ -1,8 +1,8 @@
-//! What a schema says against itself is loosened: no value could satisfy it, so that the argument
-//! could never be given, and model providers refuse such schemas.
+//! Loosens schemas that contradict themselves. Such an argument could never be sent, because every value is
+//! invalid, and model providers reject such schemas.
 //!
-//! Only keywords of one schema are compared with each other. What is loosened accepts more, never
-//! less: the server still judges what it is sent.
+//! Only keywords of one schema are compared with each other. A loosened schema accepts more, never less; the
+//! server still validates what it receives.
 
 mod alternatives;
 mod bounds;
@@ -22,14 +22,14 @@ use super::{
 };
 use crate::json::DEPTH_MAX;
 
-/// How many contradictions of one schema are told; all are loosened.
+/// The maximum number of reported contradictions of one schema. All are loosened.
 const NOTES_MAX: usize = 10;
 
-/// How much of a place is shown, in characters.
+/// How much of a path is shown, in characters.
 const PLACE_CHARS_MAX: usize = 80;
 
-/// The schema loosened, with notes of what that took; borrowed where nobody can walk it, for it is
-/// deeper than any that is read from a wire.
+/// Returns the loosened schema and adds notes about the changes. A schema that nests too deeply to be walked
+/// is borrowed unchanged.
 pub fn loosened<'s>(schema: &'s Value, notes: &mut Vec<String>) -> Cow<'s, Value> {
     if is_deeper(schema, DEPTH_MAX) {
         return Cow::Borrowed(schema);
@@ -39,7 +39,7 @@ pub fn loosened<'s>(schema: &'s Value, notes: &mut Vec<String>) -> Cow<'s, Value
     Cow::Owned(schema)
 }
 
-/// Whether a value nests deeper than so many levels. Stops there, so the stack is safe.
+/// Whether a value nests deeper than this many levels. The check stops there, so the stack is safe.
 fn is_deeper(value: &Value, levels: usize) -> bool {
     charge(1);
     let inside = |inner: &Value| levels == 0 || is_deeper(inner, levels - 1);
@@ -50,7 +50,7 @@ fn is_deeper(value: &Value, levels: usize) -> bool {
     }
 }
 
-/// Loosens a schema, and notes what it did.
+/// Loosens a schema and adds notes about the changes.
 fn loosen(schema: &mut Value, notes: &mut Vec<String>) {
     let mut loosening = Loosening {
         path: Vec::new(),
@@ -69,16 +69,16 @@ fn loosen(schema: &mut Value, notes: &mut Vec<String>) {
 
 /// The walk over one schema.
 struct Loosening {
-    /// The arguments that lead to the schema.
+    /// The path of argument names to the schema.
     path: Vec<String>,
-    /// What was loosened.
+    /// The notes so far.
     notes: Vec<String>,
-    /// How many notes there are besides.
+    /// The number of further notes.
     unsaid: usize,
 }
 
 impl Loosening {
-    /// Loosens one schema, and those in it.
+    /// Loosens one schema and its subschemas.
     fn schema(&mut self, schema: &mut Value) {
         charge(1);
         let Value::Object(members) = schema else {
@@ -97,7 +97,7 @@ impl Loosening {
         }
     }
 
-    /// Loosens what stands under one keyword.
+    /// Loosens the schemas under one keyword.
     fn below(&mut self, keyword: &str, value: &mut Value) {
         let kind = match keyword {
             "$defs" | "definitions" => Holds::Names,
@@ -121,7 +121,7 @@ impl Loosening {
         }
     }
 
-    /// Loosens a schema without a name of its own.
+    /// Loosens a subschema without a name.
     fn inside(&mut self, keyword: &str, schema: &mut Value) {
         let is_step = matches!(keyword, "items" | "prefixItems" | "additionalProperties");
         if is_step {
@@ -133,7 +133,7 @@ impl Loosening {
         }
     }
 
-    /// Notes what was loosened here.
+    /// Adds a note.
     fn note(&mut self, words: &str) {
         if self.notes.len() >= NOTES_MAX {
             self.unsaid += 1;
@@ -148,7 +148,7 @@ impl Loosening {
     }
 }
 
-/// The types that a schema names, with what OpenAPI 3.0 adds to them; all if it names none.
+/// Returns the types of a schema, with the additions of OpenAPI 3.0; all types if it has none.
 fn own_types(members: &Map<String, Value>) -> Types {
     let types = Types::declared(members);
     if types == Types::NONE {
@@ -160,12 +160,12 @@ fn own_types(members: &Map<String, Value>) -> Types {
     }
 }
 
-/// The number under a keyword.
+/// Returns the number under a keyword.
 fn number(members: &Map<String, Value>, keyword: &str) -> Option<f64> {
     members.get(keyword).and_then(Value::as_f64)
 }
 
-/// Whether nothing satisfies a schema: `false`, or the negation of everything.
+/// Whether a schema rejects every value: `false`, or `not` with a schema that accepts everything.
 fn is_impossible(schema: &Value) -> bool {
     let denies_all =
         |not: &Value| *not == Value::Bool(true) || not.as_object().is_some_and(Map::is_empty);

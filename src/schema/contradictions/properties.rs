@@ -1,4 +1,4 @@
-//! Properties that are asked for and ruled out at once.
+//! Properties that are required and forbidden at the same time.
 
 use serde_json::{Map, Value};
 
@@ -31,7 +31,7 @@ pub fn loosen(members: &mut Map<String, Value>, said: &mut Vec<String>) {
         .is_some_and(|names| keep(names, may_be))
     {
         said.push(
-            "`required` names what its properties rule out, which is not asked for".to_owned(),
+            "`required` lists properties that the schema forbids; they are not required".to_owned(),
         );
     }
     for keyword in ["dependentRequired", "dependencies"] {
@@ -44,14 +44,14 @@ pub fn loosen(members: &mut Map<String, Value>, said: &mut Vec<String>) {
         }
         if is_loosened {
             said.push(format!(
-                "`{keyword}` names what its properties rule out, which is not asked for"
+                "`{keyword}` lists properties that the schema forbids; they are not required"
             ));
         }
     }
     counts(members, is_closed.then_some(names.len()), said);
 }
 
-/// Keeps the names that may be given; whether others were there.
+/// Keeps the names of allowed properties. Returns whether there were others.
 fn keep(names: &mut Value, may_be: impl Fn(&Value) -> bool) -> bool {
     let Value::Array(names) = names else {
         return false;
@@ -61,9 +61,9 @@ fn keep(names: &mut Value, may_be: impl Fn(&Value) -> bool) -> bool {
     names.len() < before
 }
 
-/// Whether an object may have no other properties than those it names.
+/// Whether an object may have only the properties that it defines.
 fn is_closed(members: &Map<String, Value>) -> bool {
-    /// What names more of them for `unevaluatedProperties`.
+    /// Keywords that define further properties for `unevaluatedProperties`.
     const BESIDE: [&str; 9] = [
         "$ref",
         "$dynamicRef",
@@ -82,20 +82,28 @@ fn is_closed(members: &Map<String, Value>) -> bool {
             || (is_refused("unevaluatedProperties") && is_alone()))
 }
 
-/// More properties than there can be, or fewer than there must be.
-#[expect(clippy::cast_precision_loss, reason = "no schema has 2^52 names")]
+/// Handles impossible limits on the number of properties.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "schemas have fewer than 2^52 names"
+)]
 fn counts(members: &mut Map<String, Value>, named: Option<usize>, said: &mut Vec<String>) {
     if let (Some(named), Some(least)) = (named, number(members, "minProperties"))
         && least > named as f64
     {
         members.shift_remove("minProperties");
-        said.push("`minProperties` is more than it has properties; it is left out".to_owned());
+        said.push(
+            "`minProperties` is larger than its number of properties; it is left out".to_owned(),
+        );
     }
     let required = members.get("required").and_then(Value::as_array);
     if let (Some(required), Some(most)) = (required, number(members, "maxProperties"))
         && most < required.len() as f64
     {
         members.shift_remove("maxProperties");
-        said.push("`maxProperties` is less than it requires; it is left out".to_owned());
+        said.push(
+            "`maxProperties` is smaller than the number of required properties; it is left out"
+                .to_owned(),
+        );
     }
 }

@@ -1,10 +1,10 @@
-//! What is loosened, and what can be satisfied and stays.
+//! Tests of contradictions that are loosened, and of satisfiable schemas that stay.
 
 use serde_json::{Value, json};
 
 use super::loosen;
 
-/// A schema loosened, and the notes.
+/// Returns the loosened schema and the notes.
 fn loosened(schema: &Value) -> (Value, Vec<String>) {
     let mut schema = schema.clone();
     let mut notes = Vec::new();
@@ -16,7 +16,7 @@ fn loosened(schema: &Value) -> (Value, Vec<String>) {
 #[test]
 fn what_nothing_could_satisfy_is_loosened_and_told() {
     let cases = [
-        // Values of another type than the schema's own.
+        // Values of a type that differs from the schema's own.
         (
             json!({"type": "array", "enum": ["A", "B"], "items": {"type": "string"}}),
             json!({"type": "array", "items": {"type": "string", "enum": ["A", "B"]}}),

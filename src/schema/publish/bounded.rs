@@ -1,6 +1,6 @@
-//! Step 7: what model providers find too deep or too large is loosened below some level.
+//! Step 7: schemas that are too deep or too large for model providers are loosened below some level.
 //!
-//! Only the document says less; calls are still checked against the server's own schema.
+//! This affects only the document; calls are still validated against the server's own schema.
 
 use serde_json::{Map, Value, json};
 
@@ -9,17 +9,17 @@ use super::{
     types::anything,
 };
 
-/// Arguments in arguments.
+/// The maximum nesting depth of arguments.
 const LEVELS_MAX: usize = 11;
 
-/// Alternatives in alternatives count as well, but less.
+/// The maximum nesting depth including alternatives.
 const NESTED_MAX: usize = 22;
 
-/// The largest schema of one tool, in bytes of JSON: a prompt with a larger one has little room left.
+/// The largest schema of one tool, in bytes of JSON. A larger one would fill most of the prompt.
 const BYTES_MAX: usize = 128 << 10;
 
-/// Loosens the arguments of a tool and their components where they are too deep, and the more the
-/// larger they are.
+/// Loosens the arguments of a tool and their components if they nest too deeply. The larger they are, the
+/// more is loosened.
 pub fn bound(schema: &mut Value, components: &mut [(String, Value)], warnings: &mut Vec<String>) {
     let mut is_cut = false;
     for body in components
@@ -31,7 +31,7 @@ pub fn bound(schema: &mut Value, components: &mut [(String, Value)], warnings: &
     }
     if is_cut {
         warnings.push(format!(
-            "it nests deeper than the {LEVELS_MAX} levels that model providers take; what is below is published without its details"
+            "it nests deeper than the {LEVELS_MAX} levels that model providers accept; deeper levels are published without details"
         ));
     }
     let mut levels = LEVELS_MAX;
@@ -52,17 +52,17 @@ pub fn bound(schema: &mut Value, components: &mut [(String, Value)], warnings: &
     }
     if levels < LEVELS_MAX {
         warnings.push(format!(
-            "it is larger than model providers take: of {before} bytes, what nests deeper than {levels} levels is published without its details"
+            "it has {before} bytes, which is more than model providers accept; levels deeper than {levels} are published without details"
         ));
     }
 }
 
-/// The size of a value on the wire.
+/// Returns the size of a value in bytes of JSON.
 fn size_of(value: &Value) -> usize {
     value.to_string().len()
 }
 
-/// Loosens what is deeper than so many levels; whether there was anything.
+/// Loosens everything deeper than this many levels. Returns whether anything changed.
 fn cut(schema: &mut Value, levels: usize, nested: usize) -> bool {
     let Value::Object(members) = schema else {
         return false;
@@ -93,7 +93,7 @@ fn cut(schema: &mut Value, levels: usize, nested: usize) -> bool {
     is_cut
 }
 
-/// Whether what a keyword holds is as flat as what would be put in its place.
+/// Whether the value of a keyword is as flat as its replacement would be.
 fn is_leaf(keyword: &str, value: &Value) -> bool {
     let is_flat = |schema: &Value| {
         schema
@@ -109,7 +109,7 @@ fn is_leaf(keyword: &str, value: &Value) -> bool {
     }
 }
 
-/// Leaves only what a schema says of itself.
+/// Keeps only the annotations and the type of a schema.
 fn loosen(members: &mut Map<String, Value>) {
     members.retain(|keyword, value| {
         is_annotation(keyword) || keyword == "type" || is_leaf(keyword, value)

@@ -1,5 +1,5 @@
-//! How large a schema grows for a reader that follows every reference, as `Open WebUI`'s converter
-//! does. One explosive tool would stop it from loading any.
+//! Limits the size of a schema for a client that expands every reference, as `Open WebUI`'s converter does. A
+//! single exploding tool would stop it from loading all others.
 
 use std::collections::HashMap;
 
@@ -7,14 +7,14 @@ use serde_json::Value;
 
 use super::keyword::{is_converted, is_in_place};
 
-/// Schemas that a reader may end up with.
+/// The maximum number of schemas after expansion.
 const NODES_MAX: usize = 10_000;
 
-/// Schemas within schemas, references followed.
+/// The maximum nesting depth after expansion.
 const DEPTH_MAX: usize = 80;
 
-/// Whether following all references that the converter follows ends in reasonable time, and no
-/// component is defined as itself.
+/// Whether the converter's expansion of all references ends in reasonable time, and components are not
+/// defined as themselves.
 pub fn is_finite(schema: &Value, components: &[(String, Value)]) -> bool {
     if components.is_empty() {
         return true;
@@ -30,18 +30,18 @@ pub fn is_finite(schema: &Value, components: &[(String, Value)]) -> bool {
     reader.reads(schema, 0, 0) && components.iter().all(|(_, body)| reader.reads(body, 0, 0))
 }
 
-/// The walk of such a reader.
+/// A simulated expansion.
 struct Reader<'a> {
-    /// What references lead to.
+    /// The targets of references.
     components: HashMap<&'a str, &'a Value>,
-    /// Schemas that may still be read.
+    /// How many schemas may still be visited.
     left: usize,
-    /// Components being read, with the level each was entered at.
+    /// The components on the current path, each with the level at its entry.
     path: Vec<(&'a str, usize)>,
 }
 
 impl<'a> Reader<'a> {
-    /// Reads one schema; `false` when it gets too much.
+    /// Visits one schema. Returns `false` if the limit is exceeded.
     fn reads(&mut self, node: &'a Value, depth: usize, level: usize) -> bool {
         if self.left == 0 || depth > DEPTH_MAX {
             return false;
@@ -74,7 +74,7 @@ impl<'a> Reader<'a> {
             })
     }
 
-    /// Reads what a reference leads to; recursion ends at the second visit.
+    /// Visits the target of a reference. Recursion ends at the second visit.
     fn follows(&mut self, reference: &str, depth: usize, level: usize) -> bool {
         let name = reference.rsplit('/').next().unwrap_or_default();
         let Some((name, body)) = self.components.get_key_value(name) else {

@@ -1,5 +1,5 @@
-//! Step 3: `allOf` and alternatives that are none dissolve into the schema that holds them,
-//! where that loses nothing. Readers understand plain schemas; few understand `allOf`.
+//! Step 3: `allOf`, and unions with only one alternative, are merged into the enclosing schema if that loses
+//! nothing. All clients understand plain schemas, but few understand `allOf`.
 
 use std::{collections::HashSet, mem};
 
@@ -11,7 +11,7 @@ use super::{
     types::Types,
 };
 
-/// The transform. Works from the inside out.
+/// The transform. It works from the inside out.
 #[derive(Debug)]
 pub struct Flatten;
 
@@ -27,8 +27,8 @@ impl Transform for Flatten {
     }
 }
 
-/// Unites two schemas that both hold, in `into`, whose members win where they only speak to people.
-/// Leaves `into` as it is and returns `false` when one schema cannot say both.
+/// Merges two schemas that both apply. The annotations of `into` take precedence. Returns `false` and leaves
+/// `into` unchanged if one schema cannot express both.
 pub fn merge(into: &mut Map<String, Value>, from: &Map<String, Value>) -> bool {
     let is_apart = |keyword: &str| is_part_of_more(keyword) && !from.contains_key(keyword);
     if into.contains_key("$ref")
@@ -69,7 +69,7 @@ pub fn merge(into: &mut Map<String, Value>, from: &Map<String, Value>) -> bool {
     true
 }
 
-/// Unites two values of one keyword.
+/// Merges two values of one keyword.
 fn both(keyword: &str, own: &Value, other: &Value) -> Option<Value> {
     match keyword {
         "type" => Types::of_names(own).and(Types::of_names(other)).to_value(),
@@ -99,7 +99,7 @@ fn both(keyword: &str, own: &Value, other: &Value) -> Option<Value> {
     }
 }
 
-/// What `other` adds to a set of properties or changes in it.
+/// Returns the properties that `other` adds or changes.
 fn both_properties(own: &Map<String, Value>, other: &Value) -> Option<Vec<(String, Value)>> {
     let mut changes = Vec::new();
     for (name, schema) in other.as_object()? {
@@ -118,7 +118,7 @@ fn both_properties(own: &Map<String, Value>, other: &Value) -> Option<Vec<(Strin
     Some(changes)
 }
 
-/// Whether `one` limits the properties it does not name, and `other` names some.
+/// Whether `one` restricts the properties that it does not define, and `other` defines some of those.
 fn is_closed_to(one: &Map<String, Value>, other: &Map<String, Value>) -> bool {
     let is_closed = ["additionalProperties", "unevaluatedProperties"]
         .into_iter()
@@ -137,7 +137,7 @@ fn is_closed_to(one: &Map<String, Value>, other: &Map<String, Value>) -> bool {
             .any(|(name, _)| named.is_none_or(|named| named.get(name).is_none()))
 }
 
-/// Whether a keyword means something only together with others of its schema.
+/// Whether a keyword has a meaning only together with others of its schema.
 fn is_part_of_more(keyword: &str) -> bool {
     matches!(
         keyword,
@@ -157,7 +157,7 @@ fn is_part_of_more(keyword: &str) -> bool {
     )
 }
 
-/// An `anyOf` directly in an `anyOf` is part of it; the converter would lose it.
+/// Merges an `anyOf` directly inside an `anyOf`, which the converter would lose.
 fn nested_any_of(members: &mut Map<String, Value>) {
     let is_bare = |schema: &Value| {
         schema.as_object().is_some_and(|inner| {
@@ -195,7 +195,7 @@ fn nested_any_of(members: &mut Map<String, Value>) {
     }
 }
 
-/// An `anyOf` one of whose alternatives takes anything says nothing.
+/// Removes an `anyOf` if one of its alternatives accepts everything.
 fn any_of_anything(members: &mut Map<String, Value>) {
     let anything = list(members, "anyOf").iter().find_map(|schema| {
         schema
@@ -210,7 +210,7 @@ fn any_of_anything(members: &mut Map<String, Value>) {
     }
 }
 
-/// The only alternative is none.
+/// Replaces a union with its only alternative.
 fn only_alternative(members: &mut Map<String, Value>) {
     for keyword in ["anyOf", "oneOf"] {
         if list(members, keyword).len() != 1 {
@@ -225,7 +225,7 @@ fn only_alternative(members: &mut Map<String, Value>) {
     }
 }
 
-/// Merges what can be merged; the rest stays.
+/// Merges the schemas that can be merged. The others stay.
 fn all_of(members: &mut Map<String, Value>) {
     let Some(Value::Array(schemas)) = members.shift_remove("allOf") else {
         return;

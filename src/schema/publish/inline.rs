@@ -1,7 +1,7 @@
-//! Step 1: references become copies of what they refer to.
+//! Step 1: references become copies of their targets.
 //!
-//! Only the schema's own tree and copies of it are ever walked, under a budget: an exponential
-//! web of references runs out of budget, not of time, and is then published as named components.
+//! Only the schema's own tree and copies of it are walked, within a budget. An exponential web of references
+//! exceeds the budget quickly, and is then published as named components.
 
 use std::{collections::HashMap, ptr};
 
@@ -12,47 +12,47 @@ use super::{
     refs::{Index, Target, name_of},
 };
 
-/// Schemas within schemas; each is two levels of JSON at most, and many readers stop at 128.
+/// The maximum nesting depth of schemas. Each level is at most two levels of JSON, and many parsers stop at
+/// 128.
 const DEPTH_MAX: usize = 40;
 
-/// Levels of JSON inside of `default`, `enum` and other plain values.
+/// The maximum depth of JSON inside `default`, `enum` and other plain values.
 const DATA_DEPTH_MAX: usize = 20;
 
-/// The budget with copies, in steps of [`Inliner::spend`]; the largest schema known from real
-/// servers takes 1,819.
+/// The budget with copies, in steps of [`Inliner::spend`]. The largest known schema of a real server takes
+/// 1,819.
 const COPY_BUDGET: usize = 10_000;
 
-/// The budget without copies: about the largest schema that we publish at all.
+/// The budget without copies, which is about the largest schema that is published.
 const NAME_BUDGET: usize = 60_000;
 
-/// A definition of up to so many values and without references is copied even where others are
-/// named.
+/// A definition with at most this many values and without references is copied even if others are named.
 const SMALL_VALUES: usize = 20;
 
-/// What becomes of a reference.
+/// How to replace a reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reuse {
-    /// A copy; a named component only where it would contain itself.
+    /// With a copy; with a named component only if the schema would contain itself.
     Copy,
-    /// A named component, unless it is small.
+    /// With a named component, unless it is small.
     Name,
-    /// As [`Reuse::Name`], but components refer to nothing: for webs of references that a reader
-    /// who follows them could not hold.
+    /// Like [`Reuse::Name`], but components contain no references: for webs of references that are too large
+    /// for a client that expands them.
     Cut,
 }
 
-/// A schema whose only references are to its components.
+/// A schema that refers only to its components.
 #[derive(Debug)]
 pub struct Inlined {
     /// The schema.
     pub schema: Value,
     /// Components by name, in the order of first use.
     pub components: Vec<(String, Value)>,
-    /// What got lost.
+    /// Warnings about lost parts.
     pub warnings: Vec<String>,
 }
 
-/// The budget did not suffice.
+/// The budget was exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the schema is too large")]
 pub struct TooLarge;
@@ -95,38 +95,39 @@ pub fn inline(source: &Value, prefix: &str, reuse: Reuse) -> Result<Inlined, Too
 
 /// The walk over one schema.
 struct Inliner<'a> {
-    /// Where references lead.
+    /// The targets of references.
     index: Index<'a>,
-    /// What becomes of them.
+    /// How references are replaced.
     reuse: Reuse,
-    /// Opens the names of components.
+    /// The prefix of component names.
     prefix: &'a str,
-    /// What may still be written.
+    /// The rest of the budget.
     budget: usize,
-    /// The schemas being copied, outermost first, each with the level it was entered at.
+    /// The schemas that are being copied, outermost first, each with the level at its entry.
     open: Vec<(&'a Value, usize)>,
     /// Whether a component is being written.
     in_component: bool,
-    /// Components by name; written after the schema itself.
+    /// The components by name. They are written after the schema itself.
     components: Vec<(String, Target<'a>)>,
-    /// Which component a schema is; by address, never walked.
+    /// The component of each schema, by address; never walked.
     named: HashMap<*const Value, usize>,
-    /// How often a name has been asked for.
+    /// How many times each name was requested.
     names: HashMap<String, usize>,
-    /// What got lost, each once.
+    /// The warnings, without duplicates.
     warnings: Vec<String>,
 }
 
-/// Where in the copy the walk is.
+/// The current position in the copy.
 #[derive(Clone, Copy)]
 struct Place<'a> {
-    /// Where `#` leads.
+    /// The target of `#`.
     base: &'a Value,
-    /// Schemas around this one.
+    /// The number of enclosing schemas.
     depth: usize,
-    /// How deep in the *value* the schema speaks: `anyOf` stays, `properties` goes deeper.
+    /// The nesting depth in the *value* that the schema describes: `properties` increases it, `anyOf` does
+    /// not.
     level: usize,
-    /// Whether `Open WebUI`'s converter comes here.
+    /// Whether `Open WebUI`'s converter reaches this position.
     converted: bool,
 }
 
@@ -160,7 +161,7 @@ impl<'a> Inliner<'a> {
                 (Holds::Reference, Value::String(reference)) => {
                     referred.push(self.reference(reference, place)?);
                 }
-                (Holds::Reference, _) => self.warn("a `$ref` is no text"),
+                (Holds::Reference, _) => self.warn("a `$ref` is not a text"),
                 (Holds::Dependencies, Value::Object(names)) => {
                     self.dependencies(&mut copy, names, place)?;
                 }
@@ -175,7 +176,7 @@ impl<'a> Inliner<'a> {
         Ok(join(copy, referred))
     }
 
-    /// Copies what stands under a keyword that holds schemas; `None` when it holds something else.
+    /// Copies the schemas under a keyword; `None` if its value is not a schema.
     fn subschemas(
         &mut self,
         kind: Holds,
@@ -204,14 +205,14 @@ impl<'a> Inliner<'a> {
                     .collect::<Result<_, _>>()?,
             ),
             _ => {
-                self.warn(&format!("`{keyword}` holds no schema and is left out"));
+                self.warn(&format!("`{keyword}` contains no schema and is left out"));
                 return Ok(None);
             }
         };
         Ok(Some(copy))
     }
 
-    /// Draft-07's `dependencies` became two keywords.
+    /// Splits draft-07's `dependencies` into the two keywords that replaced it.
     fn dependencies(
         &mut self,
         copy: &mut Map<String, Value>,
@@ -242,7 +243,7 @@ impl<'a> Inliner<'a> {
         let Some(target) = self.index.find(reference, place.base) else {
             let shown: String = reference.chars().take(80).collect();
             self.warn(&format!(
-                "`$ref` `{shown}` leads nowhere in its schema; anything is accepted there"
+                "`$ref` `{shown}` has no target in its schema; anything is accepted there"
             ));
             return Ok(Value::Bool(true));
         };
@@ -258,7 +259,7 @@ impl<'a> Inliner<'a> {
             Some(_) => return Ok(self.named(reference, target, place)),
             None => {}
         }
-        // What speaks of the arguments as a whole is merged at the end, and must be at hand.
+        // Schemas for the arguments as a whole are merged later, so they must be copied.
         if self.reuse != Reuse::Copy && place.level > 0 && !is_small(target.schema) {
             return Ok(self.named(reference, target, place));
         }
@@ -273,14 +274,18 @@ impl<'a> Inliner<'a> {
         copy
     }
 
-    /// Refers to a component, where readers can follow; elsewhere says its type and no more.
+    /// Refers to a component if clients can follow. Elsewhere writes only the type.
     fn named(&mut self, reference: &str, target: Target<'a>, place: Place<'a>) -> Value {
         if !place.converted {
-            self.warn("it refers to itself where clients cannot follow; only the type is told");
+            self.warn(
+                "it refers to itself where clients cannot follow; only the type is published",
+            );
             return plain_type(target.schema);
         }
         if self.in_component && self.reuse == Reuse::Cut {
-            self.warn("it refers to more than clients can follow; only the types are told");
+            self.warn(
+                "it has more references than clients can follow; only the types are published",
+            );
             return plain_type(target.schema);
         }
         let number = match self.named.get(&ptr::from_ref(target.schema)) {
@@ -294,7 +299,7 @@ impl<'a> Inliner<'a> {
         json!({"$ref": format!("#/components/schemas/{name}")})
     }
 
-    /// Opens a component under a name that no other has.
+    /// Creates a component with a unique name.
     fn component(&mut self, reference: &str, target: Target<'a>) -> usize {
         let mut name = format!("{}.{}", self.prefix, name_of(reference));
         loop {
@@ -327,7 +332,7 @@ impl<'a> Inliner<'a> {
         Ok(bodies)
     }
 
-    /// Copies a plain value; one that nests too deeply is left out.
+    /// Copies a plain value. Drops one that nests too deeply.
     fn data_member(
         &mut self,
         copy: &mut Map<String, Value>,
@@ -369,15 +374,15 @@ impl<'a> Inliner<'a> {
         })
     }
 
-    /// Takes from the budget: one for a value, and one more for each 32 bytes of text.
+    /// Takes from the budget: one step for a value, and one for each 32 bytes of text.
     fn spend(&mut self, steps: usize) -> Result<(), TooLarge> {
         self.budget = self.budget.checked_sub(steps).ok_or(TooLarge)?;
         Ok(())
     }
 
-    /// Notes a loss, once.
+    /// Adds a warning, without duplicates.
     fn warn(&mut self, text: &str) {
-        /// Nobody reads more.
+        /// The maximum number of warnings.
         const WARNINGS_MAX: usize = 20;
 
         if self.warnings.len() < WARNINGS_MAX && !self.warnings.iter().any(|known| known == text) {
@@ -386,7 +391,8 @@ impl<'a> Inliner<'a> {
     }
 }
 
-/// Puts what a schema refers to beside what it says itself: its own words win in [`super::flatten`].
+/// Adds the target of a reference to a schema. The schema's own keywords take precedence in
+/// [`super::flatten`].
 fn join(mut copy: Map<String, Value>, mut referred: Vec<Value>) -> Value {
     if copy.is_empty() && referred.len() == 1 {
         return referred.pop().unwrap_or_default();
@@ -400,7 +406,7 @@ fn join(mut copy: Map<String, Value>, mut referred: Vec<Value>) -> Value {
     Value::Object(copy)
 }
 
-/// The type of a schema and nothing else.
+/// Returns only the type of a schema.
 fn plain_type(schema: &Value) -> Value {
     match schema.get("type") {
         Some(kind @ (Value::String(_) | Value::Array(_))) if !is_deep(kind, 1) => {
@@ -412,7 +418,7 @@ fn plain_type(schema: &Value) -> Value {
     }
 }
 
-/// Whether a definition refers to nothing and is short.
+/// Whether a definition is short and has no references.
 fn is_small(schema: &Value) -> bool {
     let mut rest = vec![schema];
     let mut seen = 0;
@@ -436,7 +442,7 @@ fn is_small(schema: &Value) -> bool {
     true
 }
 
-/// Whether a value nests deeper than `levels`. Stops there, so the stack is safe.
+/// Whether a value nests deeper than `levels`. The check stops there, so the stack is safe.
 fn is_deep(value: &Value, levels: usize) -> bool {
     let inside = |inner: &Value| levels == 0 || is_deep(inner, levels - 1);
     match value {

@@ -1,11 +1,11 @@
-//! The keywords of JSON Schema, all drafts together: what their values hold.
+//! The keywords of all drafts of JSON Schema, and the kinds of their values.
 
 use std::mem;
 
 use schemars::{Schema, transform::Transform, transform::transform_subschemas};
 use serde_json::{Map, Value};
 
-/// What stands under a keyword.
+/// The kind of a keyword's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Holds {
     /// One schema.
@@ -14,19 +14,19 @@ pub enum Holds {
     List,
     /// Schemas by name.
     Names,
-    /// `items`: a schema, or before 2020-12 a list of them.
+    /// `items`: a schema, or a list of schemas before 2020-12.
     Items,
-    /// `dependencies` of draft-07: names or a schema, by name.
+    /// `dependencies` of draft-07: lists of names or schemas, by name.
     Dependencies,
     /// A reference to another schema.
     Reference,
-    /// What has no meaning once references are resolved, or means something else in OpenAPI.
+    /// A keyword without a meaning once references are resolved, or with another meaning in OpenAPI.
     Noise,
-    /// Anything else: values, numbers, texts, a vendor's extensions.
+    /// Anything else: values, numbers, texts, vendor extensions.
     Data,
 }
 
-/// Tells what stands under `keyword`.
+/// Returns the kind of the value of `keyword`.
 pub fn holds(keyword: &str) -> Holds {
     match keyword {
         "not"
@@ -45,14 +45,14 @@ pub fn holds(keyword: &str) -> Holds {
         "items" => Holds::Items,
         "dependencies" => Holds::Dependencies,
         "$ref" | "$dynamicRef" | "$recursiveRef" => Holds::Reference,
-        // `discriminator` maps to the references that are gone.
+        // `discriminator` maps to references that no longer exist.
         "$schema" | "$id" | "$anchor" | "$dynamicAnchor" | "$recursiveAnchor" | "$vocabulary"
         | "$defs" | "definitions" | "discriminator" => Holds::Noise,
         _ => Holds::Data,
     }
 }
 
-/// Whether `Open WebUI`'s converter follows references under `keyword` (openwebui §3.1).
+/// Whether `Open WebUI`'s converter follows references under `keyword`.
 pub fn is_converted(keyword: &str) -> bool {
     matches!(
         keyword,
@@ -60,7 +60,7 @@ pub fn is_converted(keyword: &str) -> bool {
     )
 }
 
-/// Whether the schema under `keyword` speaks of the same value as the schema that holds it.
+/// Whether the schema under `keyword` describes the same value as the enclosing schema.
 pub fn is_in_place(keyword: &str) -> bool {
     matches!(
         keyword,
@@ -76,7 +76,7 @@ pub fn is_in_place(keyword: &str) -> bool {
     )
 }
 
-/// Whether `keyword` only tells people about the value.
+/// Whether `keyword` is only a description.
 pub fn is_annotation(keyword: &str) -> bool {
     matches!(
         keyword,
@@ -92,8 +92,8 @@ pub fn is_annotation(keyword: &str) -> bool {
     ) || keyword.starts_with("x-")
 }
 
-/// Applies `transform` to each schema directly under `schema`, those under keywords included that
-/// `schemars` leaves alone. Where OpenAPI and its readers take booleans, booleans are not touched.
+/// Applies `transform` to each schema directly under `schema`, including keywords that `schemars` skips.
+/// Boolean schemas stay where OpenAPI and its clients accept them.
 pub fn descend<T: Transform + ?Sized>(transform: &mut T, schema: &mut Schema) {
     let open = schema
         .get_mut("additionalProperties")
@@ -116,7 +116,7 @@ pub fn descend<T: Transform + ?Sized>(transform: &mut T, schema: &mut Schema) {
     }
 }
 
-/// The list under `keyword`, if it is one.
+/// Returns the list under `keyword`, or an empty one.
 pub fn list<'a>(members: &'a Map<String, Value>, keyword: &str) -> &'a [Value] {
     members
         .get(keyword)
@@ -124,7 +124,7 @@ pub fn list<'a>(members: &'a Map<String, Value>, keyword: &str) -> &'a [Value] {
         .map_or(&[], Vec::as_slice)
 }
 
-/// Transforms a value that is a schema, and leaves any other.
+/// Transforms a value that is a schema. Others are unchanged.
 fn apply<T: Transform + ?Sized>(transform: &mut T, value: &mut Value) {
     if let Ok(schema) = value.try_into() {
         transform.transform(schema);

@@ -1,18 +1,18 @@
-//! A server's schema, made readable for OpenAPI clients. Pure: nothing is fetched, and no schema
-//! can make it panic, overflow the stack or take more than linear time.
+//! Publishes a server's schema in a form that OpenAPI clients can read. Pure: nothing is fetched, and schemas
+//! cannot make it panic, overflow the stack or take more than linear time.
 //!
-//! What is published keeps every constraint the server wrote; only its *form* changes, because
-//! code generators and `Open WebUI`'s converter (openwebui §3.1) read less than JSON Schema allows:
+//! The published schema keeps every constraint of the server. Only its *form* changes, because code
+//! generators and `Open WebUI`'s converter support less than JSON Schema allows:
 //!
 //! 1. [`inline`]: references become copies; recursion becomes a named component.
-//! 2. [`repair`]: keywords of the wrong type go, older drafts' forms become 2020-12's.
-//! 3. [`flatten`]: `allOf`, and alternatives that are none, dissolve where nothing is lost.
-//! 4. [`types`]: what the converter would otherwise take for a string says what it is.
+//! 2. [`repair`]: keywords of the wrong type are removed, and older drafts are converted to 2020-12.
+//! 3. [`flatten`]: `allOf` and single alternatives are merged if nothing is lost.
+//! 4. [`types`]: schemas that the converter would treat as strings get a type.
 //! 5. [`top`]: arguments are always an object with named properties.
-//! 6. [`rename`]: names that model providers refuse become names that they take.
-//! 7. [`bounded`]: what model providers find too deep or too large is loosened.
+//! 6. [`rename`]: names that model providers reject are replaced.
+//! 7. [`bounded`]: what is too deep or too large for model providers is loosened.
 //!
-//! Steps 2 to 4 are `schemars` transforms. What a schema says against itself is loosened before.
+//! Steps 2 to 4 are `schemars` transforms. Contradictions in a schema are loosened before step 1.
 
 mod bounded;
 mod expansion;
@@ -38,24 +38,23 @@ use self::{
 };
 use super::{Habits, contradictions, names::Names};
 
-/// One schema as it stands in our documents.
+/// One schema in its published form.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Published {
     /// The schema; for arguments always `{"type": "object", "properties": {…}, …}`.
     pub schema: Value,
-    /// What `schema` refers to as `#/components/schemas/NAME`: the name, then the schema. Empty
-    /// unless the server's schema is recursive or too large to be copied in.
+    /// The components that `schema` refers to as `#/components/schemas/NAME`: the name, then the schema.
+    /// Empty unless the server's schema is recursive or too large to be copied.
     pub components: Vec<(String, Value)>,
-    /// What could not be published as written, for the operator; lower-case fragments.
+    /// What could not be published as written, for the operator. Phrases in lower case.
     pub warnings: Vec<String>,
-    /// Arguments have names that the schema does not tell: there are no properties, and others
-    /// are welcome.
+    /// Whether the schema does not name the arguments: it has no properties and allows others.
     pub free_form: bool,
 }
 
-/// Publishes a tool's `inputSchema`. `prefix` opens the names of components and must be the
-/// tool's own within the document: `[A-Za-z0-9._-]`. Only where our habits count, what model
-/// providers refuse is put right.
+/// Publishes a tool's `inputSchema`. `prefix` is the start of component names and must be unique to the tool
+/// within the document: `[A-Za-z0-9._-]`. With mcp-bridge's own conventions, parts that model providers
+/// reject are corrected.
 pub fn publish_input(source: &Value, prefix: &str, habits: Habits) -> Published {
     if !habits.helps {
         return publish_arguments(source, prefix, Vec::new());
@@ -79,7 +78,7 @@ pub fn publish_input(source: &Value, prefix: &str, habits: Habits) -> Published 
     published
 }
 
-/// Steps 1 to 5.
+/// Runs steps 1 to 5.
 fn publish_arguments(source: &Value, prefix: &str, mut warnings: Vec<String>) -> Published {
     let (schema, components, more) = read(source, prefix, true);
     warnings.extend(more);
@@ -92,7 +91,7 @@ fn publish_arguments(source: &Value, prefix: &str, mut warnings: Vec<String>) ->
     }
 }
 
-/// Publishes a tool's `outputSchema`, of whatever type. `prefix` as for [`publish_input`].
+/// Publishes a tool's `outputSchema` of any type. `prefix` as for [`publish_input`].
 pub fn publish_output(source: &Value, prefix: &str) -> Published {
     let (schema, components, warnings) = read(source, prefix, false);
     Published {
@@ -103,7 +102,7 @@ pub fn publish_output(source: &Value, prefix: &str) -> Published {
     }
 }
 
-/// Steps 1 to 4; only arguments are read by the converter.
+/// Runs steps 1 to 4. The converter reads only arguments.
 fn read(
     source: &Value,
     prefix: &str,
@@ -143,7 +142,7 @@ fn read(
     (schema.to_value(), components, warnings)
 }
 
-/// Tries the copy that reads best first. What no way can hold is published by its names alone.
+/// Tries the most readable form first. A schema that fits no form is published with only its names.
 fn inlined(source: &Value, prefix: &str) -> Inlined {
     [Reuse::Copy, Reuse::Name, Reuse::Cut]
         .into_iter()
@@ -156,9 +155,9 @@ fn inlined(source: &Value, prefix: &str) -> Inlined {
         })
 }
 
-/// The names of the top-level properties, with nothing said of them.
+/// Returns the names of the top-level properties without their schemas.
 fn names_of(source: &Value) -> Value {
-    /// More names help nobody.
+    /// The maximum number of names.
     const NAMES_MAX: usize = 500;
 
     let properties: Map<String, Value> = source
@@ -172,7 +171,7 @@ fn names_of(source: &Value) -> Value {
     serde_json::json!({"type": "object", "properties": properties, "additionalProperties": true})
 }
 
-/// `true` becomes `{}`; anything but a schema has gone before.
+/// Converts `true` to `{}`. The previous steps have removed everything that is not a schema.
 fn into_schema(value: Value) -> Schema {
     match value {
         Value::Object(members) => members.into(),

@@ -1,11 +1,11 @@
-//! Where a `$ref` leads inside one server schema. Nothing is ever fetched.
+//! Resolves a `$ref` inside one server schema. Nothing is ever fetched.
 
 use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
-/// The places references can start from: the root, and whatever has an `$id` or an anchor.
+/// The targets of references: the root, and every schema with an `$id` or an anchor.
 #[derive(Debug)]
 pub struct Index<'a> {
     /// The whole schema.
@@ -16,17 +16,17 @@ pub struct Index<'a> {
     anchors: Vec<(&'a str, &'a Value)>,
 }
 
-/// What a reference refers to.
+/// The target of a reference.
 #[derive(Debug, Clone, Copy)]
 pub struct Target<'a> {
     /// The schema: an object or a boolean.
     pub schema: &'a Value,
-    /// The resource it stands in, where its own `#/…` references start.
+    /// The enclosing resource, where its own `#/…` references start.
     pub base: &'a Value,
 }
 
 impl<'a> Index<'a> {
-    /// Reads the schema once. Walks with a list of its own: depth costs no stack.
+    /// Reads the schema once. It uses its own stack, so deep nesting is safe.
     pub fn new(root: &'a Value) -> Self {
         let mut index = Self {
             root,
@@ -49,8 +49,8 @@ impl<'a> Index<'a> {
         index
     }
 
-    /// Follows `reference` from within the resource `base`. Also takes what servers write and the
-    /// standard does not know: a bare name, and any path whose last segment names a definition.
+    /// Resolves `reference` inside the resource `base`. Also accepts what servers write outside the standard:
+    /// a bare name, and any path whose last segment names a definition.
     pub fn find(&self, reference: &str, base: &'a Value) -> Option<Target<'a>> {
         let (resource, fragment) = reference.split_once('#').unwrap_or((reference, ""));
         let start = if resource.is_empty() {
@@ -70,12 +70,12 @@ impl<'a> Index<'a> {
             .filter(|target| target.schema.is_object() || target.schema.is_boolean())
     }
 
-    /// Whether `schema` opens a resource of its own.
+    /// Whether `schema` is a resource of its own.
     pub fn is_resource(schema: &Value) -> bool {
         id_of(schema).is_some_and(|id| !id.starts_with('#'))
     }
 
-    /// Notes the names under which a schema can be referred to.
+    /// Records the names by which a schema can be referred to.
     fn note(&mut self, schema: &'a Value) {
         if let Some(id) = id_of(schema) {
             match id.strip_prefix('#') {
@@ -90,7 +90,7 @@ impl<'a> Index<'a> {
         }
     }
 
-    /// A resource by its `$id`, or by the end of it when the reference is relative.
+    /// Finds a resource by its `$id`, or by the end of the `$id` if the reference is relative.
     fn resource(&self, id: &str) -> Option<&'a Value> {
         lookup(&self.resources, id).or_else(|| {
             let relative = format!("/{}", id.trim_start_matches("./").trim_start_matches('/'));
@@ -102,7 +102,7 @@ impl<'a> Index<'a> {
         })
     }
 
-    /// The definition that the last segment of a reference names.
+    /// Finds the definition that the last segment of a reference names.
     fn definition(&self, reference: &str) -> Option<Target<'a>> {
         let name = unescape(reference.rsplit(['/', '#']).next()?);
         ["/$defs", "/definitions", "/components/schemas"]
@@ -112,7 +112,7 @@ impl<'a> Index<'a> {
     }
 }
 
-/// A readable name for what `reference` refers to: its last segment that is no keyword.
+/// Returns a readable name for the target of `reference`: its last segment that is not a keyword.
 pub fn name_of(reference: &str) -> String {
     let name = reference
         .rsplit(['/', '#'])
@@ -133,7 +133,7 @@ pub fn name_of(reference: &str) -> String {
         .collect()
 }
 
-/// Follows a JSON pointer, and notes the innermost resource it passes.
+/// Follows a JSON pointer. Also returns the innermost resource on the path.
 fn walk<'a>(start: &'a Value, pointer: &str) -> Option<Target<'a>> {
     let mut target = at(start, start);
     for segment in pointer.split('/').skip(1) {
@@ -146,7 +146,7 @@ fn walk<'a>(start: &'a Value, pointer: &str) -> Option<Target<'a>> {
     Some(target)
 }
 
-/// One segment of a pointer. Tries it as written before it is taken for percent-encoded.
+/// Follows one segment of a pointer: first as written, then percent-decoded.
 fn step<'a>(value: &'a Value, segment: &str) -> Option<&'a Value> {
     match value {
         Value::Object(members) => {
@@ -160,7 +160,7 @@ fn step<'a>(value: &'a Value, segment: &str) -> Option<&'a Value> {
     }
 }
 
-/// Undoes percent-encoding, then the escapes of JSON pointers.
+/// Decodes percent-encoding, then the escapes of JSON pointers.
 fn unescape(segment: &str) -> Cow<'_, str> {
     let decoded = percent_decode_str(segment).decode_utf8_lossy();
     if decoded.contains('~') {
@@ -175,17 +175,17 @@ fn at<'a>(schema: &'a Value, base: &'a Value) -> Target<'a> {
     Target { schema, base }
 }
 
-/// The `$id` of a schema; a property of that name holds a schema and is none.
+/// Returns the `$id` of a schema. A property of that name contains a schema and does not count.
 fn id_of(schema: &Value) -> Option<&str> {
     schema.get("$id").and_then(Value::as_str)
 }
 
-/// Whether anything can stand inside.
+/// Whether a value can contain others.
 fn is_nested(value: &Value) -> bool {
     value.is_object() || value.is_array()
 }
 
-/// First entry of that name.
+/// Returns the first entry of that name.
 fn lookup<'a>(table: &[(&'a str, &'a Value)], name: &str) -> Option<&'a Value> {
     table
         .iter()

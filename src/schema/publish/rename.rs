@@ -1,4 +1,4 @@
-//! Step 6: arguments whose names model providers refuse get the names that [`Names`] chose.
+//! Step 6: arguments with names that model providers reject get the names from [`Names`].
 
 use std::mem;
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::keyword::{Holds, holds};
 use crate::schema::names::{Names, shown};
 
-/// Renames in a published schema; all that refers to a name follows.
+/// Renames in a published schema, including everything that refers to a name.
 pub fn rename(schema: &mut Value, names: &Names) {
     let Value::Object(members) = schema else {
         return;
@@ -17,7 +17,7 @@ pub fn rename(schema: &mut Value, names: &Names) {
         .and_then(Value::as_object)
         .is_some_and(|named| named.keys().any(|name| names.published(name).is_some()));
     if is_renamed {
-        // It speaks of the server's names.
+        // It describes the server's names.
         members.shift_remove("propertyNames");
         values(members, names);
         describe(members, names);
@@ -77,7 +77,7 @@ fn texts(list: &mut Value, names: &Names) {
     }
 }
 
-/// Renames in the objects that a schema shows or lists.
+/// Renames in the example and default objects of a schema.
 fn values(members: &mut Map<String, Value>, names: &Names) {
     for keyword in ["default", "const"] {
         if let Some(Value::Object(object)) = members.get_mut(keyword) {
@@ -96,7 +96,7 @@ fn values(members: &mut Map<String, Value>, names: &Names) {
     }
 }
 
-/// Tells the model what the server calls an argument: the name may say what it is.
+/// Adds the server's name of an argument to its description, because the name may explain it.
 fn describe(members: &mut Map<String, Value>, names: &Names) {
     let Some(Value::Object(properties)) = members.get_mut("properties") else {
         return;

@@ -1,5 +1,5 @@
-//! Step 2: keywords whose value has the wrong type go, and what older drafts wrote differently
-//! becomes what OpenAPI 3.1 reads, which is JSON Schema 2020-12.
+//! Step 2: removes keywords with values of the wrong type, and converts older drafts to JSON Schema 2020-12,
+//! which OpenAPI 3.1 uses.
 
 use std::mem;
 
@@ -11,20 +11,20 @@ use super::{
     types::Types,
 };
 
-/// The transform. Works from the outside in, so that what it makes is repaired in turn.
+/// The transform. It works from the outside in, so that its results are repaired in turn.
 #[derive(Debug, Default)]
 pub struct Repair {
-    /// Types that are none, as met.
+    /// Unknown types that were found.
     unknown_types: Vec<String>,
-    /// Whether `false` was found where a value must be.
+    /// Whether `false` was found where a value is required.
     is_impossible: bool,
 }
 
 impl Repair {
-    /// What was found to be wrong.
+    /// Returns what is wrong.
     pub fn warnings(self) -> Vec<String> {
         let types = self.unknown_types.into_iter().map(|kind| {
-            format!("`type` `{kind}` is no JSON Schema type; any value is accepted there")
+            format!("`type` `{kind}` is not a JSON Schema type; any value is accepted there")
         });
         let impossible = self
             .is_impossible
@@ -32,7 +32,7 @@ impl Repair {
         types.chain(impossible).collect()
     }
 
-    /// Brings `type` to one known name or a list of several.
+    /// Converts `type` to one known name or a list of several.
     fn types(&mut self, members: &mut Map<String, Value>) {
         let Some(value) = members.get_mut("type") else {
             return;
@@ -63,7 +63,7 @@ impl Repair {
         }
     }
 
-    /// Notes a type that is none.
+    /// Records an unknown type.
     fn unknown(&mut self, kind: &Value) {
         let shown: String = kind.to_string().chars().take(40).collect();
         if self.unknown_types.len() < 10 && !self.unknown_types.contains(&shown) {
@@ -71,7 +71,7 @@ impl Repair {
         }
     }
 
-    /// Removes `true` and `false` from lists of alternatives, and lists that are empty.
+    /// Removes `true` and `false` from lists of alternatives, and empty lists.
     fn combinations(&mut self, members: &mut Map<String, Value>) {
         for keyword in ["anyOf", "oneOf", "allOf"] {
             let Some(Value::Array(schemas)) = members.get_mut(keyword) else {
@@ -116,7 +116,7 @@ impl Transform for Repair {
     }
 }
 
-/// Whether a value fits its keyword; brings it to the form it should have if it nearly does.
+/// Whether a value is valid for its keyword. Corrects it if it is almost valid.
 fn is_sound(keyword: &str, value: &mut Value) -> bool {
     match keyword {
         "title" | "description" | "format" | "pattern" | "$comment" | "contentEncoding"
@@ -150,7 +150,7 @@ fn is_sound(keyword: &str, value: &mut Value) -> bool {
     }
 }
 
-/// Keeps the texts of a list, each once.
+/// Keeps the texts of a list, without duplicates.
 fn texts(value: &mut Value) {
     if let Value::Array(names) = value {
         let mut seen = std::collections::HashSet::new();
@@ -161,7 +161,7 @@ fn texts(value: &mut Value) {
     }
 }
 
-/// Whether a value is a count; `2.0` is one and is written as `2`.
+/// Whether a value is a count. `2.0` is one and is changed to `2`.
 fn count(value: &mut Value) -> bool {
     if let Some(number) = value.as_f64().filter(|number| number.fract() == 0.0)
         && let Ok(whole) = format!("{number:.0}").parse::<u64>()
@@ -174,7 +174,7 @@ fn count(value: &mut Value) -> bool {
     false
 }
 
-/// The JSON Schema type that a name means, in the spelling of other languages too.
+/// Returns the JSON Schema type for a name, including names from other languages.
 fn type_name(name: &str) -> Option<&'static str> {
     Some(match name.to_ascii_lowercase().as_str() {
         "string" | "str" => "string",
@@ -188,8 +188,8 @@ fn type_name(name: &str) -> Option<&'static str> {
     })
 }
 
-/// `items: [a, b]` of draft-07 is `prefixItems`, and `additionalItems` then is `items`; no more
-/// items is said by `maxItems`, for `items: false` reads as a string to the converter.
+/// Converts `items: [a, b]` of draft-07 to `prefixItems`, and `additionalItems` to `items`. A closed tuple is
+/// expressed with `maxItems`, because the converter reads `items: false` as a string.
 fn tuple(members: &mut Map<String, Value>) {
     let rest = members.shift_remove("additionalItems");
     if let Some(Value::Array(first)) = members.get_mut("items") {
@@ -220,7 +220,7 @@ fn tuple(members: &mut Map<String, Value>) {
     }
 }
 
-/// A property that is `false` may not be given, so it is not named.
+/// Removes properties that are `false`, because they must not be sent.
 fn properties(members: &mut Map<String, Value>) {
     let mut absent = Vec::new();
     if let Some(Value::Object(properties)) = members.get_mut("properties") {
@@ -240,7 +240,7 @@ fn properties(members: &mut Map<String, Value>) {
     }
 }
 
-/// `nullable: true` of OpenAPI 3.0 is the type `null`.
+/// Converts `nullable: true` of OpenAPI 3.0 to the type `null`.
 fn nullable(members: &mut Map<String, Value>) {
     if members.shift_remove("nullable") != Some(Value::Bool(true)) {
         return;
@@ -269,7 +269,7 @@ fn nullable(members: &mut Map<String, Value>) {
     }
 }
 
-/// `exclusiveMinimum: true` of draft-04 takes the number from `minimum`.
+/// Converts `exclusiveMinimum: true` of draft-04, which takes the number from `minimum`.
 fn bounds(members: &mut Map<String, Value>) {
     for (exclusive, bound) in [
         ("exclusiveMinimum", "minimum"),

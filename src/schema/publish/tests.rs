@@ -1,4 +1,4 @@
-//! What every published schema keeps, on hand-made schemas, on the schemas of real servers and on
+//! Tests of the properties of all published schemas, with hand-made schemas, schemas of real servers and
 //! arbitrary JSON.
 
 use std::{collections::HashSet, fs, path::Path, time::Instant};
@@ -10,14 +10,14 @@ use super::{
     Habits, Published, expansion, keyword::Holds, keyword::holds, publish_input, publish_output,
 };
 
-/// Publishes arguments and checks what all published schemas keep.
+/// Publishes arguments and checks the properties of all published schemas.
 fn input(source: &Value) -> Published {
     let published = publish_input(source, "b.t", Habits::NATIVE);
     check(&published, true).unwrap_or_else(|broken| panic!("{broken}\nfrom {source}"));
     published
 }
 
-/// The same, where nothing is put right beside the form.
+/// The same, with changes of form only.
 fn plain_input(source: &Value) -> Published {
     let published = publish_input(source, "b.t", Habits::MCPO);
     check(&published, true).unwrap_or_else(|broken| panic!("{broken}\nfrom {source}"));
@@ -29,17 +29,17 @@ fn properties(source: &Value) -> Value {
     input(source).schema["properties"].clone()
 }
 
-/// What a property becomes, beside definitions.
+/// Returns the published form of a property, with these definitions.
 fn property(schema: &Value, defs: &Value) -> Value {
     properties(&json!({"type": "object", "properties": {"p": schema}, "$defs": defs}))["p"].clone()
 }
 
-/// What takes anything.
+/// Returns the schema that accepts anything.
 fn anything() -> Value {
     json!({"anyOf": super::types::anything()})
 }
 
-/// Tells the first thing that is wrong with a published schema.
+/// Returns the first problem of a published schema.
 fn check(published: &Published, is_input: bool) -> Result<(), String> {
     let schema = &published.schema;
     if is_input {
@@ -80,7 +80,7 @@ fn check(published: &Published, is_input: bool) -> Result<(), String> {
     }
 }
 
-/// Checks one schema and those within it; `converted` where `Open WebUI`'s converter comes.
+/// Checks one schema and its subschemas. `converted` means that `Open WebUI`'s converter reaches it.
 fn sound(
     schema: &Value,
     names: &HashSet<String>,
@@ -141,7 +141,7 @@ fn sound(
     Ok(())
 }
 
-/// Levels of JSON.
+/// Returns the number of JSON levels.
 fn depth(value: &Value) -> usize {
     let inner = match value {
         Value::Array(entries) => entries.iter().map(depth).max(),
@@ -443,7 +443,7 @@ fn a_deep_schema_does_not_overflow_the_stack() {
     value["default"] = data;
     assert!(!input(&value).warnings.is_empty());
     input(&json!({"properties": {"p": {"$ref": "#/$defs/n0"}}, "$defs": chain}));
-    // Dropping what nests so deeply would overflow the stack of a test by itself.
+    // Dropping such deep nesting would overflow the stack of the test itself.
     std::mem::forget(value);
 }
 
@@ -657,7 +657,7 @@ fn a_result_may_have_any_type() {
     }
 }
 
-/// The tools of real servers: file name, then tool.
+/// Returns the tools of real servers: file name, then tool.
 fn corpus() -> Vec<(String, Value)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/tools");
     let mut paths: Vec<_> = fs::read_dir(folder)
@@ -740,7 +740,7 @@ fn few_schemas_of_real_servers_have_to_be_put_right() {
     insta::assert_snapshot!(told.join("\n"));
 }
 
-/// Whether every constraint in a source without references is in what is published, at its place.
+/// Checks that every constraint of a source without references is published at its position.
 fn keeps(source: &Value, published: &Value, place: &str) {
     if source.to_string().contains("$ref")
         || ["allOf", "anyOf", "oneOf"]
@@ -779,7 +779,7 @@ fn keeps(source: &Value, published: &Value, place: &str) {
     }
 }
 
-/// JSON that looks like a schema often enough to get far.
+/// Generates JSON that resembles a schema often enough to be processed.
 fn schema_like() -> impl Strategy<Value = Value> {
     let texts = prop::sample::select(vec![
         "string",
@@ -831,7 +831,7 @@ fn schema_like() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Schemas as they should be, none of which has to be bent to be published.
+/// Generates valid schemas that need no changes to be published.
 fn proper_schema() -> impl Strategy<Value = Value> {
     let leaf = prop::sample::select(vec![
         json!({}),
@@ -873,7 +873,7 @@ fn proper_schema() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Small values of every type.
+/// Generates small values of every type.
 fn value() -> impl Strategy<Value = Value> {
     let leaf = prop::sample::select(vec![
         json!(null),
@@ -992,7 +992,7 @@ fn names_that_providers_refuse_are_published_as_others() {
     );
     assert_eq!(published.warnings.len(), 1, "{:?}", published.warnings);
     assert!(published.warnings[0].contains("`$filter` as `filter`"));
-    // As mcpo publishes it, and where all names are fine, nothing is renamed.
+    // In mcpo's style, and if all names are valid, nothing is renamed.
     let of_mcpo = publish_input(&source, "b.t", Habits::MCPO);
     assert!(of_mcpo.schema["properties"].get("$filter").is_some() && of_mcpo.warnings.is_empty());
 }
@@ -1037,7 +1037,7 @@ fn contradictions_are_published_loosened_and_told() {
     assert_eq!(published.warnings.len(), 2, "{:?}", published.warnings);
 }
 
-/// Objects in objects, so many levels.
+/// Builds nested objects with this many levels.
 fn nested(levels: usize) -> Value {
     (0..levels).fold(json!({"type": "string"}), |inner, level| {
         json!({"type": "object", "description": format!("level {level}"), "properties": {"p": inner}, "required": ["p"]})

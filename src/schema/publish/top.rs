@@ -1,9 +1,9 @@
 //! Step 5: arguments are an object with named properties.
 //!
-//! Readers of the document see nothing but `properties` and `required` at the top, and the large
-//! model providers refuse schemas that open with `anyOf`, `oneOf`, `allOf`, `not` or `enum`. So
-//! the properties of all alternatives are named side by side, and what all alternatives require
-//! is required. Calls are still checked against the server's own schema.
+//! Clients of the document read only `properties` and `required` at the top level, and the large model
+//! providers reject schemas that begin with `anyOf`, `oneOf`, `allOf`, `not` or `enum`. The properties of all
+//! alternatives are therefore combined, and only what all alternatives require is required. Calls are still
+//! validated against the server's own schema.
 
 use serde_json::{Map, Value, json};
 
@@ -13,7 +13,7 @@ use super::{
     types::{Types, anything},
 };
 
-/// The arguments of a tool.
+/// The schema of a tool's arguments.
 #[derive(Debug)]
 pub struct Top {
     /// `{"type": "object", "properties": {…}, …}`.
@@ -22,7 +22,7 @@ pub struct Top {
     pub free_form: bool,
 }
 
-/// Makes the published `schema` an object; `source` is what the server wrote.
+/// Converts the published `schema` to an object; `source` is the server's schema.
 pub fn object(schema: &Value, source: &Value, warnings: &mut Vec<String>) -> Top {
     let empty = Map::new();
     let members = schema.as_object().unwrap_or(&empty);
@@ -30,7 +30,7 @@ pub fn object(schema: &Value, source: &Value, warnings: &mut Vec<String>) -> Top
         .get("type")
         .is_none_or(|names| Types::of_names(names).has("object"));
     if !takes_objects || *source == Value::Bool(false) {
-        warnings.push("its arguments are no object; any object is accepted".to_owned());
+        warnings.push("its arguments are not an object; any object is accepted".to_owned());
         return Top {
             schema: finished(&empty, Fields::default(), true),
             free_form: true,
@@ -51,19 +51,19 @@ pub fn object(schema: &Value, source: &Value, warnings: &mut Vec<String>) -> Top
     }
 }
 
-/// Properties and the names of those that are always required.
+/// Properties, and the names of those that are always required.
 #[derive(Debug, Default)]
 struct Fields {
     /// Properties by name.
     properties: Map<String, Value>,
-    /// Names, each once.
+    /// The names, without duplicates.
     required: Vec<String>,
 }
 
 impl Fields {
-    /// Those of a schema and of everything that it combines.
+    /// Returns the fields of a schema and of everything that it combines.
     fn of(members: &Map<String, Value>, depth: usize) -> Self {
-        /// Combinations in combinations.
+        /// The maximum depth of combinations.
         const DEPTH_MAX: usize = 8;
 
         let mut fields = Self {
@@ -110,7 +110,7 @@ impl Fields {
         fields
     }
 
-    /// Adds what any of several schemas names, and requires what all of them require.
+    /// Adds the properties of several alternatives, and requires what all of them require.
     fn add_alternatives(&mut self, alternatives: Vec<Self>) {
         let shared: Vec<String> = alternatives.first().map_or_else(Vec::new, |first| {
             first
@@ -138,7 +138,7 @@ impl Fields {
         self.require(shared.iter().map(String::as_str));
     }
 
-    /// Adds properties; `unite` settles those that both have.
+    /// Adds properties; `unite` merges those that exist in both.
     fn name(&mut self, others: Map<String, Value>, unite: impl Fn(&Value, &Value) -> Value) {
         for (name, schema) in others {
             match self.properties.get_mut(&name) {
@@ -149,7 +149,7 @@ impl Fields {
         }
     }
 
-    /// Adds names to what is required.
+    /// Adds names to the required ones.
     fn require<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
         for name in names {
             if !self.required.iter().any(|known| known == name) {
@@ -159,7 +159,7 @@ impl Fields {
     }
 }
 
-/// What satisfies both schemas, as far as one schema can say it.
+/// Returns a schema for both, as far as one schema can express it.
 fn both(own: &Value, other: &Value) -> Value {
     let mut united = own.clone();
     if let (Some(members), Some(other)) = (united.as_object_mut(), other.as_object()) {
@@ -168,7 +168,7 @@ fn both(own: &Value, other: &Value) -> Value {
     united
 }
 
-/// What satisfies one of two schemas. Constants, as of a discriminator, become one `enum`.
+/// Returns a schema for either. Constants, such as those of a discriminator, become one `enum`.
 fn either(own: &Value, other: &Value) -> Value {
     if let (Some(mut values), Some(more)) = (constants(own), constants(other)) {
         for value in more {
@@ -197,7 +197,7 @@ fn either(own: &Value, other: &Value) -> Value {
     json!({"anyOf": alternatives})
 }
 
-/// The values of a schema that lists them.
+/// Returns the values of a schema that lists them.
 fn constants(schema: &Value) -> Option<Vec<Value>> {
     match (schema.get("const"), schema.get("enum")) {
         (Some(value), None) => Some(vec![value.clone()]),
@@ -206,13 +206,13 @@ fn constants(schema: &Value) -> Option<Vec<Value>> {
     }
 }
 
-/// Writes the object: `type` first, what the server wrote in its order, `required` last.
+/// Writes the object: `type` first, the server's keywords in their order, `required` last.
 fn finished(members: &Map<String, Value>, fields: Fields, is_open: bool) -> Map<String, Value> {
     let Fields {
         mut properties,
         required,
     } = fields;
-    // Callers can only give what is named.
+    // Callers can send only named properties.
     for name in &required {
         if !properties.contains_key(name) {
             properties.insert(name.clone(), json!({"anyOf": anything()}));

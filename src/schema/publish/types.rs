@@ -1,6 +1,5 @@
-//! Step 4: what has no type gets the one it implies. `Open WebUI`'s converter takes everything
-//! without `type`, `anyOf` and `properties` for a string (openwebui §3.1), and model providers
-//! refuse arrays without `items`.
+//! Step 4: schemas without a type get the one they imply. `Open WebUI`'s converter treats everything without
+//! `type`, `anyOf` and `properties` as a string, and model providers reject arrays without `items`.
 
 use std::{collections::HashMap, mem};
 
@@ -9,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::keyword::{descend, list};
 
-/// The types by name, in the order that we write them.
+/// The types by name, in output order.
 const NAMES: [&str; 7] = [
     "string", "integer", "number", "boolean", "object", "array", "null",
 ];
@@ -19,7 +18,7 @@ const NAMES: [&str; 7] = [
 pub struct Types(u8);
 
 impl Types {
-    /// Reads the value of `type`; anything else is no limit.
+    /// Reads the value of `type`. Any other value means all types.
     pub fn of_names(value: &Value) -> Self {
         match value {
             Value::String(name) => Self::named(name),
@@ -31,22 +30,22 @@ impl Types {
         }
     }
 
-    /// What both take; an integer is a number.
+    /// Returns the types in both sets; an integer is a number.
     pub fn and(self, other: Self) -> Self {
         Self(self.widened().0 & other.widened().0)
     }
 
-    /// What either takes.
+    /// Returns the types in either set.
     pub fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// Whether a value of the type `name` may be among them.
+    /// Whether the set may contain the type `name`.
     pub fn has(self, name: &str) -> bool {
         self.widened().0 & Self::named(name).0 != 0
     }
 
-    /// The value of `type`; `None` for no type at all.
+    /// Returns the value of `type`; `None` for an empty set.
     pub fn to_value(self) -> Option<Value> {
         let number = Self::named("number").0;
         let integer = Self::named("integer").0;
@@ -67,7 +66,7 @@ impl Types {
         }
     }
 
-    /// The set of one; an unknown name is the empty set.
+    /// Returns the set of one type; an unknown name gives the empty set.
     fn named(name: &str) -> Self {
         NAMES
             .iter()
@@ -75,7 +74,7 @@ impl Types {
             .map_or(Self(0), |bit| Self(1 << bit))
     }
 
-    /// Numbers, and the integers among them.
+    /// Adds integers to numbers.
     fn widened(self) -> Self {
         if self.0 & Self::named("number").0 == 0 {
             self
@@ -98,17 +97,17 @@ impl Types {
     }
 }
 
-/// The transform. Works from the inside out.
+/// The transform. It works from the inside out.
 #[derive(Debug)]
 pub struct Fill {
-    /// Whether these are arguments, which the converter reads.
+    /// Whether the schema is for arguments, which the converter reads.
     arguments: bool,
     /// The types of components, by reference.
     components: HashMap<String, Types>,
 }
 
 impl Fill {
-    /// Knows the components by name.
+    /// Creates the transform with the components.
     pub fn new<'a>(
         arguments: bool,
         components: impl Iterator<Item = (&'a str, &'a Schema)>,
@@ -126,9 +125,9 @@ impl Fill {
         fill
     }
 
-    /// The types that a schema takes, as far as it tells.
+    /// Returns the types that a schema implies, if they are known.
     fn implied(&self, schema: &Value, depth: usize) -> Option<Types> {
-        /// References and alternatives looked through.
+        /// The maximum depth of references and alternatives.
         const DEPTH_MAX: usize = 8;
 
         let members = schema.as_object().filter(|_| depth < DEPTH_MAX)?;
@@ -161,11 +160,11 @@ impl Fill {
             .or_else(|| told_by_keywords(members))
     }
 
-    /// Makes a property or an item say what it takes.
+    /// Adds the type to a property or an item.
     fn place(&self, value: &mut Value) {
         let types = || self.implied(value, 0).and_then(Types::to_value);
         if let Some(reference) = value.get("$ref") {
-            // The converter cuts a recursive reference to nothing; the type beside it stays.
+            // The converter drops a recursive reference, but the type next to it stays.
             if let Some(types) = types() {
                 *value = json!({"type": types, "allOf": [{"$ref": reference}]});
             }
@@ -197,7 +196,7 @@ impl Transform for Fill {
         if schema.get("anyOf") == Some(&anything()) {
             return;
         }
-        // A type added within a negation would change what is negated.
+        // Adding a type inside a negation would change its meaning.
         let negated = ["not", "if"].map(|keyword| schema.get_mut(keyword).map(mem::take));
         descend(self, schema);
         for (keyword, value) in ["not", "if"].into_iter().zip(negated) {
@@ -223,7 +222,7 @@ impl Transform for Fill {
     }
 }
 
-/// Gives an array its items, and takes away a default that the type does not allow.
+/// Adds `items` to an array, and removes a default that the type does not allow.
 fn complete(members: &mut Map<String, Value>) {
     no_null_default(members);
     let is_array = members
@@ -234,7 +233,8 @@ fn complete(members: &mut Map<String, Value>) {
     }
 }
 
-/// `"default": null` on a text is how servers say that there is none; clients would send it.
+/// Removes `"default": null` from a text. Servers write it when there is no default, and clients would send
+/// it.
 fn no_null_default(members: &mut Map<String, Value>) {
     let allows_null = members
         .get("type")
@@ -244,8 +244,8 @@ fn no_null_default(members: &mut Map<String, Value>) {
     }
 }
 
-/// What accepts any value and tells so: a list of types would do as well, but some model
-/// providers take only one name under `type`.
+/// Returns a schema that explicitly accepts any value. A list of types would be equivalent, but some model
+/// providers accept only one name in `type`.
 pub fn anything() -> Value {
     json!([
         {"type": "string"},
@@ -257,7 +257,7 @@ pub fn anything() -> Value {
     ])
 }
 
-/// The items of an array that does not tell: of a tuple those of its places, where no more follow.
+/// Returns the implied items of an array. For a closed tuple: the combined schemas of its elements.
 fn items(members: &Map<String, Value>) -> Value {
     let first = list(members, "prefixItems");
     let most = members.get("maxItems").and_then(Value::as_u64);
@@ -276,7 +276,7 @@ fn items(members: &Map<String, Value>) -> Value {
     }
 }
 
-/// The type whose keywords a schema uses, if it is one.
+/// Returns the type whose keywords a schema uses, if there is exactly one.
 fn told_by_keywords(members: &Map<String, Value>) -> Option<Types> {
     let mut told = members.keys().filter_map(|keyword| {
         Some(match keyword.as_str() {

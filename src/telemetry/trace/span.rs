@@ -10,7 +10,10 @@ use opentelemetry::{
 };
 use opentelemetry_sdk::{propagation::TraceContextPropagator, trace::SdkTracer};
 
-use crate::name::{BridgeName, ToolName};
+use crate::{
+    error_code::ErrorCode,
+    name::{BridgeName, ToolName},
+};
 
 /// A request that is being answered. Cheap to clone.
 #[derive(Clone)]
@@ -78,7 +81,7 @@ impl RequestSpan {
     }
 
     /// Ends it with the answer.
-    pub fn answered(&self, request_id: &str, status: u16, code: Option<&'static str>) {
+    pub fn answered(&self, request_id: &str, status: u16, code: Option<ErrorCode>) {
         let span = self.context.span();
         span.set_attribute(KeyValue::new("request.id", request_id.to_owned()));
         span.set_attribute(KeyValue::new(
@@ -86,11 +89,11 @@ impl RequestSpan {
             i64::from(status),
         ));
         if let Some(code) = code {
-            span.set_attribute(KeyValue::new("error.type", code));
+            span.set_attribute(KeyValue::new("error.type", code.as_str()));
         }
         // Of a server's span, what the caller did wrong is no error (HTTP semantic conventions).
         if status >= 500 {
-            span.set_status(Status::error(code.unwrap_or_default()));
+            span.set_status(Status::error(code.map_or("", ErrorCode::as_str)));
         }
         span.end();
     }
@@ -123,14 +126,14 @@ impl CallSpan {
     }
 
     /// Ends it; `error` says what went wrong, `rpc` is the number that the server gave it.
-    pub fn end(self, error: Option<&'static str>, rpc: Option<i64>) {
+    pub fn end(self, error: Option<ErrorCode>, rpc: Option<i64>) {
         let span = self.0.span();
         if let Some(rpc) = rpc {
             span.set_attribute(KeyValue::new("rpc.response.status_code", rpc.to_string()));
         }
         if let Some(error) = error {
-            span.set_attribute(KeyValue::new("error.type", error));
-            span.set_status(Status::error(error));
+            span.set_attribute(KeyValue::new("error.type", error.as_str()));
+            span.set_status(Status::error(error.as_str()));
         }
         span.end();
     }

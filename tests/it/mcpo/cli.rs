@@ -34,7 +34,11 @@ const ENDS: &[(&[&str], &str, i32)] = &[
         "the file cannot be read",
         1,
     ),
-    (&["--config", "{dir}/broken.json"], "the JSON is broken", 1),
+    (
+        &["--config", "{dir}/broken.json"],
+        "the JSON is not valid",
+        1,
+    ),
     (
         &["--config", "{dir}/empty.json"],
         "No 'mcpServers' found in config file.",

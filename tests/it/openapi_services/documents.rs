@@ -74,7 +74,7 @@ async fn a_swagger_document_in_yaml_is_read() {
         .await;
     assert_eq!(bad.status, 422, "{}", bad.text);
     assert!(
-        bad.text.contains("`file` is no base64 text"),
+        bad.text.contains("`file` is not valid base64"),
         "{}",
         bad.text
     );

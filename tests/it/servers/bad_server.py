@@ -127,7 +127,7 @@ TOOLS = [
     {
         "name": "grandchild",
         "description": "Starts a process that ignores SIGTERM; its id",
-        "inputSchema": schema(own_session={"type": "boolean"}),
+        "inputSchema": schema(own_session={"type": "boolean"}, keep_output={"type": "boolean"}),
     },
     {"name": "fail", "description": "isError", "inputSchema": schema(message=STRING)},
     {"name": "rpc_error", "description": "A JSON-RPC error", "inputSchema": schema(code=INTEGER, message=STRING, data={})},
@@ -282,7 +282,7 @@ def call(request):
         answer(request, text("changed"))
         return notify("notifications/tools/list_changed")
     if name == "grandchild":
-        return answer(request, text(str(grandchild(given.get("own_session", False)))))
+        return answer(request, text(str(grandchild(given.get("own_session", False), given.get("keep_output", False)))))
     if name == "fail":
         return answer(request, text(with_token(given.get("message", "it went wrong")), error=True))
     if name == "rpc_error":
@@ -340,10 +340,11 @@ def chatter(request, params):
     return answer(request, text(f"said {count}"))
 
 
-def grandchild(own_session):
+def grandchild(own_session, keep_output):
     code = "import signal, time\nfor s in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP): signal.signal(s, signal.SIG_IGN)\ntime.sleep(600)"
     quiet = subprocess.DEVNULL
-    child = subprocess.Popen([sys.executable, "-c", code], stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=own_session)
+    output = None if keep_output else quiet
+    child = subprocess.Popen([sys.executable, "-c", code], stdin=quiet, stdout=output, stderr=quiet, start_new_session=own_session)
     return child.pid
 
 

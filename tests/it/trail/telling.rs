@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path, process::Command};
 
+use futures::{StreamExt as _, stream};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -304,4 +305,36 @@ async fn old_records_go(kept: &Kept) {
         log.contains("records beyond the retention were deleted"),
         "{log}"
     );
+}
+
+#[tokio::test]
+async fn a_page_of_large_records_is_bounded_in_bytes_and_loses_none() {
+    let bridge = Kept::Sqlite.setup("arguments = true").ready().await;
+    let long = json!({ "message": "\"".repeat(5_000) }).to_string();
+    let calls = 1_300;
+    let made = stream::iter(0..calls).map(|_| call(&bridge, DEV, "/one/echo", &long));
+    made.buffer_unordered(16).for_each(async |_| {}).await;
+    until(async || every_page(&bridge).await.0.len() == calls).await;
+    let (mut seen, pages) = every_page(&bridge).await;
+    assert!(pages > 1, "one page has everything");
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), calls);
+}
+
+/// The ids of all records, and on how many pages they came.
+async fn every_page(bridge: &Bridge) -> (Vec<String>, usize) {
+    let (mut seen, mut pages, mut cursor) = (Vec::new(), 0, String::new());
+    loop {
+        let page = admin(bridge, &format!("/calls?limit=5000{cursor}")).await;
+        // A quote in the arguments takes four bytes in JSON within JSON.
+        assert!(page.text.len() < 20 << 20, "{}", page.text.len());
+        let page = page.json();
+        pages += 1;
+        seen.extend(ids(page["calls"].as_array().unwrap()));
+        let Some(next) = page["next"].as_str() else {
+            return (seen, pages);
+        };
+        cursor = format!("&cursor={next}");
+    }
 }

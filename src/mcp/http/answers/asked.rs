@@ -1,4 +1,4 @@
-//! [`RawCalls`] and [`Asked`]: the requests in flight, and how their results travel.
+//! [`RawCalls`] and [`Asked`]: the requests in flight, and the form of their results.
 
 use std::{
     collections::HashMap,
@@ -26,25 +26,25 @@ use crate::{compute::in_place, json::read_lenient, secret::Redactor};
 /// The requests in flight on one connection.
 #[derive(Debug, Clone, Default)]
 pub struct RawCalls {
-    /// By id.
+    /// The requests, by id.
     asked: Arc<Mutex<HashMap<RequestId, Noted>>>,
-    /// What the server sends unasked.
+    /// Handles what the server sends unasked.
     pub(super) unasked: Unasked,
-    /// Takes secrets out of what is shown of an answer.
+    /// Redacts secrets in the parts of an answer that are shown.
     pub(super) redactor: Redactor,
 }
 
-/// What is known of a request in flight.
+/// The properties of a request in flight.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Noted {
-    /// What it asked for.
+    /// The kind of the request.
     pub(super) kind: Kind,
-    /// Whether its result travels as text.
+    /// Whether its result passes through rmcp as text.
     pub(super) raw: bool,
 }
 
 impl RawCalls {
-    /// None yet. What the server sends unasked goes to `unasked`.
+    /// Creates an empty table. What the server sends unasked goes to `unasked`.
     pub fn new(unasked: Unasked, redactor: Redactor) -> Self {
         Self {
             asked: Arc::default(),
@@ -53,17 +53,17 @@ impl RawCalls {
         }
     }
 
-    /// Forgets one: its answer came, or will not come.
+    /// Removes a request: its answer arrived, or will not arrive.
     pub fn forget(&self, id: &RequestId) {
         self.change(|asked| asked.remove(id));
     }
 
-    /// Forgets all: the session they belong to is over.
+    /// Removes all requests, because their session is over.
     pub fn clear(&self) {
         self.change(HashMap::clear);
     }
 
-    /// Takes out the request that an id answers. Some servers send a numeric id back as text.
+    /// Removes and returns the request that an id answers. Some servers send a numeric id back as text.
     pub(super) fn take(&self, id: &RequestId) -> Option<(RequestId, Noted)> {
         self.change(|asked| {
             if let Some(found) = asked.remove_entry(id) {
@@ -78,7 +78,7 @@ impl RawCalls {
         })
     }
 
-    /// The requests in flight.
+    /// Returns the requests in flight.
     pub(super) fn pending(&self) -> Vec<RequestId> {
         self.lock().keys().cloned().collect()
     }
@@ -88,7 +88,7 @@ impl RawCalls {
         self.lock().contains_key(id)
     }
 
-    /// Changes the table, and notes how large an answer may come now.
+    /// Changes the table and updates how large an answer may be.
     fn change<T>(&self, change: impl FnOnce(&mut HashMap<RequestId, Noted>) -> T) -> T {
         let mut asked = self.lock();
         let changed = change(&mut asked);
@@ -98,28 +98,28 @@ impl RawCalls {
         changed
     }
 
-    /// The table; it is whole between two statements, also after a panic elsewhere.
+    /// Locks the table. A poisoned lock is safe to use: no statement leaves the table half changed.
     pub(super) fn lock(&self) -> MutexGuard<'_, HashMap<RequestId, Noted>> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// One request on its way. While this lives its answer is expected.
+/// A request in flight. Its answer is expected until this value is dropped.
 #[derive(Debug)]
 pub struct Asked {
-    /// Its id; `None` for a notification or an answer of ours.
+    /// The request's id; `None` for a notification or an answer that the bridge sends.
     pub(super) id: Option<RequestId>,
-    /// Whether the result is to stay text.
+    /// Whether the result stays text.
     raw: bool,
-    /// Whether the answer may come on another stream after this one broke.
+    /// Whether the answer may arrive on another stream after this one broke.
     pub(super) resumable: bool,
-    /// Where the id is noted.
+    /// The table that contains the id.
     calls: RawCalls,
 }
 
 impl Asked {
-    /// Notes a message that is about to be sent. `modern` is MCP 2026-07-28 and later, where rmcp
-    /// must read the tool list itself to know the `x-mcp-header` annotations.
+    /// Registers a message that is about to be sent. `modern` means MCP 2026-07-28 or later, in which rmcp
+    /// itself has to read the tool list for the `x-mcp-header` annotations.
     pub fn new(message: &ClientJsonRpcMessage, modern: bool, calls: &RawCalls) -> Self {
         let (id, raw) = match message {
             JsonRpcMessage::Request(request) => {
@@ -147,12 +147,12 @@ impl Asked {
         self.id.as_ref()
     }
 
-    /// The answer may come on another stream: do not forget the id with this value.
+    /// Marks that the answer may arrive on another stream, so that dropping this value keeps the id.
     pub fn resumable(&mut self) {
         self.resumable = true;
     }
 
-    /// Decodes a JSON body that answers `message`; `None` when it is no answer to it.
+    /// Decodes a JSON body that answers `message`. Returns `None` if the body does not answer it.
     pub fn decode(
         &self,
         message: &ClientJsonRpcMessage,
@@ -182,7 +182,7 @@ impl Asked {
         decoded.or_else(|| self.refuse(json_rpc_error(body)?))
     }
 
-    /// The answer that says no.
+    /// Builds an answer that contains this error.
     pub fn refuse(&self, error: ErrorData) -> Option<ServerJsonRpcMessage> {
         Some(JsonRpcMessage::error(error, Some(self.id.clone()?)))
     }
@@ -196,7 +196,7 @@ impl Drop for Asked {
     }
 }
 
-/// Whether the result of a request is to stay text.
+/// Whether the result of a request stays text.
 fn stays_raw(request: &ClientRequest, modern: bool) -> bool {
     match request {
         ClientRequest::CallToolRequest(_) => true,

@@ -1,9 +1,9 @@
-//! Makes answers pass through rmcp's transport unharmed.
+//! Passes answers through rmcp's transport unchanged.
 //!
-//! rmcp decodes the events of a stream itself, without knowing the request, and would lose any
-//! result with an odd field. So the result of a tool call is replaced by its own JSON text before
-//! rmcp sees it: a text fits only [`CustomResult`](rmcp::model::CustomResult), where
-//! [`raw_result`](crate::mcp::decode::raw_result) finds it.
+//! rmcp decodes the events of a stream itself, without knowing the request, and would lose any result with an
+//! unexpected field. The result of a tool call is therefore replaced by its own JSON text before rmcp sees
+//! it: a text fits only [`CustomResult`](rmcp::model::CustomResult), and
+//! [`raw_result`](crate::mcp::decode::raw_result) takes it out again.
 
 mod asked;
 
@@ -38,12 +38,12 @@ use super::{
 };
 use crate::compute::in_place;
 
-/// The shortest wait before a stream is opened again that a server can ask for.
+/// The shortest delay before a stream is reopened that a server can ask for.
 const RETRY_MIN: Duration = Duration::from_millis(250);
-/// The longest one.
+/// The longest such delay.
 const RETRY_MAX: Duration = Duration::from_mins(1);
 
-/// The refusal that stands for an answer that is too large.
+/// The error that replaces an answer which is too large.
 pub fn too_large(bytes_max: usize) -> ErrorData {
     ErrorData::new(
         TOO_LARGE,
@@ -52,13 +52,13 @@ pub fn too_large(bytes_max: usize) -> ErrorData {
     )
 }
 
-/// The text of a refusal.
+/// Returns the text of an answer with this error.
 fn refusal(error: ErrorData, id: RequestId) -> Option<String> {
     let refusal: ServerJsonRpcMessage = JsonRpcMessage::error(error, Some(id));
     serde_json::to_string(&refusal).ok()
 }
 
-/// The answer that rmcp reads itself: with the id as we sent it, and what is only shown as it has to be.
+/// Returns an answer that rmcp decodes itself, with the id as it was sent and the displayed members repaired.
 fn typed(kind: Kind, id: &RequestId, result: &str) -> Option<String> {
     let lenient = match kind {
         Kind::Initialize => handshake::initialize_result(result)
@@ -76,14 +76,14 @@ fn typed(kind: Kind, id: &RequestId, result: &str) -> Option<String> {
     ))
 }
 
-/// Where a part of a text stands in it.
+/// Returns the position of a part inside its text.
 fn place_of(part: &str, text: &str) -> Option<Range<usize>> {
     let start = part.as_ptr().addr().checked_sub(text.as_ptr().addr())?;
     let place = start..start + part.len();
     (text.get(place.clone()) == Some(part)).then_some(place)
 }
 
-/// The part of a text, without another copy of it.
+/// Returns the part of a text without copying it.
 fn cut(mut text: String, place: Range<usize>) -> String {
     text.truncate(place.end);
     text.drain(..place.start);
@@ -93,26 +93,26 @@ fn cut(mut text: String, place: Range<usize>) -> String {
 /// Rewrites the events of one stream.
 #[derive(Debug)]
 pub struct Rewriter {
-    /// The requests whose results stay text.
+    /// The requests in flight, some of whose results stay text.
     pub calls: RawCalls,
-    /// Who wants to hear of requests on their way.
+    /// The listeners for progress.
     pub ears: Ears,
-    /// The request this stream answers; `None` for a stream that the client opened by GET.
+    /// The request that this stream answers; `None` for a stream that the client opened by GET.
     pub asked: Option<Asked>,
-    /// Whether a broken stream can be resumed: the session is one of MCP 2025-11-25 or older.
+    /// Whether a broken stream can be resumed. This requires a session of MCP 2025-11-25 or older.
     pub sessions: bool,
-    /// Where the time to the answer is noted.
+    /// Records the delay of the answer.
     pub stall: Stall,
-    /// When the head of the answer came.
+    /// When the head of the answer arrived.
     pub opened: Instant,
-    /// Whether the session works.
+    /// The health of the session.
     pub health: Health,
     /// Whether the stream broke before its end.
     pub has_broken: bool,
 }
 
 impl Rewriter {
-    /// Turns what was received into what rmcp shall see.
+    /// Converts a received frame into the event that rmcp sees.
     pub fn frame(&mut self, frame: Frame) -> Sse {
         match frame {
             Frame::Event(event) => in_place(event.data.len(), || self.event(event)),
@@ -123,13 +123,13 @@ impl Rewriter {
         }
     }
 
-    /// Rewrites an event. One that is no JSON-RPC keeps its id, which resumes the stream, and
-    /// loses its data (rmcp would take a `connect` for broken).
+    /// Rewrites an event. An event that is not JSON-RPC keeps its id, which is needed to resume the stream,
+    /// and loses its data (rmcp would treat a `connect` event as broken).
     fn event(&mut self, event: Event) -> Sse {
         if self.sessions && !event.id.is_empty() {
             self.asked.iter_mut().for_each(Asked::resumable);
         }
-        // Some servers give their answers a name of their own.
+        // Some servers use a different event name for their answers.
         let data = if without_mark(&event.data).starts_with(['{', '[']) {
             self.message(event.data)
         } else {
@@ -145,8 +145,8 @@ impl Rewriter {
         }
     }
 
-    /// Rewrites a JSON-RPC message. Nothing but the answers to requests in flight, and the few
-    /// notifications that rmcp needs, goes on.
+    /// Rewrites a JSON-RPC message. Only answers to requests in flight, and the few notifications that rmcp
+    /// needs, are passed on.
     fn message(&mut self, data: String) -> Option<String> {
         let Some(envelope) = Envelope::read(&data) else {
             return self.odd(&data);
@@ -159,7 +159,7 @@ impl Rewriter {
             Shape::Notification(method) => {
                 let is_for_rmcp = self.unasked().notification(&method, data.len());
                 if is_progress(&method) {
-                    // What comes on the stream of a request is about that request.
+                    // A message on the stream of a request refers to that request.
                     let own = self.asked.as_ref().and_then(|asked| asked.id.clone());
                     self.ears.hear(data.as_bytes(), || own);
                 }
@@ -167,7 +167,7 @@ impl Rewriter {
             }
             Shape::Answer(id, Outcome::Result(result)) => {
                 let place = place_of(result.get(), &data)?;
-                // The stream of a request holds the answer to it.
+                // The stream of a request contains the answer to it.
                 let id = id.or_else(|| self.own());
                 self.result(&id?, place, data)
             }
@@ -185,7 +185,8 @@ impl Rewriter {
         }
     }
 
-    /// Rewrites what is not one message: several, or one that is nearly JSON. The first answer goes on.
+    /// Rewrites a text that is not one message: several messages, or one that is almost JSON. The first
+    /// answer is passed on.
     fn odd(&mut self, data: &str) -> Option<String> {
         let text = without_mark(data);
         let mut messages = messages_in(text);
@@ -201,23 +202,23 @@ impl Rewriter {
         }
         let pending = self.calls.pending();
         if let Some(id) = named_id(&pending, text.as_bytes(), text.as_bytes()) {
-            return self.unreadable(&id, "its JSON is broken", text);
+            return self.unreadable(&id, "it is not valid JSON", text);
         }
         self.unasked().note(data.len());
         tracing::debug!(
             bytes = data.len(),
-            "skipped an event that is no JSON-RPC message"
+            "skipped an event that is not a JSON-RPC message"
         );
         None
     }
 
-    /// The request of this stream, while it has no answer.
+    /// The request of this stream, until it is answered.
     fn own(&self) -> Option<RequestId> {
         let own = self.asked.as_ref().and_then(|asked| asked.id.clone());
         own.filter(|own| self.calls.has(own))
     }
 
-    /// The refusal in place of an answer of which nothing can be made.
+    /// Builds the error that replaces an answer which cannot be decoded.
     fn unreadable(&self, id: &RequestId, reason: &str, text: &str) -> Option<String> {
         let Some((id, _)) = self.calls.take(id) else {
             self.unasked().note(text.len());
@@ -227,7 +228,7 @@ impl Rewriter {
         refusal(unreadable(reason, text, &self.calls.redactor), id)
     }
 
-    /// What rmcp shall see in place of an error that only says that the session is gone.
+    /// Builds the event that replaces an error which only says that the session is gone.
     pub fn gone(&mut self) -> Option<Sse> {
         let id = self.own()?;
         self.calls.forget(&id);
@@ -239,12 +240,12 @@ impl Rewriter {
         })
     }
 
-    /// The stream broke: what is missing is lost, and not a fault of the answer.
+    /// Records that the stream broke: the missing part is lost, and the answer itself is not at fault.
     pub fn breaks(&mut self) {
         self.has_broken = true;
     }
 
-    /// What rmcp shall see at the end of a stream: an answer, where none came and none will.
+    /// Builds the last event of a stream: an answer, if none arrived and none can arrive later.
     pub fn ended(&mut self) -> Option<Sse> {
         if self.has_broken || self.asked.as_ref().is_some_and(|asked| asked.resumable) {
             return None;
@@ -284,7 +285,7 @@ impl Rewriter {
         Some(format!(r#"{{"jsonrpc":"2.0","id":{id},"result":{text}}}"#))
     }
 
-    /// An error answers the request of this stream, whatever id it carries.
+    /// Rewrites an error. It answers the request of this stream, whatever id it carries.
     fn error(&self, error: ErrorData, id: Option<&RequestId>, size: usize) -> Option<String> {
         let answered = id.and_then(|id| self.calls.take(id)).map(|(id, _)| id);
         let Some(id) = answered.or_else(|| self.own()) else {
@@ -296,12 +297,12 @@ impl Rewriter {
         refusal(error, id)
     }
 
-    /// What the server sends unasked.
+    /// The handler for what the server sends unasked.
     fn unasked(&self) -> &Unasked {
         &self.calls.unasked
     }
 
-    /// Answers in place of an event that is too large.
+    /// Builds the answer that replaces an event which is too large.
     fn refusal(&mut self, ends: &Ends) -> Option<String> {
         let own = self.asked.as_ref().and_then(|asked| asked.id.clone());
         let id = own.or_else(|| ends.id().map(RequestId::Number));
@@ -317,7 +318,7 @@ impl Rewriter {
         refusal(too_large(limit), id)
     }
 
-    /// Notes that the stream has done its work.
+    /// Records that the stream has delivered its answer.
     fn answered(&mut self) {
         if let Some(asked) = &mut self.asked {
             asked.resumable = false;
@@ -326,17 +327,17 @@ impl Rewriter {
     }
 }
 
-/// Recognises a server whose socket waits for our delayed acknowledgement: without `TCP_NODELAY`
-/// on its side (axum's default) each answer by event stream on a used connection comes 40 ms after
-/// its head. On a fresh connection the kernel acknowledges at once, so the cure is not to reuse.
+/// Detects a server whose socket waits for a delayed acknowledgment. If the server does not set `TCP_NODELAY`
+/// (axum's default), each answer by event stream on a reused connection arrives 40 ms after its head. On a
+/// new connection the kernel acknowledges at once, so the bridge then stops reusing connections.
 #[derive(Debug, Clone, Default)]
 pub struct Stall(Arc<AtomicU8>);
 
 impl Stall {
-    /// So many answers without a quick one among them are no accident.
+    /// After this many delayed answers without a fast one, the delay is considered systematic.
     const CERTAIN: u8 = 12;
 
-    /// Notes how long after its head an answer came.
+    /// Records how long after its head an answer arrived.
     fn note(&self, gap: Duration) {
         if self.is_certain() {
             return;
@@ -344,7 +345,7 @@ impl Stall {
         let count = self.0.load(Ordering::Relaxed);
         let count = match gap.as_millis() {
             38..=50 => count.saturating_add(1),
-            // Proof of the contrary; anything else may be a busy machine or a slow tool.
+            // A fast answer disproves the delay. A longer gap may come from a busy machine or a slow tool.
             0..20 => 0,
             _ => count,
         };

@@ -1,4 +1,4 @@
-//! That rmcp's own decoder leaves a rewritten answer alone.
+//! Tests that rmcp's own decoder does not change a rewritten answer.
 
 use futures::FutureExt as _;
 use rmcp::model::{
@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::*;
 use crate::mcp::decode::raw_result;
 
-/// Results that rmcp reads as another kind or loses parts of.
+/// Results that rmcp reads as another type or loses parts of.
 const RESULTS: [&str; 7] = [
     r#"{"content":[{"type":"text","text":"a"}]}"#,
     r#"{"content":[{"type":"image","data":"AA=="}],"_meta":{"a":1}}"#,
@@ -30,7 +30,7 @@ fn call(id: i64) -> ClientJsonRpcMessage {
     )
 }
 
-/// A rewriter whose stream answers request `asked`.
+/// Returns a rewriter whose stream answers the request `asked`.
 fn rewriter(calls: &RawCalls, asked: Option<i64>) -> Rewriter {
     Rewriter {
         ears: Ears::default(),
@@ -91,7 +91,7 @@ fn an_answer_on_another_stream_is_known() {
     let data = r#"{"jsonrpc":"2.0","id":5,"result":{}}"#;
     let resumed = rewriter(&calls, None).frame(event(data)).data.unwrap();
     assert_eq!(resumed, r#"{"jsonrpc":"2.0","id":5,"result":"{}"}"#);
-    // Without an event id a broken stream is not resumed, and nothing is kept.
+    // Without an event id a broken stream is not resumed, so the request is removed.
     drop(rewriter(&calls, Some(6)));
     assert!(calls.lock().is_empty());
 }

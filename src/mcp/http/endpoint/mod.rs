@@ -40,58 +40,58 @@ use crate::{
 
 /// `MCP 2025-11-25, transports, session management`
 const SESSION_ID: HeaderName = HeaderName::from_static("mcp-session-id");
-/// The longest session id, in bytes: it goes with every request.
+/// The longest session id, in bytes. It is sent with every request.
 const SESSION_ID_BYTES_MAX: usize = 1 << 10;
 /// `MCP 2025-11-25, transports, protocol version header`
 const PROTOCOL_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 /// `HTML, server-sent events`
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
-/// The first revision in which rmcp itself must read the tool list.
+/// The first revision in which rmcp itself has to read the tool list.
 const MODERN: &[u8] = b"2026-07-28";
 
-/// How long a stream that is being opened is waited for.
+/// How long to wait for a stream that is being opened.
 const STREAM_WAIT: Duration = Duration::from_millis(500);
 
-/// What rmcp's transport gets.
+/// The result type for rmcp's transport.
 type Answer<T> = Result<T, StreamableHttpError<Failure>>;
 
-/// A remote server's endpoint. Cheap to clone; all clones are one connection's.
+/// A remote server's endpoint. Clones are cheap and belong to one connection.
 #[derive(Debug, Clone)]
 pub struct HttpEndpoint(Arc<Inner>);
 
-/// What the clones share.
+/// The state that the clones share.
 #[derive(Debug)]
 struct Inner {
     /// Sends the requests.
     courier: Courier,
-    /// Where the operator says the server is.
+    /// The configured URL.
     url: Url,
-    /// Where it redirected us: asked for directly from then on, which halves the time of a call.
+    /// The redirect target. Later requests go there directly, which halves the time of a call.
     moved: OnceLock<Url>,
-    /// Sent with every request.
+    /// Headers that are sent with every request.
     headers: HeaderMap,
-    /// Keeps secrets out of messages.
+    /// Redacts secrets in messages.
     redactor: Redactor,
-    /// What the server sends unasked.
+    /// Handles what the server sends unasked.
     unasked: Unasked,
     /// The requests in flight.
     calls: RawCalls,
-    /// Who wants to hear of them.
+    /// The listeners for progress.
     ears: Ears,
-    /// For errors that rmcp swallows.
+    /// Stores errors that rmcp does not report.
     last: LastFailure,
     /// Whether connections may be reused.
     stall: Stall,
-    /// How soon streams are opened again.
+    /// Limits how soon streams are reopened.
     pace: Mutex<Pace>,
-    /// Whether the session works.
+    /// The health of the session.
     health: Health,
 }
 
 impl HttpEndpoint {
-    /// Describes an endpoint; nothing is sent yet. What the server sends unasked goes to `unasked`, which
-    /// also bounds an answer.
+    /// Creates an endpoint without sending anything. What the server sends unasked goes to `unasked`, which
+    /// also limits the size of an answer.
     pub fn new(
         courier: Courier,
         url: Url,
@@ -115,12 +115,12 @@ impl HttpEndpoint {
         }))
     }
 
-    /// What went wrong last.
+    /// Returns the store of the last failure.
     pub fn last_failure(&self) -> LastFailure {
         self.0.last.clone()
     }
 
-    /// The headers of one request: the operator's, then the protocol's over them.
+    /// Builds the headers of one request: the operator's, overridden by those of the protocol.
     fn headers(
         &self,
         accept: &'static str,
@@ -145,19 +145,20 @@ impl HttpEndpoint {
         Ok(headers)
     }
 
-    /// Where the server is.
+    /// The current URL of the server.
     fn url(&self) -> &Url {
         self.0.moved.get().unwrap_or(&self.0.url)
     }
 
-    /// Notes a failure for [`connect_error`](super::failure::connect_error).
+    /// Records a failure for [`connect_error`](super::failure::connect_error).
     fn fail<T>(&self, failure: impl Into<Failure>) -> Answer<T> {
         Err(StreamableHttpError::Client(
             self.0.last.note(failure.into()),
         ))
     }
 
-    /// Refuses what its status alone refuses. A refused credential keeps its challenge.
+    /// Fails on statuses that need no look at the body. A response that rejects the credentials keeps its
+    /// challenge.
     fn check(&self, response: &Response) -> Answer<()> {
         let (status, headers) = (response.status(), response.headers());
         let Some(failure) = body::refused_by_status(status, headers) else {
@@ -214,7 +215,7 @@ impl HttpEndpoint {
         };
         let status = response.status();
         if !status.is_success() {
-            // Boxed: it is large, and most requests are taken.
+            // Boxed because it is large and most requests are accepted.
             return Box::pin(self.refused(&message, asked, ping, response)).await;
         }
         if response.url() != self.url() {
@@ -225,7 +226,8 @@ impl HttpEndpoint {
         }
         let given = response.headers().get(&SESSION_ID);
         if given.is_some_and(|id| id.len() > SESSION_ID_BYTES_MAX) {
-            let reason = format!("its session id has more than {SESSION_ID_BYTES_MAX} bytes");
+            let reason =
+                format!("the server's session id has more than {SESSION_ID_BYTES_MAX} bytes");
             return self.fail(Failure::Protocol(reason));
         }
         let given = given
@@ -241,7 +243,7 @@ impl HttpEndpoint {
             .await
     }
 
-    /// Asks whether the session of a request lives.
+    /// Builds a ping for the session of a request.
     fn ping(&self, headers: &HeaderMap) -> Ping {
         Ping {
             courier: self.0.courier.clone(),
@@ -250,11 +252,11 @@ impl HttpEndpoint {
         }
     }
 
-    /// Takes a message that the server accepted without an answer. The answer to a request may come on a
-    /// stream that the client opened; where there is none, it will not come.
+    /// Handles a message that the server accepted without an answer. The answer to a request may arrive on a
+    /// stream that the client opened. Without such a stream it will not arrive.
     async fn taken(&self, asked: Asked, status: StatusCode) -> Answer<StreamableHttpPostResponse> {
         if asked.id().is_some() && !self.0.health.has_stream() {
-            // The stream is opened when the session begins, and may be on its way.
+            // The stream is opened when the session begins, and may still be opening.
             tokio::time::sleep(STREAM_WAIT).await;
             if !self.0.health.has_stream() {
                 let reason = format!("HTTP {} without an answer", status.as_u16());
@@ -264,7 +266,7 @@ impl HttpEndpoint {
         Ok(accepted(asked))
     }
 
-    /// Reads an answer that is no stream. Some servers call their JSON `text/plain`.
+    /// Reads an answer that is not a stream. Some servers send JSON as `text/plain`.
     async fn json(
         &self,
         message: &ClientJsonRpcMessage,
@@ -285,7 +287,7 @@ impl HttpEndpoint {
             Err(failure) => return self.fail(failure),
         };
         if asked.id().is_none() {
-            // A notification wants no answer: whatever this is, it was taken.
+            // A notification needs no answer: the server accepted it, whatever the body says.
             return Ok(accepted(asked));
         }
         if let Some(answer) = asked.decode(message, &body) {
@@ -299,9 +301,9 @@ impl HttpEndpoint {
         }
         let preview = preview(&body, &self.0.redactor);
         self.fail(Failure::Protocol(match Kind::of(&content_type) {
-            Kind::Json => format!("its JSON is no answer to the request: {preview}"),
+            Kind::Json => format!("its JSON does not answer the request: {preview}"),
             Kind::Events | Kind::Other if content_type.is_empty() => {
-                format!("an answer without content type instead of JSON: {preview}")
+                format!("an answer without a content type instead of JSON: {preview}")
             }
             Kind::Events | Kind::Other => format!("`{content_type}` instead of JSON: {preview}"),
         }))
@@ -327,7 +329,7 @@ impl HttpEndpoint {
         };
         self.check(&response)?;
         let status = response.status();
-        // Neither a missing stream nor a forgotten session gets better by asking again.
+        // Asking again helps neither if the stream is not supported nor if the session is unknown.
         if status.is_client_error()
             || status == StatusCode::NOT_IMPLEMENTED
             || (status.is_success() && Kind::of(&body::content_type(&response)) != Kind::Events)
@@ -340,7 +342,7 @@ impl HttpEndpoint {
         Ok(self.stream(response, None, true, None))
     }
 
-    /// Waits before a stream is opened again, the longer the more often the server closes it.
+    /// Waits before a stream is reopened. The delay grows each time the server closes it early.
     async fn keep_pace(&self, is_resumed: bool) {
         let wait = {
             let mut pace = self.0.pace.lock().unwrap_or_else(PoisonError::into_inner);
@@ -353,8 +355,7 @@ impl HttpEndpoint {
         tokio::time::sleep(wait).await;
     }
 
-    /// Forgets the calls that a message ends: all of them when a session begins, one when it is
-    /// cancelled.
+    /// Removes the calls that a message ends: all of them if a session begins, one if it is canceled.
     fn forget_ended(&self, message: &ClientJsonRpcMessage) {
         if first_request(message).is_some() {
             self.0.calls.clear();
@@ -379,7 +380,7 @@ impl StreamableHttpClient for HttpEndpoint {
         self.post(message, session, token, custom_headers).await
     }
 
-    // The limit is ours: it holds for JSON answers too.
+    // The limit is the bridge's own and applies to JSON answers too.
     async fn post_message_with_max_sse_event_size(
         &self,
         _uri: Arc<str>,
@@ -393,7 +394,7 @@ impl StreamableHttpClient for HttpEndpoint {
         self.post(message, session, token, custom_headers).await
     }
 
-    /// The server may keep its session: whatever it answers, ours is over.
+    /// Deletes the session. The server may refuse; the bridge is done with the session in any case.
     async fn delete_session(
         &self,
         _uri: Arc<str>,
@@ -438,17 +439,17 @@ impl StreamableHttpClient for HttpEndpoint {
     }
 }
 
-/// The answer will come on another stream, if one is due.
+/// The answer will arrive on another stream, if one is due.
 fn accepted(mut asked: Asked) -> StreamableHttpPostResponse {
     asked.resumable();
     StreamableHttpPostResponse::Accepted
 }
 
-/// Makes a header value of what the server or the session gave us.
+/// Builds a header value from a text of the server or the session.
 fn header_value(text: &str) -> Answer<HeaderValue> {
     HeaderValue::from_str(text).map_err(|_| {
         StreamableHttpError::Client(Failure::Protocol(
-            "a session or event id that fits no header".to_owned(),
+            "the session or event id is not a valid header value".to_owned(),
         ))
     })
 }

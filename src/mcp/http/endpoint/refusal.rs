@@ -1,4 +1,4 @@
-//! What a refusal means: an answer, an unknown session, or a failure.
+//! Interprets an error status: an answer, an unknown session, or a failure.
 
 use http::StatusCode;
 use reqwest::Response;
@@ -19,7 +19,7 @@ use super::{
 };
 
 impl HttpEndpoint {
-    /// Whether an answer is an error that tells of the session, and the session is gone.
+    /// Whether an answer is an error about the session, and the session is really gone.
     pub(super) async fn is_gone_by(
         &self,
         answer: &ServerJsonRpcMessage,
@@ -39,8 +39,8 @@ impl HttpEndpoint {
         }
     }
 
-    /// Reads a refusal. One in JSON-RPC is an answer, unless it only says that no MCP is spoken
-    /// here (MCP 2025-11-25, transports, backwards compatibility).
+    /// Reads an error body. A JSON-RPC error is an answer, unless it only says that the URL does not speak
+    /// MCP (MCP 2025-11-25, transports, backwards compatibility).
     pub(super) async fn refused(
         &self,
         message: &ClientJsonRpcMessage,
@@ -73,7 +73,7 @@ impl HttpEndpoint {
                 let hint = format!(": {}", self.0.redactor.redact(&error.message));
                 return self.fail(Failure::Http(status.as_u16(), hint));
             }
-            // The lifecycle goes on with `initialize` after any refusal of a client's error.
+            // After any client error the lifecycle continues with `initialize`.
             (None, Some(First::Discover)) if status.is_client_error() => {
                 Some(ErrorData::invalid_request(format!("HTTP {status}"), None))
             }
@@ -85,7 +85,7 @@ impl HttpEndpoint {
         }
     }
 
-    /// What a refusal of a request with a session id means, where the server no longer knows the session.
+    /// Interprets an error status for a request with a session id that the server no longer knows.
     async fn expired(
         &self,
         status: StatusCode,
@@ -120,7 +120,7 @@ impl HttpEndpoint {
         if did_not_run(status, pinged) {
             return Some(Err(StreamableHttpError::SessionExpired));
         }
-        // The call may have run: it is not sent again, and the next one begins a session.
+        // The call may have run, so it is not sent again. The next call begins a new session.
         health.is_lost();
         None
     }

@@ -1,4 +1,4 @@
-//! The events of a body, as rmcp shall see them.
+//! The events of a body, rewritten for rmcp.
 
 use std::time::Instant;
 
@@ -26,7 +26,7 @@ use super::{
 };
 
 impl HttpEndpoint {
-    /// The events of a body, rewritten.
+    /// Returns the events of a body, rewritten.
     pub(super) fn stream(
         &self,
         response: Response,
@@ -42,7 +42,7 @@ impl HttpEndpoint {
             stall: self.0.stall.clone(),
             opened: Instant::now(),
             health: self.0.health.clone(),
-            // What ends with its connection may have been cut.
+            // A body that ends with its connection may be truncated.
             has_broken: !is_framed(&response),
         };
         let last = self.0.last.clone();
@@ -52,12 +52,12 @@ impl HttpEndpoint {
         let frames = frames(Box::pin(response.bytes_stream()), unasked.clone());
         frames
             .then(move |frame| {
-                // A server that does not take our answers is not read further.
+                // The bridge stops reading from a server that does not read the answers.
                 let (unasked, ping) = (unasked.clone(), ping.clone());
                 let has_worked = health.has_worked();
                 async move {
                     unasked.room().await;
-                    // A flood in one piece must not hold up the other tasks of this thread.
+                    // A flood in one chunk must not block the other tasks of this thread.
                     tokio::task::coop::consume_budget().await;
                     let is_gone = match (&frame, ping) {
                         (Ok(frame), Some(ping)) if has_worked && is_suspect(frame) => {
@@ -88,7 +88,8 @@ impl HttpEndpoint {
     }
 }
 
-/// Whether the end of a body is told, and not only by the end of its connection (RFC 9112, section 6.3).
+/// Whether the message framing marks the end of a body, so that a closed connection is not the only sign (RFC
+/// 9112, section 6.3).
 fn is_framed(response: &Response) -> bool {
     let headers = response.headers();
     response.version() > Version::HTTP_11
@@ -96,7 +97,7 @@ fn is_framed(response: &Response) -> bool {
         || headers.contains_key(CONTENT_LENGTH)
 }
 
-/// Whether an event is a small error that tells of the session.
+/// Whether an event is a small error about the session.
 fn is_suspect(frame: &Frame) -> bool {
     match frame {
         Frame::Event(event) => {

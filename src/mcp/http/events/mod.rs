@@ -1,9 +1,9 @@
-//! Server-sent events, read within a limit.
+//! Reads server-sent events within a size limit.
 //!
-//! `eventsource-stream` does the parsing. It must be fed with care: it scans a line again for every
-//! chunk that adds to it (a large result would cost quadratic time), a byte order mark makes it
-//! panic, and one invalid UTF-8 byte makes it buffer for ever. So [`Lines`] stands before it, which
-//! gathers a whole event, counts its bytes, and hands it over line by line, clean.
+//! `eventsource-stream` does the parsing, but it needs clean input: it scans a line again for every chunk
+//! that extends it (so a large result would take quadratic time), a byte order mark makes it panic, and one
+//! invalid UTF-8 byte makes it buffer forever. [`Lines`] therefore runs before it: it collects a whole event,
+//! counts its bytes, and passes it on line by line.
 
 use std::{
     pin::Pin,
@@ -19,29 +19,29 @@ pub use eventsource_stream::Event;
 
 use crate::mcp::unasked::Unasked;
 
-/// How much of either end of a refused event is kept, in bytes: enough to find a JSON-RPC id.
+/// How much is kept of each end of a rejected event, in bytes: enough to find a JSON-RPC id.
 const KEPT: usize = 96;
 
-/// The longest line with the id of an event, in bytes. The parser copies the id into each event that
-/// follows, and it goes into a header when the stream is resumed.
+/// The longest line with the id of an event, in bytes. The parser copies the id into each following event,
+/// and a resumed stream sends it in a header.
 const ID_LINE_BYTES_MAX: usize = 1 << 10;
 
-/// The data of an event of more bytes than this goes around the parser.
+/// The data of an event above this size, in bytes, bypasses the parser.
 const LARGE_EVENT_BYTES: usize = 256 << 10;
 
-/// Lines that are handed on before others have a turn.
+/// The number of lines that are passed on before the task yields.
 const LINES_AT_ONCE: u32 = 512;
 
-/// What a stream holds.
+/// One item of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Frame {
     /// An event.
     Event(Event),
-    /// An event that is larger than the limit; the stream goes on behind it.
+    /// An event above the limit. The stream continues after it.
     TooLarge(Ends),
 }
 
-/// The two ends of an event that was thrown away, to tell which request it answers.
+/// Both ends of a discarded event, to find the request that it answers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Ends {
     /// The first bytes of its last line.
@@ -51,8 +51,8 @@ pub struct Ends {
 }
 
 impl Ends {
-    /// The JSON-RPC id, where it stands at the very beginning (Python, Go, Rust servers) or at the
-    /// very end (the TypeScript SDK) of the message.
+    /// Returns the JSON-RPC id if it is at the very beginning (Python, Go, Rust servers) or at the very end
+    /// (the TypeScript SDK) of the message.
     pub fn id(&self) -> Option<i64> {
         let head = String::from_utf8_lossy(&self.head);
         let head = head.trim_start_matches("data:").trim_start();
@@ -69,9 +69,9 @@ impl Ends {
     }
 }
 
-/// Reads the events of a body. No event larger than `unasked` expects is ever held in memory, and what
-/// is no event with data is counted there. The stream ends after the first error of the body, and when
-/// the session is over.
+/// Reads the events of a body. Events that are larger than `unasked` allows are never held in memory, and
+/// everything that is not an event with data counts against it. The stream ends after the first error of the
+/// body, and when the session is over.
 pub fn frames<S, E>(body: S, unasked: Unasked) -> impl Stream<Item = Result<Frame, E>> + Send
 where
     S: Stream<Item = Result<Bytes, E>> + Send + Unpin,
@@ -90,18 +90,18 @@ where
                 Some(Ok(Frame::TooLarge(ends)))
             }
             Err(EventStreamError::Transport(Stop::Body(error))) => Some(Err(error)),
-            // `Lines` hands over nothing but valid lines of valid UTF-8.
+            // `Lines` passes on only complete lines of valid UTF-8.
             Err(EventStreamError::Utf8(_) | EventStreamError::Parser(_)) => None,
         })
     })
 }
 
-/// The data of a large event, on its way around the parser, which would copy it three times.
+/// The data of a large event, which bypasses the parser because the parser would copy it three times.
 #[derive(Debug, Clone, Default)]
 struct Aside(Arc<Mutex<Option<String>>>);
 
 impl Aside {
-    /// Puts the data of a line aside. What the parser gets in its place, or the line where it is none with
+    /// Stores the data of a line. Returns the replacement for the parser, or the line itself if it has no
     /// data.
     fn put(&self, line: Bytes) -> Bytes {
         let Some(data) = line.strip_prefix(b"data:") else {
@@ -116,7 +116,7 @@ impl Aside {
         Bytes::from_static(b"data: aside\n")
     }
 
-    /// Takes it back.
+    /// Takes the stored data back.
     fn take(&self) -> Option<String> {
         self.lock().take()
     }
@@ -126,62 +126,63 @@ impl Aside {
     }
 }
 
-/// What interrupts the lines.
+/// Why the sequence of lines stops.
 #[derive(Debug)]
 enum Stop<E> {
-    /// An event passed the limit and was thrown away.
+    /// An event exceeded the limit and was discarded.
     TooLarge(Ends),
     /// The body failed.
     Body(E),
 }
 
-/// A body as clean lines, each ending in one line feed, handed on as soon as their event is whole.
+/// A body as clean lines, each ending in one line feed. Lines are passed on as soon as their event is
+/// complete.
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "each is one thing that is known of the stream"
+    reason = "each field is an independent fact about the stream"
 )]
 struct Lines<S> {
     /// The body.
     body: S,
-    /// What was received and not yet looked at.
+    /// Received bytes that have not been examined.
     chunk: Bytes,
-    /// The lines of the event that is being received, the unfinished one last.
+    /// The lines of the event that is being received. The last one is incomplete.
     event: BytesMut,
-    /// Where the unfinished line begins in `event`.
+    /// The start of the incomplete line in `event`.
     line_start: usize,
-    /// A whole event that is handed on line by line.
+    /// A complete event that is being passed on line by line.
     ready: Bytes,
-    /// Lines with data of the event that is being received.
+    /// The number of data lines of the event that is being received.
     data_count: usize,
-    /// Whether the data in `ready` goes around the parser: it is one large line.
+    /// Whether the data in `ready` bypasses the parser, because it is one large line.
     goes_around: bool,
-    /// Where it is put.
+    /// The store for such data.
     aside: Aside,
-    /// Knows the limit on `event`, and counts what is no event.
+    /// Limits the size of `event`, and counts everything that is not an event.
     unasked: Unasked,
-    /// Set while the rest of an event that is too large passes by.
+    /// Set while the rest of an event that is too large is discarded.
     refused: Option<Ends>,
-    /// The last byte was a carriage return: a line feed that follows belongs to it.
+    /// Whether the last byte was a carriage return. A line feed that follows belongs to it.
     after_cr: bool,
-    /// No line was read yet: a byte order mark may stand here.
+    /// Whether no line was read yet, so that a byte order mark is possible.
     at_start: bool,
-    /// Lines that were handed on since others had a turn.
+    /// The number of lines that were passed on since the task last yielded.
     handed_on: u32,
-    /// The body is over.
+    /// Whether the body has ended.
     ended: bool,
-    /// A piece of the body was read, and others had no turn since.
+    /// Whether a chunk of the body was read since the task last yielded.
     has_read: bool,
 }
 
 impl<S> Lines<S> {
-    /// Begins to read.
+    /// Starts to read.
     fn new(body: S, unasked: Unasked, aside: Aside) -> Self {
         Self {
             body,
             chunk: Bytes::new(),
             event: BytesMut::new(),
             line_start: 0,
-            // Whatever comes after an empty line is not taken for the byte order mark.
+            // After this empty line the parser does not look for a byte order mark.
             ready: Bytes::from_static(b"\n"),
             data_count: 0,
             goes_around: false,
@@ -196,8 +197,8 @@ impl<S> Lines<S> {
         }
     }
 
-    /// Takes the received bytes up to the end of the next event; an event that was refused is
-    /// returned when its end has passed.
+    /// Takes the received bytes up to the end of the next event. A rejected event is returned when its end
+    /// has passed.
     fn advance(&mut self) -> Option<Ends> {
         while self.ready.is_empty() && self.chunk.has_remaining() {
             if std::mem::take(&mut self.after_cr) && self.chunk.first() == Some(&b'\n') {
@@ -221,7 +222,7 @@ impl<S> Lines<S> {
         None
     }
 
-    /// Adds to the unfinished line, or to what is left of a refused event.
+    /// Adds to the incomplete line, or to the remains of a rejected event.
     fn append(&mut self, piece: &[u8]) {
         if self.refused.is_none()
             && self.event.len() + piece.len() > self.unasked.message_bytes_max()
@@ -240,13 +241,13 @@ impl<S> Lines<S> {
             }
             None => self.event.extend_from_slice(piece),
         }
-        // In a refused event this only tells an empty line from one with content.
+        // In a rejected event this only distinguishes an empty line from one with content.
         if self.refused.is_some() && !piece.is_empty() {
             self.line_start = 1;
         }
     }
 
-    /// Ends the unfinished line; an empty one ends the event.
+    /// Completes the line. An empty line ends the event.
     fn finish_line(&mut self) -> Option<Ends> {
         if self.refused.is_some() {
             let empty = std::mem::take(&mut self.line_start) == 0;
@@ -255,7 +256,7 @@ impl<S> Lines<S> {
         self.clean_line();
         let line = self.event.get(self.line_start..).unwrap_or_default();
         let empty = line.is_empty();
-        // Comments and unknown fields would add up: servers keep a stream alive with them.
+        // Comments and unknown fields would accumulate, because servers use them to keep a stream alive.
         let is_known = [&b"data"[..], b"event", b"id", b"retry"]
             .iter()
             .any(|field| line.starts_with(field));
@@ -276,7 +277,7 @@ impl<S> Lines<S> {
         if empty {
             self.line_start = 0;
             self.ready = self.event.split().freeze();
-            // Whoever reads the events counts those that have data.
+            // The reader of the events counts those that have data.
             let data_count = std::mem::take(&mut self.data_count);
             if data_count == 0 {
                 self.unasked.note(self.ready.len());
@@ -286,7 +287,7 @@ impl<S> Lines<S> {
         None
     }
 
-    /// Makes the finished line valid UTF-8 and takes the byte order mark off the first one.
+    /// Makes the completed line valid UTF-8 and removes the byte order mark from the first line.
     fn clean_line(&mut self) {
         let mut line = self.event.split_off(self.line_start);
         if std::mem::take(&mut self.at_start) && line.starts_with(b"\xef\xbb\xbf") {
@@ -311,7 +312,7 @@ where
         let this = self.get_mut();
         loop {
             if let Some(end) = memchr::memchr(b'\n', &this.ready) {
-                // An event of many lines must not hold up the other tasks of this thread either.
+                // An event of many lines must not block the other tasks of this thread either.
                 this.handed_on = (this.handed_on + 1) % LINES_AT_ONCE;
                 if this.handed_on == 0 {
                     context.waker().wake_by_ref();
@@ -319,7 +320,7 @@ where
                 }
                 let line = this.ready.split_to(end + 1);
                 if this.goes_around && line.len() > LARGE_EVENT_BYTES / 2 {
-                    // What is left is a line or two, and would keep the whole event.
+                    // The rest is a line or two, and would keep the whole event in memory.
                     this.ready = Bytes::copy_from_slice(&this.ready);
                     return Poll::Ready(Some(Ok(this.aside.put(line))));
                 }
@@ -337,7 +338,7 @@ where
             if this.ended {
                 return Poll::Ready(None);
             }
-            // What was read may have been all comments, so that nobody else had a turn.
+            // The chunk may have contained only comments, so that no other task has run since.
             if std::mem::take(&mut this.has_read) {
                 context.waker().wake_by_ref();
                 return Poll::Pending;
@@ -361,7 +362,7 @@ where
 }
 
 impl Ends {
-    /// Passes bytes by, keeping the two ends of the line.
+    /// Discards bytes but keeps both ends of the line.
     fn push(&mut self, piece: &[u8]) {
         let room = KEPT.saturating_sub(self.head.len());
         self.head.extend(piece.iter().take(room));
@@ -372,7 +373,7 @@ impl Ends {
     }
 }
 
-/// The events of a stream that comes in these pieces, within a limit of a kilobyte an event.
+/// Returns the events of a stream that arrives in these pieces, with a limit of one kilobyte per event.
 #[cfg(fuzzing)]
 pub fn frames_of(pieces: &[&[u8]]) -> Vec<Frame> {
     use futures::{FutureExt as _, StreamExt as _};
@@ -385,7 +386,7 @@ pub fn frames_of(pieces: &[&[u8]]) -> Vec<Frame> {
         tools_bytes_max: 1_024,
     });
     let frames = frames(futures::stream::iter(pieces), unasked);
-    // It waits for nothing but to give others their turn.
+    // The stream only ever waits in order to yield.
     let mut collected = Box::pin(frames.collect::<Vec<_>>());
     let all = loop {
         if let Some(all) = collected.as_mut().now_or_never() {
@@ -394,7 +395,7 @@ pub fn frames_of(pieces: &[&[u8]]) -> Vec<Frame> {
     };
     let all: Vec<Frame> = all.into_iter().filter_map(Result::ok).collect();
     for frame in &all {
-        // An invalid byte becomes a character of three.
+        // The replacement of an invalid byte takes three bytes.
         let is_bounded = match frame {
             Frame::Event(event) => {
                 event.data.len() <= 3 * 1_024 && event.id.len() <= 3 * ID_LINE_BYTES_MAX

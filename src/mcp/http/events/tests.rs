@@ -1,4 +1,4 @@
-//! Event streams, whole and in pieces.
+//! Tests of event streams, whole and in pieces.
 
 use futures::{StreamExt as _, executor::block_on, stream};
 use proptest::{collection::vec, prelude::*};
@@ -22,7 +22,7 @@ fn read(pieces: Vec<Vec<u8>>, bytes_max: usize) -> Vec<Frame> {
         .collect()
 }
 
-/// Event type, data and id of the events; `!` for one that is too large.
+/// Returns the type, data and id of the events; `!` for one that is too large.
 fn shown(frames: &[Frame]) -> Vec<String> {
     frames
         .iter()
@@ -120,7 +120,7 @@ fn a_large_event_takes_linear_time() {
     assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
 }
 
-/// Pieces of event streams, so that chance finds more than noise.
+/// Typical lines of event streams, so that random tests find more than noise.
 fn line() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         Just(b"data: ".to_vec()),
@@ -155,7 +155,7 @@ proptest! {
         prop_assert_eq!(read(pieces, 64), whole.clone());
         for frame in whole {
             if let Frame::Event(event) = frame {
-                // An invalid byte becomes a character of three.
+                // The replacement of an invalid byte takes three bytes.
                 prop_assert!(event.data.len() <= 3 * 64);
             }
         }

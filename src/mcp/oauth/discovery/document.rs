@@ -1,5 +1,5 @@
-//! What documents of discovery say, read as they stand in the field: behind a byte order mark, a text for
-//! a list, an object for a name, an endpoint without its origin.
+//! Parses discovery documents as they occur in practice: after a byte order mark, with a text instead of a
+//! list, an object instead of a name, or an endpoint without its origin.
 
 use rmcp::transport::auth::AuthorizationMetadata;
 use serde_json::{Map, Value, json};
@@ -7,23 +7,23 @@ use url::Url;
 
 use super::super::{account::AUTH_METHODS, answer::unmarked};
 
-/// How many authorization servers of a document are tried.
+/// The maximum number of authorization servers of a document that are tried.
 const SERVERS_MAX: usize = 8;
-/// How many scopes are taken from a document.
+/// The maximum number of scopes that are taken from a document.
 const SCOPES_MAX: usize = 200;
 
-/// What a server says of itself (RFC 9728 §2).
+/// A server's protected resource metadata (RFC 9728 §2).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Resource {
-    /// Its name for itself.
+    /// The server's own identifier.
     pub name: Option<String>,
-    /// Its authorization servers, as it writes them.
+    /// The authorization servers, as the document lists them.
     pub servers: Vec<String>,
     /// The scopes to ask for.
     pub scopes: Vec<String>,
 }
 
-/// Reads the metadata of a server. `None`: it is no such document.
+/// Parses a server's metadata. Returns `None` if the body is a different document.
 pub fn resource(body: &[u8]) -> Option<Resource> {
     let document = object(body)?;
     let resource = document.get("resource").and_then(Value::as_str);
@@ -53,13 +53,14 @@ pub fn resource(body: &[u8]) -> Option<Resource> {
     })
 }
 
-/// The name of an authorization server: a text, or an object that has it.
+/// Returns the name of an authorization server: a text, or an object that contains it.
 fn server_name(value: &Value) -> Option<&str> {
     let inner = value.get("issuer").or_else(|| value.get("url"));
     value.as_str().or_else(|| inner?.as_str())
 }
 
-/// Reads the metadata of an authorization server that stands at a place. `None`: it is no such document.
+/// Parses the metadata of an authorization server that was found at `place`. Returns `None` if the body is a
+/// different document.
 pub fn server(body: &[u8], place: &Url) -> Option<AuthorizationMetadata> {
     let mut document = object(body)?;
     for key in [
@@ -89,7 +90,7 @@ pub fn server(body: &[u8], place: &Url) -> Option<AuthorizationMetadata> {
             document.insert(key.to_owned(), json!(words));
         }
     }
-    // An empty list names no method, which is not what a missing one says.
+    // An empty list offers no method, while a missing list says nothing.
     let key = "code_challenge_methods_supported";
     if let Some(methods) = document.remove(key).as_ref().and_then(words) {
         document.insert(key.to_owned(), json!(methods));
@@ -97,7 +98,7 @@ pub fn server(body: &[u8], place: &Url) -> Option<AuthorizationMetadata> {
     serde_json::from_value(Value::Object(document)).ok()
 }
 
-/// The words of a list, or of a text in its place.
+/// Returns the words of a list, or of a text in its place.
 fn words(value: &Value) -> Option<Vec<String>> {
     let words: Vec<&str> = match value {
         Value::Array(items) => items.iter().filter_map(Value::as_str).collect(),
@@ -110,7 +111,7 @@ fn words(value: &Value) -> Option<Vec<String>> {
     Some(words.take(SCOPES_MAX).map(str::to_owned).collect())
 }
 
-/// The object in a body.
+/// Returns the object in a body.
 fn object(body: &[u8]) -> Option<Map<String, Value>> {
     match serde_json::from_slice(unmarked(body)) {
         Ok(Value::Object(object)) => Some(object),

@@ -1,6 +1,6 @@
-//! Who gives tokens for a server: [`discover`] goes from place to place (MCP authorization, RFC 9728,
-//! RFC 8414, OpenID Connect Discovery) until a document fits. One that is missing, broken or another's is
-//! passed over, and what was wrong with it is told where no other fits.
+//! Finds the authorization server of an MCP server. [`discover`] tries one place after another (MCP
+//! authorization, RFC 9728, RFC 8414, OpenID Connect Discovery) until a document fits. Missing, broken and
+//! foreign documents are skipped; if none fits, the error reports what was wrong with them.
 
 mod document;
 mod places;
@@ -20,23 +20,23 @@ use super::{
 };
 use crate::config::{OAuth, ResourceName};
 
-/// How long the whole search may take.
+/// The timeout of the whole search.
 const TIME_MAX: Duration = Duration::from_secs(40);
-/// How many places are asked at most.
+/// The maximum number of places that are tried.
 const PLACES_MAX: usize = 40;
 
-/// What was found.
+/// The result of discovery.
 #[derive(Debug)]
 pub struct Found {
-    /// Who gives tokens, and where.
+    /// The authorization server's metadata.
     pub metadata: AuthorizationMetadata,
-    /// The server as it names itself (RFC 8707).
+    /// The MCP server's own resource identifier (RFC 8707).
     pub resource: String,
-    /// The scopes that it asks for.
+    /// The scopes that the server asks for.
     pub scopes: Vec<String>,
 }
 
-/// Finds out who gives tokens for a server. `is_login`: a person is sent there, with PKCE.
+/// Finds the authorization server of a server. `is_login`: a user will log in there, with PKCE.
 pub async fn discover(
     server: &Url,
     settings: &OAuth,
@@ -74,21 +74,21 @@ pub async fn discover(
 
 /// A search.
 struct Search<'a> {
-    /// The server.
+    /// The MCP server.
     server: &'a Url,
-    /// What the operator wrote.
+    /// The operator's settings.
     settings: &'a OAuth,
-    /// How documents are asked for.
+    /// Sends the requests for documents.
     traffic: &'a Traffic,
-    /// Whether a person is sent there.
+    /// Whether a user will log in there.
     is_login: bool,
-    /// What was wrong with places.
+    /// What was wrong with the places.
     troubles: Troubles,
-    /// How many may still be asked.
+    /// How many places may still be tried.
     places_left: usize,
-    /// What the server says of itself.
+    /// The server's protected resource metadata.
     found: Option<Resource>,
-    /// The scopes of its challenge.
+    /// The scopes in the server's challenge.
     scopes: Vec<String>,
 }
 
@@ -96,7 +96,7 @@ struct Search<'a> {
 type Place = (Url, bool);
 
 impl Search<'_> {
-    /// All of it.
+    /// Runs the search.
     async fn run(&mut self) -> Result<AuthorizationMetadata, OAuthError> {
         let places = self.places_of_resource().await;
         let settings = self.settings;
@@ -126,7 +126,7 @@ impl Search<'_> {
                 }
             }
         }
-        // What the server never named is not a place to send a person to.
+        // The bridge does not send a user to a place that the server never named.
         if names_servers || self.troubles.is_misled() {
             return Err(self.troubles.error());
         }
@@ -141,7 +141,8 @@ impl Search<'_> {
         }
     }
 
-    /// Where the server's own metadata may stand: where its challenge says, and then the usual places.
+    /// Returns the places of the server's own metadata: those in its challenge first, then the standard
+    /// places.
     async fn places_of_resource(&mut self) -> Vec<Place> {
         let challenges = self.traffic.challenges(self.server).await;
         let scope = challenge::scope(&challenges).unwrap_or_default();
@@ -161,7 +162,7 @@ impl Search<'_> {
         places
     }
 
-    /// Learns what the server says of itself, as far as it does.
+    /// Reads the server's own metadata, if it has any.
     async fn describe(&mut self, places: &[Place]) {
         for (place, is_named) in places {
             if let Some(resource) = self.resource_at(place, *is_named).await {
@@ -171,7 +172,7 @@ impl Search<'_> {
         }
     }
 
-    /// The server's metadata at a place, or where that place points to.
+    /// Reads the server's metadata at a place, or at the place that its challenge points to.
     async fn resource_at(&mut self, place: &Url, is_named: bool) -> Option<Resource> {
         match self.ask(place).await? {
             Got::Document(body) => self.fitting(place, &body, is_named),
@@ -187,11 +188,11 @@ impl Search<'_> {
         }
     }
 
-    /// A document, if it is one and this server's.
+    /// Parses a document, if it is the metadata of this server.
     fn fitting(&mut self, place: &Url, body: &[u8], is_named: bool) -> Option<Resource> {
         let Some(resource) = document::resource(body) else {
             self.troubles
-                .passed_over(place, "is no metadata of a server");
+                .passed_over(place, "is not protected resource metadata");
             return None;
         };
         let name = resource.name.as_deref().unwrap_or_default();
@@ -215,11 +216,11 @@ impl Search<'_> {
         None
     }
 
-    /// An authorization server that the server names.
+    /// Tries an authorization server that the server named.
     async fn of_name(&mut self, from: &Url, name: &str) -> Option<AuthorizationMetadata> {
         let Ok(url) = from.join(name) else {
             self.troubles
-                .wrong(from, &format!("names `{name}`, which is no URL"));
+                .wrong(from, &format!("names `{name}`, which is not a valid URL"));
             return None;
         };
         if !url.path().contains("/.well-known/") {
@@ -231,8 +232,8 @@ impl Search<'_> {
         }
     }
 
-    /// The metadata of an issuer, from any of its places. `expected` is its name where something names
-    /// it; else a document counts that stands at a place of its own.
+    /// Finds the metadata of an issuer at any of its places. `expected` is its name if a document stated it;
+    /// without a name, a document counts only at one of its own places.
     async fn of_issuer(
         &mut self,
         issuer: &Url,
@@ -249,7 +250,7 @@ impl Search<'_> {
                         return Some(metadata);
                     }
                 }
-                // Its other places are on the same host.
+                // The other places are on the same host.
                 Got::Dead(reason) => {
                     self.troubles.passing(&place, &reason);
                     return None;
@@ -262,19 +263,21 @@ impl Search<'_> {
         None
     }
 
-    /// The document that the operator names.
+    /// Reads the document that the operator configured.
     async fn named_document(&mut self, place: &Url) -> Result<AuthorizationMetadata, OAuthError> {
         let got = self.ask(place).await;
         if let Some(Got::Document(body)) = got {
             let Some(metadata) = document::server(&body, place) else {
                 self.troubles
-                    .wrong(place, "is no metadata of an authorization server");
+                    .wrong(place, "is not authorization server metadata");
                 return Err(self.troubles.error());
             };
             let received = metadata.issuer.as_deref().unwrap_or_default();
             let expected = self.settings.issuer.as_deref().map(Url::as_str);
             if expected.is_some_and(|expected| !places::is_same(expected, received)) {
-                let what = format!("names the issuer `{received}`, and `issuer` another");
+                let what = format!(
+                    "names the issuer `{received}`, which differs from the `issuer` setting"
+                );
                 self.troubles.wrong(place, &what);
             } else if let Err(reason) = self.check(&metadata) {
                 self.troubles.wrong(place, &reason);
@@ -290,7 +293,7 @@ impl Search<'_> {
         Err(self.troubles.error())
     }
 
-    /// A document of an authorization server, if it is one, of this issuer, and of use.
+    /// Returns the metadata in a document if it is valid, belongs to this issuer and is usable.
     fn usable(
         &mut self,
         place: &Url,
@@ -325,7 +328,8 @@ impl Search<'_> {
         }
     }
 
-    /// Whether credentials may be sent to the endpoints of a document, and a person with PKCE.
+    /// Checks whether credentials may be sent to the endpoints of a document, and whether a user can log in
+    /// with PKCE.
     fn check(&self, metadata: &AuthorizationMetadata) -> Result<(), String> {
         let named = [
             Some(&metadata.authorization_endpoint),
@@ -335,7 +339,7 @@ impl Search<'_> {
         for endpoint in named.into_iter().flatten() {
             let url: Url = endpoint
                 .parse()
-                .map_err(|error| format!("an endpoint of it is no URL: {error}"))?;
+                .map_err(|error| format!("has an endpoint that is not a valid URL: {error}"))?;
             self.traffic.check(&url)?;
         }
         let lacks = |list: &Option<Vec<String>>, word: &str| {
@@ -351,13 +355,13 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// Asks a place, while the budget lasts.
+    /// Requests a place, while the budget lasts.
     async fn ask(&mut self, place: &Url) -> Option<Got> {
         self.places_left = self.places_left.checked_sub(1)?;
         Some(self.traffic.document(place).await)
     }
 
-    /// Notes what was wrong with a place that had no document.
+    /// Records what was wrong with a place without a document.
     fn miss<T>(&mut self, place: &Url, got: Got) -> Option<T> {
         match got {
             Got::Failing(reason) | Got::Dead(reason) => self.troubles.passing(place, &reason),
@@ -367,7 +371,7 @@ impl Search<'_> {
         None
     }
 
-    /// The endpoints of servers that publish nothing (MCP 2025-03-26).
+    /// The default endpoints for servers that publish no metadata (MCP 2025-03-26).
     fn usual_endpoints(&self) -> Result<AuthorizationMetadata, OAuthError> {
         let endpoint = |path: &str| {
             let mut url = self.server.clone();

@@ -1,8 +1,8 @@
-//! Where metadata is looked for, and which names mean the same place.
+//! The places where metadata is looked up, and the names that mean the same place.
 
 use url::Url;
 
-/// Where the metadata of a server may stand (RFC 9728 §3.1), the likeliest first.
+/// The places of a server's metadata (RFC 9728 §3.1), the most likely first.
 pub fn of_resource(server: &Url) -> Vec<Url> {
     let name = "/.well-known/oauth-protected-resource";
     let path = server.path().trim_matches('/');
@@ -16,8 +16,8 @@ pub fn of_resource(server: &Url) -> Vec<Url> {
     ]
 }
 
-/// Where the metadata of an authorization server may stand (RFC 8414 §3.1, OpenID Connect Discovery §4,
-/// MCP authorization), the likeliest first.
+/// The places of an authorization server's metadata (RFC 8414 §3.1, OpenID Connect Discovery §4, MCP
+/// authorization), the most likely first.
 pub fn of_issuer(issuer: &Url) -> Vec<Url> {
     let (oauth, openid) = (
         "/.well-known/oauth-authorization-server",
@@ -37,8 +37,8 @@ pub fn of_issuer(issuer: &Url) -> Vec<Url> {
     ]
 }
 
-/// Whether a document that stands at a place may be that of an issuer which nothing else names: the
-/// place is one of the issuer's own. The last two of an issuer with a path are its host's and not its own.
+/// Whether a document at a place may belong to an issuer that no other document named: the place is one of
+/// the issuer's own. For an issuer with a path, the last two places belong to its host.
 pub fn is_own(place: &Url, issuer: &str) -> bool {
     let Ok(issuer) = issuer.parse::<Url>() else {
         return false;
@@ -47,9 +47,9 @@ pub fn is_own(place: &Url, issuer: &str) -> bool {
     of_issuer(&issuer).iter().take(own).any(|it| it == place)
 }
 
-/// Whether two names mean one place: they differ in a slash at the end, or in what URLs do not tell
-/// apart. RFC 8414 §3.3 wants the very same text; the metadata of either name stands at the same place of
-/// the same origin, so there is no second party that could take the other's part.
+/// Whether two names mean the same place: they differ only in a trailing slash, or in details that URLs
+/// ignore. RFC 8414 §3.3 requires identical text. Both names have their metadata at the same place of the
+/// same origin, so another party cannot use this to impersonate the issuer.
 pub fn is_same(one: &str, other: &str) -> bool {
     let read = |text: &str| text.parse::<Url>().ok();
     let (Some(one), Some(other)) = (read(one), read(other)) else {
@@ -63,7 +63,7 @@ pub fn is_same(one: &str, other: &str) -> bool {
         && other.fragment().is_none()
 }
 
-/// Whether a resource is a server, or a place above it (RFC 9728 §3.3, with a slash more or less).
+/// Whether a resource is the server or a parent path of it (RFC 9728 §3.3, ignoring a trailing slash).
 pub fn covers(resource: &str, server: &Url) -> bool {
     let Ok(resource) = resource.parse::<Url>() else {
         return false;

@@ -1,4 +1,4 @@
-//! [`Troubles`]: why no place of a search had what was looked for.
+//! [`Troubles`]: collects why a search found no document.
 
 use url::Url;
 
@@ -7,78 +7,78 @@ use super::super::{
     traffic::place,
 };
 
-/// How many are kept.
+/// The maximum number of problems that are kept.
 const KEPT_MAX: usize = 4;
 
-/// What was wrong with places, in their order.
+/// The problems of the places, in order.
 #[derive(Debug, Default)]
 pub struct Troubles {
     kept: Vec<Trouble>,
-    /// Whether a document that the server itself named is not its own.
+    /// Whether the server itself named a document that belongs to another server.
     is_misled: bool,
 }
 
-/// What was wrong with one.
+/// The problem of one place.
 #[derive(Debug)]
 struct Trouble {
     words: String,
     weight: Weight,
 }
 
-/// How much a trouble tells.
+/// The significance of a problem.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Weight {
-    /// A document that is not to be used.
+    /// A document that must not be used.
     Wrong,
-    /// A failure that passes.
+    /// A temporary failure.
     Passing,
-    /// A guess that was another's; it alone is no reason to stop.
+    /// A guessed place that belongs to another server. On its own it does not stop the search.
     PassedOver,
 }
 
 impl Troubles {
-    /// Whether nothing speaks against going on.
+    /// Whether the search may continue.
     pub fn is_empty(&self) -> bool {
         let mut kept = self.kept.iter();
         kept.all(|it| it.weight == Weight::PassedOver)
     }
 
-    /// Whether the server itself named a document that is not its own.
+    /// Whether the server itself named a document that belongs to another server.
     pub fn is_misled(&self) -> bool {
         self.is_misled
     }
 
-    /// Forgets them.
+    /// Removes all problems.
     pub fn clear(&mut self) {
         *self = Self::default();
     }
 
-    /// A document that is not to be used.
+    /// Adds a document that must not be used.
     pub fn wrong(&mut self, at: &Url, what: &str) {
         self.keep(at, what, Weight::Wrong);
     }
 
-    /// One of another issuer (RFC 8414 §3.3).
+    /// Adds a document of another issuer (RFC 8414 §3.3).
     pub fn foreign(&mut self, at: &Url, what: &str) {
         let words = format!(
-            "{what}; if that is right, set `metadata_url = \"{}\"` in its `oauth` table",
+            "{what}; if that is intended, set `metadata_url = \"{}\"` in its `oauth` table",
             place(at)
         );
         self.keep(at, &words, Weight::Wrong);
     }
 
-    /// One that the server itself named.
+    /// Adds a wrong document that the server itself named.
     pub fn misled(&mut self, at: &Url, what: &str) {
         self.is_misled = true;
         self.keep(at, what, Weight::Wrong);
     }
 
-    /// One that was guessed and is another server's.
+    /// Adds a guessed document that belongs to another server.
     pub fn passed_over(&mut self, at: &Url, what: &str) {
         self.keep(at, what, Weight::PassedOver);
     }
 
-    /// A failure that passes.
+    /// Adds a temporary failure.
     pub fn passing(&mut self, at: &Url, what: &str) {
         self.keep(at, what, Weight::Passing);
     }
@@ -90,7 +90,7 @@ impl Troubles {
         }
     }
 
-    /// The error that they make, the one that tells most first.
+    /// Builds the error, the most significant problem first.
     pub fn error(&mut self) -> OAuthError {
         self.kept.sort_by_key(|it| it.weight);
         let is_passing = self

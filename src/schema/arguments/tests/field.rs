@@ -1,10 +1,10 @@
-//! The schemas of real servers.
+//! Tests with the schemas of real servers.
 
 use std::{collections::BTreeMap, fs};
 
 use super::*;
 
-/// Every tool of the servers we know, with the file it comes from.
+/// Returns every tool of the known servers, with the file that contains it.
 fn corpus() -> Vec<(String, Value)> {
     let mut tools = Vec::new();
     for entry in fs::read_dir("tests/corpus/tools").unwrap() {
@@ -30,7 +30,7 @@ fn every_schema_of_the_field_compiles() {
     for (name, schema) in &tools {
         let (compiled, warnings) = compile_alone(schema);
         assert!(compiled.validator.is_some(), "{name}: {warnings:?}");
-        // Nothing at all is either enough, or the answer names what is missing.
+        // An empty object is either accepted, or the answer names what is missing.
         if let Err(refusal) = compiled.accept(b"{}", Effort::Full) {
             let detail = refusal.detail();
             assert!(

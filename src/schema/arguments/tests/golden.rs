@@ -1,9 +1,9 @@
-//! Every call recorded from mcpo 0.0.20; `differences_request.json` beside the recording lists what
-//! we do otherwise, and why.
+//! Tests against calls recorded from mcpo 0.0.20. `differences_request.json` next to the recording lists the
+//! intended differences, with reasons.
 
 use super::*;
 
-/// A file beside the recording.
+/// Reads a file next to the recording.
 macro_rules! data {
     ($name:literal) => {
         serde_json::from_str(include_str!(concat!(
@@ -24,7 +24,7 @@ struct Call {
     answer: String,
 }
 
-/// Reads the recording up to the section that is about routes.
+/// Reads the recording up to the section about routes.
 fn calls() -> Vec<Call> {
     let text = include_str!("../../../../tests/golden/mcpo/observed_request.txt");
     let text = text.split("-- routes").next().unwrap();
@@ -46,7 +46,7 @@ fn calls() -> Vec<Call> {
         .collect()
 }
 
-/// Takes the escapes of a Python literal out.
+/// Decodes the escapes of a Python literal.
 fn unquoted(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = text.bytes();
@@ -67,18 +67,18 @@ fn unquoted(text: &str) -> Vec<u8> {
     bytes
 }
 
-/// What we do with a recorded call, printed as the recording prints it.
+/// Returns the outcome of a recorded call, printed as in the recording.
 fn ours(schema: &ArgumentSchema, body: &[u8]) -> (u16, String) {
     match schema.accept(body, Effort::Full) {
         Ok(arguments) => (200, format!("ARGS {}", Value::Object(arguments))),
         Err(refusal) => (
-            refusal.status(),
+            refusal.code().status(),
             json!({ "detail": refusal.detail() }).to_string(),
         ),
     }
 }
 
-/// Equal but for the order of keys and the spelling of numbers.
+/// Whether two texts are equal except for the order of keys and the format of numbers.
 fn agree(a: &str, b: &str) -> bool {
     let read = |text: &str| {
         let text = text.strip_prefix("ARGS ").unwrap_or(text);
@@ -87,7 +87,7 @@ fn agree(a: &str, b: &str) -> bool {
     same(&read(a), &read(b))
 }
 
-/// What we do otherwise than mcpo 0.0.20.
+/// An intended difference from mcpo 0.0.20.
 #[derive(serde::Deserialize)]
 struct Difference {
     tool: String,
@@ -97,10 +97,10 @@ struct Difference {
     theirs: u16,
     /// Our status.
     ours: u16,
-    /// What the server gets.
+    /// The arguments that the server receives.
     #[serde(default)]
     arguments: Value,
-    /// Why it gets nothing.
+    /// Why the server receives nothing.
     #[serde(default)]
     detail: Value,
 }
@@ -119,7 +119,7 @@ impl Difference {
 #[test]
 fn every_call_ends_as_with_mcpo_or_differs_on_purpose() {
     let mut tools: Vec<Value> = data!("tools.json");
-    // Tools of the recording whose schemas were not kept: written again from what the answers show.
+    // Tools whose schemas were not recorded. They were reconstructed from the answers.
     tools.extend::<Vec<Value>>(data!("lost_tools.json"));
     let differences: Vec<Difference> = data!("differences_request.json");
     let mut wrong = Vec::new();

@@ -1,17 +1,17 @@
-//! Schemas and bodies that would take for ever, or all memory.
+//! Tests of schemas and bodies that would take forever, or all memory.
 
 use std::{fmt::Write as _, fs};
 
 use super::*;
 
-/// How long one check may take: the full budget of time, and one match that is under way. Without optimizations
-/// the same steps take longer.
+/// The limit for one check: the whole time budget, and one running match. Without optimizations the same
+/// steps take longer.
 const CHECK_MAX: Duration = Duration::from_millis(if cfg!(debug_assertions) { 3_000 } else { 950 });
 
-/// How long one schema may take to compile.
+/// The limit for compiling one schema.
 const COMPILE_MAX: Duration = Duration::from_secs(if cfg!(debug_assertions) { 30 } else { 4 });
 
-/// Levels of definitions, each of which uses the one below as `level` says.
+/// Builds levels of definitions. `level` makes each one from the reference to the one below.
 fn shared(levels: usize, leaf: Value, level: impl Fn(Value) -> Value) -> Value {
     let mut definitions = Map::new();
     definitions.insert("l0".to_owned(), leaf);
@@ -29,22 +29,22 @@ fn shared(levels: usize, leaf: Value, level: impl Fn(Value) -> Value) -> Value {
 /// Makes a level out of the reference to the one below.
 type Level = fn(Value) -> Value;
 
-/// What came of a check: whether the body was accepted, or the code of the refusal.
+/// Returns the outcome of a check: `ok`, or the code of the refusal.
 fn outcome(schema: &ArgumentSchema, body: &str, effort: Effort) -> &'static str {
     match schema.accept(body.as_bytes(), effort) {
         Ok(_) => "ok",
-        Err(refusal) => refusal.code(),
+        Err(refusal) => refusal.code().as_str(),
     }
 }
 
-/// How long this thread has computed: other work on the machine does not count.
+/// Returns the CPU time of this thread, which does not depend on other work on the machine.
 fn cpu_time() -> Duration {
     let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     let spent = text.split(' ').next().and_then(|it| it.parse().ok());
     Duration::from_nanos(spent.unwrap_or_default())
 }
 
-/// Compiles and checks within the time there is, on a thread as small as any of ours.
+/// Compiles and checks within the limits, on a thread with the smallest stack in use.
 fn timed(name: &str, schema: &Value, body: &str) -> &'static str {
     let (name, schema, body) = (name.to_owned(), schema.clone(), body.to_owned());
     let work = move || {
@@ -141,7 +141,7 @@ fn schemas_that_look_at_a_value_exponentially_often_are_refused() {
     assert_eq!(timed("honest", &schema, r#"{"a":1}"#), "ok");
     assert_eq!(timed("honest", &schema, r#"{"b":1}"#), "invalid_arguments");
     let schema = shared(22, json!(false), |it| json!({"anyOf": [it, it]}));
-    // What does not touch the costly part is served as ever.
+    // Arguments that do not involve the costly part are checked as usual.
     assert_eq!(timed("beside it", &schema, r#"{"b":"7"}"#), "ok");
 }
 
@@ -182,7 +182,7 @@ fn long_chains_of_references_do_not_overflow_the_stack() {
             timed(&format!("{name} {draft}"), &schema, r#"{"a":1}"#);
         }
     }
-    // As deep as JSON is read, eight times over: what the library compiles on one stack.
+    // Eight times as deep as JSON is parsed. The library compiles this on one stack.
     let mut deep = json!({"$ref": "#/$defs/d1"});
     for _ in 0..50 {
         deep = json!({"allOf": [deep]});
@@ -223,7 +223,7 @@ fn nesting_is_read_to_a_depth_and_no_deeper() {
 fn lists_that_are_compared_take_no_squared_time() {
     let schema =
         json!({"type": "object", "properties": {"a": {"type": "array", "uniqueItems": true}}});
-    // Trees of empty lists: all different, all without anything that could be hashed.
+    // Trees of empty lists: all different, and without anything to hash.
     let mut trees = vec!["[]".to_owned()];
     let mut next = 0;
     while trees.len() < 60_000 {

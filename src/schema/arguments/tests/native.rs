@@ -1,10 +1,10 @@
-//! What is put right where our own habits count, and what is left to mcpo's refusals.
+//! Tests of corrections under mcp-bridge's own conventions, and of what mcpo's conventions reject.
 
 use serde_json::json;
 
 use super::*;
 
-/// Accepts a body by our habits.
+/// Accepts a body under mcp-bridge's own conventions.
 fn accept(schema: &Value, body: &str) -> Option<Value> {
     let compiled = ArgumentSchema::compile(schema, &mut u64::MAX.clone(), Habits::NATIVE).0;
     let accepted = compiled.accept(body.as_bytes(), Effort::Full);
@@ -15,14 +15,14 @@ fn accept(schema: &Value, body: &str) -> Option<Value> {
     accepted.ok().map(Value::Object)
 }
 
-/// The argument `a` of such a schema, given as JSON text; `absent` where nothing is sent on.
+/// Returns the argument `a` after settling, for JSON text; `absent` if it is not sent.
 fn argument(schema: &Value, text: &str) -> Option<Value> {
     let schema = json!({"type": "object", "properties": {"a": schema}});
     let accepted = accept(&schema, &format!("{{\"a\": {text}}}"))?;
     Some(accepted.get("a").cloned().unwrap_or(json!("absent")))
 }
 
-/// The same by mcpo's habits.
+/// The same under mcpo's conventions.
 fn argument_of_mcpo(schema: &Value, text: &str) -> Option<Value> {
     let schema = json!({"type": "object", "properties": {"a": schema}});
     let accepted = super::accept(&schema, &format!("{{\"a\": {text}}}")).ok()?;
@@ -205,7 +205,7 @@ fn published_names_come_back_as_the_servers_own() {
     let published = json!({"StartTime_lt": "x", "uids": [{"id": "1"}], "filter_2": {"x": 2}});
     assert_eq!(accept(published.clone()), Some(own.clone()));
     assert_eq!(accept(json!({"arguments": published})), Some(own));
-    // As JSON in a text, one for a list, and where only a condition names it.
+    // Inside a JSON string, one value for a list, and a name that only a condition defines.
     assert_eq!(
         accept(
             json!({"StartTime_lt": "x", "uids": "[{\"id\": 1}]", "filter_2": "{\"x\": 2}", "only": "y"})
@@ -218,7 +218,7 @@ fn published_names_come_back_as_the_servers_own() {
         accept(json!({"StartTime<": "x", "uids": {"id": 1}})),
         Some(json!({"StartTime<": "x", "uids[]": [{"$id$": 1}]}))
     );
-    // What nobody published stays, and the server's own name wins.
+    // Unpublished names stay, and the server's own name takes precedence.
     assert_eq!(
         accept(json!({"StartTime<": "x", "free": {"id": 1}, "id": 1})),
         Some(json!({"StartTime<": "x", "free": {"id": 1}, "id": 1}))
@@ -272,7 +272,7 @@ fn contradictions_do_not_refuse_what_the_server_takes() {
     }
 }
 
-/// The sentence that a refused body is answered with.
+/// Returns the sentence that answers a rejected body.
 fn told(schema: &Value, body: &str, habits: Habits) -> Option<String> {
     let compiled = ArgumentSchema::compile(schema, &mut u64::MAX.clone(), habits).0;
     let refused = compiled.accept(body.as_bytes(), Effort::Full).err()?;
@@ -288,7 +288,7 @@ fn misspelt_names_are_refused_and_other_unknown_ones_pass() {
     let properties =
         json!({"max_count": {"type": "integer", "default": 3}, "path": {"type": "string"}});
     let closed = json!({"type": "object", "properties": properties});
-    // The schema, the body, whether it passes by our habits, and where unknown names are refused.
+    // The columns are: schema, body, accepted by native conventions, accepted if unknown names are rejected.
     let cases = [
         (closed.clone(), r#"{"max_cnt": 1}"#, false, false),
         (closed.clone(), r#"{"maxCount": 1}"#, false, false),

@@ -1,10 +1,10 @@
-//! Schemas and arguments nobody would write.
+//! Property tests with absurd schemas and arguments.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// Schemas with everything in them, some of it nonsense.
+/// Generates schemas with all keywords, some of them nonsense.
 fn any_schema() -> impl Strategy<Value = Value> {
     let scalar = prop_oneof![
         prop::sample::select(vec![
@@ -67,7 +67,7 @@ fn any_schema() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Arguments that often fit.
+/// Generates arguments that often fit.
 fn any_arguments() -> impl Strategy<Value = Value> {
     let leaf = prop::sample::select(vec![
         json!(null),
@@ -93,7 +93,7 @@ fn any_arguments() -> impl Strategy<Value = Value> {
     prop::collection::btree_map(key, value, 0..4).prop_map(|members| json!(members))
 }
 
-/// True if `new` is `old` with nothing but more keys.
+/// Whether `new` differs from `old` only by additional keys.
 fn only_adds(old: &Value, new: &Value) -> bool {
     match (old, new) {
         (Value::Object(old), Value::Object(new)) => old
@@ -121,7 +121,7 @@ proptest! {
                 if was_valid {
                     prop_assert!(only_adds(&arguments, &accepted), "{arguments} became {accepted}");
                 }
-                // Settled arguments are settled.
+                // Settling settled arguments changes nothing.
                 let again = compiled.accept_value(accepted.clone()).map(Value::Object);
                 prop_assert_eq!(again, Ok(accepted));
             }
