@@ -1,8 +1,11 @@
 //! The command line's grammar, with the help that teaches it.
 
-use std::{convert::Infallible, ffi::OsString, net::SocketAddr, path::PathBuf};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{
+    Args, Parser, Subcommand,
+    builder::{StringValueParser, TypedValueParser as _},
+};
 use url::Url;
 
 use super::{
@@ -164,14 +167,9 @@ pub struct ImportArgs {
     #[arg(long, value_name = "FILE")]
     pub env_file: Option<PathBuf>,
     /// mcpo's `--api-key`: becomes `[identity.keys.openwebui]`, and its text goes to `--env-file`.
-    #[arg(long, value_name = "KEY", env = "MCPO_API_KEY", hide_env_values = true, value_parser = secret)]
+    #[arg(long, value_name = "KEY", env = "MCPO_API_KEY", hide_env_values = true, value_parser = StringValueParser::new().map(Secret::new))]
     pub api_key: Option<Secret>,
     /// Read the files that servers name as `envFile`, and take over their variables.
     #[arg(long)]
     pub read_env_files: bool,
-}
-
-/// A text that does not show itself.
-fn secret(text: &str) -> Result<Secret, Infallible> {
-    Ok(Secret::new(text))
 }

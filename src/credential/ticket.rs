@@ -201,17 +201,21 @@ pub(super) fn prefix_of(account: &AccountKey) -> String {
 }
 
 fn prefix(marker: &[u8]) -> String {
-    let hex: String = marker.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("ticket/{hex}/")
+    format!("ticket/{}/", hex(marker))
 }
 
 /// The row of an id: who reads the table cannot go on with it.
 fn row(id: &str) -> String {
     let bytes = URL_SAFE_NO_PAD.decode(id).unwrap_or_default();
     let marker = bytes.get(..ACCOUNT_BYTES).unwrap_or_default();
-    let hash = Sha256::digest(id);
-    let hash: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{}{hash}", prefix(marker))
+    format!("{}{}", prefix(marker), hex(&Sha256::digest(id)))
+}
+
+/// Bytes in hexadecimal digits.
+fn hex(bytes: &[u8]) -> String {
+    let digit = |half: u8| char::from_digit(u32::from(half), 16);
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(digit).collect()
 }
 
 /// Names an account without telling whose it is. Two accounts of one marker share their places.
@@ -252,7 +256,8 @@ mod tests {
             row.starts_with(&prefix_of(&account)) && !row.contains(&id),
             "{row}"
         );
-        for bad in ["", "openapi.json", &id[1..], &format!("{}/", &id[1..])] {
+        let short = id.get(1..).unwrap();
+        for bad in ["", "openapi.json", short, &format!("{short}/")] {
             assert!(!is_id(bad), "{bad}");
         }
     }

@@ -3,6 +3,7 @@
 use super::guard::{Admin, refused};
 use crate::{
     access::{GroupAt, bounds_advice, bridge_advice, group_advice, known_groups},
+    bridge::KnownTools,
     http::{AppState, error::ApiError},
     store::GrantRow,
 };
@@ -41,7 +42,7 @@ pub async fn of_bounds(
         return Ok((None, Vec::new()));
     };
     let known = bridge.known_tools().await.map_err(refused)?;
-    let tools = known.as_ref().map(|known| known.tools());
+    let tools = known.as_ref().map(KnownTools::tools);
     Ok(bounds_advice(
         &grant.bridge,
         &grant.tools,
