@@ -40,10 +40,11 @@ RUN apt-get update \
 # The configuration, and beside it everything that is written: the only folder that must be writable. Its group is
 # root's, so that a platform which picks the user by itself can write there too.
 RUN useradd --uid 1000 --user-group --home-dir /data --no-create-home --shell /bin/sh bridge \
-    && install -d -o 1000 -g 0 -m 2775 /data /data/files
+    && install -d -o 1000 -g 0 -m 2775 /data /data/files /data/workbooks
 COPY --from=build /src/target/release/mcp-bridge /usr/local/bin/mcp-bridge
-# MCP_DASHBOARD_COMMAND=mcp-dashboard switches its bridge on.
 COPY --from=build /src/target/release/examples/dashboard /usr/local/bin/mcp-dashboard
+# Its bridge is on here; a blank value switches it off.
+ENV MCP_DASHBOARD_COMMAND=mcp-dashboard
 # Under mcpo's name it takes mcpo's command line.
 RUN ln -s mcp-bridge /usr/local/bin/mcpo
 COPY bridges.toml /data/bridges.toml
@@ -93,7 +94,9 @@ COPY --from=tools /tools /
 COPY deploy/image /tmp/image
 # The servers of bridges.toml, at the versions written there with all they need: nothing is fetched at the start.
 RUN python3 /tmp/image/install.py /data/bridges.toml && rm -r /tmp/image
-ENV PATH=/app/.venv/bin:$PATH
+COPY examples/excel/server.py /opt/servers/excel.py
+# The bridge `excel` is on here; a blank MCP_EXCEL_DIR switches it off.
+ENV PATH=/app/.venv/bin:$PATH MCP_EXCEL_DIR=/data/workbooks MCP_EXCEL_PROGRAM=/opt/servers/excel.py
 USER 1000
 
 # --- the image in the place of mcpo's: its user, folder and command line

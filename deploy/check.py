@@ -147,13 +147,19 @@ def published(paths):
 
 
 def edge():
-    """Traefik publishes the logins, and the administration where it is chosen."""
+    """Traefik publishes the logins, the files of links, and the administration where it is chosen."""
     text = read("deploy/edge/routes.yml")
     rule = re.search(r"rule: '(.*mcp-bridge.*)'", text).group(1)
     condition = re.compile(r"{{ if eq \(env \"EDGE_PUBLISH_ADMIN\"\) \"true\" }}(.*?){{ end }}")
     always = re.findall(r"PathPrefix\(`([^`]*)`\)", condition.sub("", rule))
     chosen = re.findall(r"PathPrefix\(`([^`]*)`\)", condition.search(rule).group(1))
     check(always == ["/mcp-bridge/oauth"], f"routes.yml publishes {', '.join(always)}")
+    patterns = re.findall(r"PathRegexp\(`([^`]*)`\)", rule)
+    check(len(patterns) == 1, f"routes.yml publishes {', '.join(patterns)}")
+    for path, is_file in [("/mcp-bridge/files/" + "a" * 43, True), ("/mcp-bridge/files/tool", False),
+                          ("/mcp-bridge/files/" + "a" * 43 + "/x", False), ("/mcp-bridge/servers", False)]:
+        found = any(re.search(pattern, path) for pattern in patterns)
+        check(found == is_file, f"routes.yml {'publishes' if found else 'does not publish'} {path}")
     check(chosen == ["/mcp-bridge/admin"], f"routes.yml publishes {', '.join(chosen)} where administration is chosen")
 
 
@@ -245,7 +251,9 @@ def image():
         if bridge.get("command") not in ("npx", "uvx"):
             continue
         asked += 1
-        package, version = next(word for word in bridge["args"] if not word.startswith("-")).rsplit("@", 1)
+        sources = [word.removeprefix("--from=") for word in bridge["args"] if word.startswith("--from=")]
+        words = sources or [word for word in bridge["args"] if not word.startswith("-")]
+        package, version = words[0].rsplit("@", 1)
         if bridge["command"] == "npx":
             check(npm.get(package) == version, f"{name}: deploy/image/npm has {package} {npm.get(package)}")
         else:
@@ -253,7 +261,8 @@ def image():
             text = lock.read_text() if lock.exists() else ""
             check(re.search(rf"^{re.escape(package)}=={re.escape(version)} ", text, re.M),
                   f"{name}: {lock.name} has no {package}=={version}")
-    for lock in (ROOT / "deploy" / "image").rglob("*.txt"):
+    locks = [*(ROOT / "deploy" / "image").rglob("*.txt"), *(ROOT / "tests" / "peers" / "py").glob("*.txt")]
+    for lock in locks:
         for entry in re.split(r"\n(?=\S)", lock.read_text().strip()):
             check("--hash=sha256:" in entry, f"{lock.name}: {entry.split()[0]} has no hash")
     dockerfile = read("Dockerfile")

@@ -50,6 +50,8 @@ error_codes! {
     IdentityUnavailable = "identity_unavailable", 503;
     /// The database does not answer.
     StoreUnavailable = "store_unavailable", 503;
+    /// The files that tools made for all callers use all the space that is reserved for them.
+    FilesFull = "files_full", 503;
     /// The call cannot be recorded, and calls without a record are refused.
     AuditUnavailable = "audit_unavailable", 503;
     /// The caller, their group, the bridge or the server allows fewer calls.

@@ -58,6 +58,9 @@ mod rate;
 // What they see of a call while it runs.
 mod chat;
 
+// What tools made for them, kept for a day.
+mod files;
+
 // Heart: one supervised task for each bridge.
 mod bridge;
 

@@ -129,6 +129,7 @@ async fn the_shipped_programs_start_and_answer() {
         assert!(answer.3.contains(text), "{path}: {}", answer.3);
     }
     assert!(shipped.folder().join("workbooks/sales.xlsx").exists());
+    workbooks_and_pages_of_the_former_services(&shipped).await;
 
     let (status, kind, place, page) = shipped
         .call("/dashboard/create_dashboard", shipped::board())
@@ -151,8 +152,66 @@ async fn the_shipped_programs_start_and_answer() {
     );
 }
 
-#[test]
-fn the_catalogue_and_the_locks_agree() {
+/// The calls of the Python services that came before, and the file behind the link of each workbook.
+async fn workbooks_and_pages_of_the_former_services(shipped: &Shipped) {
+    let rows = json!({ "title": "Sales", "headers": ["month", "amount"], "data": [["May", 3], ["June", 5]] });
+    let records = json!([{ "month": "May", "amount": 3 }]);
+    for (path, arguments) in [
+        ("/excel/create_excel", rows.clone()),
+        ("/excel/create_simple_excel", rows),
+        (
+            "/excel/create_excel_from_json",
+            json!({ "title": "Sales", "data": records }),
+        ),
+        (
+            "/excel/create_excel_from_json",
+            json!({ "json_data": records.to_string() }),
+        ),
+        ("/excel/export_workbook", json!({ "path": "sales.xlsx" })),
+    ] {
+        let answer = shipped.call(path, arguments.clone()).await;
+        assert_eq!(answer.0, 200, "{path} {arguments}: {}", answer.3);
+        let (status, kind, bytes) = shipped.open(&answer.3).await;
+        assert_eq!(
+            (status, kind.as_str()),
+            (
+                200,
+                "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+            ),
+            "{path}"
+        );
+        // A workbook is a ZIP archive.
+        assert!(bytes.starts_with(b"PK") && bytes.len() > 4_000, "{path}");
+    }
+    let drawn = json!({ "title": "Sales", "charts": [{ "type": "bar", "data": { "May": 3 } }] });
+    for (path, arguments) in [
+        (
+            "/dashboard/create_dashboard",
+            json!({ "specification": drawn }),
+        ),
+        (
+            "/dashboard/create_dashboard",
+            json!({ "specification": drawn.to_string() }),
+        ),
+        (
+            "/dashboard/create_simple_dashboard",
+            json!({ "title": "Sales", "data": { "May": 3 } }),
+        ),
+    ] {
+        let (status, kind, _, page) = shipped.call(path, arguments).await;
+        assert!(
+            status == 200 && kind.starts_with("text/html"),
+            "{path}: {page}"
+        );
+        assert!(
+            page.contains("<h1>Sales</h1>") && page.contains("<svg"),
+            "{page}"
+        );
+    }
+}
+
+/// Every package in the locks of the servers to test against: `npm:NAME@VERSION`, `pypi:NAME@VERSION`.
+fn locked() -> BTreeSet<String> {
     let mut locked = BTreeSet::new();
     for group in fs::read_dir("tests/peers/npm").expect("tests/peers/npm is readable") {
         let path = group
@@ -179,12 +238,25 @@ fn the_catalogue_and_the_locks_agree() {
         let text =
             fs::read_to_string(lock.expect("a folder entry").path()).expect("a lock is text");
         for line in text.lines() {
+            if line.starts_with("    --hash=sha256:") {
+                continue;
+            }
             let (name, version) = line
                 .split_once("==")
-                .expect("every line of a lock is an exact version");
+                .expect("every line of a lock is an exact version or a checksum of it");
+            // `NAME==VERSION \\`: its checksums follow, and without one nothing is installed.
+            let version = version
+                .strip_suffix(" \\")
+                .expect("every version has a checksum");
             locked.insert(format!("pypi:{name}@{version}"));
         }
     }
+    locked
+}
+
+#[test]
+fn the_catalogue_and_the_locks_agree() {
+    let locked = locked();
     let missing: Vec<_> = Catalogue::read()
         .packages()
         .into_iter()
@@ -194,6 +266,74 @@ fn the_catalogue_and_the_locks_agree() {
         missing.is_empty(),
         "not in any lock of tests/peers: {missing:?}"
     );
+}
+
+/// What `npx` and `uvx` start in an example has a version, the one in the locks; for the team it is what `bridges.toml` starts.
+#[test]
+fn the_examples_start_packages_that_exist() {
+    let started = |path: &Path| {
+        let text = fs::read_to_string(path).expect("an example is text");
+        let document: toml::Table = text.parse().expect("an example is TOML");
+        let bridges = document.get("bridges").and_then(toml::Value::as_table);
+        let mut packages = Vec::new();
+        for bridge in bridges.into_iter().flat_map(toml::Table::values) {
+            let index = match bridge.get("command").and_then(toml::Value::as_str) {
+                Some("npx") => "npm",
+                Some("uvx") => "pypi",
+                _ => continue,
+            };
+            let args = bridge["args"].as_array().expect("a list");
+            let mut words = args.iter().filter_map(toml::Value::as_str);
+            let named = words.find_map(|word| {
+                let source = word.strip_prefix("--from=");
+                source.or((!word.starts_with('-')).then_some(word))
+            });
+            packages.push(format!("{index}:{}", named.expect("a package")));
+        }
+        packages
+    };
+    let locked = locked();
+    let shipped = started(Path::new("bridges.toml"));
+    assert!(shipped.len() >= 9, "{shipped:?}");
+    let mut count = 0;
+    for example in fs::read_dir("examples").expect("examples is readable") {
+        let path = example.expect("a folder entry").path();
+        let is_catalogue = path.ends_with("catalogue.toml");
+        if path.extension().is_none_or(|it| it != "toml") || is_catalogue {
+            continue;
+        }
+        let is_team = path.ends_with("team.toml");
+        for package in started(&path) {
+            count += 1;
+            let (name, version) = package.rsplit_once('@').expect("a version");
+            assert!(
+                version.starts_with(|it: char| it.is_ascii_digit()),
+                "{}: {package} is not pinned",
+                path.display()
+            );
+            let is_locked = locked.contains(&package);
+            // Those that no lock has are told apart by their name.
+            let is_known = locked
+                .iter()
+                .any(|it| it.rsplit_once('@').is_some_and(|it| it.0 == name));
+            assert!(
+                is_locked || !is_known,
+                "{}: {package} has another version in the locks",
+                path.display()
+            );
+            assert!(
+                !is_team || is_locked && shipped.contains(&package),
+                "{package} is not in bridges.toml and a lock"
+            );
+        }
+    }
+    assert!(count >= 8, "{count} packages in all examples");
+    for package in &shipped {
+        assert!(
+            locked.contains(package),
+            "bridges.toml: {package} is in no lock"
+        );
+    }
 }
 
 async fn good_servers_are_ready(stage: &Stage, catalogue: &Catalogue) -> Vec<String> {

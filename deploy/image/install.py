@@ -24,23 +24,34 @@ def run(*command):
 
 
 def asked(words):
-    """What `start` looks up, and the package in it: the options and the first word that is none."""
+    """What `start` looks up (the options and the first word that is none), the package, its version, and the program.
+
+    With `--from=PACKAGE@VERSION` that word is a program among those of the package; else it is the package."""
     key = []
+    package = None
     for word in words:
         if word in ("-y", "--yes"):
             continue
         key.append(word)
-        if not word.startswith("-"):
-            return " ".join(key), *word.rsplit("@", 1)
+        if word.startswith("--from="):
+            package = word.removeprefix("--from=")
+        elif not word.startswith("-"):
+            name, version = (package or word).rsplit("@", 1)
+            return " ".join(key), name, version, word if package else name
     sys.exit(f"error: no package in {words}")
 
 
 def link(command, key, program):
     place = SERVERS / command / key
     place.parent.mkdir(parents=True, exist_ok=True)
-    program = program.resolve(strict=True)
-    program.chmod(0o755)
-    place.symlink_to(program)
+    if command == "uvx" and program.is_symlink():
+        # The interpreter of an environment. It finds its packages by the path that it is started with.
+        place.write_text(f'#!/bin/sh\nexec {program} "$@"\n')
+        place.chmod(0o755)
+    else:
+        program = program.resolve(strict=True)
+        program.chmod(0o755)
+        place.symlink_to(program)
     print(f"{command} {key}: {program}")
 
 
@@ -72,13 +83,16 @@ def install_python(folder, lock):
         f"--python={folder}/bin/python3", str(lock))
 
 
-def python_program(name, version):
+def python_program(name, version, program):
     lock = HERE / "python" / f"{name}.txt"
     if not lock.exists() or f"{name}=={version} \\" not in lock.read_text().splitlines():
         sys.exit(f"error: bridges.toml asks for {name}@{version}, {lock} has no such line")
     folder = SERVERS / "python" / name
     install_python(folder, lock)
-    return folder / "bin" / name
+    found = folder / "bin" / program
+    if not os.access(found, os.X_OK):
+        sys.exit(f"error: {name}@{version} has no program {program}")
+    return found
 
 
 def main():
@@ -91,8 +105,9 @@ def main():
         command = bridge.get("command")
         if command not in ("npx", "uvx"):
             continue
-        key, name, version = asked(bridge["args"])
-        link(command, key, node_program(modules, name, version) if command == "npx" else python_program(name, version))
+        key, name, version, program = asked(bridge["args"])
+        found = node_program(modules, name, version) if command == "npx" else python_program(name, version, program)
+        link(command, key, found)
     for leftover in (SERVERS / "cache", Path.home() / ".npm", Path.home() / ".cache"):
         shutil.rmtree(leftover, ignore_errors=True)
 

@@ -7,6 +7,8 @@ mod board;
 mod charts;
 mod numbers;
 mod page;
+mod shapes;
+mod specification;
 mod tools;
 
 use anyhow::Context as _;
@@ -21,8 +23,6 @@ use rmcp::{
     transport::stdio_pipes,
 };
 use serde_json::Value;
-
-use board::Board;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
@@ -60,8 +60,8 @@ impl ServerHandler for Dashboard {
     ) -> Result<CallToolResponse, ErrorData> {
         let arguments = Value::Object(request.arguments.unwrap_or_default());
         let board = match request.name.as_ref() {
-            "create_dashboard" => Board::read(arguments),
-            "create_simple_dashboard" => Board::read_simple(arguments),
+            "create_dashboard" => specification::board(arguments),
+            "create_simple_dashboard" => specification::simple(arguments),
             other => {
                 let message = format!("there is no tool `{other}`");
                 return Err(ErrorData::invalid_params(message, None));

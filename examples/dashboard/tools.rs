@@ -23,8 +23,11 @@ pub fn list() -> Vec<Tool> {
                         "description": "In the order in which they are shown.",
                         "items": chart(),
                     },
+                    "specification": {
+                        "description": "Instead of `charts`: the page as one object or text, in the words of a chart \
+                                        library or of a table. `charts` is more exact.",
+                    },
                 },
-                "required": ["title", "charts"],
             }),
         ),
         tool(
@@ -38,8 +41,17 @@ pub fn list() -> Vec<Tool> {
                     "labels": labels(),
                     "values": values(),
                     "unit": unit(),
+                    "data": {
+                        "description": "Instead of `labels` and `values`: an object of numbers by name, a list of \
+                                        records, or rows.",
+                    },
+                    "headers": {
+                        "type": "array", "items": { "type": "string" },
+                        "description": "The names of the columns, where `data` is rows.",
+                    },
+                    "chart_type": { "type": "string", "description": "Another name of `kind`." },
                 },
-                "required": ["title", "labels", "values"],
+                "required": ["title"],
             }),
         ),
     ]

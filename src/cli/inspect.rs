@@ -119,7 +119,7 @@ pub fn call(start: &Start, bridge: &str, tool: &str, arguments: &str) -> ExitCod
             again: &again,
         };
         let result = found.call(&grant, order, arguments.clone()).await?;
-        let reply = Reply::from_text(result, false)??;
+        let reply = Reply::from_text(result, false, None)??;
         let reply = reply.without_secrets(registry.redactor());
         print(&format!("{}\n", String::from_utf8_lossy(&reply.body)));
         Ok(())

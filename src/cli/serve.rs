@@ -165,6 +165,7 @@ async fn serve(plan: Plan, loaded: Loaded, redactor: Redactor) -> anyhow::Result
     let kept = sources::kept(&config, &sources, &lifecycle, &redactor);
     let (store, stop) = (sources.store.clone(), lifecycle.bridges.clone());
     let audit = Audit::start(&config.audit, store.clone(), &redactor, &tracker, stop);
+    let files = sources::files(&sources, &lifecycle);
     let credentials = sources::credentials(&sources, &kept, plan.variants, &redactor);
     let mut context = context(&lifecycle, &sources, &credentials, &redactor);
     context.notes_tools = true;
@@ -193,6 +194,7 @@ async fn serve(plan: Plan, loaded: Loaded, redactor: Redactor) -> anyhow::Result
         store,
         keyring: kept.keyring,
         group_keys: kept.group_keys,
+        files,
         audit,
         redactor,
         draining: lifecycle.soft.clone(),

@@ -9,6 +9,7 @@ use crate::{
     auth::Sources,
     config::Config,
     credential::{Accounts, Credentials, GroupKeys, Keyring, Variants},
+    files::Files,
     lifecycle::Lifecycle,
     redis::Redis,
     secret::Redactor,
@@ -76,6 +77,14 @@ pub fn kept(
         keyring: Some(keyring),
         group_keys,
     }
+}
+
+/// What tools made for their callers, deleted after its day from now on.
+pub fn files(sources: &Sources, lifecycle: &Lifecycle) -> Arc<Files> {
+    let files = Arc::new(Files::new(sources.store.clone()));
+    let run = Arc::clone(&files).run(lifecycle.bridges.clone());
+    lifecycle.tracker.spawn(run);
+    files
 }
 
 /// What sessions show to their servers.

@@ -64,6 +64,7 @@ pub(super) struct BridgeTable {
     pub(super) rename: BTreeMap<Text, Text>,
     pub(super) aliases: BTreeMap<Text, Text>,
     pub(super) embed_html: Option<bool>,
+    pub(super) file_links: Option<bool>,
     pub(super) progress: Option<bool>,
     pub(super) unknown_arguments: Option<Text>,
     pub(super) with_key: Option<Spanned<KeyTable>>,
@@ -105,6 +106,7 @@ impl BridgeTable {
         let (rename, aliases) = names(resolver, &self.rename, &self.aliases);
         let lazy = self.lazy.unwrap_or(false);
         let embed_html = self.embed_html.unwrap_or(false);
+        let file_links = self.file_links.unwrap_or(false);
         let progress = self.progress;
         let unknown_arguments = resolver.unknown_arguments(self.unknown_arguments.as_ref());
         let sessions_max = resolver.count("sessions_max", self.sessions_max.take(), 1);
@@ -140,6 +142,7 @@ impl BridgeTable {
             rename,
             aliases,
             embed_html,
+            file_links,
             progress,
             unknown_arguments,
             is_enabled,

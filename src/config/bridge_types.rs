@@ -20,6 +20,10 @@ use crate::{
 
 /// `[bridges.NAME]`.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of its own in the table"
+)]
 pub struct Bridge {
     /// The key of the table.
     pub name: BridgeName,
@@ -54,6 +58,8 @@ pub struct Bridge {
     pub aliases: BTreeMap<ToolName, ToolName>,
     /// HTML resources are answered as `text/html`. Default false.
     pub embed_html: bool,
+    /// Files in results are stored for a day and answered as links. Default false.
+    pub file_links: bool,
     /// Whether the progress of calls is shown in Open WebUI's chats. Default: the setting of
     /// `[identity.open_webui]`.
     pub progress: Option<bool>,
@@ -104,6 +110,7 @@ impl PartialEq for Bridge {
             rename,
             aliases,
             embed_html,
+            file_links,
             progress,
             unknown_arguments,
             is_enabled,
@@ -130,6 +137,7 @@ impl PartialEq for Bridge {
             && *rename == other.rename
             && *aliases == other.aliases
             && *embed_html == other.embed_html
+            && *file_links == other.file_links
             && *progress == other.progress
             && *unknown_arguments == other.unknown_arguments
             && *is_enabled == other.is_enabled

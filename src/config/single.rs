@@ -131,6 +131,7 @@ fn bridge(name: BridgeName, transport: Transport) -> Bridge {
         rename: BTreeMap::new(),
         aliases: BTreeMap::new(),
         embed_html: false,
+        file_links: false,
         unknown_arguments: UnknownArguments::Pass,
         progress: None,
         is_enabled: true,

@@ -221,7 +221,7 @@ fn unknown_keys_are_told_with_the_nearest_known_one() {
        |
     12 | zzz = 1
        | ^^^
-    hint: the keys are `enabled`, `title`, `description`, `command`, `args`, `env`, `inherit_env`, `cwd`, `user`, `url`, `transport`, `headers`, `basic_auth`, `oauth`, `pass_headers`, `credential`, `sessions_max`, `session_idle`, `protocol`, `connect_timeout`, `timeout`, `concurrency`, `queue`, `calls_per_minute`, `lazy`, `idle_stop`, `tools_allow`, `tools_deny`, `rename`, `aliases`, `embed_html`, `progress`, `unknown_arguments`, `with_key`
+    hint: the keys are `enabled`, `title`, `description`, `command`, `args`, `env`, `inherit_env`, `cwd`, `user`, `url`, `transport`, `headers`, `basic_auth`, `oauth`, `pass_headers`, `credential`, `sessions_max`, `session_idle`, `protocol`, `connect_timeout`, `timeout`, `concurrency`, `queue`, `calls_per_minute`, `lazy`, `idle_stop`, `tools_allow`, `tools_deny`, `rename`, `aliases`, `embed_html`, `file_links`, `progress`, `unknown_arguments`, `with_key`
     "##);
 }
 

@@ -12,7 +12,12 @@ use std::{
 use axum::body::{Body, Bytes, HttpBody};
 use http_body::{Frame, SizeHint};
 
-use super::{connections::Unread, gate::Held};
+use super::{
+    connections::{Connection, Unread},
+    error::ApiError,
+    gate::{Held, UNCOUNTED_BYTES},
+    sender::Sender,
+};
 
 /// The size of a piece, in bytes.
 const PIECE: usize = 64 << 10;
@@ -41,6 +46,22 @@ impl Answer {
             _held: held,
         })
     }
+}
+
+/// The body of an answer. A large one is counted until its caller has read it, and so is every one
+/// that shares its connection with others: there a client decides for each when it reads.
+pub async fn counted(bytes: &Bytes, sender: &Sender) -> Result<Body, ApiError> {
+    let size = bytes.len();
+    let Some(seat) = &sender.seat else {
+        return Ok(Body::from(Bytes::clone(bytes)));
+    };
+    if size <= UNCOUNTED_BYTES && !sender.is_multiplexed {
+        return Ok(Body::from(Bytes::clone(bytes)));
+    }
+    // Boxed: it is large, and most answers are small.
+    let held = Box::pin(seat.hold_answer(size)).await?;
+    let unread = sender.connection.as_ref().map(Connection::unread);
+    Ok(Answer::body(Bytes::clone(bytes), unread, held))
 }
 
 impl HttpBody for Answer {

@@ -9,6 +9,7 @@ mod connect;
 mod connections;
 mod documents;
 mod error;
+mod files;
 mod former;
 mod gate;
 mod health;
@@ -78,6 +79,7 @@ pub fn router(state: &Arc<AppState>) -> Router {
         Flavor::Native => routes
             .merge(admin::page_routes())
             .merge(connect::routes())
+            .merge(files::routes())
             .merge(former::routes())
             .nest("/admin/api", admin::routes())
             .nest("/admin", admin::former_routes()),

@@ -6,7 +6,7 @@ use http::{
     header::{CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE},
 };
 
-use super::error::ApiError;
+use super::{error::ApiError, files::Links};
 use crate::{
     bridge::Failure,
     config::Flavor,
@@ -30,6 +30,7 @@ pub fn reply(
     flavor: Flavor,
     result: String,
     redactor: &Redactor,
+    links: Option<&mut Links>,
 ) -> Result<Reply, ApiError> {
     if result.len() > SMALL_RESULT_BYTES
         && json::values_at_most(result.as_bytes()) > RESULT_VALUES_MAX
@@ -39,7 +40,13 @@ pub fn reply(
             format!("the result holds more than {RESULT_VALUES_MAX} values; ask the tool for less"),
         ));
     }
-    let read = Reply::from_text(result, embed_html);
+    let read = match links {
+        Some(links) => {
+            let mut keep = |file| links.place(file, redactor);
+            Reply::from_text(result, embed_html, Some(&mut keep))
+        }
+        None => Reply::from_text(result, embed_html, None),
+    };
     let read = read.map_err(|error| {
         let error = CallError::Protocol(error.to_string());
         ApiError::call(Failure::Call(error))

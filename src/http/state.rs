@@ -14,6 +14,7 @@ use crate::{
     chat::Chats,
     config::Config,
     credential::{Credentials, GroupKeys, Keyring},
+    files::Files,
     rate::Rates,
     secret::Redactor,
     store::{Directory, Store},
@@ -116,6 +117,8 @@ pub struct AppState {
     pub keyring: Option<Arc<Keyring>>,
     /// What groups call servers with instead of the shared credentials.
     pub group_keys: Arc<GroupKeys>,
+    /// What tools made for their callers.
+    pub files: Arc<Files>,
     /// What happened.
     pub audit: Arc<Audit>,
     /// Takes secrets out of answers.

@@ -9,12 +9,11 @@ use axum::{
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::{
-    answer::Answer,
+    answer::counted,
     body,
     connect::with_link,
-    connections::Connection,
     error::{ApiError, shown},
-    gate::UNCOUNTED_BYTES,
+    files::Links,
     identity::{identify, take_place, view_of},
     layers::Note,
     missing,
@@ -403,7 +402,7 @@ impl Call<'_> {
         };
         let result = bridge.call(&granted.grant, order, arguments).await;
         let result = match result {
-            Ok(text) => self.reply(text, redactor).await,
+            Ok(text) => self.reply(text, &granted.caller, redactor).await,
             Err(failure) => {
                 let error = ApiError::call(failure);
                 Err(with_link(self.state, bridge, &granted.caller, error).await)
@@ -413,7 +412,9 @@ impl Call<'_> {
             talk.end(end_of(&result));
         }
         let result = match result {
-            Ok(reply) => self.body_of(&reply).await.map(|body| (reply, body)),
+            Ok(reply) => counted(&reply.body, self.sender)
+                .await
+                .map(|body| (reply, body)),
             Err(error) => Err(error),
         };
         match result {
@@ -436,37 +437,38 @@ impl Call<'_> {
 }
 
 impl Call<'_> {
-    /// What a server's result says, without secrets. A large one is read where nobody waits for it.
-    async fn reply(&self, result: String, redactor: &Redactor) -> Result<Reply, ApiError> {
+    /// What a server's result says, without secrets, its files kept for the caller where the bridge is
+    /// set so. A large one is read where nobody waits for it.
+    async fn reply(
+        &self,
+        result: String,
+        caller: &Caller,
+        redactor: &Redactor,
+    ) -> Result<Reply, ApiError> {
         let bridge = &self.asked.bridge;
         let embed_html = bridge.config.embed_html;
         let flavor = self.settings.config.flavor;
-        if result.len() <= SMALL_RESULT_BYTES {
-            return reply(embed_html, flavor, result, redactor);
-        }
-        let redactor = redactor.clone();
-        let reading = move || reply(embed_html, flavor, result, &redactor);
-        let read = bridge.digest(reading).await;
-        read.unwrap_or_else(|error| {
-            let text = format!("the result cannot be read: {error}");
-            Err(ApiError::call(Failure::Call(CallError::Protocol(text))))
-        })
-    }
-
-    /// The body of an answer. A large one is counted until its caller has read it, and so is every one
-    /// that shares its connection with others: there a client decides for each when it reads.
-    async fn body_of(&self, reply: &Reply) -> Result<Body, ApiError> {
-        let size = reply.body.len();
-        let Some(seat) = &self.sender.seat else {
-            return Ok(Body::from(Bytes::clone(&reply.body)));
+        let mut links = Links::of(bridge, &self.settings.config);
+        let (reply, links) = if result.len() <= SMALL_RESULT_BYTES {
+            let read = reply(embed_html, flavor, result, redactor, links.as_mut())?;
+            (read, links)
+        } else {
+            let redactor = redactor.clone();
+            let reading = move || {
+                let read = reply(embed_html, flavor, result, &redactor, links.as_mut());
+                read.map(|reply| (reply, links))
+            };
+            let read = bridge.digest(reading).await.unwrap_or_else(|error| {
+                let text = format!("the result cannot be read: {error}");
+                Err(ApiError::call(Failure::Call(CallError::Protocol(text))))
+            });
+            read?
         };
-        if size <= UNCOUNTED_BYTES && !self.sender.is_multiplexed {
-            return Ok(Body::from(Bytes::clone(&reply.body)));
+        if let Some(links) = links {
+            // Boxed: most results hold no file.
+            Box::pin(links.keep(&self.state.files, caller)).await?;
         }
-        // Boxed: it is large, and most answers are small.
-        let held = Box::pin(seat.hold_answer(size)).await?;
-        let unread = self.sender.connection.as_ref().map(Connection::unread);
-        Ok(Answer::body(Bytes::clone(&reply.body), unread, held))
+        Ok(reply)
     }
 }
 

@@ -4,11 +4,13 @@
 //! the rest of the answer.
 
 mod block;
+mod file;
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use self::block::Block;
+pub use self::file::{File, Keep};
 use crate::{
     json::{self, Raw},
     secret::Redactor,
@@ -71,24 +73,31 @@ impl Reply {
     /// `structuredContent`. With `embed_html`, the first HTML resource is the whole answer.
     #[cfg(any(test, fuzzing))]
     pub fn from_result(result: Value, embed_html: bool) -> Result<Self, ToolError> {
-        Self::of(result, None, embed_html)
+        Self::of(result, None, embed_html, None)
     }
 
     /// Converts the JSON text of such a result, parsed as leniently as possible. Fails only if the text is
-    /// not JSON at all. Integers beyond 64 bits keep their digits.
+    /// not JSON at all. Integers beyond 64 bits keep their digits. `keep` takes the files out
+    /// of the result and returns the text that replaces each of them.
     pub fn from_text(
         text: String,
         embed_html: bool,
+        keep: Option<Keep<'_>>,
     ) -> serde_json::Result<Result<Self, ToolError>> {
         let result = json::read_lenient(&text)?;
         let exact = exact_structured(&text);
         // A large text is freed before its values are processed.
         drop(text);
-        Ok(Self::of(result, exact, embed_html))
+        Ok(Self::of(result, exact, embed_html, keep))
     }
 
     /// Returns the reply for a result. `exact` is its original `structuredContent`, if its digits matter.
-    fn of(result: Value, exact: Option<Vec<u8>>, embed_html: bool) -> Result<Self, ToolError> {
+    fn of(
+        result: Value,
+        exact: Option<Vec<u8>>,
+        embed_html: bool,
+        keep: Option<Keep<'_>>,
+    ) -> Result<Self, ToolError> {
         let mut result = match result {
             Value::Object(result) => result,
             // An empty answer.
@@ -102,8 +111,9 @@ impl Reply {
         let structured = result
             .remove("structuredContent")
             .filter(|value| !value.is_null());
-        let mut blocks = blocks(content);
-        if is_true(result.get("isError")) {
+        let is_error = is_true(result.get("isError"));
+        let mut blocks = blocks(content, keep.filter(|_| !is_error));
+        if is_error {
             return Err(ToolError::from_parts(&blocks, structured));
         }
         if embed_html
@@ -237,11 +247,18 @@ fn unfinished(result: &mut Map<String, Value>) -> Option<ToolError> {
 }
 
 /// Reads `content`, whatever its type.
-fn blocks(content: Option<Value>) -> Vec<Block> {
+fn blocks(content: Option<Value>, mut keep: Option<Keep<'_>>) -> Vec<Block> {
+    let mut read = |mut block: Value| {
+        let file = keep.as_mut().and_then(|keep| {
+            let file = File::take(&mut block)?;
+            Some(Block::Plain(keep(file)))
+        });
+        file.unwrap_or_else(|| Block::read(block))
+    };
     match content {
         None | Some(Value::Null) => Vec::new(),
-        Some(Value::Array(blocks)) => blocks.into_iter().map(Block::read).collect(),
-        Some(block) => vec![Block::read(block)],
+        Some(Value::Array(blocks)) => blocks.into_iter().map(read).collect(),
+        Some(block) => vec![read(block)],
     }
 }
 

@@ -55,6 +55,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!(3, "0003", "change_notice"),
     migration!(4, "0004", "credentials"),
     migration!(5, "0005", "call_repeats"),
+    migration!(6, "0006", "files"),
 ];
 
 /// What was applied, and when (microseconds since 1970).

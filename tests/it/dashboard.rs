@@ -9,6 +9,10 @@ mod charts;
 mod numbers;
 #[path = "../../examples/dashboard/page.rs"]
 mod page;
+#[path = "../../examples/dashboard/shapes.rs"]
+mod shapes;
+#[path = "../../examples/dashboard/specification.rs"]
+mod specification;
 
 use serde_json::{Value, json};
 

@@ -71,7 +71,7 @@ async fn replicas_that_start_at_once_migrate_once() {
     let applied = database
         .column("SELECT version::text FROM mcp_proxy.bridge_migration ORDER BY version")
         .await;
-    assert_eq!(applied, ["1", "2", "3", "4", "5"]);
+    assert_eq!(applied, ["1", "2", "3", "4", "5", "6"]);
 }
 
 #[tokio::test]

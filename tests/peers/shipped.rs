@@ -28,7 +28,7 @@ const PROGRAMS: [(&str, u64); 12] = [
     ("playwright", 25),
     ("grafana", 79),
     ("filesystem", 14),
-    ("excel", 46),
+    ("excel", 49),
     ("dashboard", 2),
     ("postgresql", 4),
 ];
@@ -92,6 +92,10 @@ impl Shipped {
             .envs(NO_INTERNET)
             .envs(variables)
             .env("MCP_DASHBOARD_COMMAND", dashboard())
+            .env(
+                "MCP_EXCEL_PROGRAM",
+                concat!(env!("CARGO_MANIFEST_DIR"), "/examples/excel/server.py"),
+            )
             .env(
                 "POSTGRES_MCP_URL",
                 database.replace("postgres://", "postgresql://"),
@@ -164,6 +168,18 @@ impl Shipped {
         let (kind, place) = (header("content-type"), header("content-disposition"));
         let status = answer.status().as_u16();
         (status, kind, place, answer.text().await.expect("a body"))
+    }
+
+    /// What is behind the link in an answer: status, type, the first bytes.
+    pub async fn open(&self, answer: &str) -> (u16, String, Vec<u8>) {
+        let told: Value = serde_json::from_str(answer).expect("an answer is JSON");
+        let link = told[1].as_str().expect("a link");
+        let path = link.split_once("/files/").expect("a link to a file").1;
+        let file = self.http.get(format!("{}/files/{path}", self.url)).send();
+        let file = file.await.expect("an answer");
+        let kind = file.headers()["content-type"].to_str().expect("ASCII");
+        let (status, kind) = (file.status().as_u16(), kind.to_owned());
+        (status, kind, file.bytes().await.expect("a body").to_vec())
     }
 
     /// Where it runs.

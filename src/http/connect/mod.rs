@@ -24,5 +24,6 @@ mod routes;
 mod short;
 mod vendor;
 
-pub use link::{public_url, with_link, without_link};
-pub use routes::{bridge, forget, routes};
+pub use link::{below, public_url, with_link, without_link};
+pub use page::refusal;
+pub use routes::{bridge, forget, root_of, routes};

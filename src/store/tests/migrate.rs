@@ -39,7 +39,7 @@ async fn two_replicas_that_start_at_once_migrate_once() {
         let applied = futures::future::join_all(stores.iter().map(Store::migrate)).await;
         let mut counts: Vec<_> = applied.into_iter().map(|it| it.unwrap().len()).collect();
         counts.sort_unstable();
-        assert_eq!(counts, [0, 0, 0, 5], "{:?}", base.url);
+        assert_eq!(counts, [0, 0, 0, 6], "{:?}", base.url);
         for store in &stores {
             assert_eq!(store.health(), Health::Connected);
             store.grants().await.unwrap();

@@ -1,0 +1,214 @@
+//! Files that tools make: a link in the answer of the call, and `GET /files/{id}` behind it.
+//!
+//! A link opens for its caller alone, who proves who they are as for every other request; a browser does so
+//! with Open WebUI's cookie, where both live on one host. What one may no longer call, one may no longer
+//! download.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    body::Bytes,
+    extract::{Path, Request, State},
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
+use http::{
+    HeaderValue, StatusCode,
+    header::{ACCEPT, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE},
+};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use url::Url;
+
+use super::{
+    answer::counted,
+    connect::{below, refusal, root_of},
+    dispatch,
+    error::ApiError,
+    identity,
+    sender::Sender,
+    state::AppState,
+};
+use crate::{
+    auth::Caller,
+    bridge::Bridge,
+    config::{Config, Flavor},
+    error_code::ErrorCode,
+    files::{FILE_BYTES_MAX, FileId, Files, owner_of},
+    name::BridgeName,
+    reply::File,
+    secret::Redactor,
+    store::{FileRow, StoreError},
+};
+
+/// Files that are kept of one result; those after them are not.
+const FILES_OF_RESULT_MAX: usize = 10;
+/// What a browser may do with a file that it shows nonetheless: nothing.
+const POLICY: &str = "default-src 'none'; sandbox; frame-ancestors 'none'";
+/// What stays as it is in `filename*` (RFC 8187 §3.2.1, `attr-char`).
+const ATTRIBUTE: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// The route. A bridge may be called `files`: what is no id of ours, and every other method, is for it.
+pub fn routes() -> Router<Arc<AppState>> {
+    Router::new().route("/files/{id}", get(download).fallback(dispatch))
+}
+
+/// Makes the links of one result.
+#[derive(Debug)]
+pub struct Links {
+    /// The bridge whose tool was called.
+    bridge: BridgeName,
+    /// What the links begin with.
+    base: Url,
+    /// The files to be kept, by the id in their link.
+    files: Vec<(FileId, File)>,
+}
+
+impl Links {
+    /// For a call of this bridge; `None` where it hands out no links.
+    pub fn of(bridge: &Bridge, config: &Config) -> Option<Self> {
+        let is_on = bridge.config.file_links && config.flavor == Flavor::Native;
+        is_on.then(|| Self {
+            bridge: bridge.name().clone(),
+            base: below(config, "/files/"),
+            files: Vec::new(),
+        })
+    }
+
+    /// What stands in the place of a file: its link, or why there is none.
+    pub fn place(&mut self, file: File, redactor: &Redactor) -> String {
+        let size = file.content.len();
+        let name = redactor.redact(&file.name).into_owned();
+        if size > FILE_BYTES_MAX {
+            return format!(
+                "(The file {name} has {size} bytes and is not kept: a link can hold {FILE_BYTES_MAX} bytes. Ask the tool for less.)"
+            );
+        }
+        if self.files.len() >= FILES_OF_RESULT_MAX {
+            return format!(
+                "(The file {name} is not kept: {FILES_OF_RESULT_MAX} files of one result are. Ask the tool for fewer at once.)"
+            );
+        }
+        if redactor.finds(&file.content) {
+            tracing::warn!(bridge.name = %self.bridge, "a file that a tool made holds a secret of ours and is not kept");
+            return format!("(The file {name} is not kept: it holds a secret of the bridge.)");
+        }
+        let id = FileId::random();
+        let link = format!("{}{}", self.base, id.as_str());
+        self.files.push((id, File { name, ..file }));
+        link
+    }
+
+    /// Keeps the files for the caller. An error is the answer of the whole call: a link that opens
+    /// nothing would be worse.
+    pub async fn keep(self, files: &Files, caller: &Caller) -> Result<(), ApiError> {
+        let owner = owner_of(caller);
+        for (id, file) in self.files {
+            let row = FileRow {
+                bridge: self.bridge.to_string(),
+                name: file.name,
+                media_type: file.media_type,
+                content: file.content.into(),
+            };
+            files.keep(&id, &owner, row).await.map_err(not_kept)?;
+        }
+        Ok(())
+    }
+}
+
+/// `GET /files/{id}`
+async fn download(
+    State(state): State<Arc<AppState>>,
+    Path(id): Path<String>,
+    mut request: Request,
+) -> Response {
+    let Some(id) = FileId::parse(&id) else {
+        return dispatch(State(state), request).await;
+    };
+    let (mut parts, _body) = std::mem::take(&mut request).into_parts();
+    let sender = Sender::take(&mut parts);
+    match opened(&state, &id, &sender).await {
+        Ok(response) => response,
+        Err(error) if wants_page(&sender) => refusal(&root_of(&state), &error, None),
+        Err(error) => error.into_response(),
+    }
+}
+
+/// The file of a link, for its caller.
+async fn opened(state: &AppState, id: &FileId, sender: &Sender) -> Result<Response, ApiError> {
+    let settings = state.settings.load_full();
+    let view = identity::view(&settings, sender).await;
+    let view = view.map_err(|error| sign_in(error, sender))?;
+    let found = state.files.open(id, &owner_of(view.caller())).await;
+    let file = found.map_err(ApiError::store)?.ok_or_else(|| {
+        ApiError::not_found(
+            "there is no such file of yours; a file is kept for a day, and opens for the one whose call made it",
+        )
+    })?;
+    let gone = || ApiError::not_found("the bridge that made this file is gone");
+    let bridge = BridgeName::parse(&file.bridge).map_err(|_| gone())?;
+    if state.registry.roster().get(bridge.as_str()).is_none() {
+        return Err(gone());
+    }
+    let entered = view.enter(&bridge);
+    entered.map_err(|denial| ApiError::denied(&denial, &bridge, None))?;
+    let body = counted(&file.content, sender).await?;
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    let media_type = HeaderValue::from_str(&file.media_type);
+    let media_type = media_type.unwrap_or(HeaderValue::from_static("application/octet-stream"));
+    headers.insert(CONTENT_TYPE, media_type);
+    headers.insert(CONTENT_DISPOSITION, disposition(&file));
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    Ok(response)
+}
+
+/// Saved, never shown: the bytes are a stranger's (RFC 6266 §4.2, §4.3).
+fn disposition(file: &FileRow<Bytes>) -> HeaderValue {
+    let is_plain = |it: char| it.is_ascii_alphanumeric() || " -._()".contains(it);
+    let ascii: String = file
+        .name
+        .chars()
+        .map(|it| if is_plain(it) { it } else { '_' })
+        .collect();
+    let exact = utf8_percent_encode(&file.name, ATTRIBUTE);
+    let text = format!("attachment; filename=\"{ascii}\"; filename*=UTF-8''{exact}");
+    HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("attachment"))
+}
+
+/// Whether a person opened the link in a browser.
+fn wants_page(sender: &Sender) -> bool {
+    let accept = sender.headers.get(ACCEPT).map(HeaderValue::as_bytes);
+    accept.is_some_and(|it| it.windows(9).any(|word| word == b"text/html"))
+}
+
+/// A person without a session is told what to do.
+fn sign_in(mut error: ApiError, sender: &Sender) -> ApiError {
+    if error.status == StatusCode::UNAUTHORIZED && wants_page(sender) {
+        let words = "this file opens for the user whose call made it; sign in to Open WebUI in this browser, and open the link again";
+        error.detail = Box::new(words.into());
+    }
+    error
+}
+
+/// The answer of a call whose file cannot be kept.
+fn not_kept(error: StoreError) -> ApiError {
+    match error {
+        StoreError::Full(reason) => ApiError::new(
+            ErrorCode::FilesFull,
+            format!("the tool made a file that cannot be kept: {reason}"),
+        ),
+        error => {
+            tracing::warn!(%error, "a file that a tool made is not kept");
+            ApiError::new(ErrorCode::StoreUnavailable,
+                "the tool made a file that cannot be kept: the database does not answer; try again in a moment",
+            )
+            .retry_after("5")
+        }
+    }
+}
