@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use crate::plain_text::is_harmful;
+use crate::plain_text::{is_harmful, line};
 
 /// First path segments of the bridge's own routes. A native bridge cannot use them as its name.
 pub const RESERVED: &[&str] = &[
@@ -61,6 +61,29 @@ pub enum BadName {
 /// ([`is_harmful`]), or it is a variation selector. A name with such a character may look like another name.
 pub fn is_hidden(character: char) -> bool {
     is_harmful(character) || matches!(character, '\u{fe00}'..='\u{fe0f}')
+}
+
+/// What the columns of the tables hold of a name, in characters.
+const NAME_CHARS_MAX: usize = 255;
+
+/// Checks the name of a group or of an API key, which is what `kind` says. Identity providers name groups
+/// as they like (`Ärzte & Co`, a GUID). A comma is refused, because it separates groups in headers and
+/// variables, and so are characters that cannot be seen.
+pub fn check_name(kind: &str, text: &str) -> Result<(), String> {
+    let is_seen = !text.chars().any(is_hidden);
+    let length = text.chars().count();
+    if is_seen
+        && text.trim() == text
+        && !text.contains(',')
+        && (1..=NAME_CHARS_MAX).contains(&length)
+    {
+        return Ok(());
+    }
+    let shown: String = text.chars().take(100).collect();
+    Err(format!(
+        "`{}` cannot name a {kind}: a name has 1 to {NAME_CHARS_MAX} characters, no comma, no control, zero-width or text-direction character, and no blank at its ends",
+        line(&shown)
+    ))
 }
 
 /// The name of a bridge: the key in `[bridges.NAME]` and the first segment of its routes.

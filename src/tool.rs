@@ -89,6 +89,21 @@ impl Tool {
 }
 
 impl Tool {
+    /// A tool of which no more is known than its names and whether it only reads: what access asks of it.
+    pub fn sketch(name: ToolName, server_name: ToolName, read_only: bool) -> Self {
+        Self {
+            name,
+            server_name,
+            alias: None,
+            title: None,
+            description: None,
+            input_schema: Value::Null,
+            output_schema: None,
+            read_only,
+            hints: Vec::new(),
+        }
+    }
+
     /// Whether its server uses this name for it.
     pub fn is_called(&self, name: &ToolName) -> bool {
         self.server_name == *name || self.alias.as_ref() == Some(name)

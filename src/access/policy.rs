@@ -11,7 +11,7 @@ use std::{
 use globset::{Glob, GlobBuilder, GlobSet, GlobSetBuilder};
 
 use super::Rule;
-use crate::{store::GrantRow, tool::Tool};
+use crate::{name::ToolName, store::GrantRow, tool::Tool};
 
 /// All grants.
 #[derive(Debug, Default)]
@@ -270,6 +270,23 @@ impl Numbers {
 pub fn check_glob(text: &str) -> Result<(), String> {
     let parsed = parse(text).map_err(|error| error.kind().to_string());
     parsed.map(|_glob| ())
+}
+
+/// For each glob, which of the tools it matches, by the name that callers use or by the server's own. A glob
+/// that cannot be read matches none.
+pub fn matched(globs: &[String], tools: &[Tool]) -> Vec<Vec<bool>> {
+    let matched = |text: &String| {
+        let matcher = parse(text).ok().map(|glob| glob.compile_matcher());
+        let is_match = |name: &ToolName| {
+            let matcher = matcher.as_ref();
+            matcher.is_some_and(|it| it.is_match(name.as_str()))
+        };
+        let tools = tools.iter();
+        tools
+            .map(|tool| is_match(&tool.name) || is_match(&tool.server_name))
+            .collect()
+    };
+    globs.iter().map(matched).collect()
 }
 
 /// Compiles a pattern, with the syntax of those in `[bridges.NAME]`.

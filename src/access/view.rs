@@ -94,6 +94,29 @@ pub struct Explanation {
     pub rule: Rule,
     /// The groups that would allow it.
     pub allowing: Vec<String>,
+    /// Where the decision depends on whether the tool only reads, and that is not known: what it would be
+    /// if it does.
+    pub if_it_reads: Option<IfItReads>,
+}
+
+/// What would decide if a tool were one that only reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IfItReads {
+    /// The rule that would decide.
+    pub rule: Rule,
+    /// The groups that would allow it then, besides the others.
+    pub allowing: Vec<String>,
+}
+
+impl Explanation {
+    /// Whether it is allowed; `None` where that depends on whether the tool only reads.
+    pub fn is_allowed(&self) -> Option<bool> {
+        let is_allowed = self.rule.allows();
+        match &self.if_it_reads {
+            Some(other) if other.rule.allows() != is_allowed => None,
+            Some(_) | None => Some(is_allowed),
+        }
+    }
 }
 
 impl View {
@@ -207,7 +230,24 @@ impl View {
             is_admin: self.is_admin(),
             rule: self.decide(bridge, wanted),
             allowing: self.allowing(bridge, wanted),
+            if_it_reads: None,
         }
+    }
+
+    /// The same for a tool whose server has not answered yet, so that only its name is known.
+    pub fn explain_unheard(&self, bridge: &BridgeName, tool: &Tool) -> Explanation {
+        let mut tool = tool.clone();
+        tool.read_only = false;
+        let mut explanation = self.explain(bridge, Some(&tool));
+        tool.read_only = true;
+        let wanted = Wanted::Tool(&tool);
+        let rule = self.decide(bridge, wanted);
+        let mut allowing = self.allowing(bridge, wanted);
+        allowing.retain(|group| !explanation.allowing.contains(group));
+        if rule != explanation.rule || !allowing.is_empty() {
+            explanation.if_it_reads = Some(IfItReads { rule, allowing });
+        }
+        explanation
     }
 
     /// The rule that allows the call, or a denial that the caller may see.

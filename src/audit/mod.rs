@@ -10,6 +10,7 @@ mod export;
 mod journal;
 mod keeper;
 mod line;
+mod outcomes;
 mod reader;
 mod refusals;
 mod rejects;
@@ -23,5 +24,6 @@ mod when;
 mod tests;
 
 pub use export::{Format, Pages, object, render};
+pub use outcomes::{OUTCOMES, check_outcome};
 pub use trail::{Audit, AuditDown, AuditHealth, Begun};
 pub use when::{instant, readable};

@@ -11,6 +11,7 @@ use tokio::{
 use super::{
     call::Failure,
     gathered::Gathered,
+    known::Notes,
     opener::Opener,
     pool::Pool,
     slots::{Queued, Slots},
@@ -18,7 +19,7 @@ use super::{
     toolset::Toolset,
 };
 use crate::{
-    config::{self, CredentialKind},
+    config::{self, CredentialKind, Standing},
     mcp::{LastWords, ServerInfo, Session},
     name::BridgeName,
     rate::{CallerKey, Full},
@@ -77,6 +78,8 @@ pub struct Bridge {
     pub(super) pool: Pool,
     /// The tools that these sessions listed.
     pub(super) gathered: std::sync::Mutex<Gathered>,
+    /// Stores the names of the published tools.
+    pub(super) notes: Notes,
     /// Held while a tool list is published.
     pub(super) publishing: tokio::sync::Mutex<()>,
     /// The status.
@@ -126,6 +129,7 @@ impl Bridge {
             last_call: std::sync::Mutex::new(Instant::now()),
             pool: Pool::new(config.sessions_max, config.session_idle),
             gathered: std::sync::Mutex::default(),
+            notes: Notes::default(),
             publishing: tokio::sync::Mutex::default(),
             opener,
             changed,
@@ -167,6 +171,15 @@ impl Bridge {
     /// in if it waits for a login.
     pub fn is_on(&self) -> bool {
         self.status.borrow().phase != Phase::Disabled
+    }
+
+    /// Whether the bridge is on; if not, what it waits for.
+    pub fn standing(&self) -> Standing {
+        if self.is_on() {
+            Standing::On
+        } else {
+            self.config.standing_while_off()
+        }
     }
 
     /// The current status.

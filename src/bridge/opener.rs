@@ -120,7 +120,9 @@ impl Bridge {
         for warning in set.warnings.iter().take(WARNINGS_LOGGED_MAX) {
             tracing::warn!(bridge.name = %self.name(), %warning, "the server's tool list has a flaw");
         }
-        self.live.tools.store(Arc::new(set));
+        let set = Arc::new(set);
+        self.live.tools.store(Arc::clone(&set));
+        self.note_listed(&set);
         self.changed.notify_one();
         Ok(())
     }

@@ -47,6 +47,8 @@ pub struct Context {
     pub http: reqwest::Client,
     /// The credentials that sessions present to their servers.
     pub credentials: Arc<Credentials>,
+    /// Whether the names of the published tools are stored. Commands that only read do not store them.
+    pub notes_tools: bool,
     /// Redacts secrets from the output of servers.
     pub redactor: Redactor,
     /// Threads for expensive checks of arguments.

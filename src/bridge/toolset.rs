@@ -62,6 +62,11 @@ impl Toolset {
         self.by_name.get(name)
     }
 
+    /// The callable names, each with its tool.
+    pub(super) fn names(&self) -> impl Iterator<Item = (&ToolName, &Arc<Entry>)> {
+        self.by_name.iter()
+    }
+
     /// Compiles a server's list: redacts secrets, filters, renames, leaves out what cannot be
     /// served, and takes over unchanged tools from `old`. CPU-bound: hundreds of schemas take a
     /// while.

@@ -1,8 +1,11 @@
 //! The command line's grammar, with the help that teaches it.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{
+    Args, Parser, Subcommand,
+    builder::{StringValueParser, TypedValueParser as _},
+};
 use url::Url;
 
 use super::{
@@ -11,7 +14,12 @@ use super::{
     login::{LoginArgs, LogoutArgs},
     secrets::SecretsCommand,
 };
-use crate::config;
+use crate::{config, secret::Secret};
+
+/// The shapes of a command line.
+const USAGE: &str = "mcp-bridge [OPTIONS] [COMMAND]\n       \
+    mcp-bridge [OPTIONS] -- PROGRAM [ARGUMENT]...\n       \
+    mcp-bridge [OPTIONS] URL";
 
 /// Puts every MCP server a team uses behind one OpenAPI surface.
 #[derive(Debug, Parser)]
@@ -29,6 +37,7 @@ use crate::config;
         mcp-bridge call demo add '{\"a\": 2, \"b\": 3}'    call one tool and print its answer\n  \
         mcp-bridge import claude.json > bridges.toml   take over a mcpo or Claude configuration\n  \
         mcp-bridge mcpo --port 8000 -- uvx x           mcpo's own command line",
+    override_usage = USAGE,
     args_conflicts_with_subcommands = false
 )]
 pub struct Cli {
@@ -59,8 +68,8 @@ pub struct Start {
     /// The address to listen on, over the file's.
     #[arg(long, global = true, value_name = "ADDRESS:PORT", env = "BRIDGE_LISTEN", value_parser = config::parse_listen)]
     pub listen: Option<SocketAddr>,
-    /// One server to serve without a file: a command after `--`, or a URL.
-    #[arg(last = true, value_name = "COMMAND")]
+    /// One server to serve without a file: a program and its arguments after `--`, or a URL.
+    #[arg(last = true, value_name = "SERVER")]
     pub server: Vec<String>,
 }
 
@@ -132,6 +141,16 @@ pub enum Command {
         #[command(subcommand)]
         command: SecretsCommand,
     },
+    /// Take mcpo's own command line; `mcp-bridge mcpo --help` lists its options.
+    Mcpo {
+        /// mcpo's words.
+        #[arg(
+            trailing_var_arg = true,
+            allow_hyphen_values = true,
+            value_name = "WORD"
+        )]
+        words: Vec<OsString>,
+    },
     /// Run the small MCP server inside this program, on standard input and output.
     DemoServer,
 }
@@ -147,4 +166,10 @@ pub struct ImportArgs {
     /// Write the secrets that stood in the file here, as NAME=value, readable by you alone.
     #[arg(long, value_name = "FILE")]
     pub env_file: Option<PathBuf>,
+    /// mcpo's `--api-key`: becomes `[identity.keys.openwebui]`, and its text goes to `--env-file`.
+    #[arg(long, value_name = "KEY", env = "MCPO_API_KEY", hide_env_values = true, value_parser = StringValueParser::new().map(Secret::new))]
+    pub api_key: Option<Secret>,
+    /// Read the files that servers name as `envFile`, and take over their variables.
+    #[arg(long)]
+    pub read_env_files: bool,
 }

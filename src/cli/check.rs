@@ -138,11 +138,6 @@ fn describe(bridge: &Bridge) -> (&'static str, String) {
     ("on", format!("{how}{whose}"))
 }
 
-/// Whether anybody may call it.
-fn is_on(bridge: &Bridge) -> bool {
-    bridge.reason_off().is_none() || bridge.is_for_groups_alone()
-}
-
 /// Who may call, what decides, and where it is kept. mcpo's configurations have none of it.
 fn sections(config: &Config, off: &[Off]) -> String {
     let Some(database) = &config.database else {
@@ -333,7 +328,6 @@ fn audit(audit: &config::Audit) -> String {
 }
 
 fn summary(path: &Path, config: &Config, warnings: usize) -> String {
-    let on = config.bridges.iter().filter(|bridge| is_on(bridge)).count();
     let kind = match config.flavor {
         Flavor::Native => "",
         Flavor::Mcpo | Flavor::McpoSingle => " (mcpServers)",
@@ -344,9 +338,10 @@ fn summary(path: &Path, config: &Config, warnings: usize) -> String {
         format!(", {}", count(warnings, "warning"))
     };
     format!(
-        "{}{kind}: {}, {on} on{warnings}; listens on {}\n",
+        "{}{kind}: {}, {}{warnings}; listens on {}\n",
         path.display(),
         count(config.bridges.len(), "bridge"),
+        config.count(),
         config.server.listen
     )
 }
@@ -410,7 +405,7 @@ url = "https://example.org/mcp"
         access    whoever may call may call everything: there is no `[access]`
         database  SQLite mcp-bridge.db
         audit     every call, without arguments, kept for 90 days; journal mcp-bridge-audit
-        bridges.toml: 4 bridges, 2 on; listens on 127.0.0.1:8000
+        bridges.toml: 4 bridges, 2 on, 2 off; listens on 127.0.0.1:8000
         "##);
     }
 
@@ -448,7 +443,9 @@ credential = "group"
         groups  on   for groups with keys of their own; K is not set
         "##);
         assert!(
-            report.stdout.contains("4 bridges, 3 on"),
+            report
+                .stdout
+                .contains("4 bridges, 3 on, 1 waits for a login"),
             "{}",
             report.stdout
         );

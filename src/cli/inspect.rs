@@ -99,9 +99,11 @@ pub fn call(start: &Start, bridge: &str, tool: &str, arguments: &str) -> ExitCod
                 ),
             }
         };
-        let arguments = entry
-            .check(arguments.as_bytes(), Effort::Full)
-            .map_err(|refusal| anyhow!("{}", refusal.detail()))?;
+        let arguments = match entry.check(arguments.as_bytes(), Effort::Full) {
+            Ok(arguments) => arguments,
+            Err(refusal) if refusal.is_of_arguments() => bail!(Faults(refusal.lines())),
+            Err(refusal) => bail!(refusal.lines().join("; ")),
+        };
         let grant = View::operator()
             .authorise(found.name(), &entry.tool)
             .ok()
@@ -189,9 +191,20 @@ fn with_bridges(
         });
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail_clean(&error, &redactor),
+        Err(error) => match error.downcast_ref::<Faults>() {
+            Some(faults) => {
+                complain(&redactor.redact(&faults.to_string()));
+                ExitCode::FAILURE
+            }
+            None => fail_clean(&error, &redactor),
+        },
     }
 }
+
+/// What is wrong with the arguments of a call, a line each.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.join("\n"))]
+struct Faults(Vec<String>);
 
 /// Whether any bridge shows what stands in the database.
 fn uses_accounts(config: &Config) -> bool {

@@ -14,14 +14,13 @@ mod mcpo;
 mod memory;
 mod migrate;
 mod output;
+mod parse;
 mod secrets;
 mod serve;
 mod sources;
 mod tables;
 
 use std::{ffi::OsString, path::Path, process::ExitCode};
-
-use clap::{CommandFactory as _, FromArgMatches as _};
 
 use self::args::{Cli, Command};
 use crate::{config::Environment, isolation, mcp, secret::Redactor};
@@ -48,7 +47,7 @@ pub fn main() -> ExitCode {
     if arguments.get(1).is_some_and(|word| word == "mcpo") {
         return run_mcpo(arguments.into_iter().skip(2).collect());
     }
-    match parse(arguments, &Environment::process()) {
+    match parse::parse(arguments, &Environment::process()) {
         Ok(cli) => run(cli),
         Err(error) => {
             let code = if error.use_stderr() { 2 } else { 0 };
@@ -56,19 +55,6 @@ pub fn main() -> ExitCode {
             ExitCode::from(code)
         }
     }
-}
-
-/// Reads the command line. A variable that is blank is as good as not there, here as everywhere:
-/// compose files pass on what `.env` may not have.
-fn parse(arguments: Vec<OsString>, environment: &Environment) -> Result<Cli, clap::Error> {
-    let mut command = Cli::command();
-    for (argument, variable) in args::VARIABLES {
-        let is_blank = |value: &str| value.trim().is_empty();
-        if environment.get(variable).is_some_and(is_blank) {
-            command = command.mut_arg(argument, |it| it.env(None::<&'static str>));
-        }
-    }
-    Cli::from_arg_matches(&command.try_get_matches_from(arguments)?)
 }
 
 /// Whether we were started under mcpo's name, by a link or as an image's entry point.
@@ -125,6 +111,7 @@ fn run(cli: Cli) -> ExitCode {
         Some(Command::Migrate) => migrate::main(&start),
         Some(Command::Audit { command }) => audit::main(&start, command),
         Some(Command::Secrets { command }) => secrets::main(&start, &command),
+        Some(Command::Mcpo { words }) => run_mcpo(words),
         Some(Command::DemoServer) => serve::demo_server(),
     }
 }

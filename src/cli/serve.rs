@@ -167,7 +167,8 @@ async fn serve(plan: Plan, loaded: Loaded, redactor: Redactor) -> anyhow::Result
     let audit = Audit::start(&config.audit, store.clone(), &redactor, &tracker, stop);
     let files = sources::files(&sources, &lifecycle);
     let credentials = sources::credentials(&sources, &kept, plan.variants, &redactor);
-    let context = context(&lifecycle, &sources, &credentials, &redactor);
+    let mut context = context(&lifecycle, &sources, &credentials, &redactor);
+    context.notes_tools = true;
     let registry = Registry::start(&config, context);
     let settings = Settings::new(Arc::clone(&config), &sources);
     let settings = Arc::new(ArcSwap::from_pointee(settings));
@@ -186,7 +187,6 @@ async fn serve(plan: Plan, loaded: Loaded, redactor: Redactor) -> anyhow::Result
     announce(&config, listening.address);
     let stillborn = stillborn(config.flavor, Arc::clone(&registry));
     let state = Arc::new(AppState {
-        openers: http::Openers::default(),
         registry,
         credentials,
         settings,
@@ -311,6 +311,7 @@ pub fn context(
     Context {
         http: sources.http.clone(),
         credentials: Arc::clone(credentials),
+        notes_tools: false,
         redactor: redactor.clone(),
         checks: ComputePool::new(),
         replies: ComputePool::new(),
@@ -341,12 +342,8 @@ fn announce(config: &Config, address: std::net::SocketAddr) {
     } else {
         "http"
     };
-    let on = config
-        .bridges
-        .iter()
-        .filter(|bridge| bridge.transport.is_ok());
     tracing::info!(
-        bridges = on.count(),
+        bridges = %config.count(),
         docs = %format!("{scheme}://{address}/docs"),
         version = env!("CARGO_PKG_VERSION"),
         "listening on {scheme}://{address}"

@@ -83,6 +83,7 @@ impl BridgeTable {
         reader: &mut Reader<'_>,
     ) -> Bridge {
         let first_problem = reader.problems.len();
+        reader.variables.clear();
         let mut resolver = Resolver {
             reader,
             missing: Vec::new(),
@@ -149,6 +150,7 @@ impl BridgeTable {
             sessions_max: sessions_max.unwrap_or(SESSIONS),
             session_idle: session_idle.unwrap_or(SESSION_IDLE),
             waits_for_login,
+            variables: std::mem::take(&mut reader.variables),
         };
         if reader.lenient
             && let Some(reason) = reader.problems.soften(first_problem)

@@ -1,6 +1,11 @@
 //! The resolved configuration of bridges: `[bridges.NAME]`.
 
-use std::{collections::BTreeMap, num::NonZeroU32, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    num::NonZeroU32,
+    path::PathBuf,
+    time::Duration,
+};
 
 use globset::GlobSet;
 use http::HeaderName;
@@ -71,6 +76,8 @@ pub struct Bridge {
     /// Why it is off until somebody logs in for all callers (`enabled = "auto"`, OAuth in use):
     /// `LINEAR_API_KEY is not set, and no user has logged in: mcp-bridge login linear`.
     pub waits_for_login: Option<String>,
+    /// The variables that its table refers to, set or not.
+    pub variables: BTreeSet<String>,
 }
 
 /// How to treat arguments that a tool's schema does not define, unless the schema allows additional ones.
@@ -111,6 +118,8 @@ impl PartialEq for Bridge {
             sessions_max,
             session_idle,
             waits_for_login,
+            // They change nothing of how the bridge runs: what they stand for is compared above.
+            variables: _,
         } = self;
         *name == other.name
             && *title == other.title
@@ -140,6 +149,15 @@ impl PartialEq for Bridge {
 }
 
 impl Bridge {
+    /// Whether it reads a variable: its table refers to it, or its program gets the whole environment.
+    pub fn reads_variable(&self, name: &str) -> bool {
+        let inherits = match &self.transport {
+            Ok(Transport::Stdio(stdio)) => stdio.inherit_env,
+            Ok(Transport::Remote(_)) | Err(_) => false,
+        };
+        inherits || self.variables.contains(name)
+    }
+
     /// Returns why the configuration alone disables the bridge. A stored login may still enable it.
     pub fn reason_off(&self) -> Option<&str> {
         match &self.transport {

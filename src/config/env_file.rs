@@ -1,14 +1,15 @@
 //! `envFile`: variables of one program in a separate file, as in VS Code.
 
-use std::io::Read as _;
+use std::{collections::BTreeMap, io::Read as _, path::Path};
 
 use super::{
-    Bridge, Disabled, Transport,
+    Bridge, Diagnostic, Disabled, Transport,
     environment::read_dotenv,
     mcp_servers::{Entry, text},
     reader::Reader,
     unfilled::{Place, filled},
 };
+use crate::secret::Secret;
 
 /// The maximum size of such a file.
 const BYTES_MAX: u64 = 1 << 20;
@@ -35,22 +36,30 @@ pub(super) fn add(reader: &mut Reader<'_>, entry: &Entry<'_>, bridge: &mut Bridg
     }
     let path = reader.folder.join(&named.text);
     reader.files.insert(path.clone());
-    let size = std::fs::File::open(&path)
-        .and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut Vec::new()));
-    let problem = match size {
-        Ok(size) if size as u64 > BYTES_MAX => "is larger than 1 MiB".to_owned(),
-        Ok(_) => {
-            let (variables, warnings) = read_dotenv(&path);
+    let problem = match read(&path) {
+        Ok((variables, warnings)) => {
             reader.add_all(warnings);
             for (name, value) in variables {
                 stdio.env.entry(name).or_insert(value);
             }
             return;
         }
-        Err(error) => format!("cannot be read: {error}"),
+        Err(problem) => problem,
     };
     let reason = format!("`envFile` {} {problem}", named.text);
     let message = format!("server `{}` is off: {reason}", entry.name);
     reader.problems.warning(&written.span(), message);
     bridge.transport = Err(Disabled(reason));
+}
+
+/// Reads such a file: its variables, and what is odd in it; or why it cannot be read, as the end of a
+/// sentence.
+pub(crate) fn read(path: &Path) -> Result<(BTreeMap<String, Secret>, Vec<Diagnostic>), String> {
+    let size = std::fs::File::open(path)
+        .and_then(|file| file.take(BYTES_MAX + 1).read_to_end(&mut Vec::new()));
+    match size {
+        Ok(size) if size as u64 > BYTES_MAX => Err("is larger than 1 MiB".to_owned()),
+        Ok(_) => Ok(read_dotenv(path)),
+        Err(error) => Err(format!("cannot be read: {error}")),
+    }
 }

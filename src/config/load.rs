@@ -185,6 +185,7 @@ fn with_reader(
         files: BTreeSet::new(),
         off: Vec::new(),
         referenced: environment.secrets(),
+        variables: BTreeSet::new(),
     };
     reader.add_all(warnings);
     let config = read(&mut reader);

@@ -10,6 +10,7 @@ mod bridge_types;
 mod child_env;
 pub(crate) mod clients;
 mod contradictions;
+mod count;
 mod credentials;
 mod database;
 mod defaults;
@@ -51,6 +52,7 @@ pub(super) mod tests;
 
 pub(crate) use {
     access::is_email,
+    env_file::read as read_env_file,
     environment::read_dotenv,
     identity::check_key_name,
     lint::{has_token_prefix, looks_random, looks_secret},
@@ -63,6 +65,7 @@ pub(crate) use {
 pub use {
     bridge_types::*,
     child_env::{OWN_FOLDERS, child_environment},
+    count::{BridgeCount, Standing},
     defaults::DEFAULT_WORKSPACE,
     diagnostic::{Diagnostic, Severity},
     environment::Environment,

@@ -12,7 +12,7 @@ use super::{
     Diagnostic, Environment,
     diagnostic::{Problems, Span, nearest},
     load::Off,
-    reference::{Expansion, Scope},
+    reference::{Expansion, Scope, variables_in},
 };
 use crate::secret::Secret;
 
@@ -65,6 +65,8 @@ pub(super) struct Reader<'a> {
     pub(super) off: Vec<Off>,
     /// Values that must never be shown.
     pub(super) referenced: Vec<Secret>,
+    /// The variables that the texts since the start of the last bridge refer to.
+    pub(super) variables: BTreeSet<String>,
 }
 
 impl Reader<'_> {
@@ -185,6 +187,7 @@ impl Reader<'_> {
             Ok(expansion) => {
                 self.files.extend(expansion.files.iter().cloned());
                 self.referenced.extend(expansion.values.iter().cloned());
+                variables_in(text.get_ref(), &mut self.variables);
                 Some(expansion)
             }
             Err(bad) => {

@@ -209,6 +209,28 @@ impl Scope<'_> {
     }
 }
 
+/// Notes every variable that a text refers to, also in defaults that are not used now.
+pub(super) fn variables_in(text: &str, found: &mut BTreeSet<String>) {
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("${") {
+        rest = after;
+        if before.ends_with('$') {
+            continue;
+        }
+        let Some((inner, tail)) = split_at_close(after) else {
+            continue;
+        };
+        let (name, default) = inner.split_once(":-").unwrap_or((inner, ""));
+        match name.strip_prefix("file:") {
+            Some(path) => variables_in(path, found),
+            None if is_variable(name) => drop(found.insert(name.to_owned())),
+            None => {}
+        }
+        variables_in(default, found);
+        rest = tail;
+    }
+}
+
 /// Leaves a reference as written.
 fn keep(inner: &str, expansion: &mut Expansion) {
     expansion.text.push_str("${");
@@ -310,6 +332,20 @@ mod tests {
                 (result, 0),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn every_variable_of_a_text_is_found() {
+        for (text, expected) in [
+            ("plain $A $${B}", &[][..]),
+            ("${A}x${B:-${C:-d}}", &["A", "B", "C"]),
+            ("${file:/run/${D}}", &["D"]),
+            ("${A}${A}${not a name}${", &["A"]),
+        ] {
+            let mut found = BTreeSet::new();
+            variables_in(text, &mut found);
+            assert!(found.iter().eq(expected), "{text}: {found:?}");
         }
     }
 

@@ -8,7 +8,7 @@ const SHIPPED: &str = "bridges.toml";
 const CATALOGUE: &str = "examples/catalogue.toml";
 
 /// The bridges that are enabled in an empty environment.
-const ON: [&str; 2] = ["demo", "filesystem"];
+const ON: [&str; 1] = ["demo"];
 
 fn read(file: &str) -> String {
     fs::read_to_string(file).unwrap()
@@ -75,7 +75,7 @@ fn references(
 }
 
 #[test]
-fn exactly_two_bridges_are_on_with_nothing_in_the_environment() {
+fn nothing_is_downloaded_with_nothing_in_the_environment() {
     let (known, older) = variables(SHIPPED);
     for bridge in bridges(SHIPPED) {
         let name = bridge.name.as_str();
@@ -275,6 +275,51 @@ fn the_example_environment_names_every_variable_and_no_other() {
             "the older name {name} is not told"
         );
     }
+}
+
+/// The packages that `npx` and `uvx` fetch, by name, with their version.
+fn packages(file: &str) -> Vec<(String, String)> {
+    let document: toml::Table = read(file).parse().unwrap();
+    let bridges = document["bridges"].as_table().unwrap();
+    let mut found = Vec::new();
+    for bridge in bridges.values() {
+        let command = bridge.get("command").and_then(toml::Value::as_str);
+        if !matches!(command, Some("npx" | "uvx")) {
+            continue;
+        }
+        let args = bridge["args"].as_array().unwrap();
+        let mut words = args.iter().filter_map(toml::Value::as_str);
+        let package = words.find(|word| !word.starts_with('-')).unwrap();
+        let at = package.get(1..).unwrap().rfind('@').map(|at| at + 1);
+        let (name, version) = at.map_or((package, ""), |at| package.split_at(at));
+        found.push((name.to_owned(), version.to_owned()));
+    }
+    found
+}
+
+#[test]
+fn the_examples_start_what_the_shipped_files_start() {
+    let pinned: std::collections::BTreeMap<_, _> = [SHIPPED, CATALOGUE]
+        .into_iter()
+        .flat_map(packages)
+        .filter(|(_, version)| !version.is_empty())
+        .collect();
+    let mut compared = 0;
+    for entry in fs::read_dir("examples").unwrap() {
+        let path = entry.unwrap().path();
+        let is_toml = path.extension().is_some_and(|it| it == "toml");
+        if !is_toml || path.ends_with("catalogue.toml") {
+            continue;
+        }
+        for (name, version) in packages(path.to_str().unwrap()) {
+            let Some(known) = pinned.get(&name) else {
+                continue;
+            };
+            assert_eq!(version, *known, "{}: {name}", path.display());
+            compared += 1;
+        }
+    }
+    assert!(compared >= 5, "{compared}");
 }
 
 /// The variables of the `.env` templates that the Python proxy had, by service.

@@ -1,6 +1,9 @@
 //! One server from the command line, without a file: `mcp-bridge -- CMD…`.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use url::Url;
 
@@ -136,6 +139,7 @@ fn bridge(name: BridgeName, transport: Transport) -> Bridge {
         sessions_max: super::bridge::SESSIONS,
         session_idle: super::bridge::SESSION_IDLE,
         waits_for_login: None,
+        variables: BTreeSet::new(),
     }
 }
 

@@ -849,7 +849,7 @@ fn the_shipped_file_starts_with_cargo_alone() {
         .filter(|bridge| bridge.reason_off().is_none())
         .map(|bridge| bridge.name.as_str())
         .collect();
-    assert_eq!(on, ["demo", "filesystem"]);
+    assert_eq!(on, ["demo"]);
     assert_eq!(config.server, Server::default());
 }
 

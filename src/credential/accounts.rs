@@ -182,7 +182,9 @@ impl Accounts {
     /// Creates links to connect accounts; `None` without a database.
     pub fn tickets(&self) -> Option<Tickets> {
         match &self.kept.place {
-            Backing::Database { keys, .. } => Some(Tickets::new(Arc::clone(keys))),
+            Backing::Database { store, keys, .. } => {
+                Some(Tickets::new(Arc::clone(store), Arc::clone(keys)))
+            }
             Backing::Memory(_) => None,
         }
     }

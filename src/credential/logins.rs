@@ -17,7 +17,7 @@ use url::Url;
 use super::{
     accounts::Kept,
     key::{KeyError, Keyring},
-    places,
+    places, ticket,
 };
 use crate::{
     config::{self, OAuth, OAuthGrant, Transport},
@@ -234,6 +234,11 @@ impl Logins {
             workspace: account.workspace.clone(),
         };
         self.put(&actor, &account, &tokens).await?;
+        // What led here is used up, and so is every other link for this account.
+        let tickets = ticket::prefix_of(&account);
+        if let Err(error) = self.store.remove_tickets(&tickets).await {
+            tracing::warn!(bridge.name = %account.bridge, %error, "the links to connect this account count until they are over");
+        }
         let wish = Wish {
             bridge: &bridge,
             account: account.clone(),

@@ -25,7 +25,7 @@ pub use logins::{Answer, Finished, LoginError, Logins, Wish, oauth_of};
 pub use owner::Owner;
 pub use rotation::{Rotation, Tally, holdings, rotate, survey};
 pub use shown::{Credentials, Denied, Variants};
-pub use ticket::{TICKET_TTL, Ticket, Tickets};
+pub use ticket::{BadTicket, NoTicket, TICKET_TTL, Ticket, Tickets, is_id as is_ticket_id};
 pub use words::{endpoint, variable};
 
 #[cfg(test)]

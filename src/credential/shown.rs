@@ -234,6 +234,22 @@ impl Credentials {
         }
     }
 
+    /// The last list of a bridge's tools that this process or another one stored.
+    pub async fn listed_tools(&self, bridge: &BridgeName) -> Result<Option<String>, StoreError> {
+        match self.accounts.store() {
+            Some(store) => store.listed_tools(bridge.as_str()).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Stores the list of a bridge's tools.
+    pub async fn note_listed(&self, bridge: &BridgeName, list: &str) -> Result<(), StoreError> {
+        match self.accounts.store() {
+            Some(store) => store.put_listed_tools(bridge.as_str(), list).await,
+            None => Ok(()),
+        }
+    }
+
     /// Stores the tools of a bridge.
     pub async fn remember_tools(&self, bridge: &BridgeName, list: &str) -> Result<(), StoreError> {
         match self.accounts.store() {

@@ -1,29 +1,42 @@
-//! [`Ticket`]: permission to connect one account within a short time, in a URL that can be shown to
+//! [`Ticket`]: permission to connect one account within a short time, by a link that can be shown to
 //! users.
 //!
-//! A ticket is sealed and not stored, so repeated requests of a model do not fill a table. It names
-//! the user who may use it; the page compares that user with the one who opens it.
+//! A ticket is sealed in the database under the hash of a short ID. The link carries only the ID, so every
+//! replica accepts it. The ticket names the user who may use it; the page compares that user with the one
+//! who opens it. It belongs to the first browser that continues with it, and it ends once an account is
+//! connected. The number of tickets per account is limited, so repeated requests of a model do not fill a
+//! table.
 
 use std::{
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
 
-use super::key::{KeyError, Keyring};
-use crate::{store::AccountKey, vault::Place};
+use super::{
+    key::{KeyError, Keyring},
+    places,
+};
+use crate::{
+    secret::Secret,
+    store::{AccountKey, Store, StoreError},
+};
 
 /// How long a ticket is valid.
 pub const TICKET_TTL: Duration = Duration::from_mins(10);
 
-/// Distinguishes tickets from other sealed texts.
-const PLACE: Place<'static> = Place {
-    kind: "ticket",
-    workspace: "",
-    bridge: "",
-    subject: "",
-};
+/// The length of an id, in characters.
+const ID_CHARS: usize = 22;
+/// The bytes of an id that name its account, so that the tickets of one account are found.
+const ACCOUNT_BYTES: usize = 4;
+/// The bytes of an id that are random: 96 bits.
+const RANDOM_BYTES: usize = 12;
+/// How often a change of a ticket is tried if another process changes it at the same time.
+const TRIES: u32 = 3;
 
 /// Permission to connect one account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,21 +53,46 @@ pub struct Ticket {
     pub proof: String,
     /// When it expires, in seconds since 1970.
     ends_at: u64,
+    /// The hash of the secret that the first browser holds.
+    #[serde(default)]
+    browser: Option<[u8; 32]>,
 }
 
 /// Creates and reads tickets.
 #[derive(Debug, Clone)]
-pub struct Tickets(Arc<Keyring>);
+pub struct Tickets {
+    /// The keys that seal them.
+    keys: Arc<Keyring>,
+    /// The database.
+    store: Arc<Store>,
+}
+
+/// Why a ticket cannot be made.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum NoTicket {
+    /// The key cannot seal.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
 
 /// Why a ticket is not valid.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum BadTicket {
-    /// Incomplete, altered, or sealed with another key.
-    #[error("this link is not complete, or was made by another bridge; ask for a new one")]
+    /// The ID is unknown: the link is incomplete, expired, or used.
+    #[error(
+        "this link is not complete, is over {} minutes old, or an account was connected with it already; ask for a new one",
+        TICKET_TTL.as_secs() / 60
+    )]
     Unknown,
-    /// Expired.
-    #[error("this link is over {} minutes old; ask for a new one", TICKET_TTL.as_secs() / 60)]
-    Over,
+    /// Another browser used it first.
+    #[error("this link was opened in another browser already; ask for a new one")]
+    OtherBrowser,
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
 }
 
 impl Ticket {
@@ -67,6 +105,7 @@ impl Ticket {
             caller: caller.to_owned(),
             proof: proof.to_owned(),
             ends_at: now() + TICKET_TTL.as_secs(),
+            browser: None,
         }
     }
 
@@ -81,33 +120,147 @@ impl Ticket {
 }
 
 impl Tickets {
-    /// Tickets that are sealed with these keys.
-    pub fn new(keys: Arc<Keyring>) -> Self {
-        Self(keys)
+    /// Tickets in these tables, sealed with these keys.
+    pub fn new(store: Arc<Store>, keys: Arc<Keyring>) -> Self {
+        Self { keys, store }
     }
 
-    /// Seals a ticket.
-    pub fn write(&self, ticket: &Ticket) -> Result<String, KeyError> {
+    /// Stores a ticket and returns the ID for its link.
+    pub async fn write(&self, ticket: &Ticket) -> Result<String, NoTicket> {
+        let vault = self.keys.to_seal()?;
+        let random: [u8; RANDOM_BYTES] = rand::random();
+        let marker = marker(&ticket.account());
+        let id = URL_SAFE_NO_PAD.encode([&marker[..], &random[..]].concat());
+        let row = row(&id);
         let text = serde_json::to_string(ticket).unwrap_or_default();
-        Ok(self.0.to_seal()?.seal_text(&PLACE, &text))
+        let sealed = vault.seal(&places::login(&row), &text);
+        let ends_at = i64::try_from(ticket.ends_at).unwrap_or(i64::MAX);
+        let ends_at = ends_at.saturating_mul(1_000_000);
+        let prefix = prefix(&marker);
+        self.store
+            .save_ticket(&row, &prefix, &sealed, ends_at)
+            .await?;
+        Ok(id)
     }
 
-    /// Reads a ticket and checks that it has not expired.
-    pub fn read(&self, text: &str) -> Result<Ticket, BadTicket> {
-        let vault = self.0.to_open().map_err(|_| BadTicket::Unknown)?;
-        let opened = vault.open_text(&PLACE, text);
+    /// Reads a ticket that is still valid.
+    pub async fn read(&self, id: &str) -> Result<Ticket, BadTicket> {
+        let (ticket, _sealed) = self.find(id).await?;
+        Ok(ticket)
+    }
+
+    /// The same for the browser that holds this secret. From then on, the ticket is valid in that browser only.
+    pub async fn claim(&self, id: &str, held: &Secret) -> Result<Ticket, BadTicket> {
+        let browser: [u8; 32] = Sha256::digest(held.expose()).into();
+        for _ in 0..TRIES {
+            let (mut ticket, sealed) = self.find(id).await?;
+            match ticket.browser {
+                Some(first) if first.ct_eq(&browser).into() => return Ok(ticket),
+                Some(_) => return Err(BadTicket::OtherBrowser),
+                None => ticket.browser = Some(browser),
+            }
+            let vault = self.keys.to_seal().map_err(|_| BadTicket::Unknown)?;
+            let row = row(id);
+            let text = serde_json::to_string(&ticket).unwrap_or_default();
+            let new = vault.seal(&places::login(&row), &text);
+            // Another process may have claimed it in the meantime.
+            if self.store.reseal_login(&row, &sealed, &new).await? {
+                return Ok(ticket);
+            }
+        }
+        Err(BadTicket::Unknown)
+    }
+
+    async fn find(&self, id: &str) -> Result<(Ticket, Vec<u8>), BadTicket> {
+        if !is_id(id) {
+            return Err(BadTicket::Unknown);
+        }
+        let row = row(id);
+        let sealed = self.store.ticket(&row).await?.ok_or(BadTicket::Unknown)?;
+        let vault = self.keys.to_open().map_err(|_| BadTicket::Unknown)?;
+        let opened = vault.open(&places::login(&row), &sealed);
         let opened = opened.map_err(|_| BadTicket::Unknown)?;
         let ticket: Ticket =
             serde_json::from_str(opened.expose()).map_err(|_| BadTicket::Unknown)?;
         if ticket.ends_at < now() {
-            return Err(BadTicket::Over);
+            return Err(BadTicket::Unknown);
         }
-        Ok(ticket)
+        Ok((ticket, sealed))
     }
+}
+
+/// Whether a text may be the id of a ticket.
+pub fn is_id(text: &str) -> bool {
+    text.len() == ID_CHARS
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+}
+
+/// What the rows of the tickets of an account begin with.
+pub(super) fn prefix_of(account: &AccountKey) -> String {
+    prefix(&marker(account))
+}
+
+fn prefix(marker: &[u8]) -> String {
+    format!("ticket/{}/", hex(marker))
+}
+
+/// The row of an id: who reads the table cannot go on with it.
+fn row(id: &str) -> String {
+    let bytes = URL_SAFE_NO_PAD.decode(id).unwrap_or_default();
+    let marker = bytes.get(..ACCOUNT_BYTES).unwrap_or_default();
+    format!("{}{}", prefix(marker), hex(&Sha256::digest(id)))
+}
+
+/// Bytes in hexadecimal digits.
+fn hex(bytes: &[u8]) -> String {
+    let digit = |half: u8| char::from_digit(u32::from(half), 16);
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(digit).collect()
+}
+
+/// Names an account without telling whose it is. Two accounts of one marker share their places.
+fn marker(account: &AccountKey) -> [u8; ACCOUNT_BYTES] {
+    let mut hash = Sha256::new();
+    for part in [&account.workspace, &account.bridge, &account.subject] {
+        hash.update(part.len().to_le_bytes());
+        hash.update(part);
+    }
+    let mut marker = [0; ACCOUNT_BYTES];
+    for (to, from) in marker.iter_mut().zip(hash.finalize()) {
+        *to = from;
+    }
+    marker
 }
 
 /// Seconds since 1970.
 fn now() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.unwrap_or_default().as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_short_and_its_row_does_not_tell_it() {
+        let account = AccountKey {
+            workspace: "default".to_owned(),
+            bridge: "mine".to_owned(),
+            subject: "user:ann".to_owned(),
+        };
+        let id = URL_SAFE_NO_PAD.encode([&marker(&account)[..], &[7; RANDOM_BYTES]].concat());
+        assert!(is_id(&id), "{id}");
+        let row = row(&id);
+        assert!(
+            row.starts_with(&prefix_of(&account)) && !row.contains(&id),
+            "{row}"
+        );
+        let short = id.get(1..).unwrap();
+        for bad in ["", "openapi.json", short, &format!("{short}/")] {
+            assert!(!is_id(bad), "{bad}");
+        }
+    }
 }

@@ -133,7 +133,7 @@ async fn download(
     let sender = Sender::take(&mut parts);
     match opened(&state, &id, &sender).await {
         Ok(response) => response,
-        Err(error) if wants_page(&sender) => refusal(&root_of(&state), &error),
+        Err(error) if wants_page(&sender) => refusal(&root_of(&state), &error, None),
         Err(error) => error.into_response(),
     }
 }

@@ -15,6 +15,7 @@ use super::{error::ApiError, identity, sender::Sender, state::AppState};
 use crate::{
     access::View,
     bridge::{Bridge, Entry},
+    config::BridgeCount,
     credential::oauth_of,
 };
 
@@ -101,6 +102,7 @@ pub async fn servers(
     }
     let body = json!({
         "total_servers": servers.len(),
+        "summary": count(&state, &view).to_string(),
         "servers": servers,
         "by_tier": by_tier,
         "usage": usage(&example(&state, &view)),
@@ -146,6 +148,14 @@ pub async fn bridge(
         },
     });
     Ok(Json(body).into_response())
+}
+
+/// How many of the bridges that a caller may use anything of are on.
+fn count(state: &AppState, view: &View) -> BridgeCount {
+    let roster = state.registry.roster().clone();
+    let bridges = roster.bridges().iter();
+    let own = bridges.filter(|bridge| view.enter(bridge.name()).is_ok());
+    own.map(|bridge| bridge.standing()).collect()
 }
 
 /// The bridges that a caller may use anything of, in the order of the file.

@@ -40,7 +40,7 @@ use axum::{
 };
 use http::Method;
 
-pub use connect::{Openers, public_url};
+pub use connect::public_url;
 pub use metrics::{Metering, open_router as metrics_router};
 pub use serve::{Listening, bind};
 pub use state::{AppState, Settings};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 
-use super::{connect::Openers, gate::Gate, metrics::Metering, serve::requests_max};
+use super::{gate::Gate, metrics::Metering, serve::requests_max};
 use crate::{
     access::Access,
     audit::Audit,
@@ -17,7 +17,7 @@ use crate::{
     files::Files,
     rate::Rates,
     secret::Redactor,
-    store::Store,
+    store::{Directory, Store},
     telemetry::Traces,
 };
 
@@ -30,6 +30,8 @@ pub struct Settings {
     pub proofs: Arc<Proofs>,
     /// What they may use.
     pub access: Access,
+    /// Open WebUI's groups, where its database is known.
+    pub directory: Option<Arc<Directory>>,
     /// How often.
     pub rates: Arc<Rates>,
     /// Where the progress of calls is told; `None` where Open WebUI's address is not known.
@@ -46,6 +48,7 @@ impl Settings {
             rates: Arc::new(Rates::new(&config, sources.redis.clone())),
             proofs: Arc::new(Proofs::new(&config, sources.clone())),
             chats: chats(&config, sources),
+            directory: sources.directory.clone(),
             gate: gate(&config),
             config,
         }
@@ -76,6 +79,7 @@ impl Settings {
         };
         Self {
             gate,
+            directory: sources.directory.clone(),
             access: access.renewed(&config, sources.store.clone(), &sources.tracker),
             proofs,
             rates: Arc::new(rates),
@@ -111,8 +115,6 @@ pub struct AppState {
     pub store: Option<Arc<Store>>,
     /// The key of what is stored sealed; `None` where nothing is kept.
     pub keyring: Option<Arc<Keyring>>,
-    /// Which browsers went on with links to connect accounts.
-    pub openers: Openers,
     /// What groups call servers with instead of the shared credentials.
     pub group_keys: Arc<GroupKeys>,
     /// What tools made for their callers.

@@ -280,10 +280,13 @@ impl Call<'_> {
             Box::pin(self.learn(&view)).await?;
         }
         let authorised = self.asked.authorise(&view, trail);
-        let (entry, grant) = authorised.map_err(|error| {
-            let error = missing::tool(self.settings, self.asked, &view, error);
-            with_link(self.state, bridge, &caller, error)
-        })?;
+        let (entry, grant) = match authorised {
+            Ok(authorised) => authorised,
+            Err(error) => {
+                let error = missing::tool(self.settings, self.asked, &view, error);
+                return Err(with_link(self.state, bridge, &caller, error).await);
+            }
+        };
         if !learns {
             self.count(&caller, &view).await?;
         }
@@ -322,9 +325,13 @@ impl Call<'_> {
             .await
             .map_err(|denied| ApiError::call(bridge.denied(denied)))?;
         let welcomed = bridge.welcome(&owner, self.key(view.caller())).await;
-        welcomed.map_err(|failure| {
-            with_link(self.state, bridge, view.caller(), ApiError::call(failure))
-        })
+        match welcomed {
+            Ok(()) => Ok(()),
+            Err(failure) => {
+                let error = ApiError::call(failure);
+                Err(with_link(self.state, bridge, view.caller(), error).await)
+            }
+        }
     }
 
     /// The headers of the caller that go on to the server, by the operator's word.
@@ -396,12 +403,10 @@ impl Call<'_> {
         let result = bridge.call(&granted.grant, order, arguments).await;
         let result = match result {
             Ok(text) => self.reply(text, &granted.caller, redactor).await,
-            Err(failure) => Err(with_link(
-                self.state,
-                bridge,
-                &granted.caller,
-                ApiError::call(failure),
-            )),
+            Err(failure) => {
+                let error = ApiError::call(failure);
+                Err(with_link(self.state, bridge, &granted.caller, error).await)
+            }
         };
         if let Some(talk) = talk {
             talk.end(end_of(&result));

@@ -357,7 +357,7 @@ async fn every_server_that_takes_a_key_is_shown_the_one_its_vendor_documents() {
 }
 
 #[tokio::test]
-async fn with_nothing_in_the_environment_two_bridges_are_on() {
+async fn with_nothing_but_a_folder_in_the_environment_two_bridges_are_on() {
     let shipped = std::fs::read_to_string(fixture("../bridges.toml")).unwrap();
     let setup = Setup::toml(&shipped).alone();
     std::fs::create_dir(setup.path().join("files")).unwrap();
@@ -368,6 +368,7 @@ async fn with_nothing_in_the_environment_two_bridges_are_on() {
         fixture("peers/bin").display(),
         std::env::var("PATH").unwrap()
     );
+    let setup = setup.env("MCP_FILESYSTEM_DIR", "files");
     let bridge = setup.env("PATH", &path).ready().await;
     let list = bridge.get("/servers").await.json();
     let mut on = Vec::new();
@@ -407,5 +408,5 @@ async fn with_nothing_in_the_environment_two_bridges_are_on() {
         let is_on = ["demo", "filesystem"].contains(&words[0]);
         assert_eq!(words[1], if is_on { "on" } else { "off" }, "{line}");
     }
-    assert!(checked.contains("28 bridges, 2 on"), "{checked}");
+    assert!(checked.contains("28 bridges, 2 on, "), "{checked}");
 }

@@ -89,7 +89,7 @@ fn check_says_what_is_on_and_what_is_wrong() {
                  access    whoever may call may call everything: there is no `[access]`\n\
                  database  SQLite mcp-bridge.db\n\
                  audit     every call, without arguments, kept for 90 days; journal mcp-bridge-audit\n\
-                 bridges.toml: 3 bridges, 1 on; listens on 127.0.0.1:8000\n"
+                 bridges.toml: 3 bridges, 1 on, 2 off; listens on 127.0.0.1:8000\n"
             )
             .as_str(),
             ""
@@ -188,7 +188,13 @@ fn one_tool_is_called() {
             0,
             r#""größe""#,
         ),
-        (&["demo", "add"], "", 1, r#""loc":["body","a"]"#),
+        (&["demo", "add"], "", 1, "a: is missing\nb: is missing\n"),
+        (
+            &["demo", "roll_dice", r#"{"count": 500}"#],
+            "",
+            1,
+            "count: should be ≤ 100, is 500\n",
+        ),
         (&["demo", "add", "{"], "", 1, "error: "),
         (&["demo", "add", "-"], "", 1, "error: "),
         (

@@ -27,6 +27,7 @@ groups = ['MCP-Admin']
 support = ['good']
 [bridges.good]
 {bad good}
+description = '${TOKEN:-}'
 ";
 
 fn setup() -> Setup {

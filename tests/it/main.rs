@@ -23,6 +23,7 @@ mod clients;
 mod costly_schemas;
 mod dashboard;
 mod database_role;
+mod decisions;
 mod files;
 mod floods;
 mod former;

@@ -12,7 +12,7 @@ const TEAM: &str = "
 key = 'key-of-dev'
 groups = ['developers']
 [access.groups]
-developers = ['files', 'strict', 'off', 'down', { bridge = 'time', tools = ['get_*'] }]
+developers = ['files', 'strict', 'off', 'down', 'mine', 'ours', { bridge = 'time', tools = ['get_*'] }]
 [bridges.files]
 command = 'python3'
 args = ['{tests}/it/servers/common_tools.py']
@@ -30,10 +30,17 @@ args = ['{tests}/it/servers/common_tools.py']
 {bad exit}
 [bridges.off]
 url = 'http://127.0.0.1:9/${NOWHERE}'
+[bridges.mine]
+url = 'http://127.0.0.1:9/mcp'
+oauth = { private_network = true }
+credential = 'caller'
+[bridges.ours]
+url = 'http://127.0.0.1:9/mcp'
+oauth = { private_network = true }
 ";
 
 /// The calls: path and body. What each is answered stands in the snapshot.
-const MISTAKES: [(&str, &str); 31] = [
+const MISTAKES: [(&str, &str); 33] = [
     // Names of arguments.
     ("files/read_text_file", r#"{"file_path": "/a"}"#),
     ("files/read_text_file", r#"{"Path": "/a"}"#),
@@ -86,6 +93,9 @@ const MISTAKES: [(&str, &str); 31] = [
     ("crm/fetch", r#"{"url": "http://x"}"#),
     ("time/fetch", r#"{"url": "http://x"}"#),
     ("off/fetch", r#"{"url": "http://x"}"#),
+    // Logins.
+    ("mine/fetch", r#"{"url": "http://x"}"#),
+    ("ours/fetch", r#"{"url": "http://x"}"#),
     ("files/fail", r#"{"message": "no such row"}"#),
 ];
 
@@ -117,6 +127,9 @@ async fn every_mistake_is_answered_with_what_to_do() {
         );
         let code = answer.code();
         let retry = &told["retry"];
+        // A link is another one each time.
+        let link = told["connect_url"].as_str().unwrap_or("no link");
+        let message = message.replace(link, "LINK");
         writeln!(
             table,
             "{path} {body}\n  {} {code} {retry}: {message}",

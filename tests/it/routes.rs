@@ -82,7 +82,7 @@ async fn lists_have_the_shapes_that_clients_know() {
     let servers = bridge.get("/servers").await.json();
     assert_eq!(
         keys(&servers),
-        ["by_tier", "servers", "total_servers", "usage"]
+        ["by_tier", "servers", "summary", "total_servers", "usage"]
     );
     assert_eq!(servers["total_servers"], 3);
     assert_eq!(keys(&servers["by_tier"]), ["stdio"]);

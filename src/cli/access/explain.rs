@@ -3,17 +3,15 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use serde_json::json;
 
 use super::run::{Desk, columns};
 use crate::{
-    access::{Access, Explanation, Rule, View},
+    access::{Access, Explanation, Rule},
     auth::{Caller, Proof},
+    bridge::explain_tool,
     cli::output::print,
-    config::Bridge,
     name::BridgeName,
     store::{Account, StoreError},
-    tool::Tool,
 };
 
 /// A user as far as the tables know them, and what they cannot say.
@@ -34,48 +32,28 @@ pub async fn run(desk: &Desk, user: &str, bridge: &str, tool: Option<&str>) -> a
         &desk.sources.tracker,
     );
     let view = access.view(&Arc::new(caller)).await?;
-    let mut bridges = desk.config.bridges.iter();
-    let configured = bridges.find(|it| it.name.as_str() == bridge);
+    let configured = desk.bridge(bridge);
     let name = match configured {
         Some(bridge) => bridge.name.clone(),
         None => BridgeName::mcpo(bridge)?,
     };
     let explanation = match tool {
         None => view.explain(&name, None),
-        Some(tool) => of_tool(&view, &name, configured, tool, &mut notes)?,
+        Some(tool) => {
+            let tools = desk.known_tools(bridge).await?;
+            if tools.is_none() && configured.is_some() {
+                notes.push(format!(
+                    "the tools of `{bridge}` are not known yet, since no running bridge has listed them; whether there is a tool `{tool}` is not checked"
+                ));
+            }
+            explain_tool(&view, &name, configured, tool, tools.as_ref())?
+        }
     };
     if let Some(Err(off)) = configured.map(|it| &it.transport) {
         notes.push(format!("the bridge is off: {}", off.0));
     }
     print(&render(&explanation, bridge, tool, &notes));
     Ok(())
-}
-
-/// Explains for a tool of which only the name is known: what it says of itself, its server knows.
-fn of_tool(
-    view: &View,
-    bridge: &BridgeName,
-    configured: Option<&Bridge>,
-    name: &str,
-    notes: &mut Vec<String>,
-) -> anyhow::Result<Explanation> {
-    let entry = json!({ "name": name });
-    let mut tool = Tool::from_wire(entry).context("a tool needs a name")?;
-    let renamed = configured.and_then(|it| it.rename.get(name).or_else(|| it.aliases.get(name)));
-    if let Some(server_name) = renamed {
-        tool.server_name = server_name.clone();
-    }
-    let explanation = view.explain(bridge, Some(&tool));
-    tool.read_only = true;
-    let if_it_reads = view.explain(bridge, Some(&tool));
-    if if_it_reads.rule == explanation.rule {
-        return Ok(explanation);
-    }
-    notes.push(format!(
-        "`{}` counts if the server says that `{name}` only reads; `mcp-bridge tools {bridge} --json` asks it (`read_only`)",
-        if_it_reads.rule
-    ));
-    Ok(explanation)
 }
 
 /// Whom the command line means: an API key by its name, else a user by their e-mail.
@@ -153,8 +131,7 @@ fn render(it: &Explanation, bridge: &str, tool: Option<&str>, notes: &[String]) 
         Some(tool) => format!("tool `{tool}` of bridge `{bridge}`"),
         None => format!("bridge `{bridge}`"),
     };
-    let verdict = if it.rule.allows() { "may" } else { "may not" };
-    let mut text = format!("{} {verdict} use {what}: {}\n\n", it.caller, why(&it.rule));
+    let mut text = format!("{}\n\n", verdict(it, &what));
     let groups: Vec<_> = it
         .groups
         .iter()
@@ -167,8 +144,14 @@ fn render(it: &Explanation, bridge: &str, tool: Option<&str>, notes: &[String]) 
             list.join(", ")
         }
     };
+    let rule = match &it.if_it_reads {
+        Some(other) if other.rule != it.rule => {
+            format!("{}; {} if the tool only reads", it.rule, other.rule)
+        }
+        Some(_) | None => it.rule.to_string(),
+    };
     let mut rows = vec![
-        ["rule".to_owned(), it.rule.to_string()],
+        ["rule".to_owned(), rule],
         ["identity".to_owned(), it.proof.to_owned()],
         [
             "e-mail".to_owned(),
@@ -182,13 +165,37 @@ fn render(it: &Explanation, bridge: &str, tool: Option<&str>, notes: &[String]) 
         ],
     ];
     if it.rule != Rule::Open {
-        rows.push(["allowed to".to_owned(), or_none(it.allowing.clone())]);
+        let mut allowed = or_none(it.allowing.clone());
+        if let Some(other) = it.if_it_reads.as_ref().filter(|it| !it.allowing.is_empty()) {
+            let more = other.allowing.join(", ");
+            allowed = format!("{allowed}; if the tool only reads, also {more}");
+        }
+        rows.push(["allowed to".to_owned(), allowed]);
     }
     text.push_str(&columns(&rows));
     for note in notes {
         text.extend(["\nnote: ", note, "\n"]);
     }
     text
+}
+
+/// Yes, no, or what it depends on, in a sentence.
+fn verdict(it: &Explanation, what: &str) -> String {
+    match (it.is_allowed(), &it.if_it_reads) {
+        (Some(is_allowed), _) => {
+            let verdict = if is_allowed { "may" } else { "may not" };
+            format!("{} {verdict} use {what}: {}", it.caller, why(&it.rule))
+        }
+        (None, other) => {
+            let rule = other.as_ref().map_or(&it.rule, |other| &other.rule);
+            format!(
+                "it depends whether {} may use {what}: {}, if the server says that the tool only reads (`readOnlyHint`); otherwise {}",
+                it.caller,
+                why(rule),
+                why(&it.rule)
+            )
+        }
+    }
 }
 
 /// A rule as a sentence.

@@ -10,6 +10,7 @@ use super::{
     run::{Desk, columns},
 };
 use crate::{
+    access::{GroupAt, variable_advice},
     cli::output::{complain, print},
     credential::{self, Keyring},
     secret::Secret,
@@ -40,7 +41,12 @@ impl GroupKeyArgs {
 
 async fn set(desk: &Desk, name: &GroupKeyName) -> anyhow::Result<()> {
     credential::variable(&name.variable).map_err(|why| anyhow!(why))?;
+    desk.look_at_group(&name.group, GroupAt::Grant).await?;
     desk.warn_of_bridge(&name.bridge);
+    let bridge = desk.bridge(&name.bridge);
+    if let Some(warning) = bridge.and_then(|bridge| variable_advice(bridge, &name.variable)) {
+        complain(&format!("warning: {warning}"));
+    }
     let database = desk.config.database.as_ref();
     let keyring = Keyring::new(database.context("there is no [database]")?);
     // Before anybody is asked for a secret that could not be kept.

@@ -11,6 +11,7 @@ use super::{
     run::{Desk, columns},
 };
 use crate::{
+    access::GroupAt,
     cli::output::{complain, print},
     config,
     store::KeyRow,
@@ -37,6 +38,9 @@ async fn add(desk: &Desk, args: KeyArgs) -> anyhow::Result<()> {
         "the configuration has a key `{}` already; choose another name",
         args.name
     );
+    for group in &args.groups {
+        desk.look_at_group(group, GroupAt::Member).await?;
+    }
     let text = format!(
         "{PREFIX}{}",
         URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())

@@ -12,15 +12,17 @@ use super::{
     explain, group_keys, keys,
 };
 use crate::{
-    access::check_glob,
+    access::{GroupAt, bounds_advice, bridge_advice, check_glob, group_advice, known_groups},
     auth::{Proof, Sources},
+    bridge::KnownTools,
     cli::{
         args::Start,
         output::{complain, fail, print},
         serve, sources,
     },
-    config::Config,
+    config::{self, Config},
     mcp,
+    name::check_name,
     store::{Actor, GrantRow, Store},
 };
 
@@ -98,22 +100,48 @@ impl Desk {
         }
     }
 
+    /// The bridge of a name.
+    pub fn bridge(&self, name: &str) -> Option<&config::Bridge> {
+        let mut bridges = self.config.bridges.iter();
+        bridges.find(|it| it.name.as_str() == name)
+    }
+
+    /// What the running bridge last published of its tools; `None` where it never did.
+    pub async fn known_tools(&self, bridge: &str) -> anyhow::Result<Option<KnownTools>> {
+        match self.bridge(bridge) {
+            Some(bridge) => Ok(KnownTools::read(&self.store, &bridge.name).await?),
+            None => Ok(None),
+        }
+    }
+
     /// Says it if no bridge has this name: a grant for one that is still to come is none the less
     /// a grant.
     pub fn warn_of_bridge(&self, name: &str) {
-        let mut bridges = self.config.bridges.iter();
-        if !bridges.any(|it| it.name.as_str() == name) {
+        let names = self.config.bridges.iter().map(|it| it.name.as_str());
+        if let Some(warning) = bridge_advice(name, names) {
             complain(&format!(
-                "warning: no bridge of the configuration is called `{name}`; `mcp-bridge check` lists them"
+                "warning: {warning}; `mcp-bridge check` lists them"
             ));
         }
     }
 
+    /// Refuses what can never name a group, and says it if nothing here knows the group yet.
+    pub async fn look_at_group(&self, group: &str, at: GroupAt) -> anyhow::Result<()> {
+        check_name("group", group).map_err(|why| anyhow!(why))?;
+        let directory = self.sources.directory.as_deref();
+        let known = known_groups(&self.config, &self.store, directory).await?;
+        if let Some(warning) = group_advice(group, at, &known) {
+            complain(&format!("warning: {warning}"));
+        }
+        Ok(())
+    }
+
     async fn grant(&self, args: GrantArgs) -> anyhow::Result<()> {
-        self.warn_of_bridge(&args.bridge);
         for glob in &args.bounds.tools {
             check_glob(glob).map_err(|why| anyhow!("`--tools {glob}`: {why}"))?;
         }
+        self.look_at_group(&args.group, GroupAt::Grant).await?;
+        self.warn_of_bridge(&args.bridge);
         let is_narrowed = args.bounds.is_narrow();
         let row = GrantRow {
             workspace: args.workspace.filter(|_| is_narrowed),
@@ -122,8 +150,21 @@ impl Desk {
             tools: args.bounds.tools,
             read_only: args.bounds.read_only,
         };
+        let mut reach = None;
+        if self.bridge(&row.bridge).is_some() {
+            let known = self.known_tools(&row.bridge).await?;
+            let tools = known.as_ref().map(KnownTools::tools);
+            let (said, warnings) = bounds_advice(&row.bridge, &row.tools, row.read_only, tools);
+            for warning in warnings {
+                complain(&format!("warning: {warning}"));
+            }
+            reach = said;
+        }
         let is_new = self.store.grant(&Self::actor(), &row).await?;
-        let what = format!("group `{}`: {}", row.group, allowed(&row));
+        let mut what = format!("group `{}`: {}", row.group, allowed(&row));
+        if let Some(reach) = reach {
+            what = format!("{what}; {reach}");
+        }
         told(is_new, &what, "granted already");
         Ok(())
     }
@@ -169,6 +210,7 @@ impl Desk {
 
     async fn add(&self, user: &str, group: &str) -> anyhow::Result<()> {
         must_be_email(user)?;
+        self.look_at_group(group, GroupAt::Member).await?;
         let is_new = self.store.add_member(&Self::actor(), user, group).await?;
         let what = format!("`{user}` is a member of `{group}`");
         told(is_new, &what, "a member already");

@@ -1,6 +1,6 @@
 //! What `audit` takes.
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum, builder::PossibleValuesParser};
 use jiff::Timestamp;
 
 use crate::audit;
@@ -92,7 +92,7 @@ pub struct FilterArgs {
     #[arg(long)]
     pub tool: Option<String>,
     /// With this outcome: `ok`, or the code of an error.
-    #[arg(long)]
+    #[arg(long, value_parser = PossibleValuesParser::new(audit::OUTCOMES), hide_possible_values = true)]
     pub outcome: Option<String>,
     /// With this request id, the `X-Request-Id` of the answer.
     #[arg(long, value_name = "ID")]

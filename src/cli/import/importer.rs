@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use super::{
+    env_file::Places,
     table::Table,
     text::{comment_of, key_of, line, plain, quote},
 };
@@ -25,7 +26,21 @@ pub struct Imported {
     pub toml: String,
     /// The variables it needs that stood in the old file, to be set in the environment.
     pub variables: BTreeMap<String, Secret>,
+    /// What the person who imports should know.
+    pub notes: Vec<String>,
 }
+
+/// What is imported beside the file itself.
+#[derive(Debug, Default)]
+pub struct Wishes {
+    /// The key of callers, which mcpo had on its command line.
+    pub api_key: Option<Secret>,
+    /// Where the files of variables that servers name are looked for; `None`: they are not read.
+    pub places: Option<Places>,
+}
+
+/// The variable of the key of callers.
+const API_KEY: &str = "MCPO_API_KEY";
 
 /// Why a file cannot be imported.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,19 +63,44 @@ pub enum Unimportable {
 }
 
 /// Turns the text of a file into `bridges.toml`. The name of the file may tell what it is written in.
-pub fn import(name: &Path, text: &str) -> Result<Imported, Unimportable> {
+pub fn import(name: &Path, text: &str, wishes: Wishes) -> Result<Imported, Unimportable> {
     let text = text.trim_start_matches('\u{feff}');
-    let file = clients::read_any(name, text).map_err(|unread| unimportable(text, unread))?;
-    let mut importer = Importer::default();
+    let read = clients::read_with_projects(name, text);
+    let (file, projects) = read.map_err(|unread| unimportable(text, unread))?;
+    let mut importer = Importer {
+        places: wishes.places,
+        ..Importer::default()
+    };
+    let has_key = wishes.api_key.is_some();
+    if let Some(key) = wishes.api_key {
+        importer.variables.insert(API_KEY.to_owned(), key);
+        importer.toml = format!("\n[identity.keys.openwebui]\nkey = \"${{{API_KEY}}}\"\n");
+    }
     for field in last_of_each(&file.servers) {
-        importer.server(&file, field);
+        importer.server(&file, field, None);
+    }
+    for project in &projects {
+        for field in last_of_each(&project.servers) {
+            importer.server(&file, field, Some(&project.path));
+        }
     }
     let mut toml = head(&file);
     if !importer.variables.is_empty() {
-        toml.push_str("#\n# Set these variables, in `.env` beside this file say; they stood in the old file:\n");
+        let whence = if has_key {
+            "they stood in the old file, or came with it"
+        } else {
+            "they stood in the old file"
+        };
+        line(
+            &mut toml,
+            &format!("#\n# Set these variables, in `.env` beside this file say; {whence}:"),
+        );
         for name in importer.variables.keys() {
             line(&mut toml, &format!("#   {name}"));
         }
+    }
+    if !projects.is_empty() {
+        toml.push_str("# not imported: the other settings of the client\n");
     }
     for field in &file.rest {
         // The inputs that are used stand beside their variables.
@@ -76,6 +116,7 @@ pub fn import(name: &Path, text: &str) -> Result<Imported, Unimportable> {
     Ok(Imported {
         toml,
         variables: importer.variables,
+        notes: importer.notes,
     })
 }
 
@@ -104,10 +145,14 @@ fn unimportable(text: &str, unread: Unread) -> Unimportable {
 }
 
 #[derive(Default)]
-struct Importer {
+pub(super) struct Importer {
     toml: String,
     names: Vec<String>,
     variables: BTreeMap<String, Secret>,
+    /// Where files of variables are looked for, if they are read.
+    pub(super) places: Option<Places>,
+    /// What the person who imports should know.
+    pub(super) notes: Vec<String>,
     /// The inputs of VS Code that stand beside a variable.
     inputs: Vec<String>,
 }
@@ -118,7 +163,7 @@ impl Importer {
         !file.inputs.is_empty() && inputs.all(|input| self.inputs.contains(&input.id))
     }
 
-    fn server(&mut self, file: &ClientFile, field: &Field) {
+    fn server(&mut self, file: &ClientFile, field: &Field, project: Option<&str>) {
         let name = self.free_name(&field.name);
         let server = file.server(field.value.map().unwrap_or_default());
         let own = own_variables(&server.fields);
@@ -135,6 +180,10 @@ impl Importer {
                 &mut table.comments,
                 &format!("# was {}", quote(&field.name)),
             );
+        }
+        if let Some(project) = project {
+            let project = plain(project);
+            line(&mut table.comments, &format!("# of the project {project}"));
         }
         if field.value.map().is_some() {
             self.fields(&mut table, &server);
@@ -214,6 +263,17 @@ impl Importer {
         if let Some(entries) = fields.get(map).and_then(|node| node.map()) {
             done.push(map);
             self.map(table, map, entries);
+        }
+        if let (false, Some(named)) = (remote, fields.get("envFile")) {
+            let own = fields.get("env").and_then(|node| node.map());
+            let own: Vec<_> = own
+                .unwrap_or_default()
+                .iter()
+                .map(|it| it.name.as_str())
+                .collect();
+            if self.env_file(table, named, &own) {
+                done.push("envFile");
+            }
         }
         for field in &server.fields {
             if !done.contains(&field.name.as_str()) {
@@ -298,18 +358,27 @@ impl Importer {
             name
         };
         let long = variable_of(&format!("{bridge}_{second}"));
-        let candidates = plain.into_iter().chain([long.clone()]);
+        let variable = self.keep(plain, &long, secret);
+        Some(format!("{scheme}${{{variable}}}"))
+    }
+
+    /// Keeps a value for the environment, under a name that no other value has: the wanted one, or the long
+    /// one, with a number if it must be.
+    pub(super) fn keep(&mut self, wanted: Option<String>, long: &str, value: &str) -> String {
         let numbered = (2..).map(|number| format!("{long}_{number}"));
-        for variable in candidates.chain(numbered) {
+        let candidates = wanted.into_iter().chain([long.to_owned()]).chain(numbered);
+        let mut last = String::new();
+        for variable in candidates {
             let kept = self
                 .variables
                 .entry(variable.clone())
-                .or_insert_with(|| Secret::new(secret));
-            if kept.matches(secret) {
-                return Some(format!("{scheme}${{{variable}}}"));
+                .or_insert_with(|| Secret::new(value));
+            last = variable;
+            if kept.matches(value) {
+                break;
             }
         }
-        None
+        last
     }
 }
 

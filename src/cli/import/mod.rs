@@ -3,6 +3,7 @@
 //! Nothing is lost: what has no place in the new file stands in it as a comment. Secrets do not
 //! move along: they become references, and the head of the file lists the variables to set.
 
+mod env_file;
 mod importer;
 mod run;
 mod table;

@@ -8,7 +8,11 @@ use std::{
     process::ExitCode,
 };
 
-use super::{importer::import, text::line};
+use super::{
+    env_file::Places,
+    importer::{Wishes, import},
+    text::line,
+};
 use crate::{cli::args::ImportArgs, config::clients::FILE_BYTES_MAX, secret::Secret};
 
 /// Imports a file and prints or writes what it becomes.
@@ -19,9 +23,12 @@ use crate::{cli::args::ImportArgs, config::clients::FILE_BYTES_MAX, secret::Secr
 )]
 pub fn run(args: &ImportArgs) -> ExitCode {
     let file = args.file.display();
-    let imported = match read_bounded(&args.file) {
-        Ok(text) => import(&args.file, &text).map_err(|error| error.to_string()),
-        Err(error) => Err(error.to_string()),
+    let imported = match (read_bounded(&args.file), wishes(args)) {
+        (Ok(text), Ok(wishes)) => {
+            import(&args.file, &text, wishes).map_err(|error| error.to_string())
+        }
+        (Err(error), _) => Err(error.to_string()),
+        (_, Err(error)) => Err(error),
     };
     let imported = match imported {
         Ok(imported) => imported,
@@ -30,6 +37,15 @@ pub fn run(args: &ImportArgs) -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    for note in &imported.notes {
+        eprintln!("warning: {note}");
+    }
+    if args.env_file.is_none() && !imported.variables.is_empty() {
+        eprintln!(
+            "note: the values of {} variables are not written; `--env-file FILE` writes them",
+            imported.variables.len()
+        );
+    }
     let written = if let Some(path) = &args.output {
         write_new(path, &imported.toml, 0o644)
     } else {
@@ -47,6 +63,19 @@ pub fn run(args: &ImportArgs) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What is imported beside the file. A blank key is none, as for mcpo.
+fn wishes(args: &ImportArgs) -> Result<Wishes, String> {
+    let is_there = |key: &&Secret| !key.expose().trim().is_empty();
+    let api_key = args.api_key.as_ref().filter(is_there);
+    if api_key.is_some_and(|key| key.expose().contains(char::is_control)) {
+        return Err("`--api-key` has a line break or another control character".to_owned());
+    }
+    Ok(Wishes {
+        api_key: api_key.cloned(),
+        places: args.read_env_files.then(|| Places::beside(&args.file)),
+    })
 }
 
 /// The text of a file, unless it is too long for a configuration.

@@ -79,7 +79,9 @@ impl Table<'_> {
     /// Keeps what is not imported, secrets apart.
     pub(super) fn lost(&mut self, key: &str, shown: &str, value: &Node) {
         let hint = match key {
-            "envFile" => "; name its variables here: env.NAME = \"${NAME}\"",
+            "envFile" => {
+                "; `--read-env-files` takes its variables over, or name them here: env.NAME = \"${NAME}\""
+            }
             _ => "",
         };
         line(

@@ -9,7 +9,8 @@ use std::{
 use proptest::prelude::*;
 
 use super::{
-    importer::{self, Imported, Unimportable},
+    env_file::Places,
+    importer::{self, Imported, Unimportable, Wishes},
     run::env_file,
 };
 use crate::{
@@ -18,7 +19,7 @@ use crate::{
 };
 
 fn import(json: &str) -> Result<Imported, Unimportable> {
-    importer::import(Path::new("config"), json)
+    importer::import(Path::new("config"), json, Wishes::default())
 }
 
 fn load(file: &str, text: &str, variables: &BTreeMap<String, Secret>) -> Loaded {
@@ -242,7 +243,7 @@ fn samples() -> Vec<(PathBuf, String)> {
 #[test]
 fn files_of_other_clients_become_what_is_expected() {
     for (path, text) in samples() {
-        let imported = importer::import(&path, &text).unwrap();
+        let imported = importer::import(&path, &text, Wishes::default()).unwrap();
         let expected = fs::read_to_string(path.with_extension("imported.toml")).unwrap();
         assert_eq!(imported.toml, expected, "{}", path.display());
     }
@@ -251,7 +252,7 @@ fn files_of_other_clients_become_what_is_expected() {
 #[test]
 fn files_of_other_clients_mean_the_same_before_and_after() {
     for (path, text) in samples() {
-        let imported = importer::import(&path, &text).unwrap();
+        let imported = importer::import(&path, &text, Wishes::default()).unwrap();
         let file = path.file_name().unwrap().to_str().unwrap();
         let set = [
             "GH_TOKEN",
@@ -309,4 +310,131 @@ fn files_of_other_clients_mean_the_same_before_and_after() {
             );
         }
     }
+}
+
+#[test]
+fn the_key_of_mcpo_becomes_an_entry_whose_text_stands_elsewhere() {
+    let json = r#"{"mcpServers": {"time": {"command": "c", "env": {"MCPO_API_KEY": "another", "A_TOKEN": "t-1"}}}}"#;
+    let wishes = Wishes {
+        api_key: Some(Secret::new("top-secret")),
+        places: None,
+    };
+    let imported = importer::import(Path::new("config"), json, wishes).unwrap();
+    assert!(!imported.toml.contains("top-secret"), "{}", imported.toml);
+    let key = "[identity.keys.openwebui]\nkey = \"${MCPO_API_KEY}\"\n";
+    assert!(imported.toml.contains(key), "{}", imported.toml);
+    assert!(env_file(&imported.variables).contains("MCPO_API_KEY='top-secret'\n"));
+    let loaded = load("bridges.toml", &imported.toml, &imported.variables);
+    let config = loaded.config;
+    let [key] = config.identity.keys.as_slice() else {
+        panic!("one key");
+    };
+    assert!(key.name == "openwebui" && !key.forwards);
+    // The server's own variable of that name keeps its value.
+    let other = imported
+        .variables
+        .values()
+        .filter(|it| it.matches("another"));
+    assert_eq!(other.count(), 1, "{}", imported.toml);
+}
+
+#[test]
+fn the_servers_of_single_projects_are_taken_over() {
+    let json = r#"{
+        "numStartups": 7, "oauthAccount": {"emailAddress": "ann@example.org"},
+        "mcpServers": {"all": {"command": "a"}},
+        "projects": {
+            "/home/ann/one": {"history": ["secret plan"], "mcpServers": {"all": {"command": "b"}, "only": {"type": "http", "url": "https://x/mcp"}},
+                              "disabledMcpServers": ["only"]},
+            "/home/ann/two": {"mcpServers": {}, "allowedTools": []}
+        }}"#;
+    let imported = import(json).unwrap();
+    insta::assert_snapshot!(imported.toml, @r##"
+    # Made from an `mcpServers` file; `mcp-bridge check` says which bridges are on.
+    # not imported: the other settings of the client
+
+    [bridges.all]
+    command = "a"
+    inherit_env = true # as before; remove it to pass on only what `env` names
+
+    [bridges.all-2]
+    # was "all"
+    # of the project /home/ann/one
+    command = "b"
+    inherit_env = true # as before; remove it to pass on only what `env` names
+
+    [bridges.only]
+    # of the project /home/ann/one
+    url = "https://x/mcp"
+    transport = "streamable-http"
+    enabled = false
+    "##);
+    for gone in ["ann@example.org", "secret plan", "numStartups"] {
+        assert!(!imported.toml.contains(gone), "{gone}");
+    }
+    load("bridges.toml", &imported.toml, &imported.variables);
+    let alone = r#"{"projects": {"/p": {"mcpServers": {"only": {"command": "b"}}}}}"#;
+    assert!(
+        import(alone)
+            .unwrap()
+            .toml
+            .contains("[bridges.only]\n# of the project /p\n")
+    );
+    assert!(matches!(
+        import(r#"{"projects": {"/p": {}}}"#),
+        Err(Unimportable::NoServers(_))
+    ));
+}
+
+#[test]
+fn files_of_variables_are_read_where_that_is_wanted() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "A_TOKEN=t-1\nPLAIN=word\nOWN=not this\nBLANK=\nB_TOKEN=other\n";
+    fs::write(folder.path().join("vars.env"), text).unwrap();
+    let json = r#"{"servers": {
+        "s": {"command": "c", "envFile": "${workspaceFolder}/vars.env", "env": {"OWN": "own", "B_TOKEN": "first"}},
+        "t": {"command": "c", "envFile": "vars.env"},
+        "gone": {"command": "c", "envFile": "nowhere.env"}}}"#;
+    let imported = import(json).unwrap();
+    assert!(
+        imported.toml.contains("# not imported: envFile"),
+        "{}",
+        imported.toml
+    );
+    assert!(imported.variables.values().all(|it| !it.matches("t-1")));
+    let file = folder.path().join("mcp.json");
+    let wishes = Wishes {
+        api_key: None,
+        places: Some(Places::beside(&file)),
+    };
+    let imported = importer::import(&file, json, wishes).unwrap();
+    for secret in ["t-1", "other", "first"] {
+        assert!(
+            !imported.toml.contains(&format!("\"{secret}\"")),
+            "{}",
+            imported.toml
+        );
+    }
+    assert_eq!(imported.notes.len(), 1, "{:?}", imported.notes);
+    assert!(imported.notes[0].contains("nowhere.env of `gone` cannot be read"));
+    let loaded = load("bridges.toml", &imported.toml, &imported.variables);
+    let env = |name: &str| {
+        let mut bridges = loaded.config.bridges.iter();
+        let bridge = bridges.find(|it| it.name.as_str() == name).unwrap();
+        let Ok(config::Transport::Stdio(stdio)) = &bridge.transport else {
+            panic!("{name}: {:?}", bridge.transport);
+        };
+        let env = stdio.env.iter();
+        env.map(|(name, value)| format!("{name}={}", value.expose()))
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    assert_eq!(
+        env("s"),
+        "A_TOKEN=t-1 BLANK= B_TOKEN=first OWN=own PLAIN=word"
+    );
+    assert_eq!(
+        env("t"),
+        "A_TOKEN=t-1 BLANK= B_TOKEN=other OWN=not this PLAIN=word"
+    );
 }

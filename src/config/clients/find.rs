@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use url::Url;
 
 use super::{
-    ClientFile, Dialect, Input,
+    ClientFile, Dialect, Input, Project,
     filters::of_opencode,
     format::Format,
     tree::{Field, Node, Tree, get, last_of_each},
@@ -259,6 +259,25 @@ fn switch_off(root: &Node, servers: &mut [Field]) {
             set(server, "disabled", Node { at, tree });
         }
     }
+}
+
+/// The servers that Claude Code keeps for single projects, those that a project switches off included.
+pub(super) fn projects(root: &Node) -> Vec<Project> {
+    let projects = root.get("projects").and_then(Node::map).unwrap_or_default();
+    let mut found = Vec::new();
+    for field in last_of_each(projects) {
+        let servers = field.value.get("mcpServers").and_then(Node::map);
+        let mut servers = servers.unwrap_or_default().to_vec();
+        if servers.is_empty() {
+            continue;
+        }
+        switch_off(&field.value, &mut servers);
+        found.push(Project {
+            path: field.name.clone(),
+            servers,
+        });
+    }
+    found
 }
 
 /// Returns the values that VS Code asks its user for.

@@ -117,6 +117,46 @@ pub(crate) fn read_any(path: &Path, text: &str) -> Result<ClientFile, Unread> {
     read_as(Format::of(path, text), text)
 }
 
+/// The servers that Claude Code keeps for one project, in `projects` of `~/.claude.json`.
+#[derive(Debug)]
+pub(crate) struct Project {
+    /// Its folder.
+    pub(crate) path: String,
+    /// Its servers by name.
+    pub(crate) servers: Vec<Field>,
+}
+
+/// The same as [`read_any`], with the servers of single projects, of which there may be nothing else.
+pub(crate) fn read_with_projects(
+    path: &Path,
+    text: &str,
+) -> Result<(ClientFile, Vec<Project>), Unread> {
+    let root = match Format::of(path, text) {
+        Format::Json => json_file::parse(text).ok().flatten(),
+        Format::Yaml | Format::Toml => None,
+    };
+    let projects = root.as_ref().map(find::projects).unwrap_or_default();
+    match read_any(path, text) {
+        Ok(mut file) => {
+            if !projects.is_empty() {
+                file.rest.clear();
+            }
+            Ok((file, projects))
+        }
+        Err(Unread::NoServers(_)) if !projects.is_empty() => {
+            let file = ClientFile {
+                label: "mcpServers".to_owned(),
+                dialect: Dialect::default(),
+                servers: Vec::new(),
+                inputs: Vec::new(),
+                rest: Vec::new(),
+            };
+            Ok((file, projects))
+        }
+        Err(unread) => Err(unread),
+    }
+}
+
 fn read_as(format: Format, text: &str) -> Result<ClientFile, Unread> {
     let root = match format {
         Format::Json => json_file::parse(text),

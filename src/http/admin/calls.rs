@@ -77,6 +77,9 @@ pub enum Format {
 pub async fn list(admin: Admin, Asked(wanted): Asked<Wanted>) -> Result<Response, ApiError> {
     let now = Timestamp::now();
     let limit = limit(wanted.limit)?;
+    if let Some(outcome) = &wanted.outcome {
+        audit::check_outcome(outcome).map_err(|why| invalid(format!("`outcome`: {why}")))?;
+    }
     let filter = CallFilter {
         workspace: Some(admin.actor.workspace.clone()),
         since: words::moment("since", wanted.since.as_deref(), now)?,

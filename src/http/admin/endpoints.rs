@@ -7,11 +7,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
+    advice,
     guard::{Given, Operator, refused},
     tenant_keys::problem,
     words,
 };
 use crate::{
+    access::GroupAt,
     credential,
     error_code::ErrorCode,
     http::{AppState, error::ApiError},
@@ -73,13 +75,18 @@ pub async fn set(
         bridge: words::bridge(&given.server_id)?.to_string(),
         url: url.to_string(),
     };
+    let mut warnings = Vec::new();
+    warnings.extend(advice::of_group(&admin, &endpoint.group, GroupAt::Grant).await?);
+    let of_bridge = advice::of_bridge(&state, &endpoint.bridge);
+    let is_known = of_bridge.is_none();
+    warnings.extend(of_bridge);
     let done = admin.store()?.put_endpoint(&admin.actor, &endpoint).await;
     done.map_err(refused)?;
-    let is_known = state.registry.roster().get(&endpoint.bridge).is_some();
-    Ok(Json(json!({
+    let answer = json!({
         "status": "created", "tenant_id": endpoint.group, "server_id": endpoint.bridge,
         "endpoint_url": endpoint.url, "known": is_known,
-    })))
+    });
+    Ok(Json(advice::with_warnings(answer, warnings)))
 }
 
 /// `DELETE /endpoints`

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     auth::Refusal,
+    bridge::explain_tool,
     http::{AppState, error::ApiError, identity},
 };
 
@@ -42,33 +43,48 @@ pub async fn explain(
     caller.workspace = admin.actor.workspace.as_str().into();
     let view = identity::view_of(settings, &Arc::new(caller)).await?;
     let bridge = state.registry.roster().get(name.as_str()).map(Arc::clone);
-    let tools = bridge.as_ref().map(|bridge| bridge.live.tools.load_full());
-    let entry = question.tool.as_deref().map(|tool| {
-        let found = tools.as_ref().and_then(|tools| tools.get(tool));
-        found.ok_or_else(|| {
-            let tool: String = tool.chars().take(100).collect();
-            ApiError::not_found(format!("bridge `{name}` has no tool `{tool}` now"))
-        })
-    });
-    let entry = entry.transpose()?;
-    let why = view.explain(&name, entry.map(|entry| &entry.tool));
+    let known = match &bridge {
+        Some(bridge) => bridge.known_tools().await.map_err(ApiError::store)?,
+        None => None,
+    };
+    let why = match question.tool.as_deref() {
+        None => view.explain(&name, None),
+        Some(tool) => {
+            let why = explain_tool(
+                &view,
+                &name,
+                bridge.as_ref().map(|bridge| &bridge.config),
+                tool,
+                known.as_ref(),
+            );
+            why.map_err(|unlisted| ApiError::not_found(unlisted.to_string()))?
+        }
+    };
     let groups: Vec<Value> = why
         .groups
         .iter()
         .map(|(group, origin)| json!({ "group": group, "from": origin.as_str() }))
         .collect();
-    Ok(Json(json!({
+    let mut answer = json!({
         "user": email,
         "bridge": name.as_str(),
         "tool": question.tool,
-        "allowed": why.rule.allows(),
+        "allowed": why.is_allowed(),
         "rule": why.rule.to_string(),
         "groups": groups,
         "is_admin": why.is_admin,
         "allowing": why.allowing,
         "workspace": why.workspace,
         "bridge_status": bridge.map(|bridge| bridge.status().phase.as_str()),
-    })))
+    });
+    // Where it depends on what the server says of the tool, and the server has not been heard yet.
+    if let (Some(other), Some(members)) = (&why.if_it_reads, answer.as_object_mut()) {
+        let other = json!({
+            "allowed": other.rule.allows(), "rule": other.rule.to_string(), "allowing": other.allowing,
+        });
+        members.insert("if_it_reads".to_owned(), other);
+    }
+    Ok(Json(answer))
 }
 
 fn unknown(refusal: Refusal) -> ApiError {

@@ -1,15 +1,19 @@
 //! Single grants: whole bridges, or some tools of one.
 
-use axum::Json;
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
+    advice,
     guard::{Admin, Asked, Given, refused},
     words,
 };
 use crate::{
-    http::error::ApiError,
+    access::GroupAt,
+    http::{AppState, error::ApiError},
     store::{Actor, GrantRow},
 };
 
@@ -72,7 +76,11 @@ pub async fn list(admin: Admin, Asked(wanted): Asked<Wanted>) -> Result<Json<Val
 }
 
 /// `POST /grants`
-pub async fn add(admin: Admin, Given(given): Given<NewGrant>) -> Result<Json<Value>, ApiError> {
+pub async fn add(
+    State(state): State<Arc<AppState>>,
+    admin: Admin,
+    Given(given): Given<NewGrant>,
+) -> Result<Json<Value>, ApiError> {
     let mut grant = GrantRow {
         workspace: None,
         group: words::group(&given.group)?,
@@ -85,11 +93,19 @@ pub async fn add(admin: Admin, Given(given): Given<NewGrant>) -> Result<Json<Val
     } else {
         grant.workspace = Some(admin.actor.workspace.clone());
     }
+    // Before it is made, because afterwards its group is known.
+    let mut warnings = Vec::new();
+    warnings.extend(advice::of_group(&admin, &grant.group, GroupAt::Grant).await?);
+    warnings.extend(advice::of_bridge(&state, &grant.bridge));
+    let (matches, of_bounds) = advice::of_bounds(&state, &grant).await?;
+    warnings.extend(of_bounds);
     let done = admin.store()?.grant(&admin.actor, &grant).await;
     let changed = done.map_err(refused)?;
-    Ok(Json(
-        json!({ "status": "granted", "grant": shown(&grant), "changed": changed }),
-    ))
+    let mut answer = json!({ "status": "granted", "grant": shown(&grant), "changed": changed });
+    if let (Some(matches), Some(members)) = (matches, answer.as_object_mut()) {
+        members.insert("matches".to_owned(), matches.into());
+    }
+    Ok(Json(advice::with_warnings(answer, warnings)))
 }
 
 /// `DELETE /grants`: one grant where its bounds are given, else all that a group may do with a bridge.

@@ -10,10 +10,12 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{
+    advice,
     guard::{Admin, Given, invalid, refused},
     words,
 };
 use crate::{
+    access::GroupAt,
     error_code::ErrorCode,
     http::{AppState, error::ApiError},
     secret::Secret,
@@ -115,15 +117,20 @@ pub async fn add(
         workspace: admin.actor.workspace.clone(),
         expires_at: given.expires_at.as_deref().map(expiry).transpose()?,
     };
+    let mut warnings = Vec::new();
+    for group in &key.groups {
+        warnings.extend(advice::of_group(&admin, group, GroupAt::Member).await?);
+    }
     let done = admin.store()?.add_key(&admin.actor, &key).await;
     if !done.map_err(refused)? {
         return Err(taken(&key.name));
     }
     state.redactor.learn(Secret::new(text.as_str()));
-    Ok(Json(json!({
+    let answer = json!({
         "status": "created", "key": shown(&key), "text": text,
         "note": "the text is shown this once; only its hash is kept",
-    })))
+    });
+    Ok(Json(advice::with_warnings(answer, warnings)))
 }
 
 /// `DELETE /keys`

@@ -22,6 +22,7 @@
 //! change in the transaction of the change.
 
 mod accounts;
+mod advice;
 mod bridges;
 mod calls;
 mod changes;

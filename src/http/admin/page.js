@@ -232,6 +232,12 @@ async function done(text, options) {
   await show();
 }
 
+/** The same for a change that may be a slip of the pen: what is odd about it stays until it is closed. */
+async function told(text, { warnings = [] }) {
+  if (!warnings.length) return done(text);
+  await done(`${text}. ${warnings.map(sentence).join(" ")}`, { isBad: true });
+}
+
 /** A file for the person to keep. */
 function download(name, parts, type) {
   const url = URL.createObjectURL(new Blob(parts, { type }));
@@ -369,8 +375,8 @@ pages.access = async () => {
       field("Tools", "tools", { placeholder: "all, or get_*, list_*" }), tick("only tools that change nothing", "read_only"),
     ], "Grant", async (it) => {
       const tools = words(it.tools);
-      await api("POST", "/grants", { group: it.group, bridge: it.bridge, tools: tools.length ? tools : undefined, read_only: it.read_only === "on" });
-      await done(`${it.group} may use ${it.bridge}${known.has(it.bridge) ? "" : ", which is not configured yet"}`);
+      const made = await api("POST", "/grants", { group: it.group, bridge: it.bridge, tools: tools.length ? tools : undefined, read_only: it.read_only === "on" });
+      await told(`${it.group} may use ${it.bridge}${made.matches ? `; ${made.matches}` : ""}`, made);
     }),
     table("Groups and what they may use", ["Group", "May use", ["act", ""]], rows, "No group may use anything yet. Grant something above: the group is there with its first grant."),
     grants.some((it) => !known.has(it.bridge)) && h("p", { class: "soft" }, "A dashed line: no bridge of that name is configured yet."),
@@ -414,8 +420,8 @@ pages.people = async (query) => {
     suggestions("groups", groups.map((it) => it.group_name)), suggestions("emails", users.slice(0, 1000).map((it) => it.email)),
     form([field("E-mail", "email", { type: "email", list: "emails", required: true }), field("Group", "group_name", { list: "groups", required: true })],
       "Add", async (it) => {
-        const { changed } = await api("POST", "/users/groups", it);
-        await done(changed ? `${it.email} is now in ${it.group_name}` : `${it.email} was in ${it.group_name} already`);
+        const made = await api("POST", "/users/groups", it);
+        await told(made.changed ? `${it.email} is now in ${it.group_name}` : `${it.email} was in ${it.group_name} already`, made);
       }),
     users.length > 0 && form([field("Search", "find", { type: "search", value: find, placeholder: "e-mail or group" })], "Search", (it) => go("people", it), { kind: null }),
     table("People and their groups", ["E-mail", "Groups", "Administrator", "Changed"], found.slice(0, ROWS_MAX).map(personRow),
@@ -490,7 +496,7 @@ async function makeKey(it) {
   const ends = it.days ? new Date(Date.now() + it.days * 86_400_000).toISOString() : undefined;
   const made = await api("POST", "/keys", { name: it.name, groups: words(it.groups), forwards: it.forwards === "on", expires_at: ends });
   fresh = { name: it.name, text: made.text };
-  await done(`${it.name} is made`);
+  await told(`${it.name} is made`, made);
 }
 
 /** The key that was just made, until it is put away. */
@@ -517,7 +523,6 @@ pages.credentials = async () => {
   const [{ keys }, { endpoints }, { groups }, { servers }, { accounts }] =
     await Promise.all(["/tenant-keys", "/endpoints", "/groups", "/servers", "/accounts"].map(get));
   const who = [field("Group", "tenant_id", { list: "groups", required: true }), field("Bridge", "server_id", { list: "servers", required: true })];
-  const told = (it, { known }) => `${it.tenant_id} calls ${it.server_id}${known ? "" : ", which is not configured yet,"}`;
   return [
     heading("Credentials", "What a group calls a server with instead of the credentials that all share. A key takes the place of a variable in the bridge's configuration; it is sealed in the database and not shown again."),
     suggestions("groups", groups.map((it) => it.group_name)), suggestions("servers", servers.map((it) => it.id)),
@@ -527,13 +532,13 @@ pages.credentials = async () => {
       field("Value", "key_value", { type: "password", autocomplete: "new-password", spellcheck: "false", required: true }),
     ], "Store", async (it) => {
       const made = await api("POST", "/tenant-keys", it);
-      await done(`${told(it, made)} with a ${it.key_name} of its own`);
+      await told(`${it.tenant_id} calls ${it.server_id} with a ${it.key_name} of its own`, made);
     }),
     table("Keys of groups", ["Group", "Bridge", "Variable", "Since", ["act", ""]], keys.map(groupKeyRow), "No group has a key of its own."),
     h("h3", {}, "Endpoints of groups"),
     form([who.map((it) => it.cloneNode(true)), field("Endpoint", "endpoint_url", { type: "url", placeholder: "where their calls go", required: true })], "Store", async (it) => {
       const made = await api("POST", "/endpoints", it);
-      await done(`${told(it, made)} at ${made.endpoint_url}`);
+      await told(`${it.tenant_id} calls ${it.server_id} at ${made.endpoint_url}`, made);
     }),
     table("Endpoints of groups", ["Group", "Bridge", "Endpoint", ["act", ""]], endpoints.map(endpointRow), "No group has an endpoint of its own."),
     h("h3", {}, "Accounts"),
@@ -711,7 +716,10 @@ async function explained(question) {
   const what = it.tool ? `${it.bridge}/${it.tool}` : it.bridge;
   const rows = it.groups.map((group) => [group.group, ORIGINS[group.from] ?? group.from]);
   return [
-    note(it.allowed ? "good" : "bad",
+    it.allowed === null
+      ? note("warn", h("p", { class: "answer" }, "It depends"),
+        h("p", {}, `${it.user} may use ${what} if its server says that the tool only reads: ${ruled(it.if_it_reads.rule)}. Otherwise not: ${ruled(it.rule)}. The server has not listed its tools yet.`))
+      : note(it.allowed ? "good" : "bad",
       h("p", { class: "answer" }, it.allowed ? "Yes" : "No", `: ${ruled(it.rule)}`),
       h("p", {}, `${it.user} ${it.allowed ? "may" : "may not"} use ${what}. Rule: `, h("code", {}, it.rule), "."),
       it.is_admin && h("p", {}, "They administer; that alone allows no tool."),

@@ -11,10 +11,12 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
 use super::{
+    advice,
     guard::{Admin, Given, Operator, invalid, refused},
     words,
 };
 use crate::{
+    access::{GroupAt, variable_advice},
     credential::{self, GroupKeyRefusal, KeyError, PutError},
     error_code::ErrorCode,
     http::{AppState, error::ApiError},
@@ -78,6 +80,15 @@ pub async fn set(
         bridge: words::bridge(&given.server_id)?.to_string(),
         variable: words::variable(&given.key_name)?,
     };
+    let mut configured = admin.settings.config.bridges.iter();
+    let bridge = configured.find(|bridge| bridge.name.as_str() == name.bridge);
+    let mut warnings = Vec::new();
+    warnings.extend(advice::of_group(&admin, &name.group, GroupAt::Grant).await?);
+    warnings.extend(advice::of_bridge(&state, &name.bridge));
+    let of_variable = bridge.and_then(|bridge| variable_advice(bridge, &name.variable));
+    // Whether it takes the place of anything.
+    let is_known = bridge.is_some() && of_variable.is_none();
+    warnings.extend(of_variable);
     let (store, keyring) = (admin.store()?, admin.keyring()?);
     credential::put_group_key(store, keyring, &admin.actor, &name, &given.key_value)
         .await
@@ -86,11 +97,11 @@ pub async fn set(
             PutError::Store(error) => refused(error),
             PutError::Value(detail) => invalid(detail),
         })?;
-    let is_known = state.registry.roster().get(&name.bridge).is_some();
-    Ok(Json(json!({
+    let answer = json!({
         "status": "created", "tenant_id": name.group, "server_id": name.bridge,
         "key_name": name.variable, "known": is_known,
-    })))
+    });
+    Ok(Json(advice::with_warnings(answer, warnings)))
 }
 
 /// `DELETE /tenant-keys`

@@ -5,10 +5,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
+    advice,
     guard::{Given, Operator, refused},
     words,
 };
-use crate::http::error::ApiError;
+use crate::{access::GroupAt, http::error::ApiError};
 
 /// A member.
 #[derive(Debug, Deserialize)]
@@ -52,14 +53,20 @@ pub async fn add_to_group(
         words::email(&given.email)?,
         words::group(&given.group_name)?,
     );
+    // Before it is made, because afterwards the group is known.
+    let warning = advice::of_group(&admin, &group, GroupAt::Member).await?;
     let done = admin
         .store()?
         .add_member(&admin.actor, &email, &group)
         .await;
     let changed = done.map_err(refused)?;
-    Ok(Json(json!({
+    let answer = json!({
         "status": "added", "email": email, "group_name": group, "changed": changed,
-    })))
+    });
+    Ok(Json(advice::with_warnings(
+        answer,
+        warning.into_iter().collect(),
+    )))
 }
 
 /// `DELETE /users/groups`

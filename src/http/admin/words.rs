@@ -7,11 +7,8 @@ use crate::{
     audit, config, credential,
     error_code::ErrorCode,
     http::error::{ApiError, shown},
-    name::{BridgeName, is_hidden},
+    name::{BridgeName, check_name},
 };
-
-/// What the columns of the tables hold, in characters.
-const NAME_CHARS_MAX: usize = 255;
 
 /// An e-mail in lower case.
 pub fn email(text: &str) -> Result<String, ApiError> {
@@ -23,32 +20,18 @@ pub fn email(text: &str) -> Result<String, ApiError> {
     }
 }
 
-/// The name of a group: any text of identity providers (`Ärzte & Co`, a GUID), but without comma,
-/// which separates groups in headers and variables, and without what cannot be seen.
+/// The name of a group, as [`check_name`] takes it.
 pub fn group(text: &str) -> Result<String, ApiError> {
-    name("group", text).map_err(|detail| ApiError::new(ErrorCode::InvalidName, detail).of_caller())
+    check_name("group", text)
+        .map_err(|detail| ApiError::new(ErrorCode::InvalidName, detail).of_caller())?;
+    Ok(text.to_owned())
 }
 
 /// The name of a key; logs and records show it, and it must not read there as a person.
 pub fn key_name(text: &str) -> Result<String, ApiError> {
     config::check_key_name(text).map_err(invalid)?;
-    name("key", text).map_err(invalid)
-}
-
-fn name(kind: &str, text: &str) -> Result<String, String> {
-    let is_seen = !text.chars().any(is_hidden);
-    let length = text.chars().count();
-    if is_seen
-        && text.trim() == text
-        && !text.contains(',')
-        && (1..=NAME_CHARS_MAX).contains(&length)
-    {
-        return Ok(text.to_owned());
-    }
-    Err(format!(
-        "`{}` cannot name a {kind}: a name has 1 to {NAME_CHARS_MAX} characters, no comma, no control, zero-width or text-direction character, and no blank at its ends",
-        shown(text)
-    ))
+    check_name("key", text).map_err(invalid)?;
+    Ok(text.to_owned())
 }
 
 /// The name of a variable, as the environment has them.

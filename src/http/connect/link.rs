@@ -1,6 +1,6 @@
 //! Links that lead a person to the page where an account is connected.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use url::Url;
 
@@ -8,7 +8,7 @@ use crate::{
     auth::Caller,
     bridge::Bridge,
     config::{Config, DEFAULT_WORKSPACE},
-    credential::{Owner, Ticket},
+    credential::{NoTicket, Owner, Ticket, is_ticket_id},
     error_code::ErrorCode,
     http::{AppState, error::ApiError},
     store::AccountKey,
@@ -43,8 +43,18 @@ pub fn below(config: &Config, path: &str) -> Url {
     url
 }
 
+/// A path for logs and traces: the id of a link does not stand there, so that nobody goes on with it.
+pub fn without_link(path: &str) -> Cow<'_, str> {
+    match path.rsplit_once('/') {
+        Some((before, id)) if before.ends_with("/c") && is_ticket_id(id) => {
+            Cow::Owned(format!("{before}/…"))
+        }
+        Some(_) | None => Cow::Borrowed(path),
+    }
+}
+
 /// A link with which a caller connects an account: their own, or with `shared` everybody's.
-pub fn connect_link(
+pub async fn connect_link(
     state: &AppState,
     bridge: &Bridge,
     caller: &Caller,
@@ -68,17 +78,15 @@ pub fn connect_link(
         })?
     };
     let ticket = Ticket::new(&account, &caller.id, caller.proof.as_str());
-    let sealed = tickets
-        .write(&ticket)
-        .map_err(|error| ApiError::new(ErrorCode::NoSecretKey, error.to_string()))?;
-    let path = format!("/oauth/{}/connect", bridge.name());
-    let mut url = below(&state.settings.load().config, &path);
-    url.query_pairs_mut().append_pair("ticket", &sealed);
-    Ok(url)
+    let id = tickets.write(&ticket).await.map_err(|error| match error {
+        NoTicket::Key(error) => ApiError::new(ErrorCode::NoSecretKey, error.to_string()),
+        NoTicket::Store(error) => ApiError::store(error),
+    })?;
+    Ok(below(&state.settings.load().config, &format!("/c/{id}")))
 }
 
 /// A refusal that asks the caller to connect their account, with the link to it.
-pub fn with_link(
+pub async fn with_link(
     state: &AppState,
     bridge: &Arc<Bridge>,
     caller: &Caller,
@@ -87,7 +95,7 @@ pub fn with_link(
     if error.code != ErrorCode::ConnectRequired {
         return error;
     }
-    match connect_link(state, bridge, caller, false) {
+    match connect_link(state, bridge, caller, false).await {
         Ok(url) => error.connect_at(&url),
         Err(reason) => {
             tracing::warn!(bridge.name = %bridge.name(), reason = %reason.detail, "no link to connect an account");

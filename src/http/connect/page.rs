@@ -12,6 +12,8 @@ use http::{
     },
 };
 
+use url::Url;
+
 use crate::{
     credential::Ticket,
     http::{documents::escape, error::ApiError},
@@ -38,13 +40,28 @@ pub struct Words<'a> {
     pub text: &'a str,
 }
 
+/// What the page that asks says.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// For whom, and at which bridge.
+    pub ticket: &'a Ticket,
+    /// The id of the ticket.
+    pub id: &'a str,
+    /// The origin of the server.
+    pub server: &'a str,
+    /// Whose server it is, where that is known.
+    pub vendor: Option<&'a str>,
+}
+
 /// Asks whether to go on, and says who for.
-pub fn question(root: &str, ticket: &Ticket, sealed: &str, server: &str, name: &str) -> Response {
+pub fn question(root: &str, asked: &Question<'_>) -> Response {
+    let ticket = asked.ticket;
+    let name = asked.vendor.unwrap_or(&ticket.bridge);
     let (title, whose, warning) = if ticket.subject.is_empty() {
         (
             format!("Connect {name} for everybody"),
             "everybody who may use it".to_owned(),
-            "Whoever may use this bridge will act there as the account that you log in with. Take one that is meant for it.".to_owned(),
+            "Each person who may use this bridge will act there as the account that you log in with. Take one that is meant for it.".to_owned(),
         )
     } else {
         (
@@ -56,13 +73,20 @@ pub fn question(root: &str, ticket: &Ticket, sealed: &str, server: &str, name: &
             ),
         )
     };
+    let server = match asked.vendor {
+        Some(vendor) => format!("{vendor} ({})", asked.server),
+        None => asked.server.to_owned(),
+    };
     let body = format!(
-        "<dl><dt>Account at</dt><dd>{}</dd><dt>For</dt><dd>{}</dd></dl>\
-         <form method=\"post\"><input type=\"hidden\" name=\"ticket\" value=\"{}\"><button>Continue to log in</button></form>\
+        "<dl><dt>Account at</dt><dd>{}</dd><dt>Bridge</dt><dd>{}</dd><dt>For</dt><dd>{}</dd></dl>\
+         <form method=\"post\" action=\"{}/oauth/{}/connect\"><input type=\"hidden\" name=\"ticket\" value=\"{}\"><button>Continue to log in</button></form>\
          <p class=\"soft\">{}</p>",
-        escape(server),
+        escape(&server),
+        escape(&ticket.bridge),
         escape(&whose),
-        escape(sealed),
+        escape(root),
+        escape(&ticket.bridge),
+        escape(asked.id),
         escape(&warning),
     );
     let mut response = page(root, StatusCode::OK, "question", &title, &body);
@@ -78,9 +102,20 @@ pub fn done(root: &str, words: Words<'_>) -> Response {
     page(root, StatusCode::OK, "done", words.title, &body)
 }
 
-/// Says why it is not.
-pub fn problem(root: &str, status: StatusCode, words: Words<'_>) -> Response {
-    let body = format!("<p>{}</p>", escape(&sentence(words.text)));
+/// Says why it is not, and where to go from here.
+pub fn problem(
+    root: &str,
+    status: StatusCode,
+    words: Words<'_>,
+    open_webui: Option<&Url>,
+) -> Response {
+    let mut body = format!("<p>{}</p>", escape(&sentence(words.text)));
+    if let Some(url) = open_webui {
+        body = format!(
+            "{body}<p><a href=\"{}\" rel=\"noreferrer\">Go to Open WebUI</a></p>",
+            escape(url.as_str())
+        );
+    }
     page(root, status, "problem", words.title, &body)
 }
 
@@ -96,7 +131,7 @@ fn sentence(clause: &str) -> String {
 }
 
 /// An error of ours, as a page.
-pub fn refusal(root: &str, error: &ApiError) -> Response {
+pub fn refusal(root: &str, error: &ApiError, open_webui: Option<&Url>) -> Response {
     let text = error
         .detail
         .as_str()
@@ -105,9 +140,11 @@ pub fn refusal(root: &str, error: &ApiError) -> Response {
         StatusCode::UNAUTHORIZED => "Who are you?",
         StatusCode::FORBIDDEN => "Not for you",
         StatusCode::NOT_FOUND => "Not here",
-        _ => "This does not work",
+        StatusCode::BAD_REQUEST => "This link does not count",
+        _ => "The account cannot be connected now",
     };
-    problem(root, error.status, Words { title, text: &text })
+    let words = Words { title, text: &text };
+    problem(root, error.status, words, open_webui)
 }
 
 /// `GET /oauth/page.css`

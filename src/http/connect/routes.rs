@@ -7,9 +7,9 @@ use axum::{
     body::Body,
     extract::{Path, Query, Request, State},
     response::{IntoResponse as _, Redirect, Response},
-    routing::get,
+    routing::{any, get},
 };
-use http::header::{CONTENT_TYPE, SET_COOKIE};
+use http::header::SET_COOKIE;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use url::form_urlencoded;
@@ -18,13 +18,13 @@ use super::{
     callback, cookie,
     link::{below, connect_link, public_url},
     page::{self, Words},
+    short::{asked, bad_link, check, is_form, nobody, open_webui, short, tickets},
 };
 use crate::{
     access::View,
-    auth::Proof,
     bridge::Bridge,
     config::{CredentialKind, Transport},
-    credential::{LoginError, Logins, Owner, TICKET_TTL, Ticket, Wish, oauth_of},
+    credential::{LoginError, Logins, Owner, TICKET_TTL, Wish, oauth_of},
     error_code::ErrorCode,
     http::{AppState, body, browser, error::ApiError, identity, sender::Sender},
     store::{AccountKey, Actor},
@@ -36,6 +36,7 @@ const BODY_BYTES_MAX: usize = 16 << 10;
 /// The routes. Only for the native flavor: `oauth` may name a server of mcpo.
 pub fn routes() -> Router<Arc<AppState>> {
     Router::new()
+        .route("/c/{id}", any(short))
         .route("/oauth", get(list))
         .route("/oauth/", get(list))
         .route("/oauth/callback", get(callback::callback))
@@ -102,36 +103,21 @@ async fn open(
     sender: Sender,
 ) -> Response {
     let root = root_of(&state);
-    match opened(&state, &name, carried, &sender).await {
-        Ok(response) => response,
-        Err(error) => page::refusal(&root, &error),
-    }
-}
-
-async fn opened(
-    state: &AppState,
-    name: &str,
-    carried: Carried,
-    sender: &Sender,
-) -> Result<Response, ApiError> {
-    let bridge = bridge(state, name)?;
-    let (server, _) = oauth_of(&bridge.config).map_err(|error| refused(&error))?;
-    let sealed = if let Some(sealed) = carried.ticket {
-        sealed
-    } else {
-        let view = identity::view(&state.settings.load_full(), sender).await?;
-        let url = link_for(state, &bridge, &view)?;
-        let carried = url
-            .query_pairs()
-            .find_map(|(key, value)| (key == "ticket").then(|| value.into_owned()));
-        carried.unwrap_or_default()
+    let opened = async {
+        let bridge = bridge(&state, &name)?;
+        oauth_of(&bridge.config).map_err(|error| refused(&error))?;
+        let id = if let Some(id) = carried.ticket {
+            id
+        } else {
+            let view = identity::view(&state.settings.load_full(), &sender).await;
+            let url = link_for(&state, &bridge, &view.map_err(nobody)?).await?;
+            let mut steps = url.path_segments().into_iter().flatten();
+            steps.next_back().unwrap_or_default().to_owned()
+        };
+        asked(&state, Some(&bridge), &id, &sender).await
     };
-    let ticket = read(state, &bridge, &sealed, sender).await?;
-    let origin = server.origin().ascii_serialization();
-    let root = root_of(state);
-    // The operator's title: a server could call itself like another one.
-    let shown = bridge.config.title.as_deref().unwrap_or(name);
-    Ok(page::question(&root, &ticket, &sealed, &origin, shown))
+    let opened: Result<Response, ApiError> = opened.await;
+    opened.unwrap_or_else(|error| page::refusal(&root, &error, open_webui(&state).as_ref()))
 }
 
 /// `POST /oauth/{bridge}/connect`: with JSON, a link for the caller; from our page, on to the
@@ -142,19 +128,19 @@ async fn go_on(
     request: Request,
 ) -> Response {
     let (mut parts, body) = request.into_parts();
-    let is_form = parts.headers.get(CONTENT_TYPE).is_some_and(|kind| {
-        kind.as_bytes()
-            .starts_with(b"application/x-www-form-urlencoded")
-    });
+    let is_form = is_form(&parts.headers);
     let sender = Sender::take(&mut parts);
     if !is_form {
         let link = ask(&state, &name, &sender).await;
         return link.map_or_else(ApiError::into_response, |it| Json(it).into_response());
     }
-    match begin(&state, &name, &sender, body).await {
-        Ok(response) => response,
-        Err(error) => page::refusal(&root_of(&state), &error),
-    }
+    let begun = match bridge(&state, &name) {
+        Ok(bridge) => begin(&state, Some(&bridge), &sender, body).await,
+        Err(error) => Err(error),
+    };
+    begun.unwrap_or_else(|error| {
+        page::refusal(&root_of(&state), &error, open_webui(&state).as_ref())
+    })
 }
 
 /// A link for whoever asks.
@@ -162,7 +148,7 @@ async fn ask(state: &AppState, name: &str, sender: &Sender) -> Result<Value, Api
     let view = identity::view(&state.settings.load_full(), sender).await?;
     let bridge = bridge(state, name)?;
     oauth_of(&bridge.config).map_err(|error| refused(&error))?;
-    let url = link_for(state, &bridge, &view)?;
+    let url = link_for(state, &bridge, &view).await?;
     Ok(json!({
         "bridge": name,
         "account": whose(&bridge),
@@ -172,7 +158,7 @@ async fn ask(state: &AppState, name: &str, sender: &Sender) -> Result<Value, Api
 }
 
 /// Whoever may use a bridge connects their own account there; everybody's, an administrator.
-fn link_for(state: &AppState, bridge: &Bridge, view: &View) -> Result<url::Url, ApiError> {
+async fn link_for(state: &AppState, bridge: &Bridge, view: &View) -> Result<url::Url, ApiError> {
     let is_shared = bridge.config.credential != CredentialKind::Caller;
     if is_shared && !identity::administers_all(view) {
         let detail = format!(
@@ -185,13 +171,13 @@ fn link_for(state: &AppState, bridge: &Bridge, view: &View) -> Result<url::Url, 
         let entered = view.enter(bridge.name());
         entered.map_err(|denial| ApiError::denied(&denial, bridge.name(), None))?;
     }
-    connect_link(state, bridge, view.caller(), is_shared)
+    connect_link(state, bridge, view.caller(), is_shared).await
 }
 
 /// Sends the browser to the authorization server.
-async fn begin(
+pub async fn begin(
     state: &AppState,
-    name: &str,
+    named: Option<&Bridge>,
     sender: &Sender,
     request: Body,
 ) -> Result<Response, ApiError> {
@@ -200,17 +186,15 @@ async fn begin(
         return Err(ApiError::new(ErrorCode::ForbiddenOrigin, words));
     }
     let form = body::read(request, BODY_BYTES_MAX, None).await?;
-    let sealed = form_urlencoded::parse(&form)
+    let id = form_urlencoded::parse(&form)
         .find_map(|(key, value)| (key == "ticket").then(|| value.into_owned()))
         .unwrap_or_default();
-    let bridge = bridge(state, name)?;
-    let ticket = read(state, &bridge, &sealed, sender).await?;
+    let tickets = tickets(state)?;
+    let ticket = tickets.read(&id).await.map_err(bad_link)?;
+    let bridge = check(state, named, &ticket, sender).await?;
     let config = Arc::clone(&state.settings.load().config);
     let held = cookie::held(&sender.headers).unwrap_or_else(cookie::fresh);
-    if !state.openers.is_first(&sealed, &held) {
-        let words = "this link was opened in another browser already; ask for a new one";
-        return Err(ApiError::new(ErrorCode::NotYourLink, words));
-    }
+    tickets.claim(&id, &held).await.map_err(bad_link)?;
     let wish = Wish {
         bridge: &bridge.config,
         account: ticket.account(),
@@ -229,60 +213,6 @@ async fn begin(
         response.headers_mut().insert(SET_COOKIE, value);
     }
     Ok(response)
-}
-
-/// Reads a ticket for this bridge, and compares it with whoever brings it.
-async fn read(
-    state: &AppState,
-    bridge: &Bridge,
-    sealed: &str,
-    sender: &Sender,
-) -> Result<Ticket, ApiError> {
-    let tickets = state.credentials.accounts().tickets();
-    let tickets =
-        tickets.ok_or_else(|| ApiError::not_found("nobody can connect an account here"))?;
-    let ticket = tickets
-        .read(sealed)
-        .map_err(|error| ApiError::new(ErrorCode::BadLink, error.to_string()))?;
-    if ticket.bridge != bridge.name().as_str() {
-        let words = "this link is for another bridge; ask for a new one";
-        return Err(ApiError::new(ErrorCode::BadLink, words));
-    }
-    is_theirs(state, bridge, &ticket, sender).await?;
-    Ok(ticket)
-}
-
-/// Refuses whoever proves to be somebody else than the link is for. A browser that proves nothing may
-/// go on: the page has told it the name.
-async fn is_theirs(
-    state: &AppState,
-    bridge: &Bridge,
-    ticket: &Ticket,
-    sender: &Sender,
-) -> Result<(), ApiError> {
-    let settings = state.settings.load_full();
-    let Ok(caller) = settings.proofs.identify(&sender.evidence()).await else {
-        return Ok(());
-    };
-    if matches!(caller.proof, Proof::Anonymous | Proof::Loopback) {
-        return Ok(());
-    }
-    let view = identity::view_of(&settings, &caller).await?;
-    let is_same = if ticket.subject.is_empty() {
-        identity::administers_all(&view)
-    } else {
-        let owner = Owner::caller(&caller).and_then(|it| it.account(bridge.name().as_str()));
-        owner == Some(ticket.account())
-    };
-    if is_same {
-        return Ok(());
-    }
-    tracing::warn!(bridge.name = %bridge.name(), caller = %caller.id, "a link to connect an account was opened by somebody else");
-    let detail = format!(
-        "this link is for {}, and you are {}; ask for one of your own",
-        ticket.caller, caller.id
-    );
-    Err(ApiError::new(ErrorCode::NotYourLink, detail))
 }
 
 /// `DELETE /oauth/{bridge}/connect`: forgets the caller's own account; everybody's, for an
@@ -418,5 +348,10 @@ pub fn failed(state: &AppState, error: &LoginError) -> Response {
         title: "Not connected",
         text: &text,
     };
-    page::problem(&root_of(state), error.status, words)
+    page::problem(
+        &root_of(state),
+        error.status,
+        words,
+        open_webui(state).as_ref(),
+    )
 }

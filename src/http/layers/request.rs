@@ -17,6 +17,7 @@ use crate::{
     error_code::ErrorCode,
     http::{
         browser,
+        connect::without_link,
         connections::{Connection, Peer},
         error::ApiError,
         gate::Gate,
@@ -123,7 +124,7 @@ async fn answer(observer: &Observer, mut request: Request, next: Next) -> Respon
             text,
             trace.as_deref(),
             &method,
-            uri.path(),
+            &without_link(uri.path()),
             &response,
             began,
         );
@@ -211,7 +212,7 @@ fn begin_span(state: &AppState, request: &mut Request) -> Option<Traced> {
     }
     let span = state
         .traces
-        .request(request.method(), path, request.headers())?;
+        .request(request.method(), &without_link(path), request.headers())?;
     let route = request.extensions().get::<MatchedPath>().cloned();
     request.extensions_mut().insert(span.clone());
     Some(Traced { span, route })

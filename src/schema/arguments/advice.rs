@@ -210,7 +210,7 @@ fn of_detail(detail: &Detail) -> String {
 }
 
 /// Converts pydantic's message to a sentence about `name`.
-fn in_words(detail: &Detail, name: &str) -> String {
+pub(super) fn in_words(detail: &Detail, name: &str) -> String {
     let should_be = |what: &str| format!("{name} should be {what}");
     match detail.kind {
         "int_type" | "int_parsing" | "int_from_float" => should_be("an integer"),
@@ -240,7 +240,7 @@ fn in_words(detail: &Detail, name: &str) -> String {
 }
 
 /// `edits[0].oldText`.
-fn place(path: &[Value], name: &str) -> String {
+pub(super) fn place(path: &[Value], name: &str) -> String {
     let mut text = String::new();
     for step in path {
         match step {

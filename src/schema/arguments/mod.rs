@@ -13,6 +13,7 @@ mod branch;
 mod counted;
 mod digits;
 mod lax;
+mod lines;
 mod paths;
 mod patterns;
 mod plan;

@@ -50,6 +50,12 @@ impl Layout {
         self.has("auth", "session_stamp")
     }
 
+    /// The query for the names of all groups; `None` if the tables have none.
+    pub(super) fn groups(&self) -> Option<&'static str> {
+        let is_there = self.has("group", "id") && self.has("group", "name");
+        is_there.then_some("SELECT DISTINCT COALESCE(g.name, '') FROM \"group\" g LIMIT 10000")
+    }
+
     /// The query, built from constant parts; `None` if the tables do not allow this lookup.
     pub(super) fn query(&self, by: By) -> Option<String> {
         if !self.has("user", "id") {

@@ -83,6 +83,22 @@ impl Directory {
         Ok(self.find(By::Key, key).await?.into_iter().next())
     }
 
+    /// The names of the groups, up to 10,000.
+    pub async fn group_names(&self) -> Result<Vec<String>, StoreError> {
+        let asking = async {
+            let known = self.layout().await?;
+            let Some(sql) = known.1.groups() else {
+                return Ok(Vec::new());
+            };
+            let rows: Vec<(String,)> = self.pool.fetch_unprepared(sql.into_sql_str(), &[]).await?;
+            Ok(rows.into_iter().map(|(name,)| name).collect())
+        };
+        let limit = humantime::format_duration(self.timeout);
+        tokio::time::timeout(self.timeout, asking)
+            .await
+            .unwrap_or_else(|_| Err(StoreError::Down(format!("no answer within {limit}"))))
+    }
+
     /// All users that match.
     async fn find(&self, by: By, value: &str) -> Result<Vec<Account>, StoreError> {
         // No user has such an ID, e-mail address or key.

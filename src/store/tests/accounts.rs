@@ -266,6 +266,43 @@ async fn a_login_is_taken_once() {
 }
 
 #[tokio::test]
+async fn an_account_has_a_few_tickets() {
+    for base in Base::both().await {
+        let store = base.store().await;
+        let later = in_seconds(60);
+        store.save_login("a", b"login", later).await.unwrap();
+        for number in 0..25 {
+            let id = format!("ticket/00000000/{number}");
+            let saved = store.save_ticket(&id, "ticket/00000000/", b"one", later);
+            saved.await.unwrap();
+        }
+        let other = "ticket/00000001/x";
+        let saved = store.save_ticket(other, "ticket/00000001/", b"two", later);
+        saved.await.unwrap();
+        let found = async |id: &str| store.ticket(id).await.unwrap();
+        assert_eq!(
+            found("ticket/00000000/0").await,
+            None,
+            "the oldest one goes"
+        );
+        let newest = found("ticket/00000000/24").await;
+        assert_eq!(newest.unwrap(), b"one");
+        store.remove_tickets("ticket/00000000/").await.unwrap();
+        assert_eq!(found("ticket/00000000/24").await, None);
+        assert_eq!(found(other).await.unwrap(), b"two");
+        assert_eq!(store.take_login("a").await.unwrap().unwrap(), b"login");
+        let over = store.save_ticket(
+            "ticket/00000002/x",
+            "ticket/00000002/",
+            b"x",
+            in_seconds(-1),
+        );
+        over.await.unwrap();
+        assert_eq!(found("ticket/00000002/x").await, None);
+    }
+}
+
+#[tokio::test]
 async fn open_logins_are_bounded() {
     for base in Base::both().await {
         let store = base.store().await;

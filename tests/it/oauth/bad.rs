@@ -240,20 +240,30 @@ async fn a_link_that_was_cut_altered_or_moved_is_refused() {
     let peer = OAuthPeer::start(&[]).await;
     let bridge = setup(&peer, "").ready().await;
     let link = link_in(&whoami(&bridge, ALICE, "mine").await);
-    let (address, ticket) = link.split_once("?ticket=").unwrap();
-    let mut other = ticket.to_owned();
-    other.replace_range(60..61, if &other[60..61] == "A" { "B" } else { "A" });
+    let (address, ticket) = link.rsplit_once('/').unwrap();
+    assert_eq!(ticket.len(), 22, "{link}");
+    assert!(address.ends_with("/c"), "{link}");
+    let here = address.replace("/c", "/oauth/mine/connect");
+    let last = if ticket.ends_with('A') { 'B' } else { 'A' };
+    let other = format!("{}{last}", &ticket[..21]);
     for wrong in [
-        format!("{address}?ticket={}", &ticket[..ticket.len() - 4]),
-        format!("{address}?ticket={other}"),
-        format!("{address}?ticket="),
-        format!("{}?ticket={ticket}", address.replace("/mine/", "/team/")),
+        format!("{address}/{}", &ticket[..18]),
+        format!("{address}/{other}"),
+        format!("{address}/{ticket}x"),
+        format!("{here}?ticket={other}"),
+        format!("{here}?ticket="),
+        format!("{}?ticket={ticket}", here.replace("/mine/", "/team/")),
     ] {
         let page = Browser::new().open(&wrong).await;
         assert_eq!(page.status, 400, "{wrong} {}", page.text);
     }
     // Whoever brings none has to say who they are.
-    let page = Browser::new().open(address).await;
+    let page = Browser::new().open(&here).await;
+    assert!(
+        page.text.contains("sign in to Open WebUI first"),
+        "{}",
+        page.text
+    );
     assert_eq!(page.status, 401, "{}", page.text);
 }
 
@@ -377,4 +387,31 @@ async fn two_replicas_renew_one_token_once() {
         }
         assert_eq!(peer.stat("refreshes").await, round);
     }
+}
+
+#[tokio::test]
+async fn a_link_counts_in_one_browser_until_an_account_is_connected() {
+    let peer = OAuthPeer::start(&[]).await;
+    let bridge = setup(&peer, "").ready().await;
+    let link = link_in(&whoami(&bridge, ALICE, "mine").await);
+    let id = link.rsplit_once('/').unwrap().1;
+    let mut first = Browser::new();
+    let page = first.open(&link).await;
+    let page = first.go_on(&page).await;
+    assert_eq!(page.status, 200, "{}", page.text);
+    // Another browser may look, and does not go on.
+    let mut second = Browser::new();
+    let page = second.open(&link).await;
+    assert_eq!(page.status, 200, "{}", page.text);
+    let page = second.go_on(&page).await;
+    assert_eq!(page.status, 403, "{}", page.text);
+    let other = link_in(&whoami(&bridge, ALICE, "mine").await);
+    assert_ne!(link, other);
+    let page = first.connect(&link, "alice-there").await;
+    assert_eq!(page.status, 200, "{}", page.text);
+    for used in [&link, &other] {
+        let page = Browser::new().open(used).await;
+        assert_eq!(page.status, 400, "{}", page.text);
+    }
+    assert!(!bridge.log().contains(id), "the log has the link");
 }

@@ -277,9 +277,7 @@ async fn a_client_of_the_vendors_console_needs_no_registration() {
     );
     let bridge = setup.ready().await;
     let link = shared_link(&bridge, "known").await;
-    assert!(link.starts_with(&format!(
-        "http://localhost:{bridge_port}/oauth/known/connect"
-    )));
+    assert!(link.starts_with(&format!("http://localhost:{bridge_port}/c/")));
     let here = |url: &str| url.replace(&format!("http://localhost:{bridge_port}"), &bridge.base);
     let mut browser = Browser::new();
     let page = browser.open(&here(&link)).await;

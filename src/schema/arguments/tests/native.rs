@@ -404,3 +404,61 @@ fn a_sentence_tells_what_was_meant_and_what_there_is() {
         "{sentence}"
     );
 }
+
+#[test]
+fn each_fault_is_one_line_for_people() {
+    let schema = json!({"type": "object", "required": ["path"], "properties": {
+        "path": {"type": "string"},
+        "count": {"type": "integer", "minimum": 1, "maximum": 100},
+        "low": {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1},
+        "kind": {"enum": ["a", "b"]},
+        "list": {"type": "array", "items": {"type": "object", "properties": {"n": {"type": "integer"}}}},
+        "short": {"type": "string", "maxLength": 2},
+    }});
+    let compiled = ArgumentSchema::compile(&schema, &mut u64::MAX.clone(), Habits::NATIVE).0;
+    for (body, expected) in [
+        (
+            r#"{"path": "x", "count": 500}"#,
+            &["count: should be ≤ 100, is 500"][..],
+        ),
+        (
+            r#"{"path": "x", "count": 0}"#,
+            &["count: should be ≥ 1, is 0"],
+        ),
+        (r#"{"path": "x", "low": 1}"#, &["low: should be < 1, is 1"]),
+        (r#"{"path": "x", "low": 0}"#, &["low: should be > 0, is 0"]),
+        (
+            r#"{"path": "x", "count": "many"}"#,
+            &[r#"count: should be an integer, is "many""#],
+        ),
+        (
+            r#"{"path": "x", "kind": "c"}"#,
+            &[r#"kind: should be 'a' or 'b', is "c""#],
+        ),
+        (
+            r#"{"path": "x", "list": [{"n": "x"}]}"#,
+            &[r#"list[0].n: should be an integer, is "x""#],
+        ),
+        (
+            r#"{"count": 101}"#,
+            &["count: should be ≤ 100, is 101", "path: is missing"],
+        ),
+        (
+            r#"{"pth": "x"}"#,
+            &[
+                "path: is missing",
+                "pth: is not an argument here; did you mean `path`?",
+            ],
+        ),
+        ("[1]", &["the arguments should be a JSON object, are [1]"]),
+        (
+            "{",
+            &["the body is not valid JSON: EOF while parsing an object at line 1 column 1"],
+        ),
+    ] {
+        let refusal = compiled.accept(body.as_bytes(), Effort::Full).unwrap_err();
+        let mut lines = refusal.lines();
+        lines.sort();
+        assert_eq!(lines, expected, "{body}");
+    }
+}

@@ -1,0 +1,147 @@
+//! `envFile`: the file of variables that a server of another client names, taken over where that is wanted.
+
+use std::path::{Path, PathBuf};
+
+use super::{
+    importer::Importer,
+    table::Table,
+    text::{line, plain},
+};
+use crate::config::{clients::Node, is_variable, looks_secret, read_env_file, variable_of};
+
+/// The folder of a project and that of the user, as clients write them at the beginning of a path.
+const FOLDERS: [(&str, Folder); 6] = [
+    ("${workspaceFolder}", Folder::Project),
+    ("${workspaceRoot}", Folder::Project),
+    ("${userHome}", Folder::Home),
+    ("${HOME}", Folder::Home),
+    ("${env:HOME}", Folder::Home),
+    ("~", Folder::Home),
+];
+
+/// Which folder a path begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Folder {
+    /// That of the project.
+    Project,
+    /// That of the user.
+    Home,
+}
+
+/// Where the files are looked for.
+#[derive(Debug, Clone)]
+pub struct Places {
+    /// The folder of the imported file.
+    folder: PathBuf,
+    /// The folder of the user.
+    home: Option<PathBuf>,
+}
+
+impl Places {
+    /// Beside an imported file.
+    pub fn beside(file: &Path) -> Self {
+        Self {
+            folder: file.parent().map(Path::to_path_buf).unwrap_or_default(),
+            home: std::env::home_dir(),
+        }
+    }
+
+    /// The file that a text names; `None` where that is not known.
+    fn path(&self, text: &str) -> Option<PathBuf> {
+        let found = FOLDERS.iter().find_map(|(word, folder)| {
+            let rest = text.strip_prefix(word)?;
+            let is_whole = rest.is_empty() || rest.starts_with('/');
+            is_whole.then(|| (rest.trim_start_matches('/'), *folder))
+        });
+        let path = match found {
+            // `.vscode/mcp.json` stands in a folder of the project.
+            Some((rest, Folder::Project)) if self.folder.ends_with(".vscode") => {
+                self.folder.parent()?.join(rest)
+            }
+            Some((rest, Folder::Project)) => self.folder.join(rest),
+            Some((rest, Folder::Home)) => self.home.as_ref()?.join(rest),
+            None => self.folder.join(text),
+        };
+        (!path.to_string_lossy().contains("${")).then_some(path)
+    }
+}
+
+impl Importer {
+    /// Takes over the variables of the file that `envFile` names, those that stand in `env` apart; whether
+    /// there was such a file. What stays out is told.
+    pub(super) fn env_file(&mut self, table: &mut Table<'_>, named: &Node, own: &[&str]) -> bool {
+        let (Some(places), Some(text)) = (&self.places, named.text()) else {
+            return false;
+        };
+        let read = match places.path(text) {
+            Some(path) => read_env_file(&path),
+            None => Err("names a folder that is not known here".to_owned()),
+        };
+        let (variables, warnings) = match read {
+            Ok(read) => read,
+            Err(problem) => {
+                self.notes.push(format!(
+                    "the `envFile` {} of `{}` {problem}; its variables are missing",
+                    plain(text),
+                    table.bridge
+                ));
+                return false;
+            }
+        };
+        self.notes
+            .extend(warnings.iter().map(|warning| warning.message.clone()));
+        line(
+            &mut table.comments,
+            &format!("# the variables of {} are among `env`", plain(text)),
+        );
+        for (name, value) in variables {
+            if own.contains(&name.as_str()) {
+                continue;
+            }
+            let text = value.expose();
+            let is_kept = !text.trim().is_empty() && !text.contains(['\n', '\r', '\0']);
+            let written = if is_kept {
+                let wanted = is_variable(&name).then(|| name.clone());
+                let long = variable_of(&format!("{}_{name}", table.bridge));
+                let variable = self.keep(wanted, &long, text);
+                format!("${{{variable}}}")
+            } else if looks_secret(&name) {
+                self.notes.push(format!(
+                    "`{name}` of `{}` is blank or has several lines, and is left out",
+                    table.bridge
+                ));
+                continue;
+            } else {
+                text.replace("${", "$${")
+            };
+            table.entry("env", &name, &written, &[]);
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_looked_for_where_its_client_would() {
+        let places = |folder: &str| Places {
+            folder: folder.into(),
+            home: Some("/home/ann".into()),
+        };
+        for (folder, text, expected) in [
+            ("/p", "vars.env", Some("/p/vars.env")),
+            ("/p", "/etc/vars", Some("/etc/vars")),
+            ("/p/.vscode", "${workspaceFolder}/.env", Some("/p/.env")),
+            ("/p", "${workspaceFolder}/.env", Some("/p/.env")),
+            ("/p", "${userHome}/x", Some("/home/ann/x")),
+            ("/p", "~/x", Some("/home/ann/x")),
+            ("/p", "~x", Some("/p/~x")),
+            ("/p", "${input:file}", None),
+        ] {
+            let found = places(folder).path(text);
+            assert_eq!(found.as_deref(), expected.map(Path::new), "{text}");
+        }
+    }
+}

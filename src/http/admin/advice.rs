@@ -1,0 +1,60 @@
+//! What a change may have been meant to be: told beside it, never a reason to refuse it.
+
+use super::guard::{Admin, refused};
+use crate::{
+    access::{GroupAt, bounds_advice, bridge_advice, group_advice, known_groups},
+    bridge::KnownTools,
+    http::{AppState, error::ApiError},
+    store::GrantRow,
+};
+use serde_json::Value;
+
+/// Of a group that nothing here knows yet. The names of groups are told to administrators of all workspaces
+/// alone.
+pub async fn of_group(admin: &Admin, group: &str, at: GroupAt) -> Result<Option<String>, ApiError> {
+    if !admin.administers_all {
+        return Ok(None);
+    }
+    let settings = &admin.settings;
+    let known = known_groups(
+        &settings.config,
+        admin.store()?,
+        settings.directory.as_deref(),
+    );
+    let known = known.await.map_err(refused)?;
+    Ok(group_advice(group, at, &known))
+}
+
+/// Of a bridge that is not in the configuration.
+pub fn of_bridge(state: &AppState, bridge: &str) -> Option<String> {
+    let roster = state.registry.roster();
+    let names = roster.bridges().iter().map(|it| it.name().as_str());
+    bridge_advice(bridge, names)
+}
+
+/// What a grant reaches now, and what in its bounds may be misspelt.
+pub async fn of_bounds(
+    state: &AppState,
+    grant: &GrantRow,
+) -> Result<(Option<String>, Vec<String>), ApiError> {
+    let bridge = state.registry.roster().get(&grant.bridge).cloned();
+    let Some(bridge) = bridge else {
+        return Ok((None, Vec::new()));
+    };
+    let known = bridge.known_tools().await.map_err(refused)?;
+    let tools = known.as_ref().map(KnownTools::tools);
+    Ok(bounds_advice(
+        &grant.bridge,
+        &grant.tools,
+        grant.read_only,
+        tools,
+    ))
+}
+
+/// An answer with warnings, where there are any.
+pub fn with_warnings(mut answer: Value, warnings: Vec<String>) -> Value {
+    if let (Value::Object(members), false) = (&mut answer, warnings.is_empty()) {
+        members.insert("warnings".to_owned(), warnings.into());
+    }
+    answer
+}
