@@ -55,7 +55,7 @@ pub(super) async fn run(writer: Arc<Writer>, files: Files, stop: CancellationTok
         match kept.await {
             Ok(number) => synced = number,
             Err(error) => {
-                tracing::error!(%error, "the maintenance task of the audit journal failed")
+                tracing::error!(%error, "the maintenance task of the audit journal failed");
             }
         }
         if is_last {

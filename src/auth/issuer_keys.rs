@@ -220,7 +220,7 @@ impl KeySet {
             match fetched {
                 Ok(keys) => set.kept.store(Some(Arc::new(keys))),
                 Err(error) => {
-                    tracing::warn!("cannot get the keys of the issuer {}: {error}", set.issuer)
+                    tracing::warn!("cannot get the keys of the issuer {}: {error}", set.issuer);
                 }
             }
             *attempt = Some(Attempt {
