@@ -3,7 +3,7 @@
 use crate::near;
 
 /// Every outcome that a record can have: `ok`, the code of an error, or what became of the call otherwise.
-pub const OUTCOMES: [&str; 38] = [
+pub const OUTCOMES: [&str; 39] = [
     "ok",
     "started",
     "cancelled",
@@ -17,6 +17,7 @@ pub const OUTCOMES: [&str; 38] = [
     "busy",
     "connect_required",
     "disabled",
+    "files_full",
     "forbidden",
     "forbidden_host",
     "forbidden_origin",

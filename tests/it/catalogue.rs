@@ -408,5 +408,5 @@ async fn with_nothing_but_a_folder_in_the_environment_two_bridges_are_on() {
         let is_on = ["demo", "filesystem"].contains(&words[0]);
         assert_eq!(words[1], if is_on { "on" } else { "off" }, "{line}");
     }
-    assert!(checked.contains("28 bridges, 2 on, "), "{checked}");
+    assert!(checked.contains("27 bridges, 2 on, "), "{checked}");
 }

@@ -427,7 +427,7 @@ async fn a_refresh_drops_the_tools_of_dead_servers_where_it_is_asked_to() {
         ADMIN,
         Method::POST,
         "/refresh",
-        &json!({"dead": 1}),
+        &json!({"drop_dead": 1}),
     )
     .await;
     assert_eq!(
