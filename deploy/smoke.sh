@@ -207,7 +207,7 @@ if [ -n "$servers" ]; then
     while IFS=$'\t' read -r bridge phase tool arguments reason; do
         case $phase in
         disabled) skipped=$((skipped + 1)) && continue ;;
-        needs_login) skipped=$((skipped + 1)) && line - "$bridge" - - "nobody has logged in there" && continue ;;
+        needs_login) skipped=$((skipped + 1)) && line - "$bridge" - - "no user has logged in" && continue ;;
         ready | idle) ;;
         *) failed=$((failed + 1)) && line FAILED "$bridge" - - "$phase: $reason" && continue ;;
         esac
