@@ -1,7 +1,7 @@
 //! `mcp-bridge` puts every MCP server a team uses behind one OpenAPI surface.
 //!
 //! The modules below are listed from the bottom layer up. A module may use only the layers above
-//! its own in this list; `tests/tidy.rs` checks this. `ARCHITECTURE.md` explains how they work
+//! its own in this list; `tests/tidy/` checks this. `ARCHITECTURE.md` explains how they work
 //! together.
 
 // Which characters are visible.

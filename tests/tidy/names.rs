@@ -1,0 +1,271 @@
+//! Every path and every name that the documentation for contributors mentions must exist.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::{layers::in_order, sources};
+
+/// The pages that describe the code.
+const PAGES: [&str; 3] = ["ARCHITECTURE.md", "AGENTS.md", "CONTRIBUTING.md"];
+/// Folders of this repository that these pages name files of.
+const FOLDERS: [&str; 8] = [
+    "src/",
+    "tests/",
+    "docs/",
+    "examples/",
+    "fuzz/",
+    "migrations/",
+    "scripts/",
+    ".config/",
+];
+/// Names of the language and its standard library.
+const FOREIGN: [&str; 5] = ["Debug", "PartialEq", "panic!", "println!", "todo!"];
+/// Crates whose names are not ours.
+const FOREIGN_CRATES: [&str; 2] = ["std", "tokio"];
+/// What can stand before a name where it is defined.
+const KEYWORDS: [&str; 9] = [
+    "struct",
+    "enum",
+    "trait",
+    "fn",
+    "type",
+    "const",
+    "static",
+    "mod",
+    "macro_rules!",
+];
+
+#[test]
+fn every_path_and_name_of_these_pages_exists() {
+    let code = Code::read();
+    let mut broken = Vec::new();
+    for page in PAGES {
+        let text = fs::read_to_string(page).expect("the page is readable");
+        for flaw in code.flaws(&text) {
+            broken.push(format!("{page}: {flaw}"));
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn a_wrong_path_or_name_is_found() {
+    let code = Code::read();
+    for right in [
+        "`src/http/tools.rs`",
+        "`src/bridge/`",
+        "`src/**/tests.rs`",
+        "`Bridge`",
+        "`Bridge::call`",
+        "`Bridge::call()`",
+        "`ErrorCode::Busy`",
+        "`Lifecycle::soft`",
+        "`bridge::Bridge`",
+        "`plan()`",
+        "`config::plan()`",
+        "`error_codes!`",
+        "`HEALTHY_AFTER`",
+        "`src/bridge/call.rs::Bridge::call`",
+        "`tests/it/access.rs::every_outcome_is_written_down_once`",
+        "`cargo build`, `drain_delay`, `GET`, `rmcp`, `println!`",
+        "```sh\n`Nothing` is checked here but src/lib.rs\n```",
+    ] {
+        assert_eq!(code.flaws(right), Vec::<String>::new(), "{right}");
+    }
+    for wrong in [
+        "`src/http/tool.rs`",
+        "see src/nothing.rs.",
+        "`docs/nothing.md`",
+        "`http/tools.rs`",
+        "`Bridge2`",
+        "`Bridge::calls`",
+        "`Nothing::call`",
+        "`ErrorCode::Bussy`",
+        "`http::Bridge`",
+        "`planned()`",
+        "`mcp::plan()`",
+        "`error_code!`",
+        "`HEALTHY_BEFORE`",
+        "`src/bridge/call.rs::Bridge::calls`",
+        "`src/bridge/call.rs::resolve`",
+        "`tests/it/access.rs::nothing_is_tested`",
+        "```sh\ncat src/nothing.rs\n```",
+    ] {
+        assert_eq!(code.flaws(wrong).len(), 1, "{wrong}");
+    }
+}
+
+#[test]
+fn every_module_is_described_in_its_order() {
+    let text = fs::read_to_string("ARCHITECTURE.md").expect("the page is readable");
+    let (_, table) = text
+        .split_once("| module | ")
+        .expect("there is a table of modules");
+    let mut described = Vec::new();
+    for row in table.lines().take_while(|row| !row.is_empty()).skip(2) {
+        let first = row.split('|').nth(1).unwrap_or_default();
+        described.extend(first.split('`').skip(1).step_by(2).map(str::to_owned));
+    }
+    assert_eq!(described, in_order(), "the table differs from src/lib.rs");
+}
+
+/// All source files and tests.
+struct Code(Vec<(PathBuf, String)>);
+
+impl Code {
+    /// Reads them.
+    fn read() -> Self {
+        Self(sources())
+    }
+
+    /// The paths and names in a page that do not exist.
+    fn flaws(&self, page: &str) -> Vec<String> {
+        let mut flaws = Vec::new();
+        let mut is_fenced = false;
+        for line in page.lines() {
+            if line.starts_with("```") {
+                is_fenced = !is_fenced;
+                continue;
+            }
+            let spans = line.split('`').skip(1).step_by(2);
+            let spans = spans.filter(|_| !is_fenced);
+            flaws.extend(spans.filter_map(|span| self.flaw(span)));
+            let prose: String = line.split('`').step_by(2).collect::<Vec<_>>().join(" ");
+            let plain = if is_fenced { line } else { &prose };
+            let words = plain.split(|c: char| c.is_whitespace() || "()[]\",;|".contains(c));
+            let paths = words.filter(|word| is_path(word));
+            flaws.extend(paths.filter_map(|path| missing(path.trim_end_matches(['.', ':']))));
+        }
+        flaws
+    }
+
+    /// What is wrong with the text between two backticks.
+    fn flaw(&self, span: &str) -> Option<String> {
+        if FOREIGN.contains(&span) {
+            return None;
+        }
+        if let Some((file, name)) = span.split_once(".rs::") {
+            return Self::flaw_in(&format!("{file}.rs"), name.trim_end_matches("()"));
+        }
+        if is_path(span) || is_file_name(span) {
+            return missing(span);
+        }
+        let is_called = span.ends_with("()") || span.ends_with('!');
+        let name = span.trim_end_matches("()").trim_end_matches('!');
+        let steps: Vec<&str> = name.split("::").collect();
+        if !steps.iter().all(|step| is_identifier(step)) || FOREIGN_CRATES.contains(&steps[0]) {
+            return None;
+        }
+        let is_checked = is_called || steps.len() > 1 || is_type(name) || is_constant(name);
+        let is_defined = match (span.ends_with('!'), is_called, &steps[..]) {
+            (true, ..) => self.has(&format!("macro_rules! {name}")),
+            (_, true, [name]) => self.has(&format!("fn {name}")),
+            _ => self.defines(&steps),
+        };
+        (is_checked && !is_defined).then(|| format!("`{span}` is not defined in src/"))
+    }
+
+    /// Whether a source file has these words.
+    fn has(&self, words: &str) -> bool {
+        self.0.iter().any(|(_, text)| has_word(text, words))
+    }
+
+    /// What is wrong with a name that must be defined in a file.
+    fn flaw_in(file: &str, name: &str) -> Option<String> {
+        let Ok(text) = fs::read_to_string(file) else {
+            return Some(format!("`{file}` does not exist"));
+        };
+        let last = name.rsplit("::").next().unwrap_or(name);
+        let first = name.split("::").next().unwrap_or(name);
+        let is_there = defines(&text, last) && (first == last || has_word(&text, first));
+        (!is_there).then(|| format!("`{name}` is not defined in {file}"))
+    }
+
+    /// Whether a name of these steps is defined: `Type`, `Type::method`, `module::function`.
+    fn defines(&self, steps: &[&str]) -> bool {
+        match steps {
+            [name] => self.0.iter().any(|(_, text)| defines(text, name)),
+            [.., owner, name] if is_type(owner) => self.0.iter().any(|(_, text)| {
+                is_home(text, owner) && (defines(text, name) || has_member(text, name))
+            }),
+            [module, .., name] => self.0.iter().any(|(path, text)| {
+                path.components()
+                    .any(|step| Path::new(&step).with_extension("") == Path::new(module))
+                    && defines(text, name)
+            }),
+            [] => false,
+        }
+    }
+}
+
+/// Whether a word is a path of this repository.
+fn is_path(word: &str) -> bool {
+    FOLDERS.iter().any(|folder| word.starts_with(folder)) && !word.contains("::")
+}
+
+/// Whether a text is the path of a source file or a page.
+fn is_file_name(span: &str) -> bool {
+    let path = Path::new(span);
+    let is_known = |ending| path.extension().is_some_and(|it| it == ending);
+    (is_known("rs") || is_known("md")) && !span.contains(' ')
+}
+
+/// What is wrong with a path. Of a pattern the part before the first star must exist.
+fn missing(path: &str) -> Option<String> {
+    let path = path.split('#').next().unwrap_or(path);
+    let there = match path.split_once('*') {
+        Some((before, _)) => before.rsplit_once('/').map_or(".", |(folder, _)| folder),
+        None => path,
+    };
+    (!Path::new(there).exists()).then(|| format!("`{path}` does not exist"))
+}
+
+/// Whether a text defines a name.
+fn defines(text: &str, name: &str) -> bool {
+    let found = |keyword| has_word(text, &format!("{keyword} {name}"));
+    KEYWORDS.into_iter().any(found)
+}
+
+/// Whether a text defines a type or has methods of it.
+fn is_home(text: &str, owner: &str) -> bool {
+    let is_impl = |line: &str| line.starts_with("impl") && has_word(line, owner);
+    defines(text, owner) || text.lines().any(is_impl)
+}
+
+/// Whether a text has a variant or a field of this name.
+fn has_member(text: &str, name: &str) -> bool {
+    text.lines().any(|line| {
+        let line = line.trim_start().trim_start_matches("pub ");
+        line.strip_prefix(name).is_some_and(|rest| {
+            rest.is_empty() || rest.trim_start().starts_with([',', '(', '{', ':', '='])
+        })
+    })
+}
+
+/// Whether a text has these words, not as a part of longer ones.
+fn has_word(text: &str, words: &str) -> bool {
+    let is_part = |letter: char| letter.is_alphanumeric() || letter == '_';
+    text.match_indices(words).any(|(at, _)| {
+        let before = text.get(..at).unwrap_or_default();
+        let after = text.get(at + words.len()..).unwrap_or_default();
+        !before.ends_with(is_part) && !after.starts_with(is_part)
+    })
+}
+
+fn is_identifier(step: &str) -> bool {
+    step.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && step.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// `SeveralWords` or `Word`, but not `GET`.
+fn is_type(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_uppercase())
+        && name.contains(|c: char| c.is_ascii_lowercase())
+}
+
+/// `TWO_WORDS`.
+fn is_constant(name: &str) -> bool {
+    name.contains('_') && !name.contains(|c: char| c.is_ascii_lowercase())
+}
