@@ -1,6 +1,7 @@
 //! Every path and every name that the documentation for contributors mentions must exist.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -34,7 +35,7 @@ const KEYWORDS: [&str; 9] = [
     "const",
     "static",
     "mod",
-    "macro_rules!",
+    "macro_rules",
 ];
 
 #[test]
@@ -111,13 +112,51 @@ fn every_module_is_described_in_its_order() {
     assert_eq!(described, in_order(), "the table differs from src/lib.rs");
 }
 
-/// All source files and tests.
-struct Code(Vec<(PathBuf, String)>);
+/// All source files.
+struct Code(Vec<File>);
+
+/// A source file.
+struct File {
+    path: PathBuf,
+    text: String,
+    /// What it defines: the keyword and the name.
+    defined: BTreeSet<(&'static str, String)>,
+}
+
+impl File {
+    fn new(path: PathBuf, text: String) -> Self {
+        let is_part = |letter: char| letter.is_alphanumeric() || letter == '_';
+        let mut words = text
+            .split(|letter: char| !is_part(letter))
+            .filter(|word| !word.is_empty());
+        let mut defined = BTreeSet::new();
+        let mut last = words.next();
+        for word in words {
+            let keyword = KEYWORDS.into_iter().find(|it| last == Some(*it));
+            defined.extend(keyword.map(|it| (it, word.to_owned())));
+            last = Some(word);
+        }
+        Self {
+            path,
+            text,
+            defined,
+        }
+    }
+
+    fn defines(&self, name: &str) -> bool {
+        KEYWORDS.into_iter().any(|keyword| self.has(keyword, name))
+    }
+
+    fn has(&self, keyword: &'static str, name: &str) -> bool {
+        self.defined.contains(&(keyword, name.to_owned()))
+    }
+}
 
 impl Code {
     /// Reads them.
     fn read() -> Self {
-        Self(sources())
+        let files = sources().into_iter();
+        Self(files.map(|(path, text)| File::new(path, text)).collect())
     }
 
     /// The paths and names in a page that do not exist.
@@ -160,16 +199,11 @@ impl Code {
         }
         let is_checked = is_called || steps.len() > 1 || is_type(name) || is_constant(name);
         let is_defined = match (span.ends_with('!'), is_called, &steps[..]) {
-            (true, ..) => self.has(&format!("macro_rules! {name}")),
-            (_, true, [name]) => self.has(&format!("fn {name}")),
+            (true, ..) => self.has("macro_rules", name),
+            (_, true, [name]) => self.has("fn", name),
             _ => self.defines(&steps),
         };
         (is_checked && !is_defined).then(|| format!("`{span}` is not defined in src/"))
-    }
-
-    /// Whether a source file has these words.
-    fn has(&self, words: &str) -> bool {
-        self.0.iter().any(|(_, text)| has_word(text, words))
     }
 
     /// What is wrong with a name that must be defined in a file.
@@ -177,26 +211,32 @@ impl Code {
         let Ok(text) = fs::read_to_string(file) else {
             return Some(format!("`{file}` does not exist"));
         };
+        let file = File::new(file.into(), text);
         let last = name.rsplit("::").next().unwrap_or(name);
         let first = name.split("::").next().unwrap_or(name);
-        let is_there = defines(&text, last) && (first == last || has_word(&text, first));
-        (!is_there).then(|| format!("`{name}` is not defined in {file}"))
+        let is_there = file.defines(last) && (first == last || is_home(&file, first));
+        (!is_there).then(|| format!("`{name}` is not defined in {}", file.path.display()))
     }
 
     /// Whether a name of these steps is defined: `Type`, `Type::method`, `module::function`.
     fn defines(&self, steps: &[&str]) -> bool {
-        match steps {
-            [name] => self.0.iter().any(|(_, text)| defines(text, name)),
-            [.., owner, name] if is_type(owner) => self.0.iter().any(|(_, text)| {
-                is_home(text, owner) && (defines(text, name) || has_member(text, name))
-            }),
-            [module, .., name] => self.0.iter().any(|(path, text)| {
-                path.components()
-                    .any(|step| Path::new(&step).with_extension("") == Path::new(module))
-                    && defines(text, name)
-            }),
+        self.0.iter().any(|file| match steps {
+            [name] => file.defines(name),
+            [.., owner, name] if is_type(owner) => {
+                is_home(file, owner) && (file.defines(name) || has_member(&file.text, name))
+            }
+            [module, .., name] => {
+                let mut folders = file.path.iter();
+                folders.any(|it| Path::new(it).with_extension("") == Path::new(module))
+                    && file.defines(name)
+            }
             [] => false,
-        }
+        })
+    }
+
+    /// Whether a file defines this name with this keyword.
+    fn has(&self, keyword: &'static str, name: &str) -> bool {
+        self.0.iter().any(|file| file.has(keyword, name))
     }
 }
 
@@ -222,16 +262,10 @@ fn missing(path: &str) -> Option<String> {
     (!Path::new(there).exists()).then(|| format!("`{path}` does not exist"))
 }
 
-/// Whether a text defines a name.
-fn defines(text: &str, name: &str) -> bool {
-    let found = |keyword| has_word(text, &format!("{keyword} {name}"));
-    KEYWORDS.into_iter().any(found)
-}
-
-/// Whether a text defines a type or has methods of it.
-fn is_home(text: &str, owner: &str) -> bool {
+/// Whether a file defines a type or has methods of it.
+fn is_home(file: &File, owner: &str) -> bool {
     let is_impl = |line: &str| line.starts_with("impl") && has_word(line, owner);
-    defines(text, owner) || text.lines().any(is_impl)
+    file.defines(owner) || file.text.lines().any(is_impl)
 }
 
 /// Whether a text has a variant or a field of this name.
