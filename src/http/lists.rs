@@ -59,8 +59,8 @@ struct Listed {
 const EXAMPLE: &str = "POST /{server_id}/{tool_name}";
 
 /// The text that callers without credentials get instead of a list.
-const WHO: &str = "Nothing is shown without credentials: send an API key or a session token, \
-    `Authorization: Bearer …`, to see the servers that you may use.";
+const WHO: &str = "Without credentials this list is empty. Send an API key or a session token \
+    (`Authorization: Bearer …`) to see the servers that you may use.";
 
 /// `GET /`. Without credentials the list is empty, and the response reveals nothing about the
 /// configuration.

@@ -176,8 +176,7 @@ impl<'a> Counted<'a> {
         }
     }
 
-    /// Counts the call. The duration of a refusal is left out because it says nothing about the
-    /// server.
+    /// Counts the call. The duration of a refusal says nothing about the server and is left out.
     fn end(mut self, result: &Result<Response, Ended>) {
         self.is_open = false;
         let (code, is_made) = match result {
@@ -268,8 +267,7 @@ impl Call<'_> {
         let view = view_of(self.settings, &caller).await?;
         trail.viewed(&view);
         let bridge = &self.asked.bridge;
-        // A caller without access to the bridge does not wait for it, learns nothing about it, and
-        // causes no request to its server.
+        // A caller without access neither waits for the bridge nor causes a request to its server.
         let is_new = bridge.live.tools.load().entries.is_empty() && self.asked.enter(&view).is_ok();
         if is_new {
             let introduced = bridge.introduced(self.key(&caller)).await;
@@ -440,8 +438,7 @@ impl Call<'_> {
 
 impl Call<'_> {
     /// The redacted body of a server's result. Its files are stored for the caller if the bridge
-    /// has links turned on. A large result is converted on another thread, so that other requests
-    /// do not wait.
+    /// has links turned on. A large result is converted on a thread that no other request waits for.
     async fn reply(
         &self,
         result: String,

@@ -147,7 +147,7 @@ pub fn limit(wanted: Option<u32>) -> Result<u32, ApiError> {
     match wanted.unwrap_or(LIMIT) {
         limit @ 1..=LIMIT_MAX => Ok(limit),
         _ => Err(invalid(format!(
-            "`limit` must be a number from 1 to {LIMIT_MAX}"
+            "`limit` must be between 1 and {LIMIT_MAX}"
         ))),
     }
 }

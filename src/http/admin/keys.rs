@@ -139,7 +139,7 @@ pub async fn revoke(admin: Admin, Given(given): Given<OldKey>) -> Result<Json<Va
     if !done.map_err(refused)? {
         let name: String = given.name.chars().take(100).collect();
         return Err(ApiError::not_found(format!(
-            "there is no key `{name}` in the database; to revoke a key of bridges.toml, remove it there"
+            "there is no key `{name}` in the database; to revoke a key of the configuration file, remove it from the file"
         )));
     }
     Ok(Json(json!({ "status": "revoked", "name": given.name })))
