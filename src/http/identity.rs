@@ -90,9 +90,7 @@ async fn proven(settings: &Settings, sender: &Sender) -> Result<Arc<Caller>, Ref
     let evidence = sender.evidence();
     let identified = settings.proofs.identify(&evidence);
     let identified = timeout(IDENTIFY_MAX, identified).await;
-    identified.unwrap_or(Err(Refusal::Unavailable(
-        "identifying the caller took too long",
-    )))
+    identified.unwrap_or(Err(Refusal::Unavailable("the lookup took too long")))
 }
 
 /// The access of a caller.
