@@ -1,38 +1,38 @@
-//! [`FileId`]: what stands in a link.
+//! [`FileId`]: the secret part of a link to a file.
 
 use std::fmt;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256};
 
-/// Length of the random bytes.
+/// The length of the random bytes.
 const BYTES: usize = 32;
-/// Length of the text: base64url without padding (RFC 4648 §5).
+/// The length of the text: base64url without padding (RFC 4648 §5).
 const TEXT: usize = 43;
 
-/// 256 random bits, which nobody can guess.
+/// The id of a file: 256 random bits that cannot be guessed.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FileId(String);
 
 impl FileId {
-    /// A new one.
+    /// A new random id.
     pub fn random() -> Self {
         let bytes: [u8; BYTES] = rand::random();
         Self(URL_SAFE_NO_PAD.encode(bytes))
     }
 
-    /// Reads what stands in a link; `None` for what never stood in one.
+    /// Parses the id from a link. Returns `None` for a text that cannot be an id.
     pub fn parse(text: &str) -> Option<Self> {
         let is_ours = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
         (text.len() == TEXT && text.bytes().all(is_ours)).then(|| Self(text.to_owned()))
     }
 
-    /// The text of the link.
+    /// The text of the id.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// What is stored in its place: the SHA-256 in hex.
+    /// The SHA-256 hash in hex. The store keeps the hash and never the id.
     pub fn hashed(&self) -> String {
         let hash: [u8; 32] = Sha256::digest(self.0.as_bytes()).into();
         let (high, low) = hash.split_at(16);
@@ -41,7 +41,7 @@ impl FileId {
     }
 }
 
-/// It opens a file, so it does not show itself.
+/// The id opens a file, so its text stays out of logs.
 impl fmt::Debug for FileId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("FileId(..)")

@@ -1,7 +1,8 @@
-//! [`Files`]: what tools made for their callers, kept for a day.
+//! [`Files`]: keeps the files that tools make for their callers, each for a day.
 //!
-//! Where there is a database the files stand in it, so that every replica has them; else in memory.
-//! What one caller keeps is bounded, and what all callers keep together.
+//! With a database, files are stored there, so that every replica can serve them. Without one, they
+//! stay in memory. The number and size of files are bounded for each caller and for all callers
+//! together.
 
 mod id;
 mod shelf;
@@ -24,17 +25,17 @@ use crate::{
 pub const FILE_BYTES_MAX: usize = 10 << 20;
 /// How long a file is kept.
 pub const FILE_TTL: Duration = Duration::from_hours(24);
-/// How often files that are over are deleted.
+/// How often expired files are deleted.
 const SWEEP_EVERY: Duration = Duration::from_mins(10);
 
-/// What may be kept in a database.
+/// The bounds for files in a database.
 const BOUNDS: FileBounds = FileBounds {
     own_count: 50,
     own_bytes: 50 << 20,
     all_count: 10_000,
     all_bytes: 1 << 30,
 };
-/// What may be kept in memory.
+/// The bounds for files in memory.
 const BOUNDS_OF_MEMORY: FileBounds = FileBounds {
     own_count: 50,
     own_bytes: 16 << 20,
@@ -42,26 +43,26 @@ const BOUNDS_OF_MEMORY: FileBounds = FileBounds {
     all_bytes: 64 << 20,
 };
 
-/// The files that are kept.
+/// The store of files.
 #[derive(Debug)]
 pub struct Files {
-    /// For how long.
+    /// How long a file is kept.
     ttl: Duration,
-    /// Where.
+    /// Where files are stored.
     place: Place,
 }
 
-/// Where files are kept.
+/// Where files are stored.
 #[derive(Debug)]
 enum Place {
-    /// In the database: for every replica, and over restarts.
+    /// In the database. Files are shared by all replicas and survive a restart.
     Database(Arc<Store>),
-    /// In memory, until we end.
+    /// In memory, until the process ends.
     Memory(Shelf),
 }
 
 impl Files {
-    /// Keeps files in the database, where there is one.
+    /// Stores files in the database, if there is one.
     pub fn new(store: Option<Arc<Store>>) -> Self {
         Self {
             ttl: FILE_TTL,
@@ -72,7 +73,7 @@ impl Files {
         }
     }
 
-    /// Keeps a file for its owner.
+    /// Stores a file for its owner.
     pub async fn keep(
         &self,
         id: &FileId,
@@ -98,7 +99,7 @@ impl Files {
         }
     }
 
-    /// A file of this owner; `None` for one of others, and for one that is over.
+    /// Returns a file of this owner, or `None` if it belongs to another owner or has expired.
     pub async fn open(
         &self,
         id: &FileId,
@@ -118,7 +119,7 @@ impl Files {
         }
     }
 
-    /// Deletes what is over, again and again, until it is told to stop.
+    /// Deletes expired files at intervals until `stop` is cancelled.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let mut ticks = interval(SWEEP_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -133,23 +134,23 @@ impl Files {
             };
             match swept {
                 Ok(0) => {}
-                Ok(gone) => tracing::debug!(files = gone, "deleted files that were kept for a day"),
-                // The next round tries again, and no file is handed out after its day.
-                Err(error) => tracing::debug!(%error, "old files could not be deleted"),
+                Ok(gone) => tracing::debug!(files = gone, "deleted expired files"),
+                // The next round tries again. An expired file is never served.
+                Err(error) => tracing::debug!(%error, "expired files could not be deleted"),
             }
         }
     }
 }
 
-/// Whose the files of a caller are. Callers who prove nothing share theirs: the link alone tells their
-/// files apart, and it cannot be guessed.
+/// The owner of a caller's files. Callers without credentials share one owner. Only the link, which
+/// cannot be guessed, separates their files.
 pub fn owner_of(caller: &Caller) -> FileOwner {
     let (workspace, subject) = match Owner::caller(caller) {
         Some(Owner::Caller { workspace, subject }) => (workspace.to_string(), subject.to_string()),
         Some(Owner::Shared | Owner::Group { .. }) | None => {
             let subject = match caller.proof {
                 Proof::Anonymous => "anonymous".to_owned(),
-                // The holder of a key that speaks for others, without naming one of them.
+                // The caller holds a key that may act for users, and the request names no user.
                 _ => format!("{}:{}", caller.proof.as_str(), caller.id),
             };
             (caller.workspace.to_string(), subject)

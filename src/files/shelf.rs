@@ -1,4 +1,4 @@
-//! [`Shelf`]: files in memory, where there is no database.
+//! [`Shelf`]: files in memory, for a bridge without a database.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -11,14 +11,14 @@ use tokio::time::Instant;
 use super::FileId;
 use crate::store::{FileBounds, FileOwner, FileRow, StoreError};
 
-/// Files in memory, the newest last.
+/// Files in memory, in the order in which they were stored.
 #[derive(Debug)]
 pub struct Shelf {
     bounds: FileBounds,
     kept: Mutex<Vec<Kept>>,
 }
 
-/// One of them.
+/// One stored file.
 #[derive(Debug)]
 struct Kept {
     id: FileId,
@@ -28,7 +28,7 @@ struct Kept {
 }
 
 impl Shelf {
-    /// An empty one.
+    /// An empty shelf.
     pub fn new(bounds: FileBounds) -> Self {
         Self {
             bounds,
@@ -36,7 +36,8 @@ impl Shelf {
         }
     }
 
-    /// Keeps a file. The oldest files of the same owner make room.
+    /// Stores a file. If the owner has no room left, the oldest files of the same owner are
+    /// deleted.
     pub fn keep(
         &self,
         id: &FileId,
@@ -71,7 +72,7 @@ impl Shelf {
         Ok(())
     }
 
-    /// A file of this owner.
+    /// Returns a file of this owner.
     pub fn open(&self, id: &FileId, owner: &FileOwner) -> Option<FileRow<Bytes>> {
         let now = Instant::now();
         let kept = self.lock();
@@ -80,7 +81,7 @@ impl Shelf {
         Some(found.file.clone())
     }
 
-    /// Deletes what is over. Says how many.
+    /// Deletes expired files and returns how many.
     pub fn sweep(&self) -> u64 {
         sweep(&mut self.lock())
     }

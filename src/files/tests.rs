@@ -1,4 +1,4 @@
-//! Files in memory and in both databases.
+//! Tests of files in memory and in both databases.
 
 use super::*;
 use crate::store::testing::Base;
@@ -26,7 +26,7 @@ fn file(name: &str, size: usize) -> FileRow<Bytes> {
     }
 }
 
-/// What is kept of an owner's files.
+/// For each id, whether the file of this owner is still stored.
 async fn left(files: &Files, owner: &FileOwner, ids: &[FileId]) -> Vec<bool> {
     let mut left = Vec::new();
     for id in ids {
@@ -114,7 +114,8 @@ async fn the_oldest_files_of_a_caller_make_room_and_those_of_others_stay() {
             keep(id, &ann, 30).await.unwrap();
         }
         assert_eq!(left(&files, &ann, &ids[..3]).await, [true; 3]);
-        // One more of them: the oldest goes. A large one: all but those that fit beside it go.
+        // One more file: the oldest is deleted. A large file: all files are deleted that do not fit
+        // beside it.
         keep(&ids[3], &ann, 30).await.unwrap();
         assert_eq!(
             left(&files, &ann, &ids[..4]).await,
@@ -124,7 +125,8 @@ async fn the_oldest_files_of_a_caller_make_room_and_those_of_others_stay() {
         keep(&large, &ann, 70).await.unwrap();
         assert_eq!(left(&files, &ann, &ids[1..4]).await, [false, false, true]);
         assert_eq!(left(&files, &bob, &ids[4..]).await, [true]);
-        // All callers together: what does not fit is refused, and nothing of others goes.
+        // The bounds of all callers together: a file that does not fit is refused, and files of
+        // other callers stay.
         keep(&FileId::random(), &owner("eve"), 100).await.unwrap();
         let refused = keep(&FileId::random(), &owner("dan"), 50).await;
         assert!(matches!(refused, Err(StoreError::Full(_))), "{refused:?}");
@@ -150,7 +152,7 @@ fn what_stands_in_a_link_is_read_back_and_nothing_else() {
 fn callers_are_told_apart() {
     let named = |id, proof| owner_of(&Caller::named(id, proof)).subject;
     assert_eq!(named("ann@x", Proof::Session), "user:ann@x");
-    // A call through Open WebUI, and the browser of the same person.
+    // A call through Open WebUI and the browser of the same user.
     assert_eq!(named("ann@x", Proof::SignedHeader), "user:ann@x");
     assert_eq!(named("ann@x", Proof::ApiKey), "key:ann@x");
     assert_eq!(named("anonymous", Proof::Anonymous), "anonymous");

@@ -1,7 +1,7 @@
-//! [`Acceptor`]: connections whose first bytes have a deadline.
+//! [`Acceptor`]: connections with a deadline for their first bytes.
 //!
-//! hyper bounds the head of an HTTP/1 request, but first it tells HTTP/1 from HTTP/2 by as many
-//! bytes as both may share, and waits for those without end.
+//! hyper bounds the time for the head of an HTTP/1 request. But before that it reads the bytes that
+//! distinguish HTTP/1 from HTTP/2, and it waits for those without a limit.
 
 use std::{
     io,
@@ -17,20 +17,20 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-/// What an HTTP/2 client sends first (RFC 9113 §3.4).
+/// The first bytes that an HTTP/2 client sends (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// Wraps the connections of another acceptor.
+/// Adds the deadline to the connections of another acceptor.
 #[derive(Debug, Clone)]
 pub struct Acceptor<A> {
-    /// The other one.
+    /// The other acceptor.
     inner: A,
-    /// For the bytes that tell the protocol.
+    /// The time limit for the bytes that identify the protocol.
     limit: Duration,
 }
 
 impl<A> Acceptor<A> {
-    /// Gives the connections of `inner` so long.
+    /// Adds this time limit to the connections of `inner`.
     pub fn new(inner: A, limit: Duration) -> Self {
         Self { inner, limit }
     }
@@ -57,19 +57,19 @@ where
     }
 }
 
-/// A connection that fails to be read when its first bytes do not come.
+/// A connection whose reads fail if its first bytes do not arrive in time.
 #[derive(Debug)]
 pub struct Impatient<S> {
     /// The connection.
     stream: S,
-    /// The deadline; gone once the protocol can be told.
+    /// The deadline. It is removed once the protocol is known.
     deadline: Option<Pin<Box<Sleep>>>,
-    /// How many bytes of [`PREFACE`] have come.
+    /// The number of bytes of [`PREFACE`] that have arrived.
     matched: usize,
 }
 
 impl<S> Impatient<S> {
-    /// Starts the clock.
+    /// Starts the deadline.
     fn new(stream: S, limit: Duration) -> Self {
         Self {
             stream,
@@ -78,7 +78,7 @@ impl<S> Impatient<S> {
         }
     }
 
-    /// Looks at bytes as they come.
+    /// Compares arriving bytes with the preface.
     fn saw(&mut self, bytes: &[u8]) {
         let expected = PREFACE.iter().skip(self.matched);
         let alike = expected.zip(bytes).take_while(|(a, b)| a == b).count();

@@ -1,7 +1,7 @@
-//! [`Answer`]: the body of an answer, handed out in pieces as its reader takes them.
+//! [`Answer`]: the body of a response, passed on in pieces as the client reads it.
 //!
-//! A body in one piece would be copied into the buffers of the connection at once, and nothing would
-//! tell how much of it is still there.
+//! A body in one piece would be copied into the connection's buffers at once. The bridge could then
+//! not tell how much of it the client has read.
 
 use std::{
     convert::Infallible,
@@ -22,22 +22,23 @@ use super::{
 /// The size of a piece, in bytes.
 const PIECE: usize = 64 << 10;
 
-/// The last pieces are copied, in bytes: a buffer of the connection that holds one of them would
-/// otherwise keep the whole answer, which is counted no more.
+/// How much of the end of a body is copied, in bytes. Without the copy, a buffer of the connection
+/// that still holds one of the last pieces would keep the whole body in memory after it is no
+/// longer counted.
 const TAIL: usize = 256 << 10;
 
-/// A body, and what it holds until it is taken.
+/// A body, with the memory that it counts for until it is read.
 #[derive(Debug)]
 pub struct Answer {
     left: Bytes,
-    /// Whether what is left is a part of something larger.
+    /// Whether the rest is still a slice of a larger buffer.
     is_whole: bool,
     unread: Option<Unread>,
     _held: Option<Held>,
 }
 
 impl Answer {
-    /// The body of an answer.
+    /// Makes the body of a response.
     pub fn body(bytes: Bytes, unread: Option<Unread>, held: Option<Held>) -> Body {
         Body::new(Self {
             is_whole: bytes.len() > TAIL,
@@ -48,8 +49,9 @@ impl Answer {
     }
 }
 
-/// The body of an answer. A large one is counted until its caller has read it, and so is every one
-/// that shares its connection with others: there a client decides for each when it reads.
+/// The body of a response. A large body is counted until the caller has read it. On a multiplexed
+/// connection (HTTP/2) every body is counted, because the client decides for each stream when to
+/// read it.
 pub async fn counted(bytes: &Bytes, sender: &Sender) -> Result<Body, ApiError> {
     let size = bytes.len();
     let Some(seat) = &sender.seat else {
@@ -58,7 +60,7 @@ pub async fn counted(bytes: &Bytes, sender: &Sender) -> Result<Body, ApiError> {
     if size <= UNCOUNTED_BYTES && !sender.is_multiplexed {
         return Ok(Body::from(Bytes::clone(bytes)));
     }
-    // Boxed: it is large, and most answers are small.
+    // Boxed because the future is large and most answers are small.
     let held = Box::pin(seat.hold_answer(size)).await?;
     let unread = sender.connection.as_ref().map(Connection::unread);
     Ok(Answer::body(Bytes::clone(bytes), unread, held))

@@ -1,4 +1,4 @@
-//! Request bodies: bounded in size and time.
+//! Request bodies, bounded in size and time.
 
 use std::time::Duration;
 
@@ -13,25 +13,25 @@ use super::{
 };
 use crate::{compute::in_place, error_code::ErrorCode, json, schema::BODY_VALUES_MAX};
 
-/// How long a body may take to arrive.
+/// The time in which a body must arrive.
 const BODY_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Why there is no body.
+/// Why a body could not be read.
 enum Unread {
-    /// It is larger than the limit.
+    /// The body is larger than the limit.
     TooLarge,
-    /// It ended early.
+    /// The body ended early.
     Broken,
-    /// There is no room for it.
+    /// There is no memory left for the body.
     NoRoom(ApiError),
 }
 
-/// What one value of a body takes in memory once it is read, in bytes: as much as its share of the lists
-/// and objects around it.
+/// The memory that one value of a body takes once it is parsed, in bytes. It includes the value's
+/// share of the lists and objects around it.
 const VALUE_BYTES: usize = 128;
 
-/// Reads the whole body, within the limit. What a large one holds, and what its values will, is counted
-/// for its caller.
+/// Reads the whole body, within the limit. The memory for a large body and for its parsed values
+/// counts for its caller.
 pub async fn read(body: Body, bytes_max: usize, seat: Option<&Seat>) -> Result<Bytes, ApiError> {
     let mut chunks = body.into_data_stream();
     let unread = match timeout(BODY_TIMEOUT, collect(&mut chunks, bytes_max, seat)).await {
@@ -60,7 +60,8 @@ pub async fn read(body: Body, bytes_max: usize, seat: Option<&Seat>) -> Result<B
     })
 }
 
-/// Counts what the values of a large body will hold. One with too many of them is refused later, unread.
+/// Counts the memory that the values of a large body will take. A body with too many values is
+/// refused later, before it is parsed.
 fn hold_values(body: &[u8], seat: Option<&Seat>) -> Result<(), ApiError> {
     let Some(seat) = seat.filter(|_| body.len() > UNCOUNTED_BYTES) else {
         return Ok(());
@@ -71,7 +72,7 @@ fn hold_values(body: &[u8], seat: Option<&Seat>) -> Result<(), ApiError> {
     }
 }
 
-/// The whole body. Most come in one piece, which needs no copy.
+/// Collects the whole body. Most bodies arrive in one piece, which needs no copy.
 async fn collect(
     chunks: &mut BodyDataStream,
     bytes_max: usize,

@@ -1,8 +1,9 @@
-//! Checks on what a browser sends by itself: the host it looked up, and the page it speaks for.
+//! Checks on requests that a browser may send without its user's intent: the host that it resolved,
+//! and the page that sent the request.
 //!
-//! A page of another origin can make a browser send requests (cross-site request forgery), and a
-//! page whose name was moved to our address can read the answers (DNS rebinding). Where the caller
-//! has to prove nothing, these checks are all that stops such a page.
+//! A page of another origin can make a browser send requests (cross-site request forgery). A page
+//! whose host name was repointed to the bridge's address can also read the responses (DNS
+//! rebinding). Where callers need no credentials, only these checks stop such pages.
 
 use std::net::IpAddr;
 
@@ -20,12 +21,13 @@ use crate::{
     error_code::ErrorCode,
 };
 
-/// Where a browser says that a request comes from (W3C Fetch Metadata); pages cannot set it.
+/// The header in which a browser reports where a request comes from (W3C Fetch Metadata). Pages
+/// cannot set it.
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 
-/// Names that no public DNS server answers for: of this network, or of a cluster. A page on the
-/// internet cannot have such a name, so it cannot move it here (RFC 6762 §3, RFC 8375, ICANN's
-/// `internal`, Kubernetes' `svc`).
+/// Suffixes that no public DNS server resolves: names of the local network or of a cluster. A page
+/// on the internet cannot have such a name, so it cannot use one for DNS rebinding (RFC 6762 §3,
+/// RFC 8375, ICANN's `internal`, Kubernetes' `svc`).
 const PRIVATE_SUFFIXES: [&str; 7] = [
     ".localhost",
     ".local",
@@ -36,10 +38,10 @@ const PRIVATE_SUFFIXES: [&str; 7] = [
     ".svc.cluster.local",
 ];
 
-/// Refuses requests that name two hosts, and in open loopback mode requests for a foreign host on
-/// every route. A request with credentials goes on: the host is checked again if they prove
-/// nothing. Probes are answered always. Under mcpo's rules without a key, public names are foreign
-/// unless the operator allows their origin.
+/// Refuses requests that name two hosts. In open loopback mode it also refuses requests for a
+/// foreign host, on every route. A request with credentials passes here; the host is checked again
+/// if the credentials prove nothing. Probes are always answered. Under mcpo's rules without a key,
+/// public names are refused unless the operator allows their origin.
 pub fn check_hosts(state: &AppState, request: &Request) -> Result<(), ApiError> {
     let settings = state.settings.load();
     let config = &settings.config;
@@ -61,8 +63,8 @@ pub fn check_hosts(state: &AppState, request: &Request) -> Result<(), ApiError> 
     Ok(())
 }
 
-/// The host that a request names: `:authority` of HTTP/2 (RFC 9113 §8.3.1), the authority of an
-/// absolute request target (RFC 9112 §3.2.2), or the header `Host`. Two different ones are refused.
+/// The host of a request: `:authority` of HTTP/2 (RFC 9113 §8.3.1), the authority of an absolute
+/// request target (RFC 9112 §3.2.2), or the header `Host`. Two different hosts are refused.
 pub fn host<'a>(
     headers: &'a HeaderMap,
     authority: Option<&'a Authority>,
@@ -79,7 +81,7 @@ pub fn host<'a>(
     Ok(named)
 }
 
-/// Refuses a host that only pretends to be this machine (DNS rebinding).
+/// Refuses a host name that is not this machine's own (DNS rebinding).
 pub fn check_host(sender: &Sender) -> Result<(), ApiError> {
     check_name(host(&sender.headers, sender.authority.as_ref())?)
 }
@@ -93,13 +95,13 @@ pub fn check_origin(allowed: &[String], sender: &Sender) -> Result<(), ApiError>
     }
     Err(ApiError::new(
         ErrorCode::ForbiddenOrigin,
-        "a page of this origin may not call without a key; set a key, or allow the origin: `cors_allow_origins` in [server], `--cors-allow-origins` under mcpo's command line",
+        "a page of this origin may not call the bridge without a key; set a key, or allow the origin with `cors_allow_origins` in [server] (`--cors-allow-origins` on mcpo's command line)",
     ))
 }
 
-/// Whether a request comes from a page of ours, or from no page. What the browser itself says
-/// counts first: a gateway may have changed the host. A link from another site may be followed
-/// (`Sec-Fetch-Site: cross-site`, no `Origin`, a method that changes nothing).
+/// Whether a request comes from a page of the bridge, or from no page. The browser's own report has
+/// precedence, because a gateway may have changed the host. A link from another site may be
+/// followed (`Sec-Fetch-Site: cross-site`, no `Origin`, a safe method).
 pub fn is_same_origin(sender: &Sender) -> bool {
     let headers = &sender.headers;
     let mut sites = headers.get_all(SEC_FETCH_SITE).iter();
@@ -126,13 +128,14 @@ pub fn is_same_origin(sender: &Sender) -> bool {
     })
 }
 
-/// Whether CORS lets a page of this origin call us.
+/// Whether CORS allows pages of this origin to call the bridge.
 pub fn is_allowed_origin(allowed: &[String], origin: &str) -> bool {
     allowed.iter().any(|it| it == "*" || it == origin)
 }
 
-/// Whether any page in a browser could speak for this caller: nothing was proved, or it is proved
-/// by what browsers send by themselves, to us or to the gateway before us.
+/// Whether any page in a browser could act as this caller. This is so if the caller proved nothing,
+/// or if the browser attaches the proof by itself, for the bridge or for the gateway in front of
+/// it.
 pub fn may_be_forged(caller: &Caller) -> bool {
     let is_ambient = matches!(
         caller.proof,
@@ -141,7 +144,8 @@ pub fn may_be_forged(caller: &Caller) -> bool {
     is_ambient || caller.via_cookie
 }
 
-/// Refuses a host name that is not this machine's own. A client that names no host is no browser.
+/// Refuses a host name that is not this machine's own. A client that sends no host is not a
+/// browser.
 fn check_name(host: Option<&str>) -> Result<(), ApiError> {
     let Some(host) = host else {
         return Ok(());
@@ -155,13 +159,13 @@ fn check_name(host: Option<&str>) -> Result<(), ApiError> {
     }
     Err(ApiError::new(
         ErrorCode::ForbiddenHost,
-        "without a key this bridge answers to `localhost` and IP addresses only; set a key in [identity.keys]",
+        "without a key this bridge accepts only `localhost` and IP addresses as its host name; set a key in [identity.keys]",
     ))
 }
 
-/// Refuses a public name that may have been moved to our address (DNS rebinding), unless the
-/// operator allows its origin. Clients within a network call us by an address, by a name without
-/// a dot (a service of a compose file), or by a private name.
+/// Refuses a public name that may have been repointed to the bridge's address (DNS rebinding),
+/// unless the operator allows its origin. Clients in a private network use an address, a name
+/// without a dot (a service of a compose file), or a private name.
 fn check_public_name(host: Option<&str>, allowed: &[String]) -> Result<(), ApiError> {
     let Some(host) = host else {
         return Ok(());
@@ -181,11 +185,11 @@ fn check_public_name(host: Option<&str>, allowed: &[String]) -> Result<(), ApiEr
     }
     Err(ApiError::new(
         ErrorCode::ForbiddenHost,
-        "without a key this name is not answered, since a page on the internet could have it; give `--api-key`, or name the origin with `--cors-allow-origins http://NAME`",
+        "without a key the bridge refuses this host name, because a page on the internet could use it; set `--api-key`, or allow the origin with `--cors-allow-origins http://NAME`",
     ))
 }
 
-/// A host in lower case, its port left out.
+/// The host in lower case, without its port.
 fn without_port(host: &str) -> String {
     let name = match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
@@ -197,7 +201,7 @@ fn without_port(host: &str) -> String {
 fn two_hosts() -> ApiError {
     ApiError::new(
         ErrorCode::ForbiddenHost,
-        "the request names two hosts, or one that is not readable; send one `Host`, the same as in the request target",
+        "the request names two different hosts, or a host that is not valid; send one `Host` header that matches the request target",
     )
 }
 
@@ -228,7 +232,7 @@ mod tests {
         }
     }
 
-    /// The request target's host, and the headers.
+    /// The host of the request target, and the headers.
     type Sent<'a> = (Option<&'a str>, &'a [(&'a str, &'a str)]);
 
     #[test]

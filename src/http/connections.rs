@@ -1,8 +1,8 @@
-//! [`Connections`]: how many there may be, and which of them is closed when one more comes.
+//! [`Connections`]: limits the number of connections, and chooses which one to close for a new one.
 //!
-//! Opening a connection costs its client nothing, and each takes a file descriptor of ours. When all
-//! are taken, the connection that has been idle for the longest makes room, so that connections that
-//! wait without a request never keep a caller out.
+//! A client can open connections at no cost, and each takes a file descriptor. When all places are
+//! taken, the connection that has been idle the longest is closed. So idle connections cannot keep
+//! callers out.
 
 use std::{
     collections::HashMap,
@@ -27,41 +27,41 @@ use tokio::{
 
 use super::watched::Watched;
 
-/// How long a client may leave an answer unread, or take no byte of it, before it is cut.
+/// How long a client may leave a response unread before its connection is cut.
 pub const UNREAD_MAX: Duration = Duration::from_secs(30);
 
-/// How often connections with unread answers are looked at.
+/// How often the bridge checks for connections with unread responses.
 const SWEEP: Duration = Duration::from_secs(5);
 
-/// How often a full table is looked at for a connection that became idle.
+/// How often a full table is checked for a connection that became idle.
 const RETRY: Duration = Duration::from_millis(50);
 
-/// An answer is on its way for a moment after its request has ended. So young an idle connection is
-/// not closed.
+/// How long a connection stays open after its request has ended. During this time the response may
+/// still be on its way.
 const SETTLING: Duration = Duration::from_millis(100);
 
-/// What all connections together may have sent of requests that have not begun, in bytes.
+/// How many bytes of incomplete request heads all connections together may have sent.
 const HEADS_BYTES_MAX: usize = 32 << 20;
 
-/// A connection that has sent less than this is not made to pay for the others, in bytes.
+/// A connection that has sent fewer bytes than this is never closed because of that total.
 const HEAD_BYTES_FREE: usize = 16 << 10;
 
 /// All connections of one listener.
 #[derive(Debug)]
 pub struct Connections {
-    /// Connections of one address, unless it is trusted.
+    /// The number of connections from one address, unless the address is trusted.
     of_address_max: usize,
-    /// Proxies before us, behind which many clients have one address.
+    /// Trusted proxies. Many clients share the address of a proxy.
     trusted: Vec<IpNet>,
     places: Arc<Semaphore>,
     table: Mutex<Table>,
-    /// Bytes of requests that have not begun.
+    /// Bytes of incomplete request heads.
     heads: AtomicUsize,
-    /// Times are counted from here.
+    /// The start of the clock.
     began: Instant,
 }
 
-/// Who is connected.
+/// The open connections.
 #[derive(Debug, Default)]
 struct Table {
     next: u64,
@@ -69,7 +69,7 @@ struct Table {
     by_address: HashMap<IpAddr, usize>,
 }
 
-/// One connection, as its requests and its stream know it.
+/// One connection, shared by its requests and its stream.
 #[derive(Debug)]
 pub struct Connection {
     all: Arc<Connections>,
@@ -77,28 +77,28 @@ pub struct Connection {
     address: IpAddr,
     /// Requests whose body may still be read.
     open: AtomicUsize,
-    /// Requests that are being answered.
+    /// Requests in progress.
     busy: AtomicUsize,
-    /// Answers that are not wholly taken.
+    /// Responses that the client has not read completely.
     unread: AtomicUsize,
-    /// Whether there was ever a request.
+    /// Whether the connection has ever had a request.
     has_served: AtomicBool,
-    /// When a request, or a part of an answer, moved last, in milliseconds.
+    /// The time when a request or a part of a response last moved, in milliseconds.
     moved_at: AtomicU64,
-    /// Bytes that came while no request was open.
+    /// Bytes that arrived while no request was open.
     head: AtomicUsize,
-    /// Requests since the client was last waited for.
+    /// Requests since the connection last waited for the client.
     run: AtomicUsize,
     is_cut: AtomicBool,
-    /// Woken when the connection is cut, and when its writes go on.
+    /// Wakes the reader when the connection is cut or its writes continue.
     pub(super) reader: AtomicWaker,
     _place: OwnedSemaphorePermit,
 }
 
-/// The other end of a connection: what axum tells requests of it.
+/// The client's end of a connection, as axum passes it to requests.
 #[derive(Debug, Clone)]
 pub struct Peer {
-    /// Its address.
+    /// The client's address.
     pub address: SocketAddr,
     /// The connection.
     pub connection: Arc<Connection>,
@@ -111,7 +111,8 @@ impl Connected<Self> for Peer {
 }
 
 impl Connections {
-    /// So many, half of which one address may have, unless it is this machine's or a trusted one.
+    /// A table of `max` connections. One address may have half of them, unless it is this machine's
+    /// own or a trusted one.
     pub fn new(max: usize, trusted: Vec<IpNet>) -> Arc<Self> {
         Arc::new(Self {
             of_address_max: (max / 2).max(1),
@@ -123,7 +124,7 @@ impl Connections {
         })
     }
 
-    /// Waits for a place; an idle connection is closed for it.
+    /// Waits for a place. If all places are taken, an idle connection is closed.
     async fn place(&self) -> io::Result<OwnedSemaphorePermit> {
         loop {
             if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
@@ -137,7 +138,8 @@ impl Connections {
         }
     }
 
-    /// Takes in a connection. `None`: its address has too many already, and all of them are busy.
+    /// Registers a connection. Returns `None` if its address already has too many connections and
+    /// all of them are busy.
     fn admit(
         self: &Arc<Self>,
         address: IpAddr,
@@ -177,8 +179,9 @@ impl Connections {
         Some(connection)
     }
 
-    /// Closes one idle connection, of an address or of any: one that never had a request before one
-    /// that had, and of those the one that has been idle for the longest. Whether there was one.
+    /// Closes one idle connection, of the given address or of any. Connections that never had a
+    /// request are closed first, then the one that has been idle the longest. Returns whether a
+    /// connection was closed.
     fn close_idle(&self, address: Option<IpAddr>) -> bool {
         let settled = self.now().saturating_sub(millis(SETTLING));
         let table = self.lock();
@@ -197,7 +200,7 @@ impl Connections {
         }
     }
 
-    /// Cuts connections whose clients leave answers unread; never ends.
+    /// Cuts connections whose clients do not read their responses. Never returns.
     pub async fn sweep(self: Arc<Self>) {
         loop {
             sleep(SWEEP).await;
@@ -213,18 +216,19 @@ impl Connections {
                 .cloned()
                 .collect();
             for connection in stuck {
-                tracing::debug!(peer = %connection.address, "a client leaves its answers unread; its connection is closed");
+                tracing::debug!(peer = %connection.address, "a client does not read its responses; its connection is closed");
                 connection.cut();
             }
         }
     }
 
-    /// Milliseconds since a moment before the start.
+    /// The time in milliseconds. The clock starts at [`UNREAD_MAX`], so that subtracting it does
+    /// not underflow.
     fn now(&self) -> u64 {
         millis(self.began.elapsed() + UNREAD_MAX)
     }
 
-    /// A thread that panicked in here left nothing half done.
+    /// Locks the table. It stays consistent even if a thread panicked while it held the lock.
     fn lock(&self) -> MutexGuard<'_, Table> {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -234,7 +238,7 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The part of an address that its holder cannot choose: IPv6 counts by /64.
+/// The part of an address that a client cannot choose freely: the /64 prefix of IPv6.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) if !v6.is_loopback() => IpAddr::V6((v6.to_bits() >> 64 << 64).into()),
@@ -243,7 +247,7 @@ fn network(address: IpAddr) -> IpAddr {
 }
 
 impl Connection {
-    /// Since when it has been idle; `None` while it is busy or only just became idle.
+    /// Since when the connection has been idle. `None` if it is busy or became idle only just now.
     fn idle_since(&self, settled: u64) -> Option<u64> {
         let is_busy = self.busy.load(Ordering::Acquire) > 0
             || self.unread.load(Ordering::Relaxed) > 0
@@ -253,34 +257,35 @@ impl Connection {
         (!is_busy && is_settled).then_some(since)
     }
 
-    /// Notes that something moves.
+    /// Records that data moved.
     pub fn moved(&self) {
         self.moved_at.store(self.all.now(), Ordering::Relaxed);
     }
 
-    /// Notes that the client has sent nothing more.
+    /// Records that the client has sent nothing more.
     pub(super) fn waits(&self) {
         self.run.store(0, Ordering::Relaxed);
     }
 
-    /// Notes a request. Whether it came together with one before it: the client did not wait for the answer.
+    /// Counts a request. Returns whether it is pipelined: the client sent it without waiting for
+    /// the response before it.
     pub fn is_pipelined(&self) -> bool {
         self.run.fetch_add(1, Ordering::Relaxed) > 0
     }
 
-    /// Ends the connection: its stream reads the end, and writes no more.
+    /// Cuts the connection. Its stream reads the end of the stream and refuses further writes.
     pub fn cut(&self) {
         self.is_cut.store(true, Ordering::Release);
         self.reader.wake();
     }
 
-    /// Whether it was ended.
+    /// Whether the connection was cut.
     pub fn is_cut(&self) -> bool {
         self.is_cut.load(Ordering::Acquire)
     }
 
-    /// Notes bytes that were read. `false`: all clients together have sent too much of requests that
-    /// have not begun, and this one is among those who did.
+    /// Counts bytes that were read. Returns `false` if all clients together have sent too many
+    /// bytes of incomplete request heads and this client is one of the heavy ones.
     pub fn may_read(&self, bytes: usize) -> bool {
         if self.open.load(Ordering::Relaxed) > 0 {
             return true;
@@ -290,7 +295,7 @@ impl Connection {
         all <= HEADS_BYTES_MAX || own <= HEAD_BYTES_FREE
     }
 
-    /// Forgets what was sent of a request that has now begun.
+    /// Forgets the bytes of a request head that is now complete.
     fn head_is_read(&self) {
         let head = self.head.swap(0, Ordering::Relaxed);
         if head > 0 {
@@ -298,28 +303,28 @@ impl Connection {
         }
     }
 
-    /// A request came, until the guard is dropped.
+    /// Counts the request as open until the guard is dropped.
     pub fn open(self: &Arc<Self>) -> Open {
         self.open.fetch_add(1, Ordering::Relaxed);
         self.head_is_read();
         Open(Arc::clone(self))
     }
 
-    /// A request is being answered, until the guard is dropped.
+    /// Counts the request as in progress until the guard is dropped.
     pub fn busy(self: &Arc<Self>) -> Busy {
         self.busy.fetch_add(1, Ordering::AcqRel);
         self.has_served.store(true, Ordering::Relaxed);
         Busy(Arc::clone(self))
     }
 
-    /// An answer is to be taken, until the guard is dropped.
+    /// Counts the response as unread until the guard is dropped.
     pub fn unread(self: &Arc<Self>) -> Unread {
         self.moved();
         self.unread.fetch_add(1, Ordering::Relaxed);
         Unread(Arc::clone(self))
     }
 
-    /// The stream is gone.
+    /// The stream was closed.
     pub(super) fn closed(&self) {
         self.head_is_read();
         let mut table = self.all.lock();
@@ -359,7 +364,7 @@ impl Drop for Busy {
 pub struct Unread(Arc<Connection>);
 
 impl Unread {
-    /// Notes that a part was taken.
+    /// Records that a part of the response was read.
     pub fn moved(&self) {
         self.0.moved();
     }
@@ -372,12 +377,12 @@ impl Drop for Unread {
     }
 }
 
-/// Takes connections in, within the bounds.
+/// Accepts connections within the limits.
 #[derive(Debug)]
 pub struct Listener {
-    /// The socket.
+    /// The listening socket.
     pub socket: TcpListener,
-    /// The bounds.
+    /// The limits.
     pub connections: Arc<Connections>,
 }
 
@@ -394,22 +399,23 @@ impl AddrListener<Watched, Peer> for Listener {
         })
     }
 
-    /// The next connection. Those that wait for a place wait in the kernel.
+    /// Accepts the next connection. Connections without a place wait in the kernel's queue.
     async fn accept_stream(&self) -> io::Result<(Watched, Peer)> {
         loop {
             let place = self.connections.place().await?;
             let (stream, address) = match self.socket.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    // Most likely descriptors ran out, of which this gives one back.
+                    // Most likely the process ran out of file descriptors. Closing a connection
+                    // frees one.
                     self.connections.close_idle(None);
                     return Err(error);
                 }
             };
-            // A call is a few small packets: none of them should wait for another.
+            // A call is a few small packets, and none of them should wait for the next.
             stream.set_nodelay(true).ok();
             let Some(connection) = self.connections.admit(address.ip(), place) else {
-                tracing::debug!(peer = %address, "an address has too many connections; one more is closed");
+                tracing::debug!(peer = %address, "an address has too many connections; its new connection is closed");
                 continue;
             };
             let peer = Peer {
@@ -421,7 +427,7 @@ impl AddrListener<Watched, Peer> for Listener {
     }
 
     fn get_local_addr(&self) -> io::Result<Peer> {
-        // Only connections are peers. The address is known since `bind`.
+        // A peer belongs to a connection. The listener's own address is known since `bind`.
         Err(io::ErrorKind::Unsupported.into())
     }
 }
@@ -448,7 +454,7 @@ mod tests {
         for address in ["127.0.0.1", "192.0.2.1", "192.0.2.2"] {
             held.push(connect(&all, address).await.unwrap());
         }
-        // The first has had a request, the second has one.
+        // The first connection has had a request, and the second has one now.
         drop(held[0].busy());
         let busy = held[1].busy();
         assert!(!all.close_idle(Some(network(held[1].address))));

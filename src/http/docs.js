@@ -1,4 +1,4 @@
-// The page of a document: Swagger UI, from our own files. Keys that are typed in are gone with the page.
+// The page of a document: Swagger UI, loaded from the bridge. Keys that a user types in are not stored.
 "use strict";
 
 const place = document.getElementById("swagger-ui");

@@ -1,5 +1,5 @@
-//! The OpenAPI documents and the pages that show them. Everything is served from memory; the
-//! pages load nothing from elsewhere.
+//! The OpenAPI documents and the pages that show them. They are served from memory, and the pages
+//! load nothing from other hosts.
 
 use std::sync::{Arc, LazyLock};
 
@@ -21,23 +21,26 @@ use crate::{
     openapi::Document,
 };
 
-/// The page; its placeholders are [`page`]'s business.
+/// The HTML of the page. [`page`] fills in the placeholders.
 const PAGE: &str = include_str!("docs.html");
-/// What starts it; a file, because the page may hold no script of its own.
+/// The script that starts the page. It is a separate file because the policy forbids inline
+/// scripts.
 const SCRIPT: &str = include_str!("docs.js");
-/// What the page may do: run Swagger UI from our files, and ask our own host. Descriptions are texts
-/// of servers, so images in them are not loaded from elsewhere, and no frame may hold the page.
+/// The policy of the page: it may run Swagger UI from the bridge's own files and send requests to
+/// its own host. Descriptions come from servers, so images in them are not loaded from other hosts.
+/// No other page can frame it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
     img-src 'self' data:; font-src 'self' data:; form-action 'none'; base-uri 'none'; \
     frame-ancestors 'none'";
-/// The files of Swagger UI that the page loads. The others are pages with scripts in them.
+/// The files of Swagger UI that the page loads. Its other files are pages with scripts, so they are
+/// not served.
 const FILES: [&str; 4] = [
     "swagger-ui.css",
     "swagger-ui-bundle.js",
     "favicon-32x32.png",
     "favicon-16x16.png",
 ];
-/// The way from the page to the admin page.
+/// The link to the admin page.
 const ADMIN: &str = r#"<p class="wrapper"><a href="{{root}}/admin">Administration</a></p>
 "#;
 
@@ -58,7 +61,7 @@ pub async fn of_bridge(
     serve(state, Some(bridge.name()), sender).await
 }
 
-/// The document of all tools or of one bridge, with what its reader may call.
+/// The document of all tools or of one bridge. It contains the tools that the caller may call.
 async fn serve(
     state: &AppState,
     bridge: Option<&BridgeName>,
@@ -72,7 +75,7 @@ async fn serve(
     }
     let found = state.registry.document(bridge, view.as_ref()).await;
     let found = found.ok_or_else(|| match bridge {
-        Some(bridge) => ApiError::not_found(format!("no bridge `{bridge}`")),
+        Some(bridge) => ApiError::not_found(format!("there is no bridge `{bridge}`")),
         None => ApiError::not_found("the document could not be built"),
     })?;
     let mut response = document(&found, &sender.headers);
@@ -84,7 +87,7 @@ async fn serve(
     Ok(response)
 }
 
-/// A document, or 304.
+/// The document, or 304 if the client already has it.
 fn document(document: &Document, headers: &HeaderMap) -> Response {
     let mut response = if is_known(headers, &document.etag) {
         StatusCode::NOT_MODIFIED.into_response()
@@ -103,7 +106,7 @@ fn document(document: &Document, headers: &HeaderMap) -> Response {
     response
 }
 
-/// Whether the asker has what this tag names (RFC 9110 §13.1.2).
+/// Whether the client already has the version with this tag (RFC 9110 §13.1.2).
 pub fn is_known(headers: &HeaderMap, etag: &str) -> bool {
     headers.get_all(IF_NONE_MATCH).iter().any(|tags| {
         tags.to_str().is_ok_and(|tags| {
@@ -149,7 +152,7 @@ pub async fn docs_of_bridge(
     Ok(page(config, &title, &url))
 }
 
-/// The page for one document; where there is an admin page, it leads there.
+/// The page for one document. If there is an admin page, it links to it.
 fn page(config: &Config, title: &str, url: &str) -> Response {
     let root_path = &config.server.root_path;
     let admin = match config.flavor {
@@ -174,7 +177,7 @@ fn page(config: &Config, title: &str, url: &str) -> Response {
     response
 }
 
-/// Escapes a text for HTML, attributes included.
+/// Escapes a text for HTML, also inside attributes.
 pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
         .replace('<', "&lt;")
@@ -183,11 +186,11 @@ pub fn escape(text: &str) -> String {
         .replace('\'', "&#39;")
 }
 
-/// `GET /docs/assets/{file}`: Swagger UI, from inside the binary.
+/// `GET /docs/assets/{file}`: files of Swagger UI from the binary.
 pub async fn asset(Path(file): Path<String>) -> Result<Response, ApiError> {
     static CONFIG: LazyLock<Arc<utoipa_swagger_ui::Config<'static>>> =
         LazyLock::new(|| Arc::new(utoipa_swagger_ui::Config::from("openapi.json")));
-    let missing = || ApiError::not_found(format!("no file `{file}` among the page's assets"));
+    let missing = || ApiError::not_found(format!("there is no asset `{file}`"));
     if file == "docs.js" {
         return Ok(kept(
             Body::from(SCRIPT),
@@ -204,7 +207,7 @@ pub async fn asset(Path(file): Path<String>) -> Result<Response, ApiError> {
     Ok(kept(body, &found.content_type, "public, max-age=3600"))
 }
 
-/// A file that browsers may keep.
+/// A file that browsers may cache.
 fn kept(body: Body, kind: &str, keep: &'static str) -> Response {
     let mut response = Response::new(body);
     let headers = response.headers_mut();

@@ -1,4 +1,4 @@
-//! [`ApiError`]: the one shape of every refusal and failure (design §3).
+//! [`ApiError`]: the common form of every error response.
 
 use std::borrow::Cow;
 
@@ -29,48 +29,48 @@ use crate::{
     store::StoreError,
 };
 
-/// A refusal or failure: `{"detail", "message", "retry", "code", "request_id"}`. A model reads `message`;
-/// mcpo knows neither it nor `retry`.
+/// An error response: `{"detail", "message", "retry", "code", "request_id"}`. `message` is written
+/// for models. mcpo's flavors leave out `message` and `retry`.
 #[derive(Debug, Clone)]
 pub struct ApiError {
     /// The HTTP status.
     pub status: StatusCode,
-    /// For programs.
+    /// The error code, for programs.
     pub code: ErrorCode,
-    /// For people and models: a sentence for ours, `{"message"[,"data"]}` for the server's own, a
-    /// list for arguments.
+    /// The detail, for people and models: a sentence for the bridge's own errors,
+    /// `{"message"[,"data"]}` for a server's error, a list for invalid arguments.
     pub detail: Box<Value>,
-    /// Seconds, or what the server sent.
+    /// The `Retry-After` header: seconds, or the value that the server sent.
     pub retry_after: Option<String>,
-    /// The challenge of a 401.
+    /// The challenge of a 401 (`WWW-Authenticate`).
     pub challenge: Option<&'static str>,
-    /// The methods that a 405 names.
+    /// The methods that a 405 allows (`Allow`).
     pub allow: Option<&'static str>,
-    /// Where the caller connects an account.
+    /// Where the caller can connect an account.
     pub connect_url: Option<Box<str>>,
-    /// What the sentence for models says besides; boxed, for errors are handed on by value.
+    /// Texts for `message` beyond the detail. Boxed, because errors are passed by value.
     pub advice: Option<Box<Advice>>,
-    /// Whether its texts were cleaned, or need not be.
+    /// Whether the texts are already redacted or do not need it.
     is_clean: bool,
 }
 
-/// What the sentence for models says besides the detail.
+/// Texts for `message` beyond the detail.
 #[derive(Debug, Clone, Default)]
 pub struct Advice {
-    /// What is wrong, instead of the detail.
+    /// What is wrong. It replaces the detail.
     pub said: Option<String>,
-    /// What to do, where the code does not tell.
+    /// What to do, if the code alone does not tell.
     pub next: Option<String>,
-    /// Whether `said` is the whole sentence.
+    /// Whether `said` is already the complete sentence.
     pub is_sentence: bool,
 }
 
-/// What tools are called with.
+/// The method of a call.
 pub const POST: &str = "POST";
-/// What is read.
+/// The methods of a read-only route.
 pub const GET: &str = "GET,HEAD";
 
-/// The body on the wire.
+/// The JSON body.
 #[derive(Serialize)]
 struct Body<'a> {
     /// See [`ApiError::detail`].
@@ -86,17 +86,17 @@ struct Body<'a> {
     /// See [`ApiError::connect_url`].
     #[serde(skip_serializing_if = "Option::is_none")]
     connect_url: Option<&'a str>,
-    /// Also in the log line.
+    /// The request id, which is also in the log line.
     request_id: &'a str,
 }
 
 impl ApiError {
-    /// One of ours, in a sentence.
+    /// An error of the bridge, with a sentence as its detail.
     pub fn new(code: ErrorCode, detail: impl Into<String>) -> Self {
         Self::with_detail(code, Value::String(detail.into()))
     }
 
-    /// One with a detail of its own shape.
+    /// An error with a detail of another shape.
     pub fn with_detail(code: ErrorCode, detail: Value) -> Self {
         Self {
             status: status(code.status()),
@@ -111,28 +111,28 @@ impl ApiError {
         }
     }
 
-    /// Answers another status than the one that usually goes with the code.
+    /// Sets another status than the default for the code.
     #[must_use]
     pub fn with_status(mut self, status: StatusCode) -> Self {
         self.status = status;
         self
     }
 
-    /// Says to models what its detail does not say as plainly.
+    /// Sets a plainer text for models than the detail.
     #[must_use]
     pub fn say(mut self, said: impl Into<String>) -> Self {
         self.advice.get_or_insert_default().said = Some(said.into());
         self
     }
 
-    /// The same, in a sentence that needs no more.
+    /// The same with a complete sentence, to which nothing is added.
     #[must_use]
     pub fn say_all(mut self, said: impl Into<String>) -> Self {
         self.advice.get_or_insert_default().is_sentence = true;
         self.say(said)
     }
 
-    /// Tells models what to do.
+    /// Sets the advice for models.
     #[must_use]
     pub fn advise(mut self, next: impl Into<String>) -> Self {
         self.advice.get_or_insert_default().next = Some(next.into());
@@ -147,20 +147,22 @@ impl ApiError {
             (None, Value::String(said)) => Cow::Borrowed(said),
             (None, detail) => match detail.get("message").and_then(Value::as_str) {
                 Some(said) => Cow::Borrowed(said),
-                None => Cow::Borrowed("these arguments do not fit the schema of the tool"),
+                None => Cow::Borrowed("the arguments do not match the tool's schema"),
             },
         }
     }
 
-    /// Says that its texts are ours and the caller's alone. What a caller sent comes back as they sent
-    /// it, also if it holds a secret: stars would tell them that it does.
+    /// Marks the texts as written by the bridge and the caller only, so they are not redacted. Text
+    /// that a caller sent is returned unchanged, even if it contains a secret: stars would tell the
+    /// caller that their guess was a secret.
     #[must_use]
     pub fn of_caller(mut self) -> Self {
         self.is_clean = true;
         self
     }
 
-    /// Says where the caller connects their account, in words that a model passes on.
+    /// Adds the link with which the caller connects their account, in words that a model can pass
+    /// on.
     pub fn connect_at(mut self, url: &Url) -> Self {
         let before = self.detail.as_str().unwrap_or_default();
         let detail = format!(
@@ -173,7 +175,7 @@ impl ApiError {
         self
     }
 
-    /// Says when to come back.
+    /// Sets when the caller may try again.
     pub fn retry_after(mut self, when: impl Into<String>) -> Self {
         self.retry_after = Some(when.into());
         self
@@ -184,20 +186,20 @@ impl ApiError {
         Self::new(ErrorCode::NotFound, detail).of_caller()
     }
 
-    /// 405, and the methods that are understood; `None` where the router names them.
+    /// 405 with the allowed methods. `None` if the router sets the `Allow` header.
     pub fn method_not_allowed(allow: Option<&'static str>) -> Self {
         let detail = match allow {
             Some(POST) => "Method Not Allowed: call a tool with POST and a JSON body",
-            _ => "Method Not Allowed: the `Allow` header names what is understood here",
+            _ => "Method Not Allowed: the `Allow` header lists the methods of this path",
         };
         let mut error = Self::new(ErrorCode::MethodNotAllowed, detail);
         error.allow = allow;
         error
     }
 
-    /// A request without identity, in the status, words and challenge of mcpo where that is spoken:
-    /// without `--strict-auth` it tells wrong keys from everything else (mcpo contract §8). 503 if
-    /// it is not the caller's fault.
+    /// The error for a request without a valid identity. Under mcpo's rules it has mcpo's status,
+    /// text and challenge: without `--strict-auth`, mcpo distinguishes only wrong keys from all
+    /// other failures. The status is 503 if the failure is not the caller's fault.
     pub fn unidentified(refusal: Refusal, flavor: Flavor, is_strict: bool) -> Self {
         let is_native = flavor == Flavor::Native;
         if let Refusal::Store(error) = refusal {
@@ -231,15 +233,15 @@ impl ApiError {
         error
     }
 
-    /// Without Basic in the challenge of a 401: for it a browser asks for a name and a password
-    /// itself, before the page that sent the request hears of it.
+    /// Removes Basic from the challenge of a 401. With Basic in it, the browser would ask for a
+    /// name and a password itself, before the page learns of the error.
     pub fn without_prompt(mut self) -> Self {
         self.challenge = self.challenge.map(|_| "Bearer");
         self
     }
 
-    /// A caller without a grant for a bridge, or for a tool of it as they asked for it. Which groups
-    /// would do stands in the denial where the caller may know.
+    /// The error for a caller without a grant for a bridge, or for one of its tools. The denial
+    /// lists the groups that have access, if the caller may know them.
     pub fn denied(denial: &Denial, bridge: &BridgeName, tool: Option<&str>) -> Self {
         let mut text = match tool {
             Some(tool) => format!(
@@ -259,36 +261,36 @@ impl ApiError {
             .of_caller()
     }
 
-    /// One call too many.
+    /// The error for a call beyond the rate limit.
     pub fn too_many(refused: &TooMany) -> Self {
-        // Rounded up: a caller who comes back in time is let in.
+        // Rounded up, so that a caller who waits this long is admitted.
         let wait = refused.retry_after.as_millis().div_ceil(1_000).max(1);
         Self::new(ErrorCode::RateLimited, refused.to_string()).retry_after(wait.to_string())
     }
 
-    /// A call that cannot be recorded, where such calls are refused.
+    /// The error for a call that cannot be recorded, if the configuration refuses such calls.
     #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
     pub fn unrecorded(error: AuditDown) -> Self {
         tracing::warn!("{error}");
         Self::new(ErrorCode::AuditUnavailable,
-            "calls without a record are refused here, and records cannot be written now; try again in a moment",
+            "the call was refused because the audit trail cannot record it now; try again in a moment",
         )
         .retry_after("5")
     }
 
-    /// The database does not answer, and nothing is decided without it.
+    /// The error if the database does not answer. Without it, access cannot be decided.
     #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
     pub fn store(error: StoreError) -> Self {
         tracing::warn!("{error}");
         Self::new(
             ErrorCode::StoreUnavailable,
-            "who may call cannot be looked up: the database does not answer; try again in a moment",
+            "access cannot be checked because the database does not answer; try again in a moment",
         )
         .retry_after("5")
     }
 
-    /// What the tool itself calls an error. We and the server are well, so it is no 500 but for mcpo's
-    /// clients, which know nothing else.
+    /// An error that the tool itself reported. The bridge and the server work, so the status is
+    /// 422. mcpo's clients expect 500, so mcpo's flavors keep it.
     pub fn tool(error: ToolError, flavor: Flavor) -> Self {
         let status = match flavor {
             Flavor::Native => StatusCode::UNPROCESSABLE_ENTITY,
@@ -301,7 +303,7 @@ impl ApiError {
             .say(said)
     }
 
-    /// A call without result.
+    /// The error for a call that failed.
     pub fn call(failure: Failure) -> Self {
         let text = failure.to_string();
         match failure {
@@ -337,7 +339,7 @@ impl ApiError {
         }
     }
 
-    /// A server that did not answer, or not with a result.
+    /// The error for a server that did not answer, or answered without a result.
     fn server(error: CallError) -> Self {
         let (code, text) = (error.code(), error.to_string());
         match error {
@@ -361,7 +363,7 @@ impl ApiError {
         }
     }
 
-    /// Takes secrets out of what it says, and of what a server said of coming back; once.
+    /// Redacts the texts and the server's `Retry-After`. A second call does nothing.
     pub fn clean(&mut self, redactor: &Redactor) {
         if std::mem::replace(&mut self.is_clean, true) {
             return;
@@ -395,7 +397,7 @@ impl ApiError {
         }
     }
 
-    /// The answer on the wire.
+    /// The HTTP response.
     pub fn render(&self, request_id: &str, flavor: Flavor) -> Response {
         let body = self.body(request_id, flavor);
         let mut response = (self.status, axum::Json(body)).into_response();
@@ -417,7 +419,8 @@ impl ApiError {
     }
 }
 
-/// The error travels as an extension; the outermost layer, which knows the request id, renders it.
+/// The error is stored as an extension of the response. The outermost layer knows the request id
+/// and renders it.
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
@@ -426,18 +429,18 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// A status by its number, 500 for one that HTTP does not have.
+/// The status with this number, or 500 if it is not valid in HTTP.
 fn status(number: u16) -> StatusCode {
     StatusCode::from_u16(number).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// A name that a caller sent, as much of it as goes into a sentence, and on one line.
+/// A name that a caller sent, shortened and on one line.
 pub fn shown(name: &str) -> String {
     let name: String = name.chars().take(100).collect();
     plain_text::line(&name).into_owned()
 }
 
-/// The shape of a server's own error: `{"message"[,"data"]}`.
+/// The shape of a server's error: `{"message"[,"data"]}`.
 fn detail_of(message: &str, data: Option<Value>) -> Value {
     match data {
         None | Some(Value::Null) => json!({ "message": message }),

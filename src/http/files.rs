@@ -1,8 +1,8 @@
-//! Files that tools make: a link in the answer of the call, and `GET /files/{id}` behind it.
+//! Files that tools make: a call returns a link, and `GET /files/{id}` serves the file.
 //!
-//! A link opens for its caller alone, who proves who they are as for every other request; a browser does so
-//! with Open WebUI's cookie, where both live on one host. What one may no longer call, one may no longer
-//! download.
+//! A link works only for the caller of the call, who authenticates as for every other request. A
+//! browser can use Open WebUI's cookie if both run on the same host. A caller who loses access to
+//! the bridge can no longer download its files.
 
 use std::sync::Arc;
 
@@ -41,35 +41,37 @@ use crate::{
     store::{FileRow, StoreError},
 };
 
-/// Files that are kept of one result; those after them are not.
+/// The number of files that are kept of one result. Further files are dropped.
 const FILES_OF_RESULT_MAX: usize = 10;
-/// What a browser may do with a file that it shows nonetheless: nothing.
+/// The policy for a browser that shows a file in spite of `Content-Disposition`: the file may do
+/// nothing.
 const POLICY: &str = "default-src 'none'; sandbox; frame-ancestors 'none'";
-/// What stays as it is in `filename*` (RFC 8187 §3.2.1, `attr-char`).
+/// The characters that `filename*` does not escape (RFC 8187 §3.2.1, `attr-char`).
 const ATTRIBUTE: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
 
-/// The route. A bridge may be called `files`: what is no id of ours, and every other method, is for it.
+/// The route. A bridge may be called `files`, so a path without a file id and every other method go
+/// to that bridge.
 pub fn routes() -> Router<Arc<AppState>> {
     Router::new().route("/files/{id}", get(download).fallback(dispatch))
 }
 
-/// Makes the links of one result.
+/// Makes the links for the files of one result.
 #[derive(Debug)]
 pub struct Links {
     /// The bridge whose tool was called.
     bridge: BridgeName,
-    /// What the links begin with.
+    /// The prefix of the links.
     base: Url,
-    /// The files to be kept, by the id in their link.
+    /// The files to keep, with the ids in their links.
     files: Vec<(FileId, File)>,
 }
 
 impl Links {
-    /// For a call of this bridge; `None` where it hands out no links.
+    /// The links for a call of this bridge. `None` if the bridge does not use links.
     pub fn of(bridge: &Bridge, config: &Config) -> Option<Self> {
         let is_on = bridge.config.file_links && config.flavor == Flavor::Native;
         is_on.then(|| Self {
@@ -79,23 +81,23 @@ impl Links {
         })
     }
 
-    /// What stands in the place of a file: its link, or why there is none.
+    /// The text that replaces a file in the result: its link, or the reason why there is none.
     pub fn place(&mut self, file: File, redactor: &Redactor) -> String {
         let size = file.content.len();
         let name = redactor.redact(&file.name).into_owned();
         if size > FILE_BYTES_MAX {
             return format!(
-                "(The file {name} has {size} bytes and is not kept: a link can hold {FILE_BYTES_MAX} bytes. Ask the tool for less.)"
+                "(The file {name} was not kept: it has {size} bytes, and the limit is {FILE_BYTES_MAX} bytes. Ask the tool for a smaller file.)"
             );
         }
         if self.files.len() >= FILES_OF_RESULT_MAX {
             return format!(
-                "(The file {name} is not kept: {FILES_OF_RESULT_MAX} files of one result are. Ask the tool for fewer at once.)"
+                "(The file {name} was not kept: the limit is {FILES_OF_RESULT_MAX} files in one result. Ask the tool for fewer files at once.)"
             );
         }
         if redactor.finds(&file.content) {
-            tracing::warn!(bridge.name = %self.bridge, "a file that a tool made holds a secret of ours and is not kept");
-            return format!("(The file {name} is not kept: it holds a secret of the bridge.)");
+            tracing::warn!(bridge.name = %self.bridge, "a file that a tool made contains a secret of the bridge and was not kept");
+            return format!("(The file {name} was not kept: it contains a secret of the bridge.)");
         }
         let id = FileId::random();
         let link = format!("{}{}", self.base, id.as_str());
@@ -103,8 +105,8 @@ impl Links {
         link
     }
 
-    /// Keeps the files for the caller. An error is the answer of the whole call: a link that opens
-    /// nothing would be worse.
+    /// Stores the files for the caller. If this fails, the whole call fails, because a link that
+    /// does not work would be worse.
     pub async fn keep(self, files: &Files, caller: &Caller) -> Result<(), ApiError> {
         let owner = owner_of(caller);
         for (id, file) in self.files {
@@ -138,7 +140,7 @@ async fn download(
     }
 }
 
-/// The file of a link, for its caller.
+/// The file behind a link, for its caller.
 async fn opened(state: &AppState, id: &FileId, sender: &Sender) -> Result<Response, ApiError> {
     let settings = state.settings.load_full();
     let view = identity::view(&settings, sender).await;
@@ -146,10 +148,10 @@ async fn opened(state: &AppState, id: &FileId, sender: &Sender) -> Result<Respon
     let found = state.files.open(id, &owner_of(view.caller())).await;
     let file = found.map_err(ApiError::store)?.ok_or_else(|| {
         ApiError::not_found(
-            "there is no such file of yours; a file is kept for a day, and opens for the one whose call made it",
+            "you have no such file; a file is kept for one day, and only the user whose call made it can open it",
         )
     })?;
-    let gone = || ApiError::not_found("the bridge that made this file is gone");
+    let gone = || ApiError::not_found("the bridge that made this file no longer exists");
     let bridge = BridgeName::parse(&file.bridge).map_err(|_| gone())?;
     if state.registry.roster().get(bridge.as_str()).is_none() {
         return Err(gone());
@@ -168,7 +170,8 @@ async fn opened(state: &AppState, id: &FileId, sender: &Sender) -> Result<Respon
     Ok(response)
 }
 
-/// Saved, never shown: the bytes are a stranger's (RFC 6266 §4.2, §4.3).
+/// Browsers save the file and never show it, because its content comes from a server (RFC 6266
+/// §4.2, §4.3).
 fn disposition(file: &FileRow<Bytes>) -> HeaderValue {
     let is_plain = |it: char| it.is_ascii_alphanumeric() || " -._()".contains(it);
     let ascii: String = file
@@ -181,22 +184,22 @@ fn disposition(file: &FileRow<Bytes>) -> HeaderValue {
     HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("attachment"))
 }
 
-/// Whether a person opened the link in a browser.
+/// Whether a browser opened the link.
 fn wants_page(sender: &Sender) -> bool {
     let accept = sender.headers.get(ACCEPT).map(HeaderValue::as_bytes);
     accept.is_some_and(|it| it.windows(9).any(|word| word == b"text/html"))
 }
 
-/// A person without a session is told what to do.
+/// Tells a user without a session what to do.
 fn sign_in(mut error: ApiError, sender: &Sender) -> ApiError {
     if error.status == StatusCode::UNAUTHORIZED && wants_page(sender) {
-        let words = "this file opens for the user whose call made it; sign in to Open WebUI in this browser, and open the link again";
+        let words = "only the user whose call made this file can open it; sign in to Open WebUI in this browser, then open the link again";
         error.detail = Box::new(words.into());
     }
     error
 }
 
-/// The answer of a call whose file cannot be kept.
+/// The error for a call whose file cannot be stored.
 fn not_kept(error: StoreError) -> ApiError {
     match error {
         StoreError::Full(reason) => ApiError::new(
@@ -204,7 +207,7 @@ fn not_kept(error: StoreError) -> ApiError {
             format!("the tool made a file that cannot be kept: {reason}"),
         ),
         error => {
-            tracing::warn!(%error, "a file that a tool made is not kept");
+            tracing::warn!(%error, "a file that a tool made could not be stored");
             ApiError::new(ErrorCode::StoreUnavailable,
                 "the tool made a file that cannot be kept: the database does not answer; try again in a moment",
             )

@@ -1,5 +1,5 @@
-//! The routes of the Python proxy that have no other place here: `GET /tenants`, `GET /tools`,
-//! `GET /portal`. Their shapes stay; who may see what is decided as everywhere. Its `/admin/*` is in
+//! The routes `GET /tenants`, `GET /tools` and `GET /portal` of the Python proxy. They keep their
+//! JSON shapes and use the bridge's access rules. The proxy's `/admin/*` routes are in
 //! [`super::admin`].
 
 use std::sync::Arc;
@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 use super::{AppState, error::ApiError, identity, sender::Sender};
 use crate::access::View;
 
-/// The routes. Only for the native flavor: each of the names may be that of a server of mcpo.
+/// The routes. Only the native flavor has them: under mcpo's rules each name may be that of a
+/// server.
 pub fn routes() -> Router<Arc<AppState>> {
     Router::new()
         .route("/tenants", get(tenants))
@@ -24,7 +25,8 @@ pub fn routes() -> Router<Arc<AppState>> {
         .route("/portal/", get(portal))
 }
 
-/// `GET /tenants`: the bridges that the caller may use something of. `tenant_id` is the name of a bridge.
+/// `GET /tenants`: the bridges of which the caller may use at least one tool. `tenant_id` is the
+/// name of a bridge.
 async fn tenants(
     State(state): State<Arc<AppState>>,
     sender: Sender,
@@ -86,20 +88,21 @@ async fn tools(
     Ok(Json(if count == 0 {
         json!({
             "user": user, "tenant_count": 0, "tool_count": 0, "tools": [],
-            "message": "You may not use any server yet: ask an administrator for a group that may.",
+            "message": "You may not use any server yet. Ask an administrator to add you to a group that has access.",
         })
     } else {
         json!({ "user": user, "tenant_count": count, "tool_count": tools.len(), "tools": tools })
     }))
 }
 
-/// `GET /portal`: the page that took its place. The page holds no data; its routes ask who opened it.
+/// `GET /portal`: redirects to the admin page, which replaced it. The page holds no data, and the
+/// admin API identifies the caller.
 async fn portal(State(state): State<Arc<AppState>>) -> Response {
     let root = &state.settings.load().config.server.root_path;
     Redirect::permanent(&format!("{root}/admin")).into_response()
 }
 
-/// The caller as the Python proxy named them: their e-mail, else what our records call them.
+/// The caller as the Python proxy named them: the e-mail address, or else the caller's id.
 fn user(view: &View) -> &str {
     let caller = view.caller();
     caller.email.as_deref().unwrap_or(&caller.id)

@@ -1,4 +1,4 @@
-//! [`Gate`] and [`Seat`]: the bound on requests served at once, shared out among callers.
+//! [`Gate`] and [`Seat`]: the limit on concurrent requests, shared among callers.
 
 use std::{
     sync::{
@@ -17,63 +17,64 @@ use crate::{
     rate::{CallerKey, Full, Policy, Share, Shares},
 };
 
-/// Requests that are served for administrators when all places are taken.
+/// The number of places that administrators have when all other places are taken.
 const RESERVED: usize = 16;
 
-/// Requests whose sender is not known yet, at least and at most.
+/// The limit on requests whose sender is not yet identified: its minimum and maximum.
 const ENTERING: (usize, usize) = (16, 512);
 
-/// Bodies and answers of less than this are not counted, in bytes: they are bounded by the number of
-/// requests.
+/// Bodies and answers smaller than this are not counted, in bytes. The limit on requests bounds
+/// them well enough.
 pub const UNCOUNTED_BYTES: usize = 16 << 10;
 
-/// What answers of all callers may hold, as a multiple of the largest one.
+/// The memory for the answers of all callers, as a multiple of the largest answer.
 const ANSWERS_TIMES: usize = 3;
 
-/// What bodies of all callers may hold, as a multiple of the largest one.
+/// The memory for the bodies of all callers, as a multiple of the largest body.
 const BODIES_TIMES: usize = 12;
 
-/// The least of that, in bytes.
+/// The minimum of that memory, in bytes.
 const HELD_BYTES_MIN: usize = 64 << 20;
 
-/// How long an answer waits until its caller has read the answers before it.
+/// How long an answer waits for its caller to read earlier answers.
 const ANSWER_WAIT: Duration = Duration::from_secs(5);
 
-/// How often it looks whether they did.
+/// How often a waiting answer checks for room.
 const ANSWER_LOOK: Duration = Duration::from_millis(20);
 
-/// Lets a bounded number of requests in; the rest is refused at once, not queued.
+/// Admits a limited number of requests. Further requests are refused at once and do not wait.
 #[derive(Debug, Clone)]
 pub struct Gate(Arc<Bounds>);
 
-/// What requests share.
+/// The state that all requests share.
 #[derive(Debug)]
 struct Bounds {
-    /// Requests whose sender is not known yet.
+    /// Requests whose sender is not yet identified.
     entering: AtomicUsize,
     entering_max: usize,
-    /// Requests of callers.
+    /// The places of callers.
     places: Arc<Shares>,
-    /// More of them, for administrators.
+    /// Extra places for administrators.
     reserved: Arc<Shares>,
     /// Bytes of request bodies.
     bodies: Arc<Shares>,
-    /// Bytes of answers that are not read.
+    /// Bytes of unread answers.
     answers: Arc<Shares>,
-    /// Bytes of answers that are not read, and of those that wait for them.
+    /// Bytes of unread answers, including answers that wait for room.
     produced: Arc<Shares>,
-    /// Answers that wait, one of a caller at a time.
+    /// Answers that wait for room. Each caller can have one.
     patient: Arc<Shares>,
 }
 
-/// The place of one request. Before its sender is known it is one of few; then it is the caller's.
+/// The place of one request. Until its sender is identified, it counts toward a small limit; then
+/// it counts for its caller.
 #[derive(Debug)]
 pub struct Seat {
     bounds: Arc<Bounds>,
     state: Mutex<State>,
 }
 
-/// Whose it is.
+/// The caller of the request, and what it holds.
 #[derive(Debug, Default)]
 struct State {
     caller: Option<CallerKey>,
@@ -81,7 +82,7 @@ struct State {
     body: Option<Share>,
 }
 
-/// The bytes of an answer that is not wholly read; given back on drop.
+/// The bytes of an answer that is not read completely. They are released on drop.
 #[derive(Debug)]
 pub struct Held {
     _unread: Share,
@@ -89,12 +90,13 @@ pub struct Held {
 }
 
 impl Gate {
-    /// A gate with so many places, and room for bodies and answers by the largest of each.
+    /// A gate for `requests_max` requests, with memory for bodies and answers in proportion to the
+    /// largest of each.
     pub fn new(requests_max: usize, limits: &Limits) -> Self {
         let (least, most) = ENTERING;
         let bytes = |largest: usize, times: usize| {
             let all = largest.saturating_mul(times).max(HELD_BYTES_MIN);
-            // At least the largest.
+            // A caller's share is at least the largest body or answer.
             (all, Policy::Capped(all / 8 * 3))
         };
         let (bodies, of_bodies) = bytes(limits.body_bytes_max, BODIES_TIMES);
@@ -111,10 +113,10 @@ impl Gate {
         }))
     }
 
-    /// A place for a request whose sender is not known yet, while there is one.
+    /// A place for a request whose sender is not yet identified, or `None` if all are taken.
     pub fn enter(&self) -> Option<Arc<Seat>> {
         let before = self.0.entering.fetch_add(1, Ordering::Relaxed);
-        // Its drop takes the number back.
+        // Dropping the seat decrements the counter again.
         let seat = Seat {
             bounds: Arc::clone(&self.0),
             state: Mutex::default(),
@@ -122,19 +124,19 @@ impl Gate {
         (before < self.0.entering_max).then(|| Arc::new(seat))
     }
 
-    /// The refusal of a request whose sender is not known yet.
+    /// The error for a request whose sender could not be identified because too many others wait.
     pub fn refusal() -> ApiError {
-        busy("too many requests wait until it is known who sent them; try again in a moment")
+        busy("too many requests are waiting to be authenticated; try again in a moment")
     }
 }
 
 impl Seat {
-    /// Makes the place the caller's, within its share of all places.
+    /// Assigns the place to the caller, within the caller's share of all places.
     pub fn claim(&self, caller: CallerKey) -> Result<(), Full> {
         self.claim_of(&self.bounds.places, caller)
     }
 
-    /// The same out of what is reserved for administrators.
+    /// The same with a place that is reserved for administrators.
     pub fn claim_reserved(&self, caller: CallerKey) -> Result<(), Full> {
         self.claim_of(&self.bounds.reserved, caller)
     }
@@ -151,7 +153,7 @@ impl Seat {
         Ok(())
     }
 
-    /// Counts bytes of the request's body that are held until the request has ended.
+    /// Counts bytes of the request body. They are held until the request ends.
     pub fn hold_body(&self, bytes: usize) -> Result<(), ApiError> {
         let mut state = self.lock();
         let Some(caller) = state.caller else {
@@ -165,14 +167,14 @@ impl Seat {
         };
         held.map_err(|full| match full {
             Full::Own => busy(
-                "your requests that are being sent hold as many bytes as those of one caller may; send fewer large ones at once",
+                "your requests in progress use all the memory that one caller may use; send fewer large requests at once",
             ),
             Full::All => busy("too many large requests are being sent; try again in a moment"),
         })
     }
 
-    /// Counts bytes of an answer until the caller has read them. One that does not fit waits for a
-    /// moment while the caller reads those before it.
+    /// Counts bytes of an answer until the caller has read them. If there is no room, it waits
+    /// briefly for the caller to read earlier answers.
     pub async fn hold_answer(&self, bytes: usize) -> Result<Option<Held>, ApiError> {
         let Some(caller) = self.lock().caller else {
             return Ok(None);
@@ -180,10 +182,10 @@ impl Seat {
         let bounds = &self.bounds;
         let refused = |full| match full {
             Full::Own => busy(
-                "the answers that you have not read hold as many bytes as those of one caller may; the call was made, and its answer is dropped: read your answers, or make fewer large calls at once",
+                "your unread answers use all the memory that one caller may use; the call was made, but its answer was dropped: read your answers, or make fewer large calls at once",
             ),
             Full::All => busy(
-                "answers that are not read hold all the memory that there is for them; the call was made, and its answer is dropped",
+                "unread answers of all callers use all the memory for answers; the call was made, but its answer was dropped",
             ),
         };
         let produced = bounds.produced.take(caller, bytes).map_err(refused)?;
@@ -203,7 +205,7 @@ impl Seat {
         }))
     }
 
-    /// A thread that panicked in here left nothing half done.
+    /// Locks the state. It stays consistent even if a thread panicked while it held the lock.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -217,7 +219,7 @@ impl Drop for Seat {
     }
 }
 
-/// Waits until there is room for so many bytes of a caller.
+/// Waits until a caller has room for this many bytes.
 async fn room_for(shares: &Arc<Shares>, caller: CallerKey, bytes: usize) -> Share {
     loop {
         sleep(ANSWER_LOOK).await;
@@ -227,11 +229,11 @@ async fn room_for(shares: &Arc<Shares>, caller: CallerKey, bytes: usize) -> Shar
     }
 }
 
-/// The refusal of a caller for whom there is no place.
+/// The error for a caller without a free place.
 pub fn refusal(full: Full) -> ApiError {
     match full {
         Full::Own => busy(
-            "you have as many requests under way as one caller may have; wait until one of them has ended, then try again",
+            "you have reached the limit of concurrent requests for one caller; wait until one of them has ended, then try again",
         ),
         Full::All => busy("too many requests at once; try again in a moment"),
     }

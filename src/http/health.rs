@@ -9,66 +9,66 @@ use serde::Serialize;
 use super::state::AppState;
 use crate::{bridge::Phase, store};
 
-/// The body of both.
+/// The body of both responses.
 #[derive(Debug, Serialize)]
 pub struct Health {
-    /// `healthy` or `degraded`; of `/ready` also `starting` and `draining`.
+    /// `healthy` or `degraded`; `/ready` also reports `starting` and `draining`.
     status: &'static str,
-    /// Who speaks.
+    /// The name of this service.
     service: &'static str,
-    /// Our version.
+    /// The version of mcp-bridge.
     version: &'static str,
-    /// Bridges by phase.
+    /// The number of bridges in each phase.
     bridges: Counts,
-    /// Published tools.
+    /// The number of published tools.
     tools: usize,
-    /// `connected`, `disconnected`, or `disabled` where nothing is kept.
+    /// `connected`, `disconnected`, or `disabled` if no database is configured.
     database: &'static str,
-    /// The audit trail.
+    /// The state of the audit trail.
     audit: AuditTrail,
 }
 
-/// How the audit trail stands.
+/// The state of the audit trail.
 #[derive(Debug, Serialize)]
 struct AuditTrail {
     /// Whether calls are recorded.
     enabled: bool,
-    /// What is written and not yet in the database.
+    /// Bytes in the journal that are not yet in the database.
     backlog_bytes: u64,
-    /// Records that could not be kept, since the start.
+    /// The number of records lost since the start.
     lost: u64,
-    /// Whether something does not work; the log says what.
+    /// Whether the audit trail is failing. The log has the reason.
     failing: bool,
 }
 
-/// Bridges by phase.
+/// The number of bridges in each phase.
 #[derive(Debug, Default, Serialize)]
 struct Counts {
-    /// All of them.
+    /// All bridges.
     total: usize,
-    /// Serving.
+    /// The bridge serves calls.
     ready: usize,
-    /// Resting until the next call.
+    /// The session is closed until the next call.
     idle: usize,
-    /// Connecting.
+    /// The bridge is connecting.
     starting: usize,
-    /// Waiting for somebody to log in to its server.
+    /// The bridge waits until an administrator logs in to its server.
     needs_login: usize,
-    /// Down, tried again soon.
+    /// The bridge is down and tries again soon.
     backing_off: usize,
-    /// Down, tried again rarely.
+    /// The bridge is down and tries again rarely.
     failed: usize,
-    /// Off.
+    /// The bridge is disabled.
     disabled: usize,
 }
 
-/// `GET /health`: 200 while the process serves, whatever its bridges do.
+/// `GET /health`: 200 while the process runs, whatever the status of its bridges.
 pub async fn health(State(state): State<Arc<AppState>>) -> impl IntoResponse {
     Json(report(&state, None))
 }
 
-/// `GET /ready`: 503 until every bridge had its first attempt and the database answers where calls
-/// depend on it, and while draining.
+/// `GET /ready`: 503 until every bridge has finished its first attempt to connect, while the
+/// database is down and access rules need it, and while draining.
 pub async fn ready(State(state): State<Arc<AppState>>) -> impl IntoResponse {
     let store = state.store.as_ref().map(|store| store.health());
     let needs_store = state.settings.load().access.is_enforced();
@@ -88,7 +88,8 @@ pub async fn ready(State(state): State<Arc<AppState>>) -> impl IntoResponse {
     (status, Json(report(&state, reason)))
 }
 
-/// Counts; no I/O, so it answers at once. What does not work is told to everybody, why is not.
+/// Counts without I/O, so that the response is immediate. Everyone may see what fails; the reasons
+/// are only in the log.
 fn report(state: &AppState, status: Option<&'static str>) -> Health {
     let roster = state.registry.roster();
     let mut bridges = Counts::default();

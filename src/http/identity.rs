@@ -1,4 +1,4 @@
-//! From a request to a caller and what they may. The checks on browsers are in `browser`.
+//! Turns a request into a caller and the caller's access. The checks on browsers are in `browser`.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,15 +16,16 @@ use crate::{
     rate::CallerKey,
 };
 
-/// How long it may take to find out who sent a request. Until then it holds one of few places.
+/// The time limit for identifying the sender of a request. Until then the request holds one of few
+/// places.
 const IDENTIFY_MAX: Duration = Duration::from_secs(10);
 
-/// Who sent the request, or why nobody may have.
+/// The sender of the request, or the reason for the refusal.
 pub async fn identify(settings: &Settings, sender: &Sender) -> Result<Arc<Caller>, ApiError> {
     checked(settings, sender, proven(settings, sender).await)
 }
 
-/// The caller of a proof that stands, or why nobody may call with it.
+/// Checks a proven caller against the browser checks, or turns the refusal into an error.
 fn checked(
     settings: &Settings,
     sender: &Sender,
@@ -41,14 +42,14 @@ fn checked(
     Ok(caller)
 }
 
-/// Who sent the request, and what they may. The request takes a place of theirs.
+/// The sender of the request and their access. The request takes one of the caller's places.
 pub async fn view(settings: &Settings, sender: &Sender) -> Result<View, ApiError> {
     let caller = identify(settings, sender).await?;
     take_place(settings, sender, &caller).await?;
     view_of(settings, &caller).await
 }
 
-/// [`view`], with `None` for a request that has no credentials at all. A wrong one is refused.
+/// Like [`view`], but `None` for a request without any credentials. Wrong credentials are refused.
 pub async fn view_if_any(settings: &Settings, sender: &Sender) -> Result<Option<View>, ApiError> {
     let proven = proven(settings, sender).await;
     if let (Err(Refusal::Missing), Flavor::Native) = (&proven, settings.config.flavor) {
@@ -59,8 +60,8 @@ pub async fn view_if_any(settings: &Settings, sender: &Sender) -> Result<Option<
     view_of(settings, &caller).await.map(Some)
 }
 
-/// Makes the request's place the caller's, within their share of all. An administrator gets one out
-/// of what is reserved for them when there is no other.
+/// Assigns the request's place to the caller, within the caller's share of all places. An
+/// administrator gets a reserved place if there is no other.
 pub async fn take_place(
     settings: &Settings,
     sender: &Sender,
@@ -73,7 +74,8 @@ pub async fn take_place(
     let Err(full) = seat.claim(key) else {
         return Ok(());
     };
-    // Where everybody may do everything nobody is an administrator among others.
+    // Without access rules every caller may do everything, so no caller has the privileges of an
+    // administrator.
     let is_admin = settings.access.is_enforced()
         && is_somebody(caller)
         && Box::pin(view_of(settings, caller)).await?.is_admin();
@@ -83,72 +85,74 @@ pub async fn take_place(
     Err(gate::refusal(full))
 }
 
-/// Who sent the request, within a bounded time.
+/// The sender of the request, within the time limit.
 async fn proven(settings: &Settings, sender: &Sender) -> Result<Arc<Caller>, Refusal> {
     let evidence = sender.evidence();
     let identified = settings.proofs.identify(&evidence);
     let identified = timeout(IDENTIFY_MAX, identified).await;
-    identified.unwrap_or(Err(Refusal::Unavailable("it takes too long to look up")))
+    identified.unwrap_or(Err(Refusal::Unavailable("the lookup took too long")))
 }
 
-/// What a caller may.
+/// The access of a caller.
 pub async fn view_of(settings: &Settings, caller: &Arc<Caller>) -> Result<View, ApiError> {
     let view = settings.access.view(caller).await;
     view.map_err(ApiError::store)
 }
 
-/// Whether a caller administers every workspace, and not only their own: what has no workspace, and
-/// what sends the operator's credentials elsewhere, is for the operator and for administrators of
-/// the default workspace.
+/// Whether a caller administers every workspace. Only the operator and administrators of the
+/// default workspace may manage what does not belong to a workspace, and what sends the operator's
+/// credentials to another address.
 pub fn administers_all(view: &View) -> bool {
     view.is_admin() && *view.caller().workspace == *DEFAULT_WORKSPACE
 }
 
-/// Who reads a document or a page; `None` is the public, where those are for all.
+/// The reader of a document or a page. `None` is the public, where documents are public.
 pub async fn reader(settings: &Settings, sender: &Sender) -> Result<Option<View>, ApiError> {
     let config = &settings.config;
     if !config.server.public_spec || config.identity.strict {
         return view(settings, sender).await.map(vouched);
     }
-    // A page from elsewhere may read what is public, and only CORS lets it read anything.
+    // A page of another origin may read public documents. CORS decides which origins can read them.
     match proven(settings, sender).await {
         Ok(caller) if is_somebody(&caller) => {
             take_place(settings, sender, &caller).await?;
             view_of(settings, &caller).await.map(vouched)
         }
-        // Without any key there is no public either: a page whose name was moved here reads nothing.
+        // Without any key, documents are not public: a page that uses DNS rebinding must not read
+        // them.
         Ok(caller) if caller.proof == Proof::Loopback && config.flavor == Flavor::Native => {
             browser::check_host(sender).map(|()| None)
         }
-        // User headers that nobody vouches for prove nothing and hide nothing.
+        // User headers without a trusted sender prove nothing and do not restrict the document.
         Ok(_) | Err(Refusal::Missing | Refusal::Untrusted) => Ok(None),
         Err(refusal @ Refusal::Proxied(_)) => Err(unidentified(settings, refusal)),
-        // A cookie is sent by the browser, which knows no better.
+        // The browser adds the cookie by itself, so a cookie that is not valid is ignored.
         Err(_) if is_cookie_alone(&sender.headers) => Ok(None),
-        // mcpo's documents are for everybody, whatever they send.
+        // mcpo's documents are public, whatever credentials a request carries.
         Err(_) if config.flavor != Flavor::Native => Ok(None),
         Err(refusal) => Err(unidentified(settings, refusal)),
     }
 }
 
-/// Whoever vouches for others reads for all of them: Open WebUI fetches documents without a user.
+/// A caller that acts on behalf of users reads the public document: Open WebUI fetches documents
+/// without naming a user.
 fn vouched(view: View) -> Option<View> {
     (!view.caller().vouches).then_some(view)
 }
 
-/// Whether a cookie is all that a request proves itself with.
+/// Whether a cookie is the only credential of a request.
 fn is_cookie_alone(headers: &HeaderMap) -> bool {
     headers.contains_key(COOKIE)
         && !headers.contains_key(AUTHORIZATION)
         && !headers.contains_key("x-openwebui-user-jwt")
 }
 
-/// Whether a caller is more than a request without credentials.
+/// Whether a caller has proved an identity.
 fn is_somebody(caller: &Caller) -> bool {
     !matches!(caller.proof, Proof::Anonymous | Proof::Loopback)
 }
 
-/// The answer to a request without identity.
+/// The error for a request without a valid identity.
 fn unidentified(settings: &Settings, refusal: Refusal) -> ApiError {
     let config = &settings.config;
     ApiError::unidentified(refusal, config.flavor, config.identity.strict)

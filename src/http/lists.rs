@@ -1,5 +1,5 @@
-//! `GET /`, `GET /servers`, `GET /{bridge}`: what there is, in the shapes of the Python proxy
-//! (requirements §1.2) with status, reason and tool count added.
+//! `GET /`, `GET /servers` and `GET /{bridge}`: lists of bridges and tools. They keep the JSON
+//! shapes of the Python proxy and add status, reason and tool count.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -24,44 +24,46 @@ use crate::{
 struct Listed {
     /// The bridge's name.
     id: String,
-    /// Its title, else what the server calls itself, else the bridge's name.
+    /// The display name: the bridge's title, or else the server's own name, or else the bridge's
+    /// name.
     name: String,
-    /// `stdio`, `http`, `sse` or `openapi`, also while the bridge is off.
+    /// `stdio`, `http`, `sse` or `openapi`. It is also set for a disabled bridge.
     tier: &'static str,
-    /// The configured description, else the server's instructions.
+    /// The configured description, or else the server's instructions.
     description: String,
-    /// Whether it is on.
+    /// Whether the bridge is enabled.
     enabled: bool,
-    /// The user of the system as which its program runs, where that is another than ours.
+    /// The system user that runs the server's program, if it differs from the bridge's own user.
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<String>,
-    /// Where its tools are called.
+    /// The base address for calls of its tools.
     endpoint: String,
-    /// Where its tools are listed.
+    /// The address of its list of tools.
     tools_endpoint: String,
-    /// Where it stands.
+    /// The status of the bridge.
     status: &'static str,
-    /// Why it does not serve.
+    /// Why the bridge does not serve calls.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
-    /// Where an account is connected, for a bridge that somebody logs in to.
+    /// Where an account is connected, for a bridge that needs a login.
     #[serde(skip_serializing_if = "Option::is_none")]
     connect: Option<String>,
-    /// How many tools it has.
+    /// The number of tools.
     tools: usize,
-    /// What was wrong with the server's tool list.
+    /// Problems in the server's list of tools.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
 }
 
-/// The form of a call.
+/// The general form of a call.
 const EXAMPLE: &str = "POST /{server_id}/{tool_name}";
 
-/// What somebody without credentials reads in place of a list.
-const WHO: &str = "Nothing is shown without credentials: send an API key or a session token, \
-    `Authorization: Bearer …`, to see the servers that you may use.";
+/// The text that callers without credentials get instead of a list.
+const WHO: &str = "Without credentials this list is empty. Send an API key or a session token \
+    (`Authorization: Bearer …`) to see the servers that you may use.";
 
-/// `GET /`. Without credentials the list is empty, and nothing of the configuration is told.
+/// `GET /`. Without credentials the list is empty, and the response reveals nothing about the
+/// configuration.
 pub async fn root(
     State(state): State<Arc<AppState>>,
     sender: Sender,
@@ -83,7 +85,8 @@ pub async fn root(
     Ok(Json(json!({ "servers": servers })))
 }
 
-/// `GET /servers`. Without credentials the list is empty, and nothing of the configuration is told.
+/// `GET /servers`. Without credentials the list is empty, and the response reveals nothing about
+/// the configuration.
 pub async fn servers(
     State(state): State<Arc<AppState>>,
     sender: Sender,
@@ -150,7 +153,8 @@ pub async fn bridge(
     Ok(Json(body).into_response())
 }
 
-/// How many of the bridges that a caller may use anything of are on.
+/// The number of bridges of which the caller may use at least one tool, and how many of them are
+/// enabled.
 fn count(state: &AppState, view: &View) -> BridgeCount {
     let roster = state.registry.roster().clone();
     let bridges = roster.bridges().iter();
@@ -158,7 +162,7 @@ fn count(state: &AppState, view: &View) -> BridgeCount {
     own.map(|bridge| bridge.standing()).collect()
 }
 
-/// The bridges that a caller may use anything of, in the order of the file.
+/// The bridges of which the caller may use at least one tool, in the order of the configuration.
 fn listed(state: &AppState, view: &View) -> Vec<Listed> {
     let roster = state.registry.roster();
     roster
@@ -169,7 +173,7 @@ fn listed(state: &AppState, view: &View) -> Vec<Listed> {
         .collect()
 }
 
-/// One bridge, with what a caller may use of it.
+/// One bridge, with the tools that the caller may use.
 fn list(state: &AppState, bridge: &Bridge, view: &View) -> Listed {
     let config = &state.settings.load().config;
     let status = bridge.status();
@@ -178,7 +182,7 @@ fn list(state: &AppState, bridge: &Bridge, view: &View) -> Listed {
     let own = server.as_deref();
     let may_call = |entry: &&Arc<Entry>| view.may_call(bridge.name(), &entry.tool);
     let count = tools.entries.iter().filter(may_call).count();
-    // Warnings name tools.
+    // Warnings can name tools, so only a caller who may use all tools sees them.
     let warnings = if count == tools.entries.len() {
         tools
             .warnings
@@ -191,8 +195,9 @@ fn list(state: &AppState, bridge: &Bridge, view: &View) -> Listed {
     let prefix = state
         .registry
         .bridge_path(bridge, &config.server.path_prefix);
-    // The operator may have written a secret into a description, and since the server spoke we may have
-    // learned of more. Names of bridges and tools are what callers ask for: they stay.
+    // A description can contain a secret that the operator wrote into it, and the bridge may have
+    // learned more secrets since the server sent its texts. Names of bridges and tools stay as they
+    // are, because callers use them.
     let clean = |text: &str| state.redactor.redact(text).into_owned();
     let description = match (&bridge.config.description, own) {
         (Some(description), _) => clean(description),
@@ -232,7 +237,7 @@ fn list(state: &AppState, bridge: &Bridge, view: &View) -> Listed {
     }
 }
 
-/// How the lists are used.
+/// A short guide to the lists.
 fn usage(example: &str) -> Value {
     json!({
         "list_tools": "GET /{server_id}",
@@ -241,7 +246,7 @@ fn usage(example: &str) -> Value {
     })
 }
 
-/// A call that works, for newcomers.
+/// An example of a call that works.
 fn example(state: &AppState, view: &View) -> String {
     let roster = state.registry.roster();
     let first = roster.bridges().iter().find_map(|bridge| {

@@ -1,19 +1,20 @@
-//! The sentence of an error for a model: what is wrong, what to do, and whether and when to call again.
+//! The sentence of an error for a model: what is wrong, what to do, and whether and when to call
+//! again.
 
 use super::error::ApiError;
 
 use crate::error_code::ErrorCode;
 
-/// How much of what is said goes into the sentence, in characters.
+/// How much of the error's text goes into the sentence, in characters.
 const SAID_CHARS_MAX: usize = 1_000;
 
-/// What our own errors say where they do not tell how long.
+/// The phrase in the bridge's own errors that is replaced by the exact wait, if it is known.
 const IN_A_MOMENT: &str = "try again in a moment";
 
-/// What is said of a call that a server forbids with a reason.
+/// The text for a call that a server refused with a reason.
 const FORBIDDEN: &str = "the server refused the call";
 
-/// Writes it.
+/// Writes the sentence.
 pub fn message(error: &ApiError) -> String {
     let said = error.said();
     let advice = error.advice.as_deref();
@@ -23,14 +24,14 @@ pub fn message(error: &ApiError) -> String {
     let wait = wait(error.retry_after.as_deref());
     let said = beginning(said.trim().trim_end_matches('.'));
     let mut text = match error.code {
-        // The words of a server stay as they are.
+        // A server's text is quoted unchanged.
         ErrorCode::ServerError => format!("The server says: {said}"),
         _ => capitalized(&said),
     };
     if let Some(wait) = &wait {
         text = text.replace(IN_A_MOMENT, wait);
     }
-    // A question ends as one.
+    // A question keeps its question mark.
     let stop = if text.ends_with('?') { " " } else { "; " };
     let next = advice.and_then(|it| it.next.as_deref()).map_or_else(
         || next(error, wait.as_deref()),
@@ -49,7 +50,7 @@ pub fn message(error: &ApiError) -> String {
     }
 }
 
-/// Whether the same call may succeed later, without anything else being done.
+/// Whether the same call may succeed later without any other change.
 pub fn may_retry(error: &ApiError) -> bool {
     error.retry_after.is_some()
         || matches!(
@@ -58,7 +59,7 @@ pub fn may_retry(error: &ApiError) -> bool {
         )
 }
 
-/// When to come back, of what `Retry-After` says: seconds, or a date.
+/// When to try again, from the `Retry-After` header: seconds, or a date.
 fn wait(retry_after: Option<&str>) -> Option<String> {
     let when = retry_after?.trim();
     Some(match when.parse::<u64>() {
@@ -67,7 +68,7 @@ fn wait(retry_after: Option<&str>) -> Option<String> {
     })
 }
 
-/// What to do by the code alone.
+/// What to do, according to the error code.
 fn next(error: &ApiError, wait: Option<&str>) -> Option<String> {
     if let Some(wait) = wait {
         return Some(match error.code {
@@ -78,9 +79,9 @@ fn next(error: &ApiError, wait: Option<&str>) -> Option<String> {
     let words = match error.code {
         ErrorCode::BodyTimeout | ErrorCode::BodyIncomplete => "send the whole request once more",
         ErrorCode::BodyTooLarge => "send less; do not retry with the same body",
-        ErrorCode::ResultTooLarge => "ask the tool for less; do not retry as it is",
+        ErrorCode::ResultTooLarge => "ask the tool for less; do not retry the same call",
         ErrorCode::Timeout | ErrorCode::UpstreamClosed => {
-            "it may have been carried out: look before you call it again, or ask for less"
+            "the call may have been carried out: check before you call it again, or ask for less"
         }
         ErrorCode::Unauthorized => {
             "tell the user that their sign-in or key is not accepted; do not retry"
@@ -96,7 +97,7 @@ fn next(error: &ApiError, wait: Option<&str>) -> Option<String> {
         | ErrorCode::NoDatabase
         | ErrorCode::NoSecretKey => "tell the user; do not retry",
         ErrorCode::ToolError | ErrorCode::ServerError => {
-            "correct the arguments if they are to blame, else tell the user; do not retry as it is"
+            "correct the arguments if they caused the error, else tell the user; do not retry the same call"
         }
         ErrorCode::InvalidArguments | ErrorCode::InvalidJson => "correct the arguments",
         ErrorCode::ArgumentsTooCostly => return None,
@@ -105,7 +106,7 @@ fn next(error: &ApiError, wait: Option<&str>) -> Option<String> {
     Some(words.to_owned())
 }
 
-/// The beginning of a text, as one line.
+/// The beginning of a text, on one line.
 fn beginning(text: &str) -> String {
     let begin: String = text.chars().take(SAID_CHARS_MAX).collect();
     let mut line = begin.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -115,7 +116,7 @@ fn beginning(text: &str) -> String {
     line
 }
 
-/// A text as the beginning of a sentence.
+/// Capitalizes the first letter of a text.
 fn capitalized(text: &str) -> String {
     let mut rest = text.chars();
     rest.next().map_or_else(String::new, |first| {
@@ -130,7 +131,7 @@ mod tests {
     use super::*;
     use crate::bridge::Failure;
 
-    /// A failure's sentence and whether to call again.
+    /// The sentence for a failure, and whether to call again.
     fn told(failure: Failure) -> (String, bool) {
         let error = ApiError::call(failure);
         (message(&error), may_retry(&error))

@@ -1,5 +1,5 @@
-//! What a caller may have meant who asked for a tool or a bridge that is not there. Only names that
-//! they may use are told, and only where our own habits count.
+//! Suggestions for a caller who asked for a tool or a bridge that does not exist. They contain only
+//! names that the caller may use, and only the native flavor has them.
 
 use http::StatusCode;
 
@@ -12,13 +12,13 @@ use super::{
 };
 use crate::{access::View, config::Flavor, name::BridgeName, near};
 
-/// How many names are told that are near.
+/// The largest number of similar names that are suggested.
 const NEAR_MAX: usize = 3;
 
-/// How many are told where none is near.
+/// The number of names that are listed if none is similar.
 const SOME_MAX: usize = 5;
 
-/// A refusal because a tool is not there, with the names of those that may be meant. Any other stays.
+/// Adds the names of similar tools to a 404. Other errors stay as they are.
 pub fn tool(settings: &Settings, asked: &Asked, view: &View, error: ApiError) -> ApiError {
     if error.status != StatusCode::NOT_FOUND || settings.config.flavor != Flavor::Native {
         return error;
@@ -36,7 +36,7 @@ pub fn tool(settings: &Settings, asked: &Asked, view: &View, error: ApiError) ->
     told(said, &name, &names, "it has")
 }
 
-/// The refusal of a path that leads nowhere, with the names of bridges that may be meant.
+/// The error for an unknown path, with the names of similar bridges.
 pub async fn bridge(
     state: &AppState,
     settings: &Settings,
@@ -68,7 +68,7 @@ pub async fn bridge(
     told(said, first, &names, "the bridges are")
 }
 
-/// The refusal, with the names that are near, else some of all.
+/// The error with similar names, or else with some of all names.
 fn told(said: String, written: &str, names: &[&str], all: &str) -> ApiError {
     let near = near::nearest(written, names.iter().copied(), NEAR_MAX);
     let text = if !near.is_empty() {

@@ -1,4 +1,4 @@
-//! The routes (design §2). This module knows JSON and nothing of MCP.
+//! The HTTP routes. This module handles JSON and knows nothing of MCP.
 
 mod accept;
 mod admin;
@@ -55,7 +55,7 @@ use self::{
 };
 use crate::config::Flavor;
 
-/// The whole route table, and the layers around it from the outermost in.
+/// The route table with its layers, from the outermost to the innermost.
 pub fn router(state: &Arc<AppState>) -> Router {
     let settings = state.settings.load();
     let observer = Arc::new(Observer {
@@ -94,14 +94,15 @@ pub fn router(state: &Arc<AppState>) -> Router {
     } else {
         routes.layer(from_fn_with_state(Arc::clone(state), servers_first))
     };
-    // One layer: each of them would put every route in one more box, which each request clones.
+    // All layers are added in one call, because each call would wrap every route in one more box,
+    // which each request clones.
     routes.layer((
         from_fn_with_state(observer, layers::observe),
         layers::cors(Arc::clone(&state.settings)),
     ))
 }
 
-/// Under mcpo's rules our own routes give way to a server of that name.
+/// Under mcpo's rules a server takes precedence over a route of the bridge with the same name.
 async fn servers_first(
     State(state): State<Arc<AppState>>,
     request: Request,
@@ -125,14 +126,14 @@ async fn servers_first(
     }
 }
 
-/// Everything that is no fixed route: bridges and tools.
+/// Serves every path that is not a fixed route: bridges and tools.
 async fn dispatch(State(state): State<Arc<AppState>>, request: Request) -> Response {
     let target = target(&state, &request);
     answer(&state, target, request).await
 }
 
-/// What a request's path means. No secret decides about it: an answer that depends on one tells whoever
-/// asks that they guessed it.
+/// Resolves a request's path. Redaction does not affect the result: if it did, the response would
+/// tell the caller that their guess was a secret.
 fn target(state: &AppState, request: &Request) -> Target {
     path::resolve(
         &state.registry.roster(),
@@ -154,12 +155,12 @@ async fn answer(state: &AppState, target: Target, request: Request) -> Response 
     } else {
         target
     };
-    // Boxed: it is large, and calls do not come here.
+    // Boxed because the future is large, and calls do not get here.
     let result = Box::pin(show(state, target, &parts.method, &sender)).await;
     result.unwrap_or_else(ApiError::into_response)
 }
 
-/// The tool that is called; what is none comes back.
+/// The tool that is called. A target that is not a call is returned as the error.
 fn asked(state: &AppState, target: Target) -> Result<Asked, Target> {
     match target {
         Target::Tool(bridge, tool) => Ok(Asked { bridge, tool }),
@@ -168,7 +169,7 @@ fn asked(state: &AppState, target: Target) -> Result<Asked, Target> {
     }
 }
 
-/// Answers whatever is no call.
+/// Answers requests that are not calls.
 async fn show(
     state: &AppState,
     target: Target,
@@ -191,8 +192,8 @@ async fn show(
     }
 }
 
-/// The tool of an operation id, or of the Python proxy's form `{bridge}_{tool}`. A path without a tool
-/// may name one of a bridge that has just come up, or is not up.
+/// The tool for an operation id, or for the form `{bridge}_{tool}` of the Python proxy. A path
+/// without a tool may name a tool of a bridge that has just connected or is down.
 fn flat(state: &AppState, path: &str) -> Option<Asked> {
     if let Some((bridge, entry)) = state.registry.catalogue().by_id(path) {
         let tool = entry.tool.name.to_string();
@@ -206,9 +207,9 @@ fn flat(state: &AppState, path: &str) -> Option<Asked> {
     })
 }
 
-/// The refusal of a request for a tool that is no call. A caller without identity, or without a
-/// grant, is not told what is missing or why it is off; under mcpo's rules a missing route is 404
-/// to everyone.
+/// The error for a request to a tool that is not a call. A caller without an identity or a grant
+/// does not learn what is missing or why it is disabled. Under mcpo's rules a missing route is 404
+/// for every caller.
 async fn not_a_call(state: &AppState, asked: &Asked, sender: &Sender) -> ApiError {
     let settings = state.settings.load_full();
     let seen = if settings.config.flavor == Flavor::Native {
@@ -230,8 +231,8 @@ async fn not_a_call(state: &AppState, asked: &Asked, sender: &Sender) -> ApiErro
     }
 }
 
-/// 404; where documents are not public, what exists is not told to strangers. A call of somebody to
-/// nothing is written down.
+/// 404. If documents are not public, unidentified callers do not learn what exists. A call of an
+/// identified caller to an unknown path is recorded.
 async fn unknown(state: &AppState, path: &str, sender: &Sender, is_call: bool) -> ApiError {
     let settings = state.settings.load_full();
     let error = match identity::reader(&settings, sender).await {
@@ -239,7 +240,8 @@ async fn unknown(state: &AppState, path: &str, sender: &Sender, is_call: bool) -
         Err(error) => error,
     };
     if is_call && let Ok(caller) = settings.proofs.identify(&sender.evidence()).await {
-        // Before it is split: half of a secret is not found.
+        // The path is redacted before it is split, because the redactor does not recognize half of
+        // a secret.
         let path = state.redactor.redact(path);
         let (bridge, tool) = path.split_once('/').unwrap_or((&path, ""));
         let mut trail = Trail::new(&state.audit, sender, bridge, tool);

@@ -1,4 +1,4 @@
-//! What becomes of a server's result: a body, and the answer on the wire.
+//! Turns a server's result into a body and an HTTP response.
 
 use axum::{body::Body, response::Response};
 use http::{
@@ -17,14 +17,14 @@ use crate::{
     secret::Redactor,
 };
 
-/// Results up to so many bytes are read at once, which takes about a millisecond.
+/// Results up to this size are converted inline, which takes about a millisecond.
 pub const SMALL_RESULT_BYTES: usize = 128 << 10;
 
-/// How many values a result may hold, as [`json::values_at_most`] counts them: each takes 72 bytes of
-/// memory or more, and as little as two of text.
+/// The largest number of values in a result, as [`json::values_at_most`] counts them. Each value
+/// takes at least 72 bytes of memory, and as few as two bytes of text.
 const RESULT_VALUES_MAX: usize = 600_000;
 
-/// What a server's result says, without secrets.
+/// The redacted body of a server's result.
 pub fn reply(
     embed_html: bool,
     flavor: Flavor,
@@ -55,12 +55,13 @@ pub fn reply(
         .map_err(|error| ApiError::tool(error, flavor))
 }
 
-/// What a page of a server may do where a browser shows it from our address: run its scripts as an
-/// origin of its own, which can neither read our pages nor call us with their cookies. Clients that
-/// show the body themselves, as Open WebUI does in a frame with a sandbox, do not ask for it.
+/// The policy of a page that a server returns, if a browser opens it at the bridge's address. Its
+/// scripts run in an origin of their own, which cannot read other pages of the bridge or call it
+/// with the user's cookies. Clients that show the body themselves ignore this policy, for example
+/// Open WebUI, which uses a sandboxed frame.
 const PAGE_POLICY: &str = "sandbox allow-scripts; frame-ancestors 'none'";
 
-/// The answer on the wire.
+/// The HTTP response.
 pub fn respond(content_type: ContentType, body: Body) -> Response {
     let mut response = Response::new(body);
     let headers = response.headers_mut();

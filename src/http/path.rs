@@ -1,4 +1,5 @@
-//! What a request path means: a bridge, a tool, a document; pure but for the roster it looks in.
+//! Resolves a request path to a bridge, a tool or a document. The function is pure except that it
+//! reads the roster.
 
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use crate::{
     config::{Config, Flavor},
 };
 
-/// What stands behind a path.
+/// What a path refers to.
 #[derive(Debug, Clone)]
 pub enum Target {
     /// `/{bridge}` or `/{bridge}/`
@@ -19,18 +20,18 @@ pub enum Target {
     Document(Arc<Bridge>),
     /// `/{bridge}/docs`
     Docs(Arc<Bridge>),
-    /// `/{bridge}/{tool}`: the decoded name; it may not exist.
+    /// `/{bridge}/{tool}`: the decoded name. The tool may not exist.
     Tool(Arc<Bridge>, String),
-    /// None of them: the decoded path, without its leading slash.
+    /// Any other path, decoded and without its leading slash.
     Unknown(String),
 }
 
-/// Resolves a raw request path; `path_prefix` is demanded and taken off.
+/// Resolves a raw request path. The path must begin with `path_prefix`, which is removed.
 ///
-/// Bridge names match exactly, case included; a path that is not what it seems (`//`, `..`,
-/// `%2F` in a bridge name) matches nothing.
+/// Bridge names match exactly, including case. Ambiguous paths (`//`, `..`, `%2F` in a bridge name)
+/// match nothing.
 ///
-/// Documents and pages are read with GET: a POST to their path is for a tool of that name.
+/// Documents and pages are read with GET. A POST to their path calls a tool of that name.
 pub fn resolve(roster: &Roster, settings: &Config, method: &Method, raw_path: &str) -> Target {
     let flavor = settings.flavor;
     let Some(path) = decode(raw_path) else {
@@ -49,7 +50,8 @@ pub fn resolve(roster: &Roster, settings: &Config, method: &Method, raw_path: &s
     if flavor == Flavor::Native && hides_slash(raw_path, &settings.server.path_prefix) {
         return Target::Unknown(rest.to_owned());
     }
-    // mcpo's names may hold slashes; the longest one wins. Native names hold none.
+    // Names under mcpo's rules may contain slashes; the longest match wins. Native names contain
+    // none.
     let mut found = None;
     for (at, _) in rest.match_indices('/').chain([(rest.len(), "")]) {
         let (name, inner) = rest.split_at(at);
@@ -76,7 +78,8 @@ fn within(bridge: &Arc<Bridge>, rest: &str, method: &Method) -> Target {
         "docs" | "docs/" | "redoc" if is_read => Target::Docs(bridge),
         tool => {
             let is_known = |name: &str| bridge.live.tools.load().get(name).is_some();
-            // mcpo redirects `/tool/` to `/tool`; clients lose the body on the way.
+            // mcpo redirects `/tool/` to `/tool`, and clients lose the body in the redirect. The
+            // bridge accepts both.
             let name = match tool.strip_suffix('/') {
                 Some(bare) if !is_known(tool) && is_known(bare) => bare.to_owned(),
                 _ => tool.to_owned(),
@@ -86,15 +89,15 @@ fn within(bridge: &Arc<Bridge>, rest: &str, method: &Method) -> Target {
     }
 }
 
-/// Whether the first segment is more than one once it is decoded: whoever filters paths before us
-/// saw another one.
+/// Whether decoding splits the first segment. A proxy in front of the bridge that filters paths
+/// would have seen another path.
 fn hides_slash(raw_path: &str, path_prefix: &str) -> bool {
     let rest = raw_path.strip_prefix(path_prefix).unwrap_or(raw_path);
     let first = rest.split('/').next().unwrap_or_default();
     first.to_ascii_lowercase().contains("%2f")
 }
 
-/// Percent-decodes a path; `None` for what is no UTF-8.
+/// Percent-decodes a path. `None` if it is not valid UTF-8.
 fn decode(raw: &str) -> Option<String> {
     let text = percent_decode_str(raw).decode_utf8().ok()?;
     Some(text.into_owned())

@@ -1,4 +1,4 @@
-//! `POST /refresh`: read the configuration and the environment anew.
+//! `POST /refresh`: reloads the configuration and the environment.
 
 use std::sync::Arc;
 
@@ -13,20 +13,20 @@ use serde_json::{Value, json};
 use super::{body, error::ApiError, identity, sender::Sender, state::AppState};
 use crate::{error_code::ErrorCode, store::ChangeRecord};
 
-/// No request here is larger, in bytes.
+/// The largest request body, in bytes.
 const BODY_BYTES_MAX: usize = 16 << 10;
 
 /// The query of the request.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct QueryWish {
-    /// Whether the tools of servers that are still down leave the documents. Default: `drop_dead` of
-    /// `[server]`.
+    /// Whether to remove the tools of servers that are still down from the documents. The default
+    /// is `drop_dead` in `[server]`.
     drop_dead: Option<bool>,
 }
 
-/// The body of the request, which takes precedence over the query. Other members are ignored: clients that
-/// send the same body to every route may refresh too.
+/// The body of the request, which overrides the query. Unknown members are ignored, because some
+/// clients send the same body to every route.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct BodyWish {
@@ -34,7 +34,7 @@ struct BodyWish {
     drop_dead: Option<bool>,
 }
 
-/// Applies what changed, restarts what is down, and says what was done.
+/// Applies the changes, restarts bridges that are down, and reports what was done.
 pub async fn refresh(
     State(state): State<Arc<AppState>>,
     request: Request,
@@ -45,13 +45,13 @@ pub async fn refresh(
     let view = identity::view(&settings, &sender).await?;
     if !view.is_admin() {
         let detail = if settings.access.is_enforced() {
-            "only an administrator may refresh; `mcp-bridge access admin E-MAIL` makes one"
+            "only an administrator may refresh; `mcp-bridge access admin E-MAIL` adds one"
         } else {
             "only a caller with an API key may refresh; set one in [identity.keys]"
         };
         return Err(ApiError::new(ErrorCode::Forbidden, detail));
     }
-    // The configuration belongs to every workspace.
+    // The configuration applies to every workspace.
     if !identity::administers_all(&view) {
         let detail = "only an administrator of the default workspace may refresh";
         return Err(ApiError::new(ErrorCode::Forbidden, detail));
@@ -72,7 +72,8 @@ pub async fn refresh(
         .refresh(drop_dead)
         .await
         .map_err(|problems| {
-            let detail = format!("nothing was changed, the configuration has errors: {problems}");
+            let detail =
+                format!("nothing was changed because the configuration has errors: {problems}");
             ApiError::new(ErrorCode::InvalidConfig, detail)
         })?;
     let roster = state.registry.roster();
@@ -94,7 +95,7 @@ pub async fn refresh(
     })))
 }
 
-/// Whether the tools of dead servers are dropped, where the request says.
+/// The request's `drop_dead`, or `None` if it has none.
 fn wish(uri: &Uri, body: &[u8]) -> Result<Option<bool>, ApiError> {
     let refused = |what: String| {
         let detail = format!(
@@ -108,7 +109,7 @@ fn wish(uri: &Uri, body: &[u8]) -> Result<Option<bool>, ApiError> {
         return Ok(asked.drop_dead);
     }
     let given: BodyWish = serde_json::from_slice(body)
-        .map_err(|error| refused(format!("the body is not what is expected here: {error}")))?;
+        .map_err(|error| refused(format!("the body is not valid: {error}")))?;
     Ok(given.drop_dead.or(asked.drop_dead))
 }
 

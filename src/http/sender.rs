@@ -1,4 +1,4 @@
-//! [`Sender`]: what a request brings to say who sent it, before anything of it is believed.
+//! [`Sender`]: what a request says about its sender, before it is verified.
 
 use std::{convert::Infallible, net::IpAddr, sync::Arc};
 
@@ -12,36 +12,36 @@ use super::{
 };
 use crate::{auth::Evidence, telemetry::RequestSpan};
 
-/// The other end.
+/// The sender of a request.
 #[derive(Debug)]
 pub struct Sender {
     /// The headers.
     pub headers: HeaderMap,
-    /// What it asks to be done.
+    /// The HTTP method.
     pub method: Method,
     /// The host in the request target: `:authority` of HTTP/2.
     pub authority: Option<Authority>,
-    /// The address that the connection came from.
+    /// The address of the connection.
     pub peer: Option<IpAddr>,
-    /// As in the answer's `X-Request-Id`.
+    /// The request id, which is also in the response's `X-Request-Id`.
     pub request_id: String,
-    /// What a call is a part of, where traces are collected.
+    /// The span of the request, if traces are collected.
     pub span: Option<RequestSpan>,
-    /// The connection that it came on.
+    /// The connection of the request.
     pub connection: Option<Arc<Connection>>,
-    /// Its place among the requests that are served at once.
+    /// The request's place among the concurrent requests.
     pub seat: Option<Arc<Seat>>,
-    /// Whether other requests share its connection with it (HTTP/2).
+    /// Whether other requests share the connection (HTTP/2).
     pub is_multiplexed: bool,
 }
 
 impl Sender {
-    /// Takes the headers out of a request.
+    /// Takes the sender from a request.
     pub fn take(parts: &mut Parts) -> Self {
         let peer = parts.extensions.get::<ConnectInfo<Peer>>();
         let id = parts.extensions.get::<RequestId>();
         Self {
-            // An IPv4 client of an IPv6 socket is written as what it is.
+            // The IPv4 address of a client on an IPv6 socket is converted to plain IPv4.
             peer: peer.map(|ConnectInfo(peer)| peer.address.ip().to_canonical()),
             connection: peer.map(|ConnectInfo(peer)| Arc::clone(&peer.connection)),
             seat: parts.extensions.get::<Arc<Seat>>().map(Arc::clone),
@@ -54,7 +54,7 @@ impl Sender {
         }
     }
 
-    /// What proves who they are.
+    /// The evidence of the sender's identity.
     pub fn evidence(&self) -> Evidence<'_> {
         Evidence {
             headers: &self.headers,
@@ -63,7 +63,7 @@ impl Sender {
     }
 }
 
-/// The headers are gone for extractors after this one.
+/// This extractor takes the headers, so later extractors do not see them.
 impl<S: Sync> FromRequestParts<S> for Sender {
     type Rejection = Infallible;
 

@@ -1,4 +1,4 @@
-//! Listens, serves, drains.
+//! Listens, serves and drains.
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -21,63 +21,70 @@ use super::{
 };
 use crate::config::{Config, Server, Tls};
 
-/// How long a client may take to send its request head, in plain and TLS connections.
+/// The time in which a client must send a request head, on plain and TLS connections.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How large it may be, in bytes: a token of 16 KiB and the names of thousands of groups. hyper looks
-/// after each read, so what is a read larger may still pass; beyond that it answers 431. Nobody has
-/// been identified by then, so this is what anybody may make us hold.
+/// The largest request head, in bytes. It fits a token of 16 KiB and the names of thousands of
+/// groups. hyper checks the size after each read, so a head that is one read larger may still pass;
+/// a larger one gets a 431. The client is not identified yet, so every client can make the bridge
+/// hold this much.
 const HEAD_BYTES_MAX: u32 = 96 << 10;
 
-/// Requests of one HTTP/2 connection at once; RFC 9113 §6.5.2 advises against fewer than 100.
+/// The concurrent requests of one HTTP/2 connection. RFC 9113 §6.5.2 advises against fewer than
+/// 100.
 const STREAMS_MAX: u32 = 100;
 
-/// Streams that were reset and are not yet forgotten; with more of them the connection is closed.
+/// The reset streams of a connection that are not yet released. With more of them the connection is
+/// closed.
 const RESETS_MAX: usize = 20;
 
-/// What a client may send of a body that is not read yet, on a stream, in bytes.
+/// How much of a body a client may send on one stream before the bridge reads it, in bytes.
 const STREAM_WINDOW_BYTES: u32 = 256 << 10;
 
-/// The same on all streams of a connection, in bytes.
+/// The same for all streams of a connection, in bytes.
 const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
 
-/// What is kept of an answer for a client that does not read it, on a stream, in bytes.
+/// How much of a response is buffered for a client that does not read it, for each stream, in
+/// bytes.
 const SEND_BUFFER_BYTES: usize = 64 << 10;
 
-/// Descriptors that are not for connections: the journal, the database, pipes of servers, requests
-/// to others. A quarter of all, within these bounds.
+/// File descriptors that are reserved for the journal, the database, the pipes of servers and
+/// outgoing requests. A quarter of all descriptors is reserved, within these bounds.
 const RESERVED_DESCRIPTORS: (u64, u64) = (32, 1024);
 
-/// More descriptors are not asked for: each child has the same bound, and some walk through all.
+/// The most descriptors that the process asks for. Child processes inherit the limit, and some of
+/// them loop over all descriptors at their start.
 const DESCRIPTORS_MAX: u64 = 65_536;
 
-/// Why we cannot listen.
+/// Why the bridge cannot listen or serve.
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
-    /// The port is taken, the address is not ours, the port needs privileges.
+    /// The port is taken, the address does not belong to this machine, or the port needs
+    /// privileges.
     #[error("cannot listen on {address}: {reason}")]
     Bind {
         /// The address.
         address: SocketAddr,
-        /// What the system said, and what to do.
+        /// The system's error and what to do.
         reason: String,
     },
-    /// The certificate or the key.
+    /// The certificate or the key cannot be used.
     #[error("cannot use the TLS files `{cert}` and `{key}`: {reason}")]
     Tls {
         /// Certificate file.
         cert: String,
         /// Key file.
         key: String,
-        /// What is wrong with them.
+        /// The error.
         reason: io::Error,
     },
-    /// The listener broke.
+    /// The listener failed.
     #[error("the listener failed: {0}")]
     Io(#[from] io::Error),
 }
 
-/// Connections that wait to be accepted. The system may have a lower bound (`net.core.somaxconn`).
+/// The length of the queue for connections that are not yet accepted. The system may use a lower
+/// limit (`net.core.somaxconn`).
 const BACKLOG: u32 = 4096;
 
 /// A bound socket.
@@ -85,18 +92,18 @@ const BACKLOG: u32 = 4096;
 pub struct Listening {
     /// The socket.
     listener: TcpListener,
-    /// Certificate and key, where TLS is spoken.
+    /// The certificate and the key, if TLS is on.
     tls: Option<RustlsConfig>,
-    /// How long a client may take to send its request head.
+    /// The time in which a client must send a request head.
     head_timeout: Duration,
-    /// Proxies, behind which many clients have one address.
+    /// Trusted proxies. Many clients share the address of a proxy.
     trusted: Vec<IpNet>,
-    /// Where it is: the port that the system chose, for port 0.
+    /// The bound address. For port 0 it has the port that the system chose.
     pub address: SocketAddr,
 }
 
-/// Reads the certificate and binds before anything else is started, so that a taken port or a
-/// broken file costs nothing.
+/// Reads the certificate and binds the socket before anything else starts, so that a taken port or
+/// a broken file is reported at once.
 pub async fn bind(server: &Server) -> Result<Listening, ServeError> {
     raise_descriptors();
     let tls = match &server.tls {
@@ -129,27 +136,28 @@ pub async fn bind(server: &Server) -> Result<Listening, ServeError> {
     })
 }
 
-/// Listens with a long queue: a client whose connection does not fit into it tries again after a second.
+/// Listens with a long queue. A client that finds the queue full would retry only after a second.
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() {
         TcpSocket::new_v4()
     } else {
         TcpSocket::new_v6()
     }?;
-    // As the standard library does: a restart does not wait for connections that have ended.
+    // The standard library does the same. A restart then does not wait for connections in
+    // TIME_WAIT.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
 
 impl Listening {
-    /// Has proxies connect as often as they want.
+    /// Lifts the limit for connections from one address for these proxies.
     pub fn trust(&mut self, proxies: &[IpNet]) {
         self.trusted = proxies.to_vec();
     }
 
-    /// Serves until `soft` is cancelled, for `drain_delay` more, and until the calls in flight are
-    /// done, or `drain_timeout` has passed, or `hard` is cancelled.
+    /// Serves until `soft` is cancelled and `drain_delay` has passed. Then it waits until the calls
+    /// in flight end, `drain_timeout` has passed, or `hard` is cancelled.
     pub async fn serve(
         self,
         router: Router,
@@ -191,7 +199,7 @@ impl Listening {
     }
 }
 
-/// How many connections there may be, by the settings and by the descriptors that we may have.
+/// The limit on connections, from the settings and the available file descriptors.
 pub fn connections_max(server: &Server) -> usize {
     let descriptors = getrlimit(Resource::Nofile).current;
     server
@@ -199,7 +207,7 @@ pub fn connections_max(server: &Server) -> usize {
         .min(connections_for(descriptors.unwrap_or(DESCRIPTORS_MAX)))
 }
 
-/// How many connections so many descriptors are good for.
+/// The number of connections for this many file descriptors.
 fn connections_for(descriptors: u64) -> usize {
     let (least, most) = RESERVED_DESCRIPTORS;
     let reserved = (descriptors / 4).clamp(least, most);
@@ -207,13 +215,15 @@ fn connections_for(descriptors: u64) -> usize {
     usize::try_from(left).unwrap_or(usize::MAX)
 }
 
-/// How many requests there may be: a request on each of the connections must leave some for others.
+/// The limit on concurrent requests. It stays below the limit on connections, so that further
+/// callers can still connect.
 pub fn requests_max(config: &Config) -> usize {
     let connections = connections_max(&config.server);
     config.limits.requests_max.min((connections / 4 * 3).max(1))
 }
 
-/// Asks for as many descriptors as we may have: many systems begin with 1,024 and allow more.
+/// Raises the limit on open files to the allowed maximum. Many systems start with 1,024 and allow
+/// more.
 fn raise_descriptors() {
     let limit = getrlimit(Resource::Nofile);
     let wanted = limit
@@ -228,7 +238,7 @@ fn raise_descriptors() {
         maximum: limit.maximum,
     };
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        tracing::debug!(%error, "the number of open files cannot be raised");
+        tracing::debug!(%error, "the limit on open files could not be raised");
     }
 }
 
@@ -242,7 +252,7 @@ async fn read_tls(tls: &Tls) -> Result<RustlsConfig, ServeError> {
     })
 }
 
-/// Takes the prefix of a reverse proxy off before routes are looked at.
+/// Removes the path prefix of a reverse proxy before the routes are matched.
 fn under_root_path(router: Router, root_path: &str) -> Router {
     if root_path.is_empty() {
         return router;
@@ -252,8 +262,8 @@ fn under_root_path(router: Router, root_path: &str) -> Router {
     Router::new().fallback_service(stripped)
 }
 
-/// Bounds what a client that sends nothing can hold: by the head of HTTP/1, by pings of HTTP/2; and
-/// what a head can hold.
+/// Bounds what an idle client can hold, with a deadline for the head of HTTP/1 and pings in HTTP/2.
+/// Also bounds the size of a head.
 fn bound_idle(
     builder: &mut hyper_util::server::conn::auto::Builder<hyper_util::rt::TokioExecutor>,
     head_timeout: Duration,
@@ -270,7 +280,8 @@ fn bound_idle(
         .keep_alive_interval(Some(head_timeout))
         .keep_alive_timeout(head_timeout)
         .max_concurrent_streams(STREAMS_MAX)
-        // A client that opens streams and resets them has us work for nothing (CVE-2023-44487).
+        // Protects against a client that opens streams and resets them at once to cause work
+        // (HTTP/2 Rapid Reset, CVE-2023-44487).
         .max_pending_accept_reset_streams(RESETS_MAX)
         .max_local_error_reset_streams(RESETS_MAX)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
@@ -278,7 +289,7 @@ fn bound_idle(
         .max_send_buf_size(SEND_BUFFER_BYTES);
 }
 
-/// Waits for the stages of the end; returns when serving must be dropped.
+/// Waits for the stages of the shutdown. Returns when serving must be stopped.
 async fn drain(
     handle: Handle<Peer>,
     server: Server,
@@ -287,8 +298,9 @@ async fn drain(
 ) {
     let told = async {
         soft.cancelled().await;
-        // Connections that wait to be taken when listening ends are reset, and their calls lost:
-        // whoever balances over us is given the time to see that we are not ready.
+        // When listening ends, the kernel resets connections that were not yet accepted, and their
+        // calls are lost. The delay gives a load balancer time to notice that the bridge is not
+        // ready.
         tokio::time::sleep(server.drain_delay).await;
     };
     tokio::select! {

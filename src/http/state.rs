@@ -1,4 +1,4 @@
-//! What handlers share.
+//! The state that handlers share.
 
 use std::sync::Arc;
 
@@ -21,27 +21,27 @@ use crate::{
     telemetry::Traces,
 };
 
-/// What a reload replaces.
+/// The settings that a reload replaces.
 #[derive(Debug)]
 pub struct Settings {
-    /// The configuration in force.
+    /// The current configuration.
     pub config: Arc<Config>,
-    /// What callers are checked against.
+    /// The checks that identify callers.
     pub proofs: Arc<Proofs>,
-    /// What they may use.
+    /// The access rules.
     pub access: Access,
-    /// Open WebUI's groups, where its database is known.
+    /// The groups in Open WebUI's database, if it is configured.
     pub directory: Option<Arc<Directory>>,
-    /// How often.
+    /// The rate limits.
     pub rates: Arc<Rates>,
-    /// Where the progress of calls is told; `None` where Open WebUI's address is not known.
+    /// The chats that show the progress of calls. `None` if Open WebUI's address is not configured.
     pub chats: Option<Arc<Chats>>,
-    /// The bound on requests served at once.
+    /// The limit on concurrent requests.
     pub gate: Gate,
 }
 
 impl Settings {
-    /// Derives the settings of a configuration.
+    /// Builds the settings for a configuration.
     pub fn new(config: Arc<Config>, sources: &Sources) -> Self {
         Self {
             access: Access::new(&config, sources.store.clone(), &sources.tracker),
@@ -54,8 +54,8 @@ impl Settings {
         }
     }
 
-    /// The settings of a changed configuration. What was looked up, and what was counted, stays
-    /// where the change does not touch it.
+    /// Builds the settings for a changed configuration. Caches and counters stay if the change does
+    /// not affect them.
     pub fn renewed(&self, config: Arc<Config>, sources: &Sources) -> Self {
         let old = &self.config;
         let proofs = if old.identity == config.identity {
@@ -71,7 +71,7 @@ impl Settings {
         } else {
             chats(&config, sources)
         };
-        // Requests under way keep their place in the old one.
+        // Requests in progress keep their place in the old gate.
         let gate = if old.limits == config.limits {
             self.gate.clone()
         } else {
@@ -89,12 +89,12 @@ impl Settings {
     }
 }
 
-/// The bound on requests of a configuration.
+/// Builds the gate for a configuration.
 fn gate(config: &Config) -> Gate {
     Gate::new(requests_max(config), &config.limits)
 }
 
-/// The chats of the Open WebUI that the operator named, and of no other.
+/// The chats of the Open WebUI that the operator configured, and of no other.
 fn chats(config: &Config, sources: &Sources) -> Option<Arc<Chats>> {
     let url = config.identity.open_webui.url.as_ref()?;
     Chats::new(sources.http.clone(), url, sources.tracker.clone()).map(Arc::new)
@@ -105,28 +105,28 @@ fn chats(config: &Config, sources: &Sources) -> Option<Arc<Chats>> {
 pub struct AppState {
     /// The bridges.
     pub registry: Arc<Registry>,
-    /// What sessions show to their servers, and how people connect accounts.
+    /// The credentials for servers, and the logins with which users connect accounts.
     pub credentials: Arc<Credentials>,
-    /// The settings in force.
+    /// The current settings.
     pub settings: Arc<ArcSwap<Settings>>,
-    /// Reads the configuration anew.
+    /// Reloads the configuration.
     pub reloader: Arc<Reloader>,
-    /// Grants, members, records; `None` where nothing is kept.
+    /// The database: grants, members, records. `None` if it is not configured.
     pub store: Option<Arc<Store>>,
-    /// The key of what is stored sealed; `None` where nothing is kept.
+    /// The key that encrypts secrets in the database. `None` if no database is configured.
     pub keyring: Option<Arc<Keyring>>,
-    /// What groups call servers with instead of the shared credentials.
+    /// The credentials that groups use at servers instead of the shared ones.
     pub group_keys: Arc<GroupKeys>,
-    /// What tools made for their callers.
+    /// The files that tools made for their callers.
     pub files: Arc<Files>,
-    /// What happened.
+    /// The audit trail.
     pub audit: Arc<Audit>,
-    /// Takes secrets out of answers.
+    /// Redacts secrets in responses.
     pub redactor: Redactor,
-    /// Makes spans of requests.
+    /// Makes the spans of requests.
     pub traces: Traces,
-    /// What is kept for metrics.
+    /// The counters and caches of the metrics.
     pub metering: Metering,
-    /// Cancelled when no new work is taken.
+    /// Cancelled when the bridge starts to drain.
     pub draining: CancellationToken,
 }

@@ -38,29 +38,29 @@ use crate::{
     secret::Redactor,
 };
 
-/// A tool as it was asked for; it may not exist.
+/// A requested tool. It may not exist.
 #[derive(Debug, Clone)]
 pub struct Asked {
     /// The bridge.
     pub bridge: Arc<Bridge>,
-    /// The name.
+    /// The requested name.
     pub tool: String,
 }
 
-/// A tool that may be called.
+/// A tool that the caller may call.
 struct Granted {
-    /// It.
+    /// The tool.
     entry: Arc<Entry>,
-    /// That it may.
+    /// The proof that the call is allowed.
     grant: Grant,
-    /// Whose session the call goes through.
+    /// The owner of the session that the call uses.
     owner: Owner,
     /// Who calls.
     caller: Arc<Caller>,
 }
 
 impl Asked {
-    /// The tool, or why there is none.
+    /// The tool, or an error that says why it cannot be used.
     pub fn find(&self) -> Result<Arc<Entry>, ApiError> {
         let Self { bridge, tool } = self;
         if let Some(entry) = bridge.live.tools.load().get(tool) {
@@ -69,7 +69,7 @@ impl Asked {
         let status = bridge.status();
         match status.phase {
             Phase::Disabled => Err(ApiError::call(bridge.unavailable(&status))),
-            // Nobody knows yet whether the tool is there.
+            // The bridge is not connected, so whether the tool exists is not known yet.
             Phase::Starting | Phase::BackingOff | Phase::Failed | Phase::NeedsLogin
                 if bridge.live.tools.load().entries.is_empty() =>
             {
@@ -88,8 +88,8 @@ impl Asked {
         }
     }
 
-    /// Decides, for a tool that exists and for one that does not alike: whoever may not use it is
-    /// not told which of them it is.
+    /// Checks access in the same way for a tool that exists and for one that does not. A caller
+    /// without access does not learn which of the two it is.
     pub fn enter(&self, view: &View) -> Result<(), ApiError> {
         let Self { bridge, tool } = self;
         let entered = match bridge.live.tools.load().get(tool) {
@@ -99,7 +99,7 @@ impl Asked {
         entered.map_err(|denial| ApiError::denied(&denial, bridge.name(), Some(tool)))
     }
 
-    /// Decides whether it may be called, and by which rule.
+    /// Checks access and records the rule that decides.
     fn authorise(&self, view: &View, trail: &mut Trail) -> Result<(Arc<Entry>, Grant), ApiError> {
         let Self { bridge, tool } = self;
         let found = self.find();
@@ -120,13 +120,13 @@ impl Asked {
                 Ok((entry, grant))
             }
             (Err(missing), _) => Err(missing),
-            (Ok(_), None) => Err(ApiError::not_found("the tool is gone")),
+            (Ok(_), None) => Err(ApiError::not_found("the tool no longer exists")),
         }
     }
 }
 
-/// Calls a tool: identity, access, rate, arguments, server, answer; in this order (design §3). Every
-/// outcome is written down.
+/// Calls a tool. The steps in their order: identity, access, rate limit, arguments, server,
+/// response. Every outcome is recorded.
 pub async fn call(state: &AppState, asked: Asked, sender: Sender, body: Body) -> Response {
     let began = Instant::now();
     let settings = state.settings.load_full();
@@ -159,7 +159,7 @@ pub async fn call(state: &AppState, asked: Asked, sender: Sender, body: Body) ->
     response
 }
 
-/// A call that is counted when it ends, also when its caller hangs up.
+/// A call that is counted when it ends, even if its caller disconnects.
 struct Counted<'a> {
     asked: &'a Asked,
     began: Instant,
@@ -176,7 +176,7 @@ impl<'a> Counted<'a> {
         }
     }
 
-    /// Counts it. How long a refusal took says nothing of the server.
+    /// Counts the call. The duration of a refusal says nothing about the server and is left out.
     fn end(mut self, result: &Result<Response, Ended>) {
         self.is_open = false;
         let (code, is_made) = match result {
@@ -200,11 +200,11 @@ impl Drop for Counted<'_> {
     }
 }
 
-/// A call that did not come to a result.
+/// A call that ended without a result.
 enum Ended {
-    /// Before its server was contacted: still to be written down.
+    /// The call ended before its server was contacted. It is not recorded yet.
     Refused(ApiError),
-    /// Later: written down.
+    /// The call ended later and is already recorded.
     Failed(ApiError),
 }
 
@@ -214,20 +214,20 @@ impl From<ApiError> for Ended {
     }
 }
 
-/// The parts of a call.
+/// The state of one call.
 struct Call<'a> {
     /// What handlers share.
     state: &'a AppState,
-    /// The settings in force.
+    /// The current settings.
     settings: &'a Settings,
-    /// What is called.
+    /// The requested tool.
     asked: &'a Asked,
-    /// By whom.
+    /// The sender of the request.
     sender: &'a Sender,
 }
 
 impl Call<'_> {
-    /// The steps, one after the other.
+    /// Runs the steps of the call.
     async fn run(&self, body: Body, trail: &mut Trail, note: &mut Note) -> Result<Response, Ended> {
         let granted = self.decide(trail, note).await?;
         let bytes_max = self.settings.config.limits.body_bytes_max;
@@ -244,8 +244,8 @@ impl Call<'_> {
         })
     }
 
-    /// Takes secrets out of what the caller is answered, but for what they sent: the name of the tool, the
-    /// arguments, and the headers that go on to the server.
+    /// The redactor for the response. It leaves out what the caller sent: the name of the tool, the
+    /// arguments, and the headers that are passed to the server.
     fn redactor(&self, body: &Bytes) -> Redactor {
         let mut sent = vec![self.asked.tool.as_bytes()];
         if let Ok(Transport::Remote(remote)) = &self.asked.bridge.config.transport {
@@ -258,7 +258,7 @@ impl Call<'_> {
         self.state.redactor.for_caller(&sent, body.clone())
     }
 
-    /// Who calls, whether they may, and whether they may once more.
+    /// Identifies the caller, checks their access and counts the call against the rate limit.
     async fn decide(&self, trail: &mut Trail, note: &mut Note) -> Result<Granted, ApiError> {
         let caller = self.identify().await?;
         note.caller = Some(caller.id.to_string());
@@ -267,7 +267,7 @@ impl Call<'_> {
         let view = view_of(self.settings, &caller).await?;
         trail.viewed(&view);
         let bridge = &self.asked.bridge;
-        // Whoever may not use the bridge waits for nothing, learns nothing, and has nothing asked for.
+        // A caller without access neither waits for the bridge nor causes a request to its server.
         let is_new = bridge.live.tools.load().entries.is_empty() && self.asked.enter(&view).is_ok();
         if is_new {
             let introduced = bridge.introduced(self.key(&caller)).await;
@@ -276,7 +276,7 @@ impl Call<'_> {
         let learns = is_new && bridge.learns_from_callers();
         if learns {
             self.count(&caller, &view).await?;
-            // Boxed: it is large, and most bridges know their tools.
+            // Boxed because the future is large, and most bridges know their tools.
             Box::pin(self.learn(&view)).await?;
         }
         let authorised = self.asked.authorise(&view, trail);
@@ -304,19 +304,19 @@ impl Call<'_> {
         })
     }
 
-    /// The caller in the counts of who holds how much.
+    /// The key under which the caller's use of resources is counted.
     fn key(&self, caller: &Caller) -> CallerKey {
         CallerKey::of(caller, self.sender.peer)
     }
 
-    /// Counts the call, unless it is one too many.
+    /// Counts the call against the rate limit.
     async fn count(&self, caller: &Caller, view: &View) -> Result<(), ApiError> {
         let name = self.asked.bridge.name();
         let counted = self.settings.rates.count(caller, view.groups(), name).await;
         counted.map_err(|refused| ApiError::too_many(&refused))
     }
 
-    /// The first caller with an account tells which tools there are.
+    /// Lists the server's tools with the account of the first caller who has one.
     async fn learn(&self, view: &View) -> Result<(), ApiError> {
         let bridge = &self.asked.bridge;
         let credentials = &self.state.credentials;
@@ -334,7 +334,7 @@ impl Call<'_> {
         }
     }
 
-    /// The headers of the caller that go on to the server, by the operator's word.
+    /// The caller's headers that the configuration passes to the server.
     fn passed(&self) -> HeaderMap {
         let mut passed = HeaderMap::new();
         if let Ok(Transport::Remote(remote)) = &self.asked.bridge.config.transport {
@@ -347,8 +347,8 @@ impl Call<'_> {
         passed
     }
 
-    /// Has the call's progress told in the chat that it comes from: only where the headers name one,
-    /// and the caller's own token may write there.
+    /// Shows the progress of the call in the chat that it belongs to. This needs headers that name
+    /// a chat, and the caller's own token must be allowed to write there.
     fn talk(&self, caller: &Caller, redactor: &Redactor) -> Option<Talk> {
         let chats = self.settings.chats.as_ref()?;
         let place = Place::of(&self.sender.headers)?;
@@ -358,7 +358,7 @@ impl Call<'_> {
         chats.follow(&place, token, &self.asked.tool, redactor)
     }
 
-    /// Who calls. Under mcpo's rules a missing route is 404 to everyone.
+    /// Identifies the caller. Under mcpo's rules a missing route is 404 for every caller.
     async fn identify(&self) -> Result<Arc<Caller>, ApiError> {
         let config = &self.settings.config;
         let identified = identify(self.settings, self.sender).await;
@@ -437,8 +437,8 @@ impl Call<'_> {
 }
 
 impl Call<'_> {
-    /// What a server's result says, without secrets, its files kept for the caller where the bridge is
-    /// set so. A large one is read where nobody waits for it.
+    /// The redacted body of a server's result. Its files are stored for the caller if the bridge
+    /// has links turned on. A large result is converted on a thread that no other request waits for.
     async fn reply(
         &self,
         result: String,
@@ -459,20 +459,20 @@ impl Call<'_> {
                 read.map(|reply| (reply, links))
             };
             let read = bridge.digest(reading).await.unwrap_or_else(|error| {
-                let text = format!("the result cannot be read: {error}");
+                let text = format!("the result could not be read: {error}");
                 Err(ApiError::call(Failure::Call(CallError::Protocol(text))))
             });
             read?
         };
         if let Some(links) = links {
-            // Boxed: most results hold no file.
+            // Boxed because most results contain no files.
             Box::pin(links.keep(&self.state.files, caller)).await?;
         }
         Ok(reply)
     }
 }
 
-/// How a call ended, as its chat is told.
+/// The outcome of a call, as the chat shows it.
 fn end_of(result: &Result<Reply, ApiError>) -> End {
     match result {
         Ok(_) => End::Done,
@@ -481,7 +481,7 @@ fn end_of(result: &Result<Reply, ApiError>) -> End {
     }
 }
 
-/// Arguments that are not passed on.
+/// The error for arguments that were not accepted.
 fn unaccepted(error: &Unaccepted) -> ApiError {
     match error {
         Unaccepted::Refused(refusal) => refused(refusal),
@@ -489,7 +489,7 @@ fn unaccepted(error: &Unaccepted) -> ApiError {
     }
 }
 
-/// Arguments that do not fit, or cannot be checked.
+/// The error for arguments that do not match the schema or cannot be checked.
 fn refused(refusal: &Refusal) -> ApiError {
     let error = ApiError::with_detail(refusal.code(), refusal.detail());
     match refusal.message() {

@@ -1,5 +1,5 @@
-//! [`Trail`]: one call on its way into the audit trail: what is known of it grows step by step, and
-//! every outcome is written once.
+//! [`Trail`]: the audit record of one call. It is filled step by step, and each call is recorded
+//! exactly once.
 
 use std::sync::Arc;
 
@@ -15,24 +15,24 @@ use crate::{
     store::CallRecord,
 };
 
-/// How much of a name that a caller sent is kept, in bytes.
+/// How much of a name that a caller sent is recorded, in bytes.
 const NAME_BYTES_MAX: usize = 200;
-/// How many groups are kept.
+/// The largest number of groups that are recorded.
 const GROUPS_MAX: usize = 64;
-/// How much of the arguments is kept, in bytes.
+/// How much of the arguments is recorded, in bytes.
 const ARGUMENTS_BYTES_MAX: usize = 4 << 10;
 
-/// A call that has not begun.
+/// The record of a call that has not begun.
 #[derive(Debug)]
 pub struct Trail {
-    /// Where it will be written.
+    /// The audit trail that receives the record.
     audit: Arc<Audit>,
-    /// What is known of it.
+    /// What is known of the call.
     record: CallRecord,
 }
 
 impl Trail {
-    /// A call of which is known what was asked for and from where.
+    /// A record with the requested tool and the sender's address.
     pub fn new(audit: &Arc<Audit>, sender: &Sender, bridge: &str, tool: &str) -> Self {
         let record = CallRecord {
             request_id: sender.request_id.clone(),
@@ -50,30 +50,30 @@ impl Trail {
         }
     }
 
-    /// Who calls.
+    /// Records the caller.
     pub fn identified(&mut self, caller: &Caller) {
         self.record.caller = Some(caller.id.to_string());
         caller.proof.as_str().clone_into(&mut self.record.proof);
         self.record.workspace = caller.workspace.to_string();
     }
 
-    /// Their groups.
+    /// Records the caller's groups.
     pub fn viewed(&mut self, view: &View) {
         let groups = view.groups().iter().take(GROUPS_MAX);
         self.record.groups = groups.map(ToString::to_string).collect();
     }
 
-    /// What decided.
+    /// Records the rule that decided.
     pub fn decided(&mut self, rule: &Rule) {
         self.record.rule = rule.to_string();
     }
 
-    /// How much they sent.
+    /// Records the size of the request body.
     pub fn received(&mut self, bytes: usize) {
         self.record.request_bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
     }
 
-    /// What they sent, where that is kept: without our secrets and what looks like one.
+    /// Records the arguments, without known secrets and without values that look like secrets.
     pub fn received_arguments(&mut self, arguments: &Map<String, Value>, redactor: &Redactor) {
         let mut hidden = without_secrets(Value::Object(arguments.clone()));
         redactor.clean_json(&mut hidden);
@@ -85,7 +85,7 @@ impl Trail {
         self.record.arguments = Some(text);
     }
 
-    /// Writes down a call that is refused before its server is contacted.
+    /// Writes the record of a call that was refused before its server was contacted.
     pub fn refused(mut self, error: &ApiError, flavor: Flavor) {
         error.code.as_str().clone_into(&mut self.record.outcome);
         self.record.status = error.status.as_u16();
@@ -94,11 +94,11 @@ impl Trail {
         self.audit.refused(self.record);
     }
 
-    /// Writes down that the call begins.
+    /// Writes that the call begins.
     pub async fn begin(&mut self) -> Result<Begun, ApiError> {
         let record = std::mem::take(&mut self.record);
         self.audit.begin(record).await.map_err(|mut down| {
-            // It is refused now, and that will be written down.
+            // The call is refused now, and the refusal is recorded with this record.
             self.record = std::mem::take(&mut down.1);
             ApiError::unrecorded(down)
         })
@@ -111,7 +111,7 @@ fn cut(name: &str) -> &str {
         .unwrap_or(name)
 }
 
-/// Stars for what stands under a key that names a secret.
+/// Replaces values by stars if their key looks like the name of a secret.
 fn without_secrets(value: Value) -> Value {
     match value {
         Value::Object(members) => members

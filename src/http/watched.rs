@@ -1,4 +1,4 @@
-//! [`Watched`]: a connection that can be cut, and whose client has to read what it asked for.
+//! [`Watched`]: a connection that can be cut, and whose client must read its responses.
 
 use std::{
     io,
@@ -17,18 +17,18 @@ use super::connections::{Connection, UNREAD_MAX};
 
 /// A stream below TLS and HTTP.
 ///
-/// While the client reads nothing, nothing is read from it: a client that sends requests without
-/// end and reads no answer would have us keep them all.
+/// While the client does not read, the bridge does not read from it either. Otherwise a client that
+/// sends requests without end and reads no response could fill the memory.
 #[derive(Debug)]
 pub struct Watched {
     stream: TcpStream,
     connection: Arc<Connection>,
-    /// Until when a write may wait; there while one does.
+    /// The deadline of a blocked write. `None` if no write is blocked.
     blocked: Option<Pin<Box<Sleep>>>,
 }
 
 impl Watched {
-    /// Watches a connection.
+    /// Wraps a connection.
     pub fn new(stream: TcpStream, connection: Arc<Connection>) -> Self {
         Self {
             stream,
@@ -37,7 +37,7 @@ impl Watched {
         }
     }
 
-    /// Looks at the outcome of a write: one that waits for too long fails.
+    /// Checks the outcome of a write. A write that is blocked for too long fails.
     fn wrote<T>(
         &mut self,
         context: &mut Context<'_>,
@@ -68,10 +68,11 @@ impl AsyncRead for Watched {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        // First, so that a cut between the look and the read is not missed.
+        // The waker is registered first, so that a cut between the check and the read is not
+        // missed.
         self.connection.reader.register(context.waker());
         if self.connection.is_cut() {
-            // The end of the stream, for all that reads it.
+            // The reader sees the end of the stream.
             return Poll::Ready(Ok(()));
         }
         if self.blocked.is_some() {
@@ -84,9 +85,7 @@ impl AsyncRead for Watched {
             self.connection.waits();
         }
         if bytes > 0 && !self.connection.may_read(bytes) {
-            tracing::debug!(
-                "a client sends a request that does not begin; its connection is closed"
-            );
+            tracing::debug!("a client sends incomplete request heads; its connection is closed");
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
         }
         read

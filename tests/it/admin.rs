@@ -417,7 +417,7 @@ async fn what_cannot_be_done_is_refused_with_a_reason() {
             "/keys",
             json!({"name": "x", "expires_at": "2020-01-01T00:00:00Z"}),
             422,
-            "over",
+            "past",
         ),
         (
             Method::POST,

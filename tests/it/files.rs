@@ -185,12 +185,12 @@ async fn what_is_no_file_stays_in_the_answer_and_what_cannot_be_kept_is_told() {
         (
             "/makes/make",
             json!({ "size": 11 << 20 }),
-            "(The file made.bin has 11534336 bytes and is not kept",
+            "(The file made.bin was not kept: it has 11534336 bytes",
         ),
         (
             "/makes/make",
             json!({ "leak": true }),
-            "(The file made.bin is not kept: it holds a secret of the bridge.)",
+            "(The file made.bin was not kept: it contains a secret of the bridge.)",
         ),
     ] {
         let answer = make(&bridge, &admin, path, arguments.clone()).await;

@@ -1,4 +1,4 @@
-//! Accounts at the servers of bridges: who is connected, and putting an end to it.
+//! Accounts at the servers of bridges: list them and disconnect them.
 
 use std::sync::Arc;
 
@@ -18,23 +18,23 @@ use crate::{
     store::AccountKey,
 };
 
-/// Whose account, and where.
+/// The account to disconnect.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Which {
     /// The bridge.
     bridge: String,
-    /// As in the list; empty for everybody's.
+    /// The subject as the list shows it. It is empty for a shared account.
     subject: String,
 }
 
-/// `GET /accounts`: those of the administrator's workspace, and everybody's.
+/// `GET /accounts`: the accounts of the administrator's workspace, and the shared ones.
 pub async fn list(admin: Admin) -> Result<Json<Value>, ApiError> {
     let accounts = admin.store()?.accounts().await.map_err(refused)?;
     let own = &admin.actor.workspace;
     let accounts: Vec<Value> = accounts
         .into_iter()
-        // Registrations stand beside the accounts that they are for.
+        // Client registrations are stored in the same table and are left out.
         .filter(|it| !it.key.subject.starts_with("client:"))
         .filter(|it| it.key.subject.is_empty() || it.key.workspace == *own)
         .map(|it| {
@@ -50,7 +50,7 @@ pub async fn list(admin: Admin) -> Result<Json<Value>, ApiError> {
     ))
 }
 
-/// `DELETE /accounts`: forgets one, and tells its authorization server.
+/// `DELETE /accounts`: forgets an account and revokes its tokens at the authorization server.
 pub async fn disconnect(
     State(state): State<Arc<AppState>>,
     admin: Admin,
@@ -58,7 +58,7 @@ pub async fn disconnect(
 ) -> Result<Json<Value>, ApiError> {
     let bridge = bridge(&state, &which.bridge)?;
     if which.subject.is_empty() {
-        admin.check_all("an account that everybody shares")?;
+        admin.check_all("an account that all callers share")?;
     }
     let (owner, workspace) = if which.subject.is_empty() {
         (Owner::Shared, DEFAULT_WORKSPACE.to_owned())

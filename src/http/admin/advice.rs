@@ -1,4 +1,4 @@
-//! What a change may have been meant to be: told beside it, never a reason to refuse it.
+//! Warnings about a change that may be a mistake. A warning never refuses the change.
 
 use super::guard::{Admin, refused};
 use crate::{
@@ -9,8 +9,8 @@ use crate::{
 };
 use serde_json::Value;
 
-/// Of a group that nothing here knows yet. The names of groups are told to administrators of all workspaces
-/// alone.
+/// A warning about a group that is not known here. Only administrators of the default workspace get
+/// it, because it can name other groups.
 pub async fn of_group(admin: &Admin, group: &str, at: GroupAt) -> Result<Option<String>, ApiError> {
     if !admin.administers_all {
         return Ok(None);
@@ -25,14 +25,14 @@ pub async fn of_group(admin: &Admin, group: &str, at: GroupAt) -> Result<Option<
     Ok(group_advice(group, at, &known))
 }
 
-/// Of a bridge that is not in the configuration.
+/// A warning about a bridge that is not in the configuration.
 pub fn of_bridge(state: &AppState, bridge: &str) -> Option<String> {
     let roster = state.registry.roster();
     let names = roster.bridges().iter().map(|it| it.name().as_str());
     bridge_advice(bridge, names)
 }
 
-/// What a grant reaches now, and what in its bounds may be misspelt.
+/// Which tools a grant matches now, and warnings about patterns that may be misspelled.
 pub async fn of_bounds(
     state: &AppState,
     grant: &GrantRow,
@@ -51,7 +51,7 @@ pub async fn of_bounds(
     ))
 }
 
-/// An answer with warnings, where there are any.
+/// Adds the warnings to an answer, if there are any.
 pub fn with_warnings(mut answer: Value, warnings: Vec<String>) -> Value {
     if let (Value::Object(members), false) = (&mut answer, warnings.is_empty()) {
         members.insert("warnings".to_owned(), warnings.into());

@@ -1,4 +1,4 @@
-//! Bridges and how they stand.
+//! Bridges and their status.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,7 +22,7 @@ use crate::{
     store::ChangeRecord,
 };
 
-/// What a restart may take beyond the time that connecting may take: its old server ends first.
+/// How much longer than the connect timeout a restart may take, because the old server ends first.
 const ENDING: Duration = Duration::from_secs(15);
 
 /// `GET /servers`
@@ -52,7 +52,7 @@ pub async fn list(State(state): State<Arc<AppState>>, _admin: Admin) -> Json<Val
     Json(json!({ "count": bridges.len(), "bridges": bridges }))
 }
 
-/// `POST /bridges/{name}/restart`: ends the session, connects anew, and says what came of it.
+/// `POST /bridges/{name}/restart`: ends the session, connects again and reports the outcome.
 pub async fn restart(
     State(state): State<Arc<AppState>>,
     Operator(admin): Operator,
@@ -64,7 +64,10 @@ pub async fn restart(
         ApiError::not_found(format!("there is no bridge `{name}`"))
     })?;
     if let Err(disabled) = &bridge.config.transport {
-        let detail = format!("`{name}` is off and cannot be restarted: {}", disabled.0);
+        let detail = format!(
+            "bridge `{name}` is disabled and cannot be restarted: {}",
+            disabled.0
+        );
         return Err(ApiError::new(ErrorCode::Disabled, detail).with_status(StatusCode::CONFLICT));
     }
     state.audit.change(ChangeRecord {
@@ -88,8 +91,8 @@ pub async fn restart(
     ))
 }
 
-/// A bridge on the wire. Its texts were cleaned when they came; since then we may have learned of more
-/// secrets.
+/// A bridge in JSON. Its texts were redacted when they arrived, and are redacted again because the
+/// bridge may have learned more secrets since then.
 fn shown(bridge: &Bridge, redactor: &Redactor) -> Value {
     let status = bridge.status();
     let retry_after = status.retry_at.map(|_| status.retry_after());
@@ -123,7 +126,8 @@ fn shown(bridge: &Bridge, redactor: &Redactor) -> Value {
     })
 }
 
-/// How the server is reached, without arguments and paths, which may hold secrets.
+/// How the bridge reaches the server. Arguments and paths are left out because they may hold
+/// secrets.
 fn transport(bridge: &Bridge) -> Value {
     match &bridge.config.transport {
         Ok(Transport::Stdio(stdio)) => json!({
@@ -140,7 +144,7 @@ fn transport(bridge: &Bridge) -> Value {
     }
 }
 
-/// What people read: its title, else what the server calls itself, else the bridge's name.
+/// The display name: the bridge's title, or else the server's own name, or else the bridge's name.
 fn own_name(bridge: &Bridge) -> String {
     bridge.title().unwrap_or_else(|| bridge.name().to_string())
 }

@@ -1,4 +1,4 @@
-//! The records of calls, page by page.
+//! The records of calls, in pages.
 
 use axum::{
     Json,
@@ -22,54 +22,55 @@ use crate::{
     store::{CallFilter, CallRecord, Store},
 };
 
-/// Records on a page unless said.
+/// The number of records on a page, unless the request sets it.
 const LIMIT: u32 = 100;
-/// And at most.
+/// The largest number that a request may set.
 const LIMIT_MAX: u32 = 5_000;
-/// How large a page gets, in bytes; with large arguments it holds fewer records than were asked for.
+/// The largest page, in bytes. With large arguments a page holds fewer records than the request
+/// asks for.
 const PAGE_BYTES_MAX: usize = 4 << 20;
-/// What a record takes without its arguments and groups, in bytes.
+/// The size of a record without its arguments and groups, in bytes.
 const RECORD_BYTES: usize = 500;
-/// Where the next page begins, for answers that are no JSON.
+/// The header with the cursor of the next page, for formats other than JSON.
 const NEXT_CURSOR: &str = "x-next-cursor";
 
-/// Which calls, and how.
+/// The query of the request.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Wanted {
-    /// From this time on.
+    /// Only calls at or after this time.
     since: Option<String>,
-    /// Before this time.
+    /// Only calls before this time.
     until: Option<String>,
-    /// Of this caller.
+    /// Only calls of this caller.
     caller: Option<String>,
-    /// To this bridge.
+    /// Only calls to this bridge.
     bridge: Option<String>,
-    /// To this tool.
+    /// Only calls to this tool.
     tool: Option<String>,
-    /// With this outcome.
+    /// Only calls with this outcome.
     outcome: Option<String>,
-    /// With this request id.
+    /// Only calls with this request id.
     request_id: Option<String>,
-    /// How many at most.
+    /// The largest number of records.
     limit: Option<u32>,
-    /// `next` of the page before.
+    /// The cursor of the page to return: `next` of the page before it.
     cursor: Option<String>,
     /// `json`, `csv`, `jsonl`.
     #[serde(default)]
     format: Format,
 }
 
-/// How the records are written.
+/// The output format.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
-    /// One document, with the cursor of the next page in it.
+    /// One JSON document that includes the cursor of the next page.
     #[default]
     Json,
-    /// For spreadsheets.
+    /// CSV for spreadsheets.
     Csv,
-    /// One JSON object a line.
+    /// JSON Lines: one object on each line.
     Jsonl,
 }
 
@@ -110,7 +111,8 @@ pub async fn list(admin: Admin, Asked(wanted): Asked<Wanted>) -> Result<Response
     }
 }
 
-/// The records of a page, and whether there may be more: as many as are wanted, or as fill it.
+/// The records of a page, and whether more may follow: the page ends at the limit of records or of
+/// bytes.
 async fn gather(
     store: &Store,
     filter: CallFilter,
@@ -133,22 +135,24 @@ async fn gather(
     Ok((gathered, is_full))
 }
 
-/// About how many bytes a record takes on a page.
+/// The approximate size of a record on a page, in bytes.
 fn weight(record: &CallRecord) -> usize {
     let arguments = record.arguments.as_deref().unwrap_or_default();
     let groups: usize = record.groups.iter().map(String::len).sum();
     RECORD_BYTES + arguments.len() + groups
 }
 
-/// How many records, within bounds.
+/// Checks the limit of records.
 pub fn limit(wanted: Option<u32>) -> Result<u32, ApiError> {
     match wanted.unwrap_or(LIMIT) {
         limit @ 1..=LIMIT_MAX => Ok(limit),
-        _ => Err(invalid(format!("`limit` is between 1 and {LIMIT_MAX}"))),
+        _ => Err(invalid(format!(
+            "`limit` must be between 1 and {LIMIT_MAX}"
+        ))),
     }
 }
 
-/// Where the page after this record begins.
+/// The cursor of the page after this record.
 fn cursor(last: &CallRecord) -> String {
     format!("{}.{}", last.time, last.id)
 }
@@ -158,7 +162,9 @@ fn read_cursor(text: &str) -> Result<(i64, String), ApiError> {
         let time = time.parse().ok()?;
         Some((time, id.to_owned()))
     });
-    read.ok_or_else(|| invalid("`cursor` is what the page before said in `next`"))
+    read.ok_or_else(|| {
+        invalid("`cursor` is not valid; use the value of `next` from the page before")
+    })
 }
 
 /// A download.

@@ -1,4 +1,4 @@
-//! The records of changes that administrators made.
+//! The records of administrators' changes.
 
 use axum::Json;
 use jiff::Timestamp;
@@ -12,17 +12,17 @@ use super::{
 };
 use crate::{audit, http::error::ApiError, store::ChangeFilter};
 
-/// Which changes.
+/// The query of the request.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Wanted {
-    /// From this time on.
+    /// Only changes at or after this time.
     since: Option<String>,
-    /// Before this time.
+    /// Only changes before this time.
     until: Option<String>,
-    /// By this actor.
+    /// Only changes by this actor.
     actor: Option<String>,
-    /// How many at most.
+    /// The largest number of records.
     limit: Option<u32>,
 }
 

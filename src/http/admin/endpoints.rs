@@ -1,4 +1,5 @@
-//! Where the calls of groups to bridges go instead of where the configuration says.
+//! Endpoints of groups: where the calls of a group to a bridge go instead of to the configured
+//! address.
 
 use std::sync::Arc;
 
@@ -26,9 +27,9 @@ use crate::{
 pub struct NewEndpoint {
     /// The group.
     tenant_id: String,
-    /// The bridge, there or not.
+    /// The bridge. It does not have to be configured.
     server_id: String,
-    /// Where to.
+    /// The address that the calls go to.
     endpoint_url: String,
 }
 
@@ -62,7 +63,7 @@ pub async fn list(
     ))
 }
 
-/// `POST /endpoints`: over one that may be there.
+/// `POST /endpoints`: sets an endpoint and replaces an earlier one.
 pub async fn set(
     State(state): State<Arc<AppState>>,
     Operator(admin): Operator,
@@ -99,7 +100,7 @@ pub async fn remove(
     let done = store.remove_endpoint(&admin.actor, &group, &bridge).await;
     if !done.map_err(refused)? {
         return Err(ApiError::not_found(
-            "that group has no endpoint for that bridge; GET /admin/api/endpoints lists them",
+            "this group has no endpoint for this bridge; GET /admin/api/endpoints lists all endpoints",
         ));
     }
     Ok(Json(json!({

@@ -1,4 +1,4 @@
-//! `GET /explain?user=&bridge=&tool=`: why a user may or may not.
+//! `GET /explain?user=&bridge=&tool=`: whether a user may use a bridge or a tool, and why.
 
 use std::sync::Arc;
 
@@ -16,20 +16,20 @@ use crate::{
     http::{AppState, error::ApiError, identity},
 };
 
-/// Who, and what.
+/// The query of the request.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Question {
-    /// Their e-mail.
+    /// The e-mail address of the user.
     user: String,
-    /// The bridge, there or not.
+    /// The bridge. It does not have to be configured.
     bridge: String,
-    /// The tool; without it, anything of the bridge.
+    /// The tool. Without it, the question is whether the user may use any tool of the bridge.
     tool: Option<String>,
 }
 
-/// Decides as for a call of theirs, and says by which rule. What a gateway or a token would say of
-/// their groups is not known here.
+/// Decides in the same way as for a call of the user, and names the rule. Groups that arrive with a
+/// request (from a gateway or a token) are not included.
 pub async fn explain(
     State(state): State<Arc<AppState>>,
     Operator(admin): Operator,
@@ -77,7 +77,8 @@ pub async fn explain(
         "workspace": why.workspace,
         "bridge_status": bridge.map(|bridge| bridge.status().phase.as_str()),
     });
-    // Where it depends on what the server says of the tool, and the server has not been heard yet.
+    // The decision depends on the server's annotations of the tool, and the server has not listed
+    // its tools yet.
     if let (Some(other), Some(members)) = (&why.if_it_reads, answer.as_object_mut()) {
         let other = json!({
             "allowed": other.rule.allows(), "rule": other.rule.to_string(), "allowing": other.allowing,

@@ -1,4 +1,4 @@
-//! Single grants: whole bridges, or some tools of one.
+//! Grants for whole bridges and for some tools of a bridge.
 
 use std::sync::Arc;
 
@@ -17,13 +17,13 @@ use crate::{
     store::{Actor, GrantRow},
 };
 
-/// Which grants to list.
+/// The query of the list.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Wanted {
-    /// Of this group.
+    /// Only grants of this group.
     group: Option<String>,
-    /// To this bridge.
+    /// Only grants for this bridge.
     bridge: Option<String>,
 }
 
@@ -33,16 +33,16 @@ pub struct Wanted {
 pub struct NewGrant {
     /// The group.
     group: String,
-    /// The bridge, there or not.
+    /// The bridge. It does not have to be configured.
     bridge: String,
-    /// Patterns over tool names; all tools without them.
+    /// Patterns for tool names. Without them the grant covers all tools.
     tools: Option<Vec<String>>,
-    /// Only tools that say they change nothing.
+    /// Whether the grant covers only tools that declare themselves read-only.
     #[serde(default)]
     read_only: bool,
 }
 
-/// What to revoke.
+/// The grants to revoke.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OldGrant {
@@ -50,10 +50,10 @@ pub struct OldGrant {
     group: String,
     /// The bridge.
     bridge: String,
-    /// Of one grant: its patterns over tool names, none for all tools. Without these and `read_only` all
-    /// grants of the group for the bridge are revoked.
+    /// The patterns of the grant to revoke; an empty list for a grant of all tools. If both this
+    /// and `read_only` are missing, all grants of the group for the bridge are revoked.
     tools: Option<Vec<String>>,
-    /// Of one grant: whether it is for tools that change nothing.
+    /// Whether the grant to revoke covers only read-only tools.
     read_only: Option<bool>,
 }
 
@@ -89,11 +89,11 @@ pub async fn add(
         read_only: given.read_only,
     };
     if is_whole(&grant) {
-        admin.check_all("a grant without bounds")?;
+        admin.check_all("a grant for a whole bridge")?;
     } else {
         grant.workspace = Some(admin.actor.workspace.clone());
     }
-    // Before it is made, because afterwards its group is known.
+    // The warning must be found before the grant is added, because afterwards the group is known.
     let mut warnings = Vec::new();
     warnings.extend(advice::of_group(&admin, &grant.group, GroupAt::Grant).await?);
     warnings.extend(advice::of_bridge(&state, &grant.bridge));
@@ -108,7 +108,8 @@ pub async fn add(
     Ok(Json(advice::with_warnings(answer, warnings)))
 }
 
-/// `DELETE /grants`: one grant where its bounds are given, else all that a group may do with a bridge.
+/// `DELETE /grants`: revokes one grant if the request gives its bounds, or else all grants of the
+/// group for the bridge.
 pub async fn revoke(admin: Admin, Given(given): Given<OldGrant>) -> Result<Json<Value>, ApiError> {
     let (group, bridge) = (given.group, given.bridge);
     let store = admin.store()?;
@@ -131,18 +132,18 @@ pub async fn revoke(admin: Admin, Given(given): Given<OldGrant>) -> Result<Json<
     })))
 }
 
-/// Whether a grant counts in all workspaces, or in the administrator's own.
+/// Whether a grant applies in all workspaces or in the administrator's own.
 pub fn is_seen_by(grant: &GrantRow, actor: &Actor) -> bool {
     let workspace = grant.workspace.as_ref();
     workspace.is_none_or(|workspace| *workspace == actor.workspace)
 }
 
-/// Whether a grant has no bounds.
+/// Whether a grant covers all tools of its bridge.
 pub fn is_whole(grant: &GrantRow) -> bool {
     grant.tools.is_empty() && !grant.read_only
 }
 
-/// A grant on the wire.
+/// A grant in JSON.
 pub fn shown(grant: &GrantRow) -> Value {
     json!({
         "group": grant.group, "bridge": grant.bridge, "tools": grant.tools,

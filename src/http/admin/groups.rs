@@ -1,4 +1,4 @@
-//! Groups: the bridges they may use, and their members.
+//! Groups: their bridges and their members.
 
 use std::sync::Arc;
 
@@ -20,13 +20,13 @@ use crate::{
     store::{GrantRow, GroupRow},
 };
 
-/// A new group, or more bridges of one that is there.
+/// A new group, or more bridges for an existing one.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewGroup {
-    /// Its name.
+    /// The name of the group.
     group_name: String,
-    /// What it may use.
+    /// The bridges that the group may use.
     server_ids: Vec<String>,
 }
 
@@ -34,7 +34,7 @@ pub struct NewGroup {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Bridges {
-    /// All that it may use without bounds.
+    /// All bridges that the group may use as a whole.
     server_ids: Vec<String>,
 }
 
@@ -59,7 +59,7 @@ pub async fn one(
     Ok(Json(shown(&admin, group, true)))
 }
 
-/// `POST /groups`: grants are added to those that stand; without any, nothing is created.
+/// `POST /groups`: adds grants to the existing ones. Without a grant, no group is created.
 pub async fn create(
     State(state): State<Arc<AppState>>,
     Operator(admin): Operator,
@@ -84,7 +84,7 @@ pub async fn create(
     })))
 }
 
-/// `PUT /groups/{name}`: replaces the grants without bounds; narrowed ones stay.
+/// `PUT /groups/{name}`: replaces the grants for whole bridges. Narrowed grants stay.
 pub async fn update(
     State(state): State<Arc<AppState>>,
     Operator(admin): Operator,
@@ -104,14 +104,14 @@ pub async fn update(
     })))
 }
 
-/// `DELETE /groups/{name}`: its members and grants.
+/// `DELETE /groups/{name}`: deletes the members and grants of a group.
 pub async fn delete(
     Operator(admin): Operator,
     Path(name): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
     if admin.settings.config.access.admin_groups.contains(&name) {
         let detail = format!(
-            "`{name}` is a group of administrators and stays; it stands in `admin_groups` of [access]"
+            "`{name}` is a group of administrators and cannot be deleted; remove it from `admin_groups` in [access] first"
         );
         return Err(ApiError::new(ErrorCode::AdminGroup, detail).of_caller());
     }
@@ -126,7 +126,7 @@ pub async fn delete(
     })))
 }
 
-/// A group; its members by name only where one group is asked for.
+/// A group in JSON. The list shows the number of members, and a single group their names.
 fn shown(admin: &Admin, group: GroupRow, is_whole: bool) -> Value {
     let grants = group
         .grants
@@ -145,7 +145,7 @@ fn shown(admin: &Admin, group: GroupRow, is_whole: bool) -> Value {
     shown
 }
 
-/// The names of bridges, each once.
+/// The names of bridges, without duplicates.
 fn names(ids: &[String]) -> Result<Vec<String>, ApiError> {
     let mut names: Vec<String> = Vec::with_capacity(ids.len());
     for id in ids {
@@ -157,7 +157,7 @@ fn names(ids: &[String]) -> Result<Vec<String>, ApiError> {
     Ok(names)
 }
 
-/// Those of the bridges that are not in the configuration: allowed, but often a slip of the pen.
+/// The bridges that are not in the configuration. A grant may name them, but often it is a typo.
 fn unknown_bridges(state: &AppState, names: &[String]) -> Vec<String> {
     let roster = state.registry.roster();
     let is_unknown = |name: &&String| roster.get(name).is_none();
@@ -166,5 +166,7 @@ fn unknown_bridges(state: &AppState, names: &[String]) -> Vec<String> {
 
 fn unknown(name: &str) -> ApiError {
     let name: String = name.chars().take(100).collect();
-    ApiError::not_found(format!("no group `{name}` has a grant or a member"))
+    ApiError::not_found(format!(
+        "there is no group `{name}`: no grant and no member names it"
+    ))
 }

@@ -1,4 +1,5 @@
-//! [`Admin`]: the way into every admin route. [`Given`] and [`Asked`]: bodies and queries, checked.
+//! [`Admin`]: the check in front of every admin route. [`Given`] and [`Asked`]: checked bodies and
+//! queries.
 
 use std::sync::Arc;
 
@@ -18,54 +19,54 @@ use crate::{
     store::{Actor, Store, StoreError},
 };
 
-/// No change is described in more, in bytes.
+/// The largest body of a change, in bytes.
 const BODY_BYTES_MAX: usize = 64 << 10;
 
-/// The store's word for the rows of every workspace. It is the operator's; a token or header that
-/// claims it gets nothing.
+/// The name that the store uses for rows of every workspace. Only the operator may use it. A token
+/// or header that claims it is refused.
 const EVERY_WORKSPACE: &str = "*";
 
-/// An administrator who asks for something.
+/// An administrator who sends a request.
 #[derive(Debug)]
 pub struct Admin {
-    /// The settings that they were checked with.
+    /// The settings that were used to check the administrator.
     pub settings: Arc<Settings>,
-    /// Who they are, for records and for what they see.
+    /// The administrator, for the records of changes and to choose the workspace.
     pub actor: Actor,
     /// Whether they administer every workspace.
     pub administers_all: bool,
     /// The tables.
     store: Option<Arc<Store>>,
-    /// The key of what is sealed there.
+    /// The key that encrypts secrets in the database.
     keyring: Option<Arc<Keyring>>,
 }
 
 impl Admin {
-    /// The tables, where anything is kept.
+    /// The tables, if there is a database.
     pub fn store(&self) -> Result<&Store, ApiError> {
         self.store.as_deref().ok_or_else(nothing_kept)
     }
 
-    /// The key of what is sealed in the tables.
+    /// The key that encrypts secrets in the database, if there is one.
     pub fn keyring(&self) -> Result<&Keyring, ApiError> {
         self.keyring.as_deref().ok_or_else(nothing_kept)
     }
 }
 
-/// An administrator of every workspace. What knows no workspace is theirs alone (groups, members,
-/// administrators, keys and endpoints of groups, bridges, the configuration), and so is what makes
-/// the operator's credentials travel.
+/// An administrator of every workspace. Only they manage what does not belong to a workspace
+/// (groups, members, administrators, keys and endpoints of groups, bridges, the configuration), and
+/// what sends the operator's credentials to another address.
 #[derive(Debug)]
 pub struct Operator(pub Admin);
 
 impl Admin {
-    /// Refuses administrators of one workspace.
+    /// Refuses administrators of a single workspace.
     pub fn check_all(&self, what: &str) -> Result<(), ApiError> {
         if self.administers_all {
             return Ok(());
         }
         let detail = format!(
-            "{what} counts in every workspace; only the operator (`mcp-bridge access`) and administrators of the workspace `{DEFAULT_WORKSPACE}` may do this"
+            "{what} applies to every workspace; only the operator (`mcp-bridge access`) and administrators of the workspace `{DEFAULT_WORKSPACE}` may do this"
         );
         Err(ApiError::new(ErrorCode::Forbidden, detail))
     }
@@ -106,9 +107,11 @@ impl FromRequestParts<Arc<AppState>> for Admin {
             let detail = "only an administrator may do this; `mcp-bridge access admin E-MAIL` makes one, and so does ADMIN_EMAILS";
             return Err(ApiError::new(ErrorCode::Forbidden, detail));
         }
-        // A form of another site can send neither this type nor a preflight that we would grant.
+        // A form on another site cannot send this content type, and CORS refuses the preflight of a
+        // script.
         if is_change && !is_json {
-            let detail = "changes are sent with `Content-Type: application/json`, also where there is no body";
+            let detail =
+                "a change needs the header `Content-Type: application/json`, even without a body";
             return Err(ApiError::new(ErrorCode::UnsupportedMediaType, detail));
         }
         Ok(Self {
@@ -124,21 +127,21 @@ impl FromRequestParts<Arc<AppState>> for Admin {
 fn nothing_kept() -> ApiError {
     ApiError::new(
         ErrorCode::NoDatabase,
-        "nothing is kept here: this bridge was started without bridges.toml, and without [database]",
+        "this needs a database: this bridge was started without one; set [database] in bridges.toml",
     )
 }
 
-/// Whether a content type is JSON, whatever its parameters.
+/// Whether a content type is JSON, with any parameters.
 fn is_json(value: &str) -> bool {
     let essence = value.split(';').next().unwrap_or_default().trim();
     essence.eq_ignore_ascii_case("application/json")
 }
 
-/// Who makes the changes.
+/// The actor of a change.
 fn actor(view: &View) -> Result<Actor, ApiError> {
     let caller = view.caller();
     if *caller.workspace == *EVERY_WORKSPACE {
-        let detail = "`*` is no workspace of a caller";
+        let detail = "`*` is not a valid workspace for a caller";
         return Err(ApiError::new(ErrorCode::Forbidden, detail));
     }
     Ok(Actor {
@@ -148,14 +151,14 @@ fn actor(view: &View) -> Result<Actor, ApiError> {
     })
 }
 
-/// No page but our own speaks for an administrator, whatever `cors_allow_origins` lets it do
-/// elsewhere.
+/// Refuses a page of another origin that uses an administrator's cookie, even if
+/// `cors_allow_origins` allows that origin elsewhere.
 fn refuse_pages(view: &View, sender: &Sender, method: &Method) -> Result<(), ApiError> {
     if browser::may_be_forged(view.caller()) && !browser::is_same_origin(sender) {
         tracing::warn!(%method, "a page of another origin tried the admin API");
         return Err(ApiError::new(
             ErrorCode::ForbiddenOrigin,
-            "a page of another origin may not administer",
+            "a page of another origin may not use the admin API",
         ));
     }
     Ok(())
@@ -174,7 +177,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<AppState>> for Given<T> {
             if error.is_data() {
                 invalid(error.to_string())
             } else {
-                let detail = format!("the body is no JSON: {error}");
+                let detail = format!("the body is not valid JSON: {error}");
                 ApiError::new(ErrorCode::InvalidJson, detail).of_caller()
             }
         })
@@ -198,12 +201,12 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<AppState>> for Asked<T> {
     }
 }
 
-/// 422: understood, but not what can be done.
+/// 422: the request is well-formed, but it cannot be carried out.
 pub fn invalid(detail: impl Into<String>) -> ApiError {
     ApiError::new(ErrorCode::InvalidRequest, detail).of_caller()
 }
 
-/// What the store says, told apart by whose fault it is.
+/// Turns an error of the store into an error of the caller or of the server.
 pub fn refused(error: StoreError) -> ApiError {
     match error {
         StoreError::Invalid(detail) => invalid(detail),

@@ -1,4 +1,4 @@
-//! API keys: those of the tables, and those of the file to look at.
+//! API keys: the keys in the database, and a read-only list of the keys in the configuration.
 
 use std::sync::Arc;
 
@@ -22,22 +22,22 @@ use crate::{
     store::KeyRow,
 };
 
-/// How the text of a key begins, so that scanners of source code know it.
+/// The prefix of a key, by which scanners of source code recognize it.
 const PREFIX: &str = "mcpb_";
 
 /// A new key.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewKey {
-    /// How logs call it.
+    /// The name that logs show.
     name: String,
-    /// What it is a member of.
+    /// The groups of the key.
     #[serde(default)]
     groups: Vec<String>,
-    /// Whether it vouches for the user named in the headers beside it.
+    /// Whether the key may act on behalf of the users that request headers name.
     #[serde(default)]
     forwards: bool,
-    /// When it ends; never, if nothing is said.
+    /// When the key expires. Without a time it never expires.
     expires_at: Option<String>,
 }
 
@@ -49,7 +49,7 @@ pub struct OldKey {
     name: String,
 }
 
-/// `GET /keys`: never their text, which nobody knows.
+/// `GET /keys`: lists the keys. Their text is not stored, so it cannot be shown.
 pub async fn list(admin: Admin) -> Result<Json<Value>, ApiError> {
     let stored = admin.store()?.keys().await.map_err(refused)?;
     let workspace = &admin.actor.workspace;
@@ -72,7 +72,7 @@ pub async fn list(admin: Admin) -> Result<Json<Value>, ApiError> {
     Ok(Json(json!({ "count": keys.len(), "keys": keys })))
 }
 
-/// `POST /keys`: the one answer that holds the text.
+/// `POST /keys`: makes a key. Only this answer contains its text.
 pub async fn add(
     State(state): State<Arc<AppState>>,
     admin: Admin,
@@ -90,7 +90,7 @@ pub async fn add(
         return Err(taken(&name));
     }
     if given.forwards {
-        admin.check_all("a key that speaks for users")?;
+        admin.check_all("a key that may act on behalf of users")?;
     }
     let admin_groups = &admin.settings.config.access.admin_groups;
     if given
@@ -128,7 +128,7 @@ pub async fn add(
     state.redactor.learn(Secret::new(text.as_str()));
     let answer = json!({
         "status": "created", "key": shown(&key), "text": text,
-        "note": "the text is shown this once; only its hash is kept",
+        "note": "copy the text now: it is shown only once, and only its hash is stored",
     });
     Ok(Json(advice::with_warnings(answer, warnings)))
 }
@@ -139,7 +139,7 @@ pub async fn revoke(admin: Admin, Given(given): Given<OldKey>) -> Result<Json<Va
     if !done.map_err(refused)? {
         let name: String = given.name.chars().take(100).collect();
         return Err(ApiError::not_found(format!(
-            "no key `{name}` is stored; keys of the file are removed there"
+            "there is no key `{name}` in the database; to revoke a key of the configuration file, remove it from the file"
         )));
     }
     Ok(Json(json!({ "status": "revoked", "name": given.name })))
@@ -148,19 +148,20 @@ pub async fn revoke(admin: Admin, Given(given): Given<OldKey>) -> Result<Json<Va
 fn taken(name: &str) -> ApiError {
     ApiError::new(
         ErrorCode::Taken,
-        format!("there is a key `{name}` already; revoke it first, or choose another name"),
+        format!("a key `{name}` already exists; revoke it first, or choose another name"),
     )
     .of_caller()
 }
 
-/// A moment to come, in seconds since 1970.
+/// Parses a time in the future, in seconds since 1970.
 fn expiry(text: &str) -> Result<i64, ApiError> {
-    let time: Timestamp = text
-        .trim()
-        .parse()
-        .map_err(|_| invalid("`expires_at` is no time; write `2026-12-31T00:00:00Z`"))?;
+    let time: Timestamp = text.trim().parse().map_err(|_| {
+        invalid("`expires_at` is not a valid time; write it like `2026-12-31T00:00:00Z`")
+    })?;
     if time <= Timestamp::now() {
-        return Err(invalid("`expires_at` is over already"));
+        return Err(invalid(
+            "`expires_at` is in the past; choose a time in the future",
+        ));
     }
     Ok(time.as_second())
 }

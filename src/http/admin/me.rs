@@ -1,11 +1,11 @@
-//! `GET /me`: whom the bridge takes the caller for, and whether grants count.
+//! `GET /me`: how the bridge identifies the caller, and whether access rules are enforced.
 
 use axum::Json;
 use serde_json::{Value, json};
 
 use super::guard::Admin;
 
-/// The administrator who asks; needs no database, so it works while that is away.
+/// The administrator who asks. The route needs no database, so it works while the database is down.
 pub async fn me(admin: Admin) -> Json<Value> {
     let actor = admin.actor;
     Json(json!({

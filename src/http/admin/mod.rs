@@ -1,25 +1,25 @@
-//! `/admin/api`: what administrators see and change (requirements §1.9, whose shapes stay), and the
-//! page over it ([`page`]).
+//! `/admin/api`: the admin API. Its older routes keep the JSON shapes of the Python proxy. [`page`]
+//! serves the admin page that uses it.
 //!
 //! | route | what |
 //! |---|---|
-//! | `GET /me` | who asks, and whether grants count |
-//! | `GET /users` | users of our tables, their groups |
-//! | `POST`, `DELETE /users/groups` | one member of one group |
+//! | `GET /me` | the administrator, and whether access rules are enforced |
+//! | `GET /users` | the users in the database and their groups |
+//! | `POST`, `DELETE /users/groups` | adds a user to a group, or removes them |
 //! | `GET`, `POST /groups`, `GET`, `PUT`, `DELETE /groups/{name}` | groups, their bridges and members |
-//! | `GET`, `POST`, `DELETE /grants` | single grants, narrowed ones too |
+//! | `GET`, `POST`, `DELETE /grants` | grants for whole bridges and for some tools |
 //! | `POST`, `DELETE /admins` | administrators by e-mail |
-//! | `GET`, `POST`, `DELETE /keys` | API keys; the text is shown once |
-//! | `GET`, `POST`, `DELETE /tenant-keys`, `GET /tenant-keys/{group}` | keys of groups for servers; never the values |
-//! | `GET`, `POST`, `DELETE /endpoints` | where a group's calls go instead |
-//! | `GET /servers`, `GET /bridges`, `POST /bridges/{name}/restart` | bridges and how they stand |
-//! | `GET`, `DELETE /accounts` | who is connected at a server by a login, and putting an end to it |
+//! | `GET`, `POST`, `DELETE /keys` | API keys; the text of a key is shown once |
+//! | `GET`, `POST`, `DELETE /tenant-keys`, `GET /tenant-keys/{group}` | keys of groups for servers, never their values |
+//! | `GET`, `POST`, `DELETE /endpoints` | where the calls of a group go instead of to the configured address |
+//! | `GET /servers`, `GET /bridges`, `POST /bridges/{name}/restart` | bridges and their status |
+//! | `GET`, `DELETE /accounts` | accounts that are connected at servers |
 //! | `GET /calls`, `GET /changes` | the audit trail |
-//! | `GET /explain` | why a user may or may not |
-//! | `GET /plan` | what a reload would change, or what is wrong with the file |
+//! | `GET /explain` | whether a user may use a bridge or a tool, and why |
+//! | `GET /plan` | what a reload would change, or the errors in the configuration |
 //!
-//! Every route asks for an administrator first ([`guard::Admin`]); the store writes the record of a
-//! change in the transaction of the change.
+//! Every route first checks that the caller is an administrator ([`guard::Admin`]). The store
+//! writes the record of a change in the same transaction as the change.
 
 mod accounts;
 mod advice;
@@ -49,8 +49,8 @@ use axum::{
 pub use self::page::routes as page_routes;
 use super::AppState;
 
-/// The routes of the Python proxy, which had them below `/admin`: the same handlers at their former
-/// paths, behind the same checks.
+/// The admin routes of the Python proxy at their old paths below `/admin`. They use the same
+/// handlers and the same checks.
 pub fn former_routes() -> Router<Arc<AppState>> {
     Router::new()
         .route("/users", get(users::list))
@@ -79,7 +79,8 @@ pub fn former_routes() -> Router<Arc<AppState>> {
         .route("/servers", get(bridges::servers))
 }
 
-/// All routes, below `/admin/api`. Only for the native flavor: `admin` may name a server of mcpo.
+/// All routes, below `/admin/api`. Only the native flavor has them: under mcpo's rules `admin` may
+/// be the name of a server.
 pub fn routes() -> Router<Arc<AppState>> {
     former_routes()
         .route("/me", get(me::me))

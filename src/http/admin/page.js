@@ -1,13 +1,14 @@
-// The admin page: asks the routes below /admin/api and shows what they say.
-// Texts go in as text, never as HTML: tools, groups and reasons are named by others.
+// The admin page: it calls the routes below /admin/api and shows the results. Texts are inserted as
+// text nodes, never as HTML, because callers and servers choose the names of tools, groups and
+// reasons.
 
 const root = document.body.dataset.root;
 const main = document.getElementById("main");
 const by = (id) => document.getElementById(id);
 
-// --- asking -----------------------------------------------------------------------------------
+// --- requests ---------------------------------------------------------------------------------
 
-/** An answer that is no success: its sentence, and its status. */
+/** A refused request: the message and the HTTP status. */
 class Refused extends Error {
   constructor(sentence, status) {
     super(sentence);
@@ -21,14 +22,14 @@ function busy(change) {
   document.body.classList.toggle("busy", pending > 0);
 }
 
-/** One request, with this key if there is one; browsers add the cookies of this host themselves. */
+/** Sends one request, with the given key if there is one. Browsers add the cookies of this host themselves. */
 async function request(method, path, body, key) {
   const headers = { accept: "application/json, text/csv" };
   if (key) headers.authorization = `Bearer ${key}`;
   if (method !== "GET") headers["content-type"] = "application/json";
   busy(+1);
   try {
-    // Longer than any bridge may take to start.
+    // This is longer than any bridge may take to start.
     const signal = AbortSignal.timeout(180_000);
     const sent = { method, headers, signal, cache: "no-store", body: body === undefined ? undefined : JSON.stringify(body) };
     const answer = await fetch(`${root}${path}`, sent).catch((error) => {
@@ -43,7 +44,7 @@ async function request(method, path, body, key) {
   }
 }
 
-/** Asks until somebody is signed in who may ask, or gives up. */
+/** Repeats a request until an administrator is signed in, or until the user cancels. */
 async function ask(method, path, body) {
   for (;;) {
     try {
@@ -63,7 +64,7 @@ const get = (path) => api("GET", path);
 const dialog = by("sign-in");
 let asked = null;
 
-/** Asks for a key until one is good: true; false when the person gives up. One dialog at a time. */
+/** Asks for a key until one is accepted (true) or the user cancels (false). Only one dialog opens at a time. */
 function signIn(reason) {
   const hasProof = sessionStorage.getItem("key") || reason?.status === 403;
   asked ??= new Promise((resolve) => {
@@ -112,12 +113,12 @@ by("identity").addEventListener("click", async () => {
 
 const PROOFS = {
   api_key: "API key", session: "session of Open WebUI", session_key: "key of Open WebUI",
-  signed_header: "signed header", forwarded_headers: "named by a key", gateway: "gateway",
+  signed_header: "signed header", forwarded_headers: "on behalf (API key)", gateway: "gateway",
   oidc: "OpenID", loopback: "this machine", anonymous: "no proof", operator: "command line", none: "no proof",
 };
 const proofOf = (word) => PROOFS[word] ?? word;
 
-/** Says who is signed in; nobody is asked for a key here. */
+/** Shows who is signed in. It does not ask for a key. */
 async function greet() {
   const key = sessionStorage.getItem("key");
   const button = by("identity");
@@ -129,7 +130,7 @@ async function greet() {
 
 // --- building ---------------------------------------------------------------------------------
 
-/** An element: `h("td", {class: "time"}, "text", child)`; `on` holds listeners. */
+/** Makes an element: `h("td", {class: "time"}, "text", child)`. `on` holds event listeners. */
 function h(name, attributes = {}, ...children) {
   const element = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
@@ -156,7 +157,7 @@ function hash(page, query = {}) {
   return `#${page}${text && `?${text}`}`;
 }
 
-/** Cells are a text, a node, or a list of them; `["number", …]` in `heads` gives a column its class. */
+/** Makes a table. A cell is a text, a node, or a list of both. `["number", …]` in `heads` sets the class of a column. */
 function table(caption, heads, rows, empty) {
   if (!rows.length) return h("div", { class: "scroll empty" }, empty);
   const columns = heads.map((head) => (Array.isArray(head) ? { kind: head[0], head: head[1] } : { head }));
@@ -169,7 +170,7 @@ function table(caption, heads, rows, empty) {
     h("tbody", {}, rows.map(row))));
 }
 
-/** A form in a row. What goes wrong stands below it; a second click waits for the first. */
+/** Makes a form in one row. Errors are shown below it. The button is disabled until the request ends. */
 function form(fields, button, work, { more, kind = "main" } = {}) {
   const error = h("p", { class: "error", role: "alert" });
   const submit = h("button", { class: kind }, button);
@@ -192,7 +193,7 @@ const tick = (label, name) => h("label", { class: "check" }, h("input", { type: 
 const choice = (label, name, options, chosen) => h("label", {}, label, h("select", { name },
   options.map(([value, text]) => h("option", { value, selected: value === chosen }, text))));
 
-/** A button that does something to a row, and says so. */
+/** Makes a button for an action. Errors are shown as a notice. */
 function button(text, label, work, attributes = {}) {
   return h("button", { type: "button", "aria-label": label, title: label, "data-focus": label, ...attributes, on: { click: async (event) => {
     const self = event.currentTarget;
@@ -209,7 +210,7 @@ function button(text, label, work, attributes = {}) {
 
 const cross = (label, work) => button("×", label, work);
 
-/** Says something for a while; errors until they are closed. */
+/** Shows a notice for a few seconds. An error stays until the user closes it. */
 function say(text, { isBad = false, undo } = {}) {
   const toast = by("toast");
   const close = by("toast-button");
@@ -226,19 +227,19 @@ function say(text, { isBad = false, undo } = {}) {
   if (!isBad) say.timer = setTimeout(() => { toast.hidden = true; }, undo ? 10_000 : 5_000);
 }
 
-/** After a change: says so, and shows how things stand now. */
+/** After a change: shows a notice and reloads the page's data. */
 async function done(text, options) {
   say(text, options);
   await show();
 }
 
-/** The same for a change that may be a slip of the pen: what is odd about it stays until it is closed. */
+/** After a change that may be a mistake: shows its warnings until the user closes them. */
 async function told(text, { warnings = [] }) {
   if (!warnings.length) return done(text);
   await done(`${text}. ${warnings.map(sentence).join(" ")}`, { isBad: true });
 }
 
-/** A file for the person to keep. */
+/** Downloads a file. */
 function download(name, parts, type) {
   const url = URL.createObjectURL(new Blob(parts, { type }));
   h("a", { href: url, download: name }).click();
@@ -258,7 +259,7 @@ function ago(date) {
   }
 }
 
-/** `2026-11-20 22:05:01` in UTC, and how long ago that is; the title has the whole of it. */
+/** Shows `2026-11-20 22:05:01` in UTC and how long ago that was. The tooltip shows the full time. */
 function time(text) {
   const date = new Date(text);
   if (Number.isNaN(date.getTime())) return String(text);
@@ -272,7 +273,7 @@ const size = (bytes) => (bytes < 1024 ? `${bytes} B` : bytes < 1 << 20 ? `${(byt
 // --- bridges ----------------------------------------------------------------------------------
 
 const LIGHT = { needs_login: "warn", ready: "good", idle: "good", starting: "warn", backing_off: "warn", failed: "bad", disabled: "" };
-const STATUS = { needs_login: "waits for a login", backing_off: "down", disabled: "off" };
+const STATUS = { needs_login: "needs a login", backing_off: "down", disabled: "off" };
 const pages = {};
 
 pages.bridges = async () => {
@@ -281,17 +282,17 @@ pages.bridges = async () => {
   return {
     again: restless ? 3_000 : 15_000,
     parts: [
-      heading("Bridges", "Each bridge is a server of its own: what happens to one does not touch the others."),
+      heading("Bridges", "Each bridge connects to one server and runs independently of the others."),
       planned(plan),
       table("Bridges", ["Bridge", "Status", ["number", "Tools"], ["act", ""]], bridges.map(bridgeRow),
-        "No bridges are configured. Add one to bridges.toml: it is read again when it changes."),
+        "No bridges are configured. Add one to bridges.toml; mcp-bridge reloads the file when it changes."),
     ],
   };
 };
 
 function bridgeRow(it) {
   const from = it.transport?.command ?? it.transport?.origin;
-  const said = [it.exit && `It ended: ${it.exit}`, ...it.stderr].filter(Boolean);
+  const said = [it.exit && `The server ended: ${it.exit}`, ...it.stderr].filter(Boolean);
   return [
     [h("strong", {}, it.name), from && h("small", {}, h("code", {}, from), it.transport.user && soft(` as user ${it.transport.user}`)), (it.title ?? it.server?.name) && (it.title ?? it.server.name) !== it.name && h("small", {}, it.title ?? it.server.name)],
     [
@@ -300,7 +301,7 @@ function bridgeRow(it) {
       it.reason && h("small", {}, it.reason),
       it.failures > 1 && h("small", {}, `${it.failures} attempts in a row failed`),
       it.warnings.length > 0 && unfold(`${it.name} warnings`, plural(it.warnings.length, "warning"), it.warnings.join("\n")),
-      said.length > 0 && unfold(`${it.name} said`, "last lines of the server", said.join("\n")),
+      said.length > 0 && unfold(`${it.name} said`, "last output of the server", said.join("\n")),
     ],
     it.enabled ? String(it.tools) : "",
     [it.login === "shared" && connectButton(it), it.enabled && button("Restart", `Restart ${it.name}`, async () => {
@@ -311,9 +312,9 @@ function bridgeRow(it) {
   ];
 }
 
-/** Leads to the page where an administrator connects the account that all share. */
+/** A button that opens the page where an administrator connects the shared account. */
 const connectButton = (it) => button("Connect", `Connect an account for ${it.name}`, async () => {
-  // Opened at once, since a window that comes later counts as unasked for.
+  // The window opens before the request, because browsers block windows that open later.
   const page = window.open("", "_blank");
   try {
     const answer = await ask("POST", `/oauth/${encodeURIComponent(it.name)}/connect`);
@@ -329,12 +330,12 @@ const connectButton = (it) => button("Connect", `Connect an account for ${it.nam
 
 const unfold = (key, title, text) => h("details", { "data-open": key }, h("summary", { "data-focus": key }, title), h("pre", {}, text));
 
-/** What the file on disk would change. */
+/** Shows what the configuration on disk would change. */
 function planned(plan) {
   if (!plan.valid) {
     const isWarning = (text) => /^[^\n]*: warning: /.test(text);
     plan.problems.sort((a, b) => isWarning(a) - isWarning(b));
-    return note("bad", h("p", {}, "The configuration on disk has errors, so it is not applied; what ran before goes on."), h("pre", {}, plan.problems.join("\n\n")));
+    return note("bad", h("p", {}, "The configuration on disk has errors, so it was not applied. mcp-bridge keeps running with the previous one."), h("pre", {}, plan.problems.join("\n\n")));
   }
   const parts = [];
   for (const key of ["start", "stop", "restart"]) if (plan[key].length) parts.push(`${key} ${plan[key].join(", ")}`);
@@ -342,12 +343,12 @@ function planned(plan) {
   const now = plan.sections.filter((it) => !waiting.some((name) => name.split(/[. ]/)[0] === it));
   if (now.length) parts.push(`change [${now.join("], [")}]`);
   return [
-    parts.length > 0 && note("", h("p", {}, `The configuration on disk is newer. Applying it would ${parts.join("; ")}.`),
+    parts.length > 0 && note("", h("p", {}, `The configuration on disk has changed. Applying it would ${parts.join("; ")}.`),
       h("p", { class: "buttons" }, button("Apply", "Apply the configuration on disk", async () => {
         await ask("POST", "/refresh");
         await done("The configuration is applied");
       }))),
-    waiting.length > 0 && note("", `Changes of ${waiting.join(", ")} count when mcp-bridge starts again.`),
+    waiting.length > 0 && note("", `Changes to ${waiting.join(", ")} take effect when mcp-bridge restarts.`),
     plan.warnings.length > 0 && note("", unfold("plan warnings", `${plural(plan.warnings.length, "warning")} about the configuration`, plan.warnings.join("\n\n"))),
   ];
 }
@@ -367,8 +368,8 @@ pages.access = async () => {
     }),
   ]);
   return [
-    heading("Access", "What the members of each group may use. A change counts from the next call on, on every replica."),
-    !me.enforced && note("bad", "These grants do not count: the configuration has no access rules, so every caller may call everything. A section [access.groups] in bridges.toml makes them count."),
+    heading("Access", "What the members of each group may use. A change takes effect with the next call, on every replica."),
+    !me.enforced && note("bad", "These grants are not enforced: the configuration has no access rules, so every caller may call everything. To enforce them, add a section [access.groups] to bridges.toml."),
     suggestions("servers", servers.map((it) => it.id)), suggestions("groups", groups.map((it) => it.group_name)),
     form([
       field("Group", "group", { list: "groups", required: true }), field("Bridge", "bridge", { list: "servers", required: true }),
@@ -378,8 +379,8 @@ pages.access = async () => {
       const made = await api("POST", "/grants", { group: it.group, bridge: it.bridge, tools: tools.length ? tools : undefined, read_only: it.read_only === "on" });
       await told(`${it.group} may use ${it.bridge}${made.matches ? `; ${made.matches}` : ""}`, made);
     }),
-    table("Groups and what they may use", ["Group", "May use", ["act", ""]], rows, "No group may use anything yet. Grant something above: the group is there with its first grant."),
-    grants.some((it) => !known.has(it.bridge)) && h("p", { class: "soft" }, "A dashed line: no bridge of that name is configured yet."),
+    table("Groups and what they may use", ["Group", "May use", ["act", ""]], rows, "No group may use anything yet. Add a grant above; this creates the group."),
+    grants.some((it) => !known.has(it.bridge)) && h("p", { class: "soft" }, "A dashed outline means that no bridge with that name is configured."),
   ];
 };
 
@@ -394,7 +395,7 @@ function grantTag(grant, grants, known) {
   const isOnly = grants.filter((it) => it.group === group && it.bridge === bridge).length === 1;
   const revoke = async () => {
     await api("DELETE", "/grants", { group, bridge, tools, read_only });
-    const said = isOnly ? `${group} may no longer use ${bridge}` : `${limits(grant)} is revoked from ${group}, which keeps its other grants for ${bridge}`;
+    const said = isOnly ? `${group} may no longer use ${bridge}` : `Revoked ${limits(grant)} from ${group}; the group keeps its other grants for ${bridge}`;
     await done(said, { undo: async () => {
       await api("POST", "/grants", { group, bridge, tools: tools.length ? tools : undefined, read_only });
       await done(`${group} may use ${limits(grant)} again`);
@@ -406,7 +407,7 @@ function grantTag(grant, grants, known) {
 
 // --- people -----------------------------------------------------------------------------------
 
-/** More rows than anybody reads. */
+/** The largest number of rows that are shown. */
 const ROWS_MAX = 300;
 
 pages.people = async (query) => {
@@ -414,18 +415,18 @@ pages.people = async (query) => {
   const find = query.get("find") ?? "";
   const isFound = (text) => text.toLowerCase().includes(find.toLowerCase());
   const found = users.filter((it) => isFound(it.email) || it.groups.some(isFound));
-  const note = found.length > ROWS_MAX && h("p", { class: "soft" }, `These are ${ROWS_MAX} of ${found.length.toLocaleString("en")}; search to see others.`);
+  const note = found.length > ROWS_MAX && h("p", { class: "soft" }, `Showing ${ROWS_MAX} of ${found.length.toLocaleString("en")}. Search to find others.`);
   return [
-    heading("People", "Members of our own groups, by e-mail. Whoever is in none of them counts with the groups they have in Open WebUI or their token."),
+    heading("People", "Users listed here get only these groups. All other users keep their groups from Open WebUI or their token."),
     suggestions("groups", groups.map((it) => it.group_name)), suggestions("emails", users.slice(0, 1000).map((it) => it.email)),
     form([field("E-mail", "email", { type: "email", list: "emails", required: true }), field("Group", "group_name", { list: "groups", required: true })],
       "Add", async (it) => {
         const made = await api("POST", "/users/groups", it);
-        await told(made.changed ? `${it.email} is now in ${it.group_name}` : `${it.email} was in ${it.group_name} already`, made);
+        await told(made.changed ? `${it.email} is now in ${it.group_name}` : `${it.email} was already in ${it.group_name}`, made);
       }),
     users.length > 0 && form([field("Search", "find", { type: "search", value: find, placeholder: "e-mail or group" })], "Search", (it) => go("people", it), { kind: null }),
     table("People and their groups", ["E-mail", "Groups", "Administrator", "Changed"], found.slice(0, ROWS_MAX).map(personRow),
-      users.length ? "Nobody is found." : "Nobody is in a group of ours yet."),
+      users.length ? "No users match your search." : "No users are in a group yet."),
     note,
   ];
 };
@@ -441,11 +442,11 @@ function personRow(it) {
   };
   const administer = async (event) => {
     const isAdmin = event.target.checked;
-    const isSure = confirm(isAdmin ? `Let ${it.email} administer?` : `Take administration from ${it.email}?`);
+    const isSure = confirm(isAdmin ? `Make ${it.email} an administrator?` : `Remove ${it.email} as an administrator?`);
     try {
       if (!isSure) return;
       await api(isAdmin ? "POST" : "DELETE", "/admins", { email: it.email });
-      say(isAdmin ? `${it.email} may administer` : `${it.email} may no longer administer`);
+      say(isAdmin ? `${it.email} is now an administrator` : `${it.email} is no longer an administrator`);
     } catch (error) {
       say(sentence(error.message), { isBad: true });
     } finally {
@@ -460,7 +461,7 @@ function personRow(it) {
   ];
 }
 
-/** Times of the tables, `2026-11-20 22:05:01` in UTC, with or without a zone. */
+/** Converts a time from the tables, `2026-11-20 22:05:01` in UTC, with or without a time zone. */
 const stamp = (text) => (/(Z|[+-]\d\d(:?\d\d)?)$/.test(text) ? text.replace(/([+-]\d\d)$/, "$1:00") : `${text}Z`).replace(" ", "T");
 
 // --- keys -------------------------------------------------------------------------------------
@@ -470,25 +471,25 @@ let fresh = null;
 pages.keys = async () => {
   const { keys } = await get("/keys");
   const rows = keys.map((it) => [
-    [h("strong", {}, it.name), it.forwards && h("small", {}, "speaks for users")],
+    [h("strong", {}, it.name), it.forwards && h("small", {}, "may act on behalf of users")],
     it.groups.length ? it.groups.map((group) => h("span", { class: "tag" }, group)) : soft("none"),
     it.expires_at ? time(it.expires_at) : "never",
     it.source === "file" ? soft("in bridges.toml") : button("Revoke", `Revoke ${it.name}`, async () => {
-      if (!confirm(`Revoke the key ${it.name}? Whoever uses it is refused from the next call on.`)) return;
+      if (!confirm(`Revoke the key ${it.name}? The next request with this key is refused.`)) return;
       await api("DELETE", "/keys", { name: it.name });
       if (fresh?.name === it.name) fresh = null;
       await done(`${it.name} is revoked`);
     }),
   ]);
   return [
-    heading("Keys", "For programs. A key is a member of groups itself; its text is shown once, and only its hash is kept."),
+    heading("Keys", "API keys for programs. A key has groups of its own. Its text is shown once, and only its hash is stored."),
     form([
       field("Name", "name", { required: true, maxlength: 255 }), field("Groups", "groups", { placeholder: "developers, all-tools" }),
-      choice("Ends", "days", [["30", "in 30 days"], ["90", "in 90 days"], ["365", "in a year"], ["", "never"]], "90"),
-      tick("speaks for the users named beside it", "forwards"),
-    ], "Make a key", makeKey),
+      choice("Expires", "days", [["30", "in 30 days"], ["90", "in 90 days"], ["365", "in a year"], ["", "never"]], "90"),
+      tick("may act on behalf of users", "forwards"),
+    ], "Create key", makeKey),
     fresh && freshKey(),
-    table("Keys", ["Name", "Groups", "Ends", ["act", ""]], rows, "No keys yet."),
+    table("Keys", ["Name", "Groups", "Expires", ["act", ""]], rows, "No keys yet."),
   ];
 };
 
@@ -496,22 +497,22 @@ async function makeKey(it) {
   const ends = it.days ? new Date(Date.now() + it.days * 86_400_000).toISOString() : undefined;
   const made = await api("POST", "/keys", { name: it.name, groups: words(it.groups), forwards: it.forwards === "on", expires_at: ends });
   fresh = { name: it.name, text: made.text };
-  await told(`${it.name} is made`, made);
+  await told(`Created the key ${it.name}`, made);
 }
 
-/** The key that was just made, until it is put away. */
+/** Shows a new key until the user closes it. */
 function freshKey() {
   const { name, text } = fresh;
   return note("good",
-    h("p", {}, `This is the key ${name}. Copy it now: it is not shown again.`),
+    h("p", {}, `This is the key ${name}. Copy it now; it is not shown again.`),
     h("p", {}, h("code", { class: "key", tabindex: "0" }, text)),
     h("p", { class: "buttons" },
       button("Copy", `Copy the key ${name}`, async () => {
-        if (!navigator.clipboard) throw new Error("the browser copies only on HTTPS; select the text and copy it yourself");
+        if (!navigator.clipboard) throw new Error("the browser allows copying only over HTTPS; select the text and copy it yourself");
         await navigator.clipboard.writeText(text);
         say("Copied");
       }),
-      button("Put away", `Put the key ${name} away`, async () => {
+      button("Done", `Hide the key ${name}`, async () => {
         fresh = null;
         await show();
       })));
@@ -524,7 +525,7 @@ pages.credentials = async () => {
     await Promise.all(["/tenant-keys", "/endpoints", "/groups", "/servers", "/accounts"].map(get));
   const who = [field("Group", "tenant_id", { list: "groups", required: true }), field("Bridge", "server_id", { list: "servers", required: true })];
   return [
-    heading("Credentials", "What a group calls a server with instead of the credentials that all share. A key takes the place of a variable in the bridge's configuration; it is sealed in the database and not shown again."),
+    heading("Credentials", "Credentials that a group uses at a server instead of the shared ones. A key replaces a variable in the bridge's configuration. It is stored encrypted and not shown again."),
     suggestions("groups", groups.map((it) => it.group_name)), suggestions("servers", servers.map((it) => it.id)),
     h("h3", {}, "Keys of groups"),
     form([
@@ -532,38 +533,38 @@ pages.credentials = async () => {
       field("Value", "key_value", { type: "password", autocomplete: "new-password", spellcheck: "false", required: true }),
     ], "Store", async (it) => {
       const made = await api("POST", "/tenant-keys", it);
-      await told(`${it.tenant_id} calls ${it.server_id} with a ${it.key_name} of its own`, made);
+      await told(`${it.tenant_id} now calls ${it.server_id} with its own ${it.key_name}`, made);
     }),
     table("Keys of groups", ["Group", "Bridge", "Variable", "Since", ["act", ""]], keys.map(groupKeyRow), "No group has a key of its own."),
     h("h3", {}, "Endpoints of groups"),
-    form([who.map((it) => it.cloneNode(true)), field("Endpoint", "endpoint_url", { type: "url", placeholder: "where their calls go", required: true })], "Store", async (it) => {
+    form([who.map((it) => it.cloneNode(true)), field("Endpoint", "endpoint_url", { type: "url", placeholder: "address for the group's calls", required: true })], "Store", async (it) => {
       const made = await api("POST", "/endpoints", it);
       await told(`${it.tenant_id} calls ${it.server_id} at ${made.endpoint_url}`, made);
     }),
     table("Endpoints of groups", ["Group", "Bridge", "Endpoint", ["act", ""]], endpoints.map(endpointRow), "No group has an endpoint of its own."),
     h("h3", {}, "Accounts"),
-    table("Accounts", ["Bridge", "Account", "Since", ["act", ""]], accounts.map(accountRow), "Nobody has connected an account. Those that all share are connected under Bridges."),
+    table("Accounts", ["Bridge", "Account", "Since", ["act", ""]], accounts.map(accountRow), "No accounts are connected yet. Connect shared accounts under Bridges."),
   ];
 };
 
-/** The group, and why its calls are refused if they are. */
+/** The group, and the reason if its calls are refused. */
 const ofGroup = ({ tenant_id, problem }) => [h("strong", {}, tenant_id), problem && h("small", {}, dot("bad"), `Refused: ${problem}`)];
 
 function groupKeyRow(it) {
   const { tenant_id, server_id, key_name } = it;
   return [ofGroup(it), server_id, h("code", {}, key_name), it.updated_at ? time(stamp(it.updated_at)) : "",
     button("Remove", `Remove ${key_name} of ${tenant_id} for ${server_id}`, async () => {
-      if (!confirm(`Remove ${key_name} of ${tenant_id}? Its members call ${server_id} with the shared credentials then.`)) return;
+      if (!confirm(`Remove ${key_name} of ${tenant_id}? Its members will then call ${server_id} with the shared credentials.`)) return;
       await api("DELETE", "/tenant-keys", { tenant_id, server_id, key_name });
-      await done(`${tenant_id} has no ${key_name} for ${server_id} any more`);
+      await done(`Removed ${key_name} of ${tenant_id} for ${server_id}`);
     })];
 }
 
 function accountRow({ bridge, subject, updated_at }) {
-  const whose = subject ? subject.replace(/^(user|key):/, "") : "everybody";
+  const whose = subject ? subject.replace(/^(user|key):/, "") : "all callers";
   return [h("strong", {}, bridge), whose, time(new Date(updated_at / 1000).toISOString()),
     button("Disconnect", `Disconnect ${whose} from ${bridge}`, async () => {
-      if (!confirm(`Disconnect ${whose} from ${bridge}? To go on, somebody has to log in there again.`)) return;
+      if (!confirm(`Disconnect ${whose} from ${bridge}? To use it again, an account has to be connected again.`)) return;
       await api("DELETE", "/accounts", { bridge, subject });
       await done(`${whose} is disconnected from ${bridge}`);
     })];
@@ -574,7 +575,7 @@ function endpointRow(it) {
   return [ofGroup(it), server_id, h("code", {}, endpoint_url),
     button("Remove", `Remove the endpoint of ${tenant_id} for ${server_id}`, async () => {
       await api("DELETE", "/endpoints", { tenant_id, server_id });
-      await done(`${tenant_id} calls ${server_id} where everybody does`, { undo: async () => {
+      await done(`${tenant_id} now calls ${server_id} at the configured address`, { undo: async () => {
         await api("POST", "/endpoints", { tenant_id, server_id, endpoint_url });
         await done(`${tenant_id} calls ${server_id} at ${endpoint_url} again`);
       } });
@@ -585,7 +586,7 @@ function endpointRow(it) {
 
 const OUTCOMES = ["ok", "forbidden", "unauthorized", "tool_error", "rate_limited", "timeout", "cancelled", "interrupted", "started"];
 const FILTERS = ["caller", "bridge", "tool", "outcome", "since", "until", "request_id"];
-/** Calls on a page, calls in a request of a download, and its requests at most. */
+/** Calls on a page, calls in each request of a download, and the most requests of a download. */
 const [PAGE, CHUNK, CHUNKS_MAX] = [50, 5_000, 20];
 
 pages.calls = async (query) => {
@@ -612,8 +613,8 @@ async function listCalls(filter, cursor) {
   const { calls, next } = await get(`/calls?${new URLSearchParams({ limit: PAGE, ...filter, ...(cursor ? { cursor } : {}) })}`);
   const isFiltered = Object.keys(filter).length > 0;
   return [
-    table("Calls", ["When", "Who", "What", "How it ended", ["number", "Took"]], calls.map((it) => callRow(it, filter)),
-      cursor ? "No older calls." : isFiltered ? "No call is like that." : "No calls yet."),
+    table("Calls", ["When", "Who", "What", "Outcome", ["number", "Duration"]], calls.map((it) => callRow(it, filter)),
+      cursor ? "No older calls." : isFiltered ? "No calls match these filters." : "No calls yet."),
     (cursor || next) && h("p", { class: "buttons" },
       cursor && link("calls", filter, "Newest"), next && link("calls", { ...filter, cursor: next }, "Older")),
   ];
@@ -629,7 +630,7 @@ function callRow(it, filter) {
   };
   return [
     time(it.time),
-    [it.caller ? link("calls", { ...filter, caller: it.caller }, it.caller) : soft("nobody"), h("small", {}, proofOf(it.proof))],
+    [it.caller ? link("calls", { ...filter, caller: it.caller }, it.caller) : soft("not identified"), h("small", {}, proofOf(it.proof))],
     [
       `${it.bridge}/${it.tool}`,
       h("details", { "data-open": it.id }, h("summary", { "data-focus": it.id }, it.rule || "details"),
@@ -640,7 +641,7 @@ function callRow(it, filter) {
   ];
 }
 
-/** All pages of a filter as one file. */
+/** Downloads all calls that match a filter as one file. */
 async function exportCalls(filter) {
   const parts = [];
   let cursor = null;
@@ -648,12 +649,12 @@ async function exportCalls(filter) {
     const asked = new URLSearchParams({ ...filter, format: "csv", limit: CHUNK, ...(cursor ? { cursor } : {}) });
     const answer = await ask("GET", `/admin/api/calls?${asked}`);
     const text = await answer.text();
-    // Only the first page keeps its line of names.
+    // Only the first page keeps its header line.
     parts.push(parts.length ? text.slice(text.indexOf("\n") + 1) : text);
     cursor = answer.headers.get("x-next-cursor");
   } while (cursor && parts.length < CHUNKS_MAX);
   download("calls.csv", parts, "text/csv");
-  const isCut = cursor ? `; the file ends after ${(CHUNK * CHUNKS_MAX).toLocaleString("en")}, \`mcp-bridge audit query\` has no end` : "";
+  const isCut = cursor ? `; the file ends after ${(CHUNK * CHUNKS_MAX).toLocaleString("en")}, \`mcp-bridge audit query\` has no limit` : "";
   say(`Downloaded calls.csv${isCut}`);
 }
 
@@ -673,7 +674,7 @@ pages.changes = async (query) => {
     const { changes } = await get(`/changes?${new URLSearchParams({ ...filter, limit })}`);
     const rows = changes.map((it) => [time(it.time), [it.actor, h("small", {}, proofOf(it.proof))], it.action.replaceAll("_", " "), it.target]);
     return [
-      table("Changes", ["When", "Who", "Did", "To what"], rows, Object.keys(filter).length ? "No change is like that." : "No changes yet."),
+      table("Changes", ["When", "Who", "Action", "Target"], rows, Object.keys(filter).length ? "No changes match these filters." : "No changes yet."),
       changes.length === limit && limit < 5_000 && h("p", { class: "buttons" }, link("changes", { ...filter, limit: Math.min(limit * 5, 5_000) }, "More")),
     ];
   })];
@@ -681,13 +682,13 @@ pages.changes = async (query) => {
 
 // --- explain ----------------------------------------------------------------------------------
 
-const ORIGINS = { table: "our own tables", open_webui: "Open WebUI", default: "every caller is in it", proof: "their proof says so" };
+const ORIGINS = { table: "the database of mcp-bridge", open_webui: "Open WebUI", default: "every caller has it", proof: "the caller's credentials" };
 
 pages.explain = async (query) => {
   const question = Object.fromEntries(["user", "bridge", "tool"].map((name) => [name, query.get(name) ?? ""]).filter(([, value]) => value));
   const [{ servers }, { users }] = await Promise.all([get("/servers"), get("/users").catch(() => ({ users: [] }))]);
   return [
-    heading("Explain", "May this person use this, and by which rule? What a gateway or a token would say of their groups is not known here."),
+    heading("Explain", "Whether a user may use a bridge or a tool, and which rule decides. Groups that arrive with a request (gateway, OIDC) are not shown."),
     suggestions("servers", servers.map((it) => it.id)), suggestions("emails", users.slice(0, 1000).map((it) => it.email)),
     form([
       field("E-mail", "user", { type: "email", value: question.user, list: "emails", required: true }),
@@ -698,7 +699,7 @@ pages.explain = async (query) => {
   ];
 };
 
-/** A rule as a sentence. */
+/** Turns a rule into a sentence. */
 function ruled(rule) {
   const [word, ...rest] = rule.split(" ");
   const group = rest.join(" ");
@@ -706,7 +707,7 @@ function ruled(rule) {
     grant: `the group ${group} may use the whole bridge`, narrowed_grant: `the group ${group} may use this part of the bridge`,
     admin_group: `members of ${group} may use everything`, open: "every caller with an identity may call everything here",
     loopback: "only this machine reaches mcp-bridge", operator: "the operator may do everything",
-    no_grant: "no group of theirs may use this bridge", narrowed: "their groups may use other tools of this bridge, not this one",
+    no_grant: "none of the user's groups may use this bridge", narrowed: "the user's groups may use other tools of this bridge, but not this one",
   };
   return told[word] ?? rule;
 }
@@ -718,22 +719,22 @@ async function explained(question) {
   return [
     it.allowed === null
       ? note("warn", h("p", { class: "answer" }, "It depends"),
-        h("p", {}, `${it.user} may use ${what} if its server says that the tool only reads: ${ruled(it.if_it_reads.rule)}. Otherwise not: ${ruled(it.rule)}. The server has not listed its tools yet.`))
+        h("p", {}, `${it.user} may use ${what} if its server declares the tool read-only: ${ruled(it.if_it_reads.rule)}. Otherwise the call is refused: ${ruled(it.rule)}. The server has not listed its tools yet.`))
       : note(it.allowed ? "good" : "bad",
       h("p", { class: "answer" }, it.allowed ? "Yes" : "No", `: ${ruled(it.rule)}`),
       h("p", {}, `${it.user} ${it.allowed ? "may" : "may not"} use ${what}. Rule: `, h("code", {}, it.rule), "."),
-      it.is_admin && h("p", {}, "They administer; that alone allows no tool."),
-      it.bridge_status !== "ready" && h("p", {}, it.bridge_status ? `The bridge is ${STATUS[it.bridge_status] ?? it.bridge_status} now.` : "No bridge of that name is configured.")),
-    h("h3", {}, "Their groups"),
-    table("Groups and where they come from", ["Group", "Where it comes from"], rows, "They are in no group."),
+      it.is_admin && h("p", {}, "The user is an administrator. This alone does not allow them to call tools."),
+      it.bridge_status !== "ready" && h("p", {}, it.bridge_status ? `The bridge is ${STATUS[it.bridge_status] ?? it.bridge_status} now.` : "No bridge with that name is configured.")),
+    h("h3", {}, "The user's groups"),
+    table("Groups and where they come from", ["Group", "Where it comes from"], rows, "The user is in no group."),
     h("h3", {}, "Groups that may use it"),
     h("p", {}, it.allowing.length ? it.allowing.map((group) => h("span", { class: "tag" }, group)) : soft("none")),
   ];
 }
 
-// --- moving about -----------------------------------------------------------------------------
+// --- navigation -------------------------------------------------------------------------------
 
-/** A part of a page that may fail without the rest. */
+/** Loads a part of a page. If it fails, the rest of the page still works. */
 const attempt = (work) => work().catch((error) => note("bad", h("p", { role: "alert" }, sentence(error.message))));
 
 function go(page, query) {
@@ -745,7 +746,7 @@ function go(page, query) {
 let turn = 0;
 let timer = null;
 
-/** What is open and focused stays so when a page is shown anew. */
+/** Replaces the content of the page. Open details and the focus are kept. */
 function replace(parts) {
   const open = [...main.querySelectorAll("details[open]")].map((it) => it.dataset.open);
   const { focus } = document.activeElement?.dataset ?? {};
@@ -758,7 +759,7 @@ function replace(parts) {
   if (wasInside) (next ?? main).focus({ preventScroll: true });
 }
 
-/** A page that could not be shown, and the way out. */
+/** Shows why a page could not be loaded, with a button to sign in or to try again. */
 function failed(error) {
   const isIdentity = error.status === 401 || error.status === 403;
   const isNobody = error.status === 401 && !sessionStorage.getItem("key");
@@ -780,7 +781,7 @@ async function show() {
   try {
     shown = await pages[known](new URLSearchParams(query ?? ""));
   } catch (error) {
-    // What is away comes back by itself.
+    // After an outage the page reloads by itself.
     shown = { parts: failed(error), again: error.status === 0 || error.status >= 500 ? 5_000 : 0 };
   }
   if (mine !== turn) return;
@@ -788,7 +789,7 @@ async function show() {
   if (shown.again) timer = setTimeout(refresh, shown.again);
 }
 
-/** Shows a page anew by itself, unless nobody looks, or somebody copies a text or is asked something. */
+/** Reloads a page at intervals, unless the tab is hidden, a dialog is open, a request is pending or text is selected. */
 function refresh() {
   const isReading = !getSelection().isCollapsed;
   if (document.hidden || dialog.open || pending > 0 || isReading) timer = setTimeout(refresh, 3_000);

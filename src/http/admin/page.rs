@@ -1,5 +1,5 @@
-//! The admin page: three files from inside the binary, without any data. Whoever opens it is asked
-//! by the routes beside it who they are.
+//! The admin page: three files in the binary. They hold no data; the admin API identifies the
+//! caller for every request of the page.
 
 use std::sync::Arc;
 
@@ -25,18 +25,19 @@ use crate::http::{
     documents::{escape, is_known},
 };
 
-/// `{{root}}` is the path that a reverse proxy puts before ours.
+/// The page. `{{root}}` is the path prefix that a reverse proxy adds.
 const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
-/// What the page may do: run its own script and ask its own host, nothing else. Texts of servers
-/// and callers stand in it, so no text may become a script even if the page had a mistake.
+/// The policy of the page: it may run its own script and send requests to its own host, nothing
+/// else. The page shows texts of servers and callers. This policy keeps such a text from running as
+/// a script even if the page has a bug.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
     img-src data:; form-action 'none'; base-uri 'none'; frame-ancestors 'none'; \
     require-trusted-types-for 'script'; trusted-types 'none'";
 
-/// The page, for everybody: it holds nothing.
+/// The routes of the page. They need no credentials, because the files hold no data.
 pub fn routes() -> Router<Arc<AppState>> {
     Router::new()
         .route("/admin", get(page))
@@ -66,7 +67,8 @@ async fn script(headers: HeaderMap) -> Response {
     )
 }
 
-/// A file, or 304 where the browser has it: a new version of ours is seen at once.
+/// Returns a file, or 304 if the browser already has it. Browsers revalidate each time, so they get
+/// a new version at once.
 fn file(text: String, kind: &'static str, asked: &HeaderMap) -> Response {
     let tag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(Sha256::digest(&text)));
     let mut response = if is_known(asked, &tag) {

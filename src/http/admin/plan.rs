@@ -1,4 +1,4 @@
-//! `GET /plan`: what a reload of the configuration on disk would change, without doing it.
+//! `GET /plan`: what a reload of the configuration on disk would change. It changes nothing.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::guard::Operator;
 use crate::{config::Diagnostic, http::AppState, name::BridgeName};
 
-/// The changes by bridge and section, or all that is wrong.
+/// The changes by bridge and section, or all errors.
 pub async fn plan(State(state): State<Arc<AppState>>, _admin: Operator) -> Json<Value> {
     let (plan, warnings) = match state.reloader.preview() {
         Ok(preview) => preview,
@@ -33,7 +33,7 @@ fn names(names: &[BridgeName]) -> Vec<&str> {
     names.iter().map(BridgeName::as_str).collect()
 }
 
-/// Rendered, literal secrets starred out.
+/// The diagnostics as text. Secrets in them are replaced by stars.
 fn texts(diagnostics: &[Diagnostic]) -> Vec<String> {
     diagnostics.iter().map(ToString::to_string).collect()
 }

@@ -1,5 +1,5 @@
-//! Keys that groups have of their own for the servers of bridges. Their values come in and never
-//! go out.
+//! Keys that groups have of their own for the servers of bridges. The API never returns their
+//! values.
 
 use std::sync::Arc;
 
@@ -31,9 +31,9 @@ use crate::{
 pub struct NewKey {
     /// The group.
     tenant_id: String,
-    /// The bridge, there or not.
+    /// The bridge. It does not have to be configured.
     server_id: String,
-    /// The variable of the configuration that it takes the place of.
+    /// The variable of the configuration that the key replaces.
     key_name: String,
     /// Its value.
     #[serde(deserialize_with = "secret")]
@@ -60,7 +60,7 @@ pub async fn list(
     shown(&state, &admin, |_| true).await
 }
 
-/// `GET /tenant-keys/{group}`: none is an empty list.
+/// `GET /tenant-keys/{group}`: the keys of one group. A group without keys gets an empty list.
 pub async fn of_group(
     State(state): State<Arc<AppState>>,
     Operator(admin): Operator,
@@ -69,7 +69,7 @@ pub async fn of_group(
     shown(&state, &admin, |name| name.group == group).await
 }
 
-/// `POST /tenant-keys`: over a value that may be there.
+/// `POST /tenant-keys`: sets a key and replaces an earlier value.
 pub async fn set(
     State(state): State<Arc<AppState>>,
     Operator(admin): Operator,
@@ -86,7 +86,7 @@ pub async fn set(
     warnings.extend(advice::of_group(&admin, &name.group, GroupAt::Grant).await?);
     warnings.extend(advice::of_bridge(&state, &name.bridge));
     let of_variable = bridge.and_then(|bridge| variable_advice(bridge, &name.variable));
-    // Whether it takes the place of anything.
+    // Whether the key replaces a variable of a configured bridge.
     let is_known = bridge.is_some() && of_variable.is_none();
     warnings.extend(of_variable);
     let (store, keyring) = (admin.store()?, admin.keyring()?);
@@ -117,7 +117,7 @@ pub async fn remove(
     let done = admin.store()?.remove_group_key(&admin.actor, &name).await;
     if !done.map_err(refused)? {
         return Err(ApiError::not_found(
-            "that group has no such key for that bridge; GET /admin/api/tenant-keys lists them",
+            "this group has no such key for this bridge; GET /admin/api/tenant-keys lists all keys",
         ));
     }
     Ok(Json(json!({
@@ -126,7 +126,7 @@ pub async fn remove(
     })))
 }
 
-/// Those that are asked for, with what is wrong with them.
+/// The wanted keys, each with its problem if it cannot be used.
 async fn shown(
     state: &AppState,
     admin: &Admin,
@@ -147,9 +147,10 @@ async fn shown(
     Ok(Json(json!({ "count": keys.len(), "keys": keys })))
 }
 
-/// Why calls of a group to a bridge are refused for what is stored for it, if they are.
+/// Why calls of a group to a bridge are refused because of its stored key or endpoint. `None` if
+/// they are not refused.
 pub fn problem(state: &AppState, group: &str, bridge: &str) -> Option<String> {
-    // Whatever stands in the table: the proxy took any text for a server.
+    // The table may hold any name, because the Python proxy did not check the names of servers.
     let bridge = BridgeName::mcpo(bridge).ok()?;
     match state.group_keys.of(&[Arc::from(group)], &bridge) {
         Err(GroupKeyRefusal::Unusable { why, .. }) => Some(why.to_string()),
@@ -157,17 +158,19 @@ pub fn problem(state: &AppState, group: &str, bridge: &str) -> Option<String> {
     }
 }
 
-/// Nothing can be sealed: for the operator to mend, and the sentence says how.
+/// The error if there is no key to encrypt secrets with. The operator has to set one, and the error
+/// says how.
 fn no_key(error: &KeyError) -> ApiError {
     tracing::warn!("{error}");
     ApiError::new(ErrorCode::NoSecretKey, error.to_string())
 }
 
-/// A value that shows itself to nobody from the first moment on. An error does not repeat it.
+/// Reads a value as a secret from the start, so that it never appears in logs. The error does not
+/// repeat the value.
 fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
     let value = Value::deserialize(deserializer)?;
     match value {
         Value::String(text) => Ok(Secret::new(text)),
-        _ => Err(serde::de::Error::custom("`key_value` is no text")),
+        _ => Err(serde::de::Error::custom("`key_value` must be a string")),
     }
 }

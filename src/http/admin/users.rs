@@ -15,7 +15,7 @@ use crate::{access::GroupAt, http::error::ApiError};
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Membership {
-    /// Their e-mail, in any case of letters.
+    /// The e-mail address of the user. Case does not matter.
     email: String,
     /// The group.
     group_name: String,
@@ -25,7 +25,7 @@ pub struct Membership {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Person {
-    /// Their e-mail, in any case of letters.
+    /// The e-mail address of the user. Case does not matter.
     email: String,
 }
 
@@ -53,7 +53,7 @@ pub async fn add_to_group(
         words::email(&given.email)?,
         words::group(&given.group_name)?,
     );
-    // Before it is made, because afterwards the group is known.
+    // The warning must be found before the member is added, because afterwards the group is known.
     let warning = advice::of_group(&admin, &group, GroupAt::Member).await?;
     let done = admin
         .store()?
@@ -74,7 +74,7 @@ pub async fn remove_from_group(
     Operator(admin): Operator,
     Given(given): Given<Membership>,
 ) -> Result<Json<Value>, ApiError> {
-    // Whatever stands in the tables can be removed, well named or not.
+    // The name is not checked, so that any row in the tables can be removed.
     let (email, group) = (given.email.trim().to_ascii_lowercase(), given.group_name);
     let done = admin
         .store()?

@@ -1,4 +1,4 @@
-//! The words of requests: e-mails, names, patterns, times.
+//! Parses the values in requests: e-mail addresses, names, patterns, times.
 
 use jiff::Timestamp;
 
@@ -10,50 +10,53 @@ use crate::{
     name::{BridgeName, check_name},
 };
 
-/// An e-mail in lower case.
+/// An e-mail address, converted to lower case.
 pub fn email(text: &str) -> Result<String, ApiError> {
     let email = text.trim().to_ascii_lowercase();
     if config::is_email(&email) {
         Ok(email)
     } else {
-        Err(invalid(format!("`{}` is no e-mail", shown(text))))
+        Err(invalid(format!(
+            "`{}` is not a valid e-mail address",
+            shown(text)
+        )))
     }
 }
 
-/// The name of a group, as [`check_name`] takes it.
+/// The name of a group. [`check_name`] checks it.
 pub fn group(text: &str) -> Result<String, ApiError> {
     check_name("group", text)
         .map_err(|detail| ApiError::new(ErrorCode::InvalidName, detail).of_caller())?;
     Ok(text.to_owned())
 }
 
-/// The name of a key; logs and records show it, and it must not read there as a person.
+/// The name of a key. It appears in logs and records, so it must not look like a user.
 pub fn key_name(text: &str) -> Result<String, ApiError> {
     config::check_key_name(text).map_err(invalid)?;
     check_name("key", text).map_err(invalid)?;
     Ok(text.to_owned())
 }
 
-/// The name of a variable, as the environment has them.
+/// The name of an environment variable.
 pub fn variable(text: &str) -> Result<String, ApiError> {
     credential::variable(text).map_err(invalid)?;
     Ok(text.to_owned())
 }
 
-/// The name of a bridge, there or not.
+/// The name of a bridge. The bridge does not have to be configured.
 pub fn bridge(text: &str) -> Result<BridgeName, ApiError> {
     BridgeName::parse(text).map_err(|bad| invalid(bad.to_string()))
 }
 
-/// Patterns over tool names. None at all would mean every tool, so that must be said by leaving
-/// them out.
+/// Patterns for tool names. `None` means all tools. An empty list is refused, because it could be
+/// read as all tools or as no tool.
 pub fn patterns(texts: Option<Vec<String>>) -> Result<Vec<String>, ApiError> {
     let Some(texts) = texts else {
         return Ok(Vec::new());
     };
     if texts.is_empty() {
         return Err(invalid(
-            "`tools` names no tool; leave it out for all of them, or revoke the grant for none",
+            "`tools` is an empty list; leave it out to grant all tools, or revoke the grant to allow none",
         ));
     }
     for text in &texts {
@@ -63,7 +66,7 @@ pub fn patterns(texts: Option<Vec<String>>) -> Result<Vec<String>, ApiError> {
     Ok(texts)
 }
 
-/// A moment, in microseconds since 1970: a time, or how long ago.
+/// A time in microseconds since 1970, from a timestamp or an age.
 pub fn moment(key: &str, text: Option<&str>, now: Timestamp) -> Result<Option<i64>, ApiError> {
     text.map(|text| audit::instant(text, now))
         .transpose()

@@ -1,4 +1,4 @@
-//! `GET /oauth/callback`: back from the authorization server.
+//! `GET /oauth/callback`: the authorization server sends the browser back here.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::{
     rate::CallerKey,
 };
 
-/// Takes the answer of a login in.
+/// Handles the authorization response.
 pub async fn callback(
     State(state): State<Arc<AppState>>,
     Query(answer): Query<Answer>,
@@ -28,7 +28,7 @@ pub async fn callback(
     match finish(&state, &answer, &sender).await {
         Ok(finished) => welcome(&state, &finished),
         Err(error) => {
-            tracing::warn!(%error, "a login came to nothing");
+            tracing::warn!(%error, "a login failed");
             failed(&state, &error)
         }
     }
@@ -48,17 +48,17 @@ async fn finish(
     logins.finish(answer, held.as_ref(), find).await
 }
 
-/// Says so, and has the bridge learn its tools meanwhile.
+/// Tells the user that the account is connected. Meanwhile the bridge lists the server's tools.
 fn welcome(state: &AppState, finished: &Finished) -> Response {
     let account = &finished.account;
     let text = if account.subject.is_empty() {
         format!(
-            "Bridge {} now acts with this account for everybody who may use it. You can close this page.",
+            "Bridge {} now acts with this account for everyone who may use it. You can close this page.",
             account.bridge
         )
     } else {
         format!(
-            "Bridge {} now acts with this account for {}. You can close this page and try again what you were about to do.",
+            "Bridge {} now acts with this account for {}. You can close this page and retry what you were doing.",
             account.bridge, finished.caller
         )
     };
@@ -71,10 +71,10 @@ fn welcome(state: &AppState, finished: &Finished) -> Response {
         let caller = Caller::named(&account.subject, Proof::Session);
         let caller = CallerKey::of(&caller, None);
         state.registry.tracker().spawn(async move {
-            // Its old session showed the old account.
+            // The old session used the old account.
             bridge.dismiss(&owner);
             if let Err(reason) = bridge.welcome(&owner, caller).await {
-                tracing::warn!(bridge.name = %bridge.name(), %reason, "the account is connected, and its server is not reached");
+                tracing::warn!(bridge.name = %bridge.name(), %reason, "the account is connected, but its server cannot be reached");
             }
         });
     }

@@ -1,4 +1,4 @@
-//! What a browser holds between the question and the answer of a login.
+//! The cookie that ties a login to the browser that started it.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::{HeaderMap, HeaderValue, header::COOKIE};
@@ -6,14 +6,14 @@ use url::Url;
 
 use crate::secret::Secret;
 
-/// Its name.
+/// The name of the cookie.
 const NAME: &str = "mcp_bridge_login";
-/// Its random part, in bytes.
+/// The length of its random part, in bytes.
 const BYTES: usize = 32;
-/// How long it is held, in seconds: as long as a login may take.
+/// How long the browser keeps the cookie, in seconds. A login may take as long.
 const MAX_AGE: u64 = 600;
 
-/// What the browser holds, if it looks like ours.
+/// The cookie's value, if the browser sent one in the expected form.
 pub fn held(headers: &HeaderMap) -> Option<Secret> {
     let cookies = headers.get_all(COOKIE).iter();
     let texts = cookies.filter_map(|value| value.to_str().ok());
@@ -29,13 +29,14 @@ pub fn held(headers: &HeaderMap) -> Option<Secret> {
         .map(|(_, value)| Secret::new(value))
 }
 
-/// Something new to hold.
+/// A new random value.
 pub fn fresh() -> Secret {
     let random: [u8; BYTES] = rand::random();
     Secret::new(URL_SAFE_NO_PAD.encode(random))
 }
 
-/// The header that hands it over. `Lax`, because the answer comes as a navigation from another site.
+/// The `Set-Cookie` header. It uses `SameSite=Lax` because the authorization response is a
+/// navigation from another site.
 pub fn header(held: &Secret, public_url: &Url) -> Option<HeaderValue> {
     let path = public_url.path().trim_end_matches('/');
     let secure = if public_url.scheme() == "https" {

@@ -1,4 +1,4 @@
-//! Links that lead a person to the page where an account is connected.
+//! Links to the page where a person connects an account.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -14,7 +14,8 @@ use crate::{
     store::AccountKey,
 };
 
-/// Where browsers reach us: the operator's word, else this machine by the port that we listen on.
+/// The URL at which browsers reach the bridge: `public_url` from the configuration, or else this
+/// machine with the port that the bridge listens on.
 pub fn public_url(config: &Config) -> Url {
     if let Some(url) = &config.server.public_url {
         return url.clone();
@@ -29,13 +30,13 @@ pub fn public_url(config: &Config) -> Url {
     text.parse().unwrap_or_else(|_| localhost())
 }
 
-/// `http://localhost`; a constant, so it parses.
-#[expect(clippy::expect_used, reason = "a constant")]
+/// `http://localhost`.
+#[expect(clippy::expect_used, reason = "the text is a constant that parses")]
 fn localhost() -> Url {
     "http://localhost".parse().expect("a URL")
 }
 
-/// A place below where browsers reach us.
+/// A URL below the public URL.
 pub fn below(config: &Config, path: &str) -> Url {
     let mut url = public_url(config);
     let root = url.path().trim_end_matches('/').to_owned();
@@ -43,7 +44,8 @@ pub fn below(config: &Config, path: &str) -> Url {
     url
 }
 
-/// A path for logs and traces: the id of a link does not stand there, so that nobody goes on with it.
+/// The path for logs and traces. The id of a link is removed, so that readers of the log cannot use
+/// the link.
 pub fn without_link(path: &str) -> Cow<'_, str> {
     match path.rsplit_once('/') {
         Some((before, id)) if before.ends_with("/c") && is_ticket_id(id) => {
@@ -53,7 +55,8 @@ pub fn without_link(path: &str) -> Cow<'_, str> {
     }
 }
 
-/// A link with which a caller connects an account: their own, or with `shared` everybody's.
+/// A link with which a caller connects their own account, or with `shared` the account that all
+/// callers share.
 pub async fn connect_link(
     state: &AppState,
     bridge: &Bridge,
@@ -61,7 +64,7 @@ pub async fn connect_link(
     shared: bool,
 ) -> Result<Url, ApiError> {
     let tickets = state.credentials.accounts().tickets().ok_or_else(|| {
-        let words = "nothing is kept here, so nobody can connect an account: this bridge was started without [database]";
+        let words = "accounts cannot be connected: this bridge was started without a database; set [database] in bridges.toml";
         ApiError::new(ErrorCode::NoDatabase, words)
     })?;
     let account = if shared {
@@ -73,7 +76,7 @@ pub async fn connect_link(
     } else {
         let owner = Owner::caller(caller).and_then(|it| it.account(bridge.name().as_str()));
         owner.ok_or_else(|| {
-            let words = "an account belongs to somebody, and who calls is not known";
+            let words = "an account belongs to one caller, and this request does not identify its caller; send an API key or a session token";
             ApiError::new(ErrorCode::Forbidden, words)
         })?
     };
@@ -85,7 +88,7 @@ pub async fn connect_link(
     Ok(below(&state.settings.load().config, &format!("/c/{id}")))
 }
 
-/// A refusal that asks the caller to connect their account, with the link to it.
+/// Adds a link to an error that asks the caller to connect an account.
 pub async fn with_link(
     state: &AppState,
     bridge: &Arc<Bridge>,
@@ -98,7 +101,7 @@ pub async fn with_link(
     match connect_link(state, bridge, caller, false).await {
         Ok(url) => error.connect_at(&url),
         Err(reason) => {
-            tracing::warn!(bridge.name = %bridge.name(), reason = %reason.detail, "no link to connect an account");
+            tracing::warn!(bridge.name = %bridge.name(), reason = %reason.detail, "a link to connect an account could not be made");
             error
         }
     }

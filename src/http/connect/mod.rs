@@ -1,20 +1,21 @@
-//! `/oauth`: people connect accounts at servers, in a browser or for a program that shows them a link.
+//! `/oauth`: users connect their accounts at servers, in a browser or through a client that shows
+//! them a link.
 //!
-//! | route | what |
+//! | route | what it does |
 //! |---|---|
-//! | `GET /oauth` | the bridges that somebody logs in to, and how that stands for the caller |
-//! | `POST /oauth/{bridge}/connect` with JSON | a link for the caller, good for some minutes |
-//! | `GET /c/{id}` | the page behind the link: it asks, and names who it is for |
-//! | `GET /oauth/{bridge}/connect` | the same page for the person who is signed in |
-//! | `POST` from that page | on to the authorization server |
-//! | `GET /oauth/callback` | back from there |
+//! | `GET /oauth` | lists the bridges that need a login, and whether the caller is connected |
+//! | `POST /oauth/{bridge}/connect` with JSON | returns a link for the caller that is valid for a few minutes |
+//! | `GET /c/{id}` | shows the page behind the link, which asks for consent and names the user of the link |
+//! | `GET /oauth/{bridge}/connect` | shows the same page to the signed-in user |
+//! | `POST` from that page | redirects to the authorization server |
+//! | `GET /oauth/callback` | receives the authorization response |
 //! | `DELETE /oauth/{bridge}/connect` | forgets the caller's account |
-//! | `GET /oauth/client-metadata.json` | us as a client (OAuth client id metadata document) |
+//! | `GET /oauth/client-metadata.json` | describes the bridge as a client (OAuth client ID metadata document) |
 //!
-//! An account of a caller is connected by that caller; one for everybody by an administrator. A link
-//! carries the id of a stored [`Ticket`](crate::credential::Ticket), which says for whom it is; whoever opens it and
-//! proves to be somebody else is refused, and whoever proves nothing sees the name before they go on
-//! (MCP security best practices, session hijacking).
+//! Callers connect their own accounts. Only an administrator connects a shared account. A link
+//! carries the id of a stored [`Ticket`](crate::credential::Ticket), which names its user. A user
+//! who is identified as another user is refused. A browser without credentials sees the name of the
+//! link's user before it continues (MCP security best practices, session hijacking).
 
 mod callback;
 mod cookie;

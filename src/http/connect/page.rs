@@ -1,4 +1,4 @@
-//! The pages that a person sees while they connect an account.
+//! The pages that a user sees while they connect an account.
 
 use axum::{
     body::Body,
@@ -19,56 +19,58 @@ use crate::{
     http::{documents::escape, error::ApiError},
 };
 
-/// `{{root}}` is the path that a reverse proxy puts before ours.
+/// The page. `{{root}}` is the path prefix that a reverse proxy adds.
 const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 
-/// What a page may do: show itself. No script, no frame around it that could catch a click.
+/// The policy of a page without a form. The page loads no script, and no other page can frame it to
+/// intercept clicks.
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src data:; form-action 'none'; \
     base-uri 'none'; frame-ancestors 'none'";
-/// The same for the question, whose form leads on to the authorization server: browsers hold
-/// redirects of a form to this too, and where that server is, is found out after the form was sent.
+/// The policy of the consent page. `form-action` allows every web address, because browsers apply
+/// it to the redirects after a form submission too, and the address of the authorization server is
+/// known only after the form is sent.
 const ASKING: &str = "default-src 'none'; style-src 'self'; img-src data:; \
     form-action 'self' https: http:; base-uri 'none'; frame-ancestors 'none'";
 
-/// What a page says.
+/// The texts of a page.
 #[derive(Debug, Clone, Copy)]
 pub struct Words<'a> {
-    /// In the title bar and above.
+    /// The title bar and the heading.
     pub title: &'a str,
     /// One sentence.
     pub text: &'a str,
 }
 
-/// What the page that asks says.
+/// What the consent page shows.
 #[derive(Debug, Clone, Copy)]
 pub struct Question<'a> {
-    /// For whom, and at which bridge.
+    /// The user and the bridge of the link.
     pub ticket: &'a Ticket,
     /// The id of the ticket.
     pub id: &'a str,
-    /// The origin of the server.
+    /// The origin of the MCP server.
     pub server: &'a str,
-    /// Whose server it is, where that is known.
+    /// The company that runs the server, if known.
     pub vendor: Option<&'a str>,
 }
 
-/// Asks whether to go on, and says who for.
+/// The page that asks for consent and names the user.
 pub fn question(root: &str, asked: &Question<'_>) -> Response {
     let ticket = asked.ticket;
     let name = asked.vendor.unwrap_or(&ticket.bridge);
     let (title, whose, warning) = if ticket.subject.is_empty() {
         (
-            format!("Connect {name} for everybody"),
-            "everybody who may use it".to_owned(),
-            "Each person who may use this bridge will act there as the account that you log in with. Take one that is meant for it.".to_owned(),
+            format!("Connect {name} for everyone"),
+            "everyone who may use it".to_owned(),
+            "Everyone who may use this bridge will act there as the account that you log in with. Use an account that is meant to be shared.".to_owned(),
         )
     } else {
         (
             format!("Connect your {name} account"),
             ticket.caller.clone(),
             format!(
-                "What {} does with this bridge will be done there as the account that you log in with. If that is not you, close this page: somebody sent you their link.",
+                "Everything that {} does with this bridge will use the account that you log in with. If that is not you, close this page: you opened a link that was made for another user.",
                 ticket.caller
             ),
         )
@@ -96,13 +98,13 @@ pub fn question(root: &str, asked: &Question<'_>) -> Response {
     response
 }
 
-/// Says that it is done.
+/// The page for a connected account.
 pub fn done(root: &str, words: Words<'_>) -> Response {
     let body = format!("<p>{}</p>", escape(words.text));
     page(root, StatusCode::OK, "done", words.title, &body)
 }
 
-/// Says why it is not, and where to go from here.
+/// The page for a failed login. It gives the reason and a link to Open WebUI.
 pub fn problem(
     root: &str,
     status: StatusCode,
@@ -119,7 +121,7 @@ pub fn problem(
     page(root, status, "problem", words.title, &body)
 }
 
-/// A clause as a sentence of its own.
+/// Turns a clause into a sentence.
 fn sentence(clause: &str) -> String {
     let mut letters = clause.chars();
     let first = letters.next().map(char::to_uppercase);
@@ -130,17 +132,17 @@ fn sentence(clause: &str) -> String {
     text
 }
 
-/// An error of ours, as a page.
+/// Shows an error as a page.
 pub fn refusal(root: &str, error: &ApiError, open_webui: Option<&Url>) -> Response {
     let text = error
         .detail
         .as_str()
         .map_or_else(|| error.detail.to_string(), str::to_owned);
     let title = match error.status {
-        StatusCode::UNAUTHORIZED => "Who are you?",
-        StatusCode::FORBIDDEN => "Not for you",
-        StatusCode::NOT_FOUND => "Not here",
-        StatusCode::BAD_REQUEST => "This link does not count",
+        StatusCode::UNAUTHORIZED => "Sign in first",
+        StatusCode::FORBIDDEN => "Access denied",
+        StatusCode::NOT_FOUND => "Not found",
+        StatusCode::BAD_REQUEST => "This link is not valid",
         _ => "The account cannot be connected now",
     };
     let words = Words { title, text: &text };
@@ -165,7 +167,8 @@ fn page(root: &str, status: StatusCode, kind: &str, title: &str, body: &str) -> 
     response
 }
 
-/// A link in a page's address must not travel on, and a page of a login is not kept.
+/// Sets headers that keep the link in the page's address from leaking and keep the page out of
+/// caches.
 fn harden(response: &mut Response, kind: &'static str) {
     let fixed: [(HeaderName, &'static str); 5] = [
         (CONTENT_TYPE, kind),

@@ -1,4 +1,4 @@
-//! Asking for a link, opening it, going on, and disconnecting.
+//! The routes: get a link, open it, continue to the login, disconnect.
 
 use std::sync::Arc;
 
@@ -30,10 +30,11 @@ use crate::{
     store::{AccountKey, Actor},
 };
 
-/// No request here is larger, in bytes.
+/// The largest request body, in bytes.
 const BODY_BYTES_MAX: usize = 16 << 10;
 
-/// The routes. Only for the native flavor: `oauth` may name a server of mcpo.
+/// The routes. Only the native flavor has them: under mcpo's rules `oauth` may be the name of a
+/// server.
 pub fn routes() -> Router<Arc<AppState>> {
     Router::new()
         .route("/c/{id}", any(short))
@@ -48,14 +49,14 @@ pub fn routes() -> Router<Arc<AppState>> {
         )
 }
 
-/// What a link carries.
+/// The query of a link.
 #[derive(Debug, Deserialize)]
 struct Carried {
-    /// The sealed ticket.
+    /// The id of the ticket.
     ticket: Option<String>,
 }
 
-/// `GET /oauth`: the bridges that somebody logs in to.
+/// `GET /oauth`: the bridges that need a login.
 async fn list(State(state): State<Arc<AppState>>, sender: Sender) -> Result<Json<Value>, ApiError> {
     let view = identity::view(&state.settings.load_full(), &sender).await?;
     let mut bridges = Vec::new();
@@ -83,7 +84,7 @@ async fn list(State(state): State<Arc<AppState>>, sender: Sender) -> Result<Json
     Ok(Json(json!({ "bridges": bridges })))
 }
 
-/// Whether there is an account.
+/// Whether the account is connected.
 async fn is_connected(state: &AppState, account: &AccountKey) -> Result<bool, ApiError> {
     match state.credentials.accounts().store() {
         Some(store) => {
@@ -94,8 +95,7 @@ async fn is_connected(state: &AppState, account: &AccountKey) -> Result<bool, Ap
     }
 }
 
-/// `GET /oauth/{bridge}/connect`: the page behind a link. Whoever has none and proves who they are
-/// gets one.
+/// `GET /oauth/{bridge}/connect`: the page behind a link. A signed-in user without a link gets one.
 async fn open(
     State(state): State<Arc<AppState>>,
     Path(name): Path<String>,
@@ -120,8 +120,8 @@ async fn open(
     opened.unwrap_or_else(|error| page::refusal(&root, &error, open_webui(&state).as_ref()))
 }
 
-/// `POST /oauth/{bridge}/connect`: with JSON, a link for the caller; from our page, on to the
-/// authorization server.
+/// `POST /oauth/{bridge}/connect`: with a JSON body, returns a link for the caller; with the form
+/// of the consent page, redirects to the authorization server.
 async fn go_on(
     State(state): State<Arc<AppState>>,
     Path(name): Path<String>,
@@ -143,7 +143,7 @@ async fn go_on(
     })
 }
 
-/// A link for whoever asks.
+/// Makes a link for the caller.
 async fn ask(state: &AppState, name: &str, sender: &Sender) -> Result<Value, ApiError> {
     let view = identity::view(&state.settings.load_full(), sender).await?;
     let bridge = bridge(state, name)?;
@@ -157,12 +157,13 @@ async fn ask(state: &AppState, name: &str, sender: &Sender) -> Result<Value, Api
     }))
 }
 
-/// Whoever may use a bridge connects their own account there; everybody's, an administrator.
+/// A link to connect an account. A caller who may use the bridge connects their own account. Only
+/// an administrator connects a shared account.
 async fn link_for(state: &AppState, bridge: &Bridge, view: &View) -> Result<url::Url, ApiError> {
     let is_shared = bridge.config.credential != CredentialKind::Caller;
     if is_shared && !identity::administers_all(view) {
         let detail = format!(
-            "the account of bridge `{}` is shared by everybody; an administrator of all workspaces connects it",
+            "the account of bridge `{}` is shared by all callers; only an administrator of the default workspace can connect it",
             bridge.name()
         );
         return Err(ApiError::new(ErrorCode::Forbidden, detail));
@@ -182,7 +183,7 @@ pub async fn begin(
     request: Body,
 ) -> Result<Response, ApiError> {
     if !browser::is_same_origin(sender) {
-        let words = "this page is opened by a link, and goes on by its own button";
+        let words = "the request did not come from the consent page; open the link again and use the button on the page";
         return Err(ApiError::new(ErrorCode::ForbiddenOrigin, words));
     }
     let form = body::read(request, BODY_BYTES_MAX, None).await?;
@@ -215,8 +216,8 @@ pub async fn begin(
     Ok(response)
 }
 
-/// `DELETE /oauth/{bridge}/connect`: forgets the caller's own account; everybody's, for an
-/// administrator.
+/// `DELETE /oauth/{bridge}/connect`: forgets the caller's own account. An administrator forgets a
+/// shared account.
 async fn disconnect(
     State(state): State<Arc<AppState>>,
     Path(name): Path<String>,
@@ -226,8 +227,7 @@ async fn disconnect(
     let bridge = bridge(&state, &name)?;
     let is_shared = bridge.config.credential != CredentialKind::Caller;
     if is_shared && !identity::administers_all(&view) {
-        let words =
-            "the account is shared by everybody; an administrator of all workspaces disconnects it";
+        let words = "the account is shared by all callers; only an administrator of the default workspace can disconnect it";
         return Err(ApiError::new(ErrorCode::Forbidden, words));
     }
     let owner = if is_shared {
@@ -237,7 +237,7 @@ async fn disconnect(
     };
     let account = owner.as_ref().and_then(|it| it.account(&name));
     let (Some(owner), Some(account)) = (owner, account) else {
-        let words = "an account belongs to somebody, and who calls is not known";
+        let words = "an account belongs to one caller, and this request does not identify its caller; send an API key or a session token";
         return Err(ApiError::new(ErrorCode::Forbidden, words));
     };
     let caller = view.caller();
@@ -281,8 +281,9 @@ pub async fn forget(
     Ok(is_gone)
 }
 
-/// `GET /oauth/client-metadata.json`: an authorization server reads who we are (draft-ietf-oauth-
-/// client-id-metadata-document). Its own address is our id.
+/// `GET /oauth/client-metadata.json`: describes the bridge to authorization servers
+/// (draft-ietf-oauth-client-id-metadata-document). The URL of this document is the bridge's client
+/// id.
 async fn client_metadata(State(state): State<Arc<AppState>>) -> Json<Value> {
     let config = &state.settings.load().config;
     Json(json!({
@@ -296,7 +297,7 @@ async fn client_metadata(State(state): State<Arc<AppState>>) -> Json<Value> {
     }))
 }
 
-/// The bridge of a name.
+/// The bridge with this name.
 pub fn bridge(state: &AppState, name: &str) -> Result<Arc<Bridge>, ApiError> {
     let found = state.registry.roster().get(name).map(Arc::clone);
     found.ok_or_else(|| {
@@ -305,15 +306,15 @@ pub fn bridge(state: &AppState, name: &str) -> Result<Arc<Bridge>, ApiError> {
     })
 }
 
-/// What connects accounts.
+/// The logins. They need a database.
 pub fn logins(state: &AppState) -> Result<Logins, ApiError> {
     state.credentials.accounts().logins().ok_or_else(|| {
-        let words = "nothing is kept here, so nobody can connect an account: this bridge was started without [database]";
+        let words = "accounts cannot be connected: this bridge was started without a database; set [database] in bridges.toml";
         ApiError::new(ErrorCode::NoDatabase, words)
     })
 }
 
-/// Whose account a bridge shows.
+/// Whether the account of a bridge is shared or belongs to the caller.
 fn whose(bridge: &Bridge) -> &'static str {
     match bridge.config.credential {
         CredentialKind::Shared | CredentialKind::Group => "shared",
@@ -321,7 +322,7 @@ fn whose(bridge: &Bridge) -> &'static str {
     }
 }
 
-/// A login that came to nothing.
+/// The error for a failed login.
 pub fn refused(error: &LoginError) -> ApiError {
     let code = match error {
         LoginError::Unknown => ErrorCode::LoginUnknown,
@@ -335,12 +336,12 @@ pub fn refused(error: &LoginError) -> ApiError {
     ApiError::new(code, error.to_string())
 }
 
-/// The path that a reverse proxy puts before ours.
+/// The path prefix that a reverse proxy adds.
 pub fn root_of(state: &AppState) -> String {
     state.settings.load().config.server.root_path.clone()
 }
 
-/// A page that says why a login came to nothing.
+/// The page for a failed login, with the reason.
 pub fn failed(state: &AppState, error: &LoginError) -> Response {
     let error = refused(error);
     let text = error.detail.as_str().unwrap_or_default().to_owned();

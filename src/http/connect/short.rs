@@ -1,4 +1,4 @@
-//! The page behind a link, for whom a link counts, and the short address of it.
+//! The short address of a link, the page behind it, and the check that the user may use it.
 
 use std::sync::Arc;
 
@@ -21,7 +21,8 @@ use crate::{
     http::{AppState, error::ApiError, identity, sender::Sender},
 };
 
-/// A person without a name here: their browser shows neither a session of Open WebUI nor anything else.
+/// The error for a browser that does not identify its user: it sent no session of Open WebUI and no
+/// other credentials.
 pub fn nobody(error: ApiError) -> ApiError {
     if error.code == ErrorCode::Unauthorized {
         let words = "open this page from the chat, or sign in to Open WebUI first";
@@ -30,13 +31,13 @@ pub fn nobody(error: ApiError) -> ApiError {
     error
 }
 
-/// Where people sign in, where that is known.
+/// The address where users sign in, if it is configured.
 pub fn open_webui(state: &AppState) -> Option<url::Url> {
     state.settings.load().config.identity.open_webui.url.clone()
 }
 
-/// `/c/{id}`: the page behind a link, and what its button sends. A bridge may be called `c`; what cannot be
-/// a link is for it.
+/// `/c/{id}`: the page behind a link, and the form that its button sends. A bridge may be called
+/// `c`, so requests that cannot be for a link go to that bridge.
 pub async fn short(
     State(state): State<Arc<AppState>>,
     Path(id): Path<String>,
@@ -60,7 +61,7 @@ pub async fn short(
     })
 }
 
-/// The page that asks whether to go on.
+/// The page that asks for consent.
 pub async fn asked(
     state: &AppState,
     named: Option<&Bridge>,
@@ -74,13 +75,13 @@ pub async fn asked(
         ticket: &ticket,
         id,
         server: &server.origin().ascii_serialization(),
-        // The operator's title first: a server could call itself like another one.
+        // The operator's title comes first, because a server could take the name of another one.
         vendor: bridge.config.title.as_deref().or(vendor_of(server)),
     };
     Ok(page::question(&root_of(state), &question))
 }
 
-/// Whether a body is that of a form.
+/// Whether the body is a form.
 pub fn is_form(headers: &HeaderMap) -> bool {
     headers.get(CONTENT_TYPE).is_some_and(|kind| {
         kind.as_bytes()
@@ -88,13 +89,13 @@ pub fn is_form(headers: &HeaderMap) -> bool {
     })
 }
 
-/// What keeps tickets.
+/// The store of tickets.
 pub fn tickets(state: &AppState) -> Result<Tickets, ApiError> {
     let tickets = state.credentials.accounts().tickets();
-    tickets.ok_or_else(|| ApiError::not_found("nobody can connect an account here"))
+    tickets.ok_or_else(|| ApiError::not_found("accounts cannot be connected: this bridge was started without a database; set [database] in bridges.toml"))
 }
 
-/// Why a link does not count.
+/// The error for a link that is not valid.
 pub fn bad_link(error: BadTicket) -> ApiError {
     match error {
         BadTicket::Store(error) => ApiError::store(error),
@@ -103,7 +104,8 @@ pub fn bad_link(error: BadTicket) -> ApiError {
     }
 }
 
-/// Compares a ticket with the bridge that is named, if one is, and with the person who brings it: its bridge.
+/// Checks a ticket against the bridge in the path, if there is one, and against the user who opens
+/// it. Returns the ticket's bridge.
 pub async fn check(
     state: &AppState,
     named: Option<&Bridge>,
@@ -119,8 +121,8 @@ pub async fn check(
     Ok(bridge)
 }
 
-/// Refuses whoever proves to be somebody else than the link is for. A browser that proves nothing may
-/// go on: the page has told it the name.
+/// Refuses a user who is identified as another user than the one the link is for. A browser without
+/// credentials may continue, because the page shows the name of the link's user.
 async fn is_theirs(
     state: &AppState,
     bridge: &Bridge,
@@ -144,9 +146,9 @@ async fn is_theirs(
     if is_same {
         return Ok(());
     }
-    tracing::warn!(bridge.name = %bridge.name(), caller = %caller.id, "a link to connect an account was opened by somebody else");
+    tracing::warn!(bridge.name = %bridge.name(), caller = %caller.id, "another user opened a link to connect an account");
     let detail = format!(
-        "this link is for {}, and you are {}; ask for one of your own",
+        "this link is for {}, and you are {}; ask for a link of your own",
         ticket.caller, caller.id
     );
     Err(ApiError::new(ErrorCode::NotYourLink, detail))

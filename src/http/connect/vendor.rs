@@ -1,9 +1,10 @@
-//! What people call the company behind a server's address.
+//! The names of the companies that run well-known servers.
 
 use url::{Host, Url};
 
-/// Domains of well-known servers, and the names of their companies. A server's own word does not count here: it
-/// could call itself anything on the page where people decide whether to log in.
+/// Domains of well-known servers and the names of their companies. The name that a server gives
+/// itself is not used: on the page where users decide whether to log in, a server could pretend to
+/// be another one.
 const VENDORS: [(&str, &str); 34] = [
     ("airtable.com", "Airtable"),
     ("asana.com", "Asana"),
@@ -41,7 +42,7 @@ const VENDORS: [(&str, &str); 34] = [
     ("zapier.com", "Zapier"),
 ];
 
-/// The company, where the address is under one of its domains.
+/// The name of the company, if the address is below one of its domains.
 pub fn vendor_of(server: &Url) -> Option<&'static str> {
     let Some(Host::Domain(host)) = server.host() else {
         return None;

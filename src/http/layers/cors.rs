@@ -1,4 +1,4 @@
-//! Cross-origin requests of browsers (Fetch standard, CORS protocol), as mcpo answers them.
+//! CORS for browsers (Fetch standard, CORS protocol), with the same answers as mcpo.
 
 use std::sync::Arc;
 
@@ -10,8 +10,9 @@ use crate::{
     http::{browser::is_allowed_origin, state::Settings},
 };
 
-/// Administration is for pages of our own. Allowed origins are echoed, with credentials: pages of `Open WebUI` send them. The list is read
-/// from the settings in force, so that a reload applies.
+/// Allowed origins are echoed and may send credentials, because pages of Open WebUI send them. The
+/// admin routes allow no other origin. The list of origins is read from the current settings, so a
+/// reload applies at once.
 pub fn cors(settings: Arc<ArcSwap<Settings>>) -> CorsLayer {
     let allowed = AllowOrigin::predicate(move |origin, parts| {
         let settings = settings.load();
@@ -29,8 +30,8 @@ pub fn cors(settings: Arc<ArcSwap<Settings>>) -> CorsLayer {
         .max_age(std::time::Duration::from_mins(10))
 }
 
-/// Whether a path is below `/admin`, with the root path or without. Under mcpo's rules `admin` is
-/// the name of a server, if anything.
+/// Whether a path is below `/admin`, with or without the root path. Under mcpo's rules `admin` can
+/// only be the name of a server.
 fn is_admin_route(config: &Config, path: &str) -> bool {
     let path = path.strip_prefix(&config.server.root_path).unwrap_or(path);
     let mut segments = path.split('/').filter(|segment| !segment.is_empty());

@@ -1,8 +1,8 @@
-//! Reads what a handler left of a request's body, before the answer goes out.
+//! Reads the rest of a request body that a handler did not read, before the response is sent.
 //!
-//! A connection with unread bytes in it is closed after the answer, without a word of that in the
-//! answer: a client that is still writing sees a broken pipe in its place, and one that keeps
-//! connections finds this one dead at its next request.
+//! The HTTP server closes a connection with unread bytes after the response, and the response does
+//! not announce it. A client that is still writing would get a broken pipe instead of the response.
+//! A client that keeps the connection alive would find it closed at its next request.
 
 use std::{
     pin::Pin,
@@ -21,18 +21,18 @@ use tokio::{sync::oneshot, time::timeout};
 
 use crate::http::connections::{Open, Peer};
 
-/// How long a body that nobody wants is read on.
+/// How long the rest of a body is read.
 const LEFTOVER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How much of it, in bytes.
+/// How much of it is read, in bytes.
 const LEFTOVER_BYTES_MAX: usize = 64 << 20;
 
-/// The body of a request while a handler has it.
+/// The body of a request while a handler uses it.
 #[derive(Debug)]
 pub struct Leftover {
-    /// The request is open until it is read on, also where no handler wants it.
+    /// Keeps the request open until its body is read, even if no handler reads it.
     _open: Option<Open>,
-    /// What the handler leaves of the body.
+    /// Receives the part of the body that the handler did not read.
     left: Option<oneshot::Receiver<Body>>,
 }
 
@@ -41,7 +41,7 @@ impl Leftover {
     pub fn lend(request: Request) -> (Request, Self) {
         let peer = request.extensions().get::<ConnectInfo<Peer>>();
         let open = peer.map(|ConnectInfo(peer)| peer.connection.open());
-        // A client that waits for our word has not sent anything yet, and need not.
+        // A client that waits for `100 Continue` has not sent its body yet and does not have to.
         if request.body().is_end_stream() || request.headers().contains_key(header::EXPECT) {
             let left = None;
             return (request, Self { _open: open, left });
@@ -57,20 +57,20 @@ impl Leftover {
         (request, Self { _open: open, left })
     }
 
-    /// Reads what the handler left, within bounds, before its answer of this status goes out.
+    /// Reads the rest of the body, within the bounds, before the response with this status is sent.
     pub async fn read(mut self, status: StatusCode) {
-        // A client that was too slow once is not waited for again.
+        // A client whose body already timed out gets no second wait.
         if status != StatusCode::REQUEST_TIMEOUT
             && let Some(left) = &mut self.left
             && let Ok(body) = left.try_recv()
         {
-            // Boxed: it is large, and rarely needed.
+            // Boxed because the future is large and rarely needed.
             Box::pin(discard(body)).await;
         }
     }
 }
 
-/// Reads a body without keeping it.
+/// Reads a body and discards it.
 async fn discard(body: Body) {
     let mut chunks = body.into_data_stream();
     let mut left = LEFTOVER_BYTES_MAX;
@@ -83,15 +83,17 @@ async fn discard(body: Body) {
         }
     };
     if timeout(LEFTOVER_TIMEOUT, reading).await.is_err() {
-        tracing::debug!("a refused client goes on sending; its connection is closed");
+        tracing::debug!(
+            "a client kept sending the body of a refused request; its connection is closed"
+        );
     }
 }
 
-/// A body that comes back when its reader lets go of it before its end.
+/// A body that is handed back if its reader drops it before its end.
 struct Lent {
-    /// There until dropped.
+    /// The body. It is `None` only after the drop.
     body: Option<Body>,
-    /// Where it goes then.
+    /// Receives the body on drop.
     give_back: Option<oneshot::Sender<Body>>,
 }
 
@@ -125,7 +127,7 @@ impl Drop for Lent {
         if let (Some(body), Some(give_back)) = (self.body.take(), self.give_back.take())
             && !body.is_end_stream()
         {
-            // Nobody waits for it when the client is gone.
+            // If the client is gone, the receiver is gone too.
             drop(give_back.send(body));
         }
     }

@@ -1,4 +1,4 @@
-//! What happens to every request, around the routes.
+//! The layers that every request passes around the routes.
 
 mod cors;
 mod leftover;

@@ -1,4 +1,4 @@
-//! [`Quiet`]: refused requests do not fill the log.
+//! [`Quiet`]: limits the log lines about refused requests.
 
 use std::{
     num::NonZeroU32,
@@ -8,13 +8,14 @@ use std::{
 use governor::{DefaultDirectRateLimiter, Quota};
 use http::StatusCode;
 
-/// Lines a minute of refused requests without an identity.
+/// Log lines a minute about refused requests of unidentified clients.
 const UNIDENTIFIED: NonZeroU32 = NonZeroU32::new(60).unwrap();
 
-/// Lines a minute of refused requests of callers.
+/// Log lines a minute about refused requests of identified callers.
 const IDENTIFIED: NonZeroU32 = NonZeroU32::new(600).unwrap();
 
-/// Bounds the lines of refused requests. The audit trail and the metrics count all of them.
+/// Limits the log lines about refused requests. The audit trail and the metrics still count every
+/// request.
 #[derive(Debug)]
 pub struct Quiet {
     unidentified: DefaultDirectRateLimiter,
@@ -34,7 +35,7 @@ impl Default for Quiet {
 }
 
 impl Quiet {
-    /// Whether the line of a request is written.
+    /// Whether to write the log line of a request.
     pub fn is_logged(&self, status: StatusCode, is_identified: bool) -> bool {
         let is_refused = status.is_client_error() || status == StatusCode::SERVICE_UNAVAILABLE;
         if !is_refused {
@@ -53,7 +54,7 @@ impl Quiet {
         if left_out > 0 {
             tracing::info!(
                 count = left_out,
-                "refused requests that were not logged one by one"
+                "refused requests were not logged individually"
             );
         }
         true

@@ -1,4 +1,4 @@
-//! The outermost layer: a request id, one log line, errors in their wire shape.
+//! The outermost layer: assigns the request id, writes one log line per request and renders errors.
 
 use std::{fmt, panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
@@ -28,9 +28,9 @@ use crate::{
     telemetry::RequestSpan,
 };
 
-/// The header that carries the request id, both ways.
+/// The header that carries the request id, in requests and responses.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// The longest id taken over from a caller, in bytes.
+/// The longest request id that is accepted from a caller, in bytes.
 const REQUEST_ID_BYTES_MAX: usize = 64;
 
 /// The id of a request, for handlers.
@@ -43,7 +43,7 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// What a handler learned, for the log line.
+/// What a handler adds to the log line of a request.
 #[derive(Debug, Clone)]
 pub struct Note {
     /// The bridge.
@@ -54,17 +54,17 @@ pub struct Note {
     pub caller: Option<String>,
 }
 
-/// What [`observe`] needs to know.
+/// The state of [`observe`].
 #[derive(Debug)]
 pub struct Observer {
-    /// Bounds the log lines of refused requests.
+    /// Limits the log lines about refused requests.
     pub quiet: Quiet,
-    /// What handlers share: what takes secrets out, whether we are to stop, what is counted.
+    /// The state that handlers share: the redactor, the drain signal, the counters.
     pub state: Arc<AppState>,
 }
 
-/// Serves one request within the bound on requests at once. No error leaves with a secret in it,
-/// wherever its text came from.
+/// Serves one request within the limit on concurrent requests. Every error is redacted, wherever
+/// its text came from.
 pub async fn observe(
     State(observer): State<Arc<Observer>>,
     request: Request,
@@ -76,14 +76,14 @@ pub async fn observe(
     response
 }
 
-/// The answer to a request, as it goes out.
+/// Produces the response as it is sent.
 async fn answer(observer: &Observer, mut request: Request, next: Next) -> Response {
     let Observer { quiet, state } = observer;
     let began = Instant::now();
     let peer = request.extensions().get::<ConnectInfo<Peer>>();
     let connection = peer.map(|ConnectInfo(peer)| Arc::clone(&peer.connection));
     let _busy = connection.as_ref().map(Connection::busy);
-    // A client that sends many requests at once has each of them wait behind the other connections.
+    // If a client pipelines many requests, each of them yields to the other connections.
     if connection.is_some_and(|connection| connection.is_pipelined()) {
         tokio::task::yield_now().await;
     }
@@ -96,7 +96,7 @@ async fn answer(observer: &Observer, mut request: Request, next: Next) -> Respon
     let span = begin_span(state, &mut request);
     let response = if let Err(error) = browser::check_hosts(state, &request) {
         error.into_response()
-    // A probe that fails would have a busy process restarted.
+    // If a probe failed under load, an orchestrator would restart a process that is only busy.
     } else if is_probe(uri.path()) || uri.path() == "/metrics" {
         run(next, request).await
     } else {
@@ -131,33 +131,36 @@ async fn answer(observer: &Observer, mut request: Request, next: Next) -> Respon
     }
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, request_id);
-    // Whoever keeps the connection would lose the next request on it. HTTP/2 has a frame for that.
+    // A client that keeps the connection alive would lose its next request. HTTP/2 has the GOAWAY
+    // frame for this.
     if state.draining.is_cancelled() && version <= Version::HTTP_11 {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
 }
 
-/// What the routes answer. A panic in a handler costs that request and no other; the log has what it said.
+/// Runs the routes. A panic in a handler fails only that request. The panic hook has already logged
+/// its message.
 async fn run(next: Next, request: Request) -> Response {
     let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
     answer.await.unwrap_or_else(|_said| {
         tracing::error!("a request handler panicked");
         ApiError::new(
             ErrorCode::Internal,
-            "this is a defect of the bridge; its log has the details under the request id",
+            "this is a bug in the bridge; its log has the details under this request id",
         )
         .into_response()
     })
 }
 
-/// Whether a path is that of a probe: answered from memory, at any load, and not worth a line.
+/// Whether the path is a probe. Probes are answered from memory at any load, and their log lines
+/// are only debug lines.
 fn is_probe(path: &str) -> bool {
     matches!(path, "/health" | "/ready")
 }
 
-/// The caller's id if it is a harmless one, else a fresh one of 64 random bits. Whether it holds a secret
-/// does not count: they would learn it.
+/// The caller's request id if it is safe to use, or else 64 new random bits. The id is not
+/// redacted: stars would tell the caller that their guess was a secret.
 fn request_id(headers: &HeaderMap) -> HeaderValue {
     let sent = headers.get(REQUEST_ID);
     match sent {
@@ -167,13 +170,13 @@ fn request_id(headers: &HeaderMap) -> HeaderValue {
     }
 }
 
-/// Whether an id may go into log lines and answers as it is.
+/// Whether an id is safe in log lines and responses.
 fn is_harmless(id: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte);
     !id.is_empty() && id.len() <= REQUEST_ID_BYTES_MAX && id.bytes().all(is_plain)
 }
 
-/// Gives an [`ApiError`] its body, keeping headers that inner layers added.
+/// Gives an [`ApiError`] its body and keeps the headers that inner layers added.
 fn render(
     mut response: Response,
     request_id: &str,
@@ -184,7 +187,7 @@ fn render(
     let Some(mut error) = response.extensions_mut().remove::<ApiError>() else {
         return response;
     };
-    // What the caller asked for comes back as they wrote it.
+    // Text that the caller sent is returned unchanged, not redacted.
     let asked = [uri.path(), uri.query().unwrap_or_default()].map(str::as_bytes);
     error.clean(&redactor.for_caller(&asked, Bytes::new()));
     let mut rendered = error.render(request_id, flavor);
@@ -204,7 +207,7 @@ fn render(
 #[derive(Debug, Clone, Copy)]
 struct Code(ErrorCode);
 
-/// The span of a request, where traces are collected. What looks after us makes none.
+/// Starts the span of a request if traces are collected. Probes and metrics get no span.
 fn begin_span(state: &AppState, request: &mut Request) -> Option<Traced> {
     let path = request.uri().path();
     if is_probe(path) || path == "/metrics" {
@@ -218,15 +221,15 @@ fn begin_span(state: &AppState, request: &mut Request) -> Option<Traced> {
     Some(Traced { span, route })
 }
 
-/// A span under way.
+/// A span in progress.
 struct Traced {
-    /// It.
+    /// The span.
     span: RequestSpan,
-    /// The route that was asked for; a call has none.
+    /// The matched route. It is `None` for a call.
     route: Option<MatchedPath>,
 }
 
-/// Ends the span of a request; the number of its trace.
+/// Ends the span of a request and returns the id of its trace.
 fn end_span(traced: &Traced, request_id: &str, method: &Method, response: &Response) -> String {
     let Traced { span, route } = traced;
     let note = response.extensions().get::<Note>();
@@ -242,8 +245,8 @@ fn end_span(traced: &Traced, request_id: &str, method: &Method, response: &Respo
     span.trace_id()
 }
 
-/// The one line of a request. Calls are INFO; pages, documents and probes are DEBUG, so that an
-/// idle bridge behind a health check is quiet.
+/// Writes the log line of a request. Calls are logged at INFO; pages, documents and probes at
+/// DEBUG, so that an idle bridge behind a health check stays quiet.
 fn log(
     request_id: &str,
     trace: Option<&str>,
@@ -258,7 +261,7 @@ fn log(
         .extensions()
         .get::<Code>()
         .map(|code| code.0.as_str());
-    // Whole microseconds: more digits are noise.
+    // Rounded to whole microseconds, because more digits carry no information.
     let duration_ms = (began.elapsed().as_secs_f64() * 1_000_000.0).round() / 1_000.0;
     match note {
         Some(note) => tracing::info!(

@@ -1,10 +1,10 @@
-//! The prefix of a reverse proxy, which may or may not strip it.
+//! The path prefix of a reverse proxy. The proxy may or may not strip it.
 
 use axum::extract::Request;
 use http::{Uri, uri::PathAndQuery};
 
-/// Takes `root_path` off a request's path, so that routes answer with it and without it (mcpo
-/// serves its bridges only with it, and a proxy that strips it finds nothing; mcpo contract B16).
+/// Removes `root_path` from a request's path, so that routes work with and without the prefix. mcpo
+/// serves its bridges only with the prefix, so it answers 404 behind a proxy that strips it.
 pub fn strip_root_path(root_path: &str, mut request: Request) -> Request {
     if root_path.is_empty() {
         return request;

@@ -1,5 +1,4 @@
-//! Headers that keep browsers from misusing what we answer. They are set in one place, so that a
-//! new page has them without doing anything.
+//! Security headers for browsers. They are set in one place, so that every new page has them.
 
 use axum::response::Response;
 use http::{
@@ -10,17 +9,17 @@ use http::{
     },
 };
 
-/// What a page may do that has no policy of its own: nothing, in no frame.
+/// The policy of a page that sets no policy of its own: it loads nothing, and no other page can
+/// frame it.
 const POLICY: &str =
     "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-/// The browsing context group of a page (HTML Living Standard, cross-origin opener policy).
+/// Which pages share a browsing context group (HTML Living Standard, cross-origin opener policy).
 const OPENER_POLICY: HeaderName = HeaderName::from_static("cross-origin-opener-policy");
-/// Who may load an answer without asking CORS (Fetch standard, cross-origin resource policy).
+/// Which origins may load a response without CORS (Fetch standard, cross-origin resource policy).
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
-/// Adds what is missing: on every answer that it is of the type it says, and that pages of other
-/// origins cannot embed it; on documents a policy, no referrer, no window shared with other pages.
-/// What a handler has set stays.
+/// Adds the headers that a handler did not set. Every response gets `nosniff` and cannot be
+/// embedded by other origins. Documents also get a policy, no referrer and their own window group.
 pub fn protect(response: &mut Response, method: &Method) {
     let headers = response.headers_mut();
     add(headers, X_CONTENT_TYPE_OPTIONS, "nosniff");
@@ -30,7 +29,8 @@ pub fn protect(response: &mut Response, method: &Method) {
         add(headers, REFERRER_POLICY, "no-referrer");
         add(headers, OPENER_POLICY, "same-origin");
     }
-    // What a caller reads may be about them. Documents and files that may be kept say so.
+    // A response may contain the caller's data. Documents and files that browsers may cache set
+    // their own header.
     if matches!(*method, Method::GET | Method::HEAD) {
         add(headers, CACHE_CONTROL, "no-store");
     }
@@ -42,7 +42,7 @@ fn add(headers: &mut HeaderMap, name: HeaderName, value: &'static str) {
         .or_insert(HeaderValue::from_static(value));
 }
 
-/// Whether a browser would show the answer as a document that may hold scripts.
+/// Whether a browser would show the response as a document that can run scripts.
 fn is_document(headers: &HeaderMap) -> bool {
     let Some(kind) = headers.get(CONTENT_TYPE) else {
         return false;

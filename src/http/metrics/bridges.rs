@@ -1,4 +1,4 @@
-//! What is counted of each bridge that is configured.
+//! The metrics of each configured bridge.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -14,7 +14,8 @@ use crate::{
     telemetry::{BOUNDS, Usage},
 };
 
-/// What stands for tools that are not told apart, and for names that are none.
+/// The value of the label `tool` for calls that are not counted per tool, and for names that belong
+/// to no tool.
 const OTHERS: &str = "*";
 
 /// Adds the series of all bridges.
@@ -24,41 +25,41 @@ pub fn add(page: &mut Page, bridges: &[Arc<Bridge>], usage: &HashMap<u32, Usage>
     add_servers(page, bridges, usage);
 }
 
-/// Calls: how they end, how long they take, how many there are now.
+/// Calls: their outcomes, their durations and how many are in flight now.
 fn add_calls(page: &mut Page, bridges: &[Arc<Bridge>]) {
     page.counter(
         "mcp_bridge_calls_total",
-        "Calls by how they ended: ok, or the code of the error. `*` stands for all tools that are not told apart.",
+        "Calls by outcome: ok or an error code. `*` counts every tool that has no series of its own.",
         bridges.iter().flat_map(outcomes).collect(),
     );
     page.histogram(
         "mcp_bridge_call_duration_seconds",
-        "How long calls took that were made, the wait for a slot included.",
+        "Duration of calls, including the wait for a slot.",
         bridges.iter().map(|bridge| times(bridge)).collect(),
     );
     page.gauge(
         "mcp_bridge_calls_in_flight",
-        "Calls that are being made.",
+        "Calls in flight.",
         each(bridges, |bridge| size(bridge.in_flight())),
     );
     page.gauge(
         "mcp_bridge_calls_in_flight_max",
-        "So many may be made at once.",
+        "The most calls that may be in flight at once.",
         each(bridges, |bridge| size(bridge.config.concurrency)),
     );
     page.gauge(
         "mcp_bridge_calls_queued",
-        "Calls that wait for a slot or for the server.",
+        "Calls waiting for a slot or for the server.",
         each(bridges, |bridge| size(bridge.queued())),
     );
     page.gauge(
         "mcp_bridge_calls_queued_max",
-        "So many may wait.",
+        "The most calls that may wait.",
         each(bridges, |bridge| size(bridge.config.queue)),
     );
 }
 
-/// Sessions: where the bridge stands, and how it came there.
+/// Sessions: the status of the bridge, and how often its sessions started and failed.
 fn add_sessions(page: &mut Page, bridges: &[Arc<Bridge>]) {
     let status = |bridge: &Arc<Bridge>| {
         let now = bridge.status().phase;
@@ -72,54 +73,55 @@ fn add_sessions(page: &mut Page, bridges: &[Arc<Bridge>]) {
     };
     page.gauge(
         "mcp_bridge_status",
-        "Where the bridge stands: 1 for one status, 0 for the others.",
+        "Status of the bridge: 1 for the current status, 0 for the others.",
         bridges.iter().flat_map(status).collect(),
     );
     page.gauge(
         "mcp_bridge_tools",
-        "Tools that are published.",
+        "Published tools.",
         each(bridges, |bridge| {
             size(bridge.live.tools.load().entries.len())
         }),
     );
     page.gauge(
         "mcp_bridge_sessions",
-        "Sessions that are up.",
+        "Open sessions.",
         each(bridges, |bridge| {
             size(usize::from(bridge.is_connected()) + bridge.owned_sessions())
         }),
     );
     page.counter(
         "mcp_bridge_sessions_started_total",
-        "Sessions that came up.",
+        "Sessions that were opened.",
         count(bridges, |bridge| number(bridge.tally.sessions.get())),
     );
     page.counter(
         "mcp_bridge_restarts_total",
-        "Times a session was lost or did not come about, after which it is tried again.",
+        "Sessions that were lost or failed to open. The bridge tries again after each.",
         count(bridges, |bridge| number(bridge.tally.failures.get())),
     );
     let owned = bridges.iter().filter(|bridge| is_owned(bridge));
     let owned: Vec<_> = owned.map(Arc::clone).collect();
     page.gauge(
         "mcp_bridge_owned_sessions",
-        "Sessions that belong to a caller or a group.",
+        "Open sessions that belong to a caller or a group.",
         each(&owned, |bridge| size(bridge.owned_sessions())),
     );
     page.gauge(
         "mcp_bridge_owned_sessions_max",
-        "So many may be up at once.",
+        "The most sessions of callers and groups that may be open at once.",
         each(&owned, |bridge| size(bridge.config.sessions_max)),
     );
 }
 
-/// What the processes of children use: the whole group.
+/// What the child processes use. Each process group counts as a whole.
 fn add_servers(page: &mut Page, bridges: &[Arc<Bridge>], usage: &HashMap<u32, Usage>) {
     let used: Vec<(&Arc<Bridge>, Usage)> = bridges
         .iter()
         .map(|bridge| (bridge, used(bridge, usage)))
         .filter(|(bridge, used)| {
-            // Where groups bring their keys, the file alone does not say what is started.
+            // Where groups bring their own keys, the configuration alone does not tell which
+            // processes are started.
             matches!(bridge.config.transport, Ok(Transport::Stdio(_))) || *used != Usage::default()
         })
         .collect();
@@ -130,22 +132,22 @@ fn add_servers(page: &mut Page, bridges: &[Arc<Bridge>], usage: &HashMap<u32, Us
     };
     page.gauge(
         "mcp_bridge_server_processes",
-        "Processes of its servers.",
+        "Processes of the bridge's servers.",
         series(|usage| f64::from(usage.processes), gauge),
     );
     page.gauge(
         "mcp_bridge_server_resident_memory_bytes",
-        "Memory of its servers' processes.",
+        "Resident memory of the processes of the bridge's servers.",
         series(|usage| number(usage.resident_bytes), gauge),
     );
     page.counter(
         "mcp_bridge_server_cpu_seconds_total",
-        "Processor time of its servers' processes, as seen at each reading.",
+        "CPU time of the processes of the bridge's servers, measured at each scrape.",
         series(|usage| usage.cpu.as_secs_f64(), counter),
     );
 }
 
-/// What the servers of a bridge use together.
+/// What all servers of a bridge use together.
 fn used(bridge: &Bridge, usage: &HashMap<u32, Usage>) -> Usage {
     let groups = bridge.process_groups().into_iter();
     let groups: BTreeMap<u32, Usage> = groups
@@ -159,13 +161,13 @@ fn used(bridge: &Bridge, usage: &HashMap<u32, Usage>) -> Usage {
     }
 }
 
-/// How the calls of each tool ended.
+/// The outcomes of the calls of each tool.
 fn outcomes(bridge: &Arc<Bridge>) -> Vec<Metric> {
     let mut found = BTreeMap::new();
     for (tool, outcome) in bridge.tally.outcomes() {
         let tool = tool.map_or_else(|| OTHERS.to_owned(), |tool| tool.to_string());
         for (code, count) in outcome.counts() {
-            // A tool may have the name that stands for the others.
+            // A tool may be called `*` itself, so both counts are added.
             *found.entry((tool.clone(), code)).or_insert(0) += count;
         }
     }
@@ -177,7 +179,7 @@ fn outcomes(bridge: &Arc<Bridge>) -> Vec<Metric> {
     found.iter().map(series).collect()
 }
 
-/// How long its calls took.
+/// The durations of the bridge's calls.
 fn times(bridge: &Bridge) -> Metric {
     let (cumulated, count, sum) = bridge.tally.times.read();
     let buckets: Vec<_> = BOUNDS.into_iter().zip(cumulated).collect();
@@ -185,20 +187,20 @@ fn times(bridge: &Bridge) -> Metric {
     histogram(&labels, &buckets, count, sum.as_secs_f64())
 }
 
-/// One series of what goes up and down for each bridge.
+/// One gauge series for each bridge.
 fn each(bridges: &[Arc<Bridge>], value: impl Fn(&Arc<Bridge>) -> f64) -> Vec<Metric> {
     let series = |bridge: &Arc<Bridge>| gauge(&[("bridge", bridge.name().as_str())], value(bridge));
     bridges.iter().map(series).collect()
 }
 
-/// One series of what only grows for each bridge.
+/// One counter series for each bridge.
 fn count(bridges: &[Arc<Bridge>], value: impl Fn(&Arc<Bridge>) -> f64) -> Vec<Metric> {
     let series =
         |bridge: &Arc<Bridge>| counter(&[("bridge", bridge.name().as_str())], value(bridge));
     bridges.iter().map(series).collect()
 }
 
-/// Whether its sessions belong to somebody.
+/// Whether the bridge's sessions belong to a caller or a group.
 fn is_owned(bridge: &Bridge) -> bool {
     bridge.config.credential != CredentialKind::Shared || bridge.owned_sessions() > 0
 }

@@ -1,4 +1,4 @@
-//! [`Metering`]: what is kept for metrics between two of their readings.
+//! [`Metering`]: the state that metrics keep from one scrape to the next.
 
 use std::{
     collections::HashMap,
@@ -12,22 +12,23 @@ use tokio_util::task::TaskTracker;
 
 use crate::telemetry::{Count, Usage, by_group};
 
-/// A look at all processes counts for so long: whoever reads in a loop does not keep us busy.
+/// How long one reading of all processes stays valid. A client that scrapes in a loop cannot keep
+/// the bridge busy.
 const LOOK_TTL: Duration = Duration::from_secs(1);
 
-/// The classes of statuses.
+/// The classes of HTTP statuses.
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
-/// What is kept between readings.
+/// The state that is kept between scrapes.
 #[derive(Debug, Default)]
 pub struct Metering {
-    /// Answers by the class of their status.
+    /// Responses by the class of their status.
     answers: [Count; CLASSES.len()],
-    /// The last look at all processes.
+    /// The last reading of all processes.
     look: Mutex<Option<Look>>,
 }
 
-/// A look at all processes.
+/// One reading of all processes.
 #[derive(Debug, Clone)]
 struct Look {
     at: Instant,
@@ -35,7 +36,7 @@ struct Look {
 }
 
 impl Metering {
-    /// Counts an answer.
+    /// Counts a response.
     pub fn answered(&self, status: StatusCode) {
         let class = usize::from(status.as_u16() / 100).saturating_sub(1);
         if let Some(count) = self.answers.get(class) {
@@ -43,12 +44,12 @@ impl Metering {
         }
     }
 
-    /// The answers by the class of their status.
+    /// The number of responses by the class of their status.
     pub(super) fn answers(&self) -> impl Iterator<Item = (&'static str, u64)> {
         CLASSES.into_iter().zip(self.answers.iter().map(Count::get))
     }
 
-    /// What every process group uses; one looks at a time, and not more often than once a second.
+    /// What each process group uses. Only one task reads at a time, and at most once a second.
     pub(super) async fn usage(&self, tracker: &TaskTracker) -> Arc<HashMap<u32, Usage>> {
         let mut look = self.look.lock().await;
         if let Some(look) = look.as_ref().filter(|look| look.at.elapsed() < LOOK_TTL) {

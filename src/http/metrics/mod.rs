@@ -1,8 +1,8 @@
-//! `GET /metrics`: numbers for Prometheus (docs/metrics.md lists them).
+//! `GET /metrics`: metrics for Prometheus (docs/metrics.md lists them).
 //!
-//! Everything is gathered when it is asked for, from what the parts of the program keep; nothing of
-//! callers is among it. A label has a bounded set of values: bridges that are configured, tools that
-//! exist, codes of ours.
+//! The values are collected at each scrape from the state that the program keeps anyway. No value
+//! identifies a caller. Each label has a bounded set of values: configured bridges, existing tools,
+//! error codes.
 
 mod bridges;
 mod metering;

@@ -1,4 +1,4 @@
-//! [`Page`]: families of series, and their text.
+//! [`Page`]: families of series, and their text format.
 
 use prometheus::{
     Encoder as _, TextEncoder,
@@ -8,27 +8,27 @@ use prometheus::{
 /// Labels with their values.
 pub type Labels<'a> = &'a [(&'a str, &'a str)];
 
-/// What a reading answers.
+/// The metrics of one scrape.
 #[derive(Debug, Default)]
 pub struct Page(Vec<MetricFamily>);
 
 impl Page {
-    /// Adds what only grows.
+    /// Adds a counter: a value that only grows.
     pub fn counter(&mut self, name: &str, help: &str, series: Vec<Metric>) {
         self.family(name, help, MetricType::COUNTER, series);
     }
 
-    /// Adds what goes up and down.
+    /// Adds a gauge: a value that goes up and down.
     pub fn gauge(&mut self, name: &str, help: &str, series: Vec<Metric>) {
         self.family(name, help, MetricType::GAUGE, series);
     }
 
-    /// Adds times.
+    /// Adds a histogram of durations.
     pub fn histogram(&mut self, name: &str, help: &str, series: Vec<Metric>) {
         self.family(name, help, MetricType::HISTOGRAM, series);
     }
 
-    /// A family without series is not written.
+    /// Adds a family. A family without series is left out.
     fn family(&mut self, name: &str, help: &str, kind: MetricType, series: Vec<Metric>) {
         if series.is_empty() {
             return;
@@ -41,7 +41,7 @@ impl Page {
         self.0.push(family);
     }
 
-    /// The text, and its content type.
+    /// The content type and the text.
     pub fn render(&self) -> Result<(String, Vec<u8>), prometheus::Error> {
         let encoder = TextEncoder::new();
         let mut text = Vec::with_capacity(16 << 10);
@@ -50,7 +50,7 @@ impl Page {
     }
 }
 
-/// One series of what only grows.
+/// One series of a counter.
 pub fn counter(labels: Labels<'_>, value: f64) -> Metric {
     let mut counter = Counter::default();
     counter.set_value(value);
@@ -59,7 +59,7 @@ pub fn counter(labels: Labels<'_>, value: f64) -> Metric {
     metric
 }
 
-/// One series of what goes up and down.
+/// One series of a gauge.
 pub fn gauge(labels: Labels<'_>, value: f64) -> Metric {
     let mut gauge = Gauge::default();
     gauge.set_value(value);
@@ -68,7 +68,8 @@ pub fn gauge(labels: Labels<'_>, value: f64) -> Metric {
     metric
 }
 
-/// One series of times: how many kept each bound, how many there were, their sum in seconds.
+/// One series of a histogram: the cumulative count for each bound, the total count, and the sum in
+/// seconds.
 pub fn histogram(labels: Labels<'_>, buckets: &[(f64, u64)], count: u64, sum: f64) -> Metric {
     let bucket = |&(bound, count): &(f64, u64)| {
         let mut bucket = Bucket::default();
@@ -85,16 +86,16 @@ pub fn histogram(labels: Labels<'_>, buckets: &[(f64, u64)], count: u64, sum: f6
     metric
 }
 
-/// A number as Prometheus keeps it.
+/// A number as Prometheus stores it.
 #[expect(
     clippy::cast_precision_loss,
-    reason = "exact up to 2^53, which is eight PiB"
+    reason = "a float is exact up to 2^53, which is 8 PiB"
 )]
 pub fn number(value: u64) -> f64 {
     value as f64
 }
 
-/// The same for what is counted in memory.
+/// The same for a size in memory.
 pub fn size(value: usize) -> f64 {
     number(u64::try_from(value).unwrap_or(u64::MAX))
 }

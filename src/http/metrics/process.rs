@@ -1,4 +1,4 @@
-//! What is counted of the whole process.
+//! The metrics of the whole process.
 
 use prometheus::proto::Metric;
 
@@ -9,7 +9,7 @@ use crate::{
     telemetry::{lookups, myself},
 };
 
-/// Adds everything that belongs to no bridge.
+/// Adds every metric that does not belong to a bridge.
 pub fn add(page: &mut Page, state: &AppState) {
     page.gauge(
         "mcp_bridge_build_info",
@@ -19,7 +19,7 @@ pub fn add(page: &mut Page, state: &AppState) {
     let answers = state.metering.answers();
     page.counter(
         "mcp_bridge_http_requests_total",
-        "Requests that were answered, by the class of the HTTP status.",
+        "HTTP requests by the class of the response status.",
         answers
             .map(|(class, count)| counter(&[("status", class)], number(count)))
             .collect(),
@@ -34,7 +34,7 @@ pub fn add(page: &mut Page, state: &AppState) {
     });
     page.counter(
         "mcp_bridge_lookups_total",
-        "What was asked of each memory, and whether it was there.",
+        "Cache lookups by cache and result (hit or miss).",
         looks.collect(),
     );
     if let Some(sent) = state.traces.sent() {
@@ -44,19 +44,19 @@ pub fn add(page: &mut Page, state: &AppState) {
         };
         page.counter(
             "mcp_bridge_spans_total",
-            "Spans of traces that the collector took, and that it did not.",
+            "Trace spans that the collector accepted (sent) or that were lost.",
             results.map(series).to_vec(),
         );
     }
     add_myself(page);
 }
 
-/// Reads of the configuration.
+/// Reloads of the configuration.
 fn add_reloads(page: &mut Page, state: &AppState) {
     let reloads = &state.reloader.reloads;
     page.counter(
         "mcp_bridge_reloads_total",
-        "Times the configuration was read anew: applied, or refused for its errors.",
+        "Reloads of the configuration by result: applied, or refused because of errors.",
         vec![
             counter(&[("result", "applied")], number(reloads.applied.get())),
             counter(&[("result", "refused")], number(reloads.refused.get())),
@@ -64,22 +64,22 @@ fn add_reloads(page: &mut Page, state: &AppState) {
     );
     page.gauge(
         "mcp_bridge_reload_successful",
-        "1 while what the configuration said when it was last read is in force.",
+        "1 if the last reload of the configuration was applied, 0 if it was refused.",
         one(flag(reloads.is_applied())),
     );
     page.gauge(
         "mcp_bridge_reload_success_timestamp_seconds",
-        "When a configuration was put in force last.",
+        "Unix time when a configuration was last applied.",
         one(number(reloads.applied_at())),
     );
 }
 
-/// The database, and the trail on its way there.
+/// The database, and the journal of calls that are on their way there.
 fn add_kept(page: &mut Page, state: &AppState) {
     if let Some(store) = &state.store {
         page.gauge(
             "mcp_bridge_database_up",
-            "1 while the database answers.",
+            "1 while the database answers, else 0.",
             one(flag(store.health() == store::Health::Connected)),
         );
     }
@@ -90,55 +90,55 @@ fn add_kept(page: &mut Page, state: &AppState) {
     let bound = state.settings.load().config.audit.journal_bytes_max;
     page.gauge(
         "mcp_bridge_audit_backlog_bytes",
-        "What is in the journal of calls and not yet in the database.",
+        "Size of the call records in the journal that are not yet in the database.",
         one(number(audit.backlog_bytes)),
     );
     page.gauge(
         "mcp_bridge_audit_backlog_max_bytes",
-        "How large the journal may grow.",
+        "Maximum size of the journal.",
         one(number(bound)),
     );
     page.counter(
         "mcp_bridge_audit_lost_records_total",
-        "Records of calls that went to the log because the journal could not be written.",
+        "Call records that were written to the log because the journal could not be written.",
         vec![counter(&[], number(audit.lost))],
     );
     page.gauge(
         "mcp_bridge_audit_failing",
-        "1 while records of calls cannot be written, or do not reach the database.",
+        "1 while call records cannot be written or do not reach the database, else 0.",
         one(flag(audit.failing.is_some())),
     );
 }
 
-/// Ourselves, under the names that all programs use.
+/// The process itself, under the metric names that Prometheus clients share.
 fn add_myself(page: &mut Page) {
     let Some(myself) = myself() else {
         return;
     };
     page.gauge(
         "process_resident_memory_bytes",
-        "Memory of the bridge itself, without its servers.",
+        "Resident memory of the bridge itself, without its servers.",
         one(number(myself.resident_bytes)),
     );
     page.counter(
         "process_cpu_seconds_total",
-        "Processor time of the bridge itself.",
+        "CPU time of the bridge itself, without its servers.",
         vec![counter(&[], myself.cpu.as_secs_f64())],
     );
     page.gauge(
         "process_start_time_seconds",
-        "When it started.",
+        "Unix time when the process started.",
         one(number(myself.started_at)),
     );
     let numbers = |value: Option<u64>| value.map_or_else(Vec::new, |value| one(number(value)));
     page.gauge(
         "process_open_fds",
-        "Open files and sockets.",
+        "Open file descriptors (files and sockets).",
         numbers(myself.fds),
     );
     page.gauge(
         "process_max_fds",
-        "So many may be open.",
+        "Maximum number of open file descriptors.",
         numbers(myself.fds_max),
     );
 }
@@ -148,7 +148,7 @@ fn one(value: f64) -> Vec<Metric> {
     vec![gauge(&[], value)]
 }
 
-/// Yes or no as a number.
+/// A boolean as a number.
 fn flag(value: bool) -> f64 {
     f64::from(u8::from(value))
 }

@@ -1,4 +1,4 @@
-//! Who may read, and what they get.
+//! The routes that serve metrics, and the access check.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::{
     http::{AppState, error::ApiError, identity, sender::Sender},
 };
 
-/// `GET /metrics` where we listen for callers.
+/// `GET /metrics` on the address that serves callers.
 pub async fn metrics(
     State(state): State<Arc<AppState>>,
     sender: Sender,
@@ -26,14 +26,15 @@ pub async fn metrics(
     match settings.config.telemetry.metrics {
         MetricsFor::Everybody => {}
         MetricsFor::Nobody => {
-            let detail = "nothing is at `/metrics` here; `metrics` in [telemetry] decides";
+            let detail =
+                "`/metrics` is not served here; the setting `metrics` in [telemetry] turns it on";
             return Err(ApiError::not_found(detail));
         }
         MetricsFor::Admins => {
             let view = identity::view(&settings, &sender).await;
-            // They count the calls of every workspace.
+            // The metrics count the calls of every workspace.
             if !identity::administers_all(&view.map_err(ApiError::without_prompt)?) {
-                let detail = "only an administrator of the default workspace may read metrics; `metrics = \"open\"` in [telemetry] shows them to everybody, `metrics_listen` on another address";
+                let detail = "only an administrator of the default workspace may read metrics; in [telemetry], `metrics = \"open\"` shows them to every caller, and `metrics_listen` serves them on another address";
                 return Err(ApiError::new(ErrorCode::Forbidden, detail));
             }
         }
@@ -41,7 +42,8 @@ pub async fn metrics(
     page(&state).await
 }
 
-/// The routes of the address that is for metrics alone: whoever reaches it may read.
+/// The router for the address that serves only metrics. Every client that can reach this address
+/// may read them.
 pub fn open_router(state: &Arc<AppState>) -> Router {
     let open = async |State(state): State<Arc<AppState>>| {
         let page = page(&state).await;
@@ -51,15 +53,15 @@ pub fn open_router(state: &Arc<AppState>) -> Router {
     routes.with_state(Arc::clone(state))
 }
 
-/// Gathers everything.
+/// Collects all metrics.
 async fn page(state: &AppState) -> Result<Response, ApiError> {
     let usage = state.metering.usage(state.registry.tracker()).await;
     let mut page = Page::default();
     process::add(&mut page, state);
     bridges::add(&mut page, state.registry.roster().bridges(), &usage);
     let (content_type, text) = page.render().map_err(|error| {
-        tracing::error!(%error, "the metrics cannot be written");
-        let detail = "the metrics cannot be written; the log says why";
+        tracing::error!(%error, "the metrics could not be encoded");
+        let detail = "the metrics could not be encoded; the log has the reason";
         ApiError::new(ErrorCode::Internal, detail)
     })?;
     Ok(([(CONTENT_TYPE, content_type)], text).into_response())
