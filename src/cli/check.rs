@@ -220,7 +220,9 @@ fn proofs(config: &Config) -> Vec<String> {
             "everyone who can reach {}, because no other way to authenticate is on",
             config.server.listen
         )),
-        Anonymous::Refused if proofs.is_empty() => proofs.push("nothing: every call is refused".to_owned()),
+        Anonymous::Refused if proofs.is_empty() => {
+            proofs.push("nothing: every call is refused".to_owned())
+        }
         Anonymous::Refused => {}
     }
     proofs
@@ -242,8 +244,12 @@ fn emails(issuer: &Issuer) -> String {
     let claims = issuer.email_claims.join("`, then `");
     match (&*claims, issuer.emails_verified) {
         ("", _) => "users are named by their subject (`sub`) only".to_owned(),
-        ("email", false) => "e-mail addresses that the issuer marks as verified (`email_verified`)".to_owned(),
-        ("email", true) => "e-mail addresses, unless the issuer marks them as unverified".to_owned(),
+        ("email", false) => {
+            "e-mail addresses that the issuer marks as verified (`email_verified`)".to_owned()
+        }
+        ("email", true) => {
+            "e-mail addresses, unless the issuer marks them as unverified".to_owned()
+        }
         _ => format!("e-mail addresses from `{claims}`"),
     }
 }

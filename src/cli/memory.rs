@@ -37,7 +37,11 @@ pub fn give_back(arguments: &[OsString]) -> Result<(), String> {
          glibc.malloc.tcache_count={THREAD_CACHE}:glibc.malloc.arena_max={}",
         cores + 2
     );
-    let failed = |error: std::io::Error| format!("cannot set the thresholds of the memory allocator; the process may use more memory: {error}");
+    let failed = |error: std::io::Error| {
+        format!(
+            "cannot set the thresholds of the memory allocator; the process may use more memory: {error}"
+        )
+    };
     let mut again = Command::new(std::env::current_exe().map_err(failed)?);
     if let Some((name, rest)) = arguments.split_first() {
         again.arg0(name).args(rest);

@@ -353,7 +353,9 @@ fn announce(config: &Config, address: std::net::SocketAddr) {
                 "`anonymous = true`: anyone who can reach {address} may call what the default groups may call"
             );
         } else {
-            tracing::warn!("`anonymous = true`: anyone who can reach {address} may call every tool");
+            tracing::warn!(
+                "`anonymous = true`: anyone who can reach {address} may call every tool"
+            );
         }
     }
 }

@@ -478,7 +478,10 @@ async fn a_running_bridge_obeys_the_command_line_at_once() {
             "`--tools [`",
         ),
         (vec!["revoke", "guests", "good"], "has no grant"),
-        (vec!["remove", "ann@example.org", "guests2"], "is not a member"),
+        (
+            vec!["remove", "ann@example.org", "guests2"],
+            "is not a member",
+        ),
         (vec!["add", "ann", "guests"], "is not an e-mail address"),
         (
             vec!["admin", "bob@example.org", "--remove"],

@@ -427,7 +427,10 @@ async fn the_command_line_keeps_keys_of_groups() {
 async fn a_key_that_is_lost_destroys_nothing() {
     let mut bridge = start(setup()).await;
     let (code, said) = cli(&bridge, &["secrets", "check"]).await;
-    assert!(code == 0 && said.contains("there are no stored secrets"), "{said}");
+    assert!(
+        code == 0 && said.contains("there are no stored secrets"),
+        "{said}"
+    );
     done(&bridge, Method::POST, "/tenant-keys", key("TOKEN", VALUE)).await;
     let (code, said) = cli(&bridge, &["secrets", "check"]).await;
     assert!(
@@ -464,7 +467,10 @@ async fn a_key_that_is_lost_destroys_nothing() {
     let wrong = [("BRIDGE_SECRET_KEY", OTHER_KEY)];
     for command in ["check", "rotate"] {
         let (code, said) = run(&bridge, &["secrets", command], &wrong, "").await;
-        assert!(code == 1 && said.contains("1 cannot be decrypted"), "{said}");
+        assert!(
+            code == 1 && said.contains("1 cannot be decrypted"),
+            "{said}"
+        );
         assert!(
             said.contains("`TOKEN` of group `support` for `good`"),
             "{said}"

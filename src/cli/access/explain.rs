@@ -67,7 +67,9 @@ async fn known(desk: &Desk, user: &str) -> anyhow::Result<Known> {
     let mut caller = Caller::user(None, Some(user), Proof::Session);
     let mut notes = Vec::new();
     if !user.contains('@') {
-        notes.push(format!("`{user}` is neither an e-mail address nor the name of an API key"));
+        notes.push(format!(
+            "`{user}` is neither an e-mail address nor the name of an API key"
+        ));
     }
     if let Some(directory) = &desk.sources.directory {
         match directory.user_of_email(user).await {
@@ -101,7 +103,9 @@ fn add(caller: &mut Caller, account: &Account, notes: &mut Vec<String>) {
     caller.open_webui_groups = groups.map(|it| Arc::from(it.as_str())).collect();
     caller.is_admin = account.role == "admin";
     if account.role == "pending" || !account.is_active {
-        notes.push("this user cannot sign in to Open WebUI: the account is pending or inactive".to_owned());
+        notes.push(
+            "this user cannot sign in to Open WebUI: the account is pending or inactive".to_owned(),
+        );
     }
 }
 
@@ -203,8 +207,7 @@ fn why(rule: &Rule) -> String {
     match rule {
         Rule::Operator => "the caller is the mcp-bridge command line".to_owned(),
         Rule::Open => {
-            "no access rules are configured, so every caller may call every tool"
-                .to_owned()
+            "no access rules are configured, so every caller may call every tool".to_owned()
         }
         Rule::Loopback => "only this machine can reach mcp-bridge".to_owned(),
         Rule::AdminGroup(group) => format!("members of `{group}` may use everything"),
@@ -214,7 +217,8 @@ fn why(rule: &Rule) -> String {
         }
         Rule::NoGrant => "no group of the caller has a grant".to_owned(),
         Rule::Narrowed => {
-            "the groups of the caller have grants for some of its tools, but not for this one".to_owned()
+            "the groups of the caller have grants for some of its tools, but not for this one"
+                .to_owned()
         }
     }
 }

@@ -48,7 +48,8 @@ async fn set(desk: &Desk, name: &GroupKeyName) -> anyhow::Result<()> {
         complain(&format!("warning: {warning}"));
     }
     let database = desk.config.database.as_ref();
-    let keyring = Keyring::new(database.context("group keys need a database: set `url` in [database]")?);
+    let keyring =
+        Keyring::new(database.context("group keys need a database: set `url` in [database]")?);
     // This fails early if a secret could not be stored, before the command asks for one.
     keyring.to_seal()?;
     let value = value(&name.variable)?;

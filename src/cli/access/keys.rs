@@ -64,7 +64,9 @@ async fn add(desk: &Desk, args: KeyArgs) -> anyhow::Result<()> {
         );
     }
     print(&format!("{text}\n"));
-    complain("store this key now, it is not shown again; callers send it as `Authorization: Bearer KEY`");
+    complain(
+        "store this key now, it is not shown again; callers send it as `Authorization: Bearer KEY`",
+    );
     if desk.config.is_access_enforced() && row.groups.is_empty() && !row.forwards {
         complain(
             "warning: the key has no groups and no `--forwards`, so it has only the grants of the default groups",

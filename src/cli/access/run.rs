@@ -232,7 +232,11 @@ impl Desk {
         let actor = Self::actor();
         let is_new = self.store.set_admin(&actor, user, is_admin).await?;
         if is_admin {
-            told(is_new, &format!("`{user}` is an administrator"), "no change");
+            told(
+                is_new,
+                &format!("`{user}` is an administrator"),
+                "no change",
+            );
         } else if is_new {
             complain(&format!("`{user}` is no longer an administrator"));
         } else {

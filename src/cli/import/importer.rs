@@ -56,9 +56,7 @@ pub enum Unimportable {
         column: usize,
     },
     /// The file has no servers.
-    #[error(
-        "no servers found under `mcpServers` or the keys of other supported clients: {0}"
-    )]
+    #[error("no servers found under `mcpServers` or the keys of other supported clients: {0}")]
     NoServers(String),
 }
 
@@ -93,7 +91,9 @@ pub fn import(name: &Path, text: &str, wishes: Wishes) -> Result<Imported, Unimp
         };
         line(
             &mut toml,
-            &format!("#\n# Set these variables, for example in `.env` next to this file; {whence}:"),
+            &format!(
+                "#\n# Set these variables, for example in `.env` next to this file; {whence}:"
+            ),
         );
         for name in importer.variables.keys() {
             line(&mut toml, &format!("#   {name}"));
@@ -183,7 +183,10 @@ impl Importer {
         }
         if let Some(project) = project {
             let project = plain(project);
-            line(&mut table.comments, &format!("# from the project {project}"));
+            line(
+                &mut table.comments,
+                &format!("# from the project {project}"),
+            );
         }
         if field.value.map().is_some() {
             self.fields(&mut table, &server);

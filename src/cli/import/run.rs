@@ -85,7 +85,9 @@ fn read_bounded(path: &Path) -> io::Result<String> {
     let size = file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
     if size as u64 > FILE_BYTES_MAX {
         let most = FILE_BYTES_MAX >> 20;
-        return Err(io::Error::other(format!("the file is larger than {most} MiB")));
+        return Err(io::Error::other(format!(
+            "the file is larger than {most} MiB"
+        )));
     }
     Ok(text)
 }

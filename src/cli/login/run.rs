@@ -92,9 +92,10 @@ impl Desk {
     /// Opens the database, and creates its tables if they are missing.
     async fn open(config: Config, redactor: Redactor) -> anyhow::Result<Self> {
         let sources = sources::open(&config, mcp::http_client()?, TaskTracker::new())?;
-        let store = sources.store.clone().context(
-            "this configuration has no database for logins: use a `bridges.toml`",
-        )?;
+        let store = sources
+            .store
+            .clone()
+            .context("this configuration has no database for logins: use a `bridges.toml`")?;
         let applied = store.migrate().await?;
         if !applied.is_empty() {
             complain(&format!("applied migrations: {}", applied.join(", ")));
@@ -102,7 +103,9 @@ impl Desk {
         }
         let keyring = config.database.as_ref().map(Keyring::new).map(Arc::new);
         let accounts = sources::accounts(&sources, keyring, &redactor);
-        let logins = accounts.logins().context("this configuration has no database for accounts")?;
+        let logins = accounts
+            .logins()
+            .context("this configuration has no database for accounts")?;
         Ok(Self {
             config,
             store,
@@ -246,7 +249,7 @@ impl Desk {
         let rows: Vec<_> = accounts
             .map(|it| {
                 let whose = if it.key.subject.is_empty() {
-                    "shared by all callers".to_owned()
+                    "shared".to_owned()
                 } else {
                     it.key.subject.trim_start_matches("user:").to_owned()
                 };

@@ -50,7 +50,9 @@ impl Door {
             .route("/callback", get(callback))
             .with_state(answers);
         if let Err(error) = axum::serve(self.listener, router).await {
-            complain(&format!("warning: the local port for the login failed: {error}"));
+            complain(&format!(
+                "warning: the local port for the login failed: {error}"
+            ));
         }
     }
 }
