@@ -1,4 +1,4 @@
-"""Holds the deployment files to their schemas and to each other.
+"""Checks the deployment files against their schemas and against each other.
 
     check.py [MCP_BRIDGE]    with the program, the configuration of the pods is checked by it too, and that it prints
                              every series that alerts, dashboard and docs name

@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# Does a running stack work, and does it survive? Prints a table; exit code 1 if anything in it failed.
+# Tests whether a running stack works and survives failures. Prints a table. The exit code is 1 if a test failed.
 #
 #   deploy/smoke.sh                                  the stack of compose.hetzner.yml, from the folder it is in
 #   deploy/smoke.sh --process PID --start 'COMMAND'  a bare process, which COMMAND starts again in its folder
 #   deploy/smoke.sh --servers                        calls one read-only tool of every bridge that is on, and nothing else
 #
-# The first two restart the database and the bridge and kill a child of it. A row is `ok` only when what it tells of was
-# seen to happen: a restart, by another start of the container. Variables, in the environment or in `.env`:
-#   MCP_API_KEY      a key that administers (needed)
+# The first two restart the database and the bridge, and kill a child process. A row is `ok` only if the script observed the
+# event, for example a new start of the container. Variables, in the environment or in `.env`:
+#   MCP_API_KEY      the API key of an administrator (required)
 #   BRIDGE_URL       http://127.0.0.1:8000
 #   COMPOSE          docker compose -f compose.hetzner.yml
 #   MCP_BRIDGE       the program with its options, for a bare process: mcp-bridge
 #   SMOKE_CALL, SMOKE_BODY   a call that changes nothing: demo/roll_dice, {"count": 3}
-#   SMOKE_CHILD      what the command line of its server has in it: demo-server
-#   SMOKE_PATIENCE   how long things may take to come back, in seconds: 90
+#   SMOKE_CHILD      a part of the command line of its server: demo-server
+#   SMOKE_PATIENCE   the time for services to recover, in seconds: 90
 set -uo pipefail
 
 COMPOSE=${COMPOSE:-docker compose -f compose.hetzner.yml}
