@@ -4,7 +4,7 @@
 #
 #   deploy/mcpo.sh [IMAGE]          the default is mcp-bridge:mcpo, as `docker build -t mcp-bridge:mcpo --target mcpo .` makes it
 #
-# Needs docker with compose (COMPOSE=podman-compose for another), curl, and for what uvx and npx fetch the internet.
+# Needs docker with compose (or COMPOSE=podman-compose), curl, and the internet for uvx and npx.
 set -uo pipefail
 
 image=${1:-mcp-bridge:mcpo}
@@ -27,7 +27,7 @@ down() {
 }
 trap 'down; docker network rm mcpo-trial >/dev/null 2>&1; rm -rf "$work"' EXIT
 
-# ask PATH BODY: the answer, tried until the server is there.
+# ask PATH BODY: prints the answer; retries until the server responds.
 ask() {
     local until=$((SECONDS + ${WAIT:-60}))
     while :; do
@@ -38,7 +38,7 @@ ask() {
         sleep 0.5
     done
 }
-# expect NAME PATH BODY PATTERN: a call answers so; then everything is taken down.
+# expect NAME PATH BODY PATTERN: checks the answer of a call, then stops all containers.
 expect() {
     ask "$2" "$3"
     if [ "$status" = 200 ] && [[ $out == *$4* ]]; then ok "$1" "POST $2: ${out:0:60}"; else
@@ -179,7 +179,7 @@ Y
     down
 done
 
-# A ConfigMap: what is mounted is a link to a folder that is swapped.
+# Imitates a ConfigMap, whose mounted file is a link into a folder that Kubernetes replaces.
 mkdir -p "$work/map/..one"
 cp "$work/config.json" "$work/map/..one/"
 ln -s ..one "$work/map/..data"
@@ -201,7 +201,7 @@ expect "12 env_file reaches the servers" /trial/say "$say" "hello, env file"
 run -e WHO=environment -v "$srv" "$image" --api-key "$key" -- python3 /srv/server.py
 expect "12 environment reaches the server" /say "$say" "hello, environment"
 
-# The program of the image, on this machine.
+# Runs the program of the image directly on this machine.
 docker create --name mcpo-trial "$image" >/dev/null && docker cp mcpo-trial:/usr/local/bin/mcp-bridge "$work/mcpo" >/dev/null
 down
 cat >"$work/plain.py" <<'P'

@@ -110,7 +110,7 @@ pub fn table(config: &Config) -> String {
 fn describe(bridge: &Bridge) -> (&'static str, String) {
     if let Some(reason) = bridge.reason_off() {
         return if bridge.is_for_groups_alone() {
-            let why = format!("for groups with keys of their own; {reason}");
+            let why = format!("only for groups that have their own keys; {reason}");
             ("on", why)
         } else {
             ("off", reason.to_owned())
@@ -132,8 +132,8 @@ fn describe(bridge: &Bridge) -> (&'static str, String) {
     };
     let whose = match bridge.credential {
         CredentialKind::Shared => "",
-        CredentialKind::Group => ", keys of groups",
-        CredentialKind::Caller => ", each caller's own",
+        CredentialKind::Group => ", group keys",
+        CredentialKind::Caller => ", each caller's own account",
     };
     ("on", format!("{how}{whose}"))
 }
@@ -445,8 +445,8 @@ credential = "group"
         insta::assert_snapshot!(bridges.join("\n"), @r##"
         all     on   https://example.org  OAuth
         later   off  LINEAR_API_KEY is not set, and no user has logged in: mcp-bridge login later
-        each    on   https://example.org  OAuth, each caller's own
-        groups  on   for groups with keys of their own; K is not set
+        each    on   https://example.org  OAuth, each caller's own account
+        groups  on   only for groups that have their own keys; K is not set
         "##);
         assert!(
             report

@@ -434,7 +434,7 @@ async fn a_key_that_is_lost_destroys_nothing() {
     done(&bridge, Method::POST, "/tenant-keys", key("TOKEN", VALUE)).await;
     let (code, said) = cli(&bridge, &["secrets", "check"]).await;
     assert!(
-        code == 0 && said.contains("keys of groups: 1 under the current key"),
+        code == 0 && said.contains("group keys: 1 under the current key"),
         "{said}"
     );
     let rows = sqlite(&bridge, "SELECT key_value FROM tenant_server_keys");
