@@ -1,4 +1,4 @@
-"""Holds the deployment files to their schemas and to each other.
+"""Checks the deployment files against their schemas and against each other.
 
     check.py [MCP_BRIDGE]    with the program, the configuration of the pods is checked by it too, and that it prints
                              every series that alerts, dashboard and docs name
@@ -24,9 +24,9 @@ ROOT = Path(__file__).resolve().parent.parent
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 MONITORING = ROOT / "deploy" / "monitoring"
 VERSION = "1.37"
-# What Prometheus calls the bridge, in rules and on the dashboard.
+# The Prometheus job name of the bridge, in rules and on the dashboard.
 JOB = "mcp-bridge"
-# Of an operator, so in no schema of Kubernetes itself.
+# Kinds of an operator, which the schemas of Kubernetes do not contain.
 FOREIGN = {"PrometheusRule", "ServiceMonitor"}
 
 broken = []
@@ -46,7 +46,7 @@ def documents(path):
 
 
 def manifests():
-    """What kustomization.yaml names, every field of it known to Kubernetes."""
+    """Checks the manifests that kustomization.yaml names against the schemas of Kubernetes."""
     kustomization = yaml.safe_load((KUBERNETES / "kustomization.yaml").read_text())
     files = [KUBERNETES / name for name in kustomization["resources"]]
     monitoring = yaml.safe_load((KUBERNETES / "monitoring" / "kustomization.yaml").read_text())
@@ -76,7 +76,7 @@ def validate(name, document):
 
 
 def references(found):
-    """What one manifest says of another is so."""
+    """Checks the references between manifests."""
     by = {(document["kind"], document["metadata"]["name"]): document for document in found}
     deployment = by["Deployment", "mcp-bridge"]
     pod = deployment["spec"]["template"]
@@ -125,14 +125,14 @@ def references(found):
     check(("ConfigMap", volumes["config"]["configMap"]["name"]) in by, "there is no such ConfigMap")
     for source in container["envFrom"]:
         check(("Secret", source["secretRef"]["name"]) in by, f"no example of the secret {source['secretRef']['name']}")
-    # Stopping: what preStop and the drain may take fits into what the pod is given.
+    # Shutdown: preStop and the drain timeout must fit into the grace period of the pod.
     drain = int(tomllib.loads((KUBERNETES / "bridges.toml").read_text())["server"]["drain_timeout"].rstrip("s"))
     stop = container["lifecycle"]["preStop"]["sleep"]["seconds"] + drain + 5
     check(stop <= pod["spec"]["terminationGracePeriodSeconds"], "stopping takes longer than the grace period")
 
 
 def published(paths):
-    """The Ingress lets outsiders call and log in, and see nothing else. nginx matches such paths without regard to case."""
+    """Checks that the Ingress publishes only calls and logins. nginx ignores the case of such paths."""
     patterns = [re.compile(path["path"], re.IGNORECASE) for path in paths]
     bridges = tomllib.loads((KUBERNETES / "bridges.toml").read_text())["bridges"]
     wanted = [f"/{name}/some_tool" for name in bridges] + ["/oauth/connect", "/oauth/callback"]
@@ -147,7 +147,7 @@ def published(paths):
 
 
 def edge():
-    """Traefik publishes the logins, the files of links, and the administration where it is chosen."""
+    """Checks that Traefik publishes logins, files of links, and the administration only if it is turned on."""
     text = read("deploy/edge/routes.yml")
     rule = re.search(r"rule: '(.*mcp-bridge.*)'", text).group(1)
     condition = re.compile(r"{{ if eq \(env \"EDGE_PUBLISH_ADMIN\"\) \"true\" }}(.*?){{ end }}")
@@ -177,7 +177,7 @@ def kustomize():
 
 
 def compose():
-    """Every variable has a default or a message, and is explained."""
+    """Checks that every variable of the compose file has a default or a message, and is explained."""
     text = read("compose.hetzner.yml")
     stack = yaml.safe_load(text)
     explained = read("docs/hetzner.md")
@@ -201,14 +201,14 @@ def compose():
     return f"{len(stack['services'])} services"
 
 
-# What runs with a root file system that it may write: Open WebUI writes into its program, Ollama is not ours to say.
+# Services with a writable root file system: Open WebUI writes to its program folder; Ollama is not checked.
 WRITABLE = {"open-webui", "ollama"}
-# What the bridge reads without a reference in bridges.toml, and what the compose file must set for it.
+# Variables that the bridge reads without a reference in bridges.toml, and that the compose file must set.
 OWN = {"BRIDGE_LISTEN"}
 
 
 def confined(stack):
-    """No service has more than it needs: privileges, variables, networks."""
+    """Checks that each service has only the privileges, variables and networks that it needs."""
     services = stack["services"]
     for name, service in services.items():
         check(service.get("cap_drop") == ["ALL"], f"{name}: cap_drop is not [ALL]")
@@ -242,7 +242,7 @@ def confined(stack):
 
 
 def image():
-    """The image has what bridges.toml starts, at these versions, and is built by the compiler of the repository."""
+    """Checks that the image contains the programs of bridges.toml at the same versions, and uses the compiler of the repository."""
     npm = yaml.safe_load(read("deploy/image/npm/package.json"))["dependencies"]
     asked = 0
     bridges = tomllib.loads(read("bridges.toml"))["bridges"]
@@ -278,13 +278,13 @@ def image():
 
 
 def documented_variables():
-    """Every variable is in .env.example and in docs/variables.md, with the bridges, needs and defaults that it has."""
+    """Checks that every variable is in .env.example and in docs/variables.md, with its bridges, needs and defaults."""
     broken.extend(variables.problems(read))
     return f"{len(variables.example(read('.env.example')))} variables"
 
 
 def monitoring(program):
-    """Alerts and dashboard are PromQL over series that are documented, and that the program prints."""
+    """Checks that alerts and dashboard are valid PromQL over series that the program prints and the documentation lists."""
     rules = yaml.safe_load((MONITORING / "alerts.yaml").read_text())
     operator = yaml.safe_load((KUBERNETES / "monitoring" / "prometheusrule.yaml").read_text())
     check(operator["spec"] == rules, "prometheusrule.yaml and alerts.yaml differ")
@@ -325,7 +325,7 @@ def monitoring(program):
 
 
 def printed(text):
-    """What the program prints is what is documented."""
+    """Checks that the printed series and the documented series are the same."""
     known = series.documented(read("docs/metrics.md"))
     found, kinds = series.labels_of(text)
     families = {}

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# The ways in which public repositories run mcpo's image, with nothing but its name replaced. Prints a table; exit code
-# 1 if anything in it failed.
+# Runs the image in the ways in which public repositories run the image of mcpo; only its name differs. Prints a table. The
+# exit code is 1 if a test failed.
 #
-#   deploy/mcpo.sh [IMAGE]          mcp-bridge:mcpo unless said, as `docker build -t mcp-bridge:mcpo --target mcpo .` makes it
+#   deploy/mcpo.sh [IMAGE]          the default is mcp-bridge:mcpo, as `docker build -t mcp-bridge:mcpo --target mcpo .` makes it
 #
-# Needs docker with compose (COMPOSE=podman-compose for another), curl, and for what uvx and npx fetch the internet.
+# Needs docker with compose (or COMPOSE=podman-compose), curl, and the internet for uvx and npx.
 set -uo pipefail
 
 image=${1:-mcp-bridge:mcpo}
@@ -27,7 +27,7 @@ down() {
 }
 trap 'down; docker network rm mcpo-trial >/dev/null 2>&1; rm -rf "$work"' EXIT
 
-# ask PATH BODY: the answer, tried until the server is there.
+# ask PATH BODY: prints the answer; retries until the server responds.
 ask() {
     local until=$((SECONDS + ${WAIT:-60}))
     while :; do
@@ -38,7 +38,7 @@ ask() {
         sleep 0.5
     done
 }
-# expect NAME PATH BODY PATTERN: a call answers so; then everything is taken down.
+# expect NAME PATH BODY PATTERN: checks the answer of a call, then stops all containers.
 expect() {
     ask "$2" "$3"
     if [ "$status" = 200 ] && [[ $out == *$4* ]]; then ok "$1" "POST $2: ${out:0:60}"; else
@@ -63,7 +63,7 @@ from mcp.server.fastmcp import FastMCP
 server = FastMCP("trial", host="0.0.0.0", port=5000)
 @server.tool()
 def say(text: str) -> str:
-    return f"{text}, {os.environ.get('WHO', 'nobody')}"
+    return f"{text}, {os.environ.get('WHO', 'unknown')}"
 server.run(os.environ.get("TRANSPORT", "stdio"))
 P
 cat >"$work/config.json" <<'J'
@@ -93,13 +93,13 @@ service <<Y
     command: --port 8000 --api-key "$key" --config /config/config.json --hot-reload
     volumes: ["$work/config.json:/config/config.json:ro", "$srv"]
 Y
-expect "3 compose, command as a string, --hot-reload" /trial/say "$say" "hello, nobody"
+expect "3 compose, command as a string, --hot-reload" /trial/say "$say" "hello, unknown"
 
 service <<Y
     command: mcpo --config /app/config/config.json --api-key "$key"
     volumes: ["$work/config.json:/app/config/config.json:ro", "$srv"]
 Y
-expect "4 compose, command begins with mcpo" /trial/say "$say" "hello, nobody"
+expect "4 compose, command begins with mcpo" /trial/say "$say" "hello, unknown"
 service <<Y
     command: >
       mcpo --host 0.0.0.0 --port 8000
@@ -107,16 +107,16 @@ service <<Y
       --api-key "$key"
     volumes: ["$work/config.json:/app/config/config.json:ro", "$srv"]
 Y
-expect "4 the same, folded" /trial/say "$say" "hello, nobody"
+expect "4 the same, folded" /trial/say "$say" "hello, unknown"
 
 run -v "$work/config.json:/config.json" -v "$srv" "$image" --port=8000 --config=/config.json
-expect "5 --port=8000 --config=/config.json" /trial/say "$say" "hello, nobody"
+expect "5 --port=8000 --config=/config.json" /trial/say "$say" "hello, unknown"
 
 docker network create mcpo-trial >/dev/null 2>&1
 docker run -d --name mcpo-trial-server --network mcpo-trial --network-alias gmail-mcp-server -e TRANSPORT=streamable-http \
     -v "$srv" --entrypoint python3 "$image" /srv/server.py >/dev/null
 run --network mcpo-trial "$image" --host 0.0.0.0 --port 8000 --server-type "streamable-http" -- http://gmail-mcp-server:5000/mcp/
-expect "6 --server-type streamable-http -- URL" /say "$say" "hello, nobody"
+expect "6 --server-type streamable-http -- URL" /say "$say" "hello, unknown"
 
 derived <<'D'
 RUN apt-get update && apt-get install -y openssl tzdata && rm -rf /var/lib/apt/lists/*
@@ -132,12 +132,12 @@ derived <<'D'
 ENTRYPOINT ["mcpo","--config","/root/.mcpo/config.json"]
 D
 run -v "$work/config.json:/root/.mcpo/config.json" -v "$srv" mcpo-trial-image
-expect "7 ENTRYPOINT [mcpo, --config, /root/.mcpo/config.json]" /trial/say "$say" "hello, nobody"
+expect "7 ENTRYPOINT [mcpo, --config, /root/.mcpo/config.json]" /trial/say "$say" "hello, unknown"
 derived <<'D'
 ENTRYPOINT ["sh","-c","exec mcpo --host 0.0.0.0 --port 8000 --api-key \"$MCPO_API_KEY\" --config /etc/mcpo/config.json"]
 D
 run -e MCPO_API_KEY="$key" -v "$work/config.json:/etc/mcpo/config.json:ro" -v "$srv" mcpo-trial-image
-expect "7 ENTRYPOINT [sh, -c, exec mcpo ...]" /trial/say "$say" "hello, nobody"
+expect "7 ENTRYPOINT [sh, -c, exec mcpo ...]" /trial/say "$say" "hello, unknown"
 
 run "$image" --api-key "$key" -- python3 -c "from mcp.server.fastmcp import FastMCP
 s = FastMCP('inline')
@@ -146,7 +146,7 @@ def twice(n: int) -> int: return 2 * n
 s.run()"
 expect "8 -- python3 -c 'from mcp.server.fastmcp ...'" /twice '{"n": 21}' 42
 run -v "$srv" "$image" --api-key "$key" -- /app/.venv/bin/python3 /srv/server.py
-expect "8 -- /app/.venv/bin/python3 server.py" /say "$say" "hello, nobody"
+expect "8 -- /app/.venv/bin/python3 server.py" /say "$say" "hello, unknown"
 
 service <<Y
     read_only: true
@@ -179,17 +179,17 @@ Y
     down
 done
 
-# A ConfigMap: what is mounted is a link to a folder that is swapped.
+# Imitates a ConfigMap, whose mounted file is a link into a folder that Kubernetes replaces.
 mkdir -p "$work/map/..one"
 cp "$work/config.json" "$work/map/..one/"
 ln -s ..one "$work/map/..data"
 ln -s ..data/config.json "$work/map/config.json"
 run -v "$work/map:/etc/mcpo:ro" -v "$srv" "$image" --api-key "$key" --config /etc/mcpo/config.json --hot-reload
-KEEP=1 expect "11 config in a ConfigMap" /trial/say "$say" "hello, nobody"
+KEEP=1 expect "11 config in a ConfigMap" /trial/say "$say" "hello, unknown"
 mkdir "$work/map/..two"
 sed 's/"trial"/"renamed"/' "$work/config.json" >"$work/map/..two/config.json"
 ln -s ..two "$work/map/..new" && mv -T "$work/map/..new" "$work/map/..data"
-WAIT=20 expect "11 the ConfigMap changes" /renamed/say "$say" "hello, nobody"
+WAIT=20 expect "11 the ConfigMap changes" /renamed/say "$say" "hello, unknown"
 
 echo "WHO=env file" >"$work/env"
 service <<Y
@@ -201,7 +201,7 @@ expect "12 env_file reaches the servers" /trial/say "$say" "hello, env file"
 run -e WHO=environment -v "$srv" "$image" --api-key "$key" -- python3 /srv/server.py
 expect "12 environment reaches the server" /say "$say" "hello, environment"
 
-# The program of the image, on this machine.
+# Runs the program of the image directly on this machine.
 docker create --name mcpo-trial "$image" >/dev/null && docker cp mcpo-trial:/usr/local/bin/mcp-bridge "$work/mcpo" >/dev/null
 down
 cat >"$work/plain.py" <<'P'
@@ -214,7 +214,7 @@ for line in sys.stdin:
     answer = {
         "initialize": {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": {"name": "plain", "version": "1"}},
         "tools/list": {"tools": [TOOL]},
-        "tools/call": {"content": [{"type": "text", "text": os.environ.get("KEY", "nobody")}]},
+        "tools/call": {"content": [{"type": "text", "text": os.environ.get("KEY", "unknown")}]},
     }.get(asked["method"])
     reply = {"result": answer} if answer is not None else {"error": {"code": -32601, "message": "no"}}
     print(json.dumps({"jsonrpc": "2.0", "id": asked["id"], **reply}), flush=True)
@@ -224,10 +224,10 @@ host --port "$port" --api-key "$key" -- env KEY=v python3 "$work/plain.py"
 expect "13 on the host: mcpo ... -- env KEY=v python3 server.py" /who '{}' v
 printf '{"mcpServers": {"plain": {"command": "python3", "args": ["%s"]}}}' "$work/plain.py" >"$work/host.json"
 host --port "$port" --config "$work/host.json" --hot-reload
-expect "13 on the host: mcpo --config config.json --hot-reload" /plain/who '{}' nobody
+expect "13 on the host: mcpo --config config.json --hot-reload" /plain/who '{}' unknown
 
 run -v "$work/config.json:/app/config.json" -v "$srv" "$image" --api-key "$key" --config /app/config.json
-KEEP=1 expect "14 a connection for each server: http://mcpo:8000/NAME" /trial/say "$say" "hello, nobody"
+KEEP=1 expect "14 a connection for each server: http://mcpo:8000/NAME" /trial/say "$say" "hello, unknown"
 for name in trial files; do
     document=$(curl -s -H "Authorization: Bearer $key" "$here/$name/openapi.json")
     if [[ $document == *'"openapi":"3.1'* && $document == *_post* ]]; then ok "14 /$name/openapi.json" "$(wc -c <<<"$document") bytes"; else bad "14 /$name/openapi.json" "${document:0:100}"; fi

@@ -1,4 +1,4 @@
-"""Which series the alerts and the dashboard look at, and which the program prints."""
+"""Compares the series that the alerts and the dashboard use with the series that the program prints."""
 
 import contextlib
 import json
@@ -13,15 +13,15 @@ from pathlib import Path
 
 import promql_parser
 
-# Grafana's, and what a label of ours is asked for.
+# Values for the variables of Grafana.
 VARIABLES = {"$__rate_interval": "5m", "$__all": ".*"}
-# What Prometheus adds to every series, or makes itself.
+# The labels that Prometheus adds to every series, and its own series.
 FOREIGN_LABELS = {"job", "instance"}
 FOREIGN_SERIES = {"up"}
-# What one family of times becomes.
+# The suffixes of the series of a histogram.
 PARTS = ("_bucket", "_sum", "_count")
 
-# Every series shows: a program, sessions of callers, a collector that is not there, a database.
+# A configuration that makes every series appear: a program, sessions of callers, an unreachable collector, a database.
 CONFIGURATION = """
 [telemetry]
 metrics = "open"
@@ -37,7 +37,7 @@ oauth = {}
 
 
 def selectors(expression):
-    """The series of an expression, each with the labels that it asks for; raises for what is no PromQL."""
+    """Returns the series of an expression with the labels that it uses. Raises an error for invalid PromQL."""
     found = []
 
     def visit(node):
@@ -57,7 +57,7 @@ def selectors(expression):
 
 
 def filled(expression, variables):
-    """An expression of the dashboard with something in the place of its variables."""
+    """Replaces the variables in an expression of the dashboard by values."""
     for name, value in VARIABLES.items():
         expression = expression.replace(name, value)
     for name in variables:
@@ -66,7 +66,7 @@ def filled(expression, variables):
 
 
 def dashboard(path):
-    """What is wrong with the dashboard, and its expressions."""
+    """Returns the errors of the dashboard, and its expressions."""
     wrong, expressions, ids, taken = [], [], set(), {}
     board = json.loads(Path(path).read_text())
     for key in ("uid", "title", "schemaVersion", "templating", "panels", "time"):
@@ -109,7 +109,7 @@ def dashboard(path):
 
 
 def labels_of(text):
-    """The names of series in what was scraped, each with its labels."""
+    """Returns the names of the scraped series with their labels."""
     found, kinds = {}, {}
     for line in text.splitlines():
         if line.startswith("# TYPE "):
@@ -123,7 +123,7 @@ def labels_of(text):
 
 
 def scrape(program):
-    """What the program prints on /metrics after a call."""
+    """Returns the output of /metrics after a call."""
     with tempfile.TemporaryDirectory() as folder, socket.socket() as place:
         Path(folder, "bridges.toml").write_text(CONFIGURATION)
         place.bind(("127.0.0.1", 0))
@@ -142,7 +142,7 @@ def scrape(program):
 
 
 def read(url, body=None):
-    """Asks until there is an answer, for a while."""
+    """Repeats a request until it is answered or times out."""
     end = time.monotonic() + 30
     while True:
         with contextlib.suppress(urllib.error.URLError, ConnectionError):
@@ -154,13 +154,13 @@ def read(url, body=None):
 
 
 def family(name):
-    """The family that a series belongs to."""
+    """Returns the metric family of a series."""
     for part in PARTS:
         name = name.removesuffix(part)
     return name
 
 
 def documented(text):
-    """The families in the tables of docs/metrics.md, each with its type and labels."""
+    """Returns the metric families in the tables of docs/metrics.md with their types and labels."""
     rows = re.findall(r"^\| `((?:mcp_bridge|process)_[a-z_]+)` \| (counter|gauge|histogram) \|([^|]*)\|", text, re.MULTILINE)
     return {name: (kind, set(re.findall(r"`([a-z_]+)`", labels))) for name, kind, labels in rows}

@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# Does a running stack work, and does it survive? Prints a table; exit code 1 if anything in it failed.
+# Tests whether a running stack works and survives failures. Prints a table. The exit code is 1 if a test failed.
 #
 #   deploy/smoke.sh                                  the stack of compose.hetzner.yml, from the folder it is in
 #   deploy/smoke.sh --process PID --start 'COMMAND'  a bare process, which COMMAND starts again in its folder
 #   deploy/smoke.sh --servers                        calls one read-only tool of every bridge that is on, and nothing else
 #
-# The first two restart the database and the bridge and kill a child of it. A row is `ok` only when what it tells of was
-# seen to happen: a restart, by another start of the container. Variables, in the environment or in `.env`:
-#   MCP_API_KEY      a key that administers (needed)
+# The first two restart the database and the bridge, and kill a child process. A row is `ok` only if the script observed the
+# event, for example a new start of the container. Variables, in the environment or in `.env`:
+#   MCP_API_KEY      the API key of an administrator (required)
 #   BRIDGE_URL       http://127.0.0.1:8000
 #   COMPOSE          docker compose -f compose.hetzner.yml
 #   MCP_BRIDGE       the program with its options, for a bare process: mcp-bridge
 #   SMOKE_CALL, SMOKE_BODY   a call that changes nothing: demo/roll_dice, {"count": 3}
-#   SMOKE_CHILD      what the command line of its server has in it: demo-server
-#   SMOKE_PATIENCE   how long things may take to come back, in seconds: 90
+#   SMOKE_CHILD      a part of the command line of its server: demo-server
+#   SMOKE_PATIENCE   the time for services to recover, in seconds: 90
 set -uo pipefail
 
 COMPOSE=${COMPOSE:-docker compose -f compose.hetzner.yml}
@@ -54,8 +54,8 @@ skip() { skipped=$((skipped + 1)) && row - "$1" "$2"; }
 answer=$(mktemp)
 problem=$(mktemp)
 trap 'rm -f "$answer" "$problem"' EXIT
-# ask KEY ARGUMENTS...: the status and the milliseconds; the body is in $answer. Keys are not shown to `ps`. A blank KEY
-# is none.
+# ask KEY ARGUMENTS...: sets the status and the time in ms; the body is in the file $answer. `ps` does not show the key. A
+# blank KEY sends no key.
 ask() {
     local with=$1 out
     shift
@@ -73,7 +73,7 @@ expect() {
     ask "$@"
     if [ "$status" = "$wanted" ]; then ok "$name" "$status in $ms ms"; else bad "$name" "$status, not $wanted: $(said)"; fi
 }
-# within SECONDS COMMAND...: until it succeeds.
+# within SECONDS COMMAND...: repeats the command until it succeeds.
 within() {
     local until=$((SECONDS + $1))
     shift
@@ -89,14 +89,14 @@ connected() { healthy && grep -q '"database":"connected"' "$answer"; }
 disconnected() { healthy && grep -q '"database":"disconnected"' "$answer"; }
 number() { sed -n "s/.*\"$1\":\([0-9]*\).*/\1/p" "$answer" | head -1; }
 is_number() { [[ "$1" =~ ^[0-9]+$ ]]; }
-# compose ARGUMENTS...: what went wrong is in $problem.
+# compose ARGUMENTS...: runs compose; an error is in the file $problem.
 compose() { $COMPOSE "$@" 2>"$problem"; }
 why() { head -c 160 "$problem" | tr '\n' ' '; }
-# Where the bridge is: a shell there, and its own command line.
+# Run a shell command, or the command line of the bridge, where the bridge runs.
 inside() { if [ -n "$process" ]; then sh -c "$1"; else compose exec -T bridge sh -c "$1"; fi; }
 own() { if [ -n "$process" ]; then $MCP_BRIDGE "$@" 2>"$problem"; else compose exec -T bridge mcp-bridge "$@"; fi; }
-# started SERVICE: when the first process of its container began, in ticks since this machine did (proc(5), field 22 of
-# `stat`). Nothing where that cannot be read.
+# started SERVICE: prints the start time of the first process of its container, in ticks since this machine started
+# (proc(5), field 22 of `stat`). Prints nothing if it cannot be read.
 started() {
     local stat
     if [ -n "$process" ]; then
@@ -107,7 +107,7 @@ started() {
     stat=$(printf '%s' "${stat##*) }" | cut -d' ' -f20)
     is_number "$stat" && echo "$stat"
 }
-# The processes whose command line has $child in it; zombies have none.
+# The processes whose command line contains $child; zombies have no command line.
 children() {
     inside "for p in /proc/[0-9]*; do if { tr '\\0' ' ' <\$p/cmdline; } 2>/dev/null | grep -q -e '$child'; then
         grep -q '^PPid:.[1-9]' \$p/status && echo \${p#/proc/}; fi; done" | while read -r found; do
@@ -122,11 +122,11 @@ descends() {
     done
     return 1
 }
-# The process is gone, and it is its place that says so.
+# Checks that the process is gone, where the bridge runs.
 gone() { [ "$(inside "[ -d /proc/$1 ] && grep -q '^State:.[^Z]' /proc/$1/status 2>/dev/null || echo gone")" = gone ]; }
 zombies() { inside 'grep -l "^State:.Z" /proc/[0-9]*/status 2>/dev/null | wc -l'; }
 
-# --- --servers: which tool of each bridge to call is found by a program, since JSON is no work for a shell
+# --- --servers: a Python program selects the tool of each bridge, because a shell cannot parse JSON
 chosen() {
     local program
     program=$(
@@ -134,7 +134,7 @@ chosen() {
 import json, re, sys
 
 servers, document = (json.loads(line) for line in sys.stdin.read().split("\0")[:2])
-# Read-only tools whose annotations do not say so, or that need arguments.
+# Read-only tools without a read-only annotation, or with required arguments.
 KNOWN = {
     "demo": [("roll_dice", {"count": 3})],
     "filesystem": [("list_allowed_directories", {}), ("list_directory", {"path": "."})],
@@ -181,7 +181,7 @@ def choice(name):
 for server in servers["servers"]:
     picked = choice(server["id"]) if server["status"] in ("ready", "idle") else None
     call, arguments = picked or ("-", {})
-    # Fields apart by tabs: none of them holds one.
+    # Tabs separate the fields; the fields contain no tabs.
     print(server["id"], server["status"], call, json.dumps(arguments), " ".join(str(server.get("reason") or "").split()) or "-", sep="\t")
 PYTHON
     )
@@ -232,7 +232,7 @@ row '' CHECK RESULT
 if [ -z "$process" ]; then
     if [ -n "$(compose ps -q bridge)" ]; then ok "compose knows the bridge" "$COMPOSE"; else bad "compose knows the bridge" "$COMPOSE: $(why)"; fi
 fi
-# --- as it stands
+# --- the running stack
 if within "$patience" ready; then ok ready "200"; else bad ready "$status: $(said)"; fi
 expect "health" 200 "$key" "$url/health"
 if [ "$status" = 200 ] && [ "$ms" -lt 500 ]; then ok "health, in less than 500 ms" "$ms ms"; else bad "health, in less than 500 ms" "$status in $ms ms"; fi
@@ -247,12 +247,12 @@ fi
 expect "document of all tools" 200 "" "$url/openapi.json"
 if grep -q "\"/$call\"" "$answer"; then ok "the tool is in it" "/$call"; else bad "the tool is in it" "/$call is not"; fi
 
-# --- who may
+# --- access
 expect "an allowed call" 200 "$key" "$url/$call" --data "$body"
 expect "refused: no identity" 401 "" "$url/$call" --data "$body"
 expect "refused: an unknown key" 401 "no-such-key" "$url/$call" --data "$body"
 guest=$(own access key add "smoke-$$")
-# Another process made it: over SQLite it takes some seconds until it is known.
+# Another process created the key. With SQLite, the bridge sees it after some seconds.
 known() { ask "$guest" "$url/$call" --data "$body" && [ "$status" != 401 ]; }
 if [ -n "$guest" ]; then
     within 15 known
@@ -265,7 +265,7 @@ expect "an unknown tool" 404 "$key" "$url/${call%/*}/no_such_tool" --data '{}'
 expect "refresh" 200 "$key" -X POST "$url/refresh"
 expect "a call after it" 200 "$key" "$url/$call" --data "$body"
 
-# --- a child dies
+# --- a child process is killed
 before=$(children | head -1)
 if ! is_number "$before"; then
     bad "kill of a child" "no process has \`$child\` in its command line: $(why)"
@@ -281,7 +281,7 @@ fi
 left=$(zombies | tr -d '[:space:]')
 if ! is_number "$left"; then bad "no zombie" "they cannot be counted: $(why)"; elif [ "$left" = 0 ]; then ok "no zombie" "none"; elif [ -n "$process" ]; then skip "no zombie" "$left on this machine"; else bad "no zombie" "$left"; fi
 
-# --- the database goes and comes
+# --- restart of the database
 if [ -n "$process" ]; then
     skip "restart of the database" "only with compose"
 else
@@ -297,7 +297,7 @@ else
     else
         ok "the database is stopped" "the bridge says so"
         if [ "$ms" -lt 500 ]; then ok "health without the database" "200 in $ms ms"; else bad "health without the database" "$status in $ms ms"; fi
-        # A key of the configuration that may do everything needs no database; this one does.
+        # An administrator key of the configuration needs no database; this key does.
         if [ -n "$guest" ]; then expect "grants are not guessed" 503 "$guest" "$url/$call" --data "$body"; fi
     fi
     compose start postgres >/dev/null || bad "the database is started" "compose start: $(why)"
@@ -314,7 +314,7 @@ else
     fi
 fi
 
-# --- the bridge goes and comes
+# --- restart of the bridge
 stop_and_start() {
     if [ -z "$process" ]; then
         compose restart bridge >/dev/null
@@ -351,7 +351,7 @@ else
     if [ -n "$guest" ] && [ -n "$restarted" ]; then expect "its keys and grants are kept" 403 "$guest" "$url/$call" --data "$body"; fi
 fi
 if [ -n "$guest" ]; then
-    # A moment after the database came back it may not be read yet.
+    # Shortly after the database has restarted, the bridge may not have read it yet.
     counts() { ask "$guest" "$url/$call" --data "$body" && [ "$status" = 403 ]; }
     within 15 counts
     counted=$status
@@ -365,7 +365,7 @@ if [ -n "$guest" ]; then
     fi
 fi
 
-# --- the record
+# --- the audit trail
 recorded() {
     trail=$(own audit query --limit 1000) || return 1
     these=$(grep -c -F "$call" <<<"$trail")

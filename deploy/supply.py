@@ -1,5 +1,5 @@
-"""Holds the Rust packages to deny.toml: licenses, sources, banned packages. cargo-deny itself does that too, and knows the
-published advisories; this takes a second and needs nothing that is not installed."""
+"""Checks the Rust packages against deny.toml: licenses, sources and banned packages. cargo-deny does this too, and also
+checks advisories; this script takes a second and needs no extra tools."""
 
 import json
 import re
@@ -8,7 +8,7 @@ import tomllib
 
 
 def chain(root, check):
-    """What is compiled has a license that is allowed, comes from where it may, and is not banned."""
+    """Checks that every compiled package has an allowed license and source, and is not banned."""
     rules = tomllib.loads((root / "deny.toml").read_text())
     run = subprocess.run(["cargo", "metadata", "--locked", "--format-version=1", "--filter-platform=x86_64-unknown-linux-gnu"], cwd=root, capture_output=True,
                          text=True, check=False)
@@ -31,7 +31,7 @@ def chain(root, check):
 
 
 def is_allowed(expression, terms):
-    """Whether an SPDX expression can be satisfied by the terms. `/` is how old packages write OR."""
+    """Returns whether the allowed licenses satisfy an SPDX expression. Old packages write OR as `/`."""
     words = re.findall(r"\(|\)|[^\s()/]+|/", expression)
     at = 0
 

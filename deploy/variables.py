@@ -1,17 +1,17 @@
-"""Which variables the configurations, the compose file and the program itself read, and what docs/variables.md says of them."""
+"""Compares the variables that the configurations, the compose file and the program read with docs/variables.md."""
 
 import re
 import tomllib
 
-# `${NAME}`, `${NAME:-text}`; text may begin with another reference.
+# `${NAME}`, `${NAME:-text}`; the default may begin with another reference.
 REFERENCE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)(:[-?])?([^{}]*)")
-# Read by libraries in the program, so that no line of ours names it.
+# Variables that only libraries read, so that no line of this repository names them.
 LIBRARIES = {"RUST_BACKTRACE"}
-# As the program tells secrets by the name (src/config/lint.rs), and Open WebUI's and Snowflake's words for them.
+# Names of secrets, as in src/config/lint.rs, and the names that Open WebUI and Snowflake use.
 SECRET = re.compile(r"(TOKEN|SECRET|PASSWORD|KEY|PAT|HEADERS|SECRET_KEY_OLD)$")
 # The section of .env.example with names of the Python proxy.
 FORMER = re.compile(r"^# --- names of the Python proxy.*?(?=^# --- )", re.M | re.S)
-# URLs with a password in them.
+# URLs that contain a password.
 SECRET_URL = {
     "DATABASE_URL", "REDIS_URL", "OPEN_WEBUI_DATABASE_URL", "POSTGRES_MCP_URL", "MONGODB_URL", "MYSQL_URL",
     "CB_CONNECTION_STRING", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy",
@@ -19,7 +19,7 @@ SECRET_URL = {
 
 
 def strings(value, path=()):
-    """Every text of a table, with where it stands."""
+    """Yields every text of a table with its path."""
     if isinstance(value, str):
         yield path, value
     elif isinstance(value, dict):
@@ -31,7 +31,7 @@ def strings(value, path=()):
 
 
 def references(text):
-    """The names in a text: (name, default, older names). A default that refers again is none, but another name."""
+    """Returns the variables in a text as (name, default, older names). A default that is a reference counts as another name."""
     outer = []
     depth = []
     for part in re.finditer(r"\$\{([A-Z][A-Z0-9_]*)|\}", text):
@@ -47,14 +47,14 @@ def references(text):
         depth.append(part.group(1))
     for name, default, older in outer:
         if older:
-            # The last name decides whether there is a default.
+            # The last name determines the default.
             inner = re.search(rf"\$\{{{older[-1]}(:-([^{{}}]*))?", text)
             default = inner.group(2) if inner.group(1) else None
         yield name, default, older
 
 
 def need(bridge, path, default):
-    """Whether a bridge is off without it."""
+    """Returns whether a bridge is off without the variable."""
     if default is not None:
         return "no"
     if "oauth" not in bridge:
@@ -66,7 +66,7 @@ def need(bridge, path, default):
 
 
 def of_file(text):
-    """name: {"default", "needs": {bridge: need}, "older"} of a configuration; the bridge of a section is `[section]`."""
+    """Returns {name: {"default", "needs": {bridge: need}, "older"}} for a configuration. The key of a section is `[section]`."""
     found = {}
     document = tomllib.loads(text)
     bridges = document.pop("bridges", {})
@@ -82,7 +82,7 @@ def of_file(text):
 
 
 def split_compose(text):
-    """The compose file without comments and without its block of variables for the bridge, and the names in that block."""
+    """Returns the compose file without comments and without its block of bridge variables, and the names in that block."""
     code = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
     block = re.search(r"^x-bridge-variables:.*\n((?:  .*\n)+)", code, re.M)
     passed = re.findall(r"^  ([A-Z][A-Z0-9_]*): \$\{\1:-\}$", block.group(1), re.M)
@@ -91,7 +91,7 @@ def split_compose(text):
 
 
 def of_compose(text):
-    """The same of the compose file; the variables that it only passes to the bridge are those of bridges.toml."""
+    """Returns the same for the compose file, without the variables of bridges.toml that it only passes to the bridge."""
     code, _passed = split_compose(text)
     found = {}
     for name, kind, default in REFERENCE.findall(code):
@@ -100,7 +100,7 @@ def of_compose(text):
 
 
 def of_program(read):
-    """What the program reads by itself, by the lines that do so."""
+    """Returns the variables that the program itself reads."""
     names = set(re.findall(r'env = "([A-Z_]+)"', read("src/cli/args.rs")))
     names |= set(re.findall(r'^(?:pub\(super\) )?const \w+: &str = "([A-Z_]+)";', read("src/config/otlp.rs"), re.M))
     for path in ("src/cli/mcpo/command.rs", "src/config/identity/draft.rs"):
@@ -110,7 +110,7 @@ def of_program(read):
 
 
 def tables(text):
-    """The tables of the page by the heading above them: {variable: cells}, cells without backticks."""
+    """Returns the tables of the page by their headings, as {variable: cells}, without backticks."""
     found = {}
     rows = None
     for line in text.splitlines():
@@ -126,22 +126,22 @@ def tables(text):
 
 
 def example(text):
-    """The variables of .env.example, without the names of the Python proxy."""
+    """Returns the variables of .env.example, without the names of the Python proxy."""
     return set(re.findall(r"^([A-Z][A-Z0-9_]*)=", FORMER.sub("", text), re.M))
 
 
 def former(text):
-    """The names of the Python proxy in .env.example, which are older names or which nothing reads."""
+    """Returns the names of the Python proxy in .env.example: older names, and names that are not read."""
     return set(re.findall(r"^([A-Z][A-Z0-9_]*)=", FORMER.search(text).group(), re.M))
 
 
 def needs(entry):
-    """The cell of a variable: what its bridges say, each word once."""
+    """Returns the table cell for the needs of a variable, each need once."""
     return ", ".join(dict.fromkeys(entry["needs"].values()))
 
 
 def problems(read):
-    """Where docs/variables.md and .env.example are not what is read."""
+    """Yields the differences between docs/variables.md or .env.example and the variables that are read."""
     page = read("docs/variables.md")
     found = tables(page)
     shipped, more = of_file(read("bridges.toml")), of_file(read("examples/catalogue.toml"))
@@ -189,7 +189,7 @@ def differences(heading, read, told):
 
 
 def row(heading, name, entry, cells):
-    """A row of a variable that a configuration refers to."""
+    """Checks the row of a variable that a configuration uses."""
     if heading == "Whose account":
         _, bridges, default, *_ = cells
     elif heading == "The bridge itself":

@@ -1,4 +1,4 @@
-//! What the fuzz targets in `fuzz/` call; built for them alone.
+//! The functions that the fuzz targets in `fuzz/` call. They are built only for the fuzz targets.
 
 use std::time::{Duration, Instant};
 
@@ -9,8 +9,7 @@ use crate::{
     schema::{ArgumentSchema, Effort, Habits, counted, publish_input, publish_output},
 };
 
-/// Any JSON as a server's schema: publishing ends, and gives JSON that the publisher itself takes
-/// without a word.
+/// Publishes any JSON as the schema of a server. Publishing must end, and must give an object without `$defs`.
 pub fn publish(data: &[u8]) {
     let Ok(schema) = serde_json::from_slice::<Value>(data) else {
         return;
@@ -22,8 +21,8 @@ pub fn publish(data: &[u8]) {
     publish_output(&schema, "tool");
 }
 
-/// Any JSON as a schema and any bytes as a body, apart by the first NUL: the body is accepted or
-/// refused, and what was accepted once is accepted again as it is.
+/// Checks any bytes as a body against any JSON as a schema; the first NUL separates them. The body is accepted or
+/// refused. An accepted body must be accepted again without changes.
 pub fn arguments(data: &[u8]) {
     let mut parts = data.splitn(2, |&byte| byte == 0);
     let (Some(schema), Some(body)) = (parts.next(), parts.next()) else {
@@ -43,13 +42,13 @@ pub fn arguments(data: &[u8]) {
     }
 }
 
-/// Time that reading, compiling and checking may take beside its counted steps.
+/// The time that reading, compiling and checking may take in addition to the counted steps.
 const UNCOUNTED: Duration = Duration::from_millis(300);
-/// Time of one counted step, in nanoseconds: ten times what it takes without instrumentation.
+/// The time allowed for one counted step, in nanoseconds: ten times its time without instrumentation.
 const STEP_NANOS: u64 = 200;
 
-/// The same input as [`arguments`], whose work is counted: what takes time takes steps, so that no input
-/// gets around the budget. One that takes time and no steps is a finding.
+/// Takes the same input as [`arguments`] and compares the time with the counted steps. Work that takes time must
+/// count steps, so that no input can avoid the budget.
 pub fn costs(data: &[u8]) {
     let mut parts = data.splitn(2, |&byte| byte == 0);
     let (Some(schema), Some(body)) = (parts.next(), parts.next()) else {
@@ -77,13 +76,13 @@ pub fn costs(data: &[u8]) {
     check_cost("publishing", began.elapsed(), steps);
 }
 
-/// Fails when work took longer than its steps allow.
+/// Fails if work took longer than its steps allow.
 fn check_cost(what: &str, took: Duration, steps: u64) {
     let allowed = UNCOUNTED + Duration::from_nanos(steps.saturating_mul(STEP_NANOS));
     assert!(took <= allowed, "{what} took {took:?} and {steps} steps");
 }
 
-/// Any JSON as a result: it becomes a body or an error.
+/// Reads any JSON as the result of a tool. It must become a JSON body or an error.
 pub fn reply(data: &[u8]) {
     let Ok(result) = serde_json::from_slice::<Value>(data) else {
         return;
@@ -93,8 +92,8 @@ pub fn reply(data: &[u8]) {
     }
 }
 
-/// Any bytes as an event stream: the events do not depend on how the bytes come, and none is larger than
-/// it may be (an invalid byte becomes a character of three).
+/// Reads any bytes as an event stream. The events must not depend on how the bytes are split, and an event must
+/// stay below the size limit (an invalid byte becomes a character of three bytes).
 pub fn events(data: &[u8]) {
     let Some((&size, stream)) = data.split_first() else {
         return;
@@ -104,8 +103,8 @@ pub fn events(data: &[u8]) {
     assert_eq!(whole, crate::mcp::frames_of(&chunks));
 }
 
-/// Any bytes as the output of a server on stdio: what is kept of them is bounded, the messages do not
-/// depend on how the bytes come, and a ping is never answered more often than it was sent.
+/// Reads any bytes as the output of a server on stdio. The buffered bytes must stay below the limit, the messages
+/// must not depend on how the bytes are split, and each ping must be answered at most once.
 pub fn stdio(data: &[u8]) {
     let Some((&size, output)) = data.split_first() else {
         return;
@@ -124,8 +123,8 @@ pub fn stdio(data: &[u8]) {
     }
 }
 
-/// Any bytes as the headers of a request, a line each (`name: value`): they are read without a panic,
-/// and nobody but the holder of the one key is anybody.
+/// Reads any bytes as the headers of a request, one on each line (`name: value`). Reading must not panic, and only
+/// a request with the configured key may get an identity.
 pub fn identity(data: &[u8]) {
     crate::auth::fuzz_headers(data);
 }

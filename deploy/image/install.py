@@ -1,9 +1,9 @@
-"""Puts the programs that bridges.toml starts by npx and uvx into the image, with all they need at locked versions.
+"""Installs the programs that bridges.toml starts through npx and uvx into the image, at locked versions.
 
     install.py BRIDGES_TOML
 
-`npm/` and `python/` beside this file are the locks. What a bridge asks for and a lock does not have is an error: both
-change together. `start`, which stands in the place of npx and uvx, finds the programs in /opt/servers.
+The lock files are in `npm/` and `python/` in this folder. It is an error if a bridge needs a package that is not locked, so
+change both together. `start`, which replaces npx and uvx in the image, finds the programs in /opt/servers.
 """
 
 import json
@@ -24,9 +24,9 @@ def run(*command):
 
 
 def asked(words):
-    """What `start` looks up (the options and the first word that is none), the package, its version, and the program.
+    """Returns the key that `start` looks up (the options and the first other word), the package, its version, and the program.
 
-    With `--from=PACKAGE@VERSION` that word is a program among those of the package; else it is the package."""
+    With `--from=PACKAGE@VERSION` that word is a program of the package. Otherwise it is the package."""
     key = []
     package = None
     for word in words:
@@ -38,14 +38,14 @@ def asked(words):
         elif not word.startswith("-"):
             name, version = (package or word).rsplit("@", 1)
             return " ".join(key), name, version, word if package else name
-    sys.exit(f"error: no package in {words}")
+    sys.exit(f"error: the arguments {words} name no package")
 
 
 def link(command, key, program):
     place = SERVERS / command / key
     place.parent.mkdir(parents=True, exist_ok=True)
     if command == "uvx" and program.is_symlink():
-        # The interpreter of an environment. It finds its packages by the path that it is started with.
+        # The Python interpreter of an environment. It finds its packages through the path with which it is started.
         place.write_text(f'#!/bin/sh\nexec {program} "$@"\n')
         place.chmod(0o755)
     else:
@@ -56,7 +56,7 @@ def link(command, key, program):
 
 
 def install_node():
-    """All npm packages, without running what they bring."""
+    """Installs all npm packages without running their scripts."""
     folder = SERVERS / "node"
     shutil.copytree(HERE / "npm", folder)
     run("npm", "ci", f"--prefix={folder}", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier",
@@ -70,14 +70,14 @@ def install_node():
 def node_program(modules, name, version):
     about = json.loads((modules / name / "package.json").read_text())
     if about["version"] != version:
-        sys.exit(f"error: bridges.toml asks for {name}@{version}, deploy/image/npm has {about['version']}")
+        sys.exit(f"error: bridges.toml needs {name}@{version}, but deploy/image/npm has {about['version']}")
     programs = about["bin"]
     program = programs if isinstance(programs, str) else next(iter(programs.values()))
     return modules / name / program
 
 
 def install_python(folder, lock):
-    """One environment, for good: bytecode included, since nothing can be written later."""
+    """Creates one environment. It compiles the bytecode, because the files are read-only later."""
     run("uv", "venv", "--quiet", f"--python={PYTHON}", str(folder))
     run("uv", "pip", "sync", "--quiet", "--require-hashes", "--compile-bytecode", "--link-mode=hardlink",
         f"--python={folder}/bin/python3", str(lock))
@@ -86,7 +86,7 @@ def install_python(folder, lock):
 def python_program(name, version, program):
     lock = HERE / "python" / f"{name}.txt"
     if not lock.exists() or f"{name}=={version} \\" not in lock.read_text().splitlines():
-        sys.exit(f"error: bridges.toml asks for {name}@{version}, {lock} has no such line")
+        sys.exit(f"error: bridges.toml needs {name}@{version}, but {lock} does not have it")
     folder = SERVERS / "python" / name
     install_python(folder, lock)
     found = folder / "bin" / program
@@ -98,7 +98,7 @@ def python_program(name, version, program):
 def main():
     os.environ["UV_CACHE_DIR"] = str(SERVERS / "cache")
     bridges = tomllib.loads(Path(sys.argv[1]).read_text())["bridges"]
-    # The SDK that mcpo's image has: `python3 server.py` finds it.
+    # The MCP SDK, which the image of mcpo also has, so that `python3 server.py` finds it.
     install_python(Path("/app/.venv"), HERE / "python" / "mcp.txt")
     modules = install_node()
     for bridge in bridges.values():

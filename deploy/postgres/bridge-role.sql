@@ -1,20 +1,20 @@
 -- Gives mcp-bridge a PostgreSQL role of its own. Run it with psql (15 or newer) as the superuser or the owner of Open
--- WebUI's database, in that database. It may be run again at any time: the second run changes nothing, or only the password.
+-- WebUI's database, in that database. You can run it again at any time: it then changes nothing, or only the password.
 --
 --   BRIDGE_POSTGRES_PASSWORD=... psql -X -f deploy/postgres/bridge-role.sql "$SUPERUSER_URL"
 --
 -- The role, `mcp_bridge` unless BRIDGE_POSTGRES_USER names another:
 --
--- * owns the schema `mcp_proxy` and everything in it, also what the Python proxy left there under another owner;
+-- * owns the schema `mcp_proxy` and everything in it, including objects of the Python proxy that had another owner;
 -- * may read the columns of Open WebUI's tables that mcp-bridge asks for (src/store/directory), and of the table `config`
 --   only the three settings of the second factor;
--- * may do nothing else: it is no superuser, makes no roles and no databases, and writes nothing outside its schema.
+-- * may do nothing else: it cannot create roles or databases, has no superuser rights, and writes only to its schema.
 --
 -- For the role that runs this file, SQL without a schema reaches the tables in `mcp_proxy`, too.
 --
--- Open WebUI makes its tables when it first starts, and changes them when it is upgraded. An event trigger grants the same
--- columns again whenever that happens. Event triggers need a superuser; without one, run this file again after Open
--- WebUI's first start and after each of its upgrades.
+-- Open WebUI creates its tables when it first starts, and changes them when it is upgraded. An event trigger grants the same
+-- columns again whenever that happens. An event trigger needs a superuser. Without a superuser, run this file again after
+-- Open WebUI's first start and after each of its upgrades.
 
 \set ON_ERROR_STOP on
 \set QUIET on
@@ -28,7 +28,7 @@
 \endif
 
 BEGIN;
--- The statement with the password is not written to the log of the server, not even when it fails. Only a superuser may say so.
+-- Keeps the statement with the password out of the server log, even if it fails. Only a superuser may set this.
 SELECT rolsuper AS is_superuser FROM pg_roles WHERE rolname = current_user \gset
 \if :is_superuser
     SET LOCAL log_statement = 'none';
@@ -47,11 +47,11 @@ WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'role') \gexec
 ALTER ROLE :"role" LOGIN NOCREATEDB NOCREATEROLE PASSWORD :'password';
 \if :is_superuser
 \else
-    -- Only a member may give things to a role.
+    -- Only a member of a role may transfer ownership to it.
     GRANT :"role" TO CURRENT_USER;
 \endif
 SELECT format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), :'role') \gexec
--- PostgreSQL 15 and newer make databases without this right; older ones kept it when they were upgraded.
+-- Databases that were created before PostgreSQL 15 may still have this right.
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 SELECT format('GRANT USAGE ON SCHEMA public TO %I', :'role') \gexec
 
@@ -65,7 +65,7 @@ SELECT format('ALTER %s mcp_proxy.%I OWNER TO %I',
 FROM pg_class c
 WHERE c.relnamespace = 'mcp_proxy'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'S')
     AND c.relowner <> (SELECT oid FROM pg_roles WHERE rolname = :'role')
-    -- A sequence of a column follows its table.
+    -- The sequence of a column changes its owner together with the table.
     AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype IN ('a', 'i') AND c.relkind = 'S')
 \gexec
 SELECT format('ALTER ROUTINE %s OWNER TO %I', p.oid::regprocedure, :'role')
@@ -80,7 +80,7 @@ FROM (VALUES ('user_group_membership'), ('group_tenant_mapping'), ('user_admin_s
 WHERE to_regclass('public.' || t.name) IS NOT NULL
 \gexec
 
--- --- what it reads of Open WebUI. These functions belong to you, not to the bridge, which cannot change them.
+-- --- the data of Open WebUI that it may read. You own these functions, so the bridge cannot change them.
 
 CREATE SCHEMA IF NOT EXISTS mcp_bridge_directory;
 REVOKE ALL ON SCHEMA mcp_bridge_directory FROM PUBLIC;
@@ -109,8 +109,8 @@ END
 $grant$;
 REVOKE ALL ON FUNCTION mcp_bridge_directory.grant_columns(text) FROM PUBLIC;
 
--- `config` holds the keys of model providers and of logins too. The bridge finds this view in its place, because the
--- schema stands first in its search path. A function between the two, so that Open WebUI may change its table freely.
+-- `config` also contains the keys of model providers and of logins. The bridge reads this view instead of the table,
+-- because the schema comes first in its search path. The view uses a function, so that Open WebUI can change its table.
 CREATE OR REPLACE FUNCTION mcp_bridge_directory.settings() RETURNS TABLE (key text, value json)
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $settings$
 DECLARE
@@ -121,7 +121,7 @@ BEGIN
             'SELECT CAST(c.key AS text), CAST(CAST(c.value AS text) AS json) FROM public.config c WHERE c.key IN '
             '(''auth.mfa.enable'', ''auth.mfa.allow_oauth_bypass'', ''auth.mfa.allow_trusted_header_bypass'')';
     ELSIF EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = relation AND a.attname = 'data' AND NOT a.attisdropped) THEN
-        -- Older releases: one document, of which the last one counts.
+        -- Older releases store one JSON document for each change. The last one is current.
         RETURN QUERY EXECUTE
             'SELECT ''auth.mfa.enable'', CAST(CAST(c.data AS text) AS json) #> ''{auth,mfa,enable}'' '
             'FROM public.config c ORDER BY c.id DESC LIMIT 1';
@@ -134,15 +134,15 @@ CREATE OR REPLACE VIEW mcp_bridge_directory.config AS SELECT key, value FROM mcp
 SELECT format('GRANT USAGE ON SCHEMA mcp_bridge_directory TO %I', :'role') \gexec
 SELECT format('GRANT SELECT ON mcp_bridge_directory.config TO %I', :'role') \gexec
 SELECT format('GRANT EXECUTE ON FUNCTION mcp_bridge_directory.settings() TO %I', :'role') \gexec
--- `mcp_proxy` comes last, so that SQL without a schema reaches the access tables and nothing else changes its meaning.
+-- `mcp_proxy` comes last: SQL without a schema finds the access tables, and all other names keep their meaning.
 SELECT format('ALTER ROLE %I IN DATABASE %I SET search_path = mcp_bridge_directory, public, mcp_proxy', :'role', current_database()) \gexec
--- The same for you, who run the scripts of the Python proxy, unless your search path says otherwise.
+-- Sets the same for the current user, who may run scripts of the Python proxy, unless the user has another search path.
 SELECT format('ALTER ROLE %I IN DATABASE %I SET search_path = "$user", public, mcp_proxy', session_user, current_database())
 FROM pg_settings
 WHERE name = 'search_path' AND reset_val = '"$user", public' AND session_user <> :'role' \gexec
 SELECT mcp_bridge_directory.grant_columns(:'role') \g /dev/null
 
--- --- and reads after Open WebUI made or changed its tables
+-- --- the event trigger for new and changed tables of Open WebUI
 
 \if :is_superuser
     SELECT set_config('mcp_bridge.reader', :'role', true) \g /dev/null
@@ -161,8 +161,8 @@ SELECT mcp_bridge_directory.grant_columns(:'role') \g /dev/null
                     PERFORM mcp_bridge_directory.grant_columns(%L);
                 END IF;
             EXCEPTION WHEN OTHERS THEN
-                -- Never in the way of an upgrade of Open WebUI.
-                RAISE WARNING 'mcp-bridge was not given its columns: %%', SQLERRM;
+                -- An error here must not stop an upgrade of Open WebUI.
+                RAISE WARNING 'mcp-bridge did not get its column rights: %%', SQLERRM;
             END
             $trigger$
         $make$, current_setting('mcp_bridge.reader'));
@@ -174,7 +174,7 @@ SELECT mcp_bridge_directory.grant_columns(:'role') \g /dev/null
         WHEN TAG IN ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO', 'ALTER TABLE', 'CREATE VIEW')
         EXECUTE FUNCTION mcp_bridge_directory.tables_changed();
 \else
-    \warn 'note: without a superuser there is no event trigger; run this again when Open WebUI was started first or upgraded'
+    \warn 'note: without a superuser there is no event trigger; run this file again after Open WebUI starts for the first time and after each upgrade'
 \endif
 
 COMMIT;

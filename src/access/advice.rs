@@ -18,7 +18,7 @@ const VARIABLES_NAMED_MAX: usize = 5;
 pub enum GroupAt {
     /// In a grant, or with a key for a server.
     Grant,
-    /// As what somebody becomes a member of.
+    /// As the group of a new member.
     Member,
 }
 

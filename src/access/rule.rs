@@ -48,7 +48,7 @@ impl Rule {
     }
 }
 
-/// Proves that [`super::View::authorise`] allowed this tool of this bridge. Only this module can
+/// Proves that [`super::View::authorize`] allowed this tool of this bridge. Only this module can
 /// create one.
 #[derive(Debug)]
 pub struct Grant {

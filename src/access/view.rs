@@ -177,7 +177,7 @@ impl View {
     }
 
     /// Decides whether they may call a tool. This is the only way to get a [`Grant`].
-    pub fn authorise(&self, bridge: &BridgeName, tool: &Tool) -> Result<Grant, Denial> {
+    pub fn authorize(&self, bridge: &BridgeName, tool: &Tool) -> Result<Grant, Denial> {
         self.checked(bridge, Wanted::Tool(tool))
             .map(|rule| Grant::new(rule, bridge, &tool.server_name))
     }

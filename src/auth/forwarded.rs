@@ -37,7 +37,7 @@ pub fn read(
             // A blank user header names no user. The caller is then not the holder of the key
             // either.
             None if groups.is_empty() && !is_blank(sent) => return Ok(None),
-            None => return Err(Refusal::Nobody),
+            None => return Err(Refusal::NoUser),
         },
     };
     if !groups.is_empty() {

@@ -192,7 +192,7 @@ impl Proofs {
             (None, None) => match (named.and_then(Named::caller), &self.fallback) {
                 (Some(caller), _) => Box::pin(self.complete(caller, None)).await,
                 (None, _) if vouched == Vouched::Untrusted(true) => Err(Refusal::Untrusted),
-                (None, Some(fallback)) => anybody(fallback, sent),
+                (None, Some(fallback)) => anonymous(fallback, sent),
                 (None, None) => Err(Refusal::Missing),
             },
         }
@@ -434,7 +434,7 @@ impl Proofs {
 
 /// A caller without credentials. If only this machine is allowed to call that way, a request
 /// through a proxy on this machine is refused, because it may come from elsewhere.
-fn anybody(fallback: &Arc<Caller>, sent: &HeaderMap) -> Result<Arc<Caller>, Refusal> {
+fn anonymous(fallback: &Arc<Caller>, sent: &HeaderMap) -> Result<Arc<Caller>, Refusal> {
     match headers::proxied(sent) {
         Some(name) if fallback.proof == Proof::Loopback => Err(Refusal::Proxied(name.to_string())),
         _ => Ok(Arc::clone(fallback)),

@@ -113,7 +113,7 @@ pub enum Refusal {
     Unsigned,
     /// Groups were sent without a user who could be in them.
     #[error("groups were sent without a user; send `X-User-Email` or `X-OpenWebUI-User-Id` too")]
-    Nobody,
+    NoUser,
     /// Many different wrong credentials came from this address, and this one was never right
     /// before. Contains the seconds until the next attempt.
     #[error(

@@ -1,4 +1,4 @@
-//! The command line's grammar, with the help that teaches it.
+//! The command-line arguments and their help texts.
 
 use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
 
@@ -16,46 +16,46 @@ use super::{
 };
 use crate::{config, secret::Secret};
 
-/// The shapes of a command line.
+/// The usage line of `--help`.
 const USAGE: &str = "mcp-bridge [OPTIONS] [COMMAND]\n       \
     mcp-bridge [OPTIONS] -- PROGRAM [ARGUMENT]...\n       \
     mcp-bridge [OPTIONS] URL";
 
-/// Puts every MCP server a team uses behind one OpenAPI surface.
+/// Serves the MCP servers of a team as one OpenAPI service.
 #[derive(Debug, Parser)]
 #[command(
     name = "mcp-bridge",
     version,
     about,
-    long_about = "Puts every MCP server a team uses behind one OpenAPI surface.\n\n\
-        Reads bridges.toml, starts or reaches each server in it, and serves every tool as\n\
-        POST /{bridge}/{tool}, described in /openapi.json and on the page /docs.",
+    long_about = "Serves the MCP servers of a team as one OpenAPI service.\n\n\
+        Reads bridges.toml, starts or connects to each server in it, and serves every tool as\n\
+        POST /{bridge}/{tool}. /openapi.json and the page /docs describe the tools.",
     after_help = "Examples:\n  \
         mcp-bridge                                     serve the bridges of ./bridges.toml\n  \
-        mcp-bridge check                               say what is wrong with it, and which bridges are on\n  \
-        mcp-bridge -- uvx mcp-server-time              serve one server, without a file\n  \
-        mcp-bridge call demo add '{\"a\": 2, \"b\": 3}'    call one tool and print its answer\n  \
-        mcp-bridge import claude.json > bridges.toml   take over a mcpo or Claude configuration\n  \
-        mcp-bridge mcpo --port 8000 -- uvx x           mcpo's own command line",
+        mcp-bridge check                               check ./bridges.toml and list its bridges\n  \
+        mcp-bridge -- uvx mcp-server-time              serve one server, without a configuration file\n  \
+        mcp-bridge call demo add '{\"a\": 2, \"b\": 3}'    call one tool and print its result\n  \
+        mcp-bridge import claude.json > bridges.toml   convert a configuration of mcpo or Claude\n  \
+        mcp-bridge mcpo --port 8000 -- uvx mcp-server-time   use the command line of mcpo",
     override_usage = USAGE,
     args_conflicts_with_subcommands = false
 )]
 pub struct Cli {
-    /// What to do; `serve` when nothing is said.
+    /// The command to run. The default is `serve`.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// Where the configuration comes from.
+    /// The options that select the configuration.
     #[command(flatten)]
     pub start: Start,
 }
 
-/// The arguments that a variable may stand for.
+/// The arguments that an environment variable can set.
 pub const VARIABLES: [(&str, &str); 2] = [("config", "BRIDGE_CONFIG"), ("listen", "BRIDGE_LISTEN")];
 
-/// Where the configuration comes from, for every command that needs one.
+/// The options that select the configuration, for every command that reads it.
 #[derive(Debug, Clone, Args)]
 pub struct Start {
-    /// The configuration: bridges.toml, or the file of another MCP client, `mcpServers` say.
+    /// The configuration file: bridges.toml, or the file of another MCP client (for example, `mcpServers` JSON).
     #[arg(
         short,
         long,
@@ -65,85 +65,85 @@ pub struct Start {
         default_value = "bridges.toml"
     )]
     pub config: PathBuf,
-    /// The address to listen on, over the file's.
+    /// The address to listen on. It overrides `listen` in the file, for example 127.0.0.1:8000.
     #[arg(long, global = true, value_name = "ADDRESS:PORT", env = "BRIDGE_LISTEN", value_parser = config::parse_listen)]
     pub listen: Option<SocketAddr>,
-    /// One server to serve without a file: a program and its arguments after `--`, or a URL.
+    /// Serves one server without a file: a program and its arguments after `--`, or a URL.
     #[arg(last = true, value_name = "SERVER")]
     pub server: Vec<String>,
 }
 
-/// What to do.
+/// The commands of `mcp-bridge`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serve the bridges (the default).
+    /// Serve the configured bridges over HTTP (the default command).
     Serve,
-    /// Say what is wrong with the configuration, and which bridges are on or off and why.
+    /// Check the configuration: report its errors, and list which bridges are on or off and why.
     Check,
-    /// Connect to the servers and list their tools.
+    /// Connect to the servers and list their tools, for example `mcp-bridge tools github`.
     Tools {
-        /// Only this bridge.
+        /// List the tools of this bridge only.
         bridge: Option<String>,
-        /// As JSON.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Call one tool and print its answer.
+    /// Call one tool and print its result, for example `mcp-bridge call demo add '{"a": 2, "b": 3}'`.
     Call {
-        /// The bridge.
+        /// The name of the bridge.
         bridge: String,
-        /// The tool.
+        /// The name of the tool.
         tool: String,
-        /// The arguments, a JSON object; `-` reads them from standard input.
+        /// The arguments of the tool, as a JSON object. `-` reads them from standard input.
         #[arg(default_value = "{}")]
         arguments: String,
     },
     /// Connect to the servers and print the OpenAPI document.
     Openapi {
-        /// Only this bridge.
+        /// Print the document of this bridge only.
         bridge: Option<String>,
     },
-    /// Turn a mcpo or Claude configuration (JSON) into bridges.toml, on standard output.
+    /// Convert the configuration of mcpo, Claude or another MCP client to bridges.toml, on standard output.
     Import(ImportArgs),
-    /// Ask a running bridge for its health; exit code 0 or 1, for container probes.
+    /// Ask a running bridge for its health. The exit code is 0 (healthy) or 1, for container probes.
     Healthcheck {
-        /// Where it listens; by default as configured.
+        /// The URL of the bridge. The default is the configured address.
         #[arg(long)]
         url: Option<Url>,
     },
-    /// Log in to a server that asks for it (OAuth), from a terminal, for all or for one user.
+    /// Log in to a server that uses OAuth, for all users or for one, for example `mcp-bridge login linear`.
     Login(LoginArgs),
-    /// Forget a login.
+    /// Delete a login and its tokens, for example `mcp-bridge logout linear`.
     Logout(LogoutArgs),
-    /// List who is logged in where.
+    /// List the accounts that are logged in to servers.
     Accounts {
-        /// As JSON.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Say and decide who may use what: groups, grants, members, administrators, keys.
+    /// Manage who may use what: groups, grants, members, administrators and API keys.
     Access {
-        /// What to do.
+        /// The command to run.
         #[command(subcommand)]
         command: AccessCommand,
     },
-    /// Create or update the tables of the database; serving does that too.
+    /// Create or update the tables of the database. `serve` does this too when it starts.
     Migrate,
-    /// Read the audit trail: who called which tool, when, and how it ended.
+    /// Read the audit trail: who called which tool, when, and with which outcome.
     Audit {
-        /// What to do.
+        /// The command to run.
         #[command(subcommand)]
         command: AuditCommand,
     },
-    /// Look after what is sealed in the database: tokens, and keys of groups.
+    /// Check or rotate the encryption of secrets in the database: tokens and group keys.
     Secrets {
-        /// What to do.
+        /// The command to run.
         #[command(subcommand)]
         command: SecretsCommand,
     },
-    /// Take mcpo's own command line; `mcp-bridge mcpo --help` lists its options.
+    /// Serve with the command line of mcpo. `mcp-bridge mcpo --help` lists its options.
     Mcpo {
-        /// mcpo's words.
+        /// The arguments of mcpo.
         #[arg(
             trailing_var_arg = true,
             allow_hyphen_values = true,
@@ -151,25 +151,25 @@ pub enum Command {
         )]
         words: Vec<OsString>,
     },
-    /// Run the small MCP server inside this program, on standard input and output.
+    /// Run the built-in demo MCP server on standard input and output.
     DemoServer,
 }
 
-/// What `import` takes.
+/// The arguments of `import`.
 #[derive(Debug, Clone, Args)]
 pub struct ImportArgs {
-    /// The file of mcpo or of another MCP client: JSON, YAML or Codex's TOML.
+    /// The configuration file of mcpo or of another MCP client: JSON, YAML, or the TOML of Codex.
     pub file: PathBuf,
-    /// Write here instead of printing; an existing file is left alone.
+    /// Write to this file instead of standard output. The file must not exist.
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Write the secrets that stood in the file here, as NAME=value, readable by you alone.
+    /// Write the secrets of the file to this file, as NAME=value, with permissions for your user only.
     #[arg(long, value_name = "FILE")]
     pub env_file: Option<PathBuf>,
-    /// mcpo's `--api-key`: becomes `[identity.keys.openwebui]`, and its text goes to `--env-file`.
+    /// The `--api-key` of mcpo. It becomes `[identity.keys.openwebui]`, and `--env-file` gets its value.
     #[arg(long, value_name = "KEY", env = "MCPO_API_KEY", hide_env_values = true, value_parser = StringValueParser::new().map(Secret::new))]
     pub api_key: Option<Secret>,
-    /// Read the files that servers name as `envFile`, and take over their variables.
+    /// Read the files that servers name in `envFile`, and import their variables.
     #[arg(long)]
     pub read_env_files: bool,
 }

@@ -1,4 +1,4 @@
-//! `mcp-bridge check`: what is wrong with a configuration, and which bridges would be on.
+//! `mcp-bridge check`: reports the errors of a configuration, and which of its bridges are on.
 
 use std::{fmt::Write as _, path::Path, process::ExitCode};
 
@@ -11,14 +11,14 @@ use crate::config::{
 };
 use crate::secret::Redactor;
 
-/// What a check found, ready to print.
+/// The result of a check, ready to print.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Report {
     /// The table of bridges, for standard output.
     pub stdout: String,
     /// The problems, for standard error.
     pub stderr: String,
-    /// 0, or 2 if the configuration is refused.
+    /// The exit code: 0, or 2 if the configuration has errors.
     pub code: u8,
 }
 
@@ -42,7 +42,7 @@ pub fn run(path: &Path, environment: &Environment) -> ExitCode {
     ExitCode::from(report.code)
 }
 
-/// Renders what loading gave.
+/// Renders the result of loading a configuration.
 pub fn report(path: &Path, loaded: Result<Loaded, Vec<Diagnostic>>) -> Report {
     match loaded {
         Ok(loaded) => {
@@ -79,7 +79,7 @@ pub fn report(path: &Path, loaded: Result<Loaded, Vec<Diagnostic>>) -> Report {
     }
 }
 
-/// Diagnostics one after the other, an empty line after each.
+/// Renders diagnostics, with an empty line after each.
 pub fn render(diagnostics: &[Diagnostic]) -> String {
     let mut text = String::new();
     for diagnostic in diagnostics {
@@ -89,7 +89,7 @@ pub fn render(diagnostics: &[Diagnostic]) -> String {
     text
 }
 
-/// One line a bridge: name, on or off, how it is reached or why it is off.
+/// Renders one line for each bridge: its name, on or off, how it is reached or why it is off.
 pub fn table(config: &Config) -> String {
     let width = config
         .bridges
@@ -106,11 +106,11 @@ pub fn table(config: &Config) -> String {
     text
 }
 
-/// Shows no argument, no path of a URL and no query: they may hold secrets.
+/// Describes a bridge. It omits arguments, URL paths and queries, because they can contain secrets.
 fn describe(bridge: &Bridge) -> (&'static str, String) {
     if let Some(reason) = bridge.reason_off() {
         return if bridge.is_for_groups_alone() {
-            let why = format!("for groups with keys of their own; {reason}");
+            let why = format!("only for groups that have their own keys; {reason}");
             ("on", why)
         } else {
             ("off", reason.to_owned())
@@ -132,13 +132,13 @@ fn describe(bridge: &Bridge) -> (&'static str, String) {
     };
     let whose = match bridge.credential {
         CredentialKind::Shared => "",
-        CredentialKind::Group => ", keys of groups",
-        CredentialKind::Caller => ", each caller's own",
+        CredentialKind::Group => ", group keys",
+        CredentialKind::Caller => ", each caller's own account",
     };
     ("on", format!("{how}{whose}"))
 }
 
-/// Who may call, what decides, and where it is kept. mcpo's configurations have none of it.
+/// Renders who may call, which rules decide, and where data is stored. A configuration of mcpo has none of these.
 fn sections(config: &Config, off: &[Off]) -> String {
     let Some(database) = &config.database else {
         return String::new();
@@ -165,7 +165,7 @@ fn sections(config: &Config, off: &[Off]) -> String {
     lines.join("\n")
 }
 
-/// The ways to prove who one is that are on.
+/// Lists the ways to authenticate that are on.
 fn proofs(config: &Config) -> Vec<String> {
     let identity = &config.identity;
     let mut proofs: Vec<String> = identity.keys.iter().map(key).collect();
@@ -176,10 +176,10 @@ fn proofs(config: &Config) -> Vec<String> {
         .is_some_and(|database| database.open_webui.is_some());
     match (&open_webui.secret_key, &open_webui.url) {
         (Some(_), _) if has_directory => {
-            proofs.push("Open WebUI's sessions, looked up in its database".to_owned());
+            proofs.push("Open WebUI's sessions, checked in its database".to_owned());
         }
         (_, Some(url)) => proofs.push(format!(
-            "Open WebUI's sessions, shown to {}",
+            "Open WebUI's sessions, checked by {}",
             url.origin().ascii_serialization()
         )),
         (Some(_) | None, None) => {}
@@ -195,7 +195,7 @@ fn proofs(config: &Config) -> Vec<String> {
             .collect();
         if gateway.secret.is_some() {
             from.push(format!(
-                "whoever sends the secret in `{}`",
+                "callers that send the secret in `{}`",
                 gateway.secret_header
             ));
         }
@@ -215,36 +215,42 @@ fn proofs(config: &Config) -> Vec<String> {
         ));
     }
     match identity.anonymous {
-        Anonymous::Allowed => proofs.push("everybody: `anonymous = true`".to_owned()),
+        Anonymous::Allowed => proofs.push("everyone: `anonymous = true`".to_owned()),
         Anonymous::Loopback => proofs.push(format!(
-            "whoever reaches {}, since nothing else is on",
+            "everyone who can reach {}, because no other way to authenticate is on",
             config.server.listen
         )),
-        Anonymous::Refused if proofs.is_empty() => proofs.push("nobody".to_owned()),
+        Anonymous::Refused if proofs.is_empty() => {
+            proofs.push("nothing: every call is refused".to_owned())
+        }
         Anonymous::Refused => {}
     }
     proofs
 }
 
-/// What Open WebUI's signed header is worth.
+/// Describes when Open WebUI's signed headers are accepted.
 fn signed(open_webui: &OpenWebUi) -> &'static str {
     match (open_webui.jwt_alone, &open_webui.jwt_audience) {
-        (true, _) => "Open WebUI's signed headers, also without a key (`jwt_alone`)",
+        (true, _) => "Open WebUI's signed headers, even without an API key (`jwt_alone`)",
         (false, Some(_)) => {
-            "Open WebUI's signed headers, beside a key that forwards or for our audience"
+            "Open WebUI's signed headers, with a key that has `forwards` or with the configured audience"
         }
-        (false, None) => "Open WebUI's signed headers, beside a key that forwards",
+        (false, None) => "Open WebUI's signed headers, with a key that has `forwards`",
     }
 }
 
-/// How an issuer's tokens name users.
+/// Describes how the tokens of an issuer name users.
 fn emails(issuer: &Issuer) -> String {
     let claims = issuer.email_claims.join("`, then `");
     match (&*claims, issuer.emails_verified) {
-        ("", _) => "users by their subject alone".to_owned(),
-        ("email", false) => "e-mails that it calls verified (`email_verified`)".to_owned(),
-        ("email", true) => "e-mails, unless it calls them unverified".to_owned(),
-        _ => format!("e-mails from `{claims}`"),
+        ("", _) => "users are named by their subject (`sub`) only".to_owned(),
+        ("email", false) => {
+            "e-mail addresses that the issuer marks as verified (`email_verified`)".to_owned()
+        }
+        ("email", true) => {
+            "e-mail addresses, unless the issuer marks them as unverified".to_owned()
+        }
+        _ => format!("e-mail addresses from `{claims}`"),
     }
 }
 
@@ -255,21 +261,21 @@ fn key(key: &ApiKey) -> String {
         format!(", in {}", key.groups.join(", "))
     };
     let forwards = if key.forwards {
-        ", vouches for the user in the headers beside it"
+        ", may act on behalf of the user in its headers"
     } else {
         ""
     };
     format!("key `{}`{groups}{forwards}", key.name)
 }
 
-/// What decides who may use what.
+/// Describes which rules decide who may use what.
 fn access(config: &Config) -> String {
     let access = &config.access;
     if !config.is_access_enforced() {
-        return "whoever may call may call everything: there is no `[access]`".to_owned();
+        return "every caller may call every tool: there is no `[access]`".to_owned();
     }
     let mut text = format!(
-        "grants decide; {} may do everything",
+        "grants decide; members of {} may use everything",
         access.admin_groups.join(", ")
     );
     if !access.admins.is_empty() {
@@ -278,7 +284,7 @@ fn access(config: &Config) -> String {
     }
     if !access.default_groups.is_empty() {
         text = format!(
-            "{text}; everybody is in {}",
+            "{text}; every caller is in {}",
             access.default_groups.join(", ")
         );
     }
@@ -293,7 +299,7 @@ fn access(config: &Config) -> String {
     text
 }
 
-/// Where a database is, without user and password.
+/// Describes where a database is, without its user and password.
 fn place(url: &DatabaseUrl) -> String {
     match url {
         DatabaseUrl::Sqlite(path) => format!("SQLite {}", path.display()),
@@ -311,7 +317,7 @@ fn audit(audit: &config::Audit) -> String {
         return "off".to_owned();
     }
     let kept = audit.retention.map_or_else(
-        || "for ever".to_owned(),
+        || "forever".to_owned(),
         |time| match time.as_secs() / 86_400 {
             0 => format!("for {}", humantime::format_duration(time)),
             days => format!(
@@ -401,8 +407,8 @@ url = "https://example.org/mcp"
         off     off  disabled in the configuration
         far     on   https://example.org
         who may call
-          on   everybody: `anonymous = true`
-        access    whoever may call may call everything: there is no `[access]`
+          on   everyone: `anonymous = true`
+        access    every caller may call every tool: there is no `[access]`
         database  SQLite mcp-bridge.db
         audit     every call, without arguments, kept for 90 days; journal mcp-bridge-audit
         bridges.toml: 4 bridges, 2 on, 2 off; listens on 127.0.0.1:8000
@@ -439,8 +445,8 @@ credential = "group"
         insta::assert_snapshot!(bridges.join("\n"), @r##"
         all     on   https://example.org  OAuth
         later   off  LINEAR_API_KEY is not set, and no user has logged in: mcp-bridge login later
-        each    on   https://example.org  OAuth, each caller's own
-        groups  on   for groups with keys of their own; K is not set
+        each    on   https://example.org  OAuth, each caller's own account
+        groups  on   only for groups that have their own keys; K is not set
         "##);
         assert!(
             report

@@ -1,4 +1,4 @@
-//! What `check` says of secrets that the programs of bridges can read.
+//! The warnings of `check` about secrets that the programs of bridges can read.
 
 use std::{
     fs,
@@ -11,11 +11,11 @@ use crate::{
     secret::Secret,
 };
 
-/// Secrets that are shorter are found in any file.
+/// Secrets shorter than this are ignored, because short texts occur in any file by chance.
 const SECRET_BYTES_MIN: usize = 8;
 
-/// A warning for programs of our own user, and one for those of other users that may read our files.
-/// None for a configuration that starts nothing but this program itself.
+/// Returns a warning about programs that run as the user of mcp-bridge, and one about programs of other users that
+/// can read files with secrets. It returns no warning if the configuration starts only mcp-bridge itself.
 pub fn warnings(path: &Path, loaded: &Loaded, environment: &Environment) -> Vec<Diagnostic> {
     let is_foreign = |stdio: &&Stdio| environment.executable() != Some(Path::new(&stdio.command));
     let programs = loaded.config.bridges.iter().filter_map(|bridge| {
@@ -44,7 +44,7 @@ pub fn warnings(path: &Path, loaded: &Loaded, environment: &Environment) -> Vec<
         );
         warnings.push(
             Diagnostic::warning(message)
-                .with_hint("take the rights of others from them: `chmod o= FILE`"),
+                .with_hint("remove the permissions of other users: `chmod o= FILE`"),
         );
     }
     warnings
@@ -66,19 +66,19 @@ fn of_our_user(count: usize, files: &[PathBuf], reads_memory: bool) -> Option<Di
     let (user, hint) = if reads_memory {
         (
             "as root, like mcp-bridge,",
-            "name another user in each bridge: `user = \"nobody\"`",
+            "set another user in each bridge: `user = \"nobody\"`",
         )
     } else {
         (
             "as the user of mcp-bridge",
-            "start only programs that you trust with these secrets, or see `user` in docs/operation.md",
+            "start only programs that you trust with these secrets, or set `user` (docs/operation.md)",
         )
     };
     let message = format!("{servers} {user} and can read secrets: {readable}");
     Some(Diagnostic::warning(message).with_hint(hint))
 }
 
-/// The files that hold secrets, of those that exist.
+/// Returns the existing files that contain secrets.
 fn secret_files(path: &Path, loaded: &Loaded) -> Vec<PathBuf> {
     let known: Vec<Secret> = loaded
         .secrets()

@@ -1,4 +1,4 @@
-//! `healthcheck`: for container probes, where there is no curl.
+//! `healthcheck`: asks a running bridge for its health. Container probes can use it instead of curl.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{config::Server, mcp};
 
-/// Probes give up after seconds; so do we.
+/// The time limit of the request. Container probes have limits of a few seconds.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Asks `/health` and prints the answer.
@@ -34,7 +34,7 @@ pub fn main(start: &Start, url: Option<Url>) -> ExitCode {
     }
 }
 
-/// One request.
+/// Sends the request and returns the body of the answer.
 async fn ask(start: &Start, url: Option<Url>) -> anyhow::Result<String> {
     let (client, url) = match url {
         Some(url) => (mcp::http_client()?, url),
@@ -45,7 +45,7 @@ async fn ask(start: &Start, url: Option<Url>) -> anyhow::Result<String> {
         .timeout(TIMEOUT)
         .send()
         .await
-        .with_context(|| format!("nothing answers at {url}"))?;
+        .with_context(|| format!("no server answers at {url}"))?;
     let status = response.status();
     let body = response.text().await?;
     if !status.is_success() {
@@ -54,8 +54,8 @@ async fn ask(start: &Start, url: Option<Url>) -> anyhow::Result<String> {
     Ok(body)
 }
 
-/// For a listener on this machine: no proxy stands between, and its certificate is for the name
-/// that others call it by.
+/// Builds the client for a listener on this machine. It uses no proxy, and it accepts any certificate, because the
+/// certificate has the public name of the server.
 fn own_client() -> reqwest::Result<reqwest::Client> {
     reqwest::Client::builder()
         .no_proxy()
@@ -63,14 +63,14 @@ fn own_client() -> reqwest::Result<reqwest::Client> {
         .build()
 }
 
-/// Where the configuration says that we listen.
+/// Returns the URL of the listener in the configuration.
 fn configured(start: &Start) -> anyhow::Result<Url> {
     let server = match (serve::plan(start).source)() {
         Ok(loaded) => loaded.config.server,
-        // The running process has a configuration that was right once.
+        // The running process still uses the last valid configuration.
         Err(_) if start.listen.is_some() => Server::default(),
         Err(problems) => bail!(
-            "{} problems in the configuration; see `mcp-bridge check`",
+            "the configuration has {} problems; run `mcp-bridge check` to see them",
             problems.len()
         ),
     };

@@ -1,4 +1,4 @@
-//! `tools`, `call` and `openapi`: the bridges without the HTTP surface.
+//! `tools`, `call` and `openapi`: commands that use the bridges without the HTTP service.
 
 use std::{io::Read as _, process::ExitCode, sync::Arc};
 
@@ -27,7 +27,7 @@ use crate::{
     telemetry,
 };
 
-/// `tools`: lists what the servers offer.
+/// `tools`: lists the tools of the servers.
 pub fn tools(start: &Start, only: Option<&str>, as_json: bool) -> ExitCode {
     with_bridges(start, only, async |registry| {
         let mut list = Vec::new();
@@ -71,14 +71,14 @@ pub fn tools(start: &Start, only: Option<&str>, as_json: bool) -> ExitCode {
     })
 }
 
-/// One line for people: `bridge/tool  first line of the description`.
+/// Prints one line: `bridge/tool  first line of the description`.
 fn print_tool(tool: &Value) {
     let text = |key: &str| tool.get(key).and_then(Value::as_str).unwrap_or_default();
     let summary = text("description").lines().next().unwrap_or_default();
     print(&format!("{}/{}  {summary}\n", text("bridge"), text("tool")));
 }
 
-/// `call`: calls one tool and prints its answer.
+/// `call`: calls one tool and prints its result.
 pub fn call(start: &Start, bridge: &str, tool: &str, arguments: &str) -> ExitCode {
     with_bridges(start, Some(bridge), async |registry| {
         let roster = registry.roster().clone();
@@ -95,7 +95,7 @@ pub fn call(start: &Start, bridge: &str, tool: &str, arguments: &str) -> ExitCod
             match found.status().reason {
                 Some(reason) => bail!("bridge `{bridge}` is down: {reason}"),
                 None => bail!(
-                    "bridge `{bridge}` has no tool `{tool}`; `mcp-bridge tools {bridge}` lists what it has"
+                    "bridge `{bridge}` has no tool `{tool}`; `mcp-bridge tools {bridge}` lists its tools"
                 ),
             }
         };
@@ -105,7 +105,7 @@ pub fn call(start: &Start, bridge: &str, tool: &str, arguments: &str) -> ExitCod
             Err(refusal) => bail!(refusal.lines().join("; ")),
         };
         let grant = View::operator()
-            .authorise(found.name(), &entry.tool)
+            .authorize(found.name(), &entry.tool)
             .ok()
             .context("not allowed")?;
         let again = || arguments.clone();
@@ -126,28 +126,27 @@ pub fn call(start: &Start, bridge: &str, tool: &str, arguments: &str) -> ExitCod
     })
 }
 
-/// `openapi`: prints the document.
+/// `openapi`: prints the OpenAPI document.
 pub fn openapi(start: &Start, only: Option<&str>) -> ExitCode {
     with_bridges(start, only, async |registry| {
         let bridge = only.and_then(|name| registry.roster().get(name).cloned());
         let document = registry
             .document(bridge.as_ref().map(|it| it.name()), None)
             .await
-            .context("the bridge has no document")?;
+            .context("the bridge has no OpenAPI document")?;
         print(&String::from_utf8_lossy(&document.body));
         Ok(())
     })
 }
 
-/// All of standard input.
+/// Reads all of standard input.
 fn read_stdin() -> anyhow::Result<String> {
     let mut text = String::new();
     std::io::stdin().read_to_string(&mut text)?;
     Ok(text)
 }
 
-/// Runs the bridges (or only one of them), waits until they are settled, does something with them,
-/// and ends them.
+/// Starts the bridges (or only one of them), waits until each is ready or has failed, runs `work`, and ends them.
 fn with_bridges(
     start: &Start,
     only: Option<&str>,
@@ -175,7 +174,7 @@ fn with_bridges(
                 let lifecycle = Lifecycle::default();
                 let sources =
                     sources::open(&config, mcp::http_client()?, lifecycle.tracker.clone())?;
-                // Logins are in the database; without any, it is left alone.
+                // The database holds the logins. A configuration without logins does not need it.
                 if let Some(store) = sources.store.clone().filter(|_| uses_accounts(&config)) {
                     store.migrate().await?;
                 }
@@ -201,12 +200,12 @@ fn with_bridges(
     }
 }
 
-/// What is wrong with the arguments of a call, a line each.
+/// The errors in the arguments of a call, one line for each.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.join("\n"))]
 struct Faults(Vec<String>);
 
-/// Whether any bridge shows what stands in the database.
+/// Whether any bridge uses credentials from the database.
 fn uses_accounts(config: &Config) -> bool {
     config.bridges.iter().any(|bridge| {
         bridge.credential != CredentialKind::Shared

@@ -1,4 +1,4 @@
-//! `migrate`: creates or updates the tables, before or without serving.
+//! `migrate`: creates or updates the tables of the database without serving.
 
 use std::process::ExitCode;
 
@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{config::Database, store::Store};
 
-/// Migrates the configured database and says what was applied.
+/// Migrates the configured database and prints the applied migrations.
 pub fn main(start: &Start) -> ExitCode {
     let plan = serve::plan(start);
     let loaded = match (plan.source)() {
@@ -40,7 +40,7 @@ pub fn main(start: &Start) -> ExitCode {
     }
 }
 
-/// What was applied, a line each.
+/// Migrates the database and returns one line for each applied migration.
 async fn migrate(database: &Database) -> anyhow::Result<String> {
     let applied = Store::open(database)?.migrate().await?;
     if applied.is_empty() {

@@ -1,5 +1,5 @@
-//! The command line: reads arguments, puts the rest together, prints. Exit codes: 0 fine, 1 failed,
-//! 2 bad usage or configuration.
+//! The command line: reads the arguments, starts the parts of the program and prints the results. Exit codes:
+//! 0 for success, 1 for a failure, 2 for bad usage or configuration.
 
 mod access;
 mod args;
@@ -31,15 +31,15 @@ pub fn main() -> ExitCode {
     if let Some(code) = isolation::run_own_stage(&arguments) {
         return code;
     }
-    // First, because what is set up below does not outlive it.
+    // This comes first, because it replaces the process and loses all that is set up before.
     if let Err(problem) = memory::give_back(&arguments) {
         output::complain(&format!("warning: {problem}"));
     }
-    // Before anything secret is read.
+    // This comes before any secret is read.
     if let Err(problem) = isolation::harden() {
         output::complain(&format!("warning: {problem}"));
     }
-    // Both TLS ends of ours, the listener and the client, take the provider of the process.
+    // The TLS listener and the TLS clients both use the crypto provider of the process.
     mcp::install_tls();
     if is_mcpo(arguments.first()) {
         return run_mcpo(arguments.into_iter().skip(1).collect());
@@ -57,14 +57,14 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Whether we were started under mcpo's name, by a link or as an image's entry point.
+/// Whether the program was started under the name `mcpo`, through a link or as the entry point of an image.
 fn is_mcpo(program: Option<&OsString>) -> bool {
     program
         .and_then(|program| Path::new(program).file_stem())
         .is_some_and(|stem| stem == "mcpo")
 }
 
-/// Runs mcpo's command line; its words come after the program's name.
+/// Runs the command line of mcpo. `words` are the arguments after the program's name.
 fn run_mcpo(words: Vec<OsString>) -> ExitCode {
     let command = match mcpo::parse(words) {
         Ok(command) => command,
@@ -83,7 +83,7 @@ fn run_mcpo(words: Vec<OsString>) -> ExitCode {
     serve::run(serve::Plan {
         variants: serve::no_variants(),
         is_watched: command.hot_reload(),
-        // As mcpo (mcpo contract §2).
+        // mcpo exits with this code too.
         bad_config: 1,
         source: Box::new(move || command.config(&environment)),
     })

@@ -1,4 +1,4 @@
-//! Reads the command line: what clap does not do by itself.
+//! Reads the command line, and adds to clap what it lacks: blank variables, a URL as the server, better errors.
 
 use std::ffi::{OsStr, OsString};
 
@@ -10,17 +10,17 @@ use clap::{
 use super::args::{Cli, VARIABLES};
 use crate::{config::Environment, near};
 
-/// The commands that listen, or ask what listens.
+/// The commands that use the listening address.
 const LISTENING: [&str; 2] = ["serve", "healthcheck"];
-/// The commands that read no configuration of ours.
+/// The commands that do not read the configuration.
 const WITHOUT_CONFIG: [&str; 3] = ["import", "mcpo", "demo-server"];
-/// The options before a command that take a value of their own.
+/// The global options that take a value.
 const WITH_VALUE: [&str; 3] = ["-c", "--config", "--listen"];
-/// How many commands are named as what may have been meant.
+/// The most commands that an error suggests.
 const NEAREST_MAX: usize = 3;
 
-/// Reads the command line. A variable that is blank is as good as not there, here as everywhere:
-/// compose files pass on what `.env` may not have.
+/// Reads the command line. A blank environment variable counts as not set, because compose files pass variables
+/// that `.env` may not define.
 pub fn parse(arguments: Vec<OsString>, environment: &Environment) -> Result<Cli, clap::Error> {
     let mut command = Cli::command();
     for (argument, variable) in VARIABLES {
@@ -38,8 +38,8 @@ pub fn parse(arguments: Vec<OsString>, environment: &Environment) -> Result<Cli,
     }
 }
 
-/// Leaves out of the help of each command the options that mean nothing there. They are still taken, in
-/// scripts that give the same options to every command.
+/// Hides in the help of each command the global options that have no effect there. They are still accepted, for
+/// scripts that pass the same options to every command.
 fn without_needless(command: Command) -> Command {
     let globals: Vec<_> = command
         .get_arguments()
@@ -61,7 +61,7 @@ fn without_needless(command: Command) -> Command {
     })
 }
 
-/// The first word that is neither an option nor the value of one, and its place.
+/// Returns the first word that is neither an option nor the value of one, and its index.
 fn first_word(arguments: &[OsString]) -> Option<(usize, &OsStr)> {
     let mut words = arguments.iter().enumerate().skip(1);
     while let Some((place, word)) = words.next() {
@@ -77,7 +77,7 @@ fn first_word(arguments: &[OsString]) -> Option<(usize, &OsStr)> {
     None
 }
 
-/// `mcp-bridge URL` as `mcp-bridge -- URL`, with the options around it before it.
+/// Rewrites `mcp-bridge URL` as `mcp-bridge -- URL`, and moves the options before it.
 fn with_url_last(mut arguments: Vec<OsString>) -> Vec<OsString> {
     let is_url = |word: &OsStr| {
         let word = word.to_string_lossy();
@@ -96,7 +96,7 @@ fn with_url_last(mut arguments: Vec<OsString>) -> Vec<OsString> {
     arguments
 }
 
-/// The error for a word in the place of a command that is none, in words that lead on.
+/// Improves the error for an unknown command: it suggests similar commands, or how to serve a program.
 fn explained(error: clap::Error, command: &mut Command, first: Option<&OsStr>) -> clap::Error {
     let named = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(text)) => text.as_str(),
@@ -203,7 +203,7 @@ mod tests {
             assert_eq!(help.contains("--listen"), listen, "{words}: {help}");
         }
         assert!(parsed("--help").unwrap_err().contains("\n  mcpo "));
-        // Hidden, but still taken, before and after the command.
+        // The option is hidden but still accepted, before and after the command.
         let cli = parsed("check --listen 127.0.0.1:1").unwrap();
         assert!(cli.start.listen.is_some());
         assert!(

@@ -1,4 +1,4 @@
-//! `serve`: configuration → socket → bridges → routes → end.
+//! `serve`: reads the configuration, binds the socket, starts the bridges, serves the routes and shuts down.
 
 use std::{process::ExitCode, sync::Arc, time::Duration};
 
@@ -27,16 +27,16 @@ use crate::{
     telemetry::{self, Traces},
 };
 
-/// How long the servers may take to end after the last call.
+/// The time that the servers have to end after the last call.
 const REAP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How a configuration comes about, and whether its files are watched.
+/// How to read the configuration, and whether to watch its files.
 pub struct Plan {
-    /// Reads it.
+    /// Reads the configuration.
     pub source: Box<Source>,
-    /// Resolves one bridge of it with other values for some variables.
+    /// Resolves one bridge of the configuration with other values for some variables.
     pub variants: Box<Variants>,
-    /// Whether changes of its files apply by themselves.
+    /// Whether a change of its files triggers a reload.
     pub is_watched: bool,
     /// The exit code for a configuration with errors.
     pub bad_config: u8,
@@ -75,12 +75,12 @@ pub fn plan(start: &Start) -> Plan {
     }
 }
 
-/// For whoever runs without a database: no group has keys.
+/// The variants of a configuration without a database, in which groups have no keys.
 pub fn no_variants() -> Box<Variants> {
-    Box::new(|_, _, _| Err("groups have no keys without bridges.toml".to_owned()))
+    Box::new(|_, _, _| Err("group keys need a configuration in bridges.toml".to_owned()))
 }
 
-/// Reads the configuration, serves until a signal, and says how it ended.
+/// Reads the configuration, serves until a signal arrives, and returns the exit code.
 pub fn run(plan: Plan) -> ExitCode {
     let loaded = match (plan.source)() {
         Ok(loaded) => loaded,
@@ -104,7 +104,7 @@ pub fn run(plan: Plan) -> ExitCode {
         Err(error) => return fail(&error),
     };
     let result = runtime.block_on(serve(plan, loaded, redactor.clone()));
-    // Whatever still runs after a second signal ends here; child processes are killed on drop.
+    // This ends the tasks that still run after a second signal. Dropping a child process kills it.
     runtime.shutdown_timeout(Duration::from_secs(1));
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -112,19 +112,19 @@ pub fn run(plan: Plan) -> ExitCode {
     }
 }
 
-/// One core stays free for the servers behind us: on two cores a single worker answers sooner than
-/// two that wake each other.
+/// Leaves one core free for the servers. On two cores, a single worker answers faster than two workers that
+/// wake each other.
 fn runtime() -> std::io::Result<Runtime> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores.saturating_sub(1).max(1))
-        // Schemas of strangers may be nested deeply; what is not used takes no memory.
+        // Schemas of servers can be nested deeply. Unused stack takes no memory.
         .thread_stack_size(schema::STACK_BYTES)
         .enable_all()
         .build()
 }
 
-/// Prints what is wrong with the configuration.
+/// Prints the errors of the configuration and returns the exit code for them.
 pub fn refuse(problems: &[Diagnostic]) -> ExitCode {
     diagnose(problems);
     ExitCode::from(BAD_CONFIG)
@@ -141,7 +141,7 @@ pub fn demo_server() -> ExitCode {
     }
 }
 
-/// From the bound socket to the last reaped server.
+/// Binds the socket, serves, and waits until the last server is reaped.
 async fn serve(plan: Plan, loaded: Loaded, redactor: Redactor) -> anyhow::Result<()> {
     let config = Arc::new(loaded.config);
     let mut listening = http::bind(&config.server).await?;
@@ -157,7 +157,7 @@ async fn serve(plan: Plan, loaded: Loaded, redactor: Redactor) -> anyhow::Result
     let tracker = lifecycle.tracker.clone();
     let sources = sources::open(&config, mcp::http_client()?, tracker.clone())?;
     let traces = traces(&config, &sources, &redactor)?;
-    // Nothing waits for the database: it connects behind the open port, and ends after the calls.
+    // The start does not wait for the database. It connects in the background, and closes after the last call.
     if let Some(store) = &sources.store {
         let run = Arc::clone(store).run(config.access.clone(), lifecycle.bridges.clone());
         tracker.spawn(run);
@@ -216,7 +216,7 @@ async fn serve(plan: Plan, loaded: Loaded, redactor: Redactor) -> anyhow::Result
         reason = stillborn => Err(reason),
     };
     end(&lifecycle).await;
-    // A second signal waits for nothing.
+    // A second signal ends the wait for the traces.
     tokio::select! {
         () = traces.end() => {}
         () = lifecycle.hard.cancelled() => {}
@@ -224,7 +224,7 @@ async fn serve(plan: Plan, loaded: Loaded, redactor: Redactor) -> anyhow::Result
     served
 }
 
-/// Binds the address that is for metrics alone, where there is one.
+/// Binds the address of the metrics, if one is configured.
 async fn metrics_address(config: &Config) -> anyhow::Result<Option<(Listening, Server)>> {
     let Some(listen) = config.telemetry.metrics_listen else {
         return Ok(None);
@@ -240,8 +240,7 @@ async fn metrics_address(config: &Config) -> anyhow::Result<Option<(Listening, S
     Ok(Some((listening, server)))
 }
 
-/// Serves metrics on an address of their own until the bridges have ended: what happens while we stop
-/// is worth a look.
+/// Serves metrics on their own address until the bridges have ended, so that a shutdown can be monitored too.
 fn serve_metrics(
     (listening, server): (Listening, Server),
     state: &Arc<AppState>,
@@ -256,7 +255,7 @@ fn serve_metrics(
     });
 }
 
-/// Makes spans, where a collector is named.
+/// Starts tracing, if a collector is configured.
 fn traces(config: &Config, sources: &Sources, redactor: &Redactor) -> anyhow::Result<Traces> {
     let Some(otlp) = &config.telemetry.otlp else {
         return Ok(Traces::default());
@@ -265,7 +264,7 @@ fn traces(config: &Config, sources: &Sources, redactor: &Redactor) -> anyhow::Re
     traces.map_err(|problem| anyhow::anyhow!(problem))
 }
 
-/// Puts a changed configuration in force. What `[access.groups]` adds is sown; nothing waits for it.
+/// Applies a changed configuration. A background task adds new entries of `[access.groups]` to the database.
 fn apply(settings: &ArcSwap<Settings>, config: &Arc<Config>, sources: &Sources) {
     let old = settings.load_full();
     settings.store(Arc::new(old.renewed(Arc::clone(config), sources)));
@@ -282,15 +281,15 @@ fn apply(settings: &ArcSwap<Settings>, config: &Arc<Config>, sources: &Sources) 
     sources.tracker.spawn(async move {
         if let Err(error) = store.seed(&access).await {
             tracing::warn!(
-                "what changed in [access] is not in the database yet, it will be after a restart: {error}"
+                "the changes of [access] could not be written to the database; restart to try again: {error}"
             );
         }
     });
 }
 
-/// Waits for the one server of mcpo's command line to be beyond hope: its program cannot be started
-/// or ends before it is ready. Then there is nothing to serve, and a supervisor that restarts us
-/// has to hear of it (mcpo contract B15). A remote server or a slow one may still come.
+/// Waits until the only server of mcpo's command line has failed for good: its program cannot be started, or it
+/// ends before it is ready. The process then exits with an error, so that a process manager can restart it. A
+/// remote server or a slow one may still become ready.
 async fn stillborn(flavor: Flavor, registry: Arc<Registry>) -> anyhow::Error {
     let bridge = registry.roster().bridges().first().map(Arc::clone);
     if let (Flavor::McpoSingle, Some(bridge)) = (flavor, bridge)
@@ -301,7 +300,7 @@ async fn stillborn(flavor: Flavor, registry: Arc<Registry>) -> anyhow::Error {
     std::future::pending().await
 }
 
-/// What all bridges share.
+/// Builds the context that all bridges share.
 pub fn context(
     lifecycle: &Lifecycle,
     sources: &Sources,
@@ -320,7 +319,7 @@ pub fn context(
     }
 }
 
-/// Ends the bridges and waits until their servers are reaped, or for the second signal.
+/// Ends the bridges and waits until their servers are reaped or a second signal arrives.
 pub async fn end(lifecycle: &Lifecycle) {
     lifecycle.bridges.cancel();
     lifecycle.soft.cancel();
@@ -328,14 +327,14 @@ pub async fn end(lifecycle: &Lifecycle) {
     let reaped = tokio::time::timeout(REAP_TIMEOUT, lifecycle.tracker.wait());
     tokio::select! {
         result = reaped => if result.is_err() {
-            tracing::warn!("some servers did not end in time; they are killed");
+            tracing::warn!("some servers did not end in time and were killed");
         },
         () = lifecycle.hard.cancelled() => {}
     }
     tracing::info!("stopped");
 }
 
-/// Says where we are.
+/// Logs the address and warns if it is open to everyone.
 fn announce(config: &Config, address: std::net::SocketAddr) {
     let scheme = if config.server.tls.is_some() {
         "https"
@@ -351,10 +350,12 @@ fn announce(config: &Config, address: std::net::SocketAddr) {
     if config.identity.anonymous == Anonymous::Allowed && !address.ip().is_loopback() {
         if config.is_access_enforced() {
             tracing::warn!(
-                "`anonymous = true`: whoever reaches {address} may call what the default groups may"
+                "`anonymous = true`: anyone who can reach {address} may call what the default groups may call"
             );
         } else {
-            tracing::warn!("no identity is needed: whoever reaches {address} may call every tool");
+            tracing::warn!(
+                "`anonymous = true`: anyone who can reach {address} may call every tool"
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What outlives reloads: the database, Open WebUI's, Redis. Opening contacts none of them.
+//! The data sources that outlive reloads: the database, Open WebUI's database, and Redis. Opening them does not
+//! connect to them.
 
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use crate::{
     store::{Directory, Store},
 };
 
-/// Prepares what a configuration names.
+/// Opens the data sources of a configuration.
 pub fn open(
     config: &Config,
     http: reqwest::Client,
@@ -44,15 +45,15 @@ pub fn open(
     Ok(sources)
 }
 
-/// What is kept of credentials.
+/// The stored credentials.
 pub struct Kept {
-    /// What they are sealed with; `None` where nothing is kept.
+    /// The keys that encrypt them. `None` without a database.
     pub keyring: Option<Arc<Keyring>>,
-    /// What groups call servers with.
+    /// The keys that groups use for servers.
     pub group_keys: Arc<GroupKeys>,
 }
 
-/// Reads what is kept of credentials, from now on.
+/// Starts to read the stored credentials, and to follow their changes.
 pub fn kept(
     config: &Config,
     sources: &Sources,
@@ -79,7 +80,7 @@ pub fn kept(
     }
 }
 
-/// What tools made for their callers, deleted after its day from now on.
+/// Opens the store of files that tools return, and starts to delete expired files.
 pub fn files(sources: &Sources, lifecycle: &Lifecycle) -> Arc<Files> {
     let files = Arc::new(Files::new(sources.store.clone()));
     let run = Arc::clone(&files).run(lifecycle.bridges.clone());
@@ -87,7 +88,7 @@ pub fn files(sources: &Sources, lifecycle: &Lifecycle) -> Arc<Files> {
     files
 }
 
-/// What sessions show to their servers.
+/// Builds the credentials that sessions send to their servers.
 pub fn credentials(
     sources: &Sources,
     kept: &Kept,
@@ -99,7 +100,7 @@ pub fn credentials(
     Arc::new(Credentials::new(accounts, group_keys, variants))
 }
 
-/// The logins that are kept.
+/// Opens the stored logins, or keeps logins in memory without a database.
 pub fn accounts(
     sources: &Sources,
     keyring: Option<Arc<Keyring>>,
@@ -112,7 +113,7 @@ pub fn accounts(
         }
         (Some(_), None) | (None, _) => Accounts::in_memory(redactor, tracker),
     };
-    // Where mcpo keeps its logins (mcpo contract §9.2).
+    // mcpo stores its logins in this folder.
     let home = std::env::home_dir();
     accounts.beside(home.map(|home| home.join(".mcpo").join("tokens")))
 }

@@ -1,4 +1,4 @@
-//! What `check` says of the tables in PostgreSQL: copies of the access tables that nothing reads.
+//! The warnings of `check` about PostgreSQL: copies of the access tables that mcp-bridge does not read.
 
 use tokio::runtime::Runtime;
 
@@ -7,8 +7,8 @@ use crate::{
     store::{Store, TableCopy},
 };
 
-/// A warning for each copy. None where the database is a file, or cannot be reached from here: a check
-/// works without the database too.
+/// Returns a warning for each copy. It returns none if the database is SQLite or cannot be reached, because a check
+/// must work without the database.
 pub fn warnings(config: &Config) -> Vec<Diagnostic> {
     let Some(database) = &config.database else {
         return Vec::new();

@@ -73,7 +73,7 @@ pub struct Bridge {
     pub sessions_max: usize,
     /// Such a session ends after this time without a call. Default 10 min.
     pub session_idle: Duration,
-    /// Why it is off until somebody logs in for all callers (`enabled = "auto"`, OAuth in use):
+    /// Why it is off until a user logs in for all callers (`enabled = "auto"`, OAuth in use):
     /// `LINEAR_API_KEY is not set, and no user has logged in: mcp-bridge login linear`.
     pub waits_for_login: Option<String>,
     /// The variables that its table refers to, set or not.

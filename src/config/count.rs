@@ -9,7 +9,7 @@ use super::{Bridge, Config};
 pub enum Standing {
     /// It may be called.
     On,
-    /// It will be on once somebody has logged in to its server.
+    /// It is on as soon as a user has logged in to its server.
     WaitsForLogin,
     /// It is switched off, or something is missing.
     Off,

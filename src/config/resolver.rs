@@ -42,7 +42,7 @@ pub(super) struct Resolver<'r, 'a> {
 pub(super) enum Switch {
     /// `true`, or nothing.
     On,
-    /// `"auto"`: on with a key, or once somebody has logged in.
+    /// `"auto"`: on with a key, or after a user has logged in.
     Auto,
     /// `false` or blank, and why.
     Off(String),

@@ -123,12 +123,12 @@ mod tests {
 
     #[test]
     fn users_and_groups_are_names_or_numbers() {
-        let nobody = RunAs::find("nobody").unwrap();
-        assert_eq!(nobody.name, "nobody");
-        assert!(nobody.uid > 0 && nobody.gid > 0);
-        assert_eq!(RunAs::find(&nobody.uid.to_string()).unwrap(), nobody);
+        let account = RunAs::find("nobody").unwrap();
+        assert_eq!(account.name, "nobody");
+        assert!(account.uid > 0 && account.gid > 0);
+        assert_eq!(RunAs::find(&account.uid.to_string()).unwrap(), account);
         let other = RunAs::find("nobody:4711").unwrap();
-        assert_eq!((other.uid, other.gid), (nobody.uid, 4711));
+        assert_eq!((other.uid, other.gid), (account.uid, 4711));
         let unlisted = RunAs::find("47114:4712").unwrap();
         assert_eq!(
             (unlisted.name.as_str(), unlisted.uid, unlisted.gid),

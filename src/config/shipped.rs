@@ -384,7 +384,7 @@ fn the_variables_of_the_former_templates_switch_their_bridges_on() {
 }
 
 #[test]
-fn everybody_comes_as_themselves_where_that_is_said_whatever_key_is_there() {
+fn each_caller_has_their_own_account_where_that_is_configured_even_with_a_key() {
     for (credential, is_program) in [("caller", false), ("shared", true), ("group", true)] {
         let pairs = [
             ("HUBSPOT_API_KEY", "a-value-of-some-length"),

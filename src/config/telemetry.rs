@@ -44,9 +44,9 @@ impl TelemetryTable {
         let mut telemetry = Telemetry::default();
         if let Some(text) = self.metrics.take().and_then(|text| reader.required(&text)) {
             let choices = [
-                ("off", MetricsFor::Nobody),
+                ("off", MetricsFor::Off),
                 ("admin", MetricsFor::Admins),
-                ("open", MetricsFor::Everybody),
+                ("open", MetricsFor::Everyone),
             ];
             let choice = reader.choice("metrics", &text, &choices);
             telemetry.metrics = choice.unwrap_or(telemetry.metrics);

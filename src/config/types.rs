@@ -374,11 +374,11 @@ pub struct Telemetry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MetricsFor {
     /// The route does not exist.
-    Nobody,
+    Off,
     /// Administrators, for example with an API key. The default.
     Admins,
     /// Everyone, without authentication.
-    Everybody,
+    Everyone,
 }
 
 /// A collector of traces.

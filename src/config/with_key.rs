@@ -61,7 +61,7 @@ pub(super) fn choose(
         Some(_) => resolver.credential(own.as_ref()),
         None => credential,
     };
-    // Where everybody comes as themselves, a key that all share counts for nothing.
+    // With `credential = "caller"`, each caller has their own account, so a shared key has no effect.
     if whose == CredentialKind::Caller || has_key(resolver, table) {
         return credential;
     }

@@ -231,8 +231,8 @@ async fn not_a_call(state: &AppState, asked: &Asked, sender: &Sender) -> ApiErro
     }
 }
 
-/// 404. If documents are not public, unidentified callers do not learn what exists. A call of an
-/// identified caller to an unknown path is recorded.
+/// Answers 404. If documents are not public, unidentified callers do not learn what exists. A call of
+/// an identified caller to an unknown path is recorded.
 async fn unknown(state: &AppState, path: &str, sender: &Sender, is_call: bool) -> ApiError {
     let settings = state.settings.load_full();
     let error = match identity::reader(&settings, sender).await {

@@ -93,18 +93,18 @@ impl Asked {
     pub fn enter(&self, view: &View) -> Result<(), ApiError> {
         let Self { bridge, tool } = self;
         let entered = match bridge.live.tools.load().get(tool) {
-            Some(entry) => view.authorise(bridge.name(), &entry.tool).map(|_grant| ()),
+            Some(entry) => view.authorize(bridge.name(), &entry.tool).map(|_grant| ()),
             None => view.enter_for(bridge.name(), tool).map(|_rule| ()),
         };
         entered.map_err(|denial| ApiError::denied(&denial, bridge.name(), Some(tool)))
     }
 
     /// Checks access and records the rule that decides.
-    fn authorise(&self, view: &View, trail: &mut Trail) -> Result<(Arc<Entry>, Grant), ApiError> {
+    fn authorize(&self, view: &View, trail: &mut Trail) -> Result<(Arc<Entry>, Grant), ApiError> {
         let Self { bridge, tool } = self;
         let found = self.find();
         let decided = match &found {
-            Ok(entry) => view.authorise(bridge.name(), &entry.tool).map(Some),
+            Ok(entry) => view.authorize(bridge.name(), &entry.tool).map(Some),
             Err(_) => view.enter_for(bridge.name(), tool).map(|rule| {
                 trail.decided(&rule);
                 None
@@ -279,9 +279,9 @@ impl Call<'_> {
             // Boxed because the future is large, and most bridges know their tools.
             Box::pin(self.learn(&view)).await?;
         }
-        let authorised = self.asked.authorise(&view, trail);
-        let (entry, grant) = match authorised {
-            Ok(authorised) => authorised,
+        let authorized = self.asked.authorize(&view, trail);
+        let (entry, grant) = match authorized {
+            Ok(authorized) => authorized,
             Err(error) => {
                 let error = missing::tool(self.settings, self.asked, &view, error);
                 return Err(with_link(self.state, bridge, &caller, error).await);

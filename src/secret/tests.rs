@@ -45,7 +45,7 @@ fn a_token_is_known_without_its_scheme() {
 fn a_secret_is_found_in_every_form_in_which_it_travels() {
     let secret = "p@s\"s/w\\ö<rd>&+ 7";
     let redactor = knowing([secret]);
-    let basic = BASE64_STANDARD.encode(format!("somebody:{secret}"));
+    let basic = BASE64_STANDARD.encode(format!("user:{secret}"));
     for text in [
         secret.to_owned(),
         json!(secret).to_string(),

@@ -86,7 +86,7 @@ fn check_says_what_is_on_and_what_is_wrong() {
                  off     off  NOT_SET_ANYWHERE is not set\n\
                  remote  off  disabled in the configuration\n\
                  who may call\n  on   key `team`\n\
-                 access    whoever may call may call everything: there is no `[access]`\n\
+                 access    every caller may call every tool: there is no `[access]`\n\
                  database  SQLite mcp-bridge.db\n\
                  audit     every call, without arguments, kept for 90 days; journal mcp-bridge-audit\n\
                  bridges.toml: 3 bridges, 1 on, 2 off; listens on 127.0.0.1:8000\n"
@@ -201,7 +201,7 @@ fn one_tool_is_called() {
             &["demo", "nothing"],
             "",
             1,
-            "`mcp-bridge tools demo` lists what it has",
+            "`mcp-bridge tools demo` lists its tools",
         ),
         (
             &["nobody", "add"],
@@ -328,7 +328,7 @@ async fn a_healthcheck_finds_the_process_by_its_configuration() {
     assert!(
         printed
             .stderr
-            .starts_with(&format!("error: nothing answers at http://{nobody}/")),
+            .starts_with(&format!("error: no server answers at http://{nobody}/")),
         "{printed:?}"
     );
     let server = BadHttp::start("500").await;

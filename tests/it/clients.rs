@@ -63,7 +63,7 @@ fn a_file_without_servers_says_what_it_has() {
     let (code, text) = run(dir.path(), &["import", "a.json"]);
     assert_eq!(code, 2);
     assert!(
-        text.starts_with("a.json: there is no `mcpServers`") && text.contains(found),
+        text.starts_with("a.json: no servers found under `mcpServers`") && text.contains(found),
         "{text}"
     );
     let (code, text) = run(dir.path(), &["check", "--config", "a.json"]);

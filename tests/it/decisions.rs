@@ -187,10 +187,10 @@ async fn what_a_server_has_not_said_yet_is_not_guessed() {
     let words = ["explain", "readers@example.org", "never", "get_x"];
     let (code, said) = access(&bridge, &words).await;
     assert_eq!(code, 0, "{said}");
-    assert!(said.starts_with("it depends whether"), "{said}");
+    assert!(said.starts_with("it depends on the tool whether"), "{said}");
     assert!(!said.contains("may not use"), "{said}");
     assert!(
-        said.contains("if the tool only reads, also readers"),
+        said.contains("if the tool is read-only, also readers"),
         "{said}"
     );
     // Where the tool makes no difference, the answer is plain, also for a bridge that is off.

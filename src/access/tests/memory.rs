@@ -90,9 +90,9 @@ async fn groups_come_from_the_proof_else_from_our_tables_else_from_open_webui() 
     );
     assert_eq!(rule(&access, webui, "wiki").await.unwrap(), "grant table");
     assert_eq!(rule(&access, proven, "mail").await.unwrap(), "grant proof");
-    let nobody = Caller::named("anonymous", Proof::Anonymous);
-    assert_eq!(of(&nobody).await, "all default");
-    assert_eq!(rule(&access, nobody, "time").await.unwrap(), "grant all");
+    let anonymous = Caller::named("anonymous", Proof::Anonymous);
+    assert_eq!(of(&anonymous).await, "all default");
+    assert_eq!(rule(&access, anonymous, "time").await.unwrap(), "grant all");
 }
 
 #[tokio::test]

@@ -192,7 +192,7 @@ fn the_decision_table() {
         let groups: Vec<&str> = groups.split_whitespace().collect();
         let view = view(&config, &grants, &groups, caller(Proof::Session));
         let (on, wanted) = (bridge(on), tool(wanted));
-        let decided = view.authorise(&on, &wanted);
+        let decided = view.authorize(&on, &wanted);
         let allowed = decided.is_ok();
         let said = match &decided {
             Ok(grant) => &grant.rule,
@@ -263,7 +263,7 @@ fn a_bridge_is_visible_to_callers_who_may_use_any_of_its_tools() {
 fn a_grant_is_for_one_tool() {
     let view = view(&enforced(), &["g wiki"], &["g"], caller(Proof::Session));
     let grant = view
-        .authorise(&bridge("wiki"), &tool("make=page_new"))
+        .authorize(&bridge("wiki"), &tool("make=page_new"))
         .unwrap();
     let name = |text| crate::name::ToolName::parse(text).unwrap();
     assert!(grant.is_for(&bridge("wiki"), &name("page_new")));
@@ -282,7 +282,7 @@ fn which_groups_would_allow_it_is_told_to_administrators_alone() {
     ];
     let ask = |caller| {
         let view = view(&config, &grants, &["nobody"], caller);
-        view.authorise(&bridge("wiki"), &tool("page_x"))
+        view.authorize(&bridge("wiki"), &tool("page_x"))
             .unwrap_err()
     };
     assert_eq!(ask(caller(Proof::Session)).allowing, [""; 0]);
@@ -391,7 +391,7 @@ proptest! {
         let ann = Caller { workspace: format!("w{workspace}").into(), ..caller(Proof::Session) };
         let view = View::bound(Arc::new(ann), standing);
         let name = bridge(&format!("b{on}"));
-        let decided = view.authorise(&name, &asked);
+        let decided = view.authorize(&name, &asked);
         prop_assert_eq!(decided.is_ok(), expected);
         prop_assert!(!expected || view.enter(&name).is_ok());
         prop_assert!(!expected || view.enter_for(&name, asked.name.as_str()).is_ok());
@@ -446,7 +446,7 @@ fn decisions_are_quick() {
     let began = Instant::now();
     for (user, view) in views.iter().enumerate() {
         let one = Instant::now();
-        allowed += usize::from(view.authorise(&bridges[user % 100], &asked).is_ok());
+        allowed += usize::from(view.authorize(&bridges[user % 100], &asked).is_ok());
         worst = worst.max(one.elapsed());
     }
     let mean = began.elapsed() / 10_000;
@@ -456,7 +456,7 @@ fn decisions_are_quick() {
     let view = View::bound(Arc::new(caller(Proof::Session)), standing);
     let began = Instant::now();
     for on in &bridges {
-        assert!(view.authorise(on, &tool("none")).is_err());
+        assert!(view.authorize(on, &tool("none")).is_err());
     }
     println!(
         "a member of 199 narrowed groups is refused in {:?}",

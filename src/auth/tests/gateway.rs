@@ -36,7 +36,7 @@ async fn only_the_gateway_is_believed() {
     let ann = Ok(("ann@example.org", Proof::Gateway));
     let no = Err(Refusal::Untrusted);
     let peers = &["10.0.0.0/8", "fd00::/8"][..];
-    let nobody = &[][..];
+    let no_peers = &[][..];
     let table = [
         (peers, None, Some("10.1.2.3"), vec![ANN], &ann),
         (peers, None, Some("::ffff:10.1.2.3"), vec![ANN], &ann),
@@ -45,10 +45,16 @@ async fn only_the_gateway_is_believed() {
         (peers, None, Some("::1"), vec![ANN], &no),
         (peers, None, None, vec![ANN], &no),
         (peers, None, Some("11.1.2.3"), vec![ANN, secret], &no),
-        (nobody, Some("s3cret"), None, vec![ANN, secret], &ann),
-        (nobody, Some("s3cret"), Some("10.1.2.3"), vec![ANN], &no),
-        (nobody, Some("s3cret"), None, vec![ANN, wrong], &no),
-        (nobody, Some("s3cret"), None, vec![ANN, secret, secret], &no),
+        (no_peers, Some("s3cret"), None, vec![ANN, secret], &ann),
+        (no_peers, Some("s3cret"), Some("10.1.2.3"), vec![ANN], &no),
+        (no_peers, Some("s3cret"), None, vec![ANN, wrong], &no),
+        (
+            no_peers,
+            Some("s3cret"),
+            None,
+            vec![ANN, secret, secret],
+            &no,
+        ),
         (
             peers,
             Some("s3cret"),
@@ -64,7 +70,7 @@ async fn only_the_gateway_is_believed() {
             vec![ANN, secret],
             &no,
         ),
-        (nobody, None, Some("10.1.2.3"), vec![ANN], &no),
+        (no_peers, None, Some("10.1.2.3"), vec![ANN], &no),
     ];
     for (peers, secret, peer, sent, expected) in table {
         let proofs = behind(gateway(peers, secret));

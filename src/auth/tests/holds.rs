@@ -216,11 +216,11 @@ async fn a_forwarder_that_names_a_user_badly_is_not_the_caller() {
     let name = Refusal::Header(email.to_owned());
     let cases: Vec<Case<'_>> = vec![
         ("no user", vec![chat], Ok(("chat", Proof::ApiKey))),
-        ("blank", vec![chat, (email, "")], Err(Refusal::Nobody)),
+        ("blank", vec![chat, (email, "")], Err(Refusal::NoUser)),
         (
             "blank id",
             vec![chat, ("x-openwebui-user-id", " ")],
-            Err(Refusal::Nobody),
+            Err(Refusal::NoUser),
         ),
         (
             "a signature that cannot be checked",

@@ -105,7 +105,7 @@ async fn a_forwarder_vouches_for_the_user_beside_its_key() {
     let templated = |value| vec![CHAT, ("x-user-email", value)];
     let cases: Vec<Case<'_>> = vec![
         ("alone", vec![CHAT], Ok(("chat", Proof::ApiKey))),
-        ("blank", templated(" "), Err(Refusal::Nobody)),
+        ("blank", templated(" "), Err(Refusal::NoUser)),
         ("templated", templated("ann@example.org"), Ok(ANN)),
         ("case of letters", templated(" Ann@Example.ORG "), Ok(ANN)),
         (
@@ -185,7 +185,7 @@ async fn a_forwarder_vouches_for_the_user_beside_its_key() {
         (
             "groups without a user",
             vec![CHAT, ("x-user-groups", "dev")],
-            Err(Refusal::Nobody),
+            Err(Refusal::NoUser),
         ),
         (
             "pending",
@@ -330,16 +330,20 @@ async fn without_any_source_the_header_is_ignored() {
             ..Identity::default()
         };
         let open = proofs(identity.clone(), sources());
-        let nobody = Ok(("anonymous", proof));
+        let anonymous = Ok(("anonymous", proof));
         let cases: Vec<Case<'_>> = vec![
-            ("nothing", vec![], nobody.clone()),
-            ("a key", vec![("authorization", "Bearer x")], nobody.clone()),
+            ("nothing", vec![], anonymous.clone()),
+            (
+                "a key",
+                vec![("authorization", "Bearer x")],
+                anonymous.clone(),
+            ),
             (
                 "a scheme",
                 vec![("authorization", "Digest x")],
-                nobody.clone(),
+                anonymous.clone(),
             ),
-            ("a cookie", vec![("cookie", "token=x")], nobody.clone()),
+            ("a cookie", vec![("cookie", "token=x")], anonymous.clone()),
         ];
         check(&open, None, &cases).await;
         let identity = Identity {
@@ -348,7 +352,7 @@ async fn without_any_source_the_header_is_ignored() {
         };
         let keyed = proofs(identity, sources());
         let cases: Vec<Case<'_>> = vec![
-            ("nothing", vec![], nobody),
+            ("nothing", vec![], anonymous),
             (
                 "a wrong key",
                 vec![("authorization", "Bearer x")],

@@ -1,4 +1,4 @@
-//! The grammar of `access`, with the help that teaches it.
+//! The arguments of `access` and their help texts.
 
 use std::time::Duration;
 
@@ -6,203 +6,204 @@ use clap::{Args, Subcommand};
 
 use crate::config::DEFAULT_WORKSPACE;
 
-/// What to do.
+/// The commands of `access`.
 #[derive(Debug, Subcommand)]
 pub enum AccessCommand {
-    /// Say whether a user may call a tool, and which rule decides.
+    /// Explain whether a user may call a tool, and which rule decides it.
     #[command(
         after_help = "Examples:\n  mcp-bridge access explain ann@example.org github\n  \
         mcp-bridge access explain ann@example.org github create_issue\n  \
         mcp-bridge access explain ci-key github create_issue"
     )]
     Explain {
-        /// An e-mail, or the name of an API key.
+        /// The e-mail address of a user, or the name of an API key.
         user: String,
-        /// The bridge.
+        /// The name of the bridge.
         bridge: String,
-        /// The tool; without one: whether they may use anything of the bridge.
+        /// The name of the tool. Without it, the command explains access to the bridge as a whole.
         tool: Option<String>,
     },
     /// List the grants: which groups may use what.
     List {
-        /// Only this group.
+        /// List the grants of this group only.
         #[arg(long)]
         group: Option<String>,
-        /// As JSON.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Let the members of a group use a bridge.
+    /// Grant a group the use of a bridge: all its tools, or some of them.
     #[command(
         after_help = "Examples:\n  mcp-bridge access grant developers github\n  \
         mcp-bridge access grant support github --tools 'list_*' 'get_*'\n  \
         mcp-bridge access grant interns github --read-only"
     )]
     Grant(GrantArgs),
-    /// Take back one grant of a group, or everything that it may do with a bridge.
+    /// Revoke one grant of a group, or all its grants for a bridge.
     #[command(
-        after_help = "Examples:\n  mcp-bridge access revoke sales crm --tools 'get_*'   (this grant alone)\n  \
-        mcp-bridge access revoke sales crm --whole           (the grant of all tools alone)\n  \
+        after_help = "Examples:\n  mcp-bridge access revoke sales crm --tools 'get_*'   (only this grant)\n  \
+        mcp-bridge access revoke sales crm --whole           (only the grant of all tools)\n  \
         mcp-bridge access revoke sales crm                   (all grants of the group for the bridge)"
     )]
     Revoke(RevokeArgs),
-    /// List the users that are known here, with their groups.
+    /// List the users in the database, with their groups.
     Members {
-        /// Only members of this group.
+        /// List the members of this group only.
         group: Option<String>,
-        /// As JSON.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Make a user a member of a group.
+    /// Add a user to a group, for example `mcp-bridge access add ann@example.org developers`.
     Add {
-        /// Their e-mail.
+        /// The e-mail address of the user.
         user: String,
-        /// The group.
+        /// The name of the group.
         group: String,
     },
-    /// Take a user out of a group.
+    /// Remove a user from a group.
     Remove {
-        /// Their e-mail.
+        /// The e-mail address of the user.
         user: String,
-        /// The group.
+        /// The name of the group.
         group: String,
     },
-    /// Let a user administer: the admin page, `POST /refresh`. Calls still need a grant.
+    /// Make a user an administrator, who may use the admin page and `POST /refresh`. Calls still need a grant.
     Admin {
-        /// Their e-mail.
+        /// The e-mail address of the user.
         user: String,
-        /// No longer.
+        /// Remove the administrator rights of the user.
         #[arg(long)]
         remove: bool,
     },
-    /// API keys that stand in the database instead of the configuration.
+    /// Manage API keys that are stored in the database instead of the configuration.
     #[command(subcommand)]
     Key(KeyCommand),
-    /// Keys that groups have of their own for the servers of bridges, sealed in the database.
+    /// Manage group keys: credentials for servers that only one group uses, encrypted in the database.
     #[command(subcommand)]
     GroupKey(GroupKeyCommand),
 }
 
-/// What `access grant` takes.
+/// The arguments of `access grant`.
 #[derive(Debug, Args)]
 pub struct GrantArgs {
-    /// The group.
+    /// The name of the group.
     pub group: String,
-    /// The bridge.
+    /// The name of the bridge.
     pub bridge: String,
-    /// What it is narrowed to.
+    /// The tools to which the grant is limited.
     #[command(flatten)]
     pub bounds: Bounds,
-    /// Whose callers a narrowed grant counts for; all of them unless said.
+    /// Limit a narrowed grant to callers of this workspace. The default is all workspaces.
     #[arg(long)]
     pub workspace: Option<String>,
 }
 
-/// What a grant is narrowed to.
+/// The limits of a narrowed grant.
 #[derive(Debug, Args)]
 pub struct Bounds {
-    /// Only tools whose names match one of these: `list_*`, say.
+    /// Only tools whose names match one of these patterns, for example 'list_*'.
     #[arg(long, num_args = 1.., value_name = "GLOB")]
     pub tools: Vec<String>,
-    /// Only tools that say of themselves that they change nothing.
+    /// Only tools that declare that they change nothing (`readOnlyHint`).
     #[arg(long)]
     pub read_only: bool,
 }
 
 impl Bounds {
-    /// Whether there are any.
+    /// Whether any limit is set.
     pub fn is_narrow(&self) -> bool {
         self.read_only || !self.tools.is_empty()
     }
 }
 
-/// What `access revoke` takes. Without bounds all grants of the group for the bridge go.
+/// The arguments of `access revoke`. Without limits, all grants of the group for the bridge are revoked.
 #[derive(Debug, Args)]
 pub struct RevokeArgs {
-    /// The group.
+    /// The name of the group.
     pub group: String,
-    /// The bridge.
+    /// The name of the bridge.
     pub bridge: String,
-    /// The bounds of one grant, as `access list` shows them.
+    /// The limits of one grant, as `access list` shows them.
     #[command(flatten)]
     pub bounds: Bounds,
-    /// Only the grant of all tools.
+    /// Revoke only the grant of all tools.
     #[arg(long, conflicts_with_all = ["tools", "read_only"])]
     pub whole: bool,
 }
 
-/// What to do with stored API keys.
+/// The commands of `access key`.
 #[derive(Debug, Subcommand)]
 pub enum KeyCommand {
-    /// Make a key and print it: it cannot be shown again.
+    /// Create a key and print it. It cannot be shown again.
     #[command(
         after_help = "Examples:\n  mcp-bridge access key add ci --group developers --expires 90d\n  \
         mcp-bridge access key add open-webui --forwards"
     )]
     Add(KeyArgs),
-    /// List the keys; not their texts, which are not kept.
+    /// List the keys. Their values are not stored and cannot be shown.
     List {
-        /// As JSON.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Take a key back.
+    /// Revoke a key: it is no longer accepted.
     Revoke {
-        /// Its name.
+        /// The name of the key.
         name: String,
     },
 }
 
-/// What `access key add` takes.
+/// The arguments of `access key add`.
 #[derive(Debug, Args)]
 pub struct KeyArgs {
-    /// How logs and lists call it.
+    /// The name of the key in logs and lists.
     pub name: String,
-    /// What it is a member of.
+    /// A group whose grants the key has. Repeat the option for more groups.
     #[arg(long = "group", value_name = "GROUP")]
     pub groups: Vec<String>,
-    /// It vouches for the user named in the headers beside it: Open WebUI's own key.
+    /// The key may act on behalf of the user named in its headers. Use it for the key of Open WebUI.
     #[arg(long)]
     pub forwards: bool,
-    /// When it ends: `90d`, `12h`. By default never.
+    /// The time until the key expires, for example 90d or 12h. The default is never.
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub expires: Option<Duration>,
-    /// Whose audit and grants it belongs to.
+    /// The workspace to which the key belongs, for grants and the audit trail.
     #[arg(long, default_value = DEFAULT_WORKSPACE)]
     pub workspace: String,
 }
 
-/// What to do with the keys of groups.
+/// The commands of `access group-key`.
 #[derive(Debug, Subcommand)]
 pub enum GroupKeyCommand {
-    /// Store a value that takes the place of a variable of the configuration when members of the
-    /// group call the bridge. It is asked for, or read from standard input.
+    /// Store a key for a group: it replaces a variable of the configuration when members of the group call the bridge.
+    ///
+    /// The command asks for the value, or reads it from standard input.
     #[command(
         after_help = "Examples:\n  mcp-bridge access group-key set support github GITHUB_TOKEN\n  \
         pass show github/support | mcp-bridge access group-key set support github GITHUB_TOKEN"
     )]
     Set(GroupKeyArgs),
-    /// List the keys; not their values.
+    /// List the keys, without their values.
     List {
-        /// Only those of this group.
+        /// List the keys of this group only.
         #[arg(long)]
         group: Option<String>,
-        /// As JSON.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Remove a key: the shared credentials count again.
+    /// Remove a key. The group uses the shared credentials again.
     Remove(GroupKeyArgs),
 }
 
-/// Which key of which group.
+/// The arguments that select one group key.
 #[derive(Debug, Args)]
 pub struct GroupKeyArgs {
-    /// The group.
+    /// The name of the group.
     pub group: String,
-    /// The bridge.
+    /// The name of the bridge.
     pub bridge: String,
-    /// The variable, as the bridge is configured with it.
+    /// The name of the variable in the configuration of the bridge.
     pub variable: String,
 }

@@ -1,4 +1,4 @@
-//! `access explain`: which rule decides, by the very code that decides calls.
+//! `access explain`: shows which rule decides. It uses the same code that decides calls.
 
 use std::sync::Arc;
 
@@ -14,15 +14,15 @@ use crate::{
     store::{Account, StoreError},
 };
 
-/// A user as far as the tables know them, and what they cannot say.
+/// A user as the database describes them, and notes on what the database does not know.
 struct Known {
-    /// As a caller.
+    /// The user as a caller.
     caller: Caller,
-    /// What is not known, in sentences.
+    /// Sentences about what is not known.
     notes: Vec<String>,
 }
 
-/// Explains.
+/// Explains whether a user may use a bridge or a tool, and prints the result.
 pub async fn run(desk: &Desk, user: &str, bridge: &str, tool: Option<&str>) -> anyhow::Result<()> {
     desk.warn_of_bridge(bridge);
     let Known { caller, mut notes } = known(desk, user).await?;
@@ -43,7 +43,7 @@ pub async fn run(desk: &Desk, user: &str, bridge: &str, tool: Option<&str>) -> a
             let tools = desk.known_tools(bridge).await?;
             if tools.is_none() && configured.is_some() {
                 notes.push(format!(
-                    "the tools of `{bridge}` are not known yet, since no running bridge has listed them; whether there is a tool `{tool}` is not checked"
+                    "no running bridge has listed the tools of `{bridge}` yet, so it is not checked whether the tool `{tool}` exists"
                 ));
             }
             explain_tool(&view, &name, configured, tool, tools.as_ref())?
@@ -56,7 +56,7 @@ pub async fn run(desk: &Desk, user: &str, bridge: &str, tool: Option<&str>) -> a
     Ok(())
 }
 
-/// Whom the command line means: an API key by its name, else a user by their e-mail.
+/// Finds the caller that the command line names: an API key by its name, otherwise a user by e-mail address.
 async fn known(desk: &Desk, user: &str) -> anyhow::Result<Known> {
     if let Some(caller) = key(desk, user).await? {
         return Ok(Known {
@@ -67,14 +67,16 @@ async fn known(desk: &Desk, user: &str) -> anyhow::Result<Known> {
     let mut caller = Caller::user(None, Some(user), Proof::Session);
     let mut notes = Vec::new();
     if !user.contains('@') {
-        notes.push(format!("`{user}` is no e-mail and no API key"));
+        notes.push(format!(
+            "`{user}` is neither an e-mail address nor the name of an API key"
+        ));
     }
     if let Some(directory) = &desk.sources.directory {
         match directory.user_of_email(user).await {
             Ok(Some(account)) => add(&mut caller, &account, &mut notes),
-            Ok(None) => notes.push("Open WebUI knows no user of this e-mail".to_owned()),
+            Ok(None) => notes.push("Open WebUI has no user with this e-mail address".to_owned()),
             Err(StoreError::Query(why)) => notes.push(format!(
-                "Open WebUI's groups could not be read: {why}; they count where the tables here have none"
+                "the groups in Open WebUI could not be read: {why}; they apply to users who have no groups in the database of mcp-bridge"
             )),
             Err(error) => return Err(error).context("Open WebUI's database"),
         }
@@ -85,14 +87,14 @@ async fn known(desk: &Desk, user: &str) -> anyhow::Result<Known> {
         || identity.keys.iter().any(|key| key.forwards)
     {
         notes.push(
-            "groups that come with a request, from a gateway, a token or a forwarding key, count instead of these; they are not known here"
+            "groups that arrive with a request (from a gateway, a token or a key that has `forwards`) replace these groups; they are not shown here"
                 .to_owned(),
         );
     }
     Ok(Known { caller, notes })
 }
 
-/// What Open WebUI says of a user.
+/// Adds the role and the groups that a user has in Open WebUI.
 fn add(caller: &mut Caller, account: &Account, notes: &mut Vec<String>) {
     let groups = account
         .groups
@@ -101,11 +103,13 @@ fn add(caller: &mut Caller, account: &Account, notes: &mut Vec<String>) {
     caller.open_webui_groups = groups.map(|it| Arc::from(it.as_str())).collect();
     caller.is_admin = account.role == "admin";
     if account.role == "pending" || !account.is_active {
-        notes.push("Open WebUI does not let this user in: pending, or switched off".to_owned());
+        notes.push(
+            "this user cannot sign in to Open WebUI: the account is pending or inactive".to_owned(),
+        );
     }
 }
 
-/// An API key of this name, configured or stored.
+/// Finds the API key of this name, configured or stored.
 async fn key(desk: &Desk, name: &str) -> anyhow::Result<Option<Caller>> {
     let mut configured = desk.config.identity.keys.iter();
     let found = if let Some(key) = configured.find(|key| key.name == name) {
@@ -125,7 +129,7 @@ async fn key(desk: &Desk, name: &str) -> anyhow::Result<Option<Caller>> {
     }))
 }
 
-/// For people.
+/// Renders an explanation as text.
 fn render(it: &Explanation, bridge: &str, tool: Option<&str>, notes: &[String]) -> String {
     let what = match tool {
         Some(tool) => format!("tool `{tool}` of bridge `{bridge}`"),
@@ -146,7 +150,7 @@ fn render(it: &Explanation, bridge: &str, tool: Option<&str>, notes: &[String]) 
     };
     let rule = match &it.if_it_reads {
         Some(other) if other.rule != it.rule => {
-            format!("{}; {} if the tool only reads", it.rule, other.rule)
+            format!("{}; {} if the tool is read-only", it.rule, other.rule)
         }
         Some(_) | None => it.rule.to_string(),
     };
@@ -168,7 +172,7 @@ fn render(it: &Explanation, bridge: &str, tool: Option<&str>, notes: &[String]) 
         let mut allowed = or_none(it.allowing.clone());
         if let Some(other) = it.if_it_reads.as_ref().filter(|it| !it.allowing.is_empty()) {
             let more = other.allowing.join(", ");
-            allowed = format!("{allowed}; if the tool only reads, also {more}");
+            allowed = format!("{allowed}; if the tool is read-only, also {more}");
         }
         rows.push(["allowed to".to_owned(), allowed]);
     }
@@ -179,7 +183,7 @@ fn render(it: &Explanation, bridge: &str, tool: Option<&str>, notes: &[String]) 
     text
 }
 
-/// Yes, no, or what it depends on, in a sentence.
+/// Renders the decision as a sentence: yes, no, or what it depends on.
 fn verdict(it: &Explanation, what: &str) -> String {
     match (it.is_allowed(), &it.if_it_reads) {
         (Some(is_allowed), _) => {
@@ -189,7 +193,7 @@ fn verdict(it: &Explanation, what: &str) -> String {
         (None, other) => {
             let rule = other.as_ref().map_or(&it.rule, |other| &other.rule);
             format!(
-                "it depends whether {} may use {what}: {}, if the server says that the tool only reads (`readOnlyHint`); otherwise {}",
+                "it depends on the tool whether {} may use {what}: {}, if the server declares the tool read-only (`readOnlyHint`); otherwise {}",
                 it.caller,
                 why(rule),
                 why(&it.rule)
@@ -198,23 +202,23 @@ fn verdict(it: &Explanation, what: &str) -> String {
     }
 }
 
-/// A rule as a sentence.
+/// Renders a rule as a sentence.
 fn why(rule: &Rule) -> String {
     match rule {
-        Rule::Operator => "it is the program itself".to_owned(),
+        Rule::Operator => "the caller is the mcp-bridge command line".to_owned(),
         Rule::Open => {
-            "no access rules are configured, so whoever is identified may call everything"
-                .to_owned()
+            "no access rules are configured, so every caller may call every tool".to_owned()
         }
-        Rule::Loopback => "nothing but this machine can reach the bridge".to_owned(),
+        Rule::Loopback => "only this machine can reach mcp-bridge".to_owned(),
         Rule::AdminGroup(group) => format!("members of `{group}` may use everything"),
         Rule::Grant(group) => format!("group `{group}` has a grant"),
         Rule::NarrowedGrant(group) => {
-            format!("group `{group}` has a grant for some tools, and this is one of them")
+            format!("group `{group}` has a grant for some tools, including this one")
         }
-        Rule::NoGrant => "none of their groups has a grant".to_owned(),
+        Rule::NoGrant => "no group of the caller has a grant".to_owned(),
         Rule::Narrowed => {
-            "their groups have grants for some of its tools, and this is none of them".to_owned()
+            "the groups of the caller have grants for some of its tools, but not for this one"
+                .to_owned()
         }
     }
 }

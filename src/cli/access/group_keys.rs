@@ -1,4 +1,4 @@
-//! `access group-key`: keys that groups have of their own for the servers of bridges.
+//! `access group-key`: manages the keys that groups use for servers.
 
 use std::io::{self, IsTerminal as _, Read as _};
 
@@ -17,7 +17,7 @@ use crate::{
     store::GroupKeyName,
 };
 
-/// The longest value that is read, in bytes.
+/// The longest value that is accepted, in bytes.
 const VALUE_MAX: u64 = 64 * 1024;
 
 /// Runs one command.
@@ -48,19 +48,20 @@ async fn set(desk: &Desk, name: &GroupKeyName) -> anyhow::Result<()> {
         complain(&format!("warning: {warning}"));
     }
     let database = desk.config.database.as_ref();
-    let keyring = Keyring::new(database.context("there is no [database]")?);
-    // Before anybody is asked for a secret that could not be kept.
+    let keyring =
+        Keyring::new(database.context("group keys need a database: set `url` in [database]")?);
+    // This fails early if a secret could not be stored, before the command asks for one.
     keyring.to_seal()?;
     let value = value(&name.variable)?;
     credential::put_group_key(&desk.store, &keyring, &Desk::actor(), name, &value).await?;
     complain(&format!(
-        "group `{}` now calls `{}` with a `{}` of its own",
+        "group `{}` now calls `{}` with its own `{}`",
         name.group, name.bridge, name.variable
     ));
     Ok(())
 }
 
-/// Asks for a value, or reads what is piped in. Arguments would show in lists of processes.
+/// Asks for a value, or reads it from standard input. An argument would be visible in the list of processes.
 fn value(variable: &str) -> anyhow::Result<Secret> {
     let mut stdin = io::stdin().lock();
     if stdin.is_terminal() {
@@ -79,7 +80,7 @@ fn value(variable: &str) -> anyhow::Result<Secret> {
         text.len() as u64 <= VALUE_MAX,
         "the value on standard input has more than {VALUE_MAX} bytes"
     );
-    // The line break of `echo`, and no more: a key of several lines keeps its own.
+    // Removes only the last line break, which `echo` adds. A key of several lines keeps the others.
     let text = text.strip_suffix('\n').unwrap_or(&text);
     Ok(Secret::new(text.strip_suffix('\r').unwrap_or(text)))
 }
@@ -99,7 +100,7 @@ async fn list(desk: &Desk, group: Option<&str>, as_json: bool) -> anyhow::Result
     }
     if keys.is_empty() {
         complain(
-            "there are no keys of groups; `mcp-bridge access group-key set GROUP BRIDGE VARIABLE` stores one",
+            "there are no group keys; `mcp-bridge access group-key set GROUP BRIDGE VARIABLE` stores one",
         );
     }
     let rows: Vec<_> = keys
@@ -116,14 +117,14 @@ async fn list(desk: &Desk, group: Option<&str>, as_json: bool) -> anyhow::Result
 async fn remove(desk: &Desk, name: &GroupKeyName) -> anyhow::Result<()> {
     if !desk.store.remove_group_key(&Desk::actor(), name).await? {
         bail!(
-            "group `{}` has no `{}` for `{}`; `mcp-bridge access group-key list` shows those there are",
+            "group `{}` has no `{}` for `{}`; `mcp-bridge access group-key list` lists the keys",
             name.group,
             name.variable,
             name.bridge
         );
     }
     complain(&format!(
-        "group `{}` calls `{}` without a `{}` of its own again",
+        "group `{}` no longer calls `{}` with its own `{}`",
         name.group, name.bridge, name.variable
     ));
     Ok(())

@@ -1,4 +1,4 @@
-//! `access key`: API keys in the database.
+//! `access key`: manages API keys in the database.
 
 use anyhow::{bail, ensure};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -17,7 +17,7 @@ use crate::{
     store::KeyRow,
 };
 
-/// What keys begin with, so that scanners for leaked secrets and people know them.
+/// The prefix of every key, by which people and secret scanners recognize it.
 const PREFIX: &str = "mcpb_";
 
 /// Runs one command.
@@ -29,13 +29,13 @@ pub async fn run(desk: &Desk, command: KeyCommand) -> anyhow::Result<()> {
     }
 }
 
-/// Makes a key of 256 random bits; only its hash is kept.
+/// Creates a key of 256 random bits. Only its hash is stored.
 async fn add(desk: &Desk, args: KeyArgs) -> anyhow::Result<()> {
     config::check_key_name(&args.name).map_err(anyhow::Error::msg)?;
     let mut configured = desk.config.identity.keys.iter();
     ensure!(
         !configured.any(|key| key.name == args.name),
-        "the configuration has a key `{}` already; choose another name",
+        "the configuration already has a key `{}`; choose another name",
         args.name
     );
     for group in &args.groups {
@@ -59,15 +59,17 @@ async fn add(desk: &Desk, args: KeyArgs) -> anyhow::Result<()> {
     };
     if !desk.store.add_key(&Desk::actor(), &row).await? {
         bail!(
-            "there is a key `{}` already; revoke it, or choose another name",
+            "the database already has a key `{}`; revoke it or choose another name",
             row.name
         );
     }
     print(&format!("{text}\n"));
-    complain("this is shown once: callers send it as `Authorization: Bearer KEY`");
+    complain(
+        "store this key now, it is not shown again; callers send it as `Authorization: Bearer KEY`",
+    );
     if desk.config.is_access_enforced() && row.groups.is_empty() && !row.forwards {
         complain(
-            "warning: it is in no group and vouches for nobody, so only the default groups' grants count for it",
+            "warning: the key has no groups and no `--forwards`, so it has only the grants of the default groups",
         );
     }
     Ok(())
@@ -91,16 +93,16 @@ async fn list(desk: &Desk, as_json: bool) -> anyhow::Result<()> {
         return Ok(());
     }
     if keys.is_empty() {
-        complain("there are no stored keys; `mcp-bridge access key add NAME` makes one");
+        complain("there are no stored keys; `mcp-bridge access key add NAME` creates one");
     }
     let now = Timestamp::now();
     let rows: Vec<_> = keys
         .iter()
         .map(|key| {
             let until = match end(key) {
-                None => "no end".to_owned(),
-                Some(end) if end <= now => format!("ended {end}"),
-                Some(end) => format!("until {end}"),
+                None => "never expires".to_owned(),
+                Some(end) if end <= now => format!("expired {end}"),
+                Some(end) => format!("expires {end}"),
             };
             let what = if key.forwards { "forwards" } else { "" };
             [
@@ -120,9 +122,9 @@ async fn revoke(desk: &Desk, name: &str) -> anyhow::Result<()> {
     let is_configured = desk.config.identity.keys.iter().any(|key| key.name == name);
     if !desk.store.revoke_key(&Desk::actor(), name).await? {
         let hint = if is_configured {
-            "it stands in the configuration: take it out there"
+            "the key is in the configuration: remove it there"
         } else {
-            "`mcp-bridge access key list` shows those there are"
+            "`mcp-bridge access key list` lists the keys"
         };
         bail!("there is no stored key `{name}`; {hint}");
     }

@@ -1,5 +1,5 @@
-//! `access`: who may use what, from the command line. Whoever runs it holds the configuration and
-//! so may change everything; a running bridge obeys at its next call.
+//! `access`: manages who may use what from the command line. It needs the configuration, so its user is the operator
+//! and may change everything. A running bridge applies the changes at its next call.
 
 mod args;
 mod explain;

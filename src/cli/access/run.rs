@@ -1,4 +1,4 @@
-//! Opens what the configuration names and does one thing with it.
+//! Opens the database of the configuration and runs one command.
 
 use std::{process::ExitCode, sync::Arc};
 
@@ -26,16 +26,16 @@ use crate::{
     store::{Actor, GrantRow, Store},
 };
 
-/// The workspace of whoever sees them all.
+/// The workspace of an actor who manages all workspaces.
 const EVERY_WORKSPACE: &str = "*";
 
-/// What every command works with.
+/// The configuration and the data sources that every command uses.
 pub struct Desk {
     /// The configuration.
     pub config: Config,
-    /// Our tables.
+    /// The database of mcp-bridge.
     pub store: Arc<Store>,
-    /// The rest of what it names.
+    /// The other data sources of the configuration.
     pub sources: Sources,
 }
 
@@ -73,11 +73,11 @@ async fn run(config: Config, command: AccessCommand) -> anyhow::Result<()> {
 }
 
 impl Desk {
-    /// Opens the database; makes the tables in one that has none.
+    /// Opens the database, and creates its tables if they are missing.
     async fn open(config: Config) -> anyhow::Result<Self> {
         let sources = sources::open(&config, mcp::http_client()?, TaskTracker::new())?;
         let store = sources.store.clone().context(
-            "this configuration keeps nothing, so there are no grants: write them into a `bridges.toml`",
+            "this configuration has no database, so it has no grants: use a `bridges.toml` with [access.groups]",
         )?;
         let applied = store.migrate().await?;
         if !applied.is_empty() {
@@ -91,7 +91,7 @@ impl Desk {
         })
     }
 
-    /// Who makes the changes.
+    /// The actor in the record of changes.
     pub fn actor() -> Actor {
         Actor {
             id: "operator".to_owned(),
@@ -100,13 +100,13 @@ impl Desk {
         }
     }
 
-    /// The bridge of a name.
+    /// Returns the bridge with this name.
     pub fn bridge(&self, name: &str) -> Option<&config::Bridge> {
         let mut bridges = self.config.bridges.iter();
         bridges.find(|it| it.name.as_str() == name)
     }
 
-    /// What the running bridge last published of its tools; `None` where it never did.
+    /// Returns the tools that a running bridge last recorded, or `None` if it never did.
     pub async fn known_tools(&self, bridge: &str) -> anyhow::Result<Option<KnownTools>> {
         match self.bridge(bridge) {
             Some(bridge) => Ok(KnownTools::read(&self.store, &bridge.name).await?),
@@ -114,8 +114,7 @@ impl Desk {
         }
     }
 
-    /// Says it if no bridge has this name: a grant for one that is still to come is none the less
-    /// a grant.
+    /// Warns if no bridge has this name. A grant for a bridge that does not exist yet is valid.
     pub fn warn_of_bridge(&self, name: &str) {
         let names = self.config.bridges.iter().map(|it| it.name.as_str());
         if let Some(warning) = bridge_advice(name, names) {
@@ -125,7 +124,7 @@ impl Desk {
         }
     }
 
-    /// Refuses what can never name a group, and says it if nothing here knows the group yet.
+    /// Refuses an invalid group name, and warns if the group is not known.
     pub async fn look_at_group(&self, group: &str, at: GroupAt) -> anyhow::Result<()> {
         check_name("group", group).map_err(|why| anyhow!(why))?;
         let directory = self.sources.directory.as_deref();
@@ -165,7 +164,7 @@ impl Desk {
         if let Some(reach) = reach {
             what = format!("{what}; {reach}");
         }
-        told(is_new, &what, "granted already");
+        told(is_new, &what, "already granted");
         Ok(())
     }
 
@@ -186,7 +185,7 @@ impl Desk {
         };
         ensure!(
             is_gone,
-            "group `{group}` has {} for bridge `{bridge}`; `mcp-bridge access list` shows what there is",
+            "group `{group}` has {} for bridge `{bridge}`; `mcp-bridge access list` lists the grants",
             if is_narrow {
                 "no grant with these bounds"
             } else {
@@ -202,7 +201,7 @@ impl Desk {
             seed.name == *group && seed.grants.iter().any(|it| it.bridge.as_str() == *bridge)
         }) {
             complain(
-                "it stays in [access.groups] of the configuration, whose lines are put into the database once; `mcp-bridge access grant` brings it back",
+                "[access.groups] of the configuration still has this grant; its entries are added to the database only once, so to restore it, run `mcp-bridge access grant`",
             );
         }
         Ok(())
@@ -213,7 +212,7 @@ impl Desk {
         self.look_at_group(group, GroupAt::Member).await?;
         let is_new = self.store.add_member(&Self::actor(), user, group).await?;
         let what = format!("`{user}` is a member of `{group}`");
-        told(is_new, &what, "a member already");
+        told(is_new, &what, "already a member");
         Ok(())
     }
 
@@ -222,7 +221,7 @@ impl Desk {
         let is_gone = self.store.remove_member(&actor, user, group).await?;
         ensure!(
             is_gone,
-            "`{user}` is no member of `{group}` here; `mcp-bridge access members` shows who is"
+            "`{user}` is not a member of `{group}`; `mcp-bridge access members` lists the members"
         );
         complain(&format!("`{user}` is no longer a member of `{group}`"));
         Ok(())
@@ -233,26 +232,30 @@ impl Desk {
         let actor = Self::actor();
         let is_new = self.store.set_admin(&actor, user, is_admin).await?;
         if is_admin {
-            told(is_new, &format!("`{user}` may administer"), "so already");
+            told(
+                is_new,
+                &format!("`{user}` is an administrator"),
+                "no change",
+            );
         } else if is_new {
-            complain(&format!("`{user}` may no longer administer"));
+            complain(&format!("`{user}` is no longer an administrator"));
         } else {
-            bail!("`{user}` is no administrator here");
+            bail!("`{user}` is not an administrator");
         }
         Ok(())
     }
 }
 
-/// Tables know users by their e-mails.
+/// Refuses a user that is not an e-mail address, because the database identifies users by it.
 fn must_be_email(user: &str) -> anyhow::Result<()> {
     ensure!(
         user.contains('@'),
-        "`{user}` is no e-mail; users are known by their e-mails"
+        "`{user}` is not an e-mail address; name users by their e-mail address"
     );
     Ok(())
 }
 
-/// Says what is so now, and whether it was before.
+/// Prints the new state, and whether it was so before.
 fn told(is_new: bool, what: &str, already: &str) {
     if is_new {
         complain(what);
@@ -277,7 +280,7 @@ async fn list(desk: &Desk, group: Option<&str>, as_json: bool) -> anyhow::Result
         return Ok(());
     }
     if grants.is_empty() {
-        complain("there are no grants; `mcp-bridge access grant GROUP BRIDGE` makes one");
+        complain("there are no grants; `mcp-bridge access grant GROUP BRIDGE` adds one");
     }
     let rows: Vec<_> = grants
         .iter()
@@ -299,7 +302,7 @@ async fn members(desk: &Desk, group: Option<&str>, as_json: bool) -> anyhow::Res
         return Ok(());
     }
     if users.is_empty() {
-        complain("there are no members; `mcp-bridge access add E-MAIL GROUP` makes one");
+        complain("there are no members; `mcp-bridge access add E-MAIL GROUP` adds one");
     }
     let rows: Vec<_> = users
         .iter()
@@ -312,7 +315,7 @@ async fn members(desk: &Desk, group: Option<&str>, as_json: bool) -> anyhow::Res
     Ok(())
 }
 
-/// What a grant lets one use: `github`, `github: list_*, only what reads`.
+/// Renders what a grant allows: `github`, or `github: list_*, only tools that read`.
 fn allowed(row: &GrantRow) -> String {
     let mut narrow = row.tools.clone();
     if row.read_only {
@@ -329,7 +332,7 @@ fn allowed(row: &GrantRow) -> String {
     text
 }
 
-/// Rows with their columns below each other.
+/// Renders rows as a table with aligned columns.
 pub fn columns<const N: usize>(rows: &[[String; N]]) -> String {
     let mut widths = [0; N];
     for row in rows {

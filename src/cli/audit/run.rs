@@ -1,4 +1,5 @@
-//! Reads and prints. Whoever may read the configuration is the operator and sees all workspaces.
+//! Reads the audit trail and prints it. A user who can read the configuration is the operator and sees all
+//! workspaces.
 
 use std::{collections::BTreeMap, io, process::ExitCode, time::Duration};
 
@@ -19,19 +20,19 @@ use crate::{
     store::{CallFilter, CallRecord, ChangeFilter, Store},
 };
 
-/// Calls that `query` shows as text when no limit is said.
+/// The default limit of `query` for text.
 const TEXT_LIMIT: u64 = 100;
 
-/// How often `tail --follow` looks.
+/// The time between two queries of `tail --follow`.
 const POLL: Duration = Duration::from_secs(1);
 
-/// A call may reach the database this long after one that came later, in microseconds.
+/// The longest delay with which the record of a call reaches the database after later ones, in microseconds.
 const LATE: i64 = 5_000_000;
 
-/// `tail --follow` waits so long for a call to end, in microseconds.
+/// The longest time that `tail --follow` waits for a call to end, in microseconds.
 const OPEN_MAX: i64 = 600_000_000;
 
-/// Where the output goes.
+/// The function that writes the output.
 pub(super) type Out<'a> = &'a mut dyn FnMut(&str) -> io::Result<()>;
 
 /// Runs a command of the audit trail.
@@ -46,25 +47,25 @@ pub fn main(start: &Start, command: AuditCommand) -> ExitCode {
             runtime.block_on(async {
                 let database = loaded.config.database.as_ref().ok_or_else(|| {
                     anyhow!(
-                        "nothing is kept under this configuration: the audit trail needs a \
-                         bridges.toml, and the database beside it or in `[database]`"
+                        "this configuration has no database: the audit trail needs a bridges.toml, \
+                         with the default database or one in `[database]`"
                     )
                 })?;
                 let store = Store::open(database)?;
-                // Connects; the tables may not be there yet.
+                // Connects, and creates the tables if they are missing.
                 store.migrate().await?;
                 run(&store, command, &mut write).await
             })
         });
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        // `| head` has read enough: there is no need to go on.
+        // The reader (for example `head`) has closed the pipe: stop without an error.
         Err(error) if is_unread(&error) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
 }
 
-/// Whether whoever reads the output is gone.
+/// Whether the reader of the output has closed the pipe.
 fn is_unread(error: &anyhow::Error) -> bool {
     let cause = error.downcast_ref::<io::Error>();
     cause.is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
@@ -121,7 +122,7 @@ pub(super) async fn run(store: &Store, command: AuditCommand, out: Out<'_>) -> a
     }
 }
 
-/// Prints calls, a page at a time: an export of millions takes no more memory than one page.
+/// Prints calls page by page, so that an export of millions of calls uses the memory of one page.
 async fn query(
     store: &Store,
     filter: CallFilter,
@@ -180,18 +181,18 @@ async fn changes(
     Ok(())
 }
 
-/// The end of the trail.
+/// The state of `tail`: the newest calls of the trail.
 #[derive(Debug)]
 pub(super) struct Tail {
     filter: CallFilter,
-    /// Calls of the window: when they came, and whether they were shown as ended.
+    /// The calls of the window by start time and ID, and whether they were shown as ended.
     seen: BTreeMap<(i64, String), bool>,
-    /// From when on to look, microseconds since 1970.
+    /// The start of the window, in microseconds since 1970.
     since: i64,
 }
 
 impl Tail {
-    /// Prints the newest calls, the newest last.
+    /// Prints the newest calls, oldest first.
     pub(super) async fn begin(
         store: &Store,
         filter: CallFilter,
@@ -222,7 +223,7 @@ impl Tail {
         Ok(tail)
     }
 
-    /// Prints the calls that ended since the last look.
+    /// Prints the calls that ended since the last query.
     pub(super) async fn look(&mut self, store: &Store, out: Out<'_>) -> anyhow::Result<()> {
         let filter = CallFilter {
             since: Some(self.since),
@@ -245,7 +246,7 @@ impl Tail {
         Ok(())
     }
 
-    /// Takes note of a call; true if it ended and was not shown so.
+    /// Records a call. Returns true if it has ended and was not yet shown as ended.
     fn note(&mut self, record: &CallRecord) -> bool {
         let has_ended = record.outcome != "started";
         let before = self
@@ -254,7 +255,7 @@ impl Tail {
         has_ended && before != Some(true)
     }
 
-    /// Moves the window: it begins with the oldest call that is open, or a little before the newest.
+    /// Moves the start of the window to the oldest call that still runs, or to shortly before the newest call.
     fn advance(&mut self) {
         let Some(((newest, _), _)) = self.seen.last_key_value() else {
             return;
@@ -270,7 +271,7 @@ impl Tail {
 }
 
 impl FilterArgs {
-    /// For the store.
+    /// Converts the arguments to a filter of the store.
     fn into_filter(self) -> CallFilter {
         CallFilter {
             workspace: self.workspace,
@@ -285,7 +286,7 @@ impl FilterArgs {
 }
 
 impl Look {
-    /// `None` for text.
+    /// Returns the export format, or `None` for text.
     fn format(self) -> Option<Format> {
         match self {
             Self::Text => None,

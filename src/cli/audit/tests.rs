@@ -1,4 +1,4 @@
-//! The commands, on a store of their own.
+//! Tests of the commands, each on its own database.
 
 use clap::Parser as _;
 

@@ -1,18 +1,18 @@
-//! Records as lines for people.
+//! Renders records as readable lines.
 
 use crate::{
     audit::readable,
     store::{CallRecord, ChangeRecord},
 };
 
-/// The line above calls.
+/// The header line of calls.
 pub const CALLS: &str = "TIME (UTC)           CALLER                    BRIDGE/TOOL                       OUTCOME           TIME TAKEN  RULE                  REQUEST";
 
-/// The line above changes.
+/// The header line of changes.
 pub const CHANGES: &str =
     "TIME (UTC)           ACTOR                     PROOF         ACTION              TARGET";
 
-/// One call.
+/// Renders one call.
 pub fn call(record: &CallRecord) -> String {
     let tool = format!("{}/{}", record.bridge, record.tool);
     let mut outcome = match record.status {
@@ -24,7 +24,7 @@ pub fn call(record: &CallRecord) -> String {
     }
     let caller = match (&record.caller, &record.peer) {
         (Some(caller), _) => caller.clone(),
-        // Without an identity the address is all that is known.
+        // A caller without an identity is shown by its address.
         (None, Some(peer)) => format!("({peer})"),
         (None, None) => "-".to_owned(),
     };
@@ -46,7 +46,7 @@ pub fn call(record: &CallRecord) -> String {
     line.trim_end().to_owned()
 }
 
-/// One change.
+/// Renders one change.
 pub fn change(record: &ChangeRecord) -> String {
     let line = format!(
         "{}  {:<24}  {:<12}  {:<18}  {}",
@@ -59,7 +59,7 @@ pub fn change(record: &ChangeRecord) -> String {
     line.trim_end().to_owned()
 }
 
-/// To the second: `2026-11-20 10:00:00`.
+/// Renders a time to the second: `2026-11-20 10:00:00`.
 fn time(microseconds: i64) -> String {
     let text = readable(microseconds);
     let second = text.get(..19).unwrap_or(&text);
@@ -74,7 +74,7 @@ fn duration(microseconds: i64) -> String {
     }
 }
 
-/// Callers choose names: none of them may move the cursor or color the terminal.
+/// Escapes control characters, because callers choose names and must not control the terminal.
 fn clean(text: &str) -> String {
     text.chars()
         .flat_map(|character| {

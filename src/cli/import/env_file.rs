@@ -1,4 +1,4 @@
-//! `envFile`: the file of variables that a server of another client names, taken over where that is wanted.
+//! `envFile`: imports the variables of the file that a server of another client names.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::config::{clients::Node, is_variable, looks_secret, read_env_file, variable_of};
 
-/// The folder of a project and that of the user, as clients write them at the beginning of a path.
+/// The prefixes with which clients write the project folder and the home folder in a path.
 const FOLDERS: [(&str, Folder); 6] = [
     ("${workspaceFolder}", Folder::Project),
     ("${workspaceRoot}", Folder::Project),
@@ -19,26 +19,26 @@ const FOLDERS: [(&str, Folder); 6] = [
     ("~", Folder::Home),
 ];
 
-/// Which folder a path begins with.
+/// The folder that a prefix stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Folder {
-    /// That of the project.
+    /// The project folder.
     Project,
-    /// That of the user.
+    /// The home folder of the user.
     Home,
 }
 
-/// Where the files are looked for.
+/// The folders in which the files are searched.
 #[derive(Debug, Clone)]
 pub struct Places {
     /// The folder of the imported file.
     folder: PathBuf,
-    /// The folder of the user.
+    /// The home folder of the user.
     home: Option<PathBuf>,
 }
 
 impl Places {
-    /// Beside an imported file.
+    /// Searches relative to the folder of the imported file.
     pub fn beside(file: &Path) -> Self {
         Self {
             folder: file.parent().map(Path::to_path_buf).unwrap_or_default(),
@@ -46,7 +46,7 @@ impl Places {
         }
     }
 
-    /// The file that a text names; `None` where that is not known.
+    /// Returns the file that a text names, or `None` if the text contains an unknown variable.
     fn path(&self, text: &str) -> Option<PathBuf> {
         let found = FOLDERS.iter().find_map(|(word, folder)| {
             let rest = text.strip_prefix(word)?;
@@ -54,7 +54,7 @@ impl Places {
             is_whole.then(|| (rest.trim_start_matches('/'), *folder))
         });
         let path = match found {
-            // `.vscode/mcp.json` stands in a folder of the project.
+            // `.vscode/mcp.json` is in a folder inside the project.
             Some((rest, Folder::Project)) if self.folder.ends_with(".vscode") => {
                 self.folder.parent()?.join(rest)
             }
@@ -67,15 +67,15 @@ impl Places {
 }
 
 impl Importer {
-    /// Takes over the variables of the file that `envFile` names, those that stand in `env` apart; whether
-    /// there was such a file. What stays out is told.
+    /// Imports the variables of the file that `envFile` names, except those that `env` has. Returns whether the file
+    /// could be read. A note names each variable that is left out.
     pub(super) fn env_file(&mut self, table: &mut Table<'_>, named: &Node, own: &[&str]) -> bool {
         let (Some(places), Some(text)) = (&self.places, named.text()) else {
             return false;
         };
         let read = match places.path(text) {
             Some(path) => read_env_file(&path),
-            None => Err("names a folder that is not known here".to_owned()),
+            None => Err("names a folder that `mcp-bridge import` does not know".to_owned()),
         };
         let (variables, warnings) = match read {
             Ok(read) => read,
@@ -92,7 +92,7 @@ impl Importer {
             .extend(warnings.iter().map(|warning| warning.message.clone()));
         line(
             &mut table.comments,
-            &format!("# the variables of {} are among `env`", plain(text)),
+            &format!("# `env` includes the variables of {}", plain(text)),
         );
         for (name, value) in variables {
             if own.contains(&name.as_str()) {
@@ -107,7 +107,7 @@ impl Importer {
                 format!("${{{variable}}}")
             } else if looks_secret(&name) {
                 self.notes.push(format!(
-                    "`{name}` of `{}` is blank or has several lines, and is left out",
+                    "`{name}` of `{}` is blank or has several lines, so it is left out",
                     table.bridge
                 ));
                 continue;

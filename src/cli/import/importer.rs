@@ -1,4 +1,4 @@
-//! Turns servers into tables.
+//! Converts servers to tables of `bridges.toml`.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -19,50 +19,48 @@ use crate::{
     secret::Secret,
 };
 
-/// What a file of another client becomes.
+/// The result of an import.
 #[derive(Debug)]
 pub struct Imported {
-    /// `bridges.toml`
+    /// The text of `bridges.toml`.
     pub toml: String,
-    /// The variables it needs that stood in the old file, to be set in the environment.
+    /// The variables to set in the environment, with their values from the old file.
     pub variables: BTreeMap<String, Secret>,
-    /// What the person who imports should know.
+    /// Notes for the operator.
     pub notes: Vec<String>,
 }
 
-/// What is imported beside the file itself.
+/// The options of an import.
 #[derive(Debug, Default)]
 pub struct Wishes {
-    /// The key of callers, which mcpo had on its command line.
+    /// The API key from the command line of mcpo.
     pub api_key: Option<Secret>,
-    /// Where the files of variables that servers name are looked for; `None`: they are not read.
+    /// The folders of the variable files that servers name. `None` means that they are not read.
     pub places: Option<Places>,
 }
 
-/// The variable of the key of callers.
+/// The variable for the API key.
 const API_KEY: &str = "MCPO_API_KEY";
 
 /// Why a file cannot be imported.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unimportable {
-    /// It cannot be read.
+    /// The file has a syntax error.
     #[error("{message} on line {line} column {column}")]
     Broken {
-        /// Why.
+        /// The error message.
         message: String,
-        /// From 1.
+        /// The line, counted from 1.
         line: usize,
-        /// In characters, from 1.
+        /// The column in characters, counted from 1.
         column: usize,
     },
-    /// Nothing to import.
-    #[error(
-        "there is no `mcpServers` with a server in it, and no other table of servers that is known here: {0}"
-    )]
+    /// The file has no servers.
+    #[error("no servers found under `mcpServers` or the keys of other supported clients: {0}")]
     NoServers(String),
 }
 
-/// Turns the text of a file into `bridges.toml`. The name of the file may tell what it is written in.
+/// Converts the text of a file to `bridges.toml`. The file name can determine the format.
 pub fn import(name: &Path, text: &str, wishes: Wishes) -> Result<Imported, Unimportable> {
     let text = text.trim_start_matches('\u{feff}');
     let read = clients::read_with_projects(name, text);
@@ -87,13 +85,15 @@ pub fn import(name: &Path, text: &str, wishes: Wishes) -> Result<Imported, Unimp
     let mut toml = head(&file);
     if !importer.variables.is_empty() {
         let whence = if has_key {
-            "they stood in the old file, or came with it"
+            "their values are from the old file or from `--api-key`"
         } else {
-            "they stood in the old file"
+            "their values are from the old file"
         };
         line(
             &mut toml,
-            &format!("#\n# Set these variables, in `.env` beside this file say; {whence}:"),
+            &format!(
+                "#\n# Set these variables, for example in `.env` next to this file; {whence}:"
+            ),
         );
         for name in importer.variables.keys() {
             line(&mut toml, &format!("#   {name}"));
@@ -103,7 +103,7 @@ pub fn import(name: &Path, text: &str, wishes: Wishes) -> Result<Imported, Unimp
         toml.push_str("# not imported: the other settings of the client\n");
     }
     for field in &file.rest {
-        // The inputs that are used stand beside their variables.
+        // Inputs in use appear as comments next to their variables.
         if field.name != "inputs" || !importer.has_all_inputs(&file) {
             let value = comment_of(&field.name, &field.value);
             line(
@@ -126,7 +126,7 @@ fn head(file: &ClientFile) -> String {
         "mcpServers" => "an `mcpServers` file".to_owned(),
         label => format!("the `{label}` of another client"),
     };
-    format!("# Made from {from}; `mcp-bridge check` says which bridges are on.\n")
+    format!("# Made from {from}; `mcp-bridge check` lists which bridges are on.\n")
 }
 
 fn unimportable(text: &str, unread: Unread) -> Unimportable {
@@ -149,11 +149,11 @@ pub(super) struct Importer {
     toml: String,
     names: Vec<String>,
     variables: BTreeMap<String, Secret>,
-    /// Where files of variables are looked for, if they are read.
+    /// The folders of variable files, if these are read.
     pub(super) places: Option<Places>,
-    /// What the person who imports should know.
+    /// Notes for the operator.
     pub(super) notes: Vec<String>,
-    /// The inputs of VS Code that stand beside a variable.
+    /// The inputs of VS Code that appear next to a variable.
     inputs: Vec<String>,
 }
 
@@ -183,7 +183,10 @@ impl Importer {
         }
         if let Some(project) = project {
             let project = plain(project);
-            line(&mut table.comments, &format!("# of the project {project}"));
+            line(
+                &mut table.comments,
+                &format!("# from the project {project}"),
+            );
         }
         if field.value.map().is_some() {
             self.fields(&mut table, &server);
@@ -198,7 +201,7 @@ impl Importer {
             self.toml.push_str(&table.lines);
             return;
         }
-        // What has no place cannot be on; say so instead of refusing the whole file.
+        // A server without a command or URL becomes a comment. The rest of the file is still imported.
         let reason = server.unusable.as_deref();
         let reason = plain(reason.unwrap_or("neither `command` nor `url`"));
         line(&mut self.toml, &format!("\n# {reason}: {header}"));
@@ -208,7 +211,7 @@ impl Importer {
         }
     }
 
-    /// A native name nobody has yet.
+    /// Returns a valid bridge name that is not yet in use.
     fn free_name(&mut self, written: &str) -> String {
         let near = nearest_name(written).as_str().to_owned();
         let mut name = near.clone();
@@ -283,7 +286,7 @@ impl Importer {
         self.note_inputs(table.file, server);
     }
 
-    /// Notes which inputs the values of a server name.
+    /// Records the inputs that the values of a server use.
     fn note_inputs(&mut self, file: &ClientFile, server: &Server) {
         fn texts(node: &Node, found: &mut Vec<String>) {
             match &node.tree {
@@ -323,7 +326,7 @@ impl Importer {
         }
     }
 
-    /// Makes a reference of a literal secret, and keeps the secret for the environment.
+    /// Replaces a literal secret by a reference, and keeps the secret for the environment.
     fn without_secret(
         &mut self,
         bridge: &str,
@@ -362,8 +365,8 @@ impl Importer {
         Some(format!("{scheme}${{{variable}}}"))
     }
 
-    /// Keeps a value for the environment, under a name that no other value has: the wanted one, or the long
-    /// one, with a number if it must be.
+    /// Keeps a value for the environment under a name that no other value has: `wanted`, or `long`, or `long` with a
+    /// number.
     pub(super) fn keep(&mut self, wanted: Option<String>, long: &str, value: &str) -> String {
         let numbered = (2..).map(|number| format!("{long}_{number}"));
         let candidates = wanted.into_iter().chain([long.to_owned()]).chain(numbered);
@@ -382,7 +385,7 @@ impl Importer {
     }
 }
 
-/// Writes `tools_deny`; of mcpo's two names camelCase wins even when it is empty.
+/// Writes `tools_deny`. mcpo has two names for it; the camelCase name takes precedence even if its list is empty.
 fn denied<'f>(table: &mut Table<'_>, fields: &BTreeMap<&'f str, &Node>, done: &mut Vec<&'f str>) {
     let key = ["disabledTools", "disabled_tools"]
         .into_iter()
@@ -397,7 +400,7 @@ fn denied<'f>(table: &mut Table<'_>, fields: &BTreeMap<&'f str, &Node>, done: &m
     table.denied(names.unwrap_or_default(), globs.unwrap_or_default());
 }
 
-/// Writes `command` or `url`; whether it is a URL, by the rules of the loader.
+/// Writes `command` or `url` by the rules of the loader. Returns true for `url`.
 fn place<'f>(
     table: &mut Table<'_>,
     fields: &BTreeMap<&'f str, &Node>,

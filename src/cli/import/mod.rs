@@ -1,7 +1,7 @@
-//! `mcp-bridge import`: an `mcpServers` file, or that of another client, as `bridges.toml`.
+//! `mcp-bridge import`: converts an `mcpServers` file, or the file of another client, to `bridges.toml`.
 //!
-//! Nothing is lost: what has no place in the new file stands in it as a comment. Secrets do not
-//! move along: they become references, and the head of the file lists the variables to set.
+//! Settings that `bridges.toml` does not support become comments, so that no setting is lost. Secrets become
+//! references to variables, and the head of the file lists the variables to set.
 
 mod env_file;
 mod importer;

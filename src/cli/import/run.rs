@@ -1,4 +1,4 @@
-//! Files in, files out.
+//! Reads the file to import, and writes the results.
 
 use std::{
     collections::BTreeMap,
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{cli::args::ImportArgs, config::clients::FILE_BYTES_MAX, secret::Secret};
 
-/// Imports a file and prints or writes what it becomes.
+/// Imports a file, and prints or writes the result.
 #[expect(
     clippy::print_stderr,
     clippy::print_stdout,
@@ -42,7 +42,7 @@ pub fn run(args: &ImportArgs) -> ExitCode {
     }
     if args.env_file.is_none() && !imported.variables.is_empty() {
         eprintln!(
-            "note: the values of {} variables are not written; `--env-file FILE` writes them",
+            "note: the values of {} variables were not written; use `--env-file FILE` to write them",
             imported.variables.len()
         );
     }
@@ -65,7 +65,7 @@ pub fn run(args: &ImportArgs) -> ExitCode {
     }
 }
 
-/// What is imported beside the file. A blank key is none, as for mcpo.
+/// Returns the options of the import. A blank API key counts as not set, as in mcpo.
 fn wishes(args: &ImportArgs) -> Result<Wishes, String> {
     let is_there = |key: &&Secret| !key.expose().trim().is_empty();
     let api_key = args.api_key.as_ref().filter(is_there);
@@ -78,19 +78,21 @@ fn wishes(args: &ImportArgs) -> Result<Wishes, String> {
     })
 }
 
-/// The text of a file, unless it is too long for a configuration.
+/// Reads a file, unless it is too large for a configuration.
 fn read_bounded(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     let file = File::open(path)?;
     let size = file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
     if size as u64 > FILE_BYTES_MAX {
         let most = FILE_BYTES_MAX >> 20;
-        return Err(io::Error::other(format!("it is larger than {most} MiB")));
+        return Err(io::Error::other(format!(
+            "the file is larger than {most} MiB"
+        )));
     }
     Ok(text)
 }
 
-/// Writes a file that must not exist yet.
+/// Writes a new file, and fails if it exists.
 fn write_new(path: &Path, text: &str, mode: u32) -> io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -104,7 +106,7 @@ fn write_new(path: &Path, text: &str, mode: u32) -> io::Result<()> {
         .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
 }
 
-/// A dotenv file.
+/// Renders variables as a dotenv file.
 pub(super) fn env_file(variables: &BTreeMap<String, Secret>) -> String {
     let mut text = String::new();
     for (name, value) in variables {
@@ -113,7 +115,7 @@ pub(super) fn env_file(variables: &BTreeMap<String, Secret>) -> String {
     text
 }
 
-/// Single quotes take everything but themselves and a backslash.
+/// Quotes a value. It uses single quotes unless the value contains a single quote or a backslash.
 fn in_quotes(value: &str) -> String {
     if !value.contains(['\'', '\\']) {
         return format!("'{value}'");

@@ -1,4 +1,4 @@
-//! The table of one bridge.
+//! Writes the table of one bridge.
 
 use super::text::{comment_of, key_of, line, list, plain, quote};
 use crate::config::{
@@ -6,19 +6,19 @@ use crate::config::{
     exact_glob,
 };
 
-/// The keys of one bridge, ready to write.
+/// The table of one bridge, ready to write.
 pub(super) struct Table<'t> {
-    /// The file that it comes from.
+    /// The imported file.
     pub(super) file: &'t ClientFile,
-    /// Its name.
+    /// The name of the bridge.
     pub(super) bridge: &'t str,
-    /// Variables that the server replaces itself in its arguments.
+    /// The variables that the server itself replaces in its arguments.
     pub(super) own: &'t [&'t str],
-    /// What it says.
+    /// The lines of its keys.
     pub(super) lines: String,
-    /// What it cannot say.
+    /// The comments for settings that were not imported.
     pub(super) comments: String,
-    /// Whether it says where the server is.
+    /// Whether it has a `command` or a `url`.
     pub(super) has_place: bool,
 }
 
@@ -28,12 +28,12 @@ impl Table<'_> {
         line(&mut self.lines, &format!("{key} = {value}"));
     }
 
-    /// Writes a string and says beside it what its variables stand for.
+    /// Writes a string, with a comment that explains its variables.
     pub(super) fn text(&mut self, key: &str, text: &str) {
         self.text_in(key, text, &[]);
     }
 
-    /// The same where variables of the server's own may stand.
+    /// Works like `text` for a string that may contain variables of the server itself.
     pub(super) fn text_in(&mut self, key: &str, text: &str, own: &[&str]) {
         let rewritten = rewrite(text, self.file.style(own));
         let notes = notes(self.file, &rewritten.variables);
@@ -62,9 +62,9 @@ impl Table<'_> {
         self.line("args", &format!("{}{notes}", list(written)));
     }
 
-    /// Switches it off, and says why beside it.
+    /// Disables the bridge, with a comment that gives the reason.
     pub(super) fn switch_off(&mut self, reason: Option<&str>) {
-        // Several keys may say the same.
+        // Several keys can disable the same bridge.
         if self
             .lines
             .lines()
@@ -76,11 +76,11 @@ impl Table<'_> {
         self.line("enabled", &format!("false{reason}"));
     }
 
-    /// Keeps what is not imported, secrets apart.
+    /// Keeps a setting that is not imported as a comment, without its secrets.
     pub(super) fn lost(&mut self, key: &str, shown: &str, value: &Node) {
         let hint = match key {
             "envFile" => {
-                "; `--read-env-files` takes its variables over, or name them here: env.NAME = \"${NAME}\""
+                "; import its variables with `--read-env-files`, or name them here: env.NAME = \"${NAME}\""
             }
             _ => "",
         };
@@ -90,13 +90,13 @@ impl Table<'_> {
         );
     }
 
-    /// Writes what programs and URLs share; whether the value could be taken.
+    /// Writes a key that programs and URLs share. Returns whether the value was valid.
     pub(super) fn common(&mut self, key: &str, value: &Node) -> bool {
         match (key, &value.tree) {
             ("description" | "timeout", Tree::Text(text)) => self.text(key, text),
             ("connect_timeout", Tree::Text(text)) => self.line(key, &quote(text)),
             ("timeout", Tree::Number(number)) => match number.parse::<f64>() {
-                // As the loader reads it: seconds, or from 1000 on milliseconds.
+                // The loader reads a number below 1000 as seconds, and other numbers as milliseconds.
                 Ok(number) if number > 0.0 && number < 1000.0 => {
                     self.line(key, &format!("\"{:.0}ms\"", number * 1000.0));
                 }
@@ -119,14 +119,14 @@ impl Table<'_> {
         true
     }
 
-    /// Writes `tools_deny` out of mcpo's names and patterns of ours.
+    /// Writes `tools_deny` from the names of mcpo and the patterns of mcp-bridge.
     pub(super) fn denied(&mut self, names: &[Node], globs: &[Node]) {
         let names = names.iter().filter_map(Node::text).map(exact_glob);
         let globs = globs.iter().filter_map(Node::scalar);
         self.line("tools_deny", &list(names.chain(globs)));
     }
 
-    /// Writes `oauth`. Of what mcpo has there only the scopes mean anything here (mcpo contract §9.2).
+    /// Writes `oauth`. It imports only the scopes, because the other settings of mcpo have no equivalent here.
     pub(super) fn oauth(&mut self, entry: &Node) {
         let scope = entry.get("client_metadata").and_then(|it| it.get("scope"));
         let scopes = scope.and_then(Node::text).unwrap_or_default();
@@ -149,7 +149,7 @@ impl Table<'_> {
     }
 }
 
-/// What variables stand for, where their names do not say it.
+/// Renders a comment that explains the variables whose names do not explain themselves.
 fn notes(file: &ClientFile, variables: &[Variable]) -> String {
     let mut notes: Vec<String> = Vec::new();
     for variable in variables {

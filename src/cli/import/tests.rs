@@ -59,9 +59,9 @@ fn nothing_is_lost_but_secrets() {
     let imported = import(json).unwrap();
     assert!(!imported.toml.contains("hunter"));
     insta::assert_snapshot!(imported.toml, @r##"
-    # Made from an `mcpServers` file; `mcp-bridge check` says which bridges are on.
+    # Made from an `mcpServers` file; `mcp-bridge check` lists which bridges are on.
     #
-    # Set these variables, in `.env` beside this file say; they stood in the old file:
+    # Set these variables, for example in `.env` next to this file; their values are from the old file:
     #   API_KEY
     #   DOCS_SERVER_API_KEY
     #   GITHUB_TOKEN
@@ -135,7 +135,7 @@ fn what_is_no_configuration_is_refused() {
     for (text, message) in [
         (
             "{}",
-            "there is no `mcpServers` with a server in it, and no other table of servers that is known here: the file has an empty table",
+            "no servers found under `mcpServers` or the keys of other supported clients: the file has an empty table",
         ),
         (
             "{",
@@ -143,7 +143,7 @@ fn what_is_no_configuration_is_refused() {
         ),
         (
             "[bridges.x]\ncommand = \"c\"\n[database]\nurl = \"https://x\"\n",
-            "there is no `mcpServers` with a server in it, and no other table of servers that is known here: the file has `bridges`, so it is a `bridges.toml` already",
+            "no servers found under `mcpServers` or the keys of other supported clients: the file has `bridges`, so it is a `bridges.toml` already",
         ),
         (
             "a: 1\n  b: 2\n",
@@ -215,7 +215,7 @@ proptest! {
         let (old, new, imported) = both(&json);
         prop_assert_eq!(old.bridges, new.bridges);
 
-        // Whoever asked for a dotenv file gets the same values from it.
+        // The dotenv file has the same values.
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(".env");
         fs::write(&path, env_file(&imported.variables)).unwrap();
@@ -225,7 +225,7 @@ proptest! {
     }
 }
 
-/// The sample files of other clients, each with what it becomes.
+/// The sample files of other clients, each with its expected result.
 fn samples() -> Vec<(PathBuf, String)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/clients");
     let mut samples = Vec::new();
@@ -280,7 +280,7 @@ fn files_of_other_clients_mean_the_same_before_and_after() {
             .iter()
             .map(|name| ((*name).to_owned(), Secret::new("https://v")));
         let all: BTreeMap<_, _> = all.chain(imported.variables.clone()).collect();
-        // Once with nothing set but what stood in the file, once with everything.
+        // Once with only the variables from the file, and once with all variables.
         for variables in [&imported.variables, &all] {
             let old = load(file, &text, variables).config.bridges;
             let new = load("bridges.toml", &imported.toml, variables)
@@ -291,7 +291,7 @@ fn files_of_other_clients_mean_the_same_before_and_after() {
                 let mut before = before
                     .unwrap_or_else(|| panic!("{file}: {}", bridge.name))
                     .clone();
-                // In our own file an odd filter is `enabled = false`, and files of variables are named there.
+                // The new file has `enabled = false` for an invalid filter, and names the variable files in comments.
                 let is_special = file == "copilot.json" && bridge.name.as_str() == "odd"
                     || file == "vscode.json" && bridge.name.as_str() == "files"
                     || bridge.transport.is_err() && before.transport.is_err();
@@ -330,7 +330,7 @@ fn the_key_of_mcpo_becomes_an_entry_whose_text_stands_elsewhere() {
         panic!("one key");
     };
     assert!(key.name == "openwebui" && !key.forwards);
-    // The server's own variable of that name keeps its value.
+    // The variable in the server's own `env` keeps its value.
     let other = imported
         .variables
         .values()
@@ -350,7 +350,7 @@ fn the_servers_of_single_projects_are_taken_over() {
         }}"#;
     let imported = import(json).unwrap();
     insta::assert_snapshot!(imported.toml, @r##"
-    # Made from an `mcpServers` file; `mcp-bridge check` says which bridges are on.
+    # Made from an `mcpServers` file; `mcp-bridge check` lists which bridges are on.
     # not imported: the other settings of the client
 
     [bridges.all]
@@ -359,12 +359,12 @@ fn the_servers_of_single_projects_are_taken_over() {
 
     [bridges.all-2]
     # was "all"
-    # of the project /home/ann/one
+    # from the project /home/ann/one
     command = "b"
     inherit_env = true # as before; remove it to pass on only what `env` names
 
     [bridges.only]
-    # of the project /home/ann/one
+    # from the project /home/ann/one
     url = "https://x/mcp"
     transport = "streamable-http"
     enabled = false
@@ -378,7 +378,7 @@ fn the_servers_of_single_projects_are_taken_over() {
         import(alone)
             .unwrap()
             .toml
-            .contains("[bridges.only]\n# of the project /p\n")
+            .contains("[bridges.only]\n# from the project /p\n")
     );
     assert!(matches!(
         import(r#"{"projects": {"/p": {}}}"#),

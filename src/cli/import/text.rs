@@ -1,4 +1,4 @@
-//! Pieces of TOML out of values of other files.
+//! Renders values of other files as TOML.
 
 use std::fmt::Write as _;
 
@@ -13,7 +13,7 @@ use crate::{
 /// The longest value that is repeated in a comment, in characters.
 const COMMENT_CHARS_MAX: usize = 400;
 
-/// A key, in quotes if it needs them.
+/// Renders a key, in quotes if necessary.
 pub(super) fn key_of(key: &str) -> String {
     let bare = !key.is_empty()
         && key
@@ -22,25 +22,25 @@ pub(super) fn key_of(key: &str) -> String {
     if bare { key.to_owned() } else { quote(key) }
 }
 
-/// A string that TOML and JSON read alike.
+/// Quotes a string so that it is valid TOML and valid JSON.
 pub(super) fn quote(text: &str) -> String {
     serde_json::Value::from(text)
         .to_string()
         .replace('\u{7f}', "\\u007f")
 }
 
-/// Strings in brackets.
+/// Renders strings as an array.
 pub(super) fn list(texts: impl IntoIterator<Item = String>) -> String {
     let texts: Vec<_> = texts.into_iter().map(|text| quote(&text)).collect();
     format!("[{}]", texts.join(", "))
 }
 
-/// Words fit for a comment: on one line, without characters that TOML refuses.
+/// Makes text safe for a comment: one line, without characters that TOML rejects.
 pub(super) fn plain(text: &str) -> String {
     plain_text::line(text).into_owned()
 }
 
-/// A value in one line, fit for a comment: without secrets, and not too long.
+/// Renders a value on one line for a comment, without secrets and cut to a maximal length.
 pub(super) fn comment_of(key: &str, value: &Node) -> String {
     if names_secret(key, value) {
         return quote("…");
@@ -73,7 +73,7 @@ fn json(value: &Node) -> String {
     }
 }
 
-/// Whether a value is one by its name. `maxTokens` is a number, `authTokens` are secrets.
+/// Whether the name of a value suggests a secret. `authTokens` is a secret; `maxTokens` is a number and is not.
 fn names_secret(key: &str, value: &Node) -> bool {
     let singular = key.trim_end_matches(['s', 'S']);
     let is_countable = matches!(value.tree, Tree::Number(_) | Tree::Switch(_) | Tree::Null);

@@ -1,43 +1,43 @@
-//! Their grammar.
+//! The arguments of `login` and `logout` and their help texts.
 
 use std::time::Duration;
 
 use clap::Args;
 
-/// What `login` takes.
+/// The arguments of `login`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "Examples:\n  \
-        mcp-bridge login linear                            one account for everybody\n  \
-        mcp-bridge login linear --user alice@example.com   alice's own (`credential = \"caller\"`)\n\n\
-    The page that is printed may be opened on any machine. Where its browser cannot come back to\n\
-    this one, paste the address that it ends up at.")]
+        mcp-bridge login linear                            one account that all callers share\n  \
+        mcp-bridge login linear --user alice@example.com   the account of alice (`credential = \"caller\"`)\n\n\
+    The command prints the address of a login page, which you can open in a browser on any machine. If the\n\
+    browser then cannot reach this machine, paste the address that the browser shows into the terminal.")]
 pub struct LoginArgs {
-    /// The bridge.
+    /// The name of the bridge.
     pub bridge: String,
-    /// Whose account it becomes, where each caller has their own: their e-mail.
+    /// The e-mail address of the user who owns the account, if each caller has their own account.
     #[arg(long, value_name = "E-MAIL")]
     pub user: Option<String>,
-    /// Their workspace.
+    /// The workspace of the user.
     #[arg(long, requires = "user", default_value = crate::config::DEFAULT_WORKSPACE)]
     pub workspace: String,
-    /// The port that the browser comes back to, on this machine; any free one unless said. Not used
-    /// where `public_url` is set: the browser then comes back to the running bridge.
+    /// The port on this machine to which the browser returns. The default is any free port. With `public_url`, the
+    /// browser returns to the running bridge, and this option has no effect.
     #[arg(long)]
     pub port: Option<u16>,
-    /// How long to wait.
+    /// The time to wait for the login.
     #[arg(long, value_name = "TIME", default_value = "10m", value_parser = humantime::parse_duration)]
     pub timeout: Duration,
 }
 
-/// What `logout` takes.
+/// The arguments of `logout`.
 #[derive(Debug, Clone, Args)]
 pub struct LogoutArgs {
-    /// The bridge.
+    /// The name of the bridge.
     pub bridge: String,
-    /// Whose account, where each caller has their own: their e-mail.
+    /// The e-mail address of the user who owns the account, if each caller has their own account.
     #[arg(long, value_name = "E-MAIL")]
     pub user: Option<String>,
-    /// Their workspace.
+    /// The workspace of the user.
     #[arg(long, requires = "user", default_value = crate::config::DEFAULT_WORKSPACE)]
     pub workspace: String,
 }

@@ -1,4 +1,4 @@
-//! `login`, `logout` and `accounts`: connecting accounts at servers from a terminal.
+//! `login`, `logout` and `accounts`: manage accounts at servers from a terminal.
 
 mod args;
 mod run;

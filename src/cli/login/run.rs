@@ -1,4 +1,4 @@
-//! Connects an account, forgets one, lists them.
+//! Connects, disconnects and lists accounts.
 
 use std::{process::ExitCode, sync::Arc};
 
@@ -27,17 +27,17 @@ use crate::{
     store::{AccountKey, Actor, Store},
 };
 
-/// Where the client of a vendor's console has its redirect unless said otherwise: it has to be told
-/// there, so it cannot be any port.
+/// The default port for a client with a configured `client_id`. The redirect URL of such a client is registered with
+/// the vendor, so its port must be fixed.
 const REGISTERED_PORT: u16 = 3030;
 
-/// What the commands work with.
+/// The configuration and the data sources that the commands use.
 struct Desk {
     /// The configuration.
     config: Config,
-    /// Our tables.
+    /// The database of mcp-bridge.
     store: Arc<Store>,
-    /// What connects accounts.
+    /// The service that connects accounts.
     logins: Logins,
 }
 
@@ -69,7 +69,7 @@ fn run(start: &Start, work: impl AsyncFnOnce(Desk) -> anyhow::Result<()>) -> Exi
             let redactor = redactor.clone();
             let result =
                 runtime.block_on(async { work(Desk::open(loaded.config, redactor).await?).await });
-            // The thread that reads the terminal may never end.
+            // Does not wait for the thread that reads the terminal, because it may never end.
             runtime.shutdown_background();
             result
         });
@@ -79,7 +79,7 @@ fn run(start: &Start, work: impl AsyncFnOnce(Desk) -> anyhow::Result<()>) -> Exi
     }
 }
 
-/// Who makes the changes.
+/// The actor in the record of changes.
 fn operator() -> Actor {
     Actor {
         id: "operator".to_owned(),
@@ -89,12 +89,13 @@ fn operator() -> Actor {
 }
 
 impl Desk {
-    /// Opens the database; makes the tables in one that has none.
+    /// Opens the database, and creates its tables if they are missing.
     async fn open(config: Config, redactor: Redactor) -> anyhow::Result<Self> {
         let sources = sources::open(&config, mcp::http_client()?, TaskTracker::new())?;
-        let store = sources.store.clone().context(
-            "this configuration keeps nothing, so nobody can log in: write it into a `bridges.toml`",
-        )?;
+        let store = sources
+            .store
+            .clone()
+            .context("this configuration has no database for logins: use a `bridges.toml`")?;
         let applied = store.migrate().await?;
         if !applied.is_empty() {
             complain(&format!("applied migrations: {}", applied.join(", ")));
@@ -102,7 +103,9 @@ impl Desk {
         }
         let keyring = config.database.as_ref().map(Keyring::new).map(Arc::new);
         let accounts = sources::accounts(&sources, keyring, &redactor);
-        let logins = accounts.logins().context("nothing is kept here")?;
+        let logins = accounts
+            .logins()
+            .context("this configuration has no database for accounts")?;
         Ok(Self {
             config,
             store,
@@ -110,14 +113,14 @@ impl Desk {
         })
     }
 
-    /// The bridge of a name.
+    /// Returns the bridge with this name.
     fn bridge(&self, name: &str) -> anyhow::Result<&config::Bridge> {
         let mut bridges = self.config.bridges.iter();
         let found = bridges.find(|bridge| bridge.name.as_str() == name);
         found.with_context(|| format!("there is no bridge `{name}`; `mcp-bridge check` lists them"))
     }
 
-    /// Whose account is meant.
+    /// Returns the account that the arguments select.
     fn account(
         bridge: &config::Bridge,
         user: Option<&str>,
@@ -129,14 +132,14 @@ impl Desk {
                 (workspace, format!("user:{}", user.to_ascii_lowercase()))
             }
             (CredentialKind::Caller, None) => bail!(
-                "each caller has their own account at `{name}`: say whose, `--user E-MAIL`; they may also connect it themselves, at /oauth/{name}/connect"
+                "each caller has their own account at `{name}`: name the caller with `--user E-MAIL`; callers can also connect their account at /oauth/{name}/connect"
             ),
             (CredentialKind::Shared, None) => (DEFAULT_WORKSPACE, String::new()),
             (CredentialKind::Shared, Some(_)) => bail!(
-                "the account at `{name}` is everybody's: leave `--user` out, or set `credential = \"caller\"` in [bridges.{name}]"
+                "all callers share the account at `{name}`: omit `--user`, or set `credential = \"caller\"` in [bridges.{name}]"
             ),
             (CredentialKind::Group, _) => bail!(
-                "`{name}` takes keys of groups: `mcp-bridge access group-key set GROUP {name} VARIABLE`"
+                "`{name}` uses group keys: run `mcp-bridge access group-key set GROUP {name} VARIABLE`"
             ),
         };
         Ok(AccountKey {
@@ -165,7 +168,7 @@ impl Desk {
         let redirect_url = match (&door, public) {
             (Some(door), _) => door.redirect_url.clone(),
             (None, Some(url)) => url,
-            (None, None) => bail!("there is no address to come back to"),
+            (None, None) => bail!("there is no redirect URL"),
         };
         let wish = Wish {
             bridge,
@@ -181,7 +184,7 @@ impl Desk {
         let waited = tokio::time::timeout(args.timeout, waiting).await;
         waited.with_context(|| {
             let time = humantime::format_duration(args.timeout);
-            format!("nobody logged in within {time}; run the command again")
+            format!("the login did not complete within {time}; run the command again")
         })??;
         let whose = match &args.user {
             Some(user) => format!(" for {user}"),
@@ -191,7 +194,7 @@ impl Desk {
         Ok(())
     }
 
-    /// Waits for an answer, wherever it comes.
+    /// Waits until the login ends: at the port, in the running bridge, or by a pasted address.
     async fn wait(&self, door: Option<Door>, account: &AccountKey) -> anyhow::Result<()> {
         let (sender, mut answers) = mpsc::channel(4);
         wait::pasted(sender.clone());
@@ -206,7 +209,7 @@ impl Desk {
             while let Some(answer) = answers.recv().await {
                 match self.logins.finish(&answer, None, find).await {
                     Ok(_finished) => return Ok(()),
-                    // Something stale was pasted, or a stranger knocked: the true answer may come.
+                    // The answer belongs to another login. Keep waiting for the right one.
                     Err(error @ crate::credential::LoginError::Unknown) => {
                         complain(&error.to_string());
                     }
@@ -232,7 +235,7 @@ impl Desk {
         let actor = operator();
         let gone = self.logins.disconnect(&actor, &account, settings).await?;
         if !gone {
-            bail!("nobody is logged in to `{}`", args.bridge);
+            bail!("there is no login for `{}`", args.bridge);
         }
         print(&format!("{} is disconnected\n", args.bridge));
         Ok(())
@@ -246,7 +249,7 @@ impl Desk {
         let rows: Vec<_> = accounts
             .map(|it| {
                 let whose = if it.key.subject.is_empty() {
-                    "everybody".to_owned()
+                    "shared".to_owned()
                 } else {
                     it.key.subject.trim_start_matches("user:").to_owned()
                 };
@@ -264,7 +267,7 @@ impl Desk {
             return Ok(());
         }
         if rows.is_empty() {
-            complain("nobody is logged in anywhere; `mcp-bridge login BRIDGE` changes that");
+            complain("there are no logins; `mcp-bridge login BRIDGE` adds one");
         }
         for (bridge, whose, workspace) in rows {
             let workspace = if workspace == DEFAULT_WORKSPACE {
@@ -278,7 +281,7 @@ impl Desk {
     }
 }
 
-/// Where the running bridge takes answers in.
+/// Returns the callback URL of the running bridge.
 fn callback(config: &Config) -> Url {
     let mut url = public_url(config);
     let root = url.path().trim_end_matches('/').to_owned();
@@ -286,16 +289,16 @@ fn callback(config: &Config) -> Url {
     url
 }
 
-/// Says what to do. On standard error, so that a script can still see the outcome alone.
+/// Prints the instructions to standard error, so that standard output has only the result.
 fn instruct(url: &Url, redirect_url: &Url, is_registered: bool) {
     complain(&format!(
         "Open this page in a browser, on any machine, and log in:\n\n  {url}\n\n\
-         The browser then comes back to {redirect_url}\n\
-         If it cannot, it shows an error: paste the address that it shows here, and press Enter."
+         The browser then returns to {redirect_url}\n\
+         If the browser shows an error there, copy its address, paste it here, and press Enter."
     ));
     if is_registered {
         complain(&format!(
-            "The vendor's console must know this redirect URL: {redirect_url}"
+            "Register this redirect URL in the console of the vendor: {redirect_url}"
         ));
     }
 }

@@ -1,4 +1,4 @@
-//! What comes back after somebody logged in: to a port of ours, to the running bridge, or pasted.
+//! Receives the answer of a login: at a local port, through the running bridge, or as a pasted address.
 
 use std::{io::BufRead as _, net::Ipv4Addr, time::Duration};
 
@@ -18,15 +18,15 @@ use crate::{
     store::{AccountKey, Store},
 };
 
-/// How often the tables are asked whether the running bridge took the answer in.
+/// The time between two queries whether the running bridge has received the answer.
 const POLL: Duration = Duration::from_millis(500);
 
-/// Where the browser comes back to on this machine (RFC 8252 §7.3).
+/// The local port to which the browser returns (RFC 8252 §7.3).
 #[derive(Debug)]
 pub struct Door {
-    /// The socket.
+    /// The listening socket.
     listener: TcpListener,
-    /// Its address, as the authorization server is told.
+    /// The redirect URL for the authorization server.
     pub redirect_url: Url,
 }
 
@@ -44,31 +44,33 @@ impl Door {
         })
     }
 
-    /// Hands over every answer that comes, until it is dropped.
+    /// Forwards every answer until the future is dropped.
     pub async fn answers(self, answers: mpsc::Sender<Answer>) {
         let router = Router::new()
             .route("/callback", get(callback))
             .with_state(answers);
         if let Err(error) = axum::serve(self.listener, router).await {
-            complain(&format!("warning: nobody can come back any more: {error}"));
+            complain(&format!(
+                "warning: the local port for the login failed: {error}"
+            ));
         }
     }
 }
 
-/// Takes an answer in.
+/// Receives an answer.
 async fn callback(
     State(answers): State<mpsc::Sender<Answer>>,
     Query(answer): Query<Answer>,
 ) -> Html<&'static str> {
     if answers.send(answer).await.is_err() {
-        return Html("<p>This login is over. You can close this page.</p>");
+        return Html("<p>This login has already ended. You can close this page.</p>");
     }
-    Html("<p>Thank you; the terminal says how it went. You can close this page.</p>")
+    Html("<p>The terminal shows the result of the login. You can close this page.</p>")
 }
 
-/// Hands over what is pasted, until the input ends.
+/// Forwards pasted answers until the input ends.
 pub fn pasted(answers: mpsc::Sender<Answer>) {
-    // A thread of its own: reading a terminal cannot be given up, and must not hold up the end.
+    // A separate thread, because a read from the terminal cannot be canceled and must not delay the exit.
     std::thread::spawn(move || {
         for line in std::io::stdin().lock().lines().map_while(Result::ok) {
             if line.trim().is_empty() {
@@ -76,7 +78,7 @@ pub fn pasted(answers: mpsc::Sender<Answer>) {
             }
             let Some(answer) = parse(&line) else {
                 complain(
-                    "this is not the address that the browser ended up at; it has `code=` and `state=` in it",
+                    "this is not the address of the browser after the login; that address contains `code=` and `state=`",
                 );
                 continue;
             };
@@ -110,7 +112,7 @@ fn parse(line: &str) -> Option<Answer> {
     is_whole.then_some(answer)
 }
 
-/// Waits until an account is another than it was: the running bridge took the answer in.
+/// Waits until the account in the database changes, because the running bridge has received the answer.
 pub async fn connected(store: &Store, account: &AccountKey) -> anyhow::Result<()> {
     let before = store.account(account).await?;
     loop {

@@ -1,4 +1,4 @@
-//! From mcpo's words to a configuration.
+//! Converts the options of mcpo to a configuration.
 
 use std::collections::BTreeMap;
 
@@ -20,12 +20,12 @@ pub struct McpoCommand {
     pub(super) options: Options,
     /// `--env`
     pub(super) env: Vec<(String, String)>,
-    /// What stands after the first `--`, verbatim.
+    /// The arguments after the first `--`, unchanged.
     pub(super) words: Vec<String>,
 }
 
 impl McpoCommand {
-    /// What mcpo prints first (C-CLI-12).
+    /// Returns the first line that mcpo prints.
     pub fn first_line(&self) -> String {
         let options = &self.options;
         match options.config() {
@@ -42,22 +42,22 @@ impl McpoCommand {
         }
     }
 
-    /// What must not show of the command line itself.
+    /// Returns the secrets of the command line, which must not appear in the output.
     pub fn secrets(&self, environment: &Environment) -> Vec<Secret> {
         let mut secrets = environment.secrets();
         secrets.extend(config::stdio(&self.words, environment).secrets());
         secrets
     }
 
-    /// Whether the file is watched.
+    /// Whether to watch the configuration file.
     pub fn hot_reload(&self) -> bool {
         self.options.hot_reload && self.options.config().is_some()
     }
 
-    /// Reads the configuration; again on each reload.
+    /// Reads the configuration. Each reload calls it again.
     pub fn config(&self, environment: &Environment) -> Result<Loaded, Vec<Diagnostic>> {
         let (children, mut warnings) = self.children(environment);
-        // mcpo puts them into its own environment too (C-CLI-9).
+        // mcpo also sets them in its own environment.
         let pairs = children
             .iter()
             .map(|(name, value)| (name.as_str(), value.expose()));
@@ -85,8 +85,8 @@ impl McpoCommand {
         Err(errors)
     }
 
-    /// The variables of `--env` and `--env-path` for every child. With a file, the file beats
-    /// `--env` and our environment beats both; without, `--env` beats our environment (C-CLI-7).
+    /// Returns the variables of `--env` and `--env-path` for every child process. With `--env-path`, its file overrides
+    /// `--env`, and the environment overrides both. Without it, `--env` overrides the environment.
     fn children(&self, environment: &Environment) -> (BTreeMap<String, Secret>, Vec<Diagnostic>) {
         let mut children: BTreeMap<_, _> = self
             .env
@@ -101,13 +101,13 @@ impl McpoCommand {
             children.retain(|name, _| environment.get(name).is_none());
         }
         if let Some(level) = &self.options.log_level {
-            // mcpo sets it for itself, and children inherit it.
+            // mcpo sets this variable for itself, and child processes inherit it.
             children.insert("LOG_LEVEL".to_owned(), Secret::new(level.clone()));
         }
         (children, warnings)
     }
 
-    /// One server whose tools stand at the root.
+    /// Builds the configuration of one server, whose tools are served at the root path.
     fn single(
         &self,
         environment: &Environment,
@@ -158,7 +158,7 @@ impl McpoCommand {
             if let Some(headers) = headers(text) {
                 remote.headers = headers;
             } else {
-                // C-CLI-10
+                // mcpo prints this text.
                 let text = "Invalid JSON format for headers. Headers will be ignored.";
                 warnings.push(
                     Diagnostic::warning(text).with_hint("write `--header '{\"NAME\": \"value\"}'`"),
@@ -168,7 +168,8 @@ impl McpoCommand {
         Ok(bridge)
     }
 
-    /// mcpo takes any other word for stdio; a URL that follows cannot be meant as a program.
+    /// Returns the transport of a remote server. mcpo treats any unknown `--type` as stdio; here a URL after it still
+    /// means a remote server, because it cannot be a program.
     fn remote_kind(&self) -> Option<RemoteKind> {
         let plain = self.options.server_type.replace(['-', '_'], "");
         match plain.as_str() {
@@ -209,8 +210,8 @@ impl McpoCommand {
             root_path: config::root_path(&options.root_path),
             path_prefix: config::path_prefix(prefix.unwrap_or_default()),
             public_spec: !(options.strict_auth && options.api_key().is_some()),
-            // mcpo lets every page call, also without a key. Here a page needs a key, or an
-            // operator who names it.
+            // mcpo allows every web page to call. Here a page needs the API key, or the operator allows its
+            // origin.
             cors_allow_origins: if origins.is_empty() && options.api_key().is_some() {
                 vec!["*".to_owned()]
             } else {
@@ -257,7 +258,7 @@ impl McpoCommand {
         }
     }
 
-    /// `--log-level` is `LOG_LEVEL`.
+    /// Reads the log level from `--log-level`, or from `LOG_LEVEL`.
     fn telemetry(&self, environment: &Environment, warnings: &mut Vec<Diagnostic>) -> Telemetry {
         let said = self
             .options
@@ -283,7 +284,7 @@ impl McpoCommand {
     }
 }
 
-/// `--header`: an object of strings.
+/// Parses `--header`: a JSON object of strings.
 fn headers(text: &str) -> Option<Vec<(HeaderName, Secret)>> {
     let map: BTreeMap<String, String> = serde_json::from_str(text).ok()?;
     map.into_iter()

@@ -1,8 +1,7 @@
-//! mcpo's command line, flag for flag (mcpo contract §2), so that its users change nothing but the
-//! name of the image.
+//! The command line of mcpo with all its options, so that its users need to change only the name of the image.
 //!
-//! Two habits are not kept: a misspelt `--env` is an error instead of dropping all of them (B18),
-//! and a server that cannot be started is no success (B15, decided where it is started).
+//! Two behaviors differ from mcpo. A malformed `--env` is an error; mcpo ignores all `--env` options then. And the
+//! program exits with an error if its server cannot be started.
 
 mod command;
 mod options;

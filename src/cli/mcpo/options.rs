@@ -1,4 +1,4 @@
-//! The words of mcpo's command line, and what mcpo answers to wrong ones.
+//! The options of mcpo, and its error messages for invalid ones.
 
 use std::{ffi::OsString, path::Path};
 
@@ -9,21 +9,21 @@ use clap::{
 
 use super::McpoCommand;
 
-/// What mcpo prints when told nothing (C-CLI-4).
+/// The usage text that mcpo prints without a command.
 pub(super) const USAGE: &str = "Usage: mcpo --host 0.0.0.0 --port 8000 -- your_mcp_command\n";
 
-/// The end of a command line that is done already.
+/// The output and exit code of a command line that ends at once.
 #[derive(Debug, PartialEq, Eq)]
 pub struct McpoExit {
     /// The exit code.
     pub code: u8,
-    /// For standard output.
+    /// The text for standard output.
     pub stdout: String,
-    /// For standard error.
+    /// The text for standard error.
     pub stderr: String,
 }
 
-/// mcpo's options. Everything after the first `--` is cut off before.
+/// The options of mcpo. The first `--` and all arguments after it are removed before parsing.
 #[derive(Debug, Parser)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -129,7 +129,7 @@ pub(super) struct Options {
     pub(super) stray: Vec<OsString>,
 }
 
-/// Reads the words after the program's name.
+/// Parses the arguments after the program's name.
 pub fn parse(words: Vec<OsString>) -> Result<McpoCommand, McpoExit> {
     let mut ours = words;
     let theirs = ours.iter().position(|word| word == "--").map(|at| {
@@ -153,7 +153,7 @@ pub fn parse(words: Vec<OsString>) -> Result<McpoCommand, McpoExit> {
             Some((name, value)) if !name.is_empty() => {
                 env.push((name.to_owned(), value.to_owned()));
             }
-            // The text may be a value whose name was forgotten, so it is not shown.
+            // The text may be a secret value without its name, so the error does not show it.
             _ => {
                 return Err(refuse(
                     "Invalid value for '--env' / '-e': expected KEY=VALUE.",
@@ -182,29 +182,29 @@ pub fn parse(words: Vec<OsString>) -> Result<McpoCommand, McpoExit> {
 }
 
 impl Options {
-    /// The file, if one is named.
+    /// Returns the configuration file, if one is given.
     pub(super) fn config(&self) -> Option<&Path> {
         path(self.config.as_ref())
     }
 
-    /// The key, if there is one.
+    /// Returns the API key, if one is given.
     pub(super) fn api_key(&self) -> Option<&str> {
         self.api_key.as_deref().filter(|key| !key.is_empty())
     }
 }
 
-/// A path that was given; a blank one, from a variable that is not set, is none.
+/// Returns the given path. A blank path, from a variable that is not set, counts as not given.
 pub(super) fn path(word: Option<&OsString>) -> Option<&Path> {
     word.filter(|word| !word.is_empty()).map(Path::new)
 }
 
-/// Says what clap found in typer's words (C-CLI-6).
+/// Renders an error of clap in the format of typer, which mcpo uses.
 fn exit(error: &clap::Error) -> McpoExit {
     let context = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => text.clone(),
         _ => String::new(),
     };
-    // `--port <PORT>` is `'--port' / '-p'` there.
+    // typer writes `--port <PORT>` as `'--port' / '-p'`.
     let option = || {
         let named = context(ContextKind::InvalidArg);
         let long = named

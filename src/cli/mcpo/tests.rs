@@ -45,7 +45,7 @@ const ONE: &str =
 #[test]
 fn every_way_people_start_mcpo_with_one_server_is_understood() {
     let none = Environment::default();
-    // mcpo contract §14.2; 7 to 12 are about the image, and 14 about the client.
+    // Common command lines that start mcpo with one server.
     let single: &[&[&str]] = &[
         &[
             "--api-key",
@@ -276,7 +276,7 @@ fn defaults_are_mcpos() {
         &environment,
     );
     let server = &config.server;
-    // Without a key no page is allowed; mcpo allows all.
+    // Without a key, no web page is allowed. mcpo allows all pages.
     assert!(server.cors_allow_origins.is_empty());
     assert_eq!(
         (server.root_path.as_str(), server.path_prefix.as_str()),
@@ -300,7 +300,7 @@ fn variables_reach_the_children_in_mcpos_order() {
     let path = path.to_str().unwrap();
     let process = Environment::of([("FOO", "proc")]);
     let none = Environment::default();
-    // What the child sees beyond our environment; observed_more.txt.
+    // The variables that the child process gets in addition to the environment.
     for (line, environment, seen) in [
         (
             &["-e", "FOO=1", "-e", "BAR=a=b"][..],

@@ -1,19 +1,19 @@
-//! The grammar of `secrets`, with the help that teaches it.
+//! The arguments of `secrets` and their help texts.
 
 use clap::Subcommand;
 
-/// What to do.
+/// The commands of `secrets`.
 #[derive(Debug, Subcommand)]
 pub enum SecretsCommand {
-    /// Say whether everything that is sealed opens with the keys there are; changes nothing.
+    /// Check whether all stored secrets can be decrypted with the configured keys. Changes nothing.
     Check,
-    /// Seal everything that opens under the current key.
+    /// Encrypt all stored secrets again with the current key.
     ///
-    /// What does not open is left as it stands. Afterwards nothing needs the old keys any more,
-    /// unless this says so.
+    /// Secrets that cannot be decrypted stay unchanged. If the command reports no problem, you can remove the old
+    /// keys from the configuration.
     #[command(after_help = "Examples:\n  \
-        BRIDGE_SECRET_KEY_OLD=$BRIDGE_SECRET_KEY BRIDGE_SECRET_KEY=$(openssl rand -hex 32)   both are set for the service\n  \
-        mcp-bridge secrets rotate                                                          everything is under the new one\n  \
-        mcp-bridge secrets check                                                           and the old one can go")]
+        BRIDGE_SECRET_KEY_OLD=$BRIDGE_SECRET_KEY BRIDGE_SECRET_KEY=$(openssl rand -hex 32)   set both for the service\n  \
+        mcp-bridge secrets rotate                                                          encrypt with the new key\n  \
+        mcp-bridge secrets check                                                           then remove the old key")]
     Rotate,
 }

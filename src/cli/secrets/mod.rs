@@ -1,4 +1,4 @@
-//! `secrets`: what is sealed in the database, and under which key.
+//! `secrets`: checks and rotates the encryption of secrets in the database.
 
 mod args;
 mod run;

@@ -1,4 +1,4 @@
-//! Opens the database and its keys, and says what it finds.
+//! Opens the database and its keys, and reports the state of the stored secrets.
 
 use std::{fmt::Write as _, process::ExitCode, sync::Arc};
 
@@ -18,7 +18,7 @@ use crate::{
     vault::Vault,
 };
 
-/// What does not open and is named; there may be thousands.
+/// The most secrets that the output names if they cannot be decrypted. There may be thousands.
 const NAMED_MAX: usize = 20;
 
 /// Runs one command.
@@ -38,13 +38,13 @@ pub fn main(start: &Start, command: &SecretsCommand) -> ExitCode {
 
 async fn run(config: &Config, command: &SecretsCommand) -> anyhow::Result<()> {
     let database = config.database.as_ref().context(
-        "nothing is kept under this configuration, so nothing is sealed: that needs a bridges.toml",
+        "this configuration has no database, so there are no stored secrets: use a bridges.toml",
     )?;
     let store = Store::open(database)?;
     store.migrate().await?;
     let keyring = Keyring::new(database);
     let Some(vault) = vault(&keyring, &store, command).await? else {
-        print("nothing is sealed, and there is no key yet\n");
+        print("there are no stored secrets and no key yet\n");
         return Ok(());
     };
     let rotation = match command {
@@ -55,7 +55,7 @@ async fn run(config: &Config, command: &SecretsCommand) -> anyhow::Result<()> {
     conclude(command, &rotation)
 }
 
-/// The keys; `None` where there are none and nothing misses them.
+/// Returns the keys, or `None` if there are no keys and no stored secrets.
 async fn vault(
     keyring: &Keyring,
     store: &Store,
@@ -67,25 +67,25 @@ async fn vault(
     };
     let holdings = credential::holdings(store).await?;
     if holdings.has_sealed {
-        return Err(error).context("what is sealed in the database cannot be opened");
+        return Err(error).context("the stored secrets cannot be decrypted");
     }
     match (holdings.has_plain, command) {
         (false, _) => Ok(None),
         (true, SecretsCommand::Rotate) => Ok(Some(keyring.to_seal()?)),
         (true, SecretsCommand::Check) => {
-            Err(error).context("keys of groups are stored in the database in plain text")
+            Err(error).context("group keys are stored in the database in plain text")
         }
     }
 }
 
-/// What was found, for people.
+/// Renders the result as text.
 fn told(vault: &Vault, rotation: &Rotation) -> String {
     let mut ids = vault.ids().into_iter();
     let current = ids.next().unwrap_or_default();
     let mut text = format!("the current key is `{current}`");
     let old: Vec<_> = ids.map(|id| format!("`{id}`")).collect();
     if !old.is_empty() {
-        text.push_str(", old ones are ");
+        text.push_str(", the old keys are ");
         text.push_str(&old.join(", "));
     }
     text.push('\n');
@@ -96,17 +96,17 @@ fn told(vault: &Vault, rotation: &Rotation) -> String {
     text
 }
 
-/// `3, of which 2 under the current key, 1 does not open`
+/// Renders a count, for example `2 under the current key, 1 cannot be decrypted`.
 fn counted(tally: &Tally) -> String {
     if tally.all() == 0 {
         return "none".to_owned();
     }
     let parts: Vec<_> = [
         (tally.current, "under the current key"),
-        (tally.sealed_anew, "sealed anew under it"),
+        (tally.sealed_anew, "encrypted again with it"),
         (tally.old, "under an old key"),
         (tally.plain, "in plain text"),
-        (tally.unopened.len() as u64, "not to be opened"),
+        (tally.unopened.len() as u64, "cannot be decrypted"),
     ]
     .into_iter()
     .filter(|(count, _)| *count > 0)
@@ -115,18 +115,18 @@ fn counted(tally: &Tally) -> String {
     parts.join(", ")
 }
 
-/// What is to be done about it; an error if something does not open.
+/// Prints what the operator has to do. Returns an error if a secret cannot be decrypted.
 fn conclude(command: &SecretsCommand, rotation: &Rotation) -> anyhow::Result<()> {
     let kinds = rotation.kinds();
     let stale: u64 = kinds.iter().map(|(_, tally)| tally.old + tally.plain).sum();
     match (command, stale) {
         (_, 0) => {}
         (SecretsCommand::Check, _) => {
-            complain("`mcp-bridge secrets rotate` seals all of it under the current key");
+            complain("run `mcp-bridge secrets rotate` to encrypt all of them with the current key");
         }
         (SecretsCommand::Rotate, _) => {
             complain(&format!(
-                "{stale} were being changed by a running bridge; run this once more"
+                "a running bridge changed {stale} of them meanwhile; run the command again"
             ));
         }
     }
@@ -144,7 +144,7 @@ fn conclude(command: &SecretsCommand, rotation: &Rotation) -> anyhow::Result<()>
         complain(&format!("and {more} more"));
     }
     bail!(
-        "{} could not be opened and stand as they stood",
+        "{} could not be decrypted and stay unchanged",
         unopened.len()
     )
 }

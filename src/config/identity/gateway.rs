@@ -62,13 +62,13 @@ pub(super) fn read(reader: &mut Reader<'_>, span: &Span, table: DeTable<'_>) -> 
     }
     let at = enabled.map_or_else(|| span.clone(), Spanned::span);
     if !reader.problems.has_errors_since(before) {
-        refuse_everybody(reader, &gateway, &at, peers.map(Spanned::span));
+        refuse_open_gateway(reader, &gateway, &at, peers.map(Spanned::span));
     }
     Some(gateway)
 }
 
 /// Rejects a gateway without a proof of its identity: headers that any client can send prove nothing.
-fn refuse_everybody(reader: &mut Reader<'_>, gateway: &Gateway, at: &Span, peers: Option<Span>) {
+fn refuse_open_gateway(reader: &mut Reader<'_>, gateway: &Gateway, at: &Span, peers: Option<Span>) {
     if gateway.secret.is_some() {
         return;
     }

@@ -233,7 +233,7 @@ async fn adopt(
             if !*is_told {
                 *is_told = true;
                 tracing::warn!(
-                    "{} keys of groups are stored in the database in plain text: {error}",
+                    "{} group keys are stored in the database in plain text: {error}",
                     plain.len()
                 );
             }

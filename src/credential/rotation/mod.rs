@@ -69,7 +69,7 @@ impl Rotation {
         [
             ("accounts and registrations", &self.accounts),
             ("open logins", &self.logins),
-            ("keys of groups", &self.group_keys),
+            ("group keys", &self.group_keys),
         ]
     }
 

@@ -24,8 +24,8 @@ pub async fn metrics(
 ) -> Result<Response, ApiError> {
     let settings = state.settings.load_full();
     match settings.config.telemetry.metrics {
-        MetricsFor::Everybody => {}
-        MetricsFor::Nobody => {
+        MetricsFor::Everyone => {}
+        MetricsFor::Off => {
             let detail =
                 "`/metrics` is not served here; the setting `metrics` in [telemetry] turns it on";
             return Err(ApiError::not_found(detail));

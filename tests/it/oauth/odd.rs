@@ -241,12 +241,14 @@ async fn the_resource_is_left_out_or_named_where_the_server_wants_it() {
     for scenario in ["refres", "refresrequest", "refscope"] {
         until(async || calls(&bridge, scenario).await.2 == "\"ok, token 2\"").await;
         let forms = odd.asked(scenario, "TOKEN").await;
+        // A renewal names no scope, so that there is nothing to refuse in `refscope`.
+        let requests = if scenario == "refscope" { 2 } else { 3 };
         assert_eq!(
             forms.len(),
-            3,
+            requests,
             "one login, one refusal, one renewal: {forms:?}"
         );
-        assert!(forms[1].contains("resource=") || scenario == "refscope");
+        assert!(forms[1].contains("resource="), "{forms:?}");
     }
 }
 

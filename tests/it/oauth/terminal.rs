@@ -51,12 +51,12 @@ async fn the_browser_comes_back_to_the_terminal_and_the_running_bridge_hears_of_
     assert_eq!(end(child).await, (0, "team is connected\n".to_owned()));
     until_status(&bridge, "team", "ready").await;
     let (code, list, _) = bridge.command(&["accounts"]).await;
-    assert_eq!((code, list.as_str()), (0, "team  everybody\n"));
+    assert_eq!((code, list.as_str()), (0, "team  shared\n"));
     let (code, out, _) = bridge.command(&["logout", "team"]).await;
     assert_eq!((code, out.as_str()), (0, "team is disconnected\n"));
     let (code, _, error) = bridge.command(&["logout", "team"]).await;
     assert!(
-        code == 1 && error.contains("nobody is logged in"),
+        code == 1 && error.contains("there is no login for"),
         "{error}"
     );
 }
@@ -112,10 +112,13 @@ async fn it_says_what_it_cannot_do() {
         (&["login", "nobody"][..], "there is no bridge `nobody`"),
         (&["login", "demo"], "its server is a program"),
         (&["login", "mine"], "--user E-MAIL"),
-        (&["login", "team", "--user", "a@b.c"], "everybody's"),
+        (
+            &["login", "team", "--user", "a@b.c"],
+            "all callers share the account",
+        ),
         (
             &["login", "team", "--timeout", "1s"],
-            "nobody logged in within 1s",
+            "the login did not complete within 1s",
         ),
     ] {
         let (code, _, error) = bridge.command(words).await;
