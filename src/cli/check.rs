@@ -221,7 +221,7 @@ fn proofs(config: &Config) -> Vec<String> {
             config.server.listen
         )),
         Anonymous::Refused if proofs.is_empty() => {
-            proofs.push("nothing: every call is refused".to_owned())
+            proofs.push("nothing: every call is refused".to_owned());
         }
         Anonymous::Refused => {}
     }

@@ -86,7 +86,7 @@ async fn calls_are_counted_by_caller_group_and_bridge() {
         }
         // Of the caller, at any bridge and under any name of the tool.
         for path in [&one, &two, &format!("/{name}one_echo")] {
-            is_refused(&bridge, "a", path, "you made all calls").await;
+            is_refused(&bridge, "a", path, "you reached the limit").await;
         }
         // Others are not their caller; a bridge counts all of them.
         for path in [&two, &two, &two] {
@@ -166,7 +166,7 @@ async fn replicas_count_together_and_each_for_itself_while_redis_is_away() {
         passes(bridge, "a", "/rone/echo").await;
     }
     for bridge in [&first, &second] {
-        is_refused(bridge, "a", "/rone/echo", "you made all calls").await;
+        is_refused(bridge, "a", "/rone/echo", "you reached the limit").await;
     }
 
     redis.kill().await.unwrap();
@@ -175,7 +175,7 @@ async fn replicas_count_together_and_each_for_itself_while_redis_is_away() {
         for _ in 0..4 {
             passes(bridge, "a", "/rone/echo").await;
         }
-        is_refused(bridge, "a", "/rone/echo", "you made all calls").await;
+        is_refused(bridge, "a", "/rone/echo", "you reached the limit").await;
         passes(bridge, "b", "/rone/echo").await;
         let log = bridge.log();
         assert_eq!(log.matches("Redis is not responding").count(), 1, "{log}");
@@ -191,7 +191,7 @@ async fn replicas_count_together_and_each_for_itself_while_redis_is_away() {
     }
     // It counts for both again.
     until(async || call(&first, "a", "/rone/echo").await.status == 429).await;
-    is_refused(&second, "a", "/rone/echo", "you made all calls").await;
+    is_refused(&second, "a", "/rone/echo", "you reached the limit").await;
 }
 
 #[tokio::test]
@@ -202,7 +202,7 @@ async fn a_redis_that_was_never_there_stops_nobody() {
     for _ in 0..3 {
         passes(&bridge, "a", "/rone/echo").await;
     }
-    is_refused(&bridge, "a", "/rone/echo", "you made all calls").await;
+    is_refused(&bridge, "a", "/rone/echo", "you reached the limit").await;
     assert_eq!(seen(&bridge), 3);
     let log = bridge.log();
     assert_eq!(log.matches("Redis is not responding").count(), 1, "{log}");
