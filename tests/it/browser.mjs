@@ -107,7 +107,7 @@ async function keepsCredentials() {
   await keys.locator("[name=key_name]").fill("GITHUB TOKEN");
   await keys.locator("[name=key_value]").fill(value);
   await keys.locator("button.main").click();
-  await says("form .error", "names no variable");
+  await says("form .error", "is not a valid variable name");
   await keys.locator("[name=key_name]").fill("GITHUB_TOKEN");
   await keys.locator("button.main").click();
   await says("main td strong", EVIL);
