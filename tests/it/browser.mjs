@@ -137,7 +137,7 @@ async function readsCalls() {
   assert.equal(file.suggestedFilename(), "calls.csv");
   await page.fill("[name=since]", "yesterday");
   await page.press("[name=since]", "Enter");
-  await says("main .note", "is no time");
+  await says("main .note", "is not a valid time");
 }
 
 try {
