@@ -276,7 +276,11 @@ fn the_examples_start_packages_that_exist() {
         let document: toml::Table = text.parse().expect("an example is TOML");
         let bridges = document.get("bridges").and_then(toml::Value::as_table);
         let mut packages = Vec::new();
-        for bridge in bridges.into_iter().flat_map(toml::Table::values) {
+        let bridges = bridges.into_iter().flat_map(toml::Table::values);
+        for bridge in bridges
+            .flat_map(|it| [Some(it), it.get("with_key")])
+            .flatten()
+        {
             let index = match bridge.get("command").and_then(toml::Value::as_str) {
                 Some("npx") => "npm",
                 Some("uvx") => "pypi",

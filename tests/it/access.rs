@@ -526,7 +526,7 @@ async fn keys_of_the_database_are_made_and_taken_back() {
     assert_eq!(status("/other/echo").await, 403);
     let list = done(&bridge, &["key", "list"]).await;
     assert!(
-        list.starts_with("ci  default  until 20") && list.ends_with("developers\n"),
+        list.starts_with("ci  default  expires 20") && list.ends_with("developers\n"),
         "{list}"
     );
     assert!(!list.contains(&key));

@@ -34,7 +34,7 @@ async fn reason(bridge: &Bridge) -> String {
 async fn servers_that_do_not_start_say_why() {
     let cases = [
         ("command = 'no-such-program-x'", "no such program on PATH"),
-        ("command = '/etc/passwd'", "not executable"),
+        ("command = '/etc/passwd'", "may not execute the file"),
         (
             "command = 'true'\ncwd = '/no/such/folder'",
             "its working directory `/no/such/folder` does not exist",

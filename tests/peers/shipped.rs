@@ -34,7 +34,7 @@ const PROGRAMS: [(&str, u64); 12] = [
 ];
 
 /// Made-up keys, and places on this machine where nobody listens.
-const VARIABLES: [(&str, &str); 11] = [
+const VARIABLES: [(&str, &str); 12] = [
     (
         "NOTION_API_KEY",
         "ntn_0000000000000000000000000000000000000000000000",
@@ -52,6 +52,7 @@ const VARIABLES: [(&str, &str); 11] = [
     ("GRAFANA_URL", "http://127.0.0.1:1"),
     ("GRAFANA_SERVICE_ACCOUNT_TOKEN", "glsa_fake"),
     ("MCP_EXCEL_DIR", "{DIR}/workbooks"),
+    ("MCP_FILESYSTEM_DIR", "{DIR}/files"),
 ];
 
 /// A running bridge; it ends with this.
@@ -205,9 +206,14 @@ fn document(port: u16) -> String {
     let text = fs::read_to_string("bridges.toml").expect("bridges.toml is readable");
     let shipped: toml::Table = text.parse().expect("bridges.toml is TOML");
     let bridges = shipped["bridges"].as_table().expect("a table");
+    // A bridge may start its program only with a key.
+    let is_program = |bridge: &toml::Value| {
+        let with_key = bridge.get("with_key").unwrap_or(bridge);
+        bridge.get("command").or(with_key.get("command")).is_some()
+    };
     let programs: toml::Table = bridges
         .iter()
-        .filter(|(_, bridge)| bridge.get("command").is_some())
+        .filter(|(_, bridge)| is_program(bridge))
         .map(|(name, bridge)| (name.clone(), bridge.clone()))
         .collect();
     let mut document: toml::Table =
