@@ -206,14 +206,13 @@ fn document(port: u16) -> String {
     let text = fs::read_to_string("bridges.toml").expect("bridges.toml is readable");
     let shipped: toml::Table = text.parse().expect("bridges.toml is TOML");
     let bridges = shipped["bridges"].as_table().expect("a table");
-    // A bridge may start its program only with a key.
-    let is_program = |bridge: &toml::Value| {
-        let with_key = bridge.get("with_key").unwrap_or(bridge);
-        bridge.get("command").or(with_key.get("command")).is_some()
+    // Some bridges start a program only with a key; those that are installed for the tests are started.
+    let is_program = |name: &str, bridge: &toml::Value| {
+        bridge.get("command").is_some() || PROGRAMS.iter().any(|(program, _)| *program == name)
     };
     let programs: toml::Table = bridges
         .iter()
-        .filter(|(_, bridge)| is_program(bridge))
+        .filter(|(name, bridge)| is_program(name, bridge))
         .map(|(name, bridge)| (name.clone(), bridge.clone()))
         .collect();
     let mut document: toml::Table =
