@@ -18,7 +18,7 @@ use super::{
     callback, cookie,
     link::{below, connect_link, public_url},
     page::{self, Words},
-    short::{asked, bad_link, check, is_form, nobody, open_webui, short, tickets},
+    short::{asked, bad_link, check, is_form, open_webui, short, tickets, unidentified_browser},
 };
 use crate::{
     access::View,
@@ -110,7 +110,7 @@ async fn open(
             id
         } else {
             let view = identity::view(&state.settings.load_full(), &sender).await;
-            let url = link_for(&state, &bridge, &view.map_err(nobody)?).await?;
+            let url = link_for(&state, &bridge, &view.map_err(unidentified_browser)?).await?;
             let mut steps = url.path_segments().into_iter().flatten();
             steps.next_back().unwrap_or_default().to_owned()
         };

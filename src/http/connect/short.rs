@@ -23,7 +23,7 @@ use crate::{
 
 /// The error for a browser that does not identify its user: it sent no session of Open WebUI and no
 /// other credentials.
-pub fn nobody(error: ApiError) -> ApiError {
+pub fn unidentified_browser(error: ApiError) -> ApiError {
     if error.code == ErrorCode::Unauthorized {
         let words = "open this page from the chat, or sign in to Open WebUI first";
         return ApiError::new(ErrorCode::Unauthorized, words);
