@@ -162,31 +162,26 @@ impl BridgeTable {
     }
 }
 
-/// The name that people read. `None`: not said, blank, or reported.
+/// Returns the display name; `None` if it is not set, blank, or invalid (then the problem is reported).
 fn title(resolver: &mut Resolver<'_, '_>, written: Option<Text>) -> Option<String> {
     let text = resolver.optional(&written?)?.ok()?;
     let title = text.get_ref();
-    if title.chars().any(is_hidden) || title.chars().any(char::is_control) {
-        let problem = "`title` has a character that cannot be seen";
-        let hint = "write one line of plain text";
-        resolver
-            .reader
-            .problems
-            .error(&text.span(), problem)
-            .hint(hint);
-        return None;
-    }
-    if title.chars().count() > TITLE_CHARS_MAX {
-        let problem = format!("`title` has more than {TITLE_CHARS_MAX} characters");
-        let hint = "shorten it, and put the rest into `description`";
-        resolver
-            .reader
-            .problems
-            .error(&text.span(), problem)
-            .hint(hint);
-        return None;
-    }
-    Some(text.into_inner())
+    let (problem, hint) = if title.chars().any(|it| is_hidden(it) || it.is_control()) {
+        (
+            "`title` has a character that cannot be seen".to_owned(),
+            "write one line of plain text",
+        )
+    } else if title.chars().count() > TITLE_CHARS_MAX {
+        (
+            format!("`title` has more than {TITLE_CHARS_MAX} characters"),
+            "shorten it, and put the rest into `description`",
+        )
+    } else {
+        return Some(text.into_inner());
+    };
+    let problems = &mut resolver.reader.problems;
+    problems.error(&text.span(), problem).hint(hint);
+    None
 }
 
 /// A bridge with something missing is off; one with an error has been reported, and its reason
