@@ -23,7 +23,7 @@ mod when;
 #[cfg(test)]
 mod tests;
 
-pub use export::{Format, Pages, object, render};
+pub use export::{CallPages, ExportFormat, object, render};
 pub use outcomes::{OUTCOMES, check_outcome};
-pub use trail::{Audit, AuditDown, AuditHealth, Begun};
+pub use trail::{AuditHealth, AuditLog, AuditWriteError, OpenAuditRecord};
 pub use when::{instant, readable};

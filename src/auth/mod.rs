@@ -1,11 +1,12 @@
 //! Authentication: who is calling.
 //!
-//! [`Proofs::identify`] turns a request's headers into a [`Caller`]. `access` decides what that
+//! [`Authenticator::identify`] turns a request's headers into a [`Caller`]. `access` decides what that
 //! caller may do. Each authentication method has a file of its own; `proofs` defines the order in
 //! which they are tried.
 
 mod api_key;
 mod caller;
+mod combine;
 mod fetch;
 mod forwarded;
 #[cfg(any(fuzzing, test))]
@@ -19,6 +20,7 @@ mod issuer_keys;
 mod oidc;
 mod proofs;
 mod refusal;
+mod request_credentials;
 mod session;
 mod session_token;
 mod signed;
@@ -28,9 +30,10 @@ mod users;
 #[cfg(test)]
 mod tests;
 
-pub use caller::{Caller, Proof};
+pub use caller::{AuthenticationMethod, Caller};
 #[cfg(fuzzing)]
 pub use fuzz::fuzz_headers;
-pub use proofs::{Evidence, Proofs, Sources};
-pub use refusal::Refusal;
+pub use proofs::{AuthSources, Authenticator};
+pub use refusal::AuthenticationError;
+pub use request_credentials::RequestCredentials;
 pub use session_token::SessionToken;

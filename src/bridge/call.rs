@@ -8,14 +8,14 @@ use serde_json::{Map, Value};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{
-    handle::{Bridge, Command, Lease, off},
-    status::{Fault, Phase, Status},
+    handle::{Bridge, BridgeCommand, SessionHandle, off},
+    status::{BridgeFault, BridgePhase, BridgeStatus},
 };
 use crate::{
-    access::Grant,
-    config::CredentialKind,
-    credential::Owner,
-    mcp::{CallError, Ear, NoToken},
+    access::CallAuthorization,
+    config::CredentialScope,
+    credential::SessionOwner,
+    mcp::{CallError, ProgressSink, TokenError},
     name::ToolName,
     rate::CallerKey,
     telemetry::RequestSpan,
@@ -33,24 +33,24 @@ pub type Again<'a> = dyn Fn() -> Map<String, Value> + Send + Sync + 'a;
 
 /// A call that was authorized.
 #[derive(Clone, Copy)]
-pub struct Order<'a> {
+pub struct ToolCall<'a> {
     /// The server's name for the tool.
     pub tool: &'a ToolName,
     /// The caller, for counting running and waiting calls.
     pub caller: CallerKey,
     /// The owner of the session that the call uses.
-    pub owner: &'a Owner,
+    pub owner: &'a SessionOwner,
     /// Headers of the caller to pass on to a remote server.
     pub passed: &'a HeaderMap,
     /// The request span that the call belongs to, if traces are collected.
     pub span: Option<&'a RequestSpan>,
     /// Receives progress that the server sends during the call.
-    pub ear: Option<&'a Arc<Ear>>,
+    pub ear: Option<&'a Arc<ProgressSink>>,
     /// Builds the arguments again.
     pub again: &'a Again<'a>,
 }
 
-impl fmt::Debug for Order<'_> {
+impl fmt::Debug for ToolCall<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = formatter.debug_struct("Order");
         shown.field("tool", self.tool).field("owner", self.owner);
@@ -60,7 +60,7 @@ impl fmt::Debug for Order<'_> {
 
 /// Why a call has no result.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum Failure {
+pub enum CallFailure {
     /// The grant is for another tool. This is a defect of the bridge itself; no call is made.
     #[error("the grant is not for tool `{1}` of bridge `{0}`")]
     NotGranted(String, String),
@@ -124,7 +124,7 @@ pub enum Failure {
     Call(CallError),
 }
 
-impl Failure {
+impl CallFailure {
     /// Whether a login or group keys are needed before a call can succeed.
     pub(super) fn wants_login(&self) -> bool {
         matches!(
@@ -139,18 +139,18 @@ impl Bridge {
     /// this tool.
     pub async fn call(
         self: &Arc<Self>,
-        grant: &Grant,
-        order: Order<'_>,
+        grant: &CallAuthorization,
+        order: ToolCall<'_>,
         arguments: Map<String, Value>,
-    ) -> Result<String, Failure> {
+    ) -> Result<String, CallFailure> {
         if !grant.is_for(self.name(), order.tool) {
-            return Err(Failure::NotGranted(
+            return Err(CallFailure::NotGranted(
                 self.name().to_string(),
                 order.tool.to_string(),
             ));
         }
         if let Some(reason) = off(&self.config) {
-            return Err(Failure::Disabled(
+            return Err(CallFailure::Disabled(
                 self.name().to_string(),
                 reason.to_owned(),
             ));
@@ -159,9 +159,9 @@ impl Bridge {
         let slot = self.slots.take(order.caller, deadline).await;
         let _slot = slot.map_err(|full| self.busy(full))?;
         let result = match order.owner {
-            Owner::Shared => self.call_with_retry(order, arguments, deadline).await,
+            SessionOwner::Shared => self.call_with_retry(order, arguments, deadline).await,
             // Boxed because it is large and most bridges use a shared session.
-            Owner::Group { .. } | Owner::Caller { .. } => {
+            SessionOwner::Group { .. } | SessionOwner::Caller { .. } => {
                 Box::pin(self.call_owned(order, arguments, deadline)).await
             }
         };
@@ -173,13 +173,13 @@ impl Bridge {
     /// the server.
     async fn call_with_retry(
         &self,
-        order: Order<'_>,
+        order: ToolCall<'_>,
         arguments: Map<String, Value>,
         deadline: Instant,
-    ) -> Result<String, Failure> {
+    ) -> Result<String, CallFailure> {
         let lease = self.lease(order.caller, deadline).await?;
         let first = self.call_on(&lease, order, arguments, deadline).await;
-        let Err(Failure::Call(CallError::NotSent(reason))) = &first else {
+        let Err(CallFailure::Call(CallError::NotSent(reason))) = &first else {
             return first;
         };
         tracing::debug!(bridge.name = %self.name(), %reason, "the call was not sent; retrying on a new session");
@@ -191,10 +191,10 @@ impl Bridge {
     /// The same on a session of an owner.
     async fn call_owned(
         self: &Arc<Self>,
-        order: Order<'_>,
+        order: ToolCall<'_>,
         arguments: Map<String, Value>,
         deadline: Instant,
-    ) -> Result<String, Failure> {
+    ) -> Result<String, CallFailure> {
         let (seated, lease) = self.owned(order.owner, deadline).await?;
         let first = self.attempt(&lease, order, arguments, deadline).await;
         match first {
@@ -216,20 +216,20 @@ impl Bridge {
     /// One attempt on the shared session.
     async fn call_on(
         &self,
-        lease: &Lease,
-        order: Order<'_>,
+        lease: &SessionHandle,
+        order: ToolCall<'_>,
         arguments: Map<String, Value>,
         deadline: Instant,
-    ) -> Result<String, Failure> {
+    ) -> Result<String, CallFailure> {
         let attempt = self.attempt(lease, order, arguments, deadline).await;
         attempt.map_err(|error| {
             // The supervisor task finds out what is wrong.
-            if is_lost(&error) && *order.owner == Owner::Shared {
+            if is_lost(&error) && *order.owner == SessionOwner::Shared {
                 self.tell(match &error {
                     CallError::NotSent(reason) => {
-                        Command::Suspect(lease.generation, reason.clone())
+                        BridgeCommand::Suspect(lease.generation, reason.clone())
                     }
-                    _ => Command::SignedOut(lease.generation),
+                    _ => BridgeCommand::SignedOut(lease.generation),
                 });
             }
             self.failed(error)
@@ -239,8 +239,8 @@ impl Bridge {
     /// One attempt on one session.
     async fn attempt(
         &self,
-        lease: &Lease,
-        order: Order<'_>,
+        lease: &SessionHandle,
+        order: ToolCall<'_>,
         arguments: Map<String, Value>,
         deadline: Instant,
     ) -> Result<String, CallError> {
@@ -249,19 +249,19 @@ impl Bridge {
     }
 
     /// Turns a failed attempt into the failure of the call.
-    fn failed(&self, error: CallError) -> Failure {
+    fn failed(&self, error: CallError) -> CallFailure {
         match error {
             // Report the whole timeout: the time that was left for this attempt does not help the
             // caller.
-            CallError::Timeout(_) => Failure::Call(CallError::Timeout(self.config.timeout)),
+            CallError::Timeout(_) => CallFailure::Call(CallError::Timeout(self.config.timeout)),
             CallError::NoToken(why) => self.without_token(&why),
-            error => Failure::Call(error),
+            error => CallFailure::Call(error),
         }
     }
 
     /// Waits for the outcome of the first attempt to connect, like a call that waits for a starting
     /// session. Until then the tools are unknown.
-    pub async fn introduced(&self, caller: CallerKey) -> Result<(), Failure> {
+    pub async fn introduced(&self, caller: CallerKey) -> Result<(), CallFailure> {
         if self.is_settled() {
             return Ok(());
         }
@@ -273,7 +273,11 @@ impl Bridge {
     }
 
     /// The shared session, after a short wait if it is starting.
-    async fn lease(&self, caller: CallerKey, deadline: Instant) -> Result<Arc<Lease>, Failure> {
+    async fn lease(
+        &self,
+        caller: CallerKey,
+        deadline: Instant,
+    ) -> Result<Arc<SessionHandle>, CallFailure> {
         match self.live.session.load_full() {
             Some(lease) => Ok(lease),
             None => self.lease_after(caller, 0, deadline).await,
@@ -286,11 +290,11 @@ impl Bridge {
         caller: CallerKey,
         generation: u64,
         deadline: Instant,
-    ) -> Result<Arc<Lease>, Failure> {
+    ) -> Result<Arc<SessionHandle>, CallFailure> {
         let _place = self.queue(caller)?;
         let mut status = self.status.subscribe();
         let patience = deadline.min(Instant::now() + START_WAIT_MAX);
-        self.tell(Command::Wake);
+        self.tell(BridgeCommand::Wake);
         loop {
             if let Some(lease) = self.live.session.load_full()
                 && lease.generation > generation
@@ -308,51 +312,55 @@ impl Bridge {
     }
 
     /// Whether waiting does not help, because no attempt to connect is about to start.
-    fn will_not_come(&self, status: &Status, generation: u64) -> bool {
+    fn will_not_come(&self, status: &BridgeStatus, generation: u64) -> bool {
         match status.phase {
-            Phase::Disabled | Phase::NeedsLogin => true,
-            Phase::Starting | Phase::Idle => false,
+            BridgePhase::Disabled | BridgePhase::NeedsLogin => true,
+            BridgePhase::Starting | BridgePhase::Idle => false,
             // The supervisor task has not noticed the loss yet.
-            Phase::Ready => self
+            BridgePhase::Ready => self
                 .live
                 .session
                 .load()
                 .as_ref()
                 .is_some_and(|lease| lease.generation != generation),
-            Phase::BackingOff | Phase::Failed => status
+            BridgePhase::BackingOff | BridgePhase::Failed => status
                 .retry_at
                 .is_some_and(|at| at.saturating_duration_since(Instant::now()) > RETRY_WAIT_MAX),
         }
     }
 
     /// The failure of a call in a status that allows no calls.
-    pub fn unavailable(&self, status: &Status) -> Failure {
+    pub fn unavailable(&self, status: &BridgeStatus) -> CallFailure {
         let bridge = self.name().to_string();
         let reason = status.reason.clone().unwrap_or_else(|| match status.phase {
-            Phase::Starting | Phase::Idle => "its server is still starting".to_owned(),
-            Phase::Ready
-            | Phase::Disabled
-            | Phase::NeedsLogin
-            | Phase::BackingOff
-            | Phase::Failed => "the connection to its server was lost".to_owned(),
+            BridgePhase::Starting | BridgePhase::Idle => "its server is still starting".to_owned(),
+            BridgePhase::Ready
+            | BridgePhase::Disabled
+            | BridgePhase::NeedsLogin
+            | BridgePhase::BackingOff
+            | BridgePhase::Failed => "the connection to its server was lost".to_owned(),
         });
         match status.phase {
-            Phase::Disabled => Failure::Disabled(bridge, reason),
-            Phase::NeedsLogin => match self.config.credential {
-                CredentialKind::Caller => Failure::ConnectRequired { bridge, reason },
-                CredentialKind::Group => Failure::NoCredential { bridge, reason },
-                CredentialKind::Shared => Failure::NeedsLogin { bridge, reason },
+            BridgePhase::Disabled => CallFailure::Disabled(bridge, reason),
+            BridgePhase::NeedsLogin => match self.config.credential {
+                CredentialScope::Caller => CallFailure::ConnectRequired { bridge, reason },
+                CredentialScope::Group => CallFailure::NoCredential { bridge, reason },
+                CredentialScope::Shared => CallFailure::NeedsLogin { bridge, reason },
             },
-            Phase::BackingOff | Phase::Failed if status.fault == Some(Fault::Refused) => {
-                Failure::Refused { bridge, reason }
+            BridgePhase::BackingOff | BridgePhase::Failed
+                if status.fault == Some(BridgeFault::Refused) =>
+            {
+                CallFailure::Refused { bridge, reason }
             }
-            Phase::Starting | Phase::Ready | Phase::Idle | Phase::BackingOff | Phase::Failed => {
-                Failure::Unavailable {
-                    bridge,
-                    reason,
-                    retry_after: status.retry_after(),
-                }
-            }
+            BridgePhase::Starting
+            | BridgePhase::Ready
+            | BridgePhase::Idle
+            | BridgePhase::BackingOff
+            | BridgePhase::Failed => CallFailure::Unavailable {
+                bridge,
+                reason,
+                retry_after: status.retry_after(),
+            },
         }
     }
 }
@@ -362,7 +370,7 @@ impl Bridge {
 /// calls.
 fn is_lost(error: &CallError) -> bool {
     match error {
-        CallError::NotSent(_) | CallError::NoToken(NoToken::NeedsLogin(_)) => true,
+        CallError::NotSent(_) | CallError::NoToken(TokenError::NeedsLogin(_)) => true,
         CallError::NoToken(_)
         | CallError::Lost
         | CallError::Rpc { .. }

@@ -45,7 +45,7 @@ impl Bridge {
     pub fn process_groups(&self) -> Vec<u32> {
         let shared = self.live.session.load_full();
         let leases = shared.into_iter().chain(self.pool.leases());
-        let group = |lease: Arc<super::handle::Lease>| lease.session.group;
+        let group = |lease: Arc<super::handle::SessionHandle>| lease.session.group;
         leases.filter_map(group).collect()
     }
 }

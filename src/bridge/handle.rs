@@ -9,26 +9,26 @@ use tokio::{
 };
 
 use super::{
-    call::Failure,
-    gathered::Gathered,
-    known::Notes,
-    opener::Opener,
-    pool::Pool,
-    slots::{Queued, Slots},
-    status::{Fault, Phase, Status},
-    toolset::Toolset,
+    call::CallFailure,
+    gathered::MergedToolList,
+    known::ToolListWriter,
+    opener::SessionFactory,
+    pool::SessionPool,
+    slots::{CallSlots, QueueGuard},
+    status::{BridgeFault, BridgePhase, BridgeStatus},
+    toolset::ToolList,
 };
 use crate::{
-    config::{self, CredentialKind, Standing},
-    mcp::{LastWords, ServerInfo, Session},
+    config::{self, BridgeAvailability, CredentialScope},
+    mcp::{LastOutput, ServerInfo, ServerSession},
     name::BridgeName,
-    rate::{CallerKey, Full},
-    telemetry::Tally,
+    rate::{CallerKey, FairShareError},
+    telemetry::BridgeCounters,
 };
 
 /// The commands to a bridge's task.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Command {
+pub(super) enum BridgeCommand {
     /// A call wants a session.
     Wake,
     /// End the session and reconnect immediately.
@@ -41,56 +41,56 @@ pub(super) enum Command {
 
 /// The live state of a bridge. Its task writes it; all others read it.
 #[derive(Debug)]
-pub struct Live {
+pub struct BridgeState {
     /// The session, while there is one.
-    pub(super) session: ArcSwapOption<Lease>,
+    pub(super) session: ArcSwapOption<SessionHandle>,
     /// The last known tools. They stay while the server is down.
-    pub tools: ArcSwap<Toolset>,
+    pub tools: ArcSwap<ToolList>,
     /// Flaws of the last tool list.
     pub(super) flaws: ArcSwap<Arc<[String]>>,
     /// What the server last reported about itself.
     pub server: ArcSwapOption<ServerInfo>,
     /// The last output of the last child process.
-    pub last_words: ArcSwapOption<LastWords>,
+    pub last_words: ArcSwapOption<LastOutput>,
 }
 
 /// A session with its generation.
 #[derive(Debug)]
-pub(super) struct Lease {
+pub(super) struct SessionHandle {
     /// Counts the sessions of a bridge.
     pub generation: u64,
     /// The session.
-    pub session: Session,
+    pub session: ServerSession,
 }
 
 /// A bridge, as the rest of the program sees it.
 #[derive(Debug)]
 pub struct Bridge {
     /// The configuration.
-    pub config: config::Bridge,
+    pub config: config::BridgeSettings,
     /// What the task publishes.
-    pub live: Live,
+    pub live: BridgeState,
     /// The counters for metrics.
-    pub tally: Arc<Tally>,
+    pub tally: Arc<BridgeCounters>,
     /// Opens sessions.
-    pub(super) opener: Opener,
+    pub(super) opener: SessionFactory,
     /// The sessions that belong to one owner each.
-    pub(super) pool: Pool,
+    pub(super) pool: SessionPool,
     /// The tools that these sessions listed.
-    pub(super) gathered: std::sync::Mutex<Gathered>,
+    pub(super) gathered: std::sync::Mutex<MergedToolList>,
     /// Stores the names of the published tools.
-    pub(super) notes: Notes,
+    pub(super) notes: ToolListWriter,
     /// Held while a tool list is published.
     pub(super) publishing: tokio::sync::Mutex<()>,
     /// The status.
-    pub(super) status: watch::Sender<Status>,
+    pub(super) status: watch::Sender<BridgeStatus>,
     /// The number of attempts to connect that have finished. The attempt of a lazy bridge includes
     /// the disconnect that follows.
     pub(super) attempts: watch::Sender<u64>,
     /// Sends commands to the task.
-    pub(super) commands: mpsc::Sender<Command>,
+    pub(super) commands: mpsc::Sender<BridgeCommand>,
     /// Calls in flight, and those that wait for a slot or for the server.
-    pub(super) slots: Arc<Slots>,
+    pub(super) slots: Arc<CallSlots>,
     /// Its share of the threads that check arguments.
     pub(super) checks: Arc<Semaphore>,
     /// When the last call ended.
@@ -102,20 +102,20 @@ pub struct Bridge {
 impl Bridge {
     /// Creates a bridge whose task is not running yet. Also returns the receiver of its commands.
     pub(super) fn new(
-        config: config::Bridge,
-        opener: Opener,
+        config: config::BridgeSettings,
+        opener: SessionFactory,
         changed: Arc<Notify>,
-    ) -> (Self, mpsc::Receiver<Command>) {
+    ) -> (Self, mpsc::Receiver<BridgeCommand>) {
         let (commands, inbox) = mpsc::channel(16);
         let status = match off(&config) {
-            None => Status::plain(Phase::Starting),
-            Some(reason) => Status::disabled(reason),
+            None => BridgeStatus::plain(BridgePhase::Starting),
+            Some(reason) => BridgeStatus::disabled(reason),
         };
-        let is_off = status.phase == Phase::Disabled;
+        let is_off = status.phase == BridgePhase::Disabled;
         let bridge = Self {
-            live: Live {
+            live: BridgeState {
                 session: ArcSwapOption::empty(),
-                tools: ArcSwap::from_pointee(Toolset::default()),
+                tools: ArcSwap::from_pointee(ToolList::default()),
                 flaws: ArcSwap::from_pointee(Arc::default()),
                 server: ArcSwapOption::empty(),
                 last_words: ArcSwapOption::empty(),
@@ -124,12 +124,12 @@ impl Bridge {
             status: watch::Sender::new(status),
             attempts: watch::Sender::new(u64::from(is_off)),
             commands,
-            slots: Slots::new(config.concurrency, config.queue),
+            slots: CallSlots::new(config.concurrency, config.queue),
             checks: Arc::new(Semaphore::new(1)),
             last_call: std::sync::Mutex::new(Instant::now()),
-            pool: Pool::new(config.sessions_max, config.session_idle),
+            pool: SessionPool::new(config.sessions_max, config.session_idle),
             gathered: std::sync::Mutex::default(),
-            notes: Notes::default(),
+            notes: ToolListWriter::default(),
             publishing: tokio::sync::Mutex::default(),
             opener,
             changed,
@@ -156,11 +156,14 @@ impl Bridge {
         // Read this before the status: a new session that connects after this publishes another
         // value, which stays.
         let known = self.live.tools.load();
-        let is_down = matches!(self.status().phase, Phase::BackingOff | Phase::Failed);
+        let is_down = matches!(
+            self.status().phase,
+            BridgePhase::BackingOff | BridgePhase::Failed
+        );
         if !is_down || known.entries.is_empty() {
             return false;
         }
-        let empty = Arc::new(Toolset::default());
+        let empty = Arc::new(ToolList::default());
         let found = self.live.tools.compare_and_swap(&known, empty);
         let is_dropped = Arc::ptr_eq(&found, &known);
         self.changed.notify_one();
@@ -170,20 +173,20 @@ impl Bridge {
     /// Whether the bridge is enabled: not disabled by the operator, no variable missing, and logged
     /// in if it waits for a login.
     pub fn is_on(&self) -> bool {
-        self.status.borrow().phase != Phase::Disabled
+        self.status.borrow().phase != BridgePhase::Disabled
     }
 
     /// Whether the bridge is on; if not, what it waits for.
-    pub fn standing(&self) -> Standing {
+    pub fn standing(&self) -> BridgeAvailability {
         if self.is_on() {
-            Standing::On
+            BridgeAvailability::On
         } else {
             self.config.standing_while_off()
         }
     }
 
     /// The current status.
-    pub fn status(&self) -> Status {
+    pub fn status(&self) -> BridgeStatus {
         self.status.borrow().clone()
     }
 
@@ -196,19 +199,19 @@ impl Bridge {
     /// Makes the task end the session and reconnect, and waits for the outcome.
     pub async fn restart(&self) {
         let before = *self.attempts.borrow();
-        self.tell(Command::Restart);
+        self.tell(BridgeCommand::Restart);
         self.attempted(before + 1).await;
     }
 
     /// Makes the task end the session and reconnect, without waiting.
     pub fn reconnect(&self) {
-        self.tell(Command::Restart);
+        self.tell(BridgeCommand::Restart);
     }
 
     /// Whether the first attempt to connect has finished.
     pub fn is_settled(&self) -> bool {
         // The status is set a moment before the attempt is counted.
-        *self.attempts.borrow() > 0 || self.status.borrow().phase == Phase::Ready
+        *self.attempts.borrow() > 0 || self.status.borrow().phase == BridgePhase::Ready
     }
 
     /// Waits until the first attempt to connect has finished.
@@ -222,11 +225,12 @@ impl Bridge {
         let mut status = self.status.subscribe();
         let outcome = status
             .wait_for(|it| {
-                it.fault == Some(Fault::Stillborn) || matches!(it.phase, Phase::Ready | Phase::Idle)
+                it.fault == Some(BridgeFault::Stillborn)
+                    || matches!(it.phase, BridgePhase::Ready | BridgePhase::Idle)
             })
             .await;
         let status = outcome.ok()?;
-        (status.fault == Some(Fault::Stillborn)).then(|| status.reason.clone())?
+        (status.fault == Some(BridgeFault::Stillborn)).then(|| status.reason.clone())?
     }
 
     /// Waits until this many attempts have finished. `self` holds the sender, so the channel stays
@@ -265,39 +269,39 @@ impl Bridge {
     }
 
     /// Sends a command. If the inbox is full, it already contains such a command.
-    pub(super) fn tell(&self, command: Command) {
+    pub(super) fn tell(&self, command: BridgeCommand) {
         if let Err(error) = self.commands.try_send(command) {
             tracing::debug!(bridge.name = %self.name(), %error, "the inbox of the bridge is full or closed; the command was dropped");
         }
     }
 
     /// Publishes a status.
-    pub(super) fn set_status(&self, status: Status) {
+    pub(super) fn set_status(&self, status: BridgeStatus) {
         self.status.send_replace(status);
         self.changed.notify_one();
     }
 
     /// Counts a waiting caller, unless too many wait already.
-    pub(super) fn queue(&self, caller: CallerKey) -> Result<Queued, Failure> {
+    pub(super) fn queue(&self, caller: CallerKey) -> Result<QueueGuard, CallFailure> {
         let queued = self.slots.wait(caller);
         queued.map_err(|full| self.busy(full))
     }
 
     /// The failure of a call for which there is no slot and no place in the queue.
-    pub(super) fn busy(&self, full: Full) -> Failure {
+    pub(super) fn busy(&self, full: FairShareError) -> CallFailure {
         let name = self.name().to_string();
         match full {
-            Full::All => Failure::Busy(name, self.config.concurrency),
-            Full::Own => Failure::OwnShare(name),
+            FairShareError::All => CallFailure::Busy(name, self.config.concurrency),
+            FairShareError::Own => CallFailure::OwnShare(name),
         }
     }
 }
 
 /// Why a bridge is disabled. If each group brings its own keys, the configuration need not contain
 /// any.
-pub(super) fn off(config: &config::Bridge) -> Option<&str> {
+pub(super) fn off(config: &config::BridgeSettings) -> Option<&str> {
     match &config.transport {
-        Err(disabled) if config.credential != CredentialKind::Group || !config.is_enabled => {
+        Err(disabled) if config.credential != CredentialScope::Group || !config.is_enabled => {
             Some(&disabled.0)
         }
         Ok(_) | Err(_) => None,

@@ -13,11 +13,11 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-use super::{handle::Bridge, toolset::Toolset};
+use super::{handle::Bridge, toolset::ToolList};
 use crate::{
-    access::{Explanation, View},
+    access::{AccessExplanation, Permissions},
     config,
-    credential::Credentials,
+    credential::CredentialProvider,
     name::{BridgeName, ToolName},
     near, plain_text,
     store::{Store, StoreError},
@@ -44,7 +44,7 @@ pub struct KnownTools {
 
 /// One tool as it stands in the database.
 #[derive(Debug, Serialize, Deserialize)]
-struct Written {
+struct StoredTool {
     /// The name that callers use.
     name: String,
     /// The name that the server uses.
@@ -58,7 +58,7 @@ struct Written {
 
 /// Writes the lists of a bridge into the database, the newest last.
 #[derive(Debug, Default)]
-pub(super) struct Notes {
+pub(super) struct ToolListWriter {
     /// Counts the lists.
     turns: Arc<AtomicU64>,
     /// The list that was last written, and its number.
@@ -92,7 +92,7 @@ impl KnownTools {
     }
 
     fn from_json(text: &str) -> Option<Self> {
-        let written: Vec<Written> = serde_json::from_str(text).ok()?;
+        let written: Vec<StoredTool> = serde_json::from_str(text).ok()?;
         let mut known = Self::default();
         for entry in written {
             let name = ToolName::parse(&entry.name)?;
@@ -107,7 +107,7 @@ impl KnownTools {
 /// A bridge that has tools, and none of this name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("bridge `{bridge}` has no tool `{tool}` now{meant}")]
-pub struct Unlisted {
+pub struct UnknownToolError {
     /// The bridge.
     bridge: String,
     /// The name, as much of it as goes into a sentence.
@@ -120,12 +120,12 @@ pub struct Unlisted {
 /// same facts. While nothing is known of the bridge's tools, the name alone decides, and where it depends on
 /// whether the tool only reads, the explanation says so.
 pub fn explain_tool(
-    view: &View,
+    view: &Permissions,
     bridge: &BridgeName,
-    config: Option<&config::Bridge>,
+    config: Option<&config::BridgeSettings>,
     tool: &str,
     known: Option<&KnownTools>,
-) -> Result<Explanation, Unlisted> {
+) -> Result<AccessExplanation, UnknownToolError> {
     let unlisted = || {
         let names = known.map_or(&[][..], KnownTools::tools).iter();
         let near = near::nearest(tool, names.map(|tool| tool.name.as_str()), NEAREST_MAX);
@@ -134,7 +134,7 @@ pub fn explain_tool(
             near => format!("; did you mean {}?", near::either(near)),
         };
         let shown: String = tool.chars().take(NAME_CHARS_SHOWN).collect();
-        Unlisted {
+        UnknownToolError {
             bridge: bridge.to_string(),
             tool: plain_text::line(&shown).into_owned(),
             meant,
@@ -145,7 +145,7 @@ pub fn explain_tool(
         return Ok(view.explain(bridge, Some(found)));
     }
     let name = ToolName::parse(tool).ok_or_else(unlisted)?;
-    let names = |config: &config::Bridge| {
+    let names = |config: &config::BridgeSettings| {
         let server_name = config.rename.get(tool).or_else(|| config.aliases.get(tool));
         server_name.cloned()
     };
@@ -154,7 +154,7 @@ pub fn explain_tool(
 }
 
 /// What stands in the database of these tools.
-fn to_json(set: &Toolset) -> String {
+fn to_json(set: &ToolList) -> String {
     let mut aliases = HashMap::<&ToolName, Vec<String>>::new();
     for (name, entry) in set.names() {
         if *name != entry.tool.name {
@@ -168,7 +168,7 @@ fn to_json(set: &Toolset) -> String {
         let tool = &entry.tool;
         let mut aliases = aliases.remove(&tool.name).unwrap_or_default();
         aliases.sort();
-        Written {
+        StoredTool {
             name: tool.name.to_string(),
             server_name: tool.server_name.to_string(),
             read_only: tool.read_only,
@@ -192,13 +192,13 @@ impl Bridge {
     }
 
     /// Writes down what is published now, beside the work of this bridge.
-    pub(super) fn note_listed(&self, set: &Arc<Toolset>) {
+    pub(super) fn note_listed(&self, set: &Arc<ToolList>) {
         let context = &self.opener.context;
         if !context.notes_tools {
             return;
         }
         let turn = self.notes.turns.fetch_add(1, Ordering::Relaxed) + 1;
-        let note = Note {
+        let note = PendingToolList {
             turn,
             turns: Arc::clone(&self.notes.turns),
             written: Arc::clone(&self.notes.written),
@@ -220,7 +220,7 @@ impl Bridge {
 }
 
 /// One list on its way into the database.
-struct Note {
+struct PendingToolList {
     /// Its number.
     turn: u64,
     /// The number of the newest list.
@@ -228,14 +228,14 @@ struct Note {
     /// The list that was last written, and its number.
     written: Arc<Mutex<(u64, String)>>,
     /// Where it goes.
-    credentials: Arc<Credentials>,
+    credentials: Arc<CredentialProvider>,
     /// Whose list it is.
     bridge: BridgeName,
     /// The list.
-    set: Arc<Toolset>,
+    set: Arc<ToolList>,
 }
 
-impl Note {
+impl PendingToolList {
     /// Writes the list down; false if that has to be tried again. A newer list makes it needless.
     async fn is_settled(&self) -> bool {
         let mut last = self.written.lock().await;

@@ -8,11 +8,11 @@ use tokio::{
 };
 
 use super::{
-    handle::{Bridge, Command},
-    status::{Phase, Status},
+    handle::{Bridge, BridgeCommand},
+    status::{BridgePhase, BridgeStatus},
     supervisor::Supervisor,
 };
-use crate::{config::OAuthGrant, credential::Owner, mcp::NoToken, secret::Secret};
+use crate::{config::OAuthGrant, credential::SessionOwner, mcp::TokenError, secret::Secret};
 
 /// A token that the server rejected is presented again after this time. The server may accept it
 /// later without a new login, and this avoids frequent retries.
@@ -20,7 +20,7 @@ pub(super) const SAME_AGAIN: Duration = Duration::from_mins(5);
 
 /// A login that the bridge waits for.
 #[derive(Debug)]
-pub(super) struct Login {
+pub(super) struct LoginWatcher {
     /// The bridge whose server needs the login.
     bridge: Arc<Bridge>,
     /// Changes whenever an account changes; `None` if accounts are not stored, so that a login is
@@ -30,11 +30,11 @@ pub(super) struct Login {
     refused: Option<Secret>,
 }
 
-impl Login {
+impl LoginWatcher {
     /// A wait for a token that differs from the current one.
     async fn after_this(bridge: &Arc<Bridge>) -> Self {
         let changes = bridge.opener.context.credentials.changes();
-        let refused = match bridge.token(&Owner::Shared).await {
+        let refused = match bridge.token(&SessionOwner::Shared).await {
             Some(Ok(token)) => Some(token),
             Some(Err(_)) | None => None,
         };
@@ -62,10 +62,10 @@ impl Login {
 
     /// Whether a token other than the rejected one is available.
     async fn has_come(&self) -> bool {
-        match self.bridge.token(&Owner::Shared).await {
-            Some(Err(NoToken::NeedsLogin(_) | NoToken::NeedsScope(_))) => false,
+        match self.bridge.token(&SessionOwner::Shared).await {
+            Some(Err(TokenError::NeedsLogin(_) | TokenError::NeedsScope(_))) => false,
             Some(Ok(token)) => self.refused != Some(token),
-            Some(Err(NoToken::Refused(_) | NoToken::Unavailable(_))) | None => true,
+            Some(Err(TokenError::Refused(_) | TokenError::Unavailable(_))) | None => true,
         }
     }
 }
@@ -73,24 +73,24 @@ impl Login {
 impl Supervisor {
     /// Waits for a login, with status `needs_login`, or `disabled` for a bridge that is enabled
     /// only after a login. The server is not contacted in the meantime.
-    pub(super) async fn wait_for_login(&mut self, why: &NoToken) {
+    pub(super) async fn wait_for_login(&mut self, why: &TokenError) {
         let reason = match &self.bridge.config.waits_for_login {
             Some(reason) => reason.clone(),
             None => format!("{why}: mcp-bridge login {}", self.bridge.name()),
         };
         let phase = match &self.bridge.config.waits_for_login {
-            Some(_) => Phase::Disabled,
-            None => Phase::NeedsLogin,
+            Some(_) => BridgePhase::Disabled,
+            None => BridgePhase::NeedsLogin,
         };
         tracing::info!(bridge.name = %self.bridge.name(), %reason, "the bridge waits for a login");
-        self.bridge.set_status(Status {
+        self.bridge.set_status(BridgeStatus {
             reason: Some(reason),
-            ..Status::plain(phase)
+            ..BridgeStatus::plain(phase)
         });
         self.bridge.note_attempt();
         let mut login = tokio::select! {
             () = self.stop.cancelled() => return,
-            login = Login::after_this(&self.bridge) => login,
+            login = LoginWatcher::after_this(&self.bridge) => login,
         };
         let again = login.refused.as_ref().map(|_| Instant::now() + SAME_AGAIN);
         loop {
@@ -99,8 +99,8 @@ impl Supervisor {
                 () = login.comes() => return,
                 () = at(again) => return,
                 command = self.inbox.recv() => match command {
-                    Some(Command::Restart) | None => return,
-                    Some(Command::Wake | Command::Suspect(..) | Command::SignedOut(_)) => {}
+                    Some(BridgeCommand::Restart) | None => return,
+                    Some(BridgeCommand::Wake | BridgeCommand::Suspect(..) | BridgeCommand::SignedOut(_)) => {}
                 },
             }
         }
@@ -108,18 +108,18 @@ impl Supervisor {
 
     /// The login that would end another wait early: a server may answer an unknown token with any
     /// error. `None` if the bridge has no interactive login, or has no token yet.
-    pub(super) async fn next_login(&self) -> Option<Login> {
+    pub(super) async fn next_login(&self) -> Option<LoginWatcher> {
         let oauth = self.bridge.config.oauth()?;
         if oauth.grant != OAuthGrant::AuthorizationCode {
             return None;
         }
-        let login = Login::after_this(&self.bridge).await;
+        let login = LoginWatcher::after_this(&self.bridge).await;
         login.refused.is_some().then_some(login)
     }
 }
 
 /// Waits for a login, or forever if there is none to wait for.
-pub(super) async fn comes(login: &mut Option<Login>) {
+pub(super) async fn comes(login: &mut Option<LoginWatcher>) {
     match login {
         Some(login) => login.comes().await,
         None => std::future::pending().await,

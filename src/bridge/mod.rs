@@ -1,7 +1,7 @@
 //! //! Bridges: one supervised task for each bridge.
 //!
-//! [`Registry`] owns the tasks and turns a configuration into running bridges. [`Bridge`] is the
-//! cheap handle that callers hold. [`catalogue::Catalogue`] holds everything that the bridges
+//! [`BridgeRegistry`] owns the tasks and turns a configuration into running bridges. [`Bridge`] is the
+//! cheap handle that callers hold. [`catalogue::ToolCatalog`] holds everything that the bridges
 //! publish and is swapped as one value.
 
 mod call;
@@ -27,12 +27,12 @@ mod supervisor;
 mod toolset;
 mod traced;
 
-pub use call::{Failure, Order};
-pub use checks::Unaccepted;
+pub use call::{CallFailure, ToolCall};
+pub use checks::ArgumentCheckError;
 pub use handle::Bridge;
 pub use known::{KnownTools, explain_tool};
-pub use registry::{Context, Registry};
-pub use reload::{Reloader, Source};
-pub use roster::Roster;
-pub use status::Phase;
-pub use toolset::Entry;
+pub use registry::{BridgeContext, BridgeRegistry};
+pub use reload::{ConfigReloader, Source};
+pub use roster::BridgeSet;
+pub use status::BridgePhase;
+pub use toolset::ToolEntry;

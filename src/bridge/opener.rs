@@ -1,4 +1,4 @@
-//! [`Opener`]: opens the sessions of a bridge, both shared ones and those of one owner.
+//! [`SessionFactory`]: opens the sessions of a bridge, both shared ones and those of one owner.
 
 use std::sync::Arc;
 
@@ -6,15 +6,18 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    call::Failure,
+    call::CallFailure,
     handle::Bridge,
-    registry::Context,
-    toolset::{Toolset, holds_secret},
+    registry::BridgeContext,
+    toolset::{ToolList, holds_secret},
 };
 use crate::{
-    config::{CredentialKind, Flavor},
-    credential::{Denied, Owner},
-    mcp::{Bounds, ConnectError, Connector, Courier, Known, NoToken, Session},
+    config::{CredentialScope, Flavor},
+    credential::{CredentialError, SessionOwner},
+    mcp::{
+        AnswerLimits, AuthorizedClient, ConnectError, DetectedProtocol, ServerConnector,
+        ServerSession, TokenError,
+    },
     secret::Redactor,
 };
 
@@ -23,41 +26,41 @@ const WARNINGS_LOGGED_MAX: usize = 20;
 
 /// What opening a session needs.
 #[derive(Debug)]
-pub(super) struct Opener {
+pub(super) struct SessionFactory {
     /// What all bridges share.
-    pub context: Context,
+    pub context: BridgeContext,
     /// How tools are published.
     pub flavor: Flavor,
     /// Size limits of a result and of a tool list.
-    pub bounds: Bounds,
+    pub bounds: AnswerLimits,
     /// Ends every session of the bridge.
     pub stop: CancellationToken,
 }
 
 /// Why a session could not be opened.
 #[derive(Debug, Clone)]
-pub(super) enum Unopened {
+pub(super) enum SessionOpenError {
     /// The owner has no credential for the server.
-    Denied(Denied),
+    Denied(CredentialError),
     /// Connecting to the server failed.
     Connect(ConnectError),
 }
 
 impl Bridge {
     /// Builds the connector for an owner's sessions.
-    async fn connector(&self, owner: &Owner) -> Result<Connector, Denied> {
+    async fn connector(&self, owner: &SessionOwner) -> Result<ServerConnector, CredentialError> {
         let opener = &self.opener;
         let shown = opener
             .context
             .credentials
             .shown(&self.config, owner)
             .await?;
-        Ok(Connector {
+        Ok(ServerConnector {
             bridge: self.name().clone(),
             transport: shown.transport,
             limit: self.config.connect_timeout,
             bounds: opener.bounds,
-            courier: Courier {
+            courier: AuthorizedClient {
                 client: shown.client.unwrap_or_else(|| opener.context.http.clone()),
                 credential: shown.credential,
             },
@@ -72,20 +75,27 @@ impl Bridge {
     }
 
     /// Connects for an owner.
-    pub(super) async fn open(&self, owner: &Owner, known: Known) -> Result<Session, Unopened> {
-        let connector = self.connector(owner).await.map_err(Unopened::Denied)?;
+    pub(super) async fn open(
+        &self,
+        owner: &SessionOwner,
+        known: DetectedProtocol,
+    ) -> Result<ServerSession, SessionOpenError> {
+        let connector = self
+            .connector(owner)
+            .await
+            .map_err(SessionOpenError::Denied)?;
         let mut last_words = None;
         let connected = connector.connect(known, &mut last_words).await;
         // Other users must not read the output of one owner's process.
-        if *owner == Owner::Shared {
+        if *owner == SessionOwner::Shared {
             self.live.last_words.store(last_words);
         }
-        connected.map_err(Unopened::Connect)
+        connected.map_err(SessionOpenError::Connect)
     }
 
     /// Reads the tool list of the shared session and swaps the published tools.
-    pub(super) async fn read_tools(&self, session: &Session) -> Result<(), ConnectError> {
-        let list = self.list_tools(&Owner::Shared, session).await?;
+    pub(super) async fn read_tools(&self, session: &ServerSession) -> Result<(), ConnectError> {
+        let list = self.list_tools(&SessionOwner::Shared, session).await?;
         self.publish_tools(list).await
     }
 
@@ -94,8 +104,8 @@ impl Bridge {
     /// changed.
     pub(super) async fn list_tools(
         &self,
-        owner: &Owner,
-        session: &Session,
+        owner: &SessionOwner,
+        session: &ServerSession,
     ) -> Result<Vec<Value>, ConnectError> {
         let mut list = session.list_tools(self.config.connect_timeout).await?;
         self.live.flaws.store(Arc::new(session.flaws().into()));
@@ -128,11 +138,11 @@ impl Bridge {
     }
 
     /// Compiles the tools on a thread where they do not block the async runtime.
-    async fn compile(&self, list: Vec<Value>) -> Result<Toolset, ConnectError> {
+    async fn compile(&self, list: Vec<Value>) -> Result<ToolList, ConnectError> {
         let (config, flavor) = (self.config.clone(), self.opener.flavor);
         let (old, redactor) = (self.live.tools.load_full(), self.redactor().clone());
         let flaws = Arc::clone(&**self.live.flaws.load());
-        let compiling = move || Toolset::compile(list, flaws, &config, flavor, &old, &redactor);
+        let compiling = move || ToolList::compile(list, flaws, &config, flavor, &old, &redactor);
         let compiled = self.opener.context.tracker.spawn_blocking(compiling);
         compiled.await.map_err(|error| {
             ConnectError::Protocol(format!("its tools cannot be compiled: {error}"))
@@ -140,16 +150,16 @@ impl Bridge {
     }
 
     /// Turns a failure to open a session into the failure of a call.
-    pub(super) fn unopened(&self, unopened: Unopened) -> Failure {
+    pub(super) fn unopened(&self, unopened: SessionOpenError) -> CallFailure {
         let bridge = self.name().to_string();
         match unopened {
-            Unopened::Denied(denied) => self.denied(denied),
-            Unopened::Connect(ConnectError::NoToken(why)) => self.without_token(&why),
-            Unopened::Connect(error @ ConnectError::Auth(..)) => Failure::Refused {
+            SessionOpenError::Denied(denied) => self.denied(denied),
+            SessionOpenError::Connect(ConnectError::NoToken(why)) => self.without_token(&why),
+            SessionOpenError::Connect(error @ ConnectError::Auth(..)) => CallFailure::Refused {
                 bridge,
                 reason: error.to_string(),
             },
-            Unopened::Connect(error) => Failure::Unavailable {
+            SessionOpenError::Connect(error) => CallFailure::Unavailable {
                 bridge,
                 reason: error.to_string(),
                 retry_after: 5,
@@ -158,11 +168,11 @@ impl Bridge {
     }
 
     /// Turns a missing credential of the owner into the failure of a call.
-    pub fn denied(&self, denied: Denied) -> Failure {
+    pub fn denied(&self, denied: CredentialError) -> CallFailure {
         let bridge = self.name().to_string();
         match denied {
-            Denied::NoKeys(reason) => Failure::NoCredential { bridge, reason },
-            Denied::Unusable(reason) => Failure::Unavailable {
+            CredentialError::NoKeys(reason) => CallFailure::NoCredential { bridge, reason },
+            CredentialError::Unusable(reason) => CallFailure::Unavailable {
                 bridge,
                 reason,
                 retry_after: 60,
@@ -171,23 +181,23 @@ impl Bridge {
     }
 
     /// Turns a missing token into the failure of a call.
-    pub(super) fn without_token(&self, why: &NoToken) -> Failure {
+    pub(super) fn without_token(&self, why: &TokenError) -> CallFailure {
         let bridge = self.name().to_string();
         let reason = why.to_string();
         match (why, self.config.credential) {
-            (NoToken::Refused(_), _) => Failure::Refused { bridge, reason },
-            (NoToken::Unavailable(_), _) => Failure::Unavailable {
+            (TokenError::Refused(_), _) => CallFailure::Refused { bridge, reason },
+            (TokenError::Unavailable(_), _) => CallFailure::Unavailable {
                 bridge,
                 reason,
                 retry_after: 5,
             },
-            (NoToken::NeedsLogin(_) | NoToken::NeedsScope(_), CredentialKind::Caller) => {
-                Failure::ConnectRequired { bridge, reason }
+            (TokenError::NeedsLogin(_) | TokenError::NeedsScope(_), CredentialScope::Caller) => {
+                CallFailure::ConnectRequired { bridge, reason }
             }
             (
-                NoToken::NeedsLogin(_) | NoToken::NeedsScope(_),
-                CredentialKind::Shared | CredentialKind::Group,
-            ) => Failure::NeedsLogin { bridge, reason },
+                TokenError::NeedsLogin(_) | TokenError::NeedsScope(_),
+                CredentialScope::Shared | CredentialScope::Group,
+            ) => CallFailure::NeedsLogin { bridge, reason },
         }
     }
 }

@@ -9,18 +9,18 @@ use tokio::{
 };
 
 use super::{
-    call::{Failure, START_WAIT_MAX},
-    handle::{Bridge, Command, Lease, off},
-    opener::Unopened,
-    pool::{Seat, Seated, Turn},
-    relist::Relist,
-    status::{Phase, Status},
+    call::{CallFailure, START_WAIT_MAX},
+    handle::{Bridge, BridgeCommand, SessionHandle, off},
+    opener::SessionOpenError,
+    pool::{PoolEntry, SessionCheckout, Turn},
+    relist::RelistSchedule,
+    status::{BridgePhase, BridgeStatus},
     supervisor::Supervisor,
 };
 use crate::{
-    config::CredentialKind,
-    credential::Owner,
-    mcp::{ConnectError, NoToken, Session},
+    config::CredentialScope,
+    credential::SessionOwner,
+    mcp::{ConnectError, ServerSession, TokenError},
     rate::CallerKey,
     secret::Secret,
 };
@@ -29,18 +29,18 @@ use crate::{
 const SEATS_MAX: usize = 3;
 
 /// The session that was opened at a seat; `None` if the seat was given up in the meantime.
-type Opened = Result<Option<Arc<Lease>>, Failure>;
+type Opened = Result<Option<Arc<SessionHandle>>, CallFailure>;
 
 impl Bridge {
     /// Returns the session of an owner. Opens it if there is none.
     pub(super) async fn owned(
         self: &Arc<Self>,
-        owner: &Owner,
+        owner: &SessionOwner,
         deadline: Instant,
-    ) -> Result<(Seated, Arc<Lease>), Failure> {
+    ) -> Result<(SessionCheckout, Arc<SessionHandle>), CallFailure> {
         let patience = deadline.min(Instant::now() + START_WAIT_MAX);
         for _ in 0..SEATS_MAX {
-            let busy = || Failure::Busy(self.name().to_string(), self.config.sessions_max);
+            let busy = || CallFailure::Busy(self.name().to_string(), self.config.sessions_max);
             let seated = self.pool.sit(owner).ok_or_else(busy)?;
             if let Some(lease) = seated.seat.lease() {
                 return Ok((seated, lease));
@@ -55,8 +55,8 @@ impl Bridge {
     }
 
     /// A failure that a later retry may resolve.
-    fn not_yet(&self, reason: &str) -> Failure {
-        Failure::Unavailable {
+    fn not_yet(&self, reason: &str) -> CallFailure {
+        CallFailure::Unavailable {
             bridge: self.name().to_string(),
             reason: reason.to_owned(),
             retry_after: 1,
@@ -65,7 +65,7 @@ impl Bridge {
 
     /// Returns the session of a seat. The first call that needs it opens it in a separate task.
     /// That caller may hang up; a slow server would never start if each hang-up ended it.
-    async fn opened(self: &Arc<Self>, seat: &Arc<Seat>) -> Opened {
+    async fn opened(self: &Arc<Self>, seat: &Arc<PoolEntry>) -> Opened {
         let trouble = Arc::clone(&seat.turn).lock_owned().await;
         if let Some(lease) = seat.lease() {
             return Ok(Some(lease));
@@ -91,7 +91,7 @@ impl Bridge {
     }
 
     /// Opens the session of a seat. The caller holds the seat's turn.
-    async fn open_at(self: Arc<Self>, seat: Arc<Seat>, mut trouble: Turn) -> Opened {
+    async fn open_at(self: Arc<Self>, seat: Arc<PoolEntry>, mut trouble: Turn) -> Opened {
         let connecting = async {
             match self.refused_before(&seat.owner).await {
                 Some(failure) => Err(failure),
@@ -128,7 +128,7 @@ impl Bridge {
 
     /// Returns the recorded failure of an owner if their last session recently sent too much, or if
     /// the server rejected the token that they still have.
-    async fn refused_before(&self, owner: &Owner) -> Option<Failure> {
+    async fn refused_before(&self, owner: &SessionOwner) -> Option<CallFailure> {
         if let Some(failure) = self.pool.unruly.get(owner) {
             return Some(failure);
         }
@@ -141,7 +141,7 @@ impl Bridge {
 
     /// Records why a session could not be opened. If the server rejected a token that has not
     /// expired, this avoids asking the server again with every call.
-    async fn noted(&self, owner: &Owner, unopened: Unopened) -> Failure {
+    async fn noted(&self, owner: &SessionOwner, unopened: SessionOpenError) -> CallFailure {
         let failure = self.unopened(unopened);
         if failure.wants_login()
             && let Some(Ok(token)) = self.token(owner).await
@@ -153,11 +153,14 @@ impl Bridge {
     }
 
     /// Connects, reads the tools, and starts the task that serves the session.
-    async fn connect_at(self: &Arc<Self>, seat: &Arc<Seat>) -> Result<Arc<Lease>, Unopened> {
+    async fn connect_at(
+        self: &Arc<Self>,
+        seat: &Arc<PoolEntry>,
+    ) -> Result<Arc<SessionHandle>, SessionOpenError> {
         let session = self.open(&seat.owner, self.pool.known()).await?;
         self.pool.learn(session.known);
         // If there is a shared session, the shared session publishes the tools.
-        let publishes = self.config.credential != CredentialKind::Shared;
+        let publishes = self.config.credential != CredentialScope::Shared;
         if publishes {
             if let Err(error) = self.read_owned_tools(&seat.owner, &session).await {
                 session.close().await;
@@ -181,10 +184,10 @@ impl Bridge {
     }
 
     /// Serves an owner's session until it ends or must be ended.
-    async fn attend(self: &Arc<Self>, seat: &Seat, lease: &Lease, publishes: bool) {
+    async fn attend(self: &Arc<Self>, seat: &PoolEntry, lease: &SessionHandle, publishes: bool) {
         let session = &lease.session;
         let following = async {
-            let mut relist = Relist::default();
+            let mut relist = RelistSchedule::default();
             loop {
                 session.tools_changed.notified().await;
                 let began = Instant::now();
@@ -209,11 +212,11 @@ impl Bridge {
     }
 
     /// Records why the bridge ended a session: the server would flood the owner's next session too.
-    fn note_ended(&self, owner: &Owner, session: &Session) {
+    fn note_ended(&self, owner: &SessionOwner, session: &ServerSession) {
         if let Some(reason) = session.ended_because() {
             let error = ConnectError::Ended(reason);
             tracing::warn!(bridge.name = %self.name(), %error, "the bridge ended a session");
-            let failure = self.unopened(Unopened::Connect(error));
+            let failure = self.unopened(SessionOpenError::Connect(error));
             self.pool.unruly.insert(owner.clone(), failure);
         }
     }
@@ -221,26 +224,26 @@ impl Bridge {
     /// Publishes the status of a bridge that has only sessions of owners. A failure of one owner
     /// does not affect it.
     fn tell_own_status(&self) {
-        if self.config.credential == CredentialKind::Shared || self.opener.stop.is_cancelled() {
+        if self.config.credential == CredentialScope::Shared || self.opener.stop.is_cancelled() {
             return;
         }
         let status = if self.pool.len() > 0 {
-            Status::plain(Phase::Ready)
+            BridgeStatus::plain(BridgePhase::Ready)
         } else if !self.live.tools.load().entries.is_empty() {
-            Status::plain(Phase::Idle)
+            BridgeStatus::plain(BridgePhase::Idle)
         } else {
             let name = self.name();
             let reason = match self.config.credential {
-                CredentialKind::Group => {
+                CredentialScope::Group => {
                     "its tools are unknown until a member of a group with keys calls it".to_owned()
                 }
-                CredentialKind::Caller | CredentialKind::Shared => {
+                CredentialScope::Caller | CredentialScope::Shared => {
                     format!("no user has connected an account yet at /oauth/{name}/connect")
                 }
             };
-            Status {
+            BridgeStatus {
                 reason: Some(reason),
-                ..Status::plain(Phase::NeedsLogin)
+                ..BridgeStatus::plain(BridgePhase::NeedsLogin)
             }
         };
         self.set_status(status);
@@ -248,7 +251,7 @@ impl Bridge {
 
     /// Whether the tools are still unknown, so that the session of a caller must list them.
     pub fn learns_from_callers(&self) -> bool {
-        self.config.credential != CredentialKind::Shared
+        self.config.credential != CredentialScope::Shared
             && self.live.tools.load().entries.is_empty()
             && off(&self.config).is_none()
     }
@@ -257,16 +260,16 @@ impl Bridge {
     /// before the first call.
     pub async fn welcome(
         self: &Arc<Self>,
-        owner: &Owner,
+        owner: &SessionOwner,
         caller: CallerKey,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CallFailure> {
         let _place = self.queue(caller)?;
         let deadline = Instant::now() + self.config.connect_timeout;
         self.owned(owner, deadline).await.map(|_seated| ())
     }
 
     /// Ends the session of an owner who disconnected their account.
-    pub fn dismiss(&self, owner: &Owner) {
+    pub fn dismiss(&self, owner: &SessionOwner) {
         self.pool.dismiss(owner);
     }
 }
@@ -284,8 +287,8 @@ impl Supervisor {
             tokio::select! {
                 () = stop.cancelled() => break,
                 command = self.inbox.recv() => match command {
-                    Some(Command::Restart) => self.bridge.pool.clear(),
-                    Some(Command::Wake | Command::Suspect(..) | Command::SignedOut(_)) => {}
+                    Some(BridgeCommand::Restart) => self.bridge.pool.clear(),
+                    Some(BridgeCommand::Wake | BridgeCommand::Suspect(..) | BridgeCommand::SignedOut(_)) => {}
                     None => break,
                 }
             }
@@ -297,7 +300,7 @@ impl Supervisor {
 
 impl Bridge {
     /// The token of an owner, or why there is none; `None` if the server needs no token.
-    pub(super) async fn token(&self, owner: &Owner) -> Option<Result<Secret, NoToken>> {
+    pub(super) async fn token(&self, owner: &SessionOwner) -> Option<Result<Secret, TokenError>> {
         let credentials = &self.opener.context.credentials;
         let shown = credentials.shown(&self.config, owner).await.ok()?;
         Some(shown.credential?.token().await)
@@ -305,8 +308,12 @@ impl Bridge {
 
     /// Explains why a session could not be opened. A rejected token explains more than the
     /// connection that closed because of it.
-    pub(super) async fn explained(&self, owner: &Owner, error: ConnectError) -> Unopened {
+    pub(super) async fn explained(
+        &self,
+        owner: &SessionOwner,
+        error: ConnectError,
+    ) -> SessionOpenError {
         let no_token = self.token(owner).await.and_then(Result::err);
-        Unopened::Connect(no_token.map_or(error, ConnectError::NoToken))
+        SessionOpenError::Connect(no_token.map_or(error, ConnectError::NoToken))
     }
 }

@@ -6,10 +6,10 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{gathered::Gathered, handle::Bridge, toolset::without_secrets};
+use super::{gathered::MergedToolList, handle::Bridge, toolset::without_secrets};
 use crate::{
-    credential::Owner,
-    mcp::{ConnectError, Session},
+    credential::SessionOwner,
+    mcp::{ConnectError, ServerSession},
 };
 
 impl Bridge {
@@ -17,8 +17,8 @@ impl Bridge {
     /// list.
     pub(super) async fn read_owned_tools(
         self: &Arc<Self>,
-        owner: &Owner,
-        session: &Session,
+        owner: &SessionOwner,
+        session: &ServerSession,
     ) -> Result<(), ConnectError> {
         let list = self.list_tools(owner, session).await?;
         if self.gather(Some(owner), list).await? {
@@ -31,7 +31,7 @@ impl Bridge {
     /// changed.
     async fn gather(
         &self,
-        owner: Option<&Owner>,
+        owner: Option<&SessionOwner>,
         mut list: Vec<Value>,
     ) -> Result<bool, ConnectError> {
         let _turn = self.publishing.lock().await;
@@ -54,7 +54,7 @@ impl Bridge {
     }
 
     /// Forgets which tools the ended session of an owner listed.
-    pub(super) fn forget_shown(&self, owner: &Owner) {
+    pub(super) fn forget_shown(&self, owner: &SessionOwner) {
         if !self.pool.has(owner) {
             self.gathered().leave(owner);
         }
@@ -66,7 +66,7 @@ impl Bridge {
         *self.gathered() = known;
     }
 
-    fn gathered(&self) -> MutexGuard<'_, Gathered> {
+    fn gathered(&self) -> MutexGuard<'_, MergedToolList> {
         self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -1,4 +1,4 @@
-//! [`Pool`]: the sessions of a bridge that has one session per owner.
+//! [`SessionPool`]: the sessions of a bridge that has one session per owner.
 //!
 //! The first call of an owner opens the session, their number is bounded, and idle sessions end. An
 //! error in one of them is reported to its owner only and does not change the status of the bridge.
@@ -20,10 +20,10 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{call::Failure, handle::Lease, login::SAME_AGAIN, status::Backoff};
+use super::{call::CallFailure, handle::SessionHandle, login::SAME_AGAIN, status::Backoff};
 use crate::{
-    credential::Owner,
-    mcp::{Known, Session},
+    credential::SessionOwner,
+    mcp::{DetectedProtocol, ServerSession},
     secret::Secret,
 };
 
@@ -41,9 +41,9 @@ const REFUSED_MAX: u64 = 10_000;
 
 /// The sessions of one bridge that belong to one owner each.
 #[derive(Debug)]
-pub(super) struct Pool {
+pub(super) struct SessionPool {
     /// The place of each owner.
-    seats: Mutex<HashMap<Owner, Arc<Seat>>>,
+    seats: Mutex<HashMap<SessionOwner, Arc<PoolEntry>>>,
     /// The maximum number of sessions.
     max: usize,
     /// A session ends after this long without a call.
@@ -51,26 +51,26 @@ pub(super) struct Pool {
     /// Counts sessions.
     generation: AtomicU64,
     /// What one connect learned about the server, for the next.
-    known: Mutex<Known>,
+    known: Mutex<DetectedProtocol>,
     /// Tokens that the server rejected although they have not expired, and what their owner was
     /// told.
-    pub refused: Cache<Owner, (Secret, Failure)>,
+    pub refused: Cache<SessionOwner, (Secret, CallFailure)>,
     /// Owners whose session was ended because of what its server sent, and the error that they get
     /// for a while.
-    pub unruly: Cache<Owner, Failure>,
+    pub unruly: Cache<SessionOwner, CallFailure>,
     /// The tasks that open and serve sessions.
     pub tasks: TaskTracker,
 }
 
 /// The place of one owner.
 #[derive(Debug)]
-pub(super) struct Seat {
+pub(super) struct PoolEntry {
     /// The owner.
-    pub owner: Owner,
+    pub owner: SessionOwner,
     /// Held by the one task that opens the session.
-    pub turn: Arc<tokio::sync::Mutex<Trouble>>,
+    pub turn: Arc<tokio::sync::Mutex<OpenBackoff>>,
     /// The session, while there is one.
-    lease: ArcSwapOption<Lease>,
+    lease: ArcSwapOption<SessionHandle>,
     /// Calls that use the session or are about to.
     calls: AtomicUsize,
     /// When the last call ended.
@@ -80,25 +80,25 @@ pub(super) struct Seat {
 }
 
 /// The turn to open a session.
-pub(super) type Turn = OwnedMutexGuard<Trouble>;
+pub(super) type Turn = OwnedMutexGuard<OpenBackoff>;
 
 /// What went wrong when the session was last opened.
 #[derive(Debug, Default)]
-pub(super) struct Trouble {
+pub(super) struct OpenBackoff {
     /// Counts consecutive failures.
     backoff: Backoff,
     /// The error to return without another attempt, and until when.
-    last: Option<(Instant, Failure)>,
+    last: Option<(Instant, CallFailure)>,
 }
 
 /// A call that uses a seat. The session does not end while the call runs.
 #[derive(Debug)]
-pub(super) struct Seated {
+pub(super) struct SessionCheckout {
     /// The seat.
-    pub seat: Arc<Seat>,
+    pub seat: Arc<PoolEntry>,
 }
 
-impl Pool {
+impl SessionPool {
     /// An empty pool.
     pub fn new(max: usize, idle: Duration) -> Self {
         Self {
@@ -127,7 +127,7 @@ impl Pool {
     }
 
     /// Whether an owner has a place.
-    pub fn has(&self, owner: &Owner) -> bool {
+    pub fn has(&self, owner: &SessionOwner) -> bool {
         self.lock().contains_key(owner)
     }
 
@@ -141,27 +141,27 @@ impl Pool {
     }
 
     /// The open sessions.
-    pub fn leases(&self) -> Vec<Arc<Lease>> {
+    pub fn leases(&self) -> Vec<Arc<SessionHandle>> {
         let seats = self.lock();
         seats.values().filter_map(|seat| seat.lease()).collect()
     }
 
     /// What is known about the server.
-    pub fn known(&self) -> Known {
+    pub fn known(&self) -> DetectedProtocol {
         *self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Stores what is known about the server.
-    pub fn learn(&self, known: Known) {
+    pub fn learn(&self, known: DetectedProtocol) {
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = known;
     }
 
     /// Returns the place of an owner. Without a free place, the owner whose last call is longest
     /// ago loses theirs. Returns `None` if every owner has a call in flight.
-    pub fn sit(&self, owner: &Owner) -> Option<Seated> {
+    pub fn sit(&self, owner: &SessionOwner) -> Option<SessionCheckout> {
         let mut seats = self.lock();
         if let Some(seat) = seats.get(owner).filter(|seat| !seat.stop.is_cancelled()) {
-            return Some(Seated::at(seat));
+            return Some(SessionCheckout::at(seat));
         }
         if !seats.contains_key(owner) && seats.len() >= self.max {
             let longest = seats
@@ -172,7 +172,7 @@ impl Pool {
             longest.stop.cancel();
             seats.remove(&longest.owner);
         }
-        let seat = Arc::new(Seat {
+        let seat = Arc::new(PoolEntry {
             owner: owner.clone(),
             turn: Arc::default(),
             lease: ArcSwapOption::empty(),
@@ -180,21 +180,21 @@ impl Pool {
             last_call: Mutex::new(Instant::now()),
             stop: CancellationToken::new(),
         });
-        let seated = Seated::at(&seat);
+        let seated = SessionCheckout::at(&seat);
         seats.insert(owner.clone(), seat);
         Some(seated)
     }
 
     /// Ends the session of an owner, if there is one.
-    pub fn dismiss(&self, owner: &Owner) {
+    pub fn dismiss(&self, owner: &SessionOwner) {
         if let Some(seat) = self.lock().remove(owner) {
             seat.stop.cancel();
         }
     }
 
     /// Attaches a session to its seat.
-    pub fn seat(&self, seat: &Seat, session: Session) -> Arc<Lease> {
-        let lease = Arc::new(Lease {
+    pub fn seat(&self, seat: &PoolEntry, session: ServerSession) -> Arc<SessionHandle> {
+        let lease = Arc::new(SessionHandle {
             generation: self.generation.fetch_add(1, Ordering::Relaxed) + 1,
             session,
         });
@@ -204,7 +204,7 @@ impl Pool {
 
     /// Waits until a session may end: its owner lost the place, or made no call within the idle
     /// limit.
-    pub async fn over(&self, seat: &Seat) {
+    pub async fn over(&self, seat: &PoolEntry) {
         loop {
             let left = self.idle.saturating_sub(seat.rested());
             tokio::select! {
@@ -219,7 +219,7 @@ impl Pool {
     }
 
     /// Withdraws a session, lets its calls finish, and closes it.
-    pub async fn retire(&self, seat: &Arc<Seat>, lease: &Lease) {
+    pub async fn retire(&self, seat: &Arc<PoolEntry>, lease: &SessionHandle) {
         self.leave(seat);
         seat.lease.store(None);
         if !lease.session.has_ended() {
@@ -237,7 +237,7 @@ impl Pool {
     }
 
     /// Gives up the seat, unless the owner has a new one by now.
-    pub fn leave(&self, seat: &Arc<Seat>) {
+    pub fn leave(&self, seat: &Arc<PoolEntry>) {
         seat.stop.cancel();
         let mut seats = self.lock();
         if seats
@@ -248,14 +248,14 @@ impl Pool {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Owner, Arc<Seat>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<SessionOwner, Arc<PoolEntry>>> {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Seat {
+impl PoolEntry {
     /// The session, if it is up.
-    pub fn lease(&self) -> Option<Arc<Lease>> {
+    pub fn lease(&self) -> Option<Arc<SessionHandle>> {
         self.lease.load_full()
     }
 
@@ -287,20 +287,20 @@ impl Seat {
     }
 }
 
-impl Trouble {
+impl OpenBackoff {
     /// The error to return without another attempt, if the last attempt failed recently.
-    pub fn told(&self) -> Option<Failure> {
+    pub fn told(&self) -> Option<CallFailure> {
         let (until, failure) = self.last.as_ref()?;
         (Instant::now() < *until).then(|| failure.clone())
     }
 
     /// Makes the calls that wait for the same turn fail with the same error.
-    pub fn told_to_all(&mut self, failure: &Failure) {
+    pub fn told_to_all(&mut self, failure: &CallFailure) {
         self.last = Some((Instant::now() + TOLD, failure.clone()));
     }
 
     /// Notes a failure and when the next attempt may start.
-    pub fn failed(&mut self, failure: &Failure) {
+    pub fn failed(&mut self, failure: &CallFailure) {
         let (_phase, delay) = self.backoff.ended(Duration::ZERO, rand::random());
         self.last = Some((Instant::now() + delay, failure.clone()));
     }
@@ -312,8 +312,8 @@ impl Trouble {
     }
 }
 
-impl Seated {
-    fn at(seat: &Arc<Seat>) -> Self {
+impl SessionCheckout {
+    fn at(seat: &Arc<PoolEntry>) -> Self {
         seat.calls.fetch_add(1, Ordering::AcqRel);
         Self {
             seat: Arc::clone(seat),
@@ -321,7 +321,7 @@ impl Seated {
     }
 }
 
-impl Drop for Seated {
+impl Drop for SessionCheckout {
     fn drop(&mut self) {
         *self
             .seat

@@ -1,4 +1,4 @@
-//! [`Registry`]: runs the bridges of a configuration and publishes what they offer.
+//! [`BridgeRegistry`]: runs the bridges of a configuration and publishes what they offer.
 
 use std::{
     collections::BTreeMap,
@@ -11,21 +11,21 @@ use tokio::{sync::Notify, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    catalogue::Catalogue,
+    catalogue::ToolCatalog,
     handle::{Bridge, off},
-    opener::Opener,
-    roster::Roster,
+    opener::SessionFactory,
+    roster::BridgeSet,
     status::Backoff,
     supervisor::Supervisor,
 };
 use crate::{
-    access::View,
+    access::Permissions,
     compute::ComputePool,
-    config::{self, Config, Flavor, Plan},
-    credential::Credentials,
-    mcp::{Bounds, Known},
+    config::{self, Config, Flavor, ReloadPlan},
+    credential::CredentialProvider,
+    mcp::{AnswerLimits, DetectedProtocol},
     name::BridgeName,
-    openapi::Document,
+    openapi::RenderedDocument,
     secret::Redactor,
 };
 
@@ -42,11 +42,11 @@ const PUBLISH_PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// What all bridges share.
 #[derive(Debug, Clone)]
-pub struct Context {
+pub struct BridgeContext {
     /// The connection pool of remote bridges.
     pub http: reqwest::Client,
     /// The credentials that sessions present to their servers.
-    pub credentials: Arc<Credentials>,
+    pub credentials: Arc<CredentialProvider>,
     /// Whether the names of the published tools are stored. Commands that only read do not store them.
     pub notes_tools: bool,
     /// Redacts secrets from the output of servers.
@@ -63,38 +63,38 @@ pub struct Context {
 
 /// The running bridges.
 #[derive(Debug)]
-pub struct Registry {
+pub struct BridgeRegistry {
     /// What all bridges share.
-    context: Context,
+    context: BridgeContext,
     /// All bridges.
-    roster: ArcSwap<Roster>,
+    roster: ArcSwap<BridgeSet>,
     /// What they publish.
-    catalogue: ArcSwap<Catalogue>,
+    catalogue: ArcSwap<ToolCatalog>,
     /// The configuration in effect.
     config: ArcSwap<Config>,
     /// The tasks.
-    tasks: Mutex<BTreeMap<BridgeName, Task>>,
+    tasks: Mutex<BTreeMap<BridgeName, BridgeTask>>,
     /// Woken when any bridge changes.
     changed: Arc<Notify>,
 }
 
 /// The handles of a bridge's task.
 #[derive(Debug, Clone)]
-struct Task {
+struct BridgeTask {
     /// Cancel it to end the task.
     stop: CancellationToken,
     /// Canceled when the task has ended.
     done: CancellationToken,
 }
 
-impl Registry {
+impl BridgeRegistry {
     /// Starts the bridges of a configuration without waiting for them.
-    pub fn start(config: &Arc<Config>, context: Context) -> Arc<Self> {
+    pub fn start(config: &Arc<Config>, context: BridgeContext) -> Arc<Self> {
         let registry = Arc::new(Self {
-            roster: ArcSwap::from_pointee(Roster::default()),
-            catalogue: ArcSwap::from_pointee(Catalogue::build(
+            roster: ArcSwap::from_pointee(BridgeSet::default()),
+            catalogue: ArcSwap::from_pointee(ToolCatalog::build(
                 config,
-                &Roster::default(),
+                &BridgeSet::default(),
                 &context.redactor,
             )),
             config: ArcSwap::new(Arc::clone(config)),
@@ -102,7 +102,7 @@ impl Registry {
             changed: Arc::new(Notify::new()),
             context,
         });
-        registry.apply(config, &Plan::default());
+        registry.apply(config, &ReloadPlan::default());
         registry.publish();
         let publisher = Arc::clone(&registry).publish_changes();
         registry.context.tracker.spawn(publisher);
@@ -111,7 +111,7 @@ impl Registry {
 
     /// Applies a new configuration. Bridges that the plan keeps keep their session; the others are
     /// ended and started.
-    pub fn apply(&self, config: &Arc<Config>, plan: &Plan) {
+    pub fn apply(&self, config: &Arc<Config>, plan: &ReloadPlan) {
         self.config.store(Arc::clone(config));
         let old = self.roster.load_full();
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
@@ -134,7 +134,7 @@ impl Registry {
         for task in gone.values() {
             task.stop.cancel();
         }
-        self.roster.store(Arc::new(Roster::new(bridges)));
+        self.roster.store(Arc::new(BridgeSet::new(bridges)));
         self.changed.notify_one();
     }
 
@@ -142,13 +142,13 @@ impl Registry {
     /// time would compete for its files and ports.
     fn spawn(
         &self,
-        wanted: &config::Bridge,
+        wanted: &config::BridgeSettings,
         config: &Config,
         known: Option<&Arc<Bridge>>,
-        previous: Option<Task>,
-    ) -> (Arc<Bridge>, Option<Task>) {
+        previous: Option<BridgeTask>,
+    ) -> (Arc<Bridge>, Option<BridgeTask>) {
         let stop = self.context.stop.child_token();
-        let opener = Opener {
+        let opener = SessionFactory {
             context: self.context.clone(),
             flavor: config.flavor,
             bounds: bounds(config),
@@ -168,14 +168,14 @@ impl Registry {
             previous.inspect(|task| task.stop.cancel());
             return (bridge, None);
         }
-        let task = Task {
+        let task = BridgeTask {
             stop,
             done: CancellationToken::new(),
         };
         let supervisor = Supervisor {
             inbox,
             stop: task.stop.clone(),
-            known: Known::default(),
+            known: DetectedProtocol::default(),
             backoff: Backoff::default(),
             generation: 0,
             last_reason: None,
@@ -204,12 +204,12 @@ impl Registry {
     }
 
     /// All bridges.
-    pub fn roster(&self) -> Guard<Arc<Roster>> {
+    pub fn roster(&self) -> Guard<Arc<BridgeSet>> {
         self.roster.load()
     }
 
     /// What they publish.
-    pub fn catalogue(&self) -> Guard<Arc<Catalogue>> {
+    pub fn catalogue(&self) -> Guard<Arc<ToolCatalog>> {
         self.catalogue.load()
     }
 
@@ -219,8 +219,8 @@ impl Registry {
     pub async fn document(
         &self,
         bridge: Option<&BridgeName>,
-        view: Option<&View>,
-    ) -> Option<Document> {
+        view: Option<&Permissions>,
+    ) -> Option<RenderedDocument> {
         let catalogue = self.catalogue.load_full();
         let part = view.and_then(|view| catalogue.part(bridge, view));
         let (Some(part), true) = (part, catalogue.whole(bridge).is_some()) else {
@@ -276,7 +276,7 @@ impl Registry {
     /// Rebuilds the catalogue.
     fn publish(&self) {
         let config = self.config.load_full();
-        let catalogue = Catalogue::build(&config, &self.roster(), &self.context.redactor);
+        let catalogue = ToolCatalog::build(&config, &self.roster(), &self.context.redactor);
         self.catalogue.store(Arc::new(catalogue));
     }
 
@@ -304,8 +304,8 @@ impl Registry {
 }
 
 /// Size limits of a result and of a tool list.
-fn bounds(config: &Config) -> Bounds {
-    Bounds {
+fn bounds(config: &Config) -> AnswerLimits {
+    AnswerLimits {
         result_bytes_max: config.limits.result_bytes_max,
         tools_bytes_max: config.limits.tools_bytes_max,
     }
@@ -313,7 +313,7 @@ fn bounds(config: &Config) -> Bounds {
 
 /// Whether both configurations publish the same tools. If so, the tools stay published while the
 /// new session starts.
-fn publishes_alike(old: &config::Bridge, new: &config::Bridge) -> bool {
+fn publishes_alike(old: &config::BridgeSettings, new: &config::BridgeSettings) -> bool {
     old.tools == new.tools
         && old.rename == new.rename
         && old.aliases == new.aliases

@@ -9,16 +9,16 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    handle::{Bridge, Command, Lease},
+    handle::{Bridge, BridgeCommand, SessionHandle},
     login,
-    opener::Unopened,
-    relist::Relist,
-    status::{Backoff, Fault, Phase, Status},
+    opener::SessionOpenError,
+    relist::RelistSchedule,
+    status::{Backoff, BridgeFault, BridgePhase, BridgeStatus},
 };
 use crate::{
-    config::CredentialKind,
-    credential::{Denied, Owner},
-    mcp::{ConnectError, Known, NoToken, Session},
+    config::CredentialScope,
+    credential::{CredentialError, SessionOwner},
+    mcp::{ConnectError, DetectedProtocol, ServerSession, TokenError},
 };
 
 /// If a session lived at least this long before its server sent too much, it is replaced like any
@@ -38,11 +38,11 @@ pub(super) struct Supervisor {
     /// The handle that the task publishes to.
     pub bridge: Arc<Bridge>,
     /// The commands from other tasks.
-    pub inbox: mpsc::Receiver<Command>,
+    pub inbox: mpsc::Receiver<BridgeCommand>,
     /// Ends the task.
     pub stop: CancellationToken,
     /// What earlier connections learned about the server.
-    pub known: Known,
+    pub known: DetectedProtocol,
     /// Counts consecutive failures.
     pub backoff: Backoff,
     /// Counts sessions.
@@ -53,7 +53,7 @@ pub(super) struct Supervisor {
 
 /// Why the task left a session.
 #[derive(Debug)]
-enum Parting {
+enum SessionEndReason {
     /// The bridge must end.
     Stopped,
     /// A caller asked for a new session.
@@ -69,16 +69,16 @@ enum Parting {
 impl Supervisor {
     /// Runs until `stop`.
     pub async fn run(mut self) {
-        if self.bridge.config.credential != CredentialKind::Shared {
+        if self.bridge.config.credential != CredentialScope::Shared {
             return self.run_owned().await;
         }
         let stop = self.stop.clone();
         let mut is_first = true;
         while !stop.is_cancelled() {
-            self.bridge.set_status(Status {
+            self.bridge.set_status(BridgeStatus {
                 reason: self.last_reason.clone(),
                 failures: self.backoff.failures(),
-                ..Status::plain(Phase::Starting)
+                ..BridgeStatus::plain(BridgePhase::Starting)
             });
             let born = Instant::now();
             let session = tokio::select! {
@@ -94,25 +94,27 @@ impl Supervisor {
                         self.bridge.note_attempt();
                     }
                     let parting = if rests {
-                        Parting::Idle
+                        SessionEndReason::Idle
                     } else {
                         self.attend(&lease).await
                     };
-                    if matches!(parting, Parting::Stopped) {
+                    if matches!(parting, SessionEndReason::Stopped) {
                         self.finish_calls().await;
                     }
                     self.leave(&lease).await;
                     self.after(parting, born).await;
                 }
-                Err(Unopened::Connect(ConnectError::NoToken(
-                    why @ (NoToken::NeedsLogin(_) | NoToken::NeedsScope(_)),
+                Err(SessionOpenError::Connect(ConnectError::NoToken(
+                    why @ (TokenError::NeedsLogin(_) | TokenError::NeedsScope(_)),
                 ))) => self.wait_for_login(&why).await,
-                Err(Unopened::Connect(error)) => {
+                Err(SessionOpenError::Connect(error)) => {
                     let fault = fault_of(&error);
                     self.after_failure(error.to_string(), Duration::ZERO, fault)
                         .await;
                 }
-                Err(Unopened::Denied(Denied::NoKeys(reason) | Denied::Unusable(reason))) => {
+                Err(SessionOpenError::Denied(
+                    CredentialError::NoKeys(reason) | CredentialError::Unusable(reason),
+                )) => {
                     self.after_failure(reason, Duration::ZERO, None).await;
                 }
             }
@@ -126,8 +128,8 @@ impl Supervisor {
     pub(super) fn replaced(&self) {
         self.bridge.live.session.store(None);
         // A call that still holds this handle must not wait for a session.
-        self.bridge.set_status(Status {
-            phase: Phase::BackingOff,
+        self.bridge.set_status(BridgeStatus {
+            phase: BridgePhase::BackingOff,
             reason: Some("it is being replaced".to_owned()),
             retry_at: Some(Instant::now() + Duration::from_secs(1)),
             fault: None,
@@ -136,8 +138,8 @@ impl Supervisor {
     }
 
     /// Connects, reads the tools, and publishes the session and the tools.
-    async fn start(&mut self) -> Result<Arc<Lease>, Unopened> {
-        let session = self.bridge.open(&Owner::Shared, self.known).await?;
+    async fn start(&mut self) -> Result<Arc<SessionHandle>, SessionOpenError> {
+        let session = self.bridge.open(&SessionOwner::Shared, self.known).await?;
         let redactor = self.bridge.redactor();
         self.known = session.known;
         self.bridge
@@ -147,17 +149,18 @@ impl Supervisor {
         if let Err(error) = self.bridge.read_tools(&session).await {
             session.close().await;
             let error = Self::with_exit(error, &session);
-            return Err(self.bridge.explained(&Owner::Shared, error).await);
+            return Err(self.bridge.explained(&SessionOwner::Shared, error).await);
         }
         self.generation += 1;
         self.last_reason = None;
-        let lease = Arc::new(Lease {
+        let lease = Arc::new(SessionHandle {
             generation: self.generation,
             session,
         });
         self.bridge.live.session.store(Some(Arc::clone(&lease)));
         self.bridge.tally.sessions.one();
-        self.bridge.set_status(Status::plain(Phase::Ready));
+        self.bridge
+            .set_status(BridgeStatus::plain(BridgePhase::Ready));
         tracing::info!(
             bridge.name = %self.bridge.name(),
             tools = self.bridge.live.tools.load().entries.len(),
@@ -169,7 +172,7 @@ impl Supervisor {
 
     /// If a child exits while it lists its tools, its exit status explains more than the lost
     /// connection.
-    fn with_exit(error: ConnectError, session: &Session) -> ConnectError {
+    fn with_exit(error: ConnectError, session: &ServerSession) -> ConnectError {
         let last_words = session.last_words.as_ref();
         match (last_words.and_then(|words| words.exit()), &error) {
             (Some(exit), ConnectError::Closed(_)) => ConnectError::Exited {
@@ -183,37 +186,37 @@ impl Supervisor {
     }
 
     /// Serves a session until it ends or must be ended.
-    async fn attend(&mut self, lease: &Lease) -> Parting {
+    async fn attend(&mut self, lease: &SessionHandle) -> SessionEndReason {
         let session = &lease.session;
-        let mut relist = Relist::default();
+        let mut relist = RelistSchedule::default();
         loop {
             let idle = idle_timer(&self.bridge);
             tokio::select! {
-                () = self.stop.cancelled() => return Parting::Stopped,
+                () = self.stop.cancelled() => return SessionEndReason::Stopped,
                 () = session.ended() => return Self::loss(session),
                 command = self.inbox.recv() => match command {
-                    None => return Parting::Stopped,
-                    Some(Command::Restart) => return Parting::Restart,
-                    Some(Command::Suspect(generation, reason)) if generation == lease.generation => {
-                        return Parting::Lost(format!("a call did not reach the server: {reason}"));
+                    None => return SessionEndReason::Stopped,
+                    Some(BridgeCommand::Restart) => return SessionEndReason::Restart,
+                    Some(BridgeCommand::Suspect(generation, reason)) if generation == lease.generation => {
+                        return SessionEndReason::Lost(format!("a call did not reach the server: {reason}"));
                     }
                     // The next attempt finds out who must log in.
-                    Some(Command::SignedOut(generation)) if generation == lease.generation => {
-                        return Parting::Restart;
+                    Some(BridgeCommand::SignedOut(generation)) if generation == lease.generation => {
+                        return SessionEndReason::Restart;
                     }
-                    Some(Command::Suspect(..) | Command::SignedOut(_) | Command::Wake) => {}
+                    Some(BridgeCommand::Suspect(..) | BridgeCommand::SignedOut(_) | BridgeCommand::Wake) => {}
                 },
                 () = session.tools_changed.notified() => relist.changed(Instant::now()),
                 () = list_is_due(&relist) => {
                     tokio::select! {
                         () = self.reread_tools(session, &mut relist) => {}
-                        () = self.stop.cancelled() => return Parting::Stopped,
+                        () = self.stop.cancelled() => return SessionEndReason::Stopped,
                         () = session.ended() => return Self::loss(session),
                     }
                 }
                 () = idle => {
                     if self.is_idle() {
-                        return Parting::Idle;
+                        return SessionEndReason::Idle;
                     }
                 }
             }
@@ -221,7 +224,7 @@ impl Supervisor {
     }
 
     /// Reads a tool list that changed. If reading fails, the old list stays.
-    async fn reread_tools(&self, session: &Session, relist: &mut Relist) {
+    async fn reread_tools(&self, session: &ServerSession, relist: &mut RelistSchedule) {
         let began = Instant::now();
         if let Err(error) = self.bridge.read_tools(session).await {
             tracing::warn!(bridge.name = %self.bridge.name(), %error, "cannot read the changed tool list; the old list stays published");
@@ -238,12 +241,12 @@ impl Supervisor {
     }
 
     /// Explains why a session ended on its own.
-    fn loss(session: &Session) -> Parting {
+    fn loss(session: &ServerSession) -> SessionEndReason {
         if let Some(reason) = session.ended_because() {
-            return Parting::Ended(reason);
+            return SessionEndReason::Ended(reason);
         }
         let words = session.last_words.as_ref();
-        Parting::Lost(match words.and_then(|words| words.exit()) {
+        SessionEndReason::Lost(match words.and_then(|words| words.exit()) {
             Some(exit) => format!("the server exited ({exit})"),
             None => "the server closed the connection".to_owned(),
         })
@@ -259,30 +262,31 @@ impl Supervisor {
     }
 
     /// Withdraws a session and closes it.
-    async fn leave(&self, lease: &Lease) {
+    async fn leave(&self, lease: &SessionHandle) {
         self.bridge.live.session.store(None);
         lease.session.close().await;
     }
 
     /// Decides what follows a session: a new one now, a new one after a delay, or a new one with
     /// the next call.
-    async fn after(&mut self, parting: Parting, born: Instant) {
+    async fn after(&mut self, parting: SessionEndReason, born: Instant) {
         match parting {
-            Parting::Stopped => {}
-            Parting::Restart => self.backoff.reset(),
-            Parting::Lost(reason) => {
+            SessionEndReason::Stopped => {}
+            SessionEndReason::Restart => self.backoff.reset(),
+            SessionEndReason::Lost(reason) => {
                 let lived = born.elapsed().max(Duration::from_millis(1));
                 self.after_failure(reason, lived, None).await;
             }
-            Parting::Ended(reason) => {
+            SessionEndReason::Ended(reason) => {
                 // Do not reconnect at once: the server would flood the next session too.
                 let lived = Some(born.elapsed()).filter(|lived| *lived >= WELL_BEHAVED_FOR);
                 let reason = ConnectError::Ended(reason).to_string();
                 self.after_failure(reason, lived.unwrap_or_default(), None)
                     .await;
             }
-            Parting::Idle => {
-                self.bridge.set_status(Status::plain(Phase::Idle));
+            SessionEndReason::Idle => {
+                self.bridge
+                    .set_status(BridgeStatus::plain(BridgePhase::Idle));
                 self.bridge.note_attempt();
                 tracing::info!(bridge.name = %self.bridge.name(), "the bridge is idle until the next call");
                 tokio::select! {
@@ -294,7 +298,7 @@ impl Supervisor {
     }
 
     /// Waits before the next attempt.
-    async fn after_failure(&mut self, reason: String, lived: Duration, fault: Option<Fault>) {
+    async fn after_failure(&mut self, reason: String, lived: Duration, fault: Option<BridgeFault>) {
         self.bridge.tally.failures.one();
         let (phase, delay) = self.backoff.ended(lived, rand::random());
         let retry_at = Instant::now() + delay;
@@ -308,7 +312,7 @@ impl Supervisor {
             "the bridge is down"
         );
         self.last_reason = Some(reason.clone());
-        self.bridge.set_status(Status {
+        self.bridge.set_status(BridgeStatus {
             phase,
             reason: Some(reason),
             retry_at: Some(retry_at),
@@ -329,11 +333,11 @@ impl Supervisor {
                     return;
                 }
                 command = self.inbox.recv() => match command {
-                    Some(Command::Restart) => {
+                    Some(BridgeCommand::Restart) => {
                         self.backoff.reset();
                         return;
                     }
-                    Some(Command::Wake | Command::Suspect(..) | Command::SignedOut(_)) => {}
+                    Some(BridgeCommand::Wake | BridgeCommand::Suspect(..) | BridgeCommand::SignedOut(_)) => {}
                     None => return,
                 },
             }
@@ -342,10 +346,12 @@ impl Supervisor {
 }
 
 /// The kind of a failed connect, if it is one that the operator can act on.
-fn fault_of(error: &ConnectError) -> Option<Fault> {
+fn fault_of(error: &ConnectError) -> Option<BridgeFault> {
     match error {
-        ConnectError::Spawn { .. } | ConnectError::Exited { .. } => Some(Fault::Stillborn),
-        ConnectError::Auth(..) | ConnectError::NoToken(NoToken::Refused(_)) => Some(Fault::Refused),
+        ConnectError::Spawn { .. } | ConnectError::Exited { .. } => Some(BridgeFault::Stillborn),
+        ConnectError::Auth(..) | ConnectError::NoToken(TokenError::Refused(_)) => {
+            Some(BridgeFault::Refused)
+        }
         ConnectError::NoToken(_)
         | ConnectError::Unreachable(_)
         | ConnectError::Timeout { .. }
@@ -359,7 +365,7 @@ fn fault_of(error: &ConnectError) -> Option<Fault> {
 }
 
 /// Fires when a changed tool list may be read again. Never fires while the list is unchanged.
-async fn list_is_due(relist: &Relist) {
+async fn list_is_due(relist: &RelistSchedule) {
     match relist.due() {
         Some(due) => sleep_until(due).await,
         None => std::future::pending().await,

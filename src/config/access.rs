@@ -9,20 +9,20 @@ use toml::{
 };
 
 use super::{
-    Access, Bridge, SeedGrant, SeedGroup,
+    AccessSettings, BridgeSettings, SeedGrant, SeedGroup,
     diagnostic::{Span, nearest},
-    reader::{Reader, Text},
-    setting::List,
+    reader::{ConfigReader, Text},
+    setting::ListSetting,
 };
 use crate::name::{BridgeName, is_hidden};
 
-/// The section in the file, without `groups`. Defaults are those of [`Access`].
+/// The section in the file, without `groups`. Defaults are those of [`AccessSettings`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct AccessTable {
-    admin_groups: Option<Spanned<List>>,
-    default_groups: Option<Spanned<List>>,
-    admins: Option<Spanned<List>>,
+    admin_groups: Option<Spanned<ListSetting>>,
+    default_groups: Option<Spanned<ListSetting>>,
+    admins: Option<Spanned<ListSetting>>,
     cache_ttl: Option<Text>,
     /// Parsed separately before the rest; the field is needed for the list of known keys.
     #[serde(rename = "groups")]
@@ -46,14 +46,14 @@ const CACHE_TTL_MAX: Duration = Duration::from_mins(10);
 
 /// Reads the section. The names of bridges in the file help to detect typos.
 pub(super) fn read(
-    reader: &mut Reader<'_>,
+    reader: &mut ConfigReader<'_>,
     span: &Span,
     mut table: DeTable<'_>,
-    bridges: &[Bridge],
-) -> Access {
-    let mut access = Access {
+    bridges: &[BridgeSettings],
+) -> AccessSettings {
+    let mut access = AccessSettings {
         is_configured: !table.is_empty(),
-        ..Access::default()
+        ..AccessSettings::default()
     };
     if let Some((_, groups)) = table.remove_entry("groups") {
         access.groups = read_groups(reader, groups, bridges);
@@ -77,7 +77,7 @@ pub(super) fn read(
     access
 }
 
-fn read_admins(reader: &mut Reader<'_>, list: &Spanned<List>) -> Vec<String> {
+fn read_admins(reader: &mut ConfigReader<'_>, list: &Spanned<ListSetting>) -> Vec<String> {
     let mut admins = Vec::new();
     for word in reader.words(list) {
         let email = word.get_ref().to_ascii_lowercase();
@@ -109,9 +109,9 @@ pub(crate) fn is_email(text: &str) -> bool {
 }
 
 fn read_groups(
-    reader: &mut Reader<'_>,
+    reader: &mut ConfigReader<'_>,
     groups: Spanned<DeValue<'_>>,
-    bridges: &[Bridge],
+    bridges: &[BridgeSettings],
 ) -> Vec<SeedGroup> {
     let span = groups.span();
     let DeValue::Table(groups) = groups.into_inner() else {
@@ -158,10 +158,10 @@ fn read_groups(
 }
 
 fn read_grants(
-    reader: &mut Reader<'_>,
+    reader: &mut ConfigReader<'_>,
     group: &str,
     values: DeArray<'_>,
-    bridges: &[Bridge],
+    bridges: &[BridgeSettings],
 ) -> Vec<SeedGrant> {
     let mut grants: Vec<SeedGrant> = Vec::new();
     for value in values {
@@ -212,11 +212,11 @@ fn read_grants(
 }
 
 fn read_narrowed(
-    reader: &mut Reader<'_>,
+    reader: &mut ConfigReader<'_>,
     group: &str,
     span: &Span,
     table: DeTable<'_>,
-    bridges: &[Bridge],
+    bridges: &[BridgeSettings],
 ) -> Option<SeedGrant> {
     let before = reader.problems.len();
     let table: GrantTable = reader.table("access.groups", span, table)?;
@@ -261,7 +261,11 @@ fn read_narrowed(
 }
 
 /// Reads the name of a bridge. The bridge need not be in the file, but a similar name suggests a typo.
-fn read_bridge(reader: &mut Reader<'_>, text: &Text, bridges: &[Bridge]) -> Option<BridgeName> {
+fn read_bridge(
+    reader: &mut ConfigReader<'_>,
+    text: &Text,
+    bridges: &[BridgeSettings],
+) -> Option<BridgeName> {
     let text = reader.required(text)?;
     let name = match BridgeName::parse(text.get_ref().trim()) {
         Ok(name) => name,

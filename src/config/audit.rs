@@ -6,9 +6,9 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{
-    Audit, OnFailure,
-    reader::{Reader, Scalar, Text},
-    setting::Flag,
+    AuditFailurePolicy, AuditSettings,
+    reader::{ConfigReader, ScalarSetting, Text},
+    setting::FlagSetting,
 };
 
 /// The minimum size of the journal, in bytes. A smaller one would be full within a short outage.
@@ -17,13 +17,13 @@ const JOURNAL_BYTES_MIN: usize = 1 << 20;
 /// A sanity limit of 100 years. Laws require ten years at most.
 const RETENTION_MAX: Duration = Duration::from_hours(24 * 366 * 100);
 
-/// The section in the file. Defaults are those of [`Audit`].
+/// The section in the file. Defaults are those of [`AuditSettings`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct AuditTable {
-    enabled: Option<Spanned<Flag>>,
+    enabled: Option<Spanned<FlagSetting>>,
     journal: Option<Text>,
-    journal_bytes_max: Option<Spanned<Scalar>>,
+    journal_bytes_max: Option<Spanned<ScalarSetting>>,
     on_failure: Option<Text>,
     retention: Option<Text>,
     arguments: Option<bool>,
@@ -31,8 +31,8 @@ pub(super) struct AuditTable {
 
 impl AuditTable {
     /// Validates and resolves the section.
-    pub(super) fn resolve(self, reader: &mut Reader<'_>) -> Audit {
-        let mut audit = Audit::beside(&reader.folder);
+    pub(super) fn resolve(self, reader: &mut ConfigReader<'_>) -> AuditSettings {
+        let mut audit = AuditSettings::beside(&reader.folder);
         if let Some(flag) = &self.enabled {
             audit.is_on = reader.flag("enabled", flag).unwrap_or(audit.is_on);
         }
@@ -46,12 +46,12 @@ impl AuditTable {
         }
         if let Some(text) = self.on_failure.and_then(|text| reader.required(&text)) {
             let choices = [
-                ("continue", OnFailure::Continue),
-                ("refuse", OnFailure::Refuse),
+                ("continue", AuditFailurePolicy::Continue),
+                ("refuse", AuditFailurePolicy::Refuse),
             ];
             let choice = reader.choice("on_failure", &text, &choices);
             audit.on_failure = choice.unwrap_or(audit.on_failure);
-            if !audit.is_on && audit.on_failure == OnFailure::Refuse {
+            if !audit.is_on && audit.on_failure == AuditFailurePolicy::Refuse {
                 reader
                     .problems
                     .warning(

@@ -6,22 +6,22 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{
-    Bridge, CredentialKind, Disabled, OAuthGrant, Transport,
-    credentials::{BasicTable, OAuthTable},
+    BridgeSettings, CredentialScope, DisabledReason, OAuthGrant, TransportSettings,
+    credentials::{BasicAuthTable, OAuthTable},
     diagnostic::Span,
-    reader::{Reader, Scalar, Text},
-    resolver::{Resolver, Switch},
-    setting::{Flag, List},
+    reader::{ConfigReader, ScalarSetting, Text},
+    resolver::{BridgeResolver, EnabledSetting},
+    setting::{FlagSetting, ListSetting},
     tool_names::{filter, names},
     transport,
-    with_key::{self, KeyTable},
+    with_key::{self, WithKeyTable},
 };
 use crate::name::{BridgeName, is_hidden};
 
 /// The longest `title`, in characters: it stands in one line of a list.
 const TITLE_CHARS_MAX: usize = 100;
 
-/// The defaults of the fields that [`Bridge`] documents.
+/// The defaults of the fields that [`BridgeSettings`] documents.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_mins(1);
 pub(super) const TIMEOUT: Duration = Duration::from_mins(5);
 pub(super) const CONCURRENCY: usize = 64;
@@ -29,11 +29,11 @@ pub(super) const QUEUE: usize = 256;
 pub(super) const SESSIONS: usize = 64;
 pub(super) const SESSION_IDLE: Duration = Duration::from_mins(10);
 
-/// As it stands in the file. Defaults are those of [`Bridge`].
+/// As it stands in the file. Defaults are those of [`BridgeSettings`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct BridgeTable {
-    pub(super) enabled: Option<Spanned<Flag>>,
+    pub(super) enabled: Option<Spanned<FlagSetting>>,
     pub(super) title: Option<Text>,
     pub(super) description: Option<Text>,
     pub(super) command: Option<Text>,
@@ -41,22 +41,22 @@ pub(super) struct BridgeTable {
     pub(super) env: BTreeMap<Text, Text>,
     pub(super) inherit_env: Option<Spanned<bool>>,
     pub(super) cwd: Option<Text>,
-    pub(super) user: Option<Spanned<Scalar>>,
+    pub(super) user: Option<Spanned<ScalarSetting>>,
     pub(super) url: Option<Text>,
     pub(super) transport: Option<Text>,
     pub(super) headers: BTreeMap<Text, Text>,
-    pub(super) basic_auth: Option<Spanned<BasicTable>>,
+    pub(super) basic_auth: Option<Spanned<BasicAuthTable>>,
     pub(super) oauth: Option<Spanned<OAuthTable>>,
-    pub(super) pass_headers: Option<Spanned<List>>,
+    pub(super) pass_headers: Option<Spanned<ListSetting>>,
     pub(super) credential: Option<Text>,
-    pub(super) sessions_max: Option<Spanned<Scalar>>,
+    pub(super) sessions_max: Option<Spanned<ScalarSetting>>,
     pub(super) session_idle: Option<Text>,
     pub(super) protocol: Option<Text>,
     pub(super) connect_timeout: Option<Text>,
     pub(super) timeout: Option<Text>,
-    pub(super) concurrency: Option<Spanned<Scalar>>,
-    pub(super) queue: Option<Spanned<Scalar>>,
-    pub(super) calls_per_minute: Option<Spanned<Scalar>>,
+    pub(super) concurrency: Option<Spanned<ScalarSetting>>,
+    pub(super) queue: Option<Spanned<ScalarSetting>>,
+    pub(super) calls_per_minute: Option<Spanned<ScalarSetting>>,
     pub(super) lazy: Option<bool>,
     pub(super) idle_stop: Option<Text>,
     pub(super) tools_allow: Option<Vec<Text>>,
@@ -67,7 +67,7 @@ pub(super) struct BridgeTable {
     pub(super) file_links: Option<bool>,
     pub(super) progress: Option<bool>,
     pub(super) unknown_arguments: Option<Text>,
-    pub(super) with_key: Option<Spanned<KeyTable>>,
+    pub(super) with_key: Option<Spanned<WithKeyTable>>,
     /// Whether a key was left out because it did not fit, and has been reported.
     #[serde(skip)]
     pub(super) is_partial: bool,
@@ -80,11 +80,11 @@ impl BridgeTable {
         mut self,
         name: BridgeName,
         at: &Span,
-        reader: &mut Reader<'_>,
-    ) -> Bridge {
+        reader: &mut ConfigReader<'_>,
+    ) -> BridgeSettings {
         let first_problem = reader.problems.len();
         reader.variables.clear();
-        let mut resolver = Resolver {
+        let mut resolver = BridgeResolver {
             reader,
             missing: Vec::new(),
             keys_missing: Vec::new(),
@@ -118,14 +118,17 @@ impl BridgeTable {
         let transport = transport::resolve(resolver, self, credential, at);
         let own = std::mem::take(&mut resolver.missing);
         let missing = with_key::either(own, &resolver.key_missing).join("; ");
-        let is_auto = switch == Switch::Auto;
+        let is_auto = switch == EnabledSetting::Auto;
         let (transport, is_enabled) = match switch {
-            Switch::On | Switch::Auto => (off_when_missing(transport, missing), true),
-            Switch::Off(why) => (Err(Disabled(why)), false),
+            EnabledSetting::On | EnabledSetting::Auto => {
+                (off_when_missing(transport, missing), true)
+            }
+            EnabledSetting::Off(why) => (Err(DisabledReason(why)), false),
         };
-        let is_awaited = is_auto && credential == CredentialKind::Shared && asks_people(&transport);
+        let is_awaited =
+            is_auto && credential == CredentialScope::Shared && asks_people(&transport);
         let waits_for_login = is_awaited.then(|| reason_to_wait(&name, &resolver.keys_missing));
-        let mut bridge = Bridge {
+        let mut bridge = BridgeSettings {
             name,
             title,
             description: description.map(Text::into_inner),
@@ -156,14 +159,14 @@ impl BridgeTable {
             && let Some(reason) = reader.problems.soften(first_problem)
         {
             // mcpo starts the other servers.
-            bridge.transport = Err(Disabled(reason));
+            bridge.transport = Err(DisabledReason(reason));
         }
         bridge
     }
 }
 
 /// Returns the display name; `None` if it is not set, blank, or invalid (then the problem is reported).
-fn title(resolver: &mut Resolver<'_, '_>, written: Option<Text>) -> Option<String> {
+fn title(resolver: &mut BridgeResolver<'_, '_>, written: Option<Text>) -> Option<String> {
     let text = resolver.optional(&written?)?.ok()?;
     let title = text.get_ref();
     let (problem, hint) = if title.chars().any(|it| is_hidden(it) || it.is_control()) {
@@ -186,22 +189,25 @@ fn title(resolver: &mut Resolver<'_, '_>, written: Option<Text>) -> Option<Strin
 
 /// A bridge with something missing is off; one with an error has been reported, and its reason
 /// is never read.
-fn off_when_missing(transport: Option<Transport>, missing: String) -> Result<Transport, Disabled> {
+fn off_when_missing(
+    transport: Option<TransportSettings>,
+    missing: String,
+) -> Result<TransportSettings, DisabledReason> {
     match transport {
-        _ if !missing.is_empty() => Err(Disabled(missing)),
+        _ if !missing.is_empty() => Err(DisabledReason(missing)),
         Some(transport) => Ok(transport),
-        None => Err(Disabled("its configuration has an error".to_owned())),
+        None => Err(DisabledReason("its configuration has an error".to_owned())),
     }
 }
 
 /// Whether a user has to log in.
-fn asks_people(transport: &Result<Transport, Disabled>) -> bool {
+fn asks_people(transport: &Result<TransportSettings, DisabledReason>) -> bool {
     match transport {
-        Ok(Transport::Remote(remote)) => remote
+        Ok(TransportSettings::Remote(remote)) => remote
             .oauth
             .as_ref()
             .is_some_and(|oauth| oauth.grant == OAuthGrant::AuthorizationCode),
-        Ok(Transport::Stdio(_)) | Err(_) => false,
+        Ok(TransportSettings::Stdio(_)) | Err(_) => false,
     }
 }
 

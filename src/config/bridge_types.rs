@@ -11,8 +11,8 @@ use globset::GlobSet;
 use http::HeaderName;
 use url::Url;
 
-use super::OAuth;
-use super::RunAs;
+use super::OAuthSettings;
+use super::RunAsUser;
 use crate::{
     name::{BridgeName, ToolName},
     secret::Secret,
@@ -24,7 +24,7 @@ use crate::{
     clippy::struct_excessive_bools,
     reason = "each is a switch of its own in the table"
 )]
-pub struct Bridge {
+pub struct BridgeSettings {
     /// The key of the table.
     pub name: BridgeName,
     /// What people read in place of the name. Default: the server's own name, else the bridge's.
@@ -32,7 +32,7 @@ pub struct Bridge {
     /// What people read in lists. Default: the server's own words.
     pub description: Option<String>,
     /// How to reach the server, or why the bridge is off.
-    pub transport: Result<Transport, Disabled>,
+    pub transport: Result<TransportSettings, DisabledReason>,
     /// How the server is reached, also while the bridge is off.
     pub kind: TransportKind,
     /// How long a connect, handshake and tool list included, may take. Default 60 s (a first
@@ -64,11 +64,11 @@ pub struct Bridge {
     /// `[identity.open_webui]`.
     pub progress: Option<bool>,
     /// How to treat arguments that a tool's schema does not define. Default: they are passed on.
-    pub unknown_arguments: UnknownArguments,
+    pub unknown_arguments: UnknownArgumentPolicy,
     /// Whether the configuration enables the bridge. `transport` may still lack a value.
     pub is_enabled: bool,
     /// Whose credentials the calls carry. Default: the bridge's own.
-    pub credential: CredentialKind,
+    pub credential: CredentialScope,
     /// The maximum number of concurrent sessions of groups or callers. Default 64.
     pub sessions_max: usize,
     /// Such a session ends after this time without a call. Default 10 min.
@@ -82,7 +82,7 @@ pub struct Bridge {
 
 /// How to treat arguments that a tool's schema does not define, unless the schema allows additional ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum UnknownArguments {
+pub enum UnknownArgumentPolicy {
     /// They are passed on, except misspelled names of defined arguments. The default.
     #[default]
     Pass,
@@ -90,7 +90,7 @@ pub enum UnknownArguments {
     Refuse,
 }
 
-impl PartialEq for Bridge {
+impl PartialEq for BridgeSettings {
     fn eq(&self, other: &Self) -> bool {
         // Exhaustive on purpose: a new field must be compared, or a reload would miss its change.
         let Self {
@@ -148,12 +148,12 @@ impl PartialEq for Bridge {
     }
 }
 
-impl Bridge {
+impl BridgeSettings {
     /// Whether it reads a variable: its table refers to it, or its program gets the whole environment.
     pub fn reads_variable(&self, name: &str) -> bool {
         let inherits = match &self.transport {
-            Ok(Transport::Stdio(stdio)) => stdio.inherit_env,
-            Ok(Transport::Remote(_)) | Err(_) => false,
+            Ok(TransportSettings::Stdio(stdio)) => stdio.inherit_env,
+            Ok(TransportSettings::Remote(_)) | Err(_) => false,
         };
         inherits || self.variables.contains(name)
     }
@@ -161,36 +161,36 @@ impl Bridge {
     /// Returns why the configuration alone disables the bridge. A stored login may still enable it.
     pub fn reason_off(&self) -> Option<&str> {
         match &self.transport {
-            Err(Disabled(reason)) => Some(reason),
+            Err(DisabledReason(reason)) => Some(reason),
             Ok(_) => self.waits_for_login.as_deref(),
         }
     }
 
     /// Whether the bridge has no key of its own and serves only groups with a key.
     pub fn is_for_groups_alone(&self) -> bool {
-        self.is_enabled && self.credential == CredentialKind::Group && self.transport.is_err()
+        self.is_enabled && self.credential == CredentialScope::Group && self.transport.is_err()
     }
 
     /// The operating system user of the program, if it differs from the bridge's own user.
-    pub fn user(&self) -> Option<&RunAs> {
+    pub fn user(&self) -> Option<&RunAsUser> {
         match &self.transport {
-            Ok(Transport::Stdio(stdio)) => stdio.user.as_ref(),
-            Ok(Transport::Remote(_)) | Err(_) => None,
+            Ok(TransportSettings::Stdio(stdio)) => stdio.user.as_ref(),
+            Ok(TransportSettings::Remote(_)) | Err(_) => None,
         }
     }
 
     /// The OAuth settings, if OAuth is in use.
-    pub fn oauth(&self) -> Option<&OAuth> {
+    pub fn oauth(&self) -> Option<&OAuthSettings> {
         match &self.transport {
-            Ok(Transport::Remote(remote)) => remote.oauth.as_ref(),
-            Ok(Transport::Stdio(_)) | Err(_) => None,
+            Ok(TransportSettings::Remote(remote)) => remote.oauth.as_ref(),
+            Ok(TransportSettings::Stdio(_)) | Err(_) => None,
         }
     }
 }
 
 /// Whose credentials the calls of a bridge carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CredentialKind {
+pub enum CredentialScope {
     /// The bridge's own: all callers share one session.
     Shared,
     /// Those of the caller's group. A group without credentials uses the bridge's.
@@ -239,20 +239,20 @@ impl From<RemoteKind> for TransportKind {
 
 /// Why a bridge is off: `GITHUB_TOKEN is not set`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Disabled(pub String);
+pub struct DisabledReason(pub String);
 
 /// The connection to a server.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Transport {
+pub enum TransportSettings {
     /// A child process.
-    Stdio(Stdio),
+    Stdio(StdioSettings),
     /// A URL.
-    Remote(Remote),
+    Remote(RemoteSettings),
 }
 
 /// A server that is a child process.
 #[derive(Clone, PartialEq)]
-pub struct Stdio {
+pub struct StdioSettings {
     /// The program, searched on PATH.
     pub command: String,
     /// Its arguments, which never pass through a shell.
@@ -265,12 +265,12 @@ pub struct Stdio {
     /// Its working directory. Default: the bridge's own, or the home directory of `user`.
     pub cwd: Option<PathBuf>,
     /// The operating system user that runs it. Default: the bridge's own.
-    pub user: Option<RunAs>,
+    pub user: Option<RunAsUser>,
 }
 
 /// A server behind a URL.
 #[derive(Clone, PartialEq)]
-pub struct Remote {
+pub struct RemoteSettings {
     /// The MCP endpoint, the SSE stream, or the OpenAPI document.
     pub url: Url,
     /// The protocol at the URL.
@@ -278,21 +278,21 @@ pub struct Remote {
     /// Headers that are sent with every request.
     pub headers: Vec<(HeaderName, Secret)>,
     /// The MCP lifecycle to try.
-    pub protocol: Protocol,
+    pub protocol: ProtocolMode,
     /// How to sign in with OAuth. `None`: not at all, or `headers` contain a key, which takes precedence.
-    pub oauth: Option<OAuth>,
+    pub oauth: Option<OAuthSettings>,
     /// Headers of the caller's request that are forwarded with each call.
     pub pass_headers: Vec<HeaderName>,
 }
 
-impl Remote {
+impl RemoteSettings {
     /// Creates a server with only an address.
     pub fn new(url: Url, kind: RemoteKind) -> Self {
         Self {
             url,
             kind,
             headers: Vec::new(),
-            protocol: Protocol::Auto,
+            protocol: ProtocolMode::Auto,
             oauth: None,
             pass_headers: Vec::new(),
         }
@@ -315,7 +315,7 @@ pub enum RemoteKind {
 
 /// The MCP lifecycle to try first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Protocol {
+pub enum ProtocolMode {
     /// `initialize`, then `server/discover` (2026-07-28) if the server refuses it.
     Auto,
     /// `initialize` only.

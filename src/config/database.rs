@@ -7,10 +7,10 @@ use toml::Spanned;
 use url::Url;
 
 use super::{
-    Database, DatabaseUrl, Redis,
+    DatabaseSettings, DatabaseUrl, RedisSettings,
     diagnostic::Span,
-    reader::{Reader, Scalar, Text},
-    setting::List,
+    reader::{ConfigReader, ScalarSetting, Text},
+    setting::ListSetting,
 };
 use crate::secret::Secret;
 
@@ -20,7 +20,7 @@ const REDIS_PREFIX: &str = "open-webui";
 /// The minimum length. A party that obtains the database could guess a shorter key by trying.
 const SECRET_KEY_CHARACTERS_MIN: usize = 32;
 
-/// The section in the file. Defaults are those of [`Database`].
+/// The section in the file. Defaults are those of [`DatabaseSettings`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct DatabaseTable {
@@ -29,16 +29,16 @@ pub(super) struct DatabaseTable {
     redis_url: Option<Text>,
     redis_prefix: Option<Text>,
     timeout: Option<Text>,
-    connections_max: Option<Spanned<Scalar>>,
+    connections_max: Option<Spanned<ScalarSetting>>,
     secret_key: Option<Text>,
-    secret_keys_old: Option<Spanned<List>>,
+    secret_keys_old: Option<Spanned<ListSetting>>,
     secret_key_file: Option<Text>,
 }
 
 impl DatabaseTable {
     /// Validates and resolves the section.
-    pub(super) fn resolve(self, reader: &mut Reader<'_>) -> Database {
-        let mut database = Database::beside(&reader.folder);
+    pub(super) fn resolve(self, reader: &mut ConfigReader<'_>) -> DatabaseSettings {
+        let mut database = DatabaseSettings::beside(&reader.folder);
         if let Some(url) = self.url.and_then(|text| url(reader, "url", &text)) {
             database.url = url;
         }
@@ -77,13 +77,23 @@ impl DatabaseTable {
 }
 
 /// Reads an encryption key. `None`: blank, or already reported.
-fn secret_key(reader: &mut Reader<'_>, key: &str, variable: &str, text: &Text) -> Option<Secret> {
+fn secret_key(
+    reader: &mut ConfigReader<'_>,
+    key: &str,
+    variable: &str,
+    text: &Text,
+) -> Option<Secret> {
     let secret = reader.secret_of_any_length(key, variable, text)?.ok()?;
     long_enough(reader, key, &text.span(), secret)
 }
 
 /// Returns the secret, unless it is too short for encryption.
-fn long_enough(reader: &mut Reader<'_>, key: &str, at: &Span, secret: Secret) -> Option<Secret> {
+fn long_enough(
+    reader: &mut ConfigReader<'_>,
+    key: &str,
+    at: &Span,
+    secret: Secret,
+) -> Option<Secret> {
     let length = secret.expose().chars().count();
     if length >= SECRET_KEY_CHARACTERS_MIN {
         return Some(secret);
@@ -101,11 +111,11 @@ fn long_enough(reader: &mut Reader<'_>, key: &str, at: &Span, secret: Secret) ->
 }
 
 /// Reads former keys. One variable may contain several, separated by commas.
-fn old_keys(reader: &mut Reader<'_>, list: &Spanned<List>) -> Vec<Secret> {
+fn old_keys(reader: &mut ConfigReader<'_>, list: &Spanned<ListSetting>) -> Vec<Secret> {
     let is_literal = |text: &str| !text.trim().is_empty() && !text.contains("${");
     let literal = match list.get_ref() {
-        List::One(text) => is_literal(text),
-        List::Many(texts) => texts.iter().any(|text| is_literal(text.get_ref())),
+        ListSetting::One(text) => is_literal(text),
+        ListSetting::Many(texts) => texts.iter().any(|text| is_literal(text.get_ref())),
     };
     if literal {
         reader
@@ -134,7 +144,7 @@ fn old_keys(reader: &mut Reader<'_>, list: &Spanned<List>) -> Vec<Secret> {
 }
 
 /// Reads the address of a database. `None` if it is blank or was reported.
-fn url(reader: &mut Reader<'_>, key: &str, text: &Text) -> Option<DatabaseUrl> {
+fn url(reader: &mut ConfigReader<'_>, key: &str, text: &Text) -> Option<DatabaseUrl> {
     let is_literal = !text.get_ref().contains("${");
     let text = reader.optional(text)?.ok()?;
     let parsed = parse(text.get_ref(), key == "open_webui", &reader.folder);
@@ -239,7 +249,7 @@ fn postgres(rest: &str) -> Result<DatabaseUrl, Misread> {
 }
 
 /// Open WebUI's file is only read, so the bridge needs a file of its own for its tables.
-fn refuse_own(reader: &mut Reader<'_>, text: &Text, own: &DatabaseUrl, found: &DatabaseUrl) {
+fn refuse_own(reader: &mut ConfigReader<'_>, text: &Text, own: &DatabaseUrl, found: &DatabaseUrl) {
     if matches!(own, DatabaseUrl::Sqlite(_)) && own == found {
         reader
             .problems
@@ -251,7 +261,11 @@ fn refuse_own(reader: &mut Reader<'_>, text: &Text, own: &DatabaseUrl, found: &D
     }
 }
 
-fn redis(reader: &mut Reader<'_>, url: Option<Text>, prefix: Option<Text>) -> Option<Redis> {
+fn redis(
+    reader: &mut ConfigReader<'_>,
+    url: Option<Text>,
+    prefix: Option<Text>,
+) -> Option<RedisSettings> {
     let prefix = prefix.and_then(|text| reader.optional(&text)?.ok());
     let text = reader.optional(&url?)?.ok()?;
     let scheme = Url::parse(text.get_ref()).map(|url| url.scheme().to_owned());
@@ -262,7 +276,7 @@ fn redis(reader: &mut Reader<'_>, url: Option<Text>, prefix: Option<Text>) -> Op
             .hint("write `\"redis://HOST:6379/0\"`, or `\"rediss://…\"` for TLS");
         return None;
     }
-    Some(Redis {
+    Some(RedisSettings {
         url: Secret::new(text.into_inner()),
         prefix: prefix.map_or_else(|| REDIS_PREFIX.to_owned(), Text::into_inner),
     })

@@ -6,7 +6,8 @@ use std::{
 };
 
 use super::{
-    Access, Anonymous, Audit, Config, Database, DatabaseUrl, Identity, OnFailure, OpenWebUi,
+    AccessSettings, AnonymousAccess, AuditFailurePolicy, AuditSettings, Config, DatabaseSettings,
+    DatabaseUrl, IdentitySettings, OpenWebUiSettings,
 };
 
 /// The workspace of callers and keys that do not name one.
@@ -25,7 +26,7 @@ impl Config {
     }
 }
 
-impl Database {
+impl DatabaseSettings {
     /// SQLite next to the configuration file.
     pub fn beside(folder: &Path) -> Self {
         Self {
@@ -41,20 +42,20 @@ impl Database {
     }
 }
 
-impl Default for Identity {
+impl Default for IdentitySettings {
     fn default() -> Self {
         Self {
-            anonymous: Anonymous::Refused,
+            anonymous: AnonymousAccess::Refused,
             keys: Vec::new(),
             strict: false,
-            open_webui: OpenWebUi::default(),
+            open_webui: OpenWebUiSettings::default(),
             gateway: None,
             oidc: Vec::new(),
         }
     }
 }
 
-impl Default for OpenWebUi {
+impl Default for OpenWebUiSettings {
     fn default() -> Self {
         Self {
             secret_key: None,
@@ -68,14 +69,14 @@ impl Default for OpenWebUi {
     }
 }
 
-impl OpenWebUi {
+impl OpenWebUiSettings {
     /// Whether any of its ways to authenticate is enabled.
     pub fn is_on(&self) -> bool {
         self.secret_key.is_some() || self.url.is_some() || self.jwt_secret.is_some()
     }
 }
 
-impl Default for Access {
+impl Default for AccessSettings {
     fn default() -> Self {
         Self {
             is_configured: false,
@@ -88,7 +89,7 @@ impl Default for Access {
     }
 }
 
-impl Audit {
+impl AuditSettings {
     /// Enabled, with its journal next to the configuration file.
     pub fn beside(folder: &Path) -> Self {
         Self {
@@ -104,7 +105,7 @@ impl Audit {
             is_on: false,
             journal: PathBuf::new(),
             journal_bytes_max: 1 << 30,
-            on_failure: OnFailure::Continue,
+            on_failure: AuditFailurePolicy::Continue,
             retention: Some(Duration::from_hours(24 * 90)),
             arguments: false,
         }

@@ -3,11 +3,11 @@
 use std::{collections::BTreeMap, io::Read as _, path::Path};
 
 use super::{
-    Bridge, Diagnostic, Disabled, Transport,
+    BridgeSettings, Diagnostic, DisabledReason, TransportSettings,
     environment::read_dotenv,
-    mcp_servers::{Entry, text},
-    reader::Reader,
-    unfilled::{Place, filled},
+    mcp_servers::{McpServerEntry, text},
+    reader::ConfigReader,
+    unfilled::{PlaceholderLocation, filled},
 };
 use crate::secret::Secret;
 
@@ -16,8 +16,12 @@ const BYTES_MAX: u64 = 1 << 20;
 
 /// Adds the variables of the file. Those in `env` take precedence. A file that cannot be read disables the
 /// bridge.
-pub(super) fn add(reader: &mut Reader<'_>, entry: &Entry<'_>, bridge: &mut Bridge) {
-    let Ok(Transport::Stdio(stdio)) = &mut bridge.transport else {
+pub(super) fn add(
+    reader: &mut ConfigReader<'_>,
+    entry: &McpServerEntry<'_>,
+    bridge: &mut BridgeSettings,
+) {
+    let Ok(TransportSettings::Stdio(stdio)) = &mut bridge.transport else {
         return;
     };
     let Some(written) = entry.get("envFile").and_then(text) else {
@@ -26,12 +30,17 @@ pub(super) fn add(reader: &mut Reader<'_>, entry: &Entry<'_>, bridge: &mut Bridg
     if written.get_ref().trim().is_empty() {
         return;
     }
-    let named = filled(reader, entry, Place::Other("envFile"), &written);
+    let named = filled(
+        reader,
+        entry,
+        PlaceholderLocation::Other("envFile"),
+        &written,
+    );
     let Some(named) = reader.expand(&named) else {
         return;
     };
     if !named.missing.is_empty() {
-        bridge.transport = Err(Disabled(named.missing.join("; ")));
+        bridge.transport = Err(DisabledReason(named.missing.join("; ")));
         return;
     }
     let path = reader.folder.join(&named.text);
@@ -49,7 +58,7 @@ pub(super) fn add(reader: &mut Reader<'_>, entry: &Entry<'_>, bridge: &mut Bridg
     let reason = format!("`envFile` {} {problem}", named.text);
     let message = format!("server `{}` is off: {reason}", entry.name);
     reader.problems.warning(&written.span(), message);
-    bridge.transport = Err(Disabled(reason));
+    bridge.transport = Err(DisabledReason(reason));
 }
 
 /// Reads such a file: its variables, and what is odd in it; or why it cannot be read, as the end of a

@@ -6,23 +6,23 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{
-    Limits,
-    reader::{Reader, Scalar, Text},
+    LimitSettings,
+    reader::{ConfigReader, ScalarSetting, Text},
 };
 
-/// The section in the file. Defaults are those of [`Limits`].
+/// The section in the file. Defaults are those of [`LimitSettings`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct LimitsTable {
-    body_bytes_max: Option<Spanned<Scalar>>,
-    result_bytes_max: Option<Spanned<Scalar>>,
-    tools_bytes_max: Option<Spanned<Scalar>>,
-    requests_max: Option<Spanned<Scalar>>,
-    calls_per_minute: Option<Spanned<Scalar>>,
-    groups: BTreeMap<Text, Spanned<Scalar>>,
+    body_bytes_max: Option<Spanned<ScalarSetting>>,
+    result_bytes_max: Option<Spanned<ScalarSetting>>,
+    tools_bytes_max: Option<Spanned<ScalarSetting>>,
+    requests_max: Option<Spanned<ScalarSetting>>,
+    calls_per_minute: Option<Spanned<ScalarSetting>>,
+    groups: BTreeMap<Text, Spanned<ScalarSetting>>,
 }
 
-impl Default for Limits {
+impl Default for LimitSettings {
     fn default() -> Self {
         Self {
             body_bytes_max: 10 << 20,
@@ -37,8 +37,8 @@ impl Default for Limits {
 
 impl LimitsTable {
     /// Validates and resolves the section.
-    pub(super) fn resolve(self, reader: &mut Reader<'_>) -> Limits {
-        let mut limits = Limits::default();
+    pub(super) fn resolve(self, reader: &mut ConfigReader<'_>) -> LimitSettings {
+        let mut limits = LimitSettings::default();
         for (key, scalar, least, place) in [
             (
                 "body_bytes_max",

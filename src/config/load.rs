@@ -8,11 +8,11 @@ use std::{
 };
 
 use super::{
-    Access, Anonymous, Audit, Bridge, Config, Diagnostic, Environment, Flavor, Identity, Limits,
-    Server, clients,
-    diagnostic::{Problems, Severity, Source},
+    AccessSettings, AnonymousAccess, AuditSettings, BridgeSettings, Config, Diagnostic,
+    Environment, Flavor, IdentitySettings, LimitSettings, ServerSettings, clients,
+    diagnostic::{DiagnosticCollector, Severity, SourceFile},
     identity, mcp_servers, native,
-    reader::Reader,
+    reader::ConfigReader,
     telemetry::TelemetryTable,
 };
 use crate::{
@@ -22,7 +22,7 @@ use crate::{
 
 /// A usable configuration.
 #[derive(Debug)]
-pub struct Loaded {
+pub struct LoadedConfig {
     /// The configuration.
     pub config: Config,
     /// Warnings about the configuration.
@@ -31,13 +31,13 @@ pub struct Loaded {
     /// `${file:…}`.
     pub sources: Vec<PathBuf>,
     /// Other parts of the configuration that blank values disable, besides bridges.
-    pub off: Vec<Off>,
+    pub off: Vec<DisabledPart>,
     /// The values of references to secrets, and of environment variables with secret names. They must never
     /// be shown.
     pub referenced: Vec<Secret>,
 }
 
-impl Loaded {
+impl LoadedConfig {
     /// All values that must never be shown.
     pub fn secrets(&self) -> impl Iterator<Item = Secret> {
         self.config
@@ -49,7 +49,7 @@ impl Loaded {
 
 /// A disabled part of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Off {
+pub struct DisabledPart {
     /// The part: a key by its name, or a way to authenticate.
     pub what: String,
     /// The reason: `MCP_API_KEY is not set`.
@@ -58,7 +58,7 @@ pub struct Off {
 
 /// Settings of the command line, which override the file.
 #[derive(Debug, Clone, Default)]
-pub struct Overrides {
+pub struct CliOverrides {
     /// `--listen`
     pub listen: Option<SocketAddr>,
 }
@@ -66,8 +66,8 @@ pub struct Overrides {
 /// Reads a file: `bridges.toml`, or a file of another client, detected by its content. A `.env` file next to
 /// it adds variables that the environment does not have. Errors come together with all warnings, in the order
 /// of the file.
-pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, Vec<Diagnostic>> {
-    load_with(path, environment, &Overrides::default())
+pub fn load(path: &Path, environment: &Environment) -> Result<LoadedConfig, Vec<Diagnostic>> {
+    load_with(path, environment, &CliOverrides::default())
 }
 
 /// The same as [`load`], with settings of the command line. They are part of loading, because a listen
@@ -75,14 +75,14 @@ pub fn load(path: &Path, environment: &Environment) -> Result<Loaded, Vec<Diagno
 pub fn load_with(
     path: &Path,
     environment: &Environment,
-    overrides: &Overrides,
-) -> Result<Loaded, Vec<Diagnostic>> {
+    overrides: &CliOverrides,
+) -> Result<LoadedConfig, Vec<Diagnostic>> {
     with_reader(path, environment, |reader| {
         if clients::is_foreign(path, reader.problems.text()) {
             reader.lenient = true;
             let mut config = of_servers(reader, path, &BTreeMap::new());
             config.server.listen = overrides.listen.unwrap_or(config.server.listen);
-            let draft = identity::Draft::of_environment(reader.environment);
+            let draft = identity::IdentityDraft::of_environment(reader.environment);
             let (identity, complaint) = draft.resolve(config.server.listen);
             if !reader.problems.has_errors() {
                 reader.add_all(complaint.into_iter().collect());
@@ -109,11 +109,11 @@ pub enum HeaderSource {
 pub fn load_bridge(
     path: &Path,
     environment: &Environment,
-    overrides: &Overrides,
+    overrides: &CliOverrides,
     name: &BridgeName,
     values: &BTreeMap<String, Secret>,
     headers: HeaderSource,
-) -> Result<Bridge, String> {
+) -> Result<BridgeSettings, String> {
     let mut environment = environment.over(values);
     if headers == HeaderSource::Group {
         environment = environment.with_headers_of(values);
@@ -137,7 +137,7 @@ pub fn load_mcpo(
     path: &Path,
     environment: &Environment,
     children: &BTreeMap<String, Secret>,
-) -> Result<Loaded, Vec<Diagnostic>> {
+) -> Result<LoadedConfig, Vec<Diagnostic>> {
     with_reader(path, environment, |reader| {
         reader.lenient = true;
         reader.keeps_unset = true;
@@ -145,19 +145,23 @@ pub fn load_mcpo(
     })
 }
 
-fn of_servers(reader: &mut Reader<'_>, path: &Path, children: &BTreeMap<String, Secret>) -> Config {
+fn of_servers(
+    reader: &mut ConfigReader<'_>,
+    path: &Path,
+    children: &BTreeMap<String, Secret>,
+) -> Config {
     let telemetry = TelemetryTable::default().resolve(reader);
     Config {
         flavor: Flavor::Mcpo,
-        server: Server::default(),
+        server: ServerSettings::default(),
         database: None,
-        identity: Identity {
-            anonymous: Anonymous::Allowed,
-            ..Identity::default()
+        identity: IdentitySettings {
+            anonymous: AnonymousAccess::Allowed,
+            ..IdentitySettings::default()
         },
-        access: Access::default(),
-        limits: Limits::default(),
-        audit: Audit::off(),
+        access: AccessSettings::default(),
+        limits: LimitSettings::default(),
+        audit: AuditSettings::off(),
         telemetry,
         bridges: mcp_servers::read(reader, path, children),
     }
@@ -166,8 +170,8 @@ fn of_servers(reader: &mut Reader<'_>, path: &Path, children: &BTreeMap<String, 
 fn with_reader(
     path: &Path,
     environment: &Environment,
-    read: impl FnOnce(&mut Reader<'_>) -> Config,
-) -> Result<Loaded, Vec<Diagnostic>> {
+    read: impl FnOnce(&mut ConfigReader<'_>) -> Config,
+) -> Result<LoadedConfig, Vec<Diagnostic>> {
     let file = path.display().to_string();
     let text = read_text(path).map_err(|message| {
         let hint = "`--config FILE` names another file; `mcp-bridge import` makes one from an `mcpServers` file";
@@ -176,12 +180,12 @@ fn with_reader(
     let folder = path.parent().map(Path::to_path_buf).unwrap_or_default();
     let dotenv = folder.join(".env");
     let (environment, warnings) = environment.over_dotenv(&dotenv);
-    let mut reader = Reader {
+    let mut reader = ConfigReader {
         environment: &environment,
         folder,
         lenient: false,
         keeps_unset: false,
-        problems: Problems::new(Source { file, text }),
+        problems: DiagnosticCollector::new(SourceFile { file, text }),
         files: BTreeSet::new(),
         off: Vec::new(),
         referenced: environment.secrets(),
@@ -208,7 +212,7 @@ fn with_reader(
             .all(|one| one.severity == Severity::Warning),
         "no errors"
     );
-    Ok(Loaded {
+    Ok(LoadedConfig {
         config,
         warnings: diagnostics,
         sources,

@@ -5,12 +5,12 @@ use toml::Spanned;
 
 use super::{
     RemoteKind,
-    clients::Node,
+    clients::SpannedValue,
     credentials::OAuthTable,
-    mcp_servers::{Entry, text},
-    reader::Reader,
-    setting::List,
-    transport::Kind,
+    mcp_servers::{McpServerEntry, text},
+    reader::ConfigReader,
+    setting::ListSetting,
+    transport::TransportSetting,
 };
 
 /// Keys of other clients that have no effect here.
@@ -70,7 +70,7 @@ const KNOWN: &[&str] = &[
 ];
 
 /// Warns of keys without effect.
-pub(super) fn warn_of_unknown(reader: &mut Reader<'_>, entry: &Entry<'_>) {
+pub(super) fn warn_of_unknown(reader: &mut ConfigReader<'_>, entry: &McpServerEntry<'_>) {
     for field in entry.fields {
         let key = field.name.as_str();
         if !KNOWN.contains(&key) && !IGNORED.contains(&key) {
@@ -96,7 +96,7 @@ pub(super) fn warn_of_unknown(reader: &mut Reader<'_>, entry: &Entry<'_>) {
 }
 
 /// Checks `client_header_forwarding`. mcpo validates it but does not use it.
-pub(super) fn check_forwarding(reader: &mut Reader<'_>, entry: &Entry<'_>) {
+pub(super) fn check_forwarding(reader: &mut ConfigReader<'_>, entry: &McpServerEntry<'_>) {
     let Some(value) = entry.get("client_header_forwarding") else {
         return;
     };
@@ -108,7 +108,7 @@ pub(super) fn check_forwarding(reader: &mut Reader<'_>, entry: &Entry<'_>) {
         );
         return;
     };
-    let on = value.get("enabled").and_then(Node::switch) == Some(true);
+    let on = value.get("enabled").and_then(SpannedValue::switch) == Some(true);
     for field in fields {
         let is_switch = field.value.switch().is_some();
         let problem = match field.name.as_str() {
@@ -126,9 +126,9 @@ pub(super) fn check_forwarding(reader: &mut Reader<'_>, entry: &Entry<'_>) {
 /// Reads `oauth`, which works only with Streamable HTTP. Of mcpo's settings only the scopes have an effect:
 /// discovery begins at the server itself, and the callback belongs to the bridge.
 pub(super) fn oauth(
-    reader: &mut Reader<'_>,
-    entry: &Entry<'_>,
-    kind: Kind,
+    reader: &mut ConfigReader<'_>,
+    entry: &McpServerEntry<'_>,
+    kind: TransportSetting,
 ) -> Option<Spanned<OAuthTable>> {
     let value = entry.get("oauth")?;
     let span = value.at.clone();
@@ -144,7 +144,7 @@ pub(super) fn oauth(
     }
     if !matches!(
         kind,
-        Kind::Remote(RemoteKind::StreamableHttp | RemoteKind::Auto)
+        TransportSetting::Remote(RemoteKind::StreamableHttp | RemoteKind::Auto)
     ) {
         reader.problems.warning(
             &span,
@@ -158,7 +158,7 @@ pub(super) fn oauth(
     let scope = value.get("client_metadata").and_then(|it| it.get("scope"));
     let scopes = scope.and_then(text).map(|text| {
         let span = text.span();
-        Spanned::new(span, List::One(text.into_inner()))
+        Spanned::new(span, ListSetting::One(text.into_inner()))
     });
     let table = OAuthTable {
         scopes,

@@ -1,6 +1,6 @@
 //! The operator's settings, validated and resolved: [`Config`]. This module opens no socket.
 //!
-//! [`load()`] reads a file into a [`Config`], or reports everything that is wrong with it. [`Watch`] reports
+//! [`load()`] reads a file into a [`Config`], or reports everything that is wrong with it. [`ConfigWatcher`] reports
 //! when to read the file again, and [`plan()`] shows what that changes.
 
 mod access;
@@ -65,17 +65,20 @@ pub(crate) use {
 pub use {
     bridge_types::*,
     child_env::{OWN_FOLDERS, child_environment},
-    count::{BridgeCount, Standing},
+    count::{BridgeAvailability, BridgeCount},
     defaults::DEFAULT_WORKSPACE,
     diagnostic::{Diagnostic, Severity},
     environment::Environment,
-    load::{HeaderSource, Loaded, Off, Overrides, load, load_bridge, load_mcpo, load_with},
+    load::{
+        CliOverrides, DisabledPart, HeaderSource, LoadedConfig, load, load_bridge, load_mcpo,
+        load_with,
+    },
     naming::nearest_name,
     oauth_types::*,
-    plan::{Plan, in_force, plan},
-    run_as::RunAs,
+    plan::{ReloadPlan, in_force, plan},
+    run_as::RunAsUser,
     single::{is_url, remote, single, stdio},
     types::*,
     unread::unread,
-    watch::Watch,
+    watch::ConfigWatcher,
 };

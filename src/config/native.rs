@@ -9,12 +9,12 @@ use toml::{
 };
 
 use super::{
-    Bridge, Config, Diagnostic, Flavor, Limits, Severity, Telemetry, access, audit::AuditTable,
-    bridge::BridgeTable, contradictions, database::DatabaseTable, diagnostic::Span, identity,
-    limits::LimitsTable, load::Overrides, naming::nearest_name, reader::Reader,
-    server::ServerTable, telemetry::TelemetryTable,
+    BridgeSettings, Config, Diagnostic, Flavor, LimitSettings, Severity, TelemetrySettings, access,
+    audit::AuditTable, bridge::BridgeTable, contradictions, database::DatabaseTable,
+    diagnostic::Span, identity, limits::LimitsTable, load::CliOverrides, naming::nearest_name,
+    reader::ConfigReader, server::ServerTable, telemetry::TelemetryTable,
 };
-use crate::name::{BadName, BridgeName};
+use crate::name::{BridgeName, BridgeNameError};
 
 /// The known sections.
 const SECTIONS: &[&str] = &[
@@ -32,7 +32,7 @@ const SECTIONS: &[&str] = &[
 const SYNTAX_ERRORS_MAX: usize = 10;
 
 /// Reads the whole file. The result is valid only if no error was reported.
-pub(super) fn read(reader: &mut Reader<'_>, overrides: &Overrides) -> Config {
+pub(super) fn read(reader: &mut ConfigReader<'_>, overrides: &CliOverrides) -> Config {
     let text = reader.problems.text().to_owned();
     let (document, errors) = DeTable::parse_recoverable(&text);
     let mut sections = BTreeMap::new();
@@ -61,10 +61,10 @@ pub(super) fn read(reader: &mut Reader<'_>, overrides: &Overrides) -> Config {
     server.listen = overrides.listen.unwrap_or(server.listen);
     let limits = reader
         .table::<LimitsTable>("limits", &limits.0, limits.1)
-        .map_or_else(Limits::default, |table| table.resolve(reader));
+        .map_or_else(LimitSettings::default, |table| table.resolve(reader));
     let telemetry = reader
         .table::<TelemetryTable>("telemetry", &telemetry.0, telemetry.1)
-        .map_or_else(Telemetry::default, |table| table.resolve(reader));
+        .map_or_else(TelemetrySettings::default, |table| table.resolve(reader));
     let before = reader.problems.len();
     let database = reader
         .table::<DatabaseTable>("database", &database.0, database.1)
@@ -112,7 +112,7 @@ pub(super) fn read(reader: &mut Reader<'_>, overrides: &Overrides) -> Config {
 type Section<'i> = (Span, DeTable<'i>);
 
 fn table_of<'i>(
-    reader: &mut Reader<'_>,
+    reader: &mut ConfigReader<'_>,
     name: &'static str,
     value: Spanned<DeValue<'i>>,
 ) -> Option<(&'static str, Section<'i>)> {
@@ -136,7 +136,7 @@ fn table_of<'i>(
 
 /// Reports one syntax error per line, because a parser that continues after an error often fails again on the
 /// same line.
-fn syntax_errors(reader: &mut Reader<'_>, errors: &[Error]) {
+fn syntax_errors(reader: &mut ConfigReader<'_>, errors: &[Error]) {
     let mut last_line = None;
     let mut shown = 0;
     for error in errors {
@@ -154,15 +154,15 @@ fn syntax_errors(reader: &mut Reader<'_>, errors: &[Error]) {
     }
 }
 
-fn read_bridges(reader: &mut Reader<'_>, table: DeTable<'_>) -> Vec<Bridge> {
-    let mut bridges: Vec<Bridge> = Vec::new();
+fn read_bridges(reader: &mut ConfigReader<'_>, table: DeTable<'_>) -> Vec<BridgeSettings> {
+    let mut bridges: Vec<BridgeSettings> = Vec::new();
     for (key, value) in table {
         let written = key.get_ref().as_ref();
         let name = match BridgeName::parse(written) {
             Ok(name) => Some(name),
             Err(bad) => {
                 let problem = reader.problems.error(&key.span(), bad.to_string());
-                if let BadName::Character { .. } | BadName::TooLong(_) = bad {
+                if let BridgeNameError::Character { .. } | BridgeNameError::TooLong(_) = bad {
                     problem.hint(format!("write `[bridges.{}]`", nearest_name(written)));
                 }
                 None
@@ -196,8 +196,8 @@ fn read_bridges(reader: &mut Reader<'_>, table: DeTable<'_>) -> Vec<Bridge> {
 
 /// Warns of names that differ only in case: people and file systems confuse them.
 pub(super) fn warn_of_twin(
-    reader: &mut Reader<'_>,
-    bridges: &[Bridge],
+    reader: &mut ConfigReader<'_>,
+    bridges: &[BridgeSettings],
     name: &BridgeName,
     at: &Span,
 ) {

@@ -1,10 +1,10 @@
-//! [`Otlp`]: where traces are sent, from the file or from the variables of `OpenTelemetry`.
+//! [`OtlpSettings`]: where traces are sent, from the file or from the variables of `OpenTelemetry`.
 
 use http::{HeaderName, HeaderValue};
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use super::{Diagnostic, Environment, Otlp};
+use super::{Diagnostic, Environment, OtlpSettings};
 use crate::secret::Secret;
 
 /// The endpoint for all telemetry (OTLP exporter specification). The path of traces is appended.
@@ -21,7 +21,9 @@ const DISABLED: &str = "OTEL_SDK_DISABLED";
 const PATH: &str = "/v1/traces";
 
 /// Reads the settings from the environment alone.
-pub(super) fn of_environment(environment: &Environment) -> Result<Option<Otlp>, Box<Diagnostic>> {
+pub(super) fn of_environment(
+    environment: &Environment,
+) -> Result<Option<OtlpSettings>, Box<Diagnostic>> {
     let set = |name| {
         environment
             .get(name)
@@ -41,7 +43,7 @@ pub(super) fn of_environment(environment: &Environment) -> Result<Option<Otlp>, 
         Box::new(Diagnostic::error(format!("`{name}` {reason}")).with_hint(hint))
     })?;
     let headers = headers_of(environment)?;
-    Ok(Some(Otlp { url, headers }))
+    Ok(Some(OtlpSettings { url, headers }))
 }
 
 /// Reads the headers from the environment.

@@ -10,9 +10,9 @@ use toml::{
 
 use super::{
     Diagnostic, Environment,
-    diagnostic::{Problems, Span, nearest},
-    load::Off,
-    reference::{Expansion, Scope, variables_in},
+    diagnostic::{DiagnosticCollector, Span, nearest},
+    load::DisabledPart,
+    reference::{ReferenceExpansion, ReferenceScope, variables_in},
 };
 use crate::secret::Secret;
 
@@ -48,7 +48,7 @@ const FOREIGN_KEYS: &[(&str, &str)] = &[
 
 /// The context of reading a configuration, and its results.
 #[derive(Debug)]
-pub(super) struct Reader<'a> {
+pub(super) struct ConfigReader<'a> {
     /// The variables for references.
     pub(super) environment: &'a Environment,
     /// The folder of the file.
@@ -58,18 +58,18 @@ pub(super) struct Reader<'a> {
     /// Whether an unset reference stays as written, as with mcpo's command line.
     pub(super) keeps_unset: bool,
     /// The problems.
-    pub(super) problems: Problems,
+    pub(super) problems: DiagnosticCollector,
     /// The files that references named.
     pub(super) files: BTreeSet<PathBuf>,
     /// The parts that a blank value disables.
-    pub(super) off: Vec<Off>,
+    pub(super) off: Vec<DisabledPart>,
     /// Values that must never be shown.
     pub(super) referenced: Vec<Secret>,
     /// The variables that the texts since the start of the last bridge refer to.
     pub(super) variables: BTreeSet<String>,
 }
 
-impl Reader<'_> {
+impl ConfigReader<'_> {
     /// Reads a table into a struct of optional fields. Invalid keys are reported and dropped, so that one of
     /// them does not hide the next.
     pub(super) fn table<'i, T: Deserialize<'i>>(
@@ -177,8 +177,8 @@ impl Reader<'_> {
     }
 
     /// Replaces the references of a string. A malformed one is reported and returns `None`.
-    pub(super) fn expand(&mut self, text: &Text) -> Option<Expansion> {
-        let scope = Scope {
+    pub(super) fn expand(&mut self, text: &Text) -> Option<ReferenceExpansion> {
+        let scope = ReferenceScope {
             environment: self.environment,
             folder: &self.folder,
             lenient: self.keeps_unset,
@@ -213,7 +213,7 @@ impl Reader<'_> {
 
     /// Records what is disabled, and why.
     pub(super) fn turn_off(&mut self, what: &str, why: String) {
-        self.off.push(Off {
+        self.off.push(DisabledPart {
             what: what.to_owned(),
             why,
         });
@@ -306,13 +306,13 @@ impl Reader<'_> {
     pub(super) fn count(
         &mut self,
         key: &str,
-        scalar: &Spanned<Scalar>,
+        scalar: &Spanned<ScalarSetting>,
         least: usize,
     ) -> Option<usize> {
         let span = scalar.span();
         let number = match scalar.get_ref() {
-            Scalar::Integer(number) => usize::try_from(*number).ok(),
-            Scalar::Text(text) => {
+            ScalarSetting::Integer(number) => usize::try_from(*number).ok(),
+            ScalarSetting::Text(text) => {
                 let text = self.required(&Spanned::new(span.clone(), text.clone()))?;
                 bytes(text.get_ref())
             }
@@ -339,34 +339,34 @@ impl Reader<'_> {
 
 /// A number, or a string that contains one, so that references work.
 #[derive(Debug, Clone)]
-pub(super) enum Scalar {
+pub(super) enum ScalarSetting {
     /// `10`
     Integer(i64),
     /// `"${N:-10}"`, `"10 MiB"`
     Text(String),
 }
 
-impl<'de> Deserialize<'de> for Scalar {
+impl<'de> Deserialize<'de> for ScalarSetting {
     fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
+        struct ScalarVisitor;
 
-        impl de::Visitor<'_> for Visitor {
-            type Value = Scalar;
+        impl de::Visitor<'_> for ScalarVisitor {
+            type Value = ScalarSetting;
 
             fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 formatter.write_str("a whole number")
             }
 
-            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Scalar, E> {
-                Ok(Scalar::Integer(number))
+            fn visit_i64<E: de::Error>(self, number: i64) -> Result<ScalarSetting, E> {
+                Ok(ScalarSetting::Integer(number))
             }
 
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Scalar, E> {
-                Ok(Scalar::Text(text.to_owned()))
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<ScalarSetting, E> {
+                Ok(ScalarSetting::Text(text.to_owned()))
             }
         }
 
-        deserializer.deserialize_any(Visitor)
+        deserializer.deserialize_any(ScalarVisitor)
     }
 }
 

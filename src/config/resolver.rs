@@ -1,34 +1,34 @@
-//! [`Resolver`]: the values of one bridge, with their references replaced.
+//! [`BridgeResolver`]: the values of one bridge, with their references replaced.
 
 use std::{num::NonZeroU32, time::Duration};
 
 use toml::Spanned;
 
 use super::{
-    CredentialKind, UnknownArguments,
-    reader::{Reader, Scalar, Text},
-    reference::Scope,
-    setting::{Flag, List, Setting, is_blank, why_blank},
+    CredentialScope, UnknownArgumentPolicy,
+    reader::{ConfigReader, ScalarSetting, Text},
+    reference::ReferenceScope,
+    setting::{FlagSetting, ListSetting, Setting, is_blank, why_blank},
 };
 
 /// What `credential` may say.
-const CREDENTIALS: &[(&str, CredentialKind)] = &[
-    ("shared", CredentialKind::Shared),
-    ("group", CredentialKind::Group),
-    ("caller", CredentialKind::Caller),
+const CREDENTIALS: &[(&str, CredentialScope)] = &[
+    ("shared", CredentialScope::Shared),
+    ("group", CredentialScope::Group),
+    ("caller", CredentialScope::Caller),
 ];
 
 /// What `unknown_arguments` may say.
-const UNKNOWN_ARGUMENTS: &[(&str, UnknownArguments)] = &[
-    ("pass", UnknownArguments::Pass),
-    ("refuse", UnknownArguments::Refuse),
+const UNKNOWN_ARGUMENTS: &[(&str, UnknownArgumentPolicy)] = &[
+    ("pass", UnknownArgumentPolicy::Pass),
+    ("refuse", UnknownArgumentPolicy::Refuse),
 ];
 
 /// Reads the strings of one bridge; a missing reference switches it off.
 #[derive(Debug)]
-pub(super) struct Resolver<'r, 'a> {
+pub(super) struct BridgeResolver<'r, 'a> {
     /// What it is read with.
-    pub(super) reader: &'r mut Reader<'a>,
+    pub(super) reader: &'r mut ConfigReader<'a>,
     /// Why the bridge is off.
     pub(super) missing: Vec<String>,
     /// Why it has no key and signs in.
@@ -39,7 +39,7 @@ pub(super) struct Resolver<'r, 'a> {
 
 /// What `enabled` says.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Switch {
+pub(super) enum EnabledSetting {
     /// `true`, or nothing.
     On,
     /// `"auto"`: on with a key, or after a user has logged in.
@@ -48,7 +48,7 @@ pub(super) enum Switch {
     Off(String),
 }
 
-impl Resolver<'_, '_> {
+impl BridgeResolver<'_, '_> {
     /// Replaces references; `None` when something is missing or malformed.
     pub(super) fn expand(&mut self, text: &Text) -> Option<Text> {
         let expansion = self.reader.expand(text)?;
@@ -63,7 +63,7 @@ impl Resolver<'_, '_> {
 
     /// The text of a value that is read for real later; nothing is reported.
     pub(super) fn glance(&self, text: &Text) -> Option<String> {
-        let scope = Scope {
+        let scope = ReferenceScope {
             environment: self.reader.environment,
             folder: &self.reader.folder,
             lenient: self.reader.lenient,
@@ -86,10 +86,10 @@ impl Resolver<'_, '_> {
     }
 
     /// The words of a list, blank ones left out.
-    pub(super) fn words(&mut self, list: &Spanned<List>, separators: &[char]) -> Vec<Text> {
+    pub(super) fn words(&mut self, list: &Spanned<ListSetting>, separators: &[char]) -> Vec<Text> {
         let texts = match list.get_ref() {
-            List::One(text) => vec![Spanned::new(list.span(), text.clone())],
-            List::Many(texts) => texts.clone(),
+            ListSetting::One(text) => vec![Spanned::new(list.span(), text.clone())],
+            ListSetting::Many(texts) => texts.clone(),
         };
         let mut words = Vec::new();
         for text in texts {
@@ -126,37 +126,37 @@ impl Resolver<'_, '_> {
         (found, std::mem::replace(&mut self.missing, before))
     }
 
-    pub(super) fn switch(&mut self, flag: Option<Spanned<Flag>>) -> Switch {
+    pub(super) fn switch(&mut self, flag: Option<Spanned<FlagSetting>>) -> EnabledSetting {
         let Some(flag) = flag else {
-            return Switch::On;
+            return EnabledSetting::On;
         };
-        if let Flag::Text(text) = flag.get_ref() {
+        if let FlagSetting::Text(text) = flag.get_ref() {
             let text = Spanned::new(flag.span(), text.clone());
             match self.reader.optional(&text) {
                 Some(Ok(value)) if value.get_ref().eq_ignore_ascii_case("auto") => {
-                    return Switch::Auto;
+                    return EnabledSetting::Auto;
                 }
                 Some(Ok(_)) => {}
-                Some(Err(why)) => return Switch::Off(why),
+                Some(Err(why)) => return EnabledSetting::Off(why),
                 // Reported.
-                None => return Switch::On,
+                None => return EnabledSetting::On,
             }
         }
         match self.reader.flag("enabled", &flag) {
-            Some(false) => Switch::Off("disabled in the configuration".to_owned()),
-            Some(true) | None => Switch::On,
+            Some(false) => EnabledSetting::Off("disabled in the configuration".to_owned()),
+            Some(true) | None => EnabledSetting::On,
         }
     }
 
-    pub(super) fn credential(&mut self, text: Option<&Text>) -> CredentialKind {
+    pub(super) fn credential(&mut self, text: Option<&Text>) -> CredentialScope {
         let kind = text.and_then(|text| {
             let text = self.expand(text)?;
             self.reader.choice("credential", &text, CREDENTIALS)
         });
-        kind.unwrap_or(CredentialKind::Shared)
+        kind.unwrap_or(CredentialScope::Shared)
     }
 
-    pub(super) fn unknown_arguments(&mut self, text: Option<&Text>) -> UnknownArguments {
+    pub(super) fn unknown_arguments(&mut self, text: Option<&Text>) -> UnknownArgumentPolicy {
         let said = text.and_then(|text| {
             let text = self.expand(text)?;
             let choices = UNKNOWN_ARGUMENTS;
@@ -190,25 +190,31 @@ impl Resolver<'_, '_> {
     pub(super) fn count(
         &mut self,
         key: &str,
-        scalar: Option<Spanned<Scalar>>,
+        scalar: Option<Spanned<ScalarSetting>>,
         least: usize,
     ) -> Option<usize> {
         let scalar = self.scalar(scalar?)?;
         self.reader.count(key, &scalar, least)
     }
 
-    pub(super) fn per_minute(&mut self, scalar: Option<Spanned<Scalar>>) -> Option<NonZeroU32> {
+    pub(super) fn per_minute(
+        &mut self,
+        scalar: Option<Spanned<ScalarSetting>>,
+    ) -> Option<NonZeroU32> {
         let scalar = self.scalar(scalar?)?;
         self.reader.per_minute("calls_per_minute", &scalar)
     }
 
-    pub(super) fn scalar(&mut self, scalar: Spanned<Scalar>) -> Option<Spanned<Scalar>> {
+    pub(super) fn scalar(
+        &mut self,
+        scalar: Spanned<ScalarSetting>,
+    ) -> Option<Spanned<ScalarSetting>> {
         let span = scalar.span();
         let scalar = match scalar.into_inner() {
-            Scalar::Text(text) => {
-                Scalar::Text(self.expand(&Spanned::new(span.clone(), text))?.into_inner())
+            ScalarSetting::Text(text) => {
+                ScalarSetting::Text(self.expand(&Spanned::new(span.clone(), text))?.into_inner())
             }
-            integer @ Scalar::Integer(_) => integer,
+            integer @ ScalarSetting::Integer(_) => integer,
         };
         Some(Spanned::new(span, scalar))
     }

@@ -10,9 +10,9 @@ use toml::Spanned;
 use url::Url;
 
 use super::{
-    Server, Tls,
+    ServerSettings, TlsSettings,
     diagnostic::Span,
-    reader::{Reader, Scalar, Text},
+    reader::{ConfigReader, ScalarSetting, Text},
 };
 
 /// The maximum `drain_delay`. A service manager kills the process long before.
@@ -21,7 +21,7 @@ const DELAY_MAX: Duration = Duration::from_mins(10);
 /// The minimum number of connections. With fewer, one busy client would block all others.
 const CONNECTIONS_MIN: usize = 16;
 
-/// The section in the file. Defaults are those of [`Server`].
+/// The section in the file. Defaults are those of [`ServerSettings`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ServerTable {
@@ -34,7 +34,7 @@ pub(super) struct ServerTable {
     cors_allow_origins: Option<Vec<Text>>,
     tls_cert: Option<Text>,
     tls_key: Option<Text>,
-    connections_max: Option<Spanned<Scalar>>,
+    connections_max: Option<Spanned<ScalarSetting>>,
     drain_delay: Option<Text>,
     drain_timeout: Option<Text>,
     title: Option<Text>,
@@ -43,14 +43,14 @@ pub(super) struct ServerTable {
 }
 
 /// The section, and the position of `listen`.
-pub(super) struct Read {
+pub(super) struct ServerSection {
     /// The section.
-    pub(super) server: Server,
+    pub(super) server: ServerSettings,
     /// For problems that other sections have with the address.
     pub(super) listen: Option<Span>,
 }
 
-impl Default for Server {
+impl Default for ServerSettings {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)),
@@ -73,8 +73,8 @@ impl Default for Server {
 
 impl ServerTable {
     /// Validates and resolves the section.
-    pub(super) fn resolve(self, reader: &mut Reader<'_>) -> Read {
-        let mut server = Server::default();
+    pub(super) fn resolve(self, reader: &mut ConfigReader<'_>) -> ServerSection {
+        let mut server = ServerSettings::default();
         let at = self.listen.as_ref().map(Text::span);
         if let Some(listen) = self.listen.and_then(|text| reader.required(&text)) {
             match parse_listen(listen.get_ref()) {
@@ -139,7 +139,7 @@ impl ServerTable {
                 *place = text.into_inner();
             }
         }
-        Read { server, listen: at }
+        ServerSection { server, listen: at }
     }
 }
 
@@ -205,7 +205,7 @@ pub(crate) fn odd_in_path(text: &str) -> Option<char> {
 }
 
 /// Reads the public address for browsers. `None`: blank, or already reported.
-fn public_url(reader: &mut Reader<'_>, text: &Text) -> Option<Url> {
+fn public_url(reader: &mut ConfigReader<'_>, text: &Text) -> Option<Url> {
     const EXAMPLE: &str = "https://tools.example.org/api/mcp";
     let text = reader.optional(text)?.ok()?;
     let mut url = reader.web_url("public_url", &text, EXAMPLE)?;
@@ -225,7 +225,7 @@ fn public_url(reader: &mut Reader<'_>, text: &Text) -> Option<Url> {
     Some(url)
 }
 
-fn origin(reader: &mut Reader<'_>, text: &Text) -> Option<String> {
+fn origin(reader: &mut ConfigReader<'_>, text: &Text) -> Option<String> {
     let text = reader.required(text)?;
     let written = text.get_ref().trim();
     if written == "*" {
@@ -247,12 +247,16 @@ fn origin(reader: &mut Reader<'_>, text: &Text) -> Option<String> {
     None
 }
 
-fn tls(reader: &mut Reader<'_>, cert: Option<Text>, key: Option<Text>) -> Option<Tls> {
+fn tls(
+    reader: &mut ConfigReader<'_>,
+    cert: Option<Text>,
+    key: Option<Text>,
+) -> Option<TlsSettings> {
     let (there, other) = match (cert, key) {
         (None, None) => return None,
         (Some(cert), Some(key)) => {
             let (cert, key) = (reader.required(&cert)?, reader.required(&key)?);
-            return Some(Tls {
+            return Some(TlsSettings {
                 cert_file: reader.folder.join(cert.into_inner()),
                 key_file: reader.folder.join(key.into_inner()),
             });

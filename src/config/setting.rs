@@ -10,8 +10,8 @@ use toml::Spanned;
 use url::Url;
 
 use super::{
-    reader::{Reader, Scalar, Text},
-    reference::Expansion,
+    reader::{ConfigReader, ScalarSetting, Text},
+    reference::ReferenceExpansion,
 };
 use crate::secret::Secret;
 
@@ -24,7 +24,7 @@ pub(super) type Setting<T> = Result<T, String>;
 
 /// One string with commas, or a list of such strings.
 #[derive(Debug, Clone)]
-pub(super) enum List {
+pub(super) enum ListSetting {
     /// `"a, b"`
     One(String),
     /// `["a", "b, c"]`
@@ -33,14 +33,14 @@ pub(super) enum List {
 
 /// A switch, or a string that contains one, so that references work.
 #[derive(Debug, Clone)]
-pub(super) enum Flag {
+pub(super) enum FlagSetting {
     /// `true`
     Plain(bool),
     /// `"${API_GATEWAY_MODE:-false}"`
     Text(String),
 }
 
-impl Reader<'_> {
+impl ConfigReader<'_> {
     /// Reads the text of a setting that is off while it is blank. `None`: malformed, and already reported.
     pub(super) fn optional(&mut self, text: &Text) -> Option<Setting<Text>> {
         let expansion = self.expand(text)?;
@@ -114,10 +114,10 @@ impl Reader<'_> {
     }
 
     /// Reads the words of a list without blank ones. `key` is used only for problems.
-    pub(super) fn words(&mut self, list: &Spanned<List>) -> Vec<Text> {
+    pub(super) fn words(&mut self, list: &Spanned<ListSetting>) -> Vec<Text> {
         let texts = match list.get_ref() {
-            List::One(text) => vec![Spanned::new(list.span(), text.clone())],
-            List::Many(texts) => texts.clone(),
+            ListSetting::One(text) => vec![Spanned::new(list.span(), text.clone())],
+            ListSetting::Many(texts) => texts.clone(),
         };
         let mut words = Vec::new();
         for text in texts {
@@ -135,7 +135,7 @@ impl Reader<'_> {
     pub(super) fn names(
         &mut self,
         key: &str,
-        list: Option<&Spanned<List>>,
+        list: Option<&Spanned<ListSetting>>,
         default: &[&str],
     ) -> Vec<String> {
         let Some(list) = list else {
@@ -151,10 +151,10 @@ impl Reader<'_> {
     }
 
     /// Reads a switch; blank means off.
-    pub(super) fn flag(&mut self, key: &str, flag: &Spanned<Flag>) -> Option<bool> {
+    pub(super) fn flag(&mut self, key: &str, flag: &Spanned<FlagSetting>) -> Option<bool> {
         let text = match flag.get_ref() {
-            Flag::Plain(value) => return Some(*value),
-            Flag::Text(text) => Spanned::new(flag.span(), text.clone()),
+            FlagSetting::Plain(value) => return Some(*value),
+            FlagSetting::Text(text) => Spanned::new(flag.span(), text.clone()),
         };
         let Ok(value) = self.optional(&text)? else {
             return Some(false);
@@ -213,7 +213,11 @@ impl Reader<'_> {
     }
 
     /// Reads a number of calls per minute.
-    pub(super) fn per_minute(&mut self, key: &str, scalar: &Spanned<Scalar>) -> Option<NonZeroU32> {
+    pub(super) fn per_minute(
+        &mut self,
+        key: &str,
+        scalar: &Spanned<ScalarSetting>,
+    ) -> Option<NonZeroU32> {
         let number = self.count(key, scalar, 1)?;
         let fitting = u32::try_from(number).ok().and_then(NonZeroU32::new);
         if fitting.is_none() {
@@ -279,12 +283,12 @@ pub(super) fn plain(words: Vec<Text>) -> Vec<String> {
 }
 
 /// Whether a text is blank.
-pub(super) fn is_blank(expansion: &Expansion) -> bool {
+pub(super) fn is_blank(expansion: &ReferenceExpansion) -> bool {
     !expansion.missing.is_empty() || expansion.text.trim().is_empty()
 }
 
 /// Returns why a text is blank: `WEBUI_SECRET_KEY is not set`.
-pub(super) fn why_blank(expansion: &Expansion) -> String {
+pub(super) fn why_blank(expansion: &ReferenceExpansion) -> String {
     let reasons = if expansion.missing.is_empty() {
         &expansion.defaulted
     } else {
@@ -297,54 +301,57 @@ pub(super) fn why_blank(expansion: &Expansion) -> String {
     }
 }
 
-impl<'de> Deserialize<'de> for List {
+impl<'de> Deserialize<'de> for ListSetting {
     fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
+        struct ListVisitor;
 
-        impl<'de> de::Visitor<'de> for Visitor {
-            type Value = List;
+        impl<'de> de::Visitor<'de> for ListVisitor {
+            type Value = ListSetting;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 formatter.write_str("a string or a list of strings")
             }
 
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<List, E> {
-                Ok(List::One(text.to_owned()))
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<ListSetting, E> {
+                Ok(ListSetting::One(text.to_owned()))
             }
 
-            fn visit_seq<A: de::SeqAccess<'de>>(self, mut items: A) -> Result<List, A::Error> {
+            fn visit_seq<A: de::SeqAccess<'de>>(
+                self,
+                mut items: A,
+            ) -> Result<ListSetting, A::Error> {
                 let mut texts = Vec::new();
                 while let Some(text) = items.next_element()? {
                     texts.push(text);
                 }
-                Ok(List::Many(texts))
+                Ok(ListSetting::Many(texts))
             }
         }
 
-        deserializer.deserialize_any(Visitor)
+        deserializer.deserialize_any(ListVisitor)
     }
 }
 
-impl<'de> Deserialize<'de> for Flag {
+impl<'de> Deserialize<'de> for FlagSetting {
     fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
+        struct FlagVisitor;
 
-        impl de::Visitor<'_> for Visitor {
-            type Value = Flag;
+        impl de::Visitor<'_> for FlagVisitor {
+            type Value = FlagSetting;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 formatter.write_str("`true` or `false`")
             }
 
-            fn visit_bool<E: de::Error>(self, value: bool) -> Result<Flag, E> {
-                Ok(Flag::Plain(value))
+            fn visit_bool<E: de::Error>(self, value: bool) -> Result<FlagSetting, E> {
+                Ok(FlagSetting::Plain(value))
             }
 
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Flag, E> {
-                Ok(Flag::Text(text.to_owned()))
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<FlagSetting, E> {
+                Ok(FlagSetting::Text(text.to_owned()))
             }
         }
 
-        deserializer.deserialize_any(Visitor)
+        deserializer.deserialize_any(FlagVisitor)
     }
 }

@@ -8,11 +8,12 @@ use std::{
 use url::Url;
 
 use super::{
-    Access, Audit, Bridge, Config, CredentialKind, Diagnostic, Environment, Flavor, Limits, Loaded,
-    Overrides, Remote, RemoteKind, Server, Stdio, Telemetry, ToolFilter, Transport, TransportKind,
-    UnknownArguments,
+    AccessSettings, AuditSettings, BridgeSettings, CliOverrides, Config, CredentialScope,
+    Diagnostic, Environment, Flavor, LimitSettings, LoadedConfig, RemoteKind, RemoteSettings,
+    ServerSettings, StdioSettings, TelemetrySettings, ToolFilter, TransportKind, TransportSettings,
+    UnknownArgumentPolicy,
     diagnostic::Severity,
-    identity::Draft,
+    identity::IdentityDraft,
     naming::{name_of_command, name_of_url},
     otlp,
     transport::OWN_NAME,
@@ -25,8 +26,8 @@ use crate::name::BridgeName;
 pub fn single(
     words: &[String],
     environment: &Environment,
-    overrides: &Overrides,
-) -> Result<Loaded, Vec<Diagnostic>> {
+    overrides: &CliOverrides,
+) -> Result<LoadedConfig, Vec<Diagnostic>> {
     let bridge = match words {
         [] => {
             let hint =
@@ -38,26 +39,26 @@ pub fn single(
         [word] if is_url(word) => remote(word, RemoteKind::Auto)?,
         words => stdio(words, environment),
     };
-    let telemetry = Telemetry {
+    let telemetry = TelemetrySettings {
         otlp: otlp::of_environment(environment).map_err(|problem| vec![*problem])?,
-        ..Telemetry::default()
+        ..TelemetrySettings::default()
     };
-    let mut server = Server::default();
+    let mut server = ServerSettings::default();
     server.listen = overrides.listen.unwrap_or(server.listen);
-    let (identity, complaint) = Draft::of_environment(environment).resolve(server.listen);
+    let (identity, complaint) = IdentityDraft::of_environment(environment).resolve(server.listen);
     let warnings: Vec<_> = complaint.into_iter().collect();
     if warnings.iter().any(|one| one.severity == Severity::Error) {
         return Err(warnings);
     }
-    Ok(Loaded {
+    Ok(LoadedConfig {
         config: Config {
             flavor: Flavor::Native,
             server,
             database: None,
             identity,
-            access: Access::default(),
-            limits: Limits::default(),
-            audit: Audit::off(),
+            access: AccessSettings::default(),
+            limits: LimitSettings::default(),
+            audit: AuditSettings::off(),
             telemetry,
             bridges: vec![bridge],
         },
@@ -69,14 +70,14 @@ pub fn single(
 }
 
 /// Creates a bridge for a program and names it after the program.
-pub fn stdio(words: &[String], environment: &Environment) -> Bridge {
+pub fn stdio(words: &[String], environment: &Environment) -> BridgeSettings {
     let (command, args) = words
         .split_first()
         .map_or((String::new(), &[][..]), |(first, rest)| {
             (first.clone(), rest)
         });
     let own = environment.executable().filter(|_| command == OWN_NAME);
-    let transport = Transport::Stdio(Stdio {
+    let transport = TransportSettings::Stdio(StdioSettings {
         command: own.map_or(command, |own| own.to_string_lossy().into_owned()),
         args: args.to_vec(),
         env: BTreeMap::new(),
@@ -88,7 +89,7 @@ pub fn stdio(words: &[String], environment: &Environment) -> Bridge {
 }
 
 /// Creates a bridge for a URL and names it after the host.
-pub fn remote(text: &str, kind: RemoteKind) -> Result<Bridge, Vec<Diagnostic>> {
+pub fn remote(text: &str, kind: RemoteKind) -> Result<BridgeSettings, Vec<Diagnostic>> {
     let url = Url::parse(text)
         .ok()
         .filter(|_| is_url(text))
@@ -98,7 +99,10 @@ pub fn remote(text: &str, kind: RemoteKind) -> Result<Bridge, Vec<Diagnostic>> {
             vec![Diagnostic::error("this is not a server URL").with_hint(hint)]
         })?;
     let name = name_of_url(&url);
-    Ok(bridge(name, Transport::Remote(Remote::new(url, kind))))
+    Ok(bridge(
+        name,
+        TransportSettings::Remote(RemoteSettings::new(url, kind)),
+    ))
 }
 
 /// Whether a word of the command line is a URL and not a program.
@@ -109,12 +113,12 @@ pub fn is_url(word: &str) -> bool {
 /// The connect timeout if none is configured and mcpo has none: a first `npx` or `uvx` downloads the server.
 const FIRST_DOWNLOAD: Duration = Duration::from_mins(5);
 
-fn bridge(name: BridgeName, transport: Transport) -> Bridge {
+fn bridge(name: BridgeName, transport: TransportSettings) -> BridgeSettings {
     let kind = match &transport {
-        Transport::Stdio(_) => TransportKind::Stdio,
-        Transport::Remote(remote) => remote.kind.into(),
+        TransportSettings::Stdio(_) => TransportKind::Stdio,
+        TransportSettings::Remote(remote) => remote.kind.into(),
     };
-    Bridge {
+    BridgeSettings {
         name,
         title: None,
         description: None,
@@ -132,10 +136,10 @@ fn bridge(name: BridgeName, transport: Transport) -> Bridge {
         aliases: BTreeMap::new(),
         embed_html: false,
         file_links: false,
-        unknown_arguments: UnknownArguments::Pass,
+        unknown_arguments: UnknownArgumentPolicy::Pass,
         progress: None,
         is_enabled: true,
-        credential: CredentialKind::Shared,
+        credential: CredentialScope::Shared,
         sessions_max: super::bridge::SESSIONS,
         session_idle: super::bridge::SESSION_IDLE,
         waits_for_login: None,
@@ -146,7 +150,7 @@ fn bridge(name: BridgeName, transport: Transport) -> Bridge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Anonymous;
+    use crate::config::AnonymousAccess;
 
     fn words(line: &str) -> Vec<String> {
         line.split(' ').map(str::to_owned).collect()
@@ -157,24 +161,24 @@ mod tests {
         let loaded = single(
             &words("npx -y @scope/server-time@1 -- x"),
             &Environment::default(),
-            &Overrides::default(),
+            &CliOverrides::default(),
         )
         .unwrap();
         let [bridge] = &loaded.config.bridges[..] else {
             panic!("one bridge")
         };
         assert_eq!(bridge.name.as_str(), "server-time");
-        let Ok(Transport::Stdio(stdio)) = &bridge.transport else {
+        let Ok(TransportSettings::Stdio(stdio)) = &bridge.transport else {
             panic!("a program")
         };
         assert_eq!(stdio.args, ["-y", "@scope/server-time@1", "--", "x"]);
-        assert!(stdio.inherit_env && loaded.config.identity.anonymous == Anonymous::Loopback);
+        assert!(stdio.inherit_env && loaded.config.identity.anonymous == AnonymousAccess::Loopback);
     }
 
     #[test]
     fn a_url_is_a_server_behind_it_and_a_key_closes_the_door() {
         let environment = Environment::of([("MCP_API_KEY", "k")]);
-        let overrides = Overrides {
+        let overrides = CliOverrides {
             listen: Some("0.0.0.0:1".parse().unwrap()),
         };
         let loaded = single(
@@ -184,7 +188,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(loaded.config.bridges[0].name.as_str(), "mcp.example.org");
-        assert_eq!(loaded.config.identity.anonymous, Anonymous::Refused);
+        assert_eq!(loaded.config.identity.anonymous, AnonymousAccess::Refused);
         assert!(single(&words("x"), &Environment::default(), &overrides).is_err());
         assert!(single(&[], &environment, &overrides).is_err());
     }
@@ -193,7 +197,7 @@ mod tests {
     fn our_own_name_is_the_program_that_runs() {
         let environment = Environment::default().with_executable("/opt/mcp-bridge");
         let bridge = stdio(&words("mcp-bridge demo-server"), &environment);
-        let Ok(Transport::Stdio(stdio)) = bridge.transport else {
+        let Ok(TransportSettings::Stdio(stdio)) = bridge.transport else {
             panic!("a program")
         };
         assert_eq!(stdio.command, "/opt/mcp-bridge");

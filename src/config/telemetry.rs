@@ -4,17 +4,17 @@ use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
 use super::{
-    Diagnostic, LogFormat, MetricsFor, Otlp, Telemetry,
+    Diagnostic, LogFormat, MetricsAudience, OtlpSettings, TelemetrySettings,
     diagnostic::nearest,
     otlp,
-    reader::{Reader, Text},
+    reader::{ConfigReader, Text},
     server::parse_listen,
 };
 
 /// The log levels of tracing.
 const LEVELS: &[&str] = &["off", "error", "warn", "info", "debug", "trace"];
 
-/// The section in the file. Defaults are those of [`Telemetry`].
+/// The section in the file. Defaults are those of [`TelemetrySettings`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct TelemetryTable {
@@ -26,12 +26,12 @@ pub(super) struct TelemetryTable {
     otlp_headers: Option<Text>,
 }
 
-impl Default for Telemetry {
+impl Default for TelemetrySettings {
     fn default() -> Self {
         Self {
             format: LogFormat::Text,
             level: "info".to_owned(),
-            metrics: MetricsFor::Admins,
+            metrics: MetricsAudience::Admins,
             metrics_listen: None,
             otlp: None,
         }
@@ -40,13 +40,13 @@ impl Default for Telemetry {
 
 impl TelemetryTable {
     /// Validates and resolves the section.
-    pub(super) fn resolve(mut self, reader: &mut Reader<'_>) -> Telemetry {
-        let mut telemetry = Telemetry::default();
+    pub(super) fn resolve(mut self, reader: &mut ConfigReader<'_>) -> TelemetrySettings {
+        let mut telemetry = TelemetrySettings::default();
         if let Some(text) = self.metrics.take().and_then(|text| reader.required(&text)) {
             let choices = [
-                ("off", MetricsFor::Off),
-                ("admin", MetricsFor::Admins),
-                ("open", MetricsFor::Everyone),
+                ("off", MetricsAudience::Off),
+                ("admin", MetricsAudience::Admins),
+                ("open", MetricsAudience::Everyone),
             ];
             let choice = reader.choice("metrics", &text, &choices);
             telemetry.metrics = choice.unwrap_or(telemetry.metrics);
@@ -81,7 +81,7 @@ impl TelemetryTable {
     }
 
     /// Returns the destination of traces: from the file, or from the environment if the file leaves it blank.
-    fn otlp(&mut self, reader: &mut Reader<'_>) -> Option<Otlp> {
+    fn otlp(&mut self, reader: &mut ConfigReader<'_>) -> Option<OtlpSettings> {
         let said = match self.otlp_endpoint.take() {
             Some(text) => reader.optional(&text)?.ok(),
             None => None,
@@ -97,11 +97,11 @@ impl TelemetryTable {
                 Ok(text) => reader.told("otlp_headers", &text, otlp::headers)?,
             },
         };
-        Some(Otlp { url, headers })
+        Some(OtlpSettings { url, headers })
     }
 }
 
-impl Reader<'_> {
+impl ConfigReader<'_> {
     /// Returns a value, or reports what is wrong with it.
     fn told<T>(
         &mut self,
@@ -162,7 +162,7 @@ mod tests {
     }
 
     /// Reads the section from these lines, with these environment variables.
-    fn read(lines: &str, pairs: &[(&str, &str)]) -> Result<Telemetry, String> {
+    fn read(lines: &str, pairs: &[(&str, &str)]) -> Result<TelemetrySettings, String> {
         let text = format!("[telemetry]\n{lines}\n");
         let (result, shown) = load_named("bridges.toml", &text, pairs);
         result.map_or(Err(shown), |loaded| Ok(loaded.config.telemetry))

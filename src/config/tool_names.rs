@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use globset::{GlobSet, GlobSetBuilder};
 
-use super::{ToolFilter, diagnostic::Span, reader::Text, resolver::Resolver};
+use super::{ToolFilter, diagnostic::Span, reader::Text, resolver::BridgeResolver};
 use crate::name::{TOOL_NAME_BYTES_MAX, ToolName};
 
 pub(super) fn filter(
-    resolver: &mut Resolver<'_, '_>,
+    resolver: &mut BridgeResolver<'_, '_>,
     allow: Option<Vec<Text>>,
     deny: Option<Vec<Text>>,
 ) -> ToolFilter {
@@ -22,7 +22,11 @@ pub(super) fn filter(
     }
 }
 
-fn globs(resolver: &mut Resolver<'_, '_>, key: &str, texts: Vec<Text>) -> (Vec<String>, GlobSet) {
+fn globs(
+    resolver: &mut BridgeResolver<'_, '_>,
+    key: &str,
+    texts: Vec<Text>,
+) -> (Vec<String>, GlobSet) {
     let mut set = GlobSetBuilder::new();
     let mut written = Vec::new();
     for text in texts {
@@ -60,7 +64,7 @@ pub(super) type Names = BTreeMap<ToolName, ToolName>;
 
 /// Renames and aliases: every new name stands for one tool, every tool has one new name.
 pub(super) fn names(
-    resolver: &mut Resolver<'_, '_>,
+    resolver: &mut BridgeResolver<'_, '_>,
     rename: &BTreeMap<Text, Text>,
     aliases: &BTreeMap<Text, Text>,
 ) -> (Names, Names) {
@@ -98,7 +102,7 @@ pub(super) fn names(
     (renames, second)
 }
 
-fn pairs(resolver: &mut Resolver<'_, '_>, key: &str, table: &BTreeMap<Text, Text>) -> Names {
+fn pairs(resolver: &mut BridgeResolver<'_, '_>, key: &str, table: &BTreeMap<Text, Text>) -> Names {
     let mut names = Names::new();
     for (new, old) in table {
         let Some(expanded) = resolver.expand(old) else {

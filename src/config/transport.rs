@@ -6,13 +6,14 @@ use toml::Spanned;
 use url::Url;
 
 use super::{
-    CredentialKind, Protocol, Remote, RemoteKind, RunAs, Stdio, Transport, TransportKind,
+    CredentialScope, ProtocolMode, RemoteKind, RemoteSettings, RunAsUser, StdioSettings,
+    TransportKind, TransportSettings,
     bridge::BridgeTable,
     credentials::{self, warn_of_literal},
     diagnostic::Span,
-    reader::{Scalar, Text},
-    resolver::Resolver,
-    run_as::Unusable,
+    reader::{ScalarSetting, Text},
+    resolver::BridgeResolver,
+    run_as::RunAsError,
 };
 use crate::secret::Secret;
 
@@ -23,7 +24,7 @@ pub(super) const OWN_NAME: &str = "mcp-bridge";
 
 /// The values of `transport`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum TransportSetting {
     /// `stdio`
     Stdio,
     /// All other values.
@@ -31,24 +32,27 @@ pub(super) enum Kind {
 }
 
 /// The accepted words. Case, `-` and `_` are ignored.
-pub(super) const KINDS: &[(&str, Kind)] = &[
-    ("stdio", Kind::Stdio),
-    ("streamable-http", Kind::Remote(RemoteKind::StreamableHttp)),
-    ("http", Kind::Remote(RemoteKind::StreamableHttp)),
-    ("sse", Kind::Remote(RemoteKind::Sse)),
-    ("openapi", Kind::Remote(RemoteKind::OpenApi)),
-    ("auto", Kind::Remote(RemoteKind::Auto)),
+pub(super) const KINDS: &[(&str, TransportSetting)] = &[
+    ("stdio", TransportSetting::Stdio),
+    (
+        "streamable-http",
+        TransportSetting::Remote(RemoteKind::StreamableHttp),
+    ),
+    ("http", TransportSetting::Remote(RemoteKind::StreamableHttp)),
+    ("sse", TransportSetting::Remote(RemoteKind::Sse)),
+    ("openapi", TransportSetting::Remote(RemoteKind::OpenApi)),
+    ("auto", TransportSetting::Remote(RemoteKind::Auto)),
 ];
 
 /// The values of `protocol`.
-const PROTOCOLS: &[(&str, Protocol)] = &[
-    ("auto", Protocol::Auto),
-    ("legacy", Protocol::Legacy),
-    ("modern", Protocol::Modern),
+const PROTOCOLS: &[(&str, ProtocolMode)] = &[
+    ("auto", ProtocolMode::Auto),
+    ("legacy", ProtocolMode::Legacy),
+    ("modern", ProtocolMode::Modern),
 ];
 
 /// How the server is reached, told from the keys that are there; nothing is reported.
-pub(super) fn kind(resolver: &Resolver<'_, '_>, table: &BridgeTable) -> TransportKind {
+pub(super) fn kind(resolver: &BridgeResolver<'_, '_>, table: &BridgeTable) -> TransportKind {
     if table.command.is_some() {
         return TransportKind::Stdio;
     }
@@ -61,18 +65,18 @@ pub(super) fn kind(resolver: &Resolver<'_, '_>, table: &BridgeTable) -> Transpor
         KINDS.iter().find(|(word, _)| plain(word) == said)
     });
     match said {
-        Some((_, Kind::Remote(kind))) => (*kind).into(),
-        Some((_, Kind::Stdio)) | None => TransportKind::Http,
+        Some((_, TransportSetting::Remote(kind))) => (*kind).into(),
+        Some((_, TransportSetting::Stdio)) | None => TransportKind::Http,
     }
 }
 
 /// Decides between program and URL. `None` when something was reported or is missing.
 pub(super) fn resolve(
-    resolver: &mut Resolver<'_, '_>,
+    resolver: &mut BridgeResolver<'_, '_>,
     table: BridgeTable,
-    credential: CredentialKind,
+    credential: CredentialScope,
     at: &Span,
-) -> Option<Transport> {
+) -> Option<TransportSettings> {
     let said = table.transport.as_ref().and_then(|text| {
         let text = resolver.expand(text)?;
         let kind = resolver.reader.choice("transport", &text, KINDS)?;
@@ -108,35 +112,35 @@ pub(super) fn resolve(
             None
         }
         (Some(_), None) => {
-            if let Some((Kind::Remote(_), span)) = said {
+            if let Some((TransportSetting::Remote(_), span)) = said {
                 let hint = "remove `transport`, or give `url` in place of `command`";
                 refuse(resolver, &span, "this `transport` needs a `url`", hint);
             }
             refuse_keys_of_urls(resolver, &table);
-            if let (CredentialKind::Caller, Some(said)) = (credential, &table.credential) {
+            if let (CredentialScope::Caller, Some(said)) = (credential, &table.credential) {
                 let hint =
                     "write `credential = \"group\"` for keys of groups, or leave `credential` out";
                 let message = "`credential = \"caller\"` works with `url`, not with `command`";
                 refuse(resolver, &said.span(), message, hint);
             }
-            stdio(resolver, table).map(Transport::Stdio)
+            stdio(resolver, table).map(TransportSettings::Stdio)
         }
         (None, Some(_)) => {
-            if let Some((Kind::Stdio, span)) = &said {
+            if let Some((TransportSetting::Stdio, span)) = &said {
                 let hint = "remove `transport`, or give `command` in place of `url`";
                 refuse(resolver, span, "this `transport` needs a `command`", hint);
             }
             refuse_keys_of_programs(resolver, &table);
             let kind = match said {
-                Some((Kind::Remote(kind), _)) => kind,
-                Some((Kind::Stdio, _)) | None => RemoteKind::Auto,
+                Some((TransportSetting::Remote(kind), _)) => kind,
+                Some((TransportSetting::Stdio, _)) | None => RemoteKind::Auto,
             };
-            remote(resolver, table, kind, credential).map(Transport::Remote)
+            remote(resolver, table, kind, credential).map(TransportSettings::Remote)
         }
     }
 }
 
-fn refuse_keys_of_urls(resolver: &mut Resolver<'_, '_>, table: &BridgeTable) {
+fn refuse_keys_of_urls(resolver: &mut BridgeResolver<'_, '_>, table: &BridgeTable) {
     let headers = table.headers.keys().next().map(Text::span);
     for (span, key) in [
         (headers, "headers"),
@@ -160,7 +164,7 @@ fn refuse_keys_of_urls(resolver: &mut Resolver<'_, '_>, table: &BridgeTable) {
     }
 }
 
-fn refuse_keys_of_programs(resolver: &mut Resolver<'_, '_>, table: &BridgeTable) {
+fn refuse_keys_of_programs(resolver: &mut BridgeResolver<'_, '_>, table: &BridgeTable) {
     let args = table.args.as_ref().and_then(|args| args.first());
     let inherit_env = table.inherit_env.as_ref();
     for (span, key) in [
@@ -182,11 +186,11 @@ fn refuse_keys_of_programs(resolver: &mut Resolver<'_, '_>, table: &BridgeTable)
     }
 }
 
-fn refuse(resolver: &mut Resolver<'_, '_>, span: &Span, message: &str, hint: &str) {
+fn refuse(resolver: &mut BridgeResolver<'_, '_>, span: &Span, message: &str, hint: &str) {
     resolver.reader.problems.error(span, message).hint(hint);
 }
 
-fn stdio(resolver: &mut Resolver<'_, '_>, table: BridgeTable) -> Option<Stdio> {
+fn stdio(resolver: &mut BridgeResolver<'_, '_>, table: BridgeTable) -> Option<StdioSettings> {
     let danger = "arguments are visible to every user of the machine in the process list";
     let hint = "pass it with `env`, if the server can read it there";
     let written = table.command?;
@@ -243,7 +247,7 @@ fn stdio(resolver: &mut Resolver<'_, '_>, table: BridgeTable) -> Option<Stdio> {
         command = own.to_string_lossy().into_owned();
     }
     let inherit_env = table.inherit_env.map(Spanned::into_inner);
-    Some(Stdio {
+    Some(StdioSettings {
         command,
         args,
         env,
@@ -255,22 +259,25 @@ fn stdio(resolver: &mut Resolver<'_, '_>, table: BridgeTable) -> Option<Stdio> {
 
 /// Finds the user that runs the program. If the user cannot be used, the bridge is off: another user might
 /// have rights that the program should not have.
-fn run_as(resolver: &mut Resolver<'_, '_>, written: Spanned<Scalar>) -> Option<Spanned<RunAs>> {
+fn run_as(
+    resolver: &mut BridgeResolver<'_, '_>,
+    written: Spanned<ScalarSetting>,
+) -> Option<Spanned<RunAsUser>> {
     let scalar = resolver.scalar(written)?;
     let span = scalar.span();
     let text = match scalar.into_inner() {
-        Scalar::Text(text) => text,
-        Scalar::Integer(number) => number.to_string(),
+        ScalarSetting::Text(text) => text,
+        ScalarSetting::Integer(number) => number.to_string(),
     };
-    match RunAs::find(&text) {
-        Err(Unusable::Wrong(message)) => {
+    match RunAsUser::find(&text) {
+        Err(RunAsError::Wrong(message)) => {
             let hint = "write `user = \"nobody\"` or `user = \"1001:1001\"`";
             refuse(resolver, &span, &message, hint);
             None
         }
         found => match (found, resolver.reader.environment.uid()) {
             (Ok(user), Some(0)) => Some(Spanned::new(span, user)),
-            (Err(Unusable::Here(why) | Unusable::Wrong(why)), Some(0)) => {
+            (Err(RunAsError::Here(why) | RunAsError::Wrong(why)), Some(0)) => {
                 resolver.miss(why);
                 None
             }
@@ -286,7 +293,7 @@ fn run_as(resolver: &mut Resolver<'_, '_>, written: Spanned<Scalar>) -> Option<S
 }
 
 /// Warns of a user without a home directory. `npx` and `uvx` fail with an error that does not explain it.
-fn warn_of_no_home(resolver: &mut Resolver<'_, '_>, user: &Spanned<RunAs>) {
+fn warn_of_no_home(resolver: &mut BridgeResolver<'_, '_>, user: &Spanned<RunAsUser>) {
     let found = user.get_ref();
     let home = found.home.as_deref().filter(|home| home.is_dir());
     if home.is_none() {
@@ -301,7 +308,7 @@ fn warn_of_no_home(resolver: &mut Resolver<'_, '_>, user: &Spanned<RunAs>) {
 }
 
 fn environment(
-    resolver: &mut Resolver<'_, '_>,
+    resolver: &mut BridgeResolver<'_, '_>,
     table: &BTreeMap<Text, Text>,
 ) -> BTreeMap<String, Secret> {
     let mut env = BTreeMap::new();
@@ -340,11 +347,11 @@ fn environment(
 }
 
 fn remote(
-    resolver: &mut Resolver<'_, '_>,
+    resolver: &mut BridgeResolver<'_, '_>,
     mut table: BridgeTable,
     kind: RemoteKind,
-    credential: CredentialKind,
-) -> Option<Remote> {
+    credential: CredentialScope,
+) -> Option<RemoteSettings> {
     let written = table.url.take()?;
     let url = resolver.expand_visible(
         &written,
@@ -356,7 +363,9 @@ fn remote(
         let text = resolver.expand(&text)?;
         resolver.reader.choice("protocol", &text, PROTOCOLS)
     });
-    if credential == CredentialKind::Caller && table.oauth.is_none() && table.pass_headers.is_none()
+    if credential == CredentialScope::Caller
+        && table.oauth.is_none()
+        && table.pass_headers.is_none()
     {
         refuse(
             resolver,
@@ -368,17 +377,17 @@ fn remote(
     let pass_headers = table.pass_headers.take();
     let pass_headers = credentials::passed(resolver, pass_headers, &table.headers);
     let credentials = credentials::read(resolver, &mut table, credential);
-    Some(Remote {
+    Some(RemoteSettings {
         url: url?,
         kind,
         headers: credentials.headers,
-        protocol: protocol.unwrap_or(Protocol::Auto),
+        protocol: protocol.unwrap_or(ProtocolMode::Auto),
         oauth: credentials.oauth,
         pass_headers,
     })
 }
 
-fn parse_url(resolver: &mut Resolver<'_, '_>, text: &Text) -> Option<Url> {
+fn parse_url(resolver: &mut BridgeResolver<'_, '_>, text: &Text) -> Option<Url> {
     let problem = match Url::parse(text.get_ref().trim()) {
         Ok(url) if matches!(url.scheme(), "http" | "https") => {
             if url.password().is_some() {

@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use url::Url;
 
-use super::Bridge;
+use super::BridgeSettings;
 use crate::{name::BridgeName, secret::Secret};
 
 /// The whole configuration.
@@ -19,21 +19,21 @@ pub struct Config {
     /// Whose rules apply.
     pub flavor: Flavor,
     /// `[server]`
-    pub server: Server,
+    pub server: ServerSettings,
     /// `[database]`; `None` if there is no storage: mcpo's command line, or one server without a file.
-    pub database: Option<Database>,
+    pub database: Option<DatabaseSettings>,
     /// `[identity]`
-    pub identity: Identity,
+    pub identity: IdentitySettings,
     /// `[access]`
-    pub access: Access,
+    pub access: AccessSettings,
     /// `[limits]`
-    pub limits: Limits,
+    pub limits: LimitSettings,
     /// `[audit]`
-    pub audit: Audit,
+    pub audit: AuditSettings,
     /// `[telemetry]`
-    pub telemetry: Telemetry,
+    pub telemetry: TelemetrySettings,
     /// `[bridges.NAME]`, in the order of the file. Names are unique.
-    pub bridges: Vec<Bridge>,
+    pub bridges: Vec<BridgeSettings>,
 }
 
 /// Whose rules apply where those of mcp-bridge and mcpo differ.
@@ -50,7 +50,7 @@ pub enum Flavor {
 
 /// `[server]`: the listen address and the HTTP settings.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Server {
+pub struct ServerSettings {
     /// The listen address. Default `127.0.0.1:8000`.
     pub listen: SocketAddr,
     /// The prefix that a reverse proxy strips, for example `/api/mcpo`. Normalized: leading `/`, no trailing
@@ -69,7 +69,7 @@ pub struct Server {
     /// Origins that browsers may call from; `*` for all. Default none (mcpo: `*`).
     pub cors_allow_origins: Vec<String>,
     /// The certificate and key, in PEM format. Default none: plain HTTP.
-    pub tls: Option<Tls>,
+    pub tls: Option<TlsSettings>,
     /// The maximum number of connections. When it is reached, the connection that has been idle for the
     /// longest is closed. Default 4,096, or less if the limit of open files requires it.
     pub connections_max: usize,
@@ -88,7 +88,7 @@ pub struct Server {
 
 /// The two PEM files of a TLS listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tls {
+pub struct TlsSettings {
     /// The certificate chain.
     pub cert_file: PathBuf,
     /// The private key.
@@ -97,13 +97,13 @@ pub struct Tls {
 
 /// `[database]`: the storage of grants and the audit trail.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Database {
+pub struct DatabaseSettings {
     /// The database. Default: the SQLite file `mcp-bridge.db` next to the configuration file.
     pub url: DatabaseUrl,
     /// Open WebUI's own database, which is only read. Default: the same database, if it is PostgreSQL.
     pub open_webui: Option<DatabaseUrl>,
     /// Redis: counts calls across all replicas, and contains Open WebUI's signed-out tokens.
-    pub redis: Option<Redis>,
+    pub redis: Option<RedisSettings>,
     /// The timeout of a query, including waiting for a connection. Default 2 s.
     pub timeout: Duration,
     /// The maximum number of connections to PostgreSQL. Default 8.
@@ -129,7 +129,7 @@ pub enum DatabaseUrl {
 
 /// Redis.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Redis {
+pub struct RedisSettings {
     /// `redis://…` or `rediss://…`, including the password.
     pub url: Secret,
     /// Open WebUI's `REDIS_KEY_PREFIX`. Default `open-webui`.
@@ -138,30 +138,30 @@ pub struct Redis {
 
 /// `[identity]`: who may call.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Identity {
+pub struct IdentitySettings {
     /// How requests without credentials are treated.
-    pub anonymous: Anonymous,
+    pub anonymous: AnonymousAccess,
     /// `[identity.keys.NAME]`. A key whose text is blank is disabled and not in this list.
     pub keys: Vec<ApiKey>,
     /// mcpo's `--strict-auth`: documents and docs pages need the key too.
     pub strict: bool,
     /// `[identity.open_webui]`
-    pub open_webui: OpenWebUi,
+    pub open_webui: OpenWebUiSettings,
     /// `[identity.gateway]`, if it is enabled.
-    pub gateway: Option<Gateway>,
+    pub gateway: Option<GatewaySettings>,
     /// `[identity.oidc.NAME]`, if enabled.
-    pub oidc: Vec<Issuer>,
+    pub oidc: Vec<IssuerSettings>,
 }
 
 /// `[identity.open_webui]`: the users of Open WebUI. `None` disables a method.
 #[derive(Debug, Clone, PartialEq)]
-pub struct OpenWebUi {
+pub struct OpenWebUiSettings {
     /// Its `WEBUI_SECRET_KEY`. The bridge verifies session tokens with it and looks the users up in Open
     /// WebUI's database.
     pub secret_key: Option<Secret>,
     /// Its address. Session tokens are verified there if the database is not available.
     pub url: Option<Url>,
-    /// Its `FORWARD_USER_INFO_HEADER_JWT_SECRET`, which signs `X-OpenWebUI-User-Jwt`.
+    /// Its `FORWARD_USER_INFO_HEADER_JWT_SECRET`, which signs `X-OpenWebUI-CachedUser-Jwt`.
     pub jwt_secret: Option<Secret>,
     /// The `aud` with which the signed header is valid without a forwarder's key. Default none.
     pub jwt_audience: Option<String>,
@@ -177,18 +177,18 @@ pub struct OpenWebUi {
 
 /// `[identity.gateway]`: a gateway in front of the bridge names the user in headers.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Gateway {
+pub struct GatewaySettings {
     /// The addresses of the gateway. Empty: only the secret is checked.
     pub trusted_peers: Vec<IpNet>,
     /// The secret that the gateway sends in `secret_header`.
     pub secret: Option<Secret>,
-    /// The header with the secret. Default `X-Gateway-Secret`.
+    /// The header with the secret. Default `X-GatewaySettings-Secret`.
     pub secret_header: HeaderName,
-    /// The header with the e-mail address. Default `X-User-Email`.
+    /// The header with the e-mail address. Default `X-CachedUser-EmailClaim`.
     pub email_header: HeaderName,
-    /// The header with a comma-separated list of groups. Default `X-User-Groups`.
+    /// The header with a comma-separated list of groups. Default `X-CachedUser-Groups`.
     pub groups_header: HeaderName,
-    /// The header that is `true` for an administrator. Default `X-User-Admin`.
+    /// The header that is `true` for an administrator. Default `X-CachedUser-AdminCaller`.
     pub admin_header: HeaderName,
     /// The header with the workspace. Default `X-Tenant-ID`.
     pub workspace_header: HeaderName,
@@ -202,11 +202,7 @@ pub struct Gateway {
 
 /// `[identity.oidc.NAME]`: an issuer of accepted bearer tokens (OpenID Connect Discovery 1.0, RFC 9068).
 #[derive(Debug, Clone, PartialEq)]
-#[expect(
-    clippy::struct_field_names,
-    reason = "the field has the name of the claim"
-)]
-pub struct Issuer {
+pub struct IssuerSettings {
     /// The name in logs.
     pub name: String,
     /// The exact `iss`. Its configuration is read from `/.well-known/openid-configuration` below it.
@@ -228,11 +224,11 @@ pub struct Issuer {
 
 /// `[access]`: who may call which tools.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Access {
+pub struct AccessSettings {
     /// Whether the file contains the section. Without it, and with API keys alone, every key may call
     /// everything.
     pub is_configured: bool,
-    /// Groups that may use everything and administer the bridge. Default `MCP-Admin`.
+    /// Groups that may use everything and administer the bridge. Default `MCP-AdminCaller`.
     pub admin_groups: Vec<String>,
     /// Groups of every authenticated caller. Default none.
     pub default_groups: Vec<String>,
@@ -266,7 +262,7 @@ pub struct SeedGrant {
 
 /// `[audit]`: which records of calls are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Audit {
+pub struct AuditSettings {
     /// Whether calls are recorded. Default true.
     pub is_on: bool,
     /// The folder of the journal. Default `mcp-bridge-audit` next to the configuration file.
@@ -274,7 +270,7 @@ pub struct Audit {
     /// The maximum size of the journal while the database is unavailable, in bytes. Default 1 GiB.
     pub journal_bytes_max: u64,
     /// How to treat calls that cannot be recorded.
-    pub on_failure: OnFailure,
+    pub on_failure: AuditFailurePolicy,
     /// How long records are kept. Default 90 days; `None` means forever.
     pub retention: Option<Duration>,
     /// Whether arguments are recorded, with secrets redacted and cut to 4 KiB. Default false.
@@ -283,7 +279,7 @@ pub struct Audit {
 
 /// How to treat calls that cannot be recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OnFailure {
+pub enum AuditFailurePolicy {
     /// They are executed, and the log and `/health` report it. The default.
     Continue,
     /// They are rejected with 503 `audit_unavailable`.
@@ -292,7 +288,7 @@ pub enum OnFailure {
 
 /// How requests without credentials are treated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Anonymous {
+pub enum AnonymousAccess {
     /// They are rejected with 401.
     Refused,
     /// They are accepted, because no key is enabled and only this machine can reach the bridge: the first
@@ -308,7 +304,7 @@ pub struct ApiKey {
     /// The name in logs.
     pub name: String,
     /// The text a caller sends.
-    pub key: KeyText,
+    pub key: ApiKeyValue,
     /// The groups of the key.
     pub groups: Vec<String>,
     /// Whether the key may act on behalf of the user named in the request's headers. Without such headers the
@@ -322,15 +318,15 @@ impl ApiKey {
     /// Whether a text is this key. Takes constant time.
     pub fn matches(&self, text: &str) -> bool {
         match &self.key {
-            KeyText::Plain(key) => key.matches(text),
-            KeyText::Sha256(hash) => Sha256::digest(text).as_slice().ct_eq(hash).into(),
+            ApiKeyValue::Plain(key) => key.matches(text),
+            ApiKeyValue::Sha256(hash) => Sha256::digest(text).as_slice().ct_eq(hash).into(),
         }
     }
 }
 
 /// The value that an API key is compared with.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum KeyText {
+pub enum ApiKeyValue {
     /// `key`: the text.
     Plain(Secret),
     /// `key_sha256`: its SHA-256, so that the file contains no secret.
@@ -339,7 +335,7 @@ pub enum KeyText {
 
 /// `[limits]`: every queue, buffer and wait has a limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
+pub struct LimitSettings {
     /// The largest request body, in bytes. Default 10 MiB.
     pub body_bytes_max: usize,
     /// The largest answer of a server, in bytes. Default 32 MiB.
@@ -357,22 +353,22 @@ pub struct Limits {
 
 /// `[telemetry]`: logs, metrics and traces.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Telemetry {
+pub struct TelemetrySettings {
     /// `text` (default) or `json`.
     pub format: LogFormat,
     /// A tracing filter: `info` (default), `debug`, `mcp_bridge=debug,rmcp=warn`.
     pub level: String,
     /// Who may read `/metrics`. Default: administrators.
-    pub metrics: MetricsFor,
+    pub metrics: MetricsAudience,
     /// An additional address for `/metrics`, where no identity is needed. Default none.
     pub metrics_listen: Option<SocketAddr>,
     /// The destination of traces. Default none.
-    pub otlp: Option<Otlp>,
+    pub otlp: Option<OtlpSettings>,
 }
 
 /// Who may read `/metrics` at the listen address for callers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MetricsFor {
+pub enum MetricsAudience {
     /// The route does not exist.
     Off,
     /// Administrators, for example with an API key. The default.
@@ -383,7 +379,7 @@ pub enum MetricsFor {
 
 /// A collector of traces.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Otlp {
+pub struct OtlpSettings {
     /// The URL of the collector, including the path.
     pub url: Url,
     /// The request headers, for example with credentials.

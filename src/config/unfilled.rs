@@ -4,15 +4,15 @@
 use toml::Spanned;
 
 use super::{
-    clients::{Rewritten, Style, Variable, alone, rewrite},
-    mcp_servers::Entry,
-    reader::{Reader, Text},
-    reference::Scope,
+    clients::{PlaceholderStyle, PlaceholderVariable, RewrittenText, alone, rewrite},
+    mcp_servers::McpServerEntry,
+    reader::{ConfigReader, Text},
+    reference::ReferenceScope,
 };
 
 /// The position of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum PlaceholderLocation {
     /// A header.
     Header,
     /// A variable of a program.
@@ -29,7 +29,7 @@ pub(super) enum Place {
     Other(&'static str),
 }
 
-impl Place {
+impl PlaceholderLocation {
     /// Returns the key of the value.
     fn key(self) -> &'static str {
         match self {
@@ -45,17 +45,22 @@ impl Place {
 
 /// Converts a value to references, with a warning if it needs an unset variable.
 pub(super) fn filled(
-    reader: &mut Reader<'_>,
-    entry: &Entry<'_>,
-    place: Place,
+    reader: &mut ConfigReader<'_>,
+    entry: &McpServerEntry<'_>,
+    place: PlaceholderLocation,
     text: &Text,
 ) -> Text {
     let own = match place {
-        Place::Arg | Place::Script | Place::Command => entry.own,
-        Place::Header | Place::Env | Place::Url | Place::Other(_) => &[],
+        PlaceholderLocation::Arg | PlaceholderLocation::Script | PlaceholderLocation::Command => {
+            entry.own
+        }
+        PlaceholderLocation::Header
+        | PlaceholderLocation::Env
+        | PlaceholderLocation::Url
+        | PlaceholderLocation::Other(_) => &[],
     };
-    let style = Style {
-        is_script: place == Place::Script,
+    let style = PlaceholderStyle {
+        is_script: place == PlaceholderLocation::Script,
         ..entry.file.style(own)
     };
     let rewritten = rewrite(text.get_ref(), style);
@@ -67,7 +72,11 @@ pub(super) fn filled(
         }
         return ours;
     }
-    if !matches!(place, Place::Header | Place::Env) || alone(&rewritten.text).is_none() {
+    if !matches!(
+        place,
+        PlaceholderLocation::Header | PlaceholderLocation::Env
+    ) || alone(&rewritten.text).is_none()
+    {
         return text.clone();
     }
     let Some(variable) = missing else {
@@ -78,8 +87,11 @@ pub(super) fn filled(
 }
 
 /// Returns the first variable that a value needs and that is not set.
-fn missing<'r>(reader: &Reader<'_>, rewritten: &'r Rewritten) -> Option<&'r Variable> {
-    let scope = Scope {
+fn missing<'r>(
+    reader: &ConfigReader<'_>,
+    rewritten: &'r RewrittenText,
+) -> Option<&'r PlaceholderVariable> {
+    let scope = ReferenceScope {
         environment: reader.environment,
         folder: &reader.folder,
         lenient: false,
@@ -97,11 +109,11 @@ fn missing<'r>(reader: &Reader<'_>, rewritten: &'r Rewritten) -> Option<&'r Vari
 }
 
 fn warn(
-    reader: &mut Reader<'_>,
-    entry: &Entry<'_>,
-    place: Place,
+    reader: &mut ConfigReader<'_>,
+    entry: &McpServerEntry<'_>,
+    place: PlaceholderLocation,
     text: &Text,
-    variable: &Variable,
+    variable: &PlaceholderVariable,
 ) {
     let what = format!(
         "server `{}`: no value is set for `{}` in `{}`",

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::{
     error::ApiError,
-    gate::{Seat, UNCOUNTED_BYTES},
+    gate::{RequestPlace, UNCOUNTED_BYTES},
 };
 use crate::{compute::in_place, error_code::ErrorCode, json, schema::BODY_VALUES_MAX};
 
@@ -17,7 +17,7 @@ use crate::{compute::in_place, error_code::ErrorCode, json, schema::BODY_VALUES_
 const BODY_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Why a body could not be read.
-enum Unread {
+enum BodyReadError {
     /// The body is larger than the limit.
     TooLarge,
     /// The body ended early.
@@ -32,7 +32,11 @@ const VALUE_BYTES: usize = 128;
 
 /// Reads the whole body, within the limit. The memory for a large body and for its parsed values
 /// counts for its caller.
-pub async fn read(body: Body, bytes_max: usize, seat: Option<&Seat>) -> Result<Bytes, ApiError> {
+pub async fn read(
+    body: Body,
+    bytes_max: usize,
+    seat: Option<&RequestPlace>,
+) -> Result<Bytes, ApiError> {
     let mut chunks = body.into_data_stream();
     let unread = match timeout(BODY_TIMEOUT, collect(&mut chunks, bytes_max, seat)).await {
         Ok(Ok(bytes)) => {
@@ -51,18 +55,20 @@ pub async fn read(body: Body, bytes_max: usize, seat: Option<&Seat>) -> Result<B
         }
     };
     Err(match unread {
-        Unread::TooLarge => ApiError::new(
+        BodyReadError::TooLarge => ApiError::new(
             ErrorCode::BodyTooLarge,
             format!("the request body is larger than {bytes_max} bytes"),
         ),
-        Unread::Broken => ApiError::new(ErrorCode::BodyIncomplete, "the request body ended early"),
-        Unread::NoRoom(error) => error,
+        BodyReadError::Broken => {
+            ApiError::new(ErrorCode::BodyIncomplete, "the request body ended early")
+        }
+        BodyReadError::NoRoom(error) => error,
     })
 }
 
 /// Counts the memory that the values of a large body will take. A body with too many values is
 /// refused later, before it is parsed.
-fn hold_values(body: &[u8], seat: Option<&Seat>) -> Result<(), ApiError> {
+fn hold_values(body: &[u8], seat: Option<&RequestPlace>) -> Result<(), ApiError> {
     let Some(seat) = seat.filter(|_| body.len() > UNCOUNTED_BYTES) else {
         return Ok(());
     };
@@ -76,20 +82,21 @@ fn hold_values(body: &[u8], seat: Option<&Seat>) -> Result<(), ApiError> {
 async fn collect(
     chunks: &mut BodyDataStream,
     bytes_max: usize,
-    seat: Option<&Seat>,
-) -> Result<Bytes, Unread> {
+    seat: Option<&RequestPlace>,
+) -> Result<Bytes, BodyReadError> {
     let mut whole = Bytes::new();
     let mut more = BytesMut::new();
     let mut counted = UNCOUNTED_BYTES;
     while let Some(chunk) = chunks.next().await {
-        let chunk = chunk.map_err(|_| Unread::Broken)?;
+        let chunk = chunk.map_err(|_| BodyReadError::Broken)?;
         let size = whole.len() + more.len() + chunk.len();
         if size > bytes_max {
-            return Err(Unread::TooLarge);
+            return Err(BodyReadError::TooLarge);
         }
         if size > counted {
             if let Some(seat) = seat {
-                seat.hold_body(size - counted).map_err(Unread::NoRoom)?;
+                seat.hold_body(size - counted)
+                    .map_err(BodyReadError::NoRoom)?;
             }
             counted = size;
         }

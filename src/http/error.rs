@@ -13,17 +13,17 @@ use url::Url;
 
 use super::message::{self, message};
 use crate::{
-    access::Denial,
-    audit::AuditDown,
-    auth::Refusal,
-    bridge::Failure,
+    access::AccessRefusal,
+    audit::AuditWriteError,
+    auth::AuthenticationError,
+    bridge::CallFailure,
     config::Flavor,
     credential::TICKET_TTL,
     error_code::ErrorCode,
     mcp::CallError,
     name::BridgeName,
     plain_text,
-    rate::TooMany,
+    rate::RateLimitError,
     reply::{ToolError, status_of},
     secret::Redactor,
     store::StoreError,
@@ -49,14 +49,14 @@ pub struct ApiError {
     /// Where the caller can connect an account.
     pub connect_url: Option<Box<str>>,
     /// Texts for `message` beyond the detail. Boxed, because errors are passed by value.
-    pub advice: Option<Box<Advice>>,
+    pub advice: Option<Box<ErrorAdvice>>,
     /// Whether the texts are already redacted or do not need it.
     is_clean: bool,
 }
 
 /// Texts for `message` beyond the detail.
 #[derive(Debug, Clone, Default)]
-pub struct Advice {
+pub struct ErrorAdvice {
     /// What is wrong. It replaces the detail.
     pub said: Option<String>,
     /// What to do, if the code alone does not tell.
@@ -72,7 +72,7 @@ pub const GET: &str = "GET,HEAD";
 
 /// The JSON body.
 #[derive(Serialize)]
-struct Body<'a> {
+struct ErrorBody<'a> {
     /// See [`ApiError::detail`].
     detail: &'a Value,
     /// See [`message`].
@@ -200,12 +200,12 @@ impl ApiError {
     /// The error for a request without a valid identity. Under mcpo's rules it has mcpo's status,
     /// text and challenge: without `--strict-auth`, mcpo distinguishes only wrong keys from all
     /// other failures. The status is 503 if the failure is not the caller's fault.
-    pub fn unidentified(refusal: Refusal, flavor: Flavor, is_strict: bool) -> Self {
+    pub fn unidentified(refusal: AuthenticationError, flavor: Flavor, is_strict: bool) -> Self {
         let is_native = flavor == Flavor::Native;
-        if let Refusal::Store(error) = refusal {
+        if let AuthenticationError::Store(error) = refusal {
             return Self::store(error);
         }
-        if let Refusal::TooManyFailures(wait) = refusal {
+        if let AuthenticationError::TooManyFailures(wait) = refusal {
             return Self::new(refusal.code(), refusal.to_string()).retry_after(wait.to_string());
         }
         if refusal.is_outage() {
@@ -213,14 +213,22 @@ impl ApiError {
             return Self::new(refusal.code(), refusal.to_string()).retry_after("5");
         }
         let refusal = match refusal {
-            Refusal::Missing | Refusal::Scheme | Refusal::Format | Refusal::Password
+            AuthenticationError::Missing
+            | AuthenticationError::Scheme
+            | AuthenticationError::Format
+            | AuthenticationError::Password
                 if !is_native && !is_strict =>
             {
-                Refusal::Missing
+                AuthenticationError::Missing
             }
             refusal => refusal,
         };
-        if !is_native && matches!(refusal, Refusal::Key | Refusal::Password) {
+        if !is_native
+            && matches!(
+                refusal,
+                AuthenticationError::Key | AuthenticationError::Password
+            )
+        {
             return Self::new(refusal.code(), refusal.to_string())
                 .with_status(StatusCode::FORBIDDEN);
         }
@@ -242,7 +250,7 @@ impl ApiError {
 
     /// The error for a caller without a grant for a bridge, or for one of its tools. The denial
     /// lists the groups that have access, if the caller may know them.
-    pub fn denied(denial: &Denial, bridge: &BridgeName, tool: Option<&str>) -> Self {
+    pub fn denied(denial: &AccessRefusal, bridge: &BridgeName, tool: Option<&str>) -> Self {
         let mut text = match tool {
             Some(tool) => format!(
                 "you may not use tool `{}` of bridge `{bridge}`",
@@ -262,7 +270,7 @@ impl ApiError {
     }
 
     /// The error for a call beyond the rate limit.
-    pub fn too_many(refused: &TooMany) -> Self {
+    pub fn too_many(refused: &RateLimitError) -> Self {
         // Rounded up, so that a caller who waits this long is admitted.
         let wait = refused.retry_after.as_millis().div_ceil(1_000).max(1);
         Self::new(ErrorCode::RateLimited, refused.to_string()).retry_after(wait.to_string())
@@ -270,7 +278,7 @@ impl ApiError {
 
     /// The error for a call that cannot be recorded, if the configuration refuses such calls.
     #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
-    pub fn unrecorded(error: AuditDown) -> Self {
+    pub fn unrecorded(error: AuditWriteError) -> Self {
         tracing::warn!("{error}");
         Self::new(ErrorCode::AuditUnavailable,
             "the call was refused because the audit trail cannot record it now; try again in a moment",
@@ -304,38 +312,38 @@ impl ApiError {
     }
 
     /// The error for a call that failed.
-    pub fn call(failure: Failure) -> Self {
+    pub fn call(failure: CallFailure) -> Self {
         let text = failure.to_string();
         match failure {
-            Failure::NotGranted(..) => Self::new(ErrorCode::Forbidden, text),
-            Failure::Disabled(..) => {
+            CallFailure::NotGranted(..) => Self::new(ErrorCode::Forbidden, text),
+            CallFailure::Disabled(..) => {
                 Self::new(ErrorCode::Disabled, text).advise("tell the user; do not retry")
             }
-            Failure::Unavailable {
+            CallFailure::Unavailable {
                 bridge,
                 retry_after,
                 ..
             } => Self::new(ErrorCode::Unavailable, text)
                 .say(format!("bridge `{bridge}` is not available now"))
                 .retry_after(retry_after.to_string()),
-            Failure::Refused { .. } => Self::new(ErrorCode::UpstreamAuth, text),
-            Failure::NeedsLogin { bridge, .. } => {
+            CallFailure::Refused { .. } => Self::new(ErrorCode::UpstreamAuth, text),
+            CallFailure::NeedsLogin { bridge, .. } => {
                 let said =
                     format!("bridge `{bridge}` cannot be used yet. An administrator has to log in");
                 Self::new(ErrorCode::NeedsLogin, text)
                     .say(said)
                     .advise("tell the user; do not retry")
             }
-            Failure::ConnectRequired { .. } => Self::new(ErrorCode::ConnectRequired, text)
+            CallFailure::ConnectRequired { .. } => Self::new(ErrorCode::ConnectRequired, text)
                 .advise("tell the user; do not retry before they have connected it"),
-            Failure::NoCredential { bridge, .. } => {
+            CallFailure::NoCredential { bridge, .. } => {
                 let next = format!("ask an administrator for keys of `{bridge}`; do not retry");
                 Self::new(ErrorCode::NoCredential, text).advise(next)
             }
-            Failure::Busy(..) | Failure::OwnShare(_) => {
+            CallFailure::Busy(..) | CallFailure::OwnShare(_) => {
                 Self::new(ErrorCode::Busy, text).retry_after("1")
             }
-            Failure::Call(error) => Self::server(error),
+            CallFailure::Call(error) => Self::server(error),
         }
     }
 
@@ -369,7 +377,7 @@ impl ApiError {
             return;
         }
         redactor.clean_json(&mut self.detail);
-        if let Some(Advice { said, next, .. }) = self.advice.as_deref_mut() {
+        if let Some(ErrorAdvice { said, next, .. }) = self.advice.as_deref_mut() {
             for text in [said, next].into_iter().flatten() {
                 *text = redactor.redact(text).into_owned();
             }
@@ -385,9 +393,9 @@ impl ApiError {
         text.map_or(0, |text| u64::try_from(text.len()).unwrap_or(u64::MAX))
     }
 
-    fn body<'a>(&'a self, request_id: &'a str, flavor: Flavor) -> Body<'a> {
+    fn body<'a>(&'a self, request_id: &'a str, flavor: Flavor) -> ErrorBody<'a> {
         let is_native = flavor == Flavor::Native;
-        Body {
+        ErrorBody {
             detail: &self.detail,
             message: is_native.then(|| message(self)),
             retry: is_native.then(|| message::may_retry(self)),
@@ -453,36 +461,79 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refusals_are_told_in_the_words_of_whoever_is_spoken() {
-        let down = || Refusal::Store(StoreError::Down("secret-host".to_owned()));
+    #[expect(clippy::too_many_lines, reason = "a table")]
+    fn refusals_use_the_words_of_the_flavor() {
+        let down = || AuthenticationError::Store(StoreError::Down("secret-host".to_owned()));
         let both = Some("Bearer, Basic");
         let (native, mcpo) = (Flavor::Native, Flavor::Mcpo);
         let table = [
-            (Refusal::Missing, native, false, 401, "unauthorized", both),
-            (Refusal::Key, native, false, 401, "unauthorized", both),
-            (Refusal::Expired, native, false, 401, "unauthorized", both),
             (
-                Refusal::Contradiction,
+                AuthenticationError::Missing,
+                native,
+                false,
+                401,
+                "unauthorized",
+                both,
+            ),
+            (
+                AuthenticationError::Key,
+                native,
+                false,
+                401,
+                "unauthorized",
+                both,
+            ),
+            (
+                AuthenticationError::Expired,
+                native,
+                false,
+                401,
+                "unauthorized",
+                both,
+            ),
+            (
+                AuthenticationError::Contradiction,
                 native,
                 true,
                 401,
                 "unauthorized",
                 both,
             ),
-            (Refusal::Untrusted, native, false, 401, "unauthorized", both),
+            (
+                AuthenticationError::Untrusted,
+                native,
+                false,
+                401,
+                "unauthorized",
+                both,
+            ),
             (down(), native, false, 503, "store_unavailable", None),
             (
-                Refusal::Unavailable("x"),
+                AuthenticationError::Unavailable("x"),
                 native,
                 false,
                 503,
                 "identity_unavailable",
                 None,
             ),
-            (Refusal::Key, mcpo, false, 403, "unauthorized", None),
-            (Refusal::Key, mcpo, true, 403, "unauthorized", None),
             (
-                Refusal::Missing,
+                AuthenticationError::Key,
+                mcpo,
+                false,
+                403,
+                "unauthorized",
+                None,
+            ),
+            (
+                AuthenticationError::Key,
+                mcpo,
+                true,
+                403,
+                "unauthorized",
+                None,
+            ),
+            (
+                AuthenticationError::Missing,
                 mcpo,
                 false,
                 401,
@@ -490,15 +541,29 @@ mod tests {
                 Some("Bearer"),
             ),
             (
-                Refusal::Password,
+                AuthenticationError::Password,
                 mcpo,
                 false,
                 401,
                 "unauthorized",
                 Some("Bearer"),
             ),
-            (Refusal::Password, mcpo, true, 403, "unauthorized", None),
-            (Refusal::Scheme, mcpo, true, 401, "unauthorized", both),
+            (
+                AuthenticationError::Password,
+                mcpo,
+                true,
+                403,
+                "unauthorized",
+                None,
+            ),
+            (
+                AuthenticationError::Scheme,
+                mcpo,
+                true,
+                401,
+                "unauthorized",
+                both,
+            ),
         ];
         for (refusal, flavor, is_strict, status, code, challenge) in table {
             let error = ApiError::unidentified(refusal.clone(), flavor, is_strict);

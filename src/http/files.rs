@@ -26,7 +26,7 @@ use super::{
     dispatch,
     error::ApiError,
     identity,
-    sender::Sender,
+    sender::RequestSender,
     state::AppState,
 };
 use crate::{
@@ -34,9 +34,9 @@ use crate::{
     bridge::Bridge,
     config::{Config, Flavor},
     error_code::ErrorCode,
-    files::{FILE_BYTES_MAX, FileId, Files, owner_of},
+    files::{FILE_BYTES_MAX, FileId, FileStore, owner_of},
     name::BridgeName,
-    reply::File,
+    reply::EmbeddedFile,
     secret::Redactor,
     store::{FileRow, StoreError},
 };
@@ -61,16 +61,16 @@ pub fn routes() -> Router<Arc<AppState>> {
 
 /// Makes the links for the files of one result.
 #[derive(Debug)]
-pub struct Links {
+pub struct FileLinks {
     /// The bridge whose tool was called.
     bridge: BridgeName,
     /// The prefix of the links.
     base: Url,
     /// The files to keep, with the ids in their links.
-    files: Vec<(FileId, File)>,
+    files: Vec<(FileId, EmbeddedFile)>,
 }
 
-impl Links {
+impl FileLinks {
     /// The links for a call of this bridge. `None` if the bridge does not use links.
     pub fn of(bridge: &Bridge, config: &Config) -> Option<Self> {
         let is_on = bridge.config.file_links && config.flavor == Flavor::Native;
@@ -82,7 +82,7 @@ impl Links {
     }
 
     /// The text that replaces a file in the result: its link, or the reason why there is none.
-    pub fn place(&mut self, file: File, redactor: &Redactor) -> String {
+    pub fn place(&mut self, file: EmbeddedFile, redactor: &Redactor) -> String {
         let size = file.content.len();
         let name = redactor.redact(&file.name).into_owned();
         if size > FILE_BYTES_MAX {
@@ -101,13 +101,13 @@ impl Links {
         }
         let id = FileId::random();
         let link = format!("{}{}", self.base, id.as_str());
-        self.files.push((id, File { name, ..file }));
+        self.files.push((id, EmbeddedFile { name, ..file }));
         link
     }
 
     /// Stores the files for the caller. If this fails, the whole call fails, because a link that
     /// does not work would be worse.
-    pub async fn keep(self, files: &Files, caller: &Caller) -> Result<(), ApiError> {
+    pub async fn keep(self, files: &FileStore, caller: &Caller) -> Result<(), ApiError> {
         let owner = owner_of(caller);
         for (id, file) in self.files {
             let row = FileRow {
@@ -132,7 +132,7 @@ async fn download(
         return dispatch(State(state), request).await;
     };
     let (mut parts, _body) = std::mem::take(&mut request).into_parts();
-    let sender = Sender::take(&mut parts);
+    let sender = RequestSender::take(&mut parts);
     match opened(&state, &id, &sender).await {
         Ok(response) => response,
         Err(error) if wants_page(&sender) => refusal(&root_of(&state), &error, None),
@@ -141,7 +141,11 @@ async fn download(
 }
 
 /// The file behind a link, for its caller.
-async fn opened(state: &AppState, id: &FileId, sender: &Sender) -> Result<Response, ApiError> {
+async fn opened(
+    state: &AppState,
+    id: &FileId,
+    sender: &RequestSender,
+) -> Result<Response, ApiError> {
     let settings = state.settings.load_full();
     let view = identity::view(&settings, sender).await;
     let view = view.map_err(|error| sign_in(error, sender))?;
@@ -185,13 +189,13 @@ fn disposition(file: &FileRow<Bytes>) -> HeaderValue {
 }
 
 /// Whether a browser opened the link.
-fn wants_page(sender: &Sender) -> bool {
+fn wants_page(sender: &RequestSender) -> bool {
     let accept = sender.headers.get(ACCEPT).map(HeaderValue::as_bytes);
     accept.is_some_and(|it| it.windows(9).any(|word| word == b"text/html"))
 }
 
 /// Tells a user without a session what to do.
-fn sign_in(mut error: ApiError, sender: &Sender) -> ApiError {
+fn sign_in(mut error: ApiError, sender: &RequestSender) -> ApiError {
     if error.status == StatusCode::UNAUTHORIZED && wants_page(sender) {
         let words = "only the user whose call made this file can open it; sign in to Open WebUI in this browser, then open the link again";
         error.detail = Box::new(words.into());

@@ -12,8 +12,8 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::{AppState, error::ApiError, identity, sender::Sender};
-use crate::access::View;
+use super::{AppState, error::ApiError, identity, sender::RequestSender};
+use crate::access::Permissions;
 
 /// The routes. Only the native flavor has them: under mcpo's rules each name may be that of a
 /// server.
@@ -29,7 +29,7 @@ pub fn routes() -> Router<Arc<AppState>> {
 /// name of a bridge.
 async fn tenants(
     State(state): State<Arc<AppState>>,
-    sender: Sender,
+    sender: RequestSender,
 ) -> Result<Json<Value>, ApiError> {
     let view = identity::view(&state.settings.load_full(), &sender).await?;
     let roster = state.registry.roster();
@@ -53,7 +53,7 @@ async fn tenants(
 /// `GET /tools`: every tool that the caller may call.
 async fn tools(
     State(state): State<Arc<AppState>>,
-    sender: Sender,
+    sender: RequestSender,
 ) -> Result<Json<Value>, ApiError> {
     let view = identity::view(&state.settings.load_full(), &sender).await?;
     let path_prefix = &state.settings.load().config.server.path_prefix;
@@ -103,7 +103,7 @@ async fn portal(State(state): State<Arc<AppState>>) -> Response {
 }
 
 /// The caller as the Python proxy named them: the e-mail address, or else the caller's id.
-fn user(view: &View) -> &str {
+fn user(view: &Permissions) -> &str {
     let caller = view.caller();
     caller.email.as_deref().unwrap_or(&caller.id)
 }

@@ -8,10 +8,10 @@ use http::{
 };
 use tokio::time::timeout;
 
-use super::{browser, error::ApiError, gate, sender::Sender, state::Settings};
+use super::{browser, error::ApiError, gate, sender::RequestSender, state::ReloadableSettings};
 use crate::{
-    access::View,
-    auth::{Caller, Proof, Refusal},
+    access::Permissions,
+    auth::{AuthenticationError, AuthenticationMethod, Caller},
     config::{DEFAULT_WORKSPACE, Flavor},
     rate::CallerKey,
 };
@@ -21,38 +21,47 @@ use crate::{
 const IDENTIFY_MAX: Duration = Duration::from_secs(10);
 
 /// The sender of the request, or the reason for the refusal.
-pub async fn identify(settings: &Settings, sender: &Sender) -> Result<Arc<Caller>, ApiError> {
+pub async fn identify(
+    settings: &ReloadableSettings,
+    sender: &RequestSender,
+) -> Result<Arc<Caller>, ApiError> {
     checked(settings, sender, proven(settings, sender).await)
 }
 
 /// Checks a proven caller against the browser checks, or turns the refusal into an error.
 fn checked(
-    settings: &Settings,
-    sender: &Sender,
-    proven: Result<Arc<Caller>, Refusal>,
+    settings: &ReloadableSettings,
+    sender: &RequestSender,
+    proven: Result<Arc<Caller>, AuthenticationError>,
 ) -> Result<Arc<Caller>, ApiError> {
     let config = &settings.config;
     let caller = proven.map_err(|refusal| unidentified(settings, refusal))?;
     if browser::may_be_forged(&caller) {
         browser::check_origin(&config.server.cors_allow_origins, sender)?;
     }
-    if caller.proof == Proof::Loopback && config.flavor == Flavor::Native {
+    if caller.proof == AuthenticationMethod::Loopback && config.flavor == Flavor::Native {
         browser::check_host(sender)?;
     }
     Ok(caller)
 }
 
 /// The sender of the request and their access. The request takes one of the caller's places.
-pub async fn view(settings: &Settings, sender: &Sender) -> Result<View, ApiError> {
+pub async fn view(
+    settings: &ReloadableSettings,
+    sender: &RequestSender,
+) -> Result<Permissions, ApiError> {
     let caller = identify(settings, sender).await?;
     take_place(settings, sender, &caller).await?;
     view_of(settings, &caller).await
 }
 
 /// Like [`view`], but `None` for a request without any credentials. Wrong credentials are refused.
-pub async fn view_if_any(settings: &Settings, sender: &Sender) -> Result<Option<View>, ApiError> {
+pub async fn view_if_any(
+    settings: &ReloadableSettings,
+    sender: &RequestSender,
+) -> Result<Option<Permissions>, ApiError> {
     let proven = proven(settings, sender).await;
-    if let (Err(Refusal::Missing), Flavor::Native) = (&proven, settings.config.flavor) {
+    if let (Err(AuthenticationError::Missing), Flavor::Native) = (&proven, settings.config.flavor) {
         return Ok(None);
     }
     let caller = checked(settings, sender, proven)?;
@@ -63,8 +72,8 @@ pub async fn view_if_any(settings: &Settings, sender: &Sender) -> Result<Option<
 /// Assigns the request's place to the caller, within the caller's share of all places. An
 /// administrator gets a reserved place if there is no other.
 pub async fn take_place(
-    settings: &Settings,
-    sender: &Sender,
+    settings: &ReloadableSettings,
+    sender: &RequestSender,
     caller: &Arc<Caller>,
 ) -> Result<(), ApiError> {
     let Some(seat) = &sender.seat else {
@@ -86,15 +95,23 @@ pub async fn take_place(
 }
 
 /// The sender of the request, within the time limit.
-async fn proven(settings: &Settings, sender: &Sender) -> Result<Arc<Caller>, Refusal> {
+async fn proven(
+    settings: &ReloadableSettings,
+    sender: &RequestSender,
+) -> Result<Arc<Caller>, AuthenticationError> {
     let evidence = sender.evidence();
     let identified = settings.proofs.identify(&evidence);
     let identified = timeout(IDENTIFY_MAX, identified).await;
-    identified.unwrap_or(Err(Refusal::Unavailable("the lookup took too long")))
+    identified.unwrap_or(Err(AuthenticationError::Unavailable(
+        "the lookup took too long",
+    )))
 }
 
 /// The access of a caller.
-pub async fn view_of(settings: &Settings, caller: &Arc<Caller>) -> Result<View, ApiError> {
+pub async fn view_of(
+    settings: &ReloadableSettings,
+    caller: &Arc<Caller>,
+) -> Result<Permissions, ApiError> {
     let view = settings.access.view(caller).await;
     view.map_err(ApiError::store)
 }
@@ -102,12 +119,15 @@ pub async fn view_of(settings: &Settings, caller: &Arc<Caller>) -> Result<View, 
 /// Whether a caller administers every workspace. Only the operator and administrators of the
 /// default workspace may manage what does not belong to a workspace, and what sends the operator's
 /// credentials to another address.
-pub fn administers_all(view: &View) -> bool {
+pub fn administers_all(view: &Permissions) -> bool {
     view.is_admin() && *view.caller().workspace == *DEFAULT_WORKSPACE
 }
 
 /// The reader of a document or a page. `None` is the public, where documents are public.
-pub async fn reader(settings: &Settings, sender: &Sender) -> Result<Option<View>, ApiError> {
+pub async fn reader(
+    settings: &ReloadableSettings,
+    sender: &RequestSender,
+) -> Result<Option<Permissions>, ApiError> {
     let config = &settings.config;
     if !config.server.public_spec || config.identity.strict {
         return view(settings, sender).await.map(vouched);
@@ -120,12 +140,15 @@ pub async fn reader(settings: &Settings, sender: &Sender) -> Result<Option<View>
         }
         // Without any key, documents are not public: a page that uses DNS rebinding must not read
         // them.
-        Ok(caller) if caller.proof == Proof::Loopback && config.flavor == Flavor::Native => {
+        Ok(caller)
+            if caller.proof == AuthenticationMethod::Loopback
+                && config.flavor == Flavor::Native =>
+        {
             browser::check_host(sender).map(|()| None)
         }
         // User headers without a trusted sender prove nothing and do not restrict the document.
-        Ok(_) | Err(Refusal::Missing | Refusal::Untrusted) => Ok(None),
-        Err(refusal @ Refusal::Proxied(_)) => Err(unidentified(settings, refusal)),
+        Ok(_) | Err(AuthenticationError::Missing | AuthenticationError::Untrusted) => Ok(None),
+        Err(refusal @ AuthenticationError::Proxied(_)) => Err(unidentified(settings, refusal)),
         // The browser adds the cookie by itself, so a cookie that is not valid is ignored.
         Err(_) if is_cookie_alone(&sender.headers) => Ok(None),
         // mcpo's documents are public, whatever credentials a request carries.
@@ -136,7 +159,7 @@ pub async fn reader(settings: &Settings, sender: &Sender) -> Result<Option<View>
 
 /// A caller that acts on behalf of users reads the public document: Open WebUI fetches documents
 /// without naming a user.
-fn vouched(view: View) -> Option<View> {
+fn vouched(view: Permissions) -> Option<Permissions> {
     (!view.caller().vouches).then_some(view)
 }
 
@@ -149,11 +172,14 @@ fn is_cookie_alone(headers: &HeaderMap) -> bool {
 
 /// Whether a caller has proved an identity.
 fn is_somebody(caller: &Caller) -> bool {
-    !matches!(caller.proof, Proof::Anonymous | Proof::Loopback)
+    !matches!(
+        caller.proof,
+        AuthenticationMethod::Anonymous | AuthenticationMethod::Loopback
+    )
 }
 
 /// The error for a request without a valid identity.
-fn unidentified(settings: &Settings, refusal: Refusal) -> ApiError {
+fn unidentified(settings: &ReloadableSettings, refusal: AuthenticationError) -> ApiError {
     let config = &settings.config;
     ApiError::unidentified(refusal, config.flavor, config.identity.strict)
 }

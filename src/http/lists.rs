@@ -11,17 +11,17 @@ use axum::{
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{error::ApiError, identity, sender::Sender, state::AppState};
+use super::{error::ApiError, identity, sender::RequestSender, state::AppState};
 use crate::{
-    access::View,
-    bridge::{Bridge, Entry},
+    access::Permissions,
+    bridge::{Bridge, ToolEntry},
     config::BridgeCount,
     credential::oauth_of,
 };
 
 /// One bridge in `GET /servers`.
 #[derive(Debug, Clone, Serialize)]
-struct Listed {
+struct BridgeSummary {
     /// The bridge's name.
     id: String,
     /// The display name: the bridge's title, or else the server's own name, or else the bridge's
@@ -66,7 +66,7 @@ const WHO: &str = "Without credentials this list is empty. Send an API key or a 
 /// configuration.
 pub async fn root(
     State(state): State<Arc<AppState>>,
-    sender: Sender,
+    sender: RequestSender,
 ) -> Result<Json<Value>, ApiError> {
     let view = identity::view_if_any(&state.settings.load_full(), &sender).await?;
     let Some(view) = view else {
@@ -89,7 +89,7 @@ pub async fn root(
 /// the configuration.
 pub async fn servers(
     State(state): State<Arc<AppState>>,
-    sender: Sender,
+    sender: RequestSender,
 ) -> Result<Json<Value>, ApiError> {
     let view = identity::view_if_any(&state.settings.load_full(), &sender).await?;
     let Some(view) = view else {
@@ -99,7 +99,7 @@ pub async fn servers(
         })));
     };
     let servers = listed(&state, &view);
-    let mut by_tier: BTreeMap<&str, Vec<&Listed>> = BTreeMap::new();
+    let mut by_tier: BTreeMap<&str, Vec<&BridgeSummary>> = BTreeMap::new();
     for server in &servers {
         by_tier.entry(server.tier).or_default().push(server);
     }
@@ -117,7 +117,7 @@ pub async fn servers(
 pub async fn bridge(
     state: &AppState,
     bridge: &Bridge,
-    sender: &Sender,
+    sender: &RequestSender,
 ) -> Result<Response, ApiError> {
     let view = identity::view(&state.settings.load_full(), sender).await?;
     view.enter(bridge.name())
@@ -155,7 +155,7 @@ pub async fn bridge(
 
 /// The number of bridges of which the caller may use at least one tool, and how many of them are
 /// enabled.
-fn count(state: &AppState, view: &View) -> BridgeCount {
+fn count(state: &AppState, view: &Permissions) -> BridgeCount {
     let roster = state.registry.roster().clone();
     let bridges = roster.bridges().iter();
     let own = bridges.filter(|bridge| view.enter(bridge.name()).is_ok());
@@ -163,7 +163,7 @@ fn count(state: &AppState, view: &View) -> BridgeCount {
 }
 
 /// The bridges of which the caller may use at least one tool, in the order of the configuration.
-fn listed(state: &AppState, view: &View) -> Vec<Listed> {
+fn listed(state: &AppState, view: &Permissions) -> Vec<BridgeSummary> {
     let roster = state.registry.roster();
     roster
         .bridges()
@@ -174,13 +174,13 @@ fn listed(state: &AppState, view: &View) -> Vec<Listed> {
 }
 
 /// One bridge, with the tools that the caller may use.
-fn list(state: &AppState, bridge: &Bridge, view: &View) -> Listed {
+fn list(state: &AppState, bridge: &Bridge, view: &Permissions) -> BridgeSummary {
     let config = &state.settings.load().config;
     let status = bridge.status();
     let server = bridge.live.server.load();
     let tools = bridge.live.tools.load();
     let own = server.as_deref();
-    let may_call = |entry: &&Arc<Entry>| view.may_call(bridge.name(), &entry.tool);
+    let may_call = |entry: &&Arc<ToolEntry>| view.may_call(bridge.name(), &entry.tool);
     let count = tools.entries.iter().filter(may_call).count();
     // Warnings can name tools, so only a caller who may use all tools sees them.
     let warnings = if count == tools.entries.len() {
@@ -208,7 +208,7 @@ fn list(state: &AppState, bridge: &Bridge, view: &View) -> Listed {
             .unwrap_or_default(),
         (None, None) => String::new(),
     };
-    Listed {
+    BridgeSummary {
         id: bridge.name().to_string(),
         name: bridge
             .title()
@@ -247,7 +247,7 @@ fn usage(example: &str) -> Value {
 }
 
 /// An example of a call that works.
-fn example(state: &AppState, view: &View) -> String {
+fn example(state: &AppState, view: &Permissions) -> String {
     let roster = state.registry.roster();
     let first = roster.bridges().iter().find_map(|bridge| {
         let tools = bridge.live.tools.load();

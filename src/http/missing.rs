@@ -6,11 +6,11 @@ use http::StatusCode;
 use super::{
     error::{ApiError, shown},
     identity,
-    sender::Sender,
-    state::{AppState, Settings},
-    tools::Asked,
+    sender::RequestSender,
+    state::{AppState, ReloadableSettings},
+    tools::ToolRef,
 };
-use crate::{access::View, config::Flavor, name::BridgeName, near};
+use crate::{access::Permissions, config::Flavor, name::BridgeName, near};
 
 /// The largest number of similar names that are suggested.
 const NEAR_MAX: usize = 3;
@@ -19,7 +19,12 @@ const NEAR_MAX: usize = 3;
 const SOME_MAX: usize = 5;
 
 /// Adds the names of similar tools to a 404. Other errors stay as they are.
-pub fn tool(settings: &Settings, asked: &Asked, view: &View, error: ApiError) -> ApiError {
+pub fn tool(
+    settings: &ReloadableSettings,
+    asked: &ToolRef,
+    view: &Permissions,
+    error: ApiError,
+) -> ApiError {
     if error.status != StatusCode::NOT_FOUND || settings.config.flavor != Flavor::Native {
         return error;
     }
@@ -39,8 +44,8 @@ pub fn tool(settings: &Settings, asked: &Asked, view: &View, error: ApiError) ->
 /// The error for an unknown path, with the names of similar bridges.
 pub async fn bridge(
     state: &AppState,
-    settings: &Settings,
-    sender: &Sender,
+    settings: &ReloadableSettings,
+    sender: &RequestSender,
     path: &str,
 ) -> ApiError {
     let path = shown(path);

@@ -41,25 +41,25 @@ use axum::{
 use http::Method;
 
 pub use connect::public_url;
-pub use metrics::{Metering, open_router as metrics_router};
-pub use serve::{Listening, bind};
-pub use state::{AppState, Settings};
+pub use metrics::{ScrapeState, open_router as metrics_router};
+pub use serve::{BoundListener, bind};
+pub use state::{AppState, ReloadableSettings};
 
 use self::{
     error::ApiError,
-    layers::{Observer, Quiet},
-    path::Target,
-    sender::Sender,
-    tools::Asked,
-    trail::Trail,
+    layers::{RefusalLogLimiter, RequestObserver},
+    path::PathTarget,
+    sender::RequestSender,
+    tools::ToolRef,
+    trail::CallRecordDraft,
 };
 use crate::config::Flavor;
 
 /// The route table with its layers, from the outermost to the innermost.
 pub fn router(state: &Arc<AppState>) -> Router {
     let settings = state.settings.load();
-    let observer = Arc::new(Observer {
-        quiet: Quiet::default(),
+    let observer = Arc::new(RequestObserver {
+        quiet: RefusalLogLimiter::default(),
         state: Arc::clone(state),
     });
     let flavor = settings.config.flavor;
@@ -109,19 +109,22 @@ async fn servers_first(
     next: Next,
 ) -> Response {
     match target(&state, &request) {
-        Target::Tool(bridge, tool)
+        PathTarget::Tool(bridge, tool)
             if request.method() == Method::POST
                 && bridge.live.tools.load().get(&tool).is_some() =>
         {
-            let target = Target::Tool(bridge, tool);
+            let target = PathTarget::Tool(bridge, tool);
             answer(&state, target, request).await
         }
-        Target::Document(_) | Target::Docs(_) | Target::Bridge(_) | Target::Tool(..)
+        PathTarget::Document(_)
+        | PathTarget::Docs(_)
+        | PathTarget::Bridge(_)
+        | PathTarget::Tool(..)
             if state.settings.load().config.flavor == Flavor::McpoSingle =>
         {
             next.run(request).await
         }
-        Target::Unknown(_) => next.run(request).await,
+        PathTarget::Unknown(_) => next.run(request).await,
         target => answer(&state, target, request).await,
     }
 }
@@ -134,7 +137,7 @@ async fn dispatch(State(state): State<Arc<AppState>>, request: Request) -> Respo
 
 /// Resolves a request's path. Redaction does not affect the result: if it did, the response would
 /// tell the caller that their guess was a secret.
-fn target(state: &AppState, request: &Request) -> Target {
+fn target(state: &AppState, request: &Request) -> PathTarget {
     path::resolve(
         &state.registry.roster(),
         &state.settings.load().config,
@@ -144,9 +147,9 @@ fn target(state: &AppState, request: &Request) -> Target {
 }
 
 /// Serves one target.
-async fn answer(state: &AppState, target: Target, request: Request) -> Response {
+async fn answer(state: &AppState, target: PathTarget, request: Request) -> Response {
     let (mut parts, body) = request.into_parts();
-    let sender = Sender::take(&mut parts);
+    let sender = RequestSender::take(&mut parts);
     let target = if parts.method == Method::POST {
         match asked(state, target) {
             Ok(asked) => return tools::call(state, asked, sender, body).await,
@@ -161,10 +164,10 @@ async fn answer(state: &AppState, target: Target, request: Request) -> Response 
 }
 
 /// The tool that is called. A target that is not a call is returned as the error.
-fn asked(state: &AppState, target: Target) -> Result<Asked, Target> {
+fn asked(state: &AppState, target: PathTarget) -> Result<ToolRef, PathTarget> {
     match target {
-        Target::Tool(bridge, tool) => Ok(Asked { bridge, tool }),
-        Target::Unknown(path) => flat(state, &path).ok_or(Target::Unknown(path)),
+        PathTarget::Tool(bridge, tool) => Ok(ToolRef { bridge, tool }),
+        PathTarget::Unknown(path) => flat(state, &path).ok_or(PathTarget::Unknown(path)),
         other => Err(other),
     }
 }
@@ -172,20 +175,26 @@ fn asked(state: &AppState, target: Target) -> Result<Asked, Target> {
 /// Answers requests that are not calls.
 async fn show(
     state: &AppState,
-    target: Target,
+    target: PathTarget,
     method: &Method,
-    sender: &Sender,
+    sender: &RequestSender,
 ) -> Result<Response, ApiError> {
     let is_get = matches!(*method, Method::GET | Method::HEAD);
     match target {
-        Target::Bridge(bridge) if is_get => lists::bridge(state, &bridge, sender).await,
-        Target::Document(bridge) if is_get => documents::of_bridge(state, &bridge, sender).await,
-        Target::Docs(bridge) if is_get => documents::docs_of_bridge(state, &bridge, sender).await,
-        Target::Bridge(_) | Target::Document(_) | Target::Docs(_) => {
+        PathTarget::Bridge(bridge) if is_get => lists::bridge(state, &bridge, sender).await,
+        PathTarget::Document(bridge) if is_get => {
+            documents::of_bridge(state, &bridge, sender).await
+        }
+        PathTarget::Docs(bridge) if is_get => {
+            documents::docs_of_bridge(state, &bridge, sender).await
+        }
+        PathTarget::Bridge(_) | PathTarget::Document(_) | PathTarget::Docs(_) => {
             Err(ApiError::method_not_allowed(Some(error::GET)))
         }
-        Target::Tool(bridge, tool) => Err(not_a_call(state, &Asked { bridge, tool }, sender).await),
-        Target::Unknown(path) => match flat(state, &path) {
+        PathTarget::Tool(bridge, tool) => {
+            Err(not_a_call(state, &ToolRef { bridge, tool }, sender).await)
+        }
+        PathTarget::Unknown(path) => match flat(state, &path) {
             Some(asked) => Err(not_a_call(state, &asked, sender).await),
             None => Err(unknown(state, &path, sender, *method == Method::POST).await),
         },
@@ -194,14 +203,14 @@ async fn show(
 
 /// The tool for an operation id, or for the form `{bridge}_{tool}` of the Python proxy. A path
 /// without a tool may name a tool of a bridge that has just connected or is down.
-fn flat(state: &AppState, path: &str) -> Option<Asked> {
+fn flat(state: &AppState, path: &str) -> Option<ToolRef> {
     if let Some((bridge, entry)) = state.registry.catalogue().by_id(path) {
         let tool = entry.tool.name.to_string();
-        return Some(Asked { bridge, tool });
+        return Some(ToolRef { bridge, tool });
     }
     let roster = state.registry.roster();
     let (owner, tool) = roster.id_owners().owner(path)?;
-    Some(Asked {
+    Some(ToolRef {
         bridge: Arc::clone(roster.get(owner.as_str())?),
         tool: tool.to_owned(),
     })
@@ -210,7 +219,7 @@ fn flat(state: &AppState, path: &str) -> Option<Asked> {
 /// The error for a request to a tool that is not a call. A caller without an identity or a grant
 /// does not learn what is missing or why it is disabled. Under mcpo's rules a missing route is 404
 /// for every caller.
-async fn not_a_call(state: &AppState, asked: &Asked, sender: &Sender) -> ApiError {
+async fn not_a_call(state: &AppState, asked: &ToolRef, sender: &RequestSender) -> ApiError {
     let settings = state.settings.load_full();
     let seen = if settings.config.flavor == Flavor::Native {
         let view = identity::view(&settings, sender).await;
@@ -233,7 +242,7 @@ async fn not_a_call(state: &AppState, asked: &Asked, sender: &Sender) -> ApiErro
 
 /// Answers 404. If documents are not public, unidentified callers do not learn what exists. A call of
 /// an identified caller to an unknown path is recorded.
-async fn unknown(state: &AppState, path: &str, sender: &Sender, is_call: bool) -> ApiError {
+async fn unknown(state: &AppState, path: &str, sender: &RequestSender, is_call: bool) -> ApiError {
     let settings = state.settings.load_full();
     let error = match identity::reader(&settings, sender).await {
         Ok(_) => missing::bridge(state, &settings, sender, path).await,
@@ -244,7 +253,7 @@ async fn unknown(state: &AppState, path: &str, sender: &Sender, is_call: bool) -
         // a secret.
         let path = state.redactor.redact(path);
         let (bridge, tool) = path.split_once('/').unwrap_or((&path, ""));
-        let mut trail = Trail::new(&state.audit, sender, bridge, tool);
+        let mut trail = CallRecordDraft::new(&state.audit, sender, bridge, tool);
         trail.identified(&caller);
         trail.refused(&error, settings.config.flavor);
     }

@@ -6,14 +6,14 @@ use http::{
     header::{CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE},
 };
 
-use super::{error::ApiError, files::Links};
+use super::{error::ApiError, files::FileLinks};
 use crate::{
-    bridge::Failure,
+    bridge::CallFailure,
     config::Flavor,
     error_code::ErrorCode,
     json,
     mcp::CallError,
-    reply::{ContentType, Reply},
+    reply::{ContentType, ToolReply},
     secret::Redactor,
 };
 
@@ -30,8 +30,8 @@ pub fn reply(
     flavor: Flavor,
     result: String,
     redactor: &Redactor,
-    links: Option<&mut Links>,
-) -> Result<Reply, ApiError> {
+    links: Option<&mut FileLinks>,
+) -> Result<ToolReply, ApiError> {
     if result.len() > SMALL_RESULT_BYTES
         && json::values_at_most(result.as_bytes()) > RESULT_VALUES_MAX
     {
@@ -43,13 +43,13 @@ pub fn reply(
     let read = match links {
         Some(links) => {
             let mut keep = |file| links.place(file, redactor);
-            Reply::from_text(result, embed_html, Some(&mut keep))
+            ToolReply::from_text(result, embed_html, Some(&mut keep))
         }
-        None => Reply::from_text(result, embed_html, None),
+        None => ToolReply::from_text(result, embed_html, None),
     };
     let read = read.map_err(|error| {
         let error = CallError::Protocol(error.to_string());
-        ApiError::call(Failure::Call(error))
+        ApiError::call(CallFailure::Call(error))
     })?;
     read.map(|reply| reply.without_secrets(redactor))
         .map_err(|error| ApiError::tool(error, flavor))

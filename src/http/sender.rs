@@ -1,4 +1,4 @@
-//! [`Sender`]: what a request says about its sender, before it is verified.
+//! [`RequestSender`]: what a request says about its sender, before it is verified.
 
 use std::{convert::Infallible, net::IpAddr, sync::Arc};
 
@@ -6,15 +6,15 @@ use axum::extract::{ConnectInfo, FromRequestParts};
 use http::{HeaderMap, Method, Version, request::Parts, uri::Authority};
 
 use super::{
-    connections::{Connection, Peer},
-    gate::Seat,
+    connections::{ClientConnection, ClientPeer},
+    gate::RequestPlace,
     layers::RequestId,
 };
-use crate::{auth::Evidence, telemetry::RequestSpan};
+use crate::{auth::RequestCredentials, telemetry::RequestSpan};
 
 /// The sender of a request.
 #[derive(Debug)]
-pub struct Sender {
+pub struct RequestSender {
     /// The headers.
     pub headers: HeaderMap,
     /// The HTTP method.
@@ -28,23 +28,23 @@ pub struct Sender {
     /// The span of the request, if traces are collected.
     pub span: Option<RequestSpan>,
     /// The connection of the request.
-    pub connection: Option<Arc<Connection>>,
+    pub connection: Option<Arc<ClientConnection>>,
     /// The request's place among the concurrent requests.
-    pub seat: Option<Arc<Seat>>,
+    pub seat: Option<Arc<RequestPlace>>,
     /// Whether other requests share the connection (HTTP/2).
     pub is_multiplexed: bool,
 }
 
-impl Sender {
+impl RequestSender {
     /// Takes the sender from a request.
     pub fn take(parts: &mut Parts) -> Self {
-        let peer = parts.extensions.get::<ConnectInfo<Peer>>();
+        let peer = parts.extensions.get::<ConnectInfo<ClientPeer>>();
         let id = parts.extensions.get::<RequestId>();
         Self {
             // The IPv4 address of a client on an IPv6 socket is converted to plain IPv4.
             peer: peer.map(|ConnectInfo(peer)| peer.address.ip().to_canonical()),
             connection: peer.map(|ConnectInfo(peer)| Arc::clone(&peer.connection)),
-            seat: parts.extensions.get::<Arc<Seat>>().map(Arc::clone),
+            seat: parts.extensions.get::<Arc<RequestPlace>>().map(Arc::clone),
             is_multiplexed: parts.version > Version::HTTP_11,
             request_id: id.map(RequestId::to_string).unwrap_or_default(),
             method: parts.method.clone(),
@@ -55,8 +55,8 @@ impl Sender {
     }
 
     /// The evidence of the sender's identity.
-    pub fn evidence(&self) -> Evidence<'_> {
-        Evidence {
+    pub fn evidence(&self) -> RequestCredentials<'_> {
+        RequestCredentials {
             headers: &self.headers,
             peer: self.peer,
         }
@@ -64,7 +64,7 @@ impl Sender {
 }
 
 /// This extractor takes the headers, so later extractors do not see them.
-impl<S: Sync> FromRequestParts<S> for Sender {
+impl<S: Sync> FromRequestParts<S> for RequestSender {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Infallible> {

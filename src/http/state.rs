@@ -5,48 +5,48 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 
-use super::{gate::Gate, metrics::Metering, serve::requests_max};
+use super::{gate::AdmissionControl, metrics::ScrapeState, serve::requests_max};
 use crate::{
-    access::Access,
-    audit::Audit,
-    auth::{Proofs, Sources},
-    bridge::{Registry, Reloader},
-    chat::Chats,
+    access::AccessControl,
+    audit::AuditLog,
+    auth::{AuthSources, Authenticator},
+    bridge::{BridgeRegistry, ConfigReloader},
+    chat::ChatClient,
     config::Config,
-    credential::{Credentials, GroupKeys, Keyring},
-    files::Files,
-    rate::Rates,
+    credential::{CredentialProvider, EncryptionKeys, GroupKeys},
+    files::FileStore,
+    rate::RateLimits,
     secret::Redactor,
-    store::{Directory, Store},
-    telemetry::Traces,
+    store::{Store, UserDirectory},
+    telemetry::RequestTracer,
 };
 
 /// The settings that a reload replaces.
 #[derive(Debug)]
-pub struct Settings {
+pub struct ReloadableSettings {
     /// The current configuration.
     pub config: Arc<Config>,
     /// The checks that identify callers.
-    pub proofs: Arc<Proofs>,
+    pub proofs: Arc<Authenticator>,
     /// The access rules.
-    pub access: Access,
+    pub access: AccessControl,
     /// The groups in Open WebUI's database, if it is configured.
-    pub directory: Option<Arc<Directory>>,
+    pub directory: Option<Arc<UserDirectory>>,
     /// The rate limits.
-    pub rates: Arc<Rates>,
+    pub rates: Arc<RateLimits>,
     /// The chats that show the progress of calls. `None` if Open WebUI's address is not configured.
-    pub chats: Option<Arc<Chats>>,
+    pub chats: Option<Arc<ChatClient>>,
     /// The limit on concurrent requests.
-    pub gate: Gate,
+    pub gate: AdmissionControl,
 }
 
-impl Settings {
+impl ReloadableSettings {
     /// Builds the settings for a configuration.
-    pub fn new(config: Arc<Config>, sources: &Sources) -> Self {
+    pub fn new(config: Arc<Config>, sources: &AuthSources) -> Self {
         Self {
-            access: Access::new(&config, sources.store.clone(), &sources.tracker),
-            rates: Arc::new(Rates::new(&config, sources.redis.clone())),
-            proofs: Arc::new(Proofs::new(&config, sources.clone())),
+            access: AccessControl::new(&config, sources.store.clone(), &sources.tracker),
+            rates: Arc::new(RateLimits::new(&config, sources.redis.clone())),
+            proofs: Arc::new(Authenticator::new(&config, sources.clone())),
             chats: chats(&config, sources),
             directory: sources.directory.clone(),
             gate: gate(&config),
@@ -56,12 +56,12 @@ impl Settings {
 
     /// Builds the settings for a changed configuration. Caches and counters stay if the change does
     /// not affect them.
-    pub fn renewed(&self, config: Arc<Config>, sources: &Sources) -> Self {
+    pub fn renewed(&self, config: Arc<Config>, sources: &AuthSources) -> Self {
         let old = &self.config;
         let proofs = if old.identity == config.identity {
             Arc::clone(&self.proofs)
         } else {
-            Arc::new(Proofs::new(&config, sources.clone()))
+            Arc::new(Authenticator::new(&config, sources.clone()))
         };
         let rates = self.rates.renew(&config, sources.redis.clone());
         let access = &self.access;
@@ -90,43 +90,43 @@ impl Settings {
 }
 
 /// Builds the gate for a configuration.
-fn gate(config: &Config) -> Gate {
-    Gate::new(requests_max(config), &config.limits)
+fn gate(config: &Config) -> AdmissionControl {
+    AdmissionControl::new(requests_max(config), &config.limits)
 }
 
 /// The chats of the Open WebUI that the operator configured, and of no other.
-fn chats(config: &Config, sources: &Sources) -> Option<Arc<Chats>> {
+fn chats(config: &Config, sources: &AuthSources) -> Option<Arc<ChatClient>> {
     let url = config.identity.open_webui.url.as_ref()?;
-    Chats::new(sources.http.clone(), url, sources.tracker.clone()).map(Arc::new)
+    ChatClient::new(sources.http.clone(), url, sources.tracker.clone()).map(Arc::new)
 }
 
 /// The state of the router.
 #[derive(Debug)]
 pub struct AppState {
     /// The bridges.
-    pub registry: Arc<Registry>,
+    pub registry: Arc<BridgeRegistry>,
     /// The credentials for servers, and the logins with which users connect accounts.
-    pub credentials: Arc<Credentials>,
+    pub credentials: Arc<CredentialProvider>,
     /// The current settings.
-    pub settings: Arc<ArcSwap<Settings>>,
+    pub settings: Arc<ArcSwap<ReloadableSettings>>,
     /// Reloads the configuration.
-    pub reloader: Arc<Reloader>,
+    pub reloader: Arc<ConfigReloader>,
     /// The database: grants, members, records. `None` if it is not configured.
     pub store: Option<Arc<Store>>,
     /// The key that encrypts secrets in the database. `None` if no database is configured.
-    pub keyring: Option<Arc<Keyring>>,
+    pub keyring: Option<Arc<EncryptionKeys>>,
     /// The credentials that groups use at servers instead of the shared ones.
     pub group_keys: Arc<GroupKeys>,
     /// The files that tools made for their callers.
-    pub files: Arc<Files>,
+    pub files: Arc<FileStore>,
     /// The audit trail.
-    pub audit: Arc<Audit>,
+    pub audit: Arc<AuditLog>,
     /// Redacts secrets in responses.
     pub redactor: Redactor,
     /// Makes the spans of requests.
-    pub traces: Traces,
+    pub traces: RequestTracer,
     /// The counters and caches of the metrics.
-    pub metering: Metering,
+    pub metering: ScrapeState,
     /// Cancelled when the bridge starts to drain.
     pub draining: CancellationToken,
 }

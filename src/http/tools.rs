@@ -13,34 +13,34 @@ use super::{
     body,
     connect::with_link,
     error::{ApiError, shown},
-    files::Links,
+    files::FileLinks,
     identity::{identify, take_place, view_of},
-    layers::Note,
+    layers::RequestLogFields,
     missing,
     outcome::{SMALL_RESULT_BYTES, reply, respond},
-    sender::Sender,
-    state::{AppState, Settings},
-    trail::Trail,
+    sender::RequestSender,
+    state::{AppState, ReloadableSettings},
+    trail::CallRecordDraft,
 };
 use crate::{
-    access::{Grant, View},
+    access::{CallAuthorization, Permissions},
     auth::{Caller, SessionToken},
-    bridge::{Bridge, Entry, Failure, Order, Phase, Unaccepted},
-    chat::{End, Place, Talk},
-    config::{Flavor, Transport},
-    credential::Owner,
+    bridge::{ArgumentCheckError, Bridge, BridgePhase, CallFailure, ToolCall, ToolEntry},
+    chat::{MessageRef, ProgressEnd, ProgressFeed},
+    config::{Flavor, TransportSettings},
+    credential::SessionOwner,
     error_code::ErrorCode,
     mcp::CallError,
     name::ToolName,
     rate::CallerKey,
-    reply::Reply,
-    schema::Refusal,
+    reply::ToolReply,
+    schema::ArgumentError,
     secret::Redactor,
 };
 
 /// A requested tool. It may not exist.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub struct ToolRef {
     /// The bridge.
     pub bridge: Arc<Bridge>,
     /// The requested name.
@@ -48,39 +48,42 @@ pub struct Asked {
 }
 
 /// A tool that the caller may call.
-struct Granted {
+struct GrantedTool {
     /// The tool.
-    entry: Arc<Entry>,
+    entry: Arc<ToolEntry>,
     /// The proof that the call is allowed.
-    grant: Grant,
+    grant: CallAuthorization,
     /// The owner of the session that the call uses.
-    owner: Owner,
+    owner: SessionOwner,
     /// Who calls.
     caller: Arc<Caller>,
 }
 
-impl Asked {
+impl ToolRef {
     /// The tool, or an error that says why it cannot be used.
-    pub fn find(&self) -> Result<Arc<Entry>, ApiError> {
+    pub fn find(&self) -> Result<Arc<ToolEntry>, ApiError> {
         let Self { bridge, tool } = self;
         if let Some(entry) = bridge.live.tools.load().get(tool) {
             return Ok(Arc::clone(entry));
         }
         let status = bridge.status();
         match status.phase {
-            Phase::Disabled => Err(ApiError::call(bridge.unavailable(&status))),
+            BridgePhase::Disabled => Err(ApiError::call(bridge.unavailable(&status))),
             // The bridge is not connected, so whether the tool exists is not known yet.
-            Phase::Starting | Phase::BackingOff | Phase::Failed | Phase::NeedsLogin
+            BridgePhase::Starting
+            | BridgePhase::BackingOff
+            | BridgePhase::Failed
+            | BridgePhase::NeedsLogin
                 if bridge.live.tools.load().entries.is_empty() =>
             {
                 Err(ApiError::call(bridge.unavailable(&status)))
             }
-            Phase::Starting
-            | Phase::BackingOff
-            | Phase::Failed
-            | Phase::NeedsLogin
-            | Phase::Ready
-            | Phase::Idle => Err(ApiError::not_found(format!(
+            BridgePhase::Starting
+            | BridgePhase::BackingOff
+            | BridgePhase::Failed
+            | BridgePhase::NeedsLogin
+            | BridgePhase::Ready
+            | BridgePhase::Idle => Err(ApiError::not_found(format!(
                 "bridge `{name}` has no tool `{tool}`; GET /{name} lists what it has",
                 name = bridge.name(),
                 tool = shown(tool),
@@ -90,7 +93,7 @@ impl Asked {
 
     /// Checks access in the same way for a tool that exists and for one that does not. A caller
     /// without access does not learn which of the two it is.
-    pub fn enter(&self, view: &View) -> Result<(), ApiError> {
+    pub fn enter(&self, view: &Permissions) -> Result<(), ApiError> {
         let Self { bridge, tool } = self;
         let entered = match bridge.live.tools.load().get(tool) {
             Some(entry) => view.authorize(bridge.name(), &entry.tool).map(|_grant| ()),
@@ -100,7 +103,11 @@ impl Asked {
     }
 
     /// Checks access and records the rule that decides.
-    fn authorize(&self, view: &View, trail: &mut Trail) -> Result<(Arc<Entry>, Grant), ApiError> {
+    fn authorize(
+        &self,
+        view: &Permissions,
+        trail: &mut CallRecordDraft,
+    ) -> Result<(Arc<ToolEntry>, CallAuthorization), ApiError> {
         let Self { bridge, tool } = self;
         let found = self.find();
         let decided = match &found {
@@ -127,47 +134,47 @@ impl Asked {
 
 /// Calls a tool. The steps in their order: identity, access, rate limit, arguments, server,
 /// response. Every outcome is recorded.
-pub async fn call(state: &AppState, asked: Asked, sender: Sender, body: Body) -> Response {
+pub async fn call(state: &AppState, asked: ToolRef, sender: RequestSender, body: Body) -> Response {
     let began = Instant::now();
     let settings = state.settings.load_full();
-    let mut note = Note {
+    let mut note = RequestLogFields {
         bridge: Some(asked.bridge.name().clone()),
         tool: ToolName::parse(&shown(&asked.tool)),
         caller: None,
     };
     let bridge = asked.bridge.name().as_str();
-    let mut trail = Trail::new(&state.audit, &sender, bridge, &asked.tool);
-    let call = Call {
+    let mut trail = CallRecordDraft::new(&state.audit, &sender, bridge, &asked.tool);
+    let call = CallContext {
         state,
         settings: &settings,
         asked: &asked,
         sender: &sender,
     };
-    let counted = Counted::begin(&asked, began);
+    let counted = CountedCall::begin(&asked, began);
     let result = call.run(body, &mut trail, &mut note).await;
     counted.end(&result);
     let mut response = match result {
         Ok(response) => response,
-        Err(Ended::Refused(mut error)) => {
+        Err(ToolCallError::Refused(mut error)) => {
             error.clean(&call.redactor(&Bytes::new()));
             trail.refused(&error, settings.config.flavor);
             error.into_response()
         }
-        Err(Ended::Failed(error)) => error.into_response(),
+        Err(ToolCallError::Failed(error)) => error.into_response(),
     };
     response.extensions_mut().insert(note);
     response
 }
 
 /// A call that is counted when it ends, even if its caller disconnects.
-struct Counted<'a> {
-    asked: &'a Asked,
+struct CountedCall<'a> {
+    asked: &'a ToolRef,
     began: Instant,
     is_open: bool,
 }
 
-impl<'a> Counted<'a> {
-    fn begin(asked: &'a Asked, began: Instant) -> Self {
+impl<'a> CountedCall<'a> {
+    fn begin(asked: &'a ToolRef, began: Instant) -> Self {
         let is_open = true;
         Self {
             asked,
@@ -177,12 +184,12 @@ impl<'a> Counted<'a> {
     }
 
     /// Counts the call. The duration of a refusal says nothing about the server and is left out.
-    fn end(mut self, result: &Result<Response, Ended>) {
+    fn end(mut self, result: &Result<Response, ToolCallError>) {
         self.is_open = false;
         let (code, is_made) = match result {
             Ok(_) => ("ok", true),
-            Err(Ended::Refused(error)) => (error.code.as_str(), false),
-            Err(Ended::Failed(error)) => (error.code.as_str(), true),
+            Err(ToolCallError::Refused(error)) => (error.code.as_str(), false),
+            Err(ToolCallError::Failed(error)) => (error.code.as_str(), true),
         };
         let Self { asked, began, .. } = &self;
         let time = is_made.then(|| began.elapsed());
@@ -190,7 +197,7 @@ impl<'a> Counted<'a> {
     }
 }
 
-impl Drop for Counted<'_> {
+impl Drop for CountedCall<'_> {
     fn drop(&mut self) {
         if self.is_open {
             self.asked
@@ -201,34 +208,39 @@ impl Drop for Counted<'_> {
 }
 
 /// A call that ended without a result.
-enum Ended {
+enum ToolCallError {
     /// The call ended before its server was contacted. It is not recorded yet.
     Refused(ApiError),
     /// The call ended later and is already recorded.
     Failed(ApiError),
 }
 
-impl From<ApiError> for Ended {
+impl From<ApiError> for ToolCallError {
     fn from(error: ApiError) -> Self {
         Self::Refused(error)
     }
 }
 
 /// The state of one call.
-struct Call<'a> {
+struct CallContext<'a> {
     /// What handlers share.
     state: &'a AppState,
     /// The current settings.
-    settings: &'a Settings,
+    settings: &'a ReloadableSettings,
     /// The requested tool.
-    asked: &'a Asked,
+    asked: &'a ToolRef,
     /// The sender of the request.
-    sender: &'a Sender,
+    sender: &'a RequestSender,
 }
 
-impl Call<'_> {
+impl CallContext<'_> {
     /// Runs the steps of the call.
-    async fn run(&self, body: Body, trail: &mut Trail, note: &mut Note) -> Result<Response, Ended> {
+    async fn run(
+        &self,
+        body: Body,
+        trail: &mut CallRecordDraft,
+        note: &mut RequestLogFields,
+    ) -> Result<Response, ToolCallError> {
         let granted = self.decide(trail, note).await?;
         let bytes_max = self.settings.config.limits.body_bytes_max;
         let body = body::read(body, bytes_max, self.sender.seat.as_deref()).await?;
@@ -236,11 +248,11 @@ impl Call<'_> {
         let redactor = self.redactor(&body);
         let sent = self.send(&granted, &body, trail, &redactor).await;
         sent.map_err(|ended| match ended {
-            Ended::Refused(mut error) => {
+            ToolCallError::Refused(mut error) => {
                 error.clean(&redactor);
-                Ended::Refused(error)
+                ToolCallError::Refused(error)
             }
-            Ended::Failed(error) => Ended::Failed(error),
+            ToolCallError::Failed(error) => ToolCallError::Failed(error),
         })
     }
 
@@ -248,7 +260,7 @@ impl Call<'_> {
     /// arguments, and the headers that are passed to the server.
     fn redactor(&self, body: &Bytes) -> Redactor {
         let mut sent = vec![self.asked.tool.as_bytes()];
-        if let Ok(Transport::Remote(remote)) = &self.asked.bridge.config.transport {
+        if let Ok(TransportSettings::Remote(remote)) = &self.asked.bridge.config.transport {
             let passed = remote.pass_headers.iter();
             let passed = passed.flat_map(|name| self.sender.headers.get_all(name));
             sent.extend(passed.map(HeaderValue::as_bytes));
@@ -259,7 +271,11 @@ impl Call<'_> {
     }
 
     /// Identifies the caller, checks their access and counts the call against the rate limit.
-    async fn decide(&self, trail: &mut Trail, note: &mut Note) -> Result<Granted, ApiError> {
+    async fn decide(
+        &self,
+        trail: &mut CallRecordDraft,
+        note: &mut RequestLogFields,
+    ) -> Result<GrantedTool, ApiError> {
         let caller = self.identify().await?;
         note.caller = Some(caller.id.to_string());
         trail.identified(&caller);
@@ -296,7 +312,7 @@ impl Call<'_> {
             .owner(&bridge.config, &caller, view.groups())
             .await
             .map_err(|denied| ApiError::call(bridge.denied(denied)))?;
-        Ok(Granted {
+        Ok(GrantedTool {
             entry,
             grant,
             owner,
@@ -310,14 +326,14 @@ impl Call<'_> {
     }
 
     /// Counts the call against the rate limit.
-    async fn count(&self, caller: &Caller, view: &View) -> Result<(), ApiError> {
+    async fn count(&self, caller: &Caller, view: &Permissions) -> Result<(), ApiError> {
         let name = self.asked.bridge.name();
         let counted = self.settings.rates.count(caller, view.groups(), name).await;
         counted.map_err(|refused| ApiError::too_many(&refused))
     }
 
     /// Lists the server's tools with the account of the first caller who has one.
-    async fn learn(&self, view: &View) -> Result<(), ApiError> {
+    async fn learn(&self, view: &Permissions) -> Result<(), ApiError> {
         let bridge = &self.asked.bridge;
         let credentials = &self.state.credentials;
         let owner = credentials.owner(&bridge.config, view.caller(), view.groups());
@@ -337,7 +353,7 @@ impl Call<'_> {
     /// The caller's headers that the configuration passes to the server.
     fn passed(&self) -> HeaderMap {
         let mut passed = HeaderMap::new();
-        if let Ok(Transport::Remote(remote)) = &self.asked.bridge.config.transport {
+        if let Ok(TransportSettings::Remote(remote)) = &self.asked.bridge.config.transport {
             for name in &remote.pass_headers {
                 for value in self.sender.headers.get_all(name) {
                     passed.append(name, value.clone());
@@ -349,9 +365,9 @@ impl Call<'_> {
 
     /// Shows the progress of the call in the chat that it belongs to. This needs headers that name
     /// a chat, and the caller's own token must be allowed to write there.
-    fn talk(&self, caller: &Caller, redactor: &Redactor) -> Option<Talk> {
+    fn talk(&self, caller: &Caller, redactor: &Redactor) -> Option<ProgressFeed> {
         let chats = self.settings.chats.as_ref()?;
-        let place = Place::of(&self.sender.headers)?;
+        let place = MessageRef::of(&self.sender.headers)?;
         let by_default = self.settings.config.identity.open_webui.progress;
         let is_on = self.asked.bridge.config.progress.unwrap_or(by_default);
         let token = SessionToken::of(caller, &self.sender.headers).filter(|_| is_on)?;
@@ -374,11 +390,11 @@ impl Call<'_> {
     /// Checks the arguments and makes the call.
     async fn send(
         &self,
-        granted: &Granted,
+        granted: &GrantedTool,
         body: &Bytes,
-        trail: &mut Trail,
+        trail: &mut CallRecordDraft,
         redactor: &Redactor,
-    ) -> Result<Response, Ended> {
+    ) -> Result<Response, ToolCallError> {
         let (bridge, entry) = (&self.asked.bridge, &granted.entry);
         let mut accepted = bridge
             .accept(entry, body)
@@ -391,13 +407,13 @@ impl Call<'_> {
         let begun = trail.begin().await?;
         let again = || accepted.again(entry, body);
         let talk = self.talk(&granted.caller, redactor);
-        let order = Order {
+        let order = ToolCall {
             tool: &entry.tool.server_name,
             caller: self.key(&granted.caller),
             owner: &granted.owner,
             passed: &self.passed(),
             span: self.sender.span.as_ref(),
-            ear: talk.as_ref().map(Talk::ear),
+            ear: talk.as_ref().map(ProgressFeed::ear),
             again: &again,
         };
         let result = bridge.call(&granted.grant, order, arguments).await;
@@ -430,13 +446,13 @@ impl Call<'_> {
                 begun
                     .end(error.code.as_str(), error.status.as_u16(), size)
                     .await;
-                Err(Ended::Failed(error))
+                Err(ToolCallError::Failed(error))
             }
         }
     }
 }
 
-impl Call<'_> {
+impl CallContext<'_> {
     /// The redacted body of a server's result. Its files are stored for the caller if the bridge
     /// has links turned on. A large result is converted on a thread that no other request waits for.
     async fn reply(
@@ -444,11 +460,11 @@ impl Call<'_> {
         result: String,
         caller: &Caller,
         redactor: &Redactor,
-    ) -> Result<Reply, ApiError> {
+    ) -> Result<ToolReply, ApiError> {
         let bridge = &self.asked.bridge;
         let embed_html = bridge.config.embed_html;
         let flavor = self.settings.config.flavor;
-        let mut links = Links::of(bridge, &self.settings.config);
+        let mut links = FileLinks::of(bridge, &self.settings.config);
         let (reply, links) = if result.len() <= SMALL_RESULT_BYTES {
             let read = reply(embed_html, flavor, result, redactor, links.as_mut())?;
             (read, links)
@@ -460,7 +476,7 @@ impl Call<'_> {
             };
             let read = bridge.digest(reading).await.unwrap_or_else(|error| {
                 let text = format!("the result could not be read: {error}");
-                Err(ApiError::call(Failure::Call(CallError::Protocol(text))))
+                Err(ApiError::call(CallFailure::Call(CallError::Protocol(text))))
             });
             read?
         };
@@ -473,24 +489,26 @@ impl Call<'_> {
 }
 
 /// The outcome of a call, as the chat shows it.
-fn end_of(result: &Result<Reply, ApiError>) -> End {
+fn end_of(result: &Result<ToolReply, ApiError>) -> ProgressEnd {
     match result {
-        Ok(_) => End::Done,
-        Err(error) if error.status == StatusCode::GATEWAY_TIMEOUT => End::TimedOut,
-        Err(_) => End::Failed,
+        Ok(_) => ProgressEnd::Done,
+        Err(error) if error.status == StatusCode::GATEWAY_TIMEOUT => ProgressEnd::TimedOut,
+        Err(_) => ProgressEnd::Failed,
     }
 }
 
 /// The error for arguments that were not accepted.
-fn unaccepted(error: &Unaccepted) -> ApiError {
+fn unaccepted(error: &ArgumentCheckError) -> ApiError {
     match error {
-        Unaccepted::Refused(refusal) => refused(refusal),
-        Unaccepted::Busy => ApiError::new(ErrorCode::Busy, error.to_string()).retry_after("1"),
+        ArgumentCheckError::Refused(refusal) => refused(refusal),
+        ArgumentCheckError::Busy => {
+            ApiError::new(ErrorCode::Busy, error.to_string()).retry_after("1")
+        }
     }
 }
 
 /// The error for arguments that do not match the schema or cannot be checked.
-fn refused(refusal: &Refusal) -> ApiError {
+fn refused(refusal: &ArgumentError) -> ApiError {
     let error = ApiError::with_detail(refusal.code(), refusal.detail());
     match refusal.message() {
         Some(message) => error.say_all(message),

@@ -1,14 +1,14 @@
-//! [`Trail`]: the audit record of one call. It is filled step by step, and each call is recorded
+//! [`CallRecordDraft`]: the audit record of one call. It is filled step by step, and each call is recorded
 //! exactly once.
 
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::{error::ApiError, sender::Sender};
+use super::{error::ApiError, sender::RequestSender};
 use crate::{
-    access::{Rule, View},
-    audit::{Audit, Begun},
+    access::{AccessRule, Permissions},
+    audit::{AuditLog, OpenAuditRecord},
     auth::Caller,
     config::{DEFAULT_WORKSPACE, Flavor, looks_secret},
     secret::Redactor,
@@ -24,16 +24,16 @@ const ARGUMENTS_BYTES_MAX: usize = 4 << 10;
 
 /// The record of a call that has not begun.
 #[derive(Debug)]
-pub struct Trail {
+pub struct CallRecordDraft {
     /// The audit trail that receives the record.
-    audit: Arc<Audit>,
+    audit: Arc<AuditLog>,
     /// What is known of the call.
     record: CallRecord,
 }
 
-impl Trail {
+impl CallRecordDraft {
     /// A record with the requested tool and the sender's address.
-    pub fn new(audit: &Arc<Audit>, sender: &Sender, bridge: &str, tool: &str) -> Self {
+    pub fn new(audit: &Arc<AuditLog>, sender: &RequestSender, bridge: &str, tool: &str) -> Self {
         let record = CallRecord {
             request_id: sender.request_id.clone(),
             peer: sender.peer.map(|peer| peer.to_string()),
@@ -58,13 +58,13 @@ impl Trail {
     }
 
     /// Records the caller's groups.
-    pub fn viewed(&mut self, view: &View) {
+    pub fn viewed(&mut self, view: &Permissions) {
         let groups = view.groups().iter().take(GROUPS_MAX);
         self.record.groups = groups.map(ToString::to_string).collect();
     }
 
     /// Records the rule that decided.
-    pub fn decided(&mut self, rule: &Rule) {
+    pub fn decided(&mut self, rule: &AccessRule) {
         self.record.rule = rule.to_string();
     }
 
@@ -95,7 +95,7 @@ impl Trail {
     }
 
     /// Writes that the call begins.
-    pub async fn begin(&mut self) -> Result<Begun, ApiError> {
+    pub async fn begin(&mut self) -> Result<OpenAuditRecord, ApiError> {
         let record = std::mem::take(&mut self.record);
         self.audit.begin(record).await.map_err(|mut down| {
             // The call is refused now, and the refusal is recorded with this record.

@@ -21,7 +21,7 @@ impl<'writer> FormatFields<'writer> for PlainFields {
         mut writer: Writer<'writer>,
         fields: R,
     ) -> fmt::Result {
-        let mut line = Line::default();
+        let mut line = FieldText::default();
         fields.record(&mut line);
         writer.write_str(&plain_text::line(&line.0))
     }
@@ -29,9 +29,9 @@ impl<'writer> FormatFields<'writer> for PlainFields {
 
 /// The fields, one after another.
 #[derive(Default)]
-struct Line(String);
+struct FieldText(String);
 
-impl Visit for Line {
+impl Visit for FieldText {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         let separator = if self.0.is_empty() { "" } else { " " };
         let text = match field.name() {

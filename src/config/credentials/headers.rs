@@ -10,13 +10,13 @@ use toml::Spanned;
 use super::oauth;
 use crate::{
     config::{
-        CredentialKind, Environment, OAuth,
+        CredentialScope, Environment, OAuthSettings,
         bridge::BridgeTable,
         lint,
         reader::Text,
-        reference::{Scope, variable_of},
-        resolver::Resolver,
-        setting::List,
+        reference::{ReferenceScope, variable_of},
+        resolver::BridgeResolver,
+        setting::ListSetting,
         with_key::either,
     },
     secret::Secret,
@@ -41,12 +41,12 @@ const KEPT_PREFIXES: &[&str] = &["content-", "mcp-"];
 /// The `basic_auth` table in the file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(in crate::config) struct BasicTable {
+pub(in crate::config) struct BasicAuthTable {
     user: Option<Text>,
     password: Option<Text>,
 }
 
-impl BasicTable {
+impl BasicAuthTable {
     /// Its texts.
     pub(in crate::config) fn texts(&self) -> impl Iterator<Item = &Text> {
         self.user.iter().chain(&self.password)
@@ -55,21 +55,21 @@ impl BasicTable {
 
 /// What is shown to the server.
 #[derive(Debug)]
-pub(in crate::config) struct Credentials {
+pub(in crate::config) struct CredentialSettings {
     /// Headers that are sent with every request.
     pub(in crate::config) headers: Vec<(HeaderName, Secret)>,
     /// The OAuth settings, unless a key makes them unnecessary.
-    pub(in crate::config) oauth: Option<OAuth>,
+    pub(in crate::config) oauth: Option<OAuthSettings>,
 }
 
 /// Reads all credentials. With `oauth`, a key whose variables are missing does not disable the bridge: it
 /// signs in instead. A complete key takes precedence, unless each caller uses their own credentials, because
 /// all callers would share the key's account.
 pub(in crate::config) fn read(
-    resolver: &mut Resolver<'_, '_>,
+    resolver: &mut BridgeResolver<'_, '_>,
     table: &mut BridgeTable,
-    credential: CredentialKind,
-) -> Credentials {
+    credential: CredentialScope,
+) -> CredentialSettings {
     let basic_auth = table.basic_auth.take();
     let other = std::mem::take(&mut resolver.key_missing);
     let Some(sign_in) = table.oauth.take() else {
@@ -78,7 +78,7 @@ pub(in crate::config) fn read(
         for why in either(missing, &other) {
             resolver.miss(why);
         }
-        return Credentials {
+        return CredentialSettings {
             headers,
             oauth: None,
         };
@@ -86,10 +86,10 @@ pub(in crate::config) fn read(
     let (mut headers, missing) =
         resolver.apart(|resolver| keys(resolver, &table.headers, basic_auth));
     let has_key = missing.is_empty() && headers.iter().any(|(name, _)| *name == AUTHORIZATION);
-    if has_key && credential != CredentialKind::Caller {
+    if has_key && credential != CredentialScope::Caller {
         // Read in any case, so that problems show before the key is removed.
         let (_unused, _missing) = resolver.apart(|resolver| oauth::resolve(resolver, sign_in));
-        return Credentials {
+        return CredentialSettings {
             headers,
             oauth: None,
         };
@@ -111,7 +111,7 @@ pub(in crate::config) fn read(
         resolver.miss(format!("{key}, and for a login {client}"));
     }
     resolver.keys_missing = missing;
-    Credentials {
+    CredentialSettings {
         headers,
         oauth: Some(oauth),
     }
@@ -119,9 +119,9 @@ pub(in crate::config) fn read(
 
 /// Reads `headers` and `basic_auth`.
 fn keys(
-    resolver: &mut Resolver<'_, '_>,
+    resolver: &mut BridgeResolver<'_, '_>,
     table: &BTreeMap<Text, Text>,
-    basic_auth: Option<Spanned<BasicTable>>,
+    basic_auth: Option<Spanned<BasicAuthTable>>,
 ) -> Vec<(HeaderName, Secret)> {
     let mut found = headers(resolver, table);
     let Some(basic_auth) = basic_auth else {
@@ -144,7 +144,7 @@ fn keys(
 }
 
 /// Returns the value of the header (RFC 7617).
-fn basic(resolver: &mut Resolver<'_, '_>, table: Spanned<BasicTable>) -> Option<Secret> {
+fn basic(resolver: &mut BridgeResolver<'_, '_>, table: Spanned<BasicAuthTable>) -> Option<Secret> {
     let span = table.span();
     let table = table.into_inner();
     let (Some(user), Some(password)) = (table.user, table.password) else {
@@ -186,16 +186,16 @@ fn basic(resolver: &mut Resolver<'_, '_>, table: Spanned<BasicTable>) -> Option<
 }
 
 /// Whether the headers are for a server that the operator did not configure.
-fn is_elsewhere(resolver: &Resolver<'_, '_>) -> bool {
+fn is_elsewhere(resolver: &BridgeResolver<'_, '_>) -> bool {
     resolver.reader.environment.for_headers().is_some()
 }
 
 /// Returns a text for such a server. It may contain only the keys of the group: `None` if it needs other
 /// values of the operator. If `keyed` is set, it must contain a key.
-fn of_group(resolver: &Resolver<'_, '_>, text: &Text, keyed: bool) -> Option<Text> {
+fn of_group(resolver: &BridgeResolver<'_, '_>, text: &Text, keyed: bool) -> Option<Text> {
     let own = resolver.reader.environment.for_headers()?;
     let expand = |environment: &Environment| {
-        let scope = Scope {
+        let scope = ReferenceScope {
             environment,
             folder: &resolver.reader.folder,
             lenient: false,
@@ -210,7 +210,7 @@ fn of_group(resolver: &Resolver<'_, '_>, text: &Text, keyed: bool) -> Option<Tex
 }
 
 /// Returns a value that must not be blank, whatever its default.
-fn needed(resolver: &mut Resolver<'_, '_>, text: &Text) -> Option<Text> {
+fn needed(resolver: &mut BridgeResolver<'_, '_>, text: &Text) -> Option<Text> {
     resolver
         .optional(text)?
         .map_err(|why| resolver.miss(why))
@@ -219,8 +219,8 @@ fn needed(resolver: &mut Resolver<'_, '_>, text: &Text) -> Option<Text> {
 
 /// Reads `pass_headers`.
 pub(in crate::config) fn passed(
-    resolver: &mut Resolver<'_, '_>,
-    list: Option<Spanned<List>>,
+    resolver: &mut BridgeResolver<'_, '_>,
+    list: Option<Spanned<ListSetting>>,
     table: &BTreeMap<Text, Text>,
 ) -> Vec<HeaderName> {
     let mut passed = Vec::new();
@@ -273,7 +273,7 @@ pub(in crate::config) fn passed(
 
 /// Reads the headers that are sent with every request.
 fn headers(
-    resolver: &mut Resolver<'_, '_>,
+    resolver: &mut BridgeResolver<'_, '_>,
     table: &BTreeMap<Text, Text>,
 ) -> Vec<(HeaderName, Secret)> {
     let mut headers: Vec<(HeaderName, Secret)> = Vec::new();
@@ -328,7 +328,7 @@ fn headers(
 
 /// Warns of a literal secret. Secrets belong in the environment, not in a file that is committed.
 pub(in crate::config) fn warn_of_literal(
-    resolver: &mut Resolver<'_, '_>,
+    resolver: &mut BridgeResolver<'_, '_>,
     name: &Text,
     value: &Text,
 ) {

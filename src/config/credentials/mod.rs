@@ -6,6 +6,6 @@ mod oauth;
 mod tests;
 
 pub(super) use {
-    headers::{BasicTable, passed, read, warn_of_literal},
+    headers::{BasicAuthTable, passed, read, warn_of_literal},
     oauth::OAuthTable,
 };

@@ -9,10 +9,10 @@ use url::Url;
 use super::headers::warn_of_literal;
 use crate::{
     config::{
-        AuthMethod, OAuth, OAuthGrant, ResourceName,
+        OAuthGrant, OAuthSettings, ResourceName, TokenAuthMethod,
         reader::Text,
-        resolver::Resolver,
-        setting::{Flag, List, plain},
+        resolver::BridgeResolver,
+        setting::{FlagSetting, ListSetting, plain},
     },
     secret::Secret,
 };
@@ -24,23 +24,23 @@ const GRANTS: &[(&str, OAuthGrant)] = &[
 ];
 
 /// The values of `token_endpoint_auth_method`.
-const METHODS: &[(&str, AuthMethod)] = &[
-    ("none", AuthMethod::None),
-    ("client_secret_post", AuthMethod::Post),
-    ("client_secret_basic", AuthMethod::Basic),
+const METHODS: &[(&str, TokenAuthMethod)] = &[
+    ("none", TokenAuthMethod::None),
+    ("client_secret_post", TokenAuthMethod::Post),
+    ("client_secret_basic", TokenAuthMethod::Basic),
 ];
 
-/// The table in the file. An empty table is enough. Defaults are those of [`OAuth`].
+/// The table in the file. An empty table is enough. Defaults are those of [`OAuthSettings`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct OAuthTable {
     pub(in crate::config) client_id: Option<Text>,
     pub(in crate::config) client_secret: Option<Text>,
-    pub(in crate::config) scopes: Option<Spanned<List>>,
+    pub(in crate::config) scopes: Option<Spanned<ListSetting>>,
     pub(in crate::config) grant: Option<Text>,
     pub(in crate::config) client_metadata_url: Option<Text>,
-    pub(in crate::config) private_network: Option<Spanned<Flag>>,
-    pub(in crate::config) resource: Option<Spanned<ResourceText>>,
+    pub(in crate::config) private_network: Option<Spanned<FlagSetting>>,
+    pub(in crate::config) resource: Option<Spanned<ResourceSetting>>,
     pub(in crate::config) issuer: Option<Text>,
     pub(in crate::config) metadata_url: Option<Text>,
     pub(in crate::config) token_endpoint_auth_method: Option<Text>,
@@ -48,7 +48,7 @@ pub(in crate::config) struct OAuthTable {
 
 /// `resource`: `false`, or a name.
 #[derive(Debug, Clone)]
-pub(in crate::config) enum ResourceText {
+pub(in crate::config) enum ResourceSetting {
     /// `false`
     Plain(bool),
     /// `"api://…"`
@@ -57,9 +57,9 @@ pub(in crate::config) enum ResourceText {
 
 /// Validates and resolves the table.
 pub(in crate::config) fn resolve(
-    resolver: &mut Resolver<'_, '_>,
+    resolver: &mut BridgeResolver<'_, '_>,
     table: Spanned<OAuthTable>,
-) -> OAuth {
+) -> OAuthSettings {
     let span = table.span();
     let table = table.into_inner();
     let grant = table.grant.and_then(|text| {
@@ -109,7 +109,7 @@ pub(in crate::config) fn resolve(
     let metadata_url = table
         .metadata_url
         .and_then(|text| metadata_url(resolver, text));
-    OAuth {
+    OAuthSettings {
         client_id: client_id.map(Text::into_inner),
         client_secret: client_secret.map(|text| Secret::new(text.into_inner())),
         scopes: scopes.unwrap_or_default(),
@@ -127,21 +127,23 @@ pub(in crate::config) fn resolve(
 
 /// Reads the authentication method. `None`: blank, or already reported.
 fn auth_method(
-    resolver: &mut Resolver<'_, '_>,
+    resolver: &mut BridgeResolver<'_, '_>,
     text: Text,
     has_id: bool,
     has_secret: bool,
-) -> Option<AuthMethod> {
+) -> Option<TokenAuthMethod> {
     let (text, _why) = value(resolver, Some(text));
     let text = text?;
     let key = "token_endpoint_auth_method";
     let method = resolver.reader.choice(key, &text, METHODS)?;
     let problem = match (method, has_id, has_secret) {
-        (AuthMethod::None, _, true) => "sends no secret, but `client_secret` is set",
-        (AuthMethod::Post | AuthMethod::Basic, true, false) => {
+        (TokenAuthMethod::None, _, true) => "sends no secret, but `client_secret` is set",
+        (TokenAuthMethod::Post | TokenAuthMethod::Basic, true, false) => {
             "sends a secret, but `client_secret` is not set"
         }
-        (AuthMethod::None | AuthMethod::Post | AuthMethod::Basic, _, _) => return Some(method),
+        (TokenAuthMethod::None | TokenAuthMethod::Post | TokenAuthMethod::Basic, _, _) => {
+            return Some(method);
+        }
     };
     resolver
         .reader
@@ -155,11 +157,14 @@ fn auth_method(
 }
 
 /// Reads the server's resource identifier at the authorization server. `None`: blank, or already reported.
-fn resource(resolver: &mut Resolver<'_, '_>, text: &Spanned<ResourceText>) -> Option<ResourceName> {
+fn resource(
+    resolver: &mut BridgeResolver<'_, '_>,
+    text: &Spanned<ResourceSetting>,
+) -> Option<ResourceName> {
     let name = match text.get_ref() {
-        ResourceText::Plain(true) => return Some(ResourceName::Discovered),
-        ResourceText::Plain(false) => return Some(ResourceName::Unsaid),
-        ResourceText::Text(name) => Spanned::new(text.span(), name.clone()),
+        ResourceSetting::Plain(true) => return Some(ResourceName::Discovered),
+        ResourceSetting::Plain(false) => return Some(ResourceName::Unsaid),
+        ResourceSetting::Text(name) => Spanned::new(text.span(), name.clone()),
     };
     let (name, _why) = value(resolver, Some(name));
     let name = name?;
@@ -184,7 +189,7 @@ fn resource(resolver: &mut Resolver<'_, '_>, text: &Spanned<ResourceText>) -> Op
 }
 
 /// Reads the issuer of tokens (RFC 8414 §2). `None`: blank, or already reported.
-fn issuer(resolver: &mut Resolver<'_, '_>, text: Text) -> Option<Url> {
+fn issuer(resolver: &mut BridgeResolver<'_, '_>, text: Text) -> Option<Url> {
     const EXAMPLE: &str = "https://login.example.com/realm";
     let named = named_url(resolver, "issuer", text, EXAMPLE)?;
     let (url, span) = (named.get_ref(), named.span());
@@ -203,14 +208,14 @@ fn issuer(resolver: &mut Resolver<'_, '_>, text: Text) -> Option<Url> {
 }
 
 /// Reads the URL of metadata. `None`: blank, or already reported.
-fn metadata_url(resolver: &mut Resolver<'_, '_>, text: Text) -> Option<Url> {
+fn metadata_url(resolver: &mut BridgeResolver<'_, '_>, text: Text) -> Option<Url> {
     const EXAMPLE: &str = "https://login.example.com/.well-known/oauth-authorization-server";
     named_url(resolver, "metadata_url", text, EXAMPLE).map(Spanned::into_inner)
 }
 
 /// Reads a URL of the operator without parts that may be secret.
 fn named_url(
-    resolver: &mut Resolver<'_, '_>,
+    resolver: &mut BridgeResolver<'_, '_>,
     key: &str,
     text: Text,
     example: &str,
@@ -233,7 +238,10 @@ fn named_url(
 }
 
 /// Returns a value that may be blank, or the reason.
-fn value(resolver: &mut Resolver<'_, '_>, text: Option<Text>) -> (Option<Text>, Option<String>) {
+fn value(
+    resolver: &mut BridgeResolver<'_, '_>,
+    text: Option<Text>,
+) -> (Option<Text>, Option<String>) {
     match text.and_then(|text| resolver.optional(&text)) {
         Some(Ok(value)) => (Some(value), None),
         Some(Err(why)) => (None, Some(why)),
@@ -243,7 +251,7 @@ fn value(resolver: &mut Resolver<'_, '_>, text: Option<Text>) -> (Option<Text>, 
 
 /// Reads the URL of the bridge's client metadata document (draft-ietf-oauth-client-id-metadata-document §3).
 /// `None`: blank, or already reported.
-fn document_url(resolver: &mut Resolver<'_, '_>, text: Text) -> Option<Url> {
+fn document_url(resolver: &mut BridgeResolver<'_, '_>, text: Text) -> Option<Url> {
     const EXAMPLE: &str = "https://tools.example.org/mcp-bridge.json";
     let (text, _why) = value(resolver, Some(text));
     let text = text?;
@@ -268,26 +276,26 @@ fn document_url(resolver: &mut Resolver<'_, '_>, text: Text) -> Option<Url> {
     is_good.then_some(url)
 }
 
-impl<'de> Deserialize<'de> for ResourceText {
+impl<'de> Deserialize<'de> for ResourceSetting {
     fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
+        struct ResourceVisitor;
 
-        impl de::Visitor<'_> for Visitor {
-            type Value = ResourceText;
+        impl de::Visitor<'_> for ResourceVisitor {
+            type Value = ResourceSetting;
 
             fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
                 formatter.write_str("`false` or a URI in quotes")
             }
 
-            fn visit_bool<E: de::Error>(self, value: bool) -> Result<ResourceText, E> {
-                Ok(ResourceText::Plain(value))
+            fn visit_bool<E: de::Error>(self, value: bool) -> Result<ResourceSetting, E> {
+                Ok(ResourceSetting::Plain(value))
             }
 
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<ResourceText, E> {
-                Ok(ResourceText::Text(text.to_owned()))
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<ResourceSetting, E> {
+                Ok(ResourceSetting::Text(text.to_owned()))
             }
         }
 
-        deserializer.deserialize_any(Visitor)
+        deserializer.deserialize_any(ResourceVisitor)
     }
 }

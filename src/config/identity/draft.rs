@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use serde::Deserialize;
 use toml::de::{DeTable, DeValue};
 
-use super::{gateway, keys::Keys, oidc, open_webui};
+use super::{gateway, keys::ResolvedApiKeys, oidc, open_webui};
 use crate::{
     config::{
-        Anonymous, ApiKey, DEFAULT_WORKSPACE, Diagnostic, Environment, Gateway, Identity, Issuer,
-        KeyText, OpenWebUi, diagnostic::Span, reader::Reader,
+        AnonymousAccess, ApiKey, ApiKeyValue, DEFAULT_WORKSPACE, Diagnostic, Environment,
+        GatewaySettings, IdentitySettings, IssuerSettings, OpenWebUiSettings, diagnostic::Span,
+        reader::ConfigReader,
     },
     secret::Secret,
 };
@@ -34,24 +35,24 @@ struct IdentityTable {
 
 /// The section before the listen address is known.
 #[derive(Debug)]
-pub(in crate::config) struct Draft {
+pub(in crate::config) struct IdentityDraft {
     anonymous: Option<bool>,
     keys: Vec<ApiKey>,
-    open_webui: OpenWebUi,
-    gateway: Option<Gateway>,
-    oidc: Vec<Issuer>,
+    open_webui: OpenWebUiSettings,
+    gateway: Option<GatewaySettings>,
+    oidc: Vec<IssuerSettings>,
     /// Why keys are off.
     off: Vec<String>,
     /// The hint for a section in which nothing is enabled.
     hint: &'static str,
 }
 
-impl Default for Draft {
+impl Default for IdentityDraft {
     fn default() -> Self {
         Self {
             anonymous: None,
             keys: Vec::new(),
-            open_webui: OpenWebUi::default(),
+            open_webui: OpenWebUiSettings::default(),
             gateway: None,
             oidc: Vec::new(),
             off: Vec::new(),
@@ -62,13 +63,13 @@ impl Default for Draft {
 
 /// Reads the section. `has_directory`: whether Open WebUI's database is available.
 pub(in crate::config) fn read(
-    reader: &mut Reader<'_>,
+    reader: &mut ConfigReader<'_>,
     span: &Span,
     mut table: DeTable<'_>,
     has_directory: bool,
-) -> Draft {
-    let mut draft = Draft::default();
-    let mut keys = Keys::default();
+) -> IdentityDraft {
+    let mut draft = IdentityDraft::default();
+    let mut keys = ResolvedApiKeys::default();
     let sections = ["keys", "open_webui", "gateway", "oidc"];
     for (name, (at, table)) in sections
         .into_iter()
@@ -105,7 +106,7 @@ pub(in crate::config) fn read(
 
 /// Takes a subtable out of the section.
 fn section<'i>(
-    reader: &mut Reader<'_>,
+    reader: &mut ConfigReader<'_>,
     table: &mut DeTable<'i>,
     name: &str,
 ) -> Option<(Span, DeTable<'i>)> {
@@ -127,7 +128,7 @@ fn section<'i>(
 }
 
 /// Warns that plain headers can name any user.
-fn warn_of_unsigned(reader: &mut Reader<'_>, draft: &Draft, keys: &Keys) {
+fn warn_of_unsigned(reader: &mut ConfigReader<'_>, draft: &IdentityDraft, keys: &ResolvedApiKeys) {
     if let Some((name, at)) = &keys.forwarder
         && draft.open_webui.jwt_secret.is_none()
     {
@@ -141,13 +142,13 @@ fn warn_of_unsigned(reader: &mut Reader<'_>, draft: &Draft, keys: &Keys) {
     }
 }
 
-impl Draft {
+impl IdentityDraft {
     /// The section if the file has none: the key in `MCP_API_KEY`, if that is set.
     pub(in crate::config) fn of_environment(environment: &Environment) -> Self {
         let key = environment.get("MCP_API_KEY").map(str::trim);
         let keys = key.filter(|key| !key.is_empty()).map(|key| ApiKey {
             name: "default".to_owned(),
-            key: KeyText::Plain(Secret::new(key)),
+            key: ApiKeyValue::Plain(Secret::new(key)),
             groups: Vec::new(),
             forwards: false,
             workspace: DEFAULT_WORKSPACE.to_owned(),
@@ -169,7 +170,10 @@ impl Draft {
 
     /// Decides who may call, once the listen address is known, and warns of open access. Open access from
     /// other machines must be configured explicitly.
-    pub(in crate::config) fn resolve(self, listen: SocketAddr) -> (Identity, Option<Diagnostic>) {
+    pub(in crate::config) fn resolve(
+        self,
+        listen: SocketAddr,
+    ) -> (IdentitySettings, Option<Diagnostic>) {
         let local = listen.ip().is_loopback();
         let has_proof = self.has_proof();
         let open = !has_proof && self.anonymous.is_none() && local;
@@ -189,17 +193,17 @@ impl Draft {
         } else {
             None
         };
-        let identity = Identity {
+        let identity = IdentitySettings {
             anonymous: match (self.anonymous, open) {
-                (Some(true), _) => Anonymous::Allowed,
-                (None, true) => Anonymous::Loopback,
-                (Some(false) | None, _) => Anonymous::Refused,
+                (Some(true), _) => AnonymousAccess::Allowed,
+                (None, true) => AnonymousAccess::Loopback,
+                (Some(false) | None, _) => AnonymousAccess::Refused,
             },
             keys: self.keys,
             open_webui: self.open_webui,
             gateway: self.gateway,
             oidc: self.oidc,
-            ..Identity::default()
+            ..IdentitySettings::default()
         };
         (identity, complaint)
     }

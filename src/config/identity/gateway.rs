@@ -7,18 +7,18 @@ use serde::Deserialize;
 use toml::{Spanned, de::DeTable};
 
 use crate::config::{
-    Gateway,
+    GatewaySettings,
     diagnostic::Span,
-    reader::{Reader, Text},
-    setting::{Flag, List},
+    reader::{ConfigReader, Text},
+    setting::{FlagSetting, ListSetting},
 };
 
 /// The section in the file. Defaults are those of [`Gateway`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct GatewayTable {
-    enabled: Option<Spanned<Flag>>,
-    trusted_peers: Option<Spanned<List>>,
+    enabled: Option<Spanned<FlagSetting>>,
+    trusted_peers: Option<Spanned<ListSetting>>,
     secret: Option<Text>,
     secret_header: Option<Text>,
     email_header: Option<Text>,
@@ -30,7 +30,11 @@ struct GatewayTable {
 }
 
 /// Reads the section. Mistakes are reported even if it is disabled.
-pub(super) fn read(reader: &mut Reader<'_>, span: &Span, table: DeTable<'_>) -> Option<Gateway> {
+pub(super) fn read(
+    reader: &mut ConfigReader<'_>,
+    span: &Span,
+    table: DeTable<'_>,
+) -> Option<GatewaySettings> {
     let before = reader.problems.len();
     let table: GatewayTable = reader.table("identity.gateway", span, table)?;
     let enabled = table.enabled.as_ref();
@@ -43,7 +47,7 @@ pub(super) fn read(reader: &mut Reader<'_>, span: &Span, table: DeTable<'_>) -> 
     let secret = secret.and_then(|text| reader.secret("secret", "GATEWAY_SECRET", text)?.ok());
     let mut header =
         |key, text: &Option<Text>, default| reader.header_name(key, text.as_ref(), default);
-    let gateway = Gateway {
+    let gateway = GatewaySettings {
         trusted_peers,
         secret,
         secret_header: header("secret_header", &table.secret_header, "x-gateway-secret"),
@@ -68,7 +72,12 @@ pub(super) fn read(reader: &mut Reader<'_>, span: &Span, table: DeTable<'_>) -> 
 }
 
 /// Rejects a gateway without a proof of its identity: headers that any client can send prove nothing.
-fn refuse_open_gateway(reader: &mut Reader<'_>, gateway: &Gateway, at: &Span, peers: Option<Span>) {
+fn refuse_open_gateway(
+    reader: &mut ConfigReader<'_>,
+    gateway: &GatewaySettings,
+    at: &Span,
+    peers: Option<Span>,
+) {
     if gateway.secret.is_some() {
         return;
     }
@@ -96,7 +105,7 @@ fn refuse_open_gateway(reader: &mut Reader<'_>, gateway: &Gateway, at: &Span, pe
     }
 }
 
-fn read_peers(reader: &mut Reader<'_>, list: &Spanned<List>) -> Vec<IpNet> {
+fn read_peers(reader: &mut ConfigReader<'_>, list: &Spanned<ListSetting>) -> Vec<IpNet> {
     let mut peers = Vec::new();
     for word in reader.words(list) {
         let text = word.get_ref();

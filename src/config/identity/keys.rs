@@ -1,5 +1,6 @@
 //! `[identity.keys.NAME]`: API keys in the file.
 
+use data_encoding::HEXLOWER_PERMISSIVE;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use toml::{
@@ -8,29 +9,29 @@ use toml::{
 };
 
 use crate::config::{
-    ApiKey, DEFAULT_WORKSPACE, KeyText,
+    ApiKey, ApiKeyValue, DEFAULT_WORKSPACE,
     diagnostic::Span,
-    reader::{Reader, Text},
-    setting::{List, plain},
+    reader::{ConfigReader, Text},
+    setting::{ListSetting, plain},
 };
 use crate::name::is_hidden;
 
 /// The table in the file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-struct KeyTable {
+struct ApiKeyTable {
     /// The text that a caller sends. A blank value disables the key.
     key: Option<Text>,
     /// Its SHA-256 in hexadecimal, instead of the text.
     key_sha256: Option<Text>,
-    groups: Option<Spanned<List>>,
+    groups: Option<Spanned<ListSetting>>,
     forwards: Option<bool>,
     workspace: Option<Text>,
 }
 
 /// The enabled keys, and why the others are disabled.
 #[derive(Debug, Default)]
-pub(super) struct Keys {
+pub(super) struct ResolvedApiKeys {
     /// The enabled keys.
     pub(super) on: Vec<ApiKey>,
     /// The names of the disabled keys, with the reasons.
@@ -39,11 +40,11 @@ pub(super) struct Keys {
     pub(super) forwarder: Option<(String, Span)>,
 }
 
-impl Keys {
+impl ResolvedApiKeys {
     /// Reads one key.
     pub(super) fn read(
         &mut self,
-        reader: &mut Reader<'_>,
+        reader: &mut ConfigReader<'_>,
         name: &str,
         value: Spanned<DeValue<'_>>,
     ) {
@@ -60,7 +61,13 @@ impl Keys {
         self.read_table(reader, name, &at, table);
     }
 
-    fn read_table(&mut self, reader: &mut Reader<'_>, name: &str, at: &Span, table: DeTable<'_>) {
+    fn read_table(
+        &mut self,
+        reader: &mut ConfigReader<'_>,
+        name: &str,
+        at: &Span,
+        table: DeTable<'_>,
+    ) {
         if let Err(problem) = check_key_name(name) {
             reader
                 .problems
@@ -70,7 +77,7 @@ impl Keys {
         }
         let section = format!("identity.keys.{name}");
         let before = reader.problems.len();
-        let Some(table) = reader.table::<KeyTable>(&section, at, table) else {
+        let Some(table) = reader.table::<ApiKeyTable>(&section, at, table) else {
             return;
         };
         let text = match (&table.key, &table.key_sha256) {
@@ -98,7 +105,7 @@ impl Keys {
         let setting = if table.key.is_some() {
             reader
                 .secret("key", "MCP_API_KEY", text)
-                .map(|setting| setting.map(KeyText::Plain))
+                .map(|setting| setting.map(ApiKeyValue::Plain))
         } else {
             read_hash(reader, text)
         };
@@ -133,7 +140,13 @@ impl Keys {
         });
     }
 
-    fn warn_of_twin(&self, reader: &mut Reader<'_>, name: &str, key: &KeyText, at: &Span) {
+    fn warn_of_twin(
+        &self,
+        reader: &mut ConfigReader<'_>,
+        name: &str,
+        key: &ApiKeyValue,
+        at: &Span,
+    ) {
         let twin = self.on.iter().find(|other| hash(&other.key) == hash(key));
         if let Some(twin) = twin.map(|twin| &twin.name) {
             reader
@@ -164,13 +177,13 @@ pub(crate) fn check_key_name(name: &str) -> Result<(), String> {
     ))
 }
 
-fn read_hash(reader: &mut Reader<'_>, text: &Text) -> Option<Result<KeyText, String>> {
+fn read_hash(reader: &mut ConfigReader<'_>, text: &Text) -> Option<Result<ApiKeyValue, String>> {
     let text = match reader.optional(text)? {
         Ok(text) => text,
         Err(reason) => return Some(Err(reason)),
     };
     if let Some(hash) = unhex(text.get_ref()) {
-        return Some(Ok(KeyText::Sha256(hash)));
+        return Some(Ok(ApiKeyValue::Sha256(hash)));
     }
     reader
         .problems
@@ -183,20 +196,13 @@ fn read_hash(reader: &mut Reader<'_>, text: &Text) -> Option<Result<KeyText, Str
 }
 
 fn unhex(text: &str) -> Option<[u8; 32]> {
-    let digits: Option<Vec<u8>> = text
-        .chars()
-        .map(|digit| u8::try_from(digit.to_digit(16)?).ok())
-        .collect();
-    let bytes: Vec<u8> = digits?
-        .chunks(2)
-        .map(|pair| pair.iter().fold(0, |byte, digit| byte << 4 | digit))
-        .collect();
-    (text.len() == 64).then(|| bytes.try_into().ok())?
+    let bytes = HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok()?;
+    bytes.try_into().ok()
 }
 
-fn hash(key: &KeyText) -> [u8; 32] {
+fn hash(key: &ApiKeyValue) -> [u8; 32] {
     match key {
-        KeyText::Plain(text) => Sha256::digest(text.expose()).into(),
-        KeyText::Sha256(hash) => *hash,
+        ApiKeyValue::Plain(text) => Sha256::digest(text.expose()).into(),
+        ApiKeyValue::Sha256(hash) => *hash,
     }
 }

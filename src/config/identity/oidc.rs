@@ -8,31 +8,31 @@ use toml::{
 use url::{Host, Url};
 
 use crate::config::{
-    Issuer,
+    IssuerSettings,
     diagnostic::Span,
-    reader::{Reader, Text},
-    setting::{List, plain},
+    reader::{ConfigReader, Text},
+    setting::{ListSetting, plain},
 };
 
-/// The table in the file. Defaults are those of [`Issuer`].
+/// The table in the file. Defaults are those of [`IssuerSettings`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct IssuerTable {
     issuer: Option<Text>,
-    audience: Option<Spanned<List>>,
+    audience: Option<Spanned<ListSetting>>,
     jwks_url: Option<Text>,
-    email_claims: Option<Spanned<List>>,
+    email_claims: Option<Spanned<ListSetting>>,
     emails_verified: bool,
-    groups_claims: Option<Spanned<List>>,
+    groups_claims: Option<Spanned<ListSetting>>,
     workspace_claim: Option<Text>,
 }
 
 /// Reads one issuer; `None` if it is disabled.
 pub(super) fn read(
-    reader: &mut Reader<'_>,
+    reader: &mut ConfigReader<'_>,
     name: &str,
     value: Spanned<DeValue<'_>>,
-) -> Option<Issuer> {
+) -> Option<IssuerSettings> {
     let at = value.span();
     let DeValue::Table(table) = value.into_inner() else {
         reader
@@ -47,11 +47,11 @@ pub(super) fn read(
 }
 
 fn read_table(
-    reader: &mut Reader<'_>,
+    reader: &mut ConfigReader<'_>,
     name: &str,
     at: &Span,
     table: DeTable<'_>,
-) -> Option<Issuer> {
+) -> Option<IssuerSettings> {
     let section = format!("identity.oidc.{name}");
     let before = reader.problems.len();
     let table: IssuerTable = reader.table(&section, at, table)?;
@@ -111,7 +111,7 @@ fn read_table(
     // Blank is a valid setting: tokens contain no workspace.
     let workspace = table.workspace_claim.as_ref();
     let workspace = workspace.and_then(|text| reader.optional(text));
-    Some(Issuer {
+    Some(IssuerSettings {
         name: name.to_owned(),
         issuer: issuer?,
         audiences,
@@ -139,7 +139,7 @@ fn is_entra(issuer: &Url) -> bool {
 
 /// Reads a URL that must be `https:`, unless it is on this machine. An attacker on the network path can
 /// replace keys that travel over plain HTTP.
-fn secure_url(reader: &mut Reader<'_>, key: &str, text: &Text) -> Option<Url> {
+fn secure_url(reader: &mut ConfigReader<'_>, key: &str, text: &Text) -> Option<Url> {
     let url = reader.web_url(key, text, "https://login.example.org/realm")?;
     let is_local = match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),

@@ -6,15 +6,15 @@ use serde::Deserialize;
 use toml::de::DeTable;
 
 use crate::config::{
-    OpenWebUi,
+    OpenWebUiSettings,
     diagnostic::Span,
-    reader::{Reader, Text},
+    reader::{ConfigReader, Text},
 };
 
 /// A user who was signed out or removed must lose access within a minute.
 const CACHE_TTL_MAX: Duration = Duration::from_mins(1);
 
-/// The section in the file. Defaults are those of [`OpenWebUi`].
+/// The section in the file. Defaults are those of [`OpenWebUiSettings`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct OpenWebUiTable {
@@ -30,12 +30,12 @@ struct OpenWebUiTable {
 /// Reads the section. A session token of Open WebUI contains only the user's id, so the bridge needs a
 /// database or server to look the user up (docs/access.md).
 pub(super) fn read(
-    reader: &mut Reader<'_>,
+    reader: &mut ConfigReader<'_>,
     span: &Span,
     table: DeTable<'_>,
     has_directory: bool,
-) -> OpenWebUi {
-    let mut open_webui = OpenWebUi::default();
+) -> OpenWebUiSettings {
+    let mut open_webui = OpenWebUiSettings::default();
     let before = reader.problems.len();
     let Some(table) = reader.table::<OpenWebUiTable>("identity.open_webui", span, table) else {
         return open_webui;

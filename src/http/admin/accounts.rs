@@ -6,10 +6,10 @@ use axum::{Json, extract::State};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::guard::{Admin, Given, refused};
+use super::guard::{AdminCaller, JsonBody, refused};
 use crate::{
     config::DEFAULT_WORKSPACE,
-    credential::Owner,
+    credential::SessionOwner,
     http::{
         AppState,
         connect::{bridge, forget},
@@ -21,7 +21,7 @@ use crate::{
 /// The account to disconnect.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Which {
+pub struct AccountSelector {
     /// The bridge.
     bridge: String,
     /// The subject as the list shows it. It is empty for a shared account.
@@ -29,7 +29,7 @@ pub struct Which {
 }
 
 /// `GET /accounts`: the accounts of the administrator's workspace, and the shared ones.
-pub async fn list(admin: Admin) -> Result<Json<Value>, ApiError> {
+pub async fn list(admin: AdminCaller) -> Result<Json<Value>, ApiError> {
     let accounts = admin.store()?.accounts().await.map_err(refused)?;
     let own = &admin.actor.workspace;
     let accounts: Vec<Value> = accounts
@@ -53,17 +53,17 @@ pub async fn list(admin: Admin) -> Result<Json<Value>, ApiError> {
 /// `DELETE /accounts`: forgets an account and revokes its tokens at the authorization server.
 pub async fn disconnect(
     State(state): State<Arc<AppState>>,
-    admin: Admin,
-    Given(which): Given<Which>,
+    admin: AdminCaller,
+    JsonBody(which): JsonBody<AccountSelector>,
 ) -> Result<Json<Value>, ApiError> {
     let bridge = bridge(&state, &which.bridge)?;
     if which.subject.is_empty() {
         admin.check_all("an account that all callers share")?;
     }
     let (owner, workspace) = if which.subject.is_empty() {
-        (Owner::Shared, DEFAULT_WORKSPACE.to_owned())
+        (SessionOwner::Shared, DEFAULT_WORKSPACE.to_owned())
     } else {
-        let owner = Owner::Caller {
+        let owner = SessionOwner::Caller {
             workspace: admin.actor.workspace.as_str().into(),
             subject: which.subject.as_str().into(),
         };

@@ -10,14 +10,14 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::guard::{Admin, Operator};
+use super::guard::{AdminCaller, GlobalAdmin};
 use crate::{
-    bridge::{Bridge, Phase},
-    config::{CredentialKind, Transport, TransportKind},
+    bridge::{Bridge, BridgePhase},
+    config::{CredentialScope, TransportKind, TransportSettings},
     credential::oauth_of,
     error_code::ErrorCode,
     http::{AppState, error::ApiError},
-    mcp::LastWords,
+    mcp::LastOutput,
     secret::Redactor,
     store::ChangeRecord,
 };
@@ -26,7 +26,7 @@ use crate::{
 const ENDING: Duration = Duration::from_secs(15);
 
 /// `GET /servers`
-pub async fn servers(State(state): State<Arc<AppState>>, _admin: Admin) -> Json<Value> {
+pub async fn servers(State(state): State<Arc<AppState>>, _admin: AdminCaller) -> Json<Value> {
     let roster = state.registry.roster();
     let mut servers: Vec<(String, Value)> = roster
         .bridges()
@@ -45,7 +45,7 @@ pub async fn servers(State(state): State<Arc<AppState>>, _admin: Admin) -> Json<
 }
 
 /// `GET /bridges`
-pub async fn list(State(state): State<Arc<AppState>>, _admin: Admin) -> Json<Value> {
+pub async fn list(State(state): State<Arc<AppState>>, _admin: AdminCaller) -> Json<Value> {
     let roster = state.registry.roster();
     let bridges = roster.bridges().iter();
     let bridges: Vec<Value> = bridges.map(|it| shown(it, &state.redactor)).collect();
@@ -55,7 +55,7 @@ pub async fn list(State(state): State<Arc<AppState>>, _admin: Admin) -> Json<Val
 /// `POST /bridges/{name}/restart`: ends the session, connects again and reports the outcome.
 pub async fn restart(
     State(state): State<Arc<AppState>>,
-    Operator(admin): Operator,
+    GlobalAdmin(admin): GlobalAdmin,
     Path(name): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
     let bridge = state.registry.roster().get(&name).map(Arc::clone);
@@ -80,7 +80,10 @@ pub async fn restart(
     });
     let patience = bridge.config.connect_timeout.saturating_add(ENDING);
     let is_settled = timeout(patience, bridge.restart()).await.is_ok();
-    let is_up = matches!(bridge.status().phase, Phase::Ready | Phase::Idle);
+    let is_up = matches!(
+        bridge.status().phase,
+        BridgePhase::Ready | BridgePhase::Idle
+    );
     let status = match (is_settled, is_up) {
         (true, true) => "restarted",
         (true, false) => "failed",
@@ -99,7 +102,7 @@ fn shown(bridge: &Bridge, redactor: &Redactor) -> Value {
     let server = bridge.live.server.load();
     let tools = bridge.live.tools.load();
     let words = bridge.live.last_words.load();
-    let stderr = words.as_deref().map(LastWords::lines);
+    let stderr = words.as_deref().map(LastOutput::lines);
     let clean = |text: &str| redactor.redact(text).into_owned();
     let all_clean = |texts: &[String]| texts.iter().map(|it| clean(it)).collect::<Vec<_>>();
     let mut transport = transport(bridge);
@@ -115,8 +118,8 @@ fn shown(bridge: &Bridge, redactor: &Redactor) -> Value {
         "attempts": bridge.attempts(),
         "failures": status.failures,
         "login": oauth_of(&bridge.config).ok().map(|_| match bridge.config.credential {
-            CredentialKind::Caller => "caller",
-            CredentialKind::Shared | CredentialKind::Group => "shared",
+            CredentialScope::Caller => "caller",
+            CredentialScope::Shared | CredentialScope::Group => "shared",
         }),
         "server": server.as_deref().map(|server| json!({ "name": server.name.as_deref().map(clean) })),
         "tools": tools.entries.len(),
@@ -130,12 +133,12 @@ fn shown(bridge: &Bridge, redactor: &Redactor) -> Value {
 /// secrets.
 fn transport(bridge: &Bridge) -> Value {
     match &bridge.config.transport {
-        Ok(Transport::Stdio(stdio)) => json!({
+        Ok(TransportSettings::Stdio(stdio)) => json!({
             "kind": "stdio",
             "command": stdio.command,
             "user": stdio.user.as_ref().map(|user| &user.name),
         }),
-        Ok(Transport::Remote(remote)) => {
+        Ok(TransportSettings::Remote(remote)) => {
             json!({ "kind": "url", "origin": remote.url.origin().ascii_serialization() })
         }
         Err(_) => json!({

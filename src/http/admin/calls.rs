@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    guard::{Admin, Asked, invalid, refused},
+    guard::{AdminCaller, QueryParams, invalid, refused},
     words,
 };
 use crate::{
@@ -37,7 +37,7 @@ const NEXT_CURSOR: &str = "x-next-cursor";
 /// The query of the request.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Wanted {
+pub struct CallsQuery {
     /// Only calls at or after this time.
     since: Option<String>,
     /// Only calls before this time.
@@ -58,13 +58,13 @@ pub struct Wanted {
     cursor: Option<String>,
     /// `json`, `csv`, `jsonl`.
     #[serde(default)]
-    format: Format,
+    format: CallsFormat,
 }
 
 /// The output format.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Format {
+pub enum CallsFormat {
     /// One JSON document that includes the cursor of the next page.
     #[default]
     Json,
@@ -75,7 +75,10 @@ pub enum Format {
 }
 
 /// `GET /calls`
-pub async fn list(admin: Admin, Asked(wanted): Asked<Wanted>) -> Result<Response, ApiError> {
+pub async fn list(
+    admin: AdminCaller,
+    QueryParams(wanted): QueryParams<CallsQuery>,
+) -> Result<Response, ApiError> {
     let now = Timestamp::now();
     let limit = limit(wanted.limit)?;
     if let Some(outcome) = &wanted.outcome {
@@ -96,16 +99,16 @@ pub async fn list(admin: Admin, Asked(wanted): Asked<Wanted>) -> Result<Response
     let (calls, is_full) = gather(admin.store()?, filter, limit).await?;
     let next = calls.last().filter(|_| is_full).map(cursor);
     match wanted.format {
-        Format::Json => {
+        CallsFormat::Json => {
             let calls: Vec<Value> = calls.iter().map(audit::object).collect();
             Ok(Json(json!({ "count": calls.len(), "calls": calls, "next": next })).into_response())
         }
-        Format::Csv => {
-            let body = audit::render(audit::Format::Csv, &calls, true);
+        CallsFormat::Csv => {
+            let body = audit::render(audit::ExportFormat::Csv, &calls, true);
             Ok(file(body, "text/csv; charset=utf-8", "csv", next))
         }
-        Format::Jsonl => {
-            let body = audit::render(audit::Format::JsonLines, &calls, true);
+        CallsFormat::Jsonl => {
+            let body = audit::render(audit::ExportFormat::JsonLines, &calls, true);
             Ok(file(body, "application/jsonl", "jsonl", next))
         }
     }
@@ -118,7 +121,7 @@ async fn gather(
     filter: CallFilter,
     limit: u32,
 ) -> Result<(Vec<CallRecord>, bool), ApiError> {
-    let mut pages = audit::Pages::new(filter, limit.into());
+    let mut pages = audit::CallPages::new(filter, limit.into());
     let (mut gathered, mut bytes) = (Vec::new(), 0);
     while let Some(filter) = pages.next() {
         let records = store.calls(filter).await.map_err(refused)?;

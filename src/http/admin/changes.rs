@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     calls::limit,
-    guard::{Admin, Asked, refused},
+    guard::{AdminCaller, QueryParams, refused},
     words,
 };
 use crate::{audit, http::error::ApiError, store::ChangeFilter};
@@ -15,7 +15,7 @@ use crate::{audit, http::error::ApiError, store::ChangeFilter};
 /// The query of the request.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Wanted {
+pub struct ChangesQuery {
     /// Only changes at or after this time.
     since: Option<String>,
     /// Only changes before this time.
@@ -27,7 +27,10 @@ pub struct Wanted {
 }
 
 /// `GET /changes`
-pub async fn list(admin: Admin, Asked(wanted): Asked<Wanted>) -> Result<Json<Value>, ApiError> {
+pub async fn list(
+    admin: AdminCaller,
+    QueryParams(wanted): QueryParams<ChangesQuery>,
+) -> Result<Json<Value>, ApiError> {
     let now = Timestamp::now();
     let filter = ChangeFilter {
         workspace: Some(admin.actor.workspace.clone()),

@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 
 use super::{
     advice,
-    guard::{Given, Operator, refused},
+    guard::{GlobalAdmin, JsonBody, refused},
     tenant_keys::problem,
     words,
 };
 use crate::{
-    access::GroupAt,
+    access::GroupMention,
     credential,
     error_code::ErrorCode,
     http::{AppState, error::ApiError},
@@ -36,7 +36,7 @@ pub struct NewEndpoint {
 /// An endpoint to remove.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct OldEndpoint {
+pub struct EndpointRemoval {
     /// The group.
     tenant_id: String,
     /// The bridge.
@@ -46,7 +46,7 @@ pub struct OldEndpoint {
 /// `GET /endpoints`
 pub async fn list(
     State(state): State<Arc<AppState>>,
-    Operator(admin): Operator,
+    GlobalAdmin(admin): GlobalAdmin,
 ) -> Result<Json<Value>, ApiError> {
     let endpoints = admin.store()?.endpoints().await.map_err(refused)?;
     let endpoints: Vec<Value> = endpoints
@@ -66,8 +66,8 @@ pub async fn list(
 /// `POST /endpoints`: sets an endpoint and replaces an earlier one.
 pub async fn set(
     State(state): State<Arc<AppState>>,
-    Operator(admin): Operator,
-    Given(given): Given<NewEndpoint>,
+    GlobalAdmin(admin): GlobalAdmin,
+    JsonBody(given): JsonBody<NewEndpoint>,
 ) -> Result<Json<Value>, ApiError> {
     let url = credential::endpoint(&given.endpoint_url)
         .map_err(|why| ApiError::new(ErrorCode::InvalidEndpoint, why).of_caller())?;
@@ -77,7 +77,7 @@ pub async fn set(
         url: url.to_string(),
     };
     let mut warnings = Vec::new();
-    warnings.extend(advice::of_group(&admin, &endpoint.group, GroupAt::Grant).await?);
+    warnings.extend(advice::of_group(&admin, &endpoint.group, GroupMention::Grant).await?);
     let of_bridge = advice::of_bridge(&state, &endpoint.bridge);
     let is_known = of_bridge.is_none();
     warnings.extend(of_bridge);
@@ -92,8 +92,8 @@ pub async fn set(
 
 /// `DELETE /endpoints`
 pub async fn remove(
-    Operator(admin): Operator,
-    Given(given): Given<OldEndpoint>,
+    GlobalAdmin(admin): GlobalAdmin,
+    JsonBody(given): JsonBody<EndpointRemoval>,
 ) -> Result<Json<Value>, ApiError> {
     let (group, bridge) = (given.tenant_id, given.server_id);
     let store = admin.store()?;

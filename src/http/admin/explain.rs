@@ -7,11 +7,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    guard::{Asked, Operator},
+    guard::{GlobalAdmin, QueryParams},
     words,
 };
 use crate::{
-    auth::Refusal,
+    auth::AuthenticationError,
     bridge::explain_tool,
     http::{AppState, error::ApiError, identity},
 };
@@ -19,7 +19,7 @@ use crate::{
 /// The query of the request.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Question {
+pub struct ExplainQuery {
     /// The e-mail address of the user.
     user: String,
     /// The bridge. It does not have to be configured.
@@ -32,8 +32,8 @@ pub struct Question {
 /// request (from a gateway or a token) are not included.
 pub async fn explain(
     State(state): State<Arc<AppState>>,
-    Operator(admin): Operator,
-    Asked(question): Asked<Question>,
+    GlobalAdmin(admin): GlobalAdmin,
+    QueryParams(question): QueryParams<ExplainQuery>,
 ) -> Result<Json<Value>, ApiError> {
     let email = words::email(&question.user)?;
     let name = words::bridge(&question.bridge)?;
@@ -88,9 +88,9 @@ pub async fn explain(
     Ok(Json(answer))
 }
 
-fn unknown(refusal: Refusal) -> ApiError {
+fn unknown(refusal: AuthenticationError) -> ApiError {
     match refusal {
-        Refusal::Store(error) => ApiError::store(error),
+        AuthenticationError::Store(error) => ApiError::store(error),
         other => ApiError::not_found(other.to_string()),
     }
 }

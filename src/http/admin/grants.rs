@@ -8,19 +8,19 @@ use serde_json::{Value, json};
 
 use super::{
     advice,
-    guard::{Admin, Asked, Given, refused},
+    guard::{AdminCaller, JsonBody, QueryParams, refused},
     words,
 };
 use crate::{
-    access::GroupAt,
+    access::GroupMention,
     http::{AppState, error::ApiError},
-    store::{Actor, GrantRow},
+    store::{ChangeActor, GrantRow},
 };
 
 /// The query of the list.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Wanted {
+pub struct GrantsQuery {
     /// Only grants of this group.
     group: Option<String>,
     /// Only grants for this bridge.
@@ -45,7 +45,7 @@ pub struct NewGrant {
 /// The grants to revoke.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct OldGrant {
+pub struct GrantRevocation {
     /// The group.
     group: String,
     /// The bridge.
@@ -58,7 +58,10 @@ pub struct OldGrant {
 }
 
 /// `GET /grants`
-pub async fn list(admin: Admin, Asked(wanted): Asked<Wanted>) -> Result<Json<Value>, ApiError> {
+pub async fn list(
+    admin: AdminCaller,
+    QueryParams(wanted): QueryParams<GrantsQuery>,
+) -> Result<Json<Value>, ApiError> {
     let grants = admin.store()?.grants().await.map_err(refused)?;
     let is_wanted = |grant: &&GrantRow| {
         is_seen_by(grant, &admin.actor)
@@ -78,8 +81,8 @@ pub async fn list(admin: Admin, Asked(wanted): Asked<Wanted>) -> Result<Json<Val
 /// `POST /grants`
 pub async fn add(
     State(state): State<Arc<AppState>>,
-    admin: Admin,
-    Given(given): Given<NewGrant>,
+    admin: AdminCaller,
+    JsonBody(given): JsonBody<NewGrant>,
 ) -> Result<Json<Value>, ApiError> {
     let mut grant = GrantRow {
         workspace: None,
@@ -95,7 +98,7 @@ pub async fn add(
     }
     // The warning must be found before the grant is added, because afterwards the group is known.
     let mut warnings = Vec::new();
-    warnings.extend(advice::of_group(&admin, &grant.group, GroupAt::Grant).await?);
+    warnings.extend(advice::of_group(&admin, &grant.group, GroupMention::Grant).await?);
     warnings.extend(advice::of_bridge(&state, &grant.bridge));
     let (matches, of_bounds) = advice::of_bounds(&state, &grant).await?;
     warnings.extend(of_bounds);
@@ -110,7 +113,10 @@ pub async fn add(
 
 /// `DELETE /grants`: revokes one grant if the request gives its bounds, or else all grants of the
 /// group for the bridge.
-pub async fn revoke(admin: Admin, Given(given): Given<OldGrant>) -> Result<Json<Value>, ApiError> {
+pub async fn revoke(
+    admin: AdminCaller,
+    JsonBody(given): JsonBody<GrantRevocation>,
+) -> Result<Json<Value>, ApiError> {
     let (group, bridge) = (given.group, given.bridge);
     let store = admin.store()?;
     let removed = if given.tools.is_some() || given.read_only.is_some() {
@@ -133,7 +139,7 @@ pub async fn revoke(admin: Admin, Given(given): Given<OldGrant>) -> Result<Json<
 }
 
 /// Whether a grant applies in all workspaces or in the administrator's own.
-pub fn is_seen_by(grant: &GrantRow, actor: &Actor) -> bool {
+pub fn is_seen_by(grant: &GrantRow, actor: &ChangeActor) -> bool {
     let workspace = grant.workspace.as_ref();
     workspace.is_none_or(|workspace| *workspace == actor.workspace)
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{
     grants,
-    guard::{Admin, Given, Operator, refused},
+    guard::{AdminCaller, GlobalAdmin, JsonBody, refused},
     words,
 };
 use crate::{
@@ -33,13 +33,13 @@ pub struct NewGroup {
 /// The bridges of a group.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Bridges {
+pub struct GroupBridges {
     /// All bridges that the group may use as a whole.
     server_ids: Vec<String>,
 }
 
 /// `GET /groups`
-pub async fn list(Operator(admin): Operator) -> Result<Json<Value>, ApiError> {
+pub async fn list(GlobalAdmin(admin): GlobalAdmin) -> Result<Json<Value>, ApiError> {
     let groups = admin.store()?.groups().await.map_err(refused)?;
     let groups: Vec<Value> = groups
         .into_iter()
@@ -50,7 +50,7 @@ pub async fn list(Operator(admin): Operator) -> Result<Json<Value>, ApiError> {
 
 /// `GET /groups/{name}`
 pub async fn one(
-    Operator(admin): Operator,
+    GlobalAdmin(admin): GlobalAdmin,
     Path(name): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
     let groups = admin.store()?.groups().await.map_err(refused)?;
@@ -62,8 +62,8 @@ pub async fn one(
 /// `POST /groups`: adds grants to the existing ones. Without a grant, no group is created.
 pub async fn create(
     State(state): State<Arc<AppState>>,
-    Operator(admin): Operator,
-    Given(given): Given<NewGroup>,
+    GlobalAdmin(admin): GlobalAdmin,
+    JsonBody(given): JsonBody<NewGroup>,
 ) -> Result<Json<Value>, ApiError> {
     let group = words::group(&given.group_name)?;
     let bridges = names(&given.server_ids)?;
@@ -87,9 +87,9 @@ pub async fn create(
 /// `PUT /groups/{name}`: replaces the grants for whole bridges. Narrowed grants stay.
 pub async fn update(
     State(state): State<Arc<AppState>>,
-    Operator(admin): Operator,
+    GlobalAdmin(admin): GlobalAdmin,
     Path(name): Path<String>,
-    Given(given): Given<Bridges>,
+    JsonBody(given): JsonBody<GroupBridges>,
 ) -> Result<Json<Value>, ApiError> {
     let group = words::group(&name)?;
     let bridges = names(&given.server_ids)?;
@@ -106,7 +106,7 @@ pub async fn update(
 
 /// `DELETE /groups/{name}`: deletes the members and grants of a group.
 pub async fn delete(
-    Operator(admin): Operator,
+    GlobalAdmin(admin): GlobalAdmin,
     Path(name): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
     if admin.settings.config.access.admin_groups.contains(&name) {
@@ -127,7 +127,7 @@ pub async fn delete(
 }
 
 /// A group in JSON. The list shows the number of members, and a single group their names.
-fn shown(admin: &Admin, group: GroupRow, is_whole: bool) -> Value {
+fn shown(admin: &AdminCaller, group: GroupRow, is_whole: bool) -> Value {
     let grants = group
         .grants
         .iter()

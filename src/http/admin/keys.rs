@@ -11,11 +11,11 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     advice,
-    guard::{Admin, Given, invalid, refused},
+    guard::{AdminCaller, JsonBody, invalid, refused},
     words,
 };
 use crate::{
-    access::GroupAt,
+    access::GroupMention,
     error_code::ErrorCode,
     http::{AppState, error::ApiError},
     secret::Secret,
@@ -28,7 +28,7 @@ const PREFIX: &str = "mcpb_";
 /// A new key.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct NewKey {
+pub struct NewApiKey {
     /// The name that logs show.
     name: String,
     /// The groups of the key.
@@ -44,13 +44,13 @@ pub struct NewKey {
 /// A key to revoke.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct OldKey {
+pub struct ApiKeyRevocation {
     /// Its name.
     name: String,
 }
 
 /// `GET /keys`: lists the keys. Their text is not stored, so it cannot be shown.
-pub async fn list(admin: Admin) -> Result<Json<Value>, ApiError> {
+pub async fn list(admin: AdminCaller) -> Result<Json<Value>, ApiError> {
     let stored = admin.store()?.keys().await.map_err(refused)?;
     let workspace = &admin.actor.workspace;
     let mut keys: Vec<Value> = stored
@@ -75,8 +75,8 @@ pub async fn list(admin: Admin) -> Result<Json<Value>, ApiError> {
 /// `POST /keys`: makes a key. Only this answer contains its text.
 pub async fn add(
     State(state): State<Arc<AppState>>,
-    admin: Admin,
-    Given(given): Given<NewKey>,
+    admin: AdminCaller,
+    JsonBody(given): JsonBody<NewApiKey>,
 ) -> Result<Json<Value>, ApiError> {
     let name = words::key_name(&given.name)?;
     if admin
@@ -119,7 +119,7 @@ pub async fn add(
     };
     let mut warnings = Vec::new();
     for group in &key.groups {
-        warnings.extend(advice::of_group(&admin, group, GroupAt::Member).await?);
+        warnings.extend(advice::of_group(&admin, group, GroupMention::Member).await?);
     }
     let done = admin.store()?.add_key(&admin.actor, &key).await;
     if !done.map_err(refused)? {
@@ -134,7 +134,10 @@ pub async fn add(
 }
 
 /// `DELETE /keys`
-pub async fn revoke(admin: Admin, Given(given): Given<OldKey>) -> Result<Json<Value>, ApiError> {
+pub async fn revoke(
+    admin: AdminCaller,
+    JsonBody(given): JsonBody<ApiKeyRevocation>,
+) -> Result<Json<Value>, ApiError> {
     let done = admin.store()?.revoke_key(&admin.actor, &given.name).await;
     if !done.map_err(refused)? {
         let name: String = given.name.chars().take(100).collect();

@@ -18,7 +18,7 @@
 //! | `GET /explain` | whether a user may use a bridge or a tool, and why |
 //! | `GET /plan` | what a reload would change, or the errors in the configuration |
 //!
-//! Every route first checks that the caller is an administrator ([`guard::Admin`]). The store
+//! Every route first checks that the caller is an administrator ([`guard::AdminCaller`]). The store
 //! writes the record of a change in the same transaction as the change.
 
 mod accounts;

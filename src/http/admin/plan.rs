@@ -5,11 +5,11 @@ use std::sync::Arc;
 use axum::{Json, extract::State};
 use serde_json::{Value, json};
 
-use super::guard::Operator;
+use super::guard::GlobalAdmin;
 use crate::{config::Diagnostic, http::AppState, name::BridgeName};
 
 /// The changes by bridge and section, or all errors.
-pub async fn plan(State(state): State<Arc<AppState>>, _admin: Operator) -> Json<Value> {
+pub async fn plan(State(state): State<Arc<AppState>>, _admin: GlobalAdmin) -> Json<Value> {
     let (plan, warnings) = match state.reloader.preview() {
         Ok(preview) => preview,
         Err(problems) => {

@@ -12,12 +12,12 @@ use serde_json::{Value, json};
 
 use super::{
     advice,
-    guard::{Admin, Given, Operator, invalid, refused},
+    guard::{AdminCaller, GlobalAdmin, JsonBody, invalid, refused},
     words,
 };
 use crate::{
-    access::{GroupAt, variable_advice},
-    credential::{self, GroupKeyRefusal, KeyError, PutError},
+    access::{GroupMention, variable_advice},
+    credential::{self, EncryptionKeyError, GroupKeyError, GroupKeyPutError},
     error_code::ErrorCode,
     http::{AppState, error::ApiError},
     name::BridgeName,
@@ -28,7 +28,7 @@ use crate::{
 /// A key to set.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct NewKey {
+pub struct NewGroupKey {
     /// The group.
     tenant_id: String,
     /// The bridge. It does not have to be configured.
@@ -43,7 +43,7 @@ pub struct NewKey {
 /// A key to remove.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct OldKey {
+pub struct GroupKeyRemoval {
     /// The group.
     tenant_id: String,
     /// The bridge.
@@ -55,7 +55,7 @@ pub struct OldKey {
 /// `GET /tenant-keys`
 pub async fn list(
     State(state): State<Arc<AppState>>,
-    Operator(admin): Operator,
+    GlobalAdmin(admin): GlobalAdmin,
 ) -> Result<Json<Value>, ApiError> {
     shown(&state, &admin, |_| true).await
 }
@@ -63,7 +63,7 @@ pub async fn list(
 /// `GET /tenant-keys/{group}`: the keys of one group. A group without keys gets an empty list.
 pub async fn of_group(
     State(state): State<Arc<AppState>>,
-    Operator(admin): Operator,
+    GlobalAdmin(admin): GlobalAdmin,
     Path(group): Path<String>,
 ) -> Result<Json<Value>, ApiError> {
     shown(&state, &admin, |name| name.group == group).await
@@ -72,8 +72,8 @@ pub async fn of_group(
 /// `POST /tenant-keys`: sets a key and replaces an earlier value.
 pub async fn set(
     State(state): State<Arc<AppState>>,
-    Operator(admin): Operator,
-    Given(given): Given<NewKey>,
+    GlobalAdmin(admin): GlobalAdmin,
+    JsonBody(given): JsonBody<NewGroupKey>,
 ) -> Result<Json<Value>, ApiError> {
     let name = GroupKeyName {
         group: words::group(&given.tenant_id)?,
@@ -83,7 +83,7 @@ pub async fn set(
     let mut configured = admin.settings.config.bridges.iter();
     let bridge = configured.find(|bridge| bridge.name.as_str() == name.bridge);
     let mut warnings = Vec::new();
-    warnings.extend(advice::of_group(&admin, &name.group, GroupAt::Grant).await?);
+    warnings.extend(advice::of_group(&admin, &name.group, GroupMention::Grant).await?);
     warnings.extend(advice::of_bridge(&state, &name.bridge));
     let of_variable = bridge.and_then(|bridge| variable_advice(bridge, &name.variable));
     // Whether the key replaces a variable of a configured bridge.
@@ -93,9 +93,9 @@ pub async fn set(
     credential::put_group_key(store, keyring, &admin.actor, &name, &given.key_value)
         .await
         .map_err(|error| match error {
-            PutError::Key(error) => no_key(&error),
-            PutError::Store(error) => refused(error),
-            PutError::Value(detail) => invalid(detail),
+            GroupKeyPutError::Key(error) => no_key(&error),
+            GroupKeyPutError::Store(error) => refused(error),
+            GroupKeyPutError::Value(detail) => invalid(detail),
         })?;
     let answer = json!({
         "status": "created", "tenant_id": name.group, "server_id": name.bridge,
@@ -106,8 +106,8 @@ pub async fn set(
 
 /// `DELETE /tenant-keys`
 pub async fn remove(
-    Operator(admin): Operator,
-    Given(given): Given<OldKey>,
+    GlobalAdmin(admin): GlobalAdmin,
+    JsonBody(given): JsonBody<GroupKeyRemoval>,
 ) -> Result<Json<Value>, ApiError> {
     let name = GroupKeyName {
         group: given.tenant_id,
@@ -129,7 +129,7 @@ pub async fn remove(
 /// The wanted keys, each with its problem if it cannot be used.
 async fn shown(
     state: &AppState,
-    admin: &Admin,
+    admin: &AdminCaller,
     is_wanted: impl Fn(&GroupKeyName) -> bool,
 ) -> Result<Json<Value>, ApiError> {
     let keys = admin.store()?.group_key_names().await.map_err(refused)?;
@@ -153,14 +153,14 @@ pub fn problem(state: &AppState, group: &str, bridge: &str) -> Option<String> {
     // The table may hold any name, because the Python proxy did not check the names of servers.
     let bridge = BridgeName::mcpo(bridge).ok()?;
     match state.group_keys.of(&[Arc::from(group)], &bridge) {
-        Err(GroupKeyRefusal::Unusable { why, .. }) => Some(why.to_string()),
-        Err(GroupKeyRefusal::Unread) | Ok(_) => None,
+        Err(GroupKeyError::Unusable { why, .. }) => Some(why.to_string()),
+        Err(GroupKeyError::Unread) | Ok(_) => None,
     }
 }
 
 /// The error if there is no key to encrypt secrets with. The operator has to set one, and the error
 /// says how.
-fn no_key(error: &KeyError) -> ApiError {
+fn no_key(error: &EncryptionKeyError) -> ApiError {
     tracing::warn!("{error}");
     ApiError::new(ErrorCode::NoSecretKey, error.to_string())
 }

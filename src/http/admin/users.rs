@@ -6,15 +6,15 @@ use serde_json::{Value, json};
 
 use super::{
     advice,
-    guard::{Given, Operator, refused},
+    guard::{GlobalAdmin, JsonBody, refused},
     words,
 };
-use crate::{access::GroupAt, http::error::ApiError};
+use crate::{access::GroupMention, http::error::ApiError};
 
 /// A member.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Membership {
+pub struct MembershipChange {
     /// The e-mail address of the user. Case does not matter.
     email: String,
     /// The group.
@@ -24,13 +24,13 @@ pub struct Membership {
 /// A user.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Person {
+pub struct UserSelector {
     /// The e-mail address of the user. Case does not matter.
     email: String,
 }
 
 /// `GET /users`
-pub async fn list(Operator(admin): Operator) -> Result<Json<Value>, ApiError> {
+pub async fn list(GlobalAdmin(admin): GlobalAdmin) -> Result<Json<Value>, ApiError> {
     let users = admin.store()?.users().await.map_err(refused)?;
     let users: Vec<Value> = users
         .into_iter()
@@ -46,15 +46,15 @@ pub async fn list(Operator(admin): Operator) -> Result<Json<Value>, ApiError> {
 
 /// `POST /users/groups`
 pub async fn add_to_group(
-    Operator(admin): Operator,
-    Given(given): Given<Membership>,
+    GlobalAdmin(admin): GlobalAdmin,
+    JsonBody(given): JsonBody<MembershipChange>,
 ) -> Result<Json<Value>, ApiError> {
     let (email, group) = (
         words::email(&given.email)?,
         words::group(&given.group_name)?,
     );
     // The warning must be found before the member is added, because afterwards the group is known.
-    let warning = advice::of_group(&admin, &group, GroupAt::Member).await?;
+    let warning = advice::of_group(&admin, &group, GroupMention::Member).await?;
     let done = admin
         .store()?
         .add_member(&admin.actor, &email, &group)
@@ -71,8 +71,8 @@ pub async fn add_to_group(
 
 /// `DELETE /users/groups`
 pub async fn remove_from_group(
-    Operator(admin): Operator,
-    Given(given): Given<Membership>,
+    GlobalAdmin(admin): GlobalAdmin,
+    JsonBody(given): JsonBody<MembershipChange>,
 ) -> Result<Json<Value>, ApiError> {
     // The name is not checked, so that any row in the tables can be removed.
     let (email, group) = (given.email.trim().to_ascii_lowercase(), given.group_name);
@@ -88,8 +88,8 @@ pub async fn remove_from_group(
 
 /// `POST /admins`
 pub async fn add_admin(
-    Operator(admin): Operator,
-    Given(given): Given<Person>,
+    GlobalAdmin(admin): GlobalAdmin,
+    JsonBody(given): JsonBody<UserSelector>,
 ) -> Result<Json<Value>, ApiError> {
     let email = words::email(&given.email)?;
     let done = admin.store()?.set_admin(&admin.actor, &email, true).await;
@@ -101,8 +101,8 @@ pub async fn add_admin(
 
 /// `DELETE /admins`
 pub async fn remove_admin(
-    Operator(admin): Operator,
-    Given(given): Given<Person>,
+    GlobalAdmin(admin): GlobalAdmin,
+    JsonBody(given): JsonBody<UserSelector>,
 ) -> Result<Json<Value>, ApiError> {
     let email = given.email.trim().to_ascii_lowercase();
     let done = admin.store()?.set_admin(&admin.actor, &email, false).await;

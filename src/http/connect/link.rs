@@ -8,7 +8,7 @@ use crate::{
     auth::Caller,
     bridge::Bridge,
     config::{Config, DEFAULT_WORKSPACE},
-    credential::{NoTicket, Owner, Ticket, is_ticket_id},
+    credential::{ConnectTicket, SessionOwner, TicketCreationError, is_ticket_id},
     error_code::ErrorCode,
     http::{AppState, error::ApiError},
     store::AccountKey,
@@ -74,16 +74,16 @@ pub async fn connect_link(
             subject: String::new(),
         }
     } else {
-        let owner = Owner::caller(caller).and_then(|it| it.account(bridge.name().as_str()));
+        let owner = SessionOwner::caller(caller).and_then(|it| it.account(bridge.name().as_str()));
         owner.ok_or_else(|| {
             let words = "an account belongs to one caller, and this request does not identify its caller; send an API key or a session token";
             ApiError::new(ErrorCode::Forbidden, words)
         })?
     };
-    let ticket = Ticket::new(&account, &caller.id, caller.proof.as_str());
+    let ticket = ConnectTicket::new(&account, &caller.id, caller.proof.as_str());
     let id = tickets.write(&ticket).await.map_err(|error| match error {
-        NoTicket::Key(error) => ApiError::new(ErrorCode::NoSecretKey, error.to_string()),
-        NoTicket::Store(error) => ApiError::store(error),
+        TicketCreationError::Key(error) => ApiError::new(ErrorCode::NoSecretKey, error.to_string()),
+        TicketCreationError::Store(error) => ApiError::store(error),
     })?;
     Ok(below(&state.settings.load().config, &format!("/c/{id}")))
 }

@@ -17,17 +17,17 @@ use url::form_urlencoded;
 use super::{
     callback, cookie,
     link::{below, connect_link, public_url},
-    page::{self, Words},
+    page::{self, PageText},
     short::{asked, bad_link, check, is_form, open_webui, short, tickets, unidentified_browser},
 };
 use crate::{
-    access::View,
+    access::Permissions,
     bridge::Bridge,
-    config::{CredentialKind, Transport},
-    credential::{LoginError, Logins, Owner, TICKET_TTL, Wish, oauth_of},
+    config::{CredentialScope, TransportSettings},
+    credential::{LoginError, LoginFlow, LoginRequest, SessionOwner, TICKET_TTL, oauth_of},
     error_code::ErrorCode,
-    http::{AppState, body, browser, error::ApiError, identity, sender::Sender},
-    store::{AccountKey, Actor},
+    http::{AppState, body, browser, error::ApiError, identity, sender::RequestSender},
+    store::{AccountKey, ChangeActor},
 };
 
 /// The largest request body, in bytes.
@@ -51,13 +51,16 @@ pub fn routes() -> Router<Arc<AppState>> {
 
 /// The query of a link.
 #[derive(Debug, Deserialize)]
-struct Carried {
+struct LinkQuery {
     /// The id of the ticket.
     ticket: Option<String>,
 }
 
 /// `GET /oauth`: the bridges that need a login.
-async fn list(State(state): State<Arc<AppState>>, sender: Sender) -> Result<Json<Value>, ApiError> {
+async fn list(
+    State(state): State<Arc<AppState>>,
+    sender: RequestSender,
+) -> Result<Json<Value>, ApiError> {
     let view = identity::view(&state.settings.load_full(), &sender).await?;
     let mut bridges = Vec::new();
     let roster = state.registry.roster().clone();
@@ -66,8 +69,8 @@ async fn list(State(state): State<Arc<AppState>>, sender: Sender) -> Result<Json
             continue;
         }
         let owner = match bridge.config.credential {
-            CredentialKind::Caller => Owner::caller(view.caller()),
-            CredentialKind::Shared | CredentialKind::Group => Some(Owner::Shared),
+            CredentialScope::Caller => SessionOwner::caller(view.caller()),
+            CredentialScope::Shared | CredentialScope::Group => Some(SessionOwner::Shared),
         };
         let is_connected = match owner.and_then(|it| it.account(bridge.name().as_str())) {
             Some(account) => is_connected(&state, &account).await?,
@@ -99,8 +102,8 @@ async fn is_connected(state: &AppState, account: &AccountKey) -> Result<bool, Ap
 async fn open(
     State(state): State<Arc<AppState>>,
     Path(name): Path<String>,
-    Query(carried): Query<Carried>,
-    sender: Sender,
+    Query(carried): Query<LinkQuery>,
+    sender: RequestSender,
 ) -> Response {
     let root = root_of(&state);
     let opened = async {
@@ -129,7 +132,7 @@ async fn go_on(
 ) -> Response {
     let (mut parts, body) = request.into_parts();
     let is_form = is_form(&parts.headers);
-    let sender = Sender::take(&mut parts);
+    let sender = RequestSender::take(&mut parts);
     if !is_form {
         let link = ask(&state, &name, &sender).await;
         return link.map_or_else(ApiError::into_response, |it| Json(it).into_response());
@@ -144,7 +147,7 @@ async fn go_on(
 }
 
 /// Makes a link for the caller.
-async fn ask(state: &AppState, name: &str, sender: &Sender) -> Result<Value, ApiError> {
+async fn ask(state: &AppState, name: &str, sender: &RequestSender) -> Result<Value, ApiError> {
     let view = identity::view(&state.settings.load_full(), sender).await?;
     let bridge = bridge(state, name)?;
     oauth_of(&bridge.config).map_err(|error| refused(&error))?;
@@ -159,8 +162,12 @@ async fn ask(state: &AppState, name: &str, sender: &Sender) -> Result<Value, Api
 
 /// A link to connect an account. A caller who may use the bridge connects their own account. Only
 /// an administrator connects a shared account.
-async fn link_for(state: &AppState, bridge: &Bridge, view: &View) -> Result<url::Url, ApiError> {
-    let is_shared = bridge.config.credential != CredentialKind::Caller;
+async fn link_for(
+    state: &AppState,
+    bridge: &Bridge,
+    view: &Permissions,
+) -> Result<url::Url, ApiError> {
+    let is_shared = bridge.config.credential != CredentialScope::Caller;
     if is_shared && !identity::administers_all(view) {
         let detail = format!(
             "the account of bridge `{}` is shared by all callers; only an administrator of the default workspace can connect it",
@@ -179,7 +186,7 @@ async fn link_for(state: &AppState, bridge: &Bridge, view: &View) -> Result<url:
 pub async fn begin(
     state: &AppState,
     named: Option<&Bridge>,
-    sender: &Sender,
+    sender: &RequestSender,
     request: Body,
 ) -> Result<Response, ApiError> {
     if !browser::is_same_origin(sender) {
@@ -196,12 +203,12 @@ pub async fn begin(
     let config = Arc::clone(&state.settings.load().config);
     let held = cookie::held(&sender.headers).unwrap_or_else(cookie::fresh);
     tickets.claim(&id, &held).await.map_err(bad_link)?;
-    let wish = Wish {
+    let wish = LoginRequest {
         bridge: &bridge.config,
         account: ticket.account(),
         redirect_url: &below(&config, "/oauth/callback"),
         browser: Some(&held),
-        actor: &Actor {
+        actor: &ChangeActor {
             id: ticket.caller.clone(),
             proof: ticket.proof.clone(),
             workspace: ticket.workspace.clone(),
@@ -221,19 +228,19 @@ pub async fn begin(
 async fn disconnect(
     State(state): State<Arc<AppState>>,
     Path(name): Path<String>,
-    sender: Sender,
+    sender: RequestSender,
 ) -> Result<Json<Value>, ApiError> {
     let view = identity::view(&state.settings.load_full(), &sender).await?;
     let bridge = bridge(&state, &name)?;
-    let is_shared = bridge.config.credential != CredentialKind::Caller;
+    let is_shared = bridge.config.credential != CredentialScope::Caller;
     if is_shared && !identity::administers_all(&view) {
         let words = "the account is shared by all callers; only an administrator of the default workspace can disconnect it";
         return Err(ApiError::new(ErrorCode::Forbidden, words));
     }
     let owner = if is_shared {
-        Some(Owner::Shared)
+        Some(SessionOwner::Shared)
     } else {
-        Owner::caller(view.caller())
+        SessionOwner::caller(view.caller())
     };
     let account = owner.as_ref().and_then(|it| it.account(&name));
     let (Some(owner), Some(account)) = (owner, account) else {
@@ -241,7 +248,7 @@ async fn disconnect(
         return Err(ApiError::new(ErrorCode::Forbidden, words));
     };
     let caller = view.caller();
-    let by = Actor {
+    let by = ChangeActor {
         id: caller.id.to_string(),
         proof: caller.proof.as_str().to_owned(),
         workspace: caller.workspace.to_string(),
@@ -259,24 +266,24 @@ async fn disconnect(
 pub async fn forget(
     state: &AppState,
     bridge: &Arc<Bridge>,
-    owner: &Owner,
+    owner: &SessionOwner,
     account: &AccountKey,
-    by: &Actor,
+    by: &ChangeActor,
 ) -> Result<bool, ApiError> {
-    let actor = Actor {
+    let actor = ChangeActor {
         workspace: account.workspace.clone(),
         ..by.clone()
     };
     let settings = match &bridge.config.transport {
-        Ok(Transport::Remote(remote)) => remote.oauth.as_ref(),
-        Ok(Transport::Stdio(_)) | Err(_) => None,
+        Ok(TransportSettings::Remote(remote)) => remote.oauth.as_ref(),
+        Ok(TransportSettings::Stdio(_)) | Err(_) => None,
     };
     let gone = logins(state)?.disconnect(&actor, account, settings).await;
     let is_gone = gone.map_err(|error| refused(&error))?;
     match owner {
-        Owner::Shared if is_gone => bridge.reconnect(),
-        Owner::Shared => {}
-        Owner::Group { .. } | Owner::Caller { .. } => bridge.dismiss(owner),
+        SessionOwner::Shared if is_gone => bridge.reconnect(),
+        SessionOwner::Shared => {}
+        SessionOwner::Group { .. } | SessionOwner::Caller { .. } => bridge.dismiss(owner),
     }
     Ok(is_gone)
 }
@@ -307,7 +314,7 @@ pub fn bridge(state: &AppState, name: &str) -> Result<Arc<Bridge>, ApiError> {
 }
 
 /// The logins. They need a database.
-pub fn logins(state: &AppState) -> Result<Logins, ApiError> {
+pub fn logins(state: &AppState) -> Result<LoginFlow, ApiError> {
     state.credentials.accounts().logins().ok_or_else(|| {
         let words = "accounts cannot be connected: this bridge was started without a database; set [database] in bridges.toml";
         ApiError::new(ErrorCode::NoDatabase, words)
@@ -317,8 +324,8 @@ pub fn logins(state: &AppState) -> Result<Logins, ApiError> {
 /// Whether the account of a bridge is shared or belongs to the caller.
 fn whose(bridge: &Bridge) -> &'static str {
     match bridge.config.credential {
-        CredentialKind::Shared | CredentialKind::Group => "shared",
-        CredentialKind::Caller => "caller",
+        CredentialScope::Shared | CredentialScope::Group => "shared",
+        CredentialScope::Caller => "caller",
     }
 }
 
@@ -345,7 +352,7 @@ pub fn root_of(state: &AppState) -> String {
 pub fn failed(state: &AppState, error: &LoginError) -> Response {
     let error = refused(error);
     let text = error.detail.as_str().unwrap_or_default().to_owned();
-    let words = Words {
+    let words = PageText {
         title: "Not connected",
         text: &text,
     };

@@ -14,11 +14,13 @@ use super::{
     vendor::vendor_of,
 };
 use crate::{
-    auth::Proof,
+    auth::AuthenticationMethod,
     bridge::Bridge,
-    credential::{BadTicket, Owner, Ticket, Tickets, is_ticket_id, oauth_of},
+    credential::{
+        ConnectTicket, InvalidTicketError, SessionOwner, TicketStore, is_ticket_id, oauth_of,
+    },
     error_code::ErrorCode,
-    http::{AppState, error::ApiError, identity, sender::Sender},
+    http::{AppState, error::ApiError, identity, sender::RequestSender},
 };
 
 /// The error for a browser that does not identify its user: it sent no session of Open WebUI and no
@@ -50,7 +52,7 @@ pub async fn short(
         return crate::http::dispatch(State(state), request).await;
     }
     let (mut parts, body) = request.into_parts();
-    let sender = Sender::take(&mut parts);
+    let sender = RequestSender::take(&mut parts);
     let answer = if is_read {
         asked(&state, None, &id, &sender).await
     } else {
@@ -66,12 +68,12 @@ pub async fn asked(
     state: &AppState,
     named: Option<&Bridge>,
     id: &str,
-    sender: &Sender,
+    sender: &RequestSender,
 ) -> Result<Response, ApiError> {
     let ticket = tickets(state)?.read(id).await.map_err(bad_link)?;
     let bridge = check(state, named, &ticket, sender).await?;
     let (server, _) = oauth_of(&bridge.config).map_err(|error| refused(&error))?;
-    let question = page::Question {
+    let question = page::ConsentPage {
         ticket: &ticket,
         id,
         server: &server.origin().ascii_serialization(),
@@ -90,17 +92,19 @@ pub fn is_form(headers: &HeaderMap) -> bool {
 }
 
 /// The store of tickets.
-pub fn tickets(state: &AppState) -> Result<Tickets, ApiError> {
+pub fn tickets(state: &AppState) -> Result<TicketStore, ApiError> {
     let tickets = state.credentials.accounts().tickets();
     tickets.ok_or_else(|| ApiError::not_found("accounts cannot be connected: this bridge was started without a database; set [database] in bridges.toml"))
 }
 
 /// The error for a link that is not valid.
-pub fn bad_link(error: BadTicket) -> ApiError {
+pub fn bad_link(error: InvalidTicketError) -> ApiError {
     match error {
-        BadTicket::Store(error) => ApiError::store(error),
-        BadTicket::OtherBrowser => ApiError::new(ErrorCode::NotYourLink, error.to_string()),
-        BadTicket::Unknown => ApiError::new(ErrorCode::BadLink, error.to_string()),
+        InvalidTicketError::Store(error) => ApiError::store(error),
+        InvalidTicketError::OtherBrowser => {
+            ApiError::new(ErrorCode::NotYourLink, error.to_string())
+        }
+        InvalidTicketError::Unknown => ApiError::new(ErrorCode::BadLink, error.to_string()),
     }
 }
 
@@ -109,8 +113,8 @@ pub fn bad_link(error: BadTicket) -> ApiError {
 pub async fn check(
     state: &AppState,
     named: Option<&Bridge>,
-    ticket: &Ticket,
-    sender: &Sender,
+    ticket: &ConnectTicket,
+    sender: &RequestSender,
 ) -> Result<Arc<Bridge>, ApiError> {
     if named.is_some_and(|named| named.name().as_str() != ticket.bridge) {
         let words = "this link is for another bridge; ask for a new one";
@@ -126,21 +130,24 @@ pub async fn check(
 async fn is_theirs(
     state: &AppState,
     bridge: &Bridge,
-    ticket: &Ticket,
-    sender: &Sender,
+    ticket: &ConnectTicket,
+    sender: &RequestSender,
 ) -> Result<(), ApiError> {
     let settings = state.settings.load_full();
     let Ok(caller) = settings.proofs.identify(&sender.evidence()).await else {
         return Ok(());
     };
-    if matches!(caller.proof, Proof::Anonymous | Proof::Loopback) {
+    if matches!(
+        caller.proof,
+        AuthenticationMethod::Anonymous | AuthenticationMethod::Loopback
+    ) {
         return Ok(());
     }
     let view = identity::view_of(&settings, &caller).await?;
     let is_same = if ticket.subject.is_empty() {
         identity::administers_all(&view)
     } else {
-        let owner = Owner::caller(&caller).and_then(|it| it.account(bridge.name().as_str()));
+        let owner = SessionOwner::caller(&caller).and_then(|it| it.account(bridge.name().as_str()));
         owner == Some(ticket.account())
     };
     if is_same {
