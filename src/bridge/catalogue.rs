@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use moka::future::Cache;
 
-use super::{handle::Bridge, roster::Roster, toolset::Entry};
+use super::{handle::Bridge, roster::Roster, tools::Entry};
 use crate::{
     access::View,
     config::{Config, Flavor},

@@ -1,17 +1,11 @@
 //! Checks the arguments of calls: immediately if that is cheap, otherwise on a separate thread.
 
-use std::{
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use super::{handle::Bridge, toolset::Entry};
+use super::{handle::Bridge, tools::Entry};
 use crate::{
     compute::ComputeError,
     schema::{Effort, Refusal},
@@ -19,10 +13,6 @@ use crate::{
 
 /// How long a call waits for its check to start on a separate thread.
 const CHECK_WAIT_MAX: Duration = Duration::from_millis(200);
-
-/// How long a tool's schema counts as too complex after a check of small arguments was too
-/// expensive.
-const REST: Duration = Duration::from_secs(5);
 
 /// If a body is at most this large and its check is expensive, the schema is the cause, not the
 /// body.
@@ -130,44 +120,4 @@ impl Entry {
         }
         checked
     }
-}
-
-/// How expensive checks of a tool affect its next checks, for [`REST`].
-#[derive(Debug, Default)]
-pub(super) struct Checking {
-    /// Checks on a thread of the async runtime use the minimal effort.
-    is_costly: Timer,
-    /// Checks on a separate thread are refused: the schema is too complex.
-    rests: Timer,
-}
-
-/// Runs for [`REST`] after each start. Holds milliseconds since the first start of any timer, or
-/// zero.
-#[derive(Debug, Default)]
-struct Timer(AtomicU64);
-
-/// When the first timer started.
-static FIRST: OnceLock<Instant> = OnceLock::new();
-
-impl Timer {
-    /// Starts the timer.
-    fn start(&self) {
-        self.0.store(Self::now() + millis(REST), Ordering::Relaxed);
-    }
-
-    /// Whether the timer was started less than [`REST`] ago.
-    fn is_running(&self) -> bool {
-        let until = self.0.load(Ordering::Relaxed);
-        until != 0 && Self::now() < until
-    }
-
-    /// Milliseconds since the first start of any timer.
-    fn now() -> u64 {
-        millis(FIRST.get_or_init(Instant::now).elapsed())
-    }
-}
-
-/// Whole milliseconds.
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

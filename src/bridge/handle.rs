@@ -9,35 +9,23 @@ use tokio::{
 };
 
 use super::{
-    call::Failure,
-    gathered::Gathered,
+    command::Command,
+    connector::Opener,
+    error::Failure,
     known::Notes,
-    opener::Opener,
-    pool::Pool,
+    sessions::Pool,
     slots::{Queued, Slots},
-    status::{Fault, Phase, Status},
-    toolset::Toolset,
+    status::{Fault, Phase, Status, off},
+    tool_lists::Gathered,
+    tools::Toolset,
 };
 use crate::{
-    config::{self, CredentialKind, Standing},
+    config::{self, Standing},
     mcp::{LastWords, ServerInfo, Session},
     name::BridgeName,
     rate::{CallerKey, Full},
     telemetry::Tally,
 };
-
-/// The commands to a bridge's task.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Command {
-    /// A call wants a session.
-    Wake,
-    /// End the session and reconnect immediately.
-    Restart,
-    /// A call found the session of this generation broken, for this reason.
-    Suspect(u64, String),
-    /// The server no longer accepts the token of the session of this generation.
-    SignedOut(u64),
-}
 
 /// The live state of a bridge. Its task writes it; all others read it.
 #[derive(Debug)]
@@ -290,16 +278,5 @@ impl Bridge {
             Full::All => Failure::Busy(name, self.config.concurrency),
             Full::Own => Failure::OwnShare(name),
         }
-    }
-}
-
-/// Why a bridge is disabled. If each group brings its own keys, the configuration need not contain
-/// any.
-pub(super) fn off(config: &config::Bridge) -> Option<&str> {
-    match &config.transport {
-        Err(disabled) if config.credential != CredentialKind::Group || !config.is_enabled => {
-            Some(&disabled.0)
-        }
-        Ok(_) | Err(_) => None,
     }
 }

@@ -13,7 +13,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
-use super::{handle::Bridge, toolset::Toolset};
+use super::{handle::Bridge, tools::Toolset};
 use crate::{
     access::{Explanation, View},
     config,

@@ -4,35 +4,41 @@
 //! cheap handle that callers hold. [`catalogue::Catalogue`] holds everything that the bridges
 //! publish and is swapped as one value.
 
+mod await_login;
 mod call;
 mod catalogue;
 mod checks;
+mod command;
+mod connector;
+mod context;
+mod cooldown;
 mod count;
 mod demand;
-mod gathered;
+mod error;
 mod handle;
+mod keeper;
 mod known;
-mod login;
-mod opener;
-mod own;
-mod own_tools;
-mod pool;
+mod publishing;
 mod registry;
 mod relist;
 mod reload;
 mod roster;
+mod sessions;
 mod slots;
 mod status;
 mod supervisor;
-mod toolset;
+mod tool_lists;
+mod tools;
 mod traced;
 
-pub use call::{Failure, Order};
+pub use call::Order;
 pub use checks::Unaccepted;
+pub use context::Context;
+pub use error::Failure;
 pub use handle::Bridge;
 pub use known::{KnownTools, explain_tool};
-pub use registry::{Context, Registry};
+pub use registry::Registry;
 pub use reload::{Reloader, Source};
 pub use roster::Roster;
 pub use status::Phase;
-pub use toolset::Entry;
+pub use tools::Entry;

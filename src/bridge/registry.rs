@@ -12,17 +12,16 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     catalogue::Catalogue,
-    handle::{Bridge, off},
-    opener::Opener,
+    connector::Opener,
+    context::Context,
+    handle::Bridge,
     roster::Roster,
-    status::Backoff,
+    status::{Backoff, off},
     supervisor::Supervisor,
 };
 use crate::{
     access::View,
-    compute::ComputePool,
     config::{self, Config, Flavor, Plan},
-    credential::Credentials,
     mcp::{Bounds, Known},
     name::BridgeName,
     openapi::Document,
@@ -39,27 +38,6 @@ const PUBLISH_REST: u32 = 4;
 
 /// The longest pause after building the documents.
 const PUBLISH_PAUSE_MAX: Duration = Duration::from_secs(30);
-
-/// What all bridges share.
-#[derive(Debug, Clone)]
-pub struct Context {
-    /// The connection pool of remote bridges.
-    pub http: reqwest::Client,
-    /// The credentials that sessions present to their servers.
-    pub credentials: Arc<Credentials>,
-    /// Whether the names of the published tools are stored. Commands that only read do not store them.
-    pub notes_tools: bool,
-    /// Redacts secrets from the output of servers.
-    pub redactor: Redactor,
-    /// Threads for expensive checks of arguments.
-    pub checks: ComputePool,
-    /// Threads for parsing large results.
-    pub replies: ComputePool,
-    /// Runs all tasks.
-    pub tracker: TaskTracker,
-    /// Ends every bridge.
-    pub stop: CancellationToken,
-}
 
 /// The running bridges.
 #[derive(Debug)]

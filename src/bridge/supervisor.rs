@@ -9,9 +9,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    handle::{Bridge, Command, Lease},
-    login,
-    opener::Unopened,
+    await_login,
+    command::Command,
+    error::Unopened,
+    handle::{Bridge, Lease},
     relist::Relist,
     status::{Backoff, Fault, Phase, Status},
 };
@@ -324,7 +325,7 @@ impl Supervisor {
             tokio::select! {
                 () = sleep_until(retry_at) => return,
                 () = self.stop.cancelled() => return,
-                () = login::comes(&mut login) => {
+                () = await_login::comes(&mut login) => {
                     self.backoff.reset();
                     return;
                 }

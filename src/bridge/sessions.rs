@@ -20,7 +20,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{call::Failure, handle::Lease, login::SAME_AGAIN, status::Backoff};
+use super::{await_login::SAME_AGAIN, error::Failure, handle::Lease, status::Backoff};
 use crate::{
     credential::Owner,
     mcp::{Known, Session},

@@ -6,7 +6,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::{gathered::Gathered, handle::Bridge, toolset::without_secrets};
+use super::{handle::Bridge, tool_lists::Gathered, tools::without_secrets};
 use crate::{
     credential::Owner,
     mcp::{ConnectError, Session},

@@ -9,12 +9,13 @@ use tokio::{
 };
 
 use super::{
-    call::{Failure, START_WAIT_MAX},
-    handle::{Bridge, Command, Lease, off},
-    opener::Unopened,
-    pool::{Seat, Seated, Turn},
+    call::START_WAIT_MAX,
+    command::Command,
+    error::{Failure, Unopened},
+    handle::{Bridge, Lease},
     relist::Relist,
-    status::{Phase, Status},
+    sessions::{Seat, Seated, Turn},
+    status::{Phase, Status, off},
     supervisor::Supervisor,
 };
 use crate::{

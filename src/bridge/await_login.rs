@@ -8,7 +8,8 @@ use tokio::{
 };
 
 use super::{
-    handle::{Bridge, Command},
+    command::Command,
+    handle::Bridge,
     status::{Phase, Status},
     supervisor::Supervisor,
 };

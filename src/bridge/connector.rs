@@ -6,10 +6,10 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    call::Failure,
+    context::Context,
+    error::{Failure, Unopened},
     handle::Bridge,
-    registry::Context,
-    toolset::{Toolset, holds_secret},
+    tools::{Toolset, holds_secret},
 };
 use crate::{
     config::{CredentialKind, Flavor},
@@ -32,15 +32,6 @@ pub(super) struct Opener {
     pub bounds: Bounds,
     /// Ends every session of the bridge.
     pub stop: CancellationToken,
-}
-
-/// Why a session could not be opened.
-#[derive(Debug, Clone)]
-pub(super) enum Unopened {
-    /// The owner has no credential for the server.
-    Denied(Denied),
-    /// Connecting to the server failed.
-    Connect(ConnectError),
 }
 
 impl Bridge {

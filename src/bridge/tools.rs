@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::Value;
 
-use super::{checks::Checking, demand::OnDemand};
+use super::{cooldown::CheckCooldowns, demand::OnDemand};
 use crate::{
     config::{self, Flavor, RemoteKind, Transport, UnknownArguments},
     mcp,
@@ -38,7 +38,7 @@ pub struct Entry {
     /// Its part of the bridge's document in mcpo's shape, if the configuration asks for it.
     pub mcpo: Option<Arc<Operation>>,
     /// How its last expensive checks affect the next ones.
-    pub(super) checking: Checking,
+    pub(super) checking: CheckCooldowns,
     /// How its calls ended since the start.
     pub(super) outcome: OnceLock<Arc<Outcome>>,
 }
@@ -184,7 +184,7 @@ impl Toolset {
             arguments,
             operation: Arc::new(operation),
             mcpo,
-            checking: Checking::default(),
+            checking: CheckCooldowns::default(),
             outcome: OnceLock::new(),
         }
     }
