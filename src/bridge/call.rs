@@ -1,33 +1,21 @@
 //! One call through a bridge: takes a slot and a session, keeps the deadline, and retries once if
 //! that is safe.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 use http::HeaderMap;
 use serde_json::{Map, Value};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::Instant;
 
-use super::{
-    command::Command,
-    error::Failure,
-    handle::{Bridge, Lease},
-    status::{Fault, Phase, Status, off},
-};
+use super::{error::Failure, handle::Bridge, sessions::SessionEndReason, status::off};
 use crate::{
     access::Grant,
-    config::CredentialKind,
     credential::Owner,
     mcp::{CallError, Ear, NoToken},
     name::ToolName,
     rate::CallerKey,
     telemetry::RequestSpan,
 };
-
-/// How long a call waits for a session that is starting. The first start of an `npx` server may
-/// take longer; the caller is then told to try again.
-pub(super) const START_WAIT_MAX: Duration = Duration::from_secs(30);
-/// A call waits for the next attempt to connect only if that attempt starts within this time.
-const RETRY_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// Builds the arguments again for the rare second attempt. Keeping a copy would cost memory in
 /// every call.
@@ -82,96 +70,46 @@ impl Bridge {
             ));
         }
         let deadline = Instant::now() + self.config.timeout;
-        let slot = self.slots.take(order.caller, deadline).await;
-        let _slot = slot.map_err(|full| self.busy(full))?;
-        let result = match order.owner {
-            Owner::Shared => self.call_with_retry(order, arguments, deadline).await,
-            // Boxed because it is large and most bridges use a shared session.
-            Owner::Group { .. } | Owner::Caller { .. } => {
-                Box::pin(self.call_owned(order, arguments, deadline)).await
-            }
-        };
-        self.touch();
-        result
+        let _slot = self.limits.take(order.caller, deadline).await?;
+        self.call_with_retry(order, arguments, deadline).await
     }
 
     /// Calls the tool, and retries once on a new session if the first call provably did not reach
     /// the server.
     async fn call_with_retry(
-        &self,
-        order: Order<'_>,
-        arguments: Map<String, Value>,
-        deadline: Instant,
-    ) -> Result<String, Failure> {
-        let lease = self.lease(order.caller, deadline).await?;
-        let first = self.call_on(&lease, order, arguments, deadline).await;
-        let Err(Failure::Call(CallError::NotSent(reason))) = &first else {
-            return first;
-        };
-        tracing::debug!(bridge.name = %self.name(), %reason, "the call was not sent; retrying on a new session");
-        let lease = self.lease_after(order.caller, lease.generation, deadline);
-        let lease = lease.await?;
-        self.call_on(&lease, order, (order.again)(), deadline).await
-    }
-
-    /// The same on a session of an owner.
-    async fn call_owned(
         self: &Arc<Self>,
         order: Order<'_>,
         arguments: Map<String, Value>,
         deadline: Instant,
     ) -> Result<String, Failure> {
-        let (seated, lease) = self.owned(order.owner, deadline).await?;
-        let first = self.attempt(&lease, order, arguments, deadline).await;
-        match first {
-            Ok(result) => return Ok(result),
-            Err(error) => {
-                if is_lost(&error) {
-                    self.pool.leave(&seated.seat);
-                }
-                if !matches!(error, CallError::NotSent(_)) {
-                    return Err(self.failed(error));
-                }
+        match self.attempt(order, arguments, deadline).await? {
+            Err(CallError::NotSent(reason)) => {
+                tracing::debug!(bridge.name = %self.name(), %reason, "the call was not sent; retrying on a new session");
             }
+            first => return first.map_err(|error| self.failed(error)),
         }
-        drop(seated);
-        let (_seated, lease) = self.owned(order.owner, deadline).await?;
-        self.call_on(&lease, order, (order.again)(), deadline).await
+        let second = self.attempt(order, (order.again)(), deadline).await?;
+        second.map_err(|error| self.failed(error))
     }
 
-    /// One attempt on the shared session.
-    async fn call_on(
-        &self,
-        lease: &Lease,
-        order: Order<'_>,
-        arguments: Map<String, Value>,
-        deadline: Instant,
-    ) -> Result<String, Failure> {
-        let attempt = self.attempt(lease, order, arguments, deadline).await;
-        attempt.map_err(|error| {
-            // The supervisor task finds out what is wrong.
-            if is_lost(&error) && *order.owner == Owner::Shared {
-                self.tell(match &error {
-                    CallError::NotSent(reason) => {
-                        Command::Suspect(lease.generation, reason.clone())
-                    }
-                    _ => Command::SignedOut(lease.generation),
-                });
-            }
-            self.failed(error)
-        })
-    }
-
-    /// One attempt on one session.
+    /// One attempt on the current session. If the error means that the session cannot be used, a
+    /// new one replaces it.
     async fn attempt(
-        &self,
-        lease: &Lease,
+        self: &Arc<Self>,
         order: Order<'_>,
         arguments: Map<String, Value>,
         deadline: Instant,
-    ) -> Result<String, CallError> {
+    ) -> Result<Result<String, CallError>, Failure> {
+        let open = self.checkout(order.owner, order.caller, deadline).await?;
+        let (checkout, session) = open;
         let left = deadline.saturating_duration_since(Instant::now());
-        self.traced(&lease.session, order, arguments, left).await
+        let attempted = self.traced(&session, order, arguments, left).await;
+        if let Err(error) = &attempted
+            && let Some(reason) = end_after(error)
+        {
+            checkout.entry().end(reason);
+        }
+        Ok(attempted)
     }
 
     /// Turns a failed attempt into the failure of the call.
@@ -180,115 +118,22 @@ impl Bridge {
             // Report the whole timeout: the time that was left for this attempt does not help the
             // caller.
             CallError::Timeout(_) => Failure::Call(CallError::Timeout(self.config.timeout)),
-            CallError::NoToken(why) => self.without_token(&why),
+            CallError::NoToken(why) => Failure::no_token(&self.config, &why),
             error => Failure::Call(error),
-        }
-    }
-
-    /// Waits for the outcome of the first attempt to connect, like a call that waits for a starting
-    /// session. Until then the tools are unknown.
-    pub async fn introduced(&self, caller: CallerKey) -> Result<(), Failure> {
-        if self.is_settled() {
-            return Ok(());
-        }
-        let _place = self.queue(caller)?;
-        let patience = self.config.timeout.min(START_WAIT_MAX);
-        // If the wait times out, the lookup of the tool reports the problem.
-        timeout(patience, self.settled()).await.ok();
-        Ok(())
-    }
-
-    /// The shared session, after a short wait if it is starting.
-    async fn lease(&self, caller: CallerKey, deadline: Instant) -> Result<Arc<Lease>, Failure> {
-        match self.live.session.load_full() {
-            Some(lease) => Ok(lease),
-            None => self.lease_after(caller, 0, deadline).await,
-        }
-    }
-
-    /// A session newer than `generation`, after a short wait if one is starting.
-    async fn lease_after(
-        &self,
-        caller: CallerKey,
-        generation: u64,
-        deadline: Instant,
-    ) -> Result<Arc<Lease>, Failure> {
-        let _place = self.queue(caller)?;
-        let mut status = self.status.subscribe();
-        let patience = deadline.min(Instant::now() + START_WAIT_MAX);
-        self.tell(Command::Wake);
-        loop {
-            if let Some(lease) = self.live.session.load_full()
-                && lease.generation > generation
-            {
-                return Ok(lease);
-            }
-            let now = status.borrow_and_update().clone();
-            if self.will_not_come(&now, generation) {
-                return Err(self.unavailable(&now));
-            }
-            if timeout_at(patience, status.changed()).await.is_err() {
-                return Err(self.unavailable(&now));
-            }
-        }
-    }
-
-    /// Whether waiting does not help, because no attempt to connect is about to start.
-    fn will_not_come(&self, status: &Status, generation: u64) -> bool {
-        match status.phase {
-            Phase::Disabled | Phase::NeedsLogin => true,
-            Phase::Starting | Phase::Idle => false,
-            // The supervisor task has not noticed the loss yet.
-            Phase::Ready => self
-                .live
-                .session
-                .load()
-                .as_ref()
-                .is_some_and(|lease| lease.generation != generation),
-            Phase::BackingOff | Phase::Failed => status
-                .retry_at
-                .is_some_and(|at| at.saturating_duration_since(Instant::now()) > RETRY_WAIT_MAX),
-        }
-    }
-
-    /// The failure of a call in a status that allows no calls.
-    pub fn unavailable(&self, status: &Status) -> Failure {
-        let bridge = self.name().to_string();
-        let reason = status.reason.clone().unwrap_or_else(|| match status.phase {
-            Phase::Starting | Phase::Idle => "its server is still starting".to_owned(),
-            Phase::Ready
-            | Phase::Disabled
-            | Phase::NeedsLogin
-            | Phase::BackingOff
-            | Phase::Failed => "the connection to its server was lost".to_owned(),
-        });
-        match status.phase {
-            Phase::Disabled => Failure::Disabled(bridge, reason),
-            Phase::NeedsLogin => match self.config.credential {
-                CredentialKind::Caller => Failure::ConnectRequired { bridge, reason },
-                CredentialKind::Group => Failure::NoCredential { bridge, reason },
-                CredentialKind::Shared => Failure::NeedsLogin { bridge, reason },
-            },
-            Phase::BackingOff | Phase::Failed if status.fault == Some(Fault::Refused) => {
-                Failure::Refused { bridge, reason }
-            }
-            Phase::Starting | Phase::Ready | Phase::Idle | Phase::BackingOff | Phase::Failed => {
-                Failure::Unavailable {
-                    bridge,
-                    reason,
-                    retry_after: status.retry_after(),
-                }
-            }
         }
     }
 }
 
-/// Whether the session cannot be used after this error. One lost response does not mean a lost
-/// session; a lost session reports itself. A missing scope for one call does not affect the other
-/// calls.
-fn is_lost(error: &CallError) -> bool {
+/// Why the session ends after this error, if it cannot be used any more. One lost response does not
+/// mean a lost session; a lost session reports itself. A missing scope for one call does not affect
+/// the other calls.
+fn end_after(error: &CallError) -> Option<SessionEndReason> {
     match error {
-        CallError::NotSent(_) | CallError::NoToken(NoToken::NeedsLogin(_)) => true,
+        CallError::NotSent(reason) => Some(SessionEndReason::Lost(format!(
+            "a call did not reach the server: {reason}"
+        ))),
+        // The next attempt to connect finds out who must log in.
+        CallError::NoToken(NoToken::NeedsLogin(_)) => Some(SessionEndReason::Restart),
         CallError::NoToken(_)
         | CallError::Lost
         | CallError::Rpc { .. }
@@ -297,6 +142,6 @@ fn is_lost(error: &CallError) -> bool {
         | CallError::RateLimited { .. }
         | CallError::Http(..)
         | CallError::TooLarge(_)
-        | CallError::Protocol(_) => false,
+        | CallError::Protocol(_) => None,
     }
 }

@@ -57,7 +57,7 @@ impl Bridge {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, ComputeError> {
-        self.opener.context.replies.run(work).await
+        self.factory.context().replies.run(work).await
     }
 
     /// Checks the body of a tool call.
@@ -75,8 +75,11 @@ impl Bridge {
         }
         let (checked, bytes) = (Arc::clone(entry), body.clone());
         let work = move || checked.accept_fully(&bytes);
-        let pool = &self.opener.context.checks;
-        match pool.run_soon(&self.checks, CHECK_WAIT_MAX, work).await {
+        let pool = &self.factory.context().checks;
+        match pool
+            .run_soon(self.limits.checks(), CHECK_WAIT_MAX, work)
+            .await
+        {
             Ok(outcome) => outcome.map_err(Unaccepted::Refused),
             Err(_) if entry.checking.rests.is_running() => {
                 Err(Unaccepted::Refused(Refusal::TooCostly))

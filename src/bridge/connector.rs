@@ -1,184 +1,152 @@
-//! [`Opener`]: opens the sessions of a bridge, both shared ones and those of one owner.
+//! [`SessionFactory`]: connects to the server of a bridge, with the credentials of an owner.
 
 use std::sync::Arc;
 
-use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    context::Context,
-    error::{Failure, Unopened},
-    handle::Bridge,
-    tools::{Toolset, holds_secret},
+    context::Context, error::SessionOpenError, tool_lists::SessionTools, tools::holds_secret,
 };
 use crate::{
-    config::{CredentialKind, Flavor},
+    config,
     credential::{Denied, Owner},
-    mcp::{Bounds, ConnectError, Connector, Courier, Known, NoToken, Session},
-    secret::Redactor,
+    mcp::{Bounds, ConnectError, Connector, Courier, Known, LastWords, NoToken, Session},
+    secret::{Redactor, Secret},
 };
 
-/// How many flaws of one tool list are logged. `/servers` and `check` show more of them.
-const WARNINGS_LOGGED_MAX: usize = 20;
-
-/// What opening a session needs.
+/// Opens the sessions of one bridge.
 #[derive(Debug)]
-pub(super) struct Opener {
+pub(super) struct SessionFactory {
+    /// The configuration of the bridge.
+    config: Arc<config::Bridge>,
     /// What all bridges share.
-    pub context: Context,
-    /// How tools are published.
-    pub flavor: Flavor,
+    context: Context,
     /// Size limits of a result and of a tool list.
-    pub bounds: Bounds,
+    bounds: Bounds,
     /// Ends every session of the bridge.
-    pub stop: CancellationToken,
+    stop: CancellationToken,
 }
 
-impl Bridge {
-    /// Builds the connector for an owner's sessions.
-    async fn connector(&self, owner: &Owner) -> Result<Connector, Denied> {
-        let opener = &self.opener;
-        let shown = opener
-            .context
-            .credentials
-            .shown(&self.config, owner)
-            .await?;
-        Ok(Connector {
-            bridge: self.name().clone(),
-            transport: shown.transport,
-            limit: self.config.connect_timeout,
-            bounds: opener.bounds,
-            courier: Courier {
-                client: shown.client.unwrap_or_else(|| opener.context.http.clone()),
-                credential: shown.credential,
-            },
-            redactor: opener.context.redactor.clone(),
-            tracker: opener.context.tracker.clone(),
-        })
+impl SessionFactory {
+    /// A factory whose sessions end when `stop` is canceled.
+    pub fn new(
+        config: &Arc<config::Bridge>,
+        context: Context,
+        bounds: Bounds,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            config: Arc::clone(config),
+            context,
+            bounds,
+            stop,
+        }
+    }
+
+    /// What all bridges share.
+    pub fn context(&self) -> &Context {
+        &self.context
     }
 
     /// Redacts secrets from the server's output.
-    pub(super) fn redactor(&self) -> &Redactor {
-        &self.opener.context.redactor
+    pub fn redactor(&self) -> &Redactor {
+        &self.context.redactor
     }
 
-    /// Connects for an owner.
-    pub(super) async fn open(&self, owner: &Owner, known: Known) -> Result<Session, Unopened> {
-        let connector = self.connector(owner).await.map_err(Unopened::Denied)?;
-        let mut last_words = None;
-        let connected = connector.connect(known, &mut last_words).await;
-        // Other users must not read the output of one owner's process.
-        if *owner == Owner::Shared {
-            self.live.last_words.store(last_words);
-        }
-        connected.map_err(Unopened::Connect)
+    /// Canceled when the bridge ends.
+    pub fn stop(&self) -> &CancellationToken {
+        &self.stop
     }
 
-    /// Reads the tool list of the shared session and swaps the published tools.
-    pub(super) async fn read_tools(&self, session: &Session) -> Result<(), ConnectError> {
-        let list = self.list_tools(&Owner::Shared, session).await?;
-        self.publish_tools(list).await
+    /// Connects for an owner. `last_words` receives the last output of a started program, also if
+    /// the connect fails.
+    pub async fn open(
+        &self,
+        owner: &Owner,
+        known: Known,
+        last_words: &mut Option<Arc<LastWords>>,
+    ) -> Result<Session, SessionOpenError> {
+        let connector = self.connector(owner).await;
+        let connector = connector.map_err(SessionOpenError::Denied)?;
+        let connected = connector.connect(known, last_words).await;
+        connected.map_err(SessionOpenError::Connect)
+    }
+
+    /// Builds the connector for an owner's sessions.
+    async fn connector(&self, owner: &Owner) -> Result<Connector, Denied> {
+        let shown = self.context.credentials.shown(&self.config, owner).await?;
+        Ok(Connector {
+            bridge: self.config.name.clone(),
+            transport: shown.transport,
+            limit: self.config.connect_timeout,
+            bounds: self.bounds,
+            courier: Courier {
+                client: shown.client.unwrap_or_else(|| self.context.http.clone()),
+                credential: shown.credential,
+            },
+            redactor: self.context.redactor.clone(),
+            tracker: self.context.tracker.clone(),
+        })
     }
 
     /// Reads the tool list of an owner's session. Leaves out tools whose name contains a secret
     /// that this session gave to its server: a tool is called by its name, so the name cannot be
     /// changed.
-    pub(super) async fn list_tools(
+    pub async fn list_tools(
         &self,
         owner: &Owner,
         session: &Session,
-    ) -> Result<Vec<Value>, ConnectError> {
+    ) -> Result<SessionTools, ConnectError> {
         let mut list = session.list_tools(self.config.connect_timeout).await?;
-        self.live.flaws.store(Arc::new(session.flaws().into()));
+        let flaws = session.flaws().into();
         let given = Redactor::default();
-        given.learn_all(self.opener.context.credentials.keys_of(&self.config, owner));
+        given.learn_all(self.context.credentials.keys_of(&self.config, owner));
         given.learn_all(self.token(owner).await.and_then(Result::ok));
         let all = list.len();
         list.retain(|tool| !holds_secret(tool, &given));
         let left_out = all - list.len();
         if left_out > 0 {
             tracing::warn!(
-                bridge.name = %self.name(),
+                bridge.name = %self.config.name,
                 "{left_out} tools are left out: their names contain a secret that the server was given"
             );
         }
-        Ok(list)
+        Ok(SessionTools { list, flaws })
     }
 
-    /// Publishes a tool list.
-    pub(super) async fn publish_tools(&self, list: Vec<Value>) -> Result<(), ConnectError> {
-        let set = self.compile(list).await?;
-        for warning in set.warnings.iter().take(WARNINGS_LOGGED_MAX) {
-            tracing::warn!(bridge.name = %self.name(), %warning, "the server's tool list has a flaw");
-        }
-        let set = Arc::new(set);
-        self.live.tools.store(Arc::clone(&set));
-        self.note_listed(&set);
-        self.changed.notify_one();
-        Ok(())
+    /// The token of an owner, or why there is none; `None` if the server needs no token.
+    pub async fn token(&self, owner: &Owner) -> Option<Result<Secret, NoToken>> {
+        let shown = self.context.credentials.shown(&self.config, owner);
+        Some(shown.await.ok()?.credential?.token().await)
     }
 
-    /// Compiles the tools on a thread where they do not block the async runtime.
-    async fn compile(&self, list: Vec<Value>) -> Result<Toolset, ConnectError> {
-        let (config, flavor) = (self.config.clone(), self.opener.flavor);
-        let (old, redactor) = (self.live.tools.load_full(), self.redactor().clone());
-        let flaws = Arc::clone(&**self.live.flaws.load());
-        let compiling = move || Toolset::compile(list, flaws, &config, flavor, &old, &redactor);
-        let compiled = self.opener.context.tracker.spawn_blocking(compiling);
-        compiled.await.map_err(|error| {
-            ConnectError::Protocol(format!("its tools cannot be compiled: {error}"))
+    /// Explains why a session ended before it was ready. A rejected token explains more than the
+    /// connection that closed because of it, and so does the exit status of a child.
+    pub async fn explained(
+        &self,
+        owner: &Owner,
+        session: &Session,
+        error: ConnectError,
+    ) -> SessionOpenError {
+        let no_token = self.token(owner).await.and_then(Result::err);
+        SessionOpenError::Connect(match no_token {
+            Some(why) => ConnectError::NoToken(why),
+            None => with_exit(error, session),
         })
     }
+}
 
-    /// Turns a failure to open a session into the failure of a call.
-    pub(super) fn unopened(&self, unopened: Unopened) -> Failure {
-        let bridge = self.name().to_string();
-        match unopened {
-            Unopened::Denied(denied) => self.denied(denied),
-            Unopened::Connect(ConnectError::NoToken(why)) => self.without_token(&why),
-            Unopened::Connect(error @ ConnectError::Auth(..)) => Failure::Refused {
-                bridge,
-                reason: error.to_string(),
-            },
-            Unopened::Connect(error) => Failure::Unavailable {
-                bridge,
-                reason: error.to_string(),
-                retry_after: 5,
-            },
-        }
-    }
-
-    /// Turns a missing credential of the owner into the failure of a call.
-    pub fn denied(&self, denied: Denied) -> Failure {
-        let bridge = self.name().to_string();
-        match denied {
-            Denied::NoKeys(reason) => Failure::NoCredential { bridge, reason },
-            Denied::Unusable(reason) => Failure::Unavailable {
-                bridge,
-                reason,
-                retry_after: 60,
-            },
-        }
-    }
-
-    /// Turns a missing token into the failure of a call.
-    pub(super) fn without_token(&self, why: &NoToken) -> Failure {
-        let bridge = self.name().to_string();
-        let reason = why.to_string();
-        match (why, self.config.credential) {
-            (NoToken::Refused(_), _) => Failure::Refused { bridge, reason },
-            (NoToken::Unavailable(_), _) => Failure::Unavailable {
-                bridge,
-                reason,
-                retry_after: 5,
-            },
-            (NoToken::NeedsLogin(_) | NoToken::NeedsScope(_), CredentialKind::Caller) => {
-                Failure::ConnectRequired { bridge, reason }
-            }
-            (
-                NoToken::NeedsLogin(_) | NoToken::NeedsScope(_),
-                CredentialKind::Shared | CredentialKind::Group,
-            ) => Failure::NeedsLogin { bridge, reason },
-        }
+/// If a child exited while it listed its tools, its exit status explains more than the lost
+/// connection.
+fn with_exit(error: ConnectError, session: &Session) -> ConnectError {
+    let last_words = session.last_words.as_ref();
+    match (last_words.and_then(|words| words.exit()), &error) {
+        (Some(exit), ConnectError::Closed(_)) => ConnectError::Exited {
+            exit: exit.to_owned(),
+            last_words: last_words
+                .and_then(|words| words.lines().pop())
+                .map_or_else(String::new, |line| format!(": {line}")),
+        },
+        _ => error,
     }
 }

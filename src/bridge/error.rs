@@ -1,8 +1,10 @@
-//! [`Failure`]: why a call has no result, and [`Unopened`]: why a session could not be opened.
+//! [`Failure`]: why a call has no result, and [`SessionOpenError`]: why a session could not be opened.
 
+use super::status::{Fault, Phase, Status};
 use crate::{
+    config::{self, CredentialKind},
     credential::Denied,
-    mcp::{CallError, ConnectError},
+    mcp::{CallError, ConnectError, NoToken},
 };
 
 /// Why a call has no result.
@@ -83,9 +85,94 @@ impl Failure {
 
 /// Why a session could not be opened.
 #[derive(Debug, Clone)]
-pub(super) enum Unopened {
+pub(super) enum SessionOpenError {
     /// The owner has no credential for the server.
     Denied(Denied),
     /// Connecting to the server failed.
     Connect(ConnectError),
+}
+
+impl Failure {
+    /// The failure of a call of an owner for whom no session could be opened.
+    pub(super) fn unopened(config: &config::Bridge, error: SessionOpenError) -> Self {
+        let bridge = config.name.to_string();
+        match error {
+            SessionOpenError::Denied(denied) => Self::denied(config, denied),
+            SessionOpenError::Connect(ConnectError::NoToken(why)) => Self::no_token(config, &why),
+            SessionOpenError::Connect(error @ ConnectError::Auth(..)) => Self::Refused {
+                bridge,
+                reason: error.to_string(),
+            },
+            SessionOpenError::Connect(error) => Self::Unavailable {
+                bridge,
+                reason: error.to_string(),
+                retry_after: 5,
+            },
+        }
+    }
+
+    /// The failure of a call of an owner who has no usable credential.
+    pub(super) fn denied(config: &config::Bridge, denied: Denied) -> Self {
+        let bridge = config.name.to_string();
+        match denied {
+            Denied::NoKeys(reason) => Self::NoCredential { bridge, reason },
+            Denied::Unusable(reason) => Self::Unavailable {
+                bridge,
+                reason,
+                retry_after: 60,
+            },
+        }
+    }
+
+    /// The failure of a call without a token for the server.
+    pub(super) fn no_token(config: &config::Bridge, why: &NoToken) -> Self {
+        let bridge = config.name.to_string();
+        let reason = why.to_string();
+        match (why, config.credential) {
+            (NoToken::Refused(_), _) => Self::Refused { bridge, reason },
+            (NoToken::Unavailable(_), _) => Self::Unavailable {
+                bridge,
+                reason,
+                retry_after: 5,
+            },
+            (NoToken::NeedsLogin(_) | NoToken::NeedsScope(_), CredentialKind::Caller) => {
+                Self::ConnectRequired { bridge, reason }
+            }
+            (
+                NoToken::NeedsLogin(_) | NoToken::NeedsScope(_),
+                CredentialKind::Shared | CredentialKind::Group,
+            ) => Self::NeedsLogin { bridge, reason },
+        }
+    }
+
+    /// The failure of a call in a status that allows no calls.
+    pub(super) fn of_status(config: &config::Bridge, status: &Status) -> Self {
+        let bridge = config.name.to_string();
+        let reason = status.reason.clone().unwrap_or_else(|| match status.phase {
+            Phase::Starting | Phase::Idle => "its server is still starting".to_owned(),
+            Phase::Ready
+            | Phase::Disabled
+            | Phase::NeedsLogin
+            | Phase::BackingOff
+            | Phase::Failed => "the connection to its server was lost".to_owned(),
+        });
+        match status.phase {
+            Phase::Disabled => Self::Disabled(bridge, reason),
+            Phase::NeedsLogin => match config.credential {
+                CredentialKind::Caller => Self::ConnectRequired { bridge, reason },
+                CredentialKind::Group => Self::NoCredential { bridge, reason },
+                CredentialKind::Shared => Self::NeedsLogin { bridge, reason },
+            },
+            Phase::BackingOff | Phase::Failed if status.fault == Some(Fault::Refused) => {
+                Self::Refused { bridge, reason }
+            }
+            Phase::Starting | Phase::Ready | Phase::Idle | Phase::BackingOff | Phase::Failed => {
+                Self::Unavailable {
+                    bridge,
+                    reason,
+                    retry_after: status.retry_after(),
+                }
+            }
+        }
+    }
 }

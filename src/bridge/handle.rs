@@ -1,129 +1,120 @@
 //! [`Bridge`]: the cheap handle that the rest of the program holds.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use arc_swap::{ArcSwap, ArcSwapOption};
-use tokio::{
-    sync::{Notify, Semaphore, mpsc, watch},
-    time::Instant,
-};
+use arc_swap::ArcSwapOption;
+use tokio::sync::{Notify, mpsc};
 
 use super::{
     command::Command,
-    connector::Opener,
+    connector::SessionFactory,
+    context::Context,
     error::Failure,
-    known::Notes,
-    sessions::Pool,
-    slots::{Queued, Slots},
-    status::{Fault, Phase, Status, off},
-    tool_lists::Gathered,
-    tools::Toolset,
+    known::KnownTools,
+    limits::CallLimits,
+    owner_failures::OwnerFailures,
+    publishing::ToolPublisher,
+    sessions::SessionPool,
+    status::{Phase, Status, off},
+    status_channel::StatusChannel,
 };
 use crate::{
-    config::{self, Standing},
-    mcp::{LastWords, ServerInfo, Session},
+    config::{self, Config, Standing},
+    credential::Denied,
+    mcp::{Bounds, LastWords, ServerInfo},
     name::BridgeName,
-    rate::{CallerKey, Full},
+    store::StoreError,
     telemetry::Tally,
 };
+use tokio_util::sync::CancellationToken;
 
-/// The live state of a bridge. Its task writes it; all others read it.
+/// The live state of a bridge. Its sessions write it; all others read it.
 #[derive(Debug)]
 pub struct Live {
-    /// The session, while there is one.
-    pub(super) session: ArcSwapOption<Lease>,
     /// The last known tools. They stay while the server is down.
-    pub tools: ArcSwap<Toolset>,
-    /// Flaws of the last tool list.
-    pub(super) flaws: ArcSwap<Arc<[String]>>,
+    pub tools: ToolPublisher,
     /// What the server last reported about itself.
     pub server: ArcSwapOption<ServerInfo>,
     /// The last output of the last child process.
     pub last_words: ArcSwapOption<LastWords>,
 }
 
-/// A session with its generation.
-#[derive(Debug)]
-pub(super) struct Lease {
-    /// Counts the sessions of a bridge.
-    pub generation: u64,
-    /// The session.
-    pub session: Session,
-}
-
 /// A bridge, as the rest of the program sees it.
 #[derive(Debug)]
 pub struct Bridge {
     /// The configuration.
-    pub config: config::Bridge,
-    /// What the task publishes.
+    pub config: Arc<config::Bridge>,
+    /// What its sessions publish.
     pub live: Live,
     /// The counters for metrics.
     pub tally: Arc<Tally>,
     /// Opens sessions.
-    pub(super) opener: Opener,
-    /// The sessions that belong to one owner each.
-    pub(super) pool: Pool,
-    /// The tools that these sessions listed.
-    pub(super) gathered: std::sync::Mutex<Gathered>,
-    /// Stores the names of the published tools.
-    pub(super) notes: Notes,
-    /// Held while a tool list is published.
-    pub(super) publishing: tokio::sync::Mutex<()>,
+    pub(super) factory: Arc<SessionFactory>,
+    /// The sessions.
+    pub(super) pool: SessionPool,
+    /// Why owners get no session for a while.
+    pub(super) failures: OwnerFailures,
+    /// Calls that run, wait, or check their arguments.
+    pub(super) limits: CallLimits,
     /// The status.
-    pub(super) status: watch::Sender<Status>,
-    /// The number of attempts to connect that have finished. The attempt of a lazy bridge includes
-    /// the disconnect that follows.
-    pub(super) attempts: watch::Sender<u64>,
+    pub(super) status: StatusChannel,
     /// Sends commands to the task.
-    pub(super) commands: mpsc::Sender<Command>,
-    /// Calls in flight, and those that wait for a slot or for the server.
-    pub(super) slots: Arc<Slots>,
-    /// Its share of the threads that check arguments.
-    pub(super) checks: Arc<Semaphore>,
-    /// When the last call ended.
-    pub(super) last_call: std::sync::Mutex<Instant>,
-    /// Woken when the published tools or the status change.
-    pub(super) changed: Arc<Notify>,
+    commands: mpsc::Sender<Command>,
 }
 
 impl Bridge {
     /// Creates a bridge whose task is not running yet. Also returns the receiver of its commands.
+    /// The sessions end when `stop` is canceled; `changed` is woken when the published tools or the
+    /// status change.
     pub(super) fn new(
-        config: config::Bridge,
-        opener: Opener,
-        changed: Arc<Notify>,
+        bridge: &config::Bridge,
+        config: &Config,
+        context: &Context,
+        stop: CancellationToken,
+        changed: &Arc<Notify>,
     ) -> (Self, mpsc::Receiver<Command>) {
         let (commands, inbox) = mpsc::channel(16);
-        let status = match off(&config) {
+        let status = match off(bridge) {
             None => Status::plain(Phase::Starting),
             Some(reason) => Status::disabled(reason),
         };
-        let is_off = status.phase == Phase::Disabled;
+        let bounds = Bounds {
+            result_bytes_max: config.limits.result_bytes_max,
+            tools_bytes_max: config.limits.tools_bytes_max,
+        };
+        let own = Arc::new(bridge.clone());
+        let context = context.clone();
+        let factory = SessionFactory::new(&own, context.clone(), bounds, stop);
         let bridge = Self {
             live: Live {
-                session: ArcSwapOption::empty(),
-                tools: ArcSwap::from_pointee(Toolset::default()),
-                flaws: ArcSwap::from_pointee(Arc::default()),
+                tools: ToolPublisher::new(&own, config.flavor, context, Arc::clone(changed)),
                 server: ArcSwapOption::empty(),
                 last_words: ArcSwapOption::empty(),
             },
             tally: Arc::default(),
-            status: watch::Sender::new(status),
-            attempts: watch::Sender::new(u64::from(is_off)),
+            factory: Arc::new(factory),
+            pool: SessionPool::new(&own),
+            failures: OwnerFailures::new(),
+            limits: CallLimits::new(&own),
+            status: StatusChannel::new(status, Arc::clone(changed)),
             commands,
-            slots: Slots::new(config.concurrency, config.queue),
-            checks: Arc::new(Semaphore::new(1)),
-            last_call: std::sync::Mutex::new(Instant::now()),
-            pool: Pool::new(config.sessions_max, config.session_idle),
-            gathered: std::sync::Mutex::default(),
-            notes: Notes::default(),
-            publishing: tokio::sync::Mutex::default(),
-            opener,
-            changed,
-            config,
+            config: own,
         };
         (bridge, inbox)
+    }
+
+    /// Takes over the counters of the bridge that this one replaces, and its tools if both publish
+    /// the same ones. They stay published while the new session starts.
+    pub(super) fn take_over(&mut self, old: &Self) {
+        self.tally = Arc::clone(&old.tally);
+        let (own, former) = (&self.config, &old.config);
+        let is_alike = own.tools == former.tools
+            && own.rename == former.rename
+            && own.aliases == former.aliases;
+        if is_alike && off(own).is_none() {
+            self.live.tools.take_over(&old.live.tools);
+            self.live.server.store(old.live.server.load_full());
+        }
     }
 
     /// The bridge's name.
@@ -143,22 +134,21 @@ impl Bridge {
     pub(super) fn drop_dead_tools(&self) -> bool {
         // Read this before the status: a new session that connects after this publishes another
         // value, which stays.
-        let known = self.live.tools.load();
-        let is_down = matches!(self.status().phase, Phase::BackingOff | Phase::Failed);
-        if !is_down || known.entries.is_empty() {
-            return false;
-        }
-        let empty = Arc::new(Toolset::default());
-        let found = self.live.tools.compare_and_swap(&known, empty);
-        let is_dropped = Arc::ptr_eq(&found, &known);
-        self.changed.notify_one();
-        is_dropped
+        let known = self.live.tools.load_full();
+        let is_down = matches!(self.status.phase(), Phase::BackingOff | Phase::Failed);
+        is_down && !known.entries.is_empty() && self.live.tools.withdraw(&known)
+    }
+
+    /// What is known of the tools: the published ones, or, before the first list of this run, those
+    /// that the database has from an earlier one. `None`: nothing is known yet.
+    pub async fn known_tools(&self) -> Result<Option<KnownTools>, StoreError> {
+        self.live.tools.known().await
     }
 
     /// Whether the bridge is enabled: not disabled by the operator, no variable missing, and logged
     /// in if it waits for a login.
     pub fn is_on(&self) -> bool {
-        self.status.borrow().phase != Phase::Disabled
+        self.status.phase() != Phase::Disabled
     }
 
     /// Whether the bridge is on; if not, what it waits for.
@@ -172,20 +162,20 @@ impl Bridge {
 
     /// The current status.
     pub fn status(&self) -> Status {
-        self.status.borrow().clone()
+        self.status.get()
     }
 
     /// The number of attempts to connect that have finished, successful or not. All after the first
     /// are restarts.
     pub fn attempts(&self) -> u64 {
-        *self.attempts.borrow()
+        self.status.attempts()
     }
 
     /// Makes the task end the session and reconnect, and waits for the outcome.
     pub async fn restart(&self) {
-        let before = *self.attempts.borrow();
-        self.tell(Command::Restart);
-        self.attempted(before + 1).await;
+        let before = self.status.attempts();
+        self.reconnect();
+        self.status.attempted(before + 1).await;
     }
 
     /// Makes the task end the session and reconnect, without waiting.
@@ -195,61 +185,18 @@ impl Bridge {
 
     /// Whether the first attempt to connect has finished.
     pub fn is_settled(&self) -> bool {
-        // The status is set a moment before the attempt is counted.
-        *self.attempts.borrow() > 0 || self.status.borrow().phase == Phase::Ready
+        self.status.is_settled()
     }
 
     /// Waits until the first attempt to connect has finished.
     pub async fn settled(&self) {
-        self.attempted(1).await;
+        self.status.attempted(1).await;
     }
 
     /// Waits for the first session, or until the server's program has failed to start; then returns
     /// the reason.
     pub async fn stillborn(&self) -> Option<String> {
-        let mut status = self.status.subscribe();
-        let outcome = status
-            .wait_for(|it| {
-                it.fault == Some(Fault::Stillborn) || matches!(it.phase, Phase::Ready | Phase::Idle)
-            })
-            .await;
-        let status = outcome.ok()?;
-        (status.fault == Some(Fault::Stillborn)).then(|| status.reason.clone())?
-    }
-
-    /// Waits until this many attempts have finished. `self` holds the sender, so the channel stays
-    /// open.
-    async fn attempted(&self, count: u64) {
-        let mut attempts = self.attempts.subscribe();
-        if attempts.wait_for(|made| *made >= count).await.is_err() {
-            tracing::debug!(bridge.name = %self.name(), "the bridge is gone");
-        }
-    }
-
-    /// Counts a finished attempt.
-    pub(super) fn note_attempt(&self) {
-        self.attempts.send_modify(|made| *made += 1);
-        self.changed.notify_one();
-    }
-
-    /// How long ago the last call ended.
-    pub(super) fn idle_for(&self) -> Duration {
-        if self.slots.running() > 0 {
-            return Duration::ZERO;
-        }
-        let last = self
-            .last_call
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        last.elapsed()
-    }
-
-    /// Notes the end of a call.
-    pub(super) fn touch(&self) {
-        *self
-            .last_call
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = Instant::now();
+        self.status.failed_to_start().await
     }
 
     /// Sends a command. If the inbox is full, it already contains such a command.
@@ -259,24 +206,13 @@ impl Bridge {
         }
     }
 
-    /// Publishes a status.
-    pub(super) fn set_status(&self, status: Status) {
-        self.status.send_replace(status);
-        self.changed.notify_one();
+    /// The failure of a call in a status that allows no calls.
+    pub fn unavailable(&self, status: &Status) -> Failure {
+        Failure::of_status(&self.config, status)
     }
 
-    /// Counts a waiting caller, unless too many wait already.
-    pub(super) fn queue(&self, caller: CallerKey) -> Result<Queued, Failure> {
-        let queued = self.slots.wait(caller);
-        queued.map_err(|full| self.busy(full))
-    }
-
-    /// The failure of a call for which there is no slot and no place in the queue.
-    pub(super) fn busy(&self, full: Full) -> Failure {
-        let name = self.name().to_string();
-        match full {
-            Full::All => Failure::Busy(name, self.config.concurrency),
-            Full::Own => Failure::OwnShare(name),
-        }
+    /// The failure of a call of a caller who has no usable credential.
+    pub fn denied(&self, denied: Denied) -> Failure {
+        Failure::denied(&self.config, denied)
     }
 }

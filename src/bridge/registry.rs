@@ -11,18 +11,12 @@ use tokio::{sync::Notify, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    catalogue::Catalogue,
-    connector::Opener,
-    context::Context,
-    handle::Bridge,
-    roster::Roster,
-    status::{Backoff, off},
+    catalogue::Catalogue, context::Context, handle::Bridge, roster::Roster, status::off,
     supervisor::Supervisor,
 };
 use crate::{
     access::View,
     config::{self, Config, Flavor, Plan},
-    mcp::{Bounds, Known},
     name::BridgeName,
     openapi::Document,
     secret::Redactor,
@@ -126,20 +120,10 @@ impl Registry {
         previous: Option<Task>,
     ) -> (Arc<Bridge>, Option<Task>) {
         let stop = self.context.stop.child_token();
-        let opener = Opener {
-            context: self.context.clone(),
-            flavor: config.flavor,
-            bounds: bounds(config),
-            stop: stop.clone(),
-        };
-        let (mut bridge, inbox) = Bridge::new(wanted.clone(), opener, Arc::clone(&self.changed));
+        let (mut bridge, inbox) =
+            Bridge::new(wanted, config, &self.context, stop.clone(), &self.changed);
         if let Some(known) = known {
-            bridge.tally = Arc::clone(&known.tally);
-        }
-        if let Some(known) = known.filter(|known| publishes_alike(&known.config, wanted)) {
-            bridge.live.tools.store(known.live.tools.load_full());
-            bridge.take_over_gathered(known);
-            bridge.live.server.store(known.live.server.load_full());
+            bridge.take_over(known);
         }
         let bridge = Arc::new(bridge);
         if off(wanted).is_some() {
@@ -150,15 +134,7 @@ impl Registry {
             stop,
             done: CancellationToken::new(),
         };
-        let supervisor = Supervisor {
-            inbox,
-            stop: task.stop.clone(),
-            known: Known::default(),
-            backoff: Backoff::default(),
-            generation: 0,
-            last_reason: None,
-            bridge: Arc::clone(&bridge),
-        };
+        let supervisor = Supervisor::new(Arc::clone(&bridge), inbox, task.stop.clone());
         let done = task.done.clone();
         self.context.tracker.spawn(async move {
             if let Some(previous) = previous {
@@ -279,21 +255,4 @@ impl Registry {
             pause = (began.elapsed() * PUBLISH_REST).min(PUBLISH_PAUSE_MAX);
         }
     }
-}
-
-/// Size limits of a result and of a tool list.
-fn bounds(config: &Config) -> Bounds {
-    Bounds {
-        result_bytes_max: config.limits.result_bytes_max,
-        tools_bytes_max: config.limits.tools_bytes_max,
-    }
-}
-
-/// Whether both configurations publish the same tools. If so, the tools stay published while the
-/// new session starts.
-fn publishes_alike(old: &config::Bridge, new: &config::Bridge) -> bool {
-    old.tools == new.tools
-        && old.rename == new.rename
-        && old.aliases == new.aliases
-        && off(new).is_none()
 }

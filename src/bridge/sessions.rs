@@ -1,125 +1,133 @@
-//! [`Pool`]: the sessions of a bridge that has one session per owner.
+//! [`SessionPool`]: the sessions of a bridge: the shared one, and one for each other owner.
 //!
-//! The first call of an owner opens the session, their number is bounded, and idle sessions end. An
-//! error in one of them is reported to its owner only and does not change the status of the bridge.
+//! The supervisor opens the shared session. The first call of another owner opens that owner's
+//! session; the number of these sessions is bounded. A session without calls ends after a while.
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use arc_swap::ArcSwapOption;
-use moka::sync::Cache;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::{
-    sync::OwnedMutexGuard,
-    time::{Instant, sleep},
+    sync::{OwnedMutexGuard, SetOnce},
+    time::{Instant, sleep, timeout},
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::task::{
+    TaskTracker,
+    task_tracker::{TaskTrackerToken, TrackedFuture},
+};
 
-use super::{await_login::SAME_AGAIN, error::Failure, handle::Lease, status::Backoff};
+use super::{error::Failure, status::Backoff};
 use crate::{
+    config,
     credential::Owner,
     mcp::{Known, Session},
-    secret::Secret,
 };
 
-/// How long an ending session waits for its calls in flight.
+/// How long the calls in flight may still run after their session must end. The successor of a
+/// bridge waits for them.
 const FINISH_MAX: Duration = Duration::from_secs(5);
-/// How often it checks whether they have ended.
-const FINISH_POLL: Duration = Duration::from_millis(20);
+/// The shortest pause between two looks at whether a session is idle.
+const IDLE_POLL: Duration = Duration::from_millis(20);
 /// After a failure to open a session, calls that waited for it get the same error for this long.
 const TOLD: Duration = Duration::from_secs(1);
-/// After the bridge ended a session because of what its server sent, its owner gets no new session
-/// for this long.
-const UNRULY_FOR: Duration = Duration::from_secs(10);
-/// The maximum number of owners whose rejected token is remembered.
-const REFUSED_MAX: u64 = 10_000;
-
-/// The sessions of one bridge that belong to one owner each.
-#[derive(Debug)]
-pub(super) struct Pool {
-    /// The place of each owner.
-    seats: Mutex<HashMap<Owner, Arc<Seat>>>,
-    /// The maximum number of sessions.
-    max: usize,
-    /// A session ends after this long without a call.
-    idle: Duration,
-    /// Counts sessions.
-    generation: AtomicU64,
-    /// What one connect learned about the server, for the next.
-    known: Mutex<Known>,
-    /// Tokens that the server rejected although they have not expired, and what their owner was
-    /// told.
-    pub refused: Cache<Owner, (Secret, Failure)>,
-    /// Owners whose session was ended because of what its server sent, and the error that they get
-    /// for a while.
-    pub unruly: Cache<Owner, Failure>,
-    /// The tasks that open and serve sessions.
-    pub tasks: TaskTracker,
+/// Why a session ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum SessionEndReason {
+    /// The bridge ends.
+    Stopped,
+    /// A new session was requested, or the server no longer accepts the token of this one.
+    Restart,
+    /// Its owner disconnected the account, or another owner needs the place.
+    Released,
+    /// No call arrived within the idle limit.
+    Idle,
+    /// The session is lost, for this reason.
+    Lost(String),
+    /// The bridge ended the session because of what its server sent.
+    Ended(&'static str),
 }
 
-/// The place of one owner.
+/// The sessions of one bridge.
 #[derive(Debug)]
-pub(super) struct Seat {
+pub(super) struct SessionPool {
+    /// The entry of [`Owner::Shared`].
+    shared: ArcSwap<PoolEntry>,
+    /// The entries of all other owners.
+    owned: Mutex<HashMap<Owner, Arc<PoolEntry>>>,
+    /// The maximum number of sessions, without the shared one.
+    max: usize,
+    /// A session ends after this long without a call, unless it is the shared one.
+    idle: Duration,
+    /// What one connect learned about the server, for the next.
+    known: Mutex<Known>,
+    /// The tasks that open and serve sessions.
+    tasks: TaskTracker,
+}
+
+/// The place of one owner: at most one session from its start to its end.
+#[derive(Debug)]
+pub(super) struct PoolEntry {
     /// The owner.
-    pub owner: Owner,
+    owner: Owner,
+    /// The session ends after this long without a call.
+    idle: Option<Duration>,
     /// Held by the one task that opens the session.
-    pub turn: Arc<tokio::sync::Mutex<Trouble>>,
+    turn: Arc<tokio::sync::Mutex<OpenBackoff>>,
     /// The session, while there is one.
-    lease: ArcSwapOption<Lease>,
-    /// Calls that use the session or are about to.
-    calls: AtomicUsize,
-    /// When the last call ended.
-    last_call: Mutex<Instant>,
-    /// Ends the session.
-    stop: CancellationToken,
+    session: ArcSwapOption<Session>,
+    /// Calls that use the session or wait for it. All entries of the shared session have them in
+    /// common.
+    calls: TaskTracker,
+    /// When the last of these calls ended.
+    last_call: Arc<Mutex<Instant>>,
+    /// Why the session must end, once it must.
+    end: SetOnce<SessionEndReason>,
 }
 
 /// The turn to open a session.
-pub(super) type Turn = OwnedMutexGuard<Trouble>;
+pub(super) type OpenTurn = OwnedMutexGuard<OpenBackoff>;
 
 /// What went wrong when the session was last opened.
 #[derive(Debug, Default)]
-pub(super) struct Trouble {
+pub(super) struct OpenBackoff {
     /// Counts consecutive failures.
     backoff: Backoff,
     /// The error to return without another attempt, and until when.
     last: Option<(Instant, Failure)>,
 }
 
-/// A call that uses a seat. The session does not end while the call runs.
+/// A call that uses the session of an entry or waits for it. The session does not become idle while
+/// the call runs.
 #[derive(Debug)]
-pub(super) struct Seated {
-    /// The seat.
-    pub seat: Arc<Seat>,
+pub(super) struct SessionCheckout {
+    /// The entry.
+    entry: Arc<PoolEntry>,
+    /// Counts the call.
+    _call: TaskTrackerToken,
 }
 
-impl Pool {
+impl SessionPool {
     /// An empty pool.
-    pub fn new(max: usize, idle: Duration) -> Self {
+    pub fn new(config: &config::Bridge) -> Self {
         Self {
-            seats: Mutex::default(),
-            max,
-            idle,
-            generation: AtomicU64::new(0),
+            shared: ArcSwap::from_pointee(PoolEntry::new(Owner::Shared, config.idle_stop)),
+            owned: Mutex::default(),
+            max: config.sessions_max,
+            idle: config.session_idle,
             known: Mutex::default(),
-            refused: Cache::builder()
-                .max_capacity(REFUSED_MAX)
-                .time_to_live(SAME_AGAIN)
-                .build(),
-            unruly: Cache::builder()
-                .max_capacity(REFUSED_MAX)
-                .time_to_live(UNRULY_FOR)
-                .build(),
             tasks: TaskTracker::new(),
         }
     }
 
-    /// Ends all sessions and waits until they have ended.
+    /// Runs a task that [`Self::ended`] waits for.
+    pub fn track<F: Future>(&self, task: F) -> TrackedFuture<F> {
+        self.tasks.track_future(task)
+    }
+
+    /// Ends all sessions of owners and waits until they have ended.
     pub async fn ended(&self) {
         self.clear();
         self.tasks.close();
@@ -131,19 +139,23 @@ impl Pool {
         self.lock().contains_key(owner)
     }
 
-    /// The number of open sessions.
-    pub fn len(&self) -> usize {
-        let seats = self.lock();
-        seats
-            .values()
-            .filter(|seat| seat.lease.load().is_some())
-            .count()
+    /// The number of open sessions, without the shared one.
+    pub fn owned(&self) -> usize {
+        let entries = self.lock();
+        entries.values().filter(|entry| entry.is_open()).count()
+    }
+
+    /// Whether the shared session is open.
+    pub fn has_shared(&self) -> bool {
+        self.shared.load().is_open()
     }
 
     /// The open sessions.
-    pub fn leases(&self) -> Vec<Arc<Lease>> {
-        let seats = self.lock();
-        seats.values().filter_map(|seat| seat.lease()).collect()
+    pub fn sessions(&self) -> Vec<Arc<Session>> {
+        let shared = self.shared.load().session.load_full();
+        let entries = self.lock();
+        let owned = entries.values().filter_map(|it| it.session.load_full());
+        shared.into_iter().chain(owned).collect()
     }
 
     /// What is known about the server.
@@ -156,138 +168,196 @@ impl Pool {
         *self.known.lock().unwrap_or_else(PoisonError::into_inner) = known;
     }
 
-    /// Returns the place of an owner. Without a free place, the owner whose last call is longest
-    /// ago loses theirs. Returns `None` if every owner has a call in flight.
-    pub fn sit(&self, owner: &Owner) -> Option<Seated> {
-        let mut seats = self.lock();
-        if let Some(seat) = seats.get(owner).filter(|seat| !seat.stop.is_cancelled()) {
-            return Some(Seated::at(seat));
-        }
-        if !seats.contains_key(owner) && seats.len() >= self.max {
-            let longest = seats
-                .values()
-                .filter(|seat| seat.calls.load(Ordering::Acquire) == 0)
-                .max_by_key(|seat| seat.rested())
-                .map(Arc::clone)?;
-            longest.stop.cancel();
-            seats.remove(&longest.owner);
-        }
-        let seat = Arc::new(Seat {
-            owner: owner.clone(),
-            turn: Arc::default(),
-            lease: ArcSwapOption::empty(),
-            calls: AtomicUsize::new(0),
-            last_call: Mutex::new(Instant::now()),
-            stop: CancellationToken::new(),
+    /// Uses the shared session, if it is open.
+    pub fn shared(&self) -> Option<(SessionCheckout, Arc<Session>)> {
+        let checkout = SessionCheckout::of(&self.shared.load());
+        let session = checkout.entry.session()?;
+        Some((checkout, session))
+    }
+
+    /// Counts a call that waits for the shared session.
+    pub fn wait_for_shared(&self) -> SessionCheckout {
+        SessionCheckout::of(&self.shared.load())
+    }
+
+    /// Replaces the entry of the shared session by one without a session.
+    pub fn renew_shared(&self) -> Arc<PoolEntry> {
+        let old = self.shared.load();
+        let entry = Arc::new(PoolEntry {
+            calls: old.calls.clone(),
+            last_call: Arc::clone(&old.last_call),
+            ..PoolEntry::new(Owner::Shared, old.idle)
         });
-        let seated = Seated::at(&seat);
-        seats.insert(owner.clone(), seat);
-        Some(seated)
+        self.shared.store(Arc::clone(&entry));
+        entry
+    }
+
+    /// Uses the entry of an owner. Without a free place, the owner whose last call is longest ago
+    /// loses theirs. Returns `None` if every owner has a call in flight.
+    pub fn entry(&self, owner: &Owner) -> Option<SessionCheckout> {
+        let mut entries = self.lock();
+        if let Some(entry) = entries.get(owner).filter(|entry| !entry.must_end()) {
+            return Some(SessionCheckout::of(entry));
+        }
+        if !entries.contains_key(owner) && entries.len() >= self.max {
+            let longest = entries
+                .values()
+                .filter(|entry| entry.calls.is_empty())
+                .max_by_key(|entry| entry.idle_for())
+                .map(Arc::clone)?;
+            longest.end(SessionEndReason::Released);
+            entries.remove(&longest.owner);
+        }
+        let entry = Arc::new(PoolEntry::new(owner.clone(), Some(self.idle)));
+        let checkout = SessionCheckout::of(&entry);
+        entries.insert(owner.clone(), entry);
+        Some(checkout)
     }
 
     /// Ends the session of an owner, if there is one.
     pub fn dismiss(&self, owner: &Owner) {
-        if let Some(seat) = self.lock().remove(owner) {
-            seat.stop.cancel();
+        if let Some(entry) = self.lock().remove(owner) {
+            entry.end(SessionEndReason::Released);
         }
     }
 
-    /// Attaches a session to its seat.
-    pub fn seat(&self, seat: &Seat, session: Session) -> Arc<Lease> {
-        let lease = Arc::new(Lease {
-            generation: self.generation.fetch_add(1, Ordering::Relaxed) + 1,
-            session,
-        });
-        seat.lease.store(Some(Arc::clone(&lease)));
-        lease
+    /// Withdraws a session and closes it. With `calls_finish`, its calls in flight get some time to
+    /// end; otherwise they are aborted. Returns whether all of them ended.
+    pub async fn retire(
+        &self,
+        entry: &Arc<PoolEntry>,
+        session: &Session,
+        calls_finish: bool,
+    ) -> bool {
+        self.release(entry);
+        entry.session.store(None);
+        let is_calm = !calls_finish || session.has_ended() || entry.calls_ended().await;
+        session.close().await;
+        is_calm
     }
 
-    /// Waits until a session may end: its owner lost the place, or made no call within the idle
-    /// limit.
-    pub async fn over(&self, seat: &Seat) {
+    /// Gives up an entry. Its owner may have a new one by now.
+    pub fn release(&self, entry: &Arc<PoolEntry>) {
+        entry.end(SessionEndReason::Released);
+        let mut entries = self.lock();
+        if entries
+            .get(&entry.owner)
+            .is_some_and(|it| Arc::ptr_eq(it, entry))
+        {
+            entries.remove(&entry.owner);
+        }
+    }
+
+    /// Ends all sessions, except the shared one.
+    pub fn clear(&self) {
+        let entries = std::mem::take(&mut *self.lock());
+        for entry in entries.values() {
+            entry.end(SessionEndReason::Released);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Owner, Arc<PoolEntry>>> {
+        self.owned.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl PoolEntry {
+    fn new(owner: Owner, idle: Option<Duration>) -> Self {
+        let calls = TaskTracker::new();
+        // Calls can begin anyway. This makes `wait` return when none is left.
+        calls.close();
+        Self {
+            owner,
+            idle,
+            turn: Arc::default(),
+            session: ArcSwapOption::empty(),
+            calls,
+            last_call: Arc::new(Mutex::new(Instant::now())),
+            end: SetOnce::new(),
+        }
+    }
+
+    /// The owner.
+    pub fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    /// The session, if calls may use it.
+    pub fn session(&self) -> Option<Arc<Session>> {
+        self.session.load_full().filter(|_| !self.must_end())
+    }
+
+    /// Attaches the session that was opened for this entry.
+    pub fn attach(&self, session: Session) -> Arc<Session> {
+        let session = Arc::new(session);
+        self.session.store(Some(Arc::clone(&session)));
+        session
+    }
+
+    /// Waits for the turn to open the session.
+    pub async fn turn(&self) -> OpenTurn {
+        Arc::clone(&self.turn).lock_owned().await
+    }
+
+    /// Ends the session. The first reason counts.
+    pub fn end(&self, reason: SessionEndReason) {
+        self.end.set(reason).ok();
+    }
+
+    /// Whether the session must end.
+    pub fn must_end(&self) -> bool {
+        self.end.initialized()
+    }
+
+    /// Waits until the session must end.
+    pub async fn given_up(&self) {
+        self.end.wait().await;
+    }
+
+    /// Waits until the session must end, or made no call within the idle limit.
+    pub async fn over(&self) -> SessionEndReason {
+        let Some(limit) = self.idle else {
+            return self.end.wait().await.clone();
+        };
         loop {
-            let left = self.idle.saturating_sub(seat.rested());
+            let left = limit.saturating_sub(self.idle_for());
             tokio::select! {
-                () = seat.stop.cancelled() => return,
-                () = sleep(left.max(FINISH_POLL)) => {
-                    if seat.rested() >= self.idle && seat.calls.load(Ordering::Acquire) == 0 {
-                        return;
+                reason = self.end.wait() => return reason.clone(),
+                () = sleep(left.max(IDLE_POLL)) => {
+                    if self.calls.is_empty() && self.idle_for() >= limit {
+                        return SessionEndReason::Idle;
                     }
                 }
             }
         }
     }
 
-    /// Withdraws a session, lets its calls finish, and closes it.
-    pub async fn retire(&self, seat: &Arc<Seat>, lease: &Lease) {
-        self.leave(seat);
-        seat.lease.store(None);
-        if !lease.session.has_ended() {
-            seat.finish_calls().await;
-        }
-        lease.session.close().await;
-    }
-
-    /// Ends all sessions.
-    pub fn clear(&self) {
-        let seats: Vec<_> = std::mem::take(&mut *self.lock()).into_values().collect();
-        for seat in seats {
-            seat.stop.cancel();
-        }
-    }
-
-    /// Gives up the seat, unless the owner has a new one by now.
-    pub fn leave(&self, seat: &Arc<Seat>) {
-        seat.stop.cancel();
-        let mut seats = self.lock();
-        if seats
-            .get(&seat.owner)
-            .is_some_and(|it| Arc::ptr_eq(it, seat))
-        {
-            seats.remove(&seat.owner);
-        }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Owner, Arc<Seat>>> {
-        self.seats.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Seat {
-    /// The session, if it is up.
-    pub fn lease(&self) -> Option<Arc<Lease>> {
-        self.lease.load_full()
-    }
-
-    /// Whether its owner lost the seat.
-    pub fn is_given_up(&self) -> bool {
-        self.stop.is_cancelled()
-    }
-
-    /// Waits until its owner loses the seat.
-    pub async fn given_up(&self) {
-        self.stop.cancelled().await;
+    /// Whether there is a session.
+    fn is_open(&self) -> bool {
+        self.session.load().is_some()
     }
 
     /// How long ago the last call ended.
-    fn rested(&self) -> Duration {
-        if self.calls.load(Ordering::Acquire) > 0 {
+    fn idle_for(&self) -> Duration {
+        if !self.calls.is_empty() {
             return Duration::ZERO;
         }
-        let last = self.last_call.lock();
-        last.unwrap_or_else(PoisonError::into_inner).elapsed()
+        self.last_call().elapsed()
     }
 
-    /// Waits until no call is in flight, up to [`FINISH_MAX`].
-    async fn finish_calls(&self) {
-        let until = Instant::now() + FINISH_MAX;
-        while self.calls.load(Ordering::Acquire) > 0 && Instant::now() < until {
-            sleep(FINISH_POLL).await;
-        }
+    /// Waits until there is no call, up to [`FINISH_MAX`]. Returns whether that is so.
+    async fn calls_ended(&self) -> bool {
+        timeout(FINISH_MAX, self.calls.wait()).await.is_ok()
+    }
+
+    fn last_call(&self) -> MutexGuard<'_, Instant> {
+        self.last_call
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Trouble {
+impl OpenBackoff {
     /// The error to return without another attempt, if the last attempt failed recently.
     pub fn told(&self) -> Option<Failure> {
         let (until, failure) = self.last.as_ref()?;
@@ -312,22 +382,22 @@ impl Trouble {
     }
 }
 
-impl Seated {
-    fn at(seat: &Arc<Seat>) -> Self {
-        seat.calls.fetch_add(1, Ordering::AcqRel);
+impl SessionCheckout {
+    fn of(entry: &Arc<PoolEntry>) -> Self {
         Self {
-            seat: Arc::clone(seat),
+            entry: Arc::clone(entry),
+            _call: entry.calls.token(),
         }
+    }
+
+    /// The entry that the call uses.
+    pub fn entry(&self) -> &Arc<PoolEntry> {
+        &self.entry
     }
 }
 
-impl Drop for Seated {
+impl Drop for SessionCheckout {
     fn drop(&mut self) {
-        *self
-            .seat
-            .last_call
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        self.seat.calls.fetch_sub(1, Ordering::AcqRel);
+        *self.entry.last_call() = Instant::now();
     }
 }

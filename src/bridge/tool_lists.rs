@@ -3,6 +3,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -15,6 +16,15 @@ use crate::credential::Owner;
 const GATHERED_MAX: usize = 10_000;
 /// A tool that no session listed for this long is removed.
 const FORGOTTEN_AFTER: Duration = Duration::from_hours(24);
+
+/// The tool list of a session.
+#[derive(Debug, Default)]
+pub(super) struct SessionTools {
+    /// The tools, as the server wrote them.
+    pub list: Vec<Value>,
+    /// Flaws that were found while the list was read.
+    pub flaws: Arc<[String]>,
+}
 
 /// The tools, and which session listed which of them.
 #[derive(Debug, Clone, Default)]

@@ -268,12 +268,9 @@ impl Call<'_> {
         trail.viewed(&view);
         let bridge = &self.asked.bridge;
         // A caller without access neither waits for the bridge nor causes a request to its server.
-        let is_new = bridge.live.tools.load().entries.is_empty() && self.asked.enter(&view).is_ok();
-        if is_new {
-            let introduced = bridge.introduced(self.key(&caller)).await;
-            introduced.map_err(ApiError::call)?;
-        }
-        let learns = is_new && bridge.learns_from_callers();
+        let is_new = !bridge.has_tools() && self.asked.enter(&view).is_ok();
+        let wait = || bridge.wait_for_tools(self.key(&caller));
+        let learns = is_new && wait().await.map_err(ApiError::call)?;
         if learns {
             self.count(&caller, &view).await?;
             // Boxed because the future is large, and most bridges know their tools.
@@ -319,17 +316,13 @@ impl Call<'_> {
     /// Lists the server's tools with the account of the first caller who has one.
     async fn learn(&self, view: &View) -> Result<(), ApiError> {
         let bridge = &self.asked.bridge;
-        let credentials = &self.state.credentials;
-        let owner = credentials.owner(&bridge.config, view.caller(), view.groups());
-        let owner = owner
-            .await
-            .map_err(|denied| ApiError::call(bridge.denied(denied)))?;
-        let welcomed = bridge.welcome(&owner, self.key(view.caller())).await;
-        match welcomed {
+        let caller = view.caller();
+        let learned = bridge.learn_tools(caller, view.groups(), self.key(caller));
+        match learned.await {
             Ok(()) => Ok(()),
             Err(failure) => {
                 let error = ApiError::call(failure);
-                Err(with_link(self.state, bridge, view.caller(), error).await)
+                Err(with_link(self.state, bridge, caller, error).await)
             }
         }
     }

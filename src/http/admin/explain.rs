@@ -53,7 +53,7 @@ pub async fn explain(
             let why = explain_tool(
                 &view,
                 &name,
-                bridge.as_ref().map(|bridge| &bridge.config),
+                bridge.as_ref().map(|bridge| &*bridge.config),
                 tool,
                 known.as_ref(),
             );
