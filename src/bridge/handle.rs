@@ -84,6 +84,7 @@ impl Bridge {
         };
         let own = Arc::new(bridge.clone());
         let context = context.clone();
+        let pool = SessionPool::new(own.sessions_max, own.session_idle, own.idle_stop);
         let factory = SessionFactory::new(&own, context.clone(), bounds, stop);
         let bridge = Self {
             live: Live {
@@ -93,7 +94,7 @@ impl Bridge {
             },
             tally: Arc::default(),
             factory: Arc::new(factory),
-            pool: SessionPool::new(&own),
+            pool,
             failures: OwnerFailures::new(),
             limits: CallLimits::new(&own),
             status: StatusChannel::new(status, Arc::clone(changed)),

@@ -1,4 +1,4 @@
-//! //! Bridges: one supervised task for each bridge.
+//! Bridges: one supervised task for each bridge.
 //!
 //! [`Registry`] owns the tasks and turns a configuration into running bridges. [`Bridge`] is the
 //! cheap handle that callers hold. [`catalogue::Catalogue`] holds everything that the bridges

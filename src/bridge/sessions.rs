@@ -21,7 +21,6 @@ use tokio_util::task::{
 
 use super::{error::Failure, status::Backoff};
 use crate::{
-    config,
     credential::Owner,
     mcp::{Known, Session},
 };
@@ -33,6 +32,7 @@ const FINISH_MAX: Duration = Duration::from_secs(5);
 const IDLE_POLL: Duration = Duration::from_millis(20);
 /// After a failure to open a session, calls that waited for it get the same error for this long.
 const TOLD: Duration = Duration::from_secs(1);
+
 /// Why a session ends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum SessionEndReason {
@@ -110,13 +110,14 @@ pub(super) struct SessionCheckout {
 }
 
 impl SessionPool {
-    /// An empty pool.
-    pub fn new(config: &config::Bridge) -> Self {
+    /// A pool without sessions. It holds at most `max` sessions besides the shared one. The shared
+    /// session ends after `shared_idle` without a call, any other after `idle`.
+    pub fn new(max: usize, idle: Duration, shared_idle: Option<Duration>) -> Self {
         Self {
-            shared: ArcSwap::from_pointee(PoolEntry::new(Owner::Shared, config.idle_stop)),
+            shared: ArcSwap::from_pointee(PoolEntry::new(Owner::Shared, shared_idle)),
             owned: Mutex::default(),
-            max: config.sessions_max,
-            idle: config.session_idle,
+            max,
+            idle,
             known: Mutex::default(),
             tasks: TaskTracker::new(),
         }
@@ -399,5 +400,78 @@ impl SessionCheckout {
 impl Drop for SessionCheckout {
     fn drop(&mut self) {
         *self.entry.last_call() = Instant::now();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IDLE: Duration = Duration::from_millis(200);
+
+    fn owner(name: &str) -> Owner {
+        Owner::Group {
+            name: name.into(),
+            revision: 1,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_call_that_waits_for_the_shared_session_keeps_it_from_being_idle() {
+        let pool = SessionPool::new(2, IDLE, Some(IDLE));
+        sleep(IDLE * 2).await;
+        let waiting = pool.wait_for_shared();
+        let entry = pool.renew_shared();
+        assert!(timeout(IDLE * 2, entry.over()).await.is_err());
+        drop(waiting);
+        let began = Instant::now();
+        assert_eq!(entry.over().await, SessionEndReason::Idle);
+        assert!(began.elapsed() >= IDLE, "{:?}", began.elapsed());
+    }
+
+    #[tokio::test]
+    async fn without_a_free_place_the_owner_who_called_longest_ago_loses_theirs() {
+        let pool = SessionPool::new(2, IDLE, None);
+        let (first, second, third) = (owner("first"), owner("second"), owner("third"));
+        let entry = Arc::clone(pool.entry(&first).unwrap().entry());
+        sleep(IDLE_POLL).await;
+        let used = pool.entry(&second).unwrap();
+        assert!(!entry.must_end());
+        let third_used = pool.entry(&third).unwrap();
+        assert!(entry.must_end() && !pool.has(&first));
+        assert!(pool.entry(&first).is_none(), "both others have a call");
+        assert!(pool.shared().is_none(), "no session was opened");
+        drop((used, third_used));
+        assert!(pool.entry(&first).is_some() && pool.has(&third));
+    }
+
+    #[tokio::test]
+    async fn the_first_reason_to_end_counts_and_the_owner_gets_a_new_entry() {
+        let pool = SessionPool::new(2, IDLE, None);
+        let old = Arc::clone(pool.entry(&owner("a")).unwrap().entry());
+        let lost = SessionEndReason::Lost("why".to_owned());
+        old.end(lost.clone());
+        old.end(SessionEndReason::Restart);
+        assert_eq!(old.over().await, lost);
+        let new = Arc::clone(pool.entry(&owner("a")).unwrap().entry());
+        assert!(!Arc::ptr_eq(&old, &new));
+        // The end of the old session does not end the new one.
+        pool.release(&old);
+        assert!(pool.has(&owner("a")) && !new.must_end());
+        pool.clear();
+        assert!(!pool.has(&owner("a")) && new.must_end());
+    }
+
+    #[tokio::test]
+    async fn a_session_that_must_end_waits_for_its_calls() {
+        let pool = SessionPool::new(2, IDLE, None);
+        let used = pool.entry(&owner("a")).unwrap();
+        let entry = Arc::clone(used.entry());
+        assert!(timeout(IDLE, entry.calls_ended()).await.is_err());
+        let ending = async {
+            sleep(IDLE).await;
+            drop(used);
+        };
+        assert!(tokio::join!(entry.calls_ended(), ending).0);
     }
 }
