@@ -252,9 +252,8 @@ impl SessionPool {
     /// Ends all sessions, except the shared one.
     pub fn clear(&self) {
         let entries = std::mem::take(&mut *self.lock());
-        for entry in entries.values() {
-            entry.end(SessionEndReason::Released);
-        }
+        let entries = entries.into_values();
+        entries.for_each(|entry| entry.end(SessionEndReason::Released));
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Owner, Arc<PoolEntry>>> {

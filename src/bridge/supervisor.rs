@@ -269,13 +269,13 @@ impl Supervisor {
     /// Waits for a login, with status `needs_login`, or `disabled` for a bridge that is enabled
     /// only after a login. The server is not contacted in the meantime.
     async fn wait_for_login(&mut self, why: &NoToken) {
-        let (phase, reason) = match &self.bridge.config.waits_for_login {
-            Some(reason) => (Phase::Disabled, reason.clone()),
-            None => {
-                let reason = format!("{why}: mcp-bridge login {}", self.bridge.name());
-                (Phase::NeedsLogin, reason)
-            }
+        let disabled = self.bridge.config.waits_for_login.clone();
+        let phase = match &disabled {
+            Some(_) => Phase::Disabled,
+            None => Phase::NeedsLogin,
         };
+        let login = || format!("{why}: mcp-bridge login {}", self.bridge.name());
+        let reason = disabled.unwrap_or_else(login);
         tracing::info!(bridge.name = %self.bridge.name(), %reason, "the bridge waits for a login");
         self.bridge.status.set(Status {
             reason: Some(reason),
