@@ -326,6 +326,12 @@ pub(super) fn nearest<'a>(
         .map(|(_, word)| word)
 }
 
+/// `` `a`, `b` ``
+pub(super) fn list(words: &[&str]) -> String {
+    let words: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
+    words.join(", ")
+}
+
 /// Replaces literal secrets of a line with asterisks and keeps every column: quoted text after a key with a
 /// secret name, and words with a well-known token prefix. References `${…}` stay.
 fn mask(line: &str) -> String {

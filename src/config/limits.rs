@@ -2,25 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-use toml::Spanned;
-
-use super::{
-    Limits,
-    reader::{Reader, Scalar, Text},
-};
-
-/// The section in the file. Defaults are those of [`Limits`].
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct LimitsTable {
-    body_bytes_max: Option<Spanned<Scalar>>,
-    result_bytes_max: Option<Spanned<Scalar>>,
-    tools_bytes_max: Option<Spanned<Scalar>>,
-    requests_max: Option<Spanned<Scalar>>,
-    calls_per_minute: Option<Spanned<Scalar>>,
-    groups: BTreeMap<Text, Spanned<Scalar>>,
-}
+use super::Limits;
 
 impl Default for Limits {
     fn default() -> Self {
@@ -32,51 +14,5 @@ impl Default for Limits {
             calls_per_minute: None,
             groups: BTreeMap::new(),
         }
-    }
-}
-
-impl LimitsTable {
-    /// Validates and resolves the section.
-    pub(super) fn resolve(self, reader: &mut Reader<'_>) -> Limits {
-        let mut limits = Limits::default();
-        for (key, scalar, least, place) in [
-            (
-                "body_bytes_max",
-                self.body_bytes_max,
-                1024,
-                &mut limits.body_bytes_max,
-            ),
-            (
-                "result_bytes_max",
-                self.result_bytes_max,
-                1024,
-                &mut limits.result_bytes_max,
-            ),
-            (
-                "tools_bytes_max",
-                self.tools_bytes_max,
-                1024,
-                &mut limits.tools_bytes_max,
-            ),
-            (
-                "requests_max",
-                self.requests_max,
-                1,
-                &mut limits.requests_max,
-            ),
-        ] {
-            if let Some(number) = scalar.and_then(|scalar| reader.count(key, &scalar, least)) {
-                *place = number;
-            }
-        }
-        limits.calls_per_minute = self
-            .calls_per_minute
-            .and_then(|scalar| reader.per_minute("calls_per_minute", &scalar));
-        for (name, scalar) in self.groups {
-            if let Some(number) = reader.per_minute(name.get_ref(), &scalar) {
-                limits.groups.insert(name.into_inner(), number);
-            }
-        }
-        limits
     }
 }

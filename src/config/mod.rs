@@ -28,6 +28,7 @@ mod native;
 mod oauth_types;
 mod otlp;
 mod plan;
+mod read;
 mod reader;
 mod reference;
 mod resolver;
@@ -56,9 +57,9 @@ pub(crate) use {
     environment::read_dotenv,
     identity::check_key_name,
     lint::{has_token_prefix, looks_random, looks_secret},
+    read::value::check_glob,
     reference::{is_variable, variable_of},
     server::{listen_on, odd_in_path, parse_listen, path_prefix, root_path},
-    setting::check_glob,
     telemetry::level,
     tool_names::exact_glob,
 };

@@ -11,8 +11,8 @@ use toml::{
 use super::{
     Bridge, Config, Diagnostic, Flavor, Limits, Severity, Telemetry, access, audit::AuditTable,
     bridge::BridgeTable, contradictions, database::DatabaseTable, diagnostic::Span, identity,
-    limits::LimitsTable, load::Overrides, naming::nearest_name, reader::Reader,
-    server::ServerTable, telemetry::TelemetryTable,
+    load::Overrides, naming::nearest_name, read::section::SectionRules, reader::Reader, server,
+    telemetry::TelemetryTable,
 };
 use crate::name::{BadName, BridgeName};
 
@@ -53,15 +53,10 @@ pub(super) fn read(reader: &mut Reader<'_>, overrides: &Overrides) -> Config {
     let (telemetry, bridges) = (section("telemetry"), section("bridges"));
     let (database, access, audit) = (section("database"), section("access"), section("audit"));
 
-    let server = reader
-        .table::<ServerTable>("server", &server.0, server.1)
-        .unwrap_or_default()
-        .resolve(reader);
-    let (mut server, listen) = (server.server, server.listen);
+    let (mut server, listen) = server::read(reader, &server.0, server.1);
     server.listen = overrides.listen.unwrap_or(server.listen);
-    let limits = reader
-        .table::<LimitsTable>("limits", &limits.0, limits.1)
-        .map_or_else(Limits::default, |table| table.resolve(reader));
+    let rules = SectionRules::default();
+    let (limits, _notes) = reader.section::<Limits>("limits", &limits.0, limits.1, &rules);
     let telemetry = reader
         .table::<TelemetryTable>("telemetry", &telemetry.0, telemetry.1)
         .map_or_else(Telemetry::default, |table| table.resolve(reader));
@@ -97,7 +92,7 @@ pub(super) fn read(reader: &mut Reader<'_>, overrides: &Overrides) -> Config {
         database: Some(database),
         identity,
         access,
-        limits,
+        limits: limits.unwrap_or_default(),
         audit,
         telemetry,
         bridges,

@@ -10,8 +10,9 @@ use toml::{
 
 use super::{
     Diagnostic, Environment,
-    diagnostic::{Problems, Span, nearest},
+    diagnostic::{Problems, Span, list, nearest},
     load::Off,
+    read::value::BadValue,
     reference::{Expansion, Scope, variables_in},
 };
 use crate::secret::Secret;
@@ -86,6 +87,10 @@ impl Reader<'_> {
             };
             let at = error.span().unwrap_or_else(|| span.clone());
             let key = key_at(&table, &at);
+            if error.message().starts_with("missing field") {
+                // The value is reported already, or its rule looks whether it is there.
+                return None;
+            }
             self.misfit(name, key.as_deref(), &at, error.message());
             if !remove_at(&mut table, &at) {
                 return None;
@@ -99,6 +104,10 @@ impl Reader<'_> {
             let (written, known) = rest.split_once('`').unwrap_or((rest, ""));
             let known: Vec<_> = known.split('`').skip(1).step_by(2).collect();
             self.unknown_key(table, written, at, &known);
+            return;
+        }
+        if let Some((message, hint)) = BadValue::of_serde(message, key.unwrap_or_default()) {
+            self.problems.error(at, message).hint(hint);
             return;
         }
         let Some((found, expected)) = message
@@ -379,12 +388,6 @@ fn span_of_time(time: Duration) -> String {
     }
 }
 
-/// `` `a`, `b` ``
-pub(super) fn list(words: &[&str]) -> String {
-    let words: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
-    words.join(", ")
-}
-
 /// Reads `1024`, `64 KiB`, `10MiB`, `1 GiB`.
 fn bytes(text: &str) -> Option<usize> {
     let text = text.trim();
@@ -405,24 +408,29 @@ fn key_at(table: &DeTable<'_>, at: &Span) -> Option<String> {
     table.iter().find_map(|(key, value)| {
         let inner = match value.get_ref() {
             DeValue::Table(inner) => key_at(inner, at),
-            DeValue::String(_)
-            | DeValue::Integer(_)
-            | DeValue::Float(_)
-            | DeValue::Boolean(_)
-            | DeValue::Datetime(_)
-            | DeValue::Array(_) => None,
+            _ => None,
         };
         inner.or_else(|| holds(&value.span(), at).then(|| key.get_ref().to_string()))
     })
 }
 
-/// Removes the innermost key that caused an error.
+/// Removes the innermost key that caused an error, or the value in its list.
 fn remove_at(table: &mut DeTable<'_>, at: &Span) -> bool {
     for (_, value) in table.iter_mut() {
-        if let DeValue::Table(inner) = value.get_mut()
-            && remove_at(inner, at)
-        {
-            return true;
+        match value.get_mut() {
+            DeValue::Table(inner) => {
+                if remove_at(inner, at) {
+                    return true;
+                }
+            }
+            DeValue::Array(items) => {
+                let is_bad = |item: &&Spanned<DeValue<'_>>| holds(&item.span(), at);
+                if items.iter().any(|item| is_bad(&item)) {
+                    *items = items.iter().filter(|item| !is_bad(item)).cloned().collect();
+                    return true;
+                }
+            }
+            _ => {}
         }
     }
     let key = table

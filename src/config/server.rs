@@ -5,50 +5,33 @@ use std::{
     time::Duration,
 };
 
-use serde::Deserialize;
-use toml::Spanned;
+use serde::Deserializer;
+use toml::{Spanned, de::DeTable};
 use url::Url;
 
 use super::{
     Server, Tls,
     diagnostic::Span,
-    reader::{Reader, Scalar, Text},
+    read::{
+        section::SectionRules,
+        value::{BadValue, KEY, Parsed, duration_up_to, list_of, parsed, web_url},
+    },
+    reader::Reader,
 };
 
 /// The maximum `drain_delay`. A service manager kills the process long before.
 const DELAY_MAX: Duration = Duration::from_mins(10);
 
 /// The minimum number of connections. With fewer, one busy client would block all others.
-const CONNECTIONS_MIN: usize = 16;
+pub(super) const CONNECTIONS_MIN: usize = 16;
 
-/// The section in the file. Defaults are those of [`Server`].
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct ServerTable {
-    listen: Option<Text>,
-    root_path: Option<Text>,
-    path_prefix: Option<Text>,
-    public_url: Option<Text>,
-    public_spec: Option<bool>,
-    drop_dead: Option<bool>,
-    cors_allow_origins: Option<Vec<Text>>,
-    tls_cert: Option<Text>,
-    tls_key: Option<Text>,
-    connections_max: Option<Spanned<Scalar>>,
-    drain_delay: Option<Text>,
-    drain_timeout: Option<Text>,
-    title: Option<Text>,
-    description: Option<Text>,
-    version: Option<Text>,
-}
-
-/// The section, and the position of `listen`.
-pub(super) struct Read {
-    /// The section.
-    pub(super) server: Server,
-    /// For problems that other sections have with the address.
-    pub(super) listen: Option<Span>,
-}
+const RULES: SectionRules = SectionRules {
+    optional: &["public_url"],
+    empty: &[],
+    secrets: &[],
+    groups: &[("tls", &["tls_cert", "tls_key"])],
+    others: &[],
+};
 
 impl Default for Server {
     fn default() -> Self {
@@ -71,76 +54,57 @@ impl Default for Server {
     }
 }
 
-impl ServerTable {
-    /// Validates and resolves the section.
-    pub(super) fn resolve(self, reader: &mut Reader<'_>) -> Read {
-        let mut server = Server::default();
-        let at = self.listen.as_ref().map(Text::span);
-        if let Some(listen) = self.listen.and_then(|text| reader.required(&text)) {
-            match parse_listen(listen.get_ref()) {
-                Ok(address) => server.listen = address,
-                Err(reason) => {
-                    reader
-                        .problems
-                        .error(&listen.span(), format!("`listen`: {reason}"))
-                        .hint(
-                            "write `\"127.0.0.1:8000\"`, or `\"0.0.0.0:8000\"` for every interface",
-                        );
-                }
-            }
+/// Reads the section. Returns the position of `listen` too, for problems that other sections have with it.
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    at: &Span,
+    mut table: DeTable<'_>,
+) -> (Server, Option<Span>) {
+    for (key, other) in [("tls_cert", "tls_key"), ("tls_key", "tls_cert")] {
+        if let (Some(there), None) = (table.get(key).map(Spanned::span), table.get(other)) {
+            reader
+                .problems
+                .error(&there, format!("TLS needs `{other}` too"))
+                .hint(format!(
+                    "add `{other} = \"/path/to/file.pem\"`, or leave both out for plain HTTP"
+                ));
+            table.remove(key);
         }
-        for (key, text, place) in [
-            ("root_path", self.root_path, &mut server.root_path),
-            ("path_prefix", self.path_prefix, &mut server.path_prefix),
-        ] {
-            if let Some(text) = text.and_then(|text| reader.required(&text)) {
-                if let Some(odd) = odd_in_path(text.get_ref()) {
-                    reader
-                        .problems
-                        .error(&text.span(), format!("`{key}` cannot contain {odd:?}"))
-                        .hint("write a path such as `\"/api/mcpo\"`");
-                }
-                *place = text.into_inner();
-            }
-        }
-        server.root_path = root_path(&server.root_path);
-        server.path_prefix = path_prefix(&server.path_prefix);
-        server.public_url = self.public_url.and_then(|text| public_url(reader, &text));
-        server.public_spec = self.public_spec.unwrap_or(server.public_spec);
-        server.drop_dead = self.drop_dead.unwrap_or(server.drop_dead);
-        server.cors_allow_origins = self
-            .cors_allow_origins
-            .unwrap_or_default()
-            .iter()
-            .filter_map(|text| origin(reader, text))
-            .collect();
-        if let Some(scalar) = self.connections_max
-            && let Some(number) = reader.count("connections_max", &scalar, CONNECTIONS_MIN)
-        {
-            server.connections_max = number;
-        }
-        server.tls = tls(reader, self.tls_cert, self.tls_key);
-        if let Some(text) = self.drain_delay.and_then(|text| reader.required(&text))
-            && let Some(delay) = reader.duration_from_zero("drain_delay", &text, DELAY_MAX)
-        {
-            server.drain_delay = delay;
-        }
-        if let Some(text) = self.drain_timeout.and_then(|text| reader.required(&text))
-            && let Some(duration) = reader.duration("drain_timeout", &text)
-        {
-            server.drain_timeout = duration;
-        }
-        for (text, place) in [
-            (self.title, &mut server.title),
-            (self.description, &mut server.description),
-            (self.version, &mut server.version),
-        ] {
-            if let Some(text) = text.and_then(|text| reader.required(&text)) {
-                *place = text.into_inner();
-            }
-        }
-        Read { server, listen: at }
     }
+    let (server, notes) = reader.section::<Server>("server", at, table, &RULES);
+    let mut server = server.unwrap_or_default();
+    if let Some(Tls {
+        cert_file,
+        key_file,
+    }) = &mut server.tls
+    {
+        *cert_file = reader.folder.join(&*cert_file);
+        *key_file = reader.folder.join(&*key_file);
+    }
+    (server, notes.at("listen").cloned())
+}
+
+parsed! {
+    /// Reads the listen address.
+    listen -> SocketAddr = |text| {
+        parse_listen(text).map_err(|reason| {
+            let hint = "write `\"127.0.0.1:8000\"`, or `\"0.0.0.0:8000\"` for every interface";
+            BadValue::new(format!("{KEY}: {reason}"), hint)
+        })
+    };
+    /// Reads the prefix that a reverse proxy strips.
+    read_root_path -> String = |text| checked_path(text).map(root_path);
+    /// Reads the prefix of all bridges.
+    read_path_prefix -> String = |text| checked_path(text).map(path_prefix);
+    /// Reads the public address for browsers.
+    public_url -> Option<Url> = |text| parse_public_url(text).map(Some);
+    /// Reads how long new calls are accepted after SIGTERM.
+    drain_delay -> Duration = |text| duration_up_to(text, DELAY_MAX);
+}
+
+/// Reads origins that browsers may call from.
+pub(super) fn origins<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    list_of(deserializer, parse_origin)
 }
 
 /// Parses `HOST:PORT`. A host name is resolved once.
@@ -204,69 +168,44 @@ pub(crate) fn odd_in_path(text: &str) -> Option<char> {
     })
 }
 
-/// Reads the public address for browsers. `None`: blank, or already reported.
-fn public_url(reader: &mut Reader<'_>, text: &Text) -> Option<Url> {
+fn checked_path(text: &str) -> Parsed<&str> {
+    match odd_in_path(text) {
+        None => Ok(text),
+        Some(odd) => Err(BadValue::new(
+            format!("{KEY} cannot contain {odd:?}"),
+            "write a path such as `\"/api/mcpo\"`",
+        )),
+    }
+}
+
+fn parse_public_url(text: &str) -> Parsed<Url> {
     const EXAMPLE: &str = "https://tools.example.org/api/mcp";
-    let text = reader.optional(text)?.ok()?;
-    let mut url = reader.web_url("public_url", &text, EXAMPLE)?;
+    let mut url = web_url(text, EXAMPLE)?;
     let is_plain = url.query().is_none() && url.fragment().is_none();
     if !is_plain || !url.username().is_empty() || url.password().is_some() {
-        reader
-            .problems
-            .error(
-                &text.span(),
-                "`public_url` may contain only a scheme, host, port and path",
-            )
-            .hint(format!("write `\"{EXAMPLE}\"`"));
-        return None;
+        return Err(BadValue::new(
+            format!("{KEY} may contain only a scheme, host, port and path"),
+            format!("write `\"{EXAMPLE}\"`"),
+        ));
     }
     let path = url.path().trim_end_matches('/').to_owned();
     url.set_path(&path);
-    Some(url)
+    Ok(url)
 }
 
-fn origin(reader: &mut Reader<'_>, text: &Text) -> Option<String> {
-    let text = reader.required(text)?;
-    let written = text.get_ref().trim();
-    if written == "*" {
-        return Some(written.to_owned());
-    }
+fn parse_origin(text: &str) -> Parsed<String> {
+    let written = text.trim();
     let host = written
         .strip_prefix("http://")
         .or_else(|| written.strip_prefix("https://"));
-    if host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '?', '#', ' '])) {
-        return Some(written.to_owned());
+    let is_host = |host: &str| !host.is_empty() && !host.contains(['/', '?', '#', ' ']);
+    if written == "*" || host.is_some_and(is_host) {
+        return Ok(written.to_owned());
     }
-    reader
-        .problems
-        .error(
-            &text.span(),
-            format!("`cors_allow_origins`: `{written}` is not a valid origin"),
-        )
-        .hint("write only the scheme and host, `\"https://chat.example.org\"`, or `\"*\"`");
-    None
-}
-
-fn tls(reader: &mut Reader<'_>, cert: Option<Text>, key: Option<Text>) -> Option<Tls> {
-    let (there, other) = match (cert, key) {
-        (None, None) => return None,
-        (Some(cert), Some(key)) => {
-            let (cert, key) = (reader.required(&cert)?, reader.required(&key)?);
-            return Some(Tls {
-                cert_file: reader.folder.join(cert.into_inner()),
-                key_file: reader.folder.join(key.into_inner()),
-            });
-        }
-        (Some(cert), None) => (cert, "tls_key"),
-        (None, Some(key)) => (key, "tls_cert"),
-    };
-    reader
-        .problems
-        .error(&there.span(), format!("TLS needs `{other}` too"))
-        .hint(format!(
-            "add `{other} = \"/path/to/file.pem\"`, or leave both out for plain HTTP"
-        ));
-    None
+    Err(BadValue::new(
+        format!("{KEY}: `{written}` is not a valid origin"),
+        "write only the scheme and host, `\"https://chat.example.org\"`, or `\"*\"`",
+    ))
 }
 
 #[cfg(test)]

@@ -259,14 +259,6 @@ fn build_glob(text: &str) -> Result<Glob, String> {
     built.map_err(|error| error.kind().to_string())
 }
 
-/// Whether a text is a valid pattern for tool names.
-pub(crate) fn check_glob(text: &str) -> Result<(), String> {
-    if text.trim().is_empty() {
-        return Err("the name of a tool is missing".to_owned());
-    }
-    build_glob(text).map(drop)
-}
-
 /// Returns the words without positions, each once.
 pub(super) fn plain(words: Vec<Text>) -> Vec<String> {
     let mut plain: Vec<String> = Vec::with_capacity(words.len());

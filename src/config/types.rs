@@ -6,11 +6,16 @@ use std::{collections::BTreeMap, net::SocketAddr, num::NonZeroU32, path::PathBuf
 
 use http::HeaderName;
 use ipnet::IpNet;
+use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use url::Url;
 
-use super::Bridge;
+use super::{
+    Bridge,
+    read::value::{self, YEAR},
+    server::{self, CONNECTIONS_MIN},
+};
 use crate::{name::BridgeName, secret::Secret};
 
 /// The whole configuration.
@@ -49,34 +54,43 @@ pub enum Flavor {
 }
 
 /// `[server]`: the listen address and the HTTP settings.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Server {
     /// The listen address. Default `127.0.0.1:8000`.
+    #[serde(deserialize_with = "server::listen")]
     pub listen: SocketAddr,
     /// The prefix that a reverse proxy strips, for example `/api/mcpo`. Normalized: leading `/`, no trailing
     /// one; empty for none. Routes answer with and without it.
+    #[serde(deserialize_with = "server::read_root_path")]
     pub root_path: String,
     /// The public address for browsers: scheme, host, port, and the path that a reverse proxy adds. No query,
     /// no fragment, and no trailing `/`. Default: not known.
+    #[serde(deserialize_with = "server::public_url")]
     pub public_url: Option<Url>,
     /// The prefix of all bridges, mcpo's `--path-prefix`. Normalized to begin and end with `/`, so `/` means
     /// none.
+    #[serde(deserialize_with = "server::read_path_prefix")]
     pub path_prefix: String,
     /// Whether documents and docs pages need no identity. Default true.
     pub public_spec: bool,
     /// Whether a refresh takes the tools of servers that are down out of the documents. Default false.
     pub drop_dead: bool,
     /// Origins that browsers may call from; `*` for all. Default none (mcpo: `*`).
+    #[serde(deserialize_with = "server::origins")]
     pub cors_allow_origins: Vec<String>,
     /// The certificate and key, in PEM format. Default none: plain HTTP.
     pub tls: Option<Tls>,
     /// The maximum number of connections. When it is reached, the connection that has been idle for the
     /// longest is closed. Default 4,096, or less if the limit of open files requires it.
+    #[serde(deserialize_with = "value::count::<CONNECTIONS_MIN, _>")]
     pub connections_max: usize,
     /// How long new calls are accepted after SIGTERM, while `/ready` already answers 503, so that load
     /// balancers notice. Default none.
+    #[serde(deserialize_with = "server::drain_delay")]
     pub drain_delay: Duration,
     /// The timeout for calls in flight after that. Default 30 s.
+    #[serde(deserialize_with = "value::duration::<YEAR, _>")]
     pub drain_timeout: Duration,
     /// `info.title` of the merged document.
     pub title: String,
@@ -87,11 +101,14 @@ pub struct Server {
 }
 
 /// The two PEM files of a TLS listener.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Tls {
     /// The certificate chain.
+    #[serde(rename = "tls_cert")]
     pub cert_file: PathBuf,
     /// The private key.
+    #[serde(rename = "tls_key")]
     pub key_file: PathBuf,
 }
 
@@ -338,20 +355,27 @@ pub enum KeyText {
 }
 
 /// `[limits]`: every queue, buffer and wait has a limit.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Limits {
     /// The largest request body, in bytes. Default 10 MiB.
+    #[serde(deserialize_with = "value::count::<1024, _>")]
     pub body_bytes_max: usize,
     /// The largest answer of a server, in bytes. Default 32 MiB.
+    #[serde(deserialize_with = "value::count::<1024, _>")]
     pub result_bytes_max: usize,
     /// The largest tool list of a server, with all its pages, or its OpenAPI document, in bytes. Default 8
     /// MiB.
+    #[serde(deserialize_with = "value::count::<1024, _>")]
     pub tools_bytes_max: usize,
     /// The maximum number of concurrent requests. Further requests get 503. Default 2,048.
+    #[serde(deserialize_with = "value::count::<1, _>")]
     pub requests_max: usize,
     /// The limit of calls per minute for one caller. Further calls get 429. Default: no limit.
+    #[serde(deserialize_with = "value::per_minute")]
     pub calls_per_minute: Option<NonZeroU32>,
     /// `[limits.groups]`: the limit of calls per minute for all members of a group together.
+    #[serde(deserialize_with = "value::per_minute_each")]
     pub groups: BTreeMap<String, NonZeroU32>,
 }
 
