@@ -1,8 +1,6 @@
 //! `[access]`: who may call which tools.
 
-use std::time::Duration;
-
-use serde::Deserialize;
+use serde::Deserializer;
 use toml::{
     Spanned,
     de::{DeArray, DeTable, DeValue},
@@ -11,38 +9,24 @@ use toml::{
 use super::{
     Access, Bridge, SeedGrant, SeedGroup,
     diagnostic::{Span, nearest},
-    reader::{Reader, Text},
-    setting::List,
+    read::{
+        section::SectionRules,
+        value::{BadValue, KEY, glob, list_of, parsed, words_of},
+    },
+    reader::Reader,
 };
 use crate::name::{BridgeName, is_hidden};
-
-/// The section in the file, without `groups`. Defaults are those of [`Access`].
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct AccessTable {
-    admin_groups: Option<Spanned<List>>,
-    default_groups: Option<Spanned<List>>,
-    admins: Option<Spanned<List>>,
-    cache_ttl: Option<Text>,
-    /// Parsed separately before the rest; the field is needed for the list of known keys.
-    #[serde(rename = "groups")]
-    _groups: Option<bool>,
-}
-
-/// `{ bridge = "sonarqube", tools = ["get_*"], read_only = true }`
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct GrantTable {
-    bridge: Option<Text>,
-    tools: Option<Spanned<Vec<Text>>>,
-    read_only: Option<bool>,
-}
 
 /// The column width in the database tables, in bytes.
 const NAME_BYTES_MAX: usize = 255;
 
-/// Revoking a grant must take effect within minutes, even if the notification is lost.
-const CACHE_TTL_MAX: Duration = Duration::from_mins(10);
+const RULES: SectionRules = SectionRules {
+    optional: &[],
+    empty: &["admin_groups", "default_groups", "admins"],
+    secrets: &[],
+    groups: &[],
+    others: &["groups"],
+};
 
 /// Reads the section. The names of bridges in the file help to detect typos.
 pub(super) fn read(
@@ -51,49 +35,30 @@ pub(super) fn read(
     mut table: DeTable<'_>,
     bridges: &[Bridge],
 ) -> Access {
-    let mut access = Access {
-        is_configured: !table.is_empty(),
-        ..Access::default()
-    };
-    if let Some((_, groups)) = table.remove_entry("groups") {
-        access.groups = read_groups(reader, groups, bridges);
+    let is_configured = !table.is_empty();
+    let groups = table.remove_entry("groups");
+    let groups = groups.map(|(_, groups)| read_groups(reader, groups, bridges));
+    let (access, _notes) = reader.section::<Access>("access", span, table, &RULES);
+    Access {
+        is_configured,
+        groups: groups.unwrap_or_default(),
+        ..access.unwrap_or_default()
     }
-    let Some(table) = reader.table::<AccessTable>("access", span, table) else {
-        return access;
-    };
-    let default: Vec<_> = access.admin_groups.iter().map(String::as_str).collect();
-    access.admin_groups = reader.names("admin_groups", table.admin_groups.as_ref(), &default);
-    if let Some(list) = &table.default_groups {
-        access.default_groups = super::setting::plain(reader.words(list));
-    }
-    if let Some(list) = &table.admins {
-        access.admins = read_admins(reader, list);
-    }
-    if let Some(text) = table.cache_ttl.and_then(|text| reader.required(&text))
-        && let Some(duration) = reader.duration_up_to("cache_ttl", &text, CACHE_TTL_MAX)
-    {
-        access.cache_ttl = duration;
-    }
-    access
 }
 
-fn read_admins(reader: &mut Reader<'_>, list: &Spanned<List>) -> Vec<String> {
-    let mut admins = Vec::new();
-    for word in reader.words(list) {
-        let email = word.get_ref().to_ascii_lowercase();
-        if !is_email(&email) {
-            reader
-                .problems
-                .error(
-                    &word.span(),
-                    format!("`admins`: `{}` is not an e-mail address", word.get_ref()),
-                )
-                .hint("write `[\"ada@example.org\"]`, or several with commas in one variable");
-        } else if !admins.contains(&email) {
-            admins.push(email);
+/// Reads the e-mail addresses of administrators.
+pub(super) fn admins<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    words_of(deserializer, |word| {
+        let email = word.to_ascii_lowercase();
+        if is_email(&email) {
+            return Ok(email);
         }
-    }
-    admins
+        let hint = "write `[\"ada@example.org\"]`, or several with commas in one variable";
+        Err(BadValue::new(
+            format!("{KEY}: `{word}` is not an e-mail address"),
+            hint,
+        ))
+    })
 }
 
 /// Whether a text looks like an e-mail address. Only the mail server can really tell.
@@ -166,16 +131,14 @@ fn read_grants(
     let mut grants: Vec<SeedGrant> = Vec::new();
     for value in values {
         let span = value.span();
-        let grant = match value.into_inner() {
-            DeValue::String(bridge) => {
-                let text = Spanned::new(span.clone(), bridge.into_owned());
-                read_bridge(reader, &text, bridges).map(|bridge| SeedGrant {
-                    bridge,
-                    tools: Vec::new(),
-                    read_only: false,
-                })
+        let table = match value.into_inner() {
+            DeValue::Table(table) => table,
+            bridge @ DeValue::String(_) => {
+                let key = Spanned::new(span.clone(), "bridge".into());
+                [(key, Spanned::new(span.clone(), bridge))]
+                    .into_iter()
+                    .collect()
             }
-            DeValue::Table(table) => read_narrowed(reader, group, &span, table, bridges),
             DeValue::Integer(_)
             | DeValue::Float(_)
             | DeValue::Boolean(_)
@@ -185,9 +148,10 @@ fn read_grants(
                     .problems
                     .error(&span, format!("`{group}`: a grant names a bridge"))
                     .hint("write `\"github\"`, or `{ bridge = \"github\", tools = [\"get_*\"] }`");
-                None
+                continue;
             }
         };
+        let grant = read_grant(reader, group, &span, table, bridges);
         let Some(grant) = grant else { continue };
         let is_whole = |grant: &SeedGrant| grant.tools.is_empty() && !grant.read_only;
         let twin = grants.iter().find(|other| {
@@ -211,17 +175,24 @@ fn read_grants(
     grants
 }
 
-fn read_narrowed(
+fn read_grant(
     reader: &mut Reader<'_>,
     group: &str,
     span: &Span,
     table: DeTable<'_>,
     bridges: &[Bridge],
 ) -> Option<SeedGrant> {
-    let before = reader.problems.len();
-    let table: GrantTable = reader.table("access.groups", span, table)?;
-    let Some(bridge) = &table.bridge else {
-        if reader.problems.len() == before {
+    let is_empty = |value: &Spanned<DeValue<'_>>| matches!(value.get_ref(), DeValue::Array(items) if items.is_empty());
+    if let Some(tools) = table.get("tools").filter(|value| is_empty(value)) {
+        reader
+            .problems
+            .error(&tools.span(), "`tools` is empty")
+            .hint("leave `tools` out to allow all tools, or remove the grant to allow none");
+    }
+    let rules = SectionRules::default();
+    let (grant, notes) = reader.section::<SeedGrant>("access.groups", span, table, &rules);
+    let Some(at) = notes.at("bridge") else {
+        if notes.is_whole(reader) {
             reader
                 .problems
                 .error(span, format!("`{group}`: this grant has no `bridge`"))
@@ -229,58 +200,39 @@ fn read_narrowed(
         }
         return None;
     };
-    let bridge = read_bridge(reader, bridge, bridges);
-    let mut tools = Vec::new();
-    if let Some(list) = table.tools {
-        if list.get_ref().is_empty() {
-            reader
-                .problems
-                .error(&list.span(), "`tools` is empty")
-                .hint("leave `tools` out to allow all tools, or remove the grant to allow none");
-        }
-        for text in list.into_inner() {
-            // Skipping it silently would widen the grant.
-            let Some(text) = reader.required(&text) else {
-                continue;
-            };
-            if text.get_ref().trim().is_empty() {
-                reader
-                    .problems
-                    .error(&text.span(), "`tools`: the name of a tool is missing")
-                    .hint("remove it, or write `\"*\"` for all tools");
-            } else if reader.glob("tools", &text).is_some() {
-                tools.push(text.into_inner());
-            }
-        }
-    }
-    Some(SeedGrant {
-        bridge: bridge?,
-        tools,
-        read_only: table.read_only.unwrap_or(false),
-    })
-}
-
-/// Reads the name of a bridge. The bridge need not be in the file, but a similar name suggests a typo.
-fn read_bridge(reader: &mut Reader<'_>, text: &Text, bridges: &[Bridge]) -> Option<BridgeName> {
-    let text = reader.required(text)?;
-    let name = match BridgeName::parse(text.get_ref().trim()) {
-        Ok(name) => name,
-        Err(bad) => {
-            reader
-                .problems
-                .error(&text.span(), bad.to_string())
-                .hint("write the name of a bridge, as in `[bridges.github]`");
-            return None;
-        }
-    };
+    let grant = grant?;
+    // The bridge need not be in the file, but a similar name suggests a typo.
     let known = || bridges.iter().map(|bridge| bridge.name.as_str());
-    if !known().any(|known| known == name.as_str())
-        && let Some(near) = nearest(name.as_str(), known())
+    let name = grant.bridge.as_str();
+    if !known().any(|known| known == name)
+        && let Some(near) = nearest(name, known())
     {
         reader
             .problems
-            .warning(&text.span(), format!("there is no bridge `{name}`"))
+            .warning(at, format!("there is no bridge `{name}`"))
             .hint(format!("did you mean `{near}`?"));
     }
-    Some(name)
+    Some(grant)
+}
+
+parsed! {
+    /// Reads the name of a bridge.
+    bridge -> BridgeName = |text| BridgeName::parse(text.trim()).map_err(|bad| {
+        let hint = "write the name of a bridge, as in `[bridges.github]`";
+        BadValue::new(bad.to_string(), hint)
+    });
+}
+
+/// Reads the globs of a grant. A blank one is refused, because skipping it would widen the grant.
+pub(super) fn tools<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    list_of(deserializer, |text| {
+        if text.trim().is_empty() {
+            let hint = "remove it, or write `\"*\"` for all tools";
+            return Err(BadValue::new(
+                format!("{KEY}: the name of a tool is missing"),
+                hint,
+            ));
+        }
+        glob(text).map(|_glob| text.to_owned())
+    })
 }

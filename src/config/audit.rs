@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
-use toml::Spanned;
+use serde::Deserializer;
+use toml::de::DeTable;
 
 use super::{
     Audit, OnFailure,
-    reader::{Reader, Scalar, Text},
-    setting::Flag,
+    diagnostic::Span,
+    read::{
+        section::SectionRules,
+        value::{self, WordSetting, duration_within, parsed},
+    },
+    reader::Reader,
 };
 
 /// The minimum size of the journal, in bytes. A smaller one would be full within a short outage.
@@ -17,59 +21,49 @@ const JOURNAL_BYTES_MIN: usize = 1 << 20;
 /// A sanity limit of 100 years. Laws require ten years at most.
 const RETENTION_MAX: Duration = Duration::from_hours(24 * 366 * 100);
 
-/// The section in the file. Defaults are those of [`Audit`].
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct AuditTable {
-    enabled: Option<Spanned<Flag>>,
-    journal: Option<Text>,
-    journal_bytes_max: Option<Spanned<Scalar>>,
-    on_failure: Option<Text>,
-    retention: Option<Text>,
-    arguments: Option<bool>,
+const RULES: SectionRules = SectionRules {
+    optional: &["journal"],
+    empty: &["enabled"],
+    secrets: &[],
+    groups: &[],
+    others: &[],
+};
+
+/// Reads the section.
+pub(super) fn read(reader: &mut Reader<'_>, at: &Span, table: DeTable<'_>) -> Audit {
+    let (audit, notes) = reader.section::<Audit>("audit", at, table, &RULES);
+    let mut audit = audit.unwrap_or_default();
+    audit.journal = reader.folder.join(audit.journal);
+    if let Some(at) = notes.at("on_failure")
+        && audit.on_failure == OnFailure::Refuse
+        && !audit.is_on
+    {
+        reader
+            .problems
+            .warning(
+                at,
+                "`on_failure` refuses calls that cannot be recorded, but recording is disabled",
+            )
+            .hint("remove `enabled = false`, or `on_failure`");
+    }
+    audit
 }
 
-impl AuditTable {
-    /// Validates and resolves the section.
-    pub(super) fn resolve(self, reader: &mut Reader<'_>) -> Audit {
-        let mut audit = Audit::beside(&reader.folder);
-        if let Some(flag) = &self.enabled {
-            audit.is_on = reader.flag("enabled", flag).unwrap_or(audit.is_on);
-        }
-        if let Some(Some(Ok(text))) = self.journal.map(|text| reader.optional(&text)) {
-            audit.journal = reader.folder.join(text.into_inner());
-        }
-        if let Some(scalar) = self.journal_bytes_max
-            && let Some(number) = reader.count("journal_bytes_max", &scalar, JOURNAL_BYTES_MIN)
-        {
-            audit.journal_bytes_max = u64::try_from(number).unwrap_or(u64::MAX);
-        }
-        if let Some(text) = self.on_failure.and_then(|text| reader.required(&text)) {
-            let choices = [
-                ("continue", OnFailure::Continue),
-                ("refuse", OnFailure::Refuse),
-            ];
-            let choice = reader.choice("on_failure", &text, &choices);
-            audit.on_failure = choice.unwrap_or(audit.on_failure);
-            if !audit.is_on && audit.on_failure == OnFailure::Refuse {
-                reader
-                    .problems
-                    .warning(
-                        &text.span(),
-                        "`on_failure` refuses calls that cannot be recorded, but recording is disabled",
-                    )
-                    .hint("remove `enabled = false`, or `on_failure`");
-            }
-        }
-        if let Some(text) = self.retention.and_then(|text| reader.required(&text)) {
-            audit.retention = match text.get_ref().trim() {
-                "forever" => None,
-                _ => reader
-                    .duration_up_to("retention", &text, RETENTION_MAX)
-                    .or(audit.retention),
-            };
-        }
-        audit.arguments = self.arguments.unwrap_or(audit.arguments);
-        audit
-    }
+impl WordSetting for OnFailure {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("continue", Self::Continue), ("refuse", Self::Refuse)];
+}
+
+parsed! {
+    /// Reads how long records are kept.
+    retention -> Option<Duration> = |text| match text.trim() {
+        "forever" => Ok(None),
+        _ => duration_within(text, RETENTION_MAX).map(Some),
+    };
+}
+
+/// Reads the maximum size of the journal.
+pub(super) fn journal_bytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let bytes = value::count::<JOURNAL_BYTES_MIN, D>(deserializer)?;
+    Ok(u64::try_from(bytes).unwrap_or(u64::MAX))
 }

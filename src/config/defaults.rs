@@ -5,8 +5,11 @@ use std::{
     time::Duration,
 };
 
+use http::HeaderName;
+
 use super::{
-    Access, Anonymous, Audit, Config, Database, DatabaseUrl, Identity, OnFailure, OpenWebUi,
+    Access, Anonymous, Audit, Config, Database, DatabaseUrl, Gateway, Identity, OnFailure,
+    OpenWebUi,
 };
 
 /// The workspace of callers and keys that do not name one.
@@ -38,6 +41,13 @@ impl Database {
             secret_keys_old: Vec::new(),
             secret_key_file: folder.join("mcp-bridge.key"),
         }
+    }
+}
+
+impl Default for Database {
+    /// SQLite in the current folder.
+    fn default() -> Self {
+        Self::beside(Path::new(""))
     }
 }
 
@@ -75,6 +85,22 @@ impl OpenWebUi {
     }
 }
 
+impl Default for Gateway {
+    fn default() -> Self {
+        Self {
+            trusted_peers: Vec::new(),
+            secret: None,
+            secret_header: HeaderName::from_static("x-gateway-secret"),
+            email_header: HeaderName::from_static("x-user-email"),
+            groups_header: HeaderName::from_static("x-user-groups"),
+            admin_header: HeaderName::from_static("x-user-admin"),
+            workspace_header: HeaderName::from_static("x-tenant-id"),
+            strips_headers: false,
+            ignore_credentials: false,
+        }
+    }
+}
+
 impl Default for Access {
     fn default() -> Self {
         Self {
@@ -85,6 +111,13 @@ impl Default for Access {
             cache_ttl: Duration::from_secs(10),
             groups: Vec::new(),
         }
+    }
+}
+
+impl Default for Audit {
+    /// Enabled, with its journal in the current folder.
+    fn default() -> Self {
+        Self::beside(Path::new(""))
     }
 }
 

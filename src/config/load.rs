@@ -7,13 +7,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use toml::de::DeTable;
+
 use super::{
     Access, Anonymous, Audit, Bridge, Config, Diagnostic, Environment, Flavor, Identity, Limits,
     Server, clients,
     diagnostic::{Problems, Severity, Source},
     identity, mcp_servers, native,
     reader::Reader,
-    telemetry::TelemetryTable,
+    telemetry,
 };
 use crate::{
     name::BridgeName,
@@ -146,7 +148,7 @@ pub fn load_mcpo(
 }
 
 fn of_servers(reader: &mut Reader<'_>, path: &Path, children: &BTreeMap<String, Secret>) -> Config {
-    let telemetry = TelemetryTable::default().resolve(reader);
+    let telemetry = telemetry::read(reader, &(0..0), DeTable::new());
     Config {
         flavor: Flavor::Mcpo,
         server: Server::default(),

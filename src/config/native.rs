@@ -9,10 +9,9 @@ use toml::{
 };
 
 use super::{
-    Bridge, Config, Diagnostic, Flavor, Limits, Severity, Telemetry, access, audit::AuditTable,
-    bridge::BridgeTable, contradictions, database::DatabaseTable, diagnostic::Span, identity,
-    load::Overrides, naming::nearest_name, read::section::SectionRules, reader::Reader, server,
-    telemetry::TelemetryTable,
+    Bridge, Config, Diagnostic, Flavor, Limits, Severity, access, audit, bridge::BridgeTable,
+    contradictions, database, diagnostic::Span, identity, load::Overrides, naming::nearest_name,
+    read::section::SectionRules, reader::Reader, server, telemetry,
 };
 use crate::name::{BadName, BridgeName};
 
@@ -57,24 +56,16 @@ pub(super) fn read(reader: &mut Reader<'_>, overrides: &Overrides) -> Config {
     server.listen = overrides.listen.unwrap_or(server.listen);
     let rules = SectionRules::default();
     let (limits, _notes) = reader.section::<Limits>("limits", &limits.0, limits.1, &rules);
-    let telemetry = reader
-        .table::<TelemetryTable>("telemetry", &telemetry.0, telemetry.1)
-        .map_or_else(Telemetry::default, |table| table.resolve(reader));
+    let telemetry = telemetry::read(reader, &telemetry.0, telemetry.1);
     let before = reader.problems.len();
-    let database = reader
-        .table::<DatabaseTable>("database", &database.0, database.1)
-        .unwrap_or_default()
-        .resolve(reader);
+    let database = database::read(reader, &database.0, database.1);
     // An invalid database is already reported.
     let has_directory = database.open_webui.is_some() || reader.problems.has_errors_since(before);
     let draft = identity::read(reader, &identity.0, identity.1, has_directory);
     let (identity, complaint) = draft.resolve(server.listen);
     let bridges = read_bridges(reader, bridges.1);
     let access = access::read(reader, &access.0, access.1, &bridges);
-    let audit = reader
-        .table::<AuditTable>("audit", &audit.0, audit.1)
-        .unwrap_or_default()
-        .resolve(reader);
+    let audit = audit::read(reader, &audit.0, audit.1);
     // Not needed in addition to errors.
     let is_worth_it = |complaint: &Diagnostic| {
         errors.is_empty()

@@ -87,11 +87,10 @@ impl Reader<'_> {
             };
             let at = error.span().unwrap_or_else(|| span.clone());
             let key = key_at(&table, &at);
-            if error.message().starts_with("missing field") {
-                // The value is reported already, or its rule looks whether it is there.
-                return None;
+            // A missing value is reported where the section is read.
+            if !error.message().starts_with("missing field") {
+                self.misfit(name, key.as_deref(), &at, error.message());
             }
-            self.misfit(name, key.as_deref(), &at, error.message());
             if !remove_at(&mut table, &at) {
                 return None;
             }
@@ -107,7 +106,7 @@ impl Reader<'_> {
             return;
         }
         if let Some((message, hint)) = BadValue::of_serde(message, key.unwrap_or_default()) {
-            self.problems.error(at, message).hint(hint);
+            self.problems.error(at, message).hint = hint;
             return;
         }
         let Some((found, expected)) = message
@@ -124,6 +123,7 @@ impl Reader<'_> {
         let expected = match expected {
             "a sequence" => "a list",
             "a map" => "a table",
+            "path string" => "a string",
             "a boolean" => "`true` or `false`",
             other if other.starts_with("struct ") => "a table",
             other => other,

@@ -4,7 +4,6 @@
 use std::{fmt, num::NonZeroU32};
 
 use globset::{Glob, GlobBuilder};
-use http::HeaderName;
 use serde::{Deserialize, de};
 use toml::Spanned;
 use url::Url;
@@ -13,11 +12,6 @@ use super::{
     reader::{Reader, Scalar, Text},
     reference::Expansion,
 };
-use crate::secret::Secret;
-
-/// The minimum length of a secret, in bytes. A shorter one can be guessed by trying (RFC 7518 requires 32 for
-/// HS256, but keys in practice are shorter).
-const SECRET_BYTES_MIN: usize = 16;
 
 /// A value that enables something, or the reason why it is off.
 pub(super) type Setting<T> = Result<T, String>;
@@ -51,105 +45,6 @@ impl Reader<'_> {
         Some(Ok(Spanned::new(text.span(), value)))
     }
 
-    /// Reads a secret that is off while its variable is blank. Warns of short ones.
-    pub(super) fn secret(
-        &mut self,
-        key: &str,
-        variable: &str,
-        text: &Text,
-    ) -> Option<Setting<Secret>> {
-        let found = self.secret_of_any_length(key, variable, text)?;
-        if let Ok(value) = &found
-            && value.expose().len() < SECRET_BYTES_MIN
-        {
-            self.problems
-                .warning(
-                    &text.span(),
-                    format!(
-                        "`{key}` has only {} characters, so it can be guessed",
-                        value.expose().chars().count()
-                    ),
-                )
-                .hint("`openssl rand -hex 32` makes a good one");
-        }
-        Some(found)
-    }
-
-    /// Reads a secret that is off while its variable is blank. A literal value is a mistake, empty or not: an
-    /// empty secret admits every caller, and files are committed.
-    pub(super) fn secret_of_any_length(
-        &mut self,
-        key: &str,
-        variable: &str,
-        text: &Text,
-    ) -> Option<Setting<Secret>> {
-        let expansion = self.expand(text)?;
-        let is_literal = !expansion.has_references;
-        if is_blank(&expansion) && is_literal {
-            self.problems
-                .error(
-                    &text.span(),
-                    format!("`{key}` is empty, so it protects nothing"),
-                )
-                .hint(format!(
-                    "write `{key} = \"${{{variable}}}\"`, which is off while {variable} is not set, or leave `{key}` out"
-                ));
-            return None;
-        }
-        if is_blank(&expansion) {
-            return Some(Err(why_blank(&expansion)));
-        }
-        let value = expansion.text.trim();
-        if is_literal {
-            self.problems
-                .warning(
-                    &text.span(),
-                    format!("`{key}` is written in plain text in the file"),
-                )
-                .hint(format!(
-                    "move it to the environment: `{key} = \"${{{variable}}}\"`"
-                ));
-        }
-        Some(Ok(Secret::new(value)))
-    }
-
-    /// Reads the words of a list without blank ones. `key` is used only for problems.
-    pub(super) fn words(&mut self, list: &Spanned<List>) -> Vec<Text> {
-        let texts = match list.get_ref() {
-            List::One(text) => vec![Spanned::new(list.span(), text.clone())],
-            List::Many(texts) => texts.clone(),
-        };
-        let mut words = Vec::new();
-        for text in texts {
-            let Some(Ok(value)) = self.optional(&text) else {
-                continue;
-            };
-            let inner = value.get_ref().split(',').map(str::trim);
-            let inner = inner.filter(|word| !word.is_empty());
-            words.extend(inner.map(|word| Spanned::new(text.span(), word.to_owned())));
-        }
-        words
-    }
-
-    /// Reads the words of a list that must not be empty, each once.
-    pub(super) fn names(
-        &mut self,
-        key: &str,
-        list: Option<&Spanned<List>>,
-        default: &[&str],
-    ) -> Vec<String> {
-        let Some(list) = list else {
-            return default.iter().map(|&word| word.to_owned()).collect();
-        };
-        let words = plain(self.words(list));
-        if words.is_empty() {
-            self.problems
-                .error(&list.span(), format!("`{key}` names nothing"))
-                .hint(format!("leave `{key}` out for its default"));
-        }
-        words
-    }
-
     /// Reads a switch; blank means off.
     pub(super) fn flag(&mut self, key: &str, flag: &Spanned<Flag>) -> Option<bool> {
         let text = match flag.get_ref() {
@@ -172,28 +67,6 @@ impl Reader<'_> {
                 None
             }
         }
-    }
-
-    /// Reads the name of a header, or returns the default.
-    pub(super) fn header_name(
-        &mut self,
-        key: &str,
-        text: Option<&Text>,
-        default: &'static str,
-    ) -> HeaderName {
-        let default = HeaderName::from_bytes(default.as_bytes()).unwrap_or(http::header::HOST);
-        let Some(Some(Ok(text))) = text.map(|text| self.optional(text)) else {
-            return default;
-        };
-        HeaderName::from_bytes(text.get_ref().as_bytes()).unwrap_or_else(|_| {
-            self.problems
-                .error(
-                    &text.span(),
-                    format!("`{key}`: {:?} is not a valid header name", text.get_ref()),
-                )
-                .hint("write letters, digits and `-`: `X-User-Email`");
-            default
-        })
     }
 
     /// Reads an `http:` or `https:` URL. Problems are reported without showing the URL.

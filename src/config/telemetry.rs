@@ -1,30 +1,35 @@
 //! `[telemetry]`: logs, metrics and traces.
 
-use serde::Deserialize;
+use std::net::SocketAddr;
+
+use http::HeaderName;
+use toml::de::DeTable;
 use tracing_subscriber::EnvFilter;
+use url::Url;
 
 use super::{
-    Diagnostic, LogFormat, MetricsFor, Otlp, Telemetry,
-    diagnostic::nearest,
+    Diagnostic, LogFormat, MetricsFor, Telemetry,
+    diagnostic::{Span, nearest},
     otlp,
-    reader::{Reader, Text},
+    read::{
+        section::SectionRules,
+        value::{BadValue, KEY, Parsed, WordSetting, parsed},
+    },
+    reader::Reader,
     server::parse_listen,
 };
+use crate::secret::Secret;
 
 /// The log levels of tracing.
 const LEVELS: &[&str] = &["off", "error", "warn", "info", "debug", "trace"];
 
-/// The section in the file. Defaults are those of [`Telemetry`].
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct TelemetryTable {
-    format: Option<Text>,
-    level: Option<Text>,
-    metrics: Option<Text>,
-    metrics_listen: Option<Text>,
-    otlp_endpoint: Option<Text>,
-    otlp_headers: Option<Text>,
-}
+const RULES: SectionRules = SectionRules {
+    optional: &["metrics_listen", "otlp_endpoint"],
+    empty: &["otlp_headers"],
+    secrets: &[],
+    groups: &[("otlp", &["otlp_endpoint", "otlp_headers"])],
+    others: &[],
+};
 
 impl Default for Telemetry {
     fn default() -> Self {
@@ -38,91 +43,63 @@ impl Default for Telemetry {
     }
 }
 
-impl TelemetryTable {
-    /// Validates and resolves the section.
-    pub(super) fn resolve(mut self, reader: &mut Reader<'_>) -> Telemetry {
-        let mut telemetry = Telemetry::default();
-        if let Some(text) = self.metrics.take().and_then(|text| reader.required(&text)) {
-            let choices = [
-                ("off", MetricsFor::Off),
-                ("admin", MetricsFor::Admins),
-                ("open", MetricsFor::Everyone),
-            ];
-            let choice = reader.choice("metrics", &text, &choices);
-            telemetry.metrics = choice.unwrap_or(telemetry.metrics);
+/// Reads the section. The destination of traces is from the environment if the file leaves it blank.
+pub(super) fn read(reader: &mut Reader<'_>, at: &Span, table: DeTable<'_>) -> Telemetry {
+    let (telemetry, notes) = reader.section::<Telemetry>("telemetry", at, table, &RULES);
+    let mut telemetry = telemetry.unwrap_or_default();
+    let endpoint = "otlp_endpoint";
+    let is_blank = notes.at(endpoint).is_none() || notes.why_blank(endpoint).is_some();
+    match &mut telemetry.otlp {
+        None if is_blank => {
+            let found = reader.or_report(otlp::of_environment(reader.environment));
+            telemetry.otlp = found.flatten();
         }
-        if let Some(Some(Ok(text))) = self.metrics_listen.take().map(|it| reader.optional(&it)) {
-            telemetry.metrics_listen = reader.told("metrics_listen", &text, parse_listen);
+        Some(otlp) if notes.at("otlp_headers").is_none() => {
+            let found = reader.or_report(otlp::headers_of(reader.environment));
+            otlp.headers = found.unwrap_or_default();
         }
-        telemetry.otlp = self.otlp(reader);
-        if let Some(text) = self.format.and_then(|text| reader.required(&text)) {
-            let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
-            telemetry.format = reader
-                .choice("format", &text, &formats)
-                .unwrap_or(telemetry.format);
-        }
-        if let Some(text) = self.level.and_then(|text| reader.required(&text)) {
-            if let Some(level) = level(text.get_ref()) {
-                telemetry.level = level;
-            } else {
-                let near = nearest(text.get_ref(), LEVELS.iter().copied()).unwrap_or("info");
-                reader
-                    .problems
-                    .error(
-                        &text.span(),
-                        format!("`level`: there is no `{}`", text.get_ref()),
-                    )
-                    .hint(format!(
-                        "write `\"{near}\"`, or a filter: `\"info,mcp_bridge=debug\"`"
-                    ));
-            }
-        }
-        telemetry
+        None | Some(_) => {}
     }
-
-    /// Returns the destination of traces: from the file, or from the environment if the file leaves it blank.
-    fn otlp(&mut self, reader: &mut Reader<'_>) -> Option<Otlp> {
-        let said = match self.otlp_endpoint.take() {
-            Some(text) => reader.optional(&text)?.ok(),
-            None => None,
-        };
-        let Some(endpoint) = said else {
-            return reader.or_report(otlp::of_environment(reader.environment))?;
-        };
-        let url = reader.told("otlp_endpoint", &endpoint, otlp::below)?;
-        let headers = match self.otlp_headers.take() {
-            None => reader.or_report(otlp::headers_of(reader.environment))?,
-            Some(text) => match reader.optional(&text)? {
-                Err(_blank) => Vec::new(),
-                Ok(text) => reader.told("otlp_headers", &text, otlp::headers)?,
-            },
-        };
-        Some(Otlp { url, headers })
-    }
+    telemetry
 }
 
 impl Reader<'_> {
-    /// Returns a value, or reports what is wrong with it.
-    fn told<T>(
-        &mut self,
-        key: &str,
-        text: &Text,
-        read: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Option<T> {
-        match read(text.get_ref()) {
-            Ok(value) => Some(value),
-            Err(reason) => {
-                let message = format!("`{key}`: {reason}");
-                self.problems.error(&text.span(), message);
-                None
-            }
-        }
-    }
-
     /// Reports an invalid value in the environment.
     fn or_report<T>(&mut self, read: Result<T, Box<Diagnostic>>) -> Option<T> {
         read.map_err(|problem| self.problems.add(*problem)).ok()
     }
+}
+
+impl WordSetting for MetricsFor {
+    const WORDS: &'static [(&'static str, Self)] = &[
+        ("off", Self::Off),
+        ("admin", Self::Admins),
+        ("open", Self::Everyone),
+    ];
+}
+
+impl WordSetting for LogFormat {
+    const WORDS: &'static [(&'static str, Self)] = &[("text", Self::Text), ("json", Self::Json)];
+}
+
+/// Adds the key to a reason.
+fn told<T>(found: Result<T, String>) -> Parsed<T> {
+    found.map_err(|reason| BadValue::new(format!("{KEY}: {reason}"), ""))
+}
+
+parsed! {
+    /// Reads the additional address for `/metrics`.
+    metrics_listen -> Option<SocketAddr> = |text| told(parse_listen(text)).map(Some);
+    /// Reads the URL of a collector.
+    otlp_endpoint -> Url = |text| told(otlp::below(text));
+    /// Reads the headers for a collector.
+    otlp_headers -> Vec<(HeaderName, Secret)> = |text| told(otlp::headers(text));
+    /// Reads a level or filter.
+    read_level -> String = |text| level(text).ok_or_else(|| {
+        let near = nearest(text, LEVELS.iter().copied()).unwrap_or("info");
+        let hint = format!("write `\"{near}\"`, or a filter: `\"info,mcp_bridge=debug\"`");
+        BadValue::new(format!("{KEY}: there is no `{text}`"), hint)
+    });
 }
 
 /// Parses a level or filter of tracing. Python's names of levels are accepted too.

@@ -12,9 +12,11 @@ use subtle::ConstantTimeEq as _;
 use url::Url;
 
 use super::{
-    Bridge,
+    Bridge, access, audit, database,
+    identity::{oidc, open_webui},
     read::value::{self, YEAR},
     server::{self, CONNECTIONS_MIN},
+    telemetry,
 };
 use crate::{name::BridgeName, secret::Secret};
 
@@ -113,22 +115,29 @@ pub struct Tls {
 }
 
 /// `[database]`: the storage of grants and the audit trail.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Database {
     /// The database. Default: the SQLite file `mcp-bridge.db` next to the configuration file.
+    #[serde(deserialize_with = "database::url")]
     pub url: DatabaseUrl,
     /// Open WebUI's own database, which is only read. Default: the same database, if it is PostgreSQL.
+    #[serde(deserialize_with = "database::open_webui")]
     pub open_webui: Option<DatabaseUrl>,
     /// Redis: counts calls across all replicas, and contains Open WebUI's signed-out tokens.
     pub redis: Option<Redis>,
     /// The timeout of a query, including waiting for a connection. Default 2 s.
+    #[serde(deserialize_with = "value::duration::<YEAR, _>")]
     pub timeout: Duration,
     /// The maximum number of connections to PostgreSQL. Default 8.
+    #[serde(deserialize_with = "database::pool_size")]
     pub connections_max: u32,
     /// The encryption key for tokens and keys of groups; at least 32 characters. Default: the contents of
     /// `secret_key_file`.
+    #[serde(deserialize_with = "database::secret_key")]
     pub secret_key: Option<Secret>,
     /// Former keys, which still decrypt. New data is encrypted with the current key.
+    #[serde(deserialize_with = "database::old_keys")]
     pub secret_keys_old: Vec<Secret>,
     /// The file with the key that is used while `secret_key` is blank. Default `mcp-bridge.key` next to the
     /// configuration file.
@@ -145,11 +154,14 @@ pub enum DatabaseUrl {
 }
 
 /// Redis.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Redis {
     /// `redis://…` or `rediss://…`, including the password.
+    #[serde(rename = "redis_url", deserialize_with = "database::redis_url")]
     pub url: Secret,
     /// Open WebUI's `REDIS_KEY_PREFIX`. Default `open-webui`.
+    #[serde(rename = "redis_prefix", default = "database::redis_prefix")]
     pub prefix: String,
 }
 
@@ -171,14 +183,18 @@ pub struct Identity {
 }
 
 /// `[identity.open_webui]`: the users of Open WebUI. `None` disables a method.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct OpenWebUi {
     /// Its `WEBUI_SECRET_KEY`. The bridge verifies session tokens with it and looks the users up in Open
     /// WebUI's database.
+    #[serde(deserialize_with = "value::secret")]
     pub secret_key: Option<Secret>,
     /// Its address. Session tokens are verified there if the database is not available.
+    #[serde(deserialize_with = "open_webui::url")]
     pub url: Option<Url>,
     /// Its `FORWARD_USER_INFO_HEADER_JWT_SECRET`, which signs `X-OpenWebUI-User-Jwt`.
+    #[serde(deserialize_with = "value::secret")]
     pub jwt_secret: Option<Secret>,
     /// The `aud` with which the signed header is valid without a forwarder's key. Default none.
     pub jwt_audience: Option<String>,
@@ -186,6 +202,7 @@ pub struct OpenWebUi {
     /// every server that receives the header from Open WebUI could send it to the bridge.
     pub jwt_alone: bool,
     /// How long a user lookup is cached. Default 30 s, at most 60 s.
+    #[serde(deserialize_with = "value::duration::<60, _>")]
     pub cache_ttl: Duration,
     /// Whether the progress of a call is shown in its chat, if `url` is known. Default true; a bridge may
     /// override it.
@@ -193,21 +210,29 @@ pub struct OpenWebUi {
 }
 
 /// `[identity.gateway]`: a gateway in front of the bridge names the user in headers.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Gateway {
     /// The addresses of the gateway. Empty: only the secret is checked.
+    #[serde(deserialize_with = "value::networks")]
     pub trusted_peers: Vec<IpNet>,
     /// The secret that the gateway sends in `secret_header`.
+    #[serde(deserialize_with = "value::secret")]
     pub secret: Option<Secret>,
     /// The header with the secret. Default `X-Gateway-Secret`.
+    #[serde(deserialize_with = "value::header_name")]
     pub secret_header: HeaderName,
     /// The header with the e-mail address. Default `X-User-Email`.
+    #[serde(deserialize_with = "value::header_name")]
     pub email_header: HeaderName,
     /// The header with a comma-separated list of groups. Default `X-User-Groups`.
+    #[serde(deserialize_with = "value::header_name")]
     pub groups_header: HeaderName,
     /// The header that is `true` for an administrator. Default `X-User-Admin`.
+    #[serde(deserialize_with = "value::header_name")]
     pub admin_header: HeaderName,
     /// The header with the workspace. Default `X-Tenant-ID`.
+    #[serde(deserialize_with = "value::header_name")]
     pub workspace_header: HeaderName,
     /// Whether the gateway removes these headers from client requests, so that groups and the workspace also
     /// apply next to a user's own session. Default false.
@@ -218,46 +243,62 @@ pub struct Gateway {
 }
 
 /// `[identity.oidc.NAME]`: an issuer of accepted bearer tokens (OpenID Connect Discovery 1.0, RFC 9068).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[expect(
     clippy::struct_field_names,
     reason = "the field has the name of the claim"
 )]
 pub struct Issuer {
     /// The name in logs.
+    #[serde(skip)]
     pub name: String,
     /// The exact `iss`. Its configuration is read from `/.well-known/openid-configuration` below it.
+    #[serde(deserialize_with = "oidc::secure_url")]
     pub issuer: Url,
     /// The accepted values of `aud`. Never empty.
+    #[serde(rename = "audience", default, deserialize_with = "value::words")]
     pub audiences: Vec<String>,
     /// The URL of its keys, which replaces discovery.
+    #[serde(default, deserialize_with = "oidc::jwks_url")]
     pub jwks_url: Option<Url>,
     /// The claims with the e-mail address; the first one present is used. `email` needs `email_verified`;
     /// other claims are trusted because the operator chose them. Default `email`.
+    #[serde(default = "oidc::email_claims", deserialize_with = "value::words")]
     pub email_claims: Vec<String>,
     /// Whether `email` is accepted if the token has no `email_verified`. Default false.
+    #[serde(default)]
     pub emails_verified: bool,
     /// The claims with groups, which are combined. Default `groups`, `roles`.
+    #[serde(default = "oidc::groups_claims", deserialize_with = "value::words")]
     pub groups_claims: Vec<String>,
     /// The claim with the workspace. Default `tid`.
+    #[serde(default = "oidc::workspace_claim")]
     pub workspace_claim: String,
 }
 
 /// `[access]`: who may call which tools.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Access {
     /// Whether the file contains the section. Without it, and with API keys alone, every key may call
     /// everything.
+    #[serde(skip)]
     pub is_configured: bool,
     /// Groups that may use everything and administer the bridge. Default `MCP-Admin`.
+    #[serde(deserialize_with = "value::names")]
     pub admin_groups: Vec<String>,
     /// Groups of every authenticated caller. Default none.
+    #[serde(deserialize_with = "value::words")]
     pub default_groups: Vec<String>,
     /// E-mail addresses of administrators, who join the first admin group. Seeded.
+    #[serde(deserialize_with = "access::admins")]
     pub admins: Vec<String>,
     /// How long grants are cached if no notification of a change arrives. Default 10 s.
+    #[serde(deserialize_with = "value::duration::<600, _>")]
     pub cache_ttl: Duration,
     /// `[access.groups]`: each entry is seeded once and never deleted.
+    #[serde(skip)]
     pub groups: Vec<SeedGroup>,
 }
 
@@ -271,28 +312,37 @@ pub struct SeedGroup {
 }
 
 /// A grant of a group.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SeedGrant {
     /// The bridge, which may be disabled or missing.
+    #[serde(deserialize_with = "access::bridge")]
     pub bridge: BridgeName,
     /// Globs for tool names; empty for all tools.
+    #[serde(default, deserialize_with = "access::tools")]
     pub tools: Vec<String>,
     /// Whether only tools are granted that declare to change nothing (MCP `readOnlyHint`).
+    #[serde(default)]
     pub read_only: bool,
 }
 
 /// `[audit]`: which records of calls are kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Audit {
     /// Whether calls are recorded. Default true.
+    #[serde(rename = "enabled", deserialize_with = "value::flag")]
     pub is_on: bool,
     /// The folder of the journal. Default `mcp-bridge-audit` next to the configuration file.
     pub journal: PathBuf,
     /// The maximum size of the journal while the database is unavailable, in bytes. Default 1 GiB.
+    #[serde(deserialize_with = "audit::journal_bytes")]
     pub journal_bytes_max: u64,
     /// How to treat calls that cannot be recorded.
+    #[serde(deserialize_with = "value::word")]
     pub on_failure: OnFailure,
     /// How long records are kept. Default 90 days; `None` means forever.
+    #[serde(deserialize_with = "audit::retention")]
     pub retention: Option<Duration>,
     /// Whether arguments are recorded, with secrets redacted and cut to 4 KiB. Default false.
     pub arguments: bool,
@@ -380,15 +430,20 @@ pub struct Limits {
 }
 
 /// `[telemetry]`: logs, metrics and traces.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Telemetry {
     /// `text` (default) or `json`.
+    #[serde(deserialize_with = "value::word")]
     pub format: LogFormat,
     /// A tracing filter: `info` (default), `debug`, `mcp_bridge=debug,rmcp=warn`.
+    #[serde(deserialize_with = "telemetry::read_level")]
     pub level: String,
     /// Who may read `/metrics`. Default: administrators.
+    #[serde(deserialize_with = "value::word")]
     pub metrics: MetricsFor,
     /// An additional address for `/metrics`, where no identity is needed. Default none.
+    #[serde(deserialize_with = "telemetry::metrics_listen")]
     pub metrics_listen: Option<SocketAddr>,
     /// The destination of traces. Default none.
     pub otlp: Option<Otlp>,
@@ -406,11 +461,21 @@ pub enum MetricsFor {
 }
 
 /// A collector of traces.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Otlp {
     /// The URL of the collector, including the path.
+    #[serde(
+        rename = "otlp_endpoint",
+        deserialize_with = "telemetry::otlp_endpoint"
+    )]
     pub url: Url,
     /// The request headers, for example with credentials.
+    #[serde(
+        rename = "otlp_headers",
+        default,
+        deserialize_with = "telemetry::otlp_headers"
+    )]
     pub headers: Vec<(HeaderName, Secret)>,
 }
 

@@ -9,28 +9,30 @@ use super::{gateway, keys::Keys, oidc, open_webui};
 use crate::{
     config::{
         Anonymous, ApiKey, DEFAULT_WORKSPACE, Diagnostic, Environment, Gateway, Identity, Issuer,
-        KeyText, OpenWebUi, diagnostic::Span, reader::Reader,
+        KeyText, OpenWebUi, diagnostic::Span, read::section::SectionRules, reader::Reader,
     },
     secret::Secret,
 };
 
-/// The section in the file. Subtables are read separately before the rest; their fields are needed for the
-/// list of known keys.
+/// The section in the file without its subtables, which are read separately.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct IdentityTable {
     /// Whether callers need no identity. Default: false, except if no way to authenticate is enabled and only
     /// this machine can reach the bridge.
     anonymous: Option<bool>,
-    #[serde(rename = "keys")]
-    _keys: Option<bool>,
-    #[serde(rename = "open_webui")]
-    _open_webui: Option<bool>,
-    #[serde(rename = "gateway")]
-    _gateway: Option<bool>,
-    #[serde(rename = "oidc")]
-    _oidc: Option<bool>,
 }
+
+/// The subtables.
+const SUBTABLES: &[&str] = &["keys", "open_webui", "gateway", "oidc"];
+
+const RULES: SectionRules = SectionRules {
+    optional: &[],
+    empty: &[],
+    secrets: &[],
+    groups: &[],
+    others: SUBTABLES,
+};
 
 /// The section before the listen address is known.
 #[derive(Debug)]
@@ -69,13 +71,11 @@ pub(in crate::config) fn read(
 ) -> Draft {
     let mut draft = Draft::default();
     let mut keys = Keys::default();
-    let sections = ["keys", "open_webui", "gateway", "oidc"];
-    for (name, (at, table)) in sections
-        .into_iter()
-        .filter_map(|name| Some((name, section(reader, &mut table, name)?)))
-        .collect::<Vec<_>>()
-    {
-        match name {
+    for name in SUBTABLES {
+        let Some((at, table)) = section(reader, &mut table, name) else {
+            continue;
+        };
+        match *name {
             "keys" => {
                 for (name, value) in table {
                     keys.read(reader, name.get_ref(), value);
@@ -92,7 +92,7 @@ pub(in crate::config) fn read(
             }
         }
     }
-    let rest: Option<IdentityTable> = reader.table("identity", span, table);
+    let (rest, _notes) = reader.section::<IdentityTable>("identity", span, table, &RULES);
     draft.anonymous = rest.and_then(|rest| rest.anonymous);
     warn_of_unsigned(reader, &draft, &keys);
     for (name, reason) in keys.off {

@@ -1,68 +1,69 @@
 //! `[identity.gateway]`: a gateway in front of the bridge names the user in headers.
 
-use std::net::IpAddr;
-
-use ipnet::IpNet;
 use serde::Deserialize;
-use toml::{Spanned, de::DeTable};
+use toml::de::DeTable;
 
 use crate::config::{
     Gateway,
     diagnostic::Span,
-    reader::{Reader, Text},
-    setting::{Flag, List},
+    read::{
+        section::{SECRET_BYTES_MIN, SecretRule, SectionRules},
+        value,
+    },
+    reader::Reader,
 };
 
-/// The section in the file. Defaults are those of [`Gateway`].
+const RULES: SectionRules = SectionRules {
+    optional: &[
+        "secret_header",
+        "email_header",
+        "groups_header",
+        "admin_header",
+        "workspace_header",
+    ],
+    empty: &["enabled", "trusted_peers"],
+    secrets: &[SecretRule {
+        key: "secret",
+        variable: "GATEWAY_SECRET",
+        bytes_min: SECRET_BYTES_MIN,
+    }],
+    groups: &[],
+    others: &["enabled"],
+};
+
+/// The switch of the section.
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct GatewayTable {
-    enabled: Option<Spanned<Flag>>,
-    trusted_peers: Option<Spanned<List>>,
-    secret: Option<Text>,
-    secret_header: Option<Text>,
-    email_header: Option<Text>,
-    groups_header: Option<Text>,
-    admin_header: Option<Text>,
-    workspace_header: Option<Text>,
-    strips_headers: bool,
-    ignore_credentials: bool,
+#[serde(default)]
+struct GatewaySwitch {
+    #[serde(deserialize_with = "value::flag")]
+    enabled: bool,
 }
 
 /// Reads the section. Mistakes are reported even if it is disabled.
-pub(super) fn read(reader: &mut Reader<'_>, span: &Span, table: DeTable<'_>) -> Option<Gateway> {
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    span: &Span,
+    mut table: DeTable<'_>,
+) -> Option<Gateway> {
+    let section = "identity.gateway";
     let before = reader.problems.len();
-    let table: GatewayTable = reader.table("identity.gateway", span, table)?;
-    let enabled = table.enabled.as_ref();
-    let is_on = enabled.map_or(Some(false), |flag| reader.flag("enabled", flag));
-    let peers = table.trusted_peers.as_ref();
-    let trusted_peers = peers
-        .map(|list| read_peers(reader, list))
-        .unwrap_or_default();
-    let secret = table.secret.as_ref();
-    let secret = secret.and_then(|text| reader.secret("secret", "GATEWAY_SECRET", text)?.ok());
-    let mut header =
-        |key, text: &Option<Text>, default| reader.header_name(key, text.as_ref(), default);
-    let gateway = Gateway {
-        trusted_peers,
-        secret,
-        secret_header: header("secret_header", &table.secret_header, "x-gateway-secret"),
-        email_header: header("email_header", &table.email_header, "x-user-email"),
-        groups_header: header("groups_header", &table.groups_header, "x-user-groups"),
-        admin_header: header("admin_header", &table.admin_header, "x-user-admin"),
-        workspace_header: header("workspace_header", &table.workspace_header, "x-tenant-id"),
-        strips_headers: table.strips_headers,
-        ignore_credentials: table.ignore_credentials,
-    };
-    if is_on != Some(true) {
-        if is_on == Some(false) {
+    let switch: DeTable<'_> = table.remove_entry("enabled").into_iter().collect();
+    let at = switch
+        .values()
+        .next()
+        .map_or_else(|| span.clone(), toml::Spanned::span);
+    let (switch, _notes) = reader.section::<GatewaySwitch>(section, span, switch, &RULES);
+    let is_known = !reader.problems.has_errors_since(before);
+    let (gateway, notes) = reader.section::<Gateway>(section, span, table, &RULES);
+    if !switch.unwrap_or_default().enabled {
+        if is_known {
             reader.turn_off("a gateway's headers", "`enabled` is false".to_owned());
         }
         return None;
     }
-    let at = enabled.map_or_else(|| span.clone(), Spanned::span);
-    if !reader.problems.has_errors_since(before) {
-        refuse_open_gateway(reader, &gateway, &at, peers.map(Spanned::span));
+    let gateway = gateway?;
+    if notes.is_whole(reader) {
+        refuse_open_gateway(reader, &gateway, &at, notes.at("trusted_peers").cloned());
     }
     Some(gateway)
 }
@@ -94,27 +95,4 @@ fn refuse_open_gateway(reader: &mut Reader<'_>, gateway: &Gateway, at: &Span, pe
             )
             .hint("write the gateway's own address or network, or set `secret` too");
     }
-}
-
-fn read_peers(reader: &mut Reader<'_>, list: &Spanned<List>) -> Vec<IpNet> {
-    let mut peers = Vec::new();
-    for word in reader.words(list) {
-        let text = word.get_ref();
-        let net = text
-            .parse::<IpNet>()
-            .ok()
-            .or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
-        if let Some(net) = net {
-            peers.push(net.trunc());
-        } else {
-            reader
-                .problems
-                .error(
-                    &word.span(),
-                    format!("`trusted_peers`: `{text}` is neither an address nor a network"),
-                )
-                .hint("write `\"10.0.0.7\"` or `\"172.16.0.0/12\"`; names are not looked up");
-        }
-    }
-    peers
 }

@@ -7,26 +7,48 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use crate::config::{
-    ApiKey, DEFAULT_WORKSPACE, KeyText,
-    diagnostic::Span,
-    reader::{Reader, Text},
-    setting::{List, plain},
+use crate::{
+    config::{
+        ApiKey, DEFAULT_WORKSPACE, KeyText,
+        diagnostic::Span,
+        read::{
+            section::{SECRET_BYTES_MIN, SecretRule, SectionRules},
+            value::{self, BadValue, KEY, parsed},
+        },
+        reader::Reader,
+    },
+    name::is_hidden,
+    secret::Secret,
 };
-use crate::name::is_hidden;
 
 /// The table in the file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct KeyTable {
     /// The text that a caller sends. A blank value disables the key.
-    key: Option<Text>,
+    #[serde(deserialize_with = "value::secret")]
+    key: Option<Secret>,
     /// Its SHA-256 in hexadecimal, instead of the text.
-    key_sha256: Option<Text>,
-    groups: Option<Spanned<List>>,
-    forwards: Option<bool>,
-    workspace: Option<Text>,
+    #[serde(deserialize_with = "key_sha256")]
+    key_sha256: Option<[u8; 32]>,
+    #[serde(deserialize_with = "value::words")]
+    groups: Vec<String>,
+    forwards: bool,
+    #[serde(deserialize_with = "workspace")]
+    workspace: Option<String>,
 }
+
+const RULES: SectionRules = SectionRules {
+    optional: &["key_sha256", "workspace"],
+    empty: &["groups"],
+    secrets: &[SecretRule {
+        key: "key",
+        variable: "MCP_API_KEY",
+        bytes_min: SECRET_BYTES_MIN,
+    }],
+    groups: &[],
+    others: &[],
+};
 
 /// The enabled keys, and why the others are disabled.
 #[derive(Debug, Default)]
@@ -69,24 +91,19 @@ impl Keys {
             return;
         }
         let section = format!("identity.keys.{name}");
-        let before = reader.problems.len();
-        let Some(table) = reader.table::<KeyTable>(&section, at, table) else {
-            return;
-        };
-        let text = match (&table.key, &table.key_sha256) {
+        let (table, notes) = reader.section::<KeyTable>(&section, at, table, &RULES);
+        let table = table.unwrap_or_default();
+        let text = match (notes.at("key"), notes.at("key_sha256")) {
             (Some(text), None) | (None, Some(text)) => text,
             (Some(_), Some(hash)) => {
                 reader
                     .problems
-                    .error(
-                        &hash.span(),
-                        "a key has either `key` or `key_sha256`, not both",
-                    )
+                    .error(hash, "a key has either `key` or `key_sha256`, not both")
                     .hint("keep `key_sha256`, so that the file contains no secret");
                 return;
             }
             (None, None) => {
-                if reader.problems.len() == before {
+                if notes.is_whole(reader) {
                     reader
                         .problems
                         .error(at, format!("`[{section}]` has no `key`"))
@@ -95,41 +112,28 @@ impl Keys {
                 return;
             }
         };
-        let setting = if table.key.is_some() {
-            reader
-                .secret("key", "MCP_API_KEY", text)
-                .map(|setting| setting.map(KeyText::Plain))
-        } else {
-            read_hash(reader, text)
-        };
-        let key = match setting {
-            Some(Ok(key)) => key,
-            Some(Err(reason)) => {
-                self.off.push((name.to_owned(), reason));
+        let key = match (table.key, table.key_sha256) {
+            (Some(key), _) => KeyText::Plain(key),
+            (None, Some(hash)) => KeyText::Sha256(hash),
+            (None, None) => {
+                let why = notes.why_blank("key").or(notes.why_blank("key_sha256"));
+                self.off
+                    .extend(why.map(|why| (name.to_owned(), why.clone())));
                 return;
             }
-            None => return,
         };
-        self.warn_of_twin(reader, name, &key, &text.span());
-        let forwards = table.forwards.unwrap_or(false);
-        if forwards && self.forwarder.is_none() {
+        self.warn_of_twin(reader, name, &key, text);
+        if table.forwards && self.forwarder.is_none() {
             self.forwarder = Some((name.to_owned(), at.clone()));
-        }
-        let groups = table.groups.map(|list| plain(reader.words(&list)));
-        let workspace = table.workspace.as_ref();
-        let workspace = workspace.and_then(|text| reader.optional(text)?.ok());
-        if let Some(all) = workspace.as_ref().filter(|text| *text.get_ref() == "*") {
-            reader
-                .problems
-                .error(&all.span(), "`workspace`: `*` is not a valid workspace")
-                .hint("write a name, or leave `workspace` out for `default`");
         }
         self.on.push(ApiKey {
             name: name.to_owned(),
             key,
-            groups: groups.unwrap_or_default(),
-            forwards,
-            workspace: workspace.map_or_else(|| DEFAULT_WORKSPACE.to_owned(), Text::into_inner),
+            groups: table.groups,
+            forwards: table.forwards,
+            workspace: table
+                .workspace
+                .unwrap_or_else(|| DEFAULT_WORKSPACE.to_owned()),
         });
     }
 
@@ -164,22 +168,20 @@ pub(crate) fn check_key_name(name: &str) -> Result<(), String> {
     ))
 }
 
-fn read_hash(reader: &mut Reader<'_>, text: &Text) -> Option<Result<KeyText, String>> {
-    let text = match reader.optional(text)? {
-        Ok(text) => text,
-        Err(reason) => return Some(Err(reason)),
+parsed! {
+    /// Reads the hash of a key.
+    key_sha256 -> Option<[u8; 32]> = |text| unhex(text).map(Some).ok_or_else(|| {
+        let hint = "`printf %s \"$KEY\" | sha256sum` prints them";
+        BadValue::new(format!("{KEY} is made of 64 hexadecimal digits"), hint)
+    });
+    /// Reads the workspace of a key.
+    workspace -> Option<String> = |text| match text {
+        "*" => {
+            let hint = format!("write a name, or leave {KEY} out for `default`");
+            Err(BadValue::new(format!("{KEY}: `*` is not a valid workspace"), hint))
+        }
+        text => Ok(Some(text.to_owned())),
     };
-    if let Some(hash) = unhex(text.get_ref()) {
-        return Some(Ok(KeyText::Sha256(hash)));
-    }
-    reader
-        .problems
-        .error(
-            &text.span(),
-            "`key_sha256` is made of 64 hexadecimal digits",
-        )
-        .hint("`printf %s \"$KEY\" | sha256sum` prints them");
-    None
 }
 
 fn unhex(text: &str) -> Option<[u8; 32]> {

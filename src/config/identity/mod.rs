@@ -3,8 +3,8 @@
 mod draft;
 mod gateway;
 mod keys;
-mod oidc;
-mod open_webui;
+pub(super) mod oidc;
+pub(super) mod open_webui;
 
 #[cfg(test)]
 mod tests;

@@ -41,11 +41,16 @@ impl BadValue {
         Self { message, hint }
     }
 
-    /// Takes serde's message apart: the message and the hint. `None` if it is a message of serde itself.
-    pub(in crate::config) fn of_serde(message: &str, key: &str) -> Option<(String, String)> {
+    /// Takes serde's message apart: the message, and the hint if there is one. `None` if it is a message of
+    /// serde itself.
+    pub(in crate::config) fn of_serde(
+        message: &str,
+        key: &str,
+    ) -> Option<(String, Option<String>)> {
         let (message, hint) = message.split_once(HINT)?;
         let key = format!("`{key}`");
-        Some((message.replace(KEY, &key), hint.replace(KEY, &key)))
+        let hint = (!hint.is_empty()).then(|| hint.replace(KEY, &key));
+        Some((message.replace(KEY, &key), hint))
     }
 }
 
@@ -96,8 +101,6 @@ impl<T, F: Fn(&str) -> Parsed<T>> de::Visitor<'_> for TextVisitor<F> {
 parsed! {
     /// Reads a secret.
     secret -> Option<Secret> = |text| Ok(Some(Secret::new(text)));
-    /// Reads any text.
-    text -> Option<String> = |text| Ok(Some(text.to_owned()));
     /// Reads the name of a header.
     header_name -> HeaderName = |text| {
         HeaderName::from_bytes(text.as_bytes()).map_err(|_| {
@@ -122,12 +125,7 @@ pub(in crate::config) fn duration<'de, const MOST: u64, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Duration, D::Error> {
     parse(deserializer, |text| {
-        let most = Duration::from_secs(MOST);
-        let duration = duration_up_to(text, most)?;
-        let refused = || Err(not_within(most));
-        (!duration.is_zero())
-            .then_some(duration)
-            .map_or_else(refused, Ok)
+        duration_within(text, Duration::from_secs(MOST))
     })
 }
 
@@ -136,6 +134,14 @@ pub(in crate::config) fn some_duration<'de, const MOST: u64, D: Deserializer<'de
     deserializer: D,
 ) -> Result<Option<Duration>, D::Error> {
     duration::<MOST, D>(deserializer).map(Some)
+}
+
+/// Parses a duration, which must be more than zero.
+pub(in crate::config) fn duration_within(text: &str, most: Duration) -> Parsed<Duration> {
+    match duration_up_to(text, most)? {
+        Duration::ZERO => Err(not_within(most)),
+        duration => Ok(duration),
+    }
 }
 
 /// Parses a duration, which may be zero.
