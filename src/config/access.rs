@@ -10,7 +10,7 @@ use super::{
     Access, Bridge, SeedGrant, SeedGroup,
     diagnostic::{Span, nearest},
     read::{
-        section::SectionRules,
+        section::{SectionRules, keys_of},
         value::{BadValue, KEY, glob, list_of, parsed, words_of},
     },
     reader::Reader,
@@ -21,11 +21,8 @@ use crate::name::{BridgeName, is_hidden};
 const NAME_BYTES_MAX: usize = 255;
 
 const RULES: SectionRules = SectionRules {
-    optional: &[],
     empty: &["admin_groups", "default_groups", "admins"],
-    secrets: &[],
-    groups: &[],
-    others: &["groups"],
+    ..SectionRules::NONE
 };
 
 /// Reads the section. The names of bridges in the file help to detect typos.
@@ -36,6 +33,8 @@ pub(super) fn read(
     bridges: &[Bridge],
 ) -> Access {
     let is_configured = !table.is_empty();
+    let known = [keys_of::<Access>(), &["groups"]].concat();
+    reader.refuse_unknown("access", &mut table, &known);
     let groups = table.remove_entry("groups");
     let groups = groups.map(|(_, groups)| read_groups(reader, groups, bridges));
     let (access, _notes) = reader.section::<Access>("access", span, table, &RULES);
@@ -189,8 +188,8 @@ fn read_grant(
             .error(&tools.span(), "`tools` is empty")
             .hint("leave `tools` out to allow all tools, or remove the grant to allow none");
     }
-    let rules = SectionRules::default();
-    let (grant, notes) = reader.section::<SeedGrant>("access.groups", span, table, &rules);
+    let rules = &SectionRules::NONE;
+    let (grant, notes) = reader.section::<SeedGrant>("access.groups", span, table, rules);
     let Some(at) = notes.at("bridge") else {
         if notes.is_whole(reader) {
             reader

@@ -24,9 +24,7 @@ const RETENTION_MAX: Duration = Duration::from_hours(24 * 366 * 100);
 const RULES: SectionRules = SectionRules {
     optional: &["journal"],
     empty: &["enabled"],
-    secrets: &[],
-    groups: &[],
-    others: &[],
+    ..SectionRules::NONE
 };
 
 /// Reads the section.

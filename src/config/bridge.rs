@@ -1,18 +1,22 @@
 //! `[bridges.NAME]`: one server, from a TOML table or an entry of `mcpServers`.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use toml::Spanned;
+use toml::{Spanned, de::DeTable};
 
 use super::{
-    Bridge, CredentialKind, Disabled, OAuthGrant, Transport,
+    Bridge, CredentialKind, Disabled, OAuthGrant, ToolFilter, Transport, VariableNames,
     credentials::{BasicTable, OAuthTable},
     diagnostic::Span,
+    read::{
+        section::{SectionRules, keys_of, take},
+        value::{BadValue, KEY, parsed},
+    },
     reader::{Reader, Scalar, Text},
     resolver::{Resolver, Switch},
     setting::{Flag, List},
-    tool_names::{filter, names},
+    tool_names::{compile, names},
     transport,
     with_key::{self, KeyTable},
 };
@@ -21,21 +25,25 @@ use crate::name::{BridgeName, is_hidden};
 /// The longest `title`, in characters: it stands in one line of a list.
 const TITLE_CHARS_MAX: usize = 100;
 
-/// The defaults of the fields that [`Bridge`] documents.
-pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_mins(1);
-pub(super) const TIMEOUT: Duration = Duration::from_mins(5);
-pub(super) const CONCURRENCY: usize = 64;
-pub(super) const QUEUE: usize = 256;
-pub(super) const SESSIONS: usize = 64;
-pub(super) const SESSION_IDLE: Duration = Duration::from_mins(10);
+/// All keys of a bridge: those of [`Bridge`], [`ToolFilter`] and [`BridgeTable`].
+const KEYS: &str = "enabled title description command args env inherit_env cwd user url transport headers \
+    basic_auth oauth pass_headers credential sessions_max session_idle protocol connect_timeout timeout \
+    concurrency queue calls_per_minute lazy idle_stop tools_allow tools_deny rename aliases embed_html \
+    file_links progress unknown_arguments with_key";
 
-/// As it stands in the file. Defaults are those of [`Bridge`].
+const RULES: SectionRules = SectionRules {
+    optional: &["title"],
+    missing_turns_off: true,
+    ..SectionRules::NONE
+};
+
+/// The keys that depend on each other: how the server is reached, with which credentials, and the names of its
+/// tools. Their references are replaced while they are read, because it depends on other keys what a missing
+/// one means.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct BridgeTable {
     pub(super) enabled: Option<Spanned<Flag>>,
-    pub(super) title: Option<Text>,
-    pub(super) description: Option<Text>,
     pub(super) command: Option<Text>,
     pub(super) args: Option<Vec<Text>>,
     pub(super) env: BTreeMap<Text, Text>,
@@ -49,41 +57,50 @@ pub(super) struct BridgeTable {
     pub(super) oauth: Option<Spanned<OAuthTable>>,
     pub(super) pass_headers: Option<Spanned<List>>,
     pub(super) credential: Option<Text>,
-    pub(super) sessions_max: Option<Spanned<Scalar>>,
-    pub(super) session_idle: Option<Text>,
     pub(super) protocol: Option<Text>,
-    pub(super) connect_timeout: Option<Text>,
-    pub(super) timeout: Option<Text>,
-    pub(super) concurrency: Option<Spanned<Scalar>>,
-    pub(super) queue: Option<Spanned<Scalar>>,
-    pub(super) calls_per_minute: Option<Spanned<Scalar>>,
-    pub(super) lazy: Option<bool>,
-    pub(super) idle_stop: Option<Text>,
-    pub(super) tools_allow: Option<Vec<Text>>,
-    pub(super) tools_deny: Option<Vec<Text>>,
     pub(super) rename: BTreeMap<Text, Text>,
     pub(super) aliases: BTreeMap<Text, Text>,
-    pub(super) embed_html: Option<bool>,
-    pub(super) file_links: Option<bool>,
-    pub(super) progress: Option<bool>,
-    pub(super) unknown_arguments: Option<Text>,
     pub(super) with_key: Option<Spanned<KeyTable>>,
     /// Whether a key was left out because it did not fit, and has been reported.
     #[serde(skip)]
     pub(super) is_partial: bool,
 }
 
+/// Reads one bridge of `bridges.toml`, given the positions of its name and of its table.
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    name: BridgeName,
+    section: &str,
+    [at, span]: [&Span; 2],
+    mut settings: DeTable<'_>,
+) -> Bridge {
+    let before = reader.problems.len();
+    let known: Vec<&str> = KEYS.split(' ').collect();
+    reader.refuse_unknown(section, &mut settings, &known);
+    let own = take(&mut settings, keys_of::<BridgeTable>());
+    let table = reader.table::<BridgeTable>(section, span, own);
+    let mut table = table.unwrap_or_default();
+    table.is_partial = reader.problems.len() > before;
+    table.resolve(name, at, settings, reader)
+}
+
 impl BridgeTable {
-    /// Validates and resolves one bridge. Problems are reported and the rest is still resolved. After a
-    /// problem, the configuration is rejected (native) or the bridge is off (mcpo).
+    /// Validates and resolves one bridge. `settings` are its other keys. Problems are reported and the rest is
+    /// still resolved. After a problem, the configuration is rejected (native) or the bridge is off (mcpo).
     pub(super) fn resolve(
         mut self,
         name: BridgeName,
         at: &Span,
+        mut settings: DeTable<'_>,
         reader: &mut Reader<'_>,
     ) -> Bridge {
         let first_problem = reader.problems.len();
         reader.variables.clear();
+        let lists = take(&mut settings, keys_of::<ToolFilter>());
+        let (bridge, notes) = reader.section::<Bridge>("bridges", at, settings, &RULES);
+        let (tools, list_notes) = reader.section::<ToolFilter>("bridges", at, lists, &RULES);
+        let mut tools = tools.unwrap_or_default();
+        compile(reader, &mut tools);
         let mut resolver = Resolver {
             reader,
             missing: Vec::new(),
@@ -91,26 +108,10 @@ impl BridgeTable {
             key_missing: Vec::new(),
         };
         let resolver = &mut resolver;
-        let title = title(resolver, self.title.take());
-        let description = self
-            .description
-            .take()
-            .and_then(|text| resolver.expand(&text));
-        let connect_timeout = resolver.duration("connect_timeout", self.connect_timeout.take());
-        let timeout = resolver.duration("timeout", self.timeout.take());
-        let idle_stop = resolver.duration("idle_stop", self.idle_stop.take());
-        let concurrency = resolver.count("concurrency", self.concurrency.take(), 1);
-        let queue = resolver.count("queue", self.queue.take(), 0);
-        let calls_per_minute = resolver.per_minute(self.calls_per_minute.take());
-        let tools = filter(resolver, self.tools_allow.take(), self.tools_deny.take());
+        for why in notes.missing.into_iter().chain(list_notes.missing) {
+            resolver.miss(why);
+        }
         let (rename, aliases) = names(resolver, &self.rename, &self.aliases);
-        let lazy = self.lazy.unwrap_or(false);
-        let embed_html = self.embed_html.unwrap_or(false);
-        let file_links = self.file_links.unwrap_or(false);
-        let progress = self.progress;
-        let unknown_arguments = resolver.unknown_arguments(self.unknown_arguments.as_ref());
-        let sessions_max = resolver.count("sessions_max", self.sessions_max.take(), 1);
-        let session_idle = resolver.duration("session_idle", self.session_idle.take());
         let switch = resolver.switch(self.enabled.take());
         let credential = resolver.credential(self.credential.as_ref());
         let credential = with_key::choose(resolver, &mut self, credential);
@@ -127,30 +128,16 @@ impl BridgeTable {
         let waits_for_login = is_awaited.then(|| reason_to_wait(&name, &resolver.keys_missing));
         let mut bridge = Bridge {
             name,
-            title,
-            description: description.map(Text::into_inner),
             transport,
             kind,
-            connect_timeout: connect_timeout.unwrap_or(CONNECT_TIMEOUT),
-            timeout: timeout.unwrap_or(TIMEOUT),
-            concurrency: concurrency.unwrap_or(CONCURRENCY),
-            queue: queue.unwrap_or(QUEUE),
-            calls_per_minute,
-            lazy,
-            idle_stop,
             tools,
             rename,
             aliases,
-            embed_html,
-            file_links,
-            progress,
-            unknown_arguments,
             is_enabled,
             credential,
-            sessions_max: sessions_max.unwrap_or(SESSIONS),
-            session_idle: session_idle.unwrap_or(SESSION_IDLE),
             waits_for_login,
-            variables: std::mem::take(&mut reader.variables),
+            variables: VariableNames(std::mem::take(&mut reader.variables)),
+            ..bridge.unwrap_or_default()
         };
         if reader.lenient
             && let Some(reason) = reader.problems.soften(first_problem)
@@ -162,26 +149,20 @@ impl BridgeTable {
     }
 }
 
-/// Returns the display name; `None` if it is not set, blank, or invalid (then the problem is reported).
-fn title(resolver: &mut Resolver<'_, '_>, written: Option<Text>) -> Option<String> {
-    let text = resolver.optional(&written?)?.ok()?;
-    let title = text.get_ref();
-    let (problem, hint) = if title.chars().any(|it| is_hidden(it) || it.is_control()) {
-        (
-            "`title` has a character that cannot be seen".to_owned(),
-            "write one line of plain text",
-        )
-    } else if title.chars().count() > TITLE_CHARS_MAX {
-        (
-            format!("`title` has more than {TITLE_CHARS_MAX} characters"),
-            "shorten it, and put the rest into `description`",
-        )
-    } else {
-        return Some(text.into_inner());
+parsed! {
+    /// Reads the display name.
+    title -> Option<String> = |title| {
+        if title.chars().any(|it| is_hidden(it) || it.is_control()) {
+            let hint = "write one line of plain text";
+            return Err(BadValue::new(format!("{KEY} has a character that cannot be seen"), hint));
+        }
+        if title.chars().count() > TITLE_CHARS_MAX {
+            let hint = "shorten it, and put the rest into `description`";
+            let message = format!("{KEY} has more than {TITLE_CHARS_MAX} characters");
+            return Err(BadValue::new(message, hint));
+        }
+        Ok(Some(title.to_owned()))
     };
-    let problems = &mut resolver.reader.problems;
-    problems.error(&text.span(), problem).hint(hint);
-    None
 }
 
 /// A bridge with something missing is off; one with an error has been reported, and its reason

@@ -9,52 +9,70 @@ use std::{
 
 use globset::GlobSet;
 use http::HeaderName;
+use serde::Deserialize;
 use url::Url;
 
-use super::OAuth;
-use super::RunAs;
+use super::{
+    OAuth, RunAs, bridge,
+    naming::nearest_name,
+    read::value::{self, WordSetting, YEAR},
+};
 use crate::{
     name::{BridgeName, ToolName},
     secret::Secret,
 };
 
 /// `[bridges.NAME]`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each is a switch of its own in the table"
 )]
 pub struct Bridge {
     /// The key of the table.
+    #[serde(skip)]
     pub name: BridgeName,
     /// What people read in place of the name. Default: the server's own name, else the bridge's.
+    #[serde(deserialize_with = "bridge::title")]
     pub title: Option<String>,
     /// What people read in lists. Default: the server's own words.
     pub description: Option<String>,
     /// How to reach the server, or why the bridge is off.
+    #[serde(skip)]
     pub transport: Result<Transport, Disabled>,
     /// How the server is reached, also while the bridge is off.
+    #[serde(skip)]
     pub kind: TransportKind,
     /// How long a connect, handshake and tool list included, may take. Default 60 s (a first
     /// `npx` downloads).
+    #[serde(deserialize_with = "value::duration::<YEAR, _>")]
     pub connect_timeout: Duration,
     /// The timeout of a call. Default 5 min.
+    #[serde(deserialize_with = "value::duration::<YEAR, _>")]
     pub timeout: Duration,
     /// The maximum number of concurrent calls. Default 64.
+    #[serde(deserialize_with = "value::count::<1, _>")]
     pub concurrency: usize,
     /// The maximum number of queued calls. Further calls get 503. Default 256.
+    #[serde(deserialize_with = "value::count::<0, _>")]
     pub queue: usize,
     /// The limit of calls per minute for all callers together. Further calls get 429. Default: no limit.
+    #[serde(deserialize_with = "value::per_minute")]
     pub calls_per_minute: Option<NonZeroU32>,
     /// Connect at the start only to read the tools, then disconnect until the first call. Default false.
     pub lazy: bool,
     /// End the session after this time without a call. The next call reconnects. Default never.
+    #[serde(deserialize_with = "value::some_duration::<YEAR, _>")]
     pub idle_stop: Option<Duration>,
     /// The tools to publish.
+    #[serde(skip)]
     pub tools: ToolFilter,
     /// The server's name for each new name.
+    #[serde(skip)]
     pub rename: BTreeMap<ToolName, ToolName>,
     /// The server's name for each second name. Second names are callable but not listed.
+    #[serde(skip)]
     pub aliases: BTreeMap<ToolName, ToolName>,
     /// HTML resources are answered as `text/html`. Default false.
     pub embed_html: bool,
@@ -64,20 +82,27 @@ pub struct Bridge {
     /// `[identity.open_webui]`.
     pub progress: Option<bool>,
     /// How to treat arguments that a tool's schema does not define. Default: they are passed on.
+    #[serde(deserialize_with = "value::word")]
     pub unknown_arguments: UnknownArguments,
     /// Whether the configuration enables the bridge. `transport` may still lack a value.
+    #[serde(skip)]
     pub is_enabled: bool,
     /// Whose credentials the calls carry. Default: the bridge's own.
+    #[serde(skip)]
     pub credential: CredentialKind,
     /// The maximum number of concurrent sessions of groups or callers. Default 64.
+    #[serde(deserialize_with = "value::count::<1, _>")]
     pub sessions_max: usize,
     /// Such a session ends after this time without a call. Default 10 min.
+    #[serde(deserialize_with = "value::duration::<YEAR, _>")]
     pub session_idle: Duration,
     /// Why it is off until a user logs in for all callers (`enabled = "auto"`, OAuth in use):
     /// `LINEAR_API_KEY is not set, and no user has logged in: mcp-bridge login linear`.
+    #[serde(skip)]
     pub waits_for_login: Option<String>,
-    /// The variables that its table refers to, set or not.
-    pub variables: BTreeSet<String>,
+    /// The variables that its table refers to.
+    #[serde(skip)]
+    pub variables: VariableNames,
 }
 
 /// How to treat arguments that a tool's schema does not define, unless the schema allows additional ones.
@@ -90,61 +115,49 @@ pub enum UnknownArguments {
     Refuse,
 }
 
-impl PartialEq for Bridge {
-    fn eq(&self, other: &Self) -> bool {
-        // Exhaustive on purpose: a new field must be compared, or a reload would miss its change.
-        let Self {
-            name,
-            title,
-            description,
-            transport,
-            kind,
-            connect_timeout,
-            timeout,
-            concurrency,
-            queue,
-            calls_per_minute,
-            lazy,
-            idle_stop,
-            tools,
-            rename,
-            aliases,
-            embed_html,
-            file_links,
-            progress,
-            unknown_arguments,
-            is_enabled,
-            credential,
-            sessions_max,
-            session_idle,
-            waits_for_login,
-            // They change nothing of how the bridge runs: what they stand for is compared above.
-            variables: _,
-        } = self;
-        *name == other.name
-            && *title == other.title
-            && *description == other.description
-            && *transport == other.transport
-            && *kind == other.kind
-            && *connect_timeout == other.connect_timeout
-            && *timeout == other.timeout
-            && *concurrency == other.concurrency
-            && *queue == other.queue
-            && *calls_per_minute == other.calls_per_minute
-            && *lazy == other.lazy
-            && *idle_stop == other.idle_stop
-            && *tools == other.tools
-            && *rename == other.rename
-            && *aliases == other.aliases
-            && *embed_html == other.embed_html
-            && *file_links == other.file_links
-            && *progress == other.progress
-            && *unknown_arguments == other.unknown_arguments
-            && *is_enabled == other.is_enabled
-            && *credential == other.credential
-            && *sessions_max == other.sessions_max
-            && *session_idle == other.session_idle
-            && *waits_for_login == other.waits_for_login
+impl Default for Bridge {
+    /// A bridge without a server, which is off.
+    fn default() -> Self {
+        Self {
+            name: nearest_name(""),
+            title: None,
+            description: None,
+            transport: Err(Disabled("its configuration has an error".to_owned())),
+            kind: TransportKind::Unknown,
+            connect_timeout: Duration::from_mins(1),
+            timeout: Duration::from_mins(5),
+            concurrency: 64,
+            queue: 256,
+            calls_per_minute: None,
+            lazy: false,
+            idle_stop: None,
+            tools: ToolFilter::default(),
+            rename: BTreeMap::new(),
+            aliases: BTreeMap::new(),
+            embed_html: false,
+            file_links: false,
+            progress: None,
+            unknown_arguments: UnknownArguments::Pass,
+            is_enabled: true,
+            credential: CredentialKind::Shared,
+            sessions_max: 64,
+            session_idle: Duration::from_mins(10),
+            waits_for_login: None,
+            variables: VariableNames::default(),
+        }
+    }
+}
+
+/// The variables that the table of a bridge refers to, set or not.
+///
+/// All of them are equal for a reload: they change nothing of how the bridge runs, because the values that they
+/// stand for are compared.
+#[derive(Debug, Clone, Default)]
+pub struct VariableNames(pub BTreeSet<String>);
+
+impl PartialEq for VariableNames {
+    fn eq(&self, _other: &Self) -> bool {
+        true
     }
 }
 
@@ -155,7 +168,7 @@ impl Bridge {
             Ok(Transport::Stdio(stdio)) => stdio.inherit_env,
             Ok(Transport::Remote(_)) | Err(_) => false,
         };
-        inherits || self.variables.contains(name)
+        inherits || self.variables.0.contains(name)
     }
 
     /// Returns why the configuration alone disables the bridge. A stored login may still enable it.
@@ -186,6 +199,11 @@ impl Bridge {
             Ok(Transport::Stdio(_)) | Err(_) => None,
         }
     }
+}
+
+impl WordSetting for UnknownArguments {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("pass", Self::Pass), ("refuse", Self::Refuse)];
 }
 
 /// Whose credentials the calls of a bridge carry.
@@ -325,16 +343,21 @@ pub enum Protocol {
 }
 
 /// Allow and deny globs over tool names.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct ToolFilter {
     /// The patterns as written, for the server's names. An empty list allows all tools.
+    #[serde(rename = "tools_allow", deserialize_with = "value::globs")]
     pub allow: Vec<String>,
     /// The patterns as written, for the server's names and the published ones, ignoring case. Deny takes
     /// precedence.
+    #[serde(rename = "tools_deny", deserialize_with = "value::caseless_globs")]
     pub deny: Vec<String>,
     /// The compiled `allow`.
+    #[serde(skip)]
     pub allow_set: GlobSet,
     /// The compiled `deny`, in lower case.
+    #[serde(skip)]
     pub deny_set: GlobSet,
 }
 

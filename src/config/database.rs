@@ -35,7 +35,7 @@ const RULES: SectionRules = SectionRules {
         bytes_min: 0,
     }],
     groups: &[("redis", &["redis_url", "redis_prefix"])],
-    others: &[],
+    ..SectionRules::NONE
 };
 
 /// Reads the section.

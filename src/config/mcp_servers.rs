@@ -10,7 +10,10 @@ use std::{
     path::Path,
 };
 
-use toml::Spanned;
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
 
 use super::{
     Bridge, Disabled, RemoteKind, Transport,
@@ -167,8 +170,8 @@ fn read_server(
         (None, false) => reader.problems.soften(before),
         (Some(_), _) => server.reason_off().map(str::to_owned),
     };
-    let table = table.unwrap_or_else(nothing);
-    let mut bridge = table.resolve(name, &entry.at, reader);
+    let (table, settings) = table.unwrap_or_else(nothing);
+    let mut bridge = table.resolve(name, &entry.at, settings, reader);
     if let Some(reason) = reason {
         let message = format!("server `{}` is off: {reason}", entry.name);
         reader.problems.warning(&entry.at, message);
@@ -186,32 +189,58 @@ fn read_server(
     Some(bridge)
 }
 
+/// A native table: the keys that depend on each other, and the other settings.
+type NativeTable = (BridgeTable, DeTable<'static>);
+
 /// The table of a server that cannot be reached. The problem is already reported.
-fn nothing() -> BridgeTable {
-    BridgeTable {
+fn nothing() -> NativeTable {
+    let table = BridgeTable {
         is_partial: true,
         ..BridgeTable::default()
+    };
+    (table, DeTable::new())
+}
+
+/// Adds a setting.
+fn insert(settings: &mut DeTable<'static>, key: &'static str, text: Option<Text>) {
+    if let Some(text) = text {
+        let key = Spanned::new(text.span(), key.into());
+        settings.insert(key, string(text));
     }
 }
 
+fn string(text: Text) -> Spanned<DeValue<'static>> {
+    Spanned::new(text.span(), DeValue::String(text.into_inner().into()))
+}
+
 /// Validates an entry as mcpo does and converts it to a native table.
-fn table(reader: &mut Reader<'_>, entry: &Entry<'_>, server: &Server) -> Option<BridgeTable> {
+fn table(reader: &mut Reader<'_>, entry: &Entry<'_>, server: &Server) -> Option<NativeTable> {
     let before = reader.problems.len();
     let mut denied = disabled_tools(reader, entry).unwrap_or_default();
     denied.extend(globs(entry, "tools_deny").unwrap_or_default());
+    let allowed = globs(entry, "tools_allow").unwrap_or_default();
+    let mut settings = DeTable::new();
+    for (key, texts) in [("tools_allow", allowed), ("tools_deny", denied)] {
+        let list = DeValue::Array(texts.into_iter().map(string).collect());
+        let at = entry.at.clone();
+        settings.insert(Spanned::new(at.clone(), key.into()), Spanned::new(at, list));
+    }
+    let description = entry.filled(reader, &["description"], Place::Other("description"));
+    insert(&mut settings, "description", description);
+    insert(&mut settings, "timeout", timeout(reader, entry));
+    insert(
+        &mut settings,
+        "connect_timeout",
+        entry.text(&["connect_timeout"]),
+    );
     let mut table = BridgeTable {
-        description: entry.filled(reader, &["description"], Place::Other("description")),
-        tools_allow: globs(entry, "tools_allow"),
-        tools_deny: Some(denied),
-        timeout: timeout(reader, entry),
-        connect_timeout: entry.text(&["connect_timeout"]),
         enabled: enabled(entry),
         is_partial: server.unusable.is_some(),
         ..BridgeTable::default()
     };
     check_forwarding(reader, entry);
     if server.unusable.is_some() {
-        return Some(table);
+        return Some((table, settings));
     }
     let kind = decide(reader, entry)?;
     table.oauth = oauth(reader, entry, kind);
@@ -236,7 +265,7 @@ fn table(reader: &mut Reader<'_>, entry: &Entry<'_>, server: &Server) -> Option<
         }
     }
     let failed = reader.problems.has_errors_since(before);
-    (!failed).then_some(table)
+    (!failed).then_some((table, settings))
 }
 
 /// Chooses between program and URL by mcpo's rules. There, a `url` without `type` means SSE. The bridge tries

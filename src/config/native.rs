@@ -9,8 +9,8 @@ use toml::{
 };
 
 use super::{
-    Bridge, Config, Diagnostic, Flavor, Limits, Severity, access, audit, bridge::BridgeTable,
-    contradictions, database, diagnostic::Span, identity, load::Overrides, naming::nearest_name,
+    Bridge, Config, Diagnostic, Flavor, Limits, Severity, access, audit, bridge, contradictions,
+    database, diagnostic::Span, identity, load::Overrides, naming::nearest_name,
     read::section::SectionRules, reader::Reader, server, telemetry,
 };
 use crate::name::{BadName, BridgeName};
@@ -54,8 +54,8 @@ pub(super) fn read(reader: &mut Reader<'_>, overrides: &Overrides) -> Config {
 
     let (mut server, listen) = server::read(reader, &server.0, server.1);
     server.listen = overrides.listen.unwrap_or(server.listen);
-    let rules = SectionRules::default();
-    let (limits, _notes) = reader.section::<Limits>("limits", &limits.0, limits.1, &rules);
+    let (limits, _notes) =
+        reader.section::<Limits>("limits", &limits.0, limits.1, &SectionRules::NONE);
     let telemetry = telemetry::read(reader, &telemetry.0, telemetry.1);
     let before = reader.problems.len();
     let database = database::read(reader, &database.0, database.1);
@@ -167,15 +167,11 @@ fn read_bridges(reader: &mut Reader<'_>, table: DeTable<'_>) -> Vec<Bridge> {
                 ));
             continue;
         };
+        // The rest of a bridge with an invalid name is checked too.
+        let known = name.clone().unwrap_or_else(|| nearest_name(written));
         let section = format!("bridges.{written}");
-        let before = reader.problems.len();
-        if let Some(mut table) = reader.table::<BridgeTable>(&section, &span, inner) {
-            table.is_partial = reader.problems.len() > before;
-            // The rest of a bridge with an invalid name is checked too.
-            let known = name.clone().unwrap_or_else(|| nearest_name(written));
-            let bridge = table.resolve(known, &key.span(), reader);
-            bridges.extend(name.is_some().then_some(bridge));
-        }
+        let bridge = bridge::read(reader, known, &section, [&key.span(), &span], inner);
+        bridges.extend(name.is_some().then_some(bridge));
     }
     bridges
 }

@@ -1,6 +1,6 @@
 //! Reads tables into plain structs, reports each problem, and resolves the values.
 
-use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf};
 
 use serde::{Deserialize, de};
 use toml::{
@@ -19,9 +19,6 @@ use crate::secret::Secret;
 
 /// A string with its position.
 pub(super) type Text = Spanned<String>;
-
-/// The maximum of all durations, which keeps calculations with clocks safe.
-const DURATION_MAX: Duration = Duration::from_hours(24 * 366);
 
 /// Keys of other programs, and the corresponding keys here.
 const FOREIGN_KEYS: &[(&str, &str)] = &[
@@ -228,116 +225,6 @@ impl Reader<'_> {
         });
     }
 
-    /// Reads `30s`, `5m`, `1h 30m`; must be more than zero.
-    pub(super) fn duration(&mut self, key: &str, text: &Text) -> Option<Duration> {
-        self.duration_up_to(key, text, DURATION_MAX)
-    }
-
-    /// The same with a given maximum.
-    pub(super) fn duration_up_to(
-        &mut self,
-        key: &str,
-        text: &Text,
-        most: Duration,
-    ) -> Option<Duration> {
-        let duration = self.duration_from_zero(key, text, most)?;
-        if duration.is_zero() {
-            self.not_within(key, text, most);
-            return None;
-        }
-        Some(duration)
-    }
-
-    /// The same, but zero is allowed.
-    pub(super) fn duration_from_zero(
-        &mut self,
-        key: &str,
-        text: &Text,
-        most: Duration,
-    ) -> Option<Duration> {
-        let written = text.get_ref().trim();
-        let Ok(duration) = humantime::parse_duration(written) else {
-            let hint = match written.parse::<u64>() {
-                Ok(seconds) => format!("write the unit: `\"{seconds}s\"`"),
-                Err(_) => "write `\"500ms\"`, `\"30s\"`, `\"5m\"` or `\"1h 30m\"`".to_owned(),
-            };
-            self.problems
-                .error(
-                    &text.span(),
-                    format!("`{key}`: `{written}` is not a valid duration"),
-                )
-                .hint(hint);
-            return None;
-        };
-        if duration > most {
-            self.not_within(key, text, most);
-            return None;
-        }
-        Some(duration)
-    }
-
-    /// Reports a duration that is too short or too long.
-    fn not_within(&mut self, key: &str, text: &Text, most: Duration) {
-        let most = span_of_time(most);
-        let words = format!("`{key}` must be more than zero and at most {most}");
-        self.problems
-            .error(&text.span(), words)
-            .hint(format!("leave `{key}` out for its default"));
-    }
-
-    /// Reads one of several words, ignoring case, dashes and underscores.
-    pub(super) fn choice<T: Copy>(
-        &mut self,
-        key: &str,
-        text: &Text,
-        choices: &[(&str, T)],
-    ) -> Option<T> {
-        let plain = |word: &str| word.to_lowercase().replace(['-', '_', ' '], "");
-        let written = text.get_ref();
-        let found = choices
-            .iter()
-            .find(|(word, _)| plain(word) == plain(written));
-        if let Some((_, choice)) = found {
-            return Some(*choice);
-        }
-        let words: Vec<_> = choices.iter().map(|(word, _)| *word).collect();
-        let hint = match nearest(written, words.iter().copied()) {
-            Some(word) => format!("did you mean `{word}`?"),
-            None => format!("write one of {}", list(&words)),
-        };
-        self.problems
-            .error(&text.span(), format!("`{key}`: there is no `{written}`"))
-            .hint(hint);
-        None
-    }
-
-    /// Reads a whole number, or a size such as `10 MiB`.
-    pub(super) fn count(
-        &mut self,
-        key: &str,
-        scalar: &Spanned<Scalar>,
-        least: usize,
-    ) -> Option<usize> {
-        let span = scalar.span();
-        let number = match scalar.get_ref() {
-            Scalar::Integer(number) => usize::try_from(*number).ok(),
-            Scalar::Text(text) => {
-                let text = self.required(&Spanned::new(span.clone(), text.clone()))?;
-                bytes(text.get_ref())
-            }
-        };
-        if let Some(number) = number.filter(|number| *number >= least) {
-            return Some(number);
-        }
-        self.problems
-            .error(
-                &span,
-                format!("`{key}` must be a whole number, at least {least}"),
-            )
-            .hint(format!("leave `{key}` out for its default"));
-        None
-    }
-
     /// Adds diagnostics that have their position already.
     pub(super) fn add_all(&mut self, diagnostics: Vec<Diagnostic>) {
         for diagnostic in diagnostics {
@@ -377,30 +264,6 @@ impl<'de> Deserialize<'de> for Scalar {
 
         deserializer.deserialize_any(Visitor)
     }
-}
-
-/// Describes a maximum.
-fn span_of_time(time: Duration) -> String {
-    match time.as_secs() / DURATION_MAX.as_secs() {
-        0 => humantime::format_duration(time).to_string(),
-        1 => "a year".to_owned(),
-        years => format!("{years} years"),
-    }
-}
-
-/// Reads `1024`, `64 KiB`, `10MiB`, `1 GiB`.
-fn bytes(text: &str) -> Option<usize> {
-    let text = text.trim();
-    let digits = text.trim_end_matches(|character: char| !character.is_ascii_digit());
-    let unit = text.strip_prefix(digits)?.trim();
-    let scale: usize = match unit.to_lowercase().as_str() {
-        "" | "b" => 1,
-        "kib" => 1 << 10,
-        "mib" => 1 << 20,
-        "gib" => 1 << 30,
-        _ => return None,
-    };
-    digits.parse::<usize>().ok()?.checked_mul(scale)
 }
 
 /// Returns the key whose value caused an error.

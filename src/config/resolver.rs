@@ -1,11 +1,9 @@
 //! [`Resolver`]: the values of one bridge, with their references replaced.
 
-use std::{num::NonZeroU32, time::Duration};
-
 use toml::Spanned;
 
 use super::{
-    CredentialKind, UnknownArguments,
+    CredentialKind,
     reader::{Reader, Scalar, Text},
     reference::Scope,
     setting::{Flag, List, Setting, is_blank, why_blank},
@@ -16,12 +14,6 @@ const CREDENTIALS: &[(&str, CredentialKind)] = &[
     ("shared", CredentialKind::Shared),
     ("group", CredentialKind::Group),
     ("caller", CredentialKind::Caller),
-];
-
-/// What `unknown_arguments` may say.
-const UNKNOWN_ARGUMENTS: &[(&str, UnknownArguments)] = &[
-    ("pass", UnknownArguments::Pass),
-    ("refuse", UnknownArguments::Refuse),
 ];
 
 /// Reads the strings of one bridge; a missing reference switches it off.
@@ -156,15 +148,6 @@ impl Resolver<'_, '_> {
         kind.unwrap_or(CredentialKind::Shared)
     }
 
-    pub(super) fn unknown_arguments(&mut self, text: Option<&Text>) -> UnknownArguments {
-        let said = text.and_then(|text| {
-            let text = self.expand(text)?;
-            let choices = UNKNOWN_ARGUMENTS;
-            self.reader.choice("unknown_arguments", &text, choices)
-        });
-        said.unwrap_or_default()
-    }
-
     /// The same for a string that others can see; a secret in it is worth a warning.
     pub(super) fn expand_visible(&mut self, text: &Text, danger: &str, hint: &str) -> Option<Text> {
         if let Some(expansion) = self.reader.expand(text) {
@@ -180,26 +163,6 @@ impl Resolver<'_, '_> {
             return self.expand(text);
         }
         None
-    }
-
-    pub(super) fn duration(&mut self, key: &str, text: Option<Text>) -> Option<Duration> {
-        let text = self.expand(&text?)?;
-        self.reader.duration(key, &text)
-    }
-
-    pub(super) fn count(
-        &mut self,
-        key: &str,
-        scalar: Option<Spanned<Scalar>>,
-        least: usize,
-    ) -> Option<usize> {
-        let scalar = self.scalar(scalar?)?;
-        self.reader.count(key, &scalar, least)
-    }
-
-    pub(super) fn per_minute(&mut self, scalar: Option<Spanned<Scalar>>) -> Option<NonZeroU32> {
-        let scalar = self.scalar(scalar?)?;
-        self.reader.per_minute("calls_per_minute", &scalar)
     }
 
     pub(super) fn scalar(&mut self, scalar: Spanned<Scalar>) -> Option<Spanned<Scalar>> {

@@ -27,10 +27,8 @@ pub(super) const CONNECTIONS_MIN: usize = 16;
 
 const RULES: SectionRules = SectionRules {
     optional: &["public_url"],
-    empty: &[],
-    secrets: &[],
     groups: &[("tls", &["tls_cert", "tls_key"])],
-    others: &[],
+    ..SectionRules::NONE
 };
 
 impl Default for Server {

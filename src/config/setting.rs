@@ -1,15 +1,16 @@
 //! Settings outside of bridges that may be blank: secrets that enable a way to authenticate, lists from one
 //! variable, and switches from a variable.
 
-use std::{fmt, num::NonZeroU32};
+use std::fmt;
 
-use globset::{Glob, GlobBuilder};
 use serde::{Deserialize, de};
 use toml::Spanned;
 use url::Url;
 
 use super::{
-    reader::{Reader, Scalar, Text},
+    diagnostic::Span,
+    read::value::{self, BadValue, Parsed},
+    reader::{Reader, Text},
     reference::Expansion,
 };
 
@@ -51,85 +52,38 @@ impl Reader<'_> {
             Flag::Plain(value) => return Some(*value),
             Flag::Text(text) => Spanned::new(flag.span(), text.clone()),
         };
-        let Ok(value) = self.optional(&text)? else {
+        let Ok(text) = self.optional(&text)? else {
             return Some(false);
         };
-        match value.get_ref().to_lowercase().as_str() {
-            "true" | "1" | "yes" | "on" => Some(true),
-            "false" | "0" | "no" | "off" => Some(false),
-            other => {
-                self.problems
-                    .error(
-                        &flag.span(),
-                        format!("`{key}`: `{other}` is neither true nor false"),
-                    )
-                    .hint("write `true` or `false`");
-                None
-            }
-        }
+        self.report(key, &text.span(), value::switch(text.get_ref()))
     }
 
     /// Reads an `http:` or `https:` URL. Problems are reported without showing the URL.
     pub(super) fn web_url(&mut self, key: &str, text: &Text, example: &str) -> Option<Url> {
-        let problem = match Url::parse(text.get_ref()) {
-            Ok(url) if matches!(url.scheme(), "http" | "https") => return Some(url),
-            Ok(url) => format!(
-                "`{key}`: `{}:` is neither `http:` nor `https:`",
-                url.scheme()
-            ),
-            Err(error) => format!("`{key}` is not a valid URL: {error}"),
-        };
-        self.problems
-            .error(&text.span(), problem)
-            .hint(format!("write `\"{example}\"`"));
-        None
+        self.report(key, &text.span(), value::web_url(text.get_ref(), example))
     }
 
-    /// Reads a number of calls per minute.
-    pub(super) fn per_minute(&mut self, key: &str, scalar: &Spanned<Scalar>) -> Option<NonZeroU32> {
-        let number = self.count(key, scalar, 1)?;
-        let fitting = u32::try_from(number).ok().and_then(NonZeroU32::new);
-        if fitting.is_none() {
-            self.problems
-                .error(&scalar.span(), format!("`{key}` is too large"))
-                .hint(format!("leave `{key}` out for no limit"));
-        }
-        fitting
-    }
-
-    /// Reads a pattern for tool names. It works the same on every system.
-    pub(super) fn glob(&mut self, key: &str, text: &Text) -> Option<Glob> {
-        self.checked_glob(key, text, build_glob(text.get_ref()))
-    }
-
-    /// The same for names in lower case; the pattern may have any case.
-    pub(super) fn caseless_glob(&mut self, key: &str, text: &Text) -> Option<Glob> {
-        self.checked_glob(key, text, build_glob(&text.get_ref().to_lowercase()))
-    }
-
-    /// Returns a pattern, or reports what is wrong with it.
-    fn checked_glob(
+    /// Reads one of several words, ignoring case, dashes and underscores.
+    pub(super) fn choice<T: Copy>(
         &mut self,
         key: &str,
         text: &Text,
-        built: Result<Glob, String>,
-    ) -> Option<Glob> {
-        match built {
-            Ok(glob) => Some(glob),
-            Err(problem) => {
-                self.problems
-                    .error(&text.span(), format!("`{key}`: {problem}"))
-                    .hint("write names with `*` and `?`, for example `\"list_*\"`; `[` and `{` are special, and `\\\\` escapes them");
-                None
-            }
-        }
+        choices: &[(&str, T)],
+    ) -> Option<T> {
+        self.report(key, &text.span(), value::choice(text.get_ref(), choices))
     }
-}
 
-/// Builds a pattern for tool names. It works the same on every system. The error is a phrase.
-fn build_glob(text: &str) -> Result<Glob, String> {
-    let built = GlobBuilder::new(text).backslash_escape(true).build();
-    built.map_err(|error| error.kind().to_string())
+    /// Reports what is wrong with a value.
+    fn report<T>(&mut self, key: &str, at: &Span, parsed: Parsed<T>) -> Option<T> {
+        let bad = match parsed {
+            Ok(value) => return Some(value),
+            Err(bad) => bad,
+        };
+        if let Some((message, hint)) = BadValue::of_serde(&bad.to_string(), key) {
+            self.problems.error(at, message).hint = hint;
+        }
+        None
+    }
 }
 
 /// Returns the words without positions, each once.

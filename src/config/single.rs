@@ -1,16 +1,12 @@
 //! One server from the command line, without a file: `mcp-bridge -- CMD…`.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use url::Url;
 
 use super::{
-    Access, Audit, Bridge, Config, CredentialKind, Diagnostic, Environment, Flavor, Limits, Loaded,
-    Overrides, Remote, RemoteKind, Server, Stdio, Telemetry, ToolFilter, Transport, TransportKind,
-    UnknownArguments,
+    Access, Audit, Bridge, Config, Diagnostic, Environment, Flavor, Limits, Loaded, Overrides,
+    Remote, RemoteKind, Server, Stdio, Telemetry, Transport, TransportKind,
     diagnostic::Severity,
     identity::Draft,
     naming::{name_of_command, name_of_url},
@@ -116,30 +112,10 @@ fn bridge(name: BridgeName, transport: Transport) -> Bridge {
     };
     Bridge {
         name,
-        title: None,
-        description: None,
         transport: Ok(transport),
         kind,
         connect_timeout: FIRST_DOWNLOAD,
-        timeout: super::bridge::TIMEOUT,
-        concurrency: super::bridge::CONCURRENCY,
-        queue: super::bridge::QUEUE,
-        calls_per_minute: None,
-        lazy: false,
-        idle_stop: None::<Duration>,
-        tools: ToolFilter::default(),
-        rename: BTreeMap::new(),
-        aliases: BTreeMap::new(),
-        embed_html: false,
-        file_links: false,
-        unknown_arguments: UnknownArguments::Pass,
-        progress: None,
-        is_enabled: true,
-        credential: CredentialKind::Shared,
-        sessions_max: super::bridge::SESSIONS,
-        session_idle: super::bridge::SESSION_IDLE,
-        waits_for_login: None,
-        variables: BTreeSet::new(),
+        ..Bridge::default()
     }
 }
 

@@ -26,9 +26,8 @@ const LEVELS: &[&str] = &["off", "error", "warn", "info", "debug", "trace"];
 const RULES: SectionRules = SectionRules {
     optional: &["metrics_listen", "otlp_endpoint"],
     empty: &["otlp_headers"],
-    secrets: &[],
     groups: &[("otlp", &["otlp_endpoint", "otlp_headers"])],
-    others: &[],
+    ..SectionRules::NONE
 };
 
 impl Default for Telemetry {

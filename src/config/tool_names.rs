@@ -4,50 +4,35 @@ use std::collections::BTreeMap;
 
 use globset::{GlobSet, GlobSetBuilder};
 
-use super::{ToolFilter, diagnostic::Span, reader::Text, resolver::Resolver};
+use super::{
+    Diagnostic, ToolFilter,
+    diagnostic::Span,
+    read::value,
+    reader::{Reader, Text},
+    resolver::Resolver,
+};
 use crate::name::{TOOL_NAME_BYTES_MAX, ToolName};
 
-pub(super) fn filter(
-    resolver: &mut Resolver<'_, '_>,
-    allow: Option<Vec<Text>>,
-    deny: Option<Vec<Text>>,
-) -> ToolFilter {
-    let (allow, allow_set) = globs(resolver, "tools_allow", allow.unwrap_or_default());
-    let (deny, deny_set) = globs(resolver, "tools_deny", deny.unwrap_or_default());
-    ToolFilter {
-        allow,
-        deny,
-        allow_set,
-        deny_set,
-    }
+/// Compiles the patterns.
+pub(super) fn compile(reader: &mut Reader<'_>, tools: &mut ToolFilter) {
+    // What closes is compared without regard to case: `delete_*` means `Delete_All` too.
+    let deny: Vec<_> = tools.deny.iter().map(|text| text.to_lowercase()).collect();
+    tools.allow_set = globs(reader, "tools_allow", &tools.allow);
+    tools.deny_set = globs(reader, "tools_deny", &deny);
 }
 
-fn globs(resolver: &mut Resolver<'_, '_>, key: &str, texts: Vec<Text>) -> (Vec<String>, GlobSet) {
+fn globs(reader: &mut Reader<'_>, key: &str, patterns: &[String]) -> GlobSet {
     let mut set = GlobSetBuilder::new();
-    let mut written = Vec::new();
-    for text in texts {
-        let Some(text) = resolver.expand(&text) else {
-            continue;
-        };
-        // What closes is compared without regard to case: `delete_*` means `Delete_All` too.
-        let glob = if key == "tools_deny" {
-            resolver.reader.caseless_glob(key, &text)
-        } else {
-            resolver.reader.glob(key, &text)
-        };
-        if let Some(glob) = glob {
-            set.add(glob);
-            written.push(text.into_inner());
-        }
+    for glob in patterns.iter().filter_map(|text| value::glob(text).ok()) {
+        set.add(glob);
     }
-    let set = set.build().unwrap_or_else(|error| {
+    set.build().unwrap_or_else(|error| {
         // Each one compiled, all together are too large.
-        resolver
-            .reader
-            .add_all(vec![super::Diagnostic::error(format!("`{key}`: {error}"))]);
+        reader
+            .problems
+            .add(Diagnostic::error(format!("`{key}`: {error}")));
         GlobSet::empty()
-    });
-    (written, set)
+    })
 }
 
 /// The glob that matches a name and nothing else.

@@ -9,7 +9,10 @@ use super::{gateway, keys::Keys, oidc, open_webui};
 use crate::{
     config::{
         Anonymous, ApiKey, DEFAULT_WORKSPACE, Diagnostic, Environment, Gateway, Identity, Issuer,
-        KeyText, OpenWebUi, diagnostic::Span, read::section::SectionRules, reader::Reader,
+        KeyText, OpenWebUi,
+        diagnostic::Span,
+        read::section::{SectionRules, keys_of},
+        reader::Reader,
     },
     secret::Secret,
 };
@@ -25,14 +28,6 @@ struct IdentityTable {
 
 /// The subtables.
 const SUBTABLES: &[&str] = &["keys", "open_webui", "gateway", "oidc"];
-
-const RULES: SectionRules = SectionRules {
-    optional: &[],
-    empty: &[],
-    secrets: &[],
-    groups: &[],
-    others: SUBTABLES,
-};
 
 /// The section before the listen address is known.
 #[derive(Debug)]
@@ -71,6 +66,8 @@ pub(in crate::config) fn read(
 ) -> Draft {
     let mut draft = Draft::default();
     let mut keys = Keys::default();
+    let known = [keys_of::<IdentityTable>(), SUBTABLES].concat();
+    reader.refuse_unknown("identity", &mut table, &known);
     for name in SUBTABLES {
         let Some((at, table)) = section(reader, &mut table, name) else {
             continue;
@@ -92,7 +89,8 @@ pub(in crate::config) fn read(
             }
         }
     }
-    let (rest, _notes) = reader.section::<IdentityTable>("identity", span, table, &RULES);
+    let (rest, _notes) =
+        reader.section::<IdentityTable>("identity", span, table, &SectionRules::NONE);
     draft.anonymous = rest.and_then(|rest| rest.anonymous);
     warn_of_unsigned(reader, &draft, &keys);
     for (name, reason) in keys.off {

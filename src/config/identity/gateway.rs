@@ -7,7 +7,7 @@ use crate::config::{
     Gateway,
     diagnostic::Span,
     read::{
-        section::{SECRET_BYTES_MIN, SecretRule, SectionRules},
+        section::{SECRET_BYTES_MIN, SecretRule, SectionRules, keys_of, take},
         value,
     },
     reader::Reader,
@@ -27,8 +27,7 @@ const RULES: SectionRules = SectionRules {
         variable: "GATEWAY_SECRET",
         bytes_min: SECRET_BYTES_MIN,
     }],
-    groups: &[],
-    others: &["enabled"],
+    ..SectionRules::NONE
 };
 
 /// The switch of the section.
@@ -46,8 +45,10 @@ pub(super) fn read(
     mut table: DeTable<'_>,
 ) -> Option<Gateway> {
     let section = "identity.gateway";
+    let known = [&["enabled"], keys_of::<Gateway>()].concat();
+    reader.refuse_unknown(section, &mut table, &known);
     let before = reader.problems.len();
-    let switch: DeTable<'_> = table.remove_entry("enabled").into_iter().collect();
+    let switch = take(&mut table, &["enabled"]);
     let at = switch
         .values()
         .next()

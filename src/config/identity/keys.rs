@@ -12,7 +12,7 @@ use crate::{
         ApiKey, DEFAULT_WORKSPACE, KeyText,
         diagnostic::Span,
         read::{
-            section::{SECRET_BYTES_MIN, SecretRule, SectionRules},
+            section::{SECRET_BYTES_MIN, SecretRule, SectionRules, take},
             value::{self, BadValue, KEY, parsed},
         },
         reader::Reader,
@@ -46,8 +46,7 @@ const RULES: SectionRules = SectionRules {
         variable: "MCP_API_KEY",
         bytes_min: SECRET_BYTES_MIN,
     }],
-    groups: &[],
-    others: &[],
+    ..SectionRules::NONE
 };
 
 /// The enabled keys, and why the others are disabled.
@@ -82,7 +81,13 @@ impl Keys {
         self.read_table(reader, name, &at, table);
     }
 
-    fn read_table(&mut self, reader: &mut Reader<'_>, name: &str, at: &Span, table: DeTable<'_>) {
+    fn read_table(
+        &mut self,
+        reader: &mut Reader<'_>,
+        name: &str,
+        at: &Span,
+        mut table: DeTable<'_>,
+    ) {
         if let Err(problem) = check_key_name(name) {
             reader
                 .problems
@@ -91,17 +96,20 @@ impl Keys {
             return;
         }
         let section = format!("identity.keys.{name}");
+        if let (Some(_), Some(hash)) = (table.get("key"), table.get("key_sha256")) {
+            reader
+                .problems
+                .error(
+                    &hash.span(),
+                    "a key has either `key` or `key_sha256`, not both",
+                )
+                .hint("keep `key_sha256`, so that the file contains no secret");
+            take(&mut table, &["key", "key_sha256"]);
+        }
         let (table, notes) = reader.section::<KeyTable>(&section, at, table, &RULES);
         let table = table.unwrap_or_default();
         let text = match (notes.at("key"), notes.at("key_sha256")) {
-            (Some(text), None) | (None, Some(text)) => text,
-            (Some(_), Some(hash)) => {
-                reader
-                    .problems
-                    .error(hash, "a key has either `key` or `key_sha256`, not both")
-                    .hint("keep `key_sha256`, so that the file contains no secret");
-                return;
-            }
+            (Some(text), _) | (None, Some(text)) => text,
             (None, None) => {
                 if notes.is_whole(reader) {
                     reader

@@ -24,9 +24,7 @@ const RULES: SectionRules = SectionRules {
         "groups_claims",
         "workspace_claim",
     ],
-    secrets: &[],
-    groups: &[],
-    others: &[],
+    ..SectionRules::NONE
 };
 
 /// The default claims with the e-mail address.

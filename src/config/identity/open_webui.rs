@@ -15,7 +15,6 @@ use crate::config::{
 
 const RULES: SectionRules = SectionRules {
     optional: &["url", "jwt_audience"],
-    empty: &[],
     secrets: &[
         SecretRule {
             key: "secret_key",
@@ -28,8 +27,7 @@ const RULES: SectionRules = SectionRules {
             bytes_min: SECRET_BYTES_MIN,
         },
     ],
-    groups: &[],
-    others: &[],
+    ..SectionRules::NONE
 };
 
 /// Reads the section. A session token of Open WebUI contains only the user's id, so the bridge needs a

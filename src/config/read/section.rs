@@ -19,7 +19,7 @@ use crate::config::{
 
 /// What a section allows, besides the fields of its type. A value that is blank, or refers to a missing
 /// variable without a default, is an error in all other settings.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::config) struct SectionRules {
     /// Settings that count as left out while they are blank.
     pub(in crate::config) optional: &'static [&'static str],
@@ -29,8 +29,19 @@ pub(in crate::config) struct SectionRules {
     pub(in crate::config) secrets: &'static [SecretRule],
     /// Fields of the type that are several keys in the file. Without the first key, the others have no effect.
     pub(in crate::config) groups: &'static [(&'static str, &'static [&'static str])],
-    /// Keys that other code reads.
-    pub(in crate::config) others: &'static [&'static str],
+    /// Whether a missing variable is no error, but turns off what the section describes.
+    pub(in crate::config) missing_turns_off: bool,
+}
+
+impl SectionRules {
+    /// No setting may be blank.
+    pub(in crate::config) const NONE: Self = Self {
+        optional: &[],
+        empty: &[],
+        secrets: &[],
+        groups: &[],
+        missing_turns_off: false,
+    };
 }
 
 /// A secret of a section.
@@ -57,6 +68,8 @@ pub(in crate::config) struct SectionNotes {
     blank: BTreeMap<String, String>,
     /// Settings with a text that is not blank and has no reference.
     literal: BTreeSet<String>,
+    /// What is missing, where that is no error: `GITHUB_TOKEN is not set`.
+    pub(in crate::config) missing: Vec<String>,
     /// The number of problems before the section.
     first: usize,
 }
@@ -100,14 +113,8 @@ impl Reader<'_> {
             let group = rules.groups.iter().find(|(field, _)| field == key);
             group.map_or(std::slice::from_ref(key), |(_, keys)| *keys)
         });
-        let known: Vec<&str> = own.chain(rules.others).copied().collect();
-        let unknown = table
-            .keys()
-            .filter(|key| !known.contains(&key.get_ref().as_ref()));
-        for key in unknown.cloned().collect::<Vec<_>>() {
-            self.unknown_key(name, key.get_ref(), &key.span(), &known);
-            table.remove(&key);
-        }
+        let known: Vec<&str> = own.copied().collect();
+        self.refuse_unknown(name, &mut table, &known);
         let keys: Vec<String> = table.keys().map(|key| key.get_ref().to_string()).collect();
         for key in keys {
             let Some(value) = table.get_mut(key.as_str()) else {
@@ -122,6 +129,22 @@ impl Reader<'_> {
             group(&mut table, field, keys);
         }
         (self.table(name, at, table), notes)
+    }
+
+    /// Reports and removes all keys but the known ones.
+    pub(in crate::config) fn refuse_unknown(
+        &mut self,
+        name: &str,
+        table: &mut DeTable<'_>,
+        known: &[&str],
+    ) {
+        let unknown = table
+            .keys()
+            .filter(|key| !known.contains(&key.get_ref().as_ref()));
+        for key in unknown.cloned().collect::<Vec<_>>() {
+            self.unknown_key(name, key.get_ref(), &key.span(), known);
+            table.remove(&key);
+        }
     }
 
     /// Replaces the references of a value. False if it is to be removed.
@@ -156,7 +179,7 @@ impl Reader<'_> {
                 let keys: Vec<String> = inner.keys().map(|key| key.get_ref().to_string()).collect();
                 for key in keys {
                     if let Some(value) = inner.get_mut(key.as_str())
-                        && !self.expand_value(&key, value, &SectionRules::default(), notes)
+                        && !self.expand_value(&key, value, &SectionRules::NONE, notes)
                     {
                         inner.remove(key.as_str());
                     }
@@ -181,10 +204,18 @@ impl Reader<'_> {
     ) -> Option<String> {
         let secret = rules.secrets.iter().find(|rule| rule.key == key);
         let may_be_empty = rules.empty.contains(&key);
-        if secret.is_none() && !may_be_empty && !rules.optional.contains(&key) {
+        let may_be_blank = secret.is_some() || may_be_empty || rules.optional.contains(&key);
+        if !may_be_blank && !rules.missing_turns_off {
             return self.required(text).map(Spanned::into_inner);
         }
         let expansion = self.expand(text)?;
+        if rules.missing_turns_off && !expansion.missing.is_empty() {
+            notes.missing.extend(expansion.missing);
+            return None;
+        }
+        if !may_be_blank {
+            return Some(expansion.text);
+        }
         if let (Some(rule), true, false) = (secret, is_blank(&expansion), expansion.has_references)
         {
             let variable = rule.variable;
@@ -259,8 +290,15 @@ fn group(table: &mut DeTable<'_>, field: &'static str, keys: &[&str]) {
     }
 }
 
+/// Moves keys into a table of their own.
+pub(in crate::config) fn take<'i>(table: &mut DeTable<'i>, keys: &[&str]) -> DeTable<'i> {
+    keys.iter()
+        .filter_map(|key| table.remove_entry(*key))
+        .collect()
+}
+
 /// Returns the keys that serde's derived code reads for a type.
-fn keys_of<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
+pub(in crate::config) fn keys_of<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
     struct Probe<'k>(&'k mut &'static [&'static str]);
 
     impl<'de> Deserializer<'de> for Probe<'_> {

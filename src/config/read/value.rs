@@ -302,13 +302,18 @@ impl de::Visitor<'_> for FlagVisitor {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<bool, E> {
-        match text.to_lowercase().as_str() {
-            "true" | "1" | "yes" | "on" => Ok(true),
-            "false" | "0" | "no" | "off" | "" => Ok(false),
-            other => {
-                let message = format!("{KEY}: `{other}` is neither true nor false");
-                Err(E::custom(BadValue::new(message, "write `true` or `false`")))
-            }
+        switch(text).map_err(E::custom)
+    }
+}
+
+/// Parses a switch. Blank means off.
+pub(in crate::config) fn switch(text: &str) -> Parsed<bool> {
+    match text.to_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Ok(true),
+        "false" | "0" | "no" | "off" | "" => Ok(false),
+        other => {
+            let message = format!("{KEY}: `{other}` is neither true nor false");
+            Err(BadValue::new(message, "write `true` or `false`"))
         }
     }
 }
@@ -440,9 +445,15 @@ impl<'de, T, F: Fn(&str) -> Parsed<T>> de::DeserializeSeed<'de> for TextSeed<F> 
 pub(in crate::config) fn globs<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Vec<String>, D::Error> {
+    list_of(deserializer, |text| glob(text).map(|_glob| text.to_owned()))
+}
+
+/// The same for names in lower case. A pattern may have any case.
+pub(in crate::config) fn caseless_globs<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Vec<String>, D::Error> {
     list_of(deserializer, |text| {
-        glob(text)?;
-        Ok(text.to_owned())
+        glob(&text.to_lowercase()).map(|_glob| text.to_owned())
     })
 }
 
