@@ -8,12 +8,17 @@ use toml::{
     de::{DeTable, DeValue, Error},
 };
 
-use super::{
-    Bridge, Config, Diagnostic, Flavor, Limits, Severity, access, audit, bridge, contradictions,
-    database, diagnostic::Span, identity, load::Overrides, naming::nearest_name,
-    read::section::SectionRules, reader::Reader, server, telemetry,
+use crate::{
+    config::{
+        Bridge, Config, Diagnostic, Flavor, Limits, Overrides, Severity,
+        bridges::settle::{self, warn_of_twin},
+        contradictions, identity,
+        naming::nearest_name,
+        read::{diagnostic::Span, reader::Reader, section::SectionRules},
+        sections::{access, audit, database, server, telemetry},
+    },
+    name::{BadName, BridgeName},
 };
-use crate::name::{BadName, BridgeName};
 
 /// The known sections.
 const SECTIONS: &[&str] = &[
@@ -170,29 +175,8 @@ fn read_bridges(reader: &mut Reader<'_>, table: DeTable<'_>) -> Vec<Bridge> {
         // The rest of a bridge with an invalid name is checked too.
         let known = name.clone().unwrap_or_else(|| nearest_name(written));
         let section = format!("bridges.{written}");
-        let bridge = bridge::read(reader, known, &section, [&key.span(), &span], inner);
+        let bridge = settle::read(reader, known, &section, [&key.span(), &span], inner);
         bridges.extend(name.is_some().then_some(bridge));
     }
     bridges
-}
-
-/// Warns of names that differ only in case: people and file systems confuse them.
-pub(super) fn warn_of_twin(
-    reader: &mut Reader<'_>,
-    bridges: &[Bridge],
-    name: &BridgeName,
-    at: &Span,
-) {
-    let twin = bridges.iter().find(|other| {
-        other.name != *name && other.name.as_str().eq_ignore_ascii_case(name.as_str())
-    });
-    if let Some(twin) = twin {
-        reader
-            .problems
-            .warning(
-                at,
-                format!("`{name}` and `{}` differ only in case", twin.name),
-            )
-            .hint("rename one of them");
-    }
 }

@@ -2,7 +2,7 @@
 //! references of the form `${NAME}`, so that a missing value disables its bridge and the placeholder itself
 //! is never sent.
 
-use crate::config::{is_variable, reference::split_at_close, variable_of};
+use crate::config::{is_variable, read::reference::split_at_close, variable_of};
 
 /// The maximum length of a placeholder.
 const LENGTH_MAX: usize = 1024;

@@ -5,17 +5,60 @@ use std::net::SocketAddr;
 use serde::Deserialize;
 use toml::de::{DeTable, DeValue};
 
-use super::{gateway, keys::Keys, oidc, open_webui};
 use crate::{
     config::{
-        Anonymous, ApiKey, DEFAULT_WORKSPACE, Diagnostic, Environment, Gateway, Identity, Issuer,
-        KeyText, OpenWebUi,
-        diagnostic::Span,
-        read::section::{SectionRules, keys_of},
-        reader::Reader,
+        ApiKey, DEFAULT_WORKSPACE, Diagnostic, Environment, Gateway, Issuer, KeyText, OpenWebUi,
+        identity::{gateway, keys::Keys, oidc, open_webui},
+        read::{
+            diagnostic::Span,
+            reader::Reader,
+            section::{SectionRules, keys_of},
+        },
     },
     secret::Secret,
 };
+
+/// `[identity]`: who may call.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Identity {
+    /// How requests without credentials are treated.
+    pub anonymous: Anonymous,
+    /// `[identity.keys.NAME]`. A key whose text is blank is disabled and not in this list.
+    pub keys: Vec<ApiKey>,
+    /// mcpo's `--strict-auth`: documents and docs pages need the key too.
+    pub strict: bool,
+    /// `[identity.open_webui]`
+    pub open_webui: OpenWebUi,
+    /// `[identity.gateway]`, if it is enabled.
+    pub gateway: Option<Gateway>,
+    /// `[identity.oidc.NAME]`, if enabled.
+    pub oidc: Vec<Issuer>,
+}
+
+/// How requests without credentials are treated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Anonymous {
+    /// They are rejected with 401.
+    Refused,
+    /// They are accepted, because no key is enabled and only this machine can reach the bridge: the first
+    /// minutes on a laptop. Requests from web pages of other sites are rejected.
+    Loopback,
+    /// They are accepted: the operator wrote `anonymous = true`.
+    Allowed,
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        Self {
+            anonymous: Anonymous::Refused,
+            keys: Vec::new(),
+            strict: false,
+            open_webui: OpenWebUi::default(),
+            gateway: None,
+            oidc: Vec::new(),
+        }
+    }
+}
 
 /// The section in the file without its subtables, which are read separately.
 #[derive(Debug, Default, Deserialize)]

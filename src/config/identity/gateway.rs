@@ -1,17 +1,66 @@
 //! `[identity.gateway]`: a gateway in front of the bridge names the user in headers.
 
+use http::HeaderName;
+use ipnet::IpNet;
 use serde::Deserialize;
 use toml::de::DeTable;
 
-use crate::config::{
-    Gateway,
+use crate::config::read::{
     diagnostic::Span,
-    read::{
-        section::{SECRET_BYTES_MIN, SecretRule, SectionRules, keys_of, take},
-        value,
-    },
     reader::Reader,
+    section::{SECRET_BYTES_MIN, SecretRule, SectionRules, keys_of, take},
+    value,
 };
+use crate::secret::Secret;
+
+/// `[identity.gateway]`: a gateway in front of the bridge names the user in headers.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Gateway {
+    /// The addresses of the gateway. Empty: only the secret is checked.
+    #[serde(deserialize_with = "value::networks")]
+    pub trusted_peers: Vec<IpNet>,
+    /// The secret that the gateway sends in `secret_header`.
+    #[serde(deserialize_with = "value::secret")]
+    pub secret: Option<Secret>,
+    /// The header with the secret. Default `X-Gateway-Secret`.
+    #[serde(deserialize_with = "value::header_name")]
+    pub secret_header: HeaderName,
+    /// The header with the e-mail address. Default `X-User-Email`.
+    #[serde(deserialize_with = "value::header_name")]
+    pub email_header: HeaderName,
+    /// The header with a comma-separated list of groups. Default `X-User-Groups`.
+    #[serde(deserialize_with = "value::header_name")]
+    pub groups_header: HeaderName,
+    /// The header that is `true` for an administrator. Default `X-User-Admin`.
+    #[serde(deserialize_with = "value::header_name")]
+    pub admin_header: HeaderName,
+    /// The header with the workspace. Default `X-Tenant-ID`.
+    #[serde(deserialize_with = "value::header_name")]
+    pub workspace_header: HeaderName,
+    /// Whether the gateway removes these headers from client requests, so that groups and the workspace also
+    /// apply next to a user's own session. Default false.
+    pub strips_headers: bool,
+    /// Whether `Authorization` and the cookie are ignored if the gateway names the user, because they are
+    /// meant for the gateway. Default false: invalid credentials are rejected.
+    pub ignore_credentials: bool,
+}
+
+impl Default for Gateway {
+    fn default() -> Self {
+        Self {
+            trusted_peers: Vec::new(),
+            secret: None,
+            secret_header: HeaderName::from_static("x-gateway-secret"),
+            email_header: HeaderName::from_static("x-user-email"),
+            groups_header: HeaderName::from_static("x-user-groups"),
+            admin_header: HeaderName::from_static("x-user-admin"),
+            workspace_header: HeaderName::from_static("x-tenant-id"),
+            strips_headers: false,
+            ignore_credentials: false,
+        }
+    }
+}
 
 const RULES: SectionRules = SectionRules {
     optional: &[

@@ -2,24 +2,60 @@
 
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
 };
 
 use crate::{
-    config::{
-        ApiKey, DEFAULT_WORKSPACE, KeyText,
+    config::read::{
         diagnostic::Span,
-        read::{
-            section::{SECRET_BYTES_MIN, SecretRule, SectionRules, take},
-            value::{self, BadValue, KEY, parsed},
-        },
         reader::Reader,
+        section::{SECRET_BYTES_MIN, SecretRule, SectionRules, take},
+        value::{self, BadValue, KEY, parsed},
     },
     name::is_hidden,
     secret::Secret,
 };
+
+/// The workspace of callers and keys that do not name one.
+pub const DEFAULT_WORKSPACE: &str = "default";
+
+/// A named API key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ApiKey {
+    /// The name in logs.
+    pub name: String,
+    /// The text a caller sends.
+    pub key: KeyText,
+    /// The groups of the key.
+    pub groups: Vec<String>,
+    /// Whether the key may act on behalf of the user named in the request's headers. Without such headers the
+    /// key itself is the caller.
+    pub forwards: bool,
+    /// The workspace of its records and grants. Default `default`.
+    pub workspace: String,
+}
+
+impl ApiKey {
+    /// Whether a text is this key. Takes constant time.
+    pub fn matches(&self, text: &str) -> bool {
+        match &self.key {
+            KeyText::Plain(key) => key.matches(text),
+            KeyText::Sha256(hash) => Sha256::digest(text).as_slice().ct_eq(hash).into(),
+        }
+    }
+}
+
+/// The value that an API key is compared with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyText {
+    /// `key`: the text.
+    Plain(Secret),
+    /// `key_sha256`: its SHA-256, so that the file contains no secret.
+    Sha256([u8; 32]),
+}
 
 /// The table in the file.
 #[derive(Debug, Default, Deserialize)]

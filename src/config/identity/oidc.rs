@@ -1,20 +1,53 @@
 //! `[identity.oidc.NAME]`: issuers of accepted bearer tokens.
 
+use serde::Deserialize;
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
 };
 use url::{Host, Url};
 
-use crate::config::{
-    Issuer,
+use crate::config::read::{
     diagnostic::Span,
-    read::{
-        section::SectionRules,
-        value::{BadValue, KEY, Parsed, parsed, web_url},
-    },
     reader::Reader,
+    section::SectionRules,
+    value::{self, BadValue, KEY, Parsed, parsed, web_url},
 };
+
+/// `[identity.oidc.NAME]`: an issuer of accepted bearer tokens (OpenID Connect Discovery 1.0, RFC 9068).
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the field has the name of the claim"
+)]
+pub struct Issuer {
+    /// The name in logs.
+    #[serde(skip)]
+    pub name: String,
+    /// The exact `iss`. Its configuration is read from `/.well-known/openid-configuration` below it.
+    #[serde(deserialize_with = "secure_url")]
+    pub issuer: Url,
+    /// The accepted values of `aud`. Never empty.
+    #[serde(rename = "audience", default, deserialize_with = "value::words")]
+    pub audiences: Vec<String>,
+    /// The URL of its keys, which replaces discovery.
+    #[serde(default, deserialize_with = "jwks_url")]
+    pub jwks_url: Option<Url>,
+    /// The claims with the e-mail address; the first one present is used. `email` needs `email_verified`;
+    /// other claims are trusted because the operator chose them. Default `email`.
+    #[serde(default = "email_claims", deserialize_with = "value::words")]
+    pub email_claims: Vec<String>,
+    /// Whether `email` is accepted if the token has no `email_verified`. Default false.
+    #[serde(default)]
+    pub emails_verified: bool,
+    /// The claims with groups, which are combined. Default `groups`, `roles`.
+    #[serde(default = "groups_claims", deserialize_with = "value::words")]
+    pub groups_claims: Vec<String>,
+    /// The claim with the workspace. Default `tid`.
+    #[serde(default = "workspace_claim")]
+    pub workspace_claim: String,
+}
 
 const RULES: SectionRules = SectionRules {
     optional: &["issuer", "jwks_url"],

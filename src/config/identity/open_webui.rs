@@ -1,17 +1,66 @@
 //! `[identity.open_webui]`: the users of Open WebUI.
 
+use std::time::Duration;
+
+use serde::Deserialize;
 use toml::de::DeTable;
 use url::Url;
 
-use crate::config::{
-    OpenWebUi,
+use crate::config::read::{
     diagnostic::Span,
-    read::{
-        section::{SECRET_BYTES_MIN, SecretRule, SectionRules},
-        value::{parsed, web_url},
-    },
     reader::Reader,
+    section::{SECRET_BYTES_MIN, SecretRule, SectionRules},
+    value::{self, parsed, web_url},
 };
+use crate::secret::Secret;
+
+/// `[identity.open_webui]`: the users of Open WebUI. `None` disables a method.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OpenWebUi {
+    /// Its `WEBUI_SECRET_KEY`. The bridge verifies session tokens with it and looks the users up in Open
+    /// WebUI's database.
+    #[serde(deserialize_with = "value::secret")]
+    pub secret_key: Option<Secret>,
+    /// Its address. Session tokens are verified there if the database is not available.
+    #[serde(deserialize_with = "url")]
+    pub url: Option<Url>,
+    /// Its `FORWARD_USER_INFO_HEADER_JWT_SECRET`, which signs `X-OpenWebUI-User-Jwt`.
+    #[serde(deserialize_with = "value::secret")]
+    pub jwt_secret: Option<Secret>,
+    /// The `aud` with which the signed header is valid without a forwarder's key. Default none.
+    pub jwt_audience: Option<String>,
+    /// Whether the signed header is valid without a forwarder's key and without an audience. Default false:
+    /// every server that receives the header from Open WebUI could send it to the bridge.
+    pub jwt_alone: bool,
+    /// How long a user lookup is cached. Default 30 s, at most 60 s.
+    #[serde(deserialize_with = "value::duration::<60, _>")]
+    pub cache_ttl: Duration,
+    /// Whether the progress of a call is shown in its chat, if `url` is known. Default true; a bridge may
+    /// override it.
+    pub progress: bool,
+}
+
+impl Default for OpenWebUi {
+    fn default() -> Self {
+        Self {
+            secret_key: None,
+            url: None,
+            jwt_secret: None,
+            jwt_audience: None,
+            jwt_alone: false,
+            cache_ttl: Duration::from_secs(30),
+            progress: true,
+        }
+    }
+}
+
+impl OpenWebUi {
+    /// Whether any of its ways to authenticate is enabled.
+    pub fn is_on(&self) -> bool {
+        self.secret_key.is_some() || self.url.is_some() || self.jwt_secret.is_some()
+    }
+}
 
 const RULES: SectionRules = SectionRules {
     optional: &["url", "jwt_audience"],

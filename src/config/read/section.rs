@@ -11,7 +11,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use crate::config::{
+use crate::config::read::{
     diagnostic::Span,
     reader::{Reader, Text},
     setting::{is_blank, why_blank},

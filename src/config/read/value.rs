@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer, de};
 use url::Url;
 
 use crate::{
-    config::diagnostic::{list, nearest},
+    config::read::diagnostic::{list, nearest},
     secret::Secret,
 };
 
