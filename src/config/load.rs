@@ -15,8 +15,8 @@ use crate::{
         mcp::servers,
         native,
         read::{
+            Reader,
             diagnostic::{Problems, Severity, Source},
-            reader::Reader,
         },
         sections::telemetry,
     },

@@ -26,6 +26,8 @@ mod shipped;
 #[cfg(test)]
 pub(super) mod tests;
 
+#[cfg(test)]
+pub use sections::access::SeedGroup;
 pub(crate) use {
     bridges::tool_names::exact_glob,
     identity::check_key_name,
@@ -68,7 +70,7 @@ pub use {
         reader::Off,
     },
     sections::{
-        access::*,
+        access::{Access, SeedGrant},
         audit::{Audit, OnFailure},
         database::{Database, DatabaseUrl, Redis},
         limits::Limits,

@@ -14,7 +14,7 @@ use crate::{
         bridges::settle::{self, warn_of_twin},
         contradictions, identity,
         naming::nearest_name,
-        read::{diagnostic::Span, reader::Reader, section::SectionRules},
+        read::{Reader, SectionRules, Span},
         sections::{access, audit, database, server, telemetry},
     },
     name::{BadName, BridgeName},
@@ -116,12 +116,11 @@ fn table_of<'i>(
     } else {
         name
     };
-    reader
-        .problems
-        .error(&span, format!("`{name}` must be a table"))
-        .hint(format!(
-            "write `[{header}]` on a line of its own, and its keys below"
-        ));
+    reader.refuse(
+        &span,
+        format!("`{name}` must be a table"),
+        format!("write `[{header}]` on a line of its own, and its keys below"),
+    );
     None
 }
 
@@ -164,12 +163,11 @@ fn read_bridges(reader: &mut Reader<'_>, table: DeTable<'_>) -> Vec<Bridge> {
         }
         let span = value.span();
         let DeValue::Table(inner) = value.into_inner() else {
-            reader
-                .problems
-                .error(&span, format!("`{written}`: a bridge must be a table"))
-                .hint(format!(
-                    "write `[bridges.{written}]` and below it `command = …` or `url = …`"
-                ));
+            reader.refuse(
+                &span,
+                format!("`{written}`: a bridge must be a table"),
+                format!("write `[bridges.{written}]` and below it `command = …` or `url = …`"),
+            );
             continue;
         };
         // The rest of a bridge with an invalid name is checked too.

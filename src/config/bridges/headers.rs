@@ -15,7 +15,7 @@ use crate::{
             table::{BasicTable, BridgeTable},
             with_key::either,
         },
-        read::{reader::Text, reference::Scope, setting::List},
+        read::{List, Text, reference::Scope},
     },
     secret::Secret,
 };
@@ -38,17 +38,17 @@ const KEPT_PREFIXES: &[&str] = &["content-", "mcp-"];
 
 /// What is shown to the server.
 #[derive(Debug)]
-pub(in crate::config) struct Credentials {
+pub struct Credentials {
     /// Headers that are sent with every request.
-    pub(in crate::config) headers: Vec<(HeaderName, Secret)>,
+    pub headers: Vec<(HeaderName, Secret)>,
     /// The OAuth settings, unless a key makes them unnecessary.
-    pub(in crate::config) oauth: Option<OAuth>,
+    pub oauth: Option<OAuth>,
 }
 
 /// Reads all credentials. With `oauth`, a key whose variables are missing does not disable the bridge: it
 /// signs in instead. A complete key takes precedence, unless each caller uses their own credentials, because
 /// all callers would share the key's account.
-pub(in crate::config) fn read(
+pub fn read(
     resolver: &mut Resolver<'_, '_>,
     table: &mut BridgeTable,
     credential: CredentialKind,
@@ -112,14 +112,11 @@ fn keys(
     };
     let mut names = table.keys().map(Text::get_ref);
     if names.any(|name| name.eq_ignore_ascii_case(AUTHORIZATION.as_str())) {
-        resolver
-            .reader
-            .problems
-            .error(
-                &basic_auth.span(),
-                "`basic_auth` sets the header `Authorization`, which is also in `headers`",
-            )
-            .hint("keep one of them");
+        resolver.reader.refuse(
+            &basic_auth.span(),
+            "`basic_auth` sets the header `Authorization`, which is also in `headers`",
+            "keep one of them",
+        );
     } else if let Some(value) = basic(resolver, basic_auth) {
         found.push((AUTHORIZATION, value));
     }
@@ -131,11 +128,11 @@ fn basic(resolver: &mut Resolver<'_, '_>, table: Spanned<BasicTable>) -> Option<
     let span = table.span();
     let table = table.into_inner();
     let (Some(user), Some(password)) = (table.user, table.password) else {
-        resolver
-            .reader
-            .problems
-            .error(&span, "`basic_auth` needs `user` and `password`")
-            .hint("write `basic_auth = { user = \"${SOME_USER}\", password = \"${SOME_TOKEN}\" }`");
+        resolver.reader.refuse(
+            &span,
+            "`basic_auth` needs `user` and `password`",
+            "write `basic_auth = { user = \"${SOME_USER}\", password = \"${SOME_TOKEN}\" }`",
+        );
         return None;
     };
     warn_of_literal(
@@ -154,14 +151,11 @@ fn basic(resolver: &mut Resolver<'_, '_>, table: Spanned<BasicTable>) -> Option<
     };
     let (user, password) = (user?, password?);
     if user.get_ref().contains(':') {
-        resolver
-            .reader
-            .problems
-            .error(
-                &user.span(),
-                "`basic_auth`: `user` cannot contain a `:`, because the password begins after it",
-            )
-            .hint("put what follows the `:` into `password`");
+        resolver.reader.refuse(
+            &user.span(),
+            "`basic_auth`: `user` cannot contain a `:`, because the password begins after it",
+            "put what follows the `:` into `password`",
+        );
         return None;
     }
     let pair = format!("{}:{}", user.get_ref(), password.get_ref());
@@ -201,7 +195,7 @@ fn needed(resolver: &mut Resolver<'_, '_>, text: &Text) -> Option<Text> {
 }
 
 /// Reads `pass_headers`.
-pub(in crate::config) fn passed(
+pub fn passed(
     resolver: &mut Resolver<'_, '_>,
     list: Option<Spanned<List>>,
     table: &BTreeMap<Text, Text>,
@@ -213,14 +207,11 @@ pub(in crate::config) fn passed(
     {
         let written = word.get_ref();
         let Ok(name) = HeaderName::from_bytes(written.as_bytes()) else {
-            resolver
-                .reader
-                .problems
-                .error(
-                    &word.span(),
-                    format!("`pass_headers`: {written:?} is not a valid header name"),
-                )
-                .hint("write letters, digits and `-`: `X-Request-Source`");
+            resolver.reader.refuse(
+                &word.span(),
+                format!("`pass_headers`: {written:?} is not a valid header name"),
+                "write letters, digits and `-`: `X-Request-Source`",
+            );
             continue;
         };
         let is_kept = KEPT.contains(&name.as_str())
@@ -239,14 +230,11 @@ pub(in crate::config) fn passed(
                     "let callers send a header with another name, and forward that one",
                 )
             };
-            resolver
-                .reader
-                .problems
-                .error(
-                    &word.span(),
-                    format!("`pass_headers`: `{written}` {problem}"),
-                )
-                .hint(hint);
+            resolver.reader.refuse(
+                &word.span(),
+                format!("`pass_headers`: `{written}` {problem}"),
+                hint,
+            );
         } else if !passed.contains(&name) {
             passed.push(name);
         }
@@ -262,25 +250,19 @@ fn headers(
     let mut headers: Vec<(HeaderName, Secret)> = Vec::new();
     for (name, written) in table {
         let Ok(header) = HeaderName::from_bytes(name.get_ref().as_bytes()) else {
-            resolver
-                .reader
-                .problems
-                .error(
-                    &name.span(),
-                    format!("`headers`: {:?} is not a valid header name", name.get_ref()),
-                )
-                .hint("write letters, digits and `-`: `X-Api-Key`");
+            resolver.reader.refuse(
+                &name.span(),
+                format!("`headers`: {:?} is not a valid header name", name.get_ref()),
+                "write letters, digits and `-`: `X-Api-Key`",
+            );
             continue;
         };
         if headers.iter().any(|(other, _)| *other == header) {
-            resolver
-                .reader
-                .problems
-                .error(
-                    &name.span(),
-                    format!("`headers`: `{header}` is set twice, in different case"),
-                )
-                .hint("keep one of them");
+            resolver.reader.refuse(
+                &name.span(),
+                format!("`headers`: `{header}` is set twice, in different case"),
+                "keep one of them",
+            );
             continue;
         }
         warn_of_literal(resolver, name, written);
@@ -294,14 +276,9 @@ fn headers(
             continue;
         };
         if HeaderValue::from_str(value.get_ref()).is_err() {
-            resolver
-                .reader
-                .problems
-                .error(
+            resolver.reader.refuse(
                     &value.span(),
-                    format!("`headers`: the value of `{header}` has a character that is not allowed in headers"),
-                )
-                .hint("check for a line break at the end of the variable or file");
+                    format!("`headers`: the value of `{header}` has a character that is not allowed in headers"), "check for a line break at the end of the variable or file");
             continue;
         }
         headers.push((header, Secret::new(value.into_inner())));

@@ -10,7 +10,7 @@ use crate::{
             resolver::{Resolver, warn_of_literal},
             table::{OAuthTable, ResourceText},
         },
-        read::{reader::Text, setting::plain},
+        read::{Text, plain},
     },
     secret::Secret,
 };
@@ -29,10 +29,7 @@ const METHODS: &[(&str, AuthMethod)] = &[
 ];
 
 /// Validates and resolves the table.
-pub(in crate::config) fn resolve(
-    resolver: &mut Resolver<'_, '_>,
-    table: Spanned<OAuthTable>,
-) -> OAuth {
+pub fn resolve(resolver: &mut Resolver<'_, '_>, table: Spanned<OAuthTable>) -> OAuth {
     let span = table.span();
     let table = table.into_inner();
     let grant = table.grant.and_then(|text| {
@@ -52,7 +49,9 @@ pub(in crate::config) fn resolve(
     let method = table.token_endpoint_auth_method;
     let auth_method = method.and_then(|text| auth_method(resolver, text, has_id, has_secret));
     if let Some(problem) = problem {
-        resolver.reader.problems.error(&span, problem).hint(
+        resolver.reader.refuse(
+            &span,
+            problem,
             "write `oauth = { client_id = \"${SOME_ID}\", client_secret = \"${SOME_SECRET}\" }`",
         );
     }
@@ -116,14 +115,11 @@ fn auth_method(
         }
         (AuthMethod::None | AuthMethod::Post | AuthMethod::Basic, _, _) => return Some(method),
     };
-    resolver
-        .reader
-        .problems
-        .error(
-            &text.span(),
-            format!("`{key} = \"{}\"` {problem}", method.as_str()),
-        )
-        .hint(format!("leave `{key}` out, or make the two agree"));
+    resolver.reader.refuse(
+        &text.span(),
+        format!("`{key} = \"{}\"` {problem}", method.as_str()),
+        format!("leave `{key}` out, or make the two agree"),
+    );
     None
 }
 
@@ -145,14 +141,11 @@ fn resource(resolver: &mut Resolver<'_, '_>, text: &Spanned<ResourceText>) -> Op
     if Url::parse(name).is_ok_and(|url| url.fragment().is_none()) {
         return Some(ResourceName::Named(name.clone()));
     }
-    resolver
-        .reader
-        .problems
-        .error(
-            &text.span(),
-            "`resource` is a URI with its scheme and without fragment, or `false`",
-        )
-        .hint("write `\"api://some-id\"`, or `false` to name none");
+    resolver.reader.refuse(
+        &text.span(),
+        "`resource` is a URI with its scheme and without fragment, or `false`",
+        "write `\"api://some-id\"`, or `false` to name none",
+    );
     None
 }
 
@@ -164,14 +157,9 @@ fn issuer(resolver: &mut Resolver<'_, '_>, text: Text) -> Option<Url> {
     if url.query().is_none() && !url.path().contains("/.well-known/") {
         return Some(named.into_inner());
     }
-    resolver
-        .reader
-        .problems
-        .error(
+    resolver.reader.refuse(
             &span,
-            "`issuer` is the identifier of an authorization server, without a query and without `/.well-known/`",
-        )
-        .hint("use `metadata_url` for the address of its metadata");
+            "`issuer` is the identifier of an authorization server, without a query and without `/.well-known/`", "use `metadata_url` for the address of its metadata");
     None
 }
 
@@ -194,14 +182,11 @@ fn named_url(
     if url.username().is_empty() && url.password().is_none() && url.fragment().is_none() {
         return Some(Spanned::new(text.span(), url));
     }
-    resolver
-        .reader
-        .problems
-        .error(
-            &text.span(),
-            format!("`{key}` must be a URL without a user and without a fragment"),
-        )
-        .hint(format!("write `\"{example}\"`"));
+    resolver.reader.refuse(
+        &text.span(),
+        format!("`{key}` must be a URL without a user and without a fragment"),
+        format!("write `\"{example}\"`"),
+    );
     None
 }
 
@@ -229,14 +214,9 @@ fn document_url(resolver: &mut Resolver<'_, '_>, text: Text) -> Option<Url> {
         && url.username().is_empty()
         && url.password().is_none();
     if !is_good {
-        resolver
-            .reader
-            .problems
-            .error(
+        resolver.reader.refuse(
                 &text.span(),
-                "`client_metadata_url` must be an `https:` URL with a path, without a user and without a fragment",
-            )
-            .hint(format!("write `\"{EXAMPLE}\"`"));
+                "`client_metadata_url` must be an `https:` URL with a path, without a user and without a fragment", format!("write `\"{EXAMPLE}\"`"));
     }
     is_good.then_some(url)
 }

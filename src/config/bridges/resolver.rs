@@ -5,10 +5,10 @@ use toml::Spanned;
 use crate::config::{
     CredentialKind,
     read::{
-        lint,
-        reader::{Reader, Scalar, Text},
+        Flag, List, Reader, Scalar, Text, is_blank, lint,
         reference::{Scope, variable_of},
-        setting::{Flag, List, Setting, is_blank, why_blank},
+        setting::Setting,
+        why_blank,
     },
 };
 
@@ -21,20 +21,20 @@ const CREDENTIALS: &[(&str, CredentialKind)] = &[
 
 /// Reads the strings of one bridge; a missing reference switches it off.
 #[derive(Debug)]
-pub(in crate::config) struct Resolver<'r, 'a> {
+pub struct Resolver<'r, 'a> {
     /// What it is read with.
-    pub(in crate::config) reader: &'r mut Reader<'a>,
+    pub reader: &'r mut Reader<'a>,
     /// Why the bridge is off.
-    pub(in crate::config) missing: Vec<String>,
+    pub missing: Vec<String>,
     /// Why it has no key and signs in.
-    pub(in crate::config) keys_missing: Vec<String>,
+    pub keys_missing: Vec<String>,
     /// Why `with_key` is not taken.
-    pub(in crate::config) key_missing: Vec<String>,
+    pub key_missing: Vec<String>,
 }
 
 /// What `enabled` says.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::config) enum Switch {
+pub enum Switch {
     /// `true`, or nothing.
     On,
     /// `"auto"`: on with a key, or after a user has logged in.
@@ -45,7 +45,7 @@ pub(in crate::config) enum Switch {
 
 impl Resolver<'_, '_> {
     /// Replaces references; `None` when something is missing or malformed.
-    pub(in crate::config) fn expand(&mut self, text: &Text) -> Option<Text> {
+    pub fn expand(&mut self, text: &Text) -> Option<Text> {
         let expansion = self.reader.expand(text)?;
         if expansion.missing.is_empty() {
             return Some(Spanned::new(text.span(), expansion.text));
@@ -57,7 +57,7 @@ impl Resolver<'_, '_> {
     }
 
     /// The text of a value that is read for real later; nothing is reported.
-    pub(in crate::config) fn glance(&self, text: &Text) -> Option<String> {
+    pub fn glance(&self, text: &Text) -> Option<String> {
         let scope = Scope {
             environment: self.reader.environment,
             folder: &self.reader.folder,
@@ -68,7 +68,7 @@ impl Resolver<'_, '_> {
     }
 
     /// The same for a value that may be blank by a default of nothing; then it says why.
-    pub(in crate::config) fn optional(&mut self, text: &Text) -> Option<Setting<Text>> {
+    pub fn optional(&mut self, text: &Text) -> Option<Setting<Text>> {
         let expansion = self.reader.expand(text)?;
         if !expansion.missing.is_empty() {
             return self.expand(text).map(Ok);
@@ -81,11 +81,7 @@ impl Resolver<'_, '_> {
     }
 
     /// The words of a list, blank ones left out.
-    pub(in crate::config) fn words(
-        &mut self,
-        list: &Spanned<List>,
-        separators: &[char],
-    ) -> Vec<Text> {
+    pub fn words(&mut self, list: &Spanned<List>, separators: &[char]) -> Vec<Text> {
         let texts = match list.get_ref() {
             List::One(text) => vec![Spanned::new(list.span(), text.clone())],
             List::Many(texts) => texts.clone(),
@@ -103,7 +99,7 @@ impl Resolver<'_, '_> {
     }
 
     /// Notes why the bridge is off.
-    pub(in crate::config) fn miss(&mut self, reason: String) {
+    pub fn miss(&mut self, reason: String) {
         if !self.missing.contains(&reason) {
             self.missing.push(reason);
         }
@@ -111,7 +107,7 @@ impl Resolver<'_, '_> {
 
     /// The value of a header or variable, unless a default of nothing made it blank: then it is left
     /// out, so that what is optional can stand in a file. mcpo passes it on as it is.
-    pub(in crate::config) fn unless_blank(&self, written: &Text, value: Text) -> Option<Text> {
+    pub fn unless_blank(&self, written: &Text, value: Text) -> Option<Text> {
         let is_left_out = !self.reader.lenient
             && value.get_ref().trim().is_empty()
             && written.get_ref().contains("${");
@@ -119,16 +115,13 @@ impl Resolver<'_, '_> {
     }
 
     /// Reads what does not switch the bridge off when it is missing; gives the reasons apart.
-    pub(in crate::config) fn apart<T>(
-        &mut self,
-        read: impl FnOnce(&mut Self) -> T,
-    ) -> (T, Vec<String>) {
+    pub fn apart<T>(&mut self, read: impl FnOnce(&mut Self) -> T) -> (T, Vec<String>) {
         let before = std::mem::take(&mut self.missing);
         let found = read(self);
         (found, std::mem::replace(&mut self.missing, before))
     }
 
-    pub(in crate::config) fn switch(&mut self, flag: Option<Spanned<Flag>>) -> Switch {
+    pub fn switch(&mut self, flag: Option<Spanned<Flag>>) -> Switch {
         let Some(flag) = flag else {
             return Switch::On;
         };
@@ -150,7 +143,7 @@ impl Resolver<'_, '_> {
         }
     }
 
-    pub(in crate::config) fn credential(&mut self, text: Option<&Text>) -> CredentialKind {
+    pub fn credential(&mut self, text: Option<&Text>) -> CredentialKind {
         let kind = text.and_then(|text| {
             let text = self.expand(text)?;
             self.reader.choice("credential", &text, CREDENTIALS)
@@ -159,28 +152,21 @@ impl Resolver<'_, '_> {
     }
 
     /// The same for a string that others can see; a secret in it is worth a warning.
-    pub(in crate::config) fn expand_visible(
-        &mut self,
-        text: &Text,
-        danger: &str,
-        hint: &str,
-    ) -> Option<Text> {
+    pub fn expand_visible(&mut self, text: &Text, danger: &str, hint: &str) -> Option<Text> {
         if let Some(expansion) = self.reader.expand(text) {
             if let Some(secret) = expansion.secrets.first() {
-                self.reader
-                    .problems
-                    .warning(
-                        &text.span(),
-                        format!("`{secret}` looks like a secret, and {danger}"),
-                    )
-                    .hint(hint);
+                self.reader.warn(
+                    &text.span(),
+                    format!("`{secret}` looks like a secret, and {danger}"),
+                    hint,
+                );
             }
             return self.expand(text);
         }
         None
     }
 
-    pub(in crate::config) fn scalar(&mut self, scalar: Spanned<Scalar>) -> Option<Spanned<Scalar>> {
+    pub fn scalar(&mut self, scalar: Spanned<Scalar>) -> Option<Spanned<Scalar>> {
         let span = scalar.span();
         let scalar = match scalar.into_inner() {
             Scalar::Text(text) => {
@@ -193,11 +179,7 @@ impl Resolver<'_, '_> {
 }
 
 /// Warns of a literal secret. Secrets belong in the environment, not in a file that is committed.
-pub(in crate::config) fn warn_of_literal(
-    resolver: &mut Resolver<'_, '_>,
-    name: &Text,
-    value: &Text,
-) {
+pub fn warn_of_literal(resolver: &mut Resolver<'_, '_>, name: &Text, value: &Text) {
     let literal = !value.get_ref().contains("${") && !lint::is_plain_switch(value.get_ref());
     if !literal || !(lint::looks_secret(name.get_ref()) || lint::has_token_prefix(value.get_ref()))
     {
@@ -215,14 +197,11 @@ pub(in crate::config) fn warn_of_literal(
     } else {
         format!("move it to the environment: `{name} = \"{reference}\"`")
     };
-    resolver
-        .reader
-        .problems
-        .warning(
-            &value.span(),
-            format!(
-                "the value of `{name}` looks like a secret and is written in plain text in the file"
-            ),
-        )
-        .hint(hint);
+    resolver.reader.warn(
+        &value.span(),
+        format!(
+            "the value of `{name}` looks like a secret and is written in plain text in the file"
+        ),
+        hint,
+    );
 }

@@ -19,7 +19,7 @@ pub struct RunAs {
 
 /// Why a value of `user` cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::config) enum Unusable {
+pub enum Unusable {
     /// The value is invalid on every system.
     Wrong(String),
     /// The value does not fit this system.
@@ -28,7 +28,7 @@ pub(in crate::config) enum Unusable {
 
 impl RunAs {
     /// Finds `USER` or `USER:GROUP`, each a name or a number, in the system's lists of users and groups.
-    pub(in crate::config) fn find(text: &str) -> Result<Self, Unusable> {
+    pub fn find(text: &str) -> Result<Self, Unusable> {
         let (user, group) = match text.split_once(':') {
             Some((user, group)) => (user.trim(), Some(group.trim())),
             None => (text.trim(), None),

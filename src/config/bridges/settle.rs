@@ -11,11 +11,7 @@ use crate::{
             tool_names::{compile, names},
             transport, with_key,
         },
-        read::{
-            diagnostic::Span,
-            reader::Reader,
-            section::{SectionRules, keys_of, take},
-        },
+        read::{Reader, SectionRules, Span, keys_of, take},
     },
     name::BridgeName,
 };
@@ -33,7 +29,7 @@ const RULES: SectionRules = SectionRules {
 };
 
 /// Reads one bridge of `bridges.toml`, given the positions of its name and of its table.
-pub(in crate::config) fn read(
+pub fn read(
     reader: &mut Reader<'_>,
     name: BridgeName,
     section: &str,
@@ -53,7 +49,7 @@ pub(in crate::config) fn read(
 impl BridgeTable {
     /// Validates and resolves one bridge. `settings` are its other keys. Problems are reported and the rest is
     /// still resolved. After a problem, the configuration is rejected (native) or the bridge is off (mcpo).
-    pub(in crate::config) fn resolve(
+    pub fn resolve(
         mut self,
         name: BridgeName,
         at: &Span,
@@ -146,22 +142,15 @@ fn reason_to_wait(name: &BridgeName, keys_missing: &[String]) -> String {
 }
 
 /// Warns of names that differ only in case: people and file systems confuse them.
-pub(in crate::config) fn warn_of_twin(
-    reader: &mut Reader<'_>,
-    bridges: &[Bridge],
-    name: &BridgeName,
-    at: &Span,
-) {
+pub fn warn_of_twin(reader: &mut Reader<'_>, bridges: &[Bridge], name: &BridgeName, at: &Span) {
     let twin = bridges.iter().find(|other| {
         other.name != *name && other.name.as_str().eq_ignore_ascii_case(name.as_str())
     });
     if let Some(twin) = twin {
-        reader
-            .problems
-            .warning(
-                at,
-                format!("`{name}` and `{}` differ only in case", twin.name),
-            )
-            .hint("rename one of them");
+        reader.warn(
+            at,
+            format!("`{name}` and `{}` differ only in case", twin.name),
+            "rename one of them",
+        );
     }
 }

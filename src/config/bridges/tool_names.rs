@@ -8,17 +8,13 @@ use crate::{
     config::{
         Diagnostic, ToolFilter,
         bridges::resolver::Resolver,
-        read::{
-            diagnostic::Span,
-            reader::{Reader, Text},
-            value,
-        },
+        read::{Reader, Span, Text, value},
     },
     name::{TOOL_NAME_BYTES_MAX, ToolName},
 };
 
 /// Compiles the patterns.
-pub(in crate::config) fn compile(reader: &mut Reader<'_>, tools: &mut ToolFilter) {
+pub fn compile(reader: &mut Reader<'_>, tools: &mut ToolFilter) {
     // What closes is compared without regard to case: `delete_*` means `Delete_All` too.
     let deny: Vec<_> = tools.deny.iter().map(|text| text.to_lowercase()).collect();
     tools.allow_set = globs(reader, "tools_allow", &tools.allow);
@@ -45,10 +41,10 @@ pub(crate) fn exact_glob(name: &str) -> String {
 }
 
 /// New name → server's name.
-pub(in crate::config) type Names = BTreeMap<ToolName, ToolName>;
+pub type Names = BTreeMap<ToolName, ToolName>;
 
 /// Renames and aliases: every new name stands for one tool, every tool has one new name.
-pub(in crate::config) fn names(
+pub fn names(
     resolver: &mut Resolver<'_, '_>,
     rename: &BTreeMap<Text, Text>,
     aliases: &BTreeMap<Text, Text>,
@@ -59,29 +55,21 @@ pub(in crate::config) fn names(
     for (new, old) in &renames {
         if let Some(first) = taken.insert(old, new) {
             let span = span_of(rename, new);
-            resolver
-                .reader
-                .problems
-                .error(
-                    &span,
-                    format!("`{old}` cannot be renamed to both `{first}` and `{new}`"),
-                )
-                .hint(format!(
-                    "keep one, and put the other under `aliases`: `{new} = \"{old}\"`"
-                ));
+            resolver.reader.refuse(
+                &span,
+                format!("`{old}` cannot be renamed to both `{first}` and `{new}`"),
+                format!("keep one, and put the other under `aliases`: `{new} = \"{old}\"`"),
+            );
         }
     }
     for new in second.keys() {
         if renames.contains_key(new) {
             let span = span_of(aliases, new);
-            resolver
-                .reader
-                .problems
-                .error(
-                    &span,
-                    format!("`{new}` is both under `rename` and under `aliases`"),
-                )
-                .hint("keep one of them");
+            resolver.reader.refuse(
+                &span,
+                format!("`{new}` is both under `rename` and under `aliases`"),
+                "keep one of them",
+            );
         }
     }
     (renames, second)
@@ -101,23 +89,18 @@ fn pairs(resolver: &mut Resolver<'_, '_>, key: &str, table: &BTreeMap<Text, Text
                 names.insert(new_name, old_name);
             }
             (Some(same), Some(_)) => {
-                resolver
-                    .reader
-                    .problems
-                    .error(&new.span(), format!("`{key}`: `{same}` refers to itself"))
-                    .hint(format!(
-                        "write the new name first: `NEW = \"{same}\"`, or remove the line"
-                    ));
+                resolver.reader.refuse(
+                    &new.span(),
+                    format!("`{key}`: `{same}` refers to itself"),
+                    format!("write the new name first: `NEW = \"{same}\"`, or remove the line"),
+                );
             }
             _ => {
-                resolver
-                    .reader
-                    .problems
-                    .error(
-                        &new.span(),
-                        format!("`{key}`: the name of a tool has 1 to {TOOL_NAME_BYTES_MAX} bytes"),
-                    )
-                    .hint("write `NEW = \"NAME_AT_THE_SERVER\"`");
+                resolver.reader.refuse(
+                    &new.span(),
+                    format!("`{key}`: the name of a tool has 1 to {TOOL_NAME_BYTES_MAX} bytes"),
+                    "write `NEW = \"NAME_AT_THE_SERVER\"`",
+                );
             }
         }
     }

@@ -14,10 +14,7 @@ use crate::{
             run_as::Unusable,
             table::BridgeTable,
         },
-        read::{
-            diagnostic::Span,
-            reader::{Scalar, Text},
-        },
+        read::{Scalar, Span, Text},
     },
     secret::Secret,
 };
@@ -25,11 +22,11 @@ use crate::{
 /// The name by which a configuration refers to this program. It stands for the running executable, so that a
 /// bridge with `command = "mcp-bridge"` and `args = ["demo-server"]` works if the program is not on PATH, as
 /// with `cargo run`, and never starts another version.
-pub(in crate::config) const OWN_NAME: &str = "mcp-bridge";
+pub const OWN_NAME: &str = "mcp-bridge";
 
 /// The values of `transport`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::config) enum Kind {
+pub enum Kind {
     /// `stdio`
     Stdio,
     /// All other values.
@@ -37,7 +34,7 @@ pub(in crate::config) enum Kind {
 }
 
 /// The accepted words. Case, `-` and `_` are ignored.
-pub(in crate::config) const KINDS: &[(&str, Kind)] = &[
+pub const KINDS: &[(&str, Kind)] = &[
     ("stdio", Kind::Stdio),
     ("streamable-http", Kind::Remote(RemoteKind::StreamableHttp)),
     ("http", Kind::Remote(RemoteKind::StreamableHttp)),
@@ -54,7 +51,7 @@ const PROTOCOLS: &[(&str, Protocol)] = &[
 ];
 
 /// How the server is reached, told from the keys that are there; nothing is reported.
-pub(in crate::config) fn kind(resolver: &Resolver<'_, '_>, table: &BridgeTable) -> TransportKind {
+pub fn kind(resolver: &Resolver<'_, '_>, table: &BridgeTable) -> TransportKind {
     if table.command.is_some() {
         return TransportKind::Stdio;
     }
@@ -73,7 +70,7 @@ pub(in crate::config) fn kind(resolver: &Resolver<'_, '_>, table: &BridgeTable) 
 }
 
 /// Decides between program and URL. `None` when something was reported or is missing.
-pub(in crate::config) fn resolve(
+pub fn resolve(
     resolver: &mut Resolver<'_, '_>,
     table: BridgeTable,
     credential: CredentialKind,
@@ -189,7 +186,7 @@ fn refuse_keys_of_programs(resolver: &mut Resolver<'_, '_>, table: &BridgeTable)
 }
 
 fn refuse(resolver: &mut Resolver<'_, '_>, span: &Span, message: &str, hint: &str) {
-    resolver.reader.problems.error(span, message).hint(hint);
+    resolver.reader.refuse(span, message, hint);
 }
 
 fn stdio(resolver: &mut Resolver<'_, '_>, table: BridgeTable) -> Option<Stdio> {
@@ -200,11 +197,11 @@ fn stdio(resolver: &mut Resolver<'_, '_>, table: BridgeTable) -> Option<Stdio> {
     if let Some(command) = &command {
         let text = command.get_ref();
         if text.trim().is_empty() {
-            resolver
-                .reader
-                .problems
-                .error(&command.span(), "`command` is blank")
-                .hint("write the name of a program: `\"npx\"`");
+            resolver.reader.refuse(
+                &command.span(),
+                "`command` is blank",
+                "write the name of a program: `\"npx\"`",
+            );
         } else if table.args.is_none() && text.contains(' ') && !text.contains(['/', '\\']) {
             let (program, rest) = text.split_once(' ').unwrap_or((text, ""));
             let args: Vec<_> = rest
@@ -215,14 +212,11 @@ fn stdio(resolver: &mut Resolver<'_, '_>, table: BridgeTable) -> Option<Stdio> {
                 "write `command = {program:?}` and `args = [{}]`",
                 args.join(", ")
             );
-            resolver
-                .reader
-                .problems
-                .warning(
-                    &command.span(),
-                    "`command` is one program, not a shell command line",
-                )
-                .hint(hint);
+            resolver.reader.warn(
+                &command.span(),
+                "`command` is one program, not a shell command line",
+                hint,
+            );
         }
     }
     let mut args = Vec::new();
@@ -313,14 +307,11 @@ fn environment(
     let mut env = BTreeMap::new();
     for (name, written) in table {
         if name.get_ref().is_empty() || name.get_ref().contains(['=', '\0']) {
-            resolver
-                .reader
-                .problems
-                .error(
-                    &name.span(),
-                    format!("`env`: {:?} is not a valid variable name", name.get_ref()),
-                )
-                .hint("write `NAME = \"value\"`");
+            resolver.reader.refuse(
+                &name.span(),
+                format!("`env`: {:?} is not a valid variable name", name.get_ref()),
+                "write `NAME = \"value\"`",
+            );
             continue;
         }
         warn_of_literal(resolver, name, written);
@@ -388,14 +379,11 @@ fn parse_url(resolver: &mut Resolver<'_, '_>, text: &Text) -> Option<Url> {
     let problem = match Url::parse(text.get_ref().trim()) {
         Ok(url) if matches!(url.scheme(), "http" | "https") => {
             if url.password().is_some() {
-                resolver
-                    .reader
-                    .problems
-                    .warning(
-                        &text.span(),
-                        "the URL contains a password, and URLs end up in logs",
-                    )
-                    .hint("send it with `headers`: `Authorization = \"Basic ${…}\"`");
+                resolver.reader.warn(
+                    &text.span(),
+                    "the URL contains a password, and URLs end up in logs",
+                    "send it with `headers`: `Authorization = \"Basic ${…}\"`",
+                );
             }
             return Some(url);
         }
@@ -405,8 +393,6 @@ fn parse_url(resolver: &mut Resolver<'_, '_>, text: &Text) -> Option<Url> {
     };
     resolver
         .reader
-        .problems
-        .error(&text.span(), problem)
-        .hint("write `\"https://host/path\"`");
+        .refuse(&text.span(), problem, "write `\"https://host/path\"`");
     None
 }

@@ -16,7 +16,7 @@ use crate::{
     config::{
         OAuth, RunAs,
         naming::nearest_name,
-        read::value::{self, BadValue, KEY, WordSetting, YEAR, parsed},
+        read::{BadValue, KEY, WordSetting, YEAR, parsed, value},
     },
     name::{BridgeName, ToolName, is_hidden},
     secret::Secret,

@@ -12,7 +12,7 @@ use crate::config::{
         table::{BasicTable, BridgeTable, KeyTable},
     },
     read::{
-        reader::Text,
+        Text,
         reference::{Expansion, Scope},
     },
 };
@@ -20,7 +20,7 @@ use crate::config::{
 /// Which of both ways a bridge takes: its own where its key is complete, else the one of `with_key`
 /// where everything is there that it refers to, else its own. Gives whose credentials its calls carry,
 /// too. The resolver keeps the reason why `with_key` is not taken.
-pub(in crate::config) fn choose(
+pub fn choose(
     resolver: &mut Resolver<'_, '_>,
     table: &mut BridgeTable,
     credential: CredentialKind,
@@ -33,7 +33,7 @@ pub(in crate::config) fn choose(
     if !with_key.texts().any(|text| text.get_ref().contains("${")) {
         let problem = "`with_key` refers to no variable, so it would always be taken";
         let hint = "refer to the key in it, `env = { SOME_TOKEN = \"${SOME_TOKEN}\" }`, or move its keys into the bridge";
-        resolver.reader.problems.error(&at, problem).hint(hint);
+        resolver.reader.refuse(&at, problem, hint);
         return credential;
     }
     let own = with_key.credential.clone();
@@ -97,7 +97,7 @@ impl KeyTable {
 }
 
 /// Why there is no key, where one of two would do.
-pub(in crate::config) fn either(missing: Vec<String>, other: &[String]) -> Vec<String> {
+pub fn either(missing: Vec<String>, other: &[String]) -> Vec<String> {
     if missing.is_empty() || other.is_empty() {
         return missing;
     }

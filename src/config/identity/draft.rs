@@ -9,11 +9,7 @@ use crate::{
     config::{
         ApiKey, DEFAULT_WORKSPACE, Diagnostic, Environment, Gateway, Issuer, KeyText, OpenWebUi,
         identity::{gateway, keys::Keys, oidc, open_webui},
-        read::{
-            diagnostic::Span,
-            reader::Reader,
-            section::{SectionRules, keys_of},
-        },
+        read::{Reader, SectionRules, Span, keys_of},
     },
     secret::Secret,
 };
@@ -74,7 +70,7 @@ const SUBTABLES: &[&str] = &["keys", "open_webui", "gateway", "oidc"];
 
 /// The section before the listen address is known.
 #[derive(Debug)]
-pub(in crate::config) struct Draft {
+pub struct Draft {
     anonymous: Option<bool>,
     keys: Vec<ApiKey>,
     open_webui: OpenWebUi,
@@ -101,7 +97,7 @@ impl Default for Draft {
 }
 
 /// Reads the section. `has_directory`: whether Open WebUI's database is available.
-pub(in crate::config) fn read(
+pub fn read(
     reader: &mut Reader<'_>,
     span: &Span,
     mut table: DeTable<'_>,
@@ -160,10 +156,7 @@ fn section<'i>(
         "oidc" => "write `[identity.oidc.NAME]` and below it `issuer = \"https://…\"`".to_owned(),
         _ => format!("write `[identity.{name}]` on a line of its own, and its keys below"),
     };
-    reader
-        .problems
-        .error(&at, format!("`{name}`: expected a table"))
-        .hint(hint);
+    reader.refuse(&at, format!("`{name}`: expected a table"), hint);
     None
 }
 
@@ -172,19 +165,15 @@ fn warn_of_unsigned(reader: &mut Reader<'_>, draft: &Draft, keys: &Keys) {
     if let Some((name, at)) = &keys.forwarder
         && draft.open_webui.jwt_secret.is_none()
     {
-        reader
-            .problems
-            .warning(
+        reader.warn(
                 at,
-                format!("a caller with the key `{name}` can impersonate any user, because the user headers are not signed"),
-            )
-            .hint("set `jwt_secret` in `[identity.open_webui]` (FORWARD_USER_INFO_HEADER_JWT_SECRET, here and at Open WebUI)");
+                format!("a caller with the key `{name}` can impersonate any user, because the user headers are not signed"), "set `jwt_secret` in `[identity.open_webui]` (FORWARD_USER_INFO_HEADER_JWT_SECRET, here and at Open WebUI)");
     }
 }
 
 impl Draft {
     /// The section if the file has none: the key in `MCP_API_KEY`, if that is set.
-    pub(in crate::config) fn of_environment(environment: &Environment) -> Self {
+    pub fn of_environment(environment: &Environment) -> Self {
         let key = environment.get("MCP_API_KEY").map(str::trim);
         let keys = key.filter(|key| !key.is_empty()).map(|key| ApiKey {
             name: "default".to_owned(),
@@ -210,7 +199,7 @@ impl Draft {
 
     /// Decides who may call, once the listen address is known, and warns of open access. Open access from
     /// other machines must be configured explicitly.
-    pub(in crate::config) fn resolve(self, listen: SocketAddr) -> (Identity, Option<Diagnostic>) {
+    pub fn resolve(self, listen: SocketAddr) -> (Identity, Option<Diagnostic>) {
         let local = listen.ip().is_loopback();
         let has_proof = self.has_proof();
         let open = !has_proof && self.anonymous.is_none() && local;

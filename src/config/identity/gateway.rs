@@ -5,13 +5,12 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use toml::de::DeTable;
 
-use crate::config::read::{
-    diagnostic::Span,
-    reader::Reader,
-    section::{SECRET_BYTES_MIN, SecretRule, SectionRules, keys_of, take},
-    value,
+use crate::{
+    config::read::{
+        Reader, SECRET_BYTES_MIN, SecretRule, SectionRules, Span, keys_of, take, value,
+    },
+    secret::Secret,
 };
-use crate::secret::Secret;
 
 /// `[identity.gateway]`: a gateway in front of the bridge names the user in headers.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -71,11 +70,11 @@ const RULES: SectionRules = SectionRules {
         "workspace_header",
     ],
     empty: &["enabled", "trusted_peers"],
-    secrets: &[SecretRule {
-        key: "secret",
-        variable: "GATEWAY_SECRET",
-        bytes_min: SECRET_BYTES_MIN,
-    }],
+    secrets: &[SecretRule::new(
+        "secret",
+        "GATEWAY_SECRET",
+        SECRET_BYTES_MIN,
+    )],
     ..SectionRules::NONE
 };
 
@@ -124,25 +123,19 @@ fn refuse_open_gateway(reader: &mut Reader<'_>, gateway: &Gateway, at: &Span, pe
         return;
     }
     if gateway.trusted_peers.is_empty() {
-        reader
-            .problems
-            .error(
+        reader.refuse(
                 at,
-                "the gateway is enabled, but any client could send the same headers",
-            )
-            .hint("set `trusted_peers` to its address (TRUSTED_PROXIES), or `secret` to what it sends in `X-Gateway-Secret` (GATEWAY_SECRET), or both");
+                "the gateway is enabled, but any client could send the same headers", "set `trusted_peers` to its address (TRUSTED_PROXIES), or `secret` to what it sends in `X-Gateway-Secret` (GATEWAY_SECRET), or both");
     }
     if gateway
         .trusted_peers
         .iter()
         .any(|net| net.prefix_len() == 0)
     {
-        reader
-            .problems
-            .error(
-                &peers.unwrap_or_else(|| at.clone()),
-                "`trusted_peers` contains every address, so any client could impersonate any user",
-            )
-            .hint("write the gateway's own address or network, or set `secret` too");
+        reader.refuse(
+            &peers.unwrap_or_else(|| at.clone()),
+            "`trusted_peers` contains every address, so any client could impersonate any user",
+            "write the gateway's own address or network, or set `secret` too",
+        );
     }
 }

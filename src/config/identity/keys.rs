@@ -10,10 +10,8 @@ use toml::{
 
 use crate::{
     config::read::{
-        diagnostic::Span,
-        reader::Reader,
-        section::{SECRET_BYTES_MIN, SecretRule, SectionRules, take},
-        value::{self, BadValue, KEY, parsed},
+        BadValue, KEY, Reader, SECRET_BYTES_MIN, SecretRule, SectionRules, Span, parsed, take,
+        value,
     },
     name::is_hidden,
     secret::Secret,
@@ -77,11 +75,7 @@ struct KeyTable {
 const RULES: SectionRules = SectionRules {
     optional: &["key_sha256", "workspace"],
     empty: &["groups"],
-    secrets: &[SecretRule {
-        key: "key",
-        variable: "MCP_API_KEY",
-        bytes_min: SECRET_BYTES_MIN,
-    }],
+    secrets: &[SecretRule::new("key", "MCP_API_KEY", SECRET_BYTES_MIN)],
     ..SectionRules::NONE
 };
 
@@ -106,12 +100,11 @@ impl Keys {
     ) {
         let at = value.span();
         let DeValue::Table(table) = value.into_inner() else {
-            reader
-                .problems
-                .error(&at, format!("`{name}`: expected a table"))
-                .hint(format!(
-                    "write `[identity.keys.{name}]` and below it `key = \"${{MCP_API_KEY}}\"`"
-                ));
+            reader.refuse(
+                &at,
+                format!("`{name}`: expected a table"),
+                format!("write `[identity.keys.{name}]` and below it `key = \"${{MCP_API_KEY}}\"`"),
+            );
             return;
         };
         self.read_table(reader, name, &at, table);
@@ -125,21 +118,20 @@ impl Keys {
         mut table: DeTable<'_>,
     ) {
         if let Err(problem) = check_key_name(name) {
-            reader
-                .problems
-                .error(at, problem)
-                .hint("write `[identity.keys.NAME]` with another name");
+            reader.refuse(
+                at,
+                problem,
+                "write `[identity.keys.NAME]` with another name",
+            );
             return;
         }
         let section = format!("identity.keys.{name}");
         if let (Some(_), Some(hash)) = (table.get("key"), table.get("key_sha256")) {
-            reader
-                .problems
-                .error(
-                    &hash.span(),
-                    "a key has either `key` or `key_sha256`, not both",
-                )
-                .hint("keep `key_sha256`, so that the file contains no secret");
+            reader.refuse(
+                &hash.span(),
+                "a key has either `key` or `key_sha256`, not both",
+                "keep `key_sha256`, so that the file contains no secret",
+            );
             take(&mut table, &["key", "key_sha256"]);
         }
         let (table, notes) = reader.section::<KeyTable>(&section, at, table, &RULES);
@@ -148,10 +140,11 @@ impl Keys {
             (Some(text), _) | (None, Some(text)) => text,
             (None, None) => {
                 if notes.is_whole(reader) {
-                    reader
-                        .problems
-                        .error(at, format!("`[{section}]` has no `key`"))
-                        .hint("add `key = \"${MCP_API_KEY}\"`");
+                    reader.refuse(
+                        at,
+                        format!("`[{section}]` has no `key`"),
+                        "add `key = \"${MCP_API_KEY}\"`",
+                    );
                 }
                 return;
             }
@@ -184,15 +177,11 @@ impl Keys {
     fn warn_of_twin(&self, reader: &mut Reader<'_>, name: &str, key: &KeyText, at: &Span) {
         let twin = self.on.iter().find(|other| hash(&other.key) == hash(key));
         if let Some(twin) = twin.map(|twin| &twin.name) {
-            reader
-                .problems
-                .warning(
-                    at,
-                    format!("the keys `{twin}` and `{name}` have the same value"),
-                )
-                .hint(format!(
-                    "logs will show `{twin}` for both; give `{name}` a different value"
-                ));
+            reader.warn(
+                at,
+                format!("the keys `{twin}` and `{name}` have the same value"),
+                format!("logs will show `{twin}` for both; give `{name}` a different value"),
+            );
         }
     }
 }

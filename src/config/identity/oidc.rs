@@ -8,10 +8,7 @@ use toml::{
 use url::{Host, Url};
 
 use crate::config::read::{
-    diagnostic::Span,
-    reader::Reader,
-    section::SectionRules,
-    value::{self, BadValue, KEY, Parsed, parsed, web_url},
+    BadValue, KEY, Parsed, Reader, SectionRules, Span, parsed, value, web_url,
 };
 
 /// `[identity.oidc.NAME]`: an issuer of accepted bearer tokens (OpenID Connect Discovery 1.0, RFC 9068).
@@ -61,17 +58,17 @@ const RULES: SectionRules = SectionRules {
 };
 
 /// The default claims with the e-mail address.
-pub(in crate::config) fn email_claims() -> Vec<String> {
+pub fn email_claims() -> Vec<String> {
     vec!["email".to_owned()]
 }
 
 /// The default claims with groups.
-pub(in crate::config) fn groups_claims() -> Vec<String> {
+pub fn groups_claims() -> Vec<String> {
     vec!["groups".to_owned(), "roles".to_owned()]
 }
 
 /// The default claim with the workspace.
-pub(in crate::config) fn workspace_claim() -> String {
+pub fn workspace_claim() -> String {
     "tid".to_owned()
 }
 
@@ -83,12 +80,11 @@ pub(super) fn read(
 ) -> Option<Issuer> {
     let at = value.span();
     let DeValue::Table(table) = value.into_inner() else {
-        reader
-            .problems
-            .error(&at, format!("`{name}`: expected a table"))
-            .hint(format!(
-                "write `[identity.oidc.{name}]` and below it `issuer = \"https://…\"`"
-            ));
+        reader.refuse(
+            &at,
+            format!("`{name}`: expected a table"),
+            format!("write `[identity.oidc.{name}]` and below it `issuer = \"https://…\"`"),
+        );
         return None;
     };
     read_table(reader, name, &at, table)
@@ -103,10 +99,11 @@ fn read_table(
     let section = format!("identity.oidc.{name}");
     let (issuer, notes) = reader.section::<Issuer>(&section, at, table, &RULES);
     if notes.at("issuer").is_none() && notes.is_whole(reader) {
-        reader
-            .problems
-            .error(at, format!("`[{section}]` has no `issuer`"))
-            .hint("add `issuer = \"${OIDC_ISSUER}\"`");
+        reader.refuse(
+            at,
+            format!("`[{section}]` has no `issuer`"),
+            "add `issuer = \"${OIDC_ISSUER}\"`",
+        );
     }
     if let Some(why) = notes.why_blank("issuer") {
         reader.turn_off(&format!("OpenID issuer `{name}`"), why.clone());
@@ -114,22 +111,14 @@ fn read_table(
     let mut issuer = issuer?;
     name.clone_into(&mut issuer.name);
     if issuer.audiences.is_empty() && notes.is_whole(reader) {
-        reader
-            .problems
-            .error(
+        reader.refuse(
                 notes.at("audience").unwrap_or(at),
-                "without an `audience`, a token that the issuer made for any other program would be accepted",
-            )
-            .hint("write `audience = \"${OIDC_AUDIENCE}\"`: the client id, or what `aud` says in its tokens");
+                "without an `audience`, a token that the issuer made for any other program would be accepted", "write `audience = \"${OIDC_AUDIENCE}\"`: the client id, or what `aud` says in its tokens");
     }
     if notes.at("email_claims").is_none() && is_entra(&issuer.issuer) {
-        reader
-            .problems
-            .warning(
+        reader.warn(
                 at,
-                "tokens of Microsoft Entra do not show whether an e-mail address is verified, so users are identified only by their subject",
-            )
-            .hint("write `email_claims = [\"upn\"]`: within one tenant only its administrators assign that name (docs/access.md)");
+                "tokens of Microsoft Entra do not show whether an e-mail address is verified, so users are identified only by their subject", "write `email_claims = [\"upn\"]`: within one tenant only its administrators assign that name (docs/access.md)");
     }
     Some(issuer)
 }

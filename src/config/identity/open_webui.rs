@@ -6,13 +6,12 @@ use serde::Deserialize;
 use toml::de::DeTable;
 use url::Url;
 
-use crate::config::read::{
-    diagnostic::Span,
-    reader::Reader,
-    section::{SECRET_BYTES_MIN, SecretRule, SectionRules},
-    value::{self, parsed, web_url},
+use crate::{
+    config::read::{
+        Reader, SECRET_BYTES_MIN, SecretRule, SectionRules, Span, parsed, value, web_url,
+    },
+    secret::Secret,
 };
-use crate::secret::Secret;
 
 /// `[identity.open_webui]`: the users of Open WebUI. `None` disables a method.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -65,16 +64,12 @@ impl OpenWebUi {
 const RULES: SectionRules = SectionRules {
     optional: &["url", "jwt_audience"],
     secrets: &[
-        SecretRule {
-            key: "secret_key",
-            variable: "WEBUI_SECRET_KEY",
-            bytes_min: SECRET_BYTES_MIN,
-        },
-        SecretRule {
-            key: "jwt_secret",
-            variable: "FORWARD_USER_INFO_HEADER_JWT_SECRET",
-            bytes_min: SECRET_BYTES_MIN,
-        },
+        SecretRule::new("secret_key", "WEBUI_SECRET_KEY", SECRET_BYTES_MIN),
+        SecretRule::new(
+            "jwt_secret",
+            "FORWARD_USER_INFO_HEADER_JWT_SECRET",
+            SECRET_BYTES_MIN,
+        ),
     ],
     ..SectionRules::NONE
 };
@@ -105,13 +100,9 @@ pub(super) fn read(
         && !has_source
         && notes.is_whole(reader)
     {
-        reader
-            .problems
-            .error(
+        reader.refuse(
                 at,
-                "a session token contains no e-mail address, and there is no source to look up its user",
-            )
-            .hint("set `open_webui` in `[database]` to Open WebUI's database (OPEN_WEBUI_DATABASE_URL), or `url` here to its address (OPEN_WEBUI_URL)");
+                "a session token contains no e-mail address, and there is no source to look up its user", "set `open_webui` in `[database]` to Open WebUI's database (OPEN_WEBUI_DATABASE_URL), or `url` here to its address (OPEN_WEBUI_URL)");
     }
     open_webui
 }

@@ -8,7 +8,7 @@ use crate::config::{
     bridges::{table::OAuthTable, transport::Kind},
     clients::Node,
     mcp::entry::{Entry, text},
-    read::{reader::Reader, setting::List},
+    read::{List, Reader},
 };
 
 /// Keys of other clients that have no effect here.
@@ -68,7 +68,7 @@ const KNOWN: &[&str] = &[
 ];
 
 /// Warns of keys without effect.
-pub(in crate::config) fn warn_of_unknown(reader: &mut Reader<'_>, entry: &Entry<'_>) {
+pub fn warn_of_unknown(reader: &mut Reader<'_>, entry: &Entry<'_>) {
     for field in entry.fields {
         let key = field.name.as_str();
         if !KNOWN.contains(&key) && !IGNORED.contains(&key) {
@@ -80,21 +80,19 @@ pub(in crate::config) fn warn_of_unknown(reader: &mut Reader<'_>, entry: &Entry<
     }
     let forwarding = "client_header_forwarding";
     if let Some(field) = entry.fields.iter().find(|field| field.name == forwarding) {
-        reader
-            .problems
-            .warning(
-                &field.at,
-                format!(
-                    "server `{}`: `{forwarding}` is ignored, as mcpo does",
-                    entry.name
-                ),
-            )
-            .hint("`pass_headers` in `bridges.toml` lists the headers of callers to forward");
+        reader.warn(
+            &field.at,
+            format!(
+                "server `{}`: `{forwarding}` is ignored, as mcpo does",
+                entry.name
+            ),
+            "`pass_headers` in `bridges.toml` lists the headers of callers to forward",
+        );
     }
 }
 
 /// Checks `client_header_forwarding`. mcpo validates it but does not use it.
-pub(in crate::config) fn check_forwarding(reader: &mut Reader<'_>, entry: &Entry<'_>) {
+pub fn check_forwarding(reader: &mut Reader<'_>, entry: &Entry<'_>) {
     let Some(value) = entry.get("client_header_forwarding") else {
         return;
     };
@@ -123,7 +121,7 @@ pub(in crate::config) fn check_forwarding(reader: &mut Reader<'_>, entry: &Entry
 
 /// Reads `oauth`, which works only with Streamable HTTP. Of mcpo's settings only the scopes have an effect:
 /// discovery begins at the server itself, and the callback belongs to the bridge.
-pub(in crate::config) fn oauth(
+pub fn oauth(
     reader: &mut Reader<'_>,
     entry: &Entry<'_>,
     kind: Kind,

@@ -4,40 +4,37 @@ use toml::Spanned;
 
 use crate::config::{
     clients::{ClientFile, Field, Node, Tree},
-    read::{
-        diagnostic::Span,
-        reader::{Reader, Text},
-    },
+    read::{Reader, Span, Text},
 };
 
 /// One entry of the file.
-pub(in crate::config) struct Entry<'v> {
-    pub(in crate::config) name: &'v str,
+pub struct Entry<'v> {
+    pub name: &'v str,
     /// The position of its name.
-    pub(in crate::config) at: Span,
-    pub(in crate::config) fields: &'v [Field],
+    pub at: Span,
+    pub fields: &'v [Field],
     /// The file that contains it.
-    pub(in crate::config) file: &'v ClientFile,
+    pub file: &'v ClientFile,
     /// Variables that the program receives and may replace itself.
-    pub(in crate::config) own: &'v [&'v str],
+    pub own: &'v [&'v str],
 }
 
 impl Entry<'_> {
     /// Returns a value, unless it is missing or null.
-    pub(in crate::config) fn get(&self, key: &str) -> Option<&Node> {
+    pub fn get(&self, key: &str) -> Option<&Node> {
         let field = self.fields.iter().find(|field| field.name == key)?;
         (field.value.tree != Tree::Null).then_some(&field.value)
     }
 
     /// Returns the first of some keys that contains a string which is not empty.
-    pub(in crate::config) fn text(&self, keys: &[&str]) -> Option<Text> {
+    pub fn text(&self, keys: &[&str]) -> Option<Text> {
         keys.iter()
             .find_map(|key| text(self.get(key)?))
             .filter(|text| !text.get_ref().is_empty())
     }
 
     /// Adds an error with mcpo's message.
-    pub(in crate::config) fn error(&self, reader: &mut Reader<'_>, span: &Span, rest: &str) {
+    pub fn error(&self, reader: &mut Reader<'_>, span: &Span, rest: &str) {
         reader
             .problems
             .error(span, format!("Server '{}' {rest}", self.name));
@@ -45,6 +42,6 @@ impl Entry<'_> {
 }
 
 /// Returns a string and its position.
-pub(in crate::config) fn text(value: &Node) -> Option<Text> {
+pub fn text(value: &Node) -> Option<Text> {
     Some(Spanned::new(value.at.clone(), value.text()?.to_owned()))
 }

@@ -9,7 +9,7 @@ use crate::{
             entry::{Entry, text},
             unfilled::{Place, filled},
         },
-        read::{environment::read_dotenv, reader::Reader},
+        read::{Reader, environment::read_dotenv},
     },
     secret::Secret,
 };
@@ -19,7 +19,7 @@ const BYTES_MAX: u64 = 1 << 20;
 
 /// Adds the variables of the file. Those in `env` take precedence. A file that cannot be read disables the
 /// bridge.
-pub(in crate::config) fn add(reader: &mut Reader<'_>, entry: &Entry<'_>, bridge: &mut Bridge) {
+pub fn add(reader: &mut Reader<'_>, entry: &Entry<'_>, bridge: &mut Bridge) {
     let Ok(Transport::Stdio(stdio)) = &mut bridge.transport else {
         return;
     };

@@ -32,10 +32,7 @@ use crate::{
             unfilled::{Place, filled},
         },
         naming::nearest_name,
-        read::{
-            reader::{Reader, Text},
-            setting::Flag,
-        },
+        read::{Flag, Reader, Text},
     },
     name::BridgeName,
     secret::Secret,
@@ -48,7 +45,7 @@ const URLS: &[&str] = &["url", "httpUrl", "serverUrl"];
 
 /// Reads the file. `children` are environment variables of every child process; those of the file override
 /// them.
-pub(in crate::config) fn read(
+pub fn read(
     reader: &mut Reader<'_>,
     path: &Path,
     children: &BTreeMap<String, Secret>,
@@ -65,7 +62,7 @@ pub(in crate::config) fn read(
         }
         Err(Unread::NoServers(found)) => {
             let end = text.trim_start().find('{').map_or(0, |at| at + 1);
-            reader.problems.error(&(0..end), NO_SERVERS).hint(format!(
+            reader.refuse(&(0..end), NO_SERVERS, format!(
                 "{found}; write `{{\"mcpServers\": {{\"NAME\": {{\"command\": …}}}}}}`, at least one server"
             ));
             return Vec::new();
@@ -94,13 +91,11 @@ fn warned_last_of_each<'f>(reader: &mut Reader<'_>, fields: &'f [Field]) -> Vec<
     let mut seen = BTreeSet::new();
     for field in fields {
         if !seen.insert(field.name.as_str()) {
-            reader
-                .problems
-                .warning(
-                    &field.at,
-                    format!("`{}` is set twice; the last one counts", field.name),
-                )
-                .hint("remove one of them");
+            reader.warn(
+                &field.at,
+                format!("`{}` is set twice; the last one counts", field.name),
+                "remove one of them",
+            );
         }
     }
     clients::last_of_each(fields)
@@ -338,13 +333,11 @@ fn scalar(reader: &mut Reader<'_>, key: &str, value: &Node) -> Option<Text> {
         return Some(text);
     }
     if let Some(written) = value.scalar() {
-        reader
-            .problems
-            .warning(
-                &value.at,
-                format!("`{key}`: `{written}` is read as the string `\"{written}\"`"),
-            )
-            .hint("put it in double quotes");
+        reader.warn(
+            &value.at,
+            format!("`{key}`: `{written}` is read as the string `\"{written}\"`"),
+            "put it in double quotes",
+        );
         return Some(Spanned::new(value.at.clone(), written));
     }
     reader.problems.warning(
@@ -396,13 +389,11 @@ fn timeout(reader: &mut Reader<'_>, entry: &Entry<'_>) -> Option<Text> {
         Tree::Switch(_) | Tree::Null | Tree::Map(_) | Tree::List(_) => None,
     };
     let Some(number) = written.filter(|number| *number < 1e12) else {
-        reader
-            .problems
-            .warning(
-                &span,
-                format!("server `{}`: this `timeout` is ignored", entry.name),
-            )
-            .hint("write seconds, `60`, or `\"5m\"`");
+        reader.warn(
+            &span,
+            format!("server `{}`: this `timeout` is ignored", entry.name),
+            "write seconds, `60`, or `\"5m\"`",
+        );
         return None;
     };
     let duration = if number < 1000.0 {

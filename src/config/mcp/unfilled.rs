@@ -6,15 +6,12 @@ use toml::Spanned;
 use crate::config::{
     clients::{Rewritten, Style, Variable, alone, rewrite},
     mcp::entry::Entry,
-    read::{
-        reader::{Reader, Text},
-        reference::Scope,
-    },
+    read::{Reader, Text, reference::Scope},
 };
 
 /// The position of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::config) enum Place {
+pub enum Place {
     /// A header.
     Header,
     /// A variable of a program.
@@ -47,24 +44,14 @@ impl Place {
 
 impl Entry<'_> {
     /// Returns the first of some keys that contains a string which is not empty, with its placeholders converted.
-    pub(in crate::config) fn filled(
-        &self,
-        reader: &mut Reader<'_>,
-        keys: &[&str],
-        place: Place,
-    ) -> Option<Text> {
+    pub fn filled(&self, reader: &mut Reader<'_>, keys: &[&str], place: Place) -> Option<Text> {
         let text = self.text(keys)?;
         Some(filled(reader, self, place, &text))
     }
 }
 
 /// Converts a value to references, with a warning if it needs an unset variable.
-pub(in crate::config) fn filled(
-    reader: &mut Reader<'_>,
-    entry: &Entry<'_>,
-    place: Place,
-    text: &Text,
-) -> Text {
+pub fn filled(reader: &mut Reader<'_>, entry: &Entry<'_>, place: Place, text: &Text) -> Text {
     let own = match place {
         Place::Arg | Place::Script | Place::Command => entry.own,
         Place::Header | Place::Env | Place::Url | Place::Other(_) => &[],
@@ -135,11 +122,12 @@ fn warn(
         .as_ref()
         .and_then(|id| inputs.find(|input| input.id == *id)?.description.as_deref())
         .map_or_else(String::new, |description| format!(" ({description})"));
-    reader
-        .problems
-        .warning(&text.span(), format!("{what}, so {effect}"))
-        .hint(format!(
+    reader.warn(
+        &text.span(),
+        format!("{what}, so {effect}"),
+        format!(
             "set {}{description}, for example in `.env` next to this file",
             variable.name
-        ));
+        ),
+    );
 }

@@ -10,7 +10,7 @@ use std::{
 use crate::{config::read::lint, secret::Redactor};
 
 /// A position in a source, in bytes.
-pub(in crate::config) type Span = Range<usize>;
+pub type Span = Range<usize>;
 
 /// How severe a [`Diagnostic`] is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl Diagnostic {
     }
 
     /// Creates an error for a whole file, for example if it is unreadable.
-    pub(in crate::config) fn of_file(file: &str, message: impl Into<String>) -> Self {
+    pub fn of_file(file: &str, message: impl Into<String>) -> Self {
         let place = Place {
             file: file.to_owned(),
             line: 0,
@@ -95,7 +95,7 @@ impl Diagnostic {
     }
 
     /// Redacts secrets, because a message may quote the value of a reference.
-    pub(in crate::config) fn clean(&mut self, redactor: &Redactor) {
+    pub fn clean(&mut self, redactor: &Redactor) {
         redactor.clean(&mut self.message);
         for text in self
             .hint
@@ -157,11 +157,11 @@ impl Display for Diagnostic {
 
 /// A file: its name and text.
 #[derive(Debug)]
-pub(in crate::config) struct Source {
+pub struct Source {
     /// The name that the user gave.
-    pub(in crate::config) file: String,
+    pub file: String,
     /// The text without a byte order mark.
-    pub(in crate::config) text: String,
+    pub text: String,
 }
 
 impl Source {
@@ -221,14 +221,14 @@ fn cut(line: &str, column: usize) -> (String, usize) {
 
 /// Collects the problems of one source.
 #[derive(Debug)]
-pub(in crate::config) struct Problems {
+pub struct Problems {
     source: Source,
     list: Vec<Diagnostic>,
 }
 
 impl Problems {
     /// Creates an empty collection.
-    pub(in crate::config) fn new(source: Source) -> Self {
+    pub fn new(source: Source) -> Self {
         Self {
             source,
             list: Vec::new(),
@@ -236,30 +236,22 @@ impl Problems {
     }
 
     /// The text that spans refer to.
-    pub(in crate::config) fn text(&self) -> &str {
+    pub fn text(&self) -> &str {
         &self.source.text
     }
 
     /// Returns the position of a span.
-    pub(in crate::config) fn place(&self, span: &Span) -> Place {
+    pub fn place(&self, span: &Span) -> Place {
         self.source.place(span)
     }
 
     /// Adds an error.
-    pub(in crate::config) fn error(
-        &mut self,
-        span: &Span,
-        message: impl Into<String>,
-    ) -> &mut Diagnostic {
+    pub fn error(&mut self, span: &Span, message: impl Into<String>) -> &mut Diagnostic {
         self.push(Severity::Error, span, message.into())
     }
 
     /// Adds a warning.
-    pub(in crate::config) fn warning(
-        &mut self,
-        span: &Span,
-        message: impl Into<String>,
-    ) -> &mut Diagnostic {
+    pub fn warning(&mut self, span: &Span, message: impl Into<String>) -> &mut Diagnostic {
         self.push(Severity::Warning, span, message.into())
     }
 
@@ -271,17 +263,17 @@ impl Problems {
     }
 
     /// Adds a diagnostic with its own position, or without one.
-    pub(in crate::config) fn add(&mut self, diagnostic: Diagnostic) {
+    pub fn add(&mut self, diagnostic: Diagnostic) {
         self.list.push(diagnostic);
     }
 
     /// The number of problems, for [`Problems::soften`].
-    pub(in crate::config) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.list.len()
     }
 
     /// Turns the errors after the first `from` into warnings. Returns the message of the first one.
-    pub(in crate::config) fn soften(&mut self, from: usize) -> Option<String> {
+    pub fn soften(&mut self, from: usize) -> Option<String> {
         let mut first = None;
         for diagnostic in self.list.iter_mut().skip(from) {
             if diagnostic.severity == Severity::Error {
@@ -293,12 +285,12 @@ impl Problems {
     }
 
     /// Whether there is an error.
-    pub(in crate::config) fn has_errors(&self) -> bool {
+    pub fn has_errors(&self) -> bool {
         self.has_errors_since(0)
     }
 
     /// Whether there is an error after the first `from`.
-    pub(in crate::config) fn has_errors_since(&self, from: usize) -> bool {
+    pub fn has_errors_since(&self, from: usize) -> bool {
         self.list
             .iter()
             .skip(from)
@@ -306,7 +298,7 @@ impl Problems {
     }
 
     /// Returns all problems in the order of the file.
-    pub(in crate::config) fn finish(mut self) -> Vec<Diagnostic> {
+    pub fn finish(mut self) -> Vec<Diagnostic> {
         self.list.sort_by_key(|diagnostic| {
             diagnostic
                 .place
@@ -319,10 +311,7 @@ impl Problems {
 }
 
 /// Returns the known word that is most similar to the written one, if any is similar.
-pub(in crate::config) fn nearest<'a>(
-    written: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let written = written.to_lowercase().replace(['-', ' '], "_");
     let far = (written.chars().count() / 3).clamp(1, 3);
     known
@@ -334,7 +323,7 @@ pub(in crate::config) fn nearest<'a>(
 }
 
 /// `` `a`, `b` ``
-pub(in crate::config) fn list(words: &[&str]) -> String {
+pub fn list(words: &[&str]) -> String {
     let words: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
     words.join(", ")
 }

@@ -73,7 +73,7 @@ impl Environment {
     }
 
     /// Returns a copy with secret values added; they win.
-    pub(in crate::config) fn over(&self, values: &BTreeMap<String, Secret>) -> Self {
+    pub fn over(&self, values: &BTreeMap<String, Secret>) -> Self {
         let mut over = self.clone();
         over.vars.extend(
             values
@@ -85,13 +85,13 @@ impl Environment {
 
     /// Returns a copy in which headers may contain only these values.
     #[must_use]
-    pub(in crate::config) fn with_headers_of(mut self, values: &BTreeMap<String, Secret>) -> Self {
+    pub fn with_headers_of(mut self, values: &BTreeMap<String, Secret>) -> Self {
         self.group_only = Some(values.clone());
         self
     }
 
     /// Returns the environment for headers, if it is restricted.
-    pub(in crate::config) fn for_headers(&self) -> Option<Self> {
+    pub fn for_headers(&self) -> Option<Self> {
         let vars = self.group_only.clone()?;
         Some(Self {
             vars,
@@ -127,7 +127,7 @@ impl Environment {
 
     /// Returns a copy with the variables of a dotenv file, which do not override existing ones. A missing
     /// file changes nothing.
-    pub(in crate::config) fn over_dotenv(&self, path: &Path) -> (Self, Vec<Diagnostic>) {
+    pub fn over_dotenv(&self, path: &Path) -> (Self, Vec<Diagnostic>) {
         let (file, warnings) = read_dotenv(path);
         let mut merged = self.clone();
         for (name, value) in file {

@@ -45,7 +45,7 @@ pub(crate) fn looks_secret(name: &str) -> bool {
 }
 
 /// Whether a literal value is a switch, which cannot be a secret.
-pub(in crate::config) fn is_plain_switch(value: &str) -> bool {
+pub fn is_plain_switch(value: &str) -> bool {
     matches!(
         value.trim().to_lowercase().as_str(),
         "" | "true" | "false" | "0" | "1" | "yes" | "no" | "on" | "off"
@@ -53,7 +53,7 @@ pub(in crate::config) fn is_plain_switch(value: &str) -> bool {
 }
 
 /// Whether the text before a quoted value ends in a secret name: `X_TOKEN = `, `"--api-key", `.
-pub(in crate::config) fn ends_in_secret_name(before: &str) -> bool {
+pub fn ends_in_secret_name(before: &str) -> bool {
     let before = before.trim_end_matches(|character: char| {
         character.is_whitespace() || "=:,[({".contains(character)
     });

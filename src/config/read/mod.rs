@@ -11,3 +11,15 @@ pub(super) mod reference;
 pub(super) mod section;
 pub(super) mod setting;
 pub(super) mod value;
+
+pub(in crate::config) use value::{parsed, reads};
+pub use {
+    diagnostic::{Span, nearest},
+    reader::{Reader, Scalar, Text},
+    section::{SECRET_BYTES_MIN, SecretRule, SectionRules, keys_of, take},
+    setting::{Flag, List, is_blank, plain, why_blank},
+    value::{
+        BadValue, KEY, Parsed, ValueForms, WordSetting, YEAR, duration_up_to, duration_within,
+        glob, list_of, web_url, words_of,
+    },
+};

@@ -14,14 +14,14 @@ use crate::{
         read::{
             diagnostic::{Problems, Span, list, nearest},
             reference::{Expansion, Scope, variables_in},
-            value::BadValue,
+            value::{BadValue, ValueForms},
         },
     },
     secret::Secret,
 };
 
 /// A string with its position.
-pub(in crate::config) type Text = Spanned<String>;
+pub type Text = Spanned<String>;
 
 /// Keys of other programs, and the corresponding keys here.
 const FOREIGN_KEYS: &[(&str, &str)] = &[
@@ -58,31 +58,31 @@ pub struct Off {
 
 /// The context of reading a configuration, and its results.
 #[derive(Debug)]
-pub(in crate::config) struct Reader<'a> {
+pub struct Reader<'a> {
     /// The variables for references.
-    pub(in crate::config) environment: &'a Environment,
+    pub environment: &'a Environment,
     /// The folder of the file.
-    pub(in crate::config) folder: PathBuf,
+    pub folder: PathBuf,
     /// Whether mcpo's rules apply.
-    pub(in crate::config) lenient: bool,
+    pub lenient: bool,
     /// Whether an unset reference stays as written, as with mcpo's command line.
-    pub(in crate::config) keeps_unset: bool,
+    pub keeps_unset: bool,
     /// The problems.
-    pub(in crate::config) problems: Problems,
+    pub problems: Problems,
     /// The files that references named.
-    pub(in crate::config) files: BTreeSet<PathBuf>,
+    pub files: BTreeSet<PathBuf>,
     /// The parts that a blank value disables.
-    pub(in crate::config) off: Vec<Off>,
+    pub off: Vec<Off>,
     /// Values that must never be shown.
-    pub(in crate::config) referenced: Vec<Secret>,
+    pub referenced: Vec<Secret>,
     /// The variables that the texts since the start of the last bridge refer to.
-    pub(in crate::config) variables: BTreeSet<String>,
+    pub variables: BTreeSet<String>,
 }
 
 impl Reader<'_> {
     /// Reads a table into a struct of optional fields. Invalid keys are reported and dropped, so that one of
     /// them does not hide the next.
-    pub(in crate::config) fn table<'i, T: Deserialize<'i>>(
+    pub fn table<'i, T: Deserialize<'i>>(
         &mut self,
         name: &str,
         span: &Span,
@@ -174,13 +174,7 @@ impl Reader<'_> {
     }
 
     /// Reports an unknown key of a table.
-    pub(in crate::config) fn unknown_key(
-        &mut self,
-        table: &str,
-        written: &str,
-        at: &Span,
-        known: &[&str],
-    ) {
+    pub fn unknown_key(&mut self, table: &str, written: &str, at: &Span, known: &[&str]) {
         let place = if table.is_empty() {
             "at the top".to_owned()
         } else {
@@ -195,13 +189,21 @@ impl Reader<'_> {
             .map(|word| format!("did you mean `{word}`?"))
             .or_else(|| foreign.map(|ours| format!("write {ours}")))
             .unwrap_or_else(|| format!("the keys are {}", list(known)));
-        self.problems
-            .error(at, format!("unknown key `{written}` {place}"))
-            .hint(hint);
+        self.refuse(at, format!("unknown key `{written}` {place}"), hint);
+    }
+
+    /// Reports an error with a hint.
+    pub fn refuse(&mut self, at: &Span, message: impl Into<String>, hint: impl Into<String>) {
+        self.problems.error(at, message).hint(hint);
+    }
+
+    /// Reports a warning with a hint.
+    pub fn warn(&mut self, at: &Span, message: impl Into<String>, hint: impl Into<String>) {
+        self.problems.warning(at, message).hint(hint);
     }
 
     /// Replaces the references of a string. A malformed one is reported and returns `None`.
-    pub(in crate::config) fn expand(&mut self, text: &Text) -> Option<Expansion> {
+    pub fn expand(&mut self, text: &Text) -> Option<Expansion> {
         let scope = Scope {
             environment: self.environment,
             folder: &self.folder,
@@ -215,28 +217,28 @@ impl Reader<'_> {
                 Some(expansion)
             }
             Err(bad) => {
-                self.problems
-                    .error(&text.span(), bad.to_string())
-                    .hint(bad.hint());
+                self.refuse(&text.span(), bad.to_string(), bad.hint());
                 None
             }
         }
     }
 
     /// Replaces the references of a string outside of bridges, where a missing value is an error.
-    pub(in crate::config) fn required(&mut self, text: &Text) -> Option<Text> {
+    pub fn required(&mut self, text: &Text) -> Option<Text> {
         let expansion = self.expand(text)?;
         if expansion.missing.is_empty() {
             return Some(Spanned::new(text.span(), expansion.text));
         }
-        self.problems
-            .error(&text.span(), expansion.missing.join(", "))
-            .hint("set it, or give a default: `${NAME:-default}`");
+        self.refuse(
+            &text.span(),
+            expansion.missing.join(", "),
+            "set it, or give a default: `${NAME:-default}`",
+        );
         None
     }
 
     /// Records what is disabled, and why.
-    pub(in crate::config) fn turn_off(&mut self, what: &str, why: String) {
+    pub fn turn_off(&mut self, what: &str, why: String) {
         self.off.push(Off {
             what: what.to_owned(),
             why,
@@ -244,7 +246,7 @@ impl Reader<'_> {
     }
 
     /// Adds diagnostics that have their position already.
-    pub(in crate::config) fn add_all(&mut self, diagnostics: Vec<Diagnostic>) {
+    pub fn add_all(&mut self, diagnostics: Vec<Diagnostic>) {
         for diagnostic in diagnostics {
             self.problems.add(diagnostic);
         }
@@ -253,7 +255,7 @@ impl Reader<'_> {
 
 /// A number, or a string that contains one, so that references work.
 #[derive(Debug, Clone)]
-pub(in crate::config) enum Scalar {
+pub enum Scalar {
     /// `10`
     Integer(i64),
     /// `"${N:-10}"`, `"10 MiB"`
@@ -262,25 +264,13 @@ pub(in crate::config) enum Scalar {
 
 impl<'de> Deserialize<'de> for Scalar {
     fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-
-        impl de::Visitor<'_> for Visitor {
-            type Value = Scalar;
-
-            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                formatter.write_str("a whole number")
-            }
-
-            fn visit_i64<E: de::Error>(self, number: i64) -> Result<Scalar, E> {
-                Ok(Scalar::Integer(number))
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Scalar, E> {
-                Ok(Scalar::Text(text.to_owned()))
-            }
-        }
-
-        deserializer.deserialize_any(Visitor)
+        let forms = ValueForms {
+            expected: "a whole number",
+            text: |text| Ok(Self::Text(text.to_owned())),
+            number: Some(|number| Ok(Self::Integer(number))),
+            switch: None,
+        };
+        forms.read(deserializer)
     }
 }
 

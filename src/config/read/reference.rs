@@ -14,37 +14,37 @@ use crate::{
 
 /// The sources of references.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::config) struct Scope<'a> {
+pub struct Scope<'a> {
     /// Variables.
-    pub(in crate::config) environment: &'a Environment,
+    pub environment: &'a Environment,
     /// The base folder for a relative `${file:…}`.
-    pub(in crate::config) folder: &'a Path,
+    pub folder: &'a Path,
     /// mcpo's rule: an unset reference stays as written.
-    pub(in crate::config) lenient: bool,
+    pub lenient: bool,
 }
 
 /// The result of replacing references.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(in crate::config) struct Expansion {
+pub struct Expansion {
     /// The text. It is not usable if something is missing.
-    pub(in crate::config) text: String,
+    pub text: String,
     /// Why values are missing: `GITHUB_TOKEN is not set`.
-    pub(in crate::config) missing: Vec<String>,
+    pub missing: Vec<String>,
     /// Why defaults were used.
-    pub(in crate::config) defaulted: Vec<String>,
+    pub defaulted: Vec<String>,
     /// Whether the text has references.
-    pub(in crate::config) has_references: bool,
+    pub has_references: bool,
     /// References to values that look secret, as written.
-    pub(in crate::config) secrets: Vec<String>,
+    pub secrets: Vec<String>,
     /// The values of those references.
-    pub(in crate::config) values: Vec<Secret>,
+    pub values: Vec<Secret>,
     /// All requested files, whether they exist or not.
-    pub(in crate::config) files: BTreeSet<PathBuf>,
+    pub files: BTreeSet<PathBuf>,
 }
 
 /// A malformed reference.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(in crate::config) enum BadReference {
+pub enum BadReference {
     /// The closing brace is missing.
     #[error("`${{` has no closing `}}`")]
     Open,
@@ -61,7 +61,7 @@ const DEPTH_MAX: usize = 8;
 
 impl BadReference {
     /// Returns how to fix it.
-    pub(in crate::config) fn hint(&self) -> String {
+    pub fn hint(&self) -> String {
         match self {
             Self::Deep => "give the inner one a variable of its own".to_owned(),
             Self::Open => "write `${NAME}`, or `$${` for a literal `${`".to_owned(),
@@ -79,7 +79,7 @@ impl BadReference {
 
 impl Scope<'_> {
     /// Replaces the references of a text.
-    pub(in crate::config) fn expand(&self, text: &str) -> Result<Expansion, BadReference> {
+    pub fn expand(&self, text: &str) -> Result<Expansion, BadReference> {
         self.expand_at(text, 0)
     }
 
@@ -212,7 +212,7 @@ impl Scope<'_> {
 }
 
 /// Notes every variable that a text refers to, also in defaults that are not used now.
-pub(in crate::config) fn variables_in(text: &str, found: &mut BTreeSet<String>) {
+pub fn variables_in(text: &str, found: &mut BTreeSet<String>) {
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {
         rest = after;
@@ -266,7 +266,7 @@ pub(crate) fn variable_of(text: &str) -> String {
 }
 
 /// Splits at the brace that closes a reference, counting nested ones.
-pub(in crate::config) fn split_at_close(text: &str) -> Option<(&str, &str)> {
+pub fn split_at_close(text: &str) -> Option<(&str, &str)> {
     let mut depth = 0_usize;
     let mut before = '\0';
     for (at, character) in text.char_indices() {
@@ -283,7 +283,7 @@ pub(in crate::config) fn split_at_close(text: &str) -> Option<(&str, &str)> {
 
 /// Whether the references of a text are well formed.
 #[cfg(test)]
-pub(in crate::config) fn is_readable(text: &str) -> bool {
+pub fn is_readable(text: &str) -> bool {
     let scope = Scope {
         environment: &Environment::default(),
         folder: Path::new("/nowhere"),

@@ -20,22 +20,22 @@ use crate::config::read::{
 /// What a section allows, besides the fields of its type. A value that is blank, or refers to a missing
 /// variable without a default, is an error in all other settings.
 #[derive(Debug)]
-pub(in crate::config) struct SectionRules {
+pub struct SectionRules {
     /// Settings that count as left out while they are blank.
-    pub(in crate::config) optional: &'static [&'static str],
+    pub optional: &'static [&'static str],
     /// Lists and texts that are empty while they are blank, and switches that are off.
-    pub(in crate::config) empty: &'static [&'static str],
+    pub empty: &'static [&'static str],
     /// Secrets, which count as left out while they are blank.
-    pub(in crate::config) secrets: &'static [SecretRule],
+    pub secrets: &'static [SecretRule],
     /// Fields of the type that are several keys in the file. Without the first key, the others have no effect.
-    pub(in crate::config) groups: &'static [(&'static str, &'static [&'static str])],
+    pub groups: &'static [(&'static str, &'static [&'static str])],
     /// Whether a missing variable is no error, but turns off what the section describes.
-    pub(in crate::config) missing_turns_off: bool,
+    pub missing_turns_off: bool,
 }
 
 impl SectionRules {
     /// No setting may be blank.
-    pub(in crate::config) const NONE: Self = Self {
+    pub const NONE: Self = Self {
         optional: &[],
         empty: &[],
         secrets: &[],
@@ -46,22 +46,32 @@ impl SectionRules {
 
 /// A secret of a section.
 #[derive(Debug)]
-pub(in crate::config) struct SecretRule {
-    /// The key.
-    pub(in crate::config) key: &'static str,
+pub struct SecretRule {
+    key: &'static str,
     /// The variable that usually contains it.
-    pub(in crate::config) variable: &'static str,
+    variable: &'static str,
     /// A shorter one, in bytes, can be guessed by trying, which is a warning.
-    pub(in crate::config) bytes_min: usize,
+    bytes_min: usize,
+}
+
+impl SecretRule {
+    /// Creates a rule.
+    pub const fn new(key: &'static str, variable: &'static str, bytes_min: usize) -> Self {
+        Self {
+            key,
+            variable,
+            bytes_min,
+        }
+    }
 }
 
 /// The minimum length of a secret, in bytes. A shorter one can be guessed by trying (RFC 7518 requires 32 for
 /// HS256, but keys in practice are shorter).
-pub(in crate::config) const SECRET_BYTES_MIN: usize = 16;
+pub const SECRET_BYTES_MIN: usize = 16;
 
 /// What later rules need to know of a section that was read.
 #[derive(Debug, Default)]
-pub(in crate::config) struct SectionNotes {
+pub struct SectionNotes {
     /// The position of each value, good or not.
     spans: BTreeMap<String, Span>,
     /// Why values are blank.
@@ -69,36 +79,36 @@ pub(in crate::config) struct SectionNotes {
     /// Settings with a text that is not blank and has no reference.
     literal: BTreeSet<String>,
     /// What is missing, where that is no error: `GITHUB_TOKEN is not set`.
-    pub(in crate::config) missing: Vec<String>,
+    pub missing: Vec<String>,
     /// The number of problems before the section.
     first: usize,
 }
 
 impl SectionNotes {
     /// The position of a value, if the file contains it.
-    pub(in crate::config) fn at(&self, key: &str) -> Option<&Span> {
+    pub fn at(&self, key: &str) -> Option<&Span> {
         self.spans.get(key)
     }
 
     /// Why a value is blank: `WEBUI_SECRET_KEY is not set`.
-    pub(in crate::config) fn why_blank(&self, key: &str) -> Option<&String> {
+    pub fn why_blank(&self, key: &str) -> Option<&String> {
         self.blank.get(key)
     }
 
     /// Whether a value is written in the file itself.
-    pub(in crate::config) fn is_literal(&self, key: &str) -> bool {
+    pub fn is_literal(&self, key: &str) -> bool {
         self.literal.contains(key)
     }
 
     /// Whether the section has no errors so far.
-    pub(in crate::config) fn is_whole(&self, reader: &Reader<'_>) -> bool {
+    pub fn is_whole(&self, reader: &Reader<'_>) -> bool {
         !reader.problems.has_errors_since(self.first)
     }
 }
 
 impl Reader<'_> {
     /// Reads a section. `None` if a value that its type requires is missing or invalid; this is reported.
-    pub(in crate::config) fn section<'i, T: Deserialize<'i>>(
+    pub fn section<'i, T: Deserialize<'i>>(
         &mut self,
         name: &str,
         at: &Span,
@@ -132,12 +142,7 @@ impl Reader<'_> {
     }
 
     /// Reports and removes all keys but the known ones.
-    pub(in crate::config) fn refuse_unknown(
-        &mut self,
-        name: &str,
-        table: &mut DeTable<'_>,
-        known: &[&str],
-    ) {
+    pub fn refuse_unknown(&mut self, name: &str, table: &mut DeTable<'_>, known: &[&str]) {
         let unknown = table
             .keys()
             .filter(|key| !known.contains(&key.get_ref().as_ref()));
@@ -219,9 +224,7 @@ impl Reader<'_> {
         if let (Some(rule), true, false) = (secret, is_blank(&expansion), expansion.has_references)
         {
             let variable = rule.variable;
-            self.problems
-                .error(&text.span(), format!("`{key}` is empty, so it protects nothing"))
-                .hint(format!(
+            self.refuse(&text.span(), format!("`{key}` is empty, so it protects nothing"), format!(
                     "write `{key} = \"${{{variable}}}\"`, which is off while {variable} is not set, or leave `{key}` out"
                 ));
             return None;
@@ -254,23 +257,19 @@ impl Reader<'_> {
             bytes_min,
         } = rule;
         if !has_references {
-            self.problems
-                .warning(
-                    &text.span(),
-                    format!("`{key}` is written in plain text in the file"),
-                )
-                .hint(format!(
-                    "move it to the environment: `{key} = \"${{{variable}}}\"`"
-                ));
+            self.warn(
+                &text.span(),
+                format!("`{key}` is written in plain text in the file"),
+                format!("move it to the environment: `{key} = \"${{{variable}}}\"`"),
+            );
         }
         if value.len() < *bytes_min {
             let characters = value.chars().count();
-            self.problems
-                .warning(
-                    &text.span(),
-                    format!("`{key}` has only {characters} characters, so it can be guessed"),
-                )
-                .hint("`openssl rand -hex 32` makes a good one");
+            self.warn(
+                &text.span(),
+                format!("`{key}` has only {characters} characters, so it can be guessed"),
+                "`openssl rand -hex 32` makes a good one",
+            );
         }
     }
 }
@@ -291,17 +290,17 @@ fn group(table: &mut DeTable<'_>, field: &'static str, keys: &[&str]) {
 }
 
 /// Moves keys into a table of their own.
-pub(in crate::config) fn take<'i>(table: &mut DeTable<'i>, keys: &[&str]) -> DeTable<'i> {
+pub fn take<'i>(table: &mut DeTable<'i>, keys: &[&str]) -> DeTable<'i> {
     keys.iter()
         .filter_map(|key| table.remove_entry(*key))
         .collect()
 }
 
 /// Returns the keys that serde's derived code reads for a type.
-pub(in crate::config) fn keys_of<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
-    struct Probe<'k>(&'k mut &'static [&'static str]);
+pub fn keys_of<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
+    struct KeyProbe<'k>(&'k mut &'static [&'static str]);
 
-    impl<'de> Deserializer<'de> for Probe<'_> {
+    impl<'de> Deserializer<'de> for KeyProbe<'_> {
         type Error = Error;
 
         fn deserialize_any<V: de::Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Error> {
@@ -325,6 +324,6 @@ pub(in crate::config) fn keys_of<'de, T: Deserialize<'de>>() -> &'static [&'stat
     }
 
     let mut keys: &'static [&'static str] = &[];
-    drop(T::deserialize(Probe(&mut keys)));
+    drop(T::deserialize(KeyProbe(&mut keys)));
     keys
 }

@@ -11,15 +11,15 @@ use crate::config::read::{
     diagnostic::Span,
     reader::{Reader, Text},
     reference::Expansion,
-    value::{self, BadValue, Parsed},
+    value::{self, BadValue, Parsed, ValueForms},
 };
 
 /// A value that enables something, or the reason why it is off.
-pub(in crate::config) type Setting<T> = Result<T, String>;
+pub type Setting<T> = Result<T, String>;
 
 /// One string with commas, or a list of such strings.
 #[derive(Debug, Clone)]
-pub(in crate::config) enum List {
+pub enum List {
     /// `"a, b"`
     One(String),
     /// `["a", "b, c"]`
@@ -28,7 +28,7 @@ pub(in crate::config) enum List {
 
 /// A switch, or a string that contains one, so that references work.
 #[derive(Debug, Clone)]
-pub(in crate::config) enum Flag {
+pub enum Flag {
     /// `true`
     Plain(bool),
     /// `"${API_GATEWAY_MODE:-false}"`
@@ -37,7 +37,7 @@ pub(in crate::config) enum Flag {
 
 impl Reader<'_> {
     /// Reads the text of a setting that is off while it is blank. `None`: malformed, and already reported.
-    pub(in crate::config) fn optional(&mut self, text: &Text) -> Option<Setting<Text>> {
+    pub fn optional(&mut self, text: &Text) -> Option<Setting<Text>> {
         let expansion = self.expand(text)?;
         if is_blank(&expansion) {
             return Some(Err(why_blank(&expansion)));
@@ -47,7 +47,7 @@ impl Reader<'_> {
     }
 
     /// Reads a switch; blank means off.
-    pub(in crate::config) fn flag(&mut self, key: &str, flag: &Spanned<Flag>) -> Option<bool> {
+    pub fn flag(&mut self, key: &str, flag: &Spanned<Flag>) -> Option<bool> {
         let text = match flag.get_ref() {
             Flag::Plain(value) => return Some(*value),
             Flag::Text(text) => Spanned::new(flag.span(), text.clone()),
@@ -59,22 +59,12 @@ impl Reader<'_> {
     }
 
     /// Reads an `http:` or `https:` URL. Problems are reported without showing the URL.
-    pub(in crate::config) fn web_url(
-        &mut self,
-        key: &str,
-        text: &Text,
-        example: &str,
-    ) -> Option<Url> {
+    pub fn web_url(&mut self, key: &str, text: &Text, example: &str) -> Option<Url> {
         self.report(key, &text.span(), value::web_url(text.get_ref(), example))
     }
 
     /// Reads one of several words, ignoring case, dashes and underscores.
-    pub(in crate::config) fn choice<T: Copy>(
-        &mut self,
-        key: &str,
-        text: &Text,
-        choices: &[(&str, T)],
-    ) -> Option<T> {
+    pub fn choice<T: Copy>(&mut self, key: &str, text: &Text, choices: &[(&str, T)]) -> Option<T> {
         self.report(key, &text.span(), value::choice(text.get_ref(), choices))
     }
 
@@ -92,7 +82,7 @@ impl Reader<'_> {
 }
 
 /// Returns the words without positions, each once.
-pub(in crate::config) fn plain(words: Vec<Text>) -> Vec<String> {
+pub fn plain(words: Vec<Text>) -> Vec<String> {
     let mut plain: Vec<String> = Vec::with_capacity(words.len());
     for word in words {
         if !plain.contains(word.get_ref()) {
@@ -103,12 +93,12 @@ pub(in crate::config) fn plain(words: Vec<Text>) -> Vec<String> {
 }
 
 /// Whether a text is blank.
-pub(in crate::config) fn is_blank(expansion: &Expansion) -> bool {
+pub fn is_blank(expansion: &Expansion) -> bool {
     !expansion.missing.is_empty() || expansion.text.trim().is_empty()
 }
 
 /// Returns why a text is blank: `WEBUI_SECRET_KEY is not set`.
-pub(in crate::config) fn why_blank(expansion: &Expansion) -> String {
+pub fn why_blank(expansion: &Expansion) -> String {
     let reasons = if expansion.missing.is_empty() {
         &expansion.defaulted
     } else {
@@ -151,24 +141,12 @@ impl<'de> Deserialize<'de> for List {
 
 impl<'de> Deserialize<'de> for Flag {
     fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-
-        impl de::Visitor<'_> for Visitor {
-            type Value = Flag;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("`true` or `false`")
-            }
-
-            fn visit_bool<E: de::Error>(self, value: bool) -> Result<Flag, E> {
-                Ok(Flag::Plain(value))
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Flag, E> {
-                Ok(Flag::Text(text.to_owned()))
-            }
-        }
-
-        deserializer.deserialize_any(Visitor)
+        let forms = ValueForms {
+            expected: "`true` or `false`",
+            text: |text| Ok(Self::Text(text.to_owned())),
+            number: None,
+            switch: Some(Self::Plain),
+        };
+        forms.read(deserializer)
     }
 }

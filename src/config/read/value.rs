@@ -1,52 +1,48 @@
-//! Functions for `#[serde(deserialize_with = "…")]`: each parses one value of the file.
+//! Functions for `#[serde(deserialize_with = "…")]`: each reads one value of the file.
 //!
 //! serde carries only one message for each error. [`BadValue`] puts a message and a hint into it, and
-//! [`Reader::table`](crate::config::reader::Reader::table) takes them apart again and adds the name of the key.
+//! [`Reader::table`](super::Reader::table) takes them apart again and adds the name of the key.
 
-use std::{
-    collections::BTreeMap, fmt, marker::PhantomData, net::IpAddr, num::NonZeroU32, time::Duration,
-};
+use std::{collections::BTreeMap, fmt, net::IpAddr, num::NonZeroU32, time::Duration};
 
 use globset::{Glob, GlobBuilder};
 use http::HeaderName;
 use ipnet::IpNet;
-use serde::{Deserialize, Deserializer, de};
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, Unexpected},
+};
 use url::Url;
 
-use crate::{
-    config::read::diagnostic::{list, nearest},
-    secret::Secret,
-};
+use super::diagnostic::{list, nearest};
+use crate::secret::Secret;
 
 /// Stands for the key of the value, in backticks, in the texts of a [`BadValue`].
-pub(in crate::config) const KEY: &str = "\u{1}";
+pub const KEY: &str = "\u{1}";
 
 /// Separates the message from the hint in serde's message.
 const HINT: char = '\u{2}';
 
 /// The maximum of all durations, which keeps calculations with clocks safe: a year, in seconds.
-pub(in crate::config) const YEAR: u64 = 366 * 24 * 60 * 60;
+pub const YEAR: u64 = 366 * 24 * 60 * 60;
 
 /// What is wrong with a value, and how to fix it.
 #[derive(Debug, PartialEq, Eq)]
-pub(in crate::config) struct BadValue {
+pub struct BadValue {
     message: String,
     hint: String,
 }
 
 impl BadValue {
     /// In both texts, [`KEY`] stands for the key of the value.
-    pub(in crate::config) fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
+    pub fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
         let (message, hint) = (message.into(), hint.into());
         Self { message, hint }
     }
 
     /// Takes serde's message apart: the message, and the hint if there is one. `None` if it is a message of
     /// serde itself.
-    pub(in crate::config) fn of_serde(
-        message: &str,
-        key: &str,
-    ) -> Option<(String, Option<String>)> {
+    pub fn of_serde(message: &str, key: &str) -> Option<(String, Option<String>)> {
         let (message, hint) = message.split_once(HINT)?;
         let key = format!("`{key}`");
         let hint = (!hint.is_empty()).then(|| hint.replace(KEY, &key));
@@ -61,41 +57,86 @@ impl fmt::Display for BadValue {
 }
 
 /// The result of parsing the text of a value.
-pub(in crate::config) type Parsed<T> = Result<T, BadValue>;
+pub type Parsed<T> = Result<T, BadValue>;
 
-/// Reads a string with a function.
-pub(in crate::config) fn parse<'de, D: Deserializer<'de>, T>(
-    deserializer: D,
-    read: impl Fn(&str) -> Parsed<T>,
-) -> Result<T, D::Error> {
-    deserializer.deserialize_any(TextVisitor(read))
+/// The forms of a value that a setting takes, with a function for each.
+pub struct ValueForms<T> {
+    /// What is expected, for the message about another form.
+    pub expected: &'static str,
+    pub text: fn(&str) -> Parsed<T>,
+    pub number: Option<fn(i64) -> Parsed<T>>,
+    pub switch: Option<fn(bool) -> T>,
 }
 
-/// Declares functions for serde, each of which reads a string with a function.
-macro_rules! parsed {
-    ($($(#[$doc:meta])* $name:ident -> $type:ty = $read:expr;)+) => {$(
-        $(#[$doc])*
-        pub(in crate::config) fn $name<'de, D: serde::Deserializer<'de>>(
-            deserializer: D,
-        ) -> Result<$type, D::Error> {
-            $crate::config::read::value::parse(deserializer, $read)
-        }
-    )+};
+impl<T> ValueForms<T> {
+    /// Reads a value in one of the forms.
+    pub fn read<'de, D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
+        deserializer.deserialize_any(self)
+    }
 }
-pub(in crate::config) use parsed;
 
-struct TextVisitor<F>(F);
-
-impl<T, F: Fn(&str) -> Parsed<T>> de::Visitor<'_> for TextVisitor<F> {
+impl<T> de::Visitor<'_> for ValueForms<T> {
     type Value = T;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a string")
+        formatter.write_str(self.expected)
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
-        (self.0)(text).map_err(E::custom)
+        (self.text)(text).map_err(E::custom)
     }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
+        match self.number {
+            Some(read) => read(number).map_err(E::custom),
+            None => Err(E::invalid_type(Unexpected::Signed(number), &self)),
+        }
+    }
+
+    fn visit_bool<E: de::Error>(self, switch: bool) -> Result<T, E> {
+        match self.switch {
+            Some(read) => Ok(read(switch)),
+            None => Err(E::invalid_type(Unexpected::Bool(switch), &self)),
+        }
+    }
+}
+
+/// Declares functions for serde by their bodies. A closure gets the deserializer.
+macro_rules! reads {
+    ($($(#[$doc:meta])* $name:ident$(<const $n:ident: $t:ty>)? -> $type:ty = $read:expr;)+) => {$(
+        $(#[$doc])*
+        pub fn $name<'de, $(const $n: $t,)? D: serde::Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<$type, D::Error> {
+            $read(deserializer)
+        }
+    )+};
+}
+pub(in crate::config) use reads;
+
+/// Declares functions for serde, each of which reads a string with a function.
+macro_rules! parsed {
+    ($($(#[$doc:meta])* $name:ident -> $type:ty = $read:expr;)+) => {
+        $crate::config::read::value::reads! {
+            $($(#[$doc])* $name -> $type = |it| $crate::config::read::value::parse(it, $read);)+
+        }
+    };
+}
+pub(in crate::config) use parsed;
+
+/// Reads a string with a function.
+pub fn parse<'de, D: Deserializer<'de>, T>(
+    deserializer: D,
+    text: fn(&str) -> Parsed<T>,
+) -> Result<T, D::Error> {
+    let (number, switch) = (None, None);
+    let forms = ValueForms {
+        expected: "a string",
+        text,
+        number,
+        switch,
+    };
+    forms.read(deserializer)
 }
 
 parsed! {
@@ -110,8 +151,65 @@ parsed! {
     };
 }
 
+reads! {
+    /// Reads `30s`, `5m`, `1h 30m`: more than zero, and at most `MOST` seconds.
+    duration<const MOST: u64> -> Duration = |it| {
+        parse(it, |text| duration_within(text, Duration::from_secs(MOST)))
+    };
+    /// The same for a setting without a default.
+    some_duration<const MOST: u64> -> Option<Duration> = |it| duration::<MOST, D>(it).map(Some);
+    /// Reads a whole number of at least `LEAST`, or a size such as `10 MiB`.
+    count<const LEAST: usize> -> usize = |it| {
+        let forms = ValueForms {
+            expected: "a whole number",
+            text: |text| at_least(LEAST, bytes(text)),
+            number: Some(|number| at_least(LEAST, usize::try_from(number).ok())),
+            switch: None,
+        };
+        forms.read(it)
+    };
+    /// Reads a number of calls per minute.
+    per_minute -> Option<NonZeroU32> = |it| CallsPerMinute::deserialize(it).map(|it| Some(it.0));
+    /// Reads a table of such numbers.
+    per_minute_each -> BTreeMap<String, NonZeroU32> = |it| {
+        let table = BTreeMap::<String, CallsPerMinute>::deserialize(it)?;
+        Ok(table.into_iter().map(|(name, it)| (name, it.0)).collect())
+    };
+    /// Reads a switch, or a string that contains one, so that references work.
+    flag -> bool = |it| {
+        let expected = "`true` or `false`";
+        ValueForms { expected, text: switch, number: None, switch: Some(|it| it) }.read(it)
+    };
+    /// Reads a list of words, each once: a string with commas, or a list of such strings.
+    words -> Vec<String> = |it| words_of(it, |word| Ok(word.to_owned()));
+    /// The same for a list that must not be empty.
+    names -> Vec<String> = |it| {
+        let names = words(it)?;
+        if names.is_empty() {
+            let hint = format!("leave {KEY} out for its default");
+            return Err(de::Error::custom(BadValue::new(format!("{KEY} names nothing"), hint)));
+        }
+        Ok(names)
+    };
+    /// Reads addresses and networks.
+    networks -> Vec<IpNet> = |it| words_of(it, |word| {
+        let network = word.parse::<IpNet>().ok();
+        let network = network.or_else(|| word.parse::<IpAddr>().ok().map(IpNet::from));
+        network.map(|it| it.trunc()).ok_or_else(|| {
+            let hint = "write `\"10.0.0.7\"` or `\"172.16.0.0/12\"`; names are not looked up";
+            BadValue::new(format!("{KEY}: `{word}` is neither an address nor a network"), hint)
+        })
+    });
+    /// Reads a list of patterns for tool names.
+    globs -> Vec<String> = |it| list_of(it, |text| glob(text).map(|_glob| text.to_owned()));
+    /// The same for names in lower case. A pattern may have any case.
+    caseless_globs -> Vec<String> = |it| {
+        list_of(it, |text| glob(&text.to_lowercase()).map(|_glob| text.to_owned()))
+    };
+}
+
 /// Parses an `http:` or `https:` URL. The error does not show the URL, which may contain a secret.
-pub(in crate::config) fn web_url(text: &str, example: &str) -> Parsed<Url> {
+pub fn web_url(text: &str, example: &str) -> Parsed<Url> {
     let problem = match Url::parse(text) {
         Ok(url) if matches!(url.scheme(), "http" | "https") => return Ok(url),
         Ok(url) => format!("{KEY}: `{}:` is neither `http:` nor `https:`", url.scheme()),
@@ -120,24 +218,8 @@ pub(in crate::config) fn web_url(text: &str, example: &str) -> Parsed<Url> {
     Err(BadValue::new(problem, format!("write `\"{example}\"`")))
 }
 
-/// Reads `30s`, `5m`, `1h 30m`: more than zero, and at most `MOST` seconds.
-pub(in crate::config) fn duration<'de, const MOST: u64, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Duration, D::Error> {
-    parse(deserializer, |text| {
-        duration_within(text, Duration::from_secs(MOST))
-    })
-}
-
-/// The same for a setting without a default.
-pub(in crate::config) fn some_duration<'de, const MOST: u64, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Duration>, D::Error> {
-    duration::<MOST, D>(deserializer).map(Some)
-}
-
 /// Parses a duration, which must be more than zero.
-pub(in crate::config) fn duration_within(text: &str, most: Duration) -> Parsed<Duration> {
+pub fn duration_within(text: &str, most: Duration) -> Parsed<Duration> {
     match duration_up_to(text, most)? {
         Duration::ZERO => Err(not_within(most)),
         duration => Ok(duration),
@@ -145,7 +227,7 @@ pub(in crate::config) fn duration_within(text: &str, most: Duration) -> Parsed<D
 }
 
 /// Parses a duration, which may be zero.
-pub(in crate::config) fn duration_up_to(text: &str, most: Duration) -> Parsed<Duration> {
+pub fn duration_up_to(text: &str, most: Duration) -> Parsed<Duration> {
     let text = text.trim();
     let Ok(duration) = humantime::parse_duration(text) else {
         let hint = match text.parse::<u64>() {
@@ -172,20 +254,18 @@ fn not_within(most: Duration) -> BadValue {
 }
 
 /// A setting whose value is one of several words.
-pub(in crate::config) trait WordSetting: Copy + 'static {
+pub trait WordSetting: Copy + 'static {
     /// The words of the file.
     const WORDS: &'static [(&'static str, Self)];
 }
 
 /// Reads one of several words.
-pub(in crate::config) fn word<'de, T: WordSetting, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<T, D::Error> {
+pub fn word<'de, T: WordSetting, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
     parse(deserializer, |text| choice(text, T::WORDS))
 }
 
 /// Parses one of several words, ignoring case, dashes and underscores.
-pub(in crate::config) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Parsed<T> {
+pub fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> Parsed<T> {
     let plain = |word: &str| word.to_lowercase().replace(['-', '_', ' '], "");
     let found = choices.iter().find(|(word, _)| plain(word) == plain(text));
     if let Some((_, choice)) = found {
@@ -197,28 +277,6 @@ pub(in crate::config) fn choice<T: Copy>(text: &str, choices: &[(&str, T)]) -> P
         None => format!("write one of {}", list(&words)),
     };
     Err(BadValue::new(format!("{KEY}: there is no `{text}`"), hint))
-}
-
-/// Reads a whole number of at least `LEAST`, or a size such as `10 MiB`.
-pub(in crate::config) fn count<'de, const LEAST: usize, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<usize, D::Error> {
-    deserializer.deserialize_any(CountVisitor(LEAST))
-}
-
-/// Reads a number of calls per minute.
-pub(in crate::config) fn per_minute<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<NonZeroU32>, D::Error> {
-    CallsPerMinute::deserialize(deserializer).map(|number| Some(number.0))
-}
-
-/// Reads a table of such numbers.
-pub(in crate::config) fn per_minute_each<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<BTreeMap<String, NonZeroU32>, D::Error> {
-    let table = BTreeMap::<String, CallsPerMinute>::deserialize(deserializer)?;
-    Ok(table.into_iter().map(|(name, it)| (name, it.0)).collect())
 }
 
 struct CallsPerMinute(NonZeroU32);
@@ -234,36 +292,12 @@ impl<'de> Deserialize<'de> for CallsPerMinute {
     }
 }
 
-/// The value is the minimum.
-struct CountVisitor(usize);
-
-impl CountVisitor {
-    fn check<E: de::Error>(&self, number: Option<usize>) -> Result<usize, E> {
-        let Self(least) = self;
-        number.filter(|number| number >= least).ok_or_else(|| {
-            let message = format!("{KEY} must be a whole number, at least {least}");
-            E::custom(BadValue::new(
-                message,
-                format!("leave {KEY} out for its default"),
-            ))
-        })
-    }
-}
-
-impl de::Visitor<'_> for CountVisitor {
-    type Value = usize;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a whole number")
-    }
-
-    fn visit_i64<E: de::Error>(self, number: i64) -> Result<usize, E> {
-        self.check(usize::try_from(number).ok())
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<usize, E> {
-        self.check(bytes(text))
-    }
+/// Returns a number that is not too small.
+fn at_least(least: usize, number: Option<usize>) -> Parsed<usize> {
+    number.filter(|number| *number >= least).ok_or_else(|| {
+        let message = format!("{KEY} must be a whole number, at least {least}");
+        BadValue::new(message, format!("leave {KEY} out for its default"))
+    })
 }
 
 /// Parses `1024`, `64 KiB`, `10MiB`, `1 GiB`.
@@ -281,33 +315,8 @@ fn bytes(text: &str) -> Option<usize> {
     digits.parse::<usize>().ok()?.checked_mul(scale)
 }
 
-/// Reads a switch, or a string that contains one, so that references work. Blank means off.
-pub(in crate::config) fn flag<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<bool, D::Error> {
-    deserializer.deserialize_any(FlagVisitor)
-}
-
-struct FlagVisitor;
-
-impl de::Visitor<'_> for FlagVisitor {
-    type Value = bool;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("`true` or `false`")
-    }
-
-    fn visit_bool<E: de::Error>(self, value: bool) -> Result<bool, E> {
-        Ok(value)
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<bool, E> {
-        switch(text).map_err(E::custom)
-    }
-}
-
 /// Parses a switch. Blank means off.
-pub(in crate::config) fn switch(text: &str) -> Parsed<bool> {
+pub fn switch(text: &str) -> Parsed<bool> {
     match text.to_lowercase().as_str() {
         "true" | "1" | "yes" | "on" => Ok(true),
         "false" | "0" | "no" | "off" | "" => Ok(false),
@@ -318,53 +327,13 @@ pub(in crate::config) fn switch(text: &str) -> Parsed<bool> {
     }
 }
 
-/// Reads a list of words, each once: a string with commas, or a list of such strings.
-pub(in crate::config) fn words<'de, D: Deserializer<'de>>(
+/// Reads a list of words with a function, each value once: a string with commas, or a list of such strings.
+pub fn words_of<'de, D: Deserializer<'de>, T: PartialEq>(
     deserializer: D,
-) -> Result<Vec<String>, D::Error> {
-    words_of(deserializer, |word| Ok(word.to_owned()))
-}
-
-/// The same for a list that must not be empty.
-pub(in crate::config) fn names<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Vec<String>, D::Error> {
-    let names = words(deserializer)?;
-    if names.is_empty() {
-        let hint = format!("leave {KEY} out for its default");
-        return Err(de::Error::custom(BadValue::new(
-            format!("{KEY} names nothing"),
-            hint,
-        )));
-    }
-    Ok(names)
-}
-
-/// Reads addresses and networks.
-pub(in crate::config) fn networks<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Vec<IpNet>, D::Error> {
-    words_of(deserializer, |word| {
-        let network = word.parse::<IpNet>().ok();
-        let network = network.or_else(|| word.parse::<IpAddr>().ok().map(IpNet::from));
-        network.map(|it| it.trunc()).ok_or_else(|| {
-            let hint = "write `\"10.0.0.7\"` or `\"172.16.0.0/12\"`; names are not looked up";
-            BadValue::new(
-                format!("{KEY}: `{word}` is neither an address nor a network"),
-                hint,
-            )
-        })
-    })
-}
-
-/// Reads a list of words with a function, each value once.
-pub(in crate::config) fn words_of<'de, D: Deserializer<'de>, T: PartialEq>(
-    deserializer: D,
-    read: impl Fn(&str) -> Parsed<T> + Copy,
+    read: fn(&str) -> Parsed<T>,
 ) -> Result<Vec<T>, D::Error> {
-    let words = deserializer.deserialize_any(WordsVisitor(read, PhantomData))?;
-    let mut each = Vec::with_capacity(words.len());
-    for word in words {
+    let mut each = Vec::new();
+    for word in deserializer.deserialize_any(ListReader { read, splits: true })? {
         if !each.contains(&word) {
             each.push(word);
         }
@@ -372,93 +341,95 @@ pub(in crate::config) fn words_of<'de, D: Deserializer<'de>, T: PartialEq>(
     Ok(each)
 }
 
-/// The function that reads one word.
-struct WordsVisitor<T, F>(F, PhantomData<T>);
+/// Reads a list of strings with a function.
+pub fn list_of<'de, D: Deserializer<'de>, T>(
+    deserializer: D,
+    read: fn(&str) -> Parsed<T>,
+) -> Result<Vec<T>, D::Error> {
+    deserializer.deserialize_seq(ListReader {
+        read,
+        splits: false,
+    })
+}
 
-impl<'de, T, F: Fn(&str) -> Parsed<T> + Copy> de::Visitor<'de> for WordsVisitor<T, F> {
+/// Reads a list.
+struct ListReader<T> {
+    read: fn(&str) -> Parsed<T>,
+    /// Whether each string may contain several words with commas, and one string is a list too.
+    splits: bool,
+}
+
+impl<T> ListReader<T> {
+    fn item<E: de::Error>(&self, text: &str) -> Result<Vec<T>, E> {
+        let words: Vec<&str> = match self.splits {
+            true => text
+                .split(',')
+                .map(str::trim)
+                .filter(|word| !word.is_empty())
+                .collect(),
+            false => vec![text],
+        };
+        words
+            .into_iter()
+            .map(self.read)
+            .collect::<Parsed<_>>()
+            .map_err(E::custom)
+    }
+}
+
+impl<'de, T> de::Visitor<'de> for ListReader<T> {
     type Value = Vec<T>;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a string or a list of strings")
+        formatter.write_str(if self.splits {
+            "a string or a list of strings"
+        } else {
+            "a list"
+        })
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Vec<T>, E> {
-        split(text, self.0).map_err(E::custom)
-    }
-
-    fn visit_seq<A: de::SeqAccess<'de>>(self, mut items: A) -> Result<Vec<T>, A::Error> {
-        let mut words = Vec::new();
-        while let Some(found) =
-            items.next_element_seed(TextSeed(|text: &str| split(text, self.0)))?
-        {
-            words.extend(found);
+        if self.splits {
+            self.item(text)
+        } else {
+            Err(E::invalid_type(Unexpected::Str(text), &self))
         }
-        Ok(words)
-    }
-}
-
-/// Splits a text at commas and reads each word.
-fn split<T>(text: &str, read: impl Fn(&str) -> Parsed<T>) -> Parsed<Vec<T>> {
-    let words = text.split(',').map(str::trim);
-    words.filter(|word| !word.is_empty()).map(read).collect()
-}
-
-/// Reads a list of strings with a function.
-pub(in crate::config) fn list_of<'de, D: Deserializer<'de>, T>(
-    deserializer: D,
-    read: impl Fn(&str) -> Parsed<T> + Copy,
-) -> Result<Vec<T>, D::Error> {
-    deserializer.deserialize_seq(ListVisitor(read, PhantomData))
-}
-
-/// The function that reads one string.
-struct ListVisitor<T, F>(F, PhantomData<T>);
-
-impl<'de, T, F: Fn(&str) -> Parsed<T> + Copy> de::Visitor<'de> for ListVisitor<T, F> {
-    type Value = Vec<T>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a list")
     }
 
     fn visit_seq<A: de::SeqAccess<'de>>(self, mut items: A) -> Result<Vec<T>, A::Error> {
         let mut found = Vec::new();
-        while let Some(item) = items.next_element_seed(TextSeed(self.0))? {
-            found.push(item);
+        while let Some(item) = items.next_element_seed(ListItem(&self))? {
+            found.extend(item);
         }
         Ok(found)
     }
 }
 
-/// Reads one string of a list with a function.
-struct TextSeed<F>(F);
+/// One string of a list.
+struct ListItem<'l, T>(&'l ListReader<T>);
 
-impl<'de, T, F: Fn(&str) -> Parsed<T>> de::DeserializeSeed<'de> for TextSeed<F> {
-    type Value = T;
+impl<'de, T> de::DeserializeSeed<'de> for ListItem<'_, T> {
+    type Value = Vec<T>;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
-        parse(deserializer, self.0)
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<T>, D::Error> {
+        deserializer.deserialize_any(self)
     }
 }
 
-/// Reads a list of patterns for tool names.
-pub(in crate::config) fn globs<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Vec<String>, D::Error> {
-    list_of(deserializer, |text| glob(text).map(|_glob| text.to_owned()))
-}
+impl<T> de::Visitor<'_> for ListItem<'_, T> {
+    type Value = Vec<T>;
 
-/// The same for names in lower case. A pattern may have any case.
-pub(in crate::config) fn caseless_globs<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Vec<String>, D::Error> {
-    list_of(deserializer, |text| {
-        glob(&text.to_lowercase()).map(|_glob| text.to_owned())
-    })
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a string")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Vec<T>, E> {
+        self.0.item(text)
+    }
 }
 
 /// Parses a pattern for tool names. It works the same on every system.
-pub(in crate::config) fn glob(text: &str) -> Parsed<Glob> {
+pub fn glob(text: &str) -> Parsed<Glob> {
     build_glob(text).map_err(|problem| {
         let hint = "write names with `*` and `?`, for example `\"list_*\"`; `[` and `{` are special, and `\\\\` escapes them";
         BadValue::new(format!("{KEY}: {problem}"), hint)

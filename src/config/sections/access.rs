@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use toml::{
     Spanned,
     de::{DeArray, DeTable, DeValue},
@@ -12,10 +12,8 @@ use crate::{
     config::{
         Bridge,
         read::{
-            diagnostic::{Span, nearest},
-            reader::Reader,
-            section::{SectionRules, keys_of},
-            value::{self, BadValue, KEY, glob, list_of, parsed, words_of},
+            BadValue, KEY, Reader, SectionRules, Span, glob, keys_of, list_of, nearest, parsed,
+            reads, value, words_of,
         },
     },
     name::{BridgeName, is_hidden},
@@ -92,7 +90,7 @@ const RULES: SectionRules = SectionRules {
 };
 
 /// Reads the section. The names of bridges in the file help to detect typos.
-pub(in crate::config) fn read(
+pub fn read(
     reader: &mut Reader<'_>,
     span: &Span,
     mut table: DeTable<'_>,
@@ -111,11 +109,9 @@ pub(in crate::config) fn read(
     }
 }
 
-/// Reads the e-mail addresses of administrators.
-pub(in crate::config) fn admins<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Vec<String>, D::Error> {
-    words_of(deserializer, |word| {
+reads! {
+    /// Reads the e-mail addresses of administrators.
+    admins -> Vec<String> = |it| words_of(it, |word| {
         let email = word.to_ascii_lowercase();
         if is_email(&email) {
             return Ok(email);
@@ -125,7 +121,7 @@ pub(in crate::config) fn admins<'de, D: Deserializer<'de>>(
             format!("{KEY}: `{word}` is not an e-mail address"),
             hint,
         ))
-    })
+    });
 }
 
 /// Whether a text looks like an e-mail address. Only the mail server can really tell.
@@ -147,10 +143,11 @@ fn read_groups(
 ) -> Vec<SeedGroup> {
     let span = groups.span();
     let DeValue::Table(groups) = groups.into_inner() else {
-        reader
-            .problems
-            .error(&span, "`groups`: expected a table")
-            .hint("write `[access.groups]` and below it `developers = [\"github\"]`");
+        reader.refuse(
+            &span,
+            "`groups`: expected a table",
+            "write `[access.groups]` and below it `developers = [\"github\"]`",
+        );
         return Vec::new();
     };
     let mut seeds = Vec::new();
@@ -164,21 +161,18 @@ fn read_groups(
             continue;
         }
         if name.contains(is_hidden) {
-            reader
-                .problems
-                .error(
+            reader.refuse(
                     &key.span(),
-                    format!("the group {name:?} has an invisible character, so it may look like another group"),
-                )
-                .hint("type the name again, without control, zero-width and text-direction characters");
+                    format!("the group {name:?} has an invisible character, so it may look like another group"), "type the name again, without control, zero-width and text-direction characters");
             continue;
         }
         let at = value.span();
         let DeValue::Array(grants) = value.into_inner() else {
-            reader
-                .problems
-                .error(&at, format!("`{name}`: expected a list of bridges"))
-                .hint(format!("write `{name} = [\"github\"]`"));
+            reader.refuse(
+                &at,
+                format!("`{name}`: expected a list of bridges"),
+                format!("write `{name} = [\"github\"]`"),
+            );
             continue;
         };
         seeds.push(SeedGroup {
@@ -211,10 +205,11 @@ fn read_grants(
             | DeValue::Boolean(_)
             | DeValue::Datetime(_)
             | DeValue::Array(_) => {
-                reader
-                    .problems
-                    .error(&span, format!("`{group}`: a grant names a bridge"))
-                    .hint("write `\"github\"`, or `{ bridge = \"github\", tools = [\"get_*\"] }`");
+                reader.refuse(
+                    &span,
+                    format!("`{group}`: a grant names a bridge"),
+                    "write `\"github\"`, or `{ bridge = \"github\", tools = [\"get_*\"] }`",
+                );
                 continue;
             }
         };
@@ -226,16 +221,14 @@ fn read_grants(
                 && (**other == grant || is_whole(other) || is_whole(&grant))
         });
         if twin.is_some() {
-            reader
-                .problems
-                .warning(
-                    &span,
-                    format!(
-                        "`{group}` has `{}` twice; the wider grant applies",
-                        grant.bridge
-                    ),
-                )
-                .hint("keep one of them");
+            reader.warn(
+                &span,
+                format!(
+                    "`{group}` has `{}` twice; the wider grant applies",
+                    grant.bridge
+                ),
+                "keep one of them",
+            );
         }
         grants.push(grant);
     }
@@ -251,19 +244,21 @@ fn read_grant(
 ) -> Option<SeedGrant> {
     let is_empty = |value: &Spanned<DeValue<'_>>| matches!(value.get_ref(), DeValue::Array(items) if items.is_empty());
     if let Some(tools) = table.get("tools").filter(|value| is_empty(value)) {
-        reader
-            .problems
-            .error(&tools.span(), "`tools` is empty")
-            .hint("leave `tools` out to allow all tools, or remove the grant to allow none");
+        reader.refuse(
+            &tools.span(),
+            "`tools` is empty",
+            "leave `tools` out to allow all tools, or remove the grant to allow none",
+        );
     }
     let rules = &SectionRules::NONE;
     let (grant, notes) = reader.section::<SeedGrant>("access.groups", span, table, rules);
     let Some(at) = notes.at("bridge") else {
         if notes.is_whole(reader) {
-            reader
-                .problems
-                .error(span, format!("`{group}`: this grant has no `bridge`"))
-                .hint("write `{ bridge = \"github\", tools = [\"get_*\"] }`");
+            reader.refuse(
+                span,
+                format!("`{group}`: this grant has no `bridge`"),
+                "write `{ bridge = \"github\", tools = [\"get_*\"] }`",
+            );
         }
         return None;
     };
@@ -274,10 +269,11 @@ fn read_grant(
     if !known().any(|known| known == name)
         && let Some(near) = nearest(name, known())
     {
-        reader
-            .problems
-            .warning(at, format!("there is no bridge `{name}`"))
-            .hint(format!("did you mean `{near}`?"));
+        reader.warn(
+            at,
+            format!("there is no bridge `{name}`"),
+            format!("did you mean `{near}`?"),
+        );
     }
     Some(grant)
 }
@@ -290,11 +286,9 @@ parsed! {
     });
 }
 
-/// Reads the globs of a grant. A blank one is refused, because skipping it would widen the grant.
-pub(in crate::config) fn tools<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Vec<String>, D::Error> {
-    list_of(deserializer, |text| {
+reads! {
+    /// Reads the globs of a grant. A blank one is refused, because skipping it would widen the grant.
+    tools -> Vec<String> = |it| list_of(it, |text| {
         if text.trim().is_empty() {
             let hint = "remove it, or write `\"*\"` for all tools";
             return Err(BadValue::new(
@@ -303,5 +297,5 @@ pub(in crate::config) fn tools<'de, D: Deserializer<'de>>(
             ));
         }
         glob(text).map(|_glob| text.to_owned())
-    })
+    });
 }

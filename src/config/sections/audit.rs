@@ -5,14 +5,11 @@ use std::{
     time::Duration,
 };
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use toml::de::DeTable;
 
 use crate::config::read::{
-    diagnostic::Span,
-    reader::Reader,
-    section::SectionRules,
-    value::{self, WordSetting, duration_within, parsed},
+    Reader, SectionRules, Span, WordSetting, duration_within, parsed, reads, value,
 };
 
 /// `[audit]`: which records of calls are kept.
@@ -89,7 +86,7 @@ const RULES: SectionRules = SectionRules {
 };
 
 /// Reads the section.
-pub(in crate::config) fn read(reader: &mut Reader<'_>, at: &Span, table: DeTable<'_>) -> Audit {
+pub fn read(reader: &mut Reader<'_>, at: &Span, table: DeTable<'_>) -> Audit {
     let (audit, notes) = reader.section::<Audit>("audit", at, table, &RULES);
     let mut audit = audit.unwrap_or_default();
     audit.journal = reader.folder.join(audit.journal);
@@ -97,13 +94,11 @@ pub(in crate::config) fn read(reader: &mut Reader<'_>, at: &Span, table: DeTable
         && audit.on_failure == OnFailure::Refuse
         && !audit.is_on
     {
-        reader
-            .problems
-            .warning(
-                at,
-                "`on_failure` refuses calls that cannot be recorded, but recording is disabled",
-            )
-            .hint("remove `enabled = false`, or `on_failure`");
+        reader.warn(
+            at,
+            "`on_failure` refuses calls that cannot be recorded, but recording is disabled",
+            "remove `enabled = false`, or `on_failure`",
+        );
     }
     audit
 }
@@ -121,10 +116,10 @@ parsed! {
     };
 }
 
-/// Reads the maximum size of the journal.
-pub(in crate::config) fn journal_bytes<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<u64, D::Error> {
-    let bytes = value::count::<JOURNAL_BYTES_MIN, D>(deserializer)?;
+reads! {
+    /// Reads the maximum size of the journal.
+    journal_bytes -> u64 = |it| {
+    let bytes = value::count::<JOURNAL_BYTES_MIN, D>(it)?;
     Ok(u64::try_from(bytes).unwrap_or(u64::MAX))
+};
 }

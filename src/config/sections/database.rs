@@ -5,16 +5,14 @@ use std::{
     time::Duration,
 };
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use toml::de::DeTable;
 use url::Url;
 
 use crate::{
     config::read::{
-        diagnostic::Span,
-        reader::Reader,
-        section::{SecretRule, SectionRules},
-        value::{self, BadValue, KEY, Parsed, YEAR, parsed, words_of},
+        BadValue, KEY, Parsed, Reader, SecretRule, SectionRules, Span, YEAR, parsed, reads, value,
+        words_of,
     },
     secret::Secret,
 };
@@ -105,17 +103,13 @@ const RULES: SectionRules = SectionRules {
         "secret_key_file",
     ],
     empty: &["secret_keys_old"],
-    secrets: &[SecretRule {
-        key: "secret_key",
-        variable: "BRIDGE_SECRET_KEY",
-        bytes_min: 0,
-    }],
+    secrets: &[SecretRule::new("secret_key", "BRIDGE_SECRET_KEY", 0)],
     groups: &[("redis", &["redis_url", "redis_prefix"])],
     ..SectionRules::NONE
 };
 
 /// Reads the section.
-pub(in crate::config) fn read(reader: &mut Reader<'_>, at: &Span, table: DeTable<'_>) -> Database {
+pub fn read(reader: &mut Reader<'_>, at: &Span, table: DeTable<'_>) -> Database {
     let (database, notes) = reader.section::<Database>("database", at, table, &RULES);
     let mut database = database.unwrap_or_default();
     database.secret_key_file = reader.folder.join(&database.secret_key_file);
@@ -129,17 +123,11 @@ pub(in crate::config) fn read(reader: &mut Reader<'_>, at: &Span, table: DeTable
             (Some(DatabaseUrl::Postgres(url)), Some(at))
                 if notes.is_literal(key) && has_password(url) =>
             {
-                reader
-                    .problems
-                    .warning(
-                        at,
-                        format!(
-                            "`{key}` contains a password and is written in plain text in the file"
-                        ),
-                    )
-                    .hint(format!(
-                        "move it to the environment: `{key} = \"${{DATABASE_URL}}\"`"
-                    ));
+                reader.warn(
+                    at,
+                    format!("`{key}` contains a password and is written in plain text in the file"),
+                    format!("move it to the environment: `{key} = \"${{DATABASE_URL}}\"`"),
+                );
             }
             (Some(DatabaseUrl::Postgres(_)) | None, _) => {}
         }
@@ -148,13 +136,9 @@ pub(in crate::config) fn read(reader: &mut Reader<'_>, at: &Span, table: DeTable
     match (&database.open_webui, notes.at("open_webui")) {
         // Open WebUI's file is only read, so the bridge needs a file of its own for its tables.
         (Some(other), Some(at)) if is_file && *other == database.url => {
-            reader
-                .problems
-                .error(
+            reader.refuse(
                     at,
-                    "`open_webui` and `url` are the same file, and Open WebUI's file is only read",
-                )
-                .hint("leave `url` out; the tables of mcp-bridge are then in `mcp-bridge.db` next to this file");
+                    "`open_webui` and `url` are the same file, and Open WebUI's file is only read", "leave `url` out; the tables of mcp-bridge are then in `mcp-bridge.db` next to this file");
         }
         (None, _) if !is_file => database.open_webui = Some(database.url.clone()),
         (Some(_) | None, _) => {}
@@ -163,18 +147,17 @@ pub(in crate::config) fn read(reader: &mut Reader<'_>, at: &Span, table: DeTable
         .at("secret_keys_old")
         .filter(|_| notes.is_literal("secret_keys_old"))
     {
-        reader
-            .problems
-            .warning(at, "`secret_keys_old` is written in plain text in the file")
-            .hint(
-                "move it to the environment: `secret_keys_old = [\"${BRIDGE_SECRET_KEY_OLD:-}\"]`",
-            );
+        reader.warn(
+            at,
+            "`secret_keys_old` is written in plain text in the file",
+            "move it to the environment: `secret_keys_old = [\"${BRIDGE_SECRET_KEY_OLD:-}\"]`",
+        );
     }
     database
 }
 
 /// Open WebUI's default prefix of its keys in Redis (`REDIS_KEY_PREFIX`).
-pub(in crate::config) fn redis_prefix() -> String {
+pub fn redis_prefix() -> String {
     "open-webui".to_owned()
 }
 
@@ -196,18 +179,14 @@ parsed! {
     secret_key -> Option<Secret> = |text| encryption_key(text).map(Some);
 }
 
-/// Reads former keys. One variable may contain several, separated by commas.
-pub(in crate::config) fn old_keys<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Vec<Secret>, D::Error> {
-    words_of(deserializer, encryption_key)
+reads! {
+    /// Reads former keys. One variable may contain several, separated by commas.
+    old_keys -> Vec<Secret> = |it| words_of(it, encryption_key);
 }
 
-/// Reads the maximum number of connections.
-pub(in crate::config) fn pool_size<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<u32, D::Error> {
-    value::count::<1, D>(deserializer).map(|number| u32::try_from(number).unwrap_or(u32::MAX))
+reads! {
+    /// Reads the maximum number of connections.
+    pool_size -> u32 = |it| value::count::<1, D>(it).map(|number| u32::try_from(number).unwrap_or(u32::MAX));
 }
 
 /// Returns the secret, unless it is too short for encryption.

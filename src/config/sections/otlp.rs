@@ -8,7 +8,7 @@ use url::Url;
 use crate::{
     config::{
         Diagnostic, Environment,
-        read::value::{BadValue, KEY, Parsed, parsed},
+        read::{BadValue, KEY, Parsed, parsed},
     },
     secret::Secret,
 };
@@ -26,9 +26,9 @@ pub struct Otlp {
 }
 
 /// The endpoint for all telemetry (OTLP exporter specification). The path of traces is appended.
-pub(in crate::config) const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+pub const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 /// The headers for that endpoint.
-pub(in crate::config) const HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
+pub const HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
 /// The endpoint for traces, including the path.
 const TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 /// The headers for that endpoint.
@@ -39,9 +39,7 @@ const DISABLED: &str = "OTEL_SDK_DISABLED";
 const PATH: &str = "/v1/traces";
 
 /// Reads the settings from the environment alone.
-pub(in crate::config) fn of_environment(
-    environment: &Environment,
-) -> Result<Option<Otlp>, Box<Diagnostic>> {
+pub fn of_environment(environment: &Environment) -> Result<Option<Otlp>, Box<Diagnostic>> {
     let set = |name| {
         environment
             .get(name)
@@ -65,9 +63,7 @@ pub(in crate::config) fn of_environment(
 }
 
 /// Reads the headers from the environment.
-pub(in crate::config) fn headers_of(
-    environment: &Environment,
-) -> Result<Vec<(HeaderName, Secret)>, Box<Diagnostic>> {
+pub fn headers_of(environment: &Environment) -> Result<Vec<(HeaderName, Secret)>, Box<Diagnostic>> {
     let named = [TRACES_HEADERS, HEADERS]
         .into_iter()
         .find_map(|name| environment.get(name).map(|text| (name, text)));
@@ -81,11 +77,10 @@ pub(in crate::config) fn headers_of(
 }
 
 /// The variables that are read without a reference.
-pub(in crate::config) const VARIABLES: [&str; 5] =
-    [ENDPOINT, HEADERS, TRACES_ENDPOINT, TRACES_HEADERS, DISABLED];
+pub const VARIABLES: [&str; 5] = [ENDPOINT, HEADERS, TRACES_ENDPOINT, TRACES_HEADERS, DISABLED];
 
 /// Where traces go below an endpoint. The error completes a sentence.
-pub(in crate::config) fn below(base: &str) -> Result<Url, String> {
+pub fn below(base: &str) -> Result<Url, String> {
     let mut url = web(base)?;
     let path = url.path().trim_end_matches('/');
     let path = path.strip_suffix(PATH).unwrap_or(path);
@@ -94,7 +89,7 @@ pub(in crate::config) fn below(base: &str) -> Result<Url, String> {
 }
 
 /// Adds the key to a reason.
-pub(in crate::config) fn told<T>(found: Result<T, String>) -> Parsed<T> {
+pub fn told<T>(found: Result<T, String>) -> Parsed<T> {
     found.map_err(|reason| BadValue::new(format!("{KEY}: {reason}"), ""))
 }
 
@@ -118,7 +113,7 @@ fn web(text: &str) -> Result<Url, String> {
 }
 
 /// Parses `NAME=VALUE,NAME=VALUE`, percent-encoded. The error completes a sentence, without the values.
-pub(in crate::config) fn headers(text: &str) -> Result<Vec<(HeaderName, Secret)>, String> {
+pub fn headers(text: &str) -> Result<Vec<(HeaderName, Secret)>, String> {
     let pairs = text.split(',').map(str::trim).filter(|it| !it.is_empty());
     pairs
         .map(|pair| {

@@ -6,15 +6,13 @@ use std::{
     time::Duration,
 };
 
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use toml::{Spanned, de::DeTable};
 use url::Url;
 
 use crate::config::read::{
-    diagnostic::Span,
-    reader::Reader,
-    section::SectionRules,
-    value::{self, BadValue, KEY, Parsed, YEAR, duration_up_to, list_of, parsed, web_url},
+    BadValue, KEY, Parsed, Reader, SectionRules, Span, YEAR, duration_up_to, list_of, parsed,
+    reads, value, web_url,
 };
 
 /// `[server]`: the listen address and the HTTP settings.
@@ -80,7 +78,7 @@ pub struct Tls {
 const DELAY_MAX: Duration = Duration::from_mins(10);
 
 /// The minimum number of connections. With fewer, one busy client would block all others.
-pub(in crate::config) const CONNECTIONS_MIN: usize = 16;
+pub const CONNECTIONS_MIN: usize = 16;
 
 const RULES: SectionRules = SectionRules {
     optional: &["public_url"],
@@ -110,19 +108,14 @@ impl Default for Server {
 }
 
 /// Reads the section. Returns the position of `listen` too, for problems that other sections have with it.
-pub(in crate::config) fn read(
-    reader: &mut Reader<'_>,
-    at: &Span,
-    mut table: DeTable<'_>,
-) -> (Server, Option<Span>) {
+pub fn read(reader: &mut Reader<'_>, at: &Span, mut table: DeTable<'_>) -> (Server, Option<Span>) {
     for (key, other) in [("tls_cert", "tls_key"), ("tls_key", "tls_cert")] {
         if let (Some(there), None) = (table.get(key).map(Spanned::span), table.get(other)) {
-            reader
-                .problems
-                .error(&there, format!("TLS needs `{other}` too"))
-                .hint(format!(
-                    "add `{other} = \"/path/to/file.pem\"`, or leave both out for plain HTTP"
-                ));
+            reader.refuse(
+                &there,
+                format!("TLS needs `{other}` too"),
+                format!("add `{other} = \"/path/to/file.pem\"`, or leave both out for plain HTTP"),
+            );
             table.remove(key);
         }
     }
@@ -157,11 +150,9 @@ parsed! {
     drain_delay -> Duration = |text| duration_up_to(text, DELAY_MAX);
 }
 
-/// Reads origins that browsers may call from.
-pub(in crate::config) fn origins<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Vec<String>, D::Error> {
-    list_of(deserializer, parse_origin)
+reads! {
+    /// Reads origins that browsers may call from.
+    origins -> Vec<String> = |it| list_of(it, parse_origin);
 }
 
 /// Parses `HOST:PORT`. A host name is resolved once.

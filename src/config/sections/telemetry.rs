@@ -8,12 +8,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{
     Diagnostic,
-    read::{
-        diagnostic::{Span, nearest},
-        reader::Reader,
-        section::SectionRules,
-        value::{self, BadValue, KEY, WordSetting, parsed},
-    },
+    read::{BadValue, KEY, Reader, SectionRules, Span, WordSetting, nearest, parsed, value},
     sections::{
         otlp::{self, Otlp, told},
         server::parse_listen,
@@ -83,7 +78,7 @@ impl Default for Telemetry {
 }
 
 /// Reads the section. The destination of traces is from the environment if the file leaves it blank.
-pub(in crate::config) fn read(reader: &mut Reader<'_>, at: &Span, table: DeTable<'_>) -> Telemetry {
+pub fn read(reader: &mut Reader<'_>, at: &Span, table: DeTable<'_>) -> Telemetry {
     let (telemetry, notes) = reader.section::<Telemetry>("telemetry", at, table, &RULES);
     let mut telemetry = telemetry.unwrap_or_default();
     let endpoint = "otlp_endpoint";
