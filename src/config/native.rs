@@ -107,21 +107,14 @@ fn table_of<'i>(
     name: &'static str,
     value: Spanned<DeValue<'i>>,
 ) -> Option<(&'static str, Section<'i>)> {
-    let span = value.span();
-    if let DeValue::Table(table) = value.into_inner() {
-        return Some((name, (span, table)));
-    }
     let header = if name == "bridges" {
         "bridges.NAME"
     } else {
         name
     };
-    reader.refuse(
-        &span,
-        format!("`{name}` must be a table"),
-        format!("write `[{header}]` on a line of its own, and its keys below"),
-    );
-    None
+    let message = format!("`{name}` must be a table");
+    let hint = format!("write `[{header}]` on a line of its own, and its keys below");
+    Some((name, reader.table_in(value, message, hint)?))
 }
 
 /// Reports one syntax error per line, because a parser that continues after an error often fails again on the
@@ -161,13 +154,9 @@ fn read_bridges(reader: &mut Reader<'_>, table: DeTable<'_>) -> Vec<Bridge> {
         if let Some(name) = &name {
             warn_of_twin(reader, &bridges, name, &key.span());
         }
-        let span = value.span();
-        let DeValue::Table(inner) = value.into_inner() else {
-            reader.refuse(
-                &span,
-                format!("`{written}`: a bridge must be a table"),
-                format!("write `[bridges.{written}]` and below it `command = …` or `url = …`"),
-            );
+        let message = format!("`{written}`: a bridge must be a table");
+        let hint = format!("write `[bridges.{written}]` and below it `command = …` or `url = …`");
+        let Some((span, inner)) = reader.table_in(value, message, hint) else {
             continue;
         };
         // The rest of a bridge with an invalid name is checked too.

@@ -147,7 +147,7 @@ fn missing<'t>(resolver: &Resolver<'_, '_>, texts: impl Iterator<Item = &'t Text
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use std::{collections::BTreeMap, fs};
 
     use super::*;
     use crate::{

@@ -409,7 +409,7 @@ mod tests {
             let text = words.concat();
             for style in [PLAIN, Style { is_dollar: true, is_braces: true, ..PLAIN }, Style { is_script: true, ..PLAIN }] {
                 let ours = rewrite(&text, style).text;
-                prop_assert!(crate::config::reference::is_readable(&ours), "{text} became {ours}");
+                prop_assert!(crate::config::read::reference::is_readable(&ours), "{text} became {ours}");
             }
         }
     }

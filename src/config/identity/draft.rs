@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use serde::Deserialize;
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
 use crate::{
     config::{
@@ -147,17 +147,12 @@ fn section<'i>(
     name: &str,
 ) -> Option<(Span, DeTable<'i>)> {
     let (_, value) = table.remove_entry(name)?;
-    let at = value.span();
-    if let DeValue::Table(inner) = value.into_inner() {
-        return Some((at, inner));
-    }
     let hint = match name {
         "keys" => "write `[identity.keys.NAME]` and below it `key = \"${MCP_API_KEY}\"`".to_owned(),
         "oidc" => "write `[identity.oidc.NAME]` and below it `issuer = \"https://…\"`".to_owned(),
         _ => format!("write `[identity.{name}]` on a line of its own, and its keys below"),
     };
-    reader.refuse(&at, format!("`{name}`: expected a table"), hint);
-    None
+    reader.table_in(value, format!("`{name}`: expected a table"), hint)
 }
 
 /// Warns that plain headers can name any user.

@@ -3,10 +3,7 @@
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
-use toml::{
-    Spanned,
-    de::{DeTable, DeValue},
-};
+use toml::{Spanned, de::DeValue};
 
 use crate::{
     config::read::{
@@ -98,25 +95,13 @@ impl Keys {
         name: &str,
         value: Spanned<DeValue<'_>>,
     ) {
-        let at = value.span();
-        let DeValue::Table(table) = value.into_inner() else {
-            reader.refuse(
-                &at,
-                format!("`{name}`: expected a table"),
-                format!("write `[identity.keys.{name}]` and below it `key = \"${{MCP_API_KEY}}\"`"),
-            );
+        let message = format!("`{name}`: expected a table");
+        let hint =
+            format!("write `[identity.keys.{name}]` and below it `key = \"${{MCP_API_KEY}}\"`");
+        let Some((at, mut table)) = reader.table_in(value, message, hint) else {
             return;
         };
-        self.read_table(reader, name, &at, table);
-    }
-
-    fn read_table(
-        &mut self,
-        reader: &mut Reader<'_>,
-        name: &str,
-        at: &Span,
-        mut table: DeTable<'_>,
-    ) {
+        let at = &at;
         if let Err(problem) = check_key_name(name) {
             reader.refuse(
                 at,

@@ -1,15 +1,10 @@
 //! `[identity.oidc.NAME]`: issuers of accepted bearer tokens.
 
 use serde::Deserialize;
-use toml::{
-    Spanned,
-    de::{DeTable, DeValue},
-};
+use toml::{Spanned, de::DeValue};
 use url::{Host, Url};
 
-use crate::config::read::{
-    BadValue, KEY, Parsed, Reader, SectionRules, Span, parsed, value, web_url,
-};
+use crate::config::read::{BadValue, KEY, Parsed, Reader, SectionRules, parsed, value, web_url};
 
 /// `[identity.oidc.NAME]`: an issuer of accepted bearer tokens (OpenID Connect Discovery 1.0, RFC 9068).
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -78,24 +73,10 @@ pub(super) fn read(
     name: &str,
     value: Spanned<DeValue<'_>>,
 ) -> Option<Issuer> {
-    let at = value.span();
-    let DeValue::Table(table) = value.into_inner() else {
-        reader.refuse(
-            &at,
-            format!("`{name}`: expected a table"),
-            format!("write `[identity.oidc.{name}]` and below it `issuer = \"https://…\"`"),
-        );
-        return None;
-    };
-    read_table(reader, name, &at, table)
-}
-
-fn read_table(
-    reader: &mut Reader<'_>,
-    name: &str,
-    at: &Span,
-    table: DeTable<'_>,
-) -> Option<Issuer> {
+    let message = format!("`{name}`: expected a table");
+    let hint = format!("write `[identity.oidc.{name}]` and below it `issuer = \"https://…\"`");
+    let (at, table) = reader.table_in(value, message, hint)?;
+    let at = &at;
     let section = format!("identity.oidc.{name}");
     let (issuer, notes) = reader.section::<Issuer>(&section, at, table, &RULES);
     if notes.at("issuer").is_none() && notes.is_whole(reader) {

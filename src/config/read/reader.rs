@@ -192,6 +192,21 @@ impl Reader<'_> {
         self.refuse(at, format!("unknown key `{written}` {place}"), hint);
     }
 
+    /// Returns a table and its position, or reports that the value is something else.
+    pub fn table_in<'i>(
+        &mut self,
+        value: Spanned<DeValue<'i>>,
+        message: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Option<(Span, DeTable<'i>)> {
+        let at = value.span();
+        if let DeValue::Table(table) = value.into_inner() {
+            return Some((at, table));
+        }
+        self.refuse(&at, message, hint);
+        None
+    }
+
     /// Reports an error with a hint.
     pub fn refuse(&mut self, at: &Span, message: impl Into<String>, hint: impl Into<String>) {
         self.problems.error(at, message).hint(hint);
@@ -277,11 +292,13 @@ impl<'de> Deserialize<'de> for Scalar {
 /// Returns the key whose value caused an error.
 fn key_at(table: &DeTable<'_>, at: &Span) -> Option<String> {
     table.iter().find_map(|(key, value)| {
-        let inner = match value.get_ref() {
-            DeValue::Table(inner) => key_at(inner, at),
-            _ => None,
+        let (inner, is_item) = match value.get_ref() {
+            DeValue::Table(inner) => (key_at(inner, at), false),
+            DeValue::Array(items) => (None, items.iter().any(|item| holds(&item.span(), at))),
+            _ => (None, false),
         };
-        inner.or_else(|| holds(&value.span(), at).then(|| key.get_ref().to_string()))
+        let is_here = is_item || holds(&value.span(), at);
+        inner.or_else(|| is_here.then(|| key.get_ref().to_string()))
     })
 }
 

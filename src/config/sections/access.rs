@@ -141,13 +141,8 @@ fn read_groups(
     groups: Spanned<DeValue<'_>>,
     bridges: &[Bridge],
 ) -> Vec<SeedGroup> {
-    let span = groups.span();
-    let DeValue::Table(groups) = groups.into_inner() else {
-        reader.refuse(
-            &span,
-            "`groups`: expected a table",
-            "write `[access.groups]` and below it `developers = [\"github\"]`",
-        );
+    let hint = "write `[access.groups]` and below it `developers = [\"github\"]`";
+    let Some((_span, groups)) = reader.table_in(groups, "`groups`: expected a table", hint) else {
         return Vec::new();
     };
     let mut seeds = Vec::new();
