@@ -1042,9 +1042,8 @@ fn mcpo_refuses_in_its_own_words() {
 
 #[test]
 fn a_pattern_in_a_file_of_servers_is_told_with_its_key() {
-    let (result, shown) = servers_json(
-        r#"{"a": {"command": "b", "tools_allow": ["ok", "["], "tools_deny": ["x["]}}"#,
-    );
+    let (result, shown) =
+        servers_json(r#""a": {"command": "b", "tools_allow": ["ok", "["], "tools_deny": ["x["]}"#);
     assert!(result.is_ok(), "{shown}");
     assert!(
         shown.contains("`tools_allow`: unclosed character class"),

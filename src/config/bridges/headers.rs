@@ -53,11 +53,11 @@ pub fn read(
     table: &mut BridgeTable,
     credential: CredentialKind,
 ) -> Credentials {
-    let basic_auth = table.basic_auth.take();
+    let basic_auth = table.server.basic_auth.take();
     let other = std::mem::take(&mut resolver.key_missing);
     let Some(sign_in) = table.oauth.take() else {
         let (headers, missing) =
-            resolver.apart(|resolver| keys(resolver, &table.headers, basic_auth));
+            resolver.apart(|resolver| keys(resolver, &table.server.headers, basic_auth));
         for why in either(missing, &other) {
             resolver.miss(why);
         }
@@ -67,7 +67,7 @@ pub fn read(
         };
     };
     let (mut headers, missing) =
-        resolver.apart(|resolver| keys(resolver, &table.headers, basic_auth));
+        resolver.apart(|resolver| keys(resolver, &table.server.headers, basic_auth));
     let has_key = missing.is_empty() && headers.iter().any(|(name, _)| *name == AUTHORIZATION);
     if has_key && credential != CredentialKind::Caller {
         // Read in any case, so that problems show before the key is removed.

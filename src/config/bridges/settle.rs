@@ -7,7 +7,7 @@ use crate::{
         Bridge, CredentialKind, Disabled, OAuthGrant, ToolFilter, Transport, VariableNames,
         bridges::{
             resolver::{Resolver, Switch},
-            table::BridgeTable,
+            table::{BridgeTable, ServerTable},
             tool_names::{compile, names},
             transport, with_key,
         },
@@ -40,8 +40,9 @@ pub fn read(
     let known: Vec<&str> = KEYS.split(' ').collect();
     reader.refuse_unknown(section, &mut settings, &known);
     let own = take(&mut settings, keys_of::<BridgeTable>());
-    let table = reader.table::<BridgeTable>(section, span, own);
-    let mut table = table.unwrap_or_default();
+    let server = take(&mut settings, keys_of::<ServerTable>());
+    let mut table: BridgeTable = reader.table(section, span, own).unwrap_or_default();
+    table.server = reader.table(section, span, server).unwrap_or_default();
     table.is_partial = reader.problems.len() > before;
     table.resolve(name, at, settings, reader)
 }
@@ -75,7 +76,7 @@ impl BridgeTable {
         }
         let (rename, aliases) = names(resolver, &self.rename, &self.aliases);
         let switch = resolver.switch(self.enabled.take());
-        let credential = resolver.credential(self.credential.as_ref());
+        let credential = resolver.credential(self.server.credential.as_ref());
         let credential = with_key::choose(resolver, &mut self, credential);
         let kind = transport::kind(resolver, &self);
         let transport = transport::resolve(resolver, self, credential, at);

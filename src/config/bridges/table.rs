@@ -7,39 +7,28 @@ use toml::Spanned;
 
 use crate::config::read::{Flag, List, Scalar, Text, ValueForms};
 
-/// The keys that depend on each other: how the server is reached, with which credentials, and the names of its
-/// tools. Their references are replaced while they are read, because it depends on other keys what a missing
-/// one means.
+/// The keys of a bridge that depend on each other, but for those of [`ServerTable`].
+///
+/// Their references are replaced while they are read, because it depends on other keys what a missing one means.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BridgeTable {
     pub enabled: Option<Spanned<Flag>>,
-    pub command: Option<Text>,
-    pub args: Option<Vec<Text>>,
-    pub env: BTreeMap<Text, Text>,
-    pub inherit_env: Option<Spanned<bool>>,
-    pub cwd: Option<Text>,
-    pub user: Option<Spanned<Scalar>>,
-    pub url: Option<Text>,
-    pub transport: Option<Text>,
-    pub headers: BTreeMap<Text, Text>,
-    pub basic_auth: Option<Spanned<BasicTable>>,
     pub oauth: Option<Spanned<OAuthTable>>,
-    pub pass_headers: Option<Spanned<List>>,
-    pub credential: Option<Text>,
-    pub protocol: Option<Text>,
     pub rename: BTreeMap<Text, Text>,
     pub aliases: BTreeMap<Text, Text>,
-    pub with_key: Option<Spanned<KeyTable>>,
+    pub with_key: Option<Spanned<ServerTable>>,
+    #[serde(skip)]
+    pub server: ServerTable,
     /// Whether a key was left out because it did not fit, and has been reported.
     #[serde(skip)]
     pub is_partial: bool,
 }
 
-/// As it stands in the file: the keys of a bridge that say how its server is reached.
+/// The keys of a bridge, or of its `with_key`, that say how its server is reached.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct KeyTable {
+pub struct ServerTable {
     pub command: Option<Text>,
     pub args: Option<Vec<Text>>,
     pub env: BTreeMap<Text, Text>,

@@ -12,7 +12,7 @@ use crate::{
             headers,
             resolver::{Resolver, warn_of_literal},
             run_as::Unusable,
-            table::BridgeTable,
+            table::{BridgeTable, ServerTable},
         },
         read::{Scalar, Span, Text},
     },
@@ -52,13 +52,13 @@ const PROTOCOLS: &[(&str, Protocol)] = &[
 
 /// How the server is reached, told from the keys that are there; nothing is reported.
 pub fn kind(resolver: &Resolver<'_, '_>, table: &BridgeTable) -> TransportKind {
-    if table.command.is_some() {
+    if table.server.command.is_some() {
         return TransportKind::Stdio;
     }
-    if table.url.is_none() {
+    if table.server.url.is_none() {
         return TransportKind::Unknown;
     }
-    let said = table.transport.as_ref().and_then(|text| {
+    let said = table.server.transport.as_ref().and_then(|text| {
         let plain = |word: &str| word.to_lowercase().replace(['-', '_', ' '], "");
         let said = plain(&resolver.glance(text)?);
         KINDS.iter().find(|(word, _)| plain(word) == said)
@@ -76,37 +76,25 @@ pub fn resolve(
     credential: CredentialKind,
     at: &Span,
 ) -> Option<Transport> {
-    let said = table.transport.as_ref().and_then(|text| {
+    let said = table.server.transport.as_ref().and_then(|text| {
         let text = resolver.expand(text)?;
         let kind = resolver.reader.choice("transport", &text, KINDS)?;
         Some((kind, text.span()))
     });
-    match (&table.command, &table.url) {
+    match (&table.server.command, &table.server.url) {
         (Some(command), Some(url)) => {
-            let later = command.span().start.max(url.span().start);
-            let span = if later == url.span().start {
-                url.span()
-            } else {
-                command.span()
-            };
+            let spans = [command.span(), url.span()];
+            let later = spans.into_iter().max_by_key(|span| span.start);
             let hint = "keep `command` for a program, `url` for a server that runs elsewhere";
-            refuse(
-                resolver,
-                &span,
-                "a bridge has either `command` or `url`, not both",
-                hint,
-            );
+            let message = "a bridge has either `command` or `url`, not both";
+            refuse(resolver, &later.unwrap_or_default(), message, hint);
             None
         }
         (None, None) => {
             let hint = "add `command = \"npx\"` and `args = [\"-y\", \"PACKAGE\"]`, or `url = \"https://…/mcp\"`";
             if !table.is_partial {
-                refuse(
-                    resolver,
-                    at,
-                    "the bridge has neither `command` nor `url`",
-                    hint,
-                );
+                let message = "the bridge has neither `command` nor `url`";
+                refuse(resolver, at, message, hint);
             }
             None
         }
@@ -116,7 +104,7 @@ pub fn resolve(
                 refuse(resolver, &span, "this `transport` needs a `url`", hint);
             }
             refuse_keys_of_urls(resolver, &table);
-            if let (CredentialKind::Caller, Some(said)) = (credential, &table.credential) {
+            if let (CredentialKind::Caller, Some(said)) = (credential, &table.server.credential) {
                 let hint =
                     "write `credential = \"group\"` for keys of groups, or leave `credential` out";
                 let message = "`credential = \"caller\"` works with `url`, not with `command`";
@@ -129,7 +117,7 @@ pub fn resolve(
                 let hint = "remove `transport`, or give `command` in place of `url`";
                 refuse(resolver, span, "this `transport` needs a `command`", hint);
             }
-            refuse_keys_of_programs(resolver, &table);
+            refuse_keys_of_programs(resolver, &table.server);
             let kind = match said {
                 Some((Kind::Remote(kind), _)) => kind,
                 Some((Kind::Stdio, _)) | None => RemoteKind::Auto,
@@ -139,50 +127,52 @@ pub fn resolve(
     }
 }
 
-fn refuse_keys_of_urls(resolver: &mut Resolver<'_, '_>, table: &BridgeTable) {
-    let headers = table.headers.keys().next().map(Text::span);
-    for (span, key) in [
-        (headers, "headers"),
-        (table.protocol.as_ref().map(Text::span), "protocol"),
-        (table.basic_auth.as_ref().map(Spanned::span), "basic_auth"),
-        (table.oauth.as_ref().map(Spanned::span), "oauth"),
-        (
-            table.pass_headers.as_ref().map(Spanned::span),
-            "pass_headers",
-        ),
-    ] {
+/// Refuses keys that have no effect with a program, or with a URL.
+fn refuse_keys(
+    resolver: &mut Resolver<'_, '_>,
+    keys: &[(Option<Span>, &str)],
+    works: &str,
+    hint: &str,
+) {
+    for (span, key) in keys {
         if let Some(span) = span {
-            let message = format!("`{key}` works with `url`, not with `command`");
-            refuse(
-                resolver,
-                &span,
-                &message,
-                "pass credentials to a program with `env`",
-            );
+            resolver
+                .reader
+                .refuse(span, format!("`{key}` works with {works}"), hint);
         }
     }
 }
 
-fn refuse_keys_of_programs(resolver: &mut Resolver<'_, '_>, table: &BridgeTable) {
-    let args = table.args.as_ref().and_then(|args| args.first());
-    let inherit_env = table.inherit_env.as_ref();
-    for (span, key) in [
+fn refuse_keys_of_urls(resolver: &mut Resolver<'_, '_>, table: &BridgeTable) {
+    let server = &table.server;
+    let keys = [
+        (server.headers.keys().next().map(Text::span), "headers"),
+        (server.protocol.as_ref().map(Text::span), "protocol"),
+        (server.basic_auth.as_ref().map(Spanned::span), "basic_auth"),
+        (table.oauth.as_ref().map(Spanned::span), "oauth"),
+        (
+            server.pass_headers.as_ref().map(Spanned::span),
+            "pass_headers",
+        ),
+    ];
+    let hint = "pass credentials to a program with `env`";
+    refuse_keys(resolver, &keys, "`url`, not with `command`", hint);
+}
+
+fn refuse_keys_of_programs(resolver: &mut Resolver<'_, '_>, server: &ServerTable) {
+    let args = server.args.as_ref().and_then(|args| args.first());
+    let keys = [
         (args.map(Text::span), "args"),
-        (table.env.keys().next().map(Text::span), "env"),
-        (table.cwd.as_ref().map(Text::span), "cwd"),
-        (inherit_env.map(Spanned::span), "inherit_env"),
-        (table.user.as_ref().map(Spanned::span), "user"),
-    ] {
-        if let Some(span) = span {
-            let message = format!("`{key}` works with `command`, not with `url`");
-            refuse(
-                resolver,
-                &span,
-                &message,
-                "send credentials to a URL with `headers`",
-            );
-        }
-    }
+        (server.env.keys().next().map(Text::span), "env"),
+        (server.cwd.as_ref().map(Text::span), "cwd"),
+        (
+            server.inherit_env.as_ref().map(Spanned::span),
+            "inherit_env",
+        ),
+        (server.user.as_ref().map(Spanned::span), "user"),
+    ];
+    let hint = "send credentials to a URL with `headers`";
+    refuse_keys(resolver, &keys, "`command`, not with `url`", hint);
 }
 
 fn refuse(resolver: &mut Resolver<'_, '_>, span: &Span, message: &str, hint: &str) {
@@ -192,7 +182,7 @@ fn refuse(resolver: &mut Resolver<'_, '_>, span: &Span, message: &str, hint: &st
 fn stdio(resolver: &mut Resolver<'_, '_>, table: BridgeTable) -> Option<Stdio> {
     let danger = "arguments are visible to every user of the machine in the process list";
     let hint = "pass it with `env`, if the server can read it there";
-    let written = table.command?;
+    let written = table.server.command?;
     let command = resolver.expand_visible(&written, danger, hint);
     if let Some(command) = &command {
         let text = command.get_ref();
@@ -202,7 +192,7 @@ fn stdio(resolver: &mut Resolver<'_, '_>, table: BridgeTable) -> Option<Stdio> {
                 "`command` is blank",
                 "write the name of a program: `\"npx\"`",
             );
-        } else if table.args.is_none() && text.contains(' ') && !text.contains(['/', '\\']) {
+        } else if table.server.args.is_none() && text.contains(' ') && !text.contains(['/', '\\']) {
             let (program, rest) = text.split_once(' ').unwrap_or((text, ""));
             let args: Vec<_> = rest
                 .split_whitespace()
@@ -220,17 +210,17 @@ fn stdio(resolver: &mut Resolver<'_, '_>, table: BridgeTable) -> Option<Stdio> {
         }
     }
     let mut args = Vec::new();
-    for arg in table.args.unwrap_or_default() {
+    for arg in table.server.args.unwrap_or_default() {
         args.extend(
             resolver
                 .expand_visible(&arg, danger, hint)
                 .map(Text::into_inner),
         );
     }
-    let env = environment(resolver, &table.env);
-    let cwd = table.cwd.and_then(|text| resolver.expand(&text));
+    let env = environment(resolver, &table.server.env);
+    let cwd = table.server.cwd.and_then(|text| resolver.expand(&text));
     let cwd = cwd.map(|text| resolver.reader.folder.join(text.into_inner()));
-    let user = table.user.and_then(|user| run_as(resolver, user));
+    let user = table.server.user.and_then(|user| run_as(resolver, user));
     if let Some(user) = &user
         && !env.contains_key("HOME")
     {
@@ -242,7 +232,7 @@ fn stdio(resolver: &mut Resolver<'_, '_>, table: BridgeTable) -> Option<Stdio> {
     {
         command = own.to_string_lossy().into_owned();
     }
-    let inherit_env = table.inherit_env.map(Spanned::into_inner);
+    let inherit_env = table.server.inherit_env.map(Spanned::into_inner);
     Some(Stdio {
         command,
         args,
@@ -342,18 +332,20 @@ fn remote(
     kind: RemoteKind,
     credential: CredentialKind,
 ) -> Option<Remote> {
-    let written = table.url.take()?;
+    let written = table.server.url.take()?;
     let url = resolver.expand_visible(
         &written,
         "URLs end up in logs, here and at every proxy",
         "send it with `headers`, if the server accepts it there: `headers = { Authorization = \"Bearer ${…}\" }`",
     );
     let url = url.and_then(|text| parse_url(resolver, &text));
-    let protocol = table.protocol.take().and_then(|text| {
+    let protocol = table.server.protocol.take().and_then(|text| {
         let text = resolver.expand(&text)?;
         resolver.reader.choice("protocol", &text, PROTOCOLS)
     });
-    if credential == CredentialKind::Caller && table.oauth.is_none() && table.pass_headers.is_none()
+    if credential == CredentialKind::Caller
+        && table.oauth.is_none()
+        && table.server.pass_headers.is_none()
     {
         refuse(
             resolver,
@@ -362,8 +354,8 @@ fn remote(
             "add `oauth = {}`, so that each user logs in, or list their headers in `pass_headers`",
         );
     }
-    let pass_headers = table.pass_headers.take();
-    let pass_headers = headers::passed(resolver, pass_headers, &table.headers);
+    let pass_headers = table.server.pass_headers.take();
+    let pass_headers = headers::passed(resolver, pass_headers, &table.server.headers);
     let credentials = headers::read(resolver, &mut table, credential);
     Some(Remote {
         url: url?,

@@ -9,7 +9,7 @@ use crate::config::{
     CredentialKind, Environment,
     bridges::{
         resolver::Resolver,
-        table::{BasicTable, BridgeTable, KeyTable},
+        table::{BasicTable, BridgeTable, ServerTable},
     },
     read::{
         Text,
@@ -59,7 +59,7 @@ pub fn choose(
     whose
 }
 
-impl KeyTable {
+impl ServerTable {
     /// Everything in it that may refer to a variable and has to be there.
     fn texts(&self) -> impl Iterator<Item = &Text> {
         let basic_auth = self.basic_auth.iter().map(Spanned::get_ref);
@@ -74,25 +74,19 @@ impl KeyTable {
 
     /// Puts it where the keys of the bridge stand. Without a server of its own it replaces the
     /// credentials alone.
-    fn replace(self, table: &mut BridgeTable, names_server: bool) {
-        table.headers = self.headers;
-        table.basic_auth = self.basic_auth;
-        table.oauth = None;
-        table.pass_headers = self.pass_headers.or(table.pass_headers.take());
+    fn replace(mut self, table: &mut BridgeTable, names_server: bool) {
+        let own = &mut table.server;
+        let has_headers = !names_server || self.url.is_some();
+        self.pass_headers = self.pass_headers.or(own.pass_headers.take());
+        self.pass_headers = self.pass_headers.filter(|_| has_headers);
         if names_server {
-            table.command = self.command;
-            table.args = self.args;
-            table.env = self.env;
-            table.inherit_env = self.inherit_env;
-            table.cwd = self.cwd;
-            table.user = self.user;
-            table.url = self.url;
-            table.transport = self.transport;
-            table.protocol = self.protocol;
-            if table.url.is_none() {
-                table.pass_headers = None;
-            }
+            *own = self;
+        } else {
+            own.headers = self.headers;
+            own.basic_auth = self.basic_auth;
+            own.pass_headers = self.pass_headers;
         }
+        table.oauth = None;
     }
 }
 
@@ -114,12 +108,13 @@ pub fn either(missing: Vec<String>, other: &[String]) -> Vec<String> {
 
 /// Whether the bridge has a complete key without `with_key`.
 fn has_key(resolver: &Resolver<'_, '_>, table: &BridgeTable) -> bool {
-    let basic_auth = table.basic_auth.iter().map(Spanned::get_ref);
+    let basic_auth = table.server.basic_auth.iter().map(Spanned::get_ref);
     let mut keys = table
+        .server
         .headers
         .values()
         .chain(basic_auth.flat_map(BasicTable::texts))
-        .chain(table.env.values())
+        .chain(table.server.env.values())
         .peekable();
     keys.peek().is_some() && missing(resolver, keys).is_empty()
 }

@@ -111,7 +111,8 @@ impl Keys {
             return;
         }
         let section = format!("identity.keys.{name}");
-        if let (Some(_), Some(hash)) = (table.get("key"), table.get("key_sha256")) {
+        let has_both = table.contains_key("key") && table.contains_key("key_sha256");
+        if let Some(hash) = table.get("key_sha256").filter(|_| has_both) {
             reader.refuse(
                 &hash.span(),
                 "a key has either `key` or `key_sha256`, not both",
@@ -124,7 +125,7 @@ impl Keys {
         let text = match (notes.at("key"), notes.at("key_sha256")) {
             (Some(text), _) | (None, Some(text)) => text,
             (None, None) => {
-                if notes.is_whole(reader) {
+                if !has_both && notes.is_whole(reader) {
                     reader.refuse(
                         at,
                         format!("`[{section}]` has no `key`"),

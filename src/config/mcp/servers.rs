@@ -210,10 +210,10 @@ fn table(reader: &mut Reader<'_>, entry: &Entry<'_>, server: &Server) -> Option<
     table.oauth = oauth(reader, entry, kind);
     match kind {
         Kind::Stdio => {
-            table.command = entry.filled(reader, &["command"], Place::Command);
-            table.args = args(reader, entry);
-            table.env = map(reader, entry, "env", Place::Env);
-            table.cwd = entry
+            table.server.command = entry.filled(reader, &["command"], Place::Command);
+            table.server.args = args(reader, entry);
+            table.server.env = map(reader, entry, "env", Place::Env);
+            table.server.cwd = entry
                 .filled(reader, &["cwd"], Place::Other("cwd"))
                 .or_else(|| {
                     let cwd = text(entry.get("options")?.get("cwd")?)?;
@@ -221,10 +221,10 @@ fn table(reader: &mut Reader<'_>, entry: &Entry<'_>, server: &Server) -> Option<
                 });
         }
         Kind::Remote(kind) => {
-            table.url = entry.filled(reader, URLS, Place::Url);
-            table.headers = map(reader, entry, "headers", Place::Header);
+            table.server.url = entry.filled(reader, URLS, Place::Url);
+            table.server.headers = map(reader, entry, "headers", Place::Header);
             let word = KINDS.iter().find(|(_, other)| *other == Kind::Remote(kind));
-            table.transport =
+            table.server.transport =
                 word.map(|(word, _)| Spanned::new(entry.at.clone(), (*word).to_owned()));
         }
     }
