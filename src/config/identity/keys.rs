@@ -122,18 +122,15 @@ impl Keys {
         }
         let (table, notes) = reader.section::<KeyTable>(&section, at, table, &RULES);
         let table = table.unwrap_or_default();
-        let text = match (notes.at("key"), notes.at("key_sha256")) {
-            (Some(text), _) | (None, Some(text)) => text,
-            (None, None) => {
-                if !has_both && notes.is_whole(reader) {
-                    reader.refuse(
-                        at,
-                        format!("`[{section}]` has no `key`"),
-                        "add `key = \"${MCP_API_KEY}\"`",
-                    );
-                }
-                return;
+        let Some(text) = notes.at("key").or(notes.at("key_sha256")) else {
+            if !has_both && notes.is_whole(reader) {
+                reader.refuse(
+                    at,
+                    format!("`[{section}]` has no `key`"),
+                    "add `key = \"${MCP_API_KEY}\"`",
+                );
             }
+            return;
         };
         let key = match (table.key, table.key_sha256) {
             (Some(key), _) => KeyText::Plain(key),

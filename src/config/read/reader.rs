@@ -305,20 +305,17 @@ fn key_at(table: &DeTable<'_>, at: &Span) -> Option<String> {
 /// Removes the innermost key that caused an error, or the value in its list.
 fn remove_at(table: &mut DeTable<'_>, at: &Span) -> bool {
     for (_, value) in table.iter_mut() {
-        match value.get_mut() {
-            DeValue::Table(inner) => {
-                if remove_at(inner, at) {
-                    return true;
-                }
-            }
-            DeValue::Array(items) => {
-                let is_bad = |item: &&Spanned<DeValue<'_>>| holds(&item.span(), at);
-                if items.iter().any(|item| is_bad(&item)) {
-                    *items = items.iter().filter(|item| !is_bad(item)).cloned().collect();
-                    return true;
-                }
-            }
-            _ => {}
+        if let DeValue::Table(inner) = value.get_mut()
+            && remove_at(inner, at)
+        {
+            return true;
+        }
+        let is_bad = |item: &Spanned<DeValue<'_>>| holds(&item.span(), at);
+        if let DeValue::Array(items) = value.get_mut()
+            && items.iter().any(is_bad)
+        {
+            *items = items.iter().filter(|item| !is_bad(item)).cloned().collect();
+            return true;
         }
     }
     let key = table

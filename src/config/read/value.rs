@@ -361,13 +361,11 @@ struct ListReader<T> {
 
 impl<T> ListReader<T> {
     fn item<E: de::Error>(&self, text: &str) -> Result<Vec<T>, E> {
-        let words: Vec<&str> = match self.splits {
-            true => text
-                .split(',')
-                .map(str::trim)
-                .filter(|word| !word.is_empty())
-                .collect(),
-            false => vec![text],
+        let words: Vec<&str> = if self.splits {
+            let words = text.split(',').map(str::trim);
+            words.filter(|word| !word.is_empty()).collect()
+        } else {
+            vec![text]
         };
         words
             .into_iter()
