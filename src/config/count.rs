@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Bridge, Config};
+use crate::config::{Bridge, Config};
 
 /// Whether a bridge is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,65 +3,26 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    net::SocketAddr,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
-use super::{
-    Access, Anonymous, Audit, Bridge, Config, Diagnostic, Environment, Flavor, Identity, Limits,
-    Server, clients,
-    diagnostic::{Problems, Severity, Source},
-    identity, mcp_servers, native,
-    reader::Reader,
-    telemetry::TelemetryTable,
-};
+use toml::de::DeTable;
+
 use crate::{
+    config::{
+        Access, Anonymous, Audit, Bridge, Config, Diagnostic, Environment, Flavor, Identity,
+        Limits, Loaded, Overrides, Server, clients, identity,
+        mcp::servers,
+        native,
+        read::{
+            Reader,
+            diagnostic::{Problems, Severity, Source},
+        },
+        sections::telemetry,
+    },
     name::BridgeName,
     secret::{Redactor, Secret},
 };
-
-/// A usable configuration.
-#[derive(Debug)]
-pub struct Loaded {
-    /// The configuration.
-    pub config: Config,
-    /// Warnings about the configuration.
-    pub warnings: Vec<Diagnostic>,
-    /// The files to watch: the configuration, `.env` next to it whether it exists or not, and every
-    /// `${file:…}`.
-    pub sources: Vec<PathBuf>,
-    /// Other parts of the configuration that blank values disable, besides bridges.
-    pub off: Vec<Off>,
-    /// The values of references to secrets, and of environment variables with secret names. They must never
-    /// be shown.
-    pub referenced: Vec<Secret>,
-}
-
-impl Loaded {
-    /// All values that must never be shown.
-    pub fn secrets(&self) -> impl Iterator<Item = Secret> {
-        self.config
-            .secrets()
-            .into_iter()
-            .chain(self.referenced.iter().cloned())
-    }
-}
-
-/// A disabled part of the configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Off {
-    /// The part: a key by its name, or a way to authenticate.
-    pub what: String,
-    /// The reason: `MCP_API_KEY is not set`.
-    pub why: String,
-}
-
-/// Settings of the command line, which override the file.
-#[derive(Debug, Clone, Default)]
-pub struct Overrides {
-    /// `--listen`
-    pub listen: Option<SocketAddr>,
-}
 
 /// Reads a file: `bridges.toml`, or a file of another client, detected by its content. A `.env` file next to
 /// it adds variables that the environment does not have. Errors come together with all warnings, in the order
@@ -146,7 +107,7 @@ pub fn load_mcpo(
 }
 
 fn of_servers(reader: &mut Reader<'_>, path: &Path, children: &BTreeMap<String, Secret>) -> Config {
-    let telemetry = TelemetryTable::default().resolve(reader);
+    let telemetry = telemetry::read(reader, &(0..0), DeTable::new());
     Config {
         flavor: Flavor::Mcpo,
         server: Server::default(),
@@ -159,7 +120,7 @@ fn of_servers(reader: &mut Reader<'_>, path: &Path, children: &BTreeMap<String, 
         limits: Limits::default(),
         audit: Audit::off(),
         telemetry,
-        bridges: mcp_servers::read(reader, path, children),
+        bridges: servers::read(reader, path, children),
     }
 }
 

@@ -11,8 +11,10 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::HeaderName;
 use url::Url;
 
-use super::{Bridge, Config, DatabaseUrl, KeyText, Remote, Stdio, Transport, lint};
-use crate::secret::Secret;
+use crate::{
+    config::{Bridge, Config, DatabaseUrl, KeyText, Remote, Stdio, Transport, read::lint},
+    secret::Secret,
+};
 
 /// Headers, by their last word, that carry options and no credentials.
 const PLAIN_HEADERS: &[&str] = &[

@@ -1,6 +1,6 @@
 //! Converts one server to the keys of `mcpServers`, whatever its client calls them.
 
-use super::{
+use crate::config::clients::{
     ClientFile, Dialect, Style, cut,
     filters::Filter,
     kinds::{self, TOLD},

@@ -5,7 +5,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::{
+use crate::config::clients::{
     Broken,
     tree::{Field, Node, Tree},
 };

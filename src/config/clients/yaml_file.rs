@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use granit_parser::{Event, Parser, ScalarStyle, Span};
 
-use super::{
+use crate::config::clients::{
     Broken,
     tree::{At, Field, Node, Tree, last_of_each},
 };
