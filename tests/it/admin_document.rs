@@ -88,6 +88,9 @@ impl Checked {
         let whole = format!("/admin/api{route}");
         let operation = &self.document["paths"][&whole][method.as_str().to_lowercase()];
         let response = &operation["responses"][answer.status.to_string()];
+        let shared = response["$ref"].as_str();
+        let shared = shared.and_then(|it| self.document.pointer(it.trim_start_matches('#')));
+        let response = shared.unwrap_or(response);
         assert!(
             !response.is_null(),
             "{name}: {} {}",

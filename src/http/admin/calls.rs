@@ -10,7 +10,10 @@ use http::{
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{
+    ToSchema,
+    openapi::{ObjectBuilder, schema::Type},
+};
 
 use super::{
     errors::NO_DATABASE,
@@ -65,12 +68,12 @@ pub struct Wanted {
     cursor: Option<String>,
     /// The format of the answer.
     #[serde(default)]
-    #[param(inline, default = "json")]
+    #[param(schema_with = format_schema)]
     format: Format,
 }
 
 /// The output format.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     /// One JSON document that includes the cursor of the next page.
@@ -80,6 +83,14 @@ pub enum Format {
     Csv,
     /// JSON Lines: one object on each line.
     Jsonl,
+}
+
+/// The schema of the output format.
+fn format_schema() -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(["json", "csv", "jsonl"]))
+        .default(Some("json".into()))
 }
 
 /// A page of records.

@@ -87,6 +87,7 @@ impl Modify for AdminSecurity {
                 SecurityScheme::ApiKey(ApiKey::Cookie(cookie)).into(),
             ),
         ]);
+        components.responses.extend(errors::responses());
         let error = errors::schema();
         components
             .schemas
@@ -151,7 +152,6 @@ pub async fn openapi(
 pub(super) fn built(root_path: &str) -> OpenApi {
     let frame = OpenApiRouter::with_openapi(AdminDocument::openapi());
     let mut document = frame.nest(PREFIX, api()).into_openapi();
-    document.info.version = env!("CARGO_PKG_VERSION").to_owned();
     if !root_path.is_empty() {
         document.servers = Some(vec![Server::new(root_path)]);
     }

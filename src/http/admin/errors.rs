@@ -17,6 +17,8 @@ pub const NO_DATABASE: &str = "`no_database`: the bridge was started without a d
 struct SharedError {
     /// The HTTP status.
     status: &'static str,
+    /// The name of the response in the document.
+    name: &'static str,
     /// Which operations can answer it.
     scope: ErrorScope,
     /// The codes and their meaning.
@@ -36,19 +38,22 @@ enum ErrorScope {
 }
 
 /// The errors that are not described at each operation.
-const SHARED: [SharedError; 9] = [
+const SHARED: [SharedError; 10] = [
     SharedError {
         status: "400",
+        name: "BadRequest",
         scope: ErrorScope::Bodies,
         description: "`invalid_json`: the body is not valid JSON. `body_incomplete`: the body ended early.",
     },
     SharedError {
         status: "401",
+        name: "Unauthorized",
         scope: ErrorScope::Every,
         description: "`unauthorized`: the request has no credentials, or they are not valid.",
     },
     SharedError {
         status: "403",
+        name: "Forbidden",
         scope: ErrorScope::Every,
         description: "`forbidden`: you are not an administrator, or this is only for administrators of \
             the default workspace. `forbidden_origin`: a web page of another origin sent the request. \
@@ -57,42 +62,50 @@ const SHARED: [SharedError; 9] = [
     },
     SharedError {
         status: "408",
+        name: "RequestTimeout",
         scope: ErrorScope::Bodies,
         description: "`body_timeout`: the body did not arrive in time.",
     },
     SharedError {
         status: "413",
+        name: "ContentTooLarge",
         scope: ErrorScope::Bodies,
         description: "`body_too_large`: the body has more than 64 KiB.",
     },
     SharedError {
         status: "415",
+        name: "UnsupportedMediaType",
         scope: ErrorScope::Changes,
         description: "`unsupported_media_type`: the header `Content-Type: application/json` is missing. \
             A change needs it even without a body.",
     },
     SharedError {
         status: "422",
+        name: "UnprocessableContent",
         scope: ErrorScope::Inputs,
         description: "`invalid_request`: a value is missing, unknown or wrong.",
     },
     SharedError {
         status: "429",
+        name: "TooManyRequests",
         scope: ErrorScope::Every,
         description: "`too_many_failures`: too many wrong credentials came from your address.",
     },
     SharedError {
+        status: "500",
+        name: "InternalError",
+        scope: ErrorScope::Every,
+        description: "`internal`: a defect of the bridge. Its log has the details under the request ID.",
+    },
+    SharedError {
         status: "503",
+        name: "ServiceUnavailable",
         scope: ErrorScope::Every,
         description: "`busy`: too many requests are in progress. `store_unavailable`: the database does \
             not answer. `identity_unavailable`: a service that has to confirm your identity does not \
             answer.",
     },
 ];
-
-/// The description of 500, which every operation can answer.
-const INTERNAL: &str =
-    "`internal`: a defect of the bridge. Its log has the details under the request ID.";
 
 /// Adds the errors that many operations can answer, and gives every error the error object as body.
 /// If an operation describes an error itself, the common meanings of the status are added to it.
@@ -106,19 +119,15 @@ pub fn describe(method: &HttpMethod, operation: &mut Operation) {
         ErrorScope::Bodies => has_body,
         ErrorScope::Inputs => has_input,
     };
-    let shared = SHARED.iter().filter(applies);
-    let shared = shared.map(|error| (error.status, error.description));
     let responses = &mut operation.responses.responses;
-    for (status, description) in shared.chain([("500", INTERNAL)]) {
-        let response = responses
-            .entry(status.to_owned())
-            .or_insert_with(|| Response::new("").into());
-        if let RefOr::T(response) = response {
-            let own = &mut response.description;
-            if !own.is_empty() {
-                own.push(' ');
-            }
-            own.push_str(description);
+    for error in SHARED.iter().filter(applies) {
+        let own = responses.get_mut(error.status);
+        if let Some(RefOr::T(response)) = own {
+            response.description.push(' ');
+            response.description.push_str(error.description);
+        } else {
+            let shared = Ref::from_response_name(error.name);
+            responses.insert(error.status.to_owned(), shared.into());
         }
     }
     for (status, response) in responses {
@@ -126,6 +135,15 @@ pub fn describe(method: &HttpMethod, operation: &mut Operation) {
             complete(status, response);
         }
     }
+}
+
+/// The errors that many operations can answer, by the name of their response.
+pub fn responses() -> impl Iterator<Item = (String, RefOr<Response>)> {
+    SHARED.iter().map(|error| {
+        let mut response = Response::new(error.description);
+        complete(error.status, &mut response);
+        (error.name.to_owned(), response.into())
+    })
 }
 
 /// The first digit of a status.

@@ -37,7 +37,7 @@ pub struct Question {
 
 /// Whether a user may use a bridge or a tool, and why.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct AccessExplanation {
+pub struct ExplainedAccess {
     /// The e-mail address of the user.
     user: String,
     /// The bridge.
@@ -66,7 +66,7 @@ pub struct AccessExplanation {
     /// that and the server has not listed its tools yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    if_it_reads: Option<ReadOnlyDecision>,
+    if_it_reads: Option<ReadOnlyOutcome>,
 }
 
 /// A group of a user, and where it comes from.
@@ -81,7 +81,7 @@ struct GroupOrigin {
 
 /// What the decision would be for a tool that only reads.
 #[derive(Debug, Serialize, ToSchema)]
-struct ReadOnlyDecision {
+struct ReadOnlyOutcome {
     /// Whether it would be allowed.
     allowed: bool,
     /// The rule that would decide.
@@ -118,7 +118,7 @@ fn origin_schema() -> ObjectBuilder {
     tag = "Access",
     params(Question),
     responses(
-        (status = 200, description = "The decision, and why.", body = AccessExplanation),
+        (status = 200, description = "The decision, and why.", body = ExplainedAccess),
         (status = 404, description = "`not_found`: the server does not list this tool, or the user is unknown."),
     ),
 )]
@@ -126,7 +126,7 @@ pub async fn explain(
     State(state): State<Arc<AppState>>,
     Operator(admin): Operator,
     Asked(question): Asked<Question>,
-) -> Result<Json<AccessExplanation>, ApiError> {
+) -> Result<Json<ExplainedAccess>, ApiError> {
     let email = words::email(&question.user)?;
     let name = words::bridge(&question.bridge)?;
     let settings = &admin.settings;
@@ -153,7 +153,7 @@ pub async fn explain(
         }
     };
     let bridge_status = bridge.map(|bridge| bridge.status().phase.as_str());
-    Ok(Json(AccessExplanation {
+    Ok(Json(ExplainedAccess {
         bridge_status,
         ..shown(email, &name, question.tool, why)
     }))
@@ -165,13 +165,13 @@ fn shown(
     bridge: &BridgeName,
     tool: Option<String>,
     why: Explanation,
-) -> AccessExplanation {
+) -> ExplainedAccess {
     let allowed = why.is_allowed();
     let groups = why.groups.into_iter().map(|(group, origin)| GroupOrigin {
         group,
         from: origin.as_str(),
     });
-    AccessExplanation {
+    ExplainedAccess {
         user,
         bridge: bridge.to_string(),
         tool,
@@ -182,7 +182,7 @@ fn shown(
         allowing: why.allowing,
         workspace: why.workspace,
         bridge_status: None,
-        if_it_reads: why.if_it_reads.map(|other| ReadOnlyDecision {
+        if_it_reads: why.if_it_reads.map(|other| ReadOnlyOutcome {
             allowed: other.rule.allows(),
             rule: other.rule.to_string(),
             allowing: other.allowing,
