@@ -18,4 +18,4 @@ pub use gather::Access;
 pub use known_groups::known_groups;
 pub use policy::check_glob;
 pub use rule::{Denial, Grant, Rule};
-pub use view::{Explanation, View};
+pub use view::{Explanation, Origin, View};

@@ -23,7 +23,9 @@ mod when;
 #[cfg(test)]
 mod tests;
 
-pub use export::{Format, Pages, object, render};
+#[cfg(test)]
+pub use export::object;
+pub use export::{Format, Pages, render};
 pub use outcomes::{OUTCOMES, check_outcome};
 pub use trail::{Audit, AuditDown, AuditHealth, Begun};
 pub use when::{instant, readable};

@@ -10,10 +10,67 @@ use axum::{
     response::{IntoResponse as _, Redirect, Response},
     routing::get,
 };
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::{AppState, error::ApiError, identity, sender::Sender};
 use crate::access::View;
+
+/// The text for a caller who may not use any bridge.
+const NO_SERVER: &str =
+    "You may not use any server yet. Ask an administrator to add you to a group that has access.";
+
+/// The bridges in `GET /tenants`.
+#[derive(Debug, Serialize)]
+struct TenantList {
+    /// The caller.
+    user: String,
+    /// The bridges.
+    tenants: Vec<TenantItem>,
+}
+
+/// One bridge in `GET /tenants`.
+#[derive(Debug, Serialize)]
+struct TenantItem {
+    /// The name of the bridge.
+    tenant_id: String,
+    /// Its title, or else its name.
+    display_name: String,
+    /// Whether the bridge is enabled.
+    enabled: bool,
+}
+
+/// The tools in `GET /tools`.
+#[derive(Debug, Serialize)]
+struct PortalTools {
+    /// The caller.
+    user: String,
+    /// The number of bridges.
+    tenant_count: usize,
+    /// The number of tools.
+    tool_count: usize,
+    /// The tools.
+    tools: Vec<PortalTool>,
+    /// Why the list is empty, for a caller who may not use any bridge.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'static str>,
+}
+
+/// One tool in `GET /tools`.
+#[derive(Debug, Serialize)]
+struct PortalTool {
+    /// The operation ID.
+    name: String,
+    /// The name of the bridge.
+    tenant_id: String,
+    /// The name of the tool.
+    tool: String,
+    /// The server's description.
+    description: Option<String>,
+    /// The method of its calls.
+    method: &'static str,
+    /// The path of its calls.
+    endpoint: String,
+}
 
 /// The routes. Only the native flavor has them: under mcpo's rules each name may be that of a
 /// server.
@@ -30,31 +87,34 @@ pub fn routes() -> Router<Arc<AppState>> {
 async fn tenants(
     State(state): State<Arc<AppState>>,
     sender: Sender,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<TenantList>, ApiError> {
     let view = identity::view(&state.settings.load_full(), &sender).await?;
     let roster = state.registry.roster();
-    let tenants: Vec<Value> = roster
+    let tenants = roster
         .bridges()
         .iter()
         .filter(|bridge| view.enter(bridge.name()).is_ok())
         .map(|bridge| {
             let title = bridge.title();
             let title = title.map(|it| state.redactor.redact(&it).into_owned());
-            json!({
-                "tenant_id": bridge.name().as_str(),
-                "display_name": title.unwrap_or_else(|| bridge.name().to_string()),
-                "enabled": bridge.is_on(),
-            })
+            TenantItem {
+                tenant_id: bridge.name().to_string(),
+                display_name: title.unwrap_or_else(|| bridge.name().to_string()),
+                enabled: bridge.is_on(),
+            }
         })
         .collect();
-    Ok(Json(json!({ "user": user(&view), "tenants": tenants })))
+    Ok(Json(TenantList {
+        user: user(&view).to_owned(),
+        tenants,
+    }))
 }
 
 /// `GET /tools`: every tool that the caller may call.
 async fn tools(
     State(state): State<Arc<AppState>>,
     sender: Sender,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<PortalTools>, ApiError> {
     let view = identity::view(&state.settings.load_full(), &sender).await?;
     let path_prefix = &state.settings.load().config.server.path_prefix;
     let roster = state.registry.roster();
@@ -74,24 +134,22 @@ async fn tools(
                 continue;
             }
             let description = tool.description.as_deref();
-            tools.push(json!({
-                "name": id,
-                "tenant_id": bridge.name().as_str(),
-                "tool": tool.name.as_str(),
-                "description": description.map(|it| state.redactor.redact(it)),
-                "method": "POST",
-                "endpoint": format!("{path}/{}", tool.name),
-            }));
+            tools.push(PortalTool {
+                name: id,
+                tenant_id: bridge.name().to_string(),
+                tool: tool.name.to_string(),
+                description: description.map(|it| state.redactor.redact(it).into_owned()),
+                method: "POST",
+                endpoint: format!("{path}/{}", tool.name),
+            });
         }
     }
-    let user = user(&view);
-    Ok(Json(if count == 0 {
-        json!({
-            "user": user, "tenant_count": 0, "tool_count": 0, "tools": [],
-            "message": "You may not use any server yet. Ask an administrator to add you to a group that has access.",
-        })
-    } else {
-        json!({ "user": user, "tenant_count": count, "tool_count": tools.len(), "tools": tools })
+    Ok(Json(PortalTools {
+        user: user(&view).to_owned(),
+        tenant_count: count,
+        tool_count: tools.len(),
+        tools,
+        message: (count == 0).then_some(NO_SERVER),
     }))
 }
 

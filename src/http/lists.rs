@@ -9,7 +9,6 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use super::{error::ApiError, identity, sender::Sender, state::AppState};
 use crate::{
@@ -55,6 +54,98 @@ struct Listed {
     warnings: Vec<String>,
 }
 
+/// The bridges in `GET /`.
+#[derive(Debug, Serialize)]
+pub struct RootList {
+    /// The bridges.
+    servers: Vec<RootItem>,
+    /// Why the list is empty, for a caller without credentials.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'static str>,
+}
+
+/// One bridge in `GET /`. See [`Listed`].
+#[derive(Debug, Serialize)]
+struct RootItem {
+    id: String,
+    name: String,
+    tier: &'static str,
+    enabled: bool,
+    endpoint: String,
+    status: &'static str,
+    reason: Option<String>,
+    tools: usize,
+}
+
+/// The bridges in `GET /servers`.
+#[derive(Debug, Serialize)]
+struct ServerOverview<'a> {
+    /// The number of bridges.
+    total_servers: usize,
+    /// The number of enabled bridges, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    summary: Option<String>,
+    /// The bridges, in the order of the configuration.
+    servers: &'a [Listed],
+    /// The same bridges by transport.
+    by_tier: BTreeMap<&'a str, Vec<&'a Listed>>,
+    /// How to use them.
+    usage: ListGuide<'a>,
+    /// Why the list is empty, for a caller without credentials.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'a str>,
+}
+
+/// A short guide to the lists.
+#[derive(Debug, Serialize)]
+struct ListGuide<'a> {
+    /// The route that lists the tools of a bridge.
+    list_tools: &'a str,
+    /// The route that calls a tool.
+    execute_tool: &'a str,
+    /// An example of a call.
+    example: &'a str,
+}
+
+/// The tools of one bridge in `GET /{bridge}`. See [`Listed`] for the members about the bridge.
+#[derive(Debug, Serialize)]
+struct BridgeTools {
+    server: String,
+    name: String,
+    tier: &'static str,
+    description: String,
+    enabled: bool,
+    status: &'static str,
+    reason: Option<String>,
+    /// The number of tools.
+    tool_count: usize,
+    /// The tools that the caller may call.
+    tools: Vec<ToolItem>,
+    warnings: Vec<String>,
+    /// How to call them.
+    usage: CallGuide,
+}
+
+/// One tool in `GET /{bridge}`.
+#[derive(Debug, Serialize)]
+struct ToolItem {
+    /// The name of the tool.
+    name: String,
+    /// The server's description.
+    description: Option<String>,
+    /// The path of its calls.
+    endpoint: String,
+}
+
+/// A short guide to the tools of a bridge.
+#[derive(Debug, Serialize)]
+struct CallGuide {
+    /// The general form of a call.
+    execute: String,
+    /// An example of a call.
+    example: String,
+}
+
 /// The general form of a call.
 const EXAMPLE: &str = "POST /{server_id}/{tool_name}";
 
@@ -67,22 +158,28 @@ const WHO: &str = "Without credentials this list is empty. Send an API key or a 
 pub async fn root(
     State(state): State<Arc<AppState>>,
     sender: Sender,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<RootList>, ApiError> {
     let view = identity::view_if_any(&state.settings.load_full(), &sender).await?;
     let Some(view) = view else {
-        return Ok(Json(json!({ "servers": [], "message": WHO })));
+        return Ok(Json(RootList {
+            servers: Vec::new(),
+            message: Some(WHO),
+        }));
     };
-    let servers: Vec<Value> = listed(&state, &view)
-        .into_iter()
-        .map(|it| {
-            json!({
-                "id": it.id, "name": it.name, "tier": it.tier, "enabled": it.enabled,
-                "endpoint": it.endpoint, "status": it.status, "reason": it.reason,
-                "tools": it.tools,
-            })
-        })
-        .collect();
-    Ok(Json(json!({ "servers": servers })))
+    let servers = listed(&state, &view).into_iter().map(|it| RootItem {
+        id: it.id,
+        name: it.name,
+        tier: it.tier,
+        enabled: it.enabled,
+        endpoint: it.endpoint,
+        status: it.status,
+        reason: it.reason,
+        tools: it.tools,
+    });
+    Ok(Json(RootList {
+        servers: servers.collect(),
+        message: None,
+    }))
 }
 
 /// `GET /servers`. Without credentials the list is empty, and the response reveals nothing about
@@ -90,27 +187,34 @@ pub async fn root(
 pub async fn servers(
     State(state): State<Arc<AppState>>,
     sender: Sender,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Response, ApiError> {
     let view = identity::view_if_any(&state.settings.load_full(), &sender).await?;
     let Some(view) = view else {
-        return Ok(Json(json!({
-            "total_servers": 0, "servers": [], "by_tier": {}, "usage": usage(EXAMPLE),
-            "message": WHO,
-        })));
+        let empty = ServerOverview {
+            total_servers: 0,
+            summary: None,
+            servers: &[],
+            by_tier: BTreeMap::new(),
+            usage: usage(EXAMPLE),
+            message: Some(WHO),
+        };
+        return Ok(Json(empty).into_response());
     };
     let servers = listed(&state, &view);
     let mut by_tier: BTreeMap<&str, Vec<&Listed>> = BTreeMap::new();
     for server in &servers {
         by_tier.entry(server.tier).or_default().push(server);
     }
-    let body = json!({
-        "total_servers": servers.len(),
-        "summary": count(&state, &view).to_string(),
-        "servers": servers,
-        "by_tier": by_tier,
-        "usage": usage(&example(&state, &view)),
-    });
-    Ok(Json(body))
+    let example = example(&state, &view);
+    let overview = ServerOverview {
+        total_servers: servers.len(),
+        summary: Some(count(&state, &view).to_string()),
+        servers: &servers,
+        by_tier,
+        usage: usage(&example),
+        message: None,
+    };
+    Ok(Json(overview).into_response())
 }
 
 /// `GET /{bridge}`
@@ -125,31 +229,37 @@ pub async fn bridge(
     let it = list(state, bridge, &view);
     let tools = bridge.live.tools.load();
     let base = it.endpoint.clone();
-    let entries: Vec<Value> = tools
+    let clean = |text: &str| state.redactor.redact(text).into_owned();
+    let entries: Vec<ToolItem> = tools
         .entries
         .iter()
         .filter(|entry| view.may_call(bridge.name(), &entry.tool))
-        .map(|entry| {
-            json!({
-                "name": entry.tool.name.as_str(),
-                "description": entry.tool.description.as_deref().map(|it| state.redactor.redact(it)),
-                "endpoint": format!("{base}{}", entry.tool.name),
-            })
+        .map(|entry| ToolItem {
+            name: entry.tool.name.to_string(),
+            description: entry.tool.description.as_deref().map(clean),
+            endpoint: format!("{base}{}", entry.tool.name),
         })
         .collect();
-    let example = entries
-        .first()
-        .and_then(|entry| entry.get("endpoint").cloned())
-        .unwrap_or_else(|| Value::String(format!("{base}tool_name")));
-    let body = json!({
-        "server": it.id, "name": it.name, "tier": it.tier, "description": it.description,
-        "enabled": it.enabled, "status": it.status, "reason": it.reason,
-        "tool_count": it.tools, "tools": entries, "warnings": it.warnings,
-        "usage": {
-            "execute": format!("POST {base}{{tool_name}}"),
-            "example": format!("POST {}", example.as_str().unwrap_or_default()),
+    let example = entries.first().map_or_else(
+        || format!("POST {base}tool_name"),
+        |tool| format!("POST {}", tool.endpoint),
+    );
+    let body = BridgeTools {
+        server: it.id,
+        name: it.name,
+        tier: it.tier,
+        description: it.description,
+        enabled: it.enabled,
+        status: it.status,
+        reason: it.reason,
+        tool_count: it.tools,
+        tools: entries,
+        warnings: it.warnings,
+        usage: CallGuide {
+            execute: format!("POST {base}{{tool_name}}"),
+            example,
         },
-    });
+    };
     Ok(Json(body).into_response())
 }
 
@@ -238,12 +348,12 @@ fn list(state: &AppState, bridge: &Bridge, view: &View) -> Listed {
 }
 
 /// A short guide to the lists.
-fn usage(example: &str) -> Value {
-    json!({
-        "list_tools": "GET /{server_id}",
-        "execute_tool": "POST /{server_id}/{tool_name}",
-        "example": example,
-    })
+fn usage(example: &str) -> ListGuide<'_> {
+    ListGuide {
+        list_tools: "GET /{server_id}",
+        execute_tool: "POST /{server_id}/{tool_name}",
+        example,
+    }
 }
 
 /// An example of a call that works.

@@ -7,8 +7,7 @@ use axum::{
     extract::{Query, Request, State},
 };
 use http::Uri;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 
 use super::{body, error::ApiError, identity, sender::Sender, state::AppState};
 use crate::{error_code::ErrorCode, store::ChangeRecord};
@@ -34,11 +33,32 @@ struct BodyWish {
     drop_dead: Option<bool>,
 }
 
+/// What a refresh did.
+#[derive(Debug, Serialize)]
+pub struct RefreshReport {
+    /// Always `refreshed`.
+    status: &'static str,
+    /// The bridges that started.
+    started: Vec<String>,
+    /// The bridges that stopped.
+    stopped: Vec<String>,
+    /// The bridges that restarted.
+    restarted: Vec<String>,
+    /// The bridges that kept their session.
+    kept: Vec<String>,
+    /// The bridges whose tools were removed from the documents.
+    dropped: Vec<String>,
+    /// The number of tools.
+    tools_count: usize,
+    /// The operation IDs of the tools.
+    tools: Vec<String>,
+}
+
 /// Applies the changes, restarts bridges that are down, and reports what was done.
 pub async fn refresh(
     State(state): State<Arc<AppState>>,
     request: Request,
-) -> Result<Json<Value>, ApiError> {
+) -> Result<Json<RefreshReport>, ApiError> {
     let (mut parts, body) = request.into_parts();
     let sender = Sender::take(&mut parts);
     let settings = state.settings.load_full();
@@ -83,16 +103,16 @@ pub async fn refresh(
         let names = set.entries.iter().map(|entry| &entry.tool.name);
         tools.extend(roster.id_owners().ids(bridge.name(), names));
     }
-    Ok(Json(json!({
-        "status": "refreshed",
-        "started": done.started,
-        "stopped": done.stopped,
-        "restarted": done.restarted,
-        "kept": done.kept,
-        "dropped": done.dropped,
-        "tools_count": tools.len(),
-        "tools": tools,
-    })))
+    Ok(Json(RefreshReport {
+        status: "refreshed",
+        started: done.started,
+        stopped: done.stopped,
+        restarted: done.restarted,
+        kept: done.kept,
+        dropped: done.dropped,
+        tools_count: tools.len(),
+        tools,
+    }))
 }
 
 /// The request's `drop_dead`, or `None` if it has none.
