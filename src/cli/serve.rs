@@ -14,16 +14,19 @@ use super::{
 use crate::{
     audit::Audit,
     auth::Sources,
-    bridge::{Context, Registry, Reloader, Source},
+    bridge::{Context, Registry},
     compute::ComputePool,
     config::{
         self, Anonymous, Config, Diagnostic, Environment, Flavor, Loaded, Overrides, Server, Watch,
     },
     credential::{Credentials, Variants},
-    http::{self, AppState, Listening, Metering, Settings},
+    http::{self, AppState, Listening, Metering},
     lifecycle::Lifecycle,
-    mcp, schema,
+    mcp,
+    reload::{Reloader, Source},
+    schema,
     secret::Redactor,
+    settings::Settings,
     telemetry::{self, Traces},
 };
 
@@ -172,11 +175,11 @@ async fn serve(plan: Plan, loaded: Loaded, redactor: Redactor) -> anyhow::Result
     let registry = Registry::start(&config, context);
     let settings = Settings::new(Arc::clone(&config), &sources);
     let settings = Arc::new(ArcSwap::from_pointee(settings));
-    let applied = Arc::clone(&settings);
     let reloader = Arc::new(Reloader::new(
         plan.source,
         Arc::clone(&registry),
-        Box::new(move |config| apply(&applied, config, &sources)),
+        Arc::clone(&settings),
+        sources,
     ));
     let watch = plan
         .is_watched
@@ -262,29 +265,6 @@ fn traces(config: &Config, sources: &Sources, redactor: &Redactor) -> anyhow::Re
     };
     let traces = Traces::start(otlp, sources.http.clone(), redactor);
     traces.map_err(|problem| anyhow::anyhow!(problem))
-}
-
-/// Applies a changed configuration. A background task adds new entries of `[access.groups]` to the database.
-fn apply(settings: &ArcSwap<Settings>, config: &Arc<Config>, sources: &Sources) {
-    let old = settings.load_full();
-    settings.store(Arc::new(old.renewed(Arc::clone(config), sources)));
-    let Some(store) = sources.store.clone() else {
-        return;
-    };
-    if old.config.access.groups == config.access.groups
-        && old.config.access.admins == config.access.admins
-        && old.config.access.admin_groups == config.access.admin_groups
-    {
-        return;
-    }
-    let access = config.access.clone();
-    sources.tracker.spawn(async move {
-        if let Err(error) = store.seed(&access).await {
-            tracing::warn!(
-                "the changes of [access] could not be written to the database; restart to try again: {error}"
-            );
-        }
-    });
 }
 
 /// Waits until the only server of mcpo's command line has failed for good: its program cannot be started, or it

@@ -15,9 +15,9 @@ use http_body::{Frame, SizeHint};
 use super::{
     connections::{Connection, Unread},
     error::ApiError,
-    gate::{Held, UNCOUNTED_BYTES},
     sender::Sender,
 };
+use crate::settings::{Held, UNCOUNTED_BYTES};
 
 /// The size of a piece, in bytes.
 const PIECE: usize = 64 << 10;

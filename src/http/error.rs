@@ -26,6 +26,7 @@ use crate::{
     rate::TooMany,
     reply::{ToolError, status_of},
     secret::Redactor,
+    settings::PlaceError,
     store::StoreError,
 };
 
@@ -416,6 +417,12 @@ impl ApiError {
             headers.insert(ALLOW, HeaderValue::from_static(allow));
         }
         response
+    }
+}
+
+impl From<PlaceError> for ApiError {
+    fn from(error: PlaceError) -> Self {
+        Self::new(ErrorCode::Busy, error.to_string()).retry_after("1")
     }
 }
 

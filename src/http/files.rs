@@ -22,7 +22,7 @@ use url::Url;
 
 use super::{
     answer::counted,
-    connect::{below, refusal, root_of},
+    connect::{refusal, root_of},
     dispatch,
     error::ApiError,
     identity,
@@ -38,6 +38,7 @@ use crate::{
     name::BridgeName,
     reply::File,
     secret::Redactor,
+    settings::below,
     store::{FileRow, StoreError},
 };
 

@@ -8,12 +8,13 @@ use http::{
 };
 use tokio::time::timeout;
 
-use super::{browser, error::ApiError, gate, sender::Sender, state::Settings};
+use super::{browser, error::ApiError, sender::Sender};
 use crate::{
     access::View,
     auth::{Caller, Proof, Refusal},
     config::{DEFAULT_WORKSPACE, Flavor},
     rate::CallerKey,
+    settings::{PlaceError, Settings},
 };
 
 /// The time limit for identifying the sender of a request. Until then the request holds one of few
@@ -82,7 +83,7 @@ pub async fn take_place(
     if is_admin && seat.claim_reserved(key).is_ok() {
         return Ok(());
     }
-    Err(gate::refusal(full))
+    Err(PlaceError::Place(full).into())
 }
 
 /// The sender of the request, within the time limit.

@@ -7,10 +7,10 @@ use super::{
     error::{ApiError, shown},
     identity,
     sender::Sender,
-    state::{AppState, Settings},
+    state::AppState,
     tools::Asked,
 };
-use crate::{access::View, config::Flavor, name::BridgeName, near};
+use crate::{access::View, config::Flavor, name::BridgeName, near, settings::Settings};
 
 /// The largest number of similar names that are suggested.
 const NEAR_MAX: usize = 3;

@@ -11,7 +11,6 @@ mod documents;
 mod error;
 mod files;
 mod former;
-mod gate;
 mod health;
 mod identity;
 mod layers;
@@ -40,10 +39,9 @@ use axum::{
 };
 use http::Method;
 
-pub use connect::public_url;
 pub use metrics::{Metering, open_router as metrics_router};
 pub use serve::{Listening, bind};
-pub use state::{AppState, Settings};
+pub use state::AppState;
 
 use self::{
     error::ApiError,

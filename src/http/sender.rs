@@ -7,10 +7,9 @@ use http::{HeaderMap, Method, Version, request::Parts, uri::Authority};
 
 use super::{
     connections::{Connection, Peer},
-    gate::Seat,
     layers::RequestId,
 };
-use crate::{auth::Evidence, telemetry::RequestSpan};
+use crate::{auth::Evidence, settings::Seat, telemetry::RequestSpan};
 
 /// The sender of a request.
 #[derive(Debug)]

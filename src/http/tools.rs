@@ -19,7 +19,7 @@ use super::{
     missing,
     outcome::{SMALL_RESULT_BYTES, reply, respond},
     sender::Sender,
-    state::{AppState, Settings},
+    state::AppState,
     trail::Trail,
 };
 use crate::{
@@ -36,6 +36,7 @@ use crate::{
     reply::Reply,
     schema::Refusal,
     secret::Redactor,
+    settings::Settings,
 };
 
 /// A requested tool. It may not exist.

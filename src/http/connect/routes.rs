@@ -16,7 +16,7 @@ use url::form_urlencoded;
 
 use super::{
     callback, cookie,
-    link::{below, connect_link, public_url},
+    link::connect_link,
     page::{self, Words},
     short::{asked, bad_link, check, is_form, open_webui, short, tickets, unidentified_browser},
 };
@@ -27,6 +27,7 @@ use crate::{
     credential::{LoginError, Logins, Owner, TICKET_TTL, Wish, oauth_of},
     error_code::ErrorCode,
     http::{AppState, body, browser, error::ApiError, identity, sender::Sender},
+    settings::{below, public_url},
     store::{AccountKey, Actor},
 };
 

@@ -20,11 +20,11 @@ use crate::{
         connect::without_link,
         connections::{Connection, Peer},
         error::ApiError,
-        gate::Gate,
         state::AppState,
     },
     name::{BridgeName, ToolName},
     secret::Redactor,
+    settings::PlaceError,
     telemetry::RequestSpan,
 };
 
@@ -108,7 +108,7 @@ async fn answer(observer: &Observer, mut request: Request, next: Next) -> Respon
                 drop(seat);
                 response
             }
-            None => Gate::refusal().into_response(),
+            None => ApiError::from(PlaceError::Entering).into_response(),
         }
     };
     let text = request_id.to_str().unwrap_or_default();
