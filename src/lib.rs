@@ -70,6 +70,9 @@ mod settings;
 // Applies a changed configuration while the process runs.
 mod reload;
 
+// A call, from the identity of its caller to the result of its server.
+mod call;
+
 // The HTTP routes, and the signals that stop the server.
 mod http;
 mod lifecycle;

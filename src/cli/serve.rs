@@ -15,6 +15,7 @@ use crate::{
     audit::Audit,
     auth::Sources,
     bridge::{Context, Registry},
+    call::CallServices,
     compute::ComputePool,
     config::{
         self, Anonymous, Config, Diagnostic, Environment, Flavor, Loaded, Overrides, Server, Watch,
@@ -170,8 +171,10 @@ async fn serve(plan: Plan, loaded: Loaded, redactor: Redactor) -> anyhow::Result
     let audit = Audit::start(&config.audit, store.clone(), &redactor, &tracker, stop);
     let files = sources::files(&sources, &lifecycle);
     let credentials = sources::credentials(&sources, &kept, plan.variants, &redactor);
-    let mut context = context(&lifecycle, &sources, &credentials, &redactor);
-    context.notes_tools = true;
+    let context = Context {
+        notes_tools: true,
+        ..context(&lifecycle, &sources, &credentials, &redactor)
+    };
     let registry = Registry::start(&config, context);
     let settings = Settings::new(Arc::clone(&config), &sources);
     let settings = Arc::new(ArcSwap::from_pointee(settings));
@@ -190,16 +193,18 @@ async fn serve(plan: Plan, loaded: Loaded, redactor: Redactor) -> anyhow::Result
     announce(&config, listening.address);
     let stillborn = stillborn(config.flavor, Arc::clone(&registry));
     let state = Arc::new(AppState {
-        registry,
-        credentials,
-        settings,
+        services: CallServices {
+            registry,
+            credentials,
+            settings,
+            audit,
+            redactor,
+        },
         reloader,
         store,
         keyring: kept.keyring,
         group_keys: kept.group_keys,
         files,
-        audit,
-        redactor,
         draining: lifecycle.soft.clone(),
         traces: traces.clone(),
         metering: Metering::default(),
@@ -208,12 +213,8 @@ async fn serve(plan: Plan, loaded: Loaded, redactor: Redactor) -> anyhow::Result
         serve_metrics(metrics, &state, &lifecycle);
     }
     let router = http::router(&state);
-    let serving = listening.serve(
-        router,
-        &config.server,
-        lifecycle.soft.clone(),
-        lifecycle.hard.clone(),
-    );
+    let (soft, hard) = (lifecycle.soft.clone(), lifecycle.hard.clone());
+    let serving = listening.serve(router, &config.server, soft, hard);
     let served = tokio::select! {
         served = serving => served.map_err(anyhow::Error::from),
         reason = stillborn => Err(reason),

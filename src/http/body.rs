@@ -7,8 +7,8 @@ use bytes::BytesMut;
 use futures::StreamExt as _;
 use tokio::time::timeout;
 
-use super::error::ApiError;
 use crate::{
+    call::ServiceError,
     compute::in_place,
     error_code::ErrorCode,
     json,
@@ -35,7 +35,11 @@ const VALUE_BYTES: usize = 128;
 
 /// Reads the whole body, within the limit. The memory for a large body and for its parsed values
 /// counts for its caller.
-pub async fn read(body: Body, bytes_max: usize, seat: Option<&Seat>) -> Result<Bytes, ApiError> {
+pub async fn read(
+    body: Body,
+    bytes_max: usize,
+    seat: Option<&Seat>,
+) -> Result<Bytes, ServiceError> {
     let mut chunks = body.into_data_stream();
     let unread = match timeout(BODY_TIMEOUT, collect(&mut chunks, bytes_max, seat)).await {
         Ok(Ok(bytes)) => {
@@ -44,7 +48,7 @@ pub async fn read(body: Body, bytes_max: usize, seat: Option<&Seat>) -> Result<B
         }
         Ok(Err(unread)) => unread,
         Err(_) => {
-            return Err(ApiError::new(
+            return Err(ServiceError::new(
                 ErrorCode::BodyTimeout,
                 format!(
                     "the request body did not arrive within {}",
@@ -54,11 +58,13 @@ pub async fn read(body: Body, bytes_max: usize, seat: Option<&Seat>) -> Result<B
         }
     };
     Err(match unread {
-        Unread::TooLarge => ApiError::new(
+        Unread::TooLarge => ServiceError::new(
             ErrorCode::BodyTooLarge,
             format!("the request body is larger than {bytes_max} bytes"),
         ),
-        Unread::Broken => ApiError::new(ErrorCode::BodyIncomplete, "the request body ended early"),
+        Unread::Broken => {
+            ServiceError::new(ErrorCode::BodyIncomplete, "the request body ended early")
+        }
         Unread::NoRoom(error) => error.into(),
     })
 }

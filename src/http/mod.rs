@@ -15,7 +15,6 @@ mod health;
 mod identity;
 mod layers;
 mod lists;
-mod message;
 mod metrics;
 mod missing;
 mod outcome;
@@ -25,7 +24,6 @@ mod sender;
 mod serve;
 mod state;
 mod tools;
-mod trail;
 mod watched;
 
 use std::sync::Arc;
@@ -48,10 +46,11 @@ use self::{
     layers::{Observer, Quiet},
     path::Target,
     sender::Sender,
-    tools::Asked,
-    trail::Trail,
 };
-use crate::config::Flavor;
+use crate::{
+    call::{SentAnswer, ToolRef, add_caller, record_of, record_refusal, similar_tools},
+    config::Flavor,
+};
 
 /// The route table with its layers, from the outermost to the innermost.
 pub fn router(state: &Arc<AppState>) -> Router {
@@ -159,10 +158,12 @@ async fn answer(state: &AppState, target: Target, request: Request) -> Response 
 }
 
 /// The tool that is called. A target that is not a call is returned as the error.
-fn asked(state: &AppState, target: Target) -> Result<Asked, Target> {
+fn asked(state: &AppState, target: Target) -> Result<ToolRef, Target> {
     match target {
-        Target::Tool(bridge, tool) => Ok(Asked { bridge, tool }),
-        Target::Unknown(path) => flat(state, &path).ok_or(Target::Unknown(path)),
+        Target::Tool(bridge, tool) => Ok(ToolRef { bridge, tool }),
+        Target::Unknown(path) => {
+            ToolRef::by_id(&state.registry, &path).ok_or(Target::Unknown(path))
+        }
         other => Err(other),
     }
 }
@@ -182,46 +183,36 @@ async fn show(
         Target::Bridge(_) | Target::Document(_) | Target::Docs(_) => {
             Err(ApiError::method_not_allowed(Some(error::GET)))
         }
-        Target::Tool(bridge, tool) => Err(not_a_call(state, &Asked { bridge, tool }, sender).await),
-        Target::Unknown(path) => match flat(state, &path) {
+        Target::Tool(bridge, tool) => {
+            Err(not_a_call(state, &ToolRef { bridge, tool }, sender).await)
+        }
+        Target::Unknown(path) => match ToolRef::by_id(&state.registry, &path) {
             Some(asked) => Err(not_a_call(state, &asked, sender).await),
             None => Err(unknown(state, &path, sender, *method == Method::POST).await),
         },
     }
 }
 
-/// The tool for an operation id, or for the form `{bridge}_{tool}` of the Python proxy. A path
-/// without a tool may name a tool of a bridge that has just connected or is down.
-fn flat(state: &AppState, path: &str) -> Option<Asked> {
-    if let Some((bridge, entry)) = state.registry.catalogue().by_id(path) {
-        let tool = entry.tool.name.to_string();
-        return Some(Asked { bridge, tool });
-    }
-    let roster = state.registry.roster();
-    let (owner, tool) = roster.id_owners().owner(path)?;
-    Some(Asked {
-        bridge: Arc::clone(roster.get(owner.as_str())?),
-        tool: tool.to_owned(),
-    })
-}
-
 /// The error for a request to a tool that is not a call. A caller without an identity or a grant
 /// does not learn what is missing or why it is disabled. Under mcpo's rules a missing route is 404
 /// for every caller.
-async fn not_a_call(state: &AppState, asked: &Asked, sender: &Sender) -> ApiError {
+async fn not_a_call(state: &AppState, asked: &ToolRef, sender: &Sender) -> ApiError {
     let settings = state.settings.load_full();
     let seen = if settings.config.flavor == Flavor::Native {
         let view = identity::view(&settings, sender).await;
-        view.and_then(|view| asked.enter(&view).map(|()| Some(view)))
+        view.and_then(|view| {
+            asked.enter(&view)?;
+            Ok(Some(view))
+        })
     } else {
         identity::reader(&settings, sender).await.map(|_view| None)
     };
     let found = seen.and_then(|view| {
         let named = |error| match &view {
-            Some(view) => missing::tool(&settings, asked, view, error),
+            Some(view) => similar_tools(&settings, asked, view, error),
             None => error,
         };
-        asked.find().map_err(named)
+        Ok(asked.find().map_err(named)?)
     });
     match found {
         Ok(_) => ApiError::method_not_allowed(Some(error::POST)),
@@ -242,9 +233,11 @@ async fn unknown(state: &AppState, path: &str, sender: &Sender, is_call: bool) -
         // a secret.
         let path = state.redactor.redact(path);
         let (bridge, tool) = path.split_once('/').unwrap_or((&path, ""));
-        let mut trail = Trail::new(&state.audit, sender, bridge, tool);
-        trail.identified(&caller);
-        trail.refused(&error, settings.config.flavor);
+        let mut record = record_of(sender, bridge, tool);
+        add_caller(&mut record, &caller);
+        let size = error.size(&sender.request_id, settings.config.flavor);
+        let sent = SentAnswer::new(error.status.as_u16(), size);
+        record_refusal(&state.audit, record, error.code, sent);
     }
     error
 }

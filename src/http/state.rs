@@ -1,19 +1,15 @@
 //! The state that handlers share.
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
-use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 
 use super::metrics::Metering;
 use crate::{
-    audit::Audit,
-    bridge::Registry,
-    credential::{Credentials, GroupKeys, Keyring},
+    call::CallServices,
+    credential::{GroupKeys, Keyring},
     files::Files,
     reload::Reloader,
-    secret::Redactor,
-    settings::Settings,
     store::Store,
     telemetry::Traces,
 };
@@ -21,12 +17,8 @@ use crate::{
 /// The state of the router.
 #[derive(Debug)]
 pub struct AppState {
-    /// The bridges.
-    pub registry: Arc<Registry>,
-    /// The credentials for servers, and the logins with which users connect accounts.
-    pub credentials: Arc<Credentials>,
-    /// The current settings.
-    pub settings: Arc<ArcSwap<Settings>>,
+    /// What every call uses.
+    pub services: CallServices,
     /// Reloads the configuration.
     pub reloader: Arc<Reloader>,
     /// The database: grants, members, records. `None` if it is not configured.
@@ -37,14 +29,18 @@ pub struct AppState {
     pub group_keys: Arc<GroupKeys>,
     /// The files that tools made for their callers.
     pub files: Arc<Files>,
-    /// The audit trail.
-    pub audit: Arc<Audit>,
-    /// Redacts secrets in responses.
-    pub redactor: Redactor,
     /// Makes the spans of requests.
     pub traces: Traces,
     /// The counters and caches of the metrics.
     pub metering: Metering,
     /// Cancelled when the bridge starts to drain.
     pub draining: CancellationToken,
+}
+
+impl Deref for AppState {
+    type Target = CallServices;
+
+    fn deref(&self) -> &CallServices {
+        &self.services
+    }
 }

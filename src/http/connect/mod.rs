@@ -25,6 +25,6 @@ mod routes;
 mod short;
 mod vendor;
 
-pub use link::{with_link, without_link};
+pub use link::without_link;
 pub use page::refusal;
 pub use routes::{bridge, forget, root_of, routes};

@@ -16,13 +16,13 @@ use url::form_urlencoded;
 
 use super::{
     callback, cookie,
-    link::connect_link,
     page::{self, Words},
     short::{asked, bad_link, check, is_form, open_webui, short, tickets, unidentified_browser},
 };
 use crate::{
     access::View,
     bridge::Bridge,
+    call::{connect_link, shown},
     config::{CredentialKind, Transport},
     credential::{LoginError, Logins, Owner, TICKET_TTL, Wish, oauth_of},
     error_code::ErrorCode,
@@ -173,7 +173,7 @@ async fn link_for(state: &AppState, bridge: &Bridge, view: &View) -> Result<url:
         let entered = view.enter(bridge.name());
         entered.map_err(|denial| ApiError::denied(&denial, bridge.name(), None))?;
     }
-    connect_link(state, bridge, view.caller(), is_shared).await
+    Ok(connect_link(&state.services, bridge, view.caller(), is_shared).await?)
 }
 
 /// Sends the browser to the authorization server.
@@ -302,7 +302,7 @@ async fn client_metadata(State(state): State<Arc<AppState>>) -> Json<Value> {
 pub fn bridge(state: &AppState, name: &str) -> Result<Arc<Bridge>, ApiError> {
     let found = state.registry.roster().get(name).map(Arc::clone);
     found.ok_or_else(|| {
-        let name = crate::http::error::shown(name);
+        let name = shown(name);
         ApiError::not_found(format!("there is no bridge `{name}`"))
     })
 }

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     auth::Proof,
     bridge::Bridge,
+    call::permissions,
     credential::{BadTicket, Owner, Ticket, Tickets, is_ticket_id, oauth_of},
     error_code::ErrorCode,
     http::{AppState, error::ApiError, identity, sender::Sender},
@@ -136,7 +137,7 @@ async fn is_theirs(
     if matches!(caller.proof, Proof::Anonymous | Proof::Loopback) {
         return Ok(());
     }
-    let view = identity::view_of(&settings, &caller).await?;
+    let view = permissions(&settings, &caller).await?;
     let is_same = if ticket.subject.is_empty() {
         identity::administers_all(&view)
     } else {
