@@ -13,9 +13,9 @@ use axum::body::{Body, Bytes, HttpBody};
 use http_body::{Frame, SizeHint};
 
 use super::{
-    connections::{Connection, Unread},
     error::ApiError,
     sender::Sender,
+    server::{Connection, Unread},
 };
 use crate::settings::{Held, UNCOUNTED_BYTES};
 

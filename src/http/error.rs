@@ -120,12 +120,6 @@ impl ApiError {
         self.map(ServiceError::of_caller)
     }
 
-    /// See [`ServiceError::retry_after`].
-    #[must_use]
-    pub fn retry_after(self, when: impl Into<String>) -> Self {
-        self.map(|error| error.retry_after(when))
-    }
-
     /// 404 with a sentence.
     pub fn not_found(detail: impl Into<String>) -> Self {
         ServiceError::not_found(detail).into()
@@ -256,6 +250,21 @@ fn status(number: u16) -> StatusCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mcp::CallError;
+
+    #[test]
+    fn the_number_of_a_servers_error_decides_the_status() {
+        for (code, status) in [(-32601, 404), (-32602, 422), (-32700, 400), (7, 500)] {
+            let error = ApiError::from(CallError::Rpc {
+                code,
+                message: "no".to_owned(),
+                data: None,
+            });
+            assert_eq!(error.status.as_u16(), status, "{code}");
+            assert_eq!(error.code, ErrorCode::ServerError);
+        }
+        assert_eq!(ApiError::from(CallError::Lost).status.as_u16(), 502);
+    }
 
     #[test]
     fn refusals_are_told_in_the_words_of_whoever_is_spoken() {

@@ -6,7 +6,7 @@ use http::{
     header::{CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE},
 };
 
-use super::{error::ApiError, files::Links};
+use super::{error::ApiError, file_links::Links};
 use crate::{
     auth::Caller,
     call::CallScope,

@@ -5,7 +5,7 @@ use std::{convert::Infallible, fmt, ops::Deref, sync::Arc};
 use axum::extract::{ConnectInfo, FromRequestParts};
 use http::{HeaderValue, Method, Version, request::Parts, uri::Authority};
 
-use super::connections::{Connection, Peer};
+use super::server::{Connection, Peer};
 use crate::{call::RequestOrigin, settings::Seat, telemetry::RequestSpan};
 
 /// The id of a request, for handlers.

@@ -18,9 +18,9 @@ use crate::{
     http::{
         browser,
         connect::without_link,
-        connections::{Connection, Peer},
         error::ApiError,
         sender::RequestId,
+        server::{Connection, Peer},
         state::AppState,
     },
     name::{BridgeName, ToolName},

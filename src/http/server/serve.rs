@@ -16,11 +16,12 @@ use tower::ServiceExt as _;
 
 use super::{
     accept::Acceptor,
-    connections::{Connections, Listener, Peer},
-    layers::strip_root_path,
+    connections::{Connections, Peer},
+    listener::Listener,
 };
 use crate::{
     config::{Server, Tls},
+    http::layers::strip_root_path,
     settings::{DESCRIPTORS_MAX, connections_max},
 };
 

@@ -11,12 +11,12 @@ use axum::{
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{error::ApiError, identity, sender::Sender, state::AppState};
 use crate::{
     access::View,
     bridge::{Bridge, Entry},
     config::BridgeCount,
     credential::oauth_of,
+    http::{error::ApiError, identity, sender::Sender, state::AppState},
 };
 
 /// One bridge in `GET /servers`.
