@@ -15,6 +15,8 @@ mod record;
 mod scope;
 mod suggest;
 mod target;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
