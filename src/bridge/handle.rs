@@ -132,7 +132,7 @@ impl Bridge {
 
     /// Stops publishing the tools while the server is down. Returns whether it did. The tools come
     /// back with the next session.
-    pub(super) fn drop_dead_tools(&self) -> bool {
+    pub fn drop_dead_tools(&self) -> bool {
         // Read this before the status: a new session that connects after this publishes another
         // value, which stays.
         let known = self.live.tools.load_full();

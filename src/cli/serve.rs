@@ -14,16 +14,20 @@ use super::{
 use crate::{
     audit::Audit,
     auth::Sources,
-    bridge::{Context, Registry, Reloader, Source},
+    bridge::{Context, Registry},
+    call::CallServices,
     compute::ComputePool,
     config::{
         self, Anonymous, Config, Diagnostic, Environment, Flavor, Loaded, Overrides, Server, Watch,
     },
     credential::{Credentials, Variants},
-    http::{self, AppState, Listening, Metering, Settings},
+    http::{self, AppState, Listening, Metering},
     lifecycle::Lifecycle,
-    mcp, schema,
+    mcp,
+    reload::{Reloader, Source},
+    schema,
     secret::Redactor,
+    settings::Settings,
     telemetry::{self, Traces},
 };
 
@@ -167,16 +171,18 @@ async fn serve(plan: Plan, loaded: Loaded, redactor: Redactor) -> anyhow::Result
     let audit = Audit::start(&config.audit, store.clone(), &redactor, &tracker, stop);
     let files = sources::files(&sources, &lifecycle);
     let credentials = sources::credentials(&sources, &kept, plan.variants, &redactor);
-    let mut context = context(&lifecycle, &sources, &credentials, &redactor);
-    context.notes_tools = true;
+    let context = Context {
+        notes_tools: true,
+        ..context(&lifecycle, &sources, &credentials, &redactor)
+    };
     let registry = Registry::start(&config, context);
     let settings = Settings::new(Arc::clone(&config), &sources);
     let settings = Arc::new(ArcSwap::from_pointee(settings));
-    let applied = Arc::clone(&settings);
     let reloader = Arc::new(Reloader::new(
         plan.source,
         Arc::clone(&registry),
-        Box::new(move |config| apply(&applied, config, &sources)),
+        Arc::clone(&settings),
+        sources,
     ));
     let watch = plan
         .is_watched
@@ -187,16 +193,18 @@ async fn serve(plan: Plan, loaded: Loaded, redactor: Redactor) -> anyhow::Result
     announce(&config, listening.address);
     let stillborn = stillborn(config.flavor, Arc::clone(&registry));
     let state = Arc::new(AppState {
-        registry,
-        credentials,
-        settings,
+        services: CallServices {
+            registry,
+            credentials,
+            settings,
+            audit,
+            redactor,
+        },
         reloader,
         store,
         keyring: kept.keyring,
         group_keys: kept.group_keys,
         files,
-        audit,
-        redactor,
         draining: lifecycle.soft.clone(),
         traces: traces.clone(),
         metering: Metering::default(),
@@ -205,12 +213,8 @@ async fn serve(plan: Plan, loaded: Loaded, redactor: Redactor) -> anyhow::Result
         serve_metrics(metrics, &state, &lifecycle);
     }
     let router = http::router(&state);
-    let serving = listening.serve(
-        router,
-        &config.server,
-        lifecycle.soft.clone(),
-        lifecycle.hard.clone(),
-    );
+    let (soft, hard) = (lifecycle.soft.clone(), lifecycle.hard.clone());
+    let serving = listening.serve(router, &config.server, soft, hard);
     let served = tokio::select! {
         served = serving => served.map_err(anyhow::Error::from),
         reason = stillborn => Err(reason),
@@ -262,29 +266,6 @@ fn traces(config: &Config, sources: &Sources, redactor: &Redactor) -> anyhow::Re
     };
     let traces = Traces::start(otlp, sources.http.clone(), redactor);
     traces.map_err(|problem| anyhow::anyhow!(problem))
-}
-
-/// Applies a changed configuration. A background task adds new entries of `[access.groups]` to the database.
-fn apply(settings: &ArcSwap<Settings>, config: &Arc<Config>, sources: &Sources) {
-    let old = settings.load_full();
-    settings.store(Arc::new(old.renewed(Arc::clone(config), sources)));
-    let Some(store) = sources.store.clone() else {
-        return;
-    };
-    if old.config.access.groups == config.access.groups
-        && old.config.access.admins == config.access.admins
-        && old.config.access.admin_groups == config.access.admin_groups
-    {
-        return;
-    }
-    let access = config.access.clone();
-    sources.tracker.spawn(async move {
-        if let Err(error) = store.seed(&access).await {
-            tracing::warn!(
-                "the changes of [access] could not be written to the database; restart to try again: {error}"
-            );
-        }
-    });
 }
 
 /// Waits until the only server of mcpo's command line has failed for good: its program cannot be started, or it

@@ -13,11 +13,11 @@ use axum::body::{Body, Bytes, HttpBody};
 use http_body::{Frame, SizeHint};
 
 use super::{
-    connections::{Connection, Unread},
     error::ApiError,
-    gate::{Held, UNCOUNTED_BYTES},
     sender::Sender,
+    server::{Connection, Unread},
 };
+use crate::settings::{Held, UNCOUNTED_BYTES};
 
 /// The size of a piece, in bytes.
 const PIECE: usize = 64 << 10;

@@ -210,6 +210,7 @@ mod tests {
     use http::{HeaderName, HeaderValue, Method};
 
     use super::*;
+    use crate::call::RequestOrigin;
 
     fn sender(method: Method, authority: Option<&str>, all: &[(&str, &str)]) -> Sender {
         let mut headers = HeaderMap::new();
@@ -220,15 +221,17 @@ mod tests {
             );
         }
         Sender {
-            headers,
+            origin: RequestOrigin {
+                headers,
+                peer: None,
+                request_id: String::new(),
+                span: None,
+                seat: None,
+            },
             method,
             authority: authority.map(|it| it.parse().unwrap()),
-            peer: None,
             connection: None,
-            seat: None,
             is_multiplexed: false,
-            request_id: String::new(),
-            span: None,
         }
     }
 

@@ -1,28 +1,23 @@
 //! Turns a request into a caller and the caller's access. The checks on browsers are in `browser`.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
+use super::{browser, error::ApiError, sender::Sender};
+use crate::{
+    access::View,
+    auth::{Caller, Proof, Refusal},
+    call::{self, is_authenticated, permissions, take_place},
+    config::{DEFAULT_WORKSPACE, Flavor},
+    settings::Settings,
+};
 use http::{
     HeaderMap,
     header::{AUTHORIZATION, COOKIE},
 };
-use tokio::time::timeout;
-
-use super::{browser, error::ApiError, gate, sender::Sender, state::Settings};
-use crate::{
-    access::View,
-    auth::{Caller, Proof, Refusal},
-    config::{DEFAULT_WORKSPACE, Flavor},
-    rate::CallerKey,
-};
-
-/// The time limit for identifying the sender of a request. Until then the request holds one of few
-/// places.
-const IDENTIFY_MAX: Duration = Duration::from_secs(10);
 
 /// The sender of the request, or the reason for the refusal.
 pub async fn identify(settings: &Settings, sender: &Sender) -> Result<Arc<Caller>, ApiError> {
-    checked(settings, sender, proven(settings, sender).await)
+    checked(settings, sender, call::identify(settings, sender).await)
 }
 
 /// Checks a proven caller against the browser checks, or turns the refusal into an error.
@@ -46,57 +41,18 @@ fn checked(
 pub async fn view(settings: &Settings, sender: &Sender) -> Result<View, ApiError> {
     let caller = identify(settings, sender).await?;
     take_place(settings, sender, &caller).await?;
-    view_of(settings, &caller).await
+    Ok(permissions(settings, &caller).await?)
 }
 
 /// Like [`view`], but `None` for a request without any credentials. Wrong credentials are refused.
 pub async fn view_if_any(settings: &Settings, sender: &Sender) -> Result<Option<View>, ApiError> {
-    let proven = proven(settings, sender).await;
+    let proven = call::identify(settings, sender).await;
     if let (Err(Refusal::Missing), Flavor::Native) = (&proven, settings.config.flavor) {
         return Ok(None);
     }
     let caller = checked(settings, sender, proven)?;
     take_place(settings, sender, &caller).await?;
-    view_of(settings, &caller).await.map(Some)
-}
-
-/// Assigns the request's place to the caller, within the caller's share of all places. An
-/// administrator gets a reserved place if there is no other.
-pub async fn take_place(
-    settings: &Settings,
-    sender: &Sender,
-    caller: &Arc<Caller>,
-) -> Result<(), ApiError> {
-    let Some(seat) = &sender.seat else {
-        return Ok(());
-    };
-    let key = CallerKey::of(caller, sender.peer);
-    let Err(full) = seat.claim(key) else {
-        return Ok(());
-    };
-    // Without access rules every caller may do everything, so no caller has the privileges of an
-    // administrator.
-    let is_admin = settings.access.is_enforced()
-        && is_somebody(caller)
-        && Box::pin(view_of(settings, caller)).await?.is_admin();
-    if is_admin && seat.claim_reserved(key).is_ok() {
-        return Ok(());
-    }
-    Err(gate::refusal(full))
-}
-
-/// The sender of the request, within the time limit.
-async fn proven(settings: &Settings, sender: &Sender) -> Result<Arc<Caller>, Refusal> {
-    let evidence = sender.evidence();
-    let identified = settings.proofs.identify(&evidence);
-    let identified = timeout(IDENTIFY_MAX, identified).await;
-    identified.unwrap_or(Err(Refusal::Unavailable("the lookup took too long")))
-}
-
-/// The access of a caller.
-pub async fn view_of(settings: &Settings, caller: &Arc<Caller>) -> Result<View, ApiError> {
-    let view = settings.access.view(caller).await;
-    view.map_err(ApiError::store)
+    Ok(Some(permissions(settings, &caller).await?))
 }
 
 /// Whether a caller administers every workspace. Only the operator and administrators of the
@@ -113,10 +69,10 @@ pub async fn reader(settings: &Settings, sender: &Sender) -> Result<Option<View>
         return view(settings, sender).await.map(vouched);
     }
     // A page of another origin may read public documents. CORS decides which origins can read them.
-    match proven(settings, sender).await {
-        Ok(caller) if is_somebody(&caller) => {
+    match call::identify(settings, sender).await {
+        Ok(caller) if is_authenticated(&caller) => {
             take_place(settings, sender, &caller).await?;
-            view_of(settings, &caller).await.map(vouched)
+            Ok(vouched(permissions(settings, &caller).await?))
         }
         // Without any key, documents are not public: a page that uses DNS rebinding must not read
         // them.
@@ -145,11 +101,6 @@ fn is_cookie_alone(headers: &HeaderMap) -> bool {
     headers.contains_key(COOKIE)
         && !headers.contains_key(AUTHORIZATION)
         && !headers.contains_key("x-openwebui-user-jwt")
-}
-
-/// Whether a caller has proved an identity.
-fn is_somebody(caller: &Caller) -> bool {
-    !matches!(caller.proof, Proof::Anonymous | Proof::Loopback)
 }
 
 /// The error for a request without a valid identity.

@@ -21,9 +21,9 @@ use crate::{
     },
     config::{self, Config, CredentialKind, DEFAULT_WORKSPACE, Transport},
     credential::{Keyring, Logins, Wish, oauth_of},
-    http::public_url,
     mcp,
     secret::Redactor,
+    settings::public_url,
     store::{AccountKey, Actor, Store},
 };
 

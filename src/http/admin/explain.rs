@@ -17,7 +17,8 @@ use crate::{
     access::{Explanation, Origin},
     auth::Refusal,
     bridge::explain_tool,
-    http::{AppState, error::ApiError, identity},
+    call::permissions,
+    http::{AppState, error::ApiError},
     name::BridgeName,
 };
 
@@ -133,7 +134,7 @@ pub async fn explain(
     let caller = settings.proofs.absent(&email).await.map_err(unknown)?;
     let mut caller = Arc::unwrap_or_clone(caller);
     caller.workspace = admin.actor.workspace.as_str().into();
-    let view = identity::view_of(settings, &Arc::new(caller)).await?;
+    let view = permissions(settings, &Arc::new(caller)).await?;
     let bridge = state.registry.roster().get(name.as_str()).map(Arc::clone);
     let known = match &bridge {
         Some(bridge) => bridge.known_tools().await.map_err(ApiError::store)?,

@@ -15,7 +15,8 @@ use crate::{
     config::DEFAULT_WORKSPACE,
     credential::Keyring,
     error_code::ErrorCode,
-    http::{AppState, Settings, body, browser, error::ApiError, identity, sender::Sender},
+    http::{AppState, body, browser, error::ApiError, identity, sender::Sender},
+    settings::Settings,
     store::{Actor, Store, StoreError},
 };
 

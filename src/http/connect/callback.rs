@@ -10,7 +10,7 @@ use axum::{
 use super::{
     cookie,
     page::{self, Words},
-    routes::{failed, logins, root_of},
+    parts::{failed, logins, root_of},
 };
 use crate::{
     auth::{Caller, Proof},

@@ -9,5 +9,5 @@ mod safety;
 
 pub use cors::cors;
 pub use quiet::Quiet;
-pub use request::{Note, Observer, RequestId, observe};
+pub use request::{Note, Observer, observe};
 pub use root_path::strip_root_path;

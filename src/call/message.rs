@@ -1,8 +1,7 @@
 //! The sentence of an error for a model: what is wrong, what to do, and whether and when to call
 //! again.
 
-use super::error::ApiError;
-
+use super::error::ServiceError;
 use crate::error_code::ErrorCode;
 
 /// How much of the error's text goes into the sentence, in characters.
@@ -14,49 +13,50 @@ const IN_A_MOMENT: &str = "try again in a moment";
 /// The text for a call that a server refused with a reason.
 const FORBIDDEN: &str = "the server refused the call";
 
-/// Writes the sentence.
-pub fn message(error: &ApiError) -> String {
-    let said = error.said();
-    let advice = error.advice.as_deref();
-    if advice.is_some_and(|it| it.is_sentence) {
-        return said.into_owned();
-    }
-    let wait = wait(error.retry_after.as_deref());
-    let said = beginning(said.trim().trim_end_matches('.'));
-    let mut text = match error.code {
-        // A server's text is quoted unchanged.
-        ErrorCode::ServerError => format!("The server says: {said}"),
-        _ => capitalized(&said),
-    };
-    if let Some(wait) = &wait {
-        text = text.replace(IN_A_MOMENT, wait);
-    }
-    // A question keeps its question mark.
-    let stop = if text.ends_with('?') { " " } else { "; " };
-    let next = advice.and_then(|it| it.next.as_deref()).map_or_else(
-        || next(error, wait.as_deref()),
-        |next| Some(next.to_owned()),
-    );
-    match next {
-        Some(next) if !text.contains("try again in ") || wait.is_none() => {
-            let next = if stop == " " {
-                capitalized(&next)
-            } else {
-                next
-            };
-            format!("{text}{stop}{next}.")
+impl ServiceError {
+    /// One sentence for a model: what is wrong, what to do, and whether and when to call again.
+    pub fn message(&self) -> String {
+        let said = self.said();
+        let advice = self.advice.as_deref();
+        if advice.is_some_and(|it| it.is_sentence) {
+            return said.into_owned();
         }
-        _ => format!("{text}."),
+        let wait = wait(self.retry_after.as_deref());
+        let said = beginning(said.trim().trim_end_matches('.'));
+        let mut text = match self.code {
+            // A server's text is quoted unchanged.
+            ErrorCode::ServerError => format!("The server says: {said}"),
+            _ => capitalized(&said),
+        };
+        if let Some(wait) = &wait {
+            text = text.replace(IN_A_MOMENT, wait);
+        }
+        // A question keeps its question mark.
+        let stop = if text.ends_with('?') { " " } else { "; " };
+        let next = advice
+            .and_then(|it| it.next.as_deref())
+            .map_or_else(|| next(self, wait.as_deref()), |next| Some(next.to_owned()));
+        match next {
+            Some(next) if !text.contains("try again in ") || wait.is_none() => {
+                let next = if stop == " " {
+                    capitalized(&next)
+                } else {
+                    next
+                };
+                format!("{text}{stop}{next}.")
+            }
+            _ => format!("{text}."),
+        }
     }
-}
 
-/// Whether the same call may succeed later without any other change.
-pub fn may_retry(error: &ApiError) -> bool {
-    error.retry_after.is_some()
-        || matches!(
-            error.code,
-            ErrorCode::BodyTimeout | ErrorCode::BodyIncomplete
-        )
+    /// Whether the same call may succeed later without any other change.
+    pub fn may_retry(&self) -> bool {
+        self.retry_after.is_some()
+            || matches!(
+                self.code,
+                ErrorCode::BodyTimeout | ErrorCode::BodyIncomplete
+            )
+    }
 }
 
 /// When to try again, from the `Retry-After` header: seconds, or a date.
@@ -69,7 +69,7 @@ fn wait(retry_after: Option<&str>) -> Option<String> {
 }
 
 /// What to do, according to the error code.
-fn next(error: &ApiError, wait: Option<&str>) -> Option<String> {
+fn next(error: &ServiceError, wait: Option<&str>) -> Option<String> {
     if let Some(wait) = wait {
         return Some(match error.code {
             ErrorCode::Unavailable => format!("{wait}, or go on without it"),
@@ -133,8 +133,8 @@ mod tests {
 
     /// The sentence for a failure, and whether to call again.
     fn told(failure: Failure) -> (String, bool) {
-        let error = ApiError::call(failure);
-        (message(&error), may_retry(&error))
+        let error = ServiceError::from(failure);
+        (error.message(), error.may_retry())
     }
 
     #[test]
@@ -186,20 +186,21 @@ mod tests {
     #[test]
     fn a_server_says_when_to_come_back_in_its_own_way() {
         let error = |when: &str| {
-            ApiError::new(ErrorCode::RateLimited, "the server wants fewer calls.").retry_after(when)
+            ServiceError::new(ErrorCode::RateLimited, "the server wants fewer calls.")
+                .retry_after(when)
         };
         assert_eq!(
-            message(&error("7")),
+            error("7").message(),
             "The server wants fewer calls; try again in 7 s."
         );
         assert_eq!(
-            message(&error("Wed, 21 Oct 2026 07:28:00 GMT")),
+            error("Wed, 21 Oct 2026 07:28:00 GMT").message(),
             "The server wants fewer calls; try again after Wed, 21 Oct 2026 07:28:00 GMT."
         );
-        let long = ApiError::with_detail(
+        let long = ServiceError::with_detail(
             ErrorCode::ServerError,
             json!({"message": "é".repeat(5_000)}),
         );
-        assert!(message(&long).chars().count() < 1_200);
+        assert!(long.message().chars().count() < 1_200);
     }
 }

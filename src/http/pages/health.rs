@@ -6,8 +6,7 @@ use axum::{Json, extract::State, response::IntoResponse};
 use http::StatusCode;
 use serde::Serialize;
 
-use super::state::AppState;
-use crate::{bridge::Phase, store};
+use crate::{bridge::Phase, http::state::AppState, store};
 
 /// The body of both responses.
 #[derive(Debug, Serialize)]

@@ -16,10 +16,14 @@ use tower::ServiceExt as _;
 
 use super::{
     accept::Acceptor,
-    connections::{Connections, Listener, Peer},
-    layers::strip_root_path,
+    connections::{Connections, Peer},
+    listener::Listener,
 };
-use crate::config::{Config, Server, Tls};
+use crate::{
+    config::{Server, Tls},
+    http::layers::strip_root_path,
+    settings::{DESCRIPTORS_MAX, connections_max},
+};
 
 /// The time in which a client must send a request head, on plain and TLS connections.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -47,14 +51,6 @@ const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
 /// How much of a response is buffered for a client that does not read it, for each stream, in
 /// bytes.
 const SEND_BUFFER_BYTES: usize = 64 << 10;
-
-/// File descriptors that are reserved for the journal, the database, the pipes of servers and
-/// outgoing requests. A quarter of all descriptors is reserved, within these bounds.
-const RESERVED_DESCRIPTORS: (u64, u64) = (32, 1024);
-
-/// The most descriptors that the process asks for. Child processes inherit the limit, and some of
-/// them loop over all descriptors at their start.
-const DESCRIPTORS_MAX: u64 = 65_536;
 
 /// Why the bridge cannot listen or serve.
 #[derive(Debug, thiserror::Error)]
@@ -197,29 +193,6 @@ impl Listening {
             () = sweeping => Ok(()),
         }
     }
-}
-
-/// The limit on connections, from the settings and the available file descriptors.
-pub fn connections_max(server: &Server) -> usize {
-    let descriptors = getrlimit(Resource::Nofile).current;
-    server
-        .connections_max
-        .min(connections_for(descriptors.unwrap_or(DESCRIPTORS_MAX)))
-}
-
-/// The number of connections for this many file descriptors.
-fn connections_for(descriptors: u64) -> usize {
-    let (least, most) = RESERVED_DESCRIPTORS;
-    let reserved = (descriptors / 4).clamp(least, most);
-    let left = descriptors.saturating_sub(reserved).max(8);
-    usize::try_from(left).unwrap_or(usize::MAX)
-}
-
-/// The limit on concurrent requests. It stays below the limit on connections, so that further
-/// callers can still connect.
-pub fn requests_max(config: &Config) -> usize {
-    let connections = connections_max(&config.server);
-    config.limits.requests_max.min((connections / 4 * 3).max(1))
 }
 
 /// Raises the limit on open files to the allowed maximum. Many systems start with 1,024 and allow

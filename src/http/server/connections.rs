@@ -16,16 +16,12 @@ use std::{
 };
 
 use axum::extract::connect_info::Connected;
-use axum_server::{AddrListener, Address};
 use futures::task::AtomicWaker;
 use ipnet::IpNet;
 use tokio::{
-    net::TcpListener,
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
 };
-
-use super::watched::Watched;
 
 /// How long a client may leave a response unread before its connection is cut.
 pub const UNREAD_MAX: Duration = Duration::from_secs(30);
@@ -72,7 +68,7 @@ struct Table {
 /// One connection, shared by its requests and its stream.
 #[derive(Debug)]
 pub struct Connection {
-    all: Arc<Connections>,
+    pub(super) all: Arc<Connections>,
     number: u64,
     address: IpAddr,
     /// Requests whose body may still be read.
@@ -125,7 +121,7 @@ impl Connections {
     }
 
     /// Waits for a place. If all places are taken, an idle connection is closed.
-    async fn place(&self) -> io::Result<OwnedSemaphorePermit> {
+    pub(super) async fn place(&self) -> io::Result<OwnedSemaphorePermit> {
         loop {
             if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
                 return Ok(place);
@@ -140,7 +136,7 @@ impl Connections {
 
     /// Registers a connection. Returns `None` if its address already has too many connections and
     /// all of them are busy.
-    fn admit(
+    pub(super) fn admit(
         self: &Arc<Self>,
         address: IpAddr,
         place: OwnedSemaphorePermit,
@@ -182,7 +178,7 @@ impl Connections {
     /// Closes one idle connection, of the given address or of any. Connections that never had a
     /// request are closed first, then the one that has been idle the longest. Returns whether a
     /// connection was closed.
-    fn close_idle(&self, address: Option<IpAddr>) -> bool {
+    pub(super) fn close_idle(&self, address: Option<IpAddr>) -> bool {
         let settled = self.now().saturating_sub(millis(SETTLING));
         let table = self.lock();
         let connections = table.connections.values();
@@ -374,61 +370,6 @@ impl Drop for Unread {
     fn drop(&mut self) {
         self.0.moved();
         self.0.unread.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Accepts connections within the limits.
-#[derive(Debug)]
-pub struct Listener {
-    /// The listening socket.
-    pub socket: TcpListener,
-    /// The limits.
-    pub connections: Arc<Connections>,
-}
-
-impl Address for Peer {
-    type Stream = Watched;
-    type Listener = Listener;
-}
-
-impl AddrListener<Watched, Peer> for Listener {
-    async fn bind_to(peer: Peer) -> io::Result<Self> {
-        Ok(Self {
-            socket: TcpListener::bind(peer.address).await?,
-            connections: Arc::clone(&peer.connection.all),
-        })
-    }
-
-    /// Accepts the next connection. Connections without a place wait in the kernel's queue.
-    async fn accept_stream(&self) -> io::Result<(Watched, Peer)> {
-        loop {
-            let place = self.connections.place().await?;
-            let (stream, address) = match self.socket.accept().await {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    // Most likely the process ran out of file descriptors. Closing a connection
-                    // frees one.
-                    self.connections.close_idle(None);
-                    return Err(error);
-                }
-            };
-            // A call is a few small packets, and none of them should wait for the next.
-            stream.set_nodelay(true).ok();
-            let Some(connection) = self.connections.admit(address.ip(), place) else {
-                tracing::debug!(peer = %address, "an address has too many connections; its new connection is closed");
-                continue;
-            };
-            let peer = Peer {
-                address,
-                connection: Arc::clone(&connection),
-            };
-            return Ok((Watched::new(stream, connection), peer));
-        }
-    }
-
-    fn get_local_addr(&self) -> io::Result<Peer> {
-        // A peer belongs to a connection. The listener's own address is known since `bind`.
-        Err(io::ErrorKind::Unsupported.into())
     }
 }
 

@@ -1,6 +1,6 @@
 //! The routes `GET /tenants`, `GET /tools` and `GET /portal` of the Python proxy. They keep their
 //! JSON shapes and use the bridge's access rules. The proxy's `/admin/*` routes are in
-//! [`super::admin`].
+//! [`crate::http::admin`].
 
 use std::sync::Arc;
 
@@ -12,8 +12,10 @@ use axum::{
 };
 use serde::Serialize;
 
-use super::{AppState, error::ApiError, identity, sender::Sender};
-use crate::access::View;
+use crate::{
+    access::View,
+    http::{error::ApiError, identity, sender::Sender, state::AppState},
+};
 
 /// The text for a caller who may not use any bridge.
 const NO_SERVER: &str =

@@ -9,8 +9,11 @@ use axum::{
 use http::Uri;
 use serde::{Deserialize, Serialize};
 
-use super::{body, error::ApiError, identity, sender::Sender, state::AppState};
-use crate::{error_code::ErrorCode, store::ChangeRecord};
+use crate::{
+    error_code::ErrorCode,
+    http::{body, error::ApiError, identity, sender::Sender, state::AppState},
+    store::ChangeRecord,
+};
 
 /// The largest request body, in bytes.
 const BODY_BYTES_MAX: usize = 16 << 10;

@@ -3,22 +3,21 @@
 
 use std::sync::{Arc, PoisonError};
 
+use arc_swap::ArcSwap;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::registry::Registry;
 use crate::{
-    bridge::Phase,
+    auth::Sources,
+    bridge::{Phase, Registry},
     config::{Config, Diagnostic, Loaded, Plan, Watch, in_force, plan},
     name::BridgeName,
+    settings::Settings,
     telemetry::Reloads,
 };
 
 /// Reads the configuration: the file, the environment, and the command line, which overrides both.
 pub type Source = dyn Fn() -> Result<Loaded, Vec<Diagnostic>> + Send + Sync;
-
-/// Called after the configuration changed.
-type Listener = dyn Fn(&Arc<Config>) + Send + Sync;
 
 /// What a reload changed, by bridge name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -39,10 +38,12 @@ pub struct Applied {
 pub struct Reloader {
     /// Reads the configuration.
     source: Box<Source>,
-    /// What it is applied to.
+    /// The bridges that it is applied to.
     registry: Arc<Registry>,
-    /// Called with each applied configuration.
-    listener: Box<Listener>,
+    /// The settings that it is applied to.
+    settings: Arc<ArcSwap<Settings>>,
+    /// The data sources of the settings.
+    sources: Sources,
     /// The files to watch; `None` if no file is watched.
     watch: std::sync::Mutex<Option<Watch>>,
     /// One reload at a time.
@@ -58,12 +59,18 @@ impl std::fmt::Debug for Reloader {
 }
 
 impl Reloader {
-    /// A reloader. `listener` is called with every applied configuration.
-    pub fn new(source: Box<Source>, registry: Arc<Registry>, listener: Box<Listener>) -> Self {
+    /// A reloader that applies changes to these bridges and these settings.
+    pub fn new(
+        source: Box<Source>,
+        registry: Arc<Registry>,
+        settings: Arc<ArcSwap<Settings>>,
+        sources: Sources,
+    ) -> Self {
         Self {
             source,
             registry,
-            listener,
+            settings,
+            sources,
             watch: std::sync::Mutex::default(),
             turn: tokio::sync::Mutex::default(),
             reloads: Reloads::default(),
@@ -135,7 +142,7 @@ impl Reloader {
             );
         }
         self.registry.apply(&new, &changes);
-        (self.listener)(&new);
+        self.renew_settings(&new);
         if let Some(watch) = &*self.watch.lock().unwrap_or_else(PoisonError::into_inner) {
             watch.follow(loaded.sources);
         }
@@ -146,6 +153,32 @@ impl Reloader {
             kept: names(&changes.keep),
             dropped: Vec::new(),
         })
+    }
+
+    /// Replaces the settings. A background task adds new entries of `[access.groups]` to the
+    /// database.
+    fn renew_settings(&self, config: &Arc<Config>) {
+        let old = self.settings.load_full();
+        let new = old.renewed(Arc::clone(config), &self.sources);
+        self.settings.store(Arc::new(new));
+        let Some(store) = self.sources.store.clone() else {
+            return;
+        };
+        let (before, after) = (&old.config.access, &config.access);
+        if before.groups == after.groups
+            && before.admins == after.admins
+            && before.admin_groups == after.admin_groups
+        {
+            return;
+        }
+        let access = config.access.clone();
+        self.sources.tracker.spawn(async move {
+            if let Err(error) = store.seed(&access).await {
+                tracing::warn!(
+                    "the changes of [access] could not be written to the database; restart to try again: {error}"
+                );
+            }
+        });
     }
 
     /// What [`Self::reload`] would change now, with all warnings; or the errors that would stop it.

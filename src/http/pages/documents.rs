@@ -13,10 +13,10 @@ use http::{
     header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY},
 };
 
-use super::{error::ApiError, identity::reader, sender::Sender, state::AppState};
 use crate::{
     bridge::Bridge,
     config::{Config, Flavor},
+    http::{error::ApiError, identity::reader, sender::Sender, state::AppState},
     name::BridgeName,
     openapi::Document,
 };

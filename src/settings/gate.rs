@@ -10,10 +10,8 @@ use std::{
 
 use tokio::time::{sleep, timeout};
 
-use super::error::ApiError;
 use crate::{
     config::Limits,
-    error_code::ErrorCode,
     rate::{CallerKey, Full, Policy, Share, Shares},
 };
 
@@ -89,6 +87,32 @@ pub struct Held {
     _produced: Share,
 }
 
+/// Why a request has no place, or no memory for its body or its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum PlaceError {
+    /// Too many requests wait for their sender to be identified.
+    #[error("too many requests are waiting to be authenticated; try again in a moment")]
+    Entering,
+    /// All places for requests are taken.
+    #[error("{}", match .0 {
+        Full::Own => "you have reached the limit of concurrent requests for one caller; wait until one of them has ended, then try again",
+        Full::All => "too many requests at once; try again in a moment",
+    })]
+    Place(Full),
+    /// The memory for request bodies is used up.
+    #[error("{}", match .0 {
+        Full::Own => "your requests in progress use all the memory that one caller may use; send fewer large requests at once",
+        Full::All => "too many large requests are being sent; try again in a moment",
+    })]
+    Body(Full),
+    /// The memory for unread answers is used up.
+    #[error("{}", match .0 {
+        Full::Own => "your unread answers use all the memory that one caller may use; the call was made, but its answer was dropped: read your answers, or make fewer large calls at once",
+        Full::All => "unread answers of all callers use all the memory for answers; the call was made, but its answer was dropped",
+    })]
+    Answer(Full),
+}
+
 impl Gate {
     /// A gate for `requests_max` requests, with memory for bodies and answers in proportion to the
     /// largest of each.
@@ -123,11 +147,6 @@ impl Gate {
         };
         (before < self.0.entering_max).then(|| Arc::new(seat))
     }
-
-    /// The error for a request whose sender could not be identified because too many others wait.
-    pub fn refusal() -> ApiError {
-        busy("too many requests are waiting to be authenticated; try again in a moment")
-    }
 }
 
 impl Seat {
@@ -154,7 +173,7 @@ impl Seat {
     }
 
     /// Counts bytes of the request body. They are held until the request ends.
-    pub fn hold_body(&self, bytes: usize) -> Result<(), ApiError> {
+    pub fn hold_body(&self, bytes: usize) -> Result<(), PlaceError> {
         let mut state = self.lock();
         let Some(caller) = state.caller else {
             return Ok(());
@@ -165,38 +184,31 @@ impl Seat {
                 *empty = Some(share);
             }),
         };
-        held.map_err(|full| match full {
-            Full::Own => busy(
-                "your requests in progress use all the memory that one caller may use; send fewer large requests at once",
-            ),
-            Full::All => busy("too many large requests are being sent; try again in a moment"),
-        })
+        held.map_err(PlaceError::Body)
     }
 
     /// Counts bytes of an answer until the caller has read them. If there is no room, it waits
     /// briefly for the caller to read earlier answers.
-    pub async fn hold_answer(&self, bytes: usize) -> Result<Option<Held>, ApiError> {
+    pub async fn hold_answer(&self, bytes: usize) -> Result<Option<Held>, PlaceError> {
         let Some(caller) = self.lock().caller else {
             return Ok(None);
         };
         let bounds = &self.bounds;
-        let refused = |full| match full {
-            Full::Own => busy(
-                "your unread answers use all the memory that one caller may use; the call was made, but its answer was dropped: read your answers, or make fewer large calls at once",
-            ),
-            Full::All => busy(
-                "unread answers of all callers use all the memory for answers; the call was made, but its answer was dropped",
-            ),
-        };
-        let produced = bounds.produced.take(caller, bytes).map_err(refused)?;
+        let produced = bounds
+            .produced
+            .take(caller, bytes)
+            .map_err(PlaceError::Answer)?;
         let unread = match bounds.answers.take(caller, bytes) {
             Ok(unread) => unread,
             Err(full) => {
-                let _patient = bounds.patient.take(caller, 1).map_err(|_| refused(full))?;
+                let _patient = bounds
+                    .patient
+                    .take(caller, 1)
+                    .map_err(|_| PlaceError::Answer(full))?;
                 let room = room_for(&bounds.answers, caller, bytes);
                 timeout(ANSWER_WAIT, room)
                     .await
-                    .map_err(|_| refused(full))?
+                    .map_err(|_| PlaceError::Answer(full))?
             }
         };
         Ok(Some(Held {
@@ -227,20 +239,4 @@ async fn room_for(shares: &Arc<Shares>, caller: CallerKey, bytes: usize) -> Shar
             return share;
         }
     }
-}
-
-/// The error for a caller without a free place.
-pub fn refusal(full: Full) -> ApiError {
-    match full {
-        Full::Own => busy(
-            "you have reached the limit of concurrent requests for one caller; wait until one of them has ended, then try again",
-        ),
-        Full::All => busy("too many requests at once; try again in a moment"),
-    }
-}
-
-fn busy(detail: &str) -> ApiError {
-    let mut error = ApiError::new(ErrorCode::Busy, detail);
-    error.retry_after = Some("1".to_owned());
-    error
 }

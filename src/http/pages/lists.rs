@@ -10,12 +10,12 @@ use axum::{
 };
 use serde::Serialize;
 
-use super::{error::ApiError, identity, sender::Sender, state::AppState};
 use crate::{
     access::View,
     bridge::{Bridge, Entry},
     config::BridgeCount,
     credential::oauth_of,
+    http::{error::ApiError, identity, sender::Sender, state::AppState},
 };
 
 /// One bridge in `GET /servers`.

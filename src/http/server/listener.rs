@@ -1,0 +1,66 @@
+//! [`Listener`]: accepts connections within the limits.
+
+use std::{io, sync::Arc};
+
+use axum_server::{AddrListener, Address};
+use tokio::net::TcpListener;
+
+use super::{
+    connections::{Connections, Peer},
+    watched::Watched,
+};
+
+/// Accepts connections within the limits.
+#[derive(Debug)]
+pub struct Listener {
+    /// The listening socket.
+    pub socket: TcpListener,
+    /// The limits.
+    pub connections: Arc<Connections>,
+}
+
+impl Address for Peer {
+    type Stream = Watched;
+    type Listener = Listener;
+}
+
+impl AddrListener<Watched, Peer> for Listener {
+    async fn bind_to(peer: Peer) -> io::Result<Self> {
+        Ok(Self {
+            socket: TcpListener::bind(peer.address).await?,
+            connections: Arc::clone(&peer.connection.all),
+        })
+    }
+
+    /// Accepts the next connection. Connections without a place wait in the kernel's queue.
+    async fn accept_stream(&self) -> io::Result<(Watched, Peer)> {
+        loop {
+            let place = self.connections.place().await?;
+            let (stream, address) = match self.socket.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // Most likely the process ran out of file descriptors. Closing a connection
+                    // frees one.
+                    self.connections.close_idle(None);
+                    return Err(error);
+                }
+            };
+            // A call is a few small packets, and none of them should wait for the next.
+            stream.set_nodelay(true).ok();
+            let Some(connection) = self.connections.admit(address.ip(), place) else {
+                tracing::debug!(peer = %address, "an address has too many connections; its new connection is closed");
+                continue;
+            };
+            let peer = Peer {
+                address,
+                connection: Arc::clone(&connection),
+            };
+            return Ok((Watched::new(stream, connection), peer));
+        }
+    }
+
+    fn get_local_addr(&self) -> io::Result<Peer> {
+        // A peer belongs to a connection. The listener's own address is known since `bind`.
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
