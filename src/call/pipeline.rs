@@ -74,11 +74,9 @@ impl CallScope<'_> {
     async fn authorize(&mut self, view: View) -> Result<Granted, ServiceError> {
         let (target, bridge) = (self.target, &self.target.bridge);
         // A caller without access neither waits for the bridge nor causes a request to its server.
-        let is_new = bridge.live.tools.load().entries.is_empty() && target.enter(&view).is_ok();
-        if is_new {
-            bridge.introduced(self.origin.key(view.caller())).await?;
-        }
-        let learns = is_new && bridge.learns_from_callers();
+        let is_new = !bridge.has_tools() && target.enter(&view).is_ok();
+        let wait = || bridge.wait_for_tools(self.origin.key(view.caller()));
+        let learns = is_new && wait().await?;
         if learns {
             self.count_rate(&view).await?;
             // Boxed because the future is large, and most bridges know their tools.
@@ -114,9 +112,9 @@ impl CallScope<'_> {
     /// Lists the server's tools with the account of the first caller who has one.
     async fn learn(&self, view: &View) -> Result<(), ServiceError> {
         let bridge = &self.target.bridge;
-        let owner = self.owner(view).await?;
-        let welcomed = bridge.welcome(&owner, self.origin.key(view.caller())).await;
-        match welcomed {
+        let caller = view.caller();
+        let learned = bridge.learn_tools(caller, view.groups(), self.origin.key(caller));
+        match learned.await {
             Ok(()) => Ok(()),
             Err(failure) => Err(self.with_link(view, failure.into()).await),
         }

@@ -28,7 +28,7 @@ use utoipa_axum::router::OpenApiRouter;
 use super::{api, errors, guard::Admin};
 use crate::{
     error_code::ErrorCode,
-    http::{AppState, documents::is_known, error::ApiError},
+    http::{AppState, error::ApiError, pages::is_known},
     openapi::Document,
 };
 
